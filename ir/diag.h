@@ -1,0 +1,32 @@
+// Diagnostics about text that people wrote: what, where (file, line, column, the line itself with a caret), what to do.
+//
+// Passes and parsers add diagnostics and go on where they can; the driver prints them. At most FTC_MAX_DIAGNOSTICS are
+// kept, the rest are counted.
+#ifndef FTC_DIAG_H
+#define FTC_DIAG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define FTC_MAX_DIAGNOSTICS 20
+
+typedef struct {
+    char *text; // complete, several lines, ends with a newline
+} ftc_diagnostic;
+
+typedef struct {
+    ftc_diagnostic list[FTC_MAX_DIAGNOSTICS];
+    int count;   // all errors, also those that were not kept
+} ftc_diagnostics;
+
+// Adds "file:line:column: error: message", then the source line and a caret under the column when `source` (the whole
+// file's text) is given. line and column count from 1; 0 leaves them out. file may be NULL.
+void ftc_diag_add(ftc_diagnostics *d, const char *file, const char *source, int line, int column, const char *format, ...)
+    __attribute__((format(printf, 6, 7)));
+
+void ftc_diag_free(ftc_diagnostics *d);
+
+// Levenshtein's nearest of `n` names to `name`, NULL when none is near (distance over 1/3 of the length + 1).
+const char *ftc_diag_nearest(const char *name, const char *const *names, int n);
+
+#endif

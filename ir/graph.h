@@ -1,0 +1,247 @@
+// The graph: a training step as tensor operations over named axes.
+//
+// Everything that the compiler says about a model is in this one structure, and all of it can be printed as .ir text and
+// parsed back (ir/print.h, ir/parse.h). Nodes, axes, extents and declarations are small ids into arrays; a node's
+// operands always come before it, so the array order is a valid order of evaluation at every stage.
+//
+// Sizes. An axis is a name plus an extent; an extent is a constant, a symbol (known at each call, up to a bound) or
+// ragged: a length of its own for every element of another axis. Two axes with the same extent (S, and T = S) have the
+// same lengths.
+//
+// Memory. The graph owns its arrays and strings (ftc_graph_free releases all at once). Pointers into the arrays are
+// valid until the next node is added: hold ids, not pointers.
+#ifndef FTC_GRAPH_H
+#define FTC_GRAPH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ir/step_abi.h"
+
+typedef uint32_t ftc_id;     // a node; 0 is no node
+typedef uint16_t ftc_axis;   // an axis; FTC_NO_AXIS is none
+typedef uint16_t ftc_extent; // an extent
+typedef uint16_t ftc_decl;   // a declaration; FTC_NO_DECL is none
+
+#define FTC_NO_AXIS    ((ftc_axis)0xffff)
+#define FTC_NO_DECL    ((ftc_decl)0xffff)
+#define FTC_MAX_AXES   8
+#define FTC_MAX_ARGS   3
+
+// An ordered list of distinct axes. The order is for people and for defaults; whether two lists are the same set is
+// what the language asks.
+typedef struct {
+    uint8_t n;
+    ftc_axis at[FTC_MAX_AXES];
+} ftc_axes;
+
+typedef enum { FTC_EXTENT_CONST, FTC_EXTENT_SYMBOL, FTC_EXTENT_RAGGED } ftc_extent_kind;
+
+typedef struct {
+    ftc_extent_kind kind;
+    const char *name;     // name of the first axis that has it
+    int64_t bound;        // constant: the size; symbol, ragged: the largest size planned for
+    ftc_axis over;        // ragged: the axis whose every element has its own length, else FTC_NO_AXIS
+} ftc_extent_def;
+
+typedef struct {
+    const char *name;
+    ftc_extent extent;
+} ftc_axis_def;
+
+typedef struct {
+    ftc_dtype dtype;
+    ftc_axes axes;
+} ftc_type;
+
+// Where a node comes from: file is an index into graph->files, line from 1 (0: made by the compiler).
+typedef struct {
+    uint16_t file;
+    uint32_t line;
+} ftc_loc;
+
+typedef enum {
+    FTC_DECL_PARAM,    // a weight
+    FTC_DECL_MOMENT,   // optimizer state of a weight, named "<weight>.<slot>"
+    FTC_DECL_GRADIENT, // gradient accumulator of a weight, named "<weight>.grad"
+    FTC_DECL_INPUT,    // given at each call: tensor
+    FTC_DECL_ARG,      // given at each call: f32 scalar with a default
+} ftc_decl_kind;
+
+// What the graph reads from outside. Each declaration has exactly one leaf node (param, input or arg).
+typedef struct {
+    ftc_decl_kind kind;
+    const char *name;
+    ftc_type type;                // as the graph reads it: the dims' axes one after the other
+    uint8_t n_dims;               // the stored form: each stored dimension is one axis or several merged, (A D)
+    ftc_axes dims[FTC_MAX_DIMS];
+    ftc_init_kind init;
+    double init_std;              // FTC_INIT_NORMAL
+    int32_t zero_row;             // row without gradient that starts at zero (padding_idx), else -1
+    bool frozen;                  // gets no gradient and no update
+    ftc_decl of;                  // moment, gradient: the weight
+    ftc_axis bound;               // integer input: values index this axis; else FTC_NO_AXIS
+    float value;                  // arg: default
+    ftc_loc loc;
+} ftc_decl_def;
+
+// ir/ops/ops.def lists the operations, each described by one ftc_op_info (ir/op.h).
+typedef enum {
+    FTC_OP_NONE,
+#define OP(name) FTC_OP_##name,
+#include "ir/ops/ops.def"
+#undef OP
+    FTC_OP_COUNT
+} ftc_op;
+
+typedef enum { FTC_PHASE_FORWARD, FTC_PHASE_BACKWARD, FTC_PHASE_UPDATE } ftc_phase;
+
+typedef struct {
+    ftc_op op;
+    ftc_type type;
+    uint8_t n_args;
+    ftc_id arg[FTC_MAX_ARGS];
+    // Attributes; which of them an operation has is in its ftc_op_info.
+    ftc_axes axes;    // summed axes of sum, max, dot; axes of fill, random, index, place
+    ftc_axis axis;    // the indexed axis of gather, scatter_add, at, place, index; the renamed axis of rename
+    ftc_axis to;      // the new axis of rename
+    bool outer;       // a map whose operands' axes are not a subset of one operand's: the union is meant
+    double value;     // const, fill
+    int64_t index;    // at, place: the position; random: the site; gather, scatter_add: row without gradient, else -1
+    ftc_decl decl;    // param, input, arg, assign (the tensor written)
+    // Provenance and what the later passes decide.
+    ftc_loc loc;
+    ftc_phase phase;
+    uint32_t kernel;  // index into graph->kernels, 0: none yet
+    int64_t offset;   // bytes from the start of the arena; -1: not in memory
+} ftc_node;
+
+// A named result. `entries` is a mask of 1 << ftc_entry_kind.
+typedef struct {
+    const char *name;
+    ftc_id node;
+    uint32_t entries;
+} ftc_output;
+
+typedef enum {
+    FTC_KERNEL_NONE,
+    FTC_KERNEL_ROWS,    // maps and reductions within a row; rows are split among threads
+    FTC_KERNEL_COLUMNS, // reductions over rows; columns are split among threads, rows are added in order
+    FTC_KERNEL_DOT,     // one contraction as a matrix product, and maps applied to its tiles
+    FTC_KERNEL_TILE,    // contractions, maps and reductions on tiles that live in scratch, one work item per `rows` cell
+    FTC_KERNEL_SCATTER, // rows added into a table, each destination row owned by one thread
+} ftc_kernel_kind;
+
+// A group of nodes executed together. Its nodes are those with node.kernel == its index, in array order.
+typedef struct {
+    ftc_kernel_kind kind;
+    const char *name; // unique within the graph: what profiles, diagnostics and symbols show
+    ftc_axes rows;    // the axes of the work items
+    ftc_axes cols;    // the axes of the innermost loop
+    ftc_axis block;   // tile: the axis that is cut into blocks of `block_size`, else FTC_NO_AXIS
+    int32_t block_size;
+    bool barrier;     // all threads wait before it: it reads what another thread wrote
+} ftc_kernel;
+
+// An entry of the model's config or train block, in source order.
+typedef struct {
+    const char *name, *hf_name; // hf_name NULL: Hugging Face has none
+    const char *text;           // a string or name; NULL: a number
+    double number;
+    bool is_integer;
+} ftc_graph_setting;
+
+typedef struct ftc_arena ftc_arena;
+
+typedef struct {
+    ftc_arena *arena; // owns the strings
+    const char *model;
+    ftc_node *nodes; // nodes[0] is unused
+    uint32_t n_nodes, nodes_capacity;
+    ftc_axis_def *axes;
+    uint32_t n_axes, axes_capacity;
+    ftc_extent_def *extents;
+    uint32_t n_extents, extents_capacity;
+    ftc_decl_def *decls;
+    uint32_t n_decls, decls_capacity;
+    ftc_output *outputs;
+    uint32_t n_outputs, outputs_capacity;
+    ftc_kernel *kernels; // kernels[0] is unused
+    uint32_t n_kernels, kernels_capacity;
+    ftc_graph_setting *config, *train;
+    uint32_t n_config, config_capacity, n_train, train_capacity;
+    const char **files;
+    uint32_t n_files, files_capacity;
+    int64_t next_site;     // the next unused random site
+    ftc_loc cursor_loc;    // given to nodes that are appended next (ir/build.h)
+    ftc_phase cursor_phase;
+    int64_t arena_bytes;   // after plan: size of the arena, else 0
+    int64_t scratch_bytes; // after plan: scratch of one thread
+    int64_t peak_live_bytes;
+} ftc_graph;
+
+// --- axes ---------------------------------------------------------------------------------------------------------
+
+bool ftc_axes_has(const ftc_axes *a, ftc_axis x);
+bool ftc_axes_subset(const ftc_axes *a, const ftc_axes *b); // a ⊆ b
+bool ftc_axes_same_set(const ftc_axes *a, const ftc_axes *b);
+ftc_axes ftc_axes_union(const ftc_axes *a, const ftc_axes *b);     // a's order, then what only b has
+ftc_axes ftc_axes_minus(const ftc_axes *a, const ftc_axes *b);     // in a's order
+ftc_axes ftc_axes_intersect(const ftc_axes *a, const ftc_axes *b); // in a's order
+ftc_axes ftc_axes_of(ftc_axis x);
+void ftc_axes_add(ftc_axes *a, ftc_axis x); // no effect when it is there; aborts beyond FTC_MAX_AXES
+int ftc_axes_find(const ftc_axes *a, ftc_axis x); // position, -1: absent
+
+// --- graph --------------------------------------------------------------------------------------------------------
+
+ftc_graph *ftc_graph_new(const char *model);
+void ftc_graph_free(ftc_graph *g);
+
+// A graph with the same axes, extents, declarations, settings and files, and no nodes, outputs or kernels.
+ftc_graph *ftc_graph_new_like(const ftc_graph *g);
+ftc_graph *ftc_graph_clone(const ftc_graph *g);
+
+// Copies a string into the graph's memory.
+const char *ftc_graph_string(ftc_graph *g, const char *s);
+const char *ftc_graph_format(ftc_graph *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+ftc_extent ftc_graph_add_extent(ftc_graph *g, ftc_extent_def info);
+ftc_axis ftc_graph_add_axis(ftc_graph *g, const char *name, ftc_extent extent);
+ftc_axis ftc_graph_find_axis(const ftc_graph *g, const char *name); // FTC_NO_AXIS: none
+ftc_decl ftc_graph_add_decl(ftc_graph *g, ftc_decl_def info);
+ftc_decl ftc_graph_find_decl(const ftc_graph *g, const char *name); // FTC_NO_DECL: none
+uint32_t ftc_graph_add_kernel(ftc_graph *g, ftc_kernel kernel);
+uint32_t ftc_graph_add_file(ftc_graph *g, const char *name); // index of the file, added if new
+void ftc_graph_add_output(ftc_graph *g, const char *name, ftc_id node, uint32_t entries);
+void ftc_graph_add_config(ftc_graph *g, ftc_graph_setting setting);
+void ftc_graph_add_train(ftc_graph *g, ftc_graph_setting setting);
+
+// Appends a node whose type is set already; offset is set to -1. No check: ftc_verify_graph (ir/verify.h) does that.
+ftc_id ftc_graph_append(ftc_graph *g, ftc_node node);
+
+// Copies node `id` of `from` to the end of `g`, its operands replaced through map[]; g must come from
+// ftc_graph_new_like(from). Returns the new id. Does not write map.
+ftc_id ftc_graph_copy_node(ftc_graph *g, const ftc_graph *from, ftc_id id, const ftc_id *map);
+
+static inline ftc_node *ftc_graph_node(const ftc_graph *g, ftc_id id) { return &g->nodes[id]; }
+static inline const ftc_extent_def *ftc_axis_extent(const ftc_graph *g, ftc_axis a) {
+    return &g->extents[g->axes[a].extent];
+}
+
+// The leaf node of a declaration; 0 when the graph has none.
+ftc_id ftc_graph_leaf(const ftc_graph *g, ftc_decl decl);
+
+// Uses of each node: count[id] is the number of operand slots and outputs that name it. count has n_nodes entries.
+void ftc_graph_count_uses(const ftc_graph *g, uint32_t *count);
+
+// Number of elements of a type at the upper bounds (ragged axes at their bound). Used for planning.
+int64_t ftc_type_max_elements(const ftc_graph *g, const ftc_type *t);
+int32_t ftc_dtype_bytes(ftc_dtype dtype); // f32, i32, u32: 4; bf16: 2; bool: 1
+const char *ftc_dtype_name(ftc_dtype dtype);
+
+// The order of a type's axes in memory, outermost first: the batch axis and the ragged axes over it (packed: one row
+// for each token), then the others in type order. Every buffer in memory has this order, parameters the order of
+// their stored form.
+ftc_axes ftc_axes_packed_order(const ftc_graph *g, const ftc_axes *axes);
+
+#endif

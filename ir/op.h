@@ -1,0 +1,80 @@
+// What an operation is: one ftc_op_info describes everything that the parser, verifier, differentiation, interpreter,
+// emitter, tests and documentation know about it. To add an operation: write one block in ir/ops, add one line to
+// ir/ops/ops.def.
+#ifndef FTC_OP_H
+#define FTC_OP_H
+
+#include "ir/graph.h"
+#include "ir/scalar.h"
+
+// How an operation relates its operands' cells to its result's; passes and emitters ask for this, never for the
+// operation's name.
+typedef enum {
+    FTC_CLASS_LEAF,    // reads a declaration: param, input, arg
+    FTC_CLASS_SOURCE,  // computed from coordinates alone: const, fill, index, random
+    FTC_CLASS_MAP,     // one cell from the cells at the same coordinates; narrower operands are repeated
+    FTC_CLASS_REDUCE,  // sum, max over `axes`
+    FTC_CLASS_DOT,     // sum of products over `axes`
+    FTC_CLASS_GATHER,  // cell whose coordinate on `axis` is the value of operand 1
+    FTC_CLASS_SCATTER, // adds into the cell whose coordinate on `axis` is the value of operand 1
+    FTC_CLASS_AT,      // cell whose coordinate on `axis` is `index`
+    FTC_CLASS_PLACE,   // zero but where the coordinate on `axis` is `index`
+    FTC_CLASS_RENAME,  // the same cells under another axis name
+    FTC_CLASS_DETACH,  // the same cells, no gradient
+    FTC_CLASS_ASSIGN,  // writes operand 0 to the declaration's tensor at the end of the step
+} ftc_op_class;
+
+// Which attributes a node of the operation has (printed and parsed from this mask).
+enum {
+    FTC_ATTR_AXES = 1 << 0,  // after ';' in the operand list
+    FTC_ATTR_AXIS = 1 << 1,  // the indexed axis
+    FTC_ATTR_TO = 1 << 2,    // rename's new axis: "; S -> T"
+    FTC_ATTR_VALUE = 1 << 3, // a number
+    FTC_ATTR_INDEX = 1 << 4, // an integer
+    FTC_ATTR_DECL = 1 << 5,  // a declaration
+    FTC_ATTR_DTYPE = 1 << 6, // the result's type cannot be derived: cast, fill
+};
+
+typedef struct ftc_interp ftc_interp;
+
+// Computes the type of `node` (its operands and attributes are set) or describes what is wrong in `error` (one line,
+// without a place; names the axes and extents concerned).
+typedef bool ftc_infer_fn(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error, int error_size);
+
+// Appends the gradient of node `id` with respect to each operand, given the gradient `grad` of its result (of the
+// result's type), and stores them in out[] (0: none). A result may have axes that the operand lacks: the caller sums
+// over them. Nodes are built with ir/build.h.
+typedef void ftc_gradient_fn(ftc_graph *g, ftc_id id, ftc_id grad, ftc_id out[FTC_MAX_ARGS]);
+
+// Map: the result from one cell of each operand, in double (integers and bools as numbers).
+typedef double ftc_eval_fn(const double *x);
+
+// Everything else: computes all cells of the node's value (ir/interpret.h).
+typedef void ftc_interpret_fn(ftc_interp *in, ftc_id id);
+
+// Map: the same as an expression for the emitter.
+typedef ftc_scalar ftc_body_fn(const ftc_scalar_builder *b, const ftc_scalar *x);
+
+typedef struct {
+    const char *name;
+    const char *doc;     // one paragraph for the language reference
+    const char *example; // one line of .ir
+    ftc_op_class class;
+    uint8_t n_args;
+    uint32_t attrs;
+    ftc_infer_fn *infer;
+    ftc_gradient_fn *gradient; // NULL: not differentiable (integers, comparisons, effects)
+    ftc_eval_fn *eval;         // maps
+    ftc_interpret_fn *interpret; // all but maps
+    ftc_body_fn *body;         // maps
+    double low, high;          // operands for tests are drawn from here, away from kinks
+    const char *const symbol;  // infix form, NULL: none
+    bool commutative;
+} ftc_op_info;
+
+const ftc_op_info *ftc_op_get(ftc_op op);
+ftc_op ftc_op_find(const char *name); // FTC_OP_NONE: unknown
+
+static inline ftc_op_class ftc_node_class(const ftc_node *n) { return ftc_op_get(n->op)->class; }
+
+#endif
