@@ -1,0 +1,35 @@
+// The passes: each a function in a file of its own, listed in one table (compiler/pipeline.c).
+//
+// A pass changes the graph in place. It returns false after adding a diagnostic when what the user asked for cannot be
+// done (a budget that cannot be met, an optimizer that does not exist); anything else that goes wrong is a bug and aborts.
+#ifndef FTC_PASSES_H
+#define FTC_PASSES_H
+
+#include "ir/diag.h"
+#include "ir/graph.h"
+
+typedef struct {
+    ftc_entry_kind entry;        // which entry point the graph becomes
+    int64_t memory_budget_bytes; // remat: 0 means none
+    int32_t tile_rows;           // fuse: rows of a block in a tile kernel, 0: choose
+} ftc_pass_options;
+
+typedef bool ftc_pass_fn(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d);
+
+typedef struct {
+    const char *name;
+    ftc_pass_fn *run;
+    bool optional;       // --no-pass may switch it off
+    const char *summary; // one line: what it does and what holds after it
+} ftc_pass;
+
+ftc_pass_fn ftc_pass_differentiate, ftc_pass_optimizer, ftc_pass_simplify, ftc_pass_cse, ftc_pass_dce, ftc_pass_remat,
+    ftc_pass_layout, ftc_pass_fuse, ftc_pass_schedule, ftc_pass_plan;
+
+// The table, in the order in which `ftc compile` runs it. A pass may occur more than once.
+extern const ftc_pass ftc_passes[];
+extern const int ftc_n_passes;
+
+const ftc_pass *ftc_pass_find(const char *name); // NULL: unknown
+
+#endif
