@@ -113,6 +113,7 @@ typedef struct {
     ftc_loc loc;
     ftc_phase phase;
     uint32_t kernel;  // index into graph->kernels, 0: none yet
+    uint16_t step;    // tile kernels: the step within the kernel, from 0
     int64_t offset;   // bytes from the start of the arena; -1: not in memory
 } ftc_node;
 
@@ -230,6 +231,10 @@ static inline const ftc_extent_def *ftc_axis_extent(const ftc_graph *g, ftc_axis
 
 // The leaf node of a declaration; 0 when the graph has none.
 ftc_id ftc_graph_leaf(const ftc_graph *g, ftc_decl decl);
+
+// Replaces the nodes of `g` by those of `from` (made by ftc_graph_new_like(g)), whose other tables are discarded with it;
+// outputs of `g` follow map (old id → new id). Frees `from`.
+void ftc_graph_replace_nodes(ftc_graph *g, ftc_graph *from, const ftc_id *map);
 
 // Uses of each node: count[id] is the number of operand slots and outputs that name it. count has n_nodes entries.
 void ftc_graph_count_uses(const ftc_graph *g, uint32_t *count);

@@ -1,0 +1,108 @@
+#include "compiler/regions.h"
+
+#include "ir/op.h"
+
+bool ftc_region_is_quadratic(const ftc_graph *g, const ftc_type *type) {
+    int ragged = 0;
+    for (int i = 0; i < type->axes.n; i++) ragged += ftc_axis_extent(g, type->axes.at[i])->kind == FTC_EXTENT_RAGGED;
+    return ragged >= 2;
+}
+
+bool ftc_region_is_token_axis(const ftc_graph *g, const ftc_axes *of, ftc_axis axis) {
+    if (ftc_axis_extent(g, axis)->kind == FTC_EXTENT_RAGGED) return true;
+    for (int i = 0; i < of->n; i++) {
+        const ftc_extent_def *extent = ftc_axis_extent(g, of->at[i]);
+        if (extent->kind == FTC_EXTENT_RAGGED && extent->over == axis) return true;
+    }
+    return false;
+}
+
+ftc_id ftc_region_source(const ftc_graph *g, ftc_id id) {
+    for (;;) {
+        ftc_op_class class = ftc_node_class(&g->nodes[id]);
+        if (class != FTC_CLASS_RENAME && class != FTC_CLASS_DETACH) return id;
+        id = g->nodes[id].arg[0];
+    }
+}
+
+ftc_axes ftc_region_view_order(const ftc_graph *g, ftc_id id) {
+    const ftc_node *node = &g->nodes[id];
+    ftc_op_class class = ftc_node_class(node);
+    if (class == FTC_CLASS_DETACH) return ftc_region_view_order(g, node->arg[0]);
+    if (class != FTC_CLASS_RENAME)
+        return class == FTC_CLASS_LEAF ? node->type.axes : ftc_axes_packed_order(g, &node->type.axes);
+    ftc_axes order = ftc_region_view_order(g, node->arg[0]);
+    int i = ftc_axes_find(&order, node->axis);
+    if (i >= 0) order.at[i] = node->to;
+    return order;
+}
+
+int64_t ftc_region_constant_size(const ftc_graph *g, const ftc_axes *axes) {
+    int64_t size = 1;
+    for (int i = 0; i < axes->n; i++) {
+        const ftc_extent_def *extent = ftc_axis_extent(g, axes->at[i]);
+        if (extent->kind != FTC_EXTENT_CONST) return -1;
+        size *= extent->bound;
+    }
+    return size;
+}
+
+// Whether order[from ...] starts with exactly the axes of `group`, in its order; an empty group always fits.
+static bool starts_with(const ftc_axes *order, int from, const ftc_axes *group) {
+    if (from + group->n > order->n) return false;
+    for (int i = 0; i < group->n; i++)
+        if (order->at[from + i] != group->at[i]) return false;
+    return true;
+}
+
+bool ftc_region_as_matrix(const ftc_graph *g, const ftc_axes *order, const ftc_axes *rows, const ftc_axes *cols,
+                          int64_t *row_stride, int64_t *col_stride) {
+    if (order->n != rows->n + cols->n) return false;
+    if (starts_with(order, 0, rows) && starts_with(order, rows->n, cols)) {
+        int64_t stride = ftc_region_constant_size(g, cols);
+        if (stride < 0) {
+            if (rows->n > 0) return false;
+            stride = 0; // a single row: never multiplied
+        }
+        *row_stride = stride;
+        *col_stride = 1;
+        return true;
+    }
+    if (starts_with(order, 0, cols) && starts_with(order, cols->n, rows)) {
+        int64_t stride = ftc_region_constant_size(g, rows);
+        if (stride < 0) return false;
+        *row_stride = 1;
+        *col_stride = stride;
+        return true;
+    }
+    return false;
+}
+
+ftc_contraction ftc_region_contraction(const ftc_graph *g, const ftc_node *dot) {
+    ftc_contraction c = {.sums = dot->axes};
+    ftc_axes left = ftc_region_view_order(g, dot->arg[0]), right = ftc_region_view_order(g, dot->arg[1]);
+    ftc_axes shared = ftc_axes_intersect(&left, &right);
+    c.batch = ftc_axes_minus(&shared, &dot->axes);
+    ftc_axes order = ftc_axes_packed_order(g, &dot->type.axes);
+    ftc_axes own = ftc_axes_minus(&order, &c.batch);
+    bool left_first = own.n == 0 || ftc_axes_has(&left, own.at[0]);
+    c.a = dot->arg[left_first ? 0 : 1];
+    c.b = dot->arg[left_first ? 1 : 0];
+    ftc_axes a = left_first ? left : right, b = left_first ? right : left;
+    ftc_axes a_order = ftc_axes_minus(&a, &dot->axes), b_order = ftc_axes_minus(&b, &dot->axes);
+    c.rows = ftc_axes_minus(&a_order, &c.batch);
+    c.cols = ftc_axes_minus(&b_order, &c.batch);
+    c.sums = ftc_axes_intersect(&a, &dot->axes); // in A's order
+    return c;
+}
+
+bool ftc_region_is_matrix_product(const ftc_graph *g, const ftc_node *dot) {
+    ftc_contraction c = ftc_region_contraction(g, dot);
+    if (c.batch.n > 0 || dot->type.dtype != FTC_F32) return false;
+    ftc_axes a = ftc_region_view_order(g, c.a), b = ftc_region_view_order(g, c.b);
+    ftc_axes result = ftc_axes_packed_order(g, &dot->type.axes);
+    int64_t row, col;
+    return ftc_region_as_matrix(g, &a, &c.rows, &c.sums, &row, &col) &&
+           ftc_region_as_matrix(g, &b, &c.sums, &c.cols, &row, &col) &&
+           ftc_region_as_matrix(g, &result, &c.rows, &c.cols, &row, &col) && col == 1;
+}
