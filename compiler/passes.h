@@ -1,7 +1,8 @@
 // The passes: each a function in a file of its own, listed in one table (compiler/pipeline.c).
 //
-// A pass changes the graph in place. It returns false after adding a diagnostic when what the user asked for cannot be
-// done (a budget that cannot be met, an optimizer that does not exist); anything else that goes wrong is a bug and aborts.
+// A pass changes the graph in place. It returns false after adding a diagnostic when what the user asked for
+// cannot be done (a budget that cannot be met, an optimizer that does not exist); anything else that goes
+// wrong is a bug and aborts.
 #ifndef FTC_PASSES_H
 #define FTC_PASSES_H
 
@@ -23,8 +24,8 @@ typedef struct {
     const char *summary; // one line: what it does and what holds after it
 } ftc_pass;
 
-ftc_pass_fn ftc_pass_differentiate, ftc_pass_optimizer, ftc_pass_simplify, ftc_pass_cse, ftc_pass_dce, ftc_pass_remat,
-    ftc_pass_layout, ftc_pass_fuse, ftc_pass_schedule, ftc_pass_plan;
+ftc_pass_fn ftc_pass_differentiate, ftc_pass_optimizer, ftc_pass_simplify, ftc_pass_cse, ftc_pass_dce,
+    ftc_pass_remat, ftc_pass_layout, ftc_pass_fuse, ftc_pass_schedule, ftc_pass_plan;
 
 // The table, in the order in which `ftc compile` runs it. A pass may occur more than once.
 extern const ftc_pass ftc_passes[];

@@ -1,10 +1,12 @@
-// Questions about values that several passes and emitters ask: where does a view lead, how does a value lie in memory.
+// Questions about values that several passes and emitters ask: where does a view lead, how does a value lie
+// in memory.
 #ifndef FTC_REGIONS_H
 #define FTC_REGIONS_H
 
 #include "ir/graph.h"
 
-// Σ length² cells: the type has two ragged axes over the same axis (attention scores). Such values are never in the arena.
+// Σ length² cells: the type has two ragged axes over the same axis (attention scores). Such values are never
+// in the arena.
 bool ftc_region_is_quadratic(const ftc_graph *g, const ftc_type *type);
 
 // The batch axis and the ragged axes over it: the axes that are packed into one row for each token.
@@ -13,11 +15,11 @@ bool ftc_region_is_token_axis(const ftc_graph *g, const ftc_axes *of, ftc_axis a
 // Follows rename and detach, which move no data, to the node that holds the cells.
 ftc_id ftc_region_source(const ftc_graph *g, ftc_id id);
 
-// How a value's cells are addressed as a matrix: cell (r, c) of the axes `rows` and `cols` at base + r * row_stride +
-// c * col_stride (elements; one of the strides is 1). `order` is the packed order of the value's axes. False when the two
-// groups are not each contiguous in that order, or do not make up the whole of it.
-bool ftc_region_as_matrix(const ftc_graph *g, const ftc_axes *order, const ftc_axes *rows, const ftc_axes *cols,
-                          int64_t *row_stride, int64_t *col_stride);
+// How a value's cells are addressed as a matrix: cell (r, c) of the axes `rows` and `cols` at base + r *
+// row_stride + c * col_stride (elements; one of the strides is 1). `order` is the packed order of the value's
+// axes. False when the two groups are not each contiguous in that order, or do not make up the whole of it.
+bool ftc_region_as_matrix(const ftc_graph *g, const ftc_axes *order, const ftc_axes *rows,
+                          const ftc_axes *cols, int64_t *row_stride, int64_t *col_stride);
 
 // The axes of the source of `id` as they are called at `id` (renames applied), in the source's packed order.
 ftc_axes ftc_region_view_order(const ftc_graph *g, ftc_id id);
@@ -25,16 +27,17 @@ ftc_axes ftc_region_view_order(const ftc_graph *g, ftc_id id);
 // Number of cells over constant axes; -1 when one is not constant.
 int64_t ftc_region_constant_size(const ftc_graph *g, const ftc_axes *axes);
 
-// The two sides of a contraction seen as C[rows, cols] = Σ_sums A[rows, sums] · B[sums, cols], for the result's order.
+// The two sides of a contraction seen as C[rows, cols] = Σ_sums A[rows, sums] · B[sums, cols], for the
+// result's order.
 typedef struct {
-    ftc_id a, b; // operands of the dot (before views are resolved)
+    ftc_id a, b;    // operands of the dot (before views are resolved)
     ftc_axes batch; // axes of both operands that are not summed
     ftc_axes rows, cols, sums;
 } ftc_contraction;
 ftc_contraction ftc_region_contraction(const ftc_graph *g, const ftc_node *dot);
 
-// A contraction that one matrix product on buffers in memory computes (no batch axes, both operands and the result are
-// matrices over the groups).
+// A contraction that one matrix product on buffers in memory computes (no batch axes, both operands and the
+// result are matrices over the groups).
 bool ftc_region_is_matrix_product(const ftc_graph *g, const ftc_node *dot);
 
 #endif
