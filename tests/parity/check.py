@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""Runs ftc on a golden of make_goldens.py and compares every number with PyTorch's.
+
+Compares: the loss of step 1 (1e-5 relative), every gradient of step 1 (1e-4, norm of the difference over norm), losses
+and learning rates of all steps (1e-3, 1e-7), logits on held-out texts before and after training (1e-4, 1e-3).
+Standard library only; the tiny golden is committed.
+
+Usage: check.py FTC MODEL.ir [GOLDEN_DIR]
+"""
+
+import argparse
+import csv
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+
+import compare
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TINY = os.path.join(HERE, "..", "golden", "parity", "tiny")
+
+STEP_1_LOSS = 1e-5
+GRADIENT = 1e-4
+LOSS = 1e-3
+RATE = 1e-7
+LOGITS_BEFORE = 1e-4
+LOGITS_AFTER = 1e-3
+
+
+class Check:
+    """Runs commands, compares numbers, counts what failed."""
+
+    def __init__(self, ftc):
+        self.ftc = ftc
+        self.passed = self.failed = 0
+
+    def run(self, *arguments):
+        command = [self.ftc, *map(str, arguments)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"{' '.join(command)}\nended with status {done.returncode}:\n{done.stderr}")
+        return done.stdout
+
+    def that(self, what, error, tolerance):
+        right = error <= tolerance
+        self.passed += right
+        self.failed += not right
+        print(f"{'ok  ' if right else 'FAIL'} {error:9.2e} (at most {tolerance:g})  {what}")
+
+
+def relative(ours, golden):
+    """Norm of the difference over the norm; infinite if there are more or fewer numbers than expected."""
+    if len(ours) != len(golden):
+        return math.inf
+    return math.dist(ours, golden) / math.hypot(*golden)
+
+
+def worst(ours, golden):
+    """The largest relative difference of two lists of numbers."""
+    if len(ours) != len(golden):
+        return math.inf
+    return max(abs(a - b) / max(abs(b), 1e-30) for a, b in zip(ours, golden))
+
+
+def flat(rows):
+    return [value for row in rows for value in row]
+
+
+def texts_of(path):
+    with open(path, encoding="utf-8", newline="") as source:
+        return [row["text"] for row in csv.DictReader(source)]
+
+
+def check_logits(check, what, directory, golden_dir, golden, tolerance):
+    lines = check.run(
+        "predict", directory, "--json", *texts_of(os.path.join(golden_dir, "test.csv"))
+    ).splitlines()
+    ours = [json.loads(line)["logits"] for line in lines]
+    check.that(f"logits {what}", relative(flat(ours), flat(golden["logits"])), tolerance)
+
+
+def check_run(check, artifact, golden_dir, golden, run, scratch):
+    """Trains as the golden did, without dropout, and follows it step by step."""
+    output, metrics = os.path.join(scratch, "output"), os.path.join(scratch, "metrics.jsonl")
+    check.run(
+        *["run", artifact, "--train", os.path.join(golden_dir, "train.csv"), "--epochs", golden["epochs"]],
+        *["--batch", golden["batch"], "--lr", run["lr"], "--weight-decay", golden["weight_decay"]],
+        *["--dropout", 0, "--no-shuffle", "--metrics", metrics, "--output", output],
+        *["--test", os.path.join(golden_dir, "test.csv")],
+    )
+    with open(metrics, encoding="utf-8") as file:
+        steps = [line for line in map(json.loads, file) if "loss" in line]
+    label = f"at learning rate {run['lr']:g}"
+    losses = [line["loss"] for line in steps]
+    check.that(f"loss of step 1, {label}", worst(losses[:1], run["loss"][:1]), STEP_1_LOSS)
+    check.that(f"losses of {len(run['loss'])} steps, {label}", worst(losses, run["loss"]), LOSS)
+    rates = [line["learning_rate"] for line in steps]
+    check.that(f"learning rates, {label}", worst(rates, run["learning_rate"]), RATE)
+    check_logits(check, f"after training {label}", output, golden_dir, run, LOGITS_AFTER)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("ftc")
+    parser.add_argument("model")
+    parser.add_argument("golden", nargs="?", default=TINY)
+    args = parser.parse_args()
+    with open(os.path.join(args.golden, "golden.json"), encoding="utf-8") as file:
+        golden = json.load(file)
+    pretrained = os.path.join(args.golden, "model")
+
+    check = Check(args.ftc)
+    with tempfile.TemporaryDirectory() as scratch:
+        grads = os.path.join(scratch, "grads.safetensors")
+        check.run(
+            *[
+                "verify",
+                args.model,
+                "--pretrained",
+                pretrained,
+                "--train",
+                os.path.join(args.golden, "train.csv"),
+            ],
+            *["--batch", golden["batch"], "--dump-grads", grads],
+        )
+        compared, failed = compare.compare(grads, os.path.join(args.golden, "grads.safetensors"), GRADIENT)
+        check.passed += compared - failed
+        check.failed += failed
+
+        check_logits(check, "before training", pretrained, args.golden, golden["before"], LOGITS_BEFORE)
+        artifact = os.path.join(scratch, "model.ftc")
+        check.run("compile", args.model, "--pretrained", pretrained, "-o", artifact)
+        for run in golden["runs"]:
+            check_run(check, artifact, args.golden, golden, run, scratch)
+    print(f"{check.passed} passed, {check.failed} failed")
+    return 1 if check.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

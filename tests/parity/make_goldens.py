@@ -1,0 +1,241 @@
+#!/usr/bin/env python3
+"""Makes the goldens that ftc's training is compared with, by PyTorch and Hugging Face's BERT.
+
+Needs torch and transformers (bench/peers.sh sets them up). A golden is a folder:
+
+    model/              a Hugging Face directory with random weights, head included
+    train.csv test.csv  the texts, in the order of the batches
+    grads.safetensors   the gradient of the first batch's loss, under Hugging Face's names
+    golden.json         batches as token ids, losses and learning rates of every step, logits afterwards
+
+PyTorch computes in double, so that a difference is ftc's alone; golden.json also says how far PyTorch's own float32 is
+from it. Dropout is 0; the optimizer is AdamW (weight decay 0.01 on every parameter), the schedule linear to 0.
+
+Usage: make_goldens.py                                    the tiny BERT of tests/golden/parity/tiny
+       make_goldens.py --pretrained DIR --out DIR         the same for a pretrained BERT, with a random head
+"""
+
+import argparse
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import torch
+from safetensors.torch import save_file
+from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, BertTokenizer
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.join(HERE, "..", "..")
+DATA = os.path.join(ROOT, "models", "data")
+
+LABELS = 5
+STEPS = 20
+BATCH = 4
+TEST_ROWS = 12
+WEIGHT_DECAY = 0.01
+# 5e-5 is the recipe people use; the larger rate moves a tiny model far enough to show a wrong optimizer.
+RATES = {"tiny": [5e-5, 2e-3], "pretrained": [5e-5]}
+
+
+def rows_of(name, count):
+    with open(os.path.join(DATA, name), encoding="utf-8", newline="") as source:
+        rows = [(int(row["label"]), row["text"]) for row in csv.DictReader(source)]
+    return rows[:count]
+
+
+def write_csv(path, rows):
+    with open(path, "w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["label", "text"])
+        writer.writerows(rows)
+
+
+def training_rows():
+    rows = rows_of("reviews-train.csv", STEPS * BATCH)
+    rows[1] = (rows[1][0], "Ok")  # the shortest beside the longest: a ragged batch
+    rows[2] = (rows[2][0], " ".join(text for _, text in rows[4:10]))  # truncated
+    rows[3] = (
+        rows[3][0],
+        "The [PAD] was good, the [MASK] was not.",
+    )  # attended to, but no gradient for [PAD]
+    return rows
+
+
+def make_tiny(directory):
+    """A tiny BERT whose every parameter, biases and LayerNorm included, is random and matters."""
+    subprocess.run(
+        [sys.executable, os.path.join(ROOT, "models", "tools", "make_vocab.py"), "--size", "300"]
+        + ["--max-length", "96", "--out", directory],
+        check=True,
+    )
+    with open(os.path.join(directory, "vocab.txt"), encoding="utf-8") as file:
+        vocabulary = file.read().split()
+    torch.manual_seed(1)
+    model = BertForSequenceClassification(
+        BertConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=64,
+            max_position_embeddings=96,
+            num_labels=LABELS,
+        )
+    )
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            centre = 1.0 if name.endswith("LayerNorm.weight") else 0.0
+            parameter.copy_(centre + 0.2 * torch.randn_like(parameter))
+    model.save_pretrained(directory)
+
+
+def make_pretrained(source, directory):
+    """The pretrained weights with a random head, saved so that both sides read the very same numbers."""
+    torch.manual_seed(1)
+    BertForSequenceClassification.from_pretrained(source, num_labels=LABELS).save_pretrained(directory)
+    for name in ("vocab.txt", "tokenizer_config.json", "tokenizer.json"):
+        if os.path.exists(os.path.join(source, name)):
+            shutil.copy(os.path.join(source, name), directory)
+
+
+def load(directory, dtype):
+    model = BertForSequenceClassification.from_pretrained(
+        directory,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        classifier_dropout=0.0,
+        attn_implementation="eager",
+    )
+    return model.to(dtype)
+
+
+def padded(ids):
+    """Token ids of different lengths as a matrix and its attention mask."""
+    longest = max(map(len, ids))
+    matrix = torch.tensor([row + [0] * (longest - len(row)) for row in ids])
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in ids])
+    return {"input_ids": matrix, "attention_mask": mask}
+
+
+def loss_of(model, batch):
+    return model(**padded(batch["input_ids"]), labels=torch.tensor(batch["labels"])).loss
+
+
+def first_gradients(directory, batch, dtype):
+    model = load(directory, dtype)
+    loss = loss_of(model, batch)
+    loss.backward()
+    return loss.item(), {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+
+
+def train(directory, batches, test_ids, rate, dtype):
+    model = load(directory, dtype)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / len(batches))
+    losses, rates, norms = [], [], []
+    for batch in batches:
+        optimizer.zero_grad()
+        loss = loss_of(model, batch)
+        loss.backward()
+        norms.append(torch.nn.utils.get_total_norm([p.grad for p in model.parameters()]).item())
+        rates.append(optimizer.param_groups[0]["lr"])
+        losses.append(loss.item())
+        optimizer.step()
+        schedule.step()
+    return {
+        "lr": rate,
+        "loss": losses,
+        "learning_rate": rates,
+        "grad_norm": norms,
+        **evaluate(model, test_ids),
+    }
+
+
+def evaluate(model, test_ids):
+    model.eval()
+    with torch.no_grad():
+        return {"logits": [model(input_ids=torch.tensor([ids])).logits[0].tolist() for ids in test_ids]}
+
+
+def relative(ours, reference):
+    ours, reference = torch.as_tensor(ours).double(), torch.as_tensor(reference).double()
+    return ((ours - reference).norm() / reference.norm()).item()
+
+
+def float32_error(directory, batches, test_ids, golden, grads):
+    """How far PyTorch in float32 is from the golden: what no float32 program can be expected to beat by much."""
+    _, single = first_gradients(directory, batches[0], torch.float32)
+    run = train(directory, batches, test_ids, golden["lr"], torch.float32)
+    zero_in_theory = [
+        name for name in grads if name.endswith("key.bias")
+    ]  # softmax ignores a shift of all keys
+    return {
+        "grads": max(relative(single[n], grads[n]) for n in grads if n not in zero_in_theory),
+        "loss": max(abs(a - b) / b for a, b in zip(run["loss"], golden["loss"])),
+        "logits": relative(run["logits"], golden["logits"]),
+    }
+
+
+def make_golden(out, kind, tokenizer):
+    model_dir = os.path.join(out, "model")
+    train_rows, test_rows = training_rows(), rows_of("reviews-test.csv", TEST_ROWS)
+    write_csv(os.path.join(out, "train.csv"), train_rows)
+    write_csv(os.path.join(out, "test.csv"), test_rows)
+
+    limit = min(tokenizer.model_max_length, BertConfig.from_pretrained(model_dir).max_position_embeddings)
+    encode = lambda text: tokenizer(text, truncation=True, max_length=limit)["input_ids"]
+    batches = [
+        {"input_ids": [encode(text) for _, text in rows], "labels": [label for label, _ in rows]}
+        for rows in (train_rows[i : i + BATCH] for i in range(0, len(train_rows), BATCH))
+    ]
+    test_ids = [encode(text) for _, text in test_rows]
+
+    loss, grads = first_gradients(model_dir, batches[0], torch.float64)
+    runs = [train(model_dir, batches, test_ids, rate, torch.float64) for rate in RATES[kind]]
+    save_file({name: grad.float() for name, grad in grads.items()}, os.path.join(out, "grads.safetensors"))
+    golden = {
+        "made_with": {"torch": torch.__version__.split("+")[0], "script": "tests/parity/make_goldens.py"},
+        "batch": BATCH,
+        "epochs": 1,
+        "weight_decay": WEIGHT_DECAY,
+        "max_length": limit,
+        "loss": loss,
+        "before": evaluate(load(model_dir, torch.float64), test_ids),
+        "runs": runs,
+        "float32_error": float32_error(model_dir, batches, test_ids, runs[0], grads),
+        "batches": batches,
+        "test_ids": test_ids,
+    }
+    with open(os.path.join(out, "golden.json"), "w", encoding="utf-8") as file:
+        entries = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in golden.items()]
+        file.write("{\n" + ",\n".join(entries) + "\n}\n")
+    print(f"{out}: loss {loss:.6f}, PyTorch's float32 is off by {golden['float32_error']}")
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--pretrained", help="a Hugging Face directory of a BERT; without it, the tiny BERT is made"
+    )
+    parser.add_argument("--out", default=os.path.join(HERE, "..", "golden", "parity", "tiny"))
+    args = parser.parse_args()
+
+    model_dir = os.path.join(args.out, "model")
+    os.makedirs(model_dir, exist_ok=True)
+    if args.pretrained:
+        make_pretrained(args.pretrained, model_dir)
+        make_golden(args.out, "pretrained", AutoTokenizer.from_pretrained(args.pretrained))
+    else:
+        make_tiny(model_dir)
+        make_golden(
+            args.out, "tiny", BertTokenizer(os.path.join(model_dir, "vocab.txt"), model_max_length=96)
+        )
+
+
+if __name__ == "__main__":
+    main()
