@@ -4,7 +4,8 @@
 
 bool ftc_region_is_quadratic(const ftc_graph *g, const ftc_type *type) {
     int ragged = 0;
-    for (int i = 0; i < type->axes.n; i++) ragged += ftc_axis_extent(g, type->axes.at[i])->kind == FTC_EXTENT_RAGGED;
+    for (int i = 0; i < type->axes.n; i++)
+        ragged += ftc_axis_extent(g, type->axes.at[i])->kind == FTC_EXTENT_RAGGED;
     return ragged >= 2;
 }
 
@@ -55,8 +56,8 @@ static bool starts_with(const ftc_axes *order, int from, const ftc_axes *group) 
     return true;
 }
 
-bool ftc_region_as_matrix(const ftc_graph *g, const ftc_axes *order, const ftc_axes *rows, const ftc_axes *cols,
-                          int64_t *row_stride, int64_t *col_stride) {
+bool ftc_region_as_matrix(const ftc_graph *g, const ftc_axes *order, const ftc_axes *rows,
+                          const ftc_axes *cols, int64_t *row_stride, int64_t *col_stride) {
     if (order->n != rows->n + cols->n) return false;
     if (starts_with(order, 0, rows) && starts_with(order, rows->n, cols)) {
         int64_t stride = ftc_region_constant_size(g, cols);
@@ -78,14 +79,16 @@ bool ftc_region_as_matrix(const ftc_graph *g, const ftc_axes *order, const ftc_a
     return false;
 }
 
-ftc_contraction ftc_region_contraction(const ftc_graph *g, const ftc_node *dot) {
-    ftc_contraction c = {.sums = dot->axes};
+ftc_dot_shape ftc_region_dot_shape(const ftc_graph *g, const ftc_node *dot) {
+    ftc_dot_shape c = {.sums = dot->axes};
     ftc_axes left = ftc_region_view_order(g, dot->arg[0]), right = ftc_region_view_order(g, dot->arg[1]);
     ftc_axes shared = ftc_axes_intersect(&left, &right);
     c.batch = ftc_axes_minus(&shared, &dot->axes);
     ftc_axes order = ftc_axes_packed_order(g, &dot->type.axes);
     ftc_axes own = ftc_axes_minus(&order, &c.batch);
+    // A is the side that owns the result's outermost axis; a vector times a matrix is a product with one row.
     bool left_first = own.n == 0 || ftc_axes_has(&left, own.at[0]);
+    if (ftc_axes_subset(&own, left_first ? &left : &right)) left_first = !left_first;
     c.a = dot->arg[left_first ? 0 : 1];
     c.b = dot->arg[left_first ? 1 : 0];
     ftc_axes a = left_first ? left : right, b = left_first ? right : left;
@@ -97,7 +100,7 @@ ftc_contraction ftc_region_contraction(const ftc_graph *g, const ftc_node *dot) 
 }
 
 bool ftc_region_is_matrix_product(const ftc_graph *g, const ftc_node *dot) {
-    ftc_contraction c = ftc_region_contraction(g, dot);
+    ftc_dot_shape c = ftc_region_dot_shape(g, dot);
     if (c.batch.n > 0 || dot->type.dtype != FTC_F32) return false;
     ftc_axes a = ftc_region_view_order(g, c.a), b = ftc_region_view_order(g, c.b);
     ftc_axes result = ftc_axes_packed_order(g, &dot->type.axes);

@@ -33,8 +33,8 @@ typedef struct {
     ftc_id a, b;    // operands of the dot (before views are resolved)
     ftc_axes batch; // axes of both operands that are not summed
     ftc_axes rows, cols, sums;
-} ftc_contraction;
-ftc_contraction ftc_region_contraction(const ftc_graph *g, const ftc_node *dot);
+} ftc_dot_shape;
+ftc_dot_shape ftc_region_dot_shape(const ftc_graph *g, const ftc_node *dot);
 
 // A contraction that one matrix product on buffers in memory computes (no batch axes, both operands and the
 // result are matrices over the groups).

@@ -1,0 +1,27 @@
+// The numbering that a program's entry points share: which index of ftc_step_args.tensors, inputs, scalars, outputs and
+// extents means what. Each entry is compiled from a graph of its own; declarations meet here by name.
+#ifndef FTC_INTERFACE_H
+#define FTC_INTERFACE_H
+
+#include "ir/graph.h"
+
+typedef struct {
+    ftc_tensor_info *tensors;
+    ftc_input_info *inputs;
+    ftc_scalar_info *scalars;
+    ftc_output_info *outputs;
+    ftc_extent_info *extents;
+    int32_t n_tensors, n_inputs, n_scalars, n_outputs, n_extents;
+} ftc_interface;
+
+// Adds what `g` declares and is not there yet; outputs of `entry` get its bit. Strings are borrowed from the graph, which
+// must live as long as the interface.
+void ftc_interface_add_graph(ftc_interface *in, const ftc_graph *g, ftc_entry_kind entry);
+void ftc_interface_free(ftc_interface *in);
+
+// The index of a declaration in the table of its kind; aborts when it was not added.
+int32_t ftc_interface_decl(const ftc_interface *in, const ftc_decl_def *decl);
+int32_t ftc_interface_output(const ftc_interface *in, const char *name);
+int32_t ftc_interface_extent(const ftc_interface *in, const ftc_extent_def *extent);
+
+#endif
