@@ -15,6 +15,9 @@
 #include "compiler/target.h"
 #include "ir/step_abi.h"
 
+#define FTC_CG_MAX_CARRIED 64
+#define FTC_CG_MAX_LANES   64
+
 typedef struct {
     const ftc_target *target;
     LLVMContextRef context;
@@ -80,8 +83,8 @@ typedef struct {
     LLVMBasicBlockRef entry, head, exit;
     bool nonempty;
     int n_carried;
-    LLVMValueRef carried[64]; // phi nodes, in the order of ftc_cg_loop_carry
-    LLVMValueRef next[64];
+    LLVMValueRef carried[FTC_CG_MAX_CARRIED]; // phi nodes, in the order of ftc_cg_loop_carry
+    LLVMValueRef next[FTC_CG_MAX_CARRIED];
 } ftc_cg_loop;
 
 ftc_cg_loop ftc_cg_loop_begin(ftc_codegen *cg, LLVMValueRef start, LLVMValueRef end, LLVMValueRef step);

@@ -6,10 +6,26 @@
 
 #include "compiler/codegen.h"
 
+// How a contraction is cut. Nothing of it but k_chunk changes a result.
+typedef struct {
+    int64_t rows, cols; // largest tile of C; cols is a multiple of the gemm shape's
+    int64_t k_chunk;    // k is summed in chunks of this length, the chunks' sums in order
+    int64_t packed_k;   // rows of B packed at once: k_chunk, or all of k when keep_b
+    bool keep_b; // B's packed columns are kept for all tiles below each other, else packed again for each
+} ftc_contraction_plan;
+
+// A good plan for extents up to (m, n, k).
+ftc_contraction_plan ftc_contraction_plan_for(const ftc_target *target, int64_t m, int64_t n, int64_t k);
+
+// Scratch that one thread needs, in bytes: a multiple of FTC_STEP_ALIGN. Without an epilogue C itself is the
+// tile.
+int64_t ftc_contraction_scratch_bytes(const ftc_contraction_plan *plan, bool has_epilogue);
+
 // Emits code that consumes a finished tile of C: rows row0 … row0 + rows - 1, columns col0 … col0 + cols - 1
-// (i64, run-time values). Element (r, c) of the tile is at tile[r * tile_ld + c] (f32); whole vectors from
-// any multiple of the lane count may be read past `cols` (what is there is unspecified). The tile may be
-// overwritten. Called once, at code generation time; col0 is a multiple of the gemm shape's `cols`.
+// (i64, run-time values). Element (r, c) of the tile is at tile[r * tile_ld + c] (f32); whole vectors may be
+// read and written up to the next multiple of the lane count past `cols` (what is there is unspecified).
+// Called once, at code generation time. The tile is 64-byte aligned, tile_ld and col0 are multiples of the
+// gemm shape's `cols`.
 typedef void ftc_tile_epilogue(void *context, ftc_codegen *cg, LLVMValueRef tile, LLVMValueRef tile_ld,
                                LLVMValueRef row0, LLVMValueRef rows, LLVMValueRef col0, LLVMValueRef cols);
 
@@ -23,10 +39,11 @@ typedef struct {
 } ftc_matrix;
 
 typedef struct {
-    LLVMValueRef m, n, k; // i64, constants where they are known
+    ftc_contraction_plan plan;
+    LLVMValueRef m, n, k; // i64, constants where they are known; within what the plan was made for
     ftc_matrix a, b;
     LLVMValueRef thread, threads; // i64
-    LLVMValueRef scratch;         // this thread's own, 64-byte aligned, ftc_contraction_scratch_bytes
+    LLVMValueRef scratch;         // this thread's own, 64-byte aligned, of ftc_contraction_scratch_bytes
     LLVMValueRef c, ldc;          // where C goes when there is no epilogue
     ftc_tile_epilogue *epilogue;  // NULL: none
     void *context;
@@ -34,9 +51,5 @@ typedef struct {
 
 // Emits the loops at the builder's position. The caller places barriers.
 void ftc_emit_contraction(ftc_codegen *cg, const ftc_contraction *contraction);
-
-// Scratch that one thread needs, in bytes, for extents up to (m, n, k): a multiple of FTC_STEP_ALIGN.
-int64_t ftc_contraction_scratch_bytes(const ftc_target *target, int64_t m, int64_t n, int64_t k,
-                                      bool a_transposed, bool b_transposed, bool has_epilogue);
 
 #endif

@@ -25,7 +25,9 @@ const ftc_target *ftc_target_host(void);
 // unknown.
 const ftc_target *ftc_target_named(const char *name);
 
-// Whether code for `target` can be executed by this process.
+// Whether code for `target`, or for a feature string that an artifact recorded, can be executed by this
+// process: the host has every feature that the string adds.
 bool ftc_target_supported_here(const ftc_target *target);
+bool ftc_target_features_supported_here(const char *features);
 
 #endif
