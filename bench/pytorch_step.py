@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""One training step of Hugging Face's BERT in PyTorch, eager or through torch.compile; see peer.py for the protocol."""
+
+import json
+
+import peer
+
+
+def build(args):
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    model = BertForSequenceClassification(
+        BertConfig(
+            vocab_size=args.vocab,
+            hidden_size=args.hidden,
+            num_hidden_layers=args.layers,
+            num_attention_heads=args.heads,
+            intermediate_size=args.intermediate,
+            max_position_embeddings=args.positions,
+            num_labels=args.labels,
+            hidden_dropout_prob=args.dropout,
+            attention_probs_dropout_prob=args.dropout,
+        )
+    )
+    model.train()
+    if args.compile:
+        model = torch.compile(model)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=args.lr, weight_decay=args.weight_decay, fused=args.fused_adamw
+    )
+
+    def step(batch):
+        loss = model(**batch).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss.item()
+
+    batches = read_batches(torch, args) if args.batches else [synthetic_batch(torch, args)]
+    turn = 0
+
+    def next_step():
+        nonlocal turn
+        step(batches[turn % len(batches)])
+        turn += 1
+
+    return next_step
+
+
+def synthetic_batch(torch, args):
+    ids = torch.randint(0, args.vocab, (args.batch, args.length))
+    return {
+        "input_ids": ids,
+        "attention_mask": torch.ones_like(ids),
+        "labels": torch.randint(0, args.labels, (args.batch,)),
+    }
+
+
+def read_batches(torch, args):
+    """Real batches, padded as the tutorial does (--pad max_length) or to the longest of each batch (--pad longest)."""
+    with open(args.batches, encoding="utf-8") as file:
+        stored = json.load(file)
+    batches = []
+    for batch in stored:
+        width = args.length if args.pad == "max_length" else max(map(len, batch["input_ids"]))
+        rows = batch["input_ids"]
+        batches.append(
+            {
+                "input_ids": torch.tensor([row + [0] * (width - len(row)) for row in rows]),
+                "attention_mask": torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows]),
+                "labels": torch.tensor(batch["labels"]),
+            }
+        )
+    return batches
+
+
+if __name__ == "__main__":
+    parser = peer.options(__doc__)
+    parser.add_argument("--compile", action="store_true", help="through torch.compile")
+    parser.add_argument("--fused-adamw", action="store_true", help="AdamW's fused implementation")
+    parser.add_argument(
+        "--batches", help='JSON list of {"input_ids": [[..]], "labels": [..]} instead of synthetic ones'
+    )
+    parser.add_argument("--pad", choices=["max_length", "longest"], default="longest")
+    name = "torch.compile" if parser.parse_args().compile else "PyTorch eager"
+    peer.main(name, build, parser)
