@@ -1,0 +1,192 @@
+#include "runtime/files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static ftc_status system_error(const char *path, const char *doing) {
+    return ftc_status_make(FTC_BAD_INPUT, "%s: cannot %s: %s", path, doing, strerror(errno));
+}
+
+char *ftc_path_join(const char *dir, const char *name) {
+    char *path;
+    size_t n = strlen(dir);
+    if (asprintf(&path, "%s%s%s", dir, n && dir[n - 1] == '/' ? "" : "/", name) < 0) abort();
+    return path;
+}
+
+bool ftc_file_exists(const char *path) {
+    return access(path, F_OK) == 0;
+}
+
+// ---------------------------------------------------------------------------------------------- files
+
+ftc_status ftc_file_read(const char *path, char **text, size_t *bytes) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat info;
+    if (fd < 0 || fstat(fd, &info) != 0) {
+        ftc_status status = system_error(path, "open");
+        if (fd >= 0) close(fd);
+        return status;
+    }
+    if (!S_ISREG(info.st_mode)) {
+        close(fd);
+        return ftc_status_make(FTC_BAD_INPUT, "%s: not a file", path);
+    }
+    size_t size = (size_t)info.st_size, done = 0;
+    char *data = malloc(size + 1);
+    if (!data) {
+        close(fd);
+        return ftc_status_make(FTC_BAD_INPUT, "%s: %zu bytes do not fit into memory", path, size);
+    }
+    while (done < size) {
+        ssize_t n = read(fd, data + done, size - done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) {
+            ftc_status status = system_error(path, "read");
+            free(data);
+            close(fd);
+            return status;
+        }
+        if (n == 0) break; // it became shorter meanwhile
+        done += (size_t)n;
+    }
+    close(fd);
+    data[done] = '\0';
+    *text = data;
+    *bytes = done;
+    return FTC_STATUS_OK;
+}
+
+ftc_status ftc_file_write(const char *path, const void *data, size_t bytes) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) return system_error(path, "create");
+    for (size_t done = 0; done < bytes;) {
+        ssize_t n = write(fd, (const char *)data + done, bytes - done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) {
+            ftc_status status = system_error(path, "write");
+            close(fd);
+            return status;
+        }
+        done += (size_t)n;
+    }
+    if (fsync(fd) != 0) {
+        ftc_status status = system_error(path, "write");
+        close(fd);
+        return status;
+    }
+    if (close(fd) != 0) return system_error(path, "write");
+    return FTC_STATUS_OK;
+}
+
+ftc_status ftc_file_copy(const char *from, const char *to) {
+    char *text;
+    size_t bytes;
+    FTC_RETURN_IF_ERROR(ftc_file_read(from, &text, &bytes));
+    ftc_status status = ftc_file_write(to, text, bytes);
+    free(text);
+    return status;
+}
+
+// ---------------------------------------------------------------------------------------------- directories
+
+ftc_status ftc_dir_make(const char *path) {
+    char *part = strdup(path);
+    if (!part) abort();
+    ftc_status status = FTC_STATUS_OK;
+    for (char *slash = strchr(part + 1, '/');; slash = strchr(slash + 1, '/')) {
+        if (slash) *slash = '\0';
+        if (mkdir(part, 0777) != 0 && errno != EEXIST) {
+            status = system_error(part, "make the directory");
+            break;
+        }
+        if (!slash) break;
+        *slash = '/';
+    }
+    struct stat info;
+    if (status.code == FTC_OK && (stat(path, &info) != 0 || !S_ISDIR(info.st_mode))) {
+        status =
+            ftc_status_make(FTC_BAD_INPUT, "%s: there is a file of this name, a directory is needed", path);
+    }
+    free(part);
+    return status;
+}
+
+static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *walk) {
+    (void)info, (void)type, (void)walk;
+    return remove(path);
+}
+
+ftc_status ftc_dir_remove(const char *path) {
+    if (!ftc_file_exists(path)) return FTC_STATUS_OK;
+    if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0) return system_error(path, "remove");
+    return FTC_STATUS_OK;
+}
+
+// Makes the names in a directory durable.
+static ftc_status sync_dir(const char *path) {
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return system_error(path, "open");
+    ftc_status status = fsync(fd) == 0 ? FTC_STATUS_OK : system_error(path, "sync");
+    close(fd);
+    return status;
+}
+
+static ftc_status sync_parent(const char *path) {
+    char *copy = strdup(path);
+    if (!copy) abort();
+    ftc_status status = sync_dir(dirname(copy));
+    free(copy);
+    return status;
+}
+
+ftc_status ftc_dir_begin(const char *path, char **temporary) {
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') n--;
+    char *name;
+    if (asprintf(&name, "%.*s.saving", (int)n, path) < 0) abort();
+    ftc_status status = ftc_dir_remove(name);
+    if (status.code == FTC_OK) status = ftc_dir_make(name);
+    if (status.code != FTC_OK) {
+        free(name);
+        return status;
+    }
+    *temporary = name;
+    return FTC_STATUS_OK;
+}
+
+ftc_status ftc_dir_commit(const char *temporary, const char *path) {
+    FTC_RETURN_IF_ERROR(sync_dir(temporary));
+    if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE) == 0) return sync_parent(path);
+    if (errno != EEXIST) return system_error(path, "rename the finished directory to");
+    if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_EXCHANGE) != 0) {
+        return system_error(path, "replace");
+    }
+    FTC_RETURN_IF_ERROR(sync_parent(path));
+    return ftc_dir_remove(temporary); // the old one
+}
+
+ftc_status ftc_dir_merge(const char *temporary, const char *path) {
+    DIR *dir = opendir(temporary);
+    if (!dir) return system_error(temporary, "open");
+    ftc_status status = FTC_STATUS_OK;
+    for (struct dirent *entry; status.code == FTC_OK && (entry = readdir(dir));) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+        char *from = ftc_path_join(temporary, entry->d_name), *to = ftc_path_join(path, entry->d_name);
+        if (rename(from, to) != 0) status = system_error(to, "replace");
+        free(from);
+        free(to);
+    }
+    closedir(dir);
+    if (status.code == FTC_OK) status = sync_dir(path);
+    if (status.code == FTC_OK) status = ftc_dir_remove(temporary);
+    return status;
+}

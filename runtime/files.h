@@ -1,0 +1,41 @@
+// Whole files and directories: read, written durably, copied, replaced in one step.
+#ifndef FTC_RUNTIME_FILES_H
+#define FTC_RUNTIME_FILES_H
+
+#include "runtime/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+// Reads a whole file; *text is allocated and has a zero byte behind its *bytes bytes.
+ftc_status ftc_file_read(const char *path, char **text, size_t *bytes);
+
+// Writes a file that is on the disk when this returns. An existing file is overwritten in place: write into a
+// directory from ftc_dir_begin, or under a temporary name.
+ftc_status ftc_file_write(const char *path, const void *data, size_t bytes);
+
+ftc_status ftc_file_copy(const char *from, const char *to);
+
+bool ftc_file_exists(const char *path);
+
+// "dir/name", allocated. Aborts when memory is exhausted.
+char *ftc_path_join(const char *dir, const char *name);
+
+// Makes a directory and those above it.
+ftc_status ftc_dir_make(const char *path);
+
+// Removes a directory and all that is in it; does nothing when there is none.
+ftc_status ftc_dir_remove(const char *path);
+
+// Makes an empty directory beside `path` to write into: *temporary (allocated) is "path.saving", without
+// anything that an interrupted run may have left in it.
+ftc_status ftc_dir_begin(const char *path, char **temporary);
+
+// Renames `temporary` to `path` so that at every moment `path` is the old or the new directory, whole.
+ftc_status ftc_dir_commit(const char *temporary, const char *path);
+
+// Moves every file of `temporary` into the existing directory `path`, each over its old version in one step,
+// and removes `temporary`. Other files in `path` stay.
+ftc_status ftc_dir_merge(const char *temporary, const char *path);
+
+#endif

@@ -1,0 +1,32 @@
+// Memory from the kernel: page-aligned, zero, not resident until touched, with the slack that the step's ABI
+// asks for.
+#ifndef FTC_RUNTIME_MEMORY_H
+#define FTC_RUNTIME_MEMORY_H
+
+#include "runtime/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+// One mapping. `data` is readable FTC_STEP_SLACK_BYTES past `bytes`; NULL when bytes is 0.
+typedef struct {
+    char *data;
+    size_t bytes;
+} ftc_memory;
+
+// Maps `bytes` zeroed bytes. `what` names them in the message of a failure.
+ftc_status ftc_memory_map(size_t bytes, const char *what, ftc_memory *out);
+
+void ftc_memory_unmap(ftc_memory *memory);
+
+// The smallest multiple of FTC_STEP_ALIGN that holds `bytes` and the slack: the distance between two buffers.
+size_t ftc_memory_stride(size_t bytes);
+
+// Bytes that this process can still touch without swapping (the system's and its control group's); INT64_MAX
+// when that cannot be found out.
+int64_t ftc_memory_available(void);
+
+// Fails when `bytes` are more than ftc_memory_available(); `what` names their use, `advice` says what to do.
+ftc_status ftc_memory_check(int64_t bytes, const char *what, const char *advice);
+
+#endif
