@@ -1,0 +1,53 @@
+// Text to token ids, exactly as Hugging Face's tokenizers do it for BERT-like (WordPiece) models.
+#ifndef FTC_RUNTIME_TOKENIZER_H
+#define FTC_RUNTIME_TOKENIZER_H
+
+#include "runtime/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct ftc_tokenizer ftc_tokenizer;
+
+// Reads the tokenizer of a Hugging Face directory:
+//   - tokenizer.json if there is one: its normalizer, pre-tokenizer, template and added tokens are honoured,
+//   or
+//     refused by name; the truncation and padding stored in it are ignored;
+//   - else vocab.txt, with do_lower_case, strip_accents, tokenize_chinese_chars and the names of the special
+//   tokens
+//     from tokenizer_config.json (which may be missing: then those of BERT, uncased).
+// The special tokens that tokenizer_config.json names are recognized in texts ("[SEP]", "[MASK]", …), if the
+// vocabulary has them.
+ftc_status ftc_tokenizer_open(const char *directory, ftc_tokenizer **out);
+void ftc_tokenizer_close(ftc_tokenizer *tokenizer);
+
+// The tokens of one text or pair. All zero at first; ftc_tokenizer_encode fills it, reusing its memory.
+typedef struct {
+    int32_t *ids, *types; // [count]; a type is 0 in the first text, 1 in the second
+    size_t count, capacity;
+} ftc_tokens;
+
+void ftc_tokens_free(ftc_tokens *tokens);
+
+// Encodes `text`, or `text` and `pair` (NULL: none), as "[CLS] text [SEP]" or "[CLS] text [SEP] pair [SEP]"
+// (or what the template of tokenizer.json says), cut to `max_length` tokens, special ones included: the
+// longer of the two loses first. Several threads may use one tokenizer at the same time. Fails if a text is
+// no UTF-8 or `max_length` leaves no room beside the special tokens; *out is then undefined, but may be used
+// again.
+ftc_status ftc_tokenizer_encode(const ftc_tokenizer *tokenizer, const char *text, const char *pair,
+                                int max_length, ftc_tokens *out);
+
+// The largest id plus 1: what the model's embedding must at least have as rows.
+int32_t ftc_tokenizer_vocab_size(const ftc_tokenizer *tokenizer);
+
+// The ids of the padding and the unknown token; -1 if the vocabulary has no such token.
+int32_t ftc_tokenizer_pad_id(const ftc_tokenizer *tokenizer);
+int32_t ftc_tokenizer_unk_id(const ftc_tokenizer *tokenizer);
+
+// The text of a token, NULL for an id that no token has; lives as long as the tokenizer.
+const char *ftc_tokenizer_token(const ftc_tokenizer *tokenizer, int32_t id);
+
+// model_max_length of tokenizer_config.json, in tokens; 0 if it names none.
+int ftc_tokenizer_model_max_length(const ftc_tokenizer *tokenizer);
+
+#endif
