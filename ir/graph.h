@@ -102,7 +102,7 @@ typedef struct {
     uint8_t n_args;
     ftc_id arg[FTC_MAX_ARGS];
     // Attributes; which of them an operation has is in its ftc_op_info.
-    ftc_axes axes;    // summed axes of sum, max, dot; axes of fill, random, index, place
+    ftc_axes axes;    // summed axes of sum, max, dot; axes of fill, random, place
     ftc_axis axis;    // the indexed axis of gather, scatter_add, at, place, index; the renamed axis of rename
     ftc_axis to;      // the new axis of rename
     bool outer;       // a map whose operands' axes are not a subset of one operand's: the union is meant
@@ -243,6 +243,16 @@ void ftc_graph_count_uses(const ftc_graph *g, uint32_t *count);
 int64_t ftc_type_max_elements(const ftc_graph *g, const ftc_type *t);
 int32_t ftc_dtype_bytes(ftc_dtype dtype); // f32, i32, u32: 4; bf16: 2; bool: 1
 const char *ftc_dtype_name(ftc_dtype dtype);
+
+// "f32[B, S, H]" or "B, S, H" written into `text`, cut off where it is full. Returns text.
+char *ftc_type_text(const ftc_graph *g, const ftc_type *t, char *text, int size);
+char *ftc_axes_text(const ftc_graph *g, const ftc_axes *axes, char *text, int size);
+
+// The axis over which `a` is ragged, FTC_NO_AXIS when its extent is one for all.
+ftc_axis ftc_axis_over(const ftc_graph *g, ftc_axis a);
+
+// Whether each ragged axis of the list comes with the axis that it is ragged over; if not, `lone` is one that does not.
+bool ftc_axes_ragged_complete(const ftc_graph *g, const ftc_axes *axes, ftc_axis *lone);
 
 // The order of a type's axes in memory, outermost first: the batch axis and the ragged axes over it (packed: one row
 // for each token), then the others in type order. Every buffer in memory has this order, parameters the order of

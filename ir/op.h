@@ -32,7 +32,7 @@ enum {
     FTC_ATTR_VALUE = 1 << 3, // a number
     FTC_ATTR_INDEX = 1 << 4, // an integer
     FTC_ATTR_DECL = 1 << 5,  // a declaration
-    FTC_ATTR_DTYPE = 1 << 6, // the result's type cannot be derived: cast, fill
+    FTC_ATTR_DTYPE = 1 << 6, // the result's dtype cannot be derived (cast, const, fill): set in node.type.dtype
 };
 
 typedef struct ftc_interp ftc_interp;
@@ -43,17 +43,22 @@ typedef bool ftc_infer_fn(const ftc_graph *g, const ftc_node *node, ftc_type *ty
 
 // Appends the gradient of node `id` with respect to each operand, given the gradient `grad` of its result (of the
 // result's type), and stores them in out[] (0: none). A result may have axes that the operand lacks: the caller sums
-// over them. Nodes are built with ir/build.h.
+// over them; it may not lack any. Gradients are f32, also those of bf16 values. Nodes are built with ir/build.h.
 typedef void ftc_gradient_fn(ftc_graph *g, ftc_id id, ftc_id grad, ftc_id out[FTC_MAX_ARGS]);
 
+// The dtypes of a map: of its result and of its operands.
+typedef struct {
+    ftc_dtype to, from[FTC_MAX_ARGS];
+} ftc_map_types;
+
 // Map: the result from one cell of each operand, in double (integers and bools as numbers).
-typedef double ftc_eval_fn(const double *x);
+typedef double ftc_eval_fn(const ftc_map_types *types, const double *x);
 
 // Everything else: computes all cells of the node's value (ir/interpret.h).
 typedef void ftc_interpret_fn(ftc_interp *in, ftc_id id);
 
-// Map: the same as an expression for the emitter.
-typedef ftc_scalar ftc_body_fn(const ftc_scalar_builder *b, const ftc_scalar *x);
+// Map: the same as an expression for the emitter. Handles of f32 and bf16 values are f32, of i32 and u32 values i32.
+typedef ftc_scalar ftc_body_fn(const ftc_scalar_builder *b, const ftc_map_types *types, const ftc_scalar *x);
 
 typedef struct {
     const char *name;
@@ -67,6 +72,8 @@ typedef struct {
     ftc_eval_fn *eval;         // maps
     ftc_interpret_fn *interpret; // all but maps
     ftc_body_fn *body;         // maps
+    uint8_t zero_any;          // maps: mask of operands, each of which makes the result zero when it is zero
+    uint8_t zero_all;          // maps: mask of operands that make the result zero when all of them are zero
     double low, high;          // operands for tests are drawn from here, away from kinks
     const char *const symbol;  // infix form, NULL: none
     bool commutative;
@@ -74,6 +81,8 @@ typedef struct {
 
 const ftc_op_info *ftc_op_get(ftc_op op);
 ftc_op ftc_op_find(const char *name); // FTC_OP_NONE: unknown
+
+ftc_map_types ftc_node_map_types(const ftc_graph *g, const ftc_node *map);
 
 static inline ftc_op_class ftc_node_class(const ftc_node *n) { return ftc_op_get(n->op)->class; }
 

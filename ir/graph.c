@@ -1,0 +1,333 @@
+#include "ir/graph.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ir/arena.h"
+
+// --- axes
+// ---------------------------------------------------------------------------------------------------------
+
+int ftc_axes_find(const ftc_axes *a, ftc_axis x) {
+    for (int i = 0; i < a->n; i++)
+        if (a->at[i] == x) return i;
+    return -1;
+}
+
+bool ftc_axes_has(const ftc_axes *a, ftc_axis x) {
+    return ftc_axes_find(a, x) >= 0;
+}
+
+bool ftc_axes_subset(const ftc_axes *a, const ftc_axes *b) {
+    for (int i = 0; i < a->n; i++)
+        if (!ftc_axes_has(b, a->at[i])) return false;
+    return true;
+}
+
+bool ftc_axes_same_set(const ftc_axes *a, const ftc_axes *b) {
+    return a->n == b->n && ftc_axes_subset(a, b);
+}
+
+void ftc_axes_add(ftc_axes *a, ftc_axis x) {
+    if (ftc_axes_has(a, x)) return;
+    if (a->n == FTC_MAX_AXES) {
+        fprintf(stderr, "ftc: a value has more than %d axes\n", FTC_MAX_AXES);
+        abort();
+    }
+    a->at[a->n++] = x;
+}
+
+ftc_axes ftc_axes_union(const ftc_axes *a, const ftc_axes *b) {
+    ftc_axes u = *a;
+    for (int i = 0; i < b->n; i++) ftc_axes_add(&u, b->at[i]);
+    return u;
+}
+
+ftc_axes ftc_axes_minus(const ftc_axes *a, const ftc_axes *b) {
+    ftc_axes m = {0};
+    for (int i = 0; i < a->n; i++)
+        if (!ftc_axes_has(b, a->at[i])) ftc_axes_add(&m, a->at[i]);
+    return m;
+}
+
+ftc_axes ftc_axes_intersect(const ftc_axes *a, const ftc_axes *b) {
+    ftc_axes m = {0};
+    for (int i = 0; i < a->n; i++)
+        if (ftc_axes_has(b, a->at[i])) ftc_axes_add(&m, a->at[i]);
+    return m;
+}
+
+ftc_axes ftc_axes_of(ftc_axis x) {
+    return (ftc_axes){.n = 1, .at = {x}};
+}
+
+ftc_axis ftc_axis_over(const ftc_graph *g, ftc_axis a) {
+    const ftc_extent_def *e = ftc_axis_extent(g, a);
+    return e->kind == FTC_EXTENT_RAGGED ? e->over : FTC_NO_AXIS;
+}
+
+bool ftc_axes_ragged_complete(const ftc_graph *g, const ftc_axes *axes, ftc_axis *lone) {
+    for (int i = 0; i < axes->n; i++) {
+        ftc_axis over = ftc_axis_over(g, axes->at[i]);
+        if (over != FTC_NO_AXIS && !ftc_axes_has(axes, over)) {
+            *lone = axes->at[i];
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_batch_axis(const ftc_graph *g, ftc_axis a) {
+    if (ftc_axis_extent(g, a)->kind == FTC_EXTENT_SYMBOL) return true;
+    for (uint32_t e = 0; e < g->n_extents; e++)
+        if (g->extents[e].kind == FTC_EXTENT_RAGGED && g->extents[e].over == a) return true;
+    return false;
+}
+
+ftc_axes ftc_axes_packed_order(const ftc_graph *g, const ftc_axes *axes) {
+    ftc_axes order = {0};
+    for (int i = 0; i < axes->n; i++) {
+        if (!is_batch_axis(g, axes->at[i])) continue;
+        ftc_axes_add(&order, axes->at[i]);
+        for (int j = 0; j < axes->n; j++)
+            if (ftc_axis_over(g, axes->at[j]) == axes->at[i]) ftc_axes_add(&order, axes->at[j]);
+    }
+    return ftc_axes_union(&order, axes);
+}
+
+// --- graph
+// --------------------------------------------------------------------------------------------------------
+
+// Makes room for one more element of `size` bytes and returns the (possibly moved) array.
+static void *grown(void *array, uint32_t n, uint32_t *capacity, size_t size) {
+    if (n < *capacity) return array;
+    *capacity = *capacity ? 2 * *capacity : 16;
+    void *p = realloc(array, *capacity * size);
+    if (!p) {
+        fprintf(stderr, "ftc: out of memory (%zu bytes)\n", *capacity * size);
+        abort();
+    }
+    return p;
+}
+
+#define GROW(g, array)                                                                                       \
+    ((g)->array = grown((g)->array, (g)->n_##array, &(g)->array##_capacity, sizeof *(g)->array))
+
+ftc_graph *ftc_graph_new(const char *model) {
+    ftc_arena *arena = ftc_arena_new();
+    ftc_graph *g = ftc_arena_alloc(arena, sizeof *g);
+    g->arena = arena;
+    g->model = model ? ftc_arena_strdup(arena, model) : NULL;
+    GROW(g, nodes);
+    g->nodes[g->n_nodes++] = (ftc_node){.offset = -1};
+    GROW(g, kernels);
+    g->kernels[g->n_kernels++] = (ftc_kernel){.block = FTC_NO_AXIS};
+    return g;
+}
+
+void ftc_graph_free(ftc_graph *g) {
+    if (!g) return;
+    free(g->nodes);
+    free(g->axes);
+    free(g->extents);
+    free(g->decls);
+    free(g->outputs);
+    free(g->kernels);
+    free(g->config);
+    free(g->train);
+    free(g->files);
+    ftc_arena_free(g->arena); // g itself lives there
+}
+
+ftc_graph *ftc_graph_new_like(const ftc_graph *g) {
+    ftc_graph *c = ftc_graph_new(g->model);
+    for (uint32_t i = 0; i < g->n_extents; i++) ftc_graph_add_extent(c, g->extents[i]);
+    for (uint32_t i = 0; i < g->n_axes; i++) ftc_graph_add_axis(c, g->axes[i].name, g->axes[i].extent);
+    for (uint32_t i = 0; i < g->n_decls; i++) ftc_graph_add_decl(c, g->decls[i]);
+    for (uint32_t i = 0; i < g->n_config; i++) ftc_graph_add_config(c, g->config[i]);
+    for (uint32_t i = 0; i < g->n_train; i++) ftc_graph_add_train(c, g->train[i]);
+    for (uint32_t i = 0; i < g->n_files; i++) ftc_graph_add_file(c, g->files[i]);
+    c->next_site = g->next_site;
+    c->cursor_loc = g->cursor_loc;
+    c->cursor_phase = g->cursor_phase;
+    return c;
+}
+
+ftc_graph *ftc_graph_clone(const ftc_graph *g) {
+    ftc_graph *c = ftc_graph_new_like(g);
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        ftc_graph_append(c, g->nodes[id]);
+        c->nodes[id].offset = g->nodes[id].offset;
+    }
+    for (uint32_t k = 1; k < g->n_kernels; k++) ftc_graph_add_kernel(c, g->kernels[k]);
+    for (uint32_t i = 0; i < g->n_outputs; i++)
+        ftc_graph_add_output(c, g->outputs[i].name, g->outputs[i].node, g->outputs[i].entries);
+    c->arena_bytes = g->arena_bytes;
+    c->scratch_bytes = g->scratch_bytes;
+    c->peak_live_bytes = g->peak_live_bytes;
+    return c;
+}
+
+const char *ftc_graph_string(ftc_graph *g, const char *s) {
+    return s ? ftc_arena_strdup(g->arena, s) : NULL;
+}
+
+const char *ftc_graph_format(ftc_graph *g, const char *format, ...) {
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, format, args);
+    char *s = ftc_arena_alloc(g->arena, (size_t)n + 1);
+    vsnprintf(s, (size_t)n + 1, format, again);
+    va_end(again);
+    va_end(args);
+    return s;
+}
+
+ftc_extent ftc_graph_add_extent(ftc_graph *g, ftc_extent_def info) {
+    GROW(g, extents);
+    info.name = ftc_graph_string(g, info.name);
+    g->extents[g->n_extents] = info;
+    return (ftc_extent)g->n_extents++;
+}
+
+ftc_axis ftc_graph_add_axis(ftc_graph *g, const char *name, ftc_extent extent) {
+    GROW(g, axes);
+    g->axes[g->n_axes] = (ftc_axis_def){.name = ftc_graph_string(g, name), .extent = extent};
+    return (ftc_axis)g->n_axes++;
+}
+
+ftc_axis ftc_graph_find_axis(const ftc_graph *g, const char *name) {
+    for (uint32_t i = 0; i < g->n_axes; i++)
+        if (!strcmp(g->axes[i].name, name)) return (ftc_axis)i;
+    return FTC_NO_AXIS;
+}
+
+ftc_decl ftc_graph_add_decl(ftc_graph *g, ftc_decl_def info) {
+    GROW(g, decls);
+    info.name = ftc_graph_string(g, info.name);
+    g->decls[g->n_decls] = info;
+    return (ftc_decl)g->n_decls++;
+}
+
+ftc_decl ftc_graph_find_decl(const ftc_graph *g, const char *name) {
+    for (uint32_t i = 0; i < g->n_decls; i++)
+        if (!strcmp(g->decls[i].name, name)) return (ftc_decl)i;
+    return FTC_NO_DECL;
+}
+
+uint32_t ftc_graph_add_kernel(ftc_graph *g, ftc_kernel kernel) {
+    GROW(g, kernels);
+    kernel.name = ftc_graph_string(g, kernel.name);
+    g->kernels[g->n_kernels] = kernel;
+    return g->n_kernels++;
+}
+
+uint32_t ftc_graph_add_file(ftc_graph *g, const char *name) {
+    for (uint32_t i = 0; i < g->n_files; i++)
+        if (!strcmp(g->files[i], name)) return i;
+    GROW(g, files);
+    g->files[g->n_files] = ftc_graph_string(g, name);
+    return g->n_files++;
+}
+
+void ftc_graph_add_output(ftc_graph *g, const char *name, ftc_id node, uint32_t entries) {
+    GROW(g, outputs);
+    g->outputs[g->n_outputs++] =
+        (ftc_output){.name = ftc_graph_string(g, name), .node = node, .entries = entries};
+}
+
+static ftc_graph_setting owned_setting(ftc_graph *g, ftc_graph_setting s) {
+    s.name = ftc_graph_string(g, s.name);
+    s.hf_name = ftc_graph_string(g, s.hf_name);
+    s.text = ftc_graph_string(g, s.text);
+    return s;
+}
+
+void ftc_graph_add_config(ftc_graph *g, ftc_graph_setting setting) {
+    GROW(g, config);
+    g->config[g->n_config++] = owned_setting(g, setting);
+}
+
+void ftc_graph_add_train(ftc_graph *g, ftc_graph_setting setting) {
+    GROW(g, train);
+    g->train[g->n_train++] = owned_setting(g, setting);
+}
+
+ftc_id ftc_graph_append(ftc_graph *g, ftc_node node) {
+    GROW(g, nodes);
+    node.offset = -1;
+    g->nodes[g->n_nodes] = node;
+    return g->n_nodes++;
+}
+
+ftc_id ftc_graph_copy_node(ftc_graph *g, const ftc_graph *from, ftc_id id, const ftc_id *map) {
+    ftc_node node = from->nodes[id];
+    for (int i = 0; i < node.n_args; i++) node.arg[i] = map[node.arg[i]];
+    ftc_id copy = ftc_graph_append(g, node);
+    g->nodes[copy].offset = node.offset;
+    return copy;
+}
+
+ftc_id ftc_graph_leaf(const ftc_graph *g, ftc_decl decl) {
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        ftc_op op = g->nodes[id].op;
+        bool leaf = op == FTC_OP_param || op == FTC_OP_input || op == FTC_OP_arg;
+        if (leaf && g->nodes[id].decl == decl) return id;
+    }
+    return 0;
+}
+
+void ftc_graph_replace_nodes(ftc_graph *g, ftc_graph *from, const ftc_id *map) {
+    for (uint32_t i = 0; i < g->n_outputs; i++) g->outputs[i].node = map[g->outputs[i].node];
+    free(g->nodes);
+    g->nodes = from->nodes;
+    g->n_nodes = from->n_nodes;
+    g->nodes_capacity = from->nodes_capacity;
+    g->next_site = from->next_site;
+    from->nodes = NULL;
+    ftc_graph_free(from);
+}
+
+void ftc_graph_count_uses(const ftc_graph *g, uint32_t *count) {
+    memset(count, 0, g->n_nodes * sizeof *count);
+    for (ftc_id id = 1; id < g->n_nodes; id++)
+        for (int i = 0; i < g->nodes[id].n_args; i++) count[g->nodes[id].arg[i]]++;
+    for (uint32_t i = 0; i < g->n_outputs; i++) count[g->outputs[i].node]++;
+}
+
+// --- types
+// --------------------------------------------------------------------------------------------------------
+
+int64_t ftc_type_max_elements(const ftc_graph *g, const ftc_type *t) {
+    int64_t n = 1;
+    for (int i = 0; i < t->axes.n; i++) n *= ftc_axis_extent(g, t->axes.at[i])->bound;
+    return n;
+}
+
+int32_t ftc_dtype_bytes(ftc_dtype dtype) {
+    return dtype == FTC_BF16 ? 2 : dtype == FTC_BOOL ? 1 : 4;
+}
+
+const char *ftc_dtype_name(ftc_dtype dtype) {
+    static const char *const names[] = {"f32", "bf16", "i32", "u32", "bool"};
+    return names[dtype];
+}
+
+char *ftc_axes_text(const ftc_graph *g, const ftc_axes *axes, char *text, int size) {
+    int used = 0;
+    text[0] = 0;
+    for (int i = 0; i < axes->n && used < size; i++)
+        used +=
+            snprintf(text + used, (size_t)(size - used), "%s%s", i ? ", " : "", g->axes[axes->at[i]].name);
+    return text;
+}
+
+char *ftc_type_text(const ftc_graph *g, const ftc_type *t, char *text, int size) {
+    char axes[256];
+    ftc_axes_text(g, &t->axes, axes, sizeof axes);
+    snprintf(text, (size_t)size, t->axes.n ? "%s[%s]" : "%s", ftc_dtype_name(t->dtype), axes);
+    return text;
+}
