@@ -18,7 +18,15 @@
 #define FTC_CG_MAX_CARRIED 64
 #define FTC_CG_MAX_LANES   64
 
+typedef struct ftc_codegen ftc_codegen;
+
+// What a scalar builder points to (compiler/codegen_scalar.h).
 typedef struct {
+    ftc_codegen *cg;
+    int lanes;
+} ftc_cg_width;
+
+struct ftc_codegen {
     const ftc_target *target;
     LLVMContextRef context;
     LLVMModuleRef module;
@@ -27,8 +35,9 @@ typedef struct {
     LLVMValueRef function; // the one being built, NULL between functions
     int lanes;             // f32 lanes of a full vector: target->vector_bits / 32
     LLVMTypeRef void_type, i1, i8, i16, i32, i64, bf16, f32, f64, ptr;
-    LLVMFastMathFlags fast_math; // set on every floating-point instruction that ftc_cg_fp sees
-} ftc_codegen;
+    LLVMFastMathFlags fast_math;               // set on every floating-point instruction that ftc_cg_fp sees
+    ftc_cg_width widths[FTC_CG_MAX_LANES + 1]; // by lane count
+};
 
 // A new, empty module for `target` (which must outlive it). Returns NULL and a message in *error (to be
 // freed) when LLVM does not know the target.

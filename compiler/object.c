@@ -162,14 +162,14 @@ ftc_loaded_object *ftc_object_load(const void *object, size_t size, char **error
     return loaded;
 }
 
-void *ftc_object_lookup(ftc_loaded_object *loaded, const char *symbol, char **error) {
+ftc_code *ftc_object_lookup(ftc_loaded_object *loaded, const char *symbol, char **error) {
     LLVMOrcExecutorAddress address;
     LLVMErrorRef failure = LLVMOrcLLJITLookup(loaded->jit, &address, symbol);
     if (failure) {
         set_error(failure, "looking up a symbol", error);
         return NULL;
     }
-    return (void *)(uintptr_t)address;
+    return (ftc_code *)(uintptr_t)address;
 }
 
 void ftc_object_unload(ftc_loaded_object *loaded) {

@@ -25,11 +25,12 @@ char *ftc_object_print_ir(ftc_codegen *cg, size_t *size);
 char *ftc_object_read_section(const void *object, size_t object_size, const char *name, size_t *size,
                               char **error);
 
-// An object file loaded into this process.
+// An object file loaded into this process; its functions, to be cast to their types.
 typedef struct ftc_loaded_object ftc_loaded_object;
+typedef void ftc_code(void);
 
 ftc_loaded_object *ftc_object_load(const void *object, size_t size, char **error); // copies the bytes
-void *ftc_object_lookup(ftc_loaded_object *loaded, const char *symbol, char **error);
+ftc_code *ftc_object_lookup(ftc_loaded_object *loaded, const char *symbol, char **error);
 void ftc_object_unload(ftc_loaded_object *loaded); // its functions may no longer be called
 
 #endif

@@ -1,0 +1,121 @@
+// Coefficients are minimax fits of the stated function on the stated interval, weighted so that the error is
+// relative to the result, and rounded to float one after the other, the lowest first, each time fitting the
+// rest again. The error that is given is that of the rounded polynomial evaluated exactly.
+#include "ir/ops/math.h"
+
+#include <math.h>
+
+#define SIGN_BIT INT32_MIN
+
+static ftc_scalar number(const ftc_scalar_builder *b, float value) {
+    return b->const_f32(b, value);
+}
+static ftc_scalar integer(const ftc_scalar_builder *b, int32_t value) {
+    return b->const_i32(b, value);
+}
+
+// c[0] + c[1] x + … + c[n - 1] xⁿ⁻¹
+static ftc_scalar polynomial(const ftc_scalar_builder *b, const float *c, int n, ftc_scalar x) {
+    ftc_scalar sum = number(b, c[n - 1]);
+    for (int i = n - 2; i >= 0; i--) sum = b->fma(b, sum, x, number(b, c[i]));
+    return sum;
+}
+
+// x where it is not above (below) the bound; NaN stays NaN.
+static ftc_scalar at_most(const ftc_scalar_builder *b, ftc_scalar x, float bound) {
+    return b->select(b, b->fcmp(b, FTC_GT, x, number(b, bound)), number(b, bound), x);
+}
+
+static ftc_scalar at_least(const ftc_scalar_builder *b, ftc_scalar x, float bound) {
+    return b->select(b, b->fcmp(b, FTC_LT, x, number(b, bound)), number(b, bound), x);
+}
+
+// x with the sign of `sign`; x >= 0.
+static ftc_scalar with_sign(const ftc_scalar_builder *b, ftc_scalar x, ftc_scalar sign) {
+    ftc_scalar bit = b->iand(b, b->bits_from_f32(b, sign), integer(b, SIGN_BIT));
+    return b->f32_from_bits(b, b->ior(b, b->bits_from_f32(b, x), bit));
+}
+
+// 2ⁿ for n in -126 … 127.
+static ftc_scalar power_of_two(const ftc_scalar_builder *b, ftc_scalar n) {
+    return b->f32_from_bits(b, b->shl(b, b->iadd(b, n, integer(b, 127)), integer(b, 23)));
+}
+
+// log 2 in two parts; the first has 10 significant bits, so that its product with an exponent is exact.
+#define LOG2_HIGH 0x1.63p-1f
+#define LOG2_LOW  -0x1.bd0106p-13f
+
+// eˣ = p · 2ⁿ with n = round(x / log 2): eʳ = 1 + r + r² q(r) on |r| <= log(2) / 2, error 2^-28.2.
+static ftc_scalar exp_parts(const ftc_scalar_builder *b, ftc_scalar x, ftc_scalar *n) {
+    static const float q[] = {0x1.fffffcp-2f, 0x1.555492p-3f, 0x1.5558b4p-5f, 0x1.12399ep-7f, 0x1.6a493p-10f};
+    ftc_scalar whole = b->frint(b, b->fmul(b, x, number(b, 0x1.715476p+0f)));
+    ftc_scalar r = b->fma(b, whole, number(b, -LOG2_HIGH), x);
+    r = b->fma(b, whole, number(b, -LOG2_LOW), r);
+    *n = b->i32_from_f32(b, whole);
+    ftc_scalar tail = b->fma(b, b->fmul(b, r, r), polynomial(b, q, 5, r), r);
+    return b->fadd(b, tail, number(b, 1));
+}
+
+// eˣ for |x| <= 87.
+static ftc_scalar exp_bounded(const ftc_scalar_builder *b, ftc_scalar x) {
+    ftc_scalar n, p = exp_parts(b, x, &n);
+    return b->fmul(b, p, power_of_two(b, n));
+}
+
+// Past the bounds the result is infinite or zero. 2ⁿ is applied in two halves: n reaches from -150 to 128.
+ftc_scalar ftc_math_exp(const ftc_scalar_builder *b, ftc_scalar x) {
+    ftc_scalar n, p = exp_parts(b, at_least(b, at_most(b, x, 89), -104), &n);
+    ftc_scalar half = b->ashr(b, n, integer(b, 1));
+    p = b->fmul(b, p, power_of_two(b, half));
+    return b->fmul(b, p, power_of_two(b, b->isub(b, n, half)));
+}
+
+// x = m · 2ᵉ with m in [2/3, 4/3), f = m - 1: log(1 + f) = f - f²/2 + f³ p(f), error 2^-27.7.
+ftc_scalar ftc_math_log(const ftc_scalar_builder *b, ftc_scalar x) {
+    static const float p[] = {0x1.555506p-2f, -0x1.fffefap-3f, 0x1.99d054p-3f, -0x1.559c54p-3f,
+                              0x1.1ed508p-3f, -0x1.f335dp-4f,  0x1.1e6eb6p-3f, -0x1.07bc3cp-3f};
+    ftc_scalar subnormal = b->fcmp(b, FTC_LT, x, number(b, 0x1p-126f));
+    ftc_scalar scaled = b->select(b, subnormal, b->fmul(b, x, number(b, 0x1p23f)), x);
+    ftc_scalar bits = b->bits_from_f32(b, scaled), two_thirds = integer(b, 0x3f2aaaab);
+    ftc_scalar e = b->ashr(b, b->isub(b, bits, two_thirds), integer(b, 23));
+    ftc_scalar m = b->f32_from_bits(b, b->isub(b, bits, b->shl(b, e, integer(b, 23))));
+    e = b->f32_from_i32(b, b->isub(b, e, b->select(b, subnormal, integer(b, 23), integer(b, 0))));
+
+    ftc_scalar f = b->fsub(b, m, number(b, 1));
+    ftc_scalar tail = b->fma(b, polynomial(b, p, 8, f), f, number(b, -0.5f));
+    tail = b->fma(b, e, number(b, LOG2_LOW), b->fmul(b, b->fmul(b, f, f), tail));
+    ftc_scalar result = b->fma(b, e, number(b, LOG2_HIGH), b->fadd(b, f, tail));
+
+    ftc_scalar regular =
+        b->band(b, b->fcmp(b, FTC_GT, x, number(b, 0)), b->fcmp(b, FTC_LT, x, number(b, INFINITY)));
+    ftc_scalar special =
+        b->select(b, b->fcmp(b, FTC_LT, x, number(b, 0)), number(b, NAN), x); // inf, NaN: x itself
+    special = b->select(b, b->fcmp(b, FTC_EQ, x, number(b, 0)), number(b, -INFINITY), special);
+    return b->select(b, regular, result, special);
+}
+
+// |x| < 0.93: erf x = x + x p(x²), error 2^-25.8; else erf |x| = 1 - exp(q(|x|)), q = log erfc on [0.92, 4],
+// with an error of 2^-29.3 in the result. From 4 on it is 1.
+ftc_scalar ftc_math_erf(const ftc_scalar_builder *b, ftc_scalar x) {
+    static const float p[] = {0x1.06eba6p-3f,  -0x1.8126e2p-2f, 0x1.ce1986p-4f,
+                              -0x1.b67c04p-6f, 0x1.46d9e2p-8f,  -0x1.38741cp-11f};
+    static const float q[] = {-0x1.9a5cb2p-13f, -0x1.20af5ap+0f, -0x1.463cbep-1f, -0x1.a9b43ep-4f,
+                              0x1.6c2a84p-6f,   -0x1.8ee142p-9f, 0x1.9ae80ap-13f};
+    ftc_scalar t = b->fabs(b, x);
+    ftc_scalar near = b->fma(b, polynomial(b, p, 6, b->fmul(b, x, x)), x, x);
+    ftc_scalar rest = exp_bounded(b, polynomial(b, q, 7, at_most(b, t, 4)));
+    ftc_scalar far = with_sign(b, b->fsub(b, number(b, 1), rest), x);
+    return b->select(b, b->fcmp(b, FTC_LT, t, number(b, 0.93f)), near, far);
+}
+
+// |x| < 0.63: tanh x = x + x³ p(x²), error 2^-27.6; else tanh |x| = 1 - 2 / (e^(2|x|) + 1). From 10 on it
+// is 1.
+ftc_scalar ftc_math_tanh(const ftc_scalar_builder *b, ftc_scalar x) {
+    static const float p[] = {-0x1.55553p-2f, 0x1.110684p-3f, -0x1.b82628p-5f, 0x1.51904p-6f, -0x1.732bdp-8f};
+    ftc_scalar t = b->fabs(b, x), square = b->fmul(b, x, x);
+    ftc_scalar near = b->fma(b, b->fmul(b, polynomial(b, p, 5, square), square), x, x);
+    ftc_scalar e = exp_bounded(b, b->fmul(b, at_most(b, t, 10), number(b, 2)));
+    ftc_scalar far = b->fdiv(b, number(b, 2), b->fadd(b, e, number(b, 1)));
+    far = with_sign(b, b->fsub(b, number(b, 1), far), x);
+    return b->select(b, b->fcmp(b, FTC_LT, t, number(b, 0.63f)), near, far);
+}

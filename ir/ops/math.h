@@ -1,0 +1,16 @@
+// The transcendental functions as scalar bodies (ir/scalar.h): polynomials without branches or tables.
+//
+// Each is within 2 ulp of the true value for every float, with and without a fused multiply-add, subnormal
+// arguments and results included; infinities and NaN give what C's functions of the same name give
+// (tests/test_math.c measures it).
+#ifndef FTC_OPS_MATH_H
+#define FTC_OPS_MATH_H
+
+#include "ir/scalar.h"
+
+ftc_scalar ftc_math_exp(const ftc_scalar_builder *b, ftc_scalar x);
+ftc_scalar ftc_math_log(const ftc_scalar_builder *b, ftc_scalar x);
+ftc_scalar ftc_math_erf(const ftc_scalar_builder *b, ftc_scalar x);
+ftc_scalar ftc_math_tanh(const ftc_scalar_builder *b, ftc_scalar x);
+
+#endif
