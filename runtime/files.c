@@ -66,25 +66,28 @@ ftc_status ftc_file_read(const char *path, char **text, size_t *bytes) {
 }
 
 ftc_status ftc_file_write(const char *path, const void *data, size_t bytes) {
+    return ftc_file_write_parts(path, &(ftc_file_part){data, bytes}, 1);
+}
+
+static bool write_all(int fd, const char *data, size_t bytes) {
+    while (bytes > 0) {
+        ssize_t n = write(fd, data, bytes);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return false;
+        data += n;
+        bytes -= (size_t)n;
+    }
+    return true;
+}
+
+ftc_status ftc_file_write_parts(const char *path, const ftc_file_part *parts, size_t n) {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0) return system_error(path, "create");
-    for (size_t done = 0; done < bytes;) {
-        ssize_t n = write(fd, (const char *)data + done, bytes - done);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) {
-            ftc_status status = system_error(path, "write");
-            close(fd);
-            return status;
-        }
-        done += (size_t)n;
-    }
-    if (fsync(fd) != 0) {
-        ftc_status status = system_error(path, "write");
-        close(fd);
-        return status;
-    }
-    if (close(fd) != 0) return system_error(path, "write");
-    return FTC_STATUS_OK;
+    bool ok = true;
+    for (size_t i = 0; ok && i < n; i++) ok = write_all(fd, parts[i].data, parts[i].bytes);
+    ftc_status status = ok && fsync(fd) == 0 ? FTC_STATUS_OK : system_error(path, "write");
+    if (close(fd) != 0 && status.code == FTC_OK) status = system_error(path, "write");
+    return status;
 }
 
 ftc_status ftc_file_copy(const char *from, const char *to) {

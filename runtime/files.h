@@ -10,9 +10,17 @@
 // Reads a whole file; *text is allocated and has a zero byte behind its *bytes bytes.
 ftc_status ftc_file_read(const char *path, char **text, size_t *bytes);
 
+typedef struct {
+    const void *data;
+    size_t bytes;
+} ftc_file_part;
+
 // Writes a file that is on the disk when this returns. An existing file is overwritten in place: write into a
 // directory from ftc_dir_begin, or under a temporary name.
 ftc_status ftc_file_write(const char *path, const void *data, size_t bytes);
+
+// The same for a file that is put together from parts.
+ftc_status ftc_file_write_parts(const char *path, const ftc_file_part *parts, size_t n);
 
 ftc_status ftc_file_copy(const char *from, const char *to);
 

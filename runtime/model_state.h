@@ -1,0 +1,51 @@
+// The resident tensors of a model: parameters, optimizer moments and gradient accumulators of an ftc_program.
+#ifndef FTC_RUNTIME_MODEL_STATE_H
+#define FTC_RUNTIME_MODEL_STATE_H
+
+#include "ir/step_abi.h"
+#include "runtime/memory.h"
+#include "runtime/status.h"
+
+typedef struct {
+    const ftc_program *program; // outlives the state
+    void **tensors; // [n_tensors] what ftc_step_args.tensors points to; NULL where no called entry uses it
+    ftc_memory blocks[3]; // by ftc_tensor_role: the tensors of that role, one after the other
+} ftc_model_state;
+
+// What ftc_model_state_load did beside copying.
+typedef struct {
+    const char **initialized; // [n_initialized] parameters that the directory lacks or has in another shape
+                              // (head only)
+    char **unused;            // [n_unused] tensors of the directory that the model has no use for
+    int32_t n_initialized, n_unused;
+} ftc_load_report;
+
+// Allocates, all zero, what the entries in `entries` (bits 1 << ftc_entry_kind) use: parameters always,
+// moments for step and update, gradients for grad and update.
+ftc_status ftc_model_state_create(const ftc_program *program, uint32_t entries, ftc_model_state *out);
+void ftc_model_state_free(ftc_model_state *state);
+
+// Gives every parameter its initial value. The normal numbers of a parameter are a function of seed and its
+// name.
+void ftc_model_state_init(ftc_model_state *state, uint64_t seed);
+
+// Fills the parameters from DIR/model.safetensors, whose names may lack the prefix "bert."; those that it
+// lacks are initialised. A parameter of the encoder in another shape is an error; a head in another shape is
+// initialised anew. Fills the report, which is to be freed.
+ftc_status ftc_model_state_load(ftc_model_state *state, const char *dir, uint64_t seed,
+                                ftc_load_report *report);
+void ftc_load_report_free(ftc_load_report *report);
+
+// Writes all tensors of a role as safetensors, under the program's names and in stored form.
+ftc_status ftc_model_state_save(const ftc_model_state *state, ftc_tensor_role role, const char *path);
+
+// Reads back what ftc_model_state_save wrote, perhaps for another compilation of the same model: every tensor
+// of the role must be there in the same shape.
+ftc_status ftc_model_state_restore(ftc_model_state *state, ftc_tensor_role role, const char *path);
+
+int64_t ftc_tensor_elements(const ftc_tensor_info *info);
+
+// Elements of all parameters.
+int64_t ftc_program_parameters(const ftc_program *program);
+
+#endif
