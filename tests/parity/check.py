@@ -82,24 +82,32 @@ def check_logits(check, what, directory, golden_dir, golden, tolerance):
     check.that(f"logits {what}", relative(flat(ours), flat(golden["logits"])), tolerance)
 
 
-def check_run(check, artifact, golden_dir, golden, run, scratch):
+def check_run(check, artifact, golden_dir, run, scratch):
     """Trains as the golden did, without dropout, and follows it step by step."""
-    output, metrics = os.path.join(scratch, "output"), os.path.join(scratch, "metrics.jsonl")
+    output, metrics = os.path.join(scratch, run["name"]), os.path.join(scratch, run["name"] + ".jsonl")
+    options = run.get("flags")
+    if options is None:
+        options = ["--args", os.path.join(scratch, "training_args.json")]
+        with open(options[1], "w", encoding="utf-8") as file:
+            json.dump(run["training_args"], file)
     check.run(
-        *["run", artifact, "--train", os.path.join(golden_dir, "train.csv"), "--epochs", golden["epochs"]],
-        *["--batch", golden["batch"], "--lr", run["lr"], "--weight-decay", golden["weight_decay"]],
-        *["--dropout", 0, "--no-shuffle", "--metrics", metrics, "--output", output],
+        *["run", artifact, "--train", os.path.join(golden_dir, "train.csv"), "--no-shuffle", *options],
         *["--test", os.path.join(golden_dir, "test.csv")],
+        *["--dropout", 0, "--metrics", metrics, "--output", output],
     )
     with open(metrics, encoding="utf-8") as file:
         steps = [line for line in map(json.loads, file) if "loss" in line]
-    label = f"at learning rate {run['lr']:g}"
-    losses = [line["loss"] for line in steps]
-    check.that(f"loss of step 1, {label}", worst(losses[:1], run["loss"][:1]), STEP_1_LOSS)
-    check.that(f"losses of {len(run['loss'])} steps, {label}", worst(losses, run["loss"]), LOSS)
-    rates = [line["learning_rate"] for line in steps]
-    check.that(f"learning rates, {label}", worst(rates, run["learning_rate"]), RATE)
-    check_logits(check, f"after training {label}", output, golden_dir, run, LOGITS_AFTER)
+
+    def of(key):
+        return [line[key] for line in steps]
+
+    label = f"run '{run['name']}'"
+    check.that(f"{label}: loss of step 1", worst(of("loss")[:1], run["loss"][:1]), STEP_1_LOSS)
+    check.that(f"{label}: losses of {len(run['loss'])} steps", worst(of("loss"), run["loss"]), LOSS)
+    check.that(f"{label}: learning rates", worst(of("learning_rate"), run["learning_rate"]), RATE)
+    if "training_args" in run:  # the native loop has no use for the norm and does not pay for it
+        check.that(f"{label}: norms of the gradient", worst(of("grad_norm"), run["grad_norm"]), LOSS)
+    check_logits(check, f"after {label}", output, golden_dir, run, LOGITS_AFTER)
 
 
 def main():
@@ -136,7 +144,7 @@ def main():
         artifact = os.path.join(scratch, "model.ftc")
         check.run("compile", args.model, "--pretrained", pretrained, "-o", artifact)
         for run in golden["runs"]:
-            check_run(check, artifact, args.golden, golden, run, scratch)
+            check_run(check, artifact, args.golden, run, scratch)
     print(f"{check.passed} passed, {check.failed} failed")
     return 1 if check.failed else 0
 

@@ -46,6 +46,8 @@ def main():
     parser.add_argument("--pair-column")
     parser.add_argument("--logits", action="store_true")
     args = parser.parse_args()
+    if args.logits and args.pair_column:
+        parser.error("--logits works on single texts")
 
     columns = ["--file", args.file, "--text-column", args.text_column]
     if args.pair_column:
@@ -70,7 +72,7 @@ def main():
             expected = [model(input_ids=torch.tensor([ids])).logits[0].tolist() for ids in golden]
         texts = [row[0] for row in rows]
         got = [line["logits"] for line in ftc_lines([args.ftc, "predict", args.directory, "--json", *texts])]
-        a, b = sum(got, []), sum(expected, [])
+        a, b = ([value for row in rows for value in row] for rows in (got, expected))
         error = math.dist(a, b) / math.hypot(*b) if len(a) == len(b) else math.inf
         print(f"logits differ by {error:.2e} (at most {LOGITS:g})")
         failed |= not error <= LOGITS

@@ -9,7 +9,7 @@ Needs torch and transformers (bench/peers.sh sets them up). A golden is a folder
     golden.json         batches as token ids, losses and learning rates of every step, logits afterwards
 
 PyTorch computes in double, so that a difference is ftc's alone; golden.json also says how far PyTorch's own float32 is
-from it. Dropout is 0; the optimizer is AdamW (weight decay 0.01 on every parameter), the schedule linear to 0.
+from it. Dropout is 0; RECIPES below says how each run trains.
 
 Usage: make_goldens.py                                    the tiny BERT of tests/golden/parity/tiny
        make_goldens.py --pretrained DIR --out DIR         the same for a pretrained BERT, with a random head
@@ -18,6 +18,7 @@ Usage: make_goldens.py                                    the tiny BERT of tests
 import argparse
 import csv
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -25,19 +26,49 @@ import sys
 
 import torch
 from safetensors.torch import save_file
-from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, BertTokenizer
+from transformers import (
+    AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+    BertTokenizer,
+    get_scheduler,
+)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.join(HERE, "..", "..")
 DATA = os.path.join(ROOT, "models", "data")
 
 LABELS = 5
-STEPS = 20
+BATCHES = 20
 BATCH = 4
 TEST_ROWS = 12
-WEIGHT_DECAY = 0.01
-# 5e-5 is the recipe people use; the larger rate moves a tiny model far enough to show a wrong optimizer.
-RATES = {"tiny": [5e-5, 2e-3], "pretrained": [5e-5]}
+
+# How a run trains. The first is what `ftc run` does with no options; the second moves a tiny model far enough to show
+# a wrong optimizer; the third goes through everything that Trainer adds.
+TUTORIAL = {
+    "name": "tutorial",
+    "epochs": 1,
+    "lr": 5e-5,
+    "weight_decay": 0.01,
+    "schedule": "linear",
+    "warmup": 0,
+    "accumulate": 1,
+    "max_grad_norm": None,
+    "decay_all": True,
+}
+FAST = {**TUTORIAL, "name": "fast", "lr": 2e-3}
+TRAINER = {
+    "name": "trainer",
+    "epochs": 3,
+    "lr": 1e-3,
+    "weight_decay": 0.1,
+    "schedule": "cosine",
+    "warmup": 5,
+    "accumulate": 3,  # 20 batches: the last window of an epoch has two
+    "max_grad_norm": 0.5,
+    "decay_all": False,
+}
+RECIPES = {"tiny": [TUTORIAL, FAST, TRAINER], "pretrained": [TUTORIAL]}
 
 
 def rows_of(name, count):
@@ -54,7 +85,7 @@ def write_csv(path, rows):
 
 
 def training_rows():
-    rows = rows_of("reviews-train.csv", STEPS * BATCH)
+    rows = rows_of("reviews-train.csv", BATCHES * BATCH)
     rows[1] = (rows[1][0], "Ok")  # the shortest beside the longest: a ragged batch
     rows[2] = (rows[2][0], " ".join(text for _, text in rows[4:10]))  # truncated
     rows[3] = (
@@ -131,26 +162,58 @@ def first_gradients(directory, batch, dtype):
     return loss.item(), {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
 
 
-def train(directory, batches, test_ids, rate, dtype):
+def parameter_groups(model, recipe):
+    """All parameters decay in torch's own AdamW; Trainer spares biases and LayerNorm."""
+    groups = {True: [], False: []}
+    for name, parameter in model.named_parameters():
+        groups[recipe["decay_all"] or not ("bias" in name or "LayerNorm" in name)].append(parameter)
+    return [
+        {"params": groups[True], "weight_decay": recipe["weight_decay"]},
+        {"params": groups[False], "weight_decay": 0.0},
+    ]
+
+
+def train(directory, batches, test_ids, recipe, dtype):
+    """A native loop: the gradient of a step is the mean over the batches that its window really has."""
     model = load(directory, dtype)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / len(batches))
+    optimizer = torch.optim.AdamW(parameter_groups(model, recipe), lr=recipe["lr"])
+    size = recipe["accumulate"]
+    windows = [batches[i : i + size] for i in range(0, len(batches), size)] * recipe["epochs"]
+    schedule = get_scheduler(recipe["schedule"], optimizer, recipe["warmup"], len(windows))
     losses, rates, norms = [], [], []
-    for batch in batches:
+    for window in windows:
         optimizer.zero_grad()
-        loss = loss_of(model, batch)
-        loss.backward()
-        norms.append(torch.nn.utils.get_total_norm([p.grad for p in model.parameters()]).item())
+        loss = 0.0
+        for batch in window:
+            part = loss_of(model, batch) / len(window)
+            part.backward()
+            loss += part.item()
+        limit = recipe["max_grad_norm"] or math.inf
+        norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), limit).item())
         rates.append(optimizer.param_groups[0]["lr"])
-        losses.append(loss.item())
+        losses.append(loss)
         optimizer.step()
         schedule.step()
+    return {"loss": losses, "learning_rate": rates, "grad_norm": norms, **evaluate(model, test_ids)}
+
+
+def options_of(recipe):
+    """The recipe in ftc's words: flags of `ftc run`, or the fields of training_args.json where those are needed."""
+    if recipe["accumulate"] == 1:
+        flags = ["--epochs", recipe["epochs"], "--lr", recipe["lr"], "--weight-decay", recipe["weight_decay"]]
+        return {"flags": [*map(str, flags), "--batch", str(BATCH)]}
     return {
-        "lr": rate,
-        "loss": losses,
-        "learning_rate": rates,
-        "grad_norm": norms,
-        **evaluate(model, test_ids),
+        "training_args": {
+            "num_train_epochs": recipe["epochs"],
+            "per_device_train_batch_size": BATCH,
+            "learning_rate": recipe["lr"],
+            "weight_decay": recipe["weight_decay"],
+            "lr_scheduler_type": recipe["schedule"],
+            "warmup_steps": recipe["warmup"],
+            "gradient_accumulation_steps": recipe["accumulate"],
+            "max_grad_norm": recipe["max_grad_norm"],
+            "logging_steps": 1,
+        }
     }
 
 
@@ -165,18 +228,23 @@ def relative(ours, reference):
     return ((ours - reference).norm() / reference.norm()).item()
 
 
-def float32_error(directory, batches, test_ids, golden, grads):
-    """How far PyTorch in float32 is from the golden: what no float32 program can be expected to beat by much."""
-    _, single = first_gradients(directory, batches[0], torch.float32)
-    run = train(directory, batches, test_ids, golden["lr"], torch.float32)
+def make_run(directory, batches, test_ids, recipe):
+    run = train(directory, batches, test_ids, recipe, torch.float64)
+    single = train(directory, batches, test_ids, recipe, torch.float32)
+    error = {
+        "loss": max(abs(a - b) / b for a, b in zip(single["loss"], run["loss"])),
+        "grad_norm": max(abs(a - b) / b for a, b in zip(single["grad_norm"], run["grad_norm"])),
+        "logits": relative(single["logits"], run["logits"]),
+    }
+    return {"name": recipe["name"], **options_of(recipe), **run, "float32_error": error}
+
+
+def gradient_error(directory, batch, grads):
+    _, single = first_gradients(directory, batch, torch.float32)
     zero_in_theory = [
         name for name in grads if name.endswith("key.bias")
     ]  # softmax ignores a shift of all keys
-    return {
-        "grads": max(relative(single[n], grads[n]) for n in grads if n not in zero_in_theory),
-        "loss": max(abs(a - b) / b for a, b in zip(run["loss"], golden["loss"])),
-        "logits": relative(run["logits"], golden["logits"]),
-    }
+    return max(relative(single[n], grads[n]) for n in grads if n not in zero_in_theory)
 
 
 def make_golden(out, kind, tokenizer):
@@ -194,25 +262,27 @@ def make_golden(out, kind, tokenizer):
     test_ids = [encode(text) for _, text in test_rows]
 
     loss, grads = first_gradients(model_dir, batches[0], torch.float64)
-    runs = [train(model_dir, batches, test_ids, rate, torch.float64) for rate in RATES[kind]]
+    runs = [make_run(model_dir, batches, test_ids, recipe) for recipe in RECIPES[kind]]
     save_file({name: grad.float() for name, grad in grads.items()}, os.path.join(out, "grads.safetensors"))
     golden = {
         "made_with": {"torch": torch.__version__.split("+")[0], "script": "tests/parity/make_goldens.py"},
         "batch": BATCH,
-        "epochs": 1,
-        "weight_decay": WEIGHT_DECAY,
         "max_length": limit,
         "loss": loss,
         "before": evaluate(load(model_dir, torch.float64), test_ids),
         "runs": runs,
-        "float32_error": float32_error(model_dir, batches, test_ids, runs[0], grads),
+        "float32_gradient_error": gradient_error(model_dir, batches[0], grads),
         "batches": batches,
         "test_ids": test_ids,
     }
     with open(os.path.join(out, "golden.json"), "w", encoding="utf-8") as file:
         entries = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in golden.items()]
         file.write("{\n" + ",\n".join(entries) + "\n}\n")
-    print(f"{out}: loss {loss:.6f}, PyTorch's float32 is off by {golden['float32_error']}")
+    print(
+        f"{out}: loss {loss:.6f}; PyTorch's float32: gradients off by {golden['float32_gradient_error']:.1e}"
+    )
+    for run in runs:
+        print(f"  {run['name']}: {run['float32_error']}")
 
 
 def main():
