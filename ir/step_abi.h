@@ -37,7 +37,7 @@ typedef struct {
     const void *const *inputs;   // [n_inputs]  packed: an input over [B, S] is one row of all tokens of the batch
     void *const *outputs;        // [n_outputs] written by the entries that the output's `entries` mask names
     const float *scalars;        // [n_scalars] step arguments
-    const int64_t *extents;      // [n_extents] the extent of each symbolic axis in this call (B: sequences)
+    const int64_t *extents;      // [n_extents] of each symbolic axis in this call (B: sequences; ragged: all tokens)
     const int32_t *const *offsets;        // [n_extents] for a ragged extent over B: B+1 prefix sums of the lengths
     const int64_t *const *square_offsets; // [n_extents] for a ragged extent over B: B+1 prefix sums of length²
     uint64_t seed;               // random numbers are a function of (seed, step, micro_step, site, coordinates)

@@ -140,10 +140,12 @@ static ftc_status read_base(const char *dir, cJSON **out) {
 static void set_labels(cJSON *json, const ftc_hf_config_extra *extra) {
     cJSON *id2label = cJSON_CreateObject(), *label2id = cJSON_CreateObject();
     for (int32_t i = 0; i < extra->n_labels; i++) {
-        char key[16];
+        char key[16], generic[24];
         snprintf(key, sizeof key, "%d", i);
-        cJSON_AddStringToObject(id2label, key, extra->labels[i]);
-        cJSON_AddNumberToObject(label2id, extra->labels[i], i);
+        snprintf(generic, sizeof generic, "LABEL_%d", i);
+        const char *name = extra->labels && extra->labels[i] ? extra->labels[i] : generic;
+        cJSON_AddStringToObject(id2label, key, name);
+        cJSON_AddNumberToObject(label2id, name, i);
     }
     set(json, "id2label", id2label);
     set(json, "label2id", label2id);

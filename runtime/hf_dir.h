@@ -29,7 +29,7 @@ const char *ftc_hf_config_label(const ftc_hf_config *config, int32_t id);
 typedef struct {
     const char
         *base_dir; // directory whose config.json is carried over where the program says nothing; or NULL
-    const char *const *labels; // [n_labels] names by id
+    const char *const *labels; // [n_labels] names by id; NULL or a NULL element: LABEL_<id>
     int32_t n_labels;
     bool regression; // the label is a number
 } ftc_hf_config_extra;

@@ -19,14 +19,6 @@ ftc_random ftc_random_named(uint64_t seed, const char *name) {
     return (ftc_random){.state = mix(mix(seed + 1) ^ hash)};
 }
 
-uint64_t ftc_random_below(ftc_random *random, uint64_t bound) {
-    uint64_t rest = (0 - bound) % bound; // 2⁶⁴ mod bound: draws below it would favour small results
-    for (;;) {
-        uint64_t draw = ftc_random_next(random);
-        if (draw >= rest) return draw % bound;
-    }
-}
-
 double ftc_random_normal(ftc_random *random) {
     if (random->has_spare) {
         random->has_spare = 0;

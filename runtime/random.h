@@ -16,9 +16,6 @@ ftc_random ftc_random_named(uint64_t seed, const char *name);
 
 uint64_t ftc_random_next(ftc_random *random);
 
-// Uniform in 0 … bound-1, without bias; bound > 0.
-uint64_t ftc_random_below(ftc_random *random, uint64_t bound);
-
 // Normal with mean 0 and standard deviation 1 (Box and Muller).
 double ftc_random_normal(ftc_random *random);
 

@@ -1,0 +1,32 @@
+// What a model's predictions are worth, and the JSON lines that say it.
+#ifndef FTC_RUNTIME_METRICS_H
+#define FTC_RUNTIME_METRICS_H
+
+#include <stdint.h>
+
+#include <cjson/cJSON.h>
+
+// Of a classification. A score that would divide by zero is 0, as in scikit-learn.
+typedef struct {
+    double accuracy;
+    double precision, recall, f1; // of class 1 when there are two classes, else the macro average
+    double precision_macro, recall_macro,
+        f1_macro;    // means over the classes that occur in labels or predictions
+    double f1_micro; // over all classes together: the accuracy
+    double matthews; // correlation coefficient (R_k for more than two classes)
+} ftc_class_scores;
+
+// confusion[label * classes + prediction] counts examples.
+ftc_class_scores ftc_metrics_classes(const int64_t *confusion, int32_t classes);
+
+// Of a regression.
+typedef struct {
+    double mse, pearson, spearman;
+} ftc_value_scores;
+
+ftc_value_scores ftc_metrics_values(const float *labels, const float *predictions, int64_t n);
+
+// A JSON object as one line: floats with 9 significant digits (not finite: null), integers exact. Allocated.
+char *ftc_metrics_line(const cJSON *object);
+
+#endif

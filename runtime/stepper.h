@@ -1,0 +1,47 @@
+// Calls the entries of a compiled model: holds what a call needs beside the batch (arena, threads, scalars,
+// outputs). The only place of the runtime that fills an ftc_step_args in.
+#ifndef FTC_RUNTIME_STEPPER_H
+#define FTC_RUNTIME_STEPPER_H
+
+#include "ir/step_abi.h"
+#include "runtime/batch.h"
+#include "runtime/model_state.h"
+#include "runtime/status.h"
+#include "runtime/threads.h"
+
+typedef struct {
+    const ftc_program *program; // outlives the stepper, as do state and threads
+    ftc_model_state *state;
+    ftc_threads *threads;
+    uint64_t seed;    // of dropout
+    float *scalars;   // [n_scalars] the step arguments; the program's defaults until set
+    void **outputs;   // [n_outputs]
+    ftc_memory arena; // shared by all entries
+    ftc_memory output_block;
+    ftc_sgemm_fn *sgemm;
+} ftc_stepper;
+
+// Allocates for the entries in `entries` (bits 1 << ftc_entry_kind), each of which the program must have.
+// `sgemm` may be NULL when the program needs none.
+ftc_status ftc_stepper_create(const ftc_program *program, ftc_model_state *state, ftc_threads *threads,
+                              uint32_t entries, ftc_sgemm_fn *sgemm, ftc_stepper *out);
+void ftc_stepper_free(ftc_stepper *stepper);
+
+// Sets the scalar `name`; returns 0 when the program has none of this name.
+int ftc_stepper_set(ftc_stepper *stepper, const char *name, double value);
+
+// The value of the scalar `name`, or `otherwise` when the program has none.
+double ftc_stepper_get(const ftc_stepper *stepper, const char *name, double otherwise);
+
+// Where the entries write the output `name`; NULL when `entry` does not write an output of this name.
+const float *ftc_stepper_output(const ftc_stepper *stepper, const char *name, ftc_entry_kind entry);
+
+// Values a sequence of the output `name`; 0 when there is none.
+int64_t ftc_stepper_output_columns(const ftc_stepper *stepper, const char *name);
+
+// Runs one entry on all threads. `step` counts optimizer steps from 1, `micro_step` micro-batches of one step
+// from 0.
+void ftc_stepper_call(ftc_stepper *stepper, ftc_entry_kind entry, const ftc_batch *batch, uint32_t step,
+                      uint32_t micro_step);
+
+#endif
