@@ -1,7 +1,8 @@
 // Appending nodes with their types inferred: what gradient rules, passes and the parser build graphs with.
 //
-// Every function appends one node (or returns an existing operand where that is the same value) and returns its id. The
-// node's location, phase and other provenance come from the builder's cursor, so a pass sets them once.
+// Every function appends one node (or returns an existing operand where that is the same value) and returns
+// its id. The node's location, phase and other provenance come from the builder's cursor, so a pass sets them
+// once.
 #ifndef FTC_BUILD_H
 #define FTC_BUILD_H
 
@@ -17,16 +18,22 @@ ftc_id ftc_build_try(ftc_graph *g, ftc_node node, char *error, int error_size);
 ftc_id ftc_build(ftc_graph *g, ftc_node node);
 
 ftc_id ftc_build_const(ftc_graph *g, double value); // f32 scalar
-ftc_id ftc_build_fill(ftc_graph *g, double value, ftc_dtype dtype, const ftc_axes *axes); // a const when axes is empty
-ftc_id ftc_build_map1(ftc_graph *g, ftc_op op, ftc_id x);
-ftc_id ftc_build_map2(ftc_graph *g, ftc_op op, ftc_id x, ftc_id y); // sets `outer` when neither contains the other
-ftc_id ftc_build_select(ftc_graph *g, ftc_id condition, ftc_id x, ftc_id y);
-// A map of any operation: sets `outer` when no operand contains the others.
+
+// A const when axes is empty.
+ftc_id ftc_build_fill(ftc_graph *g, double value, ftc_dtype dtype, const ftc_axes *axes);
+
+// Maps; `outer` is set when no operand's axes contain the others'. dtype is for cast alone.
 ftc_id ftc_build_map(ftc_graph *g, ftc_op op, ftc_dtype dtype, int n_args, const ftc_id *args);
-ftc_id ftc_build_broadcast(ftc_graph *g, ftc_id x, const ftc_axes *axes); // x * fill(1; axes); x when it has them all
-ftc_id ftc_build_cast(ftc_graph *g, ftc_dtype dtype, ftc_id x);            // x itself when it has that type
-ftc_id ftc_build_sum(ftc_graph *g, ftc_id x, const ftc_axes *axes);        // x itself when axes is empty
-ftc_id ftc_build_max(ftc_graph *g, ftc_id x, const ftc_axes *axes);
+ftc_id ftc_build_map1(ftc_graph *g, ftc_op op, ftc_id x);
+ftc_id ftc_build_map2(ftc_graph *g, ftc_op op, ftc_id x, ftc_id y);
+ftc_id ftc_build_select(ftc_graph *g, ftc_id condition, ftc_id x, ftc_id y);
+ftc_id ftc_build_cast(ftc_graph *g, ftc_dtype dtype, ftc_id x); // x itself when it has that type
+
+// x * fill(1; axes and those of x); x itself when it has them all.
+ftc_id ftc_build_broadcast(ftc_graph *g, ftc_id x, const ftc_axes *axes);
+
+ftc_id ftc_build_sum(ftc_graph *g, ftc_id x, const ftc_axes *axes);           // x itself when axes is empty
+ftc_id ftc_build_max(ftc_graph *g, ftc_id x, const ftc_axes *axes);           // x itself when axes is empty
 ftc_id ftc_build_dot(ftc_graph *g, ftc_id x, ftc_id y, const ftc_axes *axes); // a mul when axes is empty
 ftc_id ftc_build_rename(ftc_graph *g, ftc_id x, ftc_axis from, ftc_axis to);
 ftc_id ftc_build_at(ftc_graph *g, ftc_id x, ftc_axis axis, int64_t index);

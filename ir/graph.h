@@ -1,15 +1,16 @@
 // The graph: a training step as tensor operations over named axes.
 //
-// Everything that the compiler says about a model is in this one structure, and all of it can be printed as .ir text and
-// parsed back (ir/print.h, ir/parse.h). Nodes, axes, extents and declarations are small ids into arrays; a node's
-// operands always come before it, so the array order is a valid order of evaluation at every stage.
+// Everything that the compiler says about a model is in this one structure, and all of it can be printed as
+// .ir text and parsed back (ir/print.h, ir/parse.h). Nodes, axes, extents and declarations are small ids into
+// arrays; a node's operands always come before it, so the array order is a valid order of evaluation at every
+// stage.
 //
-// Sizes. An axis is a name plus an extent; an extent is a constant, a symbol (known at each call, up to a bound) or
-// ragged: a length of its own for every element of another axis. Two axes with the same extent (S, and T = S) have the
-// same lengths.
+// Sizes. An axis is a name plus an extent; an extent is a constant, a symbol (known at each call, up to a
+// bound) or ragged: a length of its own for every element of another axis. Two axes with the same extent (S,
+// and T = S) have the same lengths.
 //
-// Memory. The graph owns its arrays and strings (ftc_graph_free releases all at once). Pointers into the arrays are
-// valid until the next node is added: hold ids, not pointers.
+// Memory. The graph owns its arrays and strings (ftc_graph_free releases all at once). Pointers into the
+// arrays are valid until the next node is added: hold ids, not pointers.
 #ifndef FTC_GRAPH_H
 #define FTC_GRAPH_H
 
@@ -23,13 +24,13 @@ typedef uint16_t ftc_axis;   // an axis; FTC_NO_AXIS is none
 typedef uint16_t ftc_extent; // an extent
 typedef uint16_t ftc_decl;   // a declaration; FTC_NO_DECL is none
 
-#define FTC_NO_AXIS    ((ftc_axis)0xffff)
-#define FTC_NO_DECL    ((ftc_decl)0xffff)
-#define FTC_MAX_AXES   8
-#define FTC_MAX_ARGS   3
+#define FTC_NO_AXIS  ((ftc_axis)0xffff)
+#define FTC_NO_DECL  ((ftc_decl)0xffff)
+#define FTC_MAX_AXES 8
+#define FTC_MAX_ARGS 3
 
-// An ordered list of distinct axes. The order is for people and for defaults; whether two lists are the same set is
-// what the language asks.
+// An ordered list of distinct axes. The order is for people and for defaults; whether two lists are the same
+// set is what the language asks.
 typedef struct {
     uint8_t n;
     ftc_axis at[FTC_MAX_AXES];
@@ -39,9 +40,9 @@ typedef enum { FTC_EXTENT_CONST, FTC_EXTENT_SYMBOL, FTC_EXTENT_RAGGED } ftc_exte
 
 typedef struct {
     ftc_extent_kind kind;
-    const char *name;     // name of the first axis that has it
-    int64_t bound;        // constant: the size; symbol, ragged: the largest size planned for
-    ftc_axis over;        // ragged: the axis whose every element has its own length, else FTC_NO_AXIS
+    const char *name; // name of the first axis that has it
+    int64_t bound;    // constant: the size; symbol, ragged: the largest size planned for
+    ftc_axis over;    // ragged: the axis whose every element has its own length, else FTC_NO_AXIS
 } ftc_extent_def;
 
 typedef struct {
@@ -72,16 +73,16 @@ typedef enum {
 typedef struct {
     ftc_decl_kind kind;
     const char *name;
-    ftc_type type;                // as the graph reads it: the dims' axes one after the other
-    uint8_t n_dims;               // the stored form: each stored dimension is one axis or several merged, (A D)
+    ftc_type type;  // as the graph reads it: the dims' axes one after the other
+    uint8_t n_dims; // the stored form: each stored dimension is one axis or several merged, (A D)
     ftc_axes dims[FTC_MAX_DIMS];
     ftc_init_kind init;
-    double init_std;              // FTC_INIT_NORMAL
-    int32_t zero_row;             // row without gradient that starts at zero (padding_idx), else -1
-    bool frozen;                  // gets no gradient and no update
-    ftc_decl of;                  // moment, gradient: the weight
-    ftc_axis bound;               // integer input: values index this axis; else FTC_NO_AXIS
-    float value;                  // arg: default
+    double init_std;  // FTC_INIT_NORMAL
+    int32_t zero_row; // row without gradient that starts at zero (padding_idx), else -1
+    bool frozen;      // gets no gradient and no update
+    ftc_decl of;      // moment, gradient: the weight
+    ftc_axis bound;   // integer input: values index this axis; else FTC_NO_AXIS
+    float value;      // arg: default
     ftc_loc loc;
 } ftc_decl_def;
 
@@ -102,19 +103,20 @@ typedef struct {
     uint8_t n_args;
     ftc_id arg[FTC_MAX_ARGS];
     // Attributes; which of them an operation has is in its ftc_op_info.
-    ftc_axes axes;    // summed axes of sum, max, dot; axes of fill, random, place
-    ftc_axis axis;    // the indexed axis of gather, scatter_add, at, place, index; the renamed axis of rename
-    ftc_axis to;      // the new axis of rename
-    bool outer;       // a map whose operands' axes are not a subset of one operand's: the union is meant
-    double value;     // const, fill
-    int64_t index;    // at, place: the position; random: the site; gather, scatter_add: row without gradient, else -1
-    ftc_decl decl;    // param, input, arg, assign (the tensor written)
+    ftc_axes axes; // summed axes of sum, max, dot; axes of fill, random, place
+    ftc_axis axis; // the indexed axis of gather, scatter_add, at, place, index; the renamed axis of rename
+    ftc_axis to;   // the new axis of rename
+    bool outer;    // a map whose operands' axes are not a subset of one operand's: the union is meant
+    double value;  // const, fill
+    int64_t index; // at, place: the position; random: the site; gather, scatter_add: row without gradient,
+                   // else -1
+    ftc_decl decl; // param, input, arg, assign (the tensor written)
     // Provenance and what the later passes decide.
     ftc_loc loc;
     ftc_phase phase;
-    uint32_t kernel;  // index into graph->kernels, 0: none yet
-    uint16_t step;    // tile kernels: the step within the kernel, from 0
-    int64_t offset;   // bytes from the start of the arena; -1: not in memory
+    uint32_t kernel; // index into graph->kernels, 0: none yet
+    uint16_t step;   // tile kernels: the step within the kernel, from 0
+    int64_t offset;  // bytes from the start of the arena; -1: not in memory
 } ftc_node;
 
 // A named result. `entries` is a mask of 1 << ftc_entry_kind.
@@ -129,7 +131,8 @@ typedef enum {
     FTC_KERNEL_ROWS,    // maps and reductions within a row; rows are split among threads
     FTC_KERNEL_COLUMNS, // reductions over rows; columns are split among threads, rows are added in order
     FTC_KERNEL_DOT,     // one contraction as a matrix product, and maps applied to its tiles
-    FTC_KERNEL_TILE,    // contractions, maps and reductions on tiles that live in scratch, one work item per `rows` cell
+    FTC_KERNEL_TILE,    // contractions, maps and reductions on tiles that live in scratch, one work item per
+                        // `rows` cell
     FTC_KERNEL_SCATTER, // rows added into a table, each destination row owned by one thread
 } ftc_kernel_kind;
 
@@ -141,7 +144,7 @@ typedef struct {
     ftc_axes cols;    // the axes of the innermost loop
     ftc_axis block;   // tile: the axis that is cut into blocks of `block_size`, else FTC_NO_AXIS
     int32_t block_size;
-    bool barrier;     // all threads wait before it: it reads what another thread wrote
+    bool barrier; // all threads wait before it: it reads what another thread wrote
 } ftc_kernel;
 
 // An entry of the model's config or train block, in source order.
@@ -173,15 +176,16 @@ typedef struct {
     uint32_t n_config, config_capacity, n_train, train_capacity;
     const char **files;
     uint32_t n_files, files_capacity;
-    int64_t next_site;     // the next unused random site
-    ftc_loc cursor_loc;    // given to nodes that are appended next (ir/build.h)
+    int64_t next_site;  // the next unused random site
+    ftc_loc cursor_loc; // given to nodes that are appended next (ir/build.h)
     ftc_phase cursor_phase;
     int64_t arena_bytes;   // after plan: size of the arena, else 0
     int64_t scratch_bytes; // after plan: scratch of one thread
     int64_t peak_live_bytes;
 } ftc_graph;
 
-// --- axes ---------------------------------------------------------------------------------------------------------
+// --- axes
+// ---------------------------------------------------------------------------------------------------------
 
 bool ftc_axes_has(const ftc_axes *a, ftc_axis x);
 bool ftc_axes_subset(const ftc_axes *a, const ftc_axes *b); // a ⊆ b
@@ -190,10 +194,11 @@ ftc_axes ftc_axes_union(const ftc_axes *a, const ftc_axes *b);     // a's order,
 ftc_axes ftc_axes_minus(const ftc_axes *a, const ftc_axes *b);     // in a's order
 ftc_axes ftc_axes_intersect(const ftc_axes *a, const ftc_axes *b); // in a's order
 ftc_axes ftc_axes_of(ftc_axis x);
-void ftc_axes_add(ftc_axes *a, ftc_axis x); // no effect when it is there; aborts beyond FTC_MAX_AXES
+void ftc_axes_add(ftc_axes *a, ftc_axis x);       // no effect when it is there; aborts beyond FTC_MAX_AXES
 int ftc_axes_find(const ftc_axes *a, ftc_axis x); // position, -1: absent
 
-// --- graph --------------------------------------------------------------------------------------------------------
+// --- graph
+// --------------------------------------------------------------------------------------------------------
 
 ftc_graph *ftc_graph_new(const char *model);
 void ftc_graph_free(ftc_graph *g);
@@ -217,14 +222,17 @@ void ftc_graph_add_output(ftc_graph *g, const char *name, ftc_id node, uint32_t 
 void ftc_graph_add_config(ftc_graph *g, ftc_graph_setting setting);
 void ftc_graph_add_train(ftc_graph *g, ftc_graph_setting setting);
 
-// Appends a node whose type is set already; offset is set to -1. No check: ftc_verify_graph (ir/verify.h) does that.
+// Appends a node whose type is set already; offset is set to -1. No check: ftc_verify_graph (ir/verify.h)
+// does that.
 ftc_id ftc_graph_append(ftc_graph *g, ftc_node node);
 
 // Copies node `id` of `from` to the end of `g`, its operands replaced through map[]; g must come from
 // ftc_graph_new_like(from). Returns the new id. Does not write map.
 ftc_id ftc_graph_copy_node(ftc_graph *g, const ftc_graph *from, ftc_id id, const ftc_id *map);
 
-static inline ftc_node *ftc_graph_node(const ftc_graph *g, ftc_id id) { return &g->nodes[id]; }
+static inline ftc_node *ftc_graph_node(const ftc_graph *g, ftc_id id) {
+    return &g->nodes[id];
+}
 static inline const ftc_extent_def *ftc_axis_extent(const ftc_graph *g, ftc_axis a) {
     return &g->extents[g->axes[a].extent];
 }
@@ -232,11 +240,12 @@ static inline const ftc_extent_def *ftc_axis_extent(const ftc_graph *g, ftc_axis
 // The leaf node of a declaration; 0 when the graph has none.
 ftc_id ftc_graph_leaf(const ftc_graph *g, ftc_decl decl);
 
-// Replaces the nodes of `g` by those of `from` (made by ftc_graph_new_like(g)), whose other tables are discarded with it;
-// outputs of `g` follow map (old id → new id). Frees `from`.
+// Replaces the nodes of `g` by those of `from` (made by ftc_graph_new_like(g)), whose other tables are
+// discarded with it; outputs of `g` follow map (old id → new id). Frees `from`.
 void ftc_graph_replace_nodes(ftc_graph *g, ftc_graph *from, const ftc_id *map);
 
-// Uses of each node: count[id] is the number of operand slots and outputs that name it. count has n_nodes entries.
+// Uses of each node: count[id] is the number of operand slots and outputs that name it. count has n_nodes
+// entries.
 void ftc_graph_count_uses(const ftc_graph *g, uint32_t *count);
 
 // Number of elements of a type at the upper bounds (ragged axes at their bound). Used for planning.
@@ -251,12 +260,13 @@ char *ftc_axes_text(const ftc_graph *g, const ftc_axes *axes, char *text, int si
 // The axis over which `a` is ragged, FTC_NO_AXIS when its extent is one for all.
 ftc_axis ftc_axis_over(const ftc_graph *g, ftc_axis a);
 
-// Whether each ragged axis of the list comes with the axis that it is ragged over; if not, `lone` is one that does not.
+// Whether each ragged axis of the list comes with the axis that it is ragged over; if not, `lone` is one that
+// does not.
 bool ftc_axes_ragged_complete(const ftc_graph *g, const ftc_axes *axes, ftc_axis *lone);
 
-// The order of a type's axes in memory, outermost first: the batch axis and the ragged axes over it (packed: one row
-// for each token), then the others in type order. Every buffer in memory has this order, parameters the order of
-// their stored form.
+// The order of a type's axes in memory, outermost first: the batch axis and the ragged axes over it (packed:
+// one row for each token), then the others in type order. Every buffer in memory has this order, parameters
+// the order of their stored form.
 ftc_axes ftc_axes_packed_order(const ftc_graph *g, const ftc_axes *axes);
 
 #endif

@@ -1,14 +1,14 @@
-// What an operation is: one ftc_op_info describes everything that the parser, verifier, differentiation, interpreter,
-// emitter, tests and documentation know about it. To add an operation: write one block in ir/ops, add one line to
-// ir/ops/ops.def.
+// What an operation is: one ftc_op_info describes everything that the parser, verifier, differentiation,
+// interpreter, emitter, tests and documentation know about it. To add an operation: write one block in
+// ir/ops, add one line to ir/ops/ops.def.
 #ifndef FTC_OP_H
 #define FTC_OP_H
 
 #include "ir/graph.h"
 #include "ir/scalar.h"
 
-// How an operation relates its operands' cells to its result's; passes and emitters ask for this, never for the
-// operation's name.
+// How an operation relates its operands' cells to its result's; passes and emitters ask for this, never for
+// the operation's name.
 typedef enum {
     FTC_CLASS_LEAF,    // reads a declaration: param, input, arg
     FTC_CLASS_SOURCE,  // computed from coordinates alone: const, fill, index, random
@@ -32,18 +32,21 @@ enum {
     FTC_ATTR_VALUE = 1 << 3, // a number
     FTC_ATTR_INDEX = 1 << 4, // an integer
     FTC_ATTR_DECL = 1 << 5,  // a declaration
-    FTC_ATTR_DTYPE = 1 << 6, // the result's dtype cannot be derived (cast, const, fill): set in node.type.dtype
+    FTC_ATTR_DTYPE =
+        1 << 6, // the result's dtype cannot be derived (cast, const, fill): set in node.type.dtype
 };
 
 typedef struct ftc_interp ftc_interp;
 
-// Computes the type of `node` (its operands and attributes are set) or describes what is wrong in `error` (one line,
-// without a place; names the axes and extents concerned).
-typedef bool ftc_infer_fn(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error, int error_size);
+// Computes the type of `node` (its operands and attributes are set) or describes what is wrong in `error`
+// (one line, without a place; names the axes and extents concerned).
+typedef bool ftc_infer_fn(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
+                          int error_size);
 
-// Appends the gradient of node `id` with respect to each operand, given the gradient `grad` of its result (of the
-// result's type), and stores them in out[] (0: none). A result may have axes that the operand lacks: the caller sums
-// over them; it may not lack any. Gradients are f32, also those of bf16 values. Nodes are built with ir/build.h.
+// Appends the gradient of node `id` with respect to each operand, given the gradient `grad` of its result (of
+// the result's type), and stores them in out[] (0: none). A result may have axes that the operand lacks: the
+// caller sums over them; it may not lack any. Gradients are f32, also those of bf16 values. Nodes are built
+// with ir/build.h.
 typedef void ftc_gradient_fn(ftc_graph *g, ftc_id id, ftc_id grad, ftc_id out[FTC_MAX_ARGS]);
 
 // The dtypes of a map: of its result and of its operands.
@@ -57,7 +60,8 @@ typedef double ftc_eval_fn(const ftc_map_types *types, const double *x);
 // Everything else: computes all cells of the node's value (ir/interpret.h).
 typedef void ftc_interpret_fn(ftc_interp *in, ftc_id id);
 
-// Map: the same as an expression for the emitter. Handles of f32 and bf16 values are f32, of i32 and u32 values i32.
+// Map: the same as an expression for the emitter. Handles of f32 and bf16 values are f32, of i32 and u32
+// values i32.
 typedef ftc_scalar ftc_body_fn(const ftc_scalar_builder *b, const ftc_map_types *types, const ftc_scalar *x);
 
 typedef struct {
@@ -68,15 +72,15 @@ typedef struct {
     uint8_t n_args;
     uint32_t attrs;
     ftc_infer_fn *infer;
-    ftc_gradient_fn *gradient; // NULL: not differentiable (integers, comparisons, effects)
-    ftc_eval_fn *eval;         // maps
+    ftc_gradient_fn *gradient;   // NULL: not differentiable (integers, comparisons, effects)
+    ftc_eval_fn *eval;           // maps
     ftc_interpret_fn *interpret; // all but maps
-    ftc_body_fn *body;         // maps; reductions: combines the value so far (x[0]) with one more (x[1])
-    double identity;           // reductions: the value of an empty one
-    uint8_t zero_any;          // maps: mask of operands, each of which makes the result zero when it is zero
-    uint8_t zero_all;          // maps: mask of operands that make the result zero when all of them are zero
-    double low, high;          // operands for tests are drawn from here, away from kinks
-    const char *const symbol;  // infix form, NULL: none
+    ftc_body_fn *body;           // maps; reductions: combines the value so far (x[0]) with one more (x[1])
+    double identity;             // reductions: the value of an empty one
+    uint8_t zero_any;         // maps: mask of operands, each of which makes the result zero when it is zero
+    uint8_t zero_all;         // maps: mask of operands that make the result zero when all of them are zero
+    double low, high;         // operands for tests are drawn from here, away from kinks
+    const char *const symbol; // infix form, NULL: none
     bool commutative;
 } ftc_op_info;
 
@@ -85,6 +89,8 @@ ftc_op ftc_op_find(const char *name); // FTC_OP_NONE: unknown
 
 ftc_map_types ftc_node_map_types(const ftc_graph *g, const ftc_node *map);
 
-static inline ftc_op_class ftc_node_class(const ftc_node *n) { return ftc_op_get(n->op)->class; }
+static inline ftc_op_class ftc_node_class(const ftc_node *n) {
+    return ftc_op_get(n->op)->class;
+}
 
 #endif

@@ -1,0 +1,269 @@
+#include "ir/interpret.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ir/op.h"
+
+static void *allocated(size_t n, size_t size) {
+    void *p = calloc(n ? n : 1, size);
+    if (!p) {
+        fprintf(stderr, "ftc: out of memory (%zu bytes)\n", n * size);
+        abort();
+    }
+    return p;
+}
+
+// --- sizes
+// --------------------------------------------------------------------------------------------------------
+
+// Positions of an axis; `element` is the coordinate on the axis that it is ragged over (not read for others).
+static int64_t axis_count(const ftc_graph *g, const ftc_bindings *b, ftc_axis axis, int64_t element) {
+    const ftc_extent_def *e = ftc_axis_extent(g, axis);
+    switch (e->kind) {
+    case FTC_EXTENT_CONST: return e->bound;
+    case FTC_EXTENT_SYMBOL: return b->extents[g->axes[axis].extent];
+    default: return b->lengths[g->axes[axis].extent][element];
+    }
+}
+
+// Cells of the axes of `order` that are ragged over order->at[i], for one element of it.
+static int64_t ragged_cells(const ftc_graph *g, const ftc_bindings *b, const ftc_axes *order, int i,
+                            int64_t element) {
+    int64_t cells = 1;
+    for (int k = 0; k < order->n; k++)
+        if (ftc_axis_over(g, order->at[k]) == order->at[i]) cells *= axis_count(g, b, order->at[k], element);
+    return cells;
+}
+
+static bool has_ragged(const ftc_graph *g, const ftc_axes *axes, ftc_axis over) {
+    for (int k = 0; k < axes->n; k++)
+        if (ftc_axis_over(g, axes->at[k]) == over) return true;
+    return false;
+}
+
+int64_t ftc_interp_cells(const ftc_graph *g, const ftc_bindings *b, const ftc_axes *axes) {
+    int64_t cells = 1;
+    for (int i = 0; i < axes->n; i++) {
+        if (ftc_axis_over(g, axes->at[i]) != FTC_NO_AXIS) continue;
+        int64_t count = axis_count(g, b, axes->at[i], 0), sum = 0;
+        for (int64_t element = 0; element < count; element++) sum += ragged_cells(g, b, axes, i, element);
+        cells *= sum;
+    }
+    return cells;
+}
+
+// --- walking
+// ------------------------------------------------------------------------------------------------------
+
+void ftc_walk_begin(ftc_walk *w, const ftc_graph *g, const ftc_bindings *b, const ftc_axes *space,
+                    ftc_axis row) {
+    *w = (ftc_walk){.g = g, .b = b};
+    ftc_axes order = ftc_axes_packed_order(g, space);
+    if (ftc_axes_has(&order, row) && !has_ragged(g, &order, row)) {
+        ftc_axes last = ftc_axes_of(row), others = ftc_axes_minus(&order, &last);
+        order = ftc_axes_union(&others, &last);
+    }
+    w->axes = order;
+}
+
+int ftc_walk_view_as(ftc_walk *w, const ftc_axes *axes, ftc_axis own, ftc_axis seen) {
+    const ftc_graph *g = w->g;
+    ftc_walk_layout *view = &w->view[w->n_views];
+    view->order = ftc_axes_packed_order(g, axes);
+    int64_t cells = 1;
+    for (int i = view->order.n - 1; i >= 0; i--) {
+        ftc_axis axis = view->order.at[i];
+        view->inner[i] = cells;
+        if (ftc_axis_over(g, axis) != FTC_NO_AXIS) continue; // counted with the axis that it is ragged over
+        int64_t count = axis_count(g, w->b, axis, 0);
+        if (has_ragged(g, &view->order, axis)) {
+            int64_t *before = allocated((size_t)count + 1, sizeof *before);
+            for (int64_t e = 0; e < count; e++)
+                before[e + 1] = before[e] + ragged_cells(g, w->b, &view->order, i, e);
+            view->before[i] = before;
+            cells *= before[count];
+        } else {
+            cells *= count;
+        }
+    }
+    for (int i = 0; i < view->order.n; i++)
+        if (view->order.at[i] == own) view->order.at[i] = seen;
+    return w->n_views++;
+}
+
+int ftc_walk_view(ftc_walk *w, const ftc_axes *axes) {
+    return ftc_walk_view_as(w, axes, FTC_NO_AXIS, FTC_NO_AXIS);
+}
+
+static int64_t coordinate(const ftc_walk *w, ftc_axis axis) {
+    int i = ftc_axes_find(&w->axes, axis);
+    return i < 0 ? 0 : w->coordinate[i];
+}
+
+// Positions of the i-th axis of the space, for the current coordinates of those before it.
+static int64_t count_here(const ftc_walk *w, int i) {
+    ftc_axis over = ftc_axis_over(w->g, w->axes.at[i]);
+    return axis_count(w->g, w->b, w->axes.at[i], over == FTC_NO_AXIS ? 0 : coordinate(w, over));
+}
+
+// Where the row begins in a view and how it goes on.
+static void place_view(ftc_walk *w, int v) {
+    const ftc_walk_layout *view = &w->view[v];
+    ftc_axis row = w->axes.n ? w->axes.at[w->axes.n - 1] : FTC_NO_AXIS;
+    int64_t ragged = 1; // cells of the ragged axes behind, within their element
+    w->at[v] = 0;
+    w->step[v] = 0;
+    for (int i = view->order.n - 1; i >= 0; i--) {
+        ftc_axis axis = view->order.at[i], over = ftc_axis_over(w->g, axis);
+        int64_t c = coordinate(w, axis), stride = view->inner[i];
+        if (view->before[i]) {
+            w->at[v] += view->before[i][c] * stride;
+            ragged = 1;
+            continue;
+        }
+        if (over != FTC_NO_AXIS) {
+            stride *= ragged;
+            ragged *= axis_count(w->g, w->b, axis, coordinate(w, over));
+        }
+        w->at[v] += c * stride;
+        if (axis == row) w->step[v] = stride;
+    }
+}
+
+bool ftc_walk_next(ftc_walk *w) {
+    int last = w->axes.n - 1, i = w->started ? last - 1 : 0;
+    if (w->started && i < 0) return false;
+    if (w->started) w->coordinate[i]++;
+    w->started = true;
+    // Carry outwards where an axis is exhausted, else go inwards from position 0.
+    while (i <= last) {
+        if (w->coordinate[i] < count_here(w, i)) {
+            if (++i <= last) w->coordinate[i] = 0;
+        } else {
+            if (--i < 0) return false;
+            w->coordinate[i]++;
+        }
+    }
+    w->n = last < 0 ? 1 : count_here(w, last);
+    for (int v = 0; v < w->n_views; v++) place_view(w, v);
+    return true;
+}
+
+void ftc_walk_end(ftc_walk *w) {
+    for (int v = 0; v < w->n_views; v++)
+        for (int i = 0; i < FTC_MAX_AXES; i++) free(w->view[v].before[i]);
+}
+
+int64_t ftc_walk_count(const ftc_walk *w, ftc_axis axis) {
+    return axis_count(w->g, w->b, axis, 0);
+}
+
+int64_t ftc_walk_stride(const ftc_walk *w, int view, ftc_axis axis) {
+    return w->view[view].inner[ftc_axes_find(&w->view[view].order, axis)];
+}
+
+// --- the interpreter
+// ----------------------------------------------------------------------------------------------
+
+struct ftc_interp {
+    const ftc_graph *g;
+    const ftc_bindings *b;
+    double **value;      // [n_nodes] NULL: not computed yet, or no longer needed
+    ftc_id *last_reader; // [n_nodes] the last node that reads the value; n_nodes: it is kept
+};
+
+ftc_interp *ftc_interp_new(const ftc_graph *g, const ftc_bindings *b) {
+    ftc_interp *in = allocated(1, sizeof *in);
+    *in = (ftc_interp){.g = g, .b = b};
+    in->value = allocated(g->n_nodes, sizeof *in->value);
+    in->last_reader = allocated(g->n_nodes, sizeof *in->last_reader);
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        const ftc_node *node = ftc_graph_node(g, id);
+        bool keep = b->keep_all || ftc_node_class(node) == FTC_CLASS_ASSIGN;
+        in->last_reader[id] = keep ? g->n_nodes : id;
+        for (int i = 0; i < node->n_args; i++)
+            if (in->last_reader[node->arg[i]] < id) in->last_reader[node->arg[i]] = id;
+    }
+    for (uint32_t i = 0; i < g->n_outputs; i++) in->last_reader[g->outputs[i].node] = g->n_nodes;
+    return in;
+}
+
+const ftc_graph *ftc_interp_graph(const ftc_interp *in) {
+    return in->g;
+}
+const ftc_bindings *ftc_interp_bindings(const ftc_interp *in) {
+    return in->b;
+}
+double *ftc_interp_result(ftc_interp *in, ftc_id id) {
+    return in->value[id];
+}
+
+const double *ftc_interp_value(const ftc_interp *in, ftc_id id, int64_t *n_cells) {
+    if (in->value[id] && n_cells) *n_cells = ftc_interp_cells(in->g, in->b, &in->g->nodes[id].type.axes);
+    return in->value[id];
+}
+
+static void forget(ftc_interp *in, ftc_id id) {
+    free(in->value[id]);
+    in->value[id] = NULL;
+}
+
+static void interpret_map(ftc_interp *in, ftc_id id) {
+    const ftc_node *node = ftc_graph_node(in->g, id);
+    ftc_eval_fn *eval = ftc_op_get(node->op)->eval;
+    ftc_map_types types = ftc_node_map_types(in->g, node);
+    ftc_walk w;
+    ftc_walk_begin(&w, in->g, in->b, &node->type.axes, FTC_NO_AXIS);
+    for (int i = 0; i < node->n_args; i++) ftc_walk_view(&w, &in->g->nodes[node->arg[i]].type.axes);
+    int o = ftc_walk_view(&w, &node->type.axes);
+    while (ftc_walk_next(&w)) {
+        for (int64_t j = 0; j < w.n; j++) {
+            double x[FTC_MAX_ARGS];
+            for (int i = 0; i < node->n_args; i++) x[i] = in->value[node->arg[i]][w.at[i] + j * w.step[i]];
+            in->value[id][w.at[o] + j * w.step[o]] = eval(&types, x);
+        }
+    }
+    ftc_walk_end(&w);
+}
+
+// Copies an assigned value, whose axes may come in another order, to the declaration's tensor.
+static void store(ftc_interp *in, ftc_id id) {
+    const ftc_node *node = ftc_graph_node(in->g, id);
+    double *tensor = in->b->tensors[node->decl];
+    ftc_walk w;
+    ftc_walk_begin(&w, in->g, in->b, &node->type.axes, FTC_NO_AXIS);
+    int x = ftc_walk_view(&w, &node->type.axes), o = ftc_walk_view(&w, &in->g->decls[node->decl].type.axes);
+    while (ftc_walk_next(&w))
+        for (int64_t j = 0; j < w.n; j++)
+            tensor[w.at[o] + j * w.step[o]] = in->value[id][w.at[x] + j * w.step[x]];
+    ftc_walk_end(&w);
+}
+
+void ftc_interp_run(ftc_interp *in) {
+    const ftc_graph *g = in->g;
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        const ftc_node *node = ftc_graph_node(g, id);
+        const ftc_op_info *info = ftc_op_get(node->op);
+        forget(in, id);
+        in->value[id] = allocated((size_t)ftc_interp_cells(g, in->b, &node->type.axes), sizeof(double));
+        if (info->class == FTC_CLASS_MAP)
+            interpret_map(in, id);
+        else
+            info->interpret(in, id);
+        for (int i = 0; i < node->n_args; i++)
+            if (in->last_reader[node->arg[i]] == id) forget(in, node->arg[i]);
+        if (in->last_reader[id] == id) forget(in, id);
+    }
+    for (ftc_id id = 1; id < g->n_nodes; id++)
+        if (ftc_node_class(ftc_graph_node(g, id)) == FTC_CLASS_ASSIGN) store(in, id);
+}
+
+void ftc_interp_free(ftc_interp *in) {
+    if (!in) return;
+    for (ftc_id id = 0; id < in->g->n_nodes; id++) free(in->value[id]);
+    free(in->value);
+    free(in->last_reader);
+    free(in);
+}

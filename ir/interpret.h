@@ -1,0 +1,102 @@
+// The plain reference: one loop per primitive, values in double (integers and bools as exact numbers), no
+// LLVM.
+//
+// Packing. A value's cells lie in the order of ftc_axes_packed_order(g, &node.type.axes), row-major. Where
+// ragged axes S1 … Sk over B follow B, element b contributes length1(b) × … × lengthk(b) cells, one element
+// after the other, so that f32[B, S, H] is one row of H cells for each token and f32[B, A, S, T] has Σ
+// length² × A cells in the order b, s, t, a. Parameters have constant axes only: their packed order is their
+// stored form.
+#ifndef FTC_INTERPRET_H
+#define FTC_INTERPRET_H
+
+#include "ir/graph.h"
+
+// What a call gives. The caller owns everything; it must stay valid until ftc_interp_free.
+typedef struct {
+    const int64_t *extents;        // [n_extents] symbol: the extent in this call (others are not read)
+    const int32_t *const *lengths; // [n_extents] ragged: length for each element of the axis it is over
+    double *const
+        *tensors; // [n_decls] cells of each declaration; an arg has one. Assigned ones are overwritten
+    uint64_t seed;
+    uint32_t step, micro_step;
+    bool keep_all; // every value stays readable after the run; else outputs and assigned values only
+} ftc_bindings;
+
+typedef struct ftc_interp ftc_interp;
+
+ftc_interp *ftc_interp_new(const ftc_graph *g, const ftc_bindings *b);
+
+// Evaluates all nodes, then copies assigned values to b->tensors. May be called again after the bindings
+// changed. Aborts when an index of gather or scatter_add is no row of the table.
+void ftc_interp_run(ftc_interp *in);
+
+// The cells of a node's value and, when n_cells is given, how many. NULL: not kept.
+const double *ftc_interp_value(const ftc_interp *in, ftc_id id, int64_t *n_cells);
+
+void ftc_interp_free(ftc_interp *in);
+
+// Number of cells of a value over these axes in this call.
+int64_t ftc_interp_cells(const ftc_graph *g, const ftc_bindings *b, const ftc_axes *axes);
+
+// --- walking
+// ------------------------------------------------------------------------------------------------------
+//
+// A walk visits all coordinates of a set of axes (the space), row by row, and says where the cells of each
+// row lie in any number of values seen along it (the views). Views may lack axes of the space (their cells
+// are repeated) and may have others, for which they stand at position 0.
+//
+//     ftc_walk w;
+//     ftc_walk_begin(&w, g, bindings, &space, FTC_NO_AXIS);
+//     int x = ftc_walk_view(&w, &axes_of_x);
+//     while (ftc_walk_next(&w))
+//         for (int64_t j = 0; j < w.n; j++) … cells[w.at[x] + j * w.step[x]] …
+//     ftc_walk_end(&w);
+
+#define FTC_WALK_VIEWS 4
+
+typedef struct {
+    ftc_axes order;              // as the cells lie in memory
+    int64_t inner[FTC_MAX_AXES]; // cells of all axes behind the axis and the ragged axes beside it
+    int64_t
+        *before[FTC_MAX_AXES]; // axis with ragged axes over it: times inner, the cells before each element
+} ftc_walk_layout;
+
+typedef struct {
+    // the current row
+    int64_t n;                        // its cells
+    int64_t at[FTC_WALK_VIEWS];       // index of the first cell in each view
+    int64_t step[FTC_WALK_VIEWS];     // distance to the next
+    int64_t coordinate[FTC_MAX_AXES]; // of the first cell, in the order of `axes`
+    // what is walked
+    ftc_axes axes; // the space; the last one is the row's
+    int n_views;
+    ftc_walk_layout view[FTC_WALK_VIEWS];
+    const ftc_graph *g;
+    const ftc_bindings *b;
+    bool started;
+} ftc_walk;
+
+// `row`: the axis along which rows had better run; FTC_NO_AXIS, or when others of the space are ragged over
+// it: the last one in packed order.
+void ftc_walk_begin(ftc_walk *w, const ftc_graph *g, const ftc_bindings *b, const ftc_axes *space,
+                    ftc_axis row);
+
+// Adds a view of a value over `axes` (any order); ..._as when its axis `own` is called `seen` in the space.
+int ftc_walk_view(ftc_walk *w, const ftc_axes *axes);
+int ftc_walk_view_as(ftc_walk *w, const ftc_axes *axes, ftc_axis own, ftc_axis seen);
+
+bool ftc_walk_next(ftc_walk *w); // false: no further row
+void ftc_walk_end(ftc_walk *w);
+
+// Of an axis that is not ragged: its number of positions, and the distance between neighbours in a view.
+int64_t ftc_walk_count(const ftc_walk *w, ftc_axis axis);
+int64_t ftc_walk_stride(const ftc_walk *w, int view, ftc_axis axis);
+
+// --- for the operations (ir/ops)
+// ----------------------------------------------------------------------------------
+
+const ftc_graph *ftc_interp_graph(const ftc_interp *in);
+const ftc_bindings *ftc_interp_bindings(const ftc_interp *in);
+double *ftc_interp_result(ftc_interp *in, ftc_id id); // zeroed cells of the node that is being evaluated
+
+#endif

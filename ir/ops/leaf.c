@@ -1,0 +1,204 @@
+// Leaves and sources: values that come from declarations or from coordinates alone.
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ir/build.h"
+#include "ir/interpret.h"
+#include "ir/op.h"
+#include "ir/random.h"
+
+// --- param, input, arg
+// --------------------------------------------------------------------------------------------
+
+static bool infer_leaf(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
+                       int error_size) {
+    if (node->decl >= g->n_decls) {
+        snprintf(error, (size_t)error_size, "it names no declaration");
+        return false;
+    }
+    *type = g->decls[node->decl].type;
+    return true;
+}
+
+static void interpret_leaf(ftc_interp *in, ftc_id id) {
+    const ftc_graph *g = ftc_interp_graph(in);
+    const ftc_bindings *b = ftc_interp_bindings(in);
+    const ftc_node *node = ftc_graph_node(g, id);
+    int64_t n = ftc_interp_cells(g, b, &node->type.axes);
+    if (n) memcpy(ftc_interp_result(in, id), b->tensors[node->decl], (size_t)n * sizeof(double));
+}
+
+const ftc_op_info ftc_op_info_param = {
+    .name = "param",
+    .doc = "A tensor that stays from step to step: a weight, a moment of the optimizer or a gradient "
+           "accumulator. Its "
+           "declaration gives the stored form and the axes under which the graph reads it.",
+    .example = "W = param \"dense.weight\" f32[I, H]",
+    .class = FTC_CLASS_LEAF,
+    .attrs = FTC_ATTR_DECL,
+    .infer = infer_leaf,
+    .interpret = interpret_leaf,
+};
+
+const ftc_op_info ftc_op_info_input = {
+    .name = "input",
+    .doc = "A tensor given at each call. Values of an integer input declared `in V` are positions of axis V.",
+    .example = "input ids : i32[B, S] in V",
+    .class = FTC_CLASS_LEAF,
+    .attrs = FTC_ATTR_DECL,
+    .infer = infer_leaf,
+    .interpret = interpret_leaf,
+};
+
+const ftc_op_info ftc_op_info_arg = {
+    .name = "arg",
+    .doc = "A number given at each call, such as the learning rate, with a default.",
+    .example = "arg dropout = 0.1",
+    .class = FTC_CLASS_LEAF,
+    .attrs = FTC_ATTR_DECL,
+    .infer = infer_leaf,
+    .interpret = interpret_leaf,
+};
+
+// --- const, fill
+// --------------------------------------------------------------------------------------------------
+
+static bool is_value_of(ftc_dtype dtype, double value) {
+    switch (dtype) {
+    case FTC_I32: return value == (double)(int32_t)fmax(fmin(value, INT32_MAX), INT32_MIN);
+    case FTC_U32: return value == (double)(uint32_t)fmax(fmin(value, UINT32_MAX), 0);
+    case FTC_BOOL: return value == 0 || value == 1;
+    default: return true;
+    }
+}
+
+static bool infer_fill(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
+                       int error_size) {
+    (void)g;
+    if (!is_value_of(node->type.dtype, node->value)) {
+        snprintf(error, (size_t)error_size, "%g is no %s", node->value, ftc_dtype_name(node->type.dtype));
+        return false;
+    }
+    *type = (ftc_type){.dtype = node->type.dtype, .axes = node->axes};
+    return true;
+}
+
+static void interpret_fill(ftc_interp *in, ftc_id id) {
+    const ftc_graph *g = ftc_interp_graph(in);
+    const ftc_node *node = ftc_graph_node(g, id);
+    int64_t n = ftc_interp_cells(g, ftc_interp_bindings(in), &node->type.axes);
+    double *out = ftc_interp_result(in, id);
+    for (int64_t i = 0; i < n; i++) out[i] = node->value;
+}
+
+const ftc_op_info ftc_op_info_const = {
+    .name = "const",
+    .doc = "A number.",
+    .example = "h = x * 0.5",
+    .class = FTC_CLASS_SOURCE,
+    .attrs = FTC_ATTR_VALUE | FTC_ATTR_DTYPE,
+    .infer = infer_fill,
+    .interpret = interpret_fill,
+};
+
+const ftc_op_info ftc_op_info_fill = {
+    .name = "fill",
+    .doc = "One number in every cell of the axes, ragged ones too: sum(fill(1; B, S); S) is the length of "
+           "each sequence.",
+    .example = "ones = fill(1; B, S)",
+    .class = FTC_CLASS_SOURCE,
+    .attrs = FTC_ATTR_VALUE | FTC_ATTR_AXES | FTC_ATTR_DTYPE,
+    .infer = infer_fill,
+    .interpret = interpret_fill,
+};
+
+// --- index
+// --------------------------------------------------------------------------------------------------------
+
+static bool infer_index(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
+                        int error_size) {
+    if (node->axis >= g->n_axes) {
+        snprintf(error, (size_t)error_size, "it names no axis");
+        return false;
+    }
+    ftc_axis over = ftc_axis_over(g, node->axis);
+    *type = (ftc_type){.dtype = FTC_I32};
+    if (over != FTC_NO_AXIS) ftc_axes_add(&type->axes, over);
+    ftc_axes_add(&type->axes, node->axis);
+    return true;
+}
+
+static void interpret_index(ftc_interp *in, ftc_id id) {
+    const ftc_graph *g = ftc_interp_graph(in);
+    const ftc_node *node = ftc_graph_node(g, id);
+    double *out = ftc_interp_result(in, id);
+    ftc_walk w;
+    ftc_walk_begin(&w, g, ftc_interp_bindings(in), &node->type.axes, node->axis);
+    int o = ftc_walk_view(&w, &node->type.axes);
+    while (ftc_walk_next(&w))
+        for (int64_t j = 0; j < w.n; j++) out[w.at[o] + j * w.step[o]] = (double)j;
+    ftc_walk_end(&w);
+}
+
+const ftc_op_info ftc_op_info_index = {
+    .name = "index",
+    .doc = "The position along an axis, from 0. Along a ragged axis it starts again in each sequence, and "
+           "the result has "
+           "the axis that it is ragged over too.",
+    .example = "p = index(S)",
+    .class = FTC_CLASS_SOURCE,
+    .attrs = FTC_ATTR_AXIS,
+    .infer = infer_index,
+    .interpret = interpret_index,
+};
+
+// --- random
+// -------------------------------------------------------------------------------------------------------
+
+static bool infer_random(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
+                         int error_size) {
+    (void)g, (void)error, (void)error_size;
+    *type = (ftc_type){.dtype = FTC_F32, .axes = node->axes};
+    return true;
+}
+
+static void interpret_random(ftc_interp *in, ftc_id id) {
+    const ftc_graph *g = ftc_interp_graph(in);
+    const ftc_bindings *b = ftc_interp_bindings(in);
+    const ftc_node *node = ftc_graph_node(g, id);
+    double *out = ftc_interp_result(in, id);
+    uint64_t site = ftc_random_fold(ftc_random_fold(ftc_random_fold(b->seed, b->step), b->micro_step),
+                                    (uint64_t)node->index);
+    ftc_walk w;
+    ftc_walk_begin(&w, g, b, &node->axes, FTC_NO_AXIS);
+    int o = ftc_walk_view(&w, &node->axes);
+    while (ftc_walk_next(&w)) {
+        for (int64_t j = 0; j < w.n; j++) {
+            uint64_t key = site;
+            uint32_t last = 0;
+            for (int i = 0; i < node->axes.n; i++) {
+                int k = ftc_axes_find(&w.axes, node->axes.at[i]);
+                int64_t c = w.coordinate[k] + (k == w.axes.n - 1 ? j : 0);
+                if (i == node->axes.n - 1)
+                    last = (uint32_t)c;
+                else
+                    key = ftc_random_fold(key, (uint64_t)c);
+            }
+            out[w.at[o] + j * w.step[o]] = ftc_random_cell(key, last);
+        }
+    }
+    ftc_walk_end(&w);
+}
+
+const ftc_op_info ftc_op_info_random = {
+    .name = "random",
+    .doc = "Uniform numbers in [0, 1), a function of seed, step, micro-step, site and coordinates "
+           "(ir/random.h). Each use in "
+           "a model gets a site of its own, which is never changed afterwards.",
+    .example = "keep = p <= random(axes(x))",
+    .class = FTC_CLASS_SOURCE,
+    .attrs = FTC_ATTR_AXES | FTC_ATTR_INDEX,
+    .infer = infer_random,
+    .interpret = interpret_random,
+};
