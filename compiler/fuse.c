@@ -541,7 +541,7 @@ static position join_kernel(fusion *f, ftc_id id, uint32_t k, bool follows_opera
 static position new_tile(fusion *f, ftc_id id) {
     const ftc_graph *g = f->g;
     const ftc_node *node = &g->nodes[id];
-    ftc_kernel kernel = {.kind = FTC_KERNEL_TILE, .block = FTC_NO_AXIS};
+    ftc_kernel kernel = {.kind = FTC_KERNEL_TILE, .block = FTC_NO_AXIS, .block_size = 1};
     if (ftc_node_class(node) == FTC_CLASS_DOT) {
         ftc_dot_shape c = ftc_region_dot_shape(g, node);
         if (c.rows.n > 1 || c.cols.n > 1 || c.sums.n > 1) return 0;
@@ -555,6 +555,7 @@ static position new_tile(fusion *f, ftc_id id) {
             else if (kernel.block == FTC_NO_AXIS) kernel.block = space.at[i];
         }
     }
+    if (kernel.block != FTC_NO_AXIS) kernel.block_size = f->options->tile_rows ? f->options->tile_rows : 32;
     return new_kernel(f, kernel, "tile");
 }
 

@@ -1,17 +1,19 @@
 // remat: what is stored for the backward pass, and what is computed again there.
 //
-// Every value that the forward phase makes and a later phase reads is either kept in memory until then or recomputed from
-// others that are kept. The cheapest choice is a minimum cut (as in Chen et al. 2016, "Training Deep Nets with Sublinear
-// Memory Cost", posed as in PyTorch's min-cut partitioner): a network with one vertex pair in → out per forward node,
-// whose capacity is the node's bytes; edges of infinite capacity follow the data; the sink is what later phases read; the
-// source is what cannot be recomputed at the price that we are willing to pay. Cutting in → out of a node means storing
-// it. Parameters and inputs are in memory anyway, so that they cost nothing and feed nobody.
+// Every value that the forward phase makes and a later phase reads is either kept in memory until then or
+// recomputed from others that are kept. The cheapest choice is a minimum cut (as in Chen et al. 2016,
+// "Training Deep Nets with Sublinear Memory Cost", posed as in PyTorch's min-cut partitioner): a network with
+// one vertex pair in → out per forward node, whose capacity is the node's bytes; edges of infinite capacity
+// follow the data; the sink is what later phases read; the source is what cannot be recomputed at the price
+// that we are willing to pay. Cutting in → out of a node means storing it. Parameters and inputs are in
+// memory anyway, so that they cost nothing and feed nobody.
 //
 //   never stored     values over two ragged axes of the same batch (attention scores: Σ length² cells a head)
 //   never recomputed contractions and reductions, except those never-stored ones
 //   recomputed free  maps, gathers, random masks, renames, constants
 //
-// Among cuts of equal cost the one nearest to the backward pass is taken (the residual sum rather than both its terms).
+// Among cuts of equal cost the one nearest to the backward pass is taken (the residual sum rather than both
+// its terms).
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,7 +70,8 @@ static int64_t push_path(network *n, uint32_t source, uint32_t sink, uint32_t *p
     uint32_t depth = 0, v = source;
     while (v != sink) {
         uint32_t e = n->cursor[v];
-        while (e && !(n->edges[e].capacity > 0 && n->level[n->edges[e].to] == n->level[v] + 1)) e = n->edges[e].next;
+        while (e && !(n->edges[e].capacity > 0 && n->level[n->edges[e].to] == n->level[v] + 1))
+            e = n->edges[e].next;
         n->cursor[v] = e;
         if (e) {
             path[depth++] = e;
@@ -92,13 +95,16 @@ static int64_t push_path(network *n, uint32_t source, uint32_t sink, uint32_t *p
 
 static bool is_recomputable(const ftc_graph *g, const ftc_node *node) {
     switch (ftc_node_class(node)) {
-    case FTC_CLASS_REDUCE: case FTC_CLASS_DOT: return ftc_region_is_quadratic(g, &node->type);
-    case FTC_CLASS_SCATTER: case FTC_CLASS_ASSIGN: return false;
+    case FTC_CLASS_REDUCE:
+    case FTC_CLASS_DOT: return ftc_region_is_quadratic(g, &node->type);
+    case FTC_CLASS_SCATTER:
+    case FTC_CLASS_ASSIGN: return false;
     default: return true;
     }
 }
 
-// Decides for each forward node whether it is stored. in(v) = 2v, out(v) = 2v + 1, source 0, sink 1 (node 0 is unused).
+// Decides for each forward node whether it is stored. in(v) = 2v, out(v) = 2v + 1, source 0, sink 1 (node 0
+// is unused).
 static void choose_stored(const ftc_graph *g, const bool *needed_later, bool *stored) {
     network n = {.n_vertices = 2 * g->n_nodes};
     n.first = calloc(n.n_vertices, sizeof *n.first);
@@ -125,7 +131,8 @@ static void choose_stored(const ftc_graph *g, const bool *needed_later, bool *st
     }
     while (set_levels(&n, 0, 1)) {
         memcpy(n.cursor, n.first, n.n_vertices * sizeof *n.cursor);
-        while (push_path(&n, 0, 1, path) > 0) {}
+        while (push_path(&n, 0, 1, path) > 0) {
+        }
     }
     // The cut nearest to the sink: the vertices that still reach the sink are on its side.
     uint32_t head = 0, tail = 0;
@@ -152,9 +159,11 @@ static void choose_stored(const ftc_graph *g, const bool *needed_later, bool *st
 }
 
 // The id in `out` under which a later phase reads forward node `id`: the stored value, or a copy made here.
-static ftc_id recomputed(ftc_graph *out, const ftc_graph *g, ftc_id id, const bool *stored, const ftc_id *map, ftc_id *again) {
+static ftc_id recomputed(ftc_graph *out, const ftc_graph *g, ftc_id id, const bool *stored, const ftc_id *map,
+                         ftc_id *again) {
     const ftc_node *node = &g->nodes[id];
-    if (node->phase != FTC_PHASE_FORWARD || stored[id] || ftc_node_class(node) == FTC_CLASS_LEAF) return map[id];
+    if (node->phase != FTC_PHASE_FORWARD || stored[id] || ftc_node_class(node) == FTC_CLASS_LEAF)
+        return map[id];
     if (again[id]) return again[id];
     ftc_node copy = *node;
     for (int i = 0; i < copy.n_args; i++) copy.arg[i] = recomputed(out, g, copy.arg[i], stored, map, again);
@@ -177,8 +186,9 @@ bool ftc_pass_remat(ftc_graph *g, const ftc_pass_options *options, ftc_diagnosti
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         ftc_node node = g->nodes[v];
         for (int i = 0; i < node.n_args; i++)
-            node.arg[i] = node.phase == FTC_PHASE_FORWARD ? map[node.arg[i]]
-                                                          : recomputed(out, g, node.arg[i], stored, map, again);
+            node.arg[i] = node.phase == FTC_PHASE_FORWARD
+                              ? map[node.arg[i]]
+                              : recomputed(out, g, node.arg[i], stored, map, again);
         map[v] = ftc_graph_append(out, node);
     }
     ftc_graph_replace_nodes(g, out, map);

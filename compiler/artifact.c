@@ -1,0 +1,269 @@
+#include "compiler/artifact.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "compiler/object.h"
+#include "ir/parse.h"
+
+// What follows the ELF object in the file.
+typedef struct {
+    char magic[8];
+    uint64_t size; // of the object
+    XXH128_canonical_t hash;
+} trailer;
+
+static const char magic[8] = "FTC\nv1\r\n";
+
+static trailer make_trailer(const ftc_object *object) {
+    trailer t = {.size = object->size};
+    memcpy(t.magic, magic, sizeof magic);
+    XXH128_canonicalFromHash(&t.hash, XXH3_128bits(object->bytes, object->size));
+    return t;
+}
+
+bool ftc_artifact_write(const char *path, const ftc_object *object, ftc_diagnostics *d) {
+    trailer t = make_trailer(object);
+    char *beside;
+    if (asprintf(&beside, "%s.tmp%d", path, (int)getpid()) < 0) abort();
+    FILE *f = fopen(beside, "wbx");
+    bool ok = f && fwrite(object->bytes, 1, object->size, f) == object->size && fwrite(&t, sizeof t, 1, f) == 1 &&
+              fflush(f) == 0 && fsync(fileno(f)) == 0;
+    int error = errno;
+    if (f && fclose(f) != 0 && ok) {
+        ok = false;
+        error = errno;
+    }
+    if (ok && rename(beside, path) != 0) {
+        ok = false;
+        error = errno;
+    }
+    if (!ok) {
+        if (f) unlink(beside);
+        ftc_diag_add(d, path, NULL, 0, 0, "cannot write the artifact: %s; choose another place with -o", strerror(error));
+    }
+    free(beside);
+    return ok;
+}
+
+bool ftc_artifact_read(const char *path, ftc_object *object, ftc_diagnostics *d) {
+    FILE *f = fopen(path, "rb");
+    if (!f) {
+        ftc_diag_add(d, path, NULL, 0, 0, "cannot read the artifact: %s; make it with `ftc compile MODEL.ir`", strerror(errno));
+        return false;
+    }
+    char *bytes = NULL;
+    size_t size = 0, capacity = 0, got;
+    do {
+        if (size == capacity) bytes = realloc(bytes, capacity = capacity ? capacity * 2 : 1 << 20);
+        got = fread(bytes + size, 1, capacity - size, f);
+        size += got;
+    } while (got > 0);
+    bool read_error = ferror(f);
+    fclose(f);
+    ftc_object found = {bytes, size > sizeof(trailer) ? size - sizeof(trailer) : 0};
+    bool ok = !read_error && found.size > 0;
+    if (ok) {
+        trailer expected = make_trailer(&found);
+        ok = !memcmp(&expected, bytes + found.size, sizeof expected);
+    }
+    if (!ok) {
+        ftc_diag_add(d, path, NULL, 0, 0, "not an artifact of this version of ftc, or damaged (its hash does not match); "
+                     "make it again with `ftc compile`");
+        free(bytes);
+        return false;
+    }
+    *object = found;
+    return true;
+}
+
+char *ftc_artifact_section(const ftc_object *object, const char *name, ftc_diagnostics *d) {
+    char section[64], *error = NULL;
+    size_t size;
+    snprintf(section, sizeof section, ".ftc.%s", name);
+    char *text = ftc_object_read_section(object->bytes, object->size, section, &size, &error);
+    if (!text) ftc_diag_add(d, NULL, NULL, 0, 0, "the artifact has no section %s (%s)", section, error ? error : "");
+    free(error);
+    return text;
+}
+
+// --- manifest to program ------------------------------------------------------------------------------------------
+
+struct ftc_loaded_program {
+    ftc_program program;
+    ftc_loaded_object *code;
+    cJSON *manifest; // owns the strings
+    char *source;
+};
+
+static const char *text_of(const cJSON *o, const char *name) { return cJSON_GetStringValue(cJSON_GetObjectItem(o, name)); }
+
+static double number_of(const cJSON *o, const char *name) {
+    const cJSON *item = cJSON_GetObjectItem(o, name);
+    return cJSON_IsNumber(item) ? item->valuedouble : 0;
+}
+
+static int32_t int_of(const cJSON *o, const char *name) { return (int32_t)number_of(o, name); }
+
+// Allocates `n` elements for the array `name` of the manifest.
+static void *table_for(const cJSON *manifest, const char *name, size_t size, int32_t *n) {
+    *n = cJSON_GetArraySize(cJSON_GetObjectItem(manifest, name));
+    return calloc((size_t)*n + 1, size);
+}
+
+static const ftc_setting *read_settings(const cJSON *manifest, const char *name, int32_t *n) {
+    ftc_setting *settings = table_for(manifest, name, sizeof *settings, n);
+    const cJSON *o;
+    int i = 0;
+    cJSON_ArrayForEach(o, cJSON_GetObjectItem(manifest, name)) settings[i++] =
+        (ftc_setting){text_of(o, "name"), text_of(o, "hf_name"), text_of(o, "text"), number_of(o, "number")};
+    return settings;
+}
+
+static void read_manifest(ftc_loaded_program *loaded) {
+    const cJSON *m = loaded->manifest, *o;
+    ftc_program *p = &loaded->program;
+    *p = (ftc_program){.model = text_of(m, "model"), .source = loaded->source, .pretrained = text_of(m, "pretrained"),
+                       .precision = text_of(m, "precision"), .features = text_of(m, "cpu"),
+                       .flops_per_token = number_of(m, "flops_per_token"),
+                       .flops_per_token_squared = number_of(m, "flops_per_token_squared"),
+                       .compile_seconds = number_of(m, "compile_seconds")};
+    int i = 0;
+    ftc_tensor_info *tensors = table_for(m, "tensors", sizeof *tensors, &p->n_tensors);
+    cJSON_ArrayForEach(o, cJSON_GetObjectItem(m, "tensors")) {
+        ftc_tensor_info *t = &tensors[i++];
+        *t = (ftc_tensor_info){.name = text_of(o, "name"), .role = (ftc_tensor_role)int_of(o, "role"),
+                               .dtype = (ftc_dtype)int_of(o, "dtype"), .of = int_of(o, "of"),
+                               .trainable = int_of(o, "trainable"), .zero_row = int_of(o, "zero_row"),
+                               .init = (ftc_init_kind)int_of(o, "init"), .init_std = number_of(o, "init_std")};
+        const cJSON *dim;
+        cJSON_ArrayForEach(dim, cJSON_GetObjectItem(o, "dims"))
+            if (t->rank < FTC_MAX_DIMS) t->dims[t->rank++] = (int64_t)dim->valuedouble;
+    }
+    p->tensors = tensors;
+    ftc_input_info *inputs = table_for(m, "inputs", sizeof *inputs, &p->n_inputs);
+    i = 0;
+    cJSON_ArrayForEach(o, cJSON_GetObjectItem(m, "inputs")) inputs[i++] =
+        (ftc_input_info){text_of(o, "name"), (ftc_dtype)int_of(o, "dtype"), int_of(o, "per_token"),
+                         (int64_t)number_of(o, "bound")};
+    p->inputs = inputs;
+    ftc_scalar_info *scalars = table_for(m, "scalars", sizeof *scalars, &p->n_scalars);
+    i = 0;
+    cJSON_ArrayForEach(o, cJSON_GetObjectItem(m, "scalars")) scalars[i++] =
+        (ftc_scalar_info){text_of(o, "name"), (float)number_of(o, "value")};
+    p->scalars = scalars;
+    ftc_output_info *outputs = table_for(m, "outputs", sizeof *outputs, &p->n_outputs);
+    i = 0;
+    cJSON_ArrayForEach(o, cJSON_GetObjectItem(m, "outputs")) outputs[i++] =
+        (ftc_output_info){text_of(o, "name"), (ftc_dtype)int_of(o, "dtype"), int_of(o, "per_sequence"),
+                          (int64_t)number_of(o, "columns"), (uint32_t)int_of(o, "entries")};
+    p->outputs = outputs;
+    ftc_extent_info *extents = table_for(m, "extents", sizeof *extents, &p->n_extents);
+    i = 0;
+    cJSON_ArrayForEach(o, cJSON_GetObjectItem(m, "extents")) extents[i++] =
+        (ftc_extent_info){text_of(o, "name"), int_of(o, "ragged_over"), (int64_t)number_of(o, "bound")};
+    p->extents = extents;
+    p->config = read_settings(m, "config", &p->n_config);
+    p->train = read_settings(m, "train", &p->n_train);
+}
+
+static bool find_entries(ftc_loaded_program *loaded, ftc_diagnostics *d) {
+    const cJSON *o;
+    int i = 0;
+    cJSON_ArrayForEach(o, cJSON_GetObjectItem(loaded->manifest, "entries")) {
+        if (i == FTC_ENTRY_COUNT) break;
+        ftc_entry *entry = &loaded->program.entries[i++];
+        const char *name = text_of(o, "symbol");
+        if (!name) continue;
+        char symbol[64], *error = NULL;
+        snprintf(symbol, sizeof symbol, "ftc_%s", name);
+        void *address = ftc_object_lookup(loaded->code, symbol, &error);
+        if (!address) {
+            ftc_diag_add(d, NULL, NULL, 0, 0, "the artifact has no function %s (%s)", symbol, error ? error : "");
+            free(error);
+            return false;
+        }
+        memcpy(&entry->fn, &address, sizeof address);
+        entry->arena_bytes = (int64_t)number_of(o, "arena_bytes");
+        entry->scratch_bytes = (int64_t)number_of(o, "scratch_bytes");
+        entry->peak_live_bytes = (int64_t)number_of(o, "peak_live_bytes");
+        entry->n_kernels = int_of(o, "kernels");
+    }
+    return true;
+}
+
+// Compiles the source graph inside of an object for this machine.
+static bool compile_again(const cJSON *manifest, const char *source, ftc_object *object, ftc_diagnostics *d) {
+    ftc_graph *g = ftc_parse_text("artifact", source, NULL, d);
+    if (!g) return false;
+    ftc_compile_options options = {.pretrained = text_of(manifest, "pretrained")};
+    bool ok = ftc_compile(g, &options, object, d);
+    ftc_graph_free(g);
+    return ok;
+}
+
+ftc_loaded_program *ftc_program_load(const ftc_object *object, bool *recompiled, ftc_diagnostics *d) {
+    char *text = ftc_artifact_section(object, "manifest", d);
+    char *source = text ? ftc_artifact_section(object, "source", d) : NULL;
+    cJSON *manifest = source ? cJSON_Parse(text) : NULL;
+    free(text);
+    if (!manifest || int_of(manifest, "abi") != FTC_STEP_ABI_VERSION) {
+        if (source) ftc_diag_add(d, NULL, NULL, 0, 0, "the artifact is of another version of ftc; make it again with `ftc compile`");
+        cJSON_Delete(manifest);
+        free(source);
+        return NULL;
+    }
+    const char *features = text_of(manifest, "features");
+    ftc_object again = {0};
+    if (!ftc_target_features_supported_here(features ? features : "")) {
+        bool ok = compile_again(manifest, source, &again, d);
+        cJSON_Delete(manifest);
+        free(source);
+        if (!ok) return NULL;
+        ftc_loaded_program *loaded = ftc_program_load(&again, recompiled, d);
+        *recompiled = true;
+        free(again.bytes);
+        return loaded;
+    }
+    *recompiled = false;
+    ftc_loaded_program *loaded = calloc(1, sizeof *loaded);
+    loaded->manifest = manifest;
+    loaded->source = source;
+    char *error = NULL;
+    loaded->code = ftc_object_load(object->bytes, object->size, &error);
+    if (!loaded->code) {
+        ftc_diag_add(d, NULL, NULL, 0, 0, "cannot load the artifact's code: %s", error ? error : "out of memory");
+        free(error);
+        ftc_program_unload(loaded);
+        return NULL;
+    }
+    read_manifest(loaded);
+    if (!find_entries(loaded, d)) {
+        ftc_program_unload(loaded);
+        return NULL;
+    }
+    return loaded;
+}
+
+const ftc_program *ftc_program_of(const ftc_loaded_program *loaded) { return &loaded->program; }
+
+void ftc_program_unload(ftc_loaded_program *loaded) {
+    ftc_program *p = &loaded->program;
+    if (loaded->code) ftc_object_unload(loaded->code);
+    free((void *)p->tensors);
+    free((void *)p->inputs);
+    free((void *)p->scalars);
+    free((void *)p->outputs);
+    free((void *)p->extents);
+    free((void *)p->config);
+    free((void *)p->train);
+    cJSON_Delete(loaded->manifest);
+    free(loaded->source);
+    free(loaded);
+}

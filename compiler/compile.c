@@ -1,0 +1,251 @@
+#include "compiler/compile.h"
+
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "compiler/emit.h"
+#include "compiler/object.h"
+#include "compiler/regions.h"
+#include "ir/build.h"
+#include "ir/op.h"
+#include "ir/print.h"
+
+static double now_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool ends_with(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && !strcmp(text + n - m, end);
+}
+
+ftc_graph *ftc_compile_entry_graph(const ftc_graph *source, ftc_entry_kind entry) {
+    if (entry != FTC_ENTRY_EVAL && entry != FTC_ENTRY_UPDATE) return ftc_graph_clone(source);
+    ftc_graph *g = ftc_graph_new_like(source);
+    ftc_id *map = calloc(source->n_nodes, sizeof *map);
+    for (ftc_id v = 1; v < source->n_nodes; v++) {
+        const ftc_node *node = &source->nodes[v];
+        bool is_leaf = ftc_node_class(node) == FTC_CLASS_LEAF;
+        if (entry == FTC_ENTRY_UPDATE && !is_leaf) continue;
+        map[v] = ftc_graph_copy_node(g, source, v, map);
+        const ftc_decl_def *decl = is_leaf ? &source->decls[node->decl] : NULL;
+        if (entry == FTC_ENTRY_EVAL && decl && decl->kind == FTC_DECL_ARG && ends_with(decl->name, "dropout"))
+            map[v] = ftc_build_const(g, 0);
+    }
+    if (entry == FTC_ENTRY_EVAL)
+        for (uint32_t i = 0; i < source->n_outputs; i++)
+            ftc_graph_add_output(g, source->outputs[i].name, map[source->outputs[i].node], 1u << FTC_ENTRY_EVAL);
+    free(map);
+    return g;
+}
+
+void ftc_compile_count_flops(const ftc_graph *source, double *per_token, double *per_token_squared) {
+    *per_token = *per_token_squared = 0;
+    for (ftc_id v = 1; v < source->n_nodes; v++) {
+        const ftc_node *node = &source->nodes[v];
+        if (ftc_node_class(node) != FTC_CLASS_DOT) continue;
+        ftc_axes axes = ftc_axes_union(&node->type.axes, &node->axes);
+        double flops = 2.0 * 3.0;
+        int ragged = 0;
+        for (int i = 0; i < axes.n; i++) {
+            const ftc_extent_def *extent = ftc_axis_extent(source, axes.at[i]);
+            if (extent->kind == FTC_EXTENT_CONST) flops *= (double)extent->bound;
+            ragged += extent->kind == FTC_EXTENT_RAGGED;
+        }
+        if (ragged == 1) *per_token += flops;
+        if (ragged == 2) *per_token_squared += flops;
+    }
+}
+
+// --- manifest -----------------------------------------------------------------------------------------------------
+
+static cJSON *add_object(cJSON *array) {
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddItemToArray(array, o);
+    return o;
+}
+
+static void add_settings(cJSON *manifest, const char *name, const ftc_graph_setting *settings, uint32_t n) {
+    cJSON *array = cJSON_AddArrayToObject(manifest, name);
+    for (uint32_t i = 0; i < n; i++) {
+        cJSON *o = add_object(array);
+        cJSON_AddStringToObject(o, "name", settings[i].name);
+        if (settings[i].hf_name) cJSON_AddStringToObject(o, "hf_name", settings[i].hf_name);
+        if (settings[i].text) cJSON_AddStringToObject(o, "text", settings[i].text);
+        else cJSON_AddNumberToObject(o, "number", settings[i].number);
+    }
+}
+
+// The manifest of the entries compiled: what compiler/artifact.c reads back into an ftc_program.
+static char *make_manifest(const ftc_graph *source, const ftc_compile_options *options, const ftc_target *target,
+                           const ftc_interface *in, const ftc_graph *const *graphs, const int64_t *scratch_bytes,
+                           double seconds) {
+    cJSON *m = cJSON_CreateObject();
+    cJSON_AddNumberToObject(m, "abi", FTC_STEP_ABI_VERSION);
+    cJSON_AddStringToObject(m, "model", source->model);
+    if (options->pretrained) cJSON_AddStringToObject(m, "pretrained", options->pretrained);
+    cJSON_AddStringToObject(m, "precision", "fp32");
+    cJSON_AddStringToObject(m, "cpu", target->cpu);
+    cJSON_AddStringToObject(m, "features", target->features);
+    cJSON_AddNumberToObject(m, "compile_seconds", seconds);
+    double per_token, per_token_squared;
+    ftc_compile_count_flops(source, &per_token, &per_token_squared);
+    cJSON_AddNumberToObject(m, "flops_per_token", per_token);
+    cJSON_AddNumberToObject(m, "flops_per_token_squared", per_token_squared);
+    cJSON *array = cJSON_AddArrayToObject(m, "entries");
+    for (int i = 0; i < FTC_ENTRY_COUNT; i++) {
+        cJSON *o = add_object(array);
+        if (!graphs[i]) continue;
+        cJSON_AddStringToObject(o, "symbol", ftc_entry_name((ftc_entry_kind)i));
+        cJSON_AddNumberToObject(o, "arena_bytes", (double)graphs[i]->arena_bytes);
+        cJSON_AddNumberToObject(o, "scratch_bytes", (double)scratch_bytes[i]);
+        cJSON_AddNumberToObject(o, "peak_live_bytes", (double)graphs[i]->peak_live_bytes);
+        cJSON_AddNumberToObject(o, "kernels", graphs[i]->n_kernels ? graphs[i]->n_kernels - 1 : 0);
+    }
+    array = cJSON_AddArrayToObject(m, "tensors");
+    for (int i = 0; i < in->n_tensors; i++) {
+        const ftc_tensor_info *t = &in->tensors[i];
+        cJSON *o = add_object(array);
+        cJSON_AddStringToObject(o, "name", t->name);
+        cJSON_AddNumberToObject(o, "role", t->role);
+        cJSON_AddNumberToObject(o, "dtype", t->dtype);
+        cJSON *dims = cJSON_AddArrayToObject(o, "dims");
+        for (int j = 0; j < t->rank; j++) cJSON_AddItemToArray(dims, cJSON_CreateNumber((double)t->dims[j]));
+        cJSON_AddNumberToObject(o, "of", t->of);
+        cJSON_AddNumberToObject(o, "trainable", t->trainable);
+        cJSON_AddNumberToObject(o, "zero_row", t->zero_row);
+        cJSON_AddNumberToObject(o, "init", t->init);
+        cJSON_AddNumberToObject(o, "init_std", t->init_std);
+    }
+    array = cJSON_AddArrayToObject(m, "inputs");
+    for (int i = 0; i < in->n_inputs; i++) {
+        cJSON *o = add_object(array);
+        cJSON_AddStringToObject(o, "name", in->inputs[i].name);
+        cJSON_AddNumberToObject(o, "dtype", in->inputs[i].dtype);
+        cJSON_AddNumberToObject(o, "per_token", in->inputs[i].per_token);
+        cJSON_AddNumberToObject(o, "bound", (double)in->inputs[i].bound);
+    }
+    array = cJSON_AddArrayToObject(m, "scalars");
+    for (int i = 0; i < in->n_scalars; i++) {
+        cJSON *o = add_object(array);
+        cJSON_AddStringToObject(o, "name", in->scalars[i].name);
+        cJSON_AddNumberToObject(o, "value", in->scalars[i].value);
+    }
+    array = cJSON_AddArrayToObject(m, "outputs");
+    for (int i = 0; i < in->n_outputs; i++) {
+        cJSON *o = add_object(array);
+        cJSON_AddStringToObject(o, "name", in->outputs[i].name);
+        cJSON_AddNumberToObject(o, "dtype", in->outputs[i].dtype);
+        cJSON_AddNumberToObject(o, "per_sequence", in->outputs[i].per_sequence);
+        cJSON_AddNumberToObject(o, "columns", (double)in->outputs[i].columns);
+        cJSON_AddNumberToObject(o, "entries", in->outputs[i].entries);
+    }
+    array = cJSON_AddArrayToObject(m, "extents");
+    for (int i = 0; i < in->n_extents; i++) {
+        cJSON *o = add_object(array);
+        cJSON_AddStringToObject(o, "name", in->extents[i].name);
+        cJSON_AddNumberToObject(o, "ragged_over", in->extents[i].ragged_over);
+        cJSON_AddNumberToObject(o, "bound", (double)in->extents[i].bound);
+    }
+    add_settings(m, "config", source->config, source->n_config);
+    add_settings(m, "train", source->train, source->n_train);
+    char *text = cJSON_Print(m);
+    cJSON_Delete(m);
+    return text;
+}
+
+// --- compile ------------------------------------------------------------------------------------------------------
+
+typedef struct {
+    const ftc_compile_options *options;
+    ftc_entry_kind entry;
+} entry_context;
+
+static void forward_after(void *context, const ftc_pass *pass, const ftc_graph *g, double seconds) {
+    const entry_context *c = context;
+    c->options->after(c->options->context, c->entry, pass, g, seconds);
+}
+
+static bool run_passes(ftc_graph *g, ftc_entry_kind entry, const ftc_compile_options *options, ftc_diagnostics *d) {
+    entry_context context = {options, entry};
+    ftc_pipeline_options pipeline = {.pass = {.entry = entry, .memory_budget_bytes = options->memory_budget_bytes},
+                                     .skip = options->skip, .n_skip = options->n_skip, .check_text = options->check_text};
+    if (options->after) {
+        options->after(options->context, entry, NULL, g, 0);
+        pipeline.after = forward_after;
+        pipeline.context = &context;
+    }
+    return ftc_pipeline_run(g, &pipeline, d);
+}
+
+static bool failed(ftc_diagnostics *d, char *error) {
+    ftc_diag_add(d, NULL, NULL, 0, 0, "%s", error ? error : "out of memory");
+    free(error);
+    return false;
+}
+
+// Emits all entries and turns the module into an object.
+static bool emit_object(const ftc_graph *source, ftc_graph *const *graphs, const ftc_compile_options *options,
+                        const ftc_target *target, double start, ftc_object *object, ftc_diagnostics *d) {
+    char *error = NULL;
+    ftc_codegen *cg = ftc_codegen_new(target, source->model, &error);
+    if (!cg) return failed(d, error);
+    ftc_interface in = {0};
+    ftc_kernel_cache cache = {0};
+    int64_t scratch_bytes[FTC_ENTRY_COUNT] = {0};
+    bool ok = true;
+    for (int i = 0; i < FTC_ENTRY_COUNT; i++)
+        if (graphs[i]) ftc_interface_add_graph(&in, graphs[i], (ftc_entry_kind)i);
+    for (int i = 0; i < FTC_ENTRY_COUNT && ok; i++) {
+        if (!graphs[i]) continue;
+        const char *symbol = ftc_graph_format(graphs[i], "ftc_%s", ftc_entry_name((ftc_entry_kind)i));
+        ok = ftc_emit_entry(cg, &cache, graphs[i], &in, symbol, &scratch_bytes[i], &error);
+    }
+    ok = ok && ftc_object_optimize(cg, &error);
+    size_t size;
+    if (ok && options->llvm) *options->llvm = ftc_object_print_ir(cg, &size);
+    if (ok && options->assembly) ok = (*options->assembly = ftc_object_emit_assembly(cg, &size, &error)) != NULL;
+    if (ok) {
+        char *text = ftc_print_text(source);
+        ftc_object_add_section(cg, ".ftc.source", text, strlen(text));
+        free(text);
+        if (graphs[FTC_ENTRY_STEP]) {
+            text = ftc_print_text(graphs[FTC_ENTRY_STEP]);
+            ftc_object_add_section(cg, ".ftc.graph", text, strlen(text));
+            free(text);
+        }
+        const ftc_graph *const *planned = (const ftc_graph *const *)graphs;
+        text = make_manifest(source, options, target, &in, planned, scratch_bytes, now_seconds() - start);
+        ftc_object_add_section(cg, ".ftc.manifest", text, strlen(text));
+        free(text);
+        ftc_object made = {0};
+        made.bytes = ftc_object_emit(cg, &made.size, &error);
+        ok = made.bytes != NULL;
+        if (ok) *object = made;
+    }
+    ftc_kernel_cache_free(&cache);
+    ftc_interface_free(&in);
+    ftc_codegen_free(cg);
+    return ok || failed(d, error);
+}
+
+bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ftc_object *object, ftc_diagnostics *d) {
+    double start = now_seconds();
+    uint32_t entries = options->entries ? options->entries : (1u << FTC_ENTRY_COUNT) - 1;
+    ftc_graph *graphs[FTC_ENTRY_COUNT] = {0};
+    bool ok = true;
+    for (int i = 0; i < FTC_ENTRY_COUNT && ok; i++) {
+        if (!(entries >> i & 1)) continue;
+        graphs[i] = ftc_compile_entry_graph(source, (ftc_entry_kind)i);
+        ok = run_passes(graphs[i], (ftc_entry_kind)i, options, d);
+    }
+    const ftc_target *target = options->target ? options->target : ftc_target_host();
+    ok = ok && emit_object(source, graphs, options, target, start, object, d);
+    for (int i = 0; i < FTC_ENTRY_COUNT; i++)
+        if (graphs[i]) ftc_graph_free(graphs[i]);
+    return ok;
+}

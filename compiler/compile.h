@@ -1,0 +1,43 @@
+// From a source graph to machine code: every entry point through all passes, into one object file.
+#ifndef FTC_COMPILE_H
+#define FTC_COMPILE_H
+
+#include <stddef.h>
+
+#include "compiler/pipeline.h"
+#include "compiler/target.h"
+
+// Called with the graph of an entry after a pass; pass NULL: before the first.
+typedef void ftc_compile_after(void *context, ftc_entry_kind entry, const ftc_pass *pass, const ftc_graph *g, double seconds);
+
+typedef struct {
+    uint32_t entries;         // mask of 1 << ftc_entry_kind; 0: all
+    const ftc_target *target; // NULL: the host
+    const char *const *skip;  // passes switched off
+    int n_skip;
+    bool check_text;          // print and parse back after every pass
+    int64_t memory_budget_bytes; // 0: none
+    const char *pretrained;   // recorded in the artifact; NULL: none
+    ftc_compile_after *after; // NULL: not called
+    void *context;
+    char **assembly, **llvm;  // when not NULL: receive the module as text, to be freed
+} ftc_compile_options;
+
+// An object file: code, and sections with the manifest (JSON), the source graph and the final graphs (.ir text).
+typedef struct {
+    char *bytes;
+    size_t size;
+} ftc_object;
+
+// Compiles the model whose source graph (as parsed, forward only) is `source`. False after diagnostics; *object is untouched
+// then. The bytes are to be freed.
+bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ftc_object *object, ftc_diagnostics *d);
+
+// The graph of an entry before the first pass. EVAL: dropout probabilities are zero. UPDATE: parameters only.
+ftc_graph *ftc_compile_entry_graph(const ftc_graph *source, ftc_entry_kind entry);
+
+// Nominal floating-point operations of one training step: tokens * *per_token + Σ length² * *per_token_squared. Counts each
+// contraction three times (forward, both gradients) at 2 a multiply-add; those over sequences only are left out.
+void ftc_compile_count_flops(const ftc_graph *source, double *per_token, double *per_token_squared);
+
+#endif

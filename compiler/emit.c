@@ -1,0 +1,258 @@
+// emit: kernels to LLVM functions, and the entry point that calls them in order.
+#include "compiler/emit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ir/op.h"
+
+static const struct {
+    const char *name;
+    void (*emit)(ftc_emitter *e);
+} kinds[] = {
+    [FTC_KERNEL_ROWS] = {"rows", ftc_emit_rows_kernel},       [FTC_KERNEL_COLUMNS] = {"columns", ftc_emit_columns_kernel},
+    [FTC_KERNEL_DOT] = {"dot", ftc_emit_dot_kernel},          [FTC_KERNEL_TILE] = {"tile", ftc_emit_tile_kernel},
+    [FTC_KERNEL_SCATTER] = {"scatter", ftc_emit_scatter_kernel},
+};
+
+static bool is_argument(const ftc_graph *g, ftc_id id) {
+    return ftc_node_class(&g->nodes[id]) == FTC_CLASS_LEAF && g->decls[g->nodes[id].decl].kind == FTC_DECL_ARG;
+}
+
+static const ftc_output *output_of(const ftc_graph *g, ftc_id id) {
+    for (uint32_t i = 0; i < g->n_outputs; i++)
+        if (g->outputs[i].node == id) return &g->outputs[i];
+    return NULL;
+}
+
+// Whether the value is in memory that outlives its kernel.
+static bool has_buffer(const ftc_graph *g, ftc_id id) {
+    ftc_op_class class = ftc_node_class(&g->nodes[id]);
+    return class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN || g->nodes[id].offset >= 0 || output_of(g, id);
+}
+
+// --- what a kernel is called with -----------------------------------------------------------------------------------
+
+static int bind(ftc_emitter *e, ftc_id id) {
+    for (int i = 0; i < e->n_bindings; i++)
+        if (e->bindings[i] == id) return i;
+    if (e->n_bindings == e->bindings_capacity) {
+        e->bindings_capacity = e->bindings_capacity ? e->bindings_capacity * 2 : 16;
+        e->bindings = realloc(e->bindings, (size_t)e->bindings_capacity * sizeof *e->bindings);
+    }
+    e->bindings[e->n_bindings] = id;
+    return e->n_bindings++;
+}
+
+static void write_axes(FILE *f, const ftc_graph *g, const ftc_axes *axes) {
+    for (int i = 0; i < axes->n; i++) fprintf(f, ",%s", g->axes[axes->at[i]].name);
+    fputc(';', f);
+}
+
+// The kernel's text with its own nodes, bindings and sites numbered from zero: equal texts, equal code.
+static char *kernel_key(ftc_emitter *e) {
+    const ftc_graph *g = e->g;
+    const ftc_kernel *kernel = &g->kernels[e->kernel];
+    char *key;
+    size_t size;
+    FILE *f = open_memstream(&key, &size);
+    fprintf(f, "%s %d ", kinds[kernel->kind].name, kernel->block_size);
+    write_axes(f, g, &kernel->rows);
+    write_axes(f, g, &kernel->cols);
+    if (kernel->block != FTC_NO_AXIS) fprintf(f, "block %s", g->axes[kernel->block].name);
+    for (ftc_id id = e->first; id < e->last; id++) {
+        const ftc_node *n = &g->nodes[id];
+        bool is_random = ftc_op_get(n->op)->attrs & FTC_ATTR_INDEX && ftc_node_class(n) == FTC_CLASS_SOURCE;
+        fprintf(f, "\n%s %d %u:", ftc_op_get(n->op)->name, n->type.dtype, n->step);
+        write_axes(f, g, &n->type.axes);
+        write_axes(f, g, &n->axes);
+        fprintf(f, "%s %s %a", n->axis == FTC_NO_AXIS ? "" : g->axes[n->axis].name,
+                n->to == FTC_NO_AXIS ? "" : g->axes[n->to].name, n->value);
+        if (is_random) {
+            if (e->n_sites == e->sites_capacity) {
+                e->sites_capacity = e->sites_capacity ? e->sites_capacity * 2 : 4;
+                e->sites = realloc(e->sites, (size_t)e->sites_capacity * sizeof *e->sites);
+            }
+            e->sites[e->n_sites++] = id;
+        } else {
+            fprintf(f, " %lld", (long long)n->index);
+        }
+        for (int i = 0; i < n->n_args; i++) {
+            ftc_id arg = n->arg[i];
+            if (is_argument(g, arg)) fprintf(f, " a%d", ftc_interface_decl(e->interface, &g->decls[g->nodes[arg].decl]));
+            else if (g->nodes[arg].kernel == e->kernel) fprintf(f, " %u", arg - e->first);
+            else {
+                // Its memory order and dtype are part of the code.
+                fprintf(f, " b%d %d", bind(e, arg), g->nodes[arg].type.dtype);
+                write_axes(f, g, &g->nodes[arg].type.axes);
+            }
+        }
+        if (has_buffer(g, id)) fprintf(f, " = b%d", bind(e, id));
+    }
+    fclose(f);
+    return key;
+}
+
+// --- one kernel ---------------------------------------------------------------------------------------------------
+
+static LLVMValueRef emit_kernel(ftc_emitter *e, const char *name) {
+    ftc_codegen *cg = e->cg;
+    const ftc_graph *g = e->g;
+    int n_params = 4 + e->n_bindings + e->n_sites;
+    LLVMTypeRef *params = calloc((size_t)n_params, sizeof *params);
+    params[0] = params[3] = cg->ptr;
+    params[1] = params[2] = cg->i32;
+    for (int i = 0; i < e->n_bindings; i++) params[4 + i] = cg->ptr;
+    for (int i = 0; i < e->n_sites; i++) params[4 + e->n_bindings + i] = cg->i64;
+    ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, n_params, FTC_CG_OUTLINED, false);
+    e->args = LLVMGetParam(f.function, 0);
+    e->thread = LLVMBuildSExt(cg->builder, LLVMGetParam(f.function, 1), cg->i64, "");
+    e->threads = LLVMBuildSExt(cg->builder, LLVMGetParam(f.function, 2), cg->i64, "");
+    e->scratch = LLVMGetParam(f.function, 3);
+    for (int i = 0; i < e->n_bindings; i++) {
+        ftc_id id = e->bindings[i];
+        e->storage[id] = (ftc_storage){FTC_STORED_MEMORY, LLVMGetParam(f.function, (unsigned)(4 + i)), NULL};
+        e->ready[id] = g->nodes[id].kernel != e->kernel;
+    }
+    for (int i = 0; i < e->n_sites; i++)
+        e->site[e->sites[i]] =
+            ftc_emit_random_key(e, LLVMGetParam(f.function, (unsigned)(4 + e->n_bindings + i)));
+    kinds[g->kernels[e->kernel].kind].emit(e);
+    ftc_cg_function_end(cg, f, NULL);
+    free(params);
+    return f.function;
+}
+
+void ftc_kernel_cache_free(ftc_kernel_cache *cache) {
+    for (int i = 0; i < cache->n; i++) free(cache->list[i].key);
+    free(cache->list);
+    *cache = (ftc_kernel_cache){0};
+}
+
+// One call of a kernel in an entry.
+typedef struct {
+    LLVMValueRef function;
+    ftc_id *bindings, *sites;
+    int n_bindings, n_sites;
+} kernel_call;
+
+// Finds or emits the function of kernel k; false: e->error says why not.
+static bool make_call(ftc_emitter *e, ftc_kernel_cache *cache, const char *symbol, kernel_call *call) {
+    char *key = kernel_key(e);
+    int at = 0;
+    while (at < cache->n && strcmp(cache->list[at].key, key)) at++;
+    if (at == cache->n) {
+        char name[128];
+        snprintf(name, sizeof name, "%s_%s", symbol, e->g->kernels[e->kernel].name);
+        LLVMValueRef function = emit_kernel(e, name);
+        if (cache->n == cache->capacity) {
+            cache->capacity = cache->capacity ? cache->capacity * 2 : 64;
+            cache->list = realloc(cache->list, (size_t)cache->capacity * sizeof *cache->list);
+        }
+        cache->list[cache->n].key = key;
+        cache->list[cache->n].function = function;
+        cache->list[cache->n++].scratch_bytes = e->scratch_bytes;
+    } else {
+        free(key);
+    }
+    *call = (kernel_call){cache->list[at].function, e->bindings, e->sites, e->n_bindings, e->n_sites};
+    e->scratch_bytes = cache->list[at].scratch_bytes;
+    return e->error[0] == 0;
+}
+
+// --- the entry ----------------------------------------------------------------------------------------------------
+
+static LLVMValueRef table_element(ftc_emitter *e, size_t table, int32_t i) {
+    LLVMValueRef base = ftc_emit_field(e, table, e->cg->ptr);
+    return ftc_cg_load(e->cg, e->cg->ptr, ftc_cg_at(e->cg, e->cg->ptr, base, ftc_cg_i64(e->cg, i)));
+}
+
+// Where the bound buffer is in this call.
+static LLVMValueRef buffer_of(ftc_emitter *e, LLVMValueRef arena, ftc_id id) {
+    const ftc_graph *g = e->g;
+    const ftc_node *node = &g->nodes[id];
+    const ftc_output *output = output_of(g, id);
+    ftc_op_class class = ftc_node_class(node);
+    if (class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN) {
+        const ftc_decl_def *decl = &g->decls[node->decl];
+        size_t table = decl->kind == FTC_DECL_INPUT ? offsetof(ftc_step_args, inputs) : offsetof(ftc_step_args, tensors);
+        return table_element(e, table, ftc_interface_decl(e->interface, decl));
+    }
+    if (output) return table_element(e, offsetof(ftc_step_args, outputs), ftc_interface_output(e->interface, output->name));
+    return ftc_cg_at(e->cg, e->cg->i8, arena, ftc_cg_i64(e->cg, node->offset));
+}
+
+static void emit_barrier(ftc_emitter *e, LLVMValueRef thread) {
+    ftc_codegen *cg = e->cg;
+    LLVMTypeRef params[] = {cg->ptr, cg->i32};
+    LLVMValueRef args[] = {ftc_emit_field(e, offsetof(ftc_step_args, barrier_context), cg->ptr), thread};
+    LLVMTypeRef type = LLVMFunctionType(cg->void_type, params, 2, 0);
+    LLVMBuildCall2(cg->builder, type, ftc_emit_field(e, offsetof(ftc_step_args, barrier), cg->ptr), args, 2, "");
+}
+
+static void emit_calls(ftc_emitter *e, const kernel_call *calls, const char *symbol, int64_t scratch_bytes) {
+    ftc_codegen *cg = e->cg;
+    const ftc_graph *g = e->g;
+    LLVMTypeRef params[] = {cg->ptr, cg->i32, cg->i32};
+    ftc_cg_function f = ftc_cg_function_begin(cg, symbol, cg->void_type, params, 3, FTC_CG_EXPORTED, false);
+    e->args = LLVMGetParam(f.function, 0);
+    LLVMValueRef thread = LLVMGetParam(f.function, 1), threads = LLVMGetParam(f.function, 2);
+    LLVMValueRef arena = ftc_emit_field(e, offsetof(ftc_step_args, arena), cg->ptr);
+    LLVMValueRef own = ftc_cg_mul(cg, LLVMBuildSExt(cg->builder, thread, cg->i64, ""), ftc_cg_i64(cg, scratch_bytes));
+    LLVMValueRef scratch = ftc_cg_at(cg, cg->i8, arena, ftc_cg_add(cg, own, ftc_cg_i64(cg, g->arena_bytes)));
+    for (uint32_t k = 1; k < g->n_kernels; k++) {
+        const kernel_call *call = &calls[k];
+        if (!call->function) continue;
+        if (g->kernels[k].barrier) emit_barrier(e, thread);
+        int n = 4 + call->n_bindings + call->n_sites;
+        LLVMValueRef *args = calloc((size_t)n, sizeof *args);
+        args[0] = e->args;
+        args[1] = thread;
+        args[2] = threads;
+        args[3] = scratch;
+        for (int i = 0; i < call->n_bindings; i++) args[4 + i] = buffer_of(e, arena, call->bindings[i]);
+        for (int i = 0; i < call->n_sites; i++)
+            args[4 + call->n_bindings + i] = ftc_cg_i64(cg, g->nodes[call->sites[i]].index);
+        ftc_cg_call(cg, call->function, args, n);
+        free(args);
+    }
+    ftc_cg_function_end(cg, f, NULL);
+}
+
+bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g, const ftc_interface *interface,
+                    const char *symbol, int64_t *scratch_bytes, char **error) {
+    if (g->n_axes > FTC_ENV_AXES) {
+        if (asprintf(error, "the model has %u axes; at most %d can be compiled", g->n_axes, FTC_ENV_AXES) < 0) *error = NULL;
+        return false;
+    }
+    kernel_call *calls = calloc(g->n_kernels + 1, sizeof *calls);
+    int64_t scratch = 0;
+    bool ok = true;
+    for (uint32_t k = 1; k < g->n_kernels && ok; k++) {
+        ftc_emitter e = {.cg = cg, .g = g, .interface = interface, .kernel = k};
+        while (e.first < g->n_nodes && (e.first == 0 || g->nodes[e.first].kernel != k)) e.first++;
+        for (e.last = e.first; e.last < g->n_nodes && g->nodes[e.last].kernel == k;) e.last++;
+        if (e.first == e.last) continue;
+        e.storage = calloc(g->n_nodes, sizeof *e.storage);
+        e.ready = calloc(g->n_nodes, sizeof *e.ready);
+        e.site = calloc(g->n_nodes, sizeof *e.site);
+        ok = make_call(&e, cache, symbol, &calls[k]);
+        if (e.scratch_bytes > scratch) scratch = e.scratch_bytes;
+        if (!ok) *error = strdup(e.error);
+        free(e.storage);
+        free(e.ready);
+        free(e.site);
+    }
+    if (ok) {
+        ftc_emitter e = {.cg = cg, .g = g, .interface = interface};
+        emit_calls(&e, calls, symbol, scratch);
+        *scratch_bytes = scratch;
+    }
+    for (uint32_t k = 1; k < g->n_kernels; k++) {
+        free(calls[k].bindings);
+        free(calls[k].sites);
+    }
+    free(calls);
+    return ok;
+}

@@ -1,0 +1,75 @@
+// Kernels of one contraction: a matrix product over all threads, the maps that follow it applied to each finished tile.
+#include "compiler/emit_contraction_loops.h"
+#include "compiler/emit.h"
+#include "compiler/regions.h"
+#include "ir/op.h"
+
+typedef struct {
+    ftc_emitter *e;
+    const ftc_kernel *kernel;
+    ftc_id dot;
+    LLVMValueRef sequence; // variable: the sequence of the current row
+} tile_context;
+
+static void emit_epilogue(void *context, ftc_codegen *cg, LLVMValueRef tile, LLVMValueRef tile_ld, LLVMValueRef row0,
+                          LLVMValueRef rows, LLVMValueRef col0, LLVMValueRef cols) {
+    tile_context *t = context;
+    ftc_emitter *e = t->e;
+    ftc_cg_store(cg, ftc_cg_i64(cg, 0), t->sequence); // tiles come in any order
+    ftc_cg_loop loop = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), rows, ftc_cg_i64(cg, 1));
+    ftc_env env = ftc_env_empty(e);
+    if (t->kernel->rows.n)
+        ftc_emit_bind_rows(e, &env, &t->kernel->rows, ftc_cg_add(cg, row0, loop.index), t->sequence);
+    ftc_row row = ftc_row_of(e, &t->kernel->cols, &env);
+    row.granule = row.granule % cg->lanes ? 1 : cg->lanes; // tiles start and end at whole vectors, or at the end
+    row.begin = col0;
+    row.end = ftc_cg_add(cg, col0, cols);
+    row.tile_node = t->dot;
+    row.tile = ftc_cg_at(cg, cg->f32, tile, ftc_cg_mul(cg, loop.index, tile_ld));
+    ftc_emit_row(e, &row, &env);
+    ftc_cg_loop_end(cg, &loop);
+}
+
+static int64_t bound_of(const ftc_graph *g, const ftc_axes *axes) {
+    ftc_type type = {FTC_F32, *axes};
+    return ftc_type_max_elements(g, &type);
+}
+
+// The operand as a matrix: unit stride along `inner`.
+static ftc_matrix matrix(ftc_emitter *e, ftc_id id, const ftc_axes *outer, const ftc_axes *inner) {
+    ftc_axes order = ftc_region_view_order(e->g, id);
+    int64_t outer_stride, inner_stride;
+    ftc_region_as_matrix(e->g, &order, outer, inner, &outer_stride, &inner_stride);
+    bool transposed = inner_stride != 1;
+    return (ftc_matrix){e->storage[ftc_region_source(e->g, id)].base,
+                        ftc_cg_i64(e->cg, transposed ? inner_stride : outer_stride), transposed};
+}
+
+void ftc_emit_dot_kernel(ftc_emitter *e) {
+    ftc_codegen *cg = e->cg;
+    const ftc_graph *g = e->g;
+    tile_context t = {.e = e, .kernel = &g->kernels[e->kernel]};
+    bool has_epilogue = false;
+    for (ftc_id id = e->first; id < e->last; id++) {
+        if (ftc_node_class(&g->nodes[id]) == FTC_CLASS_DOT) t.dot = id;
+        else if (e->storage[id].kind != FTC_STORED_NOWHERE) has_epilogue = true;
+    }
+    ftc_dot_shape shape = ftc_region_dot_shape(g, &g->nodes[t.dot]);
+    ftc_contraction c = {.m = ftc_emit_total(e, &shape.rows), .n = ftc_emit_total(e, &shape.cols),
+                         .k = ftc_emit_total(e, &shape.sums),
+                         .a = matrix(e, shape.a, &shape.rows, &shape.sums),
+                         .b = matrix(e, shape.b, &shape.sums, &shape.cols),
+                         .thread = e->thread, .threads = e->threads};
+    if (has_epilogue) {
+        t.sequence = ftc_cg_variable(cg, cg->i64);
+        c.epilogue = emit_epilogue;
+        c.context = &t;
+    } else {
+        c.c = e->storage[t.dot].base;
+        c.ldc = ftc_cg_i64(cg, ftc_region_constant_size(g, &shape.cols));
+    }
+    c.plan = ftc_contraction_plan_for(cg->target, bound_of(g, &shape.rows), bound_of(g, &shape.cols),
+                                      bound_of(g, &shape.sums));
+    c.scratch = ftc_emit_scratch(e, ftc_contraction_scratch_bytes(&c.plan, has_epilogue));
+    ftc_emit_contraction(cg, &c);
+}

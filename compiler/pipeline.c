@@ -1,0 +1,60 @@
+#include "compiler/pipeline.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "ir/parse.h"
+#include "ir/print.h"
+#include "ir/verify.h"
+
+const ftc_pass ftc_passes[] = {
+    {"differentiate", ftc_pass_differentiate, false, "appends the gradient of the loss with respect to every trained parameter"},
+    {"optimizer", ftc_pass_optimizer, false, "appends the update, or the accumulation, of every trained parameter"},
+    {"simplify", ftc_pass_simplify, true, "rewrites to a fixed point: algebra, constants, demand"},
+    {"cse", ftc_pass_cse, true, "computes equal values once"},
+    {"dce", ftc_pass_dce, true, "drops what no output and no update needs"},
+    {"remat", ftc_pass_remat, false, "recomputes in the backward phase what is cheaper to make again than to keep"},
+    {"layout", ftc_pass_layout, false, "chooses the order of axes in memory"},
+    {"fuse", ftc_pass_fuse, false, "groups the nodes into kernels, in an order that frees gradients at once"},
+    {"schedule", ftc_pass_schedule, false, "decides where all threads wait"},
+    {"plan", ftc_pass_plan, false, "gives every value that outlives its kernel a fixed place in one arena"},
+};
+const int ftc_n_passes = sizeof ftc_passes / sizeof *ftc_passes;
+
+const ftc_pass *ftc_pass_find(const char *name) {
+    for (int i = 0; i < ftc_n_passes; i++)
+        if (!strcmp(ftc_passes[i].name, name)) return &ftc_passes[i];
+    return NULL;
+}
+
+static double now_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+bool ftc_pipeline_run_pass(ftc_graph *g, const ftc_pass *pass, const ftc_pipeline_options *options, ftc_diagnostics *d) {
+    double start = now_seconds();
+    if (!pass->run(g, &options->pass, d)) return false;
+    double seconds = now_seconds() - start;
+    if (!ftc_verify_graph(g, d)) {
+        ftc_diag_add(d, NULL, NULL, 0, 0, "internal error: pass %s left a graph that does not verify", pass->name);
+        return false;
+    }
+    if (options->check_text && !ftc_graph_check_text(g, d)) {
+        ftc_diag_add(d, NULL, NULL, 0, 0, "internal error: after pass %s the graph does not survive its text", pass->name);
+        return false;
+    }
+    if (options->after) options->after(options->context, pass, g, seconds);
+    return true;
+}
+
+bool ftc_pipeline_run(ftc_graph *g, const ftc_pipeline_options *options, ftc_diagnostics *d) {
+    for (int i = 0; i < ftc_n_passes; i++) {
+        const ftc_pass *pass = &ftc_passes[i];
+        bool skipped = false;
+        for (int s = 0; s < options->n_skip; s++) skipped |= !strcmp(options->skip[s], pass->name);
+        if (!skipped && !ftc_pipeline_run_pass(g, pass, options, d)) return false;
+    }
+    return true;
+}

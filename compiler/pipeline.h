@@ -1,0 +1,24 @@
+// Running passes one after the other: timed, verified, dumped where asked.
+#ifndef FTC_PIPELINE_H
+#define FTC_PIPELINE_H
+
+#include "compiler/passes.h"
+
+typedef struct {
+    ftc_pass_options pass;
+    const char *const *skip; // names of passes that --no-pass switches off
+    int n_skip;
+    // Called after each pass with the graph as it is then; NULL: not.
+    void (*after)(void *context, const ftc_pass *pass, const ftc_graph *g, double seconds);
+    void *context;
+    bool check_text; // print, parse back and compare after each pass
+} ftc_pipeline_options;
+
+// Runs the table's passes on `g` in order. False after diagnostics; a graph that does not verify afterwards names the
+// pass in a diagnostic.
+bool ftc_pipeline_run(ftc_graph *g, const ftc_pipeline_options *options, ftc_diagnostics *d);
+
+// Runs one pass with the same care.
+bool ftc_pipeline_run_pass(ftc_graph *g, const ftc_pass *pass, const ftc_pipeline_options *options, ftc_diagnostics *d);
+
+#endif
