@@ -70,10 +70,6 @@ typedef struct {
 
 static ftc_op_class class_of(const fusion *f, ftc_id id) { return ftc_node_class(&f->g->nodes[id]); }
 
-static bool is_view(const fusion *f, ftc_id id) {
-    return class_of(f, id) == FTC_CLASS_RENAME || class_of(f, id) == FTC_CLASS_DETACH;
-}
-
 static void *grow(void *array, int n, int *capacity, size_t size) {
     if (n < *capacity) return array;
     *capacity = *capacity ? *capacity * 2 : 8;
