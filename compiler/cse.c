@@ -1,0 +1,63 @@
+// cse: computes equal values once.
+//
+// Two nodes are equal when operation, operands, attributes and type are; operands of commutative operations
+// in either order. The site of a random node is an attribute, so different sites never meet. Effects are not
+// values: each stays. The first of equal nodes remains, in its phase.
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/passes.h"
+#include "ir/op.h"
+
+static bool same_axes(const ftc_axes *a, const ftc_axes *b) {
+    return a->n == b->n && !memcmp(a->at, b->at, a->n * sizeof *a->at);
+}
+
+static bool same_value(const ftc_node *a, const ftc_node *b) {
+    return a->op == b->op && a->n_args == b->n_args && !memcmp(a->arg, b->arg, a->n_args * sizeof *a->arg) &&
+           a->type.dtype == b->type.dtype && same_axes(&a->type.axes, &b->type.axes) &&
+           same_axes(&a->axes, &b->axes) && a->axis == b->axis && a->to == b->to &&
+           !memcmp(&a->value, &b->value, sizeof a->value) && a->index == b->index && a->decl == b->decl;
+}
+
+static uint64_t mixed(uint64_t h, uint64_t word) {
+    h = (h ^ word) * 0x9E3779B97F4A7C15u;
+    return h ^ (h >> 29);
+}
+
+static uint64_t hashed(const ftc_node *node) {
+    uint64_t h = mixed(node->op, node->type.dtype), value;
+    memcpy(&value, &node->value, sizeof value);
+    for (int i = 0; i < node->n_args; i++) h = mixed(h, node->arg[i]);
+    for (int i = 0; i < node->type.axes.n; i++) h = mixed(h, node->type.axes.at[i]);
+    for (int i = 0; i < node->axes.n; i++) h = mixed(h, node->axes.at[i]);
+    h = mixed(h, (uint64_t)node->axis << 32 | (uint64_t)node->to << 16 | node->decl);
+    return mixed(mixed(h, value), (uint64_t)node->index);
+}
+
+bool ftc_pass_cse(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
+    (void)options, (void)d;
+    ftc_graph *out = ftc_graph_new_like(g);
+    ftc_id *map = calloc(g->n_nodes, sizeof *map);
+    uint32_t n_slots = 16;
+    while (n_slots < 2 * g->n_nodes) n_slots *= 2;
+    ftc_id *slot = calloc(n_slots, sizeof *slot); // open addressing: ids of `out`, 0: free
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        ftc_node node = *ftc_graph_node(g, id);
+        for (int i = 0; i < node.n_args; i++) node.arg[i] = map[node.arg[i]];
+        if (ftc_op_get(node.op)->commutative && node.arg[0] > node.arg[1]) {
+            ftc_id first = node.arg[0];
+            node.arg[0] = node.arg[1];
+            node.arg[1] = first;
+        }
+        uint32_t s = (uint32_t)hashed(&node) & (n_slots - 1);
+        while (slot[s] && !same_value(ftc_graph_node(out, slot[s]), &node)) s = (s + 1) & (n_slots - 1);
+        bool is_new = !slot[s] || ftc_node_class(&node) == FTC_CLASS_ASSIGN;
+        map[id] = is_new ? ftc_graph_append(out, node) : slot[s];
+        slot[s] = map[id];
+    }
+    ftc_graph_replace_nodes(g, out, map);
+    free(map);
+    free(slot);
+    return true;
+}
