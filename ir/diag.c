@@ -1,0 +1,106 @@
+#include "ir/diag.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LONGEST_EXCERPT = 160 }; // bytes of a source line that are shown
+
+// The source line and, under it, a caret below code point `column`. Tabs are kept so that both lines align.
+static void print_excerpt(FILE *f, const char *source, int line, int column) {
+    for (int i = 1; i < line; i++) {
+        source = strchr(source, '\n');
+        if (!source) return;
+        source++;
+    }
+    size_t length = strcspn(source, "\r\n"), shown = length < LONGEST_EXCERPT ? length : LONGEST_EXCERPT;
+    while (shown < length && shown > 0 && ((unsigned char)source[shown] & 0xc0) == 0x80) shown--;
+    fprintf(f, "  %.*s\n", (int)shown, source);
+    if (column <= 0) return;
+    fputs("  ", f);
+    const char *p = source;
+    for (int i = 1; i < column && p < source + shown; i++) {
+        fputc(*p == '\t' ? '\t' : ' ', f);
+        do p++;
+        while (p < source + shown && ((unsigned char)*p & 0xc0) == 0x80);
+    }
+    fputs("^\n", f);
+}
+
+static char *render(const char *kind, const char *file, const char *source, int line, int column,
+                    const char *format, va_list args) {
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    if (!f) return NULL;
+    if (file) fprintf(f, "%s:", file);
+    if (line > 0) fprintf(f, "%d:", line);
+    if (line > 0 && column > 0) fprintf(f, "%d:", column);
+    fprintf(f, "%s%s: ", file || line > 0 ? " " : "", kind);
+    vfprintf(f, format, args);
+    fputc('\n', f);
+    if (source && line > 0) print_excerpt(f, source, line, column);
+    fclose(f);
+    return text;
+}
+
+void ftc_diag_add(ftc_diagnostics *d, const char *file, const char *source, int line, int column,
+                  const char *format, ...) {
+    if (d->count++ >= FTC_MAX_DIAGNOSTICS) return;
+    va_list args;
+    va_start(args, format);
+    d->list[d->count - 1].text = render("error", file, source, line, column, format, args);
+    va_end(args);
+}
+
+void ftc_diag_note(ftc_diagnostics *d, const char *file, const char *source, int line, int column,
+                   const char *format, ...) {
+    if (d->count == 0 || d->count > FTC_MAX_DIAGNOSTICS) return;
+    char **text = &d->list[d->count - 1].text, *joined;
+    va_list args;
+    va_start(args, format);
+    char *note = render("note", file, source, line, column, format, args);
+    va_end(args);
+    if (note && *text && asprintf(&joined, "%s%s", *text, note) >= 0) {
+        free(*text);
+        *text = joined;
+    }
+    free(note);
+}
+
+void ftc_diag_free(ftc_diagnostics *d) {
+    for (int i = 0; i < d->count && i < FTC_MAX_DIAGNOSTICS; i++) free(d->list[i].text);
+    *d = (ftc_diagnostics){0};
+}
+
+static int minimum(int a, int b) {
+    return a < b ? a : b;
+}
+
+static int edit_distance(const char *a, const char *b) {
+    enum { LONGEST = 63 };
+    int row[LONGEST + 1], m = (int)strlen(a), n = (int)strlen(b);
+    if (m > LONGEST || n > LONGEST) return LONGEST;
+    for (int j = 0; j <= n; j++) row[j] = j;
+    for (int i = 1; i <= m; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= n; j++) {
+            int replaced = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            row[j] = minimum(replaced, minimum(row[j], row[j - 1]) + 1);
+        }
+    }
+    return row[n];
+}
+
+const char *ftc_diag_nearest(const char *name, const char *const *names, int n) {
+    const char *nearest = NULL;
+    int best = (int)strlen(name) / 3 + 2; // one more than what counts as near
+    for (int i = 0; i < n; i++) {
+        int distance = edit_distance(name, names[i]);
+        if (distance < best) best = distance, nearest = names[i];
+    }
+    return nearest;
+}

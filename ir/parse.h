@@ -1,0 +1,37 @@
+// From .ir text to a graph: models as people write them, and every dump that ir/print.h makes of one.
+#ifndef FTC_PARSE_H
+#define FTC_PARSE_H
+
+#include "ir/diag.h"
+#include "ir/graph.h"
+
+// A value for an entry of the model's config block, instead of the one in the text. Later ones win.
+typedef struct {
+    const char *name;   // the entry's own or its Hugging Face name
+    const char *value;  // "128", "1e-12", "gelu"; "true" and "false" are 1 and 0
+    const char *origin; // for diagnostics: "--set", "config.json"
+    bool optional;      // entries that the model does not have are skipped, not reported
+} ftc_override;
+
+typedef struct {
+    const ftc_override *list;
+    int n;
+} ftc_settings;
+
+// Reads a text and builds its graph: library functions inlined, loops unrolled, types inferred. `overrides`
+// may be NULL. Returns NULL after adding diagnostics. The graph is the caller's (ftc_graph_free).
+ftc_graph *ftc_parse_file(const char *path, const ftc_settings *overrides, ftc_diagnostics *d);
+
+// The same for a text in memory; `name` is what diagnostics and locations show.
+ftc_graph *ftc_parse_text(const char *name, const char *text, const ftc_settings *overrides,
+                          ftc_diagnostics *d);
+
+// The text itself with the values of the config block replaced by those of `overrides`: what a trained model
+// keeps as its model.ir. To be freed by the caller; NULL after diagnostics.
+char *ftc_parse_resolve(const char *name, const char *text, const ftc_settings *overrides,
+                        ftc_diagnostics *d);
+
+// A whole file as a NUL-terminated string, to be freed by the caller; NULL after a diagnostic.
+char *ftc_parse_read(const char *path, ftc_diagnostics *d);
+
+#endif
