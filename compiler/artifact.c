@@ -183,15 +183,12 @@ static bool find_entries(ftc_loaded_program *loaded, ftc_diagnostics *d) {
         if (!name) continue;
         char symbol[64], *error = NULL;
         snprintf(symbol, sizeof symbol, "ftc_%s", name);
-        ftc_entry_fn *fn;
-        void *address = ftc_object_lookup(loaded->code, symbol, &error);
-        if (!address) {
+        entry->fn = (ftc_entry_fn *)ftc_object_lookup(loaded->code, symbol, &error);
+        if (!entry->fn) {
             ftc_diag_add(d, NULL, NULL, 0, 0, "the artifact has no function %s (%s)", symbol, error ? error : "");
             free(error);
             return false;
         }
-        memcpy(&fn, &address, sizeof fn); // ISO C has no cast from an object pointer to a function's
-        entry->fn = fn;
         entry->arena_bytes = (int64_t)number_of(o, "arena_bytes");
         entry->scratch_bytes = (int64_t)number_of(o, "scratch_bytes");
         entry->peak_live_bytes = (int64_t)number_of(o, "peak_live_bytes");
