@@ -50,7 +50,7 @@ static void verify_axes(verifier *v) {
             report(v, (ftc_loc){0}, "axis %s has no extent", g->axes[i].name);
 }
 
-static bool verify_axis_list(verifier *v, ftc_loc loc, const char *what, const ftc_axes *axes) {
+static bool verify_distinct(verifier *v, ftc_loc loc, const char *what, const ftc_axes *axes) {
     for (int i = 0; i < axes->n; i++) {
         if (axes->at[i] >= v->g->n_axes) {
             report(v, loc, "%s names an axis that does not exist", what);
@@ -62,6 +62,12 @@ static bool verify_axis_list(verifier *v, ftc_loc loc, const char *what, const f
             return false;
         }
     }
+    return true;
+}
+
+// The axes of a value: distinct, and a ragged axis with the one that it is ragged over.
+static bool verify_axis_list(verifier *v, ftc_loc loc, const char *what, const ftc_axes *axes) {
+    if (!verify_distinct(v, loc, what, axes)) return false;
     ftc_axis lone;
     if (ftc_axes_ragged_complete(v->g, axes, &lone)) return true;
     report(v, loc, "%s has axis %s without %s, over which it is ragged", what, v->g->axes[lone].name,
@@ -118,7 +124,7 @@ static bool verify_structure(verifier *v, ftc_id id) {
         report_node(v, id, "its kernel does not exist");
         return false;
     }
-    return verify_axis_list(v, node->loc, info->name, &node->axes) &&
+    return verify_distinct(v, node->loc, info->name, &node->axes) &&
            verify_axis_list(v, node->loc, info->name, &node->type.axes);
 }
 
