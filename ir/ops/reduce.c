@@ -58,6 +58,11 @@ static void interpret_sum(ftc_interp *in, ftc_id id) {
     ftc_walk_end(&w);
 }
 
+static ftc_scalar body_sum(const ftc_scalar_builder *b, const ftc_map_types *types, const ftc_scalar *x) {
+    (void)types;
+    return b->fadd(b, x[0], x[1]);
+}
+
 const ftc_op_info ftc_op_info_sum = {
     .name = "sum",
     .doc = "The sum over the named axes. Over a ragged axis it covers the cells that are there.",
@@ -68,6 +73,8 @@ const ftc_op_info ftc_op_info_sum = {
     .infer = infer_reduce,
     .gradient = gradient_sum,
     .interpret = interpret_sum,
+    .body = body_sum,
+    .identity = 0,
     .low = -2,
     .high = 2,
 };
@@ -102,6 +109,11 @@ static void interpret_max(ftc_interp *in, ftc_id id) {
     ftc_walk_end(&w);
 }
 
+static ftc_scalar body_max(const ftc_scalar_builder *b, const ftc_map_types *types, const ftc_scalar *x) {
+    (void)types;
+    return b->fmax(b, x[0], x[1]);
+}
+
 const ftc_op_info ftc_op_info_max = {
     .name = "max",
     .doc = "The largest cell along the named axes, -inf where there is none. Equal largest cells share the "
@@ -113,6 +125,8 @@ const ftc_op_info ftc_op_info_max = {
     .infer = infer_reduce,
     .gradient = gradient_max,
     .interpret = interpret_max,
+    .body = body_max,
+    .identity = -INFINITY,
     .low = -2,
     .high = 2,
 };
