@@ -187,7 +187,7 @@ static ftc_status check_json_row(scanner *s) {
 static bool is_number(const char *text) {
     char *end;
     strtod(text, &end);
-    return end != text && *end == '\0';
+    return *end == '\0' && text[strcspn(text, "0123456789")] != '\0'; // no "nan", no "inf"
 }
 
 static ftc_status check_row(scanner *s) {
@@ -338,7 +338,7 @@ static bool has_header(const ftc_table *t, const ftc_table_options *o, const boo
     size_t numbered = 0, named = 0;
     for (int role = 0; role < ROLES; role++) {
         if (!chosen[role]) continue;
-        if (is_column_number(chosen[role]) && find_column(t, chosen[role]) == NONE)
+        if (is_column_number(chosen[role]))
             numbered++;
         else
             named++;

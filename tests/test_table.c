@@ -1,0 +1,319 @@
+// CSV, TSV and JSON lines: what is read, and what is said about files that cannot be.
+#include "runtime/files.h"
+#include "runtime/table.h"
+#include "tests/paths.h"
+
+#include <string.h>
+
+static char *directory;
+
+static void make_directory(void) {
+    directory = test_directory();
+}
+
+static void remove_directory(void) {
+    cr_assert_eq(ftc_dir_remove(directory).code, FTC_OK);
+    free(directory);
+}
+
+TestSuite(table, .init = make_directory, .fini = remove_directory);
+
+static ftc_status open_bytes(const char *name, const char *data, size_t size, ftc_table_options options,
+                             ftc_table **out) {
+    char *path = test_write(directory, name, data, size);
+    ftc_status status = ftc_table_open(path, &options, out);
+    free(path);
+    return status;
+}
+
+static ftc_table *open_text(const char *name, const char *data, ftc_table_options options) {
+    ftc_table *table = NULL;
+    ftc_status status = open_bytes(name, data, strlen(data), options, &table);
+    cr_assert_eq(status.code, FTC_OK, "%s", status.message);
+    return table;
+}
+
+#define UNLABELLED ((ftc_table_options){.without_label = true})
+
+static void expect_row(const ftc_table *table, ftc_row *row, size_t index, const char *text, const char *pair,
+                       const char *label) {
+    ftc_status status = ftc_table_read(table, index, row);
+    cr_assert_eq(status.code, FTC_OK, "%s", status.message);
+    cr_expect_str_eq(row->text, text);
+    if (pair)
+        cr_expect_str_eq(row->pair, pair);
+    else
+        cr_expect_null(row->pair);
+    if (label)
+        cr_expect_str_eq(row->label, label);
+    else
+        cr_expect_null(row->label);
+}
+
+// Opens, expects one row after the other ({text, label}, ended by NULL), closes.
+static void expect_rows(const char *name, const char *data, ftc_table_options options,
+                        const char *const rows[][2]) {
+    ftc_table *table = open_text(name, data, options);
+    ftc_row row = {0};
+    size_t count = 0;
+    for (; rows[count][0]; count++) expect_row(table, &row, count, rows[count][0], NULL, rows[count][1]);
+    cr_expect_eq(ftc_table_rows(table), count, "%zu rows", ftc_table_rows(table));
+    ftc_row_free(&row);
+    ftc_table_close(table);
+}
+
+static void expect_message(ftc_status status, const char *part) {
+    cr_assert_eq(status.code, FTC_BAD_INPUT, "expected \"%s\"", part);
+    cr_expect_not_null(strstr(status.message, part), "\"%s\" is not in: %s", part, status.message);
+    cr_expect_null(strchr(status.message, '\n'), "%s", status.message);
+    ftc_status_free(&status);
+}
+
+// ---------------------------------------------------------------------------------------------- CSV
+
+Test(table, csv_as_rfc_4180) {
+    expect_rows("a.csv", "text,label\nplain,0\n\"a, b\",1\n\"two\nlines\",2\n\"said \"\"hi\"\"\",3\n",
+                (ftc_table_options){0},
+                (const char *const[][2]){
+                    {"plain", "0"}, {"a, b", "1"}, {"two\nlines", "2"}, {"said \"hi\"", "3"}, {NULL, NULL}});
+    expect_rows("crlf.csv", "\xEF\xBB\xBF\"label\",text\r\n1,one\r\n\r\n2,\"t\r\nwo\"\r\n\n3,\"three\"",
+                (ftc_table_options){0},
+                (const char *const[][2]){{"one", "1"}, {"t\r\nwo", "2"}, {"three", "3"}, {NULL, NULL}});
+    expect_rows(
+        "inner.csv", "text,label\n5\" nails,a\n x \"y\" ,b\na\rb,c\n", (ftc_table_options){0},
+        (const char *const[][2]){{"5\" nails", "a"}, {" x \"y\" ", "b"}, {"a\rb", "c"}, {NULL, NULL}});
+}
+
+Test(table, csv_without_header) {
+    ftc_table_options options = {.header = FTC_TABLE_HEADER_NO, .text_column = "1", .label_column = "0"};
+    expect_rows("a.csv", "1,good\n0,bad\n", options,
+                (const char *const[][2]){{"good", "1"}, {"bad", "0"}, {NULL, NULL}});
+}
+
+Test(table, names_go_before_numbers) {
+    ftc_table_options options = {.text_column = "1", .label_column = "0"};
+    expect_rows("a.csv", "label,0,1,text\na,b,c,d\n", options,
+                (const char *const[][2]){{"c", "b"}, {NULL, NULL}});
+    options = (ftc_table_options){.text_column = "3", .label_column = "label"};
+    expect_rows("b.csv", "label,0,1,text\na,b,c,d\n", options,
+                (const char *const[][2]){{"d", "a"}, {NULL, NULL}});
+}
+
+// Rows that lie across the blocks in which files are read, and one that is longer than a block.
+Test(table, rows_longer_than_a_block) {
+    enum { ROWS = 300, LONG = 700000 };
+    char *data = NULL, *filler = malloc(LONG + 1);
+    size_t size = 0;
+    memset(filler, 'x', LONG);
+    FILE *out = open_memstream(&data, &size);
+    fprintf(out, "label,text\n");
+    for (size_t i = 0; i < ROWS; i++) {
+        size_t n = i == 100 ? LONG : i * 37 % 5000 + 1;
+        fprintf(out, "%zu,\"%.*s\n\"\"%zu\"\"\"\n", i, (int)n, filler, i);
+    }
+    fclose(out);
+    ftc_table *table = open_text("long.csv", data, (ftc_table_options){0});
+    cr_assert_eq(ftc_table_rows(table), ROWS);
+    ftc_row row = {0};
+    char label[8], tail[16];
+    for (size_t k = 0; k < 3 * ROWS; k++) { // in order, backwards, in jumps
+        size_t i = k < ROWS ? k : k < 2 * ROWS ? 2 * ROWS - 1 - k : k * 101 % ROWS;
+        snprintf(label, sizeof label, "%zu", i);
+        snprintf(tail, sizeof tail, "\n\"%zu\"", i);
+        cr_assert_eq(ftc_table_read(table, i, &row).code, FTC_OK);
+        cr_assert_str_eq(row.label, label);
+        size_t n = i == 100 ? LONG : i * 37 % 5000 + 1;
+        cr_assert_eq(strspn(row.text, "x"), n);
+        cr_assert_str_eq(row.text + n, tail);
+    }
+    ftc_row_free(&row);
+    ftc_table_close(table);
+    free(data);
+    free(filler);
+}
+
+// ---------------------------------------------------------------------------------------------- TSV
+
+Test(table, tsv_does_not_quote) {
+    expect_rows("a.tsv", "sentence\tlabel\n\"quoted\t1\nit 's , fine \t0\r\n", (ftc_table_options){0},
+                (const char *const[][2]){{"\"quoted", "1"}, {"it 's , fine ", "0"}, {NULL, NULL}});
+}
+
+Test(table, tsv_header_is_found_out) {
+    // As CoLA: no header, columns by number.
+    ftc_table_options by_number = {.text_column = "3", .label_column = "1"};
+    expect_rows("cola.tsv", "gj04\t1\t\tSailors rode.\ngj04\t0\t*\tRode sailors.\n", by_number,
+                (const char *const[][2]){{"Sailors rode.", "1"}, {"Rode sailors.", "0"}, {NULL, NULL}});
+    // As MRPC: a header, whether columns are chosen by name or by number.
+    static const char mrpc[] =
+        "\xEF\xBB\xBFQuality\t#1 ID\t#1 String\t#2 String\n1\t702876\tAmrozi accused\tReferring to\n";
+    ftc_table_options pairs[] = {
+        {.text_column = "2", .pair_column = "3", .label_column = "0"},
+        {.text_column = "#1 String", .pair_column = "#2 String", .label_column = "Quality"}};
+    for (size_t i = 0; i < 2; i++) {
+        ftc_table *table = open_text("mrpc.txt", mrpc, pairs[i]);
+        ftc_row row = {0};
+        cr_expect_eq(ftc_table_rows(table), 1);
+        cr_expect_str_eq(ftc_table_label_column(table), "Quality");
+        expect_row(table, &row, 0, "Amrozi accused", "Referring to", "1");
+        ftc_row_free(&row);
+        ftc_table_close(table);
+    }
+    // No number anywhere tells nothing: the first row is data.
+    ftc_table_options words = {.text_column = "1", .label_column = "0"};
+    expect_rows("words.tsv", "pos\tgood\nneg\tbad\n", words,
+                (const char *const[][2]){{"good", "pos"}, {"bad", "neg"}, {NULL, NULL}});
+    words.header = FTC_TABLE_HEADER_YES;
+    expect_rows("words.tsv", "pos\tgood\nneg\tbad\n", words,
+                (const char *const[][2]){{"bad", "neg"}, {NULL, NULL}});
+    by_number.header = FTC_TABLE_HEADER_NO;
+    expect_rows("no.tsv", "a\tb\tc\td\n1\t2\t3\t4\n", by_number,
+                (const char *const[][2]){{"d", "b"}, {"4", "2"}, {NULL, NULL}});
+}
+
+Test(table, txt_of_one_column_is_lines) {
+    expect_rows("lines.txt", "First line.\n\nSecond, line.\n", UNLABELLED,
+                (const char *const[][2]){{"First line.", NULL}, {"Second, line.", NULL}, {NULL, NULL}});
+    expect_rows("named.txt", "text\nFirst line.\n", UNLABELLED,
+                (const char *const[][2]){{"First line.", NULL}, {NULL, NULL}});
+}
+
+// ---------------------------------------------------------------------------------------------- JSON lines
+
+Test(table, json_lines) {
+    static const char data[] = "{\"text\": \"a \\\"b\\\" \\u00e9\\n\", \"label\": 3, \"x\": [1]}\n\n  \n"
+                               "{\"label\": 2.5, \"text\": \"c\"}\r\n{\"text\": 12, \"label\": true}\n"
+                               "{\"text\": \"back\\\\u0000\", \"label\": \"good\"}";
+    const char *names[] = {"a.jsonl", "a.json", "a.ndjson"};
+    for (size_t i = 0; i < 3; i++)
+        expect_rows(names[i], data, (ftc_table_options){0},
+                    (const char *const[][2]){{"a \"b\" \xC3\xA9\n", "3"},
+                                             {"c", "2.5"},
+                                             {"12", "true"},
+                                             {"back\\u0000", "good"},
+                                             {NULL, NULL}});
+    ftc_table_options options = {.format = FTC_TABLE_JSON_LINES, .text_column = "1", .label_column = "label"};
+    expect_rows("a.data", "{\"label\": -7, \"s\": \"x\"}\n", options,
+                (const char *const[][2]){{"x", "-7"}, {NULL, NULL}});
+}
+
+Test(table, json_rows_without_the_value) {
+    ftc_table *table =
+        open_text("a.jsonl", "{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\"}\n{\"text\":null,\"label\":1}\n",
+                  (ftc_table_options){0});
+    ftc_row row = {0};
+    expect_message(ftc_table_read(table, 1, &row), "a.jsonl:2: the object has no \"label\"");
+    expect_message(ftc_table_read(table, 2, &row), "a.jsonl:3: \"text\" is neither a text nor a number");
+    cr_expect_eq(ftc_table_read_label(table, 2, &row).code, FTC_OK);
+    cr_expect_str_eq(row.label, "1");
+    ftc_row_free(&row);
+    ftc_table_close(table);
+}
+
+// ---------------------------------------------------------------------------------------------- bad input
+
+Test(table, says_what_is_wrong_and_where) {
+#define BYTES(text) text, sizeof text - 1
+    const struct {
+        const char *name, *data;
+        size_t size;
+        ftc_table_options options;
+        const char *message;
+    } cases[] = {
+        {"empty.csv", BYTES(""), {0}, "empty.csv: the file is empty"},
+        {"blank.csv", BYTES("\n\n\r\n"), {0}, "blank.csv: the file holds nothing but blank lines"},
+        {"header.csv", BYTES("text,label\n"), {0}, "header.csv: there is a header, but no row"},
+        {"ragged.csv",
+         BYTES("text,label\n\"two\nlines\",1\nb\n"),
+         {0},
+         "ragged.csv:4: the row has 1 fields, the first row has 2"},
+        {"wide.tsv", BYTES("text\tlabel\na\t1\nb\t2\t3\n"), {0}, "wide.tsv:3: the row has 3 fields"},
+        {"quote.csv",
+         BYTES("text,label\na,1\n\"b,2\nc,3\n"),
+         {0},
+         "quote.csv:3: a quoted field of this row has no closing quote"},
+        {"after.csv", BYTES("text,label\n\"a\nb\" c,1\n"), {0}, "after.csv:3: text behind a closing quote"},
+        {"latin1.csv",
+         BYTES("text,label\nok,1\n\"x\ncaf\xE9\",1\n"),
+         {0},
+         "latin1.csv:4: not UTF-8: byte 0xe9 at offset 22"},
+        {"nul.csv", BYTES("text,label\na\0b,1\n"), {0}, "nul.csv:2: a NUL byte at offset 12"},
+        {"utf16.csv", BYTES("\xFF\xFEt\0"), {0}, "utf16.csv: the file is UTF-16"},
+        {"column.csv",
+         BYTES("Text,stars,date\na,1,x\n"),
+         {.text_column = "txt"},
+         "column.csv: there is no column \"txt\"; did you mean \"Text\"? The columns are \"Text\", "
+         "\"stars\", \"date\""},
+        {"default.csv", BYTES("body,stars\na,1\n"), {0}, "no column is called \"text\" or \"sentence\""},
+        {"label.csv", BYTES("text,grade\na,1\n"), {0}, "name the one of the labels (--label-column)"},
+        {"number.csv",
+         BYTES("text,label\na,1\n"),
+         {.text_column = "2"},
+         "there is no column 2: there are 2, numbered from 0"},
+        {"bad.jsonl",
+         BYTES("{\"text\":\"a\",\"label\":1}\n{\"text\":\n"),
+         {0},
+         "bad.jsonl:2: not a JSON object"},
+        {"array.json", BYTES("[\n{\"text\":\"a\"}\n]\n"), {0}, "array.json: the file is a JSON array"},
+        {"nul.jsonl",
+         BYTES("{\"text\":\"a\\u0000b\",\"label\":1}\n"),
+         {0},
+         "nul.jsonl:1: a string with \\u0000"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ftc_table *table = NULL;
+        expect_message(open_bytes(cases[i].name, cases[i].data, cases[i].size, cases[i].options, &table),
+                       cases[i].message);
+        cr_expect_null(table);
+    }
+    ftc_table *table = NULL;
+    char *missing = test_join(directory, "missing.csv");
+    expect_message(ftc_table_open(missing, &UNLABELLED, &table),
+                   "missing.csv: cannot open: No such file or directory");
+    expect_message(ftc_table_open(directory, &UNLABELLED, &table), "not a file");
+    free(missing);
+}
+
+Test(table, refuses_empty_fields_of_rows_that_are_read) {
+    ftc_table *table = open_text("a.csv", "text,label,pair\n\" \n\",1,x\nok,,x\nok,1,\n,1,x\n",
+                                 (ftc_table_options){.pair_column = "pair"});
+    ftc_row row = {0};
+    expect_message(ftc_table_read(table, 0, &row), "a.csv:2: column \"text\" is empty in this row");
+    expect_message(ftc_table_read(table, 1, &row), "a.csv:4: column \"label\" is empty in this row");
+    expect_message(ftc_table_read(table, 2, &row), "a.csv:5: column \"pair\" is empty in this row");
+    cr_expect_eq(ftc_table_read_label(table, 3, &row).code, FTC_OK);
+    cr_expect_null(row.text);
+    ftc_row_free(&row);
+    ftc_table_close(table);
+}
+
+Test(table, notices_that_the_file_became_shorter) {
+    ftc_table *table = open_text("a.csv", "text,label\na,1\nb,2\n", (ftc_table_options){0});
+    free(test_write(directory, "a.csv", "text,label\n", 11));
+    ftc_row row = {0};
+    expect_message(ftc_table_read(table, 0, &row), "a.csv: the file has changed since it was opened");
+    ftc_row_free(&row);
+    ftc_table_close(table);
+}
+
+// ---------------------------------------------------------------------------------------------- shared data
+
+Test(table, default_columns_of_yelp) {
+    char *path = test_shared("yelp/reviews.csv");
+    ftc_table *table = NULL;
+    ftc_status status = ftc_table_open(path, &(ftc_table_options){0}, &table);
+    cr_assert_eq(status.code, FTC_OK, "%s", status.message);
+    cr_expect_eq(ftc_table_rows(table), 10000);
+    cr_expect_str_eq(ftc_table_label_column(table), "stars");
+    size_t stars[6] = {0};
+    ftc_row row = {0};
+    for (size_t i = 0; i < 10000; i++) {
+        status = ftc_table_read(table, i, &row);
+        cr_assert_eq(status.code, FTC_OK, "%s", status.message);
+        stars[atoi(row.label)]++;
+    }
+    cr_expect_arr_eq(stars, ((size_t[]){0, 749, 927, 1461, 3526, 3337}), sizeof stars);
+    ftc_row_free(&row);
+    ftc_table_close(table);
+    free(path);
+}

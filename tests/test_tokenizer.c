@@ -1,0 +1,441 @@
+// Token ids against Hugging Face's (goldens by tests/tools/make_tokenizer_goldens.py).
+#include "runtime/files.h"
+#include "runtime/normalize.h"
+#include "runtime/table.h"
+#include "runtime/tokenizer.h"
+#include "runtime/tokenizer_internal.h"
+#include "runtime/unicode.h"
+#include "tests/paths.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include <cjson/cJSON.h>
+
+#define MULTIPLIER UINT64_C(0x9E3779B97F4A7C15)
+
+static ftc_tokenizer *open_golden(const char *name) {
+    char *path = test_join(FTC_SOURCE_ROOT "/tests/golden/tokenizer", name);
+    ftc_tokenizer *tokenizer = NULL;
+    ftc_status status = ftc_tokenizer_open(path, &tokenizer);
+    cr_assert_eq(status.code, FTC_OK, "%s", status.message);
+    free(path);
+    return tokenizer;
+}
+
+static cJSON *read_golden(const char *name) {
+    char *path = test_golden(name), *text;
+    size_t bytes;
+    cr_assert_eq(ftc_file_read(path, &text, &bytes).code, FTC_OK);
+    cJSON *json = cJSON_Parse(text);
+    cr_assert_not_null(json);
+    free(text);
+    free(path);
+    return json;
+}
+
+// ---------------------------------------------------------------------------------------------- small
+// goldens
+
+static void expect_ids(const cJSON *expected, const int32_t *got, size_t count, const char *line) {
+    size_t i = 0;
+    const cJSON *id;
+    cr_assert_eq((size_t)cJSON_GetArraySize(expected), count, "%zu tokens: %s", count, line);
+    cJSON_ArrayForEach(id, expected) {
+        cr_assert_eq(id->valueint, got[i], "position %zu has %d: %s", i, got[i], line);
+        i++;
+    }
+}
+
+Test(tokenizer, torture_texts_as_hugging_face) {
+    char *path = test_golden("tokenizer/small.jsonl"), *text;
+    size_t bytes, cases = 0;
+    cr_assert_eq(ftc_file_read(path, &text, &bytes).code, FTC_OK);
+    ftc_tokenizer *tokenizer = NULL;
+    char *open = strdup("");
+    ftc_tokens tokens = {0};
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"), cases++) {
+        cJSON *json = cJSON_Parse(line);
+        const char *name = cJSON_GetObjectItem(json, "tokenizer")->valuestring;
+        if (strcmp(open, name) != 0) {
+            ftc_tokenizer_close(tokenizer);
+            tokenizer = open_golden(name);
+            free(open);
+            open = strdup(name);
+        }
+        const cJSON *types = cJSON_GetObjectItem(json, "types");
+        ftc_status status = ftc_tokenizer_encode(tokenizer, cJSON_GetObjectItem(json, "text")->valuestring,
+                                                 cJSON_GetStringValue(cJSON_GetObjectItem(json, "pair")),
+                                                 cJSON_GetObjectItem(json, "max_length")->valueint, &tokens);
+        cr_assert_eq(status.code, FTC_OK, "%s: %s", status.message, line);
+        expect_ids(cJSON_GetObjectItem(json, "ids"), tokens.ids, tokens.count, line);
+        if (types)
+            expect_ids(types, tokens.types, tokens.count, line);
+        else
+            for (size_t i = 0; i < tokens.count; i++) cr_assert_eq(tokens.types[i], 0);
+        cJSON_Delete(json);
+    }
+    cr_assert_gt(cases, 900);
+    ftc_tokens_free(&tokens);
+    ftc_tokenizer_close(tokenizer);
+    free(open);
+    free(text);
+    free(path);
+}
+
+// ---------------------------------------------------------------------------------------------- every code
+// point
+
+static uint64_t hash_codepoints(uint64_t value, const uint32_t *c, size_t count) {
+    for (size_t i = 0; i < count; i++) value = value * MULTIPLIER + c[i] + 1;
+    return value;
+}
+
+static const struct {
+    const char *name;
+    ftc_normalize_kind steps[2];
+    size_t count;
+} normalizers[] = {
+    {"clean", {FTC_NORMALIZE_CLEAN}, 1},
+    {"chinese", {FTC_NORMALIZE_SPACE_CHINESE}, 1},
+    {"strip_nonspacing", {FTC_NORMALIZE_NFD, FTC_NORMALIZE_STRIP_NONSPACING}, 2},
+    {"lower", {FTC_NORMALIZE_LOWER}, 1},
+    {"nfd", {FTC_NORMALIZE_NFD}, 1},
+    {"nfc", {FTC_NORMALIZE_NFC}, 1},
+    {"nfkd", {FTC_NORMALIZE_NFKD}, 1},
+    {"nfkc", {FTC_NORMALIZE_NFKC}, 1},
+    {"strip_marks", {FTC_NORMALIZE_STRIP_MARKS}, 1},
+};
+
+static const struct {
+    const char *name;
+    unsigned split;
+} splits[] = {
+    {"bert", FTC_SPLIT_SPACES | FTC_SPLIT_PUNCTUATION},
+    {"whitespace", FTC_SPLIT_SPACES | FTC_SPLIT_SYMBOLS},
+    {"whitespace_split", FTC_SPLIT_SPACES},
+    {"punctuation", FTC_SPLIT_PUNCTUATION},
+};
+
+static uint64_t hash_normalized(size_t n, uint32_t c, uint64_t value) {
+    static ftc_codepoints text, spare;
+    ftc_normalizer normalizer = {0};
+    for (size_t i = 0; i < normalizers[n].count; i++)
+        ftc_normalizer_add(&normalizer, normalizers[n].steps[i]);
+    text.count = 0;
+    ftc_codepoints_push(&text, 0x345);
+    ftc_codepoints_push(&text, c);
+    ftc_codepoints_push(&text, 0x301);
+    ftc_normalizer_apply(&normalizer, &text, &spare);
+    return hash_codepoints(value, text.data, text.count) * MULTIPLIER;
+}
+
+// The words of "a", the character, "a", with a line feed between them.
+static uint64_t hash_words(size_t n, uint32_t c, uint64_t value) {
+    uint32_t words[5];
+    size_t count = 0;
+    int class = ftc_split_class(splits[n].split, c);
+    words[count++] = 'a';
+    if (class != FTC_CHAR_WORD) words[count++] = '\n';
+    if (class != FTC_CHAR_SPACE) words[count++] = c;
+    if (class == FTC_CHAR_ALONE || class == FTC_CHAR_SYMBOL) words[count++] = '\n';
+    words[count++] = 'a';
+    return hash_codepoints(value, words, count) * MULTIPLIER;
+}
+
+static uint64_t hash_block(const char *name, uint32_t block) {
+    uint64_t value = 0;
+    for (uint32_t c = block ? block : 1; c < block + 0x4000; c++) {
+        if (c >= 0xD800 && c < 0xE000) continue;
+        for (size_t n = 0; n < sizeof normalizers / sizeof *normalizers; n++)
+            if (strcmp(name, normalizers[n].name) == 0) value = hash_normalized(n, c, value);
+        for (size_t n = 0; n < sizeof splits / sizeof *splits; n++)
+            if (strcmp(name, splits[n].name) == 0) value = hash_words(n, c, value);
+    }
+    return value;
+}
+
+Test(tokenizer, every_code_point_as_hugging_face) {
+    char *path = test_golden("tokenizer/codepoints.txt");
+    FILE *file = fopen(path, "r");
+    cr_assert_not_null(file);
+    char name[32];
+    unsigned block;
+    unsigned long long expected;
+    size_t lines = 0;
+    for (; fscanf(file, "%31s %x %llx", name, &block, &expected) == 3; lines++)
+        cr_expect_eq(hash_block(name, block), expected, "%s differs in U+%04X to U+%04X", name, block,
+                     block + 0x3FFF);
+    cr_assert_eq(lines, 13 * 68);
+    fclose(file);
+    free(path);
+}
+
+// ---------------------------------------------------------------------------------------------- shared data
+
+static ftc_tokenizer *open_shared_vocabulary(const char *vocabulary) {
+    char *name = NULL, *text;
+    size_t bytes;
+    ftc_tokenizer *tokenizer = NULL;
+    cr_assert(asprintf(&name, "vocab/bert-base-%s.txt", vocabulary) > 0);
+    char *path = test_shared(name), *directory = test_directory();
+    cr_assert_eq(ftc_file_read(path, &text, &bytes).code, FTC_OK);
+    free(test_write(directory, "vocab.txt", text, bytes));
+    const char *config = strcmp(vocabulary, "cased") == 0 ? "{\"do_lower_case\": false}" : "{}";
+    free(test_write(directory, "tokenizer_config.json", config, strlen(config)));
+    ftc_status status = ftc_tokenizer_open(directory, &tokenizer);
+    cr_assert_eq(status.code, FTC_OK, "%s", status.message);
+    cr_assert_eq(ftc_dir_remove(directory).code, FTC_OK);
+    free(directory);
+    free(name);
+    free(path);
+    free(text);
+    return tokenizer;
+}
+
+typedef struct {
+    const ftc_table *table;
+    const ftc_tokenizer *tokenizer;
+    int max_length;
+    size_t begin, end;
+    uint64_t *hashes; // [rows]
+    size_t tokens;
+} hash_job;
+
+static void *hash_rows(void *argument) {
+    hash_job *job = argument;
+    ftc_row row = {0};
+    ftc_tokens tokens = {0};
+    for (size_t i = job->begin; i < job->end; i++) {
+        ftc_status status = ftc_table_read(job->table, i, &row);
+        if (status.code == FTC_OK)
+            status = ftc_tokenizer_encode(job->tokenizer, row.text, row.pair, job->max_length, &tokens);
+        cr_assert_eq(status.code, FTC_OK, "%s", status.message);
+        uint64_t power = 1, value = 0;
+        for (size_t k = 0; k < tokens.count; k++) {
+            power *= MULTIPLIER;
+            value += ((uint64_t)tokens.ids[k] * 2 + (uint64_t)tokens.types[k] + 1) * power;
+        }
+        job->hashes[i] = value;
+        job->tokens += tokens.count;
+    }
+    ftc_tokens_free(&tokens);
+    ftc_row_free(&row);
+    return NULL;
+}
+
+// Two threads share the table and the tokenizer.
+static void expect_hash(const cJSON *golden, const ftc_tokenizer *tokenizer) {
+    const char *file = cJSON_GetObjectItem(golden, "file")->valuestring;
+    char *path = test_shared(file);
+    ftc_table_options options = {.text_column = cJSON_GetStringValue(cJSON_GetObjectItem(golden, "text")),
+                                 .pair_column = cJSON_GetStringValue(cJSON_GetObjectItem(golden, "pair")),
+                                 .without_label = true};
+    ftc_table *table = NULL;
+    ftc_status status = ftc_table_open(path, &options, &table);
+    cr_assert_eq(status.code, FTC_OK, "%s", status.message);
+    size_t rows = ftc_table_rows(table);
+    cr_expect_eq(rows, (size_t)cJSON_GetObjectItem(golden, "rows")->valueint, "%s has %zu rows", file, rows);
+
+    uint64_t *hashes = calloc(rows, sizeof *hashes), total = 0;
+    hash_job jobs[2];
+    pthread_t threads[2];
+    for (size_t t = 0; t < 2; t++) {
+        jobs[t] = (hash_job){table,
+                             tokenizer,
+                             cJSON_GetObjectItem(golden, "max_length")->valueint,
+                             rows * t / 2,
+                             rows * (t + 1) / 2,
+                             hashes,
+                             0};
+        cr_assert_eq(pthread_create(&threads[t], NULL, hash_rows, &jobs[t]), 0);
+    }
+    for (size_t t = 0; t < 2; t++) pthread_join(threads[t], NULL);
+    for (size_t i = 0; i < rows; i++) total = total * MULTIPLIER + hashes[i];
+    char hexadecimal[17];
+    snprintf(hexadecimal, sizeof hexadecimal, "%016llx", (unsigned long long)total);
+    cr_expect_eq(jobs[0].tokens + jobs[1].tokens, (size_t)cJSON_GetObjectItem(golden, "tokens")->valueint,
+                 "%s", file);
+    cr_expect_str_eq(hexadecimal, cJSON_GetObjectItem(golden, "hash")->valuestring, "%s", file);
+    free(hashes);
+    ftc_table_close(table);
+    free(path);
+}
+
+static void expect_hashes(const char *vocabulary) {
+    ftc_tokenizer *tokenizer = open_shared_vocabulary(vocabulary);
+    cJSON *goldens = read_golden("tokenizer/shared.json");
+    const cJSON *golden;
+    size_t count = 0;
+    cJSON_ArrayForEach(golden, goldens) {
+        if (strcmp(cJSON_GetObjectItem(golden, "vocabulary")->valuestring, vocabulary) != 0) continue;
+        expect_hash(golden, tokenizer);
+        count++;
+    }
+    cr_assert_eq(count, 6);
+    cJSON_Delete(goldens);
+    ftc_tokenizer_close(tokenizer);
+}
+
+Test(tokenizer, data_sets_uncased_as_hugging_face) {
+    expect_hashes("uncased");
+}
+
+Test(tokenizer, data_sets_cased_as_hugging_face) {
+    expect_hashes("cased");
+}
+
+// torchtext's ids. It sees a special token in a text only if that is among `never_split`; Hugging Face always
+// does.
+Test(tokenizer, torchtext_ids) {
+    static const char *const special[] = {"[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"};
+    char *path = test_shared("tokenizer/torchtext_bert.json"), *text;
+    size_t bytes, compared = 0;
+    cr_assert_eq(ftc_file_read(path, &text, &bytes).code, FTC_OK);
+    cJSON *cases = cJSON_Parse(text);
+    const cJSON *item, *entry;
+    ftc_tokenizer *tokenizers[2] = {open_shared_vocabulary("uncased"), open_shared_vocabulary("cased")};
+    ftc_tokens tokens = {0};
+    cJSON_ArrayForEach(item, cases) {
+        const char *input = cJSON_GetObjectItem(item, "text")->valuestring;
+        bool same_rules = true;
+        for (size_t i = 0; i < sizeof special / sizeof *special; i++) {
+            bool kept = strstr(input, special[i]) == NULL;
+            cJSON_ArrayForEach(entry, cJSON_GetObjectItem(item, "never_split")) kept |=
+                strcmp(entry->valuestring, special[i]) == 0;
+            same_rules &= kept;
+        }
+        if (!same_rules) continue;
+        bool cased = strcmp(cJSON_GetObjectItem(item, "vocab")->valuestring, "bert-base-cased") == 0;
+        ftc_status status = ftc_tokenizer_encode(tokenizers[cased], input, NULL, 512, &tokens);
+        cr_assert_eq(status.code, FTC_OK, "%s", status.message);
+        size_t added = cJSON_IsTrue(cJSON_GetObjectItem(item, "special_tokens_added")) ? 0 : 1;
+        expect_ids(cJSON_GetObjectItem(item, "ids"), tokens.ids + added, tokens.count - 2 * added, input);
+        compared++;
+    }
+    cr_expect_geq(compared, 18, "%zu", compared);
+    ftc_tokens_free(&tokens);
+    ftc_tokenizer_close(tokenizers[0]);
+    ftc_tokenizer_close(tokenizers[1]);
+    cJSON_Delete(cases);
+    free(text);
+    free(path);
+}
+
+// ---------------------------------------------------------------------------------------------- what it
+// tells
+
+Test(tokenizer, tells_its_vocabulary) {
+    ftc_tokenizer *uncased = open_golden("uncased"), *added = open_golden("added");
+    cr_expect_eq(ftc_tokenizer_pad_id(uncased), 0);
+    cr_expect_eq(ftc_tokenizer_unk_id(uncased), 1);
+    cr_expect_str_eq(ftc_tokenizer_token(uncased, 4), "[MASK]");
+    cr_expect_str_eq(ftc_tokenizer_token(uncased, 5), "!");
+    cr_expect_null(ftc_tokenizer_token(uncased, -1));
+    cr_expect_null(ftc_tokenizer_token(uncased, ftc_tokenizer_vocab_size(uncased)));
+    cr_expect_eq(ftc_tokenizer_model_max_length(uncased), 64);
+    cr_expect_eq(ftc_tokenizer_model_max_length(added), 0);
+    int32_t size =
+        ftc_tokenizer_vocab_size(uncased); // five added tokens are new, "good" is in the vocabulary
+    cr_expect_eq(ftc_tokenizer_vocab_size(added), size + 5);
+    cr_expect_str_eq(ftc_tokenizer_token(added, size), "<new>");
+    ftc_tokenizer_close(uncased);
+    ftc_tokenizer_close(added);
+}
+
+// ---------------------------------------------------------------------------------------------- bad input
+
+static void expect_message(ftc_status status, const char *part) {
+    cr_assert_eq(status.code, FTC_BAD_INPUT, "expected \"%s\"", part);
+    cr_expect_not_null(strstr(status.message, part), "\"%s\" is not in: %s", part, status.message);
+    cr_expect_null(strchr(status.message, '\n'), "%s", status.message);
+    ftc_status_free(&status);
+}
+
+Test(tokenizer, refuses_what_it_cannot_encode) {
+    ftc_tokenizer *tokenizer = open_golden("uncased");
+    ftc_tokens tokens = {0};
+    expect_message(ftc_tokenizer_encode(tokenizer, "good \xE9t\xE9", NULL, 64, &tokens),
+                   "byte 0xe9 at offset 5");
+    expect_message(ftc_tokenizer_encode(tokenizer, "ok", "overlong \xC0\x80", 64, &tokens),
+                   "byte 0xc0 at offset 9");
+    expect_message(ftc_tokenizer_encode(tokenizer, "cut \xF0\x9F\x99", NULL, 64, &tokens),
+                   "byte 0xf0 at offset 4");
+    expect_message(ftc_tokenizer_encode(tokenizer, "surrogate \xED\xA0\x80", NULL, 64, &tokens), "byte 0xed");
+    expect_message(ftc_tokenizer_encode(tokenizer, "good", NULL, 2, &tokens), "maximum length of 2");
+    expect_message(ftc_tokenizer_encode(tokenizer, "good", "bad", 3, &tokens), "maximum length of 3");
+    ftc_status status = ftc_tokenizer_encode(tokenizer, "good", NULL, 3, &tokens);
+    cr_expect_eq(status.code, FTC_OK);
+    cr_expect_eq(tokens.count, 3);
+    ftc_tokens_free(&tokens);
+    ftc_tokenizer_close(tokenizer);
+}
+
+#define VOCABULARY "\"vocab\":{\"[UNK]\":0,\"[CLS]\":1,\"[SEP]\":2,\"a\":3}"
+#define WORDPIECE  "\"model\":{\"type\":\"WordPiece\"," VOCABULARY "}"
+
+Test(tokenizer, refuses_directories_by_name_of_what_is_wrong) {
+    static const struct {
+        const char *file, *text, *message;
+    } cases[] = {
+        {"other.txt", "", "neither"},
+        {"tokenizer.json", "{\"model\":", "not valid JSON at byte"},
+        {"tokenizer.json", "[]", "a JSON object is expected"},
+        {"tokenizer.json", "{\"model\":{\"type\":\"BPE\"}}", "the model \"BPE\" is not supported"},
+        {"tokenizer.json", "{\"model\":{\"type\":\"WordPiece\"}}", "has no \"vocab\""},
+        {"tokenizer.json", "{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":-1}}}",
+         "the token \"a\" has no valid id"},
+        {"tokenizer.json", "{\"normalizer\":{\"type\":\"Precompiled\"}," WORDPIECE "}",
+         "the normalizer \"Precompiled\""},
+        {"tokenizer.json",
+         "{\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"x\"},\"content\":\"\"}," WORDPIECE
+         "}",
+         "\"Replace\" is supported with a pattern that is a plain string"},
+        {"tokenizer.json", "{\"pre_tokenizer\":{\"type\":\"ByteLevel\"}," WORDPIECE "}",
+         "the pre-tokenizer \"ByteLevel\""},
+        {"tokenizer.json",
+         "{\"pre_tokenizer\":{\"type\":\"Punctuation\",\"behavior\":\"Removed\"}," WORDPIECE "}",
+         "not \"Removed\""},
+        {"tokenizer.json", "{\"post_processor\":{\"type\":\"RobertaProcessing\"}," WORDPIECE "}",
+         "the post-processor \"RobertaProcessing\""},
+        {"tokenizer.json", "{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"[UNK]\":0,\"[CLS]\":1}}}",
+         "no separator token \"[SEP]\""},
+        {"tokenizer.json", "{\"added_tokens\":[{\"content\":\"<x>\"}]," WORDPIECE "}",
+         "the added token \"<x>\" has no valid id"},
+        {"vocab.txt", "[CLS]\n[SEP]\na\n", "no unknown token \"[UNK]\""},
+        {"vocab.txt", "[UNK]\n\xFF\n", "not UTF-8 at byte 6"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *directory = test_directory();
+        free(test_write(directory, cases[i].file, cases[i].text, strlen(cases[i].text)));
+        ftc_tokenizer *tokenizer = NULL;
+        expect_message(ftc_tokenizer_open(directory, &tokenizer), cases[i].message);
+        cr_expect_null(tokenizer);
+        cr_assert_eq(ftc_dir_remove(directory).code, FTC_OK);
+        free(directory);
+    }
+}
+
+// A vocab.txt alone is BERT's, uncased; white space at the ends of its lines does not count.
+Test(tokenizer, needs_no_configuration) {
+    static const char vocabulary[] = "[PAD]\r\n[UNK] \n[CLS]\n[SEP]\na\n##b";
+    char *directory = test_directory();
+    free(test_write(directory, "vocab.txt", vocabulary, sizeof vocabulary - 1));
+    ftc_tokenizer *tokenizer = NULL;
+    ftc_status status = ftc_tokenizer_open(directory, &tokenizer);
+    cr_assert_eq(status.code, FTC_OK, "%s", status.message);
+    ftc_tokens tokens = {0};
+    cr_assert_eq(ftc_tokenizer_encode(tokenizer,
+                                      "\xC3\x84"
+                                      "bb [MASK] [UNK]",
+                                      NULL, 16, &tokens)
+                     .code,
+                 FTC_OK);
+    static const int32_t expected[] = {2, 4, 5, 5, 1, 1, 1, 1, 3}; // no [MASK] in the vocabulary: [, mask, ]
+    cr_assert_eq(tokens.count, 9, "%zu", tokens.count);
+    cr_expect_arr_eq(tokens.ids, expected, sizeof expected);
+    ftc_tokens_free(&tokens);
+    ftc_tokenizer_close(tokenizer);
+    cr_assert_eq(ftc_dir_remove(directory).code, FTC_OK);
+    free(directory);
+}
