@@ -46,7 +46,7 @@ ftc_contraction_plan ftc_contraction_plan_for(const ftc_target *target, int64_t 
     plan.cols = half_l2 / (max(plan.packed_k, 1) * panel_bytes) * shape.cols;
     plan.cols = min(max(plan.cols, least), 384 / shape.cols * shape.cols);
     plan.cols = min(plan.cols, round_up(n, shape.cols));
-    plan.rows = min(plan.keep_b ? 128 : 512, round_up(m, shape.rows));
+    plan.rows = min(plan.keep_b ? 128 : 1536, round_up(m, shape.rows));
     return plan;
 }
 
@@ -128,7 +128,6 @@ void ftc_emit_contraction(ftc_codegen *cg, const ftc_contraction *x) {
         ftc_cg_div(cg, ftc_cg_add(cg, range_panels, ftc_cg_sub(cg, blocks, one)), blocks);
     LLVMValueRef block_cols = ftc_cg_mul(cg, block_panels, ftc_cg_i64(cg, shape.cols));
 
-    LLVMValueRef packed = x->scratch;
     LLVMValueRef own_tile = ftc_cg_at(cg, cg->f32, x->scratch, ftc_cg_i64(cg, plan->packed_k * plan->cols));
     LLVMValueRef a_row = x->a.transposed ? one : x->a.ld, a_col = x->a.transposed ? x->a.ld : one;
     LLVMValueRef k_chunk = ftc_cg_i64(cg, plan->k_chunk), k_end = ftc_cg_max(cg, x->k, one);
@@ -144,15 +143,12 @@ void ftc_emit_contraction(ftc_codegen *cg, const ftc_contraction *x) {
     LLVMValueRef depth = ftc_cg_min(cg, k_chunk, ftc_cg_sub(cg, x->k, chunk.index));
     LLVMValueRef b_at = x->b.transposed ? element(cg, x->b.base, col.index, x->b.ld, chunk.index)
                                         : element(cg, x->b.base, chunk.index, x->b.ld, col.index);
-    LLVMValueRef packed_at = packed;
-    if (plan->keep_b) {
-        packed_at = element(cg, packed, chunk.index, ftc_cg_round_up(cg, cols, shape.cols), zero);
-        ftc_cg_if first = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntEQ, row.index, row_begin));
-        ftc_emit_pack(cg, x->b.transposed, b_at, x->b.ld, depth, cols, packed_at);
-        ftc_cg_if_end(cg, &first);
-    } else {
-        ftc_emit_pack(cg, x->b.transposed, b_at, x->b.ld, depth, cols, packed_at);
-    }
+    LLVMValueRef kept = ftc_cg_mul(cg, chunk.index, ftc_cg_round_up(cg, cols, shape.cols)); // chunks before
+    LLVMValueRef packed = ftc_cg_at(cg, cg->f32, x->scratch, plan->keep_b ? kept : zero);
+    LLVMValueRef first_tile = ftc_cg_compare(cg, LLVMIntEQ, row.index, row_begin);
+    ftc_cg_if needed = ftc_cg_if_begin(cg, plan->keep_b ? first_tile : ftc_cg_bool(cg, true));
+    ftc_emit_pack(cg, x->b.transposed, b_at, x->b.ld, depth, cols, packed);
+    ftc_cg_if_end(cg, &needed);
     ftc_emit_block(cg, &(ftc_gemm_block){
                            .m = rows,
                            .n = cols,
@@ -160,7 +156,7 @@ void ftc_emit_contraction(ftc_codegen *cg, const ftc_contraction *x) {
                            .a = element(cg, x->a.base, row.index, a_row, ftc_cg_mul(cg, chunk.index, a_col)),
                            .a_row = a_row,
                            .a_col = a_col,
-                           .b = packed_at,
+                           .b = packed,
                            .c = tile,
                            .ldc = tile_ld,
                            .accumulate = ftc_cg_compare(cg, LLVMIntNE, chunk.index, zero),

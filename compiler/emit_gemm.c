@@ -2,6 +2,12 @@
 
 #include <stdio.h>
 
+enum {
+    FLOATS_PER_LINE = 64 / sizeof(float),
+    PREFETCH_ROWS = 16, // packing reads a few lines a row, too little for the hardware to see the rows coming
+    PREFETCH_K = 32,    // so does the product when A is contiguous along m: a line for each k
+};
+
 // The extents of packed panels are chosen so that the accumulators, one row of B and one broadcast element of
 // A fit in the vector registers: 8 * 3 + 3 + 1 of 32, 6 * 2 + 2 + 1 and 4 * 2 + 2 + 1 of 16.
 ftc_gemm_shape ftc_gemm_shape_for(const ftc_target *target) {
@@ -23,8 +29,7 @@ LLVMValueRef ftc_emit_packed_size(ftc_codegen *cg, LLVMValueRef k, LLVMValueRef 
     return ftc_cg_mul(cg, k, ftc_cg_round_up(cg, n, ftc_gemm_shape_for(cg->target).cols));
 }
 
-// --- packing
-// ------------------------------------------------------------------------------------------------------
+// --- packing ---------------------------------------------------------------------------------------------
 
 // Transposes a lanes × lanes block held in v[lanes]: stage by stage, pairs of rows at distance d exchange the
 // halves of their groups of 2d lanes.
@@ -52,34 +57,28 @@ static LLVMValueRef pack_n_function(ftc_codegen *cg) {
     LLVMTypeRef params[] = {cg->ptr, cg->i64, cg->i64, cg->i64, cg->ptr};
     ftc_cg_function f =
         ftc_cg_function_begin(cg, "ftc.pack.n", cg->void_type, params, 5, FTC_CG_OUTLINED, true);
-    LLVMValueRef b = LLVMGetParam(f.function, 0), ld = LLVMGetParam(f.function, 1),
-                 k = LLVMGetParam(f.function, 2);
-    LLVMValueRef n = LLVMGetParam(f.function, 3), packed = LLVMGetParam(f.function, 4);
+    LLVMValueRef arg[5];
+    LLVMGetParams(f.function, arg);
+    LLVMValueRef b = arg[0], ld = arg[1], k = arg[2], n = arg[3], packed = arg[4];
 
-    ftc_gemm_shape shape = ftc_gemm_shape_for(cg->target);
-    LLVMTypeRef vector = ftc_cg_vector_type(cg, cg->f32, cg->lanes);
-    LLVMValueRef zero = ftc_cg_i64(cg, 0), one = ftc_cg_i64(cg, 1), cols = ftc_cg_i64(cg, shape.cols);
-
-    ftc_cg_loop panels = ftc_cg_loop_begin(cg, zero, n, cols);
-    LLVMValueRef left = ftc_cg_sub(cg, n, panels.index);
+    int cols = ftc_gemm_shape_for(cg->target).cols;
+    LLVMTypeRef row_type = ftc_cg_vector_type(cg, cg->f32, cols); // LLVM splits it into what the target has
+    LLVMValueRef zero = ftc_cg_i64(cg, 0), one = ftc_cg_i64(cg, 1), width = ftc_cg_i64(cg, cols);
+    ftc_cg_loop panels = ftc_cg_loop_begin(cg, zero, n, width);
+    LLVMValueRef left = ftc_cg_sub(cg, n, panels.index), mask = ftc_cg_tail_mask(cg, left, cols);
     LLVMValueRef source = ftc_cg_at(cg, cg->f32, b, panels.index);
     LLVMValueRef panel = ftc_cg_at(cg, cg->f32, packed, ftc_cg_mul(cg, panels.index, k));
-    LLVMValueRef masks[8];
-    for (int j = 0; j < shape.vectors; j++)
-        masks[j] = ftc_cg_tail_mask(cg, ftc_cg_sub(cg, left, ftc_cg_i64(cg, j * cg->lanes)), cg->lanes);
-    ftc_cg_if full = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntSGE, left, cols));
+    ftc_cg_if full = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntSGE, left, width));
     for (int masked = 0; masked <= 1; masked++) {
         if (masked) ftc_cg_if_else(cg, &full);
         ftc_cg_loop rows = ftc_cg_loop_begin(cg, zero, k, one);
         LLVMValueRef from = ftc_cg_at(cg, cg->f32, source, ftc_cg_mul(cg, rows.index, ld));
-        LLVMValueRef to = ftc_cg_at(cg, cg->f32, panel, ftc_cg_mul(cg, rows.index, cols));
-        for (int j = 0; j < shape.vectors; j++) {
-            LLVMValueRef offset = ftc_cg_i64(cg, j * cg->lanes),
-                         address = ftc_cg_at(cg, cg->f32, from, offset);
-            LLVMValueRef x =
-                masked ? ftc_cg_load_masked(cg, vector, address, masks[j]) : ftc_cg_load(cg, vector, address);
-            ftc_cg_store_aligned(cg, x, ftc_cg_at(cg, cg->f32, to, offset), cg->lanes * 4);
-        }
+        LLVMValueRef ahead = ftc_cg_mul(cg, ld, ftc_cg_i64(cg, PREFETCH_ROWS));
+        for (int j = 0; j < cols; j += FLOATS_PER_LINE)
+            ftc_cg_prefetch(cg, ftc_cg_at(cg, cg->f32, from, ftc_cg_add(cg, ahead, ftc_cg_i64(cg, j))));
+        LLVMValueRef x =
+            masked ? ftc_cg_load_masked(cg, row_type, from, mask) : ftc_cg_load(cg, row_type, from);
+        ftc_cg_store(cg, x, ftc_cg_at(cg, cg->f32, panel, ftc_cg_mul(cg, rows.index, width)));
         ftc_cg_loop_end(cg, &rows);
     }
     ftc_cg_if_end(cg, &full);
@@ -96,9 +95,9 @@ static LLVMValueRef pack_t_function(ftc_codegen *cg) {
     LLVMTypeRef params[] = {cg->ptr, cg->i64, cg->i64, cg->i64, cg->ptr};
     ftc_cg_function f =
         ftc_cg_function_begin(cg, "ftc.pack.t", cg->void_type, params, 5, FTC_CG_OUTLINED, true);
-    LLVMValueRef b = LLVMGetParam(f.function, 0), ld = LLVMGetParam(f.function, 1),
-                 k = LLVMGetParam(f.function, 2);
-    LLVMValueRef n = LLVMGetParam(f.function, 3), packed = LLVMGetParam(f.function, 4);
+    LLVMValueRef arg[5];
+    LLVMGetParams(f.function, arg);
+    LLVMValueRef b = arg[0], ld = arg[1], k = arg[2], n = arg[3], packed = arg[4];
 
     int lanes = cg->lanes;
     ftc_gemm_shape shape = ftc_gemm_shape_for(cg->target);
@@ -154,8 +153,7 @@ void ftc_emit_pack(ftc_codegen *cg, bool transposed, LLVMValueRef b, LLVMValueRe
     ftc_cg_call(cg, function, (LLVMValueRef[]){b, ld, k, n, packed}, 5);
 }
 
-// --- the micro-kernel
-// ---------------------------------------------------------------------------------------------
+// --- the micro-kernel ------------------------------------------------------------------------------------
 
 // void ftc.gemm.<rows>x<vectors>(a, a_row, a_col, b, ldb, c, ldc, k, last, accumulate): a whole `rows` ×
 // `vectors` block of accumulators; of the last vector only the first `last` lanes exist in C.
@@ -165,11 +163,11 @@ static LLVMValueRef kernel_function(ftc_codegen *cg, int rows, int vectors) {
     LLVMTypeRef params[] = {cg->ptr, cg->i64, cg->i64, cg->ptr, cg->i64,
                             cg->ptr, cg->i64, cg->i64, cg->i64, cg->i1};
     ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, 10, FTC_CG_OUTLINED, true);
-    LLVMValueRef a = LLVMGetParam(f.function, 0), a_row = LLVMGetParam(f.function, 1);
-    LLVMValueRef a_col = LLVMGetParam(f.function, 2), b = LLVMGetParam(f.function, 3);
-    LLVMValueRef ldb = LLVMGetParam(f.function, 4), c = LLVMGetParam(f.function, 5);
-    LLVMValueRef ldc = LLVMGetParam(f.function, 6), k = LLVMGetParam(f.function, 7);
-    LLVMValueRef last = LLVMGetParam(f.function, 8), accumulate = LLVMGetParam(f.function, 9);
+    LLVMValueRef arg[10];
+    LLVMGetParams(f.function, arg);
+    LLVMValueRef a = arg[0], a_row = arg[1], a_col = arg[2], b = arg[3], ldb = arg[4], c = arg[5],
+                 ldc = arg[6];
+    LLVMValueRef k = arg[7], last = arg[8], accumulate = arg[9];
 
     int lanes = cg->lanes, n_acc = rows * vectors;
     LLVMTypeRef vector = ftc_cg_vector_type(cg, cg->f32, lanes);
@@ -186,6 +184,7 @@ static LLVMValueRef kernel_function(ftc_codegen *cg, int rows, int vectors) {
     ftc_cg_loop loop = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), k, ftc_cg_i64(cg, 1));
     LLVMValueRef a_at = ftc_cg_loop_carry(cg, &loop, a), b_at = ftc_cg_loop_carry(cg, &loop, b);
     for (int i = 0; i < n_acc; i++) acc[i] = ftc_cg_loop_carry(cg, &loop, LLVMConstNull(vector));
+    ftc_cg_prefetch(cg, ftc_cg_at(cg, cg->f32, a_at, ftc_cg_mul(cg, a_col, ftc_cg_i64(cg, PREFETCH_K))));
     LLVMValueRef b_vector[8];
     for (int j = 0; j < vectors; j++)
         b_vector[j] = ftc_cg_load(cg, vector, ftc_cg_at(cg, cg->f32, b_at, ftc_cg_i64(cg, j * lanes)));
@@ -243,8 +242,7 @@ static LLVMValueRef kernel_table(ftc_codegen *cg, const ftc_gemm_shape *shape) {
     return table;
 }
 
-// --- the block
-// ----------------------------------------------------------------------------------------------------
+// --- the block -------------------------------------------------------------------------------------------
 
 // void ftc.gemm.block(m, n, k, a, a_row, a_col, b, ldb, panel, c, ldc, accumulate): `panel` is the distance
 // of one panel of B from the next. A row block of A stays in L1 while the panels of B pass by.
@@ -255,13 +253,10 @@ static LLVMValueRef block_function(ftc_codegen *cg) {
                             cg->ptr, cg->i64, cg->i64, cg->ptr, cg->i64, cg->i1};
     ftc_cg_function f =
         ftc_cg_function_begin(cg, "ftc.gemm.block", cg->void_type, params, 12, FTC_CG_OUTLINED, true);
-    LLVMValueRef m = LLVMGetParam(f.function, 0), n = LLVMGetParam(f.function, 1),
-                 k = LLVMGetParam(f.function, 2);
-    LLVMValueRef a = LLVMGetParam(f.function, 3), a_row = LLVMGetParam(f.function, 4);
-    LLVMValueRef a_col = LLVMGetParam(f.function, 5), b = LLVMGetParam(f.function, 6);
-    LLVMValueRef ldb = LLVMGetParam(f.function, 7), panel = LLVMGetParam(f.function, 8);
-    LLVMValueRef c = LLVMGetParam(f.function, 9), ldc = LLVMGetParam(f.function, 10);
-    LLVMValueRef accumulate = LLVMGetParam(f.function, 11);
+    LLVMValueRef arg[12];
+    LLVMGetParams(f.function, arg);
+    LLVMValueRef m = arg[0], n = arg[1], k = arg[2], a = arg[3], a_row = arg[4], a_col = arg[5], b = arg[6];
+    LLVMValueRef ldb = arg[7], panel = arg[8], c = arg[9], ldc = arg[10], accumulate = arg[11];
 
     ftc_gemm_shape shape = ftc_gemm_shape_for(cg->target);
     LLVMValueRef table = kernel_table(cg, &shape);

@@ -1,0 +1,274 @@
+// ftc-kernels: the compiled contractions alone, on every matrix product of BERT's layers in its three roles,
+// as GFLOP/s and as a share of the FMA peak measured on the spot, beside OpenBLAS.
+//
+//     ftc-kernels [--target NAME] [--threads N] [--tokens N]...
+//
+// Times are minima over repetitions of about 0.1 s in total; B (and what the epilogue would do) is packed
+// anew each time.
+#include <cblas.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "compiler/emit_contraction_loops.h"
+#include "compiler/object.h"
+
+enum { MAX_TOKENS = 1 << 14, MAX_THREADS = 256, N_WEIGHTS = 6, N_ROLES = 3, PEAK_ACCUMULATORS = 12 };
+
+// y[tokens, out] = x[tokens, in] · W[out, in]ᵀ
+static const struct {
+    const char *model;
+    int64_t in, out;
+} weights[N_WEIGHTS] = {{"MiniLM", 384, 384}, {"MiniLM", 384, 1536}, {"MiniLM", 1536, 384},
+                        {"BERT", 768, 768},   {"BERT", 768, 3072},   {"BERT", 3072, 768}};
+static const char *const roles[N_ROLES] = {"forward", "input gradient", "weight gradient"};
+
+typedef void product_fn(int64_t tokens, const float *a, const float *b, float *c, float *scratch,
+                        int64_t thread, int64_t threads);
+typedef float peak_fn(int64_t n, float x);
+
+// One product: C[m × n] = op(A) · op(B); m or k is the number of tokens.
+typedef struct {
+    int64_t m, n, k;
+    bool a_transposed, b_transposed;
+    int64_t lda, ldb;
+    product_fn *compiled;
+    int64_t scratch_bytes;
+} product;
+
+static product product_of(int weight, int role, int64_t tokens) {
+    int64_t in = weights[weight].in, out = weights[weight].out;
+    switch (role) {
+    case 0: return (product){.m = tokens, .n = out, .k = in, .b_transposed = true, .lda = in, .ldb = in};
+    case 1: return (product){.m = tokens, .n = in, .k = out, .lda = out, .ldb = in};
+    default: return (product){.m = out, .n = in, .k = tokens, .a_transposed = true, .lda = out, .ldb = in};
+    }
+}
+
+static double now_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void *must(void *pointer, const char *error) {
+    if (pointer) return pointer;
+    fprintf(stderr, "ftc-kernels: %s\n", error);
+    exit(1);
+}
+
+// --- code ------------------------------------------------------------------------------------------------
+
+static void symbol_name(char *name, size_t size, int weight, int role) {
+    snprintf(name, size, "product_%d_%d", weight, role);
+}
+
+// Extents that the model fixes are constants, the tokens are a parameter: as in a compiled step.
+static int64_t emit_product(ftc_codegen *cg, int weight, int role) {
+    char name[32];
+    symbol_name(name, sizeof name, weight, role);
+    LLVMTypeRef params[] = {cg->i64, cg->ptr, cg->ptr, cg->ptr, cg->ptr, cg->i64, cg->i64};
+    ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, 7, FTC_CG_EXPORTED, false);
+    LLVMValueRef arg[7];
+    LLVMGetParams(f.function, arg);
+    product p = product_of(weight, role, MAX_TOKENS);
+    ftc_contraction x = {
+        .plan = ftc_contraction_plan_for(cg->target, p.m, p.n, p.k),
+        .m = role == 2 ? ftc_cg_i64(cg, p.m) : arg[0],
+        .n = ftc_cg_i64(cg, p.n),
+        .k = role == 2 ? arg[0] : ftc_cg_i64(cg, p.k),
+        .a = {arg[1], ftc_cg_i64(cg, p.lda), p.a_transposed},
+        .b = {arg[2], ftc_cg_i64(cg, p.ldb), p.b_transposed},
+        .c = arg[3],
+        .ldc = ftc_cg_i64(cg, p.n),
+        .scratch = arg[4],
+        .thread = arg[5],
+        .threads = arg[6],
+    };
+    ftc_emit_contraction(cg, &x);
+    ftc_cg_function_end(cg, f, NULL);
+    return ftc_contraction_scratch_bytes(&x.plan, false);
+}
+
+// float peak(n, x): n rounds of PEAK_ACCUMULATORS independent FMAs.
+static void emit_peak(ftc_codegen *cg) {
+    LLVMTypeRef params[] = {cg->i64, cg->f32};
+    ftc_cg_function f = ftc_cg_function_begin(cg, "peak", cg->f32, params, 2, FTC_CG_EXPORTED, false);
+    LLVMValueRef x = ftc_cg_splat(cg, LLVMGetParam(f.function, 1), cg->lanes), sum[PEAK_ACCUMULATORS];
+    ftc_cg_loop loop =
+        ftc_cg_loop_begin_nonempty(cg, ftc_cg_i64(cg, 0), LLVMGetParam(f.function, 0), ftc_cg_i64(cg, 1));
+    for (int i = 0; i < PEAK_ACCUMULATORS; i++) {
+        LLVMValueRef start = ftc_cg_splat(cg, ftc_cg_f32(cg, (float)i), cg->lanes);
+        sum[i] = ftc_cg_loop_carry(cg, &loop, start);
+        ftc_cg_loop_next(&loop, sum[i], ftc_cg_fma(cg, sum[i], x, x));
+    }
+    ftc_cg_loop_end(cg, &loop);
+    LLVMValueRef total = ftc_cg_loop_result(&loop, sum[0]);
+    for (int i = 1; i < PEAK_ACCUMULATORS; i++)
+        total = ftc_cg_fadd(cg, total, ftc_cg_loop_result(&loop, sum[i]));
+    ftc_cg_function_end(cg, f, ftc_cg_sum_lanes(cg, total));
+}
+
+// --- measuring -------------------------------------------------------------------------------------------
+
+typedef struct {
+    product p;
+    int64_t tokens, thread, threads;
+    const float *a, *b;
+    float *c, *scratch;
+    pthread_barrier_t *barrier;
+    double seconds; // thread 0: the shortest
+} job;
+
+static void run_openblas(const job *j) {
+    const product *p = &j->p;
+    cblas_sgemm(CblasRowMajor, p->a_transposed ? CblasTrans : CblasNoTrans,
+                p->b_transposed ? CblasTrans : CblasNoTrans, (blasint)p->m, (blasint)p->n, (blasint)p->k, 1,
+                j->a, (blasint)p->lda, j->b, (blasint)p->ldb, 0, j->c, (blasint)p->n);
+}
+
+// All threads do the same number of repetitions; a repetition's time is from barrier to barrier.
+static void *run_job(void *context) {
+    job *j = context;
+    double flops = 2.0 * (double)j->p.m * (double)j->p.n * (double)j->p.k;
+    int repetitions = (int)(0.1 / (flops / (100e9 * (double)j->threads))) + 3;
+    j->seconds = 1e30;
+    for (int r = 0; r < repetitions; r++) {
+        pthread_barrier_wait(j->barrier);
+        double start = now_seconds();
+        if (j->p.compiled)
+            j->p.compiled(j->tokens, j->a, j->b, j->c, j->scratch, j->thread, j->threads);
+        else if (j->thread == 0)
+            run_openblas(j);
+        pthread_barrier_wait(j->barrier);
+        double seconds = now_seconds() - start;
+        if (seconds < j->seconds) j->seconds = seconds;
+    }
+    return NULL;
+}
+
+static double measure_gflops(product p, int64_t tokens, int threads, const float *a, const float *b, float *c,
+                             float *scratch) {
+    static job jobs[MAX_THREADS];
+    static pthread_t ids[MAX_THREADS];
+    pthread_barrier_t barrier;
+    pthread_barrier_init(&barrier, NULL, (unsigned)threads);
+    for (int t = 0; t < threads; t++) {
+        float *own = scratch + t * (p.scratch_bytes / (int64_t)sizeof(float));
+        jobs[t] = (job){p, tokens, t, threads, a, b, c, own, &barrier, 0};
+        if (t > 0 && pthread_create(&ids[t], NULL, run_job, &jobs[t])) must(NULL, "cannot create a thread");
+    }
+    run_job(&jobs[0]);
+    for (int t = 1; t < threads; t++) pthread_join(ids[t], NULL);
+    pthread_barrier_destroy(&barrier);
+    return 2e-9 * (double)p.m * (double)p.n * (double)p.k / jobs[0].seconds;
+}
+
+static double measure_peak_gflops(peak_fn *peak, int lanes) {
+    const int64_t n = 2000000;
+    double best = 1e30;
+    for (int r = 0; r < 8; r++) {
+        double start = now_seconds();
+        volatile float sink = peak(n, 0.5f);
+        (void)sink;
+        double seconds = now_seconds() - start;
+        if (seconds < best) best = seconds;
+    }
+    return 2e-9 * (double)n * PEAK_ACCUMULATORS * lanes / best;
+}
+
+static float *random_floats(int64_t n) {
+    float *x = must(aligned_alloc(64, ((size_t)n * sizeof *x + FTC_STEP_SLACK_BYTES + 63) / 64 * 64),
+                    "out of memory");
+    for (int64_t i = 0; i < n; i++) x[i] = (float)(i * 7919 % 1000) / 500.0f - 1.0f;
+    return x;
+}
+
+// OpenBLAS chooses its kernels before main, and older ones do not know newer CPUs: name the kernels and start
+// again.
+static void choose_openblas_kernels(char **argv) {
+    if (getenv("OPENBLAS_CORETYPE")) return;
+    int bits = ftc_target_host()->vector_bits;
+    setenv("OPENBLAS_CORETYPE", bits == 512 ? "SkylakeX" : bits == 256 ? "Haswell" : "Nehalem", 1);
+    execv("/proc/self/exe", argv);
+}
+
+int main(int argc, char **argv) {
+    choose_openblas_kernels(argv);
+    const char *target_name = "native";
+    int threads = 1, n_tokens = 0;
+    int64_t tokens[16] = {300, 1024, 4096};
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : "";
+        if (strcmp(argv[i], "--target") == 0)
+            target_name = value;
+        else if (strcmp(argv[i], "--threads") == 0)
+            threads = atoi(value);
+        else if (strcmp(argv[i], "--tokens") == 0 && n_tokens < 16)
+            tokens[n_tokens++] = atol(value);
+        else
+            must(NULL, "usage: ftc-kernels [--target NAME] [--threads N] [--tokens N]...");
+        i++;
+    }
+    if (n_tokens == 0) n_tokens = 3;
+    for (int i = 0; i < n_tokens; i++)
+        if (tokens[i] < 1 || tokens[i] > MAX_TOKENS) must(NULL, "--tokens takes 1 to 16384");
+    if (threads < 1 || threads > MAX_THREADS) must(NULL, "--threads takes 1 to 256");
+    const ftc_target *target = ftc_target_named(target_name);
+    if (!target || !ftc_target_supported_here(target))
+        must(NULL, "--target takes native, avx512, avx2 or generic, as far as this CPU can execute it");
+
+    char *error = NULL;
+    ftc_codegen *cg = must(ftc_codegen_new(target, "kernels", &error), error);
+    int64_t scratch_bytes[N_WEIGHTS][N_ROLES], most_scratch = 0;
+    for (int w = 0; w < N_WEIGHTS; w++)
+        for (int role = 0; role < N_ROLES; role++) {
+            scratch_bytes[w][role] = emit_product(cg, w, role);
+            if (scratch_bytes[w][role] > most_scratch) most_scratch = scratch_bytes[w][role];
+        }
+    emit_peak(cg);
+    if (!ftc_object_optimize(cg, &error)) must(NULL, error);
+    size_t size;
+    char *object = must(ftc_object_emit(cg, &size, &error), error);
+    ftc_loaded_object *loaded = must(ftc_object_load(object, size, &error), error);
+
+    peak_fn *peak = (peak_fn *)ftc_object_lookup(loaded, "peak", &error);
+    double peak_gflops = measure_peak_gflops(peak, cg->lanes) * threads;
+    openblas_set_num_threads(threads);
+    printf("%s (%s), %d thread%s, FMA peak %.1f GFLOP/s; OpenBLAS kernels: %s\n\n", target->name, target->cpu,
+           threads, threads > 1 ? "s" : "", peak_gflops, openblas_get_corename());
+    printf("| role            | model  |   in |  out | tokens | GFLOP/s | of peak | OpenBLAS | of peak |\n");
+    printf("|-----------------|--------|-----:|-----:|-------:|--------:|--------:|---------:|--------:|\n");
+
+    int64_t most = 0;
+    for (int i = 0; i < n_tokens; i++) most = tokens[i] > most ? tokens[i] : most;
+    most = (most > 768 ? most : 768) * 3072;
+    float *a = random_floats(most), *b = random_floats(most), *c = random_floats(most);
+    float *scratch = random_floats(most_scratch / (int64_t)sizeof(float) * threads);
+    for (int role = 0; role < N_ROLES; role++)
+        for (int w = 0; w < N_WEIGHTS; w++)
+            for (int i = 0; i < n_tokens; i++) {
+                char name[32];
+                symbol_name(name, sizeof name, w, role);
+                product p = product_of(w, role, tokens[i]);
+                double theirs = measure_gflops(p, tokens[i], threads, a, b, c, scratch);
+                p.compiled = (product_fn *)ftc_object_lookup(loaded, name, &error);
+                p.scratch_bytes = scratch_bytes[w][role];
+                double ours = measure_gflops(p, tokens[i], threads, a, b, c, scratch);
+                printf("| %-15s | %-6s | %4ld | %4ld | %6ld | %7.1f | %5.1f %% | %8.1f | %5.1f %% |\n",
+                       roles[role], weights[w].model, (long)weights[w].in, (long)weights[w].out,
+                       (long)tokens[i], ours, 100 * ours / peak_gflops, theirs, 100 * theirs / peak_gflops);
+            }
+    free(a);
+    free(b);
+    free(c);
+    free(scratch);
+    ftc_object_unload(loaded);
+    free(object);
+    ftc_codegen_free(cg);
+    return 0;
+}

@@ -1,0 +1,292 @@
+// The block product and the contraction loops, compiled for each vector width, against a plain product in
+// double: odd extents, all orientations, both ways of packing, with and without an epilogue; and the same
+// bits for any thread count.
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/emit_contraction_loops.h"
+#include "compiler/emit_gemm.h"
+#include "compiler/object.h"
+
+enum { MAX_M = 130, MAX_N = 150, MAX_K = 180, PAD = 5, MAX_THREADS = 4, N_SHAPES = 60, SLACK = 64 };
+
+typedef void contraction_fn(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
+                            int64_t ldb, float *c, int64_t ldc, float *scratch, int64_t thread,
+                            int64_t threads);
+typedef void block_fn(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, int64_t a_col,
+                      const float *b, int64_t ldb, float *c, int64_t ldc, float *packed, int64_t accumulate);
+
+// --- emitted functions -----------------------------------------------------------------------------------
+
+typedef struct {
+    LLVMValueRef c, ldc;
+} epilogue_context;
+
+// C += 2 · tile, element by element: a tile that comes twice or not at all shows.
+static void add_twice(void *context, ftc_codegen *cg, LLVMValueRef tile, LLVMValueRef tile_ld,
+                      LLVMValueRef row0, LLVMValueRef rows, LLVMValueRef col0, LLVMValueRef cols) {
+    epilogue_context *x = context;
+    LLVMValueRef zero = ftc_cg_i64(cg, 0), one = ftc_cg_i64(cg, 1);
+    ftc_cg_loop r = ftc_cg_loop_begin(cg, zero, rows, one);
+    ftc_cg_loop c = ftc_cg_loop_begin(cg, zero, cols, one);
+    LLVMValueRef from = ftc_cg_add(cg, ftc_cg_mul(cg, r.index, tile_ld), c.index);
+    LLVMValueRef to = ftc_cg_mul(cg, ftc_cg_add(cg, row0, r.index), x->ldc);
+    to = ftc_cg_at(cg, cg->f32, x->c, ftc_cg_add(cg, to, ftc_cg_add(cg, col0, c.index)));
+    LLVMValueRef value = ftc_cg_load(cg, cg->f32, ftc_cg_at(cg, cg->f32, tile, from));
+    value = ftc_cg_fmul(cg, value, ftc_cg_f32(cg, 2));
+    ftc_cg_store(cg, ftc_cg_fadd(cg, value, ftc_cg_load(cg, cg->f32, to)), to);
+    ftc_cg_loop_end(cg, &c);
+    ftc_cg_loop_end(cg, &r);
+}
+
+// A small plan, so that small extents already have several tiles, column blocks and chunks.
+static ftc_contraction_plan small_plan(const ftc_target *target, bool keep_b) {
+    ftc_contraction_plan plan = ftc_contraction_plan_for(target, MAX_M, MAX_N, MAX_K);
+    ftc_gemm_shape shape = ftc_gemm_shape_for(target);
+    plan.rows = 3 * shape.rows;
+    plan.cols = 2 * shape.cols;
+    plan.k_chunk = 48;
+    plan.keep_b = keep_b;
+    plan.packed_k = keep_b ? MAX_K : plan.k_chunk;
+    return plan;
+}
+
+static void contraction_name(char name[32], int variant) {
+    snprintf(name, 32, "contraction_%d", variant);
+}
+
+// Variants: bit 0 A transposed, bit 1 B transposed, bit 2 keep_b, bit 3 epilogue, bit 4 the default plan.
+enum { N_VARIANTS = 32 };
+
+static int64_t emit_contraction(ftc_codegen *cg, int variant) {
+    char name[32];
+    contraction_name(name, variant);
+    LLVMTypeRef params[] = {cg->i64, cg->i64, cg->i64, cg->ptr, cg->i64, cg->ptr,
+                            cg->i64, cg->ptr, cg->i64, cg->ptr, cg->i64, cg->i64};
+    ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, 12, FTC_CG_EXPORTED, false);
+    LLVMValueRef arg[12];
+    LLVMGetParams(f.function, arg);
+    epilogue_context context = {arg[7], arg[8]};
+    bool epilogue = variant >> 3 & 1;
+    ftc_contraction x = {
+        .plan = variant >> 4 ? ftc_contraction_plan_for(cg->target, MAX_M, MAX_N, MAX_K)
+                             : small_plan(cg->target, variant >> 2 & 1),
+        .m = arg[0],
+        .n = arg[1],
+        .k = arg[2],
+        .a = {arg[3], arg[4], variant & 1},
+        .b = {arg[5], arg[6], variant >> 1 & 1},
+        .c = arg[7],
+        .ldc = arg[8],
+        .scratch = arg[9],
+        .thread = arg[10],
+        .threads = arg[11],
+        .epilogue = epilogue ? add_twice : NULL,
+        .context = &context,
+    };
+    ftc_emit_contraction(cg, &x);
+    ftc_cg_function_end(cg, f, NULL);
+    return ftc_contraction_scratch_bytes(&x.plan, epilogue);
+}
+
+// One block, B packed before (ldb is then B's own) or read where it is.
+static void emit_block(ftc_codegen *cg, bool packed) {
+    LLVMTypeRef params[] = {cg->i64, cg->i64, cg->i64, cg->ptr, cg->i64, cg->i64,
+                            cg->ptr, cg->i64, cg->ptr, cg->i64, cg->ptr, cg->i64};
+    const char *name = packed ? "block_packed" : "block_direct";
+    ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, 12, FTC_CG_EXPORTED, false);
+    LLVMValueRef arg[12];
+    LLVMGetParams(f.function, arg);
+    if (packed) ftc_emit_pack(cg, false, arg[6], arg[7], arg[2], arg[1], arg[10]);
+    ftc_emit_block(cg, &(ftc_gemm_block){
+                           .m = arg[0],
+                           .n = arg[1],
+                           .k = arg[2],
+                           .a = arg[3],
+                           .a_row = arg[4],
+                           .a_col = arg[5],
+                           .b = packed ? arg[10] : arg[6],
+                           .ldb = packed ? NULL : arg[7],
+                           .c = arg[8],
+                           .ldc = arg[9],
+                           .accumulate = ftc_cg_compare(cg, LLVMIntNE, arg[11], ftc_cg_i64(cg, 0)),
+                       });
+    ftc_cg_function_end(cg, f, NULL);
+}
+
+typedef struct {
+    ftc_codegen *cg;
+    ftc_loaded_object *loaded;
+    int64_t scratch_bytes[N_VARIANTS];
+} compiled;
+
+static ftc_code *find(compiled *c, const char *name) {
+    char *error = NULL;
+    ftc_code *code = ftc_object_lookup(c->loaded, name, &error);
+    cr_assert(code, "%s", error);
+    return code;
+}
+
+static compiled compile_for(const char *target_name) {
+    const ftc_target *target = ftc_target_named(target_name);
+    if (!ftc_target_supported_here(target)) cr_skip_test("this CPU cannot execute %s code", target_name);
+    compiled c = {0};
+    char *error = NULL;
+    c.cg = ftc_codegen_new(target, "gemm", &error);
+    cr_assert(c.cg, "%s", error);
+    for (int v = 0; v < N_VARIANTS; v++) c.scratch_bytes[v] = emit_contraction(c.cg, v);
+    emit_block(c.cg, true);
+    emit_block(c.cg, false);
+    cr_assert(ftc_object_optimize(c.cg, &error), "%s", error);
+    size_t size;
+    char *object = ftc_object_emit(c.cg, &size, &error);
+    cr_assert(object, "%s", error);
+    c.loaded = ftc_object_load(object, size, &error);
+    cr_assert(c.loaded, "%s", error);
+    free(object);
+    return c;
+}
+
+static void free_compiled(compiled *c) {
+    ftc_object_unload(c->loaded);
+    ftc_codegen_free(c->cg);
+}
+
+// --- reference -------------------------------------------------------------------------------------------
+
+static uint32_t random_state = 1;
+
+static int64_t random_below(int64_t n) {
+    random_state = random_state * 1664525 + 1013904223;
+    return (random_state >> 8) % n;
+}
+
+// Extents that are small, odd, or at the edge of a block.
+static int64_t random_extent(int64_t most) {
+    static const int64_t special[] = {1, 2, 5, 6, 7, 8, 9, 15, 16, 17, 24, 32, 47, 48, 49, 96, 97};
+    int64_t n =
+        random_below(2) ? special[random_below(sizeof special / sizeof *special)] : 1 + random_below(most);
+    return n < most ? n : most;
+}
+
+static float *random_floats(int64_t n) {
+    float *x = aligned_alloc(64, ((size_t)(n + SLACK) * sizeof *x + 63) / 64 * 64);
+    for (int64_t i = 0; i < n + SLACK; i++) x[i] = (float)(random_below(2001) - 1000) / 1000;
+    return x;
+}
+
+// Compares the m × n elements of C with start + factor · A · B; the columns between n and ldc must be as they
+// were.
+static void check(const float *c, int64_t ldc, const float *before, int64_t m, int64_t n, int64_t k,
+                  const float *a, int64_t a_row, int64_t a_col, const float *b, int64_t b_row, int64_t b_col,
+                  bool add, double factor, const char *what) {
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < ldc; j++) {
+            float was = before[i * ldc + j], is = c[i * ldc + j];
+            if (j >= n) {
+                cr_assert(is == was, "%s: wrote outside C at (%ld, %ld)", what, (long)i, (long)j);
+                continue;
+            }
+            double sum = add ? was : 0, size = 1;
+            for (int64_t l = 0; l < k; l++) {
+                double product = (double)a[i * a_row + l * a_col] * b[l * b_row + j * b_col];
+                sum += factor * product;
+                size += fabs(product);
+            }
+            cr_assert(fabs(is - sum) <= 1e-6 * size, "%s: (%ld, %ld) of %ld x %ld x %ld is %g, not %g", what,
+                      (long)i, (long)j, (long)m, (long)n, (long)k, is, sum);
+        }
+}
+
+// --- tests -----------------------------------------------------------------------------------------------
+
+static void check_contractions(const char *target_name) {
+    compiled c = compile_for(target_name);
+    for (int s = 0; s < N_SHAPES; s++)
+        for (int v = 0; v < N_VARIANTS; v++) {
+            int64_t m = random_extent(MAX_M), n = random_extent(MAX_N), k = random_extent(MAX_K);
+            bool at = v & 1, bt = v >> 1 & 1, epilogue = v >> 3 & 1;
+            int64_t lda = (at ? m : k) + random_below(PAD), ldb = (bt ? k : n) + random_below(PAD);
+            int64_t ldc = n + random_below(PAD);
+            float *a = random_floats((at ? k : m) * lda), *b = random_floats((bt ? n : k) * ldb);
+            float *start = random_floats(m * ldc), *first = random_floats(m * ldc),
+                  *again = random_floats(m * ldc);
+            float *scratch = aligned_alloc(64, (size_t)c.scratch_bytes[v]);
+            memset(scratch, 0xff, (size_t)c.scratch_bytes[v]); // NaN
+            char name[32];
+            contraction_name(name, v);
+            contraction_fn *run = (contraction_fn *)find(&c, name);
+            for (int threads = 1; threads <= MAX_THREADS; threads++) {
+                float *out = threads == 1 ? first : again;
+                memcpy(out, start, (size_t)(m * ldc) * sizeof *out);
+                for (int t = 0; t < threads; t++) run(m, n, k, a, lda, b, ldb, out, ldc, scratch, t, threads);
+                cr_assert(threads == 1 || memcmp(out, first, (size_t)(m * ldc) * sizeof *out) == 0,
+                          "%s: %d threads give other bits than one", name, threads);
+            }
+            check(first, ldc, start, m, n, k, a, at ? 1 : lda, at ? lda : 1, b, bt ? 1 : ldb, bt ? ldb : 1,
+                  epilogue, epilogue ? 2 : 1, name);
+            free(a);
+            free(b);
+            free(start);
+            free(first);
+            free(again);
+            free(scratch);
+        }
+    free_compiled(&c);
+}
+
+static void check_blocks(const char *target_name) {
+    compiled c = compile_for(target_name);
+    for (int s = 0; s < N_SHAPES * 4; s++) {
+        int64_t m = random_extent(MAX_M), n = random_extent(MAX_N), k = random_extent(MAX_K) - s % 2;
+        int64_t a_row = random_below(2) ? 1 : k + 1, a_col = a_row == 1 ? m : 1, ldb = n + random_below(PAD);
+        int64_t ldc = n + random_below(PAD);
+        float *a = random_floats((m + 1) * (k + 1)), *b = random_floats(k * ldb),
+              *start = random_floats(m * ldc);
+        float *out = random_floats(m * ldc), *packed = random_floats(ftc_packed_size(c.cg->target, k, n));
+        for (int variant = 0; variant < 4; variant++) {
+            block_fn *run = (block_fn *)find(&c, variant & 1 ? "block_packed" : "block_direct");
+            memcpy(out, start, (size_t)(m * ldc) * sizeof *out);
+            run(m, n, k, a, a_row, a_col, b, ldb, out, ldc, packed, variant >> 1);
+            check(out, ldc, start, m, n, k, a, a_row, a_col, b, ldb, 1, variant >> 1, 1, "block");
+        }
+        free(a);
+        free(b);
+        free(start);
+        free(out);
+        free(packed);
+    }
+    free_compiled(&c);
+}
+
+Test(gemm, contraction_native) {
+    check_contractions("native");
+}
+Test(gemm, contraction_avx2) {
+    check_contractions("avx2");
+}
+Test(gemm, contraction_generic) {
+    check_contractions("generic");
+}
+Test(gemm, block_native) {
+    check_blocks("native");
+}
+Test(gemm, block_avx2) {
+    check_blocks("avx2");
+}
+Test(gemm, block_generic) {
+    check_blocks("generic");
+}
+
+// The tokens that a thread gets change with the thread count, the sums do not: nor with the extent around
+// them.
+Test(gemm, no_rows) {
+    compiled c = compile_for("native");
+    contraction_fn *run = (contraction_fn *)find(&c, "contraction_16");
+    float x[64] = {0};
+    run(0, 8, 8, x, 8, x, 8, NULL, 8, NULL, 0, 1);
+    free_compiled(&c);
+}
