@@ -56,7 +56,8 @@ bool ftc_object_optimize(ftc_codegen *cg, char **error) {
 
 void ftc_object_add_section(ftc_codegen *cg, const char *name, const void *bytes, size_t size) {
     LLVMValueRef data = LLVMConstStringInContext2(cg->context, bytes, size, 1);
-    LLVMValueRef global = LLVMAddGlobal(cg->module, LLVMTypeOf(data), name);
+    // A symbol may not be called as a section is.
+    LLVMValueRef global = LLVMAddGlobal(cg->module, LLVMTypeOf(data), name + strspn(name, "."));
     LLVMSetInitializer(global, data);
     LLVMSetGlobalConstant(global, 1);
     LLVMSetSection(global, name);
