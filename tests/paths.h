@@ -25,7 +25,10 @@ __attribute__((unused)) static char *test_golden(const char *name) {
 __attribute__((unused)) static char *test_shared(const char *name) {
     const char *root = getenv("FTC_SHARED_DATA");
     char *path = test_join(root ? root : FTC_SOURCE_ROOT "/../shared/data", name);
-    if (access(path, R_OK) != 0) cr_skip_test("skipped: no ../shared/data");
+    if (access(path, R_OK) != 0) {
+        fprintf(stderr, "skipped: no ../shared/data\n");
+        cr_skip_test("skipped: no ../shared/data");
+    }
     return path;
 }
 

@@ -99,6 +99,54 @@ Test(table, names_go_before_numbers) {
                 (const char *const[][2]){{"d", "a"}, {NULL, NULL}});
 }
 
+static uint32_t next_random(uint32_t *state) {
+    return *state = *state * 1664525u + 1013904223u, *state >> 16;
+}
+
+// A field of random length from the characters that matter to a parser, never empty.
+static void random_field(uint32_t *state, char *out) {
+    static const char alphabet[] = "\",\n\r\t ab";
+    size_t n = next_random(state) % 12;
+    *out++ = 'x';
+    while (n-- > 0) *out++ = alphabet[next_random(state) % (sizeof alphabet - 1)];
+    *out = '\0';
+}
+
+static void write_quoted(FILE *out, const char *field) {
+    fputc('"', out);
+    for (; *field; field++) fprintf(out, *field == '"' ? "\"\"" : "%c", *field);
+    fputc('"', out);
+}
+
+Test(table, what_was_quoted_is_read_back) {
+    enum { ROWS = 2000 };
+    char *data = NULL, texts[2][16];
+    size_t size = 0;
+    uint32_t state = 1;
+    FILE *out = open_memstream(&data, &size);
+    fprintf(out, "text,label\n");
+    for (size_t i = 0; i < ROWS; i++) {
+        for (size_t k = 0; k < 2; k++) {
+            random_field(&state, texts[k]);
+            write_quoted(out, texts[k]);
+            fprintf(out, k == 0 ? "," : i % 2 ? "\n" : "\r\n");
+        }
+    }
+    fclose(out);
+    ftc_table *table = open_text("random.csv", data, (ftc_table_options){0});
+    cr_assert_eq(ftc_table_rows(table), ROWS);
+    ftc_row row = {0};
+    state = 1;
+    for (size_t i = 0; i < ROWS; i++) {
+        random_field(&state, texts[0]);
+        random_field(&state, texts[1]);
+        expect_row(table, &row, i, texts[0], NULL, texts[1]);
+    }
+    ftc_row_free(&row);
+    ftc_table_close(table);
+    free(data);
+}
+
 // Rows that lie across the blocks in which files are read, and one that is longer than a block.
 Test(table, rows_longer_than_a_block) {
     enum { ROWS = 300, LONG = 700000 };
