@@ -5,25 +5,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LONGEST_EXCERPT = 160 }; // bytes of a source line that are shown
+enum { LONGEST_EXCERPT = 120, BEFORE_CARET = 80 }; // code points of a source line that are shown
 
-// The source line and, under it, a caret below code point `column`. Tabs are kept so that both lines align.
+static bool continues(char c) {
+    return ((unsigned char)c & 0xc0) == 0x80;
+} // a code point
+
+// The source line and, under it, a caret below code point `column`. Tabs are kept so that both lines align;
+// of a long line only what surrounds the caret is shown.
 static void print_excerpt(FILE *f, const char *source, int line, int column) {
     for (int i = 1; i < line; i++) {
         source = strchr(source, '\n');
         if (!source) return;
         source++;
     }
-    size_t length = strcspn(source, "\r\n"), shown = length < LONGEST_EXCERPT ? length : LONGEST_EXCERPT;
-    while (shown < length && shown > 0 && ((unsigned char)source[shown] & 0xc0) == 0x80) shown--;
-    fprintf(f, "  %.*s\n", (int)shown, source);
+    const char *end = source + strcspn(source, "\r\n"), *shown = source;
+    int skipped = column > BEFORE_CARET ? column - BEFORE_CARET : 0, n = 0;
+    for (int i = 0; i < skipped && shown < end; i++) do
+            shown++;
+        while (shown < end && continues(*shown));
+    const char *stop = shown;
+    while (stop < end && (n < LONGEST_EXCERPT || continues(*stop))) n += !continues(*stop++);
+    fprintf(f, "  %s%.*s%s\n", skipped ? "..." : "", (int)(stop - shown), shown, stop < end ? "..." : "");
     if (column <= 0) return;
-    fputs("  ", f);
-    const char *p = source;
-    for (int i = 1; i < column && p < source + shown; i++) {
+    fputs(skipped ? "     " : "  ", f);
+    for (const char *p = shown; column - 1 > skipped && p < stop; column--) {
         fputc(*p == '\t' ? '\t' : ' ', f);
         do p++;
-        while (p < source + shown && ((unsigned char)*p & 0xc0) == 0x80);
+        while (p < stop && continues(*p));
     }
     fputs("^\n", f);
 }

@@ -11,6 +11,8 @@
 // --- diagnostics
 // --------------------------------------------------------------------------------------------
 
+enum { MOST_NOTES = 3 }; // calls between a place and the model
+
 static void note(ftc_elaborator *e, const ftc_module *m, ftc_place place, const char *text,
                  const char *name) {
     ftc_diag_note(e->d, m->source.name, m->source.text, place.line, place.column, text, name);
@@ -37,9 +39,11 @@ void ftc_elab_error(ftc_elaborator *e, ftc_place place, const char *format, ...)
         ftc_diag_add(e->d, e->module->source.name, e->module->source.text, place.line, place.column, "%s",
                      message);
     }
-    for (; call >= 0 && e->frames[call].caller; call--)
+    for (int shown = 0; call >= 0 && e->frames[call].caller; call--) {
+        if (shown++ >= MOST_NOTES && call > 0) continue; // the outermost call is always shown
         note(e, e->frames[call].caller, e->frames[call].place, "%s is called here",
              e->frames[call].function->name);
+    }
     if (e->d->count >= FTC_MAX_DIAGNOSTICS) e->stopped = true;
 }
 
@@ -129,6 +133,7 @@ static bool bind_arguments(ftc_elaborator *e, const ftc_function *f, const ftc_e
         }
         values[i] = ftc_elab_expr(e, given[i] ? given[i] : p->value);
         ok &= values[i].kind != FTC_VALUE_ERROR;
+        if (!ok && e->n_frames) return false;
     }
     return ok;
 }
@@ -200,7 +205,6 @@ ftc_value ftc_elab_function(ftc_elaborator *e, const ftc_function *f, const ftc_
     ftc_value values[FTC_ELAB_MAX_PARAMETERS];
     if (e->n_frames == FTC_ELAB_DEEPEST_CALL) {
         ftc_elab_error(e, call->place, "calls are nested more than %d deep", FTC_ELAB_DEEPEST_CALL);
-        e->stopped = true;
         return failed;
     }
     if (call->outer) {
@@ -296,8 +300,13 @@ static void elab_statement(ftc_elaborator *e, const ftc_stmt *s) {
     }
 }
 
+// In a function the first error ends it: what follows would repeat in every call.
 void ftc_elab_block(ftc_elaborator *e, const ftc_stmt *s) {
-    for (; s && !e->returned && ftc_elab_tick(e, s->place); s = s->next) elab_statement(e, s);
+    int errors = e->d->count;
+    for (; s && !e->returned && ftc_elab_tick(e, s->place); s = s->next) {
+        elab_statement(e, s);
+        if (e->n_frames && e->d->count != errors) return;
+    }
 }
 
 // --- modules

@@ -201,7 +201,9 @@ static ftc_value leaf(ftc_elaborator *e, ftc_decl decl, ftc_place place) {
     if (id) return (ftc_value){.kind = FTC_VALUE_NODE, .node = id};
     ftc_node node = blank(ops[e->g->decls[decl].kind]);
     node.decl = decl;
-    return append(e, node, place);
+    ftc_value v = append(e, node, place);
+    if (v.kind == FTC_VALUE_NODE) ftc_graph_node(e->g, v.node)->loc = e->g->decls[decl].loc;
+    return v;
 }
 
 bool ftc_elab_as_node(ftc_elaborator *e, const ftc_value *v, ftc_place place, ftc_dtype dtype, ftc_id *id) {
@@ -503,7 +505,9 @@ static ftc_value eval_infix(ftc_elaborator *e, const ftc_expr *call, ftc_op op, 
     const ftc_op_info *info = ftc_op_get(op);
     const ftc_expr *at[2] = {call->args, call->args->next};
     ftc_value operands[2], result;
-    for (int i = 0; i < 2; i++) operands[i] = ftc_elab_expr(e, at[i]);
+    operands[0] = ftc_elab_expr(e, at[0]);
+    if (operands[0].kind == FTC_VALUE_ERROR && e->n_frames) return ERROR;
+    operands[1] = ftc_elab_expr(e, at[1]);
     if (operands[0].kind == FTC_VALUE_ERROR || operands[1].kind == FTC_VALUE_ERROR) return ERROR;
     if (operands[0].kind == FTC_VALUE_TEXT && operands[1].kind == FTC_VALUE_TEXT && op == FTC_OP_eq)
         return number_value(!strcmp(operands[0].text, operands[1].text) != negate);

@@ -171,6 +171,7 @@ ftc_token *ftc_lex(ftc_arena *arena, const ftc_source *source, ftc_diagnostics *
             continue;
         }
         t.end = (uint32_t)(l.p - source->text);
+        t.end_column = place_of(&l, l.p).column;
         *push(&l) = t;
     }
 }

@@ -14,7 +14,7 @@ typedef struct {
     ftc_arena *arena;
     ftc_diagnostics *d;
     ftc_module *module;
-    const ftc_token *next;
+    const ftc_token *tokens, *next;
     bool failed; // inside a statement with an error
     int depth;
 } parser;
@@ -75,18 +75,23 @@ static bool accept_word(parser *p, const char *word) {
         (p)->failed = true;                                                                                  \
     } while (0)
 
-// "expected X, not Y" at the next token.
-static void fail_expected(parser *p, const char *what) {
-    if (p->failed) return;
+static void fail_expected_at(parser *p, ftc_place place, const char *what) {
     const ftc_token *t = p->next;
     if (t->kind == FTC_TOKEN_END)
-        FAIL(p, t->place, "expected %s, but the text ends here", what);
+        FAIL(p, place, "expected %s, but the text ends here", what);
     else if (t->kind == FTC_TOKEN_STRING)
-        FAIL(p, t->place, "expected %s, not a string", what);
+        FAIL(p, place, "expected %s, not a string", what);
     else if (t->kind == FTC_TOKEN_LABEL)
-        FAIL(p, t->place, "expected %s, not '%%%.0f'", what, t->number);
+        FAIL(p, place, "expected %s, not '%%%.0f'", what, t->number);
     else
-        FAIL(p, t->place, "expected %s, not '%s'", what, t->text);
+        FAIL(p, place, "expected %s, not '%s'", what, t->text);
+}
+
+// "expected X, not Y" at the next token; where that stands on a later line, at the end of the last one.
+static void fail_expected(parser *p, const char *what) {
+    const ftc_token *t = p->next;
+    bool later = t > p->tokens && t[-1].place.line < t->place.line;
+    fail_expected_at(p, later ? (ftc_place){t[-1].place.line, t[-1].end_column} : t->place, what);
 }
 
 static void expect_mark(parser *p, const char *mark) {
@@ -613,7 +618,7 @@ static ftc_stmt *parse_statement(parser *p) {
         s = new_stmt(p, FTC_STMT_CALL, t->place);
         s->expr = parse_expr(p);
     } else {
-        fail_expected(p, "a statement");
+        fail_expected_at(p, t->place, "a statement");
     }
     return s;
 }
@@ -762,7 +767,7 @@ ftc_module *ftc_parse_module(ftc_arena *arena, ftc_source source, ftc_diagnostic
     ftc_module *module = ftc_arena_alloc(arena, sizeof *module);
     module->source = source;
     parser p = {.arena = arena, .d = d, .module = module};
-    p.next = ftc_lex(arena, &module->source, d);
+    p.tokens = p.next = ftc_lex(arena, &module->source, d);
     parse_items(&p);
     return module;
 }
