@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 enum {
+    MAX_ACCUMULATORS = 32,
     FLOATS_PER_LINE = 64 / sizeof(float),
     PREFETCH_ROWS = 16, // packing reads a few lines a row, too little for the hardware to see the rows coming
     PREFETCH_K = 32,    // so does the product when A is contiguous along m: a line for each k
@@ -87,8 +88,49 @@ static LLVMValueRef pack_n_function(ftc_codegen *cg) {
     return f.function;
 }
 
-// void ftc.pack.t(b, ld, k, n, packed): blocks of lanes × lanes are transposed in registers. Rows past the
-// last one are read as row 0 (and zeroed), k past the last one is masked on reading and skipped on writing.
+// One vector of columns of a panel (columns from col0; `to` is where its first k goes), block by block of
+// lanes × lanes that are transposed in registers. The last block is moved back to end at k: what it writes
+// again is the same. Columns past n repeat column 0. Needs k >= lanes.
+static void pack_t_vectors(ftc_codegen *cg, LLVMValueRef b, LLVMValueRef ld, LLVMValueRef k, LLVMValueRef n,
+                           LLVMValueRef col0, LLVMValueRef to) {
+    int lanes = cg->lanes, cols = ftc_gemm_shape_for(cg->target).cols;
+    LLVMTypeRef vector = ftc_cg_vector_type(cg, cg->f32, lanes);
+    LLVMValueRef zero = ftc_cg_i64(cg, 0), step = ftc_cg_i64(cg, lanes);
+    LLVMValueRef column[FTC_CG_MAX_LANES], v[FTC_CG_MAX_LANES];
+    for (int r = 0; r < lanes; r++) {
+        LLVMValueRef col = ftc_cg_add(cg, col0, ftc_cg_i64(cg, r));
+        col = ftc_cg_select(cg, ftc_cg_compare(cg, LLVMIntSLT, col, n), col, zero);
+        column[r] = ftc_cg_at(cg, cg->f32, b, ftc_cg_mul(cg, col, ld));
+    }
+    ftc_cg_loop depth = ftc_cg_loop_begin(cg, zero, k, step);
+    LLVMValueRef k0 = ftc_cg_min(cg, depth.index, ftc_cg_sub(cg, k, step));
+    for (int r = 0; r < lanes; r++) v[r] = ftc_cg_load(cg, vector, ftc_cg_at(cg, cg->f32, column[r], k0));
+    transpose_vectors(cg, v, lanes);
+    LLVMValueRef block = ftc_cg_at(cg, cg->f32, to, ftc_cg_mul(cg, k0, ftc_cg_i64(cg, cols)));
+    for (int i = 0; i < lanes; i++)
+        ftc_cg_store_aligned(cg, v[i], ftc_cg_at(cg, cg->f32, block, ftc_cg_i64(cg, (int64_t)i * cols)),
+                             lanes * 4);
+    ftc_cg_loop_end(cg, &depth);
+}
+
+// The same for k < lanes, element by element.
+static void pack_t_elements(ftc_codegen *cg, LLVMValueRef b, LLVMValueRef ld, LLVMValueRef k, LLVMValueRef n,
+                            LLVMValueRef col0, LLVMValueRef to) {
+    LLVMValueRef zero = ftc_cg_i64(cg, 0), one = ftc_cg_i64(cg, 1);
+    LLVMValueRef cols = ftc_cg_i64(cg, ftc_gemm_shape_for(cg->target).cols);
+    LLVMValueRef here = ftc_cg_min(cg, ftc_cg_sub(cg, n, col0), ftc_cg_i64(cg, cg->lanes));
+    ftc_cg_loop col = ftc_cg_loop_begin(cg, zero, here, one);
+    ftc_cg_loop depth = ftc_cg_loop_begin(cg, zero, k, one);
+    LLVMValueRef from = ftc_cg_add(cg, ftc_cg_mul(cg, ftc_cg_add(cg, col0, col.index), ld), depth.index);
+    LLVMValueRef element = ftc_cg_load(cg, cg->f32, ftc_cg_at(cg, cg->f32, b, from));
+    LLVMValueRef at = ftc_cg_add(cg, ftc_cg_mul(cg, depth.index, cols), col.index);
+    ftc_cg_store(cg, element, ftc_cg_at(cg, cg->f32, to, at));
+    ftc_cg_loop_end(cg, &depth);
+    ftc_cg_loop_end(cg, &col);
+}
+
+// void ftc.pack.t(b, ld, k, n, packed): one vector of columns after the other, up to the last that has one
+// below n.
 static LLVMValueRef pack_t_function(ftc_codegen *cg) {
     LLVMValueRef found = ftc_cg_function_find(cg, "ftc.pack.t");
     if (found) return found;
@@ -99,49 +141,17 @@ static LLVMValueRef pack_t_function(ftc_codegen *cg) {
     LLVMGetParams(f.function, arg);
     LLVMValueRef b = arg[0], ld = arg[1], k = arg[2], n = arg[3], packed = arg[4];
 
-    int lanes = cg->lanes;
-    ftc_gemm_shape shape = ftc_gemm_shape_for(cg->target);
-    LLVMTypeRef vector = ftc_cg_vector_type(cg, cg->f32, lanes);
-    LLVMValueRef zero = ftc_cg_i64(cg, 0), step = ftc_cg_i64(cg, lanes), cols = ftc_cg_i64(cg, shape.cols);
-    LLVMValueRef zeros = LLVMConstNull(vector);
-
-    // One vector of columns after the other, up to the end of the last panel.
-    ftc_cg_loop columns = ftc_cg_loop_begin(cg, zero, ftc_cg_round_up(cg, n, shape.cols), step);
+    LLVMValueRef cols = ftc_cg_i64(cg, ftc_gemm_shape_for(cg->target).cols),
+                 lanes = ftc_cg_i64(cg, cg->lanes);
+    ftc_cg_loop columns = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), n, lanes);
     LLVMValueRef in_panel = ftc_cg_rem(cg, columns.index, cols);
     LLVMValueRef panel = ftc_cg_mul(cg, ftc_cg_sub(cg, columns.index, in_panel), k);
-    LLVMValueRef target = ftc_cg_at(cg, cg->f32, packed, ftc_cg_add(cg, panel, in_panel));
-    LLVMValueRef source[FTC_CG_MAX_LANES], inside[FTC_CG_MAX_LANES];
-    for (int r = 0; r < lanes; r++) {
-        LLVMValueRef row = ftc_cg_add(cg, columns.index, ftc_cg_i64(cg, r));
-        inside[r] = ftc_cg_compare(cg, LLVMIntSLT, row, n);
-        row = ftc_cg_select(cg, inside[r], row, zero);
-        source[r] = ftc_cg_at(cg, cg->f32, b, ftc_cg_mul(cg, row, ld));
-    }
-    ftc_cg_loop depth = ftc_cg_loop_begin(cg, zero, k, step);
-    LLVMValueRef left = ftc_cg_sub(cg, k, depth.index);
-    LLVMValueRef mask = ftc_cg_tail_mask(cg, left, lanes);
-    LLVMValueRef to = ftc_cg_at(cg, cg->f32, target, ftc_cg_mul(cg, depth.index, cols));
-    ftc_cg_if full = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntSGE, left, step));
-    for (int masked = 0; masked <= 1; masked++) {
-        if (masked) ftc_cg_if_else(cg, &full);
-        LLVMValueRef v[FTC_CG_MAX_LANES];
-        for (int r = 0; r < lanes; r++) {
-            LLVMValueRef address = ftc_cg_at(cg, cg->f32, source[r], depth.index);
-            v[r] = masked ? ftc_cg_load_masked(cg, vector, address, mask) : ftc_cg_load(cg, vector, address);
-            v[r] = ftc_cg_select(cg, inside[r], v[r], zeros);
-        }
-        transpose_vectors(cg, v, lanes);
-        for (int i = 0; i < lanes; i++) {
-            ftc_cg_if inside_k = {0};
-            if (masked)
-                inside_k = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntSGT, left, ftc_cg_i64(cg, i)));
-            ftc_cg_store_aligned(cg, v[i], ftc_cg_at(cg, cg->f32, to, ftc_cg_i64(cg, i * shape.cols)),
-                                 lanes * 4);
-            if (masked) ftc_cg_if_end(cg, &inside_k);
-        }
-    }
-    ftc_cg_if_end(cg, &full);
-    ftc_cg_loop_end(cg, &depth);
+    LLVMValueRef to = ftc_cg_at(cg, cg->f32, packed, ftc_cg_add(cg, panel, in_panel));
+    ftc_cg_if deep = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntSGE, k, lanes));
+    pack_t_vectors(cg, b, ld, k, n, columns.index, to);
+    ftc_cg_if_else(cg, &deep);
+    pack_t_elements(cg, b, ld, k, n, columns.index, to);
+    ftc_cg_if_end(cg, &deep);
     ftc_cg_loop_end(cg, &columns);
     ftc_cg_function_end(cg, f, NULL);
     return f.function;
@@ -156,7 +166,8 @@ void ftc_emit_pack(ftc_codegen *cg, bool transposed, LLVMValueRef b, LLVMValueRe
 // --- the micro-kernel ------------------------------------------------------------------------------------
 
 // void ftc.gemm.<rows>x<vectors>(a, a_row, a_col, b, ldb, c, ldc, k, last, accumulate): a whole `rows` ×
-// `vectors` block of accumulators; of the last vector only the first `last` lanes exist in C.
+// `vectors` block of accumulators; of the last vector only the first `last` lanes exist in C (whole vectors
+// of C are read).
 static LLVMValueRef kernel_function(ftc_codegen *cg, int rows, int vectors) {
     char name[32];
     snprintf(name, sizeof name, "ftc.gemm.%dx%d", rows, vectors);
@@ -171,7 +182,7 @@ static LLVMValueRef kernel_function(ftc_codegen *cg, int rows, int vectors) {
 
     int lanes = cg->lanes, n_acc = rows * vectors;
     LLVMTypeRef vector = ftc_cg_vector_type(cg, cg->f32, lanes);
-    LLVMValueRef acc[64], address[64], a_offset[16];
+    LLVMValueRef acc[MAX_ACCUMULATORS], address[MAX_ACCUMULATORS], a_offset[MAX_ACCUMULATORS];
     for (int r = 0; r < rows; r++) {
         a_offset[r] = ftc_cg_mul(cg, a_row, ftc_cg_i64(cg, r));
         LLVMValueRef c_row = ftc_cg_at(cg, cg->f32, c, ftc_cg_mul(cg, ldc, ftc_cg_i64(cg, r)));
@@ -185,7 +196,7 @@ static LLVMValueRef kernel_function(ftc_codegen *cg, int rows, int vectors) {
     LLVMValueRef a_at = ftc_cg_loop_carry(cg, &loop, a), b_at = ftc_cg_loop_carry(cg, &loop, b);
     for (int i = 0; i < n_acc; i++) acc[i] = ftc_cg_loop_carry(cg, &loop, LLVMConstNull(vector));
     ftc_cg_prefetch(cg, ftc_cg_at(cg, cg->f32, a_at, ftc_cg_mul(cg, a_col, ftc_cg_i64(cg, PREFETCH_K))));
-    LLVMValueRef b_vector[8];
+    LLVMValueRef b_vector[MAX_ACCUMULATORS];
     for (int j = 0; j < vectors; j++)
         b_vector[j] = ftc_cg_load(cg, vector, ftc_cg_at(cg, cg->f32, b_at, ftc_cg_i64(cg, j * lanes)));
     for (int r = 0; r < rows; r++) {
@@ -200,29 +211,25 @@ static LLVMValueRef kernel_function(ftc_codegen *cg, int rows, int vectors) {
     ftc_cg_loop_next(&loop, b_at, ftc_cg_at(cg, cg->f32, b_at, ldb));
     ftc_cg_loop_end(cg, &loop);
 
+    ftc_cg_if adding = ftc_cg_if_begin(cg, accumulate);
+    LLVMBasicBlockRef from[2] = {LLVMGetInsertBlock(cg->builder)};
+    LLVMValueRef sum[MAX_ACCUMULATORS];
+    for (int i = 0; i < n_acc; i++) sum[i] = ftc_cg_fadd(cg, ftc_cg_load(cg, vector, address[i]), acc[i]);
+    ftc_cg_if_else(cg, &adding);
+    from[1] = LLVMGetInsertBlock(cg->builder);
+    ftc_cg_if_end(cg, &adding);
+    for (int i = 0; i < n_acc; i++) {
+        LLVMValueRef phi = LLVMBuildPhi(cg->builder, vector, "");
+        LLVMAddIncoming(phi, (LLVMValueRef[]){sum[i], acc[i]}, from, 2);
+        sum[i] = phi;
+    }
+    for (int i = 0; i < n_acc; i++)
+        if (i % vectors < vectors - 1) ftc_cg_store(cg, sum[i], address[i]);
     LLVMValueRef mask = ftc_cg_tail_mask(cg, last, lanes);
     ftc_cg_if full = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntEQ, last, ftc_cg_i64(cg, lanes)));
-    for (int masked = 0; masked <= 1; masked++) {
-        if (masked) ftc_cg_if_else(cg, &full);
-        ftc_cg_if adding = ftc_cg_if_begin(cg, accumulate);
-        for (int add = 1; add >= 0; add--) {
-            if (!add) ftc_cg_if_else(cg, &adding);
-            for (int i = 0; i < n_acc; i++) {
-                bool cut = masked && i % vectors == vectors - 1;
-                LLVMValueRef sum = acc[i];
-                if (add) {
-                    LLVMValueRef old = cut ? ftc_cg_load_masked(cg, vector, address[i], mask)
-                                           : ftc_cg_load(cg, vector, address[i]);
-                    sum = ftc_cg_fadd(cg, old, sum);
-                }
-                if (cut)
-                    ftc_cg_store_masked(cg, sum, address[i], mask);
-                else
-                    ftc_cg_store(cg, sum, address[i]);
-            }
-        }
-        ftc_cg_if_end(cg, &adding);
-    }
+    for (int i = vectors - 1; i < n_acc; i += vectors) ftc_cg_store(cg, sum[i], address[i]);
+    ftc_cg_if_else(cg, &full);
+    for (int i = vectors - 1; i < n_acc; i += vectors) ftc_cg_store_masked(cg, sum[i], address[i], mask);
     ftc_cg_if_end(cg, &full);
     ftc_cg_function_end(cg, f, NULL);
     return f.function;
@@ -230,7 +237,7 @@ static LLVMValueRef kernel_function(ftc_codegen *cg, int rows, int vectors) {
 
 // The table of micro-kernels, [rows - 1][vectors - 1], as a constant.
 static LLVMValueRef kernel_table(ftc_codegen *cg, const ftc_gemm_shape *shape) {
-    LLVMValueRef kernels[64];
+    LLVMValueRef kernels[MAX_ACCUMULATORS];
     int n = 0;
     for (int rows = 1; rows <= shape->rows; rows++)
         for (int vectors = 1; vectors <= shape->vectors; vectors++)

@@ -3,7 +3,8 @@
 //
 // A block is C[m × n] (+)= A[m × k] · B[k × n] in f32. B is packed into panels of `cols` columns,
 //
-//     packed[panel][k][cols], panel p holding columns p*cols … p*cols + cols - 1, zeros past the last column
+//     packed[panel][k][cols], panel p holding columns p*cols … p*cols + cols - 1, anything past the last
+//     column
 //
 // (or lies unpacked with unit stride along n), A is read where it is, at any pair of strides, one broadcast
 // an element. `rows × cols` of C stay in registers over all of k:
@@ -36,18 +37,20 @@ int64_t ftc_packed_size(const ftc_target *target, int64_t k, int64_t n);
 void ftc_emit_pack(ftc_codegen *cg, bool transposed, LLVMValueRef b, LLVMValueRef ld, LLVMValueRef k,
                    LLVMValueRef n, LLVMValueRef packed);
 
+// Whole vectors of C, and of B when it is not packed, are read: up to `cols` - 1 elements past the last one
+// must be readable (FTC_STEP_SLACK_BYTES is enough). Only elements of C are written. A and B must not overlap
+// C.
 typedef struct {
     LLVMValueRef m, n, k; // any extents >= 0; k == 0 gives zero (or leaves C when accumulating)
     LLVMValueRef a;       // element (m, k) at a[m * a_row + k * a_col]
     LLVMValueRef a_row, a_col;
-    LLVMValueRef
-        b; // packed, when ldb is NULL; else element (k, n) at b[k * ldb + n], readable up to `cols` - 1
-    LLVMValueRef ldb;        // elements past the last one (FTC_STEP_SLACK_BYTES is enough)
-    LLVMValueRef c, ldc;     // element (m, n) at c[m * ldc + n]; only elements of C are written
+    LLVMValueRef b; // packed, when ldb is NULL; else element (k, n) at b[k * ldb + n]
+    LLVMValueRef ldb;
+    LLVMValueRef c, ldc;     // element (m, n) at c[m * ldc + n]
     LLVMValueRef accumulate; // i1: add to C (else overwrite it)
 } ftc_gemm_block;
 
-// A call of the block function. A and B must not overlap C.
+// A call of the block function.
 void ftc_emit_block(ftc_codegen *cg, const ftc_gemm_block *block);
 
 #endif
