@@ -99,8 +99,7 @@ static void emit_uniform_values(row_emitter *r, int level, const ftc_env *env) {
                 ftc_emit_value(e, arg, env, &r->values);
         }
         if (is_vector(r, id) || is_reduce(r, id) || r->level[id] != level) continue;
-        LLVMValueRef v = ftc_emit_value(e, id, env, &r->values);
-        if (e->storage[id].kind != FTC_STORED_NOWHERE) ftc_emit_store(e, id, v, env);
+        if (e->storage[id].kind != FTC_STORED_NOWHERE) ftc_emit_store(e, id, ftc_emit_value(e, id, env, &r->values), env);
     }
 }
 

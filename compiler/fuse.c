@@ -51,6 +51,7 @@ typedef struct {
 typedef struct {
     tile_step *steps;
     int n_steps;
+    ftc_id cluster; // whose values it holds
 } tile;
 
 typedef struct {
@@ -61,7 +62,8 @@ typedef struct {
     unit *units; // by node id; only anchored and assign nodes are filled in
     ftc_id *order;
     uint32_t n_order;
-    bool *visited;
+    bool *visited, *entered;
+    ftc_id *cluster; // by node: parent in the union-find of tile values
     uint32_t *stamp, current_stamp;
     position *place;
     tile *tiles; // by kernel
@@ -220,6 +222,39 @@ static bool is_tile_unit(const fusion *f, ftc_id id) {
     return ftc_node_class(node) == FTC_CLASS_DOT && ftc_region_dot_shape(g, node).batch.n > 0;
 }
 
+// Tile values that read one another share a kernel: clusters, by union-find over the first member's id.
+static ftc_id cluster_of(const fusion *f, ftc_id id) {
+    while (f->cluster[id] != id) id = f->cluster[id];
+    return id;
+}
+
+static void find_clusters(fusion *f) {
+    const ftc_graph *g = f->g;
+    for (ftc_id v = 1; v < g->n_nodes; v++) f->cluster[v] = v;
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
+        if (!f->anchored[v] || !is_tile_unit(f, v)) continue;
+        for (int i = 0; i < f->units[v].n_reads; i++) {
+            ftc_id read = f->units[v].reads[i].id;
+            if (f->anchored[read] && is_tile_unit(f, read) && g->nodes[read].phase == g->nodes[v].phase)
+                f->cluster[cluster_of(f, v)] = cluster_of(f, read);
+        }
+    }
+}
+
+static bool is_in_cluster(const fusion *f, ftc_id id, ftc_id cluster) {
+    return f->anchored[id] && is_tile_unit(f, id) && cluster_of(f, id) == cluster;
+}
+
+// Whether computing `id` needs a member of the cluster. Stamped nodes are known not to.
+static bool needs_cluster(fusion *f, ftc_id id, ftc_id cluster, uint32_t stamp) {
+    if (!f->anchored[id] || f->stamp[id] == stamp) return false;
+    if (is_in_cluster(f, id, cluster)) return true;
+    for (int i = 0; i < f->units[id].n_reads; i++)
+        if (needs_cluster(f, f->units[id].reads[i].id, cluster, stamp)) return true;
+    f->stamp[id] = stamp;
+    return false;
+}
+
 static bool reads_only_visited(const fusion *f, const unit *u) {
     for (int i = 0; i < u->n_reads; i++)
         if (f->anchored[u->reads[i].id] && !f->visited[u->reads[i].id]) return false;
@@ -228,35 +263,35 @@ static bool reads_only_visited(const fusion *f, const unit *u) {
 
 static void visit(fusion *f, ftc_id id);
 
-// Visits what the tile values below `id` read from outside of the tile.
-static void visit_outside_of_tile(fusion *f, ftc_id id, uint32_t stamp) {
-    const unit *u = &f->units[id];
-    if (f->stamp[id] == stamp) return;
-    f->stamp[id] = stamp;
-    for (int i = 0; i < u->n_reads; i++) {
-        ftc_id read = u->reads[i].id;
-        if (!f->anchored[read] || f->visited[read]) continue;
-        if (is_tile_unit(f, read)) visit_outside_of_tile(f, read, stamp);
-        else visit(f, read);
+// The first visit of a cluster: everything from outside comes first, then all contractions that are ready. So the tile
+// kernel is complete once it starts, and has few steps.
+static void enter_cluster(fusion *f, ftc_id cluster) {
+    const ftc_graph *g = f->g;
+    for (ftc_id member = 1; member < g->n_nodes; member++) {
+        if (!is_in_cluster(f, member, cluster)) continue;
+        const unit *u = &f->units[member];
+        for (int i = 0; i < u->n_reads; i++)
+            if (f->anchored[u->reads[i].id] && !needs_cluster(f, u->reads[i].id, cluster, ++f->current_stamp))
+                visit(f, u->reads[i].id);
     }
+    for (ftc_id member = 1; member < g->n_nodes; member++)
+        if (is_in_cluster(f, member, cluster) && !f->visited[member] && class_of(f, member) == FTC_CLASS_DOT &&
+            reads_only_visited(f, &f->units[member])) {
+            f->visited[member] = true;
+            f->order[f->n_order++] = member;
+        }
 }
 
 static void visit(fusion *f, ftc_id id) {
     if (f->visited[id]) return;
-    f->visited[id] = true;
     const ftc_graph *g = f->g;
     const unit *u = &f->units[id];
-    if (is_tile_unit(f, id)) {
-        // Everything from outside first, then all contractions that are ready: the fewer steps a tile kernel has.
-        visit_outside_of_tile(f, id, ++f->current_stamp);
-        for (ftc_id other = 1; other < g->n_nodes; other++)
-            if (f->anchored[other] && !f->visited[other] && g->nodes[other].phase == g->nodes[id].phase &&
-                class_of(f, other) == FTC_CLASS_DOT && is_tile_unit(f, other) &&
-                reads_only_visited(f, &f->units[other])) {
-                f->visited[other] = true;
-                f->order[f->n_order++] = other;
-            }
+    if (f->anchored[id] && is_tile_unit(f, id) && !f->entered[cluster_of(f, id)]) {
+        f->entered[cluster_of(f, id)] = true;
+        enter_cluster(f, cluster_of(f, id));
+        if (f->visited[id]) return;
     }
+    f->visited[id] = true;
     if (class_of(f, id) == FTC_CLASS_ASSIGN)
         for (ftc_id reader = 1; reader < g->n_nodes; reader++) {
             const unit *r = &f->units[reader];
@@ -475,7 +510,7 @@ static position join_tile(fusion *f, ftc_id id, uint32_t k, position first) {
     const ftc_graph *g = f->g;
     const ftc_node *node = &g->nodes[id];
     const ftc_kernel *kernel = &g->kernels[k];
-    if (KERNEL_OF(first) > k) return 0;
+    if (KERNEL_OF(first) > k || (is_tile_unit(f, id) && f->tiles[k].cluster != cluster_of(f, id))) return 0;
     if (ftc_node_class(node) == FTC_CLASS_DOT) {
         ftc_dot_shape c = ftc_region_dot_shape(g, node);
         if (!ftc_axes_same_set(&c.batch, &kernel->rows)) return 0;
@@ -552,7 +587,21 @@ static position new_tile(fusion *f, ftc_id id) {
         }
     }
     if (kernel.block != FTC_NO_AXIS) kernel.block_size = f->options->tile_rows ? f->options->tile_rows : 32;
-    return new_kernel(f, kernel, "tile");
+    position p = new_kernel(f, kernel, "tile");
+    f->tiles[KERNEL_OF(p)].cluster = cluster_of(f, id);
+    return p;
+}
+
+// Values that only tile kernels can hold may not be read from another kernel.
+static bool stays_in_tile(const fusion *f, ftc_id id, position p) {
+    const unit *u = &f->units[id];
+    for (int i = 0; i < u->n_reads; i++) {
+        ftc_id read = u->reads[i].id;
+        if (f->anchored[read] && ftc_region_is_quadratic(f->g, &f->g->nodes[read].type) &&
+            KERNEL_OF(f->place[read]) != KERNEL_OF(p))
+            return false;
+    }
+    return true;
 }
 
 static bool place_unit(fusion *f, ftc_id id, ftc_diagnostics *d) {
@@ -586,7 +635,7 @@ static bool place_unit(fusion *f, ftc_id id, ftc_diagnostics *d) {
         ftc_kernel kernel = kernel_for(f, id);
         p = new_kernel(f, kernel, names[kernel.kind]);
     }
-    if (!p) {
+    if (!p || !stays_in_tile(f, id, p)) {
         const char *file = node->loc.line ? g->files[node->loc.file] : NULL;
         ftc_diag_add(d, file, NULL, (int)node->loc.line, 0,
                      "cannot form a kernel for this %s: it needs more than one row axis, one column axis and one summed "
@@ -695,11 +744,14 @@ bool ftc_pass_fuse(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostic
     f.units = calloc(g->n_nodes, sizeof *f.units);
     f.order = calloc(g->n_nodes, sizeof *f.order);
     f.visited = calloc(g->n_nodes, sizeof *f.visited);
+    f.entered = calloc(g->n_nodes, sizeof *f.entered);
+    f.cluster = calloc(g->n_nodes, sizeof *f.cluster);
     f.stamp = calloc(g->n_nodes, sizeof *f.stamp);
     f.place = calloc(g->n_nodes, sizeof *f.place);
     find_users(&f);
     find_anchors(&f);
     find_readings(&f);
+    find_clusters(&f);
     find_order(&f);
     bool ok = true;
     for (uint32_t i = 0; i < f.n_order && ok; i++) ok = place_unit(&f, f.order[i], d);
@@ -711,6 +763,8 @@ bool ftc_pass_fuse(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostic
     free(f.units);
     free(f.order);
     free(f.visited);
+    free(f.entered);
+    free(f.cluster);
     free(f.stamp);
     free(f.place);
     free(f.user_start);
