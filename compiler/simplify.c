@@ -1,0 +1,212 @@
+// simplify: rewrites to a fixed point by the rules of one table.
+//
+// Rules on a node run from operands to users, as the graph is rebuilt; when a round of them changes nothing
+// more, rules on the whole graph (demand, support) get their turn, and it starts again until nothing changes
+// at all.
+#include "compiler/simplify.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "compiler/passes.h"
+#include "compiler/pattern.h"
+#include "ir/build.h"
+#include "ir/op.h"
+
+#define EXACT(from, to)   {.name = from, .pattern = from, .replacement = to, .exact = true}
+#define INEXACT(from, to) {.name = from, .pattern = from, .replacement = to}
+
+const ftc_rule ftc_simplify_rules[] = {
+    // constants and axes: these come first, so that patterns meet folded constants and narrow operands
+    {.name = "fold", .apply = ftc_rule_fold, .exact = true},
+    {.name = "lift_broadcast", .apply = ftc_rule_lift_broadcast, .exact = true},
+    {.name = "sum_constant", .apply = ftc_rule_sum_constant},
+    {.name = "sum_broadcast", .apply = ftc_rule_sum_broadcast},
+    {.name = "sum_factor", .apply = ftc_rule_sum_factor},
+    {.name = "dot_broadcast", .apply = ftc_rule_dot_broadcast},
+    {.name = "rename_chain", .apply = ftc_rule_rename_chain, .exact = true},
+    {.name = "rename_source", .apply = ftc_rule_rename_source, .exact = true},
+    {.name = "rename_broadcast", .apply = ftc_rule_rename_broadcast, .exact = true},
+    {.name = "lift_rename", .apply = ftc_rule_lift_rename, .exact = true},
+    {.name = "at_known", .apply = ftc_rule_at_known, .exact = true},
+    {.name = "place_zero", .apply = ftc_rule_place_zero, .exact = true},
+    {.name = "cast_same", .apply = ftc_rule_cast_same, .exact = true},
+    {.name = "detach", .apply = ftc_rule_detach, .exact = true, .after_gradient = true},
+    // neutral elements
+    EXACT("add(x, 0)", "x"),
+    EXACT("sub(x, 0)", "x"),
+    EXACT("sub(0, x)", "neg(x)"),
+    EXACT("mul(x, 1)", "x"),
+    EXACT("mul(x, -1)", "neg(x)"),
+    EXACT("div(x, 1)", "x"),
+    EXACT("div(x, -1)", "neg(x)"),
+    INEXACT("mul(x, 0)", "0"),
+    INEXACT("sub(x, x)", "0"),
+    // signs move outwards and vanish
+    EXACT("neg(neg(x))", "x"),
+    EXACT("add(x, neg(y))", "sub(x, y)"),
+    EXACT("sub(x, neg(y))", "add(x, y)"),
+    EXACT("neg(sub(x, y))", "sub(y, x)"),
+    EXACT("neg(mul(x, c))", "mul(x, neg(c))"),
+    EXACT("mul(neg(x), c)", "mul(x, neg(c))"),
+    EXACT("mul(neg(x), y)", "neg(mul(x, y))"),
+    EXACT("div(neg(x), y)", "neg(div(x, y))"),
+    EXACT("div(x, neg(y))", "neg(div(x, y))"),
+    EXACT("abs(neg(x))", "abs(x)"),
+    EXACT("abs(abs(x))", "abs(x)"),
+    // constant factors meet
+    EXACT("div(1, sqrt(x))", "rsqrt(x)"),
+    INEXACT("div(x, c)", "mul(x, div(1, c))"),
+    INEXACT("mul(mul(x, c), d)", "mul(x, mul(c, d))"),
+    INEXACT("add(add(x, c), d)", "add(x, add(c, d))"),
+    // conditions
+    EXACT("select(1, x, y)", "x"),
+    EXACT("select(0, x, y)", "y"),
+    EXACT("select(x, y, y)", "y"),
+    EXACT("select(not(x), y, z)", "select(x, z, y)"),
+    EXACT("not(not(x))", "x"),
+    EXACT("and(x, 1)", "x"),
+    EXACT("and(x, 0)", "0"),
+    EXACT("and(x, x)", "x"),
+    EXACT("or(x, 0)", "x"),
+    EXACT("or(x, 1)", "1"),
+    EXACT("or(x, x)", "x"),
+    EXACT("minimum(x, x)", "x"),
+    EXACT("maximum(x, x)", "x"),
+    // random numbers lie in [0, 1): dropout with probability 0 keeps everything
+    EXACT("le(0, random)", "1"),
+    EXACT("lt(random, 0)", "0"),
+    EXACT("lt(random, 1)", "1"),
+    EXACT("le(1, random)", "0"),
+    // one position of an axis
+    {.name = "demand", .sweep = ftc_sweep_demand, .exact = true},
+    {.name = "support", .sweep = ftc_sweep_support},
+};
+const int ftc_n_simplify_rules = sizeof ftc_simplify_rules / sizeof *ftc_simplify_rules;
+
+enum { MAX_ROUNDS = 1000 }; // many more than any graph needs: rules that undo each other are a bug
+
+typedef struct {
+    const ftc_rule *rule;
+    int n_rules;
+    ftc_pattern *pattern, *replacement; // of rules with text
+    bool differentiated;
+    int *applied;
+} rewriter;
+
+// The replacement with the axes of the node that it replaces; 0 when it cannot be widened.
+static ftc_id widened(ftc_graph *g, ftc_id id, ftc_id replacement) {
+    ftc_type type = ftc_graph_node(g, id)->type;
+    const ftc_node *r = ftc_graph_node(g, replacement);
+    if (ftc_axes_same_set(&r->type.axes, &type.axes)) return replacement;
+    if (ftc_is_constant(r)) return ftc_build_fill(g, r->value, type.dtype, &type.axes);
+    return type.dtype == FTC_BOOL ? 0 : ftc_build_broadcast(g, replacement, &type.axes);
+}
+
+// Applies rule r to the last node; 0 when it does not apply.
+static ftc_id apply_rule(const rewriter *w, int r, ftc_graph *g, ftc_id id) {
+    const ftc_rule *rule = &w->rule[r];
+    if (rule->after_gradient && !w->differentiated) return 0;
+    if (rule->apply) return rule->apply(g, id);
+    if (!rule->pattern || w->pattern[r].term[0].op != ftc_graph_node(g, id)->op) return 0;
+    ftc_pattern_match match;
+    ftc_id x;
+    // a broadcast is what widened() makes: rewriting it would not end
+    if (ftc_is_broadcast(g, ftc_graph_node(g, id), &x) || !ftc_pattern_matches(&w->pattern[r], g, id, &match))
+        return 0;
+    ftc_dtype dtype = ftc_graph_node(g, id)->type.dtype;
+    return widened(g, id, ftc_pattern_build(&w->replacement[r], g, &match, dtype));
+}
+
+static _Noreturn void fail(const char *where) {
+    fprintf(stderr, "ftc: internal error: simplify does not end: %s\n", where);
+    abort();
+}
+
+static ftc_id rewritten(const rewriter *w, ftc_graph *g, ftc_id id, bool *changed) {
+    for (int round = 0; round < MAX_ROUNDS; round++) {
+        ftc_id next = 0;
+        for (int r = 0; r < w->n_rules && !next; r++) {
+            next = apply_rule(w, r, g, id);
+            if (next && w->applied) w->applied[r]++;
+        }
+        if (!next) return id;
+        *changed = true;
+        id = next;
+    }
+    fail(ftc_op_get(ftc_graph_node(g, id)->op)->name);
+}
+
+static bool *find_needed(const ftc_graph *g) {
+    bool *needed = calloc(g->n_nodes, sizeof *needed);
+    for (uint32_t i = 0; i < g->n_outputs; i++) needed[g->outputs[i].node] = true;
+    for (ftc_id id = g->n_nodes; id-- > 1;) {
+        const ftc_node *node = ftc_graph_node(g, id);
+        ftc_op_class class = ftc_node_class(node);
+        if (class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN) needed[id] = true;
+        for (int i = 0; i < node->n_args; i++) needed[node->arg[i]] |= needed[id];
+    }
+    return needed;
+}
+
+// One round of rules on nodes over the graph.
+static bool sweep_nodes(const rewriter *w, ftc_graph *g) {
+    bool changed = false, *needed = find_needed(g);
+    ftc_graph *out = ftc_graph_new_like(g);
+    ftc_id *map = calloc(g->n_nodes, sizeof *map);
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        if (!needed[id]) continue;
+        ftc_node node = *ftc_graph_node(g, id);
+        ftc_build_cursor(out, node.loc, node.phase);
+        for (int i = 0; i < node.n_args; i++) node.arg[i] = map[node.arg[i]];
+        bool is_map = ftc_node_class(&node) == FTC_CLASS_MAP;
+        map[id] = is_map ? ftc_build_map(out, node.op, node.type.dtype, node.n_args, node.arg)
+                         : ftc_build(out, node);
+        map[id] = rewritten(w, out, map[id], &changed);
+    }
+    ftc_graph_replace_nodes(g, out, map);
+    free(map);
+    free(needed);
+    return changed;
+}
+
+static bool sweep_graph(const rewriter *w, ftc_graph *g) {
+    bool changed = false;
+    for (int r = 0; r < w->n_rules; r++) {
+        if (!w->rule[r].sweep || !w->rule[r].sweep(g)) continue;
+        if (w->applied) w->applied[r]++;
+        changed = true;
+    }
+    return changed;
+}
+
+void ftc_simplify(ftc_graph *g, const ftc_rule *rules, int n_rules, bool differentiated, int *applied) {
+    rewriter w = {.rule = rules, .n_rules = n_rules, .differentiated = differentiated, .applied = applied};
+    w.pattern = calloc((size_t)n_rules + 1, sizeof *w.pattern);
+    w.replacement = calloc((size_t)n_rules + 1, sizeof *w.replacement);
+    for (int r = 0; r < n_rules; r++) {
+        if (!rules[r].pattern) continue;
+        w.pattern[r] = ftc_pattern_parse(rules[r].pattern);
+        w.replacement[r] = ftc_pattern_parse(rules[r].replacement);
+    }
+    do {
+        while (sweep_nodes(&w, g)) {
+        }
+    } while (sweep_graph(&w, g));
+    free(w.pattern);
+    free(w.replacement);
+}
+
+// Whether nothing remains to be differentiated in the entry's graph.
+static bool is_differentiated(const ftc_graph *g, ftc_entry_kind entry) {
+    if (entry == FTC_ENTRY_EVAL || entry == FTC_ENTRY_UPDATE) return true;
+    for (ftc_id id = 1; id < g->n_nodes; id++)
+        if (ftc_graph_node(g, id)->phase == FTC_PHASE_BACKWARD) return true;
+    return false;
+}
+
+bool ftc_pass_simplify(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
+    (void)d;
+    ftc_simplify(g, ftc_simplify_rules, ftc_n_simplify_rules, is_differentiated(g, options->entry), NULL);
+    return true;
+}

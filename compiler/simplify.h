@@ -1,0 +1,58 @@
+// The rewrite rules of simplify, as a table, and what runs them.
+#ifndef FTC_SIMPLIFY_H
+#define FTC_SIMPLIFY_H
+
+#include "ir/graph.h"
+
+// A rule is one of
+//   pattern, replacement   text (compiler/pattern.h), for maps
+//   apply                  looks at the node `id`, the last one of `g`; returns the node that takes its
+//   place, of the same
+//                          dtype and the same axes, or 0. It may append nodes.
+//   sweep                  rewrites a whole graph; returns whether it changed anything
+typedef struct {
+    const char *name;
+    const char *pattern, *replacement;
+    ftc_id (*apply)(ftc_graph *g, ftc_id id);
+    bool (*sweep)(ftc_graph *g);
+    bool exact; // gives equal numbers, but for the sign of zero; else they may differ in rounding, or where a
+                // value is not finite
+    bool after_gradient; // only once nothing remains to be differentiated
+} ftc_rule;
+
+extern const ftc_rule ftc_simplify_rules[];
+extern const int ftc_n_simplify_rules;
+
+// Applies `rules` until none applies any more. What no output and no assignment needs is dropped, but for the
+// leaves of declarations. applied[i], unless NULL, is increased by the number of times that rule i was
+// applied.
+void ftc_simplify(ftc_graph *g, const ftc_rule *rules, int n_rules, bool differentiated, int *applied);
+
+// --- rules that look at axes (compiler/simplify_axes.c)
+// -----------------------------------------------------------
+
+// Whether the node is x * fill(1; axes), which repeats x along axes that it lacks; if so, gives x.
+bool ftc_is_broadcast(const ftc_graph *g, const ftc_node *node, ftc_id *x);
+
+ftc_id ftc_rule_fold(ftc_graph *g, ftc_id id);
+ftc_id ftc_rule_lift_broadcast(ftc_graph *g, ftc_id id);
+ftc_id ftc_rule_sum_constant(ftc_graph *g, ftc_id id);
+ftc_id ftc_rule_sum_broadcast(ftc_graph *g, ftc_id id);
+ftc_id ftc_rule_sum_factor(ftc_graph *g, ftc_id id);
+ftc_id ftc_rule_dot_broadcast(ftc_graph *g, ftc_id id);
+ftc_id ftc_rule_rename_chain(ftc_graph *g, ftc_id id);
+ftc_id ftc_rule_rename_source(ftc_graph *g, ftc_id id);
+ftc_id ftc_rule_rename_broadcast(ftc_graph *g, ftc_id id);
+ftc_id ftc_rule_lift_rename(ftc_graph *g, ftc_id id);
+ftc_id ftc_rule_at_known(ftc_graph *g, ftc_id id);
+ftc_id ftc_rule_place_zero(ftc_graph *g, ftc_id id);
+ftc_id ftc_rule_cast_same(ftc_graph *g, ftc_id id);
+ftc_id ftc_rule_detach(ftc_graph *g, ftc_id id);
+
+// --- rules that look at the whole graph (compiler/demand.c)
+// -------------------------------------------------------
+
+bool ftc_sweep_demand(ftc_graph *g);
+bool ftc_sweep_support(ftc_graph *g);
+
+#endif
