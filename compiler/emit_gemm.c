@@ -183,8 +183,11 @@ static LLVMValueRef kernel_function(ftc_codegen *cg, int rows, int vectors) {
     int lanes = cg->lanes, n_acc = rows * vectors;
     LLVMTypeRef vector = ftc_cg_vector_type(cg, cg->f32, lanes);
     LLVMValueRef acc[MAX_ACCUMULATORS], address[MAX_ACCUMULATORS], a_offset[MAX_ACCUMULATORS];
+    // C is needed at the end; the rows of A below are those of the next block, where the hardware does not
+    // look yet.
     for (int r = 0; r < rows; r++) {
         a_offset[r] = ftc_cg_mul(cg, a_row, ftc_cg_i64(cg, r));
+        ftc_cg_prefetch(cg, ftc_cg_at(cg, cg->f32, a, ftc_cg_mul(cg, a_row, ftc_cg_i64(cg, rows + r))));
         LLVMValueRef c_row = ftc_cg_at(cg, cg->f32, c, ftc_cg_mul(cg, ldc, ftc_cg_i64(cg, r)));
         for (int j = 0; j < vectors; j++) {
             address[r * vectors + j] = ftc_cg_at(cg, cg->f32, c_row, ftc_cg_i64(cg, j * lanes));
