@@ -192,7 +192,11 @@ static bool find_entries(ftc_loaded_program *loaded, ftc_diagnostics *d) {
         entry->arena_bytes = (int64_t)number_of(o, "arena_bytes");
         entry->scratch_bytes = (int64_t)number_of(o, "scratch_bytes");
         entry->peak_live_bytes = (int64_t)number_of(o, "peak_live_bytes");
-        entry->n_kernels = int_of(o, "kernels");
+        const char **kernels = table_for(o, "kernels", sizeof *kernels, &entry->n_kernels);
+        const cJSON *kernel;
+        int n = 0;
+        cJSON_ArrayForEach(kernel, cJSON_GetObjectItem(o, "kernels")) kernels[n++] = cJSON_GetStringValue(kernel);
+        entry->kernels = kernels;
     }
     return true;
 }
@@ -255,6 +259,7 @@ const ftc_program *ftc_program_of(const ftc_loaded_program *loaded) { return &lo
 void ftc_program_unload(ftc_loaded_program *loaded) {
     ftc_program *p = &loaded->program;
     if (loaded->code) ftc_object_unload(loaded->code);
+    for (int i = 0; i < FTC_ENTRY_COUNT; i++) free((void *)p->entries[i].kernels);
     free((void *)p->tensors);
     free((void *)p->inputs);
     free((void *)p->scalars);

@@ -104,7 +104,9 @@ static char *make_manifest(const ftc_graph *source, const ftc_compile_options *o
         cJSON_AddNumberToObject(o, "arena_bytes", (double)graphs[i]->arena_bytes);
         cJSON_AddNumberToObject(o, "scratch_bytes", (double)scratch_bytes[i]);
         cJSON_AddNumberToObject(o, "peak_live_bytes", (double)graphs[i]->peak_live_bytes);
-        cJSON_AddNumberToObject(o, "kernels", graphs[i]->n_kernels ? graphs[i]->n_kernels - 1 : 0);
+        cJSON *kernels = cJSON_AddArrayToObject(o, "kernels");
+        for (uint32_t k = 1; k < graphs[i]->n_kernels; k++)
+            cJSON_AddItemToArray(kernels, cJSON_CreateString(graphs[i]->kernels[k].name));
     }
     array = cJSON_AddArrayToObject(m, "tensors");
     for (int i = 0; i < in->n_tensors; i++) {

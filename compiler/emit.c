@@ -191,6 +191,15 @@ static void emit_barrier(ftc_emitter *e, LLVMValueRef thread) {
     LLVMBuildCall2(cg->builder, type, ftc_emit_field(e, offsetof(ftc_step_args, barrier), cg->ptr), args, 2, "");
 }
 
+// ticks[i] = the cycle counter, on thread 0 of a call that asks for it.
+static void emit_tick(ftc_emitter *e, LLVMValueRef measured, LLVMValueRef ticks, uint32_t i) {
+    ftc_codegen *cg = e->cg;
+    ftc_cg_if branch = ftc_cg_if_begin(cg, measured);
+    LLVMValueRef now = ftc_cg_intrinsic(cg, "llvm.readcyclecounter", NULL, 0, NULL, 0);
+    ftc_cg_store(cg, now, ftc_cg_at(cg, cg->i64, ticks, ftc_cg_i64(cg, i)));
+    ftc_cg_if_end(cg, &branch);
+}
+
 static void emit_calls(ftc_emitter *e, const kernel_call *calls, const char *symbol, int64_t scratch_bytes) {
     ftc_codegen *cg = e->cg;
     const ftc_graph *g = e->g;
@@ -201,9 +210,13 @@ static void emit_calls(ftc_emitter *e, const kernel_call *calls, const char *sym
     LLVMValueRef arena = ftc_emit_field(e, offsetof(ftc_step_args, arena), cg->ptr);
     LLVMValueRef own = ftc_cg_mul(cg, LLVMBuildSExt(cg->builder, thread, cg->i64, ""), ftc_cg_i64(cg, scratch_bytes));
     LLVMValueRef scratch = ftc_cg_at(cg, cg->i8, arena, ftc_cg_add(cg, own, ftc_cg_i64(cg, g->arena_bytes)));
+    LLVMValueRef ticks = ftc_emit_field(e, offsetof(ftc_step_args, ticks), cg->ptr);
+    LLVMValueRef asked = LLVMBuildIsNotNull(cg->builder, ticks, "");
+    LLVMValueRef first = ftc_cg_compare(cg, LLVMIntEQ, thread, ftc_cg_i32(cg, 0));
+    LLVMValueRef measured = LLVMBuildAnd(cg->builder, asked, first, "");
+    emit_tick(e, measured, ticks, 0);
     for (uint32_t k = 1; k < g->n_kernels; k++) {
         const kernel_call *call = &calls[k];
-        if (!call->function) continue;
         if (g->kernels[k].barrier) emit_barrier(e, thread);
         int n = 4 + call->n_bindings + call->n_sites;
         LLVMValueRef *args = calloc((size_t)n, sizeof *args);
@@ -216,6 +229,7 @@ static void emit_calls(ftc_emitter *e, const kernel_call *calls, const char *sym
             args[4 + call->n_bindings + i] = ftc_cg_i64(cg, g->nodes[call->sites[i]].index);
         ftc_cg_call(cg, call->function, args, n);
         free(args);
+        emit_tick(e, measured, ticks, k);
     }
     ftc_cg_function_end(cg, f, NULL);
 }

@@ -46,6 +46,7 @@ typedef struct {
     ftc_barrier_fn *barrier;
     void *barrier_context;
     ftc_sgemm_fn *sgemm;         // NULL unless the program asks for it
+    uint64_t *ticks; // NULL, or [n_kernels + 1]: thread 0's cycle counter at the start and after each kernel
 } ftc_step_args;
 
 // An entry point. Called by all `threads` threads with the same `args`; thread in 0 … threads-1.
@@ -65,6 +66,7 @@ typedef struct {
     int64_t scratch_bytes;  // per thread; multiple of FTC_STEP_ALIGN
     int64_t peak_live_bytes; // largest sum of the live buffers at any point (what arena_bytes is compared with)
     int32_t n_kernels;
+    const char *const *kernels; // [n_kernels] their names, in the order of execution
 } ftc_entry;
 
 typedef enum {
