@@ -1,0 +1,13 @@
+// Time since some fixed moment.
+#ifndef FTC_RUNTIME_CLOCK_H
+#define FTC_RUNTIME_CLOCK_H
+
+#include <time.h>
+
+static inline double ftc_clock_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+#endif

@@ -1,0 +1,515 @@
+#include "runtime/train.h"
+
+#include "runtime/clock.h"
+#include "runtime/files.h"
+#include "runtime/metrics.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// One run. Where it stands is `at`; the epoch, the position in it and the learning rate follow from at.step.
+typedef struct {
+    const ftc_training *t;
+    const ftc_train_options *o;
+    ftc_stepper stepper;
+    ftc_batch batch;
+    ftc_train_identity identity;
+    ftc_schedule schedule;
+    ftc_train_state at;
+    int64_t batches_per_epoch;
+    int64_t logging_steps, eval_steps, save_steps; // as numbers of steps; 0: never
+    int64_t eval_batch;
+    int64_t *order;      // [train->n] of epoch order_epoch
+    int64_t order_epoch; // -1: none yet
+    double last_lr;
+    double last_grad_norm; // NaN: the program does not tell it
+    double last_loss;
+    bool is_evaluating;
+    // Of this call, for speeds: a resumed run begins in the middle.
+    double start;
+    double step_seconds;
+    int64_t start_step, examples, tokens;
+} run;
+
+// ---------------------------------------------------------------------------------------------- options
+
+static bool clips(const ftc_train_options *o) {
+    return o->max_grad_norm > 0 && isfinite(o->max_grad_norm);
+}
+
+static bool is_one_call(const ftc_train_options *o) {
+    return !clips(o) && o->accumulation == 1;
+}
+
+uint32_t ftc_train_entries(const ftc_train_options *o, bool with_test) {
+    uint32_t entries = is_one_call(o) ? 1u << FTC_ENTRY_STEP : 1u << FTC_ENTRY_GRAD | 1u << FTC_ENTRY_UPDATE;
+    return with_test ? entries | 1u << FTC_ENTRY_EVAL : entries;
+}
+
+static bool watches_best(const ftc_train_options *o) {
+    return o->load_best || o->best_metric || o->patience > 0 || o->save_strategy == FTC_WHEN_BEST;
+}
+
+ftc_status ftc_train_check(const ftc_train_options *o, bool with_test) {
+    if (watches_best(o) && (!with_test || o->eval_strategy == FTC_WHEN_NO)) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "the best model is found by evaluating: give --test (or --split-test) and "
+                               "--eval-strategy steps or epoch");
+    }
+    if (o->load_best && o->save_strategy == FTC_WHEN_NO) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "load_best_model_at_end needs checkpoints: set --save-strategy");
+    }
+    if (o->load_best && o->save_strategy != FTC_WHEN_BEST && o->save_strategy != o->eval_strategy) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "load_best_model_at_end needs a checkpoint at each evaluation: make "
+                               "--save-strategy and --eval-strategy the same, or save by \"best\"");
+    }
+    if (o->schedule == FTC_SCHEDULE_POLYNOMIAL && !(o->lr > 1e-7)) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "the polynomial schedule ends at a learning rate of 1e-07: --lr must be "
+                               "larger than that");
+    }
+    if (o->resume && !o->output) return ftc_status_make(FTC_BAD_INPUT, "--resume needs --output");
+    return FTC_STATUS_OK;
+}
+
+// A number of steps, or a fraction of all.
+static int64_t count_steps(double steps, int64_t total) {
+    return steps < 1 ? (int64_t)ceil(steps * (double)total) : (int64_t)steps;
+}
+
+static ftc_status plan(run *r) {
+    const ftc_train_options *o = r->o;
+    int64_t n = r->t->train->n;
+    r->batches_per_epoch = o->drop_last ? n / o->batch : (n + o->batch - 1) / o->batch;
+    if (r->batches_per_epoch == 0) {
+        return ftc_status_make(FTC_BAD_INPUT, "%lld training examples make no batch of %lld%s", (long long)n,
+                               (long long)o->batch, n ? "; leave out --drop-last or lower --batch" : "");
+    }
+    int64_t per_epoch = (r->batches_per_epoch + o->accumulation - 1) / o->accumulation;
+    int64_t total = o->max_steps >= 0 ? o->max_steps : (int64_t)ceil(o->epochs * (double)per_epoch);
+    r->identity = (ftc_train_identity){
+        .examples = n,
+        .batch = o->batch,
+        .accumulation = o->accumulation,
+        .steps_per_epoch = per_epoch,
+        .seed = o->seed,
+        .data_seed = o->data_seed >= 0 ? o->data_seed : o->seed,
+        .max_steps = total,
+    };
+    double warmup = o->warmup_steps > 0 ? o->warmup_steps : fmin(o->warmup_ratio, 0.999999);
+    r->schedule = ftc_schedule_make((ftc_schedule_kind)o->schedule, o->lr, count_steps(warmup, total), total);
+    r->logging_steps = count_steps(o->logging_steps, total);
+    r->eval_steps = o->eval_steps > 0 ? count_steps(o->eval_steps, total) : r->logging_steps;
+    r->save_steps = count_steps(o->save_steps, total);
+    r->eval_batch = o->eval_batch < r->batch.max_sequences ? o->eval_batch : r->batch.max_sequences;
+    return FTC_STATUS_OK;
+}
+
+static bool ends_with(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+// The step arguments that stay the same through the run.
+static ftc_status set_scalars(run *r) {
+    const ftc_train_options *o = r->o;
+    ftc_stepper *s = &r->stepper;
+    ftc_stepper_set(s, "beta1", o->beta1);
+    ftc_stepper_set(s, "beta2", o->beta2);
+    ftc_stepper_set(s, "eps", o->eps);
+    ftc_stepper_set(s, "weight_decay", o->weight_decay);
+    ftc_stepper_set(s, "weight_decay_no_decay", o->decay_all ? o->weight_decay : 0);
+    ftc_stepper_set(s, "max_grad_norm", clips(o) ? o->max_grad_norm : 0);
+    if (!ftc_stepper_set(s, "label_smoothing", o->label_smoothing) && o->label_smoothing > 0) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "the model %s has no label smoothing: its loss takes no \"label_smoothing\"",
+                               r->t->program->model);
+    }
+    bool has_dropout = false;
+    for (int32_t i = 0; i < r->t->program->n_scalars; i++) {
+        if (!ends_with(r->t->program->scalars[i].name, "dropout")) continue;
+        has_dropout = true;
+        if (o->dropout >= 0) s->scalars[i] = (float)o->dropout;
+    }
+    if (o->dropout > 0 && !has_dropout) {
+        return ftc_status_make(FTC_BAD_INPUT, "the model %s has no dropout", r->t->program->model);
+    }
+    return FTC_STATUS_OK;
+}
+
+// ---------------------------------------------------------------------------------------------- telling
+
+static double epoch_of(const run *r) {
+    return (double)r->at.step / (double)r->identity.steps_per_epoch;
+}
+
+static void note(const run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void note(const run *r, const char *format, ...) {
+    if (!r->t->events.note) return;
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    r->t->events.note(r->t->events.context, text);
+}
+
+// Tells a log line and keeps it in the history; takes it.
+static void tell(run *r, cJSON *line) {
+    if (r->t->events.log) r->t->events.log(r->t->events.context, line);
+    cJSON_AddItemToArray(r->at.log_history, line);
+}
+
+static cJSON *new_line(const run *r) {
+    cJSON *line = cJSON_CreateObject();
+    cJSON_AddNumberToObject(line, "step", (double)r->at.step);
+    cJSON_AddNumberToObject(line, "epoch", epoch_of(r));
+    return line;
+}
+
+// Logs the steps since the last log line: their mean loss, tokens and time; norm and rate of the last one.
+static void log_steps(run *r) {
+    double steps = (double)(r->at.step - r->at.last_logged);
+    if (steps == 0) return;
+    cJSON *line = new_line(r);
+    cJSON_AddNumberToObject(line, "loss", r->at.window_loss / steps);
+    if (!isnan(r->last_grad_norm)) cJSON_AddNumberToObject(line, "grad_norm", r->last_grad_norm);
+    cJSON_AddNumberToObject(line, "learning_rate", r->last_lr);
+    cJSON_AddNumberToObject(line, "tokens", (double)r->at.window_tokens / steps);
+    cJSON_AddNumberToObject(line, "step_time", r->at.window_seconds / steps);
+    r->at.window_loss = r->at.window_seconds = 0;
+    r->at.window_tokens = 0;
+    r->at.last_logged = r->at.step;
+    tell(r, line);
+}
+
+static void tell_progress(const run *r) {
+    if (!r->t->events.progress) return;
+    int64_t done = r->at.step - r->start_step;
+    ftc_progress progress = {
+        .what = "train",
+        .done = r->at.step,
+        .total = r->identity.max_steps,
+        .epoch = epoch_of(r),
+        .loss = r->last_loss,
+        .examples_per_second = (double)r->examples / r->step_seconds,
+        .tokens_per_second = (double)r->tokens / r->step_seconds,
+        .seconds_left = r->step_seconds / (double)done * (double)(r->identity.max_steps - r->at.step),
+    };
+    r->t->events.progress(r->t->events.context, &progress);
+}
+
+static void tell_eval_progress(void *context, int64_t done, int64_t total) {
+    const run *r = context;
+    ftc_progress progress = {
+        .what = "eval", .done = done, .total = total, .epoch = -1, .loss = -1, .seconds_left = -1};
+    r->t->events.progress(r->t->events.context, &progress);
+}
+
+// ---------------------------------------------------------------------------------------------- one step
+
+// Packs batch number `index` of the epoch.
+static ftc_status fill_batch(run *r, int64_t epoch, int64_t index) {
+    const ftc_dataset *train = r->t->train;
+    if (r->order_epoch != epoch) {
+        ftc_order_epoch((ftc_sampling)r->o->sampling, train, r->o->batch, (uint64_t)r->identity.data_seed,
+                        epoch, r->order);
+        r->order_epoch = epoch;
+    }
+    int64_t first = index * r->o->batch, left = train->n - first;
+    return ftc_batch_fill(&r->batch, train, r->order + first, left < r->o->batch ? left : r->o->batch);
+}
+
+static void set_step_scalars(run *r, int64_t step, int64_t window) {
+    r->last_lr = ftc_schedule_lr(&r->schedule, step);
+    ftc_stepper_set(&r->stepper, "lr", r->last_lr);
+    ftc_stepper_set(&r->stepper, "accumulation", (double)window);
+    ftc_stepper_set(&r->stepper, "bias_correction1", 1 - pow(r->o->beta1, (double)step));
+    ftc_stepper_set(&r->stepper, "bias_correction2_sqrt", sqrt(1 - pow(r->o->beta2, (double)step)));
+}
+
+static ftc_status not_finite(const run *r, const char *what, double value) {
+    return ftc_status_make(FTC_FAILED,
+                           "step %lld: %s is %g; nothing of this step is saved. Try a smaller --lr, or clip "
+                           "gradients with --max-grad-norm 1",
+                           (long long)r->at.step + 1, what, value);
+}
+
+// One optimizer step: all micro-batches of its window and the update.
+static ftc_status step(run *r) {
+    double start = ftc_clock_seconds();
+    int64_t per_epoch = r->identity.steps_per_epoch, accumulation = r->o->accumulation,
+            number = r->at.step + 1;
+    int64_t epoch = r->at.step / per_epoch, first = r->at.step % per_epoch * accumulation;
+    int64_t left = r->batches_per_epoch - first, window = left < accumulation ? left : accumulation;
+    ftc_entry_kind entry = is_one_call(r->o) ? FTC_ENTRY_STEP : FTC_ENTRY_GRAD;
+    ftc_entry_kind last = is_one_call(r->o) ? FTC_ENTRY_STEP : FTC_ENTRY_UPDATE;
+    const float *loss = ftc_stepper_output(&r->stepper, "loss", entry);
+    const float *norm = ftc_stepper_output(&r->stepper, "grad_norm", last);
+    double sum = 0;
+    int64_t tokens = 0, examples = 0;
+    set_step_scalars(r, number, window);
+    for (int64_t micro = 0; micro < window; micro++) {
+        FTC_RETURN_IF_ERROR(fill_batch(r, epoch, first + micro));
+        ftc_stepper_call(&r->stepper, entry, &r->batch, (uint32_t)number, (uint32_t)micro);
+        if (!isfinite(*loss)) return not_finite(r, "the loss", (double)*loss);
+        sum += (double)*loss;
+        tokens += r->batch.tokens;
+        examples += r->batch.sequences;
+    }
+    if (entry != last) ftc_stepper_call(&r->stepper, last, &r->batch, (uint32_t)number, 0);
+    if (norm && !isfinite(*norm)) return not_finite(r, "the gradient's norm", (double)*norm);
+
+    double seconds = ftc_clock_seconds() - start;
+    r->last_loss = sum / (double)window;
+    r->last_grad_norm = norm ? (double)*norm : NAN;
+    r->step_seconds += seconds;
+    r->tokens += tokens;
+    r->examples += examples;
+    r->at.step = number;
+    r->at.window_loss += r->last_loss;
+    r->at.window_seconds += seconds;
+    r->at.window_tokens += tokens;
+    r->at.total_loss += r->last_loss;
+    r->at.tokens_seen += tokens;
+    return FTC_STATUS_OK;
+}
+
+// ---------------------------------------------------------------------------------------------- evaluating
+
+// Compares an evaluation with the best one so far. *gained tells whether it is better.
+static ftc_status compare_with_best(run *r, const cJSON *line, bool *gained) {
+    const ftc_train_options *o = r->o;
+    const char *metric = o->best_metric ? o->best_metric : "loss";
+    char name[128];
+    snprintf(name, sizeof name, "%s%s", strncmp(metric, "eval_", 5) == 0 ? "" : "eval_", metric);
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(line, name);
+    if (!cJSON_IsNumber(item)) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "the metric_for_best_model \"%s\" is not among the evaluation's metrics; "
+                               "take loss, accuracy, f1, matthews_correlation or another that its line "
+                               "shows",
+                               metric);
+    }
+    bool greater = o->greater_is_better == FTC_CHOICE_AUTO ? !ends_with(metric, "loss")
+                                                           : o->greater_is_better == FTC_CHOICE_YES;
+    double value = item->valuedouble, gain = greater ? value - r->at.best_metric : r->at.best_metric - value;
+    *gained = !r->at.has_best || gain > 0;
+    bool counts = !r->at.has_best || gain > o->patience_threshold;
+    r->at.stale_evaluations = counts ? 0 : r->at.stale_evaluations + 1;
+    if (*gained) {
+        r->at.has_best = true;
+        r->at.best_metric = value;
+        r->at.best_step = r->at.step;
+    }
+    return FTC_STATUS_OK;
+}
+
+static ftc_status evaluate(run *r, bool *gained) {
+    *gained = false;
+    if (!r->t->test) return FTC_STATUS_OK;
+    const ftc_train_events *events = &r->t->events;
+    ftc_evaluate_watch watch = {events->progress ? tell_eval_progress : NULL, r, r->t->stop};
+    ftc_evaluation evaluation;
+    r->is_evaluating = true;
+    FTC_RETURN_IF_ERROR(ftc_evaluate(&r->stepper, &r->batch, r->t->test, r->eval_batch, &watch, &evaluation));
+    r->is_evaluating = false;
+    cJSON *line = new_line(r);
+    ftc_evaluation_report(&evaluation, line);
+    ftc_status status = watches_best(r->o) ? compare_with_best(r, line, gained) : FTC_STATUS_OK;
+    tell(r, line);
+    if (status.code == FTC_OK && events->evaluated) events->evaluated(events->context, &evaluation);
+    ftc_evaluation_free(&evaluation);
+    return status;
+}
+
+// ---------------------------------------------------------------------------------------------- saving
+
+static ftc_status save_checkpoint(run *r, const ftc_train_options *options) {
+    const ftc_train_options *o = options;
+    if (!o->output) return FTC_STATUS_OK;
+    FTC_RETURN_IF_ERROR(
+        ftc_status_annotate(ftc_checkpoint_save(o, r->t->state, r->t->files, &r->at, &r->identity),
+                            "step %lld", (long long)r->at.step));
+    note(r, "saved %s/checkpoint-%lld", o->output, (long long)r->at.step);
+    if (o->save_total_limit == 0) return FTC_STATUS_OK;
+    return ftc_checkpoint_rotate(o->output, o->save_total_limit,
+                                 o->load_best && r->at.has_best ? r->at.best_step : -1);
+}
+
+static bool is_multiple(int64_t step, int64_t of) {
+    return of > 0 && step % of == 0;
+}
+
+// What is due after a step, once.
+static ftc_status end_step(run *r) {
+    const ftc_train_options *o = r->o;
+    int64_t step = r->at.step;
+    bool last = step >= r->identity.max_steps, gained = false;
+    if ((o->logging_strategy == FTC_WHEN_STEPS && is_multiple(step, r->logging_steps)) ||
+        (step == 1 && o->logging_first_step)) {
+        log_steps(r);
+    }
+    if (o->eval_strategy == FTC_WHEN_STEPS && (double)step >= o->eval_delay &&
+        (is_multiple(step, r->eval_steps) || last)) {
+        FTC_RETURN_IF_ERROR(evaluate(r, &gained));
+    }
+    r->at.events_step = step;
+    bool save = o->save_strategy == FTC_WHEN_STEPS && (is_multiple(step, r->save_steps) || last);
+    return save || (gained && o->save_strategy == FTC_WHEN_BEST) ? save_checkpoint(r, o) : FTC_STATUS_OK;
+}
+
+// What is due after an epoch, once.
+static ftc_status end_epoch(run *r) {
+    const ftc_train_options *o = r->o;
+    bool gained = false;
+    if (o->logging_strategy == FTC_WHEN_EPOCH) log_steps(r);
+    if (o->eval_strategy == FTC_WHEN_EPOCH && epoch_of(r) >= o->eval_delay)
+        FTC_RETURN_IF_ERROR(evaluate(r, &gained));
+    r->at.epochs_ended++;
+    bool save = o->save_strategy == FTC_WHEN_EPOCH || (gained && o->save_strategy == FTC_WHEN_BEST);
+    return save ? save_checkpoint(r, o) : FTC_STATUS_OK;
+}
+
+// ---------------------------------------------------------------------------------------------- the run
+
+static bool is_stopped(const run *r) {
+    return r->t->stop && *r->t->stop;
+}
+
+// A signal came: leaves a checkpoint that can be resumed.
+static ftc_status interrupt(run *r) {
+    if (!r->o->output) {
+        return ftc_status_make(FTC_FAILED, "interrupted after step %lld; nothing was saved (no --output)",
+                               (long long)r->at.step);
+    }
+    ftc_train_options options = *r->o;
+    options.save_only_model = false;
+    FTC_RETURN_IF_ERROR(save_checkpoint(r, &options));
+    return ftc_status_make(FTC_FAILED,
+                           "interrupted after step %lld of %lld; continue with --resume --output %s",
+                           (long long)r->at.step, (long long)r->identity.max_steps, options.output);
+}
+
+static bool is_patience_over(const run *r) {
+    return r->o->patience > 0 && r->at.stale_evaluations >= r->o->patience;
+}
+
+// Whether a failure is only that a signal ended an evaluation; then frees it.
+static bool is_evaluation_cut(const run *r, ftc_status *status) {
+    if (!is_stopped(r) || status->code != FTC_FAILED || !r->is_evaluating) return false;
+    ftc_status_free(status);
+    return true;
+}
+
+static ftc_status loop(run *r) {
+    if (r->at.step == 0 && r->o->eval_on_start) {
+        bool gained;
+        FTC_RETURN_IF_ERROR(evaluate(r, &gained));
+    }
+    for (;;) {
+        int64_t number = r->at.step, ended = r->at.epochs_ended * r->identity.steps_per_epoch;
+        bool is_last = number >= r->identity.max_steps || is_patience_over(r);
+        ftc_status status = FTC_STATUS_OK;
+        if (r->at.events_step < number) {
+            status = end_step(r);
+        } else if (number - ended >= r->identity.steps_per_epoch || (is_last && number > ended)) {
+            status = end_epoch(r);
+        } else if (is_last) {
+            return FTC_STATUS_OK;
+        } else if (is_stopped(r)) {
+            return interrupt(r);
+        } else {
+            status = step(r);
+            if (status.code == FTC_OK) tell_progress(r);
+        }
+        if (status.code != FTC_OK) return is_evaluation_cut(r, &status) ? interrupt(r) : status;
+    }
+}
+
+static ftc_status resume(run *r) {
+    char *path =
+        strcmp(r->o->resume, "last") == 0 ? ftc_checkpoint_latest(r->o->output) : strdup(r->o->resume);
+    if (!path) {
+        return ftc_status_make(FTC_BAD_INPUT, "%s: has no checkpoint to resume from; leave out --resume",
+                               r->o->output);
+    }
+    ftc_train_state train;
+    ftc_status status = ftc_checkpoint_restore(path, r->t->state, &r->identity, &train);
+    if (status.code == FTC_OK) {
+        ftc_train_state_free(&r->at);
+        r->at = train;
+        note(r, "resumed from %s", path);
+    }
+    free(path);
+    return status;
+}
+
+static ftc_status finish(run *r) {
+    const ftc_train_options *o = r->o;
+    double seconds = ftc_clock_seconds() - r->start, steps = (double)(r->at.step - r->start_step);
+    cJSON *line = new_line(r);
+    cJSON_AddNumberToObject(line, "train_runtime", seconds);
+    cJSON_AddNumberToObject(line, "train_samples_per_second", (double)r->examples / seconds);
+    cJSON_AddNumberToObject(line, "train_steps_per_second", steps / seconds);
+    cJSON_AddNumberToObject(line, "train_tokens_per_second", (double)r->tokens / seconds);
+    cJSON_AddNumberToObject(line, "train_loss", r->at.step ? r->at.total_loss / (double)r->at.step : 0);
+    tell(r, line);
+    if (o->load_best && r->at.has_best && r->at.best_step != r->at.step) {
+        char *dir = ftc_checkpoint_path(o->output, r->at.best_step),
+             *weights = ftc_path_join(dir, "model.safetensors");
+        ftc_status status = ftc_model_state_restore(r->t->state, FTC_ROLE_PARAM, weights);
+        note(r, "the best model is that of step %lld (%.9g)", (long long)r->at.best_step, r->at.best_metric);
+        free(dir);
+        free(weights);
+        FTC_RETURN_IF_ERROR(status);
+    }
+    if (!o->output) return FTC_STATUS_OK;
+    FTC_RETURN_IF_ERROR(ftc_model_save(o->output, r->t->state, r->t->files));
+    note(r, "saved %s", o->output);
+    return FTC_STATUS_OK;
+}
+
+static ftc_status prepare(run *r) {
+    const ftc_training *t = r->t;
+    FTC_RETURN_IF_ERROR(ftc_train_check(r->o, t->test != NULL));
+    FTC_RETURN_IF_ERROR(ftc_batch_create(t->program, &r->batch));
+    FTC_RETURN_IF_ERROR(plan(r));
+    uint32_t entries = ftc_train_entries(r->o, t->test != NULL);
+    FTC_RETURN_IF_ERROR(ftc_stepper_create(t->program, t->state, t->threads, entries, t->sgemm, &r->stepper));
+    ftc_entry_kind entry = is_one_call(r->o) ? FTC_ENTRY_STEP : FTC_ENTRY_GRAD;
+    if (!ftc_stepper_output(&r->stepper, "loss", entry)) {
+        return ftc_status_make(FTC_BAD_INPUT, "the model %s has no output \"loss\": it cannot be trained",
+                               t->program->model);
+    }
+    r->stepper.seed = (uint64_t)r->o->seed;
+    FTC_RETURN_IF_ERROR(set_scalars(r));
+    r->order = malloc((size_t)t->train->n * sizeof *r->order);
+    if (!r->order) abort();
+    return r->o->resume ? resume(r) : FTC_STATUS_OK;
+}
+
+ftc_status ftc_train(const ftc_training *training) {
+    run r = {.t = training,
+             .o = training->options,
+             .order_epoch = -1,
+             .last_grad_norm = NAN,
+             .start = ftc_clock_seconds(),
+             .at.log_history = cJSON_CreateArray()};
+    ftc_status status = prepare(&r);
+    if (status.code == FTC_OK) {
+        r.start_step = r.at.step;
+        status = loop(&r);
+        if (status.code == FTC_OK) status = finish(&r);
+    }
+    free(r.order);
+    ftc_train_state_free(&r.at);
+    ftc_batch_free(&r.batch);
+    ftc_stepper_free(&r.stepper);
+    return status;
+}

@@ -1,0 +1,47 @@
+// The training loop.
+#ifndef FTC_RUNTIME_TRAIN_H
+#define FTC_RUNTIME_TRAIN_H
+
+#include "runtime/batch.h"
+#include "runtime/checkpoint.h"
+#include "runtime/evaluate.h"
+#include "runtime/progress.h"
+#include "runtime/stepper.h"
+#include "runtime/train_options.h"
+
+// Whom the loop tells what happens. Any function may be NULL.
+typedef struct {
+    void *context;
+    void (*log)(void *context, const cJSON *line);                      // a step, an evaluation, the end
+    void (*evaluated)(void *context, const ftc_evaluation *evaluation); // after the evaluation's log line
+    void (*progress)(void *context, const ftc_progress *progress);      // after each step
+    void (*note)(void *context, const char *text);                      // "saved output/checkpoint-375"
+} ftc_train_events;
+
+// Everything that a run needs. The caller owns it all.
+typedef struct {
+    const ftc_program *program;
+    ftc_model_state *state; // made for ftc_train_entries; parameters initialised or loaded
+    ftc_threads *threads;
+    ftc_sgemm_fn *sgemm; // NULL unless the program needs it
+    const ftc_dataset *train;
+    const ftc_dataset *test; // NULL: no evaluation
+    const ftc_train_options *options;
+    const ftc_model_files *files;
+    ftc_train_events events;
+    const volatile sig_atomic_t
+        *stop; // a signal's number ends the run at the next step, after a checkpoint; or NULL
+} ftc_training;
+
+// The entries that a run with these options calls, as bits 1 << ftc_entry_kind: step alone, or grad and
+// update when it accumulates or clips.
+uint32_t ftc_train_entries(const ftc_train_options *options, bool with_test);
+
+// Checks what can be checked before anything is loaded: options that contradict each other.
+ftc_status ftc_train_check(const ftc_train_options *options, bool with_test);
+
+// Runs to the end, and saves the model to options->output. Ends with FTC_FAILED when the loss is not finite
+// or `stop` was raised.
+ftc_status ftc_train(const ftc_training *training);
+
+#endif

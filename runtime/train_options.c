@@ -1,0 +1,46 @@
+#include "runtime/train_options.h"
+
+#include <stddef.h>
+
+// What the native loop and Trainer agree on.
+static const ftc_train_options COMMON = {
+    .epochs = 3,
+    .max_steps = -1,
+    .batch = 8,
+    .eval_batch = 8,
+    .accumulation = 1,
+    .sampling = FTC_SAMPLING_RANDOM,
+    .seed = 42,
+    .data_seed = -1,
+    .schedule = FTC_SCHEDULE_LINEAR,
+    .lr = 5e-5,
+    .beta1 = 0.9,
+    .beta2 = 0.999,
+    .eps = 1e-8,
+    .dropout = -1,
+    .logging_strategy = FTC_WHEN_STEPS,
+    .greater_is_better = FTC_CHOICE_AUTO,
+    .output = "output",
+};
+
+ftc_train_options ftc_train_options_native(void) {
+    ftc_train_options options = COMMON;
+    options.weight_decay = 0.01;
+    options.decay_all = true;
+    options.logging_steps = 1;
+    options.eval_strategy = FTC_WHEN_EPOCH;
+    options.save_strategy = FTC_WHEN_EPOCH;
+    options.save_total_limit = 1;
+    options.save_steps = 500;
+    return options;
+}
+
+ftc_train_options ftc_train_options_trainer(void) {
+    ftc_train_options options = COMMON;
+    options.max_grad_norm = 1;
+    options.logging_steps = 500;
+    options.eval_strategy = FTC_WHEN_NO;
+    options.save_strategy = FTC_WHEN_STEPS;
+    options.save_steps = 500;
+    return options;
+}

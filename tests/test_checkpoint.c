@@ -1,0 +1,255 @@
+// Checkpoints: a run that is interrupted and resumed ends in the same bytes as one that was not.
+#include "runtime/train.h"
+#include "runtime/json.h"
+#include "tests/bag_model.h"
+#include "tests/scratch.h"
+
+#include <math.h>
+#include <stdio.h>
+
+// A run's watcher: raises the stop flag after so many steps, counts evaluations.
+typedef struct {
+    volatile sig_atomic_t stop;
+    int steps, stop_after, stop_in_evaluation;
+    double train_loss;
+} watcher;
+
+static void on_progress(void *context, const ftc_progress *progress) {
+    watcher *w = context;
+    bool training = strcmp(progress->what, "train") == 0;
+    if (training && ++w->steps == w->stop_after) w->stop = SIGTERM;
+    if (!training && w->stop_in_evaluation) w->stop = SIGINT;
+}
+
+static void on_log(void *context, const cJSON *line) {
+    watcher *w = context;
+    const cJSON *loss = cJSON_GetObjectItemCaseSensitive(line, "train_loss");
+    if (loss) w->train_loss = loss->valuedouble;
+}
+
+static ftc_train_options options_for(const char *output) {
+    ftc_train_options options = ftc_train_options_native();
+    options.lr = 0.05;
+    options.dropout = 0.2;
+    options.output = output;
+    return options;
+}
+
+static ftc_status train_once(const ftc_train_options *options, watcher *w) {
+    ftc_dataset train = bag_dataset(45, 1), test = bag_dataset(20, 2); // 6 batches an epoch, the last of 5
+    ftc_threads *pool;
+    ftc_model_state state;
+    ASSERT_OK(ftc_threads_create(2, &pool));
+    ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, ftc_train_entries(options, true), &state));
+    ftc_model_state_init(&state, 1);
+    ftc_model_files files = {.config.n_labels = BAG_CLASSES};
+    ftc_training training = {
+        .program = &BAG_PROGRAM,
+        .state = &state,
+        .threads = pool,
+        .train = &train,
+        .test = &test,
+        .options = options,
+        .files = &files,
+        .events = {.context = w, .log = on_log, .progress = on_progress},
+        .stop = &w->stop,
+    };
+    ftc_status status = ftc_train(&training);
+    ftc_model_state_free(&state);
+    ftc_threads_free(pool);
+    ftc_dataset_free(&train);
+    ftc_dataset_free(&test);
+    return status;
+}
+
+static bool has(const char *dir, const char *name) {
+    char *path = ftc_path_join(dir, name);
+    bool found = ftc_file_exists(path);
+    free(path);
+    return found;
+}
+
+static void assert_same_file(const char *dir_a, const char *dir_b, const char *name) {
+    char *a = ftc_path_join(dir_a, name), *b = ftc_path_join(dir_b, name), *text_a, *text_b;
+    size_t bytes_a, bytes_b;
+    ASSERT_OK(ftc_file_read(a, &text_a, &bytes_a));
+    ASSERT_OK(ftc_file_read(b, &text_b, &bytes_b));
+    cr_assert(bytes_a == bytes_b && memcmp(text_a, text_b, bytes_a) == 0, "%s and %s differ", a, b);
+    free(text_a);
+    free(text_b);
+    free(a);
+    free(b);
+}
+
+// Runs to the end in one directory; in another, interrupted as the watcher says and resumed; compares.
+static void check_resume(ftc_train_options options, watcher interruption) {
+    char *dir = scratch_make(), *whole = ftc_path_join(dir, "whole"), *cut = ftc_path_join(dir, "cut");
+    watcher undisturbed = {0}, resumed = {0};
+    options.output = whole;
+    ASSERT_OK(train_once(&options, &undisturbed));
+
+    options.output = cut;
+    ASSERT_FAILS(train_once(&options, &interruption), FTC_FAILED, "continue with --resume");
+    cr_assert_lt(interruption.steps, undisturbed.steps);
+    cr_assert_not(has(cut, "model.safetensors"));
+    options.resume = "last";
+    ASSERT_OK(train_once(&options, &resumed));
+    cr_assert_eq(interruption.steps + resumed.steps, undisturbed.steps);
+    cr_assert_eq(resumed.train_loss, undisturbed.train_loss);
+
+    assert_same_file(whole, cut, "model.safetensors");
+    assert_same_file(whole, cut, "checkpoint-18/model.safetensors");
+    assert_same_file(whole, cut, "checkpoint-18/optimizer.safetensors");
+    free(whole);
+    free(cut);
+    scratch_free(dir);
+}
+
+Test(checkpoint, resume_in_the_middle_of_an_epoch) {
+    check_resume(options_for(NULL), (watcher){.stop_after = 8});
+}
+
+Test(checkpoint, resume_at_the_end_of_an_epoch) {
+    check_resume(options_for(NULL), (watcher){.stop_after = 12});
+}
+
+Test(checkpoint, resume_from_within_an_evaluation) {
+    check_resume(options_for(NULL), (watcher){.stop_in_evaluation = 1});
+}
+
+Test(checkpoint, resume_with_accumulation_and_clipping) {
+    ftc_train_options options = options_for(NULL);
+    options.batch = 4; // 12 batches, 6 steps an epoch
+    options.accumulation = 2;
+    options.max_grad_norm = 0.1;
+    check_resume(options, (watcher){.stop_after = 7});
+}
+
+Test(checkpoint, a_directory_holds_what_it_should) {
+    char *dir = scratch_make();
+    ftc_train_options options = options_for(dir);
+    watcher w = {0};
+    ASSERT_OK(train_once(&options, &w));
+    static const char *const MODEL[] = {"config.json", "model.safetensors", "model.ir"};
+    char *checkpoint = ftc_path_join(dir, "checkpoint-18");
+    for (size_t i = 0; i < sizeof MODEL / sizeof *MODEL; i++) {
+        cr_assert(has(dir, MODEL[i]), "%s", MODEL[i]);
+        cr_assert(has(checkpoint, MODEL[i]), "%s", MODEL[i]);
+    }
+    cr_assert_not(has(dir, "model.saving"));
+    cr_assert_not(has(dir, "checkpoint-12")); // the native loop keeps the newest
+    cr_assert_not(has(dir, "checkpoint-18.saving"));
+
+    cJSON *state;
+    char *path = ftc_path_join(checkpoint, "trainer_state.json");
+    ASSERT_OK(ftc_json_read(path, &state));
+    cr_assert_eq(cJSON_GetObjectItemCaseSensitive(state, "global_step")->valuedouble, 18);
+    cr_assert_eq(cJSON_GetObjectItemCaseSensitive(state, "epoch")->valuedouble, 3);
+    cr_assert_eq(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(state, "log_history")), 18 + 3);
+    cJSON_Delete(state);
+
+    ftc_safetensors *moments;
+    char *optimizer = ftc_path_join(checkpoint, "optimizer.safetensors");
+    ASSERT_OK(ftc_safetensors_open(optimizer, &moments));
+    cr_assert_eq(ftc_safetensors_count(moments), 4);
+    cr_assert_not_null(ftc_safetensors_find(moments, "bert.embeddings.word_embeddings.weight.exp_avg_sq"));
+    ftc_safetensors_close(moments);
+    free(optimizer);
+    free(path);
+    free(checkpoint);
+    scratch_free(dir);
+}
+
+Test(checkpoint, limits_and_the_best_one) {
+    char *dir = scratch_make();
+    ftc_train_options options = options_for(dir);
+    options.epochs = 4;
+    options.lr = 3; // it soon gets worse
+    options.save_total_limit = 2;
+    options.load_best = true;
+    watcher w = {0};
+    ASSERT_OK(train_once(&options, &w));
+    int left = 0;
+    int64_t best = 0;
+    for (int step = 6; step <= 24; step += 6) {
+        char *path = ftc_checkpoint_path(dir, step);
+        left += ftc_file_exists(path);
+        free(path);
+    }
+    cr_assert_eq(left, 2);
+    cJSON *state;
+    char *path = ftc_path_join(dir, "checkpoint-24/trainer_state.json");
+    ASSERT_OK(ftc_json_read(path, &state));
+    cr_assert(ftc_json_count(cJSON_GetObjectItemCaseSensitive(state, "best_global_step"), &best));
+    char *best_dir = ftc_checkpoint_path(dir, best);
+    assert_same_file(dir, best_dir, "model.safetensors");
+    cJSON_Delete(state);
+    free(best_dir);
+    free(path);
+    scratch_free(dir);
+}
+
+Test(checkpoint, another_run_is_not_resumed) {
+    char *dir = scratch_make();
+    ftc_train_options options = options_for(dir);
+    watcher w = {.stop_after = 8}, v = {0};
+    options.resume = "last";
+    ASSERT_FAILS(train_once(&options, &v), FTC_BAD_INPUT, "no checkpoint to resume from");
+    options.resume = NULL;
+    ASSERT_FAILS(train_once(&options, &w), FTC_FAILED, "interrupted after step 8 of 18");
+    options.resume = "last";
+    options.batch = 4;
+    ASSERT_FAILS(train_once(&options, &v), FTC_BAD_INPUT, "was made with batch = 8, this run has 4");
+    options.batch = 8;
+    options.seed = 1;
+    ASSERT_FAILS(train_once(&options, &v), FTC_BAD_INPUT, "--seed");
+    scratch_free(dir);
+}
+
+Test(checkpoint, damage_is_named) {
+    char *dir = scratch_make(), *moments = ftc_path_join(dir, "checkpoint-8/optimizer.safetensors");
+    char *state = ftc_path_join(dir, "checkpoint-8/trainer_state.json");
+    ftc_train_options options = options_for(dir);
+    watcher w = {.stop_after = 8}, v = {0};
+    ASSERT_FAILS(train_once(&options, &w), FTC_FAILED, "interrupted");
+    options.resume = "last";
+    ASSERT_OK(ftc_file_write(moments, "xxxxxxxxxxxx", 12));
+    ASSERT_FAILS(train_once(&options, &v), FTC_BAD_INPUT, "optimizer.safetensors");
+    ASSERT_OK(ftc_file_write(state, "{}", 2));
+    ASSERT_FAILS(train_once(&options, &v), FTC_BAD_INPUT, "was not written by ftc, or is damaged");
+    free(moments);
+    free(state);
+    scratch_free(dir);
+}
+
+// A checkpoint that stands is replaced whole; a model that is not finite replaces nothing.
+Test(checkpoint, what_is_not_finite_is_not_saved) {
+    char *dir = scratch_make();
+    ftc_train_options options = options_for(dir);
+    ftc_model_state state;
+    ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, ~0u, &state));
+    ftc_model_state_init(&state, 1);
+    ftc_model_files files = {.config.n_labels = BAG_CLASSES};
+    ftc_train_state train = {.step = 1};
+    ftc_train_identity identity = {.steps_per_epoch = 2, .max_steps = 2};
+    ASSERT_OK(ftc_checkpoint_save(&options, &state, &files, &train, &identity));
+    ((float *)state.tensors[BAG_W])[5] = 1;
+    ASSERT_OK(ftc_checkpoint_save(&options, &state, &files, &train, &identity)); // over the first
+    ((float *)state.tensors[BAG_W])[7] = NAN;
+    ASSERT_FAILS(ftc_checkpoint_save(&options, &state, &files, &train, &identity), FTC_FAILED,
+                 "element 7 of \"bert.");
+    ASSERT_FAILS(ftc_model_save(dir, &state, &files), FTC_FAILED, "element 7");
+    cr_assert_not(has(dir, "model.saving"));
+    cr_assert_not(has(dir, "checkpoint-1.saving"));
+    cr_assert_not(has(dir, "model.safetensors"));
+
+    ftc_train_state back;
+    char *path = ftc_checkpoint_path(dir, 1);
+    ASSERT_OK(ftc_checkpoint_restore(path, &state, &identity, &back));
+    cr_assert_eq(((float *)state.tensors[BAG_W])[5], 1);
+    cr_assert(isfinite(((float *)state.tensors[BAG_W])[7]));
+    ftc_train_state_free(&back);
+    ftc_model_state_free(&state);
+    free(path);
+    scratch_free(dir);
+}

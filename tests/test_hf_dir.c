@@ -1,0 +1,176 @@
+// Hugging Face directories: config.json both ways, names with and without prefix, every refusal.
+#include "runtime/hf_dir.h"
+#include "runtime/json.h"
+#include "runtime/model_state.h"
+#include "tests/bag_model.h"
+#include "tests/scratch.h"
+
+static void write_text(const char *dir, const char *name, const char *text) {
+    char *path = ftc_path_join(dir, name);
+    ASSERT_OK(ftc_file_write(path, text, strlen(text)));
+    free(path);
+}
+
+Test(hf_dir, config_is_read) {
+    char *dir = scratch_make();
+    write_text(dir, "config.json",
+               "{\"model_type\": \"bert\", \"hidden_size\": 384, \"hidden_act\": \"gelu\", "
+               "\"classifier_dropout\": null,"
+               " \"id2label\": {\"0\": \"bad\", \"1\": \"good\"}}");
+    ftc_hf_config *config;
+    ASSERT_OK(ftc_hf_config_read(dir, &config));
+    double number;
+    const char *text;
+    cr_assert(ftc_hf_config_number(config, "hidden_size", &number));
+    cr_assert_eq(number, 384);
+    cr_assert(ftc_hf_config_text(config, "hidden_act", &text));
+    cr_assert_str_eq(text, "gelu");
+    cr_assert_not(ftc_hf_config_number(config, "classifier_dropout", &number));
+    cr_assert_not(ftc_hf_config_number(config, "hidden_act", &number));
+    cr_assert_eq(ftc_hf_config_label_count(config), 2);
+    cr_assert_str_eq(ftc_hf_config_label(config, 1), "good");
+    cr_assert_null(ftc_hf_config_label(config, 2));
+    ftc_hf_config_free(config);
+    scratch_free(dir);
+}
+
+Test(hf_dir, what_is_no_bert_encoder_is_refused) {
+    static const char *const CASES[][2] = {
+        {"{\"model_type\": \"roberta\"}", "model_type is \"roberta\""},
+        {"{\"position_embedding_type\": \"relative_key\"}", "position_embedding_type is \"relative_key\""},
+        {"{\"is_decoder\": true}", "decoder"},
+        {"{\"model_type\": ", "not valid JSON"},
+        {"[1]", "a JSON object is expected"},
+    };
+    char *dir = scratch_make();
+    ftc_hf_config *config = NULL;
+    ASSERT_FAILS(ftc_hf_config_read(dir, &config), FTC_BAD_INPUT, "config.json: cannot open");
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        write_text(dir, "config.json", CASES[i][0]);
+        ASSERT_FAILS(ftc_hf_config_read(dir, &config), FTC_BAD_INPUT, CASES[i][1]);
+        cr_assert_null(config);
+    }
+    scratch_free(dir);
+}
+
+Test(hf_dir, config_is_written) {
+    char *dir = scratch_make(), *path = ftc_path_join(dir, "config.json");
+    write_text(dir, "config.json",
+               "{\"model_type\": \"bert\", \"vocab_size\": 7, \"_name_or_path\": \"x\", \"custom\": [1, 2]}");
+    const char *labels[BAG_CLASSES] = {"bad", NULL, "good"};
+    ftc_hf_config_extra extra = {.base_dir = dir, .labels = labels, .n_labels = BAG_CLASSES};
+    ASSERT_OK(ftc_hf_config_write(&BAG_PROGRAM, &extra, path));
+
+    cJSON *json;
+    ASSERT_OK(ftc_json_read(path, &json));
+    cr_assert_eq(cJSON_GetObjectItemCaseSensitive(json, "vocab_size")->valuedouble, BAG_VOCAB);
+    cr_assert_str_eq(cJSON_GetObjectItemCaseSensitive(json, "hidden_act")->valuestring, "gelu");
+    cr_assert_eq(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(json, "custom")), 2);
+    cr_assert_null(cJSON_GetObjectItemCaseSensitive(json, "_name_or_path"));
+    cr_assert_null(cJSON_GetObjectItemCaseSensitive(json, "num_labels"));
+    const cJSON *architectures = cJSON_GetObjectItemCaseSensitive(json, "architectures");
+    cr_assert_str_eq(cJSON_GetArrayItem(architectures, 0)->valuestring, "BertForSequenceClassification");
+    cr_assert_str_eq(cJSON_GetObjectItemCaseSensitive(json, "problem_type")->valuestring,
+                     "single_label_classification");
+    const cJSON *label2id = cJSON_GetObjectItemCaseSensitive(json, "label2id");
+    cr_assert_eq(cJSON_GetObjectItemCaseSensitive(label2id, "good")->valuedouble, 2);
+    cJSON_Delete(json);
+
+    ftc_hf_config *config;
+    ASSERT_OK(ftc_hf_config_read(dir, &config));
+    cr_assert_eq(ftc_hf_config_label_count(config), BAG_CLASSES);
+    cr_assert_str_eq(ftc_hf_config_label(config, 0), "bad");
+    cr_assert_str_eq(ftc_hf_config_label(config, 1), "LABEL_1");
+    ftc_hf_config_free(config);
+    free(path);
+    scratch_free(dir);
+}
+
+// ---------------------------------------------------------------------------------------------- weights
+
+static float W[BAG_VOCAB * BAG_CLASSES], BIAS[BAG_CLASSES] = {1, 2, 3};
+
+static void write_weights(const char *dir, const ftc_safetensor *tensors, int32_t n) {
+    char *path = ftc_path_join(dir, "model.safetensors");
+    ASSERT_OK(ftc_safetensors_write(path, tensors, n));
+    free(path);
+}
+
+static ftc_safetensor matrix(const char *name, int64_t rows, int64_t columns) {
+    for (int i = 0; i < BAG_VOCAB * BAG_CLASSES; i++) W[i] = (float)i;
+    return (ftc_safetensor){.name = name, .rank = 2, .dims = {rows, columns}, .data = W};
+}
+
+static ftc_safetensor vector(const char *name, int64_t n) {
+    return (ftc_safetensor){.name = name, .rank = 1, .dims = {n}, .data = BIAS};
+}
+
+Test(hf_dir, weights_with_or_without_prefix) {
+    static const char *const NAMES[] = {"bert.embeddings.word_embeddings.weight",
+                                        "embeddings.word_embeddings.weight"};
+    char *dir = scratch_make();
+    for (int i = 0; i < 2; i++) {
+        ftc_safetensor tensors[] = {matrix(NAMES[i], BAG_VOCAB, BAG_CLASSES), vector("classifier.bias", 3),
+                                    vector("cls.predictions.bias", 2), vector("embeddings.position_ids", 1)};
+        write_weights(dir, tensors, 4);
+        ftc_model_state state;
+        ftc_load_report report;
+        ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, 1u << FTC_ENTRY_EVAL, &state));
+        ASSERT_OK(ftc_model_state_load(&state, dir, 1, &report));
+        cr_assert_eq(memcmp(state.tensors[BAG_W], W, sizeof W), 0);
+        cr_assert_eq(memcmp(state.tensors[BAG_BIAS], BIAS, sizeof BIAS), 0);
+        cr_assert_eq(report.n_initialized, 0);
+        cr_assert_eq(report.n_unused, 1);
+        cr_assert_str_eq(report.unused[0], "cls.predictions.bias");
+        cr_assert_null(state.tensors[BAG_W_AVG]); // an evaluation needs no moments
+        ftc_load_report_free(&report);
+        ftc_model_state_free(&state);
+    }
+    scratch_free(dir);
+}
+
+Test(hf_dir, missing_head_is_initialized_and_wrong_shape_refused) {
+    char *dir = scratch_make();
+    ftc_model_state state;
+    ftc_load_report report;
+    ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, 1u << FTC_ENTRY_EVAL, &state));
+    ASSERT_FAILS(ftc_model_state_load(&state, dir, 1, &report), FTC_BAD_INPUT, "has no model.safetensors");
+
+    ftc_safetensor other_head[] = {matrix("embeddings.word_embeddings.weight", BAG_VOCAB, BAG_CLASSES),
+                                   vector("classifier.bias", 2)};
+    write_weights(dir, other_head, 2);
+    ASSERT_OK(ftc_model_state_load(&state, dir, 1, &report));
+    cr_assert_eq(report.n_initialized, 1);
+    cr_assert_str_eq(report.initialized[0], "classifier.bias");
+    cr_assert_eq(report.n_unused, 0);
+    ftc_load_report_free(&report);
+
+    ftc_safetensor wrong = matrix("embeddings.word_embeddings.weight", BAG_CLASSES, BAG_VOCAB);
+    write_weights(dir, &wrong, 1);
+    ASSERT_FAILS(ftc_model_state_load(&state, dir, 1, &report), FTC_BAD_INPUT,
+                 "\"embeddings.word_embeddings.weight\" has shape [3, 50], the model's "
+                 "\"bert.embeddings.word_embeddings.weight\" has [50, 3]");
+    ftc_model_state_free(&state);
+    scratch_free(dir);
+}
+
+Test(hf_dir, initial_values_follow_the_declaration) {
+    ftc_model_state a, b;
+    ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, ~0u, &a));
+    ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, ~0u, &b));
+    ftc_model_state_init(&a, 7);
+    ftc_model_state_init(&b, 8);
+    const float *w = a.tensors[BAG_W], *other = b.tensors[BAG_W];
+    double sum = 0, squares = 0;
+    for (int i = 0; i < BAG_CLASSES; i++) cr_assert_eq(w[i], 0); // zero_row
+    for (int i = BAG_CLASSES; i < BAG_VOCAB * BAG_CLASSES; i++) {
+        sum += (double)w[i];
+        squares += (double)w[i] * (double)w[i];
+        cr_assert_neq(w[i], other[i]);
+    }
+    double n = (BAG_VOCAB - 1) * BAG_CLASSES;
+    cr_assert_float_eq(sum / n, 0, 0.15);
+    cr_assert_float_eq(squares / n, 0.25, 0.08); // init_std 0.5
+    ftc_model_state_free(&a);
+    ftc_model_state_free(&b);
+}

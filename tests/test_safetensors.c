@@ -1,0 +1,125 @@
+// Safetensors: what is written comes back, and every damage is named.
+#include "runtime/safetensors.h"
+#include "tests/scratch.h"
+
+#include <math.h>
+#include <stdint.h>
+
+static const float VALUES[6] = {1, -2, 3.5f, 0, 1e-30f, INFINITY};
+
+static void write_example(const char *path) {
+    ftc_safetensor tensors[2] = {
+        {.name = "a.weight", .dtype = FTC_SAFE_F32, .rank = 2, .dims = {2, 3}, .data = VALUES},
+        {.name = "\"quoted\"", .dtype = FTC_SAFE_U32, .rank = 1, .dims = {1}, .data = VALUES},
+    };
+    ASSERT_OK(ftc_safetensors_write(path, tensors, 2));
+}
+
+Test(safetensors, comes_back) {
+    char *dir = scratch_make(), *path = ftc_path_join(dir, "x.safetensors");
+    write_example(path);
+    ftc_safetensors *file;
+    ASSERT_OK(ftc_safetensors_open(path, &file));
+    cr_assert_eq(ftc_safetensors_count(file), 2);
+    const ftc_safetensor *a = ftc_safetensors_find(file, "a.weight");
+    cr_assert_not_null(a);
+    cr_assert_eq(a->rank, 2);
+    cr_assert_eq(a->dims[0], 2);
+    cr_assert_eq(a->dims[1], 3);
+    float back[6];
+    ASSERT_OK(ftc_safetensors_read_f32(a, back));
+    cr_assert_eq(memcmp(back, VALUES, sizeof back), 0);
+    cr_assert_not_null(ftc_safetensors_find(file, "\"quoted\""));
+    cr_assert_null(ftc_safetensors_find(file, "b"));
+    ftc_safetensors_close(file);
+    free(path);
+    scratch_free(dir);
+}
+
+// Writes a file with this header and `data_bytes` bytes of data, and opens it.
+static ftc_status open_made(const char *dir, const char *header, const void *data, size_t data_bytes,
+                            ftc_safetensors **out) {
+    char *path = ftc_path_join(dir, "made.safetensors");
+    uint64_t header_bytes = strlen(header);
+    ftc_file_part parts[3] = {{&header_bytes, 8}, {header, header_bytes}, {data, data_bytes}};
+    ASSERT_OK(ftc_file_write_parts(path, parts, 3));
+    ftc_status status = ftc_safetensors_open(path, out);
+    free(path);
+    return status;
+}
+
+Test(safetensors, damage_is_named) {
+    static const char zeros[64] = {0};
+    static const struct {
+        const char *header, *message;
+        size_t data_bytes;
+    } CASES[] = {
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,16]}}",
+         "bytes of data; is it complete?", 8},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", "\"a\" of shape [3]", 8},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", "lies at bytes 8 to 0", 8},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", "invalid shape", 4},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[9007199254740992,9007199254740992],\"data_offsets\":[0,4]}}",
+         "invalid shape", 4},
+        {"{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", "lacks dtype, shape or data_offsets", 4},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
+         "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
+         "overlaps", 4},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", "leaves a gap", 8},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", "behind the last tensor", 8},
+        {"{\"a\":", "not valid JSON", 8},
+        {"[]", "not valid JSON", 0},
+    };
+    char *dir = scratch_make();
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        ftc_safetensors *file = NULL;
+        ASSERT_FAILS(open_made(dir, CASES[i].header, zeros, CASES[i].data_bytes, &file), FTC_BAD_INPUT,
+                     CASES[i].message);
+        cr_assert_null(file);
+    }
+    scratch_free(dir);
+}
+
+Test(safetensors, every_truncation_is_an_error) {
+    char *dir = scratch_make(), *path = ftc_path_join(dir, "x.safetensors"), *cut = ftc_path_join(dir, "cut");
+    write_example(path);
+    char *text;
+    size_t bytes;
+    ASSERT_OK(ftc_file_read(path, &text, &bytes));
+    for (size_t n = 0; n < bytes; n++) {
+        ASSERT_OK(ftc_file_write(cut, text, n));
+        ftc_safetensors *file = NULL;
+        ASSERT_FAILS(ftc_safetensors_open(cut, &file), FTC_BAD_INPUT, "cut: ");
+    }
+    free(text);
+    free(path);
+    free(cut);
+    scratch_free(dir);
+}
+
+Test(safetensors, converts_half_precision) {
+    char *dir = scratch_make();
+    static const uint16_t HALF[6] = {0x3c00, 0xc000, 0x0001, 0x8000, 0x7c00, 0x7bff};
+    static const float FROM_HALF[6] = {1, -2, 0x1p-24f, -0.0f, INFINITY, 65504};
+    ftc_safetensors *file;
+    ASSERT_OK(
+        open_made(dir, "{\"h\":{\"dtype\":\"F16\",\"shape\":[6],\"data_offsets\":[0,12]}}", HALF, 12, &file));
+    float back[6];
+    ASSERT_OK(ftc_safetensors_read_f32(ftc_safetensors_find(file, "h"), back));
+    cr_assert_eq(memcmp(back, FROM_HALF, sizeof back), 0);
+    ftc_safetensors_close(file);
+
+    static const uint16_t BRAIN[2] = {0x3f80, 0xc040};
+    ASSERT_OK(
+        open_made(dir, "{\"b\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[0,4]}}", BRAIN, 4, &file));
+    ASSERT_OK(ftc_safetensors_read_f32(ftc_safetensors_find(file, "b"), back));
+    cr_assert_eq(back[0], 1.0f);
+    cr_assert_eq(back[1], -3.0f);
+    ftc_safetensors_close(file);
+
+    ASSERT_OK(
+        open_made(dir, "{\"i\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[0,8]}}", VALUES, 8, &file));
+    ASSERT_FAILS(ftc_safetensors_read_f32(ftc_safetensors_find(file, "i"), back), FTC_BAD_INPUT, "\"i\"");
+    ftc_safetensors_close(file);
+    scratch_free(dir);
+}

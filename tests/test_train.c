@@ -1,0 +1,366 @@
+// The loop, against a model whose entries are written in C.
+#include "runtime/train.h"
+#include "tests/bag_model.h"
+#include "tests/scratch.h"
+
+#include <math.h>
+
+enum { MOST_LINES = 2048 };
+
+// What a run told.
+typedef struct {
+    cJSON *lines[MOST_LINES];
+    int n;
+    int progress;
+    volatile sig_atomic_t stop;
+    int stop_after; // progress calls; 0: never
+} record;
+
+static void on_log(void *context, const cJSON *line) {
+    record *r = context;
+    cr_assert_lt(r->n, MOST_LINES);
+    r->lines[r->n++] = cJSON_Duplicate(line, 1);
+}
+
+static void on_progress(void *context, const ftc_progress *progress) {
+    record *r = context;
+    if (strcmp(progress->what, "train") == 0 && ++r->progress == r->stop_after) r->stop = SIGTERM;
+}
+
+static void free_record(record *r) {
+    for (int i = 0; i < r->n; i++) cJSON_Delete(r->lines[i]);
+}
+
+// The value `name` of line `index`; NaN when it has none.
+static double value(const record *r, int index, const char *name) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(r->lines[index], name);
+    return item ? item->valuedouble : NAN;
+}
+
+// Collects the values of `name` over all lines that have it.
+static int values(const record *r, const char *name, double *out) {
+    int n = 0;
+    for (int i = 0; i < r->n; i++) {
+        double v = value(r, i, name);
+        if (!isnan(v)) out[n++] = v;
+    }
+    return n;
+}
+
+// Trains from seed 1 on `threads` threads; *weights (unless NULL) are those at the end.
+static ftc_status train_on(const ftc_program *program, const ftc_dataset *train, const ftc_dataset *test,
+                           const ftc_train_options *options, int32_t threads, record *r, float *weights) {
+    ftc_threads *pool;
+    ftc_model_state state;
+    ASSERT_OK(ftc_threads_create(threads, &pool));
+    ASSERT_OK(ftc_model_state_create(program, ftc_train_entries(options, test != NULL), &state));
+    ftc_model_state_init(&state, 1);
+    ftc_model_files files = {.config.n_labels = BAG_CLASSES};
+    ftc_training training = {
+        .program = program,
+        .state = &state,
+        .threads = pool,
+        .train = train,
+        .test = test,
+        .options = options,
+        .files = &files,
+        .events = {.context = r, .log = on_log, .progress = on_progress},
+        .stop = &r->stop,
+    };
+    ftc_status status = ftc_train(&training);
+    if (weights) memcpy(weights, state.tensors[BAG_W], BAG_VOCAB * BAG_CLASSES * sizeof *weights);
+    ftc_model_state_free(&state);
+    ftc_threads_free(pool);
+    return status;
+}
+
+static ftc_train_options fast_options(void) {
+    ftc_train_options options = ftc_train_options_native();
+    options.lr = 0.05;
+    options.output = NULL;
+    return options;
+}
+
+Test(train, native_loop_learns_and_says_so) {
+    ftc_dataset train = bag_dataset(205, 1), test = bag_dataset(100, 2);
+    ftc_train_options options = fast_options();
+    options.lr = 0.5;
+    record r = {0};
+    ASSERT_OK(train_on(&BAG_PROGRAM, &train, &test, &options, 2, &r, NULL));
+
+    int steps = 3 * 26; // 25 batches of 8 and one of 5
+    cr_assert_eq(r.n, steps + 3 + 1);
+    double loss[MOST_LINES], accuracy[MOST_LINES], tokens[MOST_LINES], total = 0, mean = 0;
+    cr_assert_eq(values(&r, "loss", loss), steps);
+    cr_assert_eq(values(&r, "eval_accuracy", accuracy), 3);
+    cr_assert_eq(values(&r, "tokens", tokens), steps);
+    cr_assert_lt(loss[steps - 1], 0.6 * loss[0]);
+    cr_assert_gt(accuracy[2], 0.7);
+    for (int i = 0; i < steps; i++) {
+        total += tokens[i];
+        mean += loss[i] / steps;
+    }
+    cr_assert_eq(total, 3 * ftc_dataset_tokens(&train)); // every example once an epoch
+    cr_assert_eq(value(&r, 0, "step"), 1);
+    cr_assert_float_eq(value(&r, 0, "epoch"), 1 / 26.0, 1e-12);
+    cr_assert_float_eq(value(&r, 0, "learning_rate"), 0.5, 1e-12);
+    cr_assert_float_eq(value(&r, 1, "learning_rate"), 0.5 * (steps - 1) / steps, 1e-12);
+    cr_assert_gt(value(&r, 0, "grad_norm"), 0);
+    cr_assert_gt(value(&r, 0, "step_time"), 0);
+    cr_assert_eq(value(&r, 26, "eval_samples"), 100);
+    cr_assert_float_eq(value(&r, 26, "epoch"), 1, 1e-12);
+    cr_assert_float_eq(value(&r, r.n - 1, "train_loss"), mean, 1e-9);
+    cr_assert_gt(value(&r, r.n - 1, "train_samples_per_second"), 0);
+    free_record(&r);
+    ftc_dataset_free(&train);
+    ftc_dataset_free(&test);
+}
+
+static void assert_same_weights(const ftc_train_options *x, int x_threads, const ftc_train_options *y,
+                                int y_threads, bool same) {
+    static float a[BAG_VOCAB * BAG_CLASSES], b[BAG_VOCAB * BAG_CLASSES];
+    ftc_dataset train = bag_dataset(50, 1);
+    record r = {0}, s = {0};
+    ASSERT_OK(train_on(&BAG_PROGRAM, &train, NULL, x, x_threads, &r, a));
+    ASSERT_OK(train_on(&BAG_PROGRAM, &train, NULL, y, y_threads, &s, b));
+    cr_assert_eq(memcmp(a, b, sizeof a) == 0, same);
+    free_record(&r);
+    free_record(&s);
+    ftc_dataset_free(&train);
+}
+
+Test(train, threads_do_not_matter) {
+    ftc_train_options options = fast_options();
+    options.dropout = 0.2;
+    assert_same_weights(&options, 1, &options, 3, true);
+}
+
+Test(train, seeds_and_order_matter) {
+    ftc_train_options options = fast_options(), other = options;
+    options.dropout = other.dropout = 0.2;
+    other.seed = 43;
+    other.data_seed = 42; // only dropout differs
+    assert_same_weights(&options, 1, &other, 1, false);
+    other.dropout = options.dropout = 0;
+    assert_same_weights(&options, 1, &other, 1, true);
+    other.data_seed = 43; // only the order differs
+    assert_same_weights(&options, 1, &other, 1, false);
+    options.sampling = other.sampling = FTC_SAMPLING_SEQUENTIAL;
+    assert_same_weights(&options, 1, &other, 1, true);
+}
+
+Test(train, entries_follow_the_options) {
+    ftc_train_options options = fast_options();
+    uint32_t both = 1u << FTC_ENTRY_GRAD | 1u << FTC_ENTRY_UPDATE;
+    cr_assert_eq(ftc_train_entries(&options, true), 1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_EVAL);
+    options.accumulation = 2;
+    cr_assert_eq(ftc_train_entries(&options, false), both);
+    options.accumulation = 1;
+    options.max_grad_norm = 1;
+    cr_assert_eq(ftc_train_entries(&options, false), both);
+    options.max_grad_norm = INFINITY;
+    cr_assert_eq(ftc_train_entries(&options, false), 1u << FTC_ENTRY_STEP);
+}
+
+// Two micro-batches of 4 are one batch of 8, also in the last window, which has 4 and 2 examples: there the
+// mean of the means is another number than the mean, so 48 examples are trained on.
+Test(train, accumulation_is_the_larger_batch) {
+    float a[BAG_VOCAB * BAG_CLASSES], b[BAG_VOCAB * BAG_CLASSES];
+    ftc_dataset train = bag_dataset(48, 1);
+    ftc_train_options whole = fast_options(), halves = whole;
+    halves.batch = 4;
+    halves.accumulation = 2;
+    record r = {0}, s = {0};
+    ASSERT_OK(train_on(&BAG_PROGRAM, &train, NULL, &whole, 1, &r, a));
+    ASSERT_OK(train_on(&BAG_PROGRAM, &train, NULL, &halves, 1, &s, b));
+    cr_assert_eq(r.n, s.n);
+    for (int i = 0; i + 1 < r.n; i++) {
+        cr_assert_float_eq(value(&r, i, "loss"), value(&s, i, "loss"), 1e-5);
+        cr_assert_float_eq(value(&r, i, "grad_norm"), value(&s, i, "grad_norm"), 1e-5);
+    }
+    for (int i = 0; i < BAG_VOCAB * BAG_CLASSES; i++) cr_assert_float_eq(a[i], b[i], 1e-4);
+    free_record(&r);
+    free_record(&s);
+    ftc_dataset_free(&train);
+}
+
+// The last window of an epoch has one micro-batch: its gradient must not be halved.
+Test(train, the_last_window_is_divided_by_what_it_has) {
+    ftc_dataset train = bag_dataset(12, 1);
+    ftc_train_options options = fast_options(), single = options;
+    options.batch = single.batch = 4;
+    options.accumulation = 2; // steps: batches 0 and 1, then batch 2 alone
+    options.epochs = single.epochs = 1;
+    options.sampling = single.sampling = FTC_SAMPLING_SEQUENTIAL;
+    options.lr = single.lr = 1e-9; // the weights stay, so that gradients can be compared
+    record r = {0}, s = {0};
+    ASSERT_OK(train_on(&BAG_PROGRAM, &train, NULL, &options, 1, &r, NULL));
+    ASSERT_OK(train_on(&BAG_PROGRAM, &train, NULL, &single, 1, &s, NULL));
+    cr_assert_eq(r.n, 3);
+    cr_assert_float_eq(value(&r, 1, "grad_norm"), value(&s, 2, "grad_norm"), 1e-5);
+    cr_assert_float_eq(value(&r, 0, "loss"), 0.5 * (value(&s, 0, "loss") + value(&s, 1, "loss")), 1e-6);
+    free_record(&r);
+    free_record(&s);
+    ftc_dataset_free(&train);
+}
+
+Test(train, clipping_keeps_the_norm_of_before) {
+    ftc_dataset train = bag_dataset(8, 1);
+    ftc_train_options options = fast_options(), clipped = options;
+    clipped.max_grad_norm = 1e-3;
+    float a[BAG_VOCAB * BAG_CLASSES], b[BAG_VOCAB * BAG_CLASSES];
+    record r = {0}, s = {0};
+    ASSERT_OK(train_on(&BAG_PROGRAM, &train, NULL, &options, 1, &r, a));
+    ASSERT_OK(train_on(&BAG_PROGRAM, &train, NULL, &clipped, 1, &s, b));
+    cr_assert_float_eq(value(&r, 0, "grad_norm"), value(&s, 0, "grad_norm"), 1e-6);
+    cr_assert_neq(memcmp(a, b, sizeof a), 0);
+    free_record(&r);
+    free_record(&s);
+    ftc_dataset_free(&train);
+}
+
+Test(train, steps_epochs_and_windows) {
+    ftc_dataset train = bag_dataset(45, 1), test = bag_dataset(10, 2);
+    ftc_train_options options = ftc_train_options_trainer(); // 6 batches of 8 an epoch, the last of 5
+    options.lr = 0.05;
+    options.output = NULL;
+    options.max_grad_norm = 0;
+    options.epochs = 1.5; // 9 steps
+    options.logging_steps = 2;
+    options.logging_first_step = true;
+    options.eval_strategy = FTC_WHEN_STEPS;
+    options.eval_steps = 4;
+    record r = {0};
+    ASSERT_OK(train_on(&BAG_PROGRAM, &train, &test, &options, 1, &r, NULL));
+    double step[MOST_LINES];
+    static const double LOGGED[] = {1, 2, 4, 4, 6,
+                                    8, 8, 9, 9}; // twice: an evaluation; at the end one more, and the sum
+    cr_assert_eq(values(&r, "step", step), 9);
+    for (int i = 0; i < 9; i++) cr_assert_eq(step[i], LOGGED[i]);
+    double loss[MOST_LINES], eval_loss[MOST_LINES];
+    cr_assert_eq(values(&r, "loss", loss), 5);
+    cr_assert_eq(values(&r, "eval_loss", eval_loss), 3);
+    free_record(&r);
+
+    options.drop_last = true; // 5 batches an epoch
+    options.epochs = 1;
+    options.logging_steps = 0.5; // ⌈2.5⌉ = 3
+    options.logging_first_step = false;
+    options.eval_strategy = FTC_WHEN_NO;
+    record s = {0};
+    ASSERT_OK(train_on(&BAG_PROGRAM, &train, NULL, &options, 1, &s, NULL));
+    cr_assert_eq(values(&s, "loss", loss), 1);
+    cr_assert_eq(value(&s, 0, "step"), 3);
+    free_record(&s);
+    ftc_dataset_free(&train);
+    ftc_dataset_free(&test);
+}
+
+Test(train, early_stopping) {
+    ftc_dataset train = bag_dataset(40, 1), test = bag_dataset(10, 2);
+    ftc_train_options options = fast_options();
+    options.epochs = 50;
+    options.patience = 2;
+    options.patience_threshold = 10; // no gain is ever large enough after the first
+    record r = {0};
+    ASSERT_OK(train_on(&BAG_PROGRAM, &train, &test, &options, 1, &r, NULL));
+    double accuracy[MOST_LINES];
+    cr_assert_eq(values(&r, "eval_accuracy", accuracy), 3);
+    free_record(&r);
+    ftc_dataset_free(&train);
+    ftc_dataset_free(&test);
+}
+
+Test(train, a_loss_that_is_not_finite_ends_the_run) {
+    ftc_dataset train = bag_dataset(40, 1);
+    ftc_train_options options = fast_options();
+    options.lr = 1e38;
+    record r = {0};
+    ASSERT_FAILS(train_on(&BAG_PROGRAM, &train, NULL, &options, 1, &r, NULL), FTC_FAILED, "step ");
+    free_record(&r);
+    ftc_dataset_free(&train);
+}
+
+Test(train, bad_input_is_named) {
+    ftc_dataset train = bag_dataset(40, 1), empty = {0};
+    ftc_train_options options = fast_options();
+    record r = {0};
+    options.batch = BAG_MAX_BATCH + 1;
+    ASSERT_FAILS(train_on(&BAG_PROGRAM, &train, NULL, &options, 1, &r, NULL), FTC_BAD_INPUT, "--batch 17");
+    options.batch = 8;
+    ASSERT_FAILS(train_on(&BAG_PROGRAM, &empty, NULL, &options, 1, &r, NULL), FTC_BAD_INPUT,
+                 "0 training examples");
+    train.labels[3] = BAG_CLASSES;
+    ASSERT_FAILS(train_on(&BAG_PROGRAM, &train, NULL, &options, 1, &r, NULL), FTC_BAD_INPUT,
+                 "example 3 has the label 3");
+    train.labels[3] = 0;
+    train.ids[0] = BAG_VOCAB;
+    ASSERT_FAILS(train_on(&BAG_PROGRAM, &train, NULL, &options, 1, &r, NULL), FTC_BAD_INPUT, "\"ids\" is 50");
+    train.ids[0] = 1;
+    options.label_smoothing = 0.1;
+    ASSERT_FAILS(train_on(&BAG_PROGRAM, &train, NULL, &options, 1, &r, NULL), FTC_BAD_INPUT,
+                 "label smoothing");
+    options.label_smoothing = 0;
+    options.load_best = true;
+    ASSERT_FAILS(train_on(&BAG_PROGRAM, &train, NULL, &options, 1, &r, NULL), FTC_BAD_INPUT, "--test");
+    options.load_best = false;
+    options.best_metric = "accuraccy";
+    ASSERT_FAILS(train_on(&BAG_PROGRAM, &train, &train, &options, 1, &r, NULL), FTC_BAD_INPUT,
+                 "\"accuraccy\"");
+    free_record(&r);
+    ftc_dataset_free(&train);
+}
+
+Test(train, the_model_lacks_an_entry) {
+    ftc_program program = BAG_PROGRAM;
+    program.entries[FTC_ENTRY_GRAD].fn = NULL;
+    ftc_dataset train = bag_dataset(40, 1);
+    ftc_train_options options = fast_options();
+    options.accumulation = 2;
+    record r = {0};
+    ASSERT_FAILS(train_on(&program, &train, NULL, &options, 1, &r, NULL), FTC_BAD_INPUT,
+                 "without the entry \"grad\"");
+    free_record(&r);
+    ftc_dataset_free(&train);
+}
+
+Test(train, progress_is_one_line) {
+    ftc_progress progress = {"train", 150, 375, 1.2, 1.234, 83.14, 10250, 21};
+    char text[256];
+    ftc_progress_format(&progress, 10, text, sizeof text);
+    cr_assert_str_eq(text,
+                     "train [####......] 150/375  epoch 1.20  loss 1.2340  83.1 examples/s  10250 tokens/s  "
+                     "0:21 left");
+}
+
+Test(train, scores_equal_scikit_learn) {
+    static const int64_t THREE[9] = {5, 1, 0, 2, 3, 1, 0, 2, 6}, TWO[4] = {3, 1, 2, 4};
+    ftc_class_scores s = ftc_metrics_classes(THREE, 3);
+    cr_assert_float_eq(s.accuracy, 0.7, 1e-12);
+    cr_assert_float_eq(s.f1_macro, 0.6897435897435896, 1e-12);
+    cr_assert_float_eq(s.matthews, 0.5509473189696001, 1e-12);
+    s = ftc_metrics_classes(TWO, 2);
+    cr_assert_float_eq(s.precision, 0.8, 1e-12);
+    cr_assert_float_eq(s.recall, 2 / 3.0, 1e-12);
+    cr_assert_float_eq(s.f1, 0.7272727272727273, 1e-12);
+    cr_assert_float_eq(s.matthews, 0.408248290463863, 1e-12);
+    static const float X[5] = {1, 2, 3, 4, 5}, Y[5] = {1, 3, 3, 2, 9};
+    ftc_value_scores v = ftc_metrics_values(X, Y, 5);
+    cr_assert_float_eq(v.mse, 4.2, 1e-12);
+    cr_assert_float_eq(v.pearson, 0.7576144084141582, 1e-9);
+    cr_assert_float_eq(v.spearman, 0.6668859288553503, 1e-9);
+}
+
+Test(train, metric_lines_have_nine_digits) {
+    cJSON *line = cJSON_CreateObject();
+    cJSON_AddNumberToObject(line, "step", 3);
+    cJSON_AddNumberToObject(line, "loss", 1.0 / 3);
+    cJSON_AddNumberToObject(line, "learning_rate", 5e-5);
+    cJSON_AddNumberToObject(line, "nan", NAN);
+    cJSON_AddStringToObject(line, "text", "a\"b");
+    char *text = ftc_metrics_line(line);
+    cr_assert_str_eq(text, "{\"step\": 3, \"loss\": 0.333333333, \"learning_rate\": 5e-05, \"nan\": null, "
+                           "\"text\": \"a\\\"b\"}");
+    free(text);
+    cJSON_Delete(line);
+}
