@@ -76,7 +76,7 @@ static LLVMValueRef pack_n_function(ftc_codegen *cg) {
         LLVMValueRef from = ftc_cg_at(cg, cg->f32, source, ftc_cg_mul(cg, rows.index, ld));
         LLVMValueRef ahead = ftc_cg_mul(cg, ld, ftc_cg_i64(cg, PREFETCH_ROWS));
         for (int j = 0; j < cols; j += FLOATS_PER_LINE)
-            ftc_cg_prefetch(cg, ftc_cg_at(cg, cg->f32, from, ftc_cg_add(cg, ahead, ftc_cg_i64(cg, j))));
+            ftc_cg_prefetch(cg, from, ftc_cg_add(cg, ahead, ftc_cg_i64(cg, j)));
         LLVMValueRef x =
             masked ? ftc_cg_load_masked(cg, row_type, from, mask) : ftc_cg_load(cg, row_type, from);
         ftc_cg_store(cg, x, ftc_cg_at(cg, cg->f32, panel, ftc_cg_mul(cg, rows.index, width)));
@@ -187,18 +187,18 @@ static LLVMValueRef kernel_function(ftc_codegen *cg, int rows, int vectors) {
     // look yet.
     for (int r = 0; r < rows; r++) {
         a_offset[r] = ftc_cg_mul(cg, a_row, ftc_cg_i64(cg, r));
-        ftc_cg_prefetch(cg, ftc_cg_at(cg, cg->f32, a, ftc_cg_mul(cg, a_row, ftc_cg_i64(cg, rows + r))));
+        ftc_cg_prefetch(cg, a, ftc_cg_mul(cg, a_row, ftc_cg_i64(cg, rows + r)));
         LLVMValueRef c_row = ftc_cg_at(cg, cg->f32, c, ftc_cg_mul(cg, ldc, ftc_cg_i64(cg, r)));
         for (int j = 0; j < vectors; j++) {
             address[r * vectors + j] = ftc_cg_at(cg, cg->f32, c_row, ftc_cg_i64(cg, j * lanes));
-            ftc_cg_prefetch(cg, address[r * vectors + j]);
+            ftc_cg_prefetch(cg, c_row, ftc_cg_i64(cg, j * lanes));
         }
     }
 
     ftc_cg_loop loop = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), k, ftc_cg_i64(cg, 1));
     LLVMValueRef a_at = ftc_cg_loop_carry(cg, &loop, a), b_at = ftc_cg_loop_carry(cg, &loop, b);
     for (int i = 0; i < n_acc; i++) acc[i] = ftc_cg_loop_carry(cg, &loop, LLVMConstNull(vector));
-    ftc_cg_prefetch(cg, ftc_cg_at(cg, cg->f32, a_at, ftc_cg_mul(cg, a_col, ftc_cg_i64(cg, PREFETCH_K))));
+    ftc_cg_prefetch(cg, a_at, ftc_cg_mul(cg, a_col, ftc_cg_i64(cg, PREFETCH_K)));
     LLVMValueRef b_vector[MAX_ACCUMULATORS];
     for (int j = 0; j < vectors; j++)
         b_vector[j] = ftc_cg_load(cg, vector, ftc_cg_at(cg, cg->f32, b_at, ftc_cg_i64(cg, j * lanes)));
