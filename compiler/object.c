@@ -129,6 +129,12 @@ struct ftc_loaded_object {
     LLVMOrcLLJITRef jit;
 };
 
+// LLVM would print what the caller gets as a message anyway.
+static void ignore_report(void *context, LLVMErrorRef failure) {
+    (void)context;
+    LLVMConsumeError(failure);
+}
+
 ftc_loaded_object *ftc_object_load(const void *object, size_t size, char **error) {
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
@@ -140,6 +146,7 @@ ftc_loaded_object *ftc_object_load(const void *object, size_t size, char **error
         set_error(failure, "creating the loader", error);
         return NULL;
     }
+    LLVMOrcExecutionSessionSetErrorReporter(LLVMOrcLLJITGetExecutionSession(jit), ignore_report, NULL);
     LLVMOrcJITDylibRef library = LLVMOrcLLJITGetMainJITDylib(jit);
     // The code calls nothing but memset, memcpy and memmove, which LLVM may make of loops.
     LLVMOrcDefinitionGeneratorRef process_symbols;

@@ -1,0 +1,97 @@
+// From a module to an object file and back: sections, text forms, loading, and what broken files are told.
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/object.h"
+
+typedef int64_t add_fn(int64_t a, int64_t b);
+
+static const char payload[] = "model bert_cls\n\0with a NUL";
+
+// int64_t add(a, b), internal code that nothing calls, and a section beside it.
+static ftc_codegen *make_module(void) {
+    char *error = NULL;
+    ftc_codegen *cg = ftc_codegen_new(ftc_target_host(), "adder", &error);
+    cr_assert(cg, "%s", error);
+    LLVMTypeRef params[] = {cg->i64, cg->i64};
+    ftc_cg_function unused = ftc_cg_function_begin(cg, "unused", cg->i64, params, 2, FTC_CG_INTERNAL, false);
+    ftc_cg_function_end(cg, unused, LLVMGetParam(unused.function, 0));
+    ftc_cg_function f = ftc_cg_function_begin(cg, "add", cg->i64, params, 2, FTC_CG_EXPORTED, false);
+    LLVMValueRef sum = ftc_cg_add(cg, LLVMGetParam(f.function, 0), LLVMGetParam(f.function, 1));
+    ftc_cg_function_end(cg, f, sum);
+    ftc_object_add_section(cg, ".ftc.test", payload, sizeof payload);
+    cr_assert(ftc_object_optimize(cg, &error), "%s", error);
+    return cg;
+}
+
+static char *make_object(size_t *size) {
+    ftc_codegen *cg = make_module();
+    char *error = NULL, *object = ftc_object_emit(cg, size, &error);
+    cr_assert(object, "%s", error);
+    ftc_codegen_free(cg);
+    return object;
+}
+
+Test(object, runs) {
+    size_t size;
+    char *error = NULL, *object = make_object(&size);
+    ftc_loaded_object *loaded = ftc_object_load(object, size, &error);
+    cr_assert(loaded, "%s", error);
+    free(object); // the loader has its own copy
+    add_fn *add = (add_fn *)ftc_object_lookup(loaded, "add", &error);
+    cr_assert(add, "%s", error);
+    cr_expect(add(40, 2) == 42);
+    cr_expect(!ftc_object_lookup(loaded, "subtract", &error));
+    cr_expect(strstr(error, "subtract"), "%s", error);
+    free(error);
+    ftc_object_unload(loaded);
+}
+
+Test(object, sections) {
+    size_t size, section_size;
+    char *error = NULL, *object = make_object(&size);
+    char *section = ftc_object_read_section(object, size, ".ftc.test", &section_size, &error);
+    cr_assert(section, "%s", error);
+    cr_expect(section_size == sizeof payload && memcmp(section, payload, sizeof payload) == 0);
+    free(section);
+    cr_expect(!ftc_object_read_section(object, size, ".ftc.other", &section_size, &error));
+    cr_expect(strstr(error, ".ftc.other"), "%s", error);
+    free(error);
+    free(object);
+}
+
+// However much of the file is missing, or whatever it is instead, there is a message and no crash.
+Test(object, broken_files) {
+    size_t size, section_size;
+    char *object = make_object(&size);
+    for (size_t keep = 0; keep < size; keep += keep < 80 ? 1 : 37) {
+        char *cut = malloc(keep + 1), *error = NULL;
+        memcpy(cut, object, keep);
+        char *section = ftc_object_read_section(cut, keep, ".ftc.test", &section_size, &error);
+        cr_expect(section || error, "%zu of %zu bytes: neither section nor message", keep, size);
+        free(section);
+        free(error);
+        free(cut);
+    }
+    char *error = NULL;
+    const char text[] = "# not an object file, but long enough to be one of the kinds that LLVM looks for\n";
+    cr_expect(!ftc_object_read_section(text, sizeof text, ".ftc.test", &section_size, &error));
+    cr_expect(error && *error);
+    free(error);
+    free(object);
+}
+
+Test(object, text_forms) {
+    ftc_codegen *cg = make_module();
+    size_t size;
+    char *error = NULL, *ir = ftc_object_print_ir(cg, &size);
+    cr_expect(strlen(ir) == size && strstr(ir, "define") && strstr(ir, "@add("));
+    cr_expect(!strstr(ir, "@unused"), "internal code that nobody calls is dropped");
+    char *assembly = ftc_object_emit_assembly(cg, &size, &error);
+    cr_assert(assembly, "%s", error);
+    cr_expect(strlen(assembly) == size && strstr(assembly, "add:"));
+    free(ir);
+    free(assembly);
+    ftc_codegen_free(cg);
+}
