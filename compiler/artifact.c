@@ -131,6 +131,7 @@ static void read_manifest(ftc_loaded_program *loaded) {
     ftc_program *p = &loaded->program;
     *p = (ftc_program){.model = text_of(m, "model"), .source = loaded->source, .pretrained = text_of(m, "pretrained"),
                        .precision = text_of(m, "precision"), .features = text_of(m, "cpu"),
+                       .needs_sgemm = cJSON_IsTrue(cJSON_GetObjectItem(m, "needs_sgemm")),
                        .flops_per_token = number_of(m, "flops_per_token"),
                        .flops_per_token_squared = number_of(m, "flops_per_token_squared"),
                        .compile_seconds = number_of(m, "compile_seconds")};
@@ -205,7 +206,8 @@ static bool find_entries(ftc_loaded_program *loaded, ftc_diagnostics *d) {
 static bool compile_again(const cJSON *manifest, const char *source, ftc_object *object, ftc_diagnostics *d) {
     ftc_graph *g = ftc_parse_text("artifact", source, NULL, d);
     if (!g) return false;
-    ftc_compile_options options = {.pretrained = text_of(manifest, "pretrained")};
+    ftc_compile_options options = {.pretrained = text_of(manifest, "pretrained"),
+                                   .use_blas = cJSON_IsTrue(cJSON_GetObjectItem(manifest, "needs_sgemm"))};
     bool ok = ftc_compile(g, &options, object, d);
     ftc_graph_free(g);
     return ok;

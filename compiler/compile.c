@@ -89,6 +89,7 @@ static char *make_manifest(const ftc_graph *source, const ftc_compile_options *o
     cJSON_AddStringToObject(m, "model", source->model);
     if (options->pretrained) cJSON_AddStringToObject(m, "pretrained", options->pretrained);
     cJSON_AddStringToObject(m, "precision", "fp32");
+    cJSON_AddBoolToObject(m, "needs_sgemm", options->use_blas);
     cJSON_AddStringToObject(m, "cpu", target->cpu);
     cJSON_AddStringToObject(m, "features", target->features);
     cJSON_AddNumberToObject(m, "compile_seconds", seconds);
@@ -205,7 +206,7 @@ static bool emit_object(const ftc_graph *source, ftc_graph *const *graphs, const
     for (int i = 0; i < FTC_ENTRY_COUNT && ok; i++) {
         if (!graphs[i]) continue;
         const char *symbol = ftc_graph_format(graphs[i], "ftc_%s", ftc_entry_name((ftc_entry_kind)i));
-        ok = ftc_emit_entry(cg, &cache, graphs[i], &in, symbol, &scratch_bytes[i], &error);
+        ok = ftc_emit_entry(cg, &cache, graphs[i], &in, options->use_blas, symbol, &scratch_bytes[i], &error);
     }
     ok = ok && ftc_object_optimize(cg, &error);
     size_t size;

@@ -235,7 +235,7 @@ static void emit_calls(ftc_emitter *e, const kernel_call *calls, const char *sym
 }
 
 bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g, const ftc_interface *interface,
-                    const char *symbol, int64_t *scratch_bytes, char **error) {
+                    bool use_blas, const char *symbol, int64_t *scratch_bytes, char **error) {
     if (g->n_axes > FTC_ENV_AXES) {
         if (asprintf(error, "the model has %u axes; at most %d can be compiled", g->n_axes, FTC_ENV_AXES) < 0) *error = NULL;
         return false;
@@ -244,7 +244,7 @@ bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g
     int64_t scratch = 0;
     bool ok = true;
     for (uint32_t k = 1; k < g->n_kernels && ok; k++) {
-        ftc_emitter e = {.cg = cg, .g = g, .interface = interface, .kernel = k};
+        ftc_emitter e = {.cg = cg, .g = g, .interface = interface, .use_blas = use_blas, .kernel = k};
         while (e.first < g->n_nodes && (e.first == 0 || g->nodes[e.first].kernel != k)) e.first++;
         for (e.last = e.first; e.last < g->n_nodes && g->nodes[e.last].kernel == k;) e.last++;
         if (e.first == e.last) continue;

@@ -50,6 +50,7 @@ typedef struct {
     ftc_codegen *cg;
     const ftc_graph *g;
     const ftc_interface *interface;
+    bool use_blas; // contractions call ftc_step_args.sgemm
     uint32_t kernel;
     ftc_id first, last; // the kernel's nodes: first … last - 1
     ftc_id *bindings;   // values in memory, leaves and assigns whose buffers it is called with
@@ -146,6 +147,6 @@ void ftc_kernel_cache_free(ftc_kernel_cache *cache);
 // Emits the kernels of `g` that the cache lacks and the function `symbol` (ftc_entry_fn) that calls them all in order.
 // *scratch_bytes: what one thread needs. Returns false and a message to be freed when a kernel cannot be emitted.
 bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g, const ftc_interface *interface,
-                    const char *symbol, int64_t *scratch_bytes, char **error);
+                    bool use_blas, const char *symbol, int64_t *scratch_bytes, char **error);
 
 #endif

@@ -30,6 +30,41 @@ static void emit_epilogue(void *context, ftc_codegen *cg, LLVMValueRef tile, LLV
     ftc_cg_loop_end(cg, &loop);
 }
 
+// Rows and columns of the tiles that OpenBLAS is called on: fixed, so that results do not depend on the thread count.
+#define BLAS_ROWS 128
+#define BLAS_COLS 768
+
+static LLVMValueRef tile_of(ftc_codegen *cg, const ftc_matrix *m, LLVMValueRef offset, bool along_ld) {
+    return ftc_cg_at(cg, cg->f32, m->base, along_ld ? ftc_cg_mul(cg, offset, m->ld) : offset);
+}
+
+// The contraction by calls of ftc_step_args.sgemm (--gemm openblas), tiles shared among the threads in turn.
+static void emit_blas(ftc_emitter *e, const ftc_contraction *c) {
+    ftc_codegen *cg = e->cg;
+    LLVMValueRef across = ftc_cg_ceil_div(cg, c->n, BLAS_COLS);
+    LLVMValueRef tiles = ftc_cg_mul(cg, ftc_cg_ceil_div(cg, c->m, BLAS_ROWS), across);
+    LLVMValueRef scratch = c->epilogue ? ftc_emit_scratch(e, BLAS_ROWS * BLAS_COLS * 4) : NULL;
+    ftc_cg_loop loop = ftc_cg_loop_begin(cg, e->thread, tiles, e->threads);
+    LLVMValueRef row0 = ftc_cg_mul(cg, ftc_cg_div(cg, loop.index, across), ftc_cg_i64(cg, BLAS_ROWS));
+    LLVMValueRef col0 = ftc_cg_mul(cg, ftc_cg_rem(cg, loop.index, across), ftc_cg_i64(cg, BLAS_COLS));
+    LLVMValueRef rows = ftc_cg_min(cg, ftc_cg_sub(cg, c->m, row0), ftc_cg_i64(cg, BLAS_ROWS));
+    LLVMValueRef cols = ftc_cg_min(cg, ftc_cg_sub(cg, c->n, col0), ftc_cg_i64(cg, BLAS_COLS));
+    LLVMValueRef tile = scratch, ld = ftc_cg_i64(cg, BLAS_COLS);
+    if (!c->epilogue) {
+        ld = c->ldc;
+        tile = ftc_cg_at(cg, cg->f32, c->c, ftc_cg_add(cg, ftc_cg_mul(cg, row0, ld), col0));
+    }
+    LLVMTypeRef i32 = cg->i32, i64 = cg->i64, ptr = cg->ptr;
+    LLVMTypeRef params[] = {i32, i32, i64, i64, i64, ptr, i64, ptr, i64, cg->f32, ptr, i64};
+    LLVMValueRef args[] = {ftc_cg_i32(cg, c->a.transposed), ftc_cg_i32(cg, c->b.transposed), rows, cols, c->k,
+                           tile_of(cg, &c->a, row0, !c->a.transposed), c->a.ld,
+                           tile_of(cg, &c->b, col0, c->b.transposed), c->b.ld, ftc_cg_f32(cg, 0), tile, ld};
+    LLVMTypeRef type = LLVMFunctionType(cg->void_type, params, 12, 0);
+    LLVMBuildCall2(cg->builder, type, ftc_emit_field(e, offsetof(ftc_step_args, sgemm), ptr), args, 12, "");
+    if (c->epilogue) c->epilogue(c->context, cg, tile, ld, row0, rows, col0, cols);
+    ftc_cg_loop_end(cg, &loop);
+}
+
 static int64_t bound_of(const ftc_graph *g, const ftc_axes *axes) {
     ftc_type type = {FTC_F32, *axes};
     return ftc_type_max_elements(g, &type);
@@ -67,6 +102,10 @@ void ftc_emit_dot_kernel(ftc_emitter *e) {
     } else {
         c.c = e->storage[t.dot].base;
         c.ldc = ftc_cg_i64(cg, ftc_region_constant_size(g, &shape.cols));
+    }
+    if (e->use_blas) {
+        emit_blas(e, &c);
+        return;
     }
     c.plan = ftc_contraction_plan_for(cg->target, bound_of(g, &shape.rows), bound_of(g, &shape.cols),
                                       bound_of(g, &shape.sums));
