@@ -1,4 +1,5 @@
-// From a module to an object file and back: sections, text forms, loading, and what broken files are told.
+// From a module to an object file and back, and the targets: sections, text forms, loading, and what broken
+// files are told.
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,4 +95,14 @@ Test(object, text_forms) {
     free(ir);
     free(assembly);
     ftc_codegen_free(cg);
+}
+
+// Whether code can run here is decided by what its feature string adds.
+Test(target, features) {
+    cr_expect(ftc_target_features_supported_here(""));
+    cr_expect(ftc_target_features_supported_here(ftc_target_host()->features));
+    cr_expect(ftc_target_supported_here(ftc_target_named("generic")));
+    cr_expect(!ftc_target_features_supported_here("+sse3,+made-up"));
+    cr_expect(!ftc_target_features_supported_here("+ss"), "half a name is no name");
+    cr_expect(!ftc_target_named("sparc"));
 }
