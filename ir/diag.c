@@ -106,7 +106,8 @@ static int edit_distance(const char *a, const char *b) {
 
 const char *ftc_diag_nearest(const char *name, const char *const *names, int n) {
     const char *nearest = NULL;
-    int best = (int)strlen(name) / 3 + 2; // one more than what counts as near
+    int length = (int)strlen(name);
+    int best = length < length / 3 + 2 ? length : length / 3 + 2; // one more than what counts as near
     for (int i = 0; i < n; i++) {
         int distance = edit_distance(name, names[i]);
         if (distance < best) best = distance, nearest = names[i];

@@ -125,6 +125,7 @@ static ftc_node blank(ftc_op op) {
 
 const char *ftc_elab_type_text(ftc_elaborator *e, const ftc_type *type) {
     const ftc_graph *g = e->g;
+    if (!type->axes.n) return ftc_dtype_name(type->dtype);
     char text[1000];
     int n = snprintf(text, sizeof text, "%s[", ftc_dtype_name(type->dtype));
     for (int i = 0; i < type->axes.n && n < (int)sizeof text - 1; i++) {
@@ -216,6 +217,10 @@ bool ftc_elab_as_node(ftc_elaborator *e, const ftc_value *v, ftc_place place, ft
         constant.value = number;
         constant.type.dtype = dtype;
         node = append(e, constant, place);
+    } else if (v->kind == FTC_VALUE_AXES && v->axes.n == 1) {
+        const char *name = e->g->axes[v->axes.at[0]].name;
+        ftc_elab_error(e, place, "axis %s has no fixed size; as a tensor it is count(; %s)", name, name);
+        return false;
     } else if (v->kind != FTC_VALUE_NODE && v->kind != FTC_VALUE_ERROR) {
         ftc_elab_error(e, place, "a tensor is needed here, not %s", kind_text(v));
         return false;

@@ -537,7 +537,7 @@ static ftc_axis_list *parse_axes_in_parentheses(parser *p) {
 static ftc_stmt *parse_kernel(parser *p, ftc_place place) {
     ftc_stmt *s = new_stmt(p, FTC_STMT_KERNEL, place);
     s->name = peek(p)->kind == FTC_TOKEN_STRING ? take(p)->text : expect_name(p, "the name of a kernel");
-    for (ftc_kernel_kind kind = 1; ftc_kernel_kind_name(kind); kind++)
+    for (ftc_kernel_kind kind = 0; !s->kernel.header && ftc_kernel_kind_name(kind); kind++)
         if (accept_word(p, ftc_kernel_kind_name(kind))) s->kernel.kind = kind, s->kernel.header = true;
     if (s->kernel.header) {
         if (accept_word(p, "rows")) s->kernel.rows = parse_axes_in_parentheses(p);

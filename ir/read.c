@@ -8,11 +8,11 @@
 enum { LARGEST_FILE = 256 << 20 }; // bytes
 
 char *ftc_parse_read(const char *path, ftc_diagnostics *d) {
+    errno = 0;
     FILE *f = fopen(path, "rb");
     char *text = NULL;
     size_t size = 0, capacity = 0;
     bool too_large = false;
-    errno = 0;
     while (f && !too_large) {
         if (size + 1 >= capacity) {
             capacity = capacity ? 2 * capacity : 1 << 14;

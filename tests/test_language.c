@@ -1,0 +1,425 @@
+// Parser, elaborator and printer: the models, texts that say everything, diagnostics, and texts made of
+// noise. With FTC_UPDATE_GOLDEN set, expected texts are written instead of compared.
+#include <dirent.h>
+#include <string.h>
+
+#include "ir/parse.h"
+#include "ir/print.h"
+#include "ir/verify.h"
+#include "tests/paths.h"
+
+static char *read_text(const char *path) {
+    ftc_diagnostics d = {0};
+    char *text = ftc_parse_read(path, &d);
+    cr_assert_not_null(text, "%s", d.count ? d.list[0].text : path);
+    return text;
+}
+
+// Compares with a golden file, or writes it.
+static void expect_golden(const char *path, const char *got) {
+    if (getenv("FTC_UPDATE_GOLDEN")) {
+        FILE *f = fopen(path, "w");
+        cr_assert_not_null(f, "%s", path);
+        fputs(got, f);
+        fclose(f);
+        return;
+    }
+    char *expected = read_text(path);
+    cr_expect_str_eq(got, expected, "%s: expected\n%s\ngot\n%s", path, expected, got);
+    free(expected);
+}
+
+static ftc_graph *parse(const char *path, const ftc_override *overrides, int n) {
+    ftc_diagnostics d = {0};
+    ftc_graph *g = ftc_parse_file(path, &(ftc_settings){overrides, n}, &d);
+    cr_assert_not_null(g, "%s", d.count ? d.list[0].text : path);
+    cr_assert(ftc_verify_graph(g, &d), "%s", d.count ? d.list[0].text : "");
+    return g;
+}
+
+// print → parse → compare.
+static void expect_round_trip(const ftc_graph *g) {
+    char *text = ftc_print_text(g), why[512];
+    ftc_diagnostics d = {0};
+    ftc_graph *again = ftc_parse_text("printed", text, NULL, &d);
+    cr_assert_not_null(again, "%s", d.count ? d.list[0].text : "");
+    cr_expect(ftc_graph_equal(g, again, why, sizeof why), "%s", why);
+    ftc_graph_free(again);
+    free(text);
+}
+
+#define MODEL(name) (FTC_SOURCE_ROOT "/models/" name)
+
+// --- models
+// -------------------------------------------------------------------------------------------------
+
+Test(language, models_survive_their_text) {
+    static const ftc_override large[] = {{"layers", "12", "--set", false}, {"hidden", "768", "--set", false}},
+                              regression[] = {{"num_labels", "1", "config.json", true}},
+                              relu[] = {{"hidden_act", "relu", "config.json", true}};
+    ftc_graph *graphs[] = {parse(MODEL("bert-cls.ir"), NULL, 0), parse(MODEL("bert-cls.ir"), large, 2),
+                           parse(MODEL("bert-cls.ir"), regression, 1), parse(MODEL("bert-cls.ir"), relu, 1),
+                           parse(MODEL("mlp.ir"), NULL, 0)};
+    for (size_t i = 0; i < sizeof graphs / sizeof *graphs; i++) {
+        expect_round_trip(graphs[i]);
+        ftc_graph_free(graphs[i]);
+    }
+}
+
+Test(language, bert_has_the_tensors_of_hugging_face) {
+    ftc_graph *g = parse(MODEL("bert-cls.ir"), NULL, 0);
+    char *path = test_golden("language/bert-names.txt"), name[200];
+    FILE *f = fopen(path, "r");
+    cr_assert_not_null(f, "%s", path);
+    uint32_t expected = 0, params = 0;
+    while (fscanf(f, "%199s", name) == 1) {
+        ftc_decl decl = ftc_graph_find_decl(g, name);
+        cr_assert_neq(decl, FTC_NO_DECL, "%s is missing", name);
+        const ftc_decl_def *param = &g->decls[decl];
+        for (int i = 0; i < param->n_dims; i++) {
+            int64_t size = 1;
+            long long dim = 0;
+            for (int j = 0; j < param->dims[i].n; j++)
+                size *= ftc_axis_extent(g, param->dims[i].at[j])->bound;
+            cr_expect(fscanf(f, "%lld", &dim) == 1 && dim == size, "%s: dimension %d is %lld, not %lld", name,
+                      i, (long long)size, dim);
+        }
+        expected++;
+    }
+    for (uint32_t i = 0; i < g->n_decls; i++) params += g->decls[i].kind == FTC_DECL_PARAM;
+    cr_expect_eq(params, expected);
+    fclose(f);
+    free(path);
+    ftc_graph_free(g);
+}
+
+// --- dumps
+// --------------------------------------------------------------------------------------------------
+
+// The flat form of a model, and a text that uses every part of the grammar of dumps.
+Test(language, printed_form_is_stable) {
+    char *path = test_golden("language/mlp.flat.ir");
+    ftc_graph *g = parse(MODEL("mlp.ir"), NULL, 0);
+    char *text = ftc_print_text(g);
+    expect_golden(path, text);
+    free(text);
+    free(path);
+    ftc_graph_free(g);
+
+    path = test_golden("language/everything.ir");
+    char *expected = read_text(path);
+    ftc_diagnostics d = {0};
+    g = ftc_parse_text("everything.ir", expected, NULL, &d);
+    cr_assert_not_null(g, "%s", d.count ? d.list[0].text : "");
+    text = ftc_print_text(g);
+    cr_expect_str_eq(text, expected, "%s", text);
+    free(text);
+    free(expected);
+    free(path);
+    ftc_graph_free(g);
+}
+
+// Each line of that text matters: the graph of the text without it, or with a word changed, is another one.
+Test(language, comparison_sees_every_difference) {
+    static const char *const changes[][2] = {
+        {"model everything", "model other"},
+        {"hidden = 8 ", "hidden = 9 "},
+        {"\"hidden_size\"", "\"size\""},
+        {"rate = 2.0", "rate = 2"},
+        {"0x1.5555555555555p-2\n", "0x1.5555555555556p-2\n"},
+        {"{c}\\n", "{c}\\t"},
+        {"axis B <= 4", "axis B <= 5"},
+        {"ragged B <= 16", "ragged B <= 17"},
+        {"axis pool = 8", "axis pool = H"},
+        {"i32[B, S] in V", "i32[B, S] in H"},
+        {"y : f32[B]", "y : i32[B]"},
+        {"lr : f32 = 5e-05", "lr : f32 = 6e-05"},
+        {"zero_row 0", "zero_row 1"},
+        {"normal(0.02)", "normal(0.03)"},
+        {"[(A D), H]", "[A, D, H]"},
+        {"zeros frozen", "zeros"},
+        {"init ones", "init zeros"},
+        {"half\" bf16", "half\" f32"},
+        {"moment \"table.exp_avg\" of \"table\"", "gradient \"table.exp_avg\" of \"table\""},
+        {"sites 9", "sites 10"},
+        {"arena 4096", "arena 4160"},
+        {"scratch 256", "scratch 320"},
+        {"peak 4000", "peak 4001"},
+        {"%2, 0) : f32[B, S, H] @0", "%2) : f32[B, S, H] @0"},
+        {"f32[B, S, H] @0", "f32[B, S, H] @64"},
+        {"f32[S, B, A, D] loc", "f32[B, S, A, D] loc"},
+        {"T] step 1\n    %11", "T] step 2\n    %11"},
+        {"block(S, 64)", "block(S, 32)"},
+        {"barrier ", ""},
+        {"rows(B, A)", "rows(A, B)"},
+        {"cols(H) {\n    %7", "cols() {\n    %7"},
+        {"kernel gather rows", "kernel gather dot"},
+        {"const(-0,", "const(0,"},
+        {"const(nan,", "const(inf,"},
+        {"const(inf,", "const(-inf,"},
+        {"0x1.999999999999bp-3", "0x1.999999999999cp-3"},
+        {"fill(1, bool", "fill(0, bool"},
+        {"random(8;", "random(7;"},
+        {"outer add(%12, %7)", "outer sub(%12, %7)"},
+        {"outer add(%12, %7)", "outer add(%7, %12)"},
+        {"at(%7, S, 0)", "at(%7, S, 1)"},
+        {"f32[B, S, H] backward", "f32[B, S, H]"},
+        {"\"table.exp_avg\") : f32[V, H] update\n}", "\"table.grad\") : f32[V, H] update\n}"},
+        {"entries(step, eval)", "entries(step)"},
+        {"output loss = %24", "output loss = %23"},
+        {"\"grad:table\"", "\"grad:chair\""},
+        {"epochs = 3", "epochs = 4"},
+        {"adamw", "sgd"},
+        {"kernel \"odd name\"", "kernel \"even name\""},
+        {"kernel last none rows() cols()\n", ""},
+    };
+    char *path = test_golden("language/everything.ir"), *text = read_text(path), why[512];
+    ftc_diagnostics d = {0};
+    ftc_graph *g = ftc_parse_text("everything.ir", text, NULL, &d);
+    cr_assert_not_null(g);
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        char *at = strstr(text, changes[i][0]), *changed;
+        cr_assert_not_null(at, "no \"%s\" in the text", changes[i][0]);
+        cr_assert(asprintf(&changed, "%.*s%s%s", (int)(at - text), text, changes[i][1],
+                           at + strlen(changes[i][0])) > 0);
+        ftc_graph *other = ftc_parse_text("changed.ir", changed, NULL, &d);
+        cr_assert_not_null(other, "\"%s\": %s", changes[i][1], d.count ? d.list[0].text : "");
+        why[0] = 0;
+        cr_expect(!ftc_graph_equal(g, other, why, sizeof why), "\"%s\" instead of \"%s\" goes unseen",
+                  changes[i][1], changes[i][0]);
+        cr_expect(why[0]);
+        ftc_graph_free(other);
+        free(changed);
+    }
+    free(text);
+    free(path);
+    ftc_graph_free(g);
+}
+
+Test(language, locations_do_not_count) {
+    static const char *const texts[] = {
+        "model m\naxis B <= 4\ninput x : f32[B] loc(\"a.ir\":1)\n%1 = input(\"x\") : f32[B] "
+        "loc(\"a.ir\":2)\n",
+        "model m\naxis B <= 4\ninput x : f32[B]\n%7 = input(\"x\") : f32[B] loc(\"b.ir\":9)\n"};
+    ftc_diagnostics d = {0};
+    ftc_graph *a = ftc_parse_text("a", texts[0], NULL, &d), *b = ftc_parse_text("b", texts[1], NULL, &d);
+    char why[512] = "";
+    cr_assert(a && b);
+    cr_expect(ftc_graph_equal(a, b, why, sizeof why), "%s", why);
+    cr_expect_eq(a->nodes[1].loc.line, 2);
+    cr_expect_str_eq(a->files[a->nodes[1].loc.file], "a.ir");
+    ftc_graph_free(a);
+    ftc_graph_free(b);
+}
+
+// --- settings
+// -----------------------------------------------------------------------------------------------
+
+static double config_number(const ftc_graph *g, const char *name) {
+    for (uint32_t i = 0; i < g->n_config; i++)
+        if (!strcmp(g->config[i].name, name)) return g->config[i].number;
+    cr_assert_fail("no config entry %s", name);
+    return 0;
+}
+
+Test(language, settings_replace_values_of_the_config_block) {
+    const ftc_override list[] = {
+        {"hidden_size", "384", "config.json", true},
+        {"hidden_dropout_prob", "0.25", "config.json", true},
+        {"torch_dtype", "float32", "config.json", true}, // no such entry, and none needed
+        {"num_labels", "7", "config.json", true},
+        {"labels", "3", "--set", false}};
+    ftc_graph *g = parse(MODEL("bert-cls.ir"), list, 5);
+    cr_expect_eq(config_number(g, "hidden"), 384);
+    cr_expect_eq(config_number(g, "labels"), 3);
+    cr_expect_eq(config_number(g, "classifier_dropout"), 0.25); // follows `dropout`
+    cr_expect_eq(ftc_axis_extent(g, ftc_graph_find_axis(g, "D"))->bound, 192);
+    cr_expect_eq(g->decls[ftc_graph_find_decl(g, "hidden_dropout")].value, 0.25f);
+    expect_round_trip(g);
+    ftc_graph_free(g);
+}
+
+Test(language, resolved_text_keeps_the_values) {
+    const ftc_override list[] = {{"hidden", "64", "--set", false},       {"layers", "3", "--set", false},
+                                 {"activation", "relu", "--set", false}, {"eps", "1e-05", "--set", false},
+                                 {"max_length", "77", "--set", false},   {"dropout", "0", "--set", false}};
+    char *text = read_text(MODEL("bert-cls.ir")), why[512];
+    ftc_diagnostics d = {0};
+    char *resolved = ftc_parse_resolve("bert-cls.ir", text, &(ftc_settings){list, 6}, &d);
+    cr_assert_not_null(resolved, "%s", d.count ? d.list[0].text : "");
+    ftc_graph *a = parse(MODEL("bert-cls.ir"), list, 6),
+              *b = ftc_parse_text("bert-cls.ir", resolved, NULL, &d);
+    cr_assert_not_null(b, "%s", d.count ? d.list[0].text : "");
+    cr_expect(ftc_graph_equal(a, b, why, sizeof why), "%s", why);
+    cr_expect_not_null(strstr(resolved, "// BERT with a classification head"), "comments are lost");
+    ftc_graph_free(a);
+    ftc_graph_free(b);
+    free(resolved);
+    free(text);
+}
+
+static void expect_refused(const ftc_override *o, const char *part) {
+    ftc_diagnostics d = {0};
+    ftc_graph *g = ftc_parse_file(MODEL("bert-cls.ir"), &(ftc_settings){o, 1}, &d);
+    cr_expect_null(g);
+    cr_assert(d.count > 0);
+    cr_expect_not_null(strstr(d.list[0].text, part), "\"%s\" is not in: %s", part, d.list[0].text);
+    ftc_diag_free(&d);
+}
+
+Test(language, wrong_settings_are_refused) {
+    expect_refused(&(ftc_override){"hiden", "3", "--set", false}, "did you mean 'hidden'?");
+    expect_refused(&(ftc_override){"zzz", "3", "--set", false}, "the entries are: hidden layers heads");
+    expect_refused(&(ftc_override){"hidden", "many", "--set", false}, "'hidden' is a number");
+    expect_refused(&(ftc_override){"hidden", "1e999", "--set", false}, "'hidden' is a number");
+    expect_refused(&(ftc_override){"hidden", "0.5", "--set", false}, "'hidden' is a whole number");
+    expect_refused(&(ftc_override){"heads", "3", "--set", false},
+                   "hidden (128) must be a multiple of heads (3)");
+    expect_refused(&(ftc_override){"heads", "0", "--set", false}, "must be a multiple of heads (0)");
+    expect_refused(&(ftc_override){"hidden_act", "mish", "config.json", true},
+                   "activation 'mish' is not known");
+    expect_refused(&(ftc_override){"position_type", "rotary", "--set", false}, "position type 'rotary'");
+    expect_refused(&(ftc_override){"loss", "mse", "--set", false}, "needs one label, not 5");
+}
+
+// --- bad input
+// ----------------------------------------------------------------------------------------------
+
+// Every text of tests/golden/language/errors gives the diagnostics that are written beside it.
+Test(language, diagnostics_say_what_and_where) {
+    char *folder = test_golden("language/errors");
+    DIR *dir = opendir(folder);
+    cr_assert_not_null(dir);
+    int tested = 0;
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        char *dot = strrchr(entry->d_name, '.'), *expected_path, *got = NULL;
+        size_t size;
+        if (!dot || strcmp(dot, ".ir")) continue;
+        char *path = test_join(folder, entry->d_name), *text = read_text(path);
+        ftc_diagnostics d = {0};
+        ftc_graph *g = ftc_parse_text(entry->d_name, text, NULL, &d);
+        cr_expect_null(g, "%s has no errors", entry->d_name);
+        FILE *f = open_memstream(&got, &size);
+        for (int i = 0; i < d.count && i < FTC_MAX_DIAGNOSTICS; i++) fputs(d.list[i].text, f);
+        fclose(f);
+        cr_assert(asprintf(&expected_path, "%.*s.txt", (int)(strlen(path) - 3), path) > 0);
+        expect_golden(expected_path, got);
+        ftc_diag_free(&d);
+        free(got);
+        free(text);
+        free(path);
+        free(expected_path);
+        tested++;
+    }
+    closedir(dir);
+    free(folder);
+    cr_expect(tested >= 7);
+}
+
+Test(language, at_most_twenty_diagnostics_are_kept) {
+    char text[4000] = "model m\n";
+    for (int i = 0; i < 100; i++) strcat(text, "x = unknown_name\n");
+    ftc_diagnostics d = {0};
+    cr_expect_null(ftc_parse_text("m.ir", text, NULL, &d));
+    cr_expect_eq(d.count, FTC_MAX_DIAGNOSTICS);
+    ftc_diag_free(&d);
+}
+
+Test(language, unreadable_files_are_reported) {
+    char *folder = test_directory(), *binary = test_write(folder, "binary.ir", "model\0x", 7),
+         *missing = test_join(folder, "missing.ir");
+    const char *const cases[][2] = {
+        {missing, "No such file"}, {folder, "Is a directory"}, {binary, "NUL bytes"}};
+    for (int i = 0; i < 3; i++) {
+        ftc_diagnostics d = {0};
+        cr_expect_null(ftc_parse_file(cases[i][0], NULL, &d));
+        cr_assert_eq(d.count, 1);
+        cr_expect_not_null(strstr(d.list[0].text, cases[i][1]), "%s", d.list[0].text);
+        ftc_diag_free(&d);
+    }
+    remove(binary);
+    remove(folder);
+    free(binary);
+    free(missing);
+    free(folder);
+}
+
+// --- noise
+// --------------------------------------------------------------------------------------------------
+
+static uint32_t draw(uint64_t *state, size_t n) {
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)((*state >> 33) % n);
+}
+
+// Cuts, inserts, repeats or overwrites a piece of the text; `size` is the room there is.
+static void mutate(char *text, size_t size, uint64_t *state) {
+    static const char *const pieces[] = {"axis",
+                                         "(",
+                                         ")",
+                                         "{",
+                                         "}",
+                                         "->",
+                                         ";",
+                                         "%3",
+                                         "9e99",
+                                         "-1",
+                                         "nan",
+                                         "outer ",
+                                         "param \"x\" f32[H]",
+                                         "for i in 0..999999 {",
+                                         "\"{l}\"",
+                                         "axes(x)",
+                                         "=",
+                                         "..",
+                                         "fn f(x) { return f(x) }",
+                                         "H",
+                                         "if",
+                                         "output loss",
+                                         "scope \"a\" {",
+                                         "* x"};
+    char piece[64] = "";
+    size_t length = strlen(text), at = draw(state, length + 1), n = draw(state, 40);
+    switch (draw(state, 4)) {
+    case 0:
+        if (n > length - at) n = length - at;
+        memmove(text + at, text + at + n, length - at - n + 1);
+        return;
+    case 1: strcpy(piece, pieces[draw(state, sizeof pieces / sizeof *pieces)]); break;
+    case 2: snprintf(piece, n + 1, "%s", text + draw(state, length + 1)); break;
+    case 3:
+        if (at < length) text[at] = (char)(1 + draw(state, 255));
+        return;
+    }
+    n = strlen(piece);
+    if (length + n >= size) return;
+    memmove(text + at + n, text + at, length - at + 1);
+    memcpy(text + at, piece, n);
+}
+
+Test(language, noise_gives_a_graph_or_a_diagnostic) {
+    char *paths[] = {test_join(FTC_SOURCE_ROOT, "models/bert-cls.ir"),
+                     test_join(FTC_SOURCE_ROOT, "models/mlp.ir"), test_golden("language/everything.ir"),
+                     test_golden("language/library.ir")};
+    static char text[1 << 16];
+    uint64_t state = 1;
+    int valid = 0, refused = 0;
+    for (int round = 0; round < 1200; round++) {
+        char *original = read_text(paths[round % 4]);
+        snprintf(text, sizeof text, "%s", original);
+        free(original);
+        if (draw(&state, 5) == 0) text[draw(&state, strlen(text))] = 0;
+        for (uint32_t n = draw(&state, 3); n != UINT32_MAX; n--) mutate(text, sizeof text, &state);
+        ftc_diagnostics d = {0};
+        ftc_graph *g = ftc_parse_text("noise.ir", text, NULL, &d);
+        cr_assert((g != NULL) == (d.count == 0), "round %d", round);
+        if (g)
+            expect_round_trip(g), valid++;
+        else
+            refused++;
+        ftc_graph_free(g);
+        ftc_diag_free(&d);
+    }
+    cr_expect(valid > 20 && refused > 200, "%d valid, %d refused", valid, refused);
+    for (int i = 0; i < 4; i++) free(paths[i]);
+}
