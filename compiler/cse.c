@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "compiler/passes.h"
+#include "compiler/simplify.h"
 #include "ir/op.h"
 
 static bool same_axes(const ftc_axes *a, const ftc_axes *b) {
@@ -35,29 +36,58 @@ static uint64_t hashed(const ftc_node *node) {
     return mixed(mixed(h, value), (uint64_t)node->index);
 }
 
+typedef struct {
+    ftc_graph *out;
+    ftc_id *slot; // open addressing: ids of `out`, 0: free
+    uint32_t n_slots;
+} table;
+
+// The slot of a node equal to this one, or the free slot where it belongs.
+static ftc_id *find_slot(const table *t, ftc_node *node) {
+    if (ftc_op_get(node->op)->commutative && node->arg[0] > node->arg[1]) {
+        ftc_id first = node->arg[0];
+        node->arg[0] = node->arg[1];
+        node->arg[1] = first;
+    }
+    uint32_t s = (uint32_t)hashed(node) & (t->n_slots - 1);
+    while (t->slot[s] && !same_value(ftc_graph_node(t->out, t->slot[s]), node))
+        s = (s + 1) & (t->n_slots - 1);
+    return &t->slot[s];
+}
+
+static ftc_id shared(const table *t, ftc_node node) {
+    ftc_id *slot = find_slot(t, &node);
+    if (*slot && ftc_node_class(&node) != FTC_CLASS_ASSIGN) return *slot;
+    ftc_node inner;
+    ftc_axis from, to;
+    if (ftc_unrenamed(t->out, &node, &inner, &from, &to)) {
+        ftc_id known = *find_slot(t, &inner);
+        if (known && !ftc_axes_has(&node.type.axes, to)) return known;
+        if (known) {
+            ftc_node rename = {.op = FTC_OP_rename, .n_args = 1, .arg = {known}, .axis = from, .to = to};
+            rename.decl = FTC_NO_DECL;
+            rename.type = node.type;
+            rename.loc = node.loc;
+            rename.phase = node.phase;
+            return shared(t, rename);
+        }
+    }
+    return *slot = ftc_graph_append(t->out, node);
+}
+
 bool ftc_pass_cse(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
     (void)options, (void)d;
-    ftc_graph *out = ftc_graph_new_like(g);
+    table t = {.out = ftc_graph_new_like(g), .n_slots = 16};
+    while (t.n_slots < 4 * g->n_nodes) t.n_slots *= 2;
+    t.slot = calloc(t.n_slots, sizeof *t.slot);
     ftc_id *map = calloc(g->n_nodes, sizeof *map);
-    uint32_t n_slots = 16;
-    while (n_slots < 2 * g->n_nodes) n_slots *= 2;
-    ftc_id *slot = calloc(n_slots, sizeof *slot); // open addressing: ids of `out`, 0: free
     for (ftc_id id = 1; id < g->n_nodes; id++) {
         ftc_node node = *ftc_graph_node(g, id);
         for (int i = 0; i < node.n_args; i++) node.arg[i] = map[node.arg[i]];
-        if (ftc_op_get(node.op)->commutative && node.arg[0] > node.arg[1]) {
-            ftc_id first = node.arg[0];
-            node.arg[0] = node.arg[1];
-            node.arg[1] = first;
-        }
-        uint32_t s = (uint32_t)hashed(&node) & (n_slots - 1);
-        while (slot[s] && !same_value(ftc_graph_node(out, slot[s]), &node)) s = (s + 1) & (n_slots - 1);
-        bool is_new = !slot[s] || ftc_node_class(&node) == FTC_CLASS_ASSIGN;
-        map[id] = is_new ? ftc_graph_append(out, node) : slot[s];
-        slot[s] = map[id];
+        map[id] = shared(&t, node);
     }
-    ftc_graph_replace_nodes(g, out, map);
+    ftc_graph_replace_nodes(g, t.out, map);
     free(map);
-    free(slot);
+    free(t.slot);
     return true;
 }

@@ -34,6 +34,11 @@ void ftc_simplify(ftc_graph *g, const ftc_rule *rules, int n_rules, bool differe
 // Whether the node is x * fill(1; axes), which repeats x along axes that it lacks; if so, gives x.
 bool ftc_is_broadcast(const ftc_graph *g, const ftc_node *node, ftc_id *x);
 
+// Whether all operands of the node that have some axis `to` are renames of it from the same axis `from`,
+// which no operand has: then the node is rename(inner; from -> to), or `inner` itself where the result lacks
+// the axis.
+bool ftc_unrenamed(const ftc_graph *g, const ftc_node *node, ftc_node *inner, ftc_axis *from, ftc_axis *to);
+
 ftc_id ftc_rule_fold(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_lift_broadcast(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_sum_constant(ftc_graph *g, ftc_id id);

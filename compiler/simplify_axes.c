@@ -223,36 +223,48 @@ ftc_id ftc_rule_rename_broadcast(ftc_graph *g, ftc_id id) {
     return ftc_build_broadcast(g, x, &node.type.axes);
 }
 
-// f(rename(x), rename(y)) → rename(f(x, y)) when all operands that have the new axis are renamed alike.
-ftc_id ftc_rule_lift_rename(ftc_graph *g, ftc_id id) {
-    ftc_node node = *ftc_graph_node(g, id);
-    switch (ftc_node_class(&node)) {
+bool ftc_unrenamed(const ftc_graph *g, const ftc_node *node, ftc_node *inner, ftc_axis *from, ftc_axis *to) {
+    switch (ftc_node_class(node)) {
     case FTC_CLASS_MAP:
     case FTC_CLASS_REDUCE:
     case FTC_CLASS_DOT:
     case FTC_CLASS_AT:
     case FTC_CLASS_DETACH: break;
-    default: return 0;
+    default: return false;
     }
-    ftc_axis from = FTC_NO_AXIS, to = FTC_NO_AXIS;
-    for (int i = 0; i < node.n_args && to == FTC_NO_AXIS; i++) {
-        const ftc_node *arg = ftc_graph_node(g, node.arg[i]);
-        if (is_rename(arg)) from = arg->axis, to = arg->to;
+    const ftc_node *rename = NULL;
+    for (int i = 0; i < node->n_args && !rename; i++)
+        if (is_rename(ftc_graph_node(g, node->arg[i]))) rename = ftc_graph_node(g, node->arg[i]);
+    if (!rename) return false;
+    *inner = *node;
+    for (int i = 0; i < node->n_args; i++) {
+        const ftc_node *arg = ftc_graph_node(g, node->arg[i]);
+        if (ftc_axes_has(&arg->type.axes, rename->axis)) return false;
+        if (!ftc_axes_has(&arg->type.axes, rename->to)) continue;
+        if (!is_rename(arg) || arg->axis != rename->axis || arg->to != rename->to) return false;
+        inner->arg[i] = arg->arg[0];
     }
-    if (to == FTC_NO_AXIS) return 0;
-    for (int i = 0; i < node.n_args; i++) {
-        const ftc_node *arg = ftc_graph_node(g, node.arg[i]);
-        if (ftc_axes_has(&arg->type.axes, from)) return 0;
-        if (!ftc_axes_has(&arg->type.axes, to)) continue;
-        if (!is_rename(arg) || arg->axis != from || arg->to != to) return 0;
-        node.arg[i] = arg->arg[0];
-    }
-    node.axes = replaced(node.axes, to, from);
-    if (node.axis == to) node.axis = from;
-    ftc_id inner = ftc_node_class(&node) == FTC_CLASS_MAP
-                       ? ftc_build_map(g, node.op, node.type.dtype, node.n_args, node.arg)
-                       : ftc_build(g, node);
-    return ftc_axes_has(axes_of(g, inner), from) ? ftc_build_rename(g, inner, from, to) : inner;
+    inner->axes = replaced(node->axes, rename->to, rename->axis);
+    inner->type.axes = replaced(node->type.axes, rename->to, rename->axis);
+    if (node->axis == rename->to) inner->axis = rename->axis;
+    *from = rename->axis;
+    *to = rename->to;
+    return true;
+}
+
+// f(rename(x), rename(y)) → rename(f(x, y)); no rename remains where f sums over the axis. One rename on one
+// operand stays where it is: moving it would gain nothing and part the operand from values that have the new
+// axis.
+ftc_id ftc_rule_lift_rename(ftc_graph *g, ftc_id id) {
+    ftc_node node = *ftc_graph_node(g, id), inner;
+    ftc_axis from, to;
+    if (!ftc_unrenamed(g, &node, &inner, &from, &to)) return 0;
+    bool vanishes = !ftc_axes_has(&node.type.axes, to);
+    int n_renames = 0;
+    for (int i = 0; i < node.n_args; i++) n_renames += inner.arg[i] != node.arg[i];
+    if (!vanishes && n_renames < 2) return 0;
+    ftc_id lifted = ftc_build(g, inner);
+    return vanishes ? lifted : ftc_build_rename(g, lifted, from, to);
 }
 
 // --- positions
