@@ -167,7 +167,10 @@ static void find_anchors(fusion *f) {
             anchor_chain_end(f, v);
             break;
         case FTC_CLASS_REDUCE: case FTC_CLASS_SCATTER: f->anchored[v] = true; break;
-        case FTC_CLASS_GATHER: case FTC_CLASS_AT: anchor(f, node->arg[0]); break;
+        case FTC_CLASS_GATHER: case FTC_CLASS_AT:
+            // What is computed from coordinates alone is computed at the other coordinates instead.
+            if (class_of(f, ftc_region_source(g, node->arg[0])) != FTC_CLASS_SOURCE) anchor(f, node->arg[0]);
+            break;
         case FTC_CLASS_ASSIGN: anchor(f, node->arg[0]); break;
         default: break;
         }
