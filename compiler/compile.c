@@ -213,7 +213,7 @@ static bool emit_object(const ftc_graph *source, ftc_graph *const *graphs, const
     if (ok && options->llvm) *options->llvm = ftc_object_print_ir(cg, &size);
     if (ok && options->assembly) ok = (*options->assembly = ftc_object_emit_assembly(cg, &size, &error)) != NULL;
     if (ok) {
-        char *text = ftc_print_text(source);
+        char *text = options->source_text ? strdup(options->source_text) : ftc_print_text(source);
         ftc_object_add_section(cg, ".ftc.source", text, strlen(text));
         free(text);
         if (graphs[FTC_ENTRY_STEP]) {

@@ -19,6 +19,7 @@ typedef struct {
     bool check_text;          // print and parse back after every pass
     int64_t memory_budget_bytes; // 0: none
     const char *pretrained;   // recorded in the artifact; NULL: none
+    const char *source_text;  // recorded as the model's source (ftc_parse_resolve); NULL: a print of the source graph
     ftc_compile_after *after; // NULL: not called
     void *context;
     char **assembly, **llvm;  // when not NULL: receive the module as text, to be freed
