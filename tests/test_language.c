@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <string.h>
 
+#include "ir/op.h"
 #include "ir/parse.h"
 #include "ir/print.h"
 #include "ir/verify.h"
@@ -422,4 +423,58 @@ Test(language, noise_gives_a_graph_or_a_diagnostic) {
     }
     cr_expect(valid > 20 && refused > 200, "%d valid, %d refused", valid, refused);
     for (int i = 0; i < 4; i++) free(paths[i]);
+}
+
+// --- documentation
+// ------------------------------------------------------------------------------------------
+
+// docs/language.md lists the primitives as their blocks describe them.
+Test(language, reference_lists_the_primitives) {
+    static const char start[] = "<!-- primitives -->\n", end[] = "<!-- end of primitives -->\n";
+    char *path = test_join(FTC_SOURCE_ROOT, "docs/language.md"), *page = read_text(path), *got = NULL;
+    size_t size;
+    char *from = strstr(page, start), *to = strstr(page, end);
+    cr_assert(from && to);
+    FILE *f = open_memstream(&got, &size);
+    fprintf(f, "%.*s\n", (int)(from - page + strlen(start)), page);
+    for (int op = FTC_OP_NONE + 1; op < FTC_OP_COUNT; op++) {
+        const ftc_op_info *info = ftc_op_get((ftc_op)op);
+        fprintf(f, "- **%s** `%s`  \n  %s\n", info->name, info->example, info->doc);
+    }
+    fprintf(f, "\n%s", to);
+    fclose(f);
+    expect_golden(path, got);
+    free(got);
+    free(page);
+    free(path);
+}
+
+// The examples in that list are right.
+Test(language, examples_of_primitives_are_valid) {
+    static const char axes[] = "model example\naxis B <= 4\naxis S ragged B <= 16\naxis T = S\n"
+                               "axis H = 8, I = 8, C = 5, V = 11\n";
+    static const char values[] =
+        "input x : f32[B, S, H]\ninput y : f32[B, S, H]\ninput dx : f32[B, S, H]\ninput dcls : f32[B, H]\n"
+        "input ids : i32[B, S] in V\ninput label : i32[B] in C\ninput hit : bool[B, C]\ninput dW : f32[I, "
+        "H]\n"
+        "input k : f32[B, S, H]\narg p : f32\narg lr : f32\nW = param \"W\" f32[I, H]\n"
+        "table = param \"table\" f32[V, H]\n";
+    for (int op = FTC_OP_NONE + 1; op < FTC_OP_COUNT; op++) {
+        const ftc_op_info *info = ftc_op_get((ftc_op)op);
+        bool declares = info->class == FTC_CLASS_LEAF,
+             logical = op == FTC_OP_and || op == FTC_OP_or || op == FTC_OP_not;
+        char text[2000];
+        const char *given = declares ? "" : logical ? "input x : bool[B, S]\ninput y : bool[B, S]\n" : values;
+        snprintf(text, sizeof text, "%s%s%s\noutput one = 1\n", axes, given, info->example);
+        if (strstr(info->example, "; T)"))
+            memcpy(strstr(text, "x : f32[B, S"), "x : f32[B, T", 12); // over keys
+        ftc_diagnostics d = {0};
+        ftc_graph *g = ftc_parse_text(info->name, text, NULL, &d);
+        cr_expect_not_null(g, "%s", d.count ? d.list[0].text : "");
+        bool found = declares;
+        for (ftc_id id = 1; g && id < g->n_nodes; id++) found |= g->nodes[id].op == (ftc_op)op;
+        cr_expect(found, "%s does not use %s", info->example, info->name);
+        ftc_graph_free(g);
+        ftc_diag_free(&d);
+    }
 }

@@ -64,7 +64,7 @@ const ftc_op_info ftc_op_info_assign = {
     .name = "assign",
     .doc =
         "At the end of the step, the declared tensor takes the value. All reads in the step see the old one.",
-    .example = "assign(W, W - lr * dW)",
+    .example = "assign(W - lr * dW, W)",
     .class = FTC_CLASS_ASSIGN,
     .n_args = 1,
     .attrs = FTC_ATTR_DECL,

@@ -54,7 +54,7 @@ const ftc_op_info ftc_op_info_input = {
 const ftc_op_info ftc_op_info_arg = {
     .name = "arg",
     .doc = "A number given at each call, such as the learning rate, with a default.",
-    .example = "arg dropout = 0.1",
+    .example = "arg dropout : f32 = 0.1",
     .class = FTC_CLASS_LEAF,
     .attrs = FTC_ATTR_DECL,
     .infer = infer_leaf,
@@ -196,7 +196,7 @@ const ftc_op_info ftc_op_info_random = {
     .doc = "Uniform numbers in [0, 1), a function of seed, step, micro-step, site and coordinates "
            "(ir/random.h). Each use in "
            "a model gets a site of its own, which is never changed afterwards.",
-    .example = "keep = p <= random(axes(x))",
+    .example = "keep = p <= random(; axes(x))",
     .class = FTC_CLASS_SOURCE,
     .attrs = FTC_ATTR_AXES | FTC_ATTR_INDEX,
     .infer = infer_random,

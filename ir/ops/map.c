@@ -604,7 +604,7 @@ static ftc_scalar body_eq(const ftc_scalar_builder *b, const ftc_map_types *t, c
 const ftc_op_info ftc_op_info_eq = {
     .name = "eq",
     .doc = "Whether two values are equal.",
-    .example = "hit = index(C) == label",
+    .example = "hit = outer (label == index(C))",
     .class = FTC_CLASS_MAP,
     .n_args = 2,
     .infer = infer_compare,
@@ -651,7 +651,7 @@ static ftc_scalar body_le(const ftc_scalar_builder *b, const ftc_map_types *t, c
 const ftc_op_info ftc_op_info_le = {
     .name = "le",
     .doc = "Whether the first value is less than or equal to the second.",
-    .example = "keep = p <= random(axes(x))",
+    .example = "keep = p <= random(; axes(x))",
     .class = FTC_CLASS_MAP,
     .n_args = 2,
     .infer = infer_compare,
