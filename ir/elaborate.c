@@ -7,6 +7,7 @@
 
 #include "ir/build.h"
 #include "ir/elaborator.h"
+#include "ir/op.h"
 
 // --- diagnostics
 // --------------------------------------------------------------------------------------------
@@ -335,6 +336,19 @@ static void check_functions(ftc_elaborator *e) {
                 ftc_elab_error(e, f->place, "there is a function '%s' already", f->name);
 }
 
+// Declarations that nothing reads have a leaf too.
+static void append_unused_leaves(ftc_elaborator *e) {
+    const ftc_graph *g = e->g;
+    bool *read = ftc_arena_alloc(e->arena, g->n_decls + 1);
+    for (ftc_id id = 1; id < g->n_nodes; id++)
+        if (ftc_node_class(&g->nodes[id]) == FTC_CLASS_LEAF) read[g->nodes[id].decl] = true;
+    for (uint32_t i = 0; i < g->n_decls; i++) {
+        const ftc_value v = {.kind = FTC_VALUE_DECL, .decl = (ftc_decl)i};
+        ftc_id leaf;
+        if (!read[i]) ftc_elab_as_node(e, &v, (ftc_place){0}, FTC_F32, &leaf);
+    }
+}
+
 ftc_graph *ftc_elaborate(const ftc_module *module, const ftc_settings *overrides, ftc_diagnostics *d) {
     int errors = d->count;
     ftc_elaborator e = {.d = d, .main = module, .module = module, .prefix = "", .arena = ftc_arena_new()};
@@ -352,6 +366,7 @@ ftc_graph *ftc_elaborate(const ftc_module *module, const ftc_settings *overrides
     ftc_elab_settings(&e, overrides);
     check_functions(&e);
     ftc_elab_block(&e, module->body);
+    if (d->count == errors && !module->flat) append_unused_leaves(&e);
     if (d->count == errors && !module->flat && !e.g->n_outputs)
         ftc_diag_add(d, module->source.name, NULL, 0, 0, "the model has no output; end it with: output loss");
     ftc_build_cursor(e.g, (ftc_loc){0}, FTC_PHASE_FORWARD);

@@ -278,9 +278,10 @@ ftc_value ftc_elab_decl(ftc_elaborator *e, const ftc_decl_syntax *s) {
         report_declared(e, s, &g->decls[before]);
         return failed;
     }
-    if (g->n_decls >= FTC_ELAB_MAX_DECLS) {
-        if (!e->stopped)
-            ftc_elab_error(e, s->place, "more than %d parameters and inputs", FTC_ELAB_MAX_DECLS);
+    // The optimizer gives each parameter up to three more.
+    uint32_t most = e->main && e->main->flat ? 4 * FTC_ELAB_MAX_DECLS : FTC_ELAB_MAX_DECLS;
+    if (g->n_decls >= most) {
+        if (!e->stopped) ftc_elab_error(e, s->place, "more than %u parameters and inputs", most);
         e->stopped = true;
         return failed;
     }

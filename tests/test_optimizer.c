@@ -1,0 +1,173 @@
+// The pass optimizer, interpreted: one step equals accumulating and then updating, and what clipping does.
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/compile.h"
+#include "compiler/passes.h"
+#include "ir/interpret.h"
+#include "ir/parse.h"
+#include "ir/verify.h"
+
+static const char MODEL[] = "model tiny\n"
+                            "axis B <= 2, H = 3, C = 2, V = 4\n"
+                            "axis S ragged B <= 3\n"
+                            "input ids : i32[B, S] in V\n"
+                            "input label : i32[B] in C\n"
+                            "fixed = param \"fixed\" f32[H] frozen\n"
+                            "x = mean(embedding(\"table\", ids; V -> H); S) * fixed\n"
+                            "loss = mean(cross_entropy(linear(\"head\", x; H -> C), label; C); B)\n"
+                            "output loss\n";
+
+static const int32_t LENGTHS[] = {2, 3};
+static const int64_t EXTENTS[] = {2, 2, 2, 2, 2, 2, 2, 2};
+static const int32_t *const RAGGED[] = {LENGTHS, LENGTHS, LENGTHS, LENGTHS,
+                                        LENGTHS, LENGTHS, LENGTHS, LENGTHS};
+
+// Tensors by name, shared by the entries.
+typedef struct {
+    const char *name;
+    double cells[16];
+} tensor;
+typedef struct {
+    tensor list[64];
+    int n;
+} state;
+
+static double *cells(state *s, const char *name) {
+    for (int i = 0; i < s->n; i++)
+        if (!strcmp(s->list[i].name, name)) return s->list[i].cells;
+    cr_assert(s->n < 64);
+    s->list[s->n].name = strdup(name);
+    return s->list[s->n++].cells;
+}
+
+static void forget(state *s) {
+    for (int i = 0; i < s->n; i++) free((void *)s->list[i].name);
+    *s = (state){0};
+}
+
+static state start(void) {
+    static const double ids[] = {1, 3, 0, 3, 3}, labels[] = {1, 0};
+    state s = {0};
+    memcpy(cells(&s, "ids"), ids, sizeof ids);
+    memcpy(cells(&s, "label"), labels, sizeof labels);
+    for (int i = 0; i < 12; i++) cells(&s, "table.weight")[i] = sin(3 * i);
+    for (int i = 0; i < 6; i++) cells(&s, "head.weight")[i] = cos(5 * i);
+    for (int i = 0; i < 2; i++) cells(&s, "head.bias")[i] = 0.1 * i;
+    for (int i = 0; i < 3; i++) cells(&s, "fixed")[i] = 1 + i;
+    cells(&s, "lr")[0] = 0.1;
+    cells(&s, "accumulation")[0] = 1;
+    cells(&s, "max_grad_norm")[0] = 1e9;
+    cells(&s, "bias_correction1")[0] = 0.1;
+    cells(&s, "bias_correction2_sqrt")[0] = sqrt(0.001);
+    cells(&s, "beta1")[0] = 0.9;
+    cells(&s, "beta2")[0] = 0.999;
+    cells(&s, "eps")[0] = 1e-8;
+    cells(&s, "weight_decay")[0] = 0.5;
+    cells(&s, "weight_decay_no_decay")[0] = 0;
+    return s;
+}
+
+// Builds the graph of an entry and runs it on the state. The value of output `name`.
+static double run(state *s, ftc_entry_kind entry, const char *name) {
+    ftc_diagnostics d = {0};
+    ftc_graph *g = ftc_parse_text("tiny.ir", MODEL, NULL, &d);
+    cr_assert_not_null(g, "%s", d.count ? d.list[0].text : "");
+    ftc_graph *source = g;
+    g = ftc_compile_entry_graph(source, entry);
+    ftc_graph_free(source);
+    ftc_pass_options options = {.entry = entry};
+    cr_assert(ftc_pass_differentiate(g, &options, &d) && ftc_pass_optimizer(g, &options, &d), "%s",
+              d.count ? d.list[0].text : "");
+    cr_assert(ftc_verify_graph(g, &d), "%s", d.count ? d.list[0].text : "");
+    double *tensors[64], result = NAN;
+    cr_assert(g->n_decls <= 64 && g->n_extents <= 8);
+    for (uint32_t i = 0; i < g->n_decls; i++) tensors[i] = cells(s, g->decls[i].name);
+    ftc_bindings b = {.extents = EXTENTS, .lengths = RAGGED, .tensors = tensors, .step = 1};
+    ftc_interp *in = ftc_interp_new(g, &b);
+    ftc_interp_run(in);
+    for (uint32_t i = 0; i < g->n_outputs; i++) {
+        cr_expect(strncmp(g->outputs[i].name, "grad:", 5), "%s is still an output", g->outputs[i].name);
+        if (!strcmp(g->outputs[i].name, name)) result = *ftc_interp_value(in, g->outputs[i].node, NULL);
+    }
+    ftc_interp_free(in);
+    ftc_graph_free(g);
+    return result;
+}
+
+static const struct {
+    const char *name, *grad;
+    int n;
+} PARAMS[] = {{"table.weight", "table.weight.grad", 12},
+              {"head.weight", "head.weight.grad", 6},
+              {"head.bias", "head.bias.grad", 2}};
+
+Test(optimizer, a_step_is_accumulation_and_update) {
+    state once = start(), twice = start();
+    double loss = run(&once, FTC_ENTRY_STEP, "loss");
+    cells(&twice, "accumulation")[0] =
+        2; // the same batch two times: the mean of the gradients is the gradient
+    cr_expect_eq(run(&twice, FTC_ENTRY_GRAD, "loss"), loss);
+    cr_expect_eq(run(&twice, FTC_ENTRY_GRAD, "loss"), loss);
+    double square = 0;
+    for (int p = 0; p < 3; p++)
+        for (int i = 0; i < PARAMS[p].n; i++) square += pow(cells(&twice, PARAMS[p].grad)[i], 2);
+    double norm = run(&twice, FTC_ENTRY_UPDATE, "grad_norm");
+    cr_expect(fabs(norm - sqrt(square)) < 1e-12 && norm > 0.1, "norm %g, not %g", norm, sqrt(square));
+    for (int p = 0; p < 3; p++)
+        for (int i = 0; i < PARAMS[p].n; i++) {
+            double a = cells(&once, PARAMS[p].name)[i], b = cells(&twice, PARAMS[p].name)[i];
+            cr_expect(fabs(a - b) < 1e-12, "%s[%d]: %.17g and %.17g", PARAMS[p].name, i, a, b);
+            cr_expect_eq(cells(&twice, PARAMS[p].grad)[i], 0, "the accumulator is not empty");
+        }
+    for (int i = 0; i < 3; i++) cr_expect_eq(cells(&once, "fixed")[i], 1 + i, "a frozen parameter changed");
+    forget(&once);
+    forget(&twice);
+}
+
+Test(optimizer, decay_leaves_biases_alone) {
+    state s = start(), undecayed = start();
+    cells(&undecayed, "weight_decay")[0] = 0;
+    run(&s, FTC_ENTRY_STEP, "loss");
+    run(&undecayed, FTC_ENTRY_STEP, "loss");
+    const state before = start();
+    for (int p = 0; p < 3; p++)
+        for (int i = 0; i < PARAMS[p].n; i++) {
+            double decay = PARAMS[p].n == 2 ? 0 : 0.1 * 0.5 * cells((state *)&before, PARAMS[p].name)[i];
+            double got = cells(&undecayed, PARAMS[p].name)[i] - cells(&s, PARAMS[p].name)[i];
+            cr_expect(fabs(got - decay) < 1e-12, "%s[%d]: %g, not %g", PARAMS[p].name, i, got, decay);
+        }
+    forget(&s);
+    forget(&undecayed);
+    forget((state *)&before);
+}
+
+Test(optimizer, clipping_scales_the_gradient) {
+    state s = start();
+    run(&s, FTC_ENTRY_GRAD, "loss");
+    double g[12], norm;
+    memcpy(g, cells(&s, "table.weight.grad"), sizeof g);
+    cells(&s, "max_grad_norm")[0] = 0.01;
+    norm = run(&s, FTC_ENTRY_UPDATE, "grad_norm");
+    cr_assert(norm > 0.01);
+    for (int i = 0; i < 12; i++) {
+        double clipped = g[i] * 0.01 / (norm + 1e-6);
+        cr_expect(fabs(cells(&s, "table.weight.exp_avg")[i] - 0.1 * clipped) < 1e-12);
+    }
+    forget(&s);
+}
+
+Test(optimizer, unknown_optimizers_are_refused) {
+    ftc_diagnostics d = {0};
+    ftc_graph *g = ftc_parse_text(
+        "m.ir", "model m\nw = param \"w\" f32\noutput loss = w * w\ntrain { optimizer = lion }\n", NULL, &d);
+    cr_assert_not_null(g);
+    ftc_pass_options options = {.entry = FTC_ENTRY_STEP};
+    cr_expect(!ftc_pass_optimizer(g, &options, &d));
+    cr_assert_eq(d.count, 1);
+    cr_expect_not_null(strstr(d.list[0].text, "optimizer = lion"));
+    ftc_diag_free(&d);
+    ftc_graph_free(g);
+}
