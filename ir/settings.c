@@ -20,7 +20,7 @@ static void report_at(const ftc_module *m, ftc_diagnostics *d, const ftc_setting
 
 static void report_unknown(const ftc_module *m, ftc_diagnostics *d, const ftc_override *o) {
     enum { MOST = 100 };
-    const char *known[MOST];
+    const char *known[MOST] = {0};
     int n = 0;
     for (const ftc_setting_syntax *s = m->config; s && n < MOST; s = s->next) known[n++] = s->name;
     const char *nearest = ftc_diag_nearest(o->name, known, n);
