@@ -1,0 +1,67 @@
+#!/bin/sh
+# Who may know whom: what the folders include, and what only one of them may do.
+#
+#   layers.sh SOURCE_ROOT
+set -u
+cd "$1" || exit 1
+
+passed=0 failed=0
+check() { # RULE LINES: the lines are those that break the rule
+    if [ -z "$2" ]; then
+        passed=$((passed + 1))
+    else
+        printf 'Broken: %s.\n%s\n' "$1" "$2" >&2
+        failed=$((failed + 1))
+    fi
+}
+
+sources() { # FOLDER: its C files
+    find "$1" -name '*.[ch]' | sort
+}
+
+own_includes() { # FILE...: of files of this repository, as FILE:LINE:#include "…"
+    grep -n '^ *# *include "' "$@" /dev/null
+}
+
+system_includes() {
+    grep -n '^ *# *include <' "$@" /dev/null
+}
+
+code() { # EXPRESSION FILE...: lines that match, but for comments
+    grep -nE "$@" /dev/null | grep -vE '^[^:]*:[0-9]+: *//'
+}
+
+missing() { # the paths on standard input that are no files
+    while read -r path; do [ -f "$path" ] || echo "$path"; done
+}
+
+# The file names of this repository have no spaces.
+ir=$(sources ir)
+compiler=$(sources compiler | grep -v '^compiler/driver/')
+runtime=$(sources runtime)
+library="$ir $compiler $runtime"
+everything="$library $(sources compiler/driver) $(sources tests) $(sources bench)"
+
+# shellcheck disable=SC2086 # lists of files
+{
+    check 'include paths start at the root of the repository' \
+        "$(own_includes $everything | sed 's/^.*#include "\([^"]*\)".*$/\1/' | sort -u | missing)"
+    check 'ir/ knows ir/ only' "$(own_includes $ir | grep -v '"ir/')"
+    libc='<(assert|ctype|errno|float|inttypes|limits|math|stdarg|stdbool|stddef|stdint|stdio|stdlib|string|unistd)\.h>'
+    check 'ir/ needs libc only' "$(system_includes $ir | grep -vE "$libc")"
+    check 'of ir/, runtime/ knows the ABI of the step only; of compiler/, nothing' \
+        "$(own_includes $runtime | grep -vE '"(runtime/|ir/step_abi\.h)')"
+    check 'compiler/ knows ir/ and compiler/ without its driver' \
+        "$(own_includes $compiler | grep -vE '"(ir/|compiler/[a-z_]+\.h)')"
+    check 'only codegen*, emit*, object and target of compiler/ know LLVM' \
+        "$(system_includes $everything | grep '<llvm' |
+            grep -vE '^compiler/(codegen|emit|object|target)[a-z_]*\.[ch]:')"
+    check 'what an operation is stands in ir/ops: no switch over operations elsewhere' \
+        "$(code 'case FTC_OP_[a-z]' $library $(sources compiler/driver) | grep -v '^ir/ops/')"
+    check 'runtime/ never prints' \
+        "$(code '\<(v?printf|puts|putchar|perror) *\(|\<v?f(printf|puts|putc) *\([^;]*\<(stdout|stderr)\>' $runtime)"
+    check 'only the driver ends the process' "$(code '\<_?exit *\(' $library)"
+}
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
