@@ -11,6 +11,7 @@
 
 #include "compiler/object.h"
 #include "ir/parse.h"
+#include "ir/print.h"
 
 // What follows the ELF object in the file.
 typedef struct {
@@ -174,32 +175,22 @@ static void read_manifest(ftc_loaded_program *loaded) {
     p->train = read_settings(m, "train", &p->n_train);
 }
 
-static bool find_entries(ftc_loaded_program *loaded, ftc_diagnostics *d) {
-    const cJSON *o;
+// The entries but for their functions; one that was not compiled has no kernels.
+static void read_entries(ftc_loaded_program *loaded) {
+    const cJSON *o, *kernel;
     int i = 0;
     cJSON_ArrayForEach(o, cJSON_GetObjectItem(loaded->manifest, "entries")) {
         if (i == FTC_ENTRY_COUNT) break;
         ftc_entry *entry = &loaded->program.entries[i++];
-        const char *name = text_of(o, "symbol");
-        if (!name) continue;
-        char symbol[64], *error = NULL;
-        snprintf(symbol, sizeof symbol, "ftc_%s", name);
-        entry->fn = (ftc_entry_fn *)ftc_object_lookup(loaded->code, symbol, &error);
-        if (!entry->fn) {
-            ftc_diag_add(d, NULL, NULL, 0, 0, "the artifact has no function %s (%s)", symbol, error ? error : "");
-            free(error);
-            return false;
-        }
+        if (!text_of(o, "symbol")) continue;
         entry->arena_bytes = (int64_t)number_of(o, "arena_bytes");
         entry->scratch_bytes = (int64_t)number_of(o, "scratch_bytes");
         entry->peak_live_bytes = (int64_t)number_of(o, "peak_live_bytes");
         const char **kernels = table_for(o, "kernels", sizeof *kernels, &entry->n_kernels);
-        const cJSON *kernel;
         int n = 0;
         cJSON_ArrayForEach(kernel, cJSON_GetObjectItem(o, "kernels")) kernels[n++] = cJSON_GetStringValue(kernel);
         entry->kernels = kernels;
     }
-    return true;
 }
 
 // Compiles the source graph inside of an object for this machine.
@@ -213,7 +204,7 @@ static bool compile_again(const cJSON *manifest, const char *source, ftc_object 
     return ok;
 }
 
-ftc_loaded_program *ftc_program_load(const ftc_object *object, bool *recompiled, ftc_diagnostics *d) {
+ftc_loaded_program *ftc_program_describe(const ftc_object *object, ftc_diagnostics *d) {
     char *text = ftc_artifact_section(object, "manifest", d);
     char *source = text ? ftc_artifact_section(object, "source", d) : NULL;
     cJSON *manifest = source ? cJSON_Parse(text) : NULL;
@@ -224,35 +215,55 @@ ftc_loaded_program *ftc_program_load(const ftc_object *object, bool *recompiled,
         free(source);
         return NULL;
     }
-    const char *features = text_of(manifest, "features");
-    ftc_object again = {0};
-    if (!ftc_target_features_supported_here(features ? features : "")) {
-        bool ok = compile_again(manifest, source, &again, d);
-        cJSON_Delete(manifest);
-        free(source);
-        if (!ok) return NULL;
-        ftc_loaded_program *loaded = ftc_program_load(&again, recompiled, d);
-        *recompiled = true;
-        free(again.bytes);
-        return loaded;
-    }
-    *recompiled = false;
     ftc_loaded_program *loaded = calloc(1, sizeof *loaded);
     loaded->manifest = manifest;
     loaded->source = source;
+    read_manifest(loaded);
+    read_entries(loaded);
+    return loaded;
+}
+
+// Loads the code of a described program, for which this machine has all features.
+static bool load_code(ftc_loaded_program *loaded, const ftc_object *object, ftc_diagnostics *d) {
     char *error = NULL;
     loaded->code = ftc_object_load(object->bytes, object->size, &error);
     if (!loaded->code) {
         ftc_diag_add(d, NULL, NULL, 0, 0, "cannot load the artifact's code: %s", error ? error : "out of memory");
         free(error);
-        ftc_program_unload(loaded);
-        return NULL;
+        return false;
     }
-    read_manifest(loaded);
-    if (!find_entries(loaded, d)) {
-        ftc_program_unload(loaded);
-        return NULL;
+    for (int i = 0; i < FTC_ENTRY_COUNT; i++) {
+        ftc_entry *entry = &loaded->program.entries[i];
+        if (!entry->kernels) continue;
+        char symbol[64];
+        snprintf(symbol, sizeof symbol, "ftc_%s", ftc_entry_name((ftc_entry_kind)i));
+        entry->fn = (ftc_entry_fn *)ftc_object_lookup(loaded->code, symbol, &error);
+        if (!entry->fn) {
+            ftc_diag_add(d, NULL, NULL, 0, 0, "the artifact has no function %s (%s)", symbol, error ? error : "");
+            free(error);
+            return false;
+        }
     }
+    return true;
+}
+
+ftc_loaded_program *ftc_program_load(const ftc_object *object, bool *recompiled, ftc_diagnostics *d) {
+    ftc_loaded_program *loaded = ftc_program_describe(object, d);
+    if (!loaded) return NULL;
+    const char *features = text_of(loaded->manifest, "features");
+    bool fits = ftc_target_features_supported_here(features ? features : "");
+    ftc_object again = {0};
+    if (!fits) {
+        bool ok = compile_again(loaded->manifest, loaded->source, &again, d);
+        ftc_program_unload(loaded);
+        loaded = ok ? ftc_program_describe(&again, d) : NULL;
+    }
+    if (loaded && !load_code(loaded, fits ? object : &again, d)) {
+        ftc_program_unload(loaded);
+        loaded = NULL;
+    }
+    free(again.bytes);
+    if (loaded) *recompiled = !fits;
     return loaded;
 }
 

@@ -23,6 +23,10 @@ typedef struct ftc_loaded_program ftc_loaded_program;
 // Loads an object. When its code is for CPU features that this machine lacks, it is compiled again from the source graph
 // inside, and *recompiled is set. NULL after diagnostics.
 ftc_loaded_program *ftc_program_load(const ftc_object *object, bool *recompiled, ftc_diagnostics *d);
+
+// The same without the code, which is neither looked at nor compiled again: the entries' functions are NULL.
+ftc_loaded_program *ftc_program_describe(const ftc_object *object, ftc_diagnostics *d);
+
 const ftc_program *ftc_program_of(const ftc_loaded_program *loaded);
 void ftc_program_unload(ftc_loaded_program *loaded);
 

@@ -80,10 +80,19 @@ static void add_settings(cJSON *manifest, const char *name, const ftc_graph_sett
     }
 }
 
+// The time that compiling takes is known when the object file is complete: the manifest holds room for it, filled in there.
+static const char SECONDS_KEY[] = "\"compile_seconds\":", SECONDS_ROOM[] = "            0";
+
+static void record_seconds(ftc_object *object, double seconds) {
+    char *key = memmem(object->bytes, object->size, SECONDS_KEY, strlen(SECONDS_KEY));
+    char *room = memmem(key, object->size - (size_t)(key - object->bytes), SECONDS_ROOM, strlen(SECONDS_ROOM)), text[64];
+    int width = (int)strlen(SECONDS_ROOM);
+    if (snprintf(text, sizeof text, "%*.6f", width, seconds) == width) memcpy(room, text, strlen(text));
+}
+
 // The manifest of the entries compiled: what compiler/artifact.c reads back into an ftc_program.
 static char *make_manifest(const ftc_graph *source, const ftc_compile_options *options, const ftc_target *target,
-                           const ftc_interface *in, const ftc_graph *const *graphs, const int64_t *scratch_bytes,
-                           double seconds) {
+                           const ftc_interface *in, const ftc_graph *const *graphs, const int64_t *scratch_bytes) {
     cJSON *m = cJSON_CreateObject();
     cJSON_AddNumberToObject(m, "abi", FTC_STEP_ABI_VERSION);
     cJSON_AddStringToObject(m, "model", source->model);
@@ -92,7 +101,7 @@ static char *make_manifest(const ftc_graph *source, const ftc_compile_options *o
     cJSON_AddBoolToObject(m, "needs_sgemm", options->use_blas);
     cJSON_AddStringToObject(m, "cpu", target->cpu);
     cJSON_AddStringToObject(m, "features", target->features);
-    cJSON_AddNumberToObject(m, "compile_seconds", seconds);
+    cJSON_AddRawToObject(m, "compile_seconds", SECONDS_ROOM);
     double per_token, per_token_squared;
     ftc_compile_count_flops(source, &per_token, &per_token_squared);
     cJSON_AddNumberToObject(m, "flops_per_token", per_token);
@@ -191,9 +200,17 @@ static bool failed(ftc_diagnostics *d, char *error) {
     return false;
 }
 
+// Tells how long the part that ends now has taken since *start, which becomes now.
+static void time_part(const ftc_compile_options *options, const char *part, double *start) {
+    double now = now_seconds();
+    if (options->timed) options->timed(options->context, part, now - *start);
+    *start = now;
+}
+
 // Emits all entries and turns the module into an object.
 static bool emit_object(const ftc_graph *source, ftc_graph *const *graphs, const ftc_compile_options *options,
                         const ftc_target *target, double start, ftc_object *object, ftc_diagnostics *d) {
+    double part = now_seconds();
     char *error = NULL;
     ftc_codegen *cg = ftc_codegen_new(target, source->model, &error);
     if (!cg) return failed(d, error);
@@ -207,8 +224,10 @@ static bool emit_object(const ftc_graph *source, ftc_graph *const *graphs, const
         if (!graphs[i]) continue;
         const char *symbol = ftc_graph_format(graphs[i], "ftc_%s", ftc_entry_name((ftc_entry_kind)i));
         ok = ftc_emit_entry(cg, &cache, graphs[i], &in, options->use_blas, symbol, &scratch_bytes[i], &error);
+        time_part(options, ftc_graph_format(graphs[i], "emit %s", ftc_entry_name((ftc_entry_kind)i)), &part);
     }
     ok = ok && ftc_object_optimize(cg, &error);
+    time_part(options, "LLVM: optimize", &part);
     size_t size;
     if (ok && options->llvm) *options->llvm = ftc_object_print_ir(cg, &size);
     if (ok && options->assembly) ok = (*options->assembly = ftc_object_emit_assembly(cg, &size, &error)) != NULL;
@@ -222,12 +241,14 @@ static bool emit_object(const ftc_graph *source, ftc_graph *const *graphs, const
             free(text);
         }
         const ftc_graph *const *planned = (const ftc_graph *const *)graphs;
-        text = make_manifest(source, options, target, &in, planned, scratch_bytes, now_seconds() - start);
+        text = make_manifest(source, options, target, &in, planned, scratch_bytes);
         ftc_object_add_section(cg, ".ftc.manifest", text, strlen(text));
         free(text);
         ftc_object made = {0};
         made.bytes = ftc_object_emit(cg, &made.size, &error);
         ok = made.bytes != NULL;
+        time_part(options, "LLVM: code", &part);
+        if (ok) record_seconds(&made, now_seconds() - start);
         if (ok) *object = made;
     }
     ftc_kernel_cache_free(&cache);

@@ -10,6 +10,10 @@
 // Called with the graph of an entry after a pass; pass NULL: before the first.
 typedef void ftc_compile_after(void *context, ftc_entry_kind entry, const ftc_pass *pass, const ftc_graph *g, double seconds);
 
+// Called after each part of the work that is no pass: the emitting of an entry, LLVM's optimization and code generation
+// for all of them.
+typedef void ftc_compile_timed(void *context, const char *part, double seconds);
+
 typedef struct {
     uint32_t entries;         // mask of 1 << ftc_entry_kind; 0: all
     const ftc_target *target; // NULL: the host
@@ -21,6 +25,7 @@ typedef struct {
     const char *pretrained;   // recorded in the artifact; NULL: none
     const char *source_text;  // recorded as the model's source (ftc_parse_resolve); NULL: a print of the source graph
     ftc_compile_after *after; // NULL: not called
+    ftc_compile_timed *timed; // NULL: not called
     void *context;
     char **assembly, **llvm;  // when not NULL: receive the module as text, to be freed
 } ftc_compile_options;
