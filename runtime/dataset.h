@@ -2,6 +2,10 @@
 #ifndef FTC_RUNTIME_DATASET_H
 #define FTC_RUNTIME_DATASET_H
 
+#include "runtime/labels.h"
+#include "runtime/status.h"
+#include "runtime/table.h"
+#include "runtime/threads.h"
 #include "runtime/tokenizer.h"
 
 #include <stdint.h>
@@ -22,6 +26,19 @@ static inline int64_t ftc_dataset_length(const ftc_dataset *dataset, int64_t exa
 }
 
 int64_t ftc_dataset_tokens(const ftc_dataset *dataset);
+
+// Which rows of which file become examples, and how.
+typedef struct {
+    const ftc_table *table;
+    const int64_t *rows; // [n]
+    size_t n;
+    const ftc_tokenizer *tokenizer;
+    int max_length;           // tokens of an example, special ones included
+    const ftc_labels *labels; // NULL: every label is 0
+} ftc_dataset_source;
+
+// Reads and tokenizes the rows, on all threads of the pool. The examples stand in the order of `rows`.
+ftc_status ftc_dataset_read(const ftc_dataset_source *source, ftc_threads *threads, ftc_dataset *out);
 
 void ftc_dataset_free(ftc_dataset *dataset);
 

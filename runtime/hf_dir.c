@@ -68,6 +68,20 @@ bool ftc_hf_config_text(const ftc_hf_config *config, const char *name, const cha
     return true;
 }
 
+bool ftc_hf_config_entry(const ftc_hf_config *config, int32_t index, const char **name, char **value) {
+    const cJSON *item = cJSON_GetArrayItem(config->json, index); // an object's entries count as an array's
+    if (!item) return false;
+    char *text = NULL;
+    int n = 0;
+    if (cJSON_IsString(item)) n = asprintf(&text, "%s", item->valuestring);
+    if (cJSON_IsBool(item)) n = asprintf(&text, "%s", cJSON_IsTrue(item) ? "true" : "false");
+    if (cJSON_IsNumber(item)) n = asprintf(&text, "%.17g", item->valuedouble);
+    if (n < 0) abort();
+    *name = item->string;
+    *value = text;
+    return true;
+}
+
 int32_t ftc_hf_config_label_count(const ftc_hf_config *config) {
     const cJSON *names = entry(config, "id2label");
     int64_t n = 0;

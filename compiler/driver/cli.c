@@ -1,0 +1,236 @@
+#include "compiler/driver/cli.h"
+
+#include "ir/diag.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---------------------------------------------------------------------------------------------- names
+
+static char fold(char c) {
+    return c == '_' ? '-' : c;
+}
+
+static bool same_name(const char *a, const char *b) {
+    while (*a && fold(*a) == fold(*b)) a++, b++;
+    return !*a && !*b;
+}
+
+// A copy of `name` in which every '-' and '_' is `separator`.
+static char *with_separator(const char *name, char separator) {
+    char *copy = strdup(name);
+    if (!copy) abort();
+    for (char *c = copy; *c; c++) {
+        if (*c == '-' || *c == '_') *c = separator;
+    }
+    return copy;
+}
+
+const char *ftc_cli_nearest_option(const ftc_option_group *groups, const char *name) {
+    enum { MOST = 256 };
+    const char *names[MOST], *aliases[MOST];
+    int n_names = 0, n_aliases = 0;
+    for (const ftc_option_group *group = groups; group->options; group++) {
+        for (const ftc_option *option = group->options; option->name; option++) {
+            if (n_names < MOST) names[n_names++] = option->name;
+            if (option->alias && n_aliases < MOST) aliases[n_aliases++] = option->alias;
+        }
+    }
+    char *dashes = with_separator(name, '-'), *underscores = with_separator(name, '_');
+    const char *nearest = ftc_diag_nearest(dashes, names, n_names);
+    if (!nearest) nearest = ftc_diag_nearest(underscores, aliases, n_aliases);
+    free(dashes);
+    free(underscores);
+    return nearest;
+}
+
+bool ftc_cli_find(const ftc_option_group *groups, const char *name, const ftc_option **option,
+                  const ftc_option_group **group) {
+    for (const ftc_option_group *g = groups; g->options; g++) {
+        for (const ftc_option *o = g->options; o->name; o++) {
+            if (same_name(o->name, name) || (o->alias && same_name(o->alias, name))) {
+                *option = o;
+                *group = g;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+// ---------------------------------------------------------------------------------------------- values
+
+void ftc_text_list_add(ftc_text_list *list, const char *text) {
+    const char **items = realloc(list->items, (list->n + 1) * sizeof *items);
+    if (!items) abort();
+    list->items = items;
+    list->items[list->n++] = text;
+}
+
+void ftc_text_list_free(ftc_text_list *list) {
+    free(list->items);
+    *list = (ftc_text_list){NULL, 0};
+}
+
+int32_t ftc_cli_choice(const char *alternatives, const char *text) {
+    size_t n = strlen(text);
+    int32_t place = 0;
+    for (const char *at = alternatives; at; place++) {
+        if (strncmp(at, text, n) == 0 && (at[n] == '|' || at[n] == '\0')) return place;
+        at = strchr(at, '|');
+        if (at) at++;
+    }
+    return -1;
+}
+
+bool ftc_option_set(const ftc_option *option, void *target, const char *text, char *why, size_t why_bytes) {
+    char *field = (char *)target + option->offset, *end;
+    switch (option->kind) {
+    case FTC_OPTION_FLAG:
+        if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0) {
+            snprintf(why, why_bytes, "expected true or false");
+            return false;
+        }
+        *(bool *)field = strcmp(text, "true") == 0;
+        return true;
+    case FTC_OPTION_TEXT: *(const char **)field = text; return true;
+    case FTC_OPTION_CHOICE: {
+        int32_t place = ftc_cli_choice(option->value, text);
+        if (place < 0) {
+            snprintf(why, why_bytes, "expected %s", option->value);
+            return false;
+        }
+        *(int32_t *)field = place;
+        return true;
+    }
+    case FTC_OPTION_INT: {
+        errno = 0;
+        long long value = strtoll(text, &end, 10);
+        if (end == text || *end || errno) {
+            snprintf(why, why_bytes, "expected an integer");
+            return false;
+        }
+        if ((double)value < option->least) {
+            snprintf(why, why_bytes, "expected at least %.17g", option->least);
+            return false;
+        }
+        *(int64_t *)field = value;
+        return true;
+    }
+    case FTC_OPTION_NUMBER: {
+        double value = strtod(text, &end);
+        if (end == text || *end || isnan(value)) {
+            snprintf(why, why_bytes, "expected a number");
+            return false;
+        }
+        if (value < option->least) {
+            snprintf(why, why_bytes, "expected at least %.17g", option->least);
+            return false;
+        }
+        *(double *)field = value;
+        return true;
+    }
+    case FTC_OPTION_LIST: ftc_text_list_add((ftc_text_list *)field, text); return true;
+    }
+    return false;
+}
+
+// ---------------------------------------------------------------------------------------------- messages
+
+int ftc_cli_error(const char *command, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "ftc %s: ", command);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    return FTC_EXIT_USAGE;
+}
+
+static void print_help(const ftc_command *command, const ftc_option_group *groups) {
+    printf("usage: %s\n%s\n", command->usage, command->summary);
+    for (const ftc_option_group *group = groups; group->options; group++) {
+        printf("\n%s:\n", group->title);
+        for (const ftc_option *option = group->options; option->name; option++) {
+            char left[160];
+            snprintf(left, sizeof left, "--%s%s%s", option->name, option->value ? " " : "",
+                     option->value ? option->value : "");
+            printf(strlen(left) < 28 ? "  %-28s %s" : "  %s\n                               %s", left,
+                   option->help);
+            if (option->alias) printf(" [%s]", option->alias);
+            putchar('\n');
+        }
+    }
+}
+
+int ftc_cli_exit(ftc_cli_result result) {
+    return result == FTC_CLI_HELP ? FTC_EXIT_OK : FTC_EXIT_USAGE;
+}
+
+// ---------------------------------------------------------------------------------------------- the parser
+
+// One argument "--name", "--name=value" or "--name value"; advances `i` over a separate value.
+static bool parse_option(const ftc_command *command, const ftc_option_group *groups, int argc, char **argv,
+                         int *i) {
+    char *argument = argv[*i];
+    char *equals = strchr(argument, '=');
+    char *name = strndup(argument + 2, equals ? (size_t)(equals - argument - 2) : strlen(argument + 2));
+    if (!name) abort();
+    const ftc_option *option;
+    const ftc_option_group *group;
+    char why[160];
+    bool ok = false;
+    if (!ftc_cli_find(groups, name, &option, &group)) {
+        const char *near = ftc_cli_nearest_option(groups, name);
+        ftc_cli_error(command->name, "unknown option --%s%s%s%s; see ftc %s --help", name,
+                      near ? "; did you mean --" : "", near ? near : "", near ? "?" : "", command->name);
+    } else if (!equals && option->kind == FTC_OPTION_FLAG) {
+        *(bool *)((char *)group->target + option->offset) = true;
+        ok = true;
+    } else if (!equals && *i + 1 >= argc) {
+        ftc_cli_error(command->name, "--%s needs a value: --%s %s", name, name, option->value);
+    } else {
+        const char *text = equals ? equals + 1 : argv[++*i];
+        ok = ftc_option_set(option, group->target, text, why, sizeof why);
+        if (!ok) ftc_cli_error(command->name, "--%s %s: %s", name, text, why);
+    }
+    free(name);
+    return ok;
+}
+
+ftc_cli_result ftc_cli_parse(const ftc_command *command, const ftc_option_group *groups, int argc,
+                             char **argv, ftc_text_list *positional) {
+    positional->n = 0;
+    for (const ftc_option_group *group = groups; group->options; group++) {
+        for (const ftc_option *option = group->options; option->name; option++) {
+            if (option->kind == FTC_OPTION_LIST) {
+                ((ftc_text_list *)((char *)group->target + option->offset))->n = 0;
+            }
+        }
+    }
+    bool options_end = false;
+    for (int i = 1; i < argc; i++) {
+        if (options_end || strncmp(argv[i], "-", 1) != 0 || strcmp(argv[i], "-") == 0) {
+            ftc_text_list_add(positional, argv[i]);
+        } else if (strcmp(argv[i], "--") == 0) {
+            options_end = true;
+        } else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            print_help(command, groups);
+            return FTC_CLI_HELP;
+        } else if (strcmp(argv[i], "-o") == 0) { // the one short option: ftc compile X.ir -o Y.ftc
+            argv[i] = (char *)"--output";
+            i--;
+        } else if (argv[i][1] != '-') {
+            ftc_cli_error(command->name, "unknown option %s; options are written --name, see ftc %s --help",
+                          argv[i], command->name);
+            return FTC_CLI_ERROR;
+        } else if (!parse_option(command, groups, argc, argv, &i)) {
+            return FTC_CLI_ERROR;
+        }
+    }
+    return FTC_CLI_OK;
+}

@@ -1,0 +1,9 @@
+// The subcommands of `ftc`, one file each; main.c lists them with their summaries.
+#ifndef FTC_DRIVER_COMMANDS_H
+#define FTC_DRIVER_COMMANDS_H
+
+#include "compiler/driver/cli.h"
+
+int ftc_command_tokenize(const ftc_command *self, int argc, char **argv);
+
+#endif

@@ -1,0 +1,189 @@
+#include "compiler/driver/data.h"
+
+#include "runtime/batch.h"
+#include "runtime/clock.h"
+#include "runtime/hf_dir.h"
+#include "runtime/select.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIELD(name) offsetof(ftc_data_options, name)
+const ftc_option ftc_column_option_table[] = {
+    {"text-column", NULL, FTC_OPTION_TEXT, FIELD(text_column), "NAME", 0,
+     "column with the text (name, or number from 0)"},
+    {"pair-column", NULL, FTC_OPTION_TEXT, FIELD(pair_column), "NAME", 0,
+     "column with the second text of a pair"},
+    {"label-column", NULL, FTC_OPTION_TEXT, FIELD(label_column), "NAME", 0, "column with the label"},
+    {"format", NULL, FTC_OPTION_CHOICE, FIELD(format), "auto|csv|tsv|jsonl", 0,
+     "form of the files (auto: by name)"},
+    {"header", NULL, FTC_OPTION_CHOICE, FIELD(header), "auto|yes|no", 0,
+     "whether the first row names the columns"},
+    {0},
+};
+
+const ftc_option ftc_rows_option_table[] = {
+    {"train", "data", FTC_OPTION_TEXT, FIELD(train), "FILE", 0, "rows to train on (CSV, TSV or JSON lines)"},
+    {"test", NULL, FTC_OPTION_TEXT, FIELD(test), "FILE", 0, "rows to evaluate on"},
+    {"split-test", NULL, FTC_OPTION_INT, FIELD(split_test), "N", 0,
+     "take N rows of the training file as test rows"},
+    {"shuffle-seed", NULL, FTC_OPTION_INT, FIELD(shuffle_seed), "N", 0,
+     "shuffle the rows first, as datasets' shuffle(seed=N)"},
+    {"select-train", NULL, FTC_OPTION_INT, FIELD(select_train), "N", 1, "train on the first N rows only"},
+    {"select-test", NULL, FTC_OPTION_INT, FIELD(select_test), "N", 1, "evaluate on the first N rows only"},
+    {"tokenizer", NULL, FTC_OPTION_TEXT, FIELD(tokenizer), "DIR", 0,
+     "directory with vocab.txt or tokenizer.json"},
+    {0},
+};
+#undef FIELD
+
+ftc_data_options ftc_data_options_default(void) {
+    return (ftc_data_options){.shuffle_seed = -1, .select_train = -1, .select_test = -1};
+}
+
+// ---------------------------------------------------------------------------------------------- files and
+// labels
+
+ftc_status ftc_data_open(const char *path, const ftc_data_options *options, bool without_label,
+                         ftc_table **out) {
+    ftc_table_options table = {
+        .format = (ftc_table_format)options->format,
+        .header = (ftc_table_header)options->header,
+        .text_column = options->text_column,
+        .pair_column = options->pair_column,
+        .label_column = options->label_column,
+        .without_label = without_label,
+    };
+    return ftc_table_open(path, &table, out);
+}
+
+int32_t ftc_data_label_count(const ftc_program *program) {
+    for (int32_t i = 0; i < program->n_outputs; i++) {
+        if (strcmp(program->outputs[i].name, "logits") == 0) return (int32_t)program->outputs[i].columns;
+    }
+    return 0;
+}
+
+ftc_status ftc_data_labels(const ftc_program *program, const ftc_table *table, const char *dir, bool may_sort,
+                           ftc_labels *out) {
+    int32_t count = ftc_data_label_count(program);
+    const char **names = NULL;
+    ftc_hf_config *config = NULL;
+    if (dir) FTC_RETURN_IF_ERROR(ftc_hf_config_read(dir, &config));
+    if (config && ftc_hf_config_label_count(config) == count && ftc_hf_config_label(config, 0)) {
+        names = calloc((size_t)count, sizeof *names);
+        if (!names) abort();
+        for (int32_t i = 0; i < count; i++) {
+            names[i] = ftc_hf_config_label(config, i);
+            if (names[i]) continue;
+            free(names);
+            names = NULL; // ids with gaps name nothing
+            break;
+        }
+    }
+    ftc_status status = ftc_labels_learn(table, count, names, may_sort, out);
+    free(names);
+    ftc_hf_config_free(config);
+    return status;
+}
+
+ftc_status ftc_data_tokenizer(const ftc_program *program, const char *dir, ftc_tokenizer **tokenizer,
+                              int32_t *max_length) {
+    if (!dir) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "no tokenizer: the model %s names none; give --tokenizer DIR (with vocab.txt "
+                               "or tokenizer.json) or --pretrained DIR",
+                               program->model);
+    }
+    FTC_RETURN_IF_ERROR(ftc_tokenizer_open(dir, tokenizer));
+    int32_t sequences, tokens;
+    ftc_program_extents(program, &sequences, &tokens);
+    int64_t length = tokens >= 0 ? program->extents[tokens].bound : 512;
+    int allowed = ftc_tokenizer_model_max_length(*tokenizer);
+    *max_length = (int32_t)(allowed > 0 && allowed < length ? allowed : length);
+    return FTC_STATUS_OK;
+}
+
+// ---------------------------------------------------------------------------------------------- a training's
+// data
+
+static size_t count_or_all(int64_t n) {
+    return n < 0 ? FTC_SELECT_ALL : (size_t)n;
+}
+
+// The rows of one file, or of both parts of the training file.
+static ftc_status select_rows(const ftc_data_options *o, const ftc_table *train, const ftc_table *test,
+                              ftc_selection *train_rows, ftc_selection *test_rows) {
+    bool shuffle = o->shuffle_seed >= 0;
+    uint64_t seed = shuffle ? (uint64_t)o->shuffle_seed : 0;
+    FTC_RETURN_IF_ERROR(ftc_status_annotate(ftc_select_split(ftc_table_rows(train), shuffle, seed,
+                                                             count_or_all(o->select_train),
+                                                             (size_t)o->split_test, train_rows, test_rows),
+                                            "%s", ftc_table_path(train)));
+    if (!test) return FTC_STATUS_OK;
+    ftc_selection none = {0};
+    ftc_selection_free(test_rows);
+    ftc_status status = ftc_select_split(ftc_table_rows(test), shuffle, seed, count_or_all(o->select_test), 0,
+                                         test_rows, &none);
+    ftc_selection_free(&none);
+    return ftc_status_annotate(status, "%s", ftc_table_path(test));
+}
+
+static ftc_status read_both(const ftc_program *program, const ftc_data_options *o, const char *id2label_dir,
+                            const ftc_table *train, const ftc_table *test, ftc_threads *threads,
+                            ftc_training_data *data) {
+    ftc_selection train_rows = {0}, test_rows = {0};
+    ftc_status status = select_rows(o, train, test, &train_rows, &test_rows);
+    if (status.code == FTC_OK) status = ftc_data_labels(program, train, id2label_dir, true, &data->labels);
+    ftc_dataset_source source = {train,           train_rows.rows,  train_rows.count,
+                                 data->tokenizer, data->max_length, &data->labels};
+    if (status.code == FTC_OK) status = ftc_dataset_read(&source, threads, &data->train);
+    data->has_test = test || o->split_test > 0;
+    if (status.code == FTC_OK && data->has_test) {
+        source.table = test ? test : train;
+        source.rows = test_rows.rows;
+        source.n = test_rows.count;
+        status = ftc_dataset_read(&source, threads, &data->test);
+    }
+    ftc_selection_free(&train_rows);
+    ftc_selection_free(&test_rows);
+    return status;
+}
+
+ftc_status ftc_data_read(const ftc_program *program, const ftc_data_options *o, const char *id2label_dir,
+                         ftc_threads *threads, ftc_training_data *out) {
+    double start = ftc_clock_seconds();
+    if (!o->train) {
+        return ftc_status_make(FTC_BAD_INPUT, "no training data: the model %s names none; give --train FILE",
+                               program->model);
+    }
+    if (o->test && o->split_test > 0) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "--test and --split-test both say what the test rows are; give one");
+    }
+    ftc_table *train = NULL, *test = NULL;
+    ftc_training_data data = {.tokenizer_dir = o->tokenizer};
+    ftc_status status = ftc_data_open(o->train, o, false, &train);
+    if (status.code == FTC_OK && o->test) status = ftc_data_open(o->test, o, false, &test);
+    if (status.code == FTC_OK)
+        status = ftc_data_tokenizer(program, o->tokenizer, &data.tokenizer, &data.max_length);
+    if (status.code == FTC_OK) status = read_both(program, o, id2label_dir, train, test, threads, &data);
+    ftc_table_close(train);
+    ftc_table_close(test);
+    if (status.code != FTC_OK) {
+        ftc_training_data_free(&data);
+        return status;
+    }
+    data.seconds = ftc_clock_seconds() - start;
+    *out = data;
+    return FTC_STATUS_OK;
+}
+
+void ftc_training_data_free(ftc_training_data *data) {
+    ftc_tokenizer_close(data->tokenizer);
+    ftc_labels_free(&data->labels);
+    ftc_dataset_free(&data->train);
+    ftc_dataset_free(&data->test);
+    *data = (ftc_training_data){0};
+}

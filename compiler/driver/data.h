@@ -1,0 +1,63 @@
+// The data of a command: the options that name files, columns and rows, and the way from them to tokenized
+// examples.
+#ifndef FTC_DRIVER_DATA_H
+#define FTC_DRIVER_DATA_H
+
+#include "compiler/driver/cli.h"
+#include "ir/step_abi.h"
+#include "runtime/dataset.h"
+#include "runtime/labels.h"
+#include "runtime/table.h"
+#include "runtime/threads.h"
+#include "runtime/tokenizer.h"
+
+typedef struct {
+    const char *train, *test; // files; NULL: none
+    int64_t split_test;       // test rows taken from the training file; 0: none
+    const char *text_column, *pair_column, *label_column;
+    int32_t format, header;            // ftc_table_format, ftc_table_header
+    int64_t shuffle_seed;              // -1: file order
+    int64_t select_train, select_test; // -1: all rows
+    const char *tokenizer;             // directory; NULL: that of the weights
+} ftc_data_options;
+
+// Options that say how a file is read; and those that say which files and rows a training takes.
+extern const ftc_option ftc_column_option_table[], ftc_rows_option_table[];
+
+ftc_data_options ftc_data_options_default(void);
+
+// Opens a file with the options' columns.
+ftc_status ftc_data_open(const char *path, const ftc_data_options *options, bool without_label,
+                         ftc_table **out);
+
+// What a training needs of its data. `labels` is learned from the training rows.
+typedef struct {
+    ftc_tokenizer *tokenizer;
+    const char *tokenizer_dir;
+    ftc_labels labels;
+    ftc_dataset train, test;
+    bool has_test;
+    double seconds; // that tokenization took
+    int32_t max_length;
+} ftc_training_data;
+
+// Reads training and test data for a program. `id2label_dir` (or NULL) is a directory whose id2label is taken
+// where it fits.
+ftc_status ftc_data_read(const ftc_program *program, const ftc_data_options *options,
+                         const char *id2label_dir, ftc_threads *threads, ftc_training_data *out);
+void ftc_training_data_free(ftc_training_data *data);
+
+// Opens the tokenizer in `dir` and finds the most tokens that an example may have: the least of what the
+// program was compiled for and what the tokenizer allows.
+ftc_status ftc_data_tokenizer(const ftc_program *program, const char *dir, ftc_tokenizer **tokenizer,
+                              int32_t *max_length);
+
+// The number of labels of a program: the values a sequence of its logits.
+int32_t ftc_data_label_count(const ftc_program *program);
+
+// The labels of a directory's config.json for a program: its id2label, or ids, or numbers. For data that is
+// not trained on.
+ftc_status ftc_data_labels(const ftc_program *program, const ftc_table *table, const char *dir, bool may_sort,
+                           ftc_labels *out);
+
+#endif

@@ -1,0 +1,40 @@
+// ftc: compiles the training of a model, and trains it.
+#include "compiler/driver/cli.h"
+#include "compiler/driver/commands.h"
+#include "ir/diag.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const ftc_command COMMANDS[] = {
+    {"tokenize", ftc_command_tokenize, "Print the token ids of texts.",
+     "ftc tokenize DIR [--json] TEXT... | --file FILE --text-column NAME"},
+};
+
+enum { N_COMMANDS = sizeof COMMANDS / sizeof *COMMANDS };
+
+static void print_commands(FILE *to) {
+    fprintf(to, "usage: ftc COMMAND ...\n\n");
+    for (int i = 0; i < N_COMMANDS; i++) fprintf(to, "  %-10s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
+    fprintf(to, "\nftc COMMAND --help lists a command's options.\n");
+}
+
+int main(int argc, char **argv) {
+    const char *name = argc > 1 ? argv[1] : NULL, *names[N_COMMANDS];
+    if (!name) {
+        print_commands(stderr);
+        return FTC_EXIT_USAGE;
+    }
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        print_commands(stdout);
+        return FTC_EXIT_OK;
+    }
+    for (int i = 0; i < N_COMMANDS; i++) {
+        names[i] = COMMANDS[i].name;
+        if (strcmp(name, names[i]) == 0) return COMMANDS[i].run(&COMMANDS[i], argc - 1, argv + 1);
+    }
+    const char *near = ftc_diag_nearest(name, names, N_COMMANDS);
+    fprintf(stderr, "ftc: unknown command %s%s%s%s; ftc --help lists all\n", name,
+            near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    return FTC_EXIT_USAGE;
+}

@@ -1,0 +1,451 @@
+#include "compiler/driver/model.h"
+
+#include "ir/elaborate.h"
+#include "ir/parse.h"
+#include "runtime/files.h"
+#include "runtime/hf_dir.h"
+
+#include <libgen.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+// models/bert-cls.ir, embedded at build time in the same form as the library.
+extern const ftc_library_file ftc_builtin_models[];
+
+#define FIELD(name) offsetof(ftc_model_options, name)
+const ftc_option ftc_model_option_table[] = {
+    {"set", NULL, FTC_OPTION_LIST, FIELD(set), "NAME=VALUE", 0,
+     "change an entry of the model's config block"},
+    {"pretrained", NULL, FTC_OPTION_TEXT, FIELD(pretrained), "DIR", 0,
+     "shapes, weights and tokenizer of this directory"},
+    {"batch", "per_device_train_batch_size", FTC_OPTION_INT, FIELD(batch), "N", 1,
+     "most sequences in a batch"},
+    {"max-length", NULL, FTC_OPTION_INT, FIELD(max_length), "N", 1, "most tokens in a sequence"},
+    {"no-pass", NULL, FTC_OPTION_LIST, FIELD(no_pass), "PASS", 0, "leave out a pass of the compiler"},
+    {"gemm", NULL, FTC_OPTION_CHOICE, FIELD(gemm), "native|openblas", 0, "who multiplies matrices"},
+    {"target", NULL, FTC_OPTION_TEXT, FIELD(target), "CPU", 0, "compile for native, avx512, avx2 or generic"},
+    {"memory", NULL, FTC_OPTION_TEXT, FIELD(memory), "BYTES", 0,
+     "most memory for the step's arena, as 2GB or 500MB"},
+    {0},
+};
+#undef FIELD
+
+ftc_model_options ftc_model_options_default(void) {
+    return (ftc_model_options){.target = "native"};
+}
+
+// ---------------------------------------------------------------------------------------------- messages
+
+bool ftc_diag_add_status(ftc_diagnostics *d, ftc_status status) {
+    if (status.code == FTC_OK) return true;
+    ftc_diag_add(d, NULL, NULL, 0, 0, "%s", status.message ? status.message : "out of memory");
+    ftc_status_free(&status);
+    return false;
+}
+
+int ftc_diag_report(ftc_diagnostics *d) {
+    int kept = d->count < FTC_MAX_DIAGNOSTICS ? d->count : FTC_MAX_DIAGNOSTICS;
+    for (int i = 0; i < kept; i++) fputs(d->list[i].text, stderr);
+    if (d->count > kept) fprintf(stderr, "and %d more errors\n", d->count - kept);
+    ftc_diag_free(d);
+    return FTC_EXIT_USAGE;
+}
+
+int ftc_status_report(const char *command, ftc_status status) {
+    if (status.code == FTC_OK) return FTC_EXIT_OK;
+    int code = status.code == FTC_FAILED ? FTC_EXIT_FAILED : FTC_EXIT_USAGE;
+    ftc_cli_error(command, "%s", status.message ? status.message : "out of memory");
+    ftc_status_free(&status);
+    return code;
+}
+
+// ---------------------------------------------------------------------------------------------- the values
+
+// The overrides of one reading, and the texts that they point to.
+typedef struct {
+    ftc_override *list;
+    int n;
+    char **texts;
+    int n_texts;
+} overrides;
+
+static const char *keep(overrides *o, char *text) {
+    o->texts = realloc(o->texts, (size_t)(o->n_texts + 1) * sizeof *o->texts);
+    if (!text || !o->texts) abort();
+    return o->texts[o->n_texts++] = text;
+}
+
+static void add(overrides *o, ftc_override value) {
+    o->list = realloc(o->list, (size_t)(o->n + 1) * sizeof *o->list);
+    if (!o->list) abort();
+    o->list[o->n++] = value;
+}
+
+static void free_overrides(overrides *o) {
+    for (int i = 0; i < o->n_texts; i++) free(o->texts[i]);
+    free(o->texts);
+    free(o->list);
+}
+
+static void add_number(overrides *o, const char *name, int64_t value, const char *origin) {
+    char *text;
+    if (asprintf(&text, "%lld", (long long)value) < 0) abort();
+    add(o, (ftc_override){name, keep(o, text), origin, false});
+}
+
+static void add_config_json(overrides *o, const ftc_hf_config *config) {
+    const char *name;
+    char *value;
+    for (int32_t i = 0; ftc_hf_config_entry(config, i, &name, &value); i++) {
+        if (!value) continue; // null, a list or an object
+        add(o, (ftc_override){keep(o, strdup(name)), keep(o, value), "config.json", true});
+    }
+    int32_t labels = ftc_hf_config_label_count(config);
+    if (!labels) return;
+    char *text;
+    if (asprintf(&text, "%d", labels) < 0) abort();
+    add(o, (ftc_override){"num_labels", keep(o, text), "config.json", true});
+}
+
+static bool add_sets(overrides *o, const ftc_model_options *options, ftc_diagnostics *d) {
+    for (size_t i = 0; i < options->set.n; i++) {
+        const char *set = options->set.items[i], *equals = strchr(set, '=');
+        if (!equals || equals == set) {
+            ftc_diag_add(d, NULL, NULL, 0, 0, "--set %s: expected NAME=VALUE", set);
+            return false;
+        }
+        const char *name = keep(o, strndup(set, (size_t)(equals - set)));
+        add(o, (ftc_override){name, equals + 1, "--set", false});
+    }
+    return true;
+}
+
+static const ftc_graph_setting *find_config(const ftc_graph *g, const char *name) {
+    for (uint32_t i = 0; i < g->n_config; i++) {
+        if (strcmp(g->config[i].name, name) == 0) return &g->config[i];
+    }
+    return NULL;
+}
+
+// Shapes that pretrained weights determine may not be set to something else.
+static bool check_shapes(const ftc_graph *g, const ftc_hf_config *config, const char *dir,
+                         ftc_diagnostics *d) {
+    static const char *const SHAPES[] = {"hidden_size",       "num_hidden_layers", "num_attention_heads",
+                                         "intermediate_size", "vocab_size",        "max_position_embeddings",
+                                         "type_vocab_size"};
+    bool ok = true;
+    for (uint32_t i = 0; i < g->n_config; i++) {
+        const ftc_graph_setting *setting = &g->config[i];
+        for (size_t k = 0; setting->hf_name && k < sizeof SHAPES / sizeof *SHAPES; k++) {
+            double theirs;
+            if (strcmp(setting->hf_name, SHAPES[k]) != 0 ||
+                !ftc_hf_config_number(config, SHAPES[k], &theirs) || theirs == setting->number) {
+                continue;
+            }
+            ftc_diag_add(d, NULL, NULL, 0, 0,
+                         "--set %s=%.17g: the weights in %s have %s = %.17g; leave out --set, or "
+                         "--pretrained to start from random weights",
+                         setting->name, setting->number, dir, SHAPES[k], theirs);
+            ok = false;
+        }
+    }
+    return ok;
+}
+
+// Parses with the overrides so far; with --max-length once more, cut to what the model's positions allow.
+static ftc_graph *parse(const char *name, const char *text, const ftc_model_options *options, overrides *o,
+                        ftc_diagnostics *d) {
+    ftc_graph *g = ftc_parse_text(name, text, &(ftc_settings){o->list, o->n}, d);
+    if (!g || !options->max_length) return g;
+    const ftc_graph_setting *positions = find_config(g, "positions");
+    int64_t length = options->max_length;
+    if (positions && (double)length > positions->number) length = (int64_t)positions->number;
+    ftc_graph_free(g);
+    add_number(o, "max_length", length, "--max-length");
+    return ftc_parse_text(name, text, &(ftc_settings){o->list, o->n}, d);
+}
+
+bool ftc_model_read_text(const char *name, const char *text, const ftc_model_options *options,
+                         ftc_model_source *out, ftc_diagnostics *d) {
+    overrides o = {0};
+    ftc_hf_config *config = NULL;
+    ftc_graph *g = NULL;
+    char *resolved = NULL;
+    bool ok = true;
+    if (options->pretrained) {
+        ok = ftc_diag_add_status(d, ftc_hf_config_read(options->pretrained, &config));
+        if (ok) add_config_json(&o, config);
+    }
+    ok = ok && add_sets(&o, options, d);
+    if (options->batch) add_number(&o, "batch", options->batch, "--batch");
+    if (ok) g = parse(name, text, options, &o, d);
+    ok = g && (!config || check_shapes(g, config, options->pretrained, d));
+    if (ok) resolved = ftc_parse_resolve(name, text, &(ftc_settings){o.list, o.n}, d);
+    if (resolved) {
+        *out = (ftc_model_source){resolved, g};
+    } else if (g) {
+        ftc_graph_free(g);
+    }
+    ftc_hf_config_free(config);
+    free_overrides(&o);
+    return resolved != NULL;
+}
+
+// Makes the paths of the train block, which are written relative to the model's file, relative to the current
+// folder.
+static void resolve_paths(ftc_graph *g, const char *model_path) {
+    static const char *const PATHS[] = {"data", "test", "tokenizer"};
+    char *copy = strdup(model_path);
+    if (!copy) abort();
+    const char *folder = dirname(copy);
+    for (uint32_t i = 0; i < g->n_train; i++) {
+        ftc_graph_setting *setting = &g->train[i];
+        for (size_t k = 0; k < sizeof PATHS / sizeof *PATHS; k++) {
+            if (strcmp(setting->name, PATHS[k]) != 0 || !setting->text || setting->text[0] == '/') continue;
+            setting->text = ftc_graph_format(g, "%s/%s", folder, setting->text);
+        }
+    }
+    free(copy);
+}
+
+bool ftc_model_read(const char *path, const ftc_model_options *options, ftc_model_source *out,
+                    ftc_diagnostics *d) {
+    char *text = ftc_parse_read(path, d);
+    bool ok = text && ftc_model_read_text(path, text, options, out, d);
+    if (ok) resolve_paths(out->graph, path);
+    free(text);
+    return ok;
+}
+
+void ftc_model_source_free(ftc_model_source *source) {
+    if (source->graph) ftc_graph_free(source->graph);
+    free(source->text);
+    *source = (ftc_model_source){0};
+}
+
+// ---------------------------------------------------------------------------------------------- compiling
+
+// "2GB", "500MB", "1000" bytes.
+static bool parse_bytes(const char *text, int64_t *out) {
+    static const struct {
+        const char *suffix;
+        double bytes;
+    } UNITS[] = {{"", 1},     {"B", 1},      {"KB", 1e3},      {"MB", 1e6},
+                 {"GB", 1e9}, {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824}};
+    char *end;
+    double value = strtod(text, &end);
+    for (size_t i = 0; end != text && value > 0 && i < sizeof UNITS / sizeof *UNITS; i++) {
+        if (strcasecmp(end, UNITS[i].suffix) == 0) {
+            *out = (int64_t)(value * UNITS[i].bytes);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_options *options,
+                               ftc_compile_options *out, ftc_diagnostics *d) {
+    ftc_compile_options compile = {
+        .target = ftc_target_named(options->target),
+        .skip = options->no_pass.items,
+        .n_skip = (int)options->no_pass.n,
+        .use_blas = options->gemm == 1,
+        .pretrained = options->pretrained,
+        .source_text = source->text,
+    };
+    if (!compile.target) {
+        ftc_diag_add(d, NULL, NULL, 0, 0, "--target %s: there are native, avx512, avx2 and generic",
+                     options->target);
+        return false;
+    }
+    if (options->memory && !parse_bytes(options->memory, &compile.memory_budget_bytes)) {
+        ftc_diag_add(d, NULL, NULL, 0, 0, "--memory %s: expected a number of bytes, as 2GB or 500MB",
+                     options->memory);
+        return false;
+    }
+    for (int i = 0; i < compile.n_skip; i++) {
+        const ftc_pass *pass = ftc_pass_find(compile.skip[i]);
+        if (pass && pass->optional) continue;
+        const char *names[64], *nearest = NULL;
+        int n = 0;
+        for (int k = 0; k < ftc_n_passes; k++)
+            if (ftc_passes[k].optional) names[n++] = ftc_passes[k].name;
+        if (!pass) nearest = ftc_diag_nearest(compile.skip[i], names, n);
+        ftc_diag_add(d, NULL, NULL, 0, 0, "--no-pass %s: %s%s%s%s", compile.skip[i],
+                     pass ? "the pass cannot be left out" : "there is no such pass",
+                     nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+        return false;
+    }
+    *out = compile;
+    return true;
+}
+
+bool ftc_model_compile(const ftc_model_source *source, const ftc_model_options *options, uint32_t entries,
+                       ftc_object *object, ftc_diagnostics *d) {
+    ftc_compile_options compile;
+    if (!ftc_model_compile_options(source, options, &compile, d)) return false;
+    compile.entries = entries;
+    return ftc_compile(source->graph, &compile, object, d);
+}
+
+static bool load(const ftc_object *object, ftc_model *out, bool *recompiled, ftc_diagnostics *d) {
+    ftc_loaded_program *loaded = ftc_program_load(object, recompiled, d);
+    if (!loaded) return false;
+    *out = (ftc_model){loaded, ftc_program_of(loaded)};
+    return true;
+}
+
+static bool compile_and_load(ftc_model_source *source, const ftc_model_options *options, uint32_t entries,
+                             ftc_model *out, ftc_diagnostics *d) {
+    ftc_object object = {0};
+    bool recompiled,
+        ok = ftc_model_compile(source, options, entries, &object, d) && load(&object, out, &recompiled, d);
+    free(object.bytes);
+    return ok;
+}
+
+// What the options ask for that the program does not have: allocated text, or NULL when it fits.
+static char *other_structure(const ftc_program *program, const ftc_model_options *options) {
+    char *why = NULL;
+    double batch = ftc_setting_number(program->config, program->n_config, "batch", 0);
+    double length = ftc_setting_number(program->config, program->n_config, "max_length", 0);
+    double positions = ftc_setting_number(program->config, program->n_config, "positions", (double)INT64_MAX);
+    double wanted = (double)options->max_length < positions ? (double)options->max_length : positions;
+    int n = 0;
+    bool blas = options->gemm == 1;
+    if (options->set.n || options->no_pass.n || options->memory || options->pretrained ||
+        (blas && !program->needs_sgemm)) {
+        n = asprintf(&why, "other compile options are asked for");
+    } else if ((double)options->batch > batch) {
+        n = asprintf(&why, "it was compiled for batches of %.0f, --batch asks for %lld", batch,
+                     (long long)options->batch);
+    } else if (options->max_length && wanted > length) {
+        n = asprintf(&why, "it was compiled for %.0f tokens, --max-length asks for %.0f", length, wanted);
+    }
+    if (n < 0) abort();
+    return why;
+}
+
+// Copies the train block of an artifact over that of its source, whose paths are those of the model's file.
+static void copy_train_settings(const ftc_program *program, ftc_graph *g) {
+    for (uint32_t i = 0; i < g->n_train; i++) {
+        const char *text = ftc_setting_text(program->train, program->n_train, g->train[i].name);
+        if (text) g->train[i].text = ftc_graph_string(g, text);
+    }
+}
+
+static bool compile_again(const ftc_model *old, const ftc_model_options *options, uint32_t entries,
+                          ftc_model *out, ftc_diagnostics *d) {
+    ftc_model_options again = *options;
+    if (!again.pretrained) again.pretrained = old->program->pretrained;
+    ftc_model_source source;
+    if (!ftc_model_read_text("model.ir of the artifact", old->program->source, &again, &source, d))
+        return false;
+    copy_train_settings(old->program, source.graph);
+    bool ok = compile_and_load(&source, &again, entries, out, d);
+    ftc_model_source_free(&source);
+    return ok;
+}
+
+static bool ends_with(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+// The candidate's copy of the train block, in one form for graphs and programs.
+static void list_train_settings(ftc_model_candidate *c) {
+    const ftc_graph *g = c->source.graph;
+    c->n_train = g ? (int32_t)g->n_train : c->artifact.program->n_train;
+    c->train = calloc((size_t)c->n_train + 1, sizeof *c->train);
+    if (!c->train) abort();
+    for (int32_t i = 0; i < c->n_train; i++) {
+        c->train[i] =
+            g ? (ftc_setting){g->train[i].name, g->train[i].hf_name, g->train[i].text, g->train[i].number}
+              : c->artifact.program->train[i];
+    }
+}
+
+bool ftc_model_find(const char *path, const ftc_model_options *options, ftc_model_candidate *out,
+                    ftc_diagnostics *d) {
+    ftc_model_candidate c = {0};
+    if (ends_with(path, ".ir")) {
+        if (!ftc_model_read(path, options, &c.source, d)) return false;
+    } else {
+        ftc_object object;
+        if (!ftc_artifact_read(path, &object, d)) return false;
+        bool ok = load(&object, &c.artifact, &c.is_recompiled, d);
+        free(object.bytes);
+        if (!ok) return false;
+    }
+    list_train_settings(&c);
+    *out = c;
+    return true;
+}
+
+bool ftc_model_finish(ftc_model_candidate *c, const ftc_model_options *options, uint32_t entries,
+                      ftc_model *out, char **why, ftc_diagnostics *d) {
+    bool ok = true;
+    *why = NULL;
+    if (c->source.graph) {
+        ok = compile_and_load(&c->source, options, entries, out, d);
+    } else if ((*why = other_structure(c->artifact.program, options))) {
+        ok = compile_again(&c->artifact, options, entries, out, d);
+    } else {
+        if (c->is_recompiled && !(*why = strdup("it was compiled for CPU features that this machine lacks")))
+            abort();
+        *out = c->artifact;
+        c->artifact = (ftc_model){0};
+    }
+    ftc_model_candidate_free(c);
+    return ok;
+}
+
+void ftc_model_candidate_free(ftc_model_candidate *c) {
+    ftc_model_source_free(&c->source);
+    ftc_model_close(&c->artifact);
+    free(c->train);
+    *c = (ftc_model_candidate){0};
+}
+
+bool ftc_model_open_dir(const char *dir, const ftc_model_options *options, uint32_t entries, ftc_model *out,
+                        ftc_diagnostics *d) {
+    ftc_model_options own = *options;
+    own.pretrained = dir;
+    char *path = ftc_path_join(dir, "model.ir");
+    ftc_model_source source;
+    bool ok = ftc_file_exists(path) ? ftc_model_read(path, &own, &source, d)
+                                    : ftc_model_read_text(ftc_builtin_models[0].name,
+                                                          ftc_builtin_models[0].text, &own, &source, d);
+    free(path);
+    if (!ok) return false;
+    ok = compile_and_load(&source, &own, entries, out, d);
+    ftc_model_source_free(&source);
+    return ok;
+}
+
+void ftc_model_close(ftc_model *model) {
+    if (model->loaded) ftc_program_unload(model->loaded);
+    *model = (ftc_model){0};
+}
+
+// ---------------------------------------------------------------------------------------------- settings
+
+static const ftc_setting *find_setting(const ftc_setting *settings, int32_t n, const char *name) {
+    for (int32_t i = 0; i < n; i++) {
+        if (strcmp(settings[i].name, name) == 0) return &settings[i];
+    }
+    return NULL;
+}
+
+const char *ftc_setting_text(const ftc_setting *settings, int32_t n, const char *name) {
+    const ftc_setting *setting = find_setting(settings, n, name);
+    return setting ? setting->text : NULL;
+}
+
+double ftc_setting_number(const ftc_setting *settings, int32_t n, const char *name, double otherwise) {
+    const ftc_setting *setting = find_setting(settings, n, name);
+    return setting && !setting->text ? setting->number : otherwise;
+}

@@ -1,0 +1,101 @@
+// Which model a command means, and how it is compiled: the options that compile, run, bench, verify and
+// inspect share, and the way from a file to a program that can be called.
+#ifndef FTC_DRIVER_MODEL_H
+#define FTC_DRIVER_MODEL_H
+
+#include "compiler/artifact.h"
+#include "compiler/compile.h"
+#include "compiler/driver/cli.h"
+#include "ir/diag.h"
+#include "ir/graph.h"
+#include "runtime/status.h"
+
+typedef struct {
+    ftc_text_list set;      // "NAME=VALUE"
+    const char *pretrained; // Hugging Face directory, or NULL
+    int64_t batch;          // most sequences in a batch; 0: as the model says
+    int64_t max_length;     // most tokens in a sequence; 0: as the model says
+    ftc_text_list no_pass;
+    int32_t gemm;       // 0: native, 1: openblas
+    const char *target; // a name for ftc_target_named
+    const char *memory; // budget of the arena, "2GB"; NULL: none
+} ftc_model_options;
+
+// The table for an ftc_model_options.
+extern const ftc_option ftc_model_option_table[];
+
+ftc_model_options ftc_model_options_default(void);
+
+// A model's text with all values in place, and its graph.
+typedef struct {
+    char *text;       // the config block resolved: what artifacts and saved models keep as source
+    ftc_graph *graph; // relative paths of the train block are relative to the current folder
+} ftc_model_source;
+
+// Reads MODEL.ir. Values of the config block come from --pretrained's config.json, then --set, --batch,
+// --max-length.
+bool ftc_model_read(const char *path, const ftc_model_options *options, ftc_model_source *out,
+                    ftc_diagnostics *d);
+
+// The same for a text: a model.ir that lies in an artifact, or the built-in one. Paths of the train block
+// stay.
+bool ftc_model_read_text(const char *name, const char *text, const ftc_model_options *options,
+                         ftc_model_source *out, ftc_diagnostics *d);
+void ftc_model_source_free(ftc_model_source *source);
+
+// What the options ask of the compiler, for all entries; borrows from both. False after a diagnostic.
+bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_options *options,
+                               ftc_compile_options *out, ftc_diagnostics *d);
+
+// Compiles the entries in `entries` (bits 1 << ftc_entry_kind; 0: all).
+bool ftc_model_compile(const ftc_model_source *source, const ftc_model_options *options, uint32_t entries,
+                       ftc_object *object, ftc_diagnostics *d);
+
+// A program that can be called.
+typedef struct {
+    ftc_loaded_program *loaded;
+    const ftc_program *program;
+} ftc_model;
+
+// A model that was found but is perhaps not compiled yet: its defaults are known, what is asked of it may
+// still change.
+typedef struct {
+    ftc_model_source source; // MODEL.ir; graph NULL for an artifact
+    ftc_model artifact;      // as it lies in the file; loaded NULL for MODEL.ir
+    bool is_recompiled;      // the artifact's code was for another CPU
+    ftc_setting *train;      // [n_train] the train block
+    int32_t n_train;
+} ftc_model_candidate;
+
+// Reads MODEL.ir, or loads an artifact.
+bool ftc_model_find(const char *path, const ftc_model_options *options, ftc_model_candidate *out,
+                    ftc_diagnostics *d);
+
+// Makes the program: compiles MODEL.ir in memory, hands out the artifact's, or, when `options` ask for
+// another structure than the artifact has, compiles again from the source inside. Takes the candidate. *why
+// (allocated, or NULL) tells people why an artifact was compiled again.
+bool ftc_model_finish(ftc_model_candidate *candidate, const ftc_model_options *options, uint32_t entries,
+                      ftc_model *out, char **why, ftc_diagnostics *d);
+void ftc_model_candidate_free(ftc_model_candidate *candidate);
+
+// Compiles the classifier of a Hugging Face directory for its own shapes: its model.ir, else the built-in
+// bert-cls.ir.
+bool ftc_model_open_dir(const char *dir, const ftc_model_options *options, uint32_t entries, ftc_model *out,
+                        ftc_diagnostics *d);
+void ftc_model_close(ftc_model *model);
+
+// The value of an entry of a program's config or train block; NULL or `otherwise` when it has none.
+const char *ftc_setting_text(const ftc_setting *settings, int32_t n, const char *name);
+double ftc_setting_number(const ftc_setting *settings, int32_t n, const char *name, double otherwise);
+
+// Adds a failed status to the diagnostics and frees it; false when there was one.
+bool ftc_diag_add_status(ftc_diagnostics *d, ftc_status status);
+
+// Prints diagnostics and frees them; returns FTC_EXIT_USAGE.
+int ftc_diag_report(ftc_diagnostics *d);
+
+// Prints a failed status as "ftc COMMAND: message" and frees it; returns the exit status that belongs to its
+// code.
+int ftc_status_report(const char *command, ftc_status status);
+
+#endif

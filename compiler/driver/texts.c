@@ -1,0 +1,53 @@
+#include "compiler/driver/texts.h"
+
+#include <stddef.h>
+
+#define FIELD(name) offsetof(ftc_text_options, name)
+const ftc_option ftc_text_option_table[] = {
+    {"json", NULL, FTC_OPTION_FLAG, FIELD(json), NULL, 0, "print one JSON object a line"},
+    {"file", NULL, FTC_OPTION_TEXT, FIELD(file), "FILE", 0, "take the texts from a column of this file"},
+    {"max-length", NULL, FTC_OPTION_INT, FIELD(max_length), "N", 1, "cut texts to so many tokens"},
+    {0},
+};
+#undef FIELD
+
+ftc_text_options ftc_text_options_default(void) {
+    return (ftc_text_options){.columns = ftc_data_options_default()};
+}
+
+ftc_status ftc_texts_open(const ftc_text_options *options, const ftc_text_list *words, ftc_texts *out) {
+    ftc_texts texts = {.words = words, .at = 1};
+    if (options->file && words->n > 1) {
+        return ftc_status_make(FTC_BAD_INPUT, "both --file and the text \"%s\" are given", words->items[1]);
+    }
+    if (!options->file && words->n < 2) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "no text is given; write it behind the directory, or name --file FILE");
+    }
+    if (options->file) {
+        texts.at = 0;
+        FTC_RETURN_IF_ERROR(ftc_data_open(options->file, &options->columns, true, &texts.table));
+    }
+    *out = texts;
+    return FTC_STATUS_OK;
+}
+
+bool ftc_texts_next(ftc_texts *texts, const char **text, const char **pair, ftc_status *status) {
+    if (!texts->table) {
+        if (texts->at >= texts->words->n) return false;
+        *text = texts->words->items[texts->at++];
+        *pair = NULL;
+        return true;
+    }
+    if (texts->at >= ftc_table_rows(texts->table)) return false;
+    *status = ftc_table_read(texts->table, texts->at++, &texts->row);
+    *text = texts->row.text;
+    *pair = texts->row.pair;
+    return status->code == FTC_OK;
+}
+
+void ftc_texts_close(ftc_texts *texts) {
+    ftc_row_free(&texts->row);
+    ftc_table_close(texts->table);
+    *texts = (ftc_texts){0};
+}
