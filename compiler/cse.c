@@ -1,7 +1,7 @@
 // cse: computes equal values once.
 //
 // Two nodes are equal when operation, operands, attributes and type are; operands of commutative operations
-// in either order. The site of a random node is an attribute, so different sites never meet. Effects are not
+// in either order (which is kept as it was: equal layers then give equal kernels). The site of a random node is an attribute, so different sites never meet. Effects are not
 // values: each stays. The first of equal nodes remains, in its phase.
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +14,13 @@ static bool same_axes(const ftc_axes *a, const ftc_axes *b) {
     return a->n == b->n && !memcmp(a->at, b->at, a->n * sizeof *a->at);
 }
 
+static bool same_args(const ftc_node *a, const ftc_node *b) {
+    if (a->n_args == b->n_args && !memcmp(a->arg, b->arg, a->n_args * sizeof *a->arg)) return true;
+    return ftc_op_get(a->op)->commutative && a->arg[0] == b->arg[1] && a->arg[1] == b->arg[0];
+}
+
 static bool same_value(const ftc_node *a, const ftc_node *b) {
-    return a->op == b->op && a->n_args == b->n_args && !memcmp(a->arg, b->arg, a->n_args * sizeof *a->arg) &&
+    return a->op == b->op && same_args(a, b) &&
            a->type.dtype == b->type.dtype && same_axes(&a->type.axes, &b->type.axes) &&
            same_axes(&a->axes, &b->axes) && a->axis == b->axis && a->to == b->to &&
            !memcmp(&a->value, &b->value, sizeof a->value) && a->index == b->index && a->decl == b->decl;
@@ -29,7 +34,9 @@ static uint64_t mixed(uint64_t h, uint64_t word) {
 static uint64_t hashed(const ftc_node *node) {
     uint64_t h = mixed(node->op, node->type.dtype), value;
     memcpy(&value, &node->value, sizeof value);
-    for (int i = 0; i < node->n_args; i++) h = mixed(h, node->arg[i]);
+    if (ftc_op_get(node->op)->commutative) h = mixed(mixed(h, node->arg[0] + node->arg[1]), node->arg[0] ^ node->arg[1]);
+    else
+        for (int i = 0; i < node->n_args; i++) h = mixed(h, node->arg[i]);
     for (int i = 0; i < node->type.axes.n; i++) h = mixed(h, node->type.axes.at[i]);
     for (int i = 0; i < node->axes.n; i++) h = mixed(h, node->axes.at[i]);
     h = mixed(h, (uint64_t)node->axis << 32 | (uint64_t)node->to << 16 | node->decl);
@@ -43,12 +50,7 @@ typedef struct {
 } table;
 
 // The slot of a node equal to this one, or the free slot where it belongs.
-static ftc_id *find_slot(const table *t, ftc_node *node) {
-    if (ftc_op_get(node->op)->commutative && node->arg[0] > node->arg[1]) {
-        ftc_id first = node->arg[0];
-        node->arg[0] = node->arg[1];
-        node->arg[1] = first;
-    }
+static ftc_id *find_slot(const table *t, const ftc_node *node) {
     uint32_t s = (uint32_t)hashed(node) & (t->n_slots - 1);
     while (t->slot[s] && !same_value(ftc_graph_node(t->out, t->slot[s]), node))
         s = (s + 1) & (t->n_slots - 1);

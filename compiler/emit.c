@@ -99,28 +99,25 @@ static char *kernel_key(ftc_emitter *e) {
 static LLVMValueRef emit_kernel(ftc_emitter *e, const char *name) {
     ftc_codegen *cg = e->cg;
     const ftc_graph *g = e->g;
-    int n_params = 4 + e->n_bindings + e->n_sites;
-    LLVMTypeRef *params = calloc((size_t)n_params, sizeof *params);
-    params[0] = params[3] = cg->ptr;
-    params[1] = params[2] = cg->i32;
-    for (int i = 0; i < e->n_bindings; i++) params[4 + i] = cg->ptr;
-    for (int i = 0; i < e->n_sites; i++) params[4 + e->n_bindings + i] = cg->i64;
-    ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, n_params, FTC_CG_OUTLINED, false);
+    LLVMTypeRef params[] = {cg->ptr, cg->i32, cg->i32, cg->ptr, cg->ptr};
+    ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, 5, FTC_CG_OUTLINED, false);
     e->args = LLVMGetParam(f.function, 0);
     e->thread = LLVMBuildSExt(cg->builder, LLVMGetParam(f.function, 1), cg->i64, "");
     e->threads = LLVMBuildSExt(cg->builder, LLVMGetParam(f.function, 2), cg->i64, "");
     e->scratch = LLVMGetParam(f.function, 3);
+    LLVMValueRef operands = LLVMGetParam(f.function, 4);
     for (int i = 0; i < e->n_bindings; i++) {
         ftc_id id = e->bindings[i];
-        e->storage[id] = (ftc_storage){FTC_STORED_MEMORY, LLVMGetParam(f.function, (unsigned)(4 + i)), NULL};
+        LLVMValueRef base = ftc_cg_load(cg, cg->ptr, ftc_cg_at(cg, cg->ptr, operands, ftc_cg_i64(cg, i)));
+        e->storage[id] = (ftc_storage){FTC_STORED_MEMORY, base, NULL};
         e->ready[id] = g->nodes[id].kernel != e->kernel;
     }
-    for (int i = 0; i < e->n_sites; i++)
-        e->site[e->sites[i]] =
-            ftc_emit_random_key(e, LLVMGetParam(f.function, (unsigned)(4 + e->n_bindings + i)));
+    for (int i = 0; i < e->n_sites; i++) {
+        LLVMValueRef at = ftc_cg_at(cg, cg->i64, operands, ftc_cg_i64(cg, e->n_bindings + i));
+        e->site[e->sites[i]] = ftc_emit_random_key(e, ftc_cg_load(cg, cg->i64, at));
+    }
     kinds[g->kernels[e->kernel].kind].emit(e);
     ftc_cg_function_end(cg, f, NULL);
-    free(params);
     return f.function;
 }
 
@@ -163,13 +160,35 @@ static bool make_call(ftc_emitter *e, ftc_kernel_cache *cache, const char *symbo
 
 // --- the entry ----------------------------------------------------------------------------------------------------
 
-static LLVMValueRef table_element(ftc_emitter *e, size_t table, int32_t i) {
-    LLVMValueRef base = ftc_emit_field(e, table, e->cg->ptr);
-    return ftc_cg_load(e->cg, e->cg->ptr, ftc_cg_at(e->cg, e->cg->ptr, base, ftc_cg_i64(e->cg, i)));
+// The entry is a loop over constant tables, so that its code does not grow with the number of kernels:
+//
+//     call     function, first operand, number of operands, whether to wait before it
+//     operand  {table, value}: the address arena + value, element `value` of the table at byte offset `table` of
+//              ftc_step_args, or (IMMEDIATE) the value itself
+#define IMMEDIATE (-1)
+
+static LLVMValueRef constant_struct(ftc_codegen *cg, LLVMValueRef *fields, unsigned n) {
+    return LLVMConstStructInContext(cg->context, fields, n, 0);
 }
 
-// Where the bound buffer is in this call.
-static LLVMValueRef buffer_of(ftc_emitter *e, LLVMValueRef arena, ftc_id id) {
+static LLVMValueRef constant_table(ftc_codegen *cg, const char *symbol, const char *what, LLVMTypeRef element,
+                                   LLVMValueRef *values, uint64_t n) {
+    char name[128];
+    snprintf(name, sizeof name, "%s.%s", symbol, what);
+    LLVMValueRef table = LLVMAddGlobal(cg->module, LLVMArrayType2(element, n), name);
+    LLVMSetInitializer(table, LLVMConstArray2(element, values, n));
+    LLVMSetGlobalConstant(table, 1);
+    LLVMSetLinkage(table, LLVMInternalLinkage);
+    return table;
+}
+
+static LLVMValueRef operand_entry(ftc_codegen *cg, int64_t table, int64_t value) {
+    LLVMValueRef fields[] = {ftc_cg_i64(cg, table), ftc_cg_i64(cg, value)};
+    return constant_struct(cg, fields, 2);
+}
+
+// Where the bound buffer is in a call.
+static LLVMValueRef buffer_entry(ftc_emitter *e, ftc_id id) {
     const ftc_graph *g = e->g;
     const ftc_node *node = &g->nodes[id];
     const ftc_output *output = output_of(g, id);
@@ -177,10 +196,11 @@ static LLVMValueRef buffer_of(ftc_emitter *e, LLVMValueRef arena, ftc_id id) {
     if (class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN) {
         const ftc_decl_def *decl = &g->decls[node->decl];
         size_t table = decl->kind == FTC_DECL_INPUT ? offsetof(ftc_step_args, inputs) : offsetof(ftc_step_args, tensors);
-        return table_element(e, table, ftc_interface_decl(e->interface, decl));
+        return operand_entry(e->cg, (int64_t)table, ftc_interface_decl(e->interface, decl));
     }
-    if (output) return table_element(e, offsetof(ftc_step_args, outputs), ftc_interface_output(e->interface, output->name));
-    return ftc_cg_at(e->cg, e->cg->i8, arena, ftc_cg_i64(e->cg, node->offset));
+    if (output)
+        return operand_entry(e->cg, offsetof(ftc_step_args, outputs), ftc_interface_output(e->interface, output->name));
+    return operand_entry(e->cg, offsetof(ftc_step_args, arena), node->offset);
 }
 
 static void emit_barrier(ftc_emitter *e, LLVMValueRef thread) {
@@ -192,17 +212,68 @@ static void emit_barrier(ftc_emitter *e, LLVMValueRef thread) {
 }
 
 // ticks[i] = the cycle counter, on thread 0 of a call that asks for it.
-static void emit_tick(ftc_emitter *e, LLVMValueRef measured, LLVMValueRef ticks, uint32_t i) {
+static void emit_tick(ftc_emitter *e, LLVMValueRef measured, LLVMValueRef ticks, LLVMValueRef i) {
     ftc_codegen *cg = e->cg;
     ftc_cg_if branch = ftc_cg_if_begin(cg, measured);
     LLVMValueRef now = ftc_cg_intrinsic(cg, "llvm.readcyclecounter", NULL, 0, NULL, 0);
-    ftc_cg_store(cg, now, ftc_cg_at(cg, cg->i64, ticks, ftc_cg_i64(cg, i)));
+    ftc_cg_store(cg, now, ftc_cg_at(cg, cg->i64, ticks, i));
     ftc_cg_if_end(cg, &branch);
+}
+
+// operands[i] = what the table's entry first + i stands for, i < n.
+static void emit_resolve(ftc_emitter *e, LLVMTypeRef type, LLVMValueRef table, LLVMValueRef first, LLVMValueRef n,
+                         LLVMValueRef arena, LLVMValueRef operands) {
+    ftc_codegen *cg = e->cg;
+    ftc_cg_loop loop = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), n, ftc_cg_i64(cg, 1));
+    LLVMValueRef entry = ftc_cg_at(cg, type, table, ftc_cg_add(cg, first, loop.index));
+    LLVMValueRef field = ftc_cg_load(cg, cg->i64, entry);
+    LLVMValueRef value = ftc_cg_load(cg, cg->i64, ftc_cg_at(cg, cg->i64, entry, ftc_cg_i64(cg, 1)));
+    LLVMValueRef to = ftc_cg_at(cg, cg->i64, operands, loop.index);
+    LLVMValueRef in_arena = ftc_cg_compare(cg, LLVMIntEQ, field, ftc_cg_i64(cg, offsetof(ftc_step_args, arena)));
+    ftc_cg_if arena_branch = ftc_cg_if_begin(cg, in_arena);
+    ftc_cg_store(cg, ftc_cg_at(cg, cg->i8, arena, value), to);
+    ftc_cg_if_else(cg, &arena_branch);
+    ftc_cg_if immediate = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntEQ, field, ftc_cg_i64(cg, IMMEDIATE)));
+    ftc_cg_store(cg, value, to);
+    ftc_cg_if_else(cg, &immediate);
+    LLVMValueRef base = ftc_cg_load(cg, cg->ptr, ftc_cg_at(cg, cg->i8, e->args, field));
+    ftc_cg_store(cg, ftc_cg_load(cg, cg->ptr, ftc_cg_at(cg, cg->ptr, base, value)), to);
+    ftc_cg_if_end(cg, &immediate);
+    ftc_cg_if_end(cg, &arena_branch);
+    ftc_cg_loop_end(cg, &loop);
 }
 
 static void emit_calls(ftc_emitter *e, const kernel_call *calls, const char *symbol, int64_t scratch_bytes) {
     ftc_codegen *cg = e->cg;
     const ftc_graph *g = e->g;
+    uint32_t n_calls = g->n_kernels ? g->n_kernels - 1 : 0;
+    int64_t n_operands = 0, most = 0;
+    for (uint32_t k = 1; k <= n_calls; k++) {
+        int64_t n = calls[k].n_bindings + calls[k].n_sites;
+        n_operands += n;
+        if (n > most) most = n;
+    }
+    LLVMTypeRef operand_fields[] = {cg->i64, cg->i64}, call_fields[] = {cg->ptr, cg->i64, cg->i64, cg->i64};
+    LLVMTypeRef operand_type = LLVMStructTypeInContext(cg->context, operand_fields, 2, 0);
+    LLVMTypeRef call_type = LLVMStructTypeInContext(cg->context, call_fields, 4, 0);
+    LLVMValueRef *operand_values = calloc((size_t)n_operands + 1, sizeof *operand_values);
+    LLVMValueRef *call_values = calloc(n_calls + 1, sizeof *call_values);
+    int64_t at = 0;
+    for (uint32_t k = 1; k <= n_calls; k++) {
+        const kernel_call *call = &calls[k];
+        LLVMValueRef fields[] = {call->function, ftc_cg_i64(cg, at), ftc_cg_i64(cg, call->n_bindings + call->n_sites),
+                                 ftc_cg_i64(cg, g->kernels[k].barrier)};
+        call_values[k - 1] = constant_struct(cg, fields, 4);
+        for (int i = 0; i < call->n_bindings; i++) operand_values[at++] = buffer_entry(e, call->bindings[i]);
+        for (int i = 0; i < call->n_sites; i++)
+            operand_values[at++] = operand_entry(cg, IMMEDIATE, g->nodes[call->sites[i]].index);
+    }
+    LLVMValueRef operand_table =
+        constant_table(cg, symbol, "operands", operand_type, operand_values, (uint64_t)n_operands);
+    LLVMValueRef call_table = constant_table(cg, symbol, "calls", call_type, call_values, n_calls);
+    free(operand_values);
+    free(call_values);
+
     LLVMTypeRef params[] = {cg->ptr, cg->i32, cg->i32};
     ftc_cg_function f = ftc_cg_function_begin(cg, symbol, cg->void_type, params, 3, FTC_CG_EXPORTED, false);
     e->args = LLVMGetParam(f.function, 0);
@@ -210,27 +281,25 @@ static void emit_calls(ftc_emitter *e, const kernel_call *calls, const char *sym
     LLVMValueRef arena = ftc_emit_field(e, offsetof(ftc_step_args, arena), cg->ptr);
     LLVMValueRef own = ftc_cg_mul(cg, LLVMBuildSExt(cg->builder, thread, cg->i64, ""), ftc_cg_i64(cg, scratch_bytes));
     LLVMValueRef scratch = ftc_cg_at(cg, cg->i8, arena, ftc_cg_add(cg, own, ftc_cg_i64(cg, g->arena_bytes)));
+    LLVMValueRef operands = ftc_cg_variable(cg, LLVMArrayType2(cg->i64, (uint64_t)most + 1));
     LLVMValueRef ticks = ftc_emit_field(e, offsetof(ftc_step_args, ticks), cg->ptr);
     LLVMValueRef asked = LLVMBuildIsNotNull(cg->builder, ticks, "");
-    LLVMValueRef first = ftc_cg_compare(cg, LLVMIntEQ, thread, ftc_cg_i32(cg, 0));
-    LLVMValueRef measured = LLVMBuildAnd(cg->builder, asked, first, "");
-    emit_tick(e, measured, ticks, 0);
-    for (uint32_t k = 1; k < g->n_kernels; k++) {
-        const kernel_call *call = &calls[k];
-        if (g->kernels[k].barrier) emit_barrier(e, thread);
-        int n = 4 + call->n_bindings + call->n_sites;
-        LLVMValueRef *args = calloc((size_t)n, sizeof *args);
-        args[0] = e->args;
-        args[1] = thread;
-        args[2] = threads;
-        args[3] = scratch;
-        for (int i = 0; i < call->n_bindings; i++) args[4 + i] = buffer_of(e, arena, call->bindings[i]);
-        for (int i = 0; i < call->n_sites; i++)
-            args[4 + call->n_bindings + i] = ftc_cg_i64(cg, g->nodes[call->sites[i]].index);
-        ftc_cg_call(cg, call->function, args, n);
-        free(args);
-        emit_tick(e, measured, ticks, k);
-    }
+    LLVMValueRef first_thread = ftc_cg_compare(cg, LLVMIntEQ, thread, ftc_cg_i32(cg, 0));
+    LLVMValueRef measured = LLVMBuildAnd(cg->builder, asked, first_thread, ""), one = ftc_cg_i64(cg, 1);
+    emit_tick(e, measured, ticks, ftc_cg_i64(cg, 0));
+    ftc_cg_loop loop = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), ftc_cg_i64(cg, n_calls), one);
+    LLVMValueRef call = ftc_cg_at(cg, call_type, call_table, loop.index), field[4];
+    for (int i = 0; i < 4; i++)
+        field[i] = ftc_cg_load(cg, i ? cg->i64 : cg->ptr, ftc_cg_at(cg, cg->i64, call, ftc_cg_i64(cg, i)));
+    emit_resolve(e, operand_type, operand_table, field[1], field[2], arena, operands);
+    ftc_cg_if waits = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntNE, field[3], ftc_cg_i64(cg, 0)));
+    emit_barrier(e, thread);
+    ftc_cg_if_end(cg, &waits);
+    LLVMTypeRef kernel_params[] = {cg->ptr, cg->i32, cg->i32, cg->ptr, cg->ptr};
+    LLVMValueRef kernel_args[] = {e->args, thread, threads, scratch, operands};
+    LLVMBuildCall2(cg->builder, LLVMFunctionType(cg->void_type, kernel_params, 5, 0), field[0], kernel_args, 5, "");
+    emit_tick(e, measured, ticks, ftc_cg_add(cg, loop.index, one));
+    ftc_cg_loop_end(cg, &loop);
     ftc_cg_function_end(cg, f, NULL);
 }
 

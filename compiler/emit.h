@@ -1,8 +1,9 @@
 // How a kernel becomes code: what the emit_*.c files share.
 //
-// A kernel is a function  void kernel(args, thread, threads, scratch, pointer...)  whose pointers are the buffers that it
-// reads and writes, in the order of first occurrence among its nodes (its *bindings*). Kernels that differ only in their
-// bindings and random sites are emitted once and called with others, so that code does not grow with depth.
+// A kernel is a function  void kernel(args, thread, threads, scratch, operands)  whose operands are the addresses of the
+// buffers that it reads and writes, in the order of first occurrence among its nodes (its *bindings*), and the sites of its
+// random nodes. Kernels that differ only in these are emitted once and called with others, so that code does not grow with
+// depth.
 //
 // Values are built on demand: ftc_emit_value gives the LLVM value of a node at the coordinates of an environment, which
 // binds every axis to an index; one axis (or a group of axes side by side in memory) may run over the lanes of a vector.
