@@ -11,13 +11,16 @@ static const struct {
     const char *name;
     void (*emit)(ftc_emitter *e);
 } kinds[] = {
-    [FTC_KERNEL_ROWS] = {"rows", ftc_emit_rows_kernel},       [FTC_KERNEL_COLUMNS] = {"columns", ftc_emit_columns_kernel},
-    [FTC_KERNEL_DOT] = {"dot", ftc_emit_dot_kernel},          [FTC_KERNEL_TILE] = {"tile", ftc_emit_tile_kernel},
+    [FTC_KERNEL_ROWS] = {"rows", ftc_emit_rows_kernel},
+    [FTC_KERNEL_COLUMNS] = {"columns", ftc_emit_columns_kernel},
+    [FTC_KERNEL_DOT] = {"dot", ftc_emit_dot_kernel},
+    [FTC_KERNEL_TILE] = {"tile", ftc_emit_tile_kernel},
     [FTC_KERNEL_SCATTER] = {"scatter", ftc_emit_scatter_kernel},
 };
 
 static bool is_argument(const ftc_graph *g, ftc_id id) {
-    return ftc_node_class(&g->nodes[id]) == FTC_CLASS_LEAF && g->decls[g->nodes[id].decl].kind == FTC_DECL_ARG;
+    return ftc_node_class(&g->nodes[id]) == FTC_CLASS_LEAF &&
+           g->decls[g->nodes[id].decl].kind == FTC_DECL_ARG;
 }
 
 static const ftc_output *output_of(const ftc_graph *g, ftc_id id) {
@@ -29,10 +32,12 @@ static const ftc_output *output_of(const ftc_graph *g, ftc_id id) {
 // Whether the value is in memory that outlives its kernel.
 static bool has_buffer(const ftc_graph *g, ftc_id id) {
     ftc_op_class class = ftc_node_class(&g->nodes[id]);
-    return class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN || g->nodes[id].offset >= 0 || output_of(g, id);
+    return class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN || g->nodes[id].offset >= 0 ||
+           output_of(g, id);
 }
 
-// --- what a kernel is called with -----------------------------------------------------------------------------------
+// --- what a kernel is called with
+// -----------------------------------------------------------------------------------
 
 static int bind(ftc_emitter *e, ftc_id id) {
     for (int i = 0; i < e->n_bindings; i++)
@@ -80,8 +85,10 @@ static char *kernel_key(ftc_emitter *e) {
         }
         for (int i = 0; i < n->n_args; i++) {
             ftc_id arg = n->arg[i];
-            if (is_argument(g, arg)) fprintf(f, " a%d", ftc_interface_decl(e->interface, &g->decls[g->nodes[arg].decl]));
-            else if (g->nodes[arg].kernel == e->kernel) fprintf(f, " %u", arg - e->first);
+            if (is_argument(g, arg))
+                fprintf(f, " a%d", ftc_interface_decl(e->interface, &g->decls[g->nodes[arg].decl]));
+            else if (g->nodes[arg].kernel == e->kernel)
+                fprintf(f, " %u", arg - e->first);
             else {
                 // Its memory order and dtype are part of the code.
                 fprintf(f, " b%d %d", bind(e, arg), g->nodes[arg].type.dtype);
@@ -94,7 +101,8 @@ static char *kernel_key(ftc_emitter *e) {
     return key;
 }
 
-// --- one kernel ---------------------------------------------------------------------------------------------------
+// --- one kernel
+// ---------------------------------------------------------------------------------------------------
 
 static LLVMValueRef emit_kernel(ftc_emitter *e, const char *name) {
     ftc_codegen *cg = e->cg;
@@ -158,12 +166,14 @@ static bool make_call(ftc_emitter *e, ftc_kernel_cache *cache, const char *symbo
     return e->error[0] == 0;
 }
 
-// --- the entry ----------------------------------------------------------------------------------------------------
+// --- the entry
+// ----------------------------------------------------------------------------------------------------
 
 // The entry is a loop over constant tables, so that its code does not grow with the number of kernels:
 //
 //     call     function, first operand, number of operands, whether to wait before it
-//     operand  {table, value}: the address arena + value, element `value` of the table at byte offset `table` of
+//     operand  {table, value}: the address arena + value, element `value` of the table at byte offset `table`
+//     of
 //              ftc_step_args, or (IMMEDIATE) the value itself
 #define IMMEDIATE (-1)
 
@@ -195,11 +205,13 @@ static LLVMValueRef buffer_entry(ftc_emitter *e, ftc_id id) {
     ftc_op_class class = ftc_node_class(node);
     if (class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN) {
         const ftc_decl_def *decl = &g->decls[node->decl];
-        size_t table = decl->kind == FTC_DECL_INPUT ? offsetof(ftc_step_args, inputs) : offsetof(ftc_step_args, tensors);
+        size_t table =
+            decl->kind == FTC_DECL_INPUT ? offsetof(ftc_step_args, inputs) : offsetof(ftc_step_args, tensors);
         return operand_entry(e->cg, (int64_t)table, ftc_interface_decl(e->interface, decl));
     }
     if (output)
-        return operand_entry(e->cg, offsetof(ftc_step_args, outputs), ftc_interface_output(e->interface, output->name));
+        return operand_entry(e->cg, offsetof(ftc_step_args, outputs),
+                             ftc_interface_output(e->interface, output->name));
     return operand_entry(e->cg, offsetof(ftc_step_args, arena), node->offset);
 }
 
@@ -208,7 +220,8 @@ static void emit_barrier(ftc_emitter *e, LLVMValueRef thread) {
     LLVMTypeRef params[] = {cg->ptr, cg->i32};
     LLVMValueRef args[] = {ftc_emit_field(e, offsetof(ftc_step_args, barrier_context), cg->ptr), thread};
     LLVMTypeRef type = LLVMFunctionType(cg->void_type, params, 2, 0);
-    LLVMBuildCall2(cg->builder, type, ftc_emit_field(e, offsetof(ftc_step_args, barrier), cg->ptr), args, 2, "");
+    LLVMBuildCall2(cg->builder, type, ftc_emit_field(e, offsetof(ftc_step_args, barrier), cg->ptr), args, 2,
+                   "");
 }
 
 // ticks[i] = the cycle counter, on thread 0 of a call that asks for it.
@@ -221,19 +234,21 @@ static void emit_tick(ftc_emitter *e, LLVMValueRef measured, LLVMValueRef ticks,
 }
 
 // operands[i] = what the table's entry first + i stands for, i < n.
-static void emit_resolve(ftc_emitter *e, LLVMTypeRef type, LLVMValueRef table, LLVMValueRef first, LLVMValueRef n,
-                         LLVMValueRef arena, LLVMValueRef operands) {
+static void emit_resolve(ftc_emitter *e, LLVMTypeRef type, LLVMValueRef table, LLVMValueRef first,
+                         LLVMValueRef n, LLVMValueRef arena, LLVMValueRef operands) {
     ftc_codegen *cg = e->cg;
     ftc_cg_loop loop = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), n, ftc_cg_i64(cg, 1));
     LLVMValueRef entry = ftc_cg_at(cg, type, table, ftc_cg_add(cg, first, loop.index));
     LLVMValueRef field = ftc_cg_load(cg, cg->i64, entry);
     LLVMValueRef value = ftc_cg_load(cg, cg->i64, ftc_cg_at(cg, cg->i64, entry, ftc_cg_i64(cg, 1)));
     LLVMValueRef to = ftc_cg_at(cg, cg->i64, operands, loop.index);
-    LLVMValueRef in_arena = ftc_cg_compare(cg, LLVMIntEQ, field, ftc_cg_i64(cg, offsetof(ftc_step_args, arena)));
+    LLVMValueRef in_arena =
+        ftc_cg_compare(cg, LLVMIntEQ, field, ftc_cg_i64(cg, offsetof(ftc_step_args, arena)));
     ftc_cg_if arena_branch = ftc_cg_if_begin(cg, in_arena);
     ftc_cg_store(cg, ftc_cg_at(cg, cg->i8, arena, value), to);
     ftc_cg_if_else(cg, &arena_branch);
-    ftc_cg_if immediate = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntEQ, field, ftc_cg_i64(cg, IMMEDIATE)));
+    ftc_cg_if immediate =
+        ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntEQ, field, ftc_cg_i64(cg, IMMEDIATE)));
     ftc_cg_store(cg, value, to);
     ftc_cg_if_else(cg, &immediate);
     LLVMValueRef base = ftc_cg_load(cg, cg->ptr, ftc_cg_at(cg, cg->i8, e->args, field));
@@ -261,7 +276,8 @@ static void emit_calls(ftc_emitter *e, const kernel_call *calls, const char *sym
     int64_t at = 0;
     for (uint32_t k = 1; k <= n_calls; k++) {
         const kernel_call *call = &calls[k];
-        LLVMValueRef fields[] = {call->function, ftc_cg_i64(cg, at), ftc_cg_i64(cg, call->n_bindings + call->n_sites),
+        LLVMValueRef fields[] = {call->function, ftc_cg_i64(cg, at),
+                                 ftc_cg_i64(cg, call->n_bindings + call->n_sites),
                                  ftc_cg_i64(cg, g->kernels[k].barrier)};
         call_values[k - 1] = constant_struct(cg, fields, 4);
         for (int i = 0; i < call->n_bindings; i++) operand_values[at++] = buffer_entry(e, call->bindings[i]);
@@ -279,7 +295,8 @@ static void emit_calls(ftc_emitter *e, const kernel_call *calls, const char *sym
     e->args = LLVMGetParam(f.function, 0);
     LLVMValueRef thread = LLVMGetParam(f.function, 1), threads = LLVMGetParam(f.function, 2);
     LLVMValueRef arena = ftc_emit_field(e, offsetof(ftc_step_args, arena), cg->ptr);
-    LLVMValueRef own = ftc_cg_mul(cg, LLVMBuildSExt(cg->builder, thread, cg->i64, ""), ftc_cg_i64(cg, scratch_bytes));
+    LLVMValueRef own =
+        ftc_cg_mul(cg, LLVMBuildSExt(cg->builder, thread, cg->i64, ""), ftc_cg_i64(cg, scratch_bytes));
     LLVMValueRef scratch = ftc_cg_at(cg, cg->i8, arena, ftc_cg_add(cg, own, ftc_cg_i64(cg, g->arena_bytes)));
     LLVMValueRef operands = ftc_cg_variable(cg, LLVMArrayType2(cg->i64, (uint64_t)most + 1));
     LLVMValueRef ticks = ftc_emit_field(e, offsetof(ftc_step_args, ticks), cg->ptr);
@@ -297,16 +314,19 @@ static void emit_calls(ftc_emitter *e, const kernel_call *calls, const char *sym
     ftc_cg_if_end(cg, &waits);
     LLVMTypeRef kernel_params[] = {cg->ptr, cg->i32, cg->i32, cg->ptr, cg->ptr};
     LLVMValueRef kernel_args[] = {e->args, thread, threads, scratch, operands};
-    LLVMBuildCall2(cg->builder, LLVMFunctionType(cg->void_type, kernel_params, 5, 0), field[0], kernel_args, 5, "");
+    LLVMBuildCall2(cg->builder, LLVMFunctionType(cg->void_type, kernel_params, 5, 0), field[0], kernel_args,
+                   5, "");
     emit_tick(e, measured, ticks, ftc_cg_add(cg, loop.index, one));
     ftc_cg_loop_end(cg, &loop);
     ftc_cg_function_end(cg, f, NULL);
 }
 
-bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g, const ftc_interface *interface,
-                    bool use_blas, const char *symbol, int64_t *scratch_bytes, char **error) {
+bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g,
+                    const ftc_interface *interface, bool use_blas, const char *symbol, int64_t *scratch_bytes,
+                    char **error) {
     if (g->n_axes > FTC_ENV_AXES) {
-        if (asprintf(error, "the model has %u axes; at most %d can be compiled", g->n_axes, FTC_ENV_AXES) < 0) *error = NULL;
+        if (asprintf(error, "the model has %u axes; at most %d can be compiled", g->n_axes, FTC_ENV_AXES) < 0)
+            *error = NULL;
         return false;
     }
     kernel_call *calls = calloc(g->n_kernels + 1, sizeof *calls);

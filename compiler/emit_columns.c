@@ -1,8 +1,9 @@
 // Column kernels: reductions over rows (bias and LayerNorm gradients, a mean over tokens or sequences).
 //
-// The result's last axis is cut into vectors that the threads share; its other axes are work items as well. A thread adds
-// all rows of its columns in order, in blocks of ROWS_PER_BLOCK whose sums are then added: the result does not depend on the
-// number of threads, and its rounding error grows with the number of blocks instead of rows.
+// The result's last axis is cut into vectors that the threads share; its other axes are work items as well. A
+// thread adds all rows of its columns in order, in blocks of ROWS_PER_BLOCK whose sums are then added: the
+// result does not depend on the number of threads, and its rounding error grows with the number of blocks
+// instead of rows.
 #include <stdlib.h>
 
 #include "compiler/emit.h"
@@ -83,7 +84,8 @@ static void emit_item(column_emitter *c) {
     ftc_values_clear_vectors(e, &c->values);
     for (ftc_id id = e->first; id < e->last; id++)
         if (is_reduce(c, id)) c->values.vector[id] = ftc_cg_load(cg, type, c->total[id]);
-    for (int assigns = 0; assigns <= 1; assigns++) // the old value is read by everybody before it is overwritten
+    for (int assigns = 0; assigns <= 1;
+         assigns++) // the old value is read by everybody before it is overwritten
         for (ftc_id id = e->first; id < e->last; id++) {
             if (e->storage[id].kind == FTC_STORED_NOWHERE) continue;
             if ((ftc_node_class(&e->g->nodes[id]) == FTC_CLASS_ASSIGN) != assigns) continue;
@@ -110,9 +112,9 @@ void ftc_emit_columns_kernel(ftc_emitter *e) {
     if (ragged || last == FTC_NO_AXIS) lanes = 1;
 
     LLVMValueRef extent = lanes > 1 ? ftc_emit_extent(e, last, NULL) : NULL;
-    LLVMValueRef per_outer = lanes > 1                             ? ftc_cg_ceil_div(cg, extent, lanes)
-                             : ragged || last == FTC_NO_AXIS       ? ftc_cg_i64(cg, 1)
-                                                                   : ftc_emit_extent(e, last, NULL);
+    LLVMValueRef per_outer = lanes > 1                       ? ftc_cg_ceil_div(cg, extent, lanes)
+                             : ragged || last == FTC_NO_AXIS ? ftc_cg_i64(cg, 1)
+                                                             : ftc_emit_extent(e, last, NULL);
     LLVMValueRef begin, end, sequence = ftc_cg_variable(cg, cg->i64);
     ftc_cg_store(cg, ftc_cg_i64(cg, 0), sequence);
     ftc_emit_split(e, ftc_cg_mul(cg, ftc_emit_total(e, &outer), per_outer), &begin, &end);

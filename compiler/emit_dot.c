@@ -1,4 +1,5 @@
-// Kernels of one contraction: a matrix product over all threads, the maps that follow it applied to each finished tile.
+// Kernels of one contraction: a matrix product over all threads, the maps that follow it applied to each
+// finished tile.
 #include "compiler/emit_contraction_loops.h"
 #include "compiler/emit.h"
 #include "compiler/regions.h"
@@ -11,8 +12,8 @@ typedef struct {
     LLVMValueRef sequence; // variable: the sequence of the current row
 } tile_context;
 
-static void emit_epilogue(void *context, ftc_codegen *cg, LLVMValueRef tile, LLVMValueRef tile_ld, LLVMValueRef row0,
-                          LLVMValueRef rows, LLVMValueRef col0, LLVMValueRef cols) {
+static void emit_epilogue(void *context, ftc_codegen *cg, LLVMValueRef tile, LLVMValueRef tile_ld,
+                          LLVMValueRef row0, LLVMValueRef rows, LLVMValueRef col0, LLVMValueRef cols) {
     tile_context *t = context;
     ftc_emitter *e = t->e;
     ftc_cg_store(cg, ftc_cg_i64(cg, 0), t->sequence); // tiles come in any order
@@ -21,7 +22,8 @@ static void emit_epilogue(void *context, ftc_codegen *cg, LLVMValueRef tile, LLV
     if (t->kernel->rows.n)
         ftc_emit_bind_rows(e, &env, &t->kernel->rows, ftc_cg_add(cg, row0, loop.index), t->sequence);
     ftc_row row = ftc_row_of(e, &t->kernel->cols, &env);
-    row.granule = row.granule % cg->lanes ? 1 : cg->lanes; // tiles start and end at whole vectors, or at the end
+    row.granule =
+        row.granule % cg->lanes ? 1 : cg->lanes; // tiles start and end at whole vectors, or at the end
     row.begin = col0;
     row.end = ftc_cg_add(cg, col0, cols);
     row.tile_node = t->dot;
@@ -30,7 +32,8 @@ static void emit_epilogue(void *context, ftc_codegen *cg, LLVMValueRef tile, LLV
     ftc_cg_loop_end(cg, &loop);
 }
 
-// Rows and columns of the tiles that OpenBLAS is called on: fixed, so that results do not depend on the thread count.
+// Rows and columns of the tiles that OpenBLAS is called on: fixed, so that results do not depend on the
+// thread count.
 #define BLAS_ROWS 128
 #define BLAS_COLS 768
 
@@ -56,9 +59,18 @@ static void emit_blas(ftc_emitter *e, const ftc_contraction *c) {
     }
     LLVMTypeRef i32 = cg->i32, i64 = cg->i64, ptr = cg->ptr;
     LLVMTypeRef params[] = {i32, i32, i64, i64, i64, ptr, i64, ptr, i64, cg->f32, ptr, i64};
-    LLVMValueRef args[] = {ftc_cg_i32(cg, c->a.transposed), ftc_cg_i32(cg, c->b.transposed), rows, cols, c->k,
-                           tile_of(cg, &c->a, row0, !c->a.transposed), c->a.ld,
-                           tile_of(cg, &c->b, col0, c->b.transposed), c->b.ld, ftc_cg_f32(cg, 0), tile, ld};
+    LLVMValueRef args[] = {ftc_cg_i32(cg, c->a.transposed),
+                           ftc_cg_i32(cg, c->b.transposed),
+                           rows,
+                           cols,
+                           c->k,
+                           tile_of(cg, &c->a, row0, !c->a.transposed),
+                           c->a.ld,
+                           tile_of(cg, &c->b, col0, c->b.transposed),
+                           c->b.ld,
+                           ftc_cg_f32(cg, 0),
+                           tile,
+                           ld};
     LLVMTypeRef type = LLVMFunctionType(cg->void_type, params, 12, 0);
     LLVMBuildCall2(cg->builder, type, ftc_emit_field(e, offsetof(ftc_step_args, sgemm), ptr), args, 12, "");
     if (c->epilogue) c->epilogue(c->context, cg, tile, ld, row0, rows, col0, cols);
@@ -86,15 +98,19 @@ void ftc_emit_dot_kernel(ftc_emitter *e) {
     tile_context t = {.e = e, .kernel = &g->kernels[e->kernel]};
     bool has_epilogue = false;
     for (ftc_id id = e->first; id < e->last; id++) {
-        if (ftc_node_class(&g->nodes[id]) == FTC_CLASS_DOT) t.dot = id;
-        else if (e->storage[id].kind != FTC_STORED_NOWHERE) has_epilogue = true;
+        if (ftc_node_class(&g->nodes[id]) == FTC_CLASS_DOT)
+            t.dot = id;
+        else if (e->storage[id].kind != FTC_STORED_NOWHERE)
+            has_epilogue = true;
     }
     ftc_dot_shape shape = ftc_region_dot_shape(g, &g->nodes[t.dot]);
-    ftc_contraction c = {.m = ftc_emit_total(e, &shape.rows), .n = ftc_emit_total(e, &shape.cols),
+    ftc_contraction c = {.m = ftc_emit_total(e, &shape.rows),
+                         .n = ftc_emit_total(e, &shape.cols),
                          .k = ftc_emit_total(e, &shape.sums),
                          .a = matrix(e, shape.a, &shape.rows, &shape.sums),
                          .b = matrix(e, shape.b, &shape.sums, &shape.cols),
-                         .thread = e->thread, .threads = e->threads};
+                         .thread = e->thread,
+                         .threads = e->threads};
     if (has_epilogue) {
         t.sequence = ftc_cg_variable(cg, cg->i64);
         c.epilogue = emit_epilogue;

@@ -1,9 +1,9 @@
 // Row kernels, and the row operations inside of the others.
 //
-// A row is executed as a sequence of loops over its columns. Reductions cut the sequence: what depends on the result of a
-// reduction of loop l is computed in loop l + 1 or later (its *level*). Values that hold for the whole row are computed
-// between the loops. A value that a later loop needs again is loaded from where it is stored, kept in a row of scratch when
-// it is costly, and computed again otherwise.
+// A row is executed as a sequence of loops over its columns. Reductions cut the sequence: what depends on the
+// result of a reduction of loop l is computed in loop l + 1 or later (its *level*). Values that hold for the
+// whole row are computed between the loops. A value that a later loop needs again is loaded from where it is
+// stored, kept in a row of scratch when it is costly, and computed again otherwise.
 #include <stdlib.h>
 
 #include "compiler/codegen_scalar.h"
@@ -14,10 +14,10 @@
 typedef struct {
     ftc_emitter *e;
     const ftc_row *row;
-    ftc_env probe;   // which axes are the columns
-    ftc_id *nodes;   // of this step, in order
+    ftc_env probe; // which axes are the columns
+    ftc_id *nodes; // of this step, in order
     int n;
-    int *level;      // by node id
+    int *level; // by node id
     int n_levels;
     ftc_values values;
     LLVMValueRef *accumulator; // by node id: vector variables of reductions
@@ -55,7 +55,8 @@ static void find_levels(row_emitter *r) {
     }
     // The old value must be read by everybody before it is overwritten.
     for (int i = 0; i < r->n; i++)
-        if (ftc_node_class(&g->nodes[r->nodes[i]]) == FTC_CLASS_ASSIGN) r->level[r->nodes[i]] = r->n_levels - 1;
+        if (ftc_node_class(&g->nodes[r->nodes[i]]) == FTC_CLASS_ASSIGN)
+            r->level[r->nodes[i]] = r->n_levels - 1;
 }
 
 // Number of operations behind a value that is not stored, as far as 8.
@@ -99,7 +100,8 @@ static void emit_uniform_values(row_emitter *r, int level, const ftc_env *env) {
                 ftc_emit_value(e, arg, env, &r->values);
         }
         if (is_vector(r, id) || is_reduce(r, id) || r->level[id] != level) continue;
-        if (e->storage[id].kind != FTC_STORED_NOWHERE) ftc_emit_store(e, id, ftc_emit_value(e, id, env, &r->values), env);
+        if (e->storage[id].kind != FTC_STORED_NOWHERE)
+            ftc_emit_store(e, id, ftc_emit_value(e, id, env, &r->values), env);
     }
 }
 
@@ -107,7 +109,8 @@ static bool has_vector_work(const row_emitter *r, int level) {
     for (int i = 0; i < r->n; i++) {
         ftc_id id = r->nodes[i];
         if (r->level[id] != level) continue;
-        if (is_reduce(r, id) || (is_vector(r, id) && r->e->storage[id].kind != FTC_STORED_NOWHERE)) return true;
+        if (is_reduce(r, id) || (is_vector(r, id) && r->e->storage[id].kind != FTC_STORED_NOWHERE))
+            return true;
     }
     return false;
 }
@@ -123,8 +126,10 @@ LLVMValueRef ftc_emit_reduce_identity(ftc_emitter *e, ftc_id reduce, int lanes) 
     return ftc_cg_splat(e->cg, ftc_cg_f32(e->cg, (float)ftc_op_get(e->g->nodes[reduce].op)->identity), lanes);
 }
 
-// Adds the current vector of the operand into the accumulator; lanes outside of the data count as the identity.
-void ftc_emit_accumulate(ftc_emitter *e, ftc_id reduce, LLVMValueRef accumulator, const ftc_env *env, ftc_values *values) {
+// Adds the current vector of the operand into the accumulator; lanes outside of the data count as the
+// identity.
+void ftc_emit_accumulate(ftc_emitter *e, ftc_id reduce, LLVMValueRef accumulator, const ftc_env *env,
+                         ftc_values *values) {
     ftc_codegen *cg = e->cg;
     LLVMValueRef v = ftc_emit_value(e, e->g->nodes[reduce].arg[0], env, values);
     if (ftc_cg_lanes_of(LLVMTypeOf(v)) != env->lanes) v = ftc_cg_splat(cg, v, env->lanes);
@@ -237,14 +242,18 @@ void ftc_emit_row(ftc_emitter *e, const ftc_row *row, const ftc_env *env) {
     r.accumulator = calloc(g->n_nodes, sizeof *r.accumulator);
     for (ftc_id id = e->first; id < e->last; id++)
         if (g->nodes[id].step == row->step) r.nodes[r.n++] = id;
-    if (row->cols.n == 1) r.probe.vector_axis = row->cols.at[0];
-    else r.probe.cols.axes = row->cols;
+    if (row->cols.n == 1)
+        r.probe.vector_axis = row->cols.at[0];
+    else
+        r.probe.cols.axes = row->cols;
     find_levels(&r);
     keep_costly_values(&r);
     // Two vectors at once hide the latency of sums; whole vectors only, where that needs no tail.
     int lanes = e->cg->lanes;
-    if (row->granule % (2 * lanes) == 0) lanes *= 2;
-    else if (row->max_cols == 1) lanes = 1;
+    if (row->granule % (2 * lanes) == 0)
+        lanes *= 2;
+    else if (row->max_cols == 1)
+        lanes = 1;
     for (int level = 0; level < r.n_levels; level++) {
         emit_uniform_values(&r, level, env);
         if (row->cols.n > 0 && has_vector_work(&r, level)) emit_loop(&r, level, env, lanes);

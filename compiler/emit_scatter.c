@@ -1,7 +1,7 @@
 // Scatter kernels: rows added into a table at given indices (the gradient of an embedding).
 //
-// Destination row v belongs to thread v mod threads: this thread zeroes it and adds to it in token order, so that the
-// result does not depend on the number of threads.
+// Destination row v belongs to thread v mod threads: this thread zeroes it and adds to it in token order, so
+// that the result does not depend on the number of threads.
 #include "compiler/emit.h"
 #include "compiler/regions.h"
 #include "ir/op.h"

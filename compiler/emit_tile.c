@@ -1,13 +1,14 @@
-// Tile kernels: attention and its like. One work item for each cell of the kernel's `rows` (a sequence and a head), its
-// rows in blocks of `block_size`, everything between the first and the last step in this thread's scratch.
+// Tile kernels: attention and its like. One work item for each cell of the kernel's `rows` (a sequence and a
+// head), its rows in blocks of `block_size`, everything between the first and the last step in this thread's
+// scratch.
 //
 //   for each item (shared among threads by cost, length²)
 //     pack the right operands that hold for the whole item (keys and values)
 //     for each block of rows
 //       for each step: a contraction (compiler/emit_gemm.h) or row operations (ftc_emit_row)
 //
-// A contraction over the blocked axis adds block by block, in order, into its result in memory; every other result is
-// complete within the block.
+// A contraction over the blocked axis adds block by block, in order, into its result in memory; every other
+// result is complete within the block.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -31,13 +32,16 @@ typedef struct {
     LLVMValueRef base, row_stride, col_stride;
 } operand;
 
-static ftc_axis only_axis(const ftc_axes *axes) { return axes->n ? axes->at[0] : FTC_NO_AXIS; }
+static ftc_axis only_axis(const ftc_axes *axes) {
+    return axes->n ? axes->at[0] : FTC_NO_AXIS;
+}
 
 // The contraction with the blocked axis among its rows where it has it at all outside of the sums.
 static ftc_dot_shape dot_shape(const tile_emitter *t, ftc_id dot) {
     ftc_dot_shape c = ftc_region_dot_shape(t->e->g, &t->e->g->nodes[dot]);
     if (ftc_axes_has(&c.cols, t->kernel->block))
-        return (ftc_dot_shape){.a = c.b, .b = c.a, .batch = c.batch, .rows = c.cols, .cols = c.rows, .sums = c.sums};
+        return (ftc_dot_shape){
+            .a = c.b, .b = c.a, .batch = c.batch, .rows = c.cols, .cols = c.rows, .sums = c.sums};
     return c;
 }
 
@@ -103,12 +107,14 @@ static void emit_pack(tile_emitter *t, int step) {
     operand b = operand_of(t, c.b, sum, col);
     bool along_cols = is_constant(b.col_stride, 1) || col == FTC_NO_AXIS;
     if (!along_cols && !is_constant(b.row_stride, 1)) {
-        snprintf(e->error, sizeof e->error, "kernel %s: an operand of a contraction lies in memory with both its axes "
-                 "strided; declare the parameter or the projection with its innermost axis last", t->kernel->name);
+        snprintf(e->error, sizeof e->error,
+                 "kernel %s: an operand of a contraction lies in memory with both its axes "
+                 "strided; declare the parameter or the projection with its innermost axis last",
+                 t->kernel->name);
         return;
     }
-    ftc_emit_pack(e->cg, !along_cols, b.base, along_cols ? b.row_stride : b.col_stride, extent(t, sum), extent(t, col),
-                  t->packed[step]);
+    ftc_emit_pack(e->cg, !along_cols, b.base, along_cols ? b.row_stride : b.col_stride, extent(t, sum),
+                  extent(t, col), t->packed[step]);
 }
 
 static void emit_dot(tile_emitter *t, int step) {
@@ -119,13 +125,19 @@ static void emit_dot(tile_emitter *t, int step) {
     operand a = operand_of(t, c.a, row, sum);
     operand result = operand_of(t, dot, row, col);
     if (col != FTC_NO_AXIS && !is_constant(result.col_stride, 1)) {
-        snprintf(e->error, sizeof e->error, "kernel %s: the result of a contraction has a strided innermost axis",
-                 t->kernel->name);
+        snprintf(e->error, sizeof e->error,
+                 "kernel %s: the result of a contraction has a strided innermost axis", t->kernel->name);
         return;
     }
     bool accumulates = sum == t->kernel->block;
-    ftc_gemm_block block = {.m = extent(t, row), .n = extent(t, col), .k = extent(t, sum), .a = a.base,
-                            .a_row = a.row_stride, .a_col = a.col_stride, .b = t->packed[step], .c = result.base,
+    ftc_gemm_block block = {.m = extent(t, row),
+                            .n = extent(t, col),
+                            .k = extent(t, sum),
+                            .a = a.base,
+                            .a_row = a.row_stride,
+                            .a_col = a.col_stride,
+                            .b = t->packed[step],
+                            .c = result.base,
                             .ldc = result.row_stride};
     block.accumulate = accumulates ? ftc_cg_compare(e->cg, LLVMIntSGT, t->block_start, ftc_cg_i64(e->cg, 0))
                                    : ftc_cg_bool(e->cg, false);
@@ -171,13 +183,14 @@ static void place_in_scratch(tile_emitter *t) {
                 if (ftc_axes_has(&t->kernel->rows, axis) || axis == t->kernel->block) continue;
                 ld *= (bound(t, axis) + 15) / 16 * 16;
             }
-            e->storage[arg] = (ftc_storage){FTC_STORED_LOCAL, ftc_emit_scratch(e, t->kernel->block_size * ld * 4),
-                                            ftc_cg_i64(e->cg, ld)};
+            e->storage[arg] = (ftc_storage){
+                FTC_STORED_LOCAL, ftc_emit_scratch(e, t->kernel->block_size * ld * 4), ftc_cg_i64(e->cg, ld)};
         }
     for (int s = 0; s < t->n_steps; s++) {
         if (!t->dot_of[s]) continue;
         ftc_dot_shape c = dot_shape(t, t->dot_of[s]);
-        int64_t size = ftc_packed_size(e->cg->target, bound(t, only_axis(&c.sums)), bound(t, only_axis(&c.cols)));
+        int64_t size =
+            ftc_packed_size(e->cg->target, bound(t, only_axis(&c.sums)), bound(t, only_axis(&c.cols)));
         t->packed[s] = ftc_emit_scratch(e, size * 4);
     }
 }
@@ -195,7 +208,8 @@ static void emit_item(tile_emitter *t) {
         LLVMValueRef length = ftc_emit_extent(e, t->kernel->block, &t->env);
         blocks = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), length, ftc_cg_i64(cg, t->kernel->block_size));
         t->block_start = blocks.index;
-        t->block_rows = ftc_cg_min(cg, ftc_cg_sub(cg, length, blocks.index), ftc_cg_i64(cg, t->kernel->block_size));
+        t->block_rows =
+            ftc_cg_min(cg, ftc_cg_sub(cg, length, blocks.index), ftc_cg_i64(cg, t->kernel->block_size));
     }
     for (int s = 0; s < t->n_steps; s++) {
         if (!t->dot_of[s]) {
@@ -226,7 +240,8 @@ void ftc_emit_tile_kernel(ftc_emitter *e) {
         const ftc_node *node = &g->nodes[id];
         if (node->step + 1 > t.n_steps) t.n_steps = node->step + 1;
         for (int i = 0; i < node->type.axes.n; i++)
-            if (ftc_axis_extent(g, node->type.axes.at[i])->kind == FTC_EXTENT_RAGGED) ragged = node->type.axes.at[i];
+            if (ftc_axis_extent(g, node->type.axes.at[i])->kind == FTC_EXTENT_RAGGED)
+                ragged = node->type.axes.at[i];
     }
     t.dot_of = calloc((size_t)t.n_steps, sizeof *t.dot_of);
     t.packed = calloc((size_t)t.n_steps, sizeof *t.packed);
@@ -234,7 +249,8 @@ void ftc_emit_tile_kernel(ftc_emitter *e) {
         if (ftc_node_class(&g->nodes[id]) == FTC_CLASS_DOT) t.dot_of[g->nodes[id].step] = id;
     place_in_scratch(&t);
 
-    // Items are ordered by (sequence, the rest); an item goes to the thread in whose share of the cost it starts.
+    // Items are ordered by (sequence, the rest); an item goes to the thread in whose share of the cost it
+    // starts.
     ftc_axis first = t.kernel->rows.at[0];
     ftc_axes rest = t.kernel->rows, head = ftc_axes_of(first);
     rest = ftc_axes_minus(&rest, &head);

@@ -8,13 +8,15 @@
 #include "compiler/regions.h"
 #include "ir/op.h"
 
-// --- the call's arguments -----------------------------------------------------------------------------------------
+// --- the call's arguments
+// -----------------------------------------------------------------------------------------
 
 LLVMValueRef ftc_emit_field(ftc_emitter *e, size_t offset, LLVMTypeRef type) {
     return ftc_cg_load(e->cg, type, ftc_cg_at(e->cg, e->cg->i8, e->args, ftc_cg_i64(e->cg, (int64_t)offset)));
 }
 
-static LLVMValueRef extent_element(ftc_emitter *e, size_t table, const ftc_extent_def *extent, LLVMTypeRef type) {
+static LLVMValueRef extent_element(ftc_emitter *e, size_t table, const ftc_extent_def *extent,
+                                   LLVMTypeRef type) {
     LLVMValueRef base = ftc_emit_field(e, table, e->cg->ptr);
     int32_t i = ftc_interface_extent(e->interface, extent);
     return ftc_cg_load(e->cg, type, ftc_cg_at(e->cg, type, base, ftc_cg_i64(e->cg, i)));
@@ -37,7 +39,8 @@ LLVMValueRef ftc_emit_extent(ftc_emitter *e, ftc_axis axis, const ftc_env *env) 
     }
     LLVMValueRef sequence = env->index[extent->over];
     LLVMValueRef next = ftc_cg_add(e->cg, sequence, ftc_cg_i64(e->cg, 1));
-    return ftc_cg_sub(e->cg, ftc_emit_sequence_start(e, axis, next), ftc_emit_sequence_start(e, axis, sequence));
+    return ftc_cg_sub(e->cg, ftc_emit_sequence_start(e, axis, next),
+                      ftc_emit_sequence_start(e, axis, sequence));
 }
 
 LLVMValueRef ftc_emit_total(ftc_emitter *e, const ftc_axes *axes) {
@@ -72,7 +75,8 @@ LLVMValueRef ftc_emit_scratch(ftc_emitter *e, int64_t bytes) {
     return at;
 }
 
-// --- environments -------------------------------------------------------------------------------------------------
+// --- environments
+// -------------------------------------------------------------------------------------------------
 
 ftc_env ftc_env_empty(const ftc_emitter *e) {
     (void)e;
@@ -89,7 +93,8 @@ static ftc_env scalar_env(const ftc_env *env) {
     return scalar;
 }
 
-void ftc_emit_bind_rows(ftc_emitter *e, ftc_env *env, const ftc_axes *order, LLVMValueRef row, LLVMValueRef sequence) {
+void ftc_emit_bind_rows(ftc_emitter *e, ftc_env *env, const ftc_axes *order, LLVMValueRef row,
+                        LLVMValueRef sequence) {
     ftc_codegen *cg = e->cg;
     bool all_constant = order->n > 1 && ftc_region_constant_size(e->g, order) >= 0;
     if (all_constant) env->rows = (ftc_flat){*order, row};
@@ -100,8 +105,10 @@ void ftc_emit_bind_rows(ftc_emitter *e, ftc_env *env, const ftc_axes *order, LLV
             // `row` is now a token row: find its sequence.
             ftc_axis over = extent->over;
             LLVMBasicBlockRef head = LLVMAppendBasicBlockInContext(cg->context, cg->function, "sequence");
-            LLVMBasicBlockRef body = LLVMAppendBasicBlockInContext(cg->context, cg->function, "sequence.next");
-            LLVMBasicBlockRef found = LLVMAppendBasicBlockInContext(cg->context, cg->function, "sequence.found");
+            LLVMBasicBlockRef body =
+                LLVMAppendBasicBlockInContext(cg->context, cg->function, "sequence.next");
+            LLVMBasicBlockRef found =
+                LLVMAppendBasicBlockInContext(cg->context, cg->function, "sequence.found");
             LLVMBuildBr(cg->builder, head);
             LLVMPositionBuilderAtEnd(cg->builder, head);
             LLVMValueRef b = ftc_cg_load(cg, cg->i64, sequence);
@@ -126,7 +133,8 @@ void ftc_emit_bind_rows(ftc_emitter *e, ftc_env *env, const ftc_axes *order, LLV
     }
 }
 
-// --- addresses ----------------------------------------------------------------------------------------------------
+// --- addresses
+// ----------------------------------------------------------------------------------------------------
 
 static ftc_axes stored_order(const ftc_emitter *e, ftc_id id) {
     const ftc_node *node = &e->g->nodes[id];
@@ -173,7 +181,8 @@ LLVMValueRef ftc_emit_address(ftc_emitter *e, ftc_id id, const ftc_env *env, LLV
     LLVMTypeRef type = ftc_emit_stored_type(e, e->g->nodes[id].type.dtype);
     *lane_stride = *lane_offsets = NULL;
     if (storage->kind == FTC_STORED_LOCAL) {
-        LLVMValueRef offset = env->block_row ? ftc_cg_mul(cg, env->block_row, storage->ld) : ftc_cg_i64(cg, 0);
+        LLVMValueRef offset =
+            env->block_row ? ftc_cg_mul(cg, env->block_row, storage->ld) : ftc_cg_i64(cg, 0);
         if (!ftc_emit_is_uniform(e, id, env)) {
             offset = ftc_cg_add(cg, offset, env->local_col);
             *lane_stride = ftc_cg_i64(cg, 1);
@@ -195,13 +204,14 @@ LLVMValueRef ftc_emit_address(ftc_emitter *e, ftc_id id, const ftc_env *env, LLV
             continue;
         }
         if (env->indexed == axis) {
-            LLVMValueRef wide = LLVMBuildSExt(cg->builder, env->lane_index,
-                                              ftc_cg_vector_type(cg, cg->i64, env->lanes), "");
+            LLVMValueRef wide =
+                LLVMBuildSExt(cg->builder, env->lane_index, ftc_cg_vector_type(cg, cg->i64, env->lanes), "");
             *lane_offsets = LLVMBuildMul(cg->builder, wide, ftc_cg_splat(cg, stride, env->lanes), "");
         } else {
             LLVMValueRef index = bound_index(e, env, axis);
             if (extent->kind == FTC_EXTENT_RAGGED)
-                index = ftc_cg_add(cg, index, ftc_emit_sequence_start(e, axis, bound_index(e, env, extent->over)));
+                index = ftc_cg_add(cg, index,
+                                   ftc_emit_sequence_start(e, axis, bound_index(e, env, extent->over)));
             offset = ftc_cg_add(cg, offset, ftc_cg_mul(cg, index, stride));
             if (env->vector_axis == axis) *lane_stride = stride;
         }
@@ -211,7 +221,8 @@ LLVMValueRef ftc_emit_address(ftc_emitter *e, ftc_id id, const ftc_env *env, LLV
     return ftc_cg_at(cg, type, storage->base, offset);
 }
 
-// --- loads and stores ---------------------------------------------------------------------------------------------
+// --- loads and stores
+// ---------------------------------------------------------------------------------------------
 
 LLVMTypeRef ftc_emit_stored_type(ftc_emitter *e, ftc_dtype dtype) {
     switch (dtype) {
@@ -253,8 +264,8 @@ static bool is_one(LLVMValueRef stride) {
 }
 
 // Addresses of all lanes, for accesses that are not contiguous.
-static LLVMValueRef lane_addresses(ftc_emitter *e, LLVMTypeRef type, LLVMValueRef address, LLVMValueRef lane_stride,
-                                   LLVMValueRef lane_offsets, int lanes) {
+static LLVMValueRef lane_addresses(ftc_emitter *e, LLVMTypeRef type, LLVMValueRef address,
+                                   LLVMValueRef lane_stride, LLVMValueRef lane_offsets, int lanes) {
     ftc_codegen *cg = e->cg;
     LLVMValueRef offsets = lane_offsets;
     if (lane_stride) {
@@ -275,7 +286,8 @@ LLVMValueRef ftc_emit_load(ftc_emitter *e, ftc_id id, const ftc_env *env) {
     LLVMTypeRef type = ftc_emit_stored_type(e, dtype);
     LLVMValueRef lane_stride, lane_offsets;
     LLVMValueRef address = ftc_emit_address(e, id, env, &lane_stride, &lane_offsets);
-    if (env->lanes == 1 || (!lane_stride && !lane_offsets)) return from_stored(e, dtype, ftc_cg_load(cg, type, address));
+    if (env->lanes == 1 || (!lane_stride && !lane_offsets))
+        return from_stored(e, dtype, ftc_cg_load(cg, type, address));
     LLVMTypeRef vector = ftc_cg_vector_type(cg, type, env->lanes);
     if (!lane_offsets && is_one(lane_stride)) return from_stored(e, dtype, ftc_cg_load(cg, vector, address));
     LLVMValueRef addresses = lane_addresses(e, type, address, lane_stride, lane_offsets, env->lanes);
@@ -295,17 +307,21 @@ void ftc_emit_store(ftc_emitter *e, ftc_id id, LLVMValueRef value, const ftc_env
     if (env->lanes == 1 || !lane_stride) {
         ftc_cg_store(cg, value, address);
     } else if (is_one(lane_stride)) {
-        if (env->mask) ftc_cg_store_masked(cg, value, address, env->mask);
-        else ftc_cg_store(cg, value, address);
+        if (env->mask)
+            ftc_cg_store_masked(cg, value, address, env->mask);
+        else
+            ftc_cg_store(cg, value, address);
     } else {
         LLVMValueRef addresses = lane_addresses(e, type, address, lane_stride, NULL, env->lanes);
         LLVMTypeRef types[] = {LLVMTypeOf(value), LLVMTypeOf(addresses)};
-        LLVMValueRef args[] = {value, addresses, ftc_cg_i32(cg, dtype == FTC_BOOL ? 1 : 4), full_mask(e, env)};
+        LLVMValueRef args[] = {value, addresses, ftc_cg_i32(cg, dtype == FTC_BOOL ? 1 : 4),
+                               full_mask(e, env)};
         ftc_cg_intrinsic(cg, "llvm.masked.scatter", types, 2, args, 4);
     }
 }
 
-// --- values -------------------------------------------------------------------------------------------------------
+// --- values
+// -------------------------------------------------------------------------------------------------------
 
 ftc_values ftc_values_new(const ftc_emitter *e) {
     return (ftc_values){.uniform = calloc(e->g->n_nodes, sizeof(LLVMValueRef)),
@@ -364,7 +380,8 @@ static LLVMValueRef random_value(ftc_emitter *e, ftc_id id, const ftc_env *env) 
             ftc_env one = scalar_env(env);
             ftc_axis axis = env->vector_axis;
             one.index[axis] = ftc_cg_add(cg, env->index[axis], ftc_cg_i64(cg, lane));
-            result = LLVMBuildInsertElement(cg->builder, result, random_value(e, id, &one), ftc_cg_i32(cg, lane), "");
+            result = LLVMBuildInsertElement(cg->builder, result, random_value(e, id, &one),
+                                            ftc_cg_i32(cg, lane), "");
         }
         return result;
     }
@@ -445,7 +462,8 @@ static LLVMValueRef compute(ftc_emitter *e, ftc_id id, const ftc_env *env, int l
     switch (ftc_node_class(node)) {
     case FTC_CLASS_SOURCE: return source_value(e, id, env, lanes);
     case FTC_CLASS_MAP: return map_value(e, id, env, lanes, values);
-    case FTC_CLASS_ASSIGN: case FTC_CLASS_DETACH: return ftc_emit_value(e, node->arg[0], env, values);
+    case FTC_CLASS_ASSIGN:
+    case FTC_CLASS_DETACH: return ftc_emit_value(e, node->arg[0], env, values);
     case FTC_CLASS_GATHER: return gather_value(e, id, env, values);
     case FTC_CLASS_RENAME: {
         ftc_env renamed = *env;
@@ -489,8 +507,10 @@ LLVMValueRef ftc_emit_value(ftc_emitter *e, ftc_id id, const ftc_env *env, ftc_v
         env = &scalar;
     }
     LLVMValueRef v;
-    if (e->ready[id]) v = ftc_emit_load(e, id, env);
-    else v = compute(e, id, env, env->lanes, values);
+    if (e->ready[id])
+        v = ftc_emit_load(e, id, env);
+    else
+        v = compute(e, id, env, env->lanes, values);
     if (values) (values->in_loop ? values->vector : values->uniform)[id] = v;
     return v;
 }

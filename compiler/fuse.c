@@ -1,20 +1,24 @@
 // fuse: groups the nodes into kernels.
 //
-// A value is either *anchored*, computed once by one kernel, or inlined: its expression is repeated in every kernel that
-// reads it. The pass has four parts, in this order:
+// A value is either *anchored*, computed once by one kernel, or inlined: its expression is repeated in every
+// kernel that reads it. The pass has four parts, in this order:
 //
-//   anchor   decides which values are anchored: contractions and reductions always; a map when it is read in a way that
-//            needs memory (operand of a contraction, table of a gather, stored for a later phase, assigned, an output), when
-//            it ends the chain of maps behind a contraction, or when several readers would repeat a wide expression
-//   order    lists the anchored values so that every one follows what it reads, an update follows every reader of the old
+//   anchor   decides which values are anchored: contractions and reductions always; a map when it is read in
+//   a way that
+//            needs memory (operand of a contraction, table of a gather, stored for a later phase, assigned,
+//            an output), when it ends the chain of maps behind a contraction, or when several readers would
+//            repeat a wide expression
+//   order    lists the anchored values so that every one follows what it reads, an update follows every
+//   reader of the old
 //            weight, and a gradient stands just before its update, so that it dies there
-//   place    walks this list and puts each value in the kernel of its latest operand when that kernel can take it,
+//   place    walks this list and puts each value in the kernel of its latest operand when that kernel can
+//   take it,
 //            else in a new one: so no cycle can arise
 //   rebuild  writes the nodes kernel by kernel, inlined expressions copied into each
 //
-// Values over two ragged axes (attention scores) live only inside tile kernels: one work item for each (sequence, head),
-// rows in blocks, everything in scratch. Contractions with batch axes go there too. A tile kernel is a list of steps, each a
-// small contraction or a group of row operations.
+// Values over two ragged axes (attention scores) live only inside tile kernels: one work item for each
+// (sequence, head), rows in blocks, everything in scratch. Contractions with batch axes go there too. A tile
+// kernel is a list of steps, each a small contraction or a group of row operations.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,8 +36,9 @@ typedef uint64_t position;
 
 // One operand of an anchored value once the inlined expressions are looked through.
 typedef struct {
-    ftc_id id;     // anchored node or leaf
-    bool moved;    // read at other coordinates than the reader's own (at, gather, rename, operand of a contraction)
+    ftc_id id;  // anchored node or leaf
+    bool moved; // read at other coordinates than the reader's own (at, gather, rename, operand of a
+                // contraction)
 } reading;
 
 typedef struct {
@@ -70,7 +75,9 @@ typedef struct {
     uint32_t tiles_capacity;
 } fusion;
 
-static ftc_op_class class_of(const fusion *f, ftc_id id) { return ftc_node_class(&f->g->nodes[id]); }
+static ftc_op_class class_of(const fusion *f, ftc_id id) {
+    return ftc_node_class(&f->g->nodes[id]);
+}
 
 static void *grow(void *array, int n, int *capacity, size_t size) {
     if (n < *capacity) return array;
@@ -78,7 +85,8 @@ static void *grow(void *array, int n, int *capacity, size_t size) {
     return realloc(array, (size_t)*capacity * size);
 }
 
-// --- anchor -------------------------------------------------------------------------------------------------------
+// --- anchor
+// -------------------------------------------------------------------------------------------------------
 
 static void find_users(fusion *f) {
     const ftc_graph *g = f->g;
@@ -92,7 +100,9 @@ static void find_users(fusion *f) {
     for (uint32_t i = 0; i < g->n_outputs; i++) f->is_output[g->outputs[i].node] = true;
 }
 
-static uint32_t count_users(const fusion *f, ftc_id id) { return f->user_start[id + 1] - f->user_start[id]; }
+static uint32_t count_users(const fusion *f, ftc_id id) {
+    return f->user_start[id + 1] - f->user_start[id];
+}
 
 static void anchor(fusion *f, ftc_id id) {
     id = ftc_region_source(f->g, id);
@@ -100,7 +110,8 @@ static void anchor(fusion *f, ftc_id id) {
 }
 
 // Walks the inlined expression below `id`; calls see(reading) for each anchored value or leaf in it, once.
-static void walk_expression(fusion *f, ftc_id id, bool moved, void (*see)(fusion *, void *, reading), void *context) {
+static void walk_expression(fusion *f, ftc_id id, bool moved, void (*see)(fusion *, void *, reading),
+                            void *context) {
     if (f->anchored[id] || class_of(f, id) == FTC_CLASS_LEAF) {
         see(f, context, (reading){id, moved});
         return;
@@ -137,8 +148,8 @@ static bool is_repeated_wide(fusion *f, ftc_id id) {
     return w.wide >= 2;
 }
 
-// The chain of maps behind a contraction, each the only reader of the one before, belongs to its kernel: its end is
-// what goes to memory.
+// The chain of maps behind a contraction, each the only reader of the one before, belongs to its kernel: its
+// end is what goes to memory.
 static void anchor_chain_end(fusion *f, ftc_id dot) {
     const ftc_graph *g = f->g;
     ftc_id end = dot;
@@ -166,8 +177,10 @@ static void find_anchors(fusion *f) {
             anchor(f, node->arg[1]);
             anchor_chain_end(f, v);
             break;
-        case FTC_CLASS_REDUCE: case FTC_CLASS_SCATTER: f->anchored[v] = true; break;
-        case FTC_CLASS_GATHER: case FTC_CLASS_AT:
+        case FTC_CLASS_REDUCE:
+        case FTC_CLASS_SCATTER: f->anchored[v] = true; break;
+        case FTC_CLASS_GATHER:
+        case FTC_CLASS_AT:
             // What is computed from coordinates alone is computed at the other coordinates instead.
             if (class_of(f, ftc_region_source(g, node->arg[0])) != FTC_CLASS_SOURCE) anchor(f, node->arg[0]);
             break;
@@ -214,14 +227,16 @@ static void find_readings(fusion *f) {
     }
 }
 
-// --- order --------------------------------------------------------------------------------------------------------
+// --- order
+// --------------------------------------------------------------------------------------------------------
 
 // Values that can only be computed inside a tile kernel.
 static bool is_tile_unit(const fusion *f, ftc_id id) {
     const ftc_graph *g = f->g;
     const ftc_node *node = &g->nodes[id];
     if (ftc_region_is_quadratic(g, &node->type)) return true;
-    if (ftc_node_class(node) == FTC_CLASS_REDUCE) return ftc_region_is_quadratic(g, &g->nodes[node->arg[0]].type);
+    if (ftc_node_class(node) == FTC_CLASS_REDUCE)
+        return ftc_region_is_quadratic(g, &g->nodes[node->arg[0]].type);
     return ftc_node_class(node) == FTC_CLASS_DOT && ftc_region_dot_shape(g, node).batch.n > 0;
 }
 
@@ -266,8 +281,8 @@ static bool reads_only_visited(const fusion *f, const unit *u) {
 
 static void visit(fusion *f, ftc_id id);
 
-// The first visit of a cluster: everything from outside comes first, then all contractions that are ready. So the tile
-// kernel is complete once it starts, and has few steps.
+// The first visit of a cluster: everything from outside comes first, then all contractions that are ready. So
+// the tile kernel is complete once it starts, and has few steps.
 static void enter_cluster(fusion *f, ftc_id cluster) {
     const ftc_graph *g = f->g;
     for (ftc_id member = 1; member < g->n_nodes; member++) {
@@ -278,8 +293,8 @@ static void enter_cluster(fusion *f, ftc_id cluster) {
                 visit(f, u->reads[i].id);
     }
     for (ftc_id member = 1; member < g->n_nodes; member++)
-        if (is_in_cluster(f, member, cluster) && !f->visited[member] && class_of(f, member) == FTC_CLASS_DOT &&
-            reads_only_visited(f, &f->units[member])) {
+        if (is_in_cluster(f, member, cluster) && !f->visited[member] &&
+            class_of(f, member) == FTC_CLASS_DOT && reads_only_visited(f, &f->units[member])) {
             f->visited[member] = true;
             f->order[f->n_order++] = member;
         }
@@ -344,7 +359,8 @@ static void find_order(fusion *f) {
     uint32_t n = 0;
     for (ftc_id v = 1; v < g->n_nodes; v++)
         if (class_of(f, v) == FTC_CLASS_ASSIGN)
-            updates[n++] = (update){v, last_gradient(f, v), g->decls[g->nodes[v].decl].kind != FTC_DECL_PARAM};
+            updates[n++] =
+                (update){v, last_gradient(f, v), g->decls[g->nodes[v].decl].kind != FTC_DECL_PARAM};
     qsort(updates, n, sizeof *updates, compare_updates);
     for (uint32_t i = 0; i < n; i++) visit(f, updates[i].assign);
     free(updates);
@@ -352,10 +368,11 @@ static void find_order(fusion *f) {
         if (f->anchored[v]) visit(f, v);
 }
 
-// --- place --------------------------------------------------------------------------------------------------------
+// --- place
+// --------------------------------------------------------------------------------------------------------
 
-// Whether every value in the expression of `id` has none of `group`'s axes or all of them side by side in its order, so
-// that one flat index runs over the group.
+// Whether every value in the expression of `id` has none of `group`'s axes or all of them side by side in its
+// order, so that one flat index runs over the group.
 static bool expression_is_flat(fusion *f, ftc_id id, const ftc_axes *group) {
     const ftc_graph *g = f->g;
     const ftc_node *node = &g->nodes[id];
@@ -367,7 +384,8 @@ static bool expression_is_flat(fusion *f, ftc_id id, const ftc_axes *group) {
         for (int i = 0; i < group->n; i++)
             if (at + i >= order.n || order.at[at + i] != group->at[i]) return false;
         ftc_op_class class = ftc_node_class(node);
-        if (class == FTC_CLASS_SOURCE && (ftc_op_get(node->op)->attrs & FTC_ATTR_INDEX || node->axis != FTC_NO_AXIS))
+        if (class == FTC_CLASS_SOURCE &&
+            (ftc_op_get(node->op)->attrs & FTC_ATTR_INDEX || node->axis != FTC_NO_AXIS))
             return false; // index and random need the coordinates one by one
     }
     if (f->stamp[id] == f->current_stamp) return true;
@@ -457,8 +475,10 @@ static position earliest(fusion *f, ftc_id id) {
         position p = f->place[u->reads[i].id];
         const ftc_kernel *k = &g->kernels[KERNEL_OF(p)];
         if (k->kind == FTC_KERNEL_TILE) {
-            if (f->tiles[KERNEL_OF(p)].steps[STEP_OF(p)].accumulates) p = AFTER_KERNEL(KERNEL_OF(p));
-            else if (!f->tiles[KERNEL_OF(p)].steps[STEP_OF(p)].is_rows || class_of(f, id) == FTC_CLASS_DOT) p++;
+            if (f->tiles[KERNEL_OF(p)].steps[STEP_OF(p)].accumulates)
+                p = AFTER_KERNEL(KERNEL_OF(p));
+            else if (!f->tiles[KERNEL_OF(p)].steps[STEP_OF(p)].is_rows || class_of(f, id) == FTC_CLASS_DOT)
+                p++;
         } else if (u->reads[i].moved || k->kind == FTC_KERNEL_SCATTER ||
                    (k->kind == FTC_KERNEL_COLUMNS && class_of(f, id) == FTC_CLASS_REDUCE)) {
             p = AFTER_KERNEL(KERNEL_OF(p));
@@ -554,14 +574,19 @@ static position join_kernel(fusion *f, ftc_id id, uint32_t k, bool follows_opera
     bool fits = false;
     switch (kernel->kind) {
     case FTC_KERNEL_ROWS:
-        if (is_map && whole) fits = operands_are_flat(f, id, &kernel->cols);
-        else if (is_map) fits = follows_operand && ftc_axes_same_set(&space, &kernel->rows);
+        if (is_map && whole)
+            fits = operands_are_flat(f, id, &kernel->cols);
+        else if (is_map)
+            fits = follows_operand && ftc_axes_same_set(&space, &kernel->rows);
         else if (class == FTC_CLASS_REDUCE)
-            fits = whole && ftc_axes_same_set(&node->axes, &kernel->cols) && operands_are_flat(f, id, &kernel->cols);
+            fits = whole && ftc_axes_same_set(&node->axes, &kernel->cols) &&
+                   operands_are_flat(f, id, &kernel->cols);
         break;
     case FTC_KERNEL_COLUMNS:
-        if (is_map) fits = follows_operand && ftc_axes_same_set(&space, &kernel->cols);
-        else if (class == FTC_CLASS_REDUCE) fits = whole && ftc_axes_same_set(&node->axes, &kernel->rows);
+        if (is_map)
+            fits = follows_operand && ftc_axes_same_set(&space, &kernel->cols);
+        else if (class == FTC_CLASS_REDUCE)
+            fits = whole && ftc_axes_same_set(&node->axes, &kernel->rows);
         break;
     case FTC_KERNEL_DOT:
         fits = is_map && follows_operand && whole && operands_are_flat(f, id, &kernel->cols) &&
@@ -585,8 +610,10 @@ static position new_tile(fusion *f, ftc_id id) {
         ftc_axes space = space_of(f, id);
         for (int i = 0; i < space.n; i++) {
             bool ragged = ftc_axis_extent(g, space.at[i])->kind == FTC_EXTENT_RAGGED;
-            if (!ragged) ftc_axes_add(&kernel.rows, space.at[i]);
-            else if (kernel.block == FTC_NO_AXIS) kernel.block = space.at[i];
+            if (!ragged)
+                ftc_axes_add(&kernel.rows, space.at[i]);
+            else if (kernel.block == FTC_NO_AXIS)
+                kernel.block = space.at[i];
         }
     }
     if (kernel.block != FTC_NO_AXIS) kernel.block_size = f->options->tile_rows ? f->options->tile_rows : 32;
@@ -620,36 +647,44 @@ static bool place_unit(fusion *f, ftc_id id, ftc_diagnostics *d) {
 
     uint32_t n_kernels = g->n_kernels ? g->n_kernels : 1;
     position p = 0;
-    // The kernel of the latest operand; for the values of a tile, and for reductions, a later one will do as well.
+    // The kernel of the latest operand; for the values of a tile, and for reductions, a later one will do as
+    // well.
     bool patient = is_tile_unit(f, id) || ftc_node_class(node) == FTC_CLASS_REDUCE;
     for (uint32_t k = KERNEL_OF(first); !p && k < n_kernels && (k == KERNEL_OF(first) || patient); k++) {
-        if (g->kernels[k].kind != FTC_KERNEL_TILE) p = join_kernel(f, id, k, k == KERNEL_OF(first));
-        else if (is_tile_unit(f, id) || k == KERNEL_OF(first)) p = join_tile(f, id, k, first);
+        if (g->kernels[k].kind != FTC_KERNEL_TILE)
+            p = join_kernel(f, id, k, k == KERNEL_OF(first));
+        else if (is_tile_unit(f, id) || k == KERNEL_OF(first))
+            p = join_tile(f, id, k, first);
     }
     if (!p && is_tile_unit(f, id)) {
         position kernel = new_tile(f, id);
         if (kernel) p = join_tile(f, id, KERNEL_OF(kernel), kernel);
     } else if (!p && ftc_node_class(node) == FTC_CLASS_DOT && ftc_region_is_matrix_product(g, node)) {
         ftc_dot_shape c = ftc_region_dot_shape(g, node);
-        p = new_kernel(f, (ftc_kernel){.kind = FTC_KERNEL_DOT, .rows = c.rows, .cols = c.cols, .block = FTC_NO_AXIS}, "dot");
+        p = new_kernel(
+            f, (ftc_kernel){.kind = FTC_KERNEL_DOT, .rows = c.rows, .cols = c.cols, .block = FTC_NO_AXIS},
+            "dot");
     } else if (!p) {
-        static const char *const names[] = {[FTC_KERNEL_ROWS] = "rows", [FTC_KERNEL_COLUMNS] = "columns",
-                                            [FTC_KERNEL_SCATTER] = "scatter"};
+        static const char *const names[] = {
+            [FTC_KERNEL_ROWS] = "rows", [FTC_KERNEL_COLUMNS] = "columns", [FTC_KERNEL_SCATTER] = "scatter"};
         ftc_kernel kernel = kernel_for(f, id);
         p = new_kernel(f, kernel, names[kernel.kind]);
     }
     if (!p || !stays_in_tile(f, id, p)) {
         const char *file = node->loc.line ? g->files[node->loc.file] : NULL;
         ftc_diag_add(d, file, NULL, (int)node->loc.line, 0,
-                     "cannot form a kernel for this %s: it needs more than one row axis, one column axis and one summed "
-                     "axis for each cell of its batch axes; rewrite it with fewer axes", ftc_op_get(node->op)->name);
+                     "cannot form a kernel for this %s: it needs more than one row axis, one column axis and "
+                     "one summed "
+                     "axis for each cell of its batch axes; rewrite it with fewer axes",
+                     ftc_op_get(node->op)->name);
         return false;
     }
     f->place[id] = p;
     return true;
 }
 
-// --- rebuild ------------------------------------------------------------------------------------------------------
+// --- rebuild
+// ------------------------------------------------------------------------------------------------------
 
 typedef struct {
     fusion *f;

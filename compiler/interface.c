@@ -14,8 +14,8 @@ static int32_t find(const void *table, int32_t n, size_t size, const char *name)
 }
 
 #define FIND(in, table, name) find((in)->table, (in)->n_##table, sizeof *(in)->table, name)
-#define APPEND(in, table, ...)                                                                                        \
-    ((in)->table = realloc((in)->table, (size_t)((in)->n_##table + 1) * sizeof *(in)->table),                         \
+#define APPEND(in, table, ...)                                                                               \
+    ((in)->table = realloc((in)->table, (size_t)((in)->n_##table + 1) * sizeof *(in)->table),                \
      (in)->table[(in)->n_##table++] = __VA_ARGS__)
 
 static void add_extent(ftc_interface *in, const ftc_graph *g, const ftc_extent_def *extent) {
@@ -33,12 +33,19 @@ static void add_tensor(ftc_interface *in, const ftc_graph *g, const ftc_decl_def
     static const ftc_tensor_role roles[] = {[FTC_DECL_PARAM] = FTC_ROLE_PARAM,
                                             [FTC_DECL_MOMENT] = FTC_ROLE_MOMENT,
                                             [FTC_DECL_GRADIENT] = FTC_ROLE_GRADIENT};
-    ftc_tensor_info info = {.name = decl->name, .role = roles[decl->kind], .dtype = decl->type.dtype,
-                            .rank = decl->n_dims, .of = -1, .trainable = !decl->frozen, .zero_row = decl->zero_row,
-                            .init = decl->init, .init_std = decl->init_std};
+    ftc_tensor_info info = {.name = decl->name,
+                            .role = roles[decl->kind],
+                            .dtype = decl->type.dtype,
+                            .rank = decl->n_dims,
+                            .of = -1,
+                            .trainable = !decl->frozen,
+                            .zero_row = decl->zero_row,
+                            .init = decl->init,
+                            .init_std = decl->init_std};
     for (int i = 0; i < decl->n_dims; i++) {
         info.dims[i] = 1;
-        for (int j = 0; j < decl->dims[i].n; j++) info.dims[i] *= ftc_axis_extent(g, decl->dims[i].at[j])->bound;
+        for (int j = 0; j < decl->dims[i].n; j++)
+            info.dims[i] *= ftc_axis_extent(g, decl->dims[i].at[j])->bound;
     }
     if (decl->of != FTC_NO_DECL) info.of = FIND(in, tensors, g->decls[decl->of].name);
     APPEND(in, tensors, info);
@@ -59,7 +66,8 @@ static void add_decl(ftc_interface *in, const ftc_graph *g, const ftc_decl_def *
                                     decl->bound == FTC_NO_AXIS ? 0 : ftc_axis_extent(g, decl->bound)->bound});
         break;
     case FTC_DECL_ARG:
-        if (FIND(in, scalars, decl->name) < 0) APPEND(in, scalars, (ftc_scalar_info){decl->name, decl->value});
+        if (FIND(in, scalars, decl->name) < 0)
+            APPEND(in, scalars, (ftc_scalar_info){decl->name, decl->value});
         break;
     default:
         if (FIND(in, tensors, decl->name) < 0) add_tensor(in, g, decl);
@@ -76,8 +84,10 @@ void ftc_interface_add_graph(ftc_interface *in, const ftc_graph *g, ftc_entry_ki
             ftc_output_info info = {.name = g->outputs[i].name, .dtype = type->dtype, .columns = 1};
             for (int a = 0; a < type->axes.n; a++) {
                 const ftc_extent_def *extent = ftc_axis_extent(g, type->axes.at[a]);
-                if (extent->kind == FTC_EXTENT_CONST) info.columns *= extent->bound;
-                else info.per_sequence = 1;
+                if (extent->kind == FTC_EXTENT_CONST)
+                    info.columns *= extent->bound;
+                else
+                    info.per_sequence = 1;
             }
             at = in->n_outputs;
             APPEND(in, outputs, info);
@@ -109,7 +119,9 @@ int32_t ftc_interface_decl(const ftc_interface *in, const ftc_decl_def *decl) {
     }
 }
 
-int32_t ftc_interface_output(const ftc_interface *in, const char *name) { return found(FIND(in, outputs, name), name); }
+int32_t ftc_interface_output(const ftc_interface *in, const char *name) {
+    return found(FIND(in, outputs, name), name);
+}
 
 int32_t ftc_interface_extent(const ftc_interface *in, const ftc_extent_def *extent) {
     return found(FIND(in, extents, extent->name), extent->name);

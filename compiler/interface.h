@@ -1,5 +1,6 @@
-// The numbering that a program's entry points share: which index of ftc_step_args.tensors, inputs, scalars, outputs and
-// extents means what. Each entry is compiled from a graph of its own; declarations meet here by name.
+// The numbering that a program's entry points share: which index of ftc_step_args.tensors, inputs, scalars,
+// outputs and extents means what. Each entry is compiled from a graph of its own; declarations meet here by
+// name.
 #ifndef FTC_INTERFACE_H
 #define FTC_INTERFACE_H
 
@@ -14,8 +15,8 @@ typedef struct {
     int32_t n_tensors, n_inputs, n_scalars, n_outputs, n_extents;
 } ftc_interface;
 
-// Adds what `g` declares and is not there yet; outputs of `entry` get its bit. Strings are borrowed from the graph, which
-// must live as long as the interface.
+// Adds what `g` declares and is not there yet; outputs of `entry` get its bit. Strings are borrowed from the
+// graph, which must live as long as the interface.
 void ftc_interface_add_graph(ftc_interface *in, const ftc_graph *g, ftc_entry_kind entry);
 void ftc_interface_free(ftc_interface *in);
 

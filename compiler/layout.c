@@ -1,8 +1,9 @@
 // layout: the order of each value's axes in memory.
 //
-// Token axes come first (ftc_axes_packed_order); of the others the order in a node's type is the order in memory. Values
-// that end in an update take the order of the stored tensor, so that the update runs along both, and this order moves up
-// through the maps to the contraction that makes the gradient. Everything else keeps the order that the operations gave it.
+// Token axes come first (ftc_axes_packed_order); of the others the order in a node's type is the order in
+// memory. Values that end in an update take the order of the stored tensor, so that the update runs along
+// both, and this order moves up through the maps to the contraction that makes the gradient. Everything else
+// keeps the order that the operations gave it.
 #include "compiler/passes.h"
 #include "ir/op.h"
 
@@ -13,13 +14,16 @@ bool ftc_pass_layout(ftc_graph *g, const ftc_pass_options *options, ftc_diagnost
         ftc_node *node = &g->nodes[v];
         if (ftc_node_class(node) == FTC_CLASS_ASSIGN) {
             node->type.axes = g->decls[node->decl].type.axes;
-            if (ftc_node_class(&g->nodes[node->arg[0]]) != FTC_CLASS_LEAF) g->nodes[node->arg[0]].type.axes = node->type.axes;
+            if (ftc_node_class(&g->nodes[node->arg[0]]) != FTC_CLASS_LEAF)
+                g->nodes[node->arg[0]].type.axes = node->type.axes;
         } else if (ftc_node_class(node) == FTC_CLASS_MAP) {
             for (int i = 0; i < node->n_args; i++) {
                 ftc_node *arg = &g->nodes[node->arg[i]];
                 ftc_op_class class = ftc_node_class(arg);
-                bool free_order = class == FTC_CLASS_MAP || class == FTC_CLASS_DOT || class == FTC_CLASS_REDUCE;
-                if (free_order && node->phase == FTC_PHASE_UPDATE && ftc_axes_same_set(&arg->type.axes, &node->type.axes))
+                bool free_order =
+                    class == FTC_CLASS_MAP || class == FTC_CLASS_DOT || class == FTC_CLASS_REDUCE;
+                if (free_order && node->phase == FTC_PHASE_UPDATE &&
+                    ftc_axes_same_set(&arg->type.axes, &node->type.axes))
                     arg->type.axes = node->type.axes;
             }
         }

@@ -9,12 +9,15 @@
 #include "ir/verify.h"
 
 const ftc_pass ftc_passes[] = {
-    {"differentiate", ftc_pass_differentiate, false, "appends the gradient of the loss with respect to every trained parameter"},
-    {"optimizer", ftc_pass_optimizer, false, "appends the update, or the accumulation, of every trained parameter"},
+    {"differentiate", ftc_pass_differentiate, false,
+     "appends the gradient of the loss with respect to every trained parameter"},
+    {"optimizer", ftc_pass_optimizer, false,
+     "appends the update, or the accumulation, of every trained parameter"},
     {"simplify", ftc_pass_simplify, true, "rewrites to a fixed point: algebra, constants, demand"},
     {"cse", ftc_pass_cse, true, "computes equal values once"},
     {"dce", ftc_pass_dce, true, "drops what no output and no update needs"},
-    {"remat", ftc_pass_remat, false, "recomputes in the backward phase what is cheaper to make again than to keep"},
+    {"remat", ftc_pass_remat, false,
+     "recomputes in the backward phase what is cheaper to make again than to keep"},
     {"layout", ftc_pass_layout, false, "chooses the order of axes in memory"},
     {"fuse", ftc_pass_fuse, false, "groups the nodes into kernels, in an order that frees gradients at once"},
     {"schedule", ftc_pass_schedule, false, "decides where all threads wait"},
@@ -45,16 +48,19 @@ static bool survives_text(const ftc_graph *g, ftc_diagnostics *d) {
     return equal;
 }
 
-bool ftc_pipeline_run_pass(ftc_graph *g, const ftc_pass *pass, const ftc_pipeline_options *options, ftc_diagnostics *d) {
+bool ftc_pipeline_run_pass(ftc_graph *g, const ftc_pass *pass, const ftc_pipeline_options *options,
+                           ftc_diagnostics *d) {
     double start = now_seconds();
     if (!pass->run(g, &options->pass, d)) return false;
     double seconds = now_seconds() - start;
     if (!ftc_verify_graph(g, d)) {
-        ftc_diag_add(d, NULL, NULL, 0, 0, "internal error: pass %s left a graph that does not verify", pass->name);
+        ftc_diag_add(d, NULL, NULL, 0, 0, "internal error: pass %s left a graph that does not verify",
+                     pass->name);
         return false;
     }
     if (options->check_text && !survives_text(g, d)) {
-        ftc_diag_add(d, NULL, NULL, 0, 0, "internal error: after pass %s the graph does not survive its text", pass->name);
+        ftc_diag_add(d, NULL, NULL, 0, 0, "internal error: after pass %s the graph does not survive its text",
+                     pass->name);
         return false;
     }
     if (options->after) options->after(options->context, pass, g, seconds);

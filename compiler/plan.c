@@ -1,9 +1,10 @@
 // plan: every value that outlives its kernel gets a fixed place in one arena.
 //
-// Time is counted in barrier intervals: kernels of one interval run side by side, so that all buffers that any of them
-// touches are alive at once. Buffers are placed largest first, each at the lowest offset where it overlaps no placed buffer
-// that is alive with it (the greedy-by-size heuristic of Pisarchyk and Lee 2020, arXiv:2001.03288). Then the result is
-// checked pair by pair. peak_live_bytes is the largest sum of live buffers in an interval: no plan can be smaller.
+// Time is counted in barrier intervals: kernels of one interval run side by side, so that all buffers that
+// any of them touches are alive at once. Buffers are placed largest first, each at the lowest offset where it
+// overlaps no placed buffer that is alive with it (the greedy-by-size heuristic of Pisarchyk and Lee 2020,
+// arXiv:2001.03288). Then the result is checked pair by pair. peak_live_bytes is the largest sum of live
+// buffers in an interval: no plan can be smaller.
 #include "compiler/plan.h"
 
 #include <stdio.h>
@@ -26,11 +27,13 @@ ftc_buffer *ftc_plan_buffers(const ftc_graph *g, int *n) {
     uint32_t *interval = calloc(g->n_kernels + 1, sizeof *interval); // by kernel
     uint32_t now = 1;
     for (uint32_t k = 1; k < g->n_kernels; k++) interval[k] = now += g->kernels[k].barrier;
-    uint32_t *last = calloc(g->n_nodes, sizeof *last); // by node: interval of the last reader in another kernel
+    uint32_t *last =
+        calloc(g->n_nodes, sizeof *last); // by node: interval of the last reader in another kernel
     for (ftc_id v = 1; v < g->n_nodes; v++)
         for (int i = 0; i < g->nodes[v].n_args; i++) {
             ftc_id arg = g->nodes[v].arg[i];
-            if (g->nodes[arg].kernel && g->nodes[arg].kernel != g->nodes[v].kernel) last[arg] = interval[g->nodes[v].kernel];
+            if (g->nodes[arg].kernel && g->nodes[arg].kernel != g->nodes[v].kernel)
+                last[arg] = interval[g->nodes[v].kernel];
         }
     ftc_buffer *buffers = calloc(g->n_nodes, sizeof *buffers);
     *n = 0;
@@ -57,7 +60,9 @@ static int by_offset(const void *a, const void *b) {
     return x->node < y->node ? -1 : x->node > y->node;
 }
 
-static bool alive_together(const ftc_buffer *a, const ftc_buffer *b) { return a->from <= b->to && b->from <= a->to; }
+static bool alive_together(const ftc_buffer *a, const ftc_buffer *b) {
+    return a->from <= b->to && b->from <= a->to;
+}
 
 // The lowest offset at which buffer b overlaps none of the placed ones that live with it.
 static int64_t lowest_offset(const ftc_buffer *b, ftc_buffer **placed, int n_placed) {
@@ -75,7 +80,8 @@ static int64_t peak_of(const ftc_buffer *buffers, int n) {
     for (int i = 0; i < n; i++) { // the live set only grows where a buffer begins
         int64_t live = 0;
         for (int j = 0; j < n; j++)
-            if (buffers[j].from <= buffers[i].from && buffers[i].from <= buffers[j].to) live += buffers[j].bytes;
+            if (buffers[j].from <= buffers[i].from && buffers[i].from <= buffers[j].to)
+                live += buffers[j].bytes;
         if (live > peak) peak = live;
     }
     return peak;
@@ -85,9 +91,11 @@ static void check(const ftc_graph *g, const ftc_buffer *buffers, int n) {
     for (int i = 0; i < n; i++)
         for (int j = i + 1; j < n; j++) {
             const ftc_buffer *a = &buffers[i], *b = &buffers[j];
-            if (!alive_together(a, b) || a->offset + a->bytes <= b->offset || b->offset + b->bytes <= a->offset) continue;
-            fprintf(stderr, "internal error: plan of %s: %%%u and %%%u are alive together and overlap\n", g->model, a->node,
-                    b->node);
+            if (!alive_together(a, b) || a->offset + a->bytes <= b->offset ||
+                b->offset + b->bytes <= a->offset)
+                continue;
+            fprintf(stderr, "internal error: plan of %s: %%%u and %%%u are alive together and overlap\n",
+                    g->model, a->node, b->node);
             abort();
         }
 }
@@ -103,7 +111,8 @@ bool ftc_pass_plan(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostic
     for (int i = 0; i < n; i++) {
         buffers[i].offset = lowest_offset(&buffers[i], placed, i);
         g->nodes[buffers[i].node].offset = buffers[i].offset;
-        if (buffers[i].offset + buffers[i].bytes > g->arena_bytes) g->arena_bytes = buffers[i].offset + buffers[i].bytes;
+        if (buffers[i].offset + buffers[i].bytes > g->arena_bytes)
+            g->arena_bytes = buffers[i].offset + buffers[i].bytes;
         placed[i] = &buffers[i];
         qsort(placed, (size_t)i + 1, sizeof(ftc_buffer *), by_offset);
     }

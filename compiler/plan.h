@@ -4,15 +4,16 @@
 
 #include "ir/graph.h"
 
-// A value in the arena: bytes [offset, offset + bytes) hold it from barrier interval `from` to `to`, both included.
+// A value in the arena: bytes [offset, offset + bytes) hold it from barrier interval `from` to `to`, both
+// included.
 typedef struct {
     ftc_id node;
     int64_t offset, bytes;
     uint32_t from, to;
 } ftc_buffer;
 
-// The buffers that the graph's values need, in order of `from`; offsets are -1 before the plan pass. *n: their number. To be
-// freed by the caller.
+// The buffers that the graph's values need, in order of `from`; offsets are -1 before the plan pass. *n:
+// their number. To be freed by the caller.
 ftc_buffer *ftc_plan_buffers(const ftc_graph *g, int *n);
 
 #endif

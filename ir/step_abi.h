@@ -1,11 +1,13 @@
 // The contract between the code that ftc generates and whoever calls it: plain C, no dependencies.
 //
-// A compiled model is a set of entry points (step, grad, update, eval). Every entry is entered by every thread of the
-// caller at once (SPMD): each kernel splits its tiles by `thread`, and barriers stand where data flows across threads.
-// Entries allocate nothing and take no lock. They read and write only what the arguments point to.
+// A compiled model is a set of entry points (step, grad, update, eval). Every entry is entered by every
+// thread of the caller at once (SPMD): each kernel splits its tiles by `thread`, and barriers stand where
+// data flows across threads. Entries allocate nothing and take no lock. They read and write only what the
+// arguments point to.
 //
-// The emitter (compiler/emit_*.c) builds code against this header and the runtime fills the structures in; what a
-// particular model needs (its tensors, inputs, scalars, outputs, arena sizes) is listed in its ftc_program.
+// The emitter (compiler/emit_*.c) builds code against this header and the runtime fills the structures in;
+// what a particular model needs (its tensors, inputs, scalars, outputs, arena sizes) is listed in its
+// ftc_program.
 #ifndef FTC_STEP_ABI_H
 #define FTC_STEP_ABI_H
 
@@ -16,7 +18,7 @@
 
 // The alignment, in bytes, of the arena, of every tensor and of every input and output buffer. Buffers are
 // readable FTC_STEP_SLACK_BYTES past their end, so that a vector load may overhang the last element.
-#define FTC_STEP_ALIGN 64
+#define FTC_STEP_ALIGN       64
 #define FTC_STEP_SLACK_BYTES 256
 
 typedef enum { FTC_F32, FTC_BF16, FTC_I32, FTC_U32, FTC_BOOL } ftc_dtype;
@@ -24,28 +26,32 @@ typedef enum { FTC_F32, FTC_BF16, FTC_I32, FTC_U32, FTC_BOOL } ftc_dtype;
 // Waits until all threads of the call have arrived. `context` is ftc_step_args.barrier_context.
 typedef void ftc_barrier_fn(void *context, int32_t thread);
 
-// C[m, n] = beta * C + op(A) * op(B), row-major, single-threaded; transposition by flag (cblas_sgemm with alpha 1).
-// Called only by code compiled with --gemm openblas.
-typedef void ftc_sgemm_fn(int32_t transpose_a, int32_t transpose_b, int64_t m, int64_t n, int64_t k, const float *a,
-                          int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
+// C[m, n] = beta * C + op(A) * op(B), row-major, single-threaded; transposition by flag (cblas_sgemm with
+// alpha 1). Called only by code compiled with --gemm openblas.
+typedef void ftc_sgemm_fn(int32_t transpose_a, int32_t transpose_b, int64_t m, int64_t n, int64_t k,
+                          const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
+                          int64_t ldc);
 
 // The arguments of one call. The caller owns everything; nothing is kept after the return.
 // The order of the fields is the ABI: the emitter addresses them by offset.
 typedef struct {
-    char *arena;                 // entry's arena_bytes, then threads * scratch_bytes
-    void *const *tensors;        // [n_tensors] resident tensors in stored form, contiguous, row-major
-    const void *const *inputs;   // [n_inputs]  packed: an input over [B, S] is one row of all tokens of the batch
-    void *const *outputs;        // [n_outputs] written by the entries that the output's `entries` mask names
-    const float *scalars;        // [n_scalars] step arguments
-    const int64_t *extents;      // [n_extents] of each symbolic axis in this call (B: sequences; ragged: all tokens)
-    const int32_t *const *offsets;        // [n_extents] for a ragged extent over B: B+1 prefix sums of the lengths
-    const int64_t *const *square_offsets; // [n_extents] for a ragged extent over B: B+1 prefix sums of length²
-    uint64_t seed;               // random numbers are a function of (seed, step, micro_step, site, coordinates)
-    uint32_t step;               // optimizer step, from 1
-    uint32_t micro_step;         // micro-batch within the optimizer step, from 0
+    char *arena;          // entry's arena_bytes, then threads * scratch_bytes
+    void *const *tensors; // [n_tensors] resident tensors in stored form, contiguous, row-major
+    const void *const
+        *inputs;          // [n_inputs]  packed: an input over [B, S] is one row of all tokens of the batch
+    void *const *outputs; // [n_outputs] written by the entries that the output's `entries` mask names
+    const float *scalars; // [n_scalars] step arguments
+    const int64_t
+        *extents; // [n_extents] of each symbolic axis in this call (B: sequences; ragged: all tokens)
+    const int32_t *const *offsets; // [n_extents] for a ragged extent over B: B+1 prefix sums of the lengths
+    const int64_t *const
+        *square_offsets; // [n_extents] for a ragged extent over B: B+1 prefix sums of length²
+    uint64_t seed;       // random numbers are a function of (seed, step, micro_step, site, coordinates)
+    uint32_t step;       // optimizer step, from 1
+    uint32_t micro_step; // micro-batch within the optimizer step, from 0
     ftc_barrier_fn *barrier;
     void *barrier_context;
-    ftc_sgemm_fn *sgemm;         // NULL unless the program asks for it
+    ftc_sgemm_fn *sgemm; // NULL unless the program asks for it
     uint64_t *ticks; // NULL, or [n_kernels + 1]: thread 0's cycle counter at the start and after each kernel
 } ftc_step_args;
 
@@ -55,16 +61,18 @@ typedef void ftc_entry_fn(const ftc_step_args *args, int32_t thread, int32_t thr
 typedef enum {
     FTC_ENTRY_STEP,   // forward, backward, update in one: no clipping, no accumulation
     FTC_ENTRY_GRAD,   // forward, backward: adds gradient / scalar "accumulation" into the gradient tensors
-    FTC_ENTRY_UPDATE, // global norm, clipping by scalar "max_grad_norm", update; then zeroes the gradient tensors
+    FTC_ENTRY_UPDATE, // global norm, clipping by scalar "max_grad_norm", update; then zeroes the gradient
+                      // tensors
     FTC_ENTRY_EVAL,   // forward without dropout
     FTC_ENTRY_COUNT
 } ftc_entry_kind;
 
 typedef struct {
-    ftc_entry_fn *fn;       // NULL when the program was compiled without it
-    int64_t arena_bytes;    // at the upper bounds of batch and length; multiple of FTC_STEP_ALIGN
-    int64_t scratch_bytes;  // per thread; multiple of FTC_STEP_ALIGN
-    int64_t peak_live_bytes; // largest sum of the live buffers at any point (what arena_bytes is compared with)
+    ftc_entry_fn *fn;      // NULL when the program was compiled without it
+    int64_t arena_bytes;   // at the upper bounds of batch and length; multiple of FTC_STEP_ALIGN
+    int64_t scratch_bytes; // per thread; multiple of FTC_STEP_ALIGN
+    int64_t
+        peak_live_bytes; // largest sum of the live buffers at any point (what arena_bytes is compared with)
     int32_t n_kernels;
     const char *const *kernels; // [n_kernels] their names, in the order of execution
 } ftc_entry;
@@ -72,7 +80,8 @@ typedef struct {
 typedef enum {
     FTC_ROLE_PARAM,    // a weight, under its Hugging Face name
     FTC_ROLE_MOMENT,   // optimizer state of parameter `of`; starts at zero
-    FTC_ROLE_GRADIENT, // gradient accumulator of parameter `of`: only grad and update touch it; starts at zero
+    FTC_ROLE_GRADIENT, // gradient accumulator of parameter `of`: only grad and update touch it; starts at
+                       // zero
 } ftc_tensor_role;
 
 typedef enum { FTC_INIT_ZEROS, FTC_INIT_ONES, FTC_INIT_NORMAL } ftc_init_kind;
@@ -80,7 +89,8 @@ typedef enum { FTC_INIT_ZEROS, FTC_INIT_ONES, FTC_INIT_NORMAL } ftc_init_kind;
 #define FTC_MAX_DIMS 4
 
 typedef struct {
-    const char *name; // a moment is "<parameter>.exp_avg", "<parameter>.exp_avg_sq"; a gradient "<parameter>.grad"
+    const char
+        *name; // a moment is "<parameter>.exp_avg", "<parameter>.exp_avg_sq"; a gradient "<parameter>.grad"
     ftc_tensor_role role;
     ftc_dtype dtype;
     int32_t rank;
@@ -105,17 +115,17 @@ typedef struct {
 } ftc_scalar_info;
 
 typedef struct {
-    const char *name;      // "loss" (mean over the batch), "logits", "grad_norm"
+    const char *name; // "loss" (mean over the batch), "logits", "grad_norm"
     ftc_dtype dtype;
-    int32_t per_sequence;  // 1: [B, columns], 0: [columns]
-    int64_t columns;       // values a sequence (1 for a scalar)
-    uint32_t entries;      // bit mask of 1 << ftc_entry_kind: who writes it
+    int32_t per_sequence; // 1: [B, columns], 0: [columns]
+    int64_t columns;      // values a sequence (1 for a scalar)
+    uint32_t entries;     // bit mask of 1 << ftc_entry_kind: who writes it
 } ftc_output_info;
 
 typedef struct {
     const char *name;    // "B", "S"
     int32_t ragged_over; // index of the extent whose every element has a length of its own, else -1
-    int64_t bound;       // largest extent (ragged: largest length of one sequence) that the arena was planned for
+    int64_t bound; // largest extent (ragged: largest length of one sequence) that the arena was planned for
 } ftc_extent_info;
 
 // One entry of the model's `config` or `train` block. A number has text NULL.

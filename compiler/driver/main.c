@@ -7,6 +7,10 @@
 #include <string.h>
 
 static const ftc_command COMMANDS[] = {
+    {"compile", ftc_command_compile, "Compile a model's training into an artifact.",
+     "ftc compile MODEL.ir [-o FILE.ftc] [options]"},
+    {"opt", ftc_command_opt, "Run chosen passes on a model or a dump and print what they make of it.",
+     "ftc opt FILE.ir --passes=a,b,c [--entry step|grad|update|eval]"},
     {"tokenize", ftc_command_tokenize, "Print the token ids of texts.",
      "ftc tokenize DIR [--json] TEXT... | --file FILE --text-column NAME"},
 };

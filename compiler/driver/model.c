@@ -25,6 +25,8 @@ const ftc_option ftc_model_option_table[] = {
      "most sequences in a batch"},
     {"max-length", NULL, FTC_OPTION_INT, FIELD(max_length), "N", 1, "most tokens in a sequence"},
     {"no-pass", NULL, FTC_OPTION_LIST, FIELD(no_pass), "PASS", 0, "leave out a pass of the compiler"},
+    {"precision", NULL, FTC_OPTION_CHOICE, FIELD(precision), "fp32|bf16", 0,
+     "numbers that are stored; only fp32 so far"},
     {"gemm", NULL, FTC_OPTION_CHOICE, FIELD(gemm), "native|openblas", 0, "who multiplies matrices"},
     {"target", NULL, FTC_OPTION_TEXT, FIELD(target), "CPU", 0, "compile for native, avx512, avx2 or generic"},
     {"memory", NULL, FTC_OPTION_TEXT, FIELD(memory), "BYTES", 0,
@@ -259,6 +261,10 @@ bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_o
     if (!compile.target) {
         ftc_diag_add(d, NULL, NULL, 0, 0, "--target %s: there are native, avx512, avx2 and generic",
                      options->target);
+        return false;
+    }
+    if (options->precision) {
+        ftc_diag_add(d, NULL, NULL, 0, 0, "--precision bf16: this version of ftc computes in fp32 only; leave it out");
         return false;
     }
     if (options->memory && !parse_bytes(options->memory, &compile.memory_budget_bytes)) {

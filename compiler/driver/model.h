@@ -17,6 +17,7 @@ typedef struct {
     int64_t max_length;     // most tokens in a sequence; 0: as the model says
     ftc_text_list no_pass;
     int32_t gemm;       // 0: native, 1: openblas
+    int32_t precision;  // 0: fp32, 1: bf16
     const char *target; // a name for ftc_target_named
     const char *memory; // budget of the arena, "2GB"; NULL: none
 } ftc_model_options;
