@@ -1,0 +1,346 @@
+// ftc compile: a model's text to an artifact, and what there is to see on the way.
+#include "compiler/driver/commands.h"
+#include "compiler/driver/model.h"
+#include "compiler/regions.h"
+#include "ir/op.h"
+#include "ir/print.h"
+#include "runtime/batch.h"
+#include "runtime/memory.h"
+#include "runtime/model_state.h"
+#include "runtime/threads.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+// In the order of the choice's alternatives.
+enum { EMIT_ARTIFACT = -1, EMIT_IR, EMIT_KERNELS, EMIT_LLVM, EMIT_ASM };
+
+typedef struct {
+    const char *output;
+    int32_t emit;
+    ftc_text_list dump_after;
+    const char *dump_dir;
+    bool time_passes;
+} compile_options;
+
+#define FIELD(name) offsetof(compile_options, name)
+static const ftc_option OPTIONS[] = {
+    {"output", NULL, FTC_OPTION_TEXT, FIELD(output), "FILE", 0,
+     "the file to write, also -o; default: the model's name with .ftc, in the current folder"},
+    {"emit", NULL, FTC_OPTION_CHOICE, FIELD(emit), "ir|kernels|llvm|asm", 0,
+     "write this text (to --output or standard output) and no artifact"},
+    {"dump-after", NULL, FTC_OPTION_LIST, FIELD(dump_after), "PASS", 0,
+     "print the step's graph after this pass; expand: before the first, all: after each"},
+    {"dump-dir", NULL, FTC_OPTION_TEXT, FIELD(dump_dir), "DIR", 0, "write the dumps there, as NN-PASS.ir"},
+    {"time-passes", NULL, FTC_OPTION_FLAG, FIELD(time_passes), NULL, 0, "print how long each pass took"},
+    {0},
+};
+#undef FIELD
+
+// ---------------------------------------------------------------------------------------------- watching
+
+enum { MOST_TIMES = 128 };
+
+// What is gathered while the compiler works.
+typedef struct {
+    const compile_options *options;
+    int n_passes; // of the step so far
+    bool failed;  // a dump could not be written
+    struct {
+        char name[32];
+        double seconds[FTC_ENTRY_COUNT]; // of parts: in the first
+        bool is_part;
+    } times[MOST_TIMES];
+    int n_times;
+    double bytes_moved; // by one step at the bounds
+} watch;
+
+static bool is_asked_for(const compile_options *options, const char *pass) {
+    for (size_t i = 0; i < options->dump_after.n; i++) {
+        const char *name = options->dump_after.items[i];
+        if (strcmp(name, "all") == 0 || strcmp(name, pass) == 0) return true;
+    }
+    return false;
+}
+
+static void dump(watch *w, const char *pass, const ftc_graph *g) {
+    if (!w->options->dump_dir) {
+        printf("// ---- after %s\n", pass);
+        ftc_print_graph(g, stdout);
+        return;
+    }
+    char *path;
+    if (asprintf(&path, "%s/%02d-%s.ir", w->options->dump_dir, w->n_passes, pass) < 0) abort();
+    FILE *f = fopen(path, "w");
+    if (f) ftc_print_graph(g, f);
+    if (!f || fclose(f) != 0) {
+        ftc_cli_error("compile", "%s: %s; choose another --dump-dir", path, strerror(errno));
+        w->failed = true;
+    }
+    free(path);
+}
+
+// Bytes that cross between kernels and memory, caches aside: each kernel reads what others or the caller have
+// made once, and writes its own results once. Rows picked from a table count, not the table.
+static double count_bytes(const ftc_graph *g) {
+    double bytes = 0;
+    uint32_t *read_by = calloc(g->n_nodes, sizeof *read_by), *written = calloc(g->n_nodes, sizeof *written);
+    if (!read_by || !written) abort();
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
+        const ftc_node *node = &g->nodes[v];
+        for (int i = 0; i < node->n_args; i++) {
+            ftc_id from = ftc_region_source(g, node->arg[i]);
+            const ftc_node *value = &g->nodes[from];
+            bool outside = value->kernel != node->kernel && ftc_node_class(value) != FTC_CLASS_SOURCE;
+            if (!node->kernel || !outside || read_by[from] == node->kernel) continue;
+            read_by[from] = node->kernel;
+            bool picked = ftc_node_class(node) == FTC_CLASS_GATHER && i == 0;
+            double size = (double)(ftc_type_max_elements(g, picked ? &node->type : &value->type) *
+                                   ftc_dtype_bytes(value->type.dtype));
+            bytes += size;
+            if (value->kernel && !written[from]) bytes += size;
+            written[from] = true;
+        }
+        if (ftc_node_class(node) == FTC_CLASS_ASSIGN)
+            bytes += (double)(ftc_type_max_elements(g, &node->type) * ftc_dtype_bytes(node->type.dtype));
+    }
+    free(read_by);
+    free(written);
+    return bytes;
+}
+
+static void add_time(watch *w, const char *name, bool is_part, int column, double seconds) {
+    int i = 0;
+    while (i < w->n_times && strcmp(w->times[i].name, name) != 0) i++;
+    if (i == MOST_TIMES) return;
+    if (i == w->n_times) snprintf(w->times[w->n_times++].name, sizeof w->times->name, "%s", name);
+    w->times[i].is_part = is_part;
+    w->times[i].seconds[column] += seconds;
+}
+
+static void after_pass(void *context, ftc_entry_kind entry, const ftc_pass *pass, const ftc_graph *g,
+                       double seconds) {
+    watch *w = context;
+    const char *name = pass ? pass->name : "expand";
+    if (pass) add_time(w, name, false, entry, seconds);
+    if (entry != FTC_ENTRY_STEP) return;
+    if (is_asked_for(w->options, name)) dump(w, name, g);
+    w->n_passes++;
+    if (g->arena_bytes) w->bytes_moved = count_bytes(g); // the plan is made
+}
+
+static void after_part(void *context, const char *part, double seconds) {
+    add_time(context, part, true, 0, seconds);
+}
+
+static void print_times(const watch *w) {
+    double total = 0;
+    printf("  %-16s", "milliseconds");
+    for (int e = 0; e < FTC_ENTRY_COUNT; e++) printf(" %8s", ftc_entry_name((ftc_entry_kind)e));
+    printf("\n");
+    for (int i = 0; i < w->n_times; i++) {
+        printf("  %-16s", w->times[i].name);
+        for (int e = 0; e < FTC_ENTRY_COUNT; e++) {
+            total += w->times[i].seconds[e];
+            if (e == 0 || !w->times[i].is_part) printf(" %8.1f", 1e3 * w->times[i].seconds[e]);
+        }
+        printf("\n");
+    }
+    printf("  %-16s %8.1f\n", "all", 1e3 * total);
+}
+
+// ---------------------------------------------------------------------------------------------- the summary
+
+static int64_t role_bytes(const ftc_program *program, ftc_tensor_role role) {
+    int64_t bytes = 0;
+    for (int32_t i = 0; i < program->n_tensors; i++)
+        if (program->tensors[i].role == role)
+            bytes += ftc_tensor_elements(&program->tensors[i]) * ftc_dtype_bytes(program->tensors[i].dtype);
+    return bytes;
+}
+
+static double megabytes(int64_t bytes) {
+    return (double)bytes / 1e6;
+}
+
+// Prints what the program takes; whether this machine has the memory for it.
+static bool summarize(const ftc_program *program, const watch *w) {
+    int32_t sequences, tokens, threads = ftc_threads_available();
+    ftc_program_extents(program, &sequences, &tokens);
+    double batch = sequences >= 0 ? (double)program->extents[sequences].bound : 1;
+    double length = tokens >= 0 ? (double)program->extents[tokens].bound : 1;
+    double flops = batch * length * program->flops_per_token +
+                   batch * length * length * program->flops_per_token_squared;
+    const ftc_entry *step = &program->entries[FTC_ENTRY_STEP], *eval = &program->entries[FTC_ENTRY_EVAL];
+    int64_t arena = step->arena_bytes > eval->arena_bytes ? step->arena_bytes : eval->arena_bytes;
+    int64_t scratch = step->scratch_bytes > eval->scratch_bytes ? step->scratch_bytes : eval->scratch_bytes;
+    int64_t params = role_bytes(program, FTC_ROLE_PARAM), moments = role_bytes(program, FTC_ROLE_MOMENT);
+    int64_t peak = params + moments + arena + threads * scratch, available = ftc_memory_available();
+    printf("%s: %lld parameters, compiled for %s in %.2f s\n", program->model,
+           (long long)ftc_program_parameters(program), program->features, program->compile_seconds);
+    printf("  a step of %.0f sequences of %.0f tokens: %.2f GFLOP (nominal), %.1f MB moved\n", batch, length,
+           flops / 1e9, w->bytes_moved / 1e6);
+    printf("  memory %.1f MB: parameters %.1f, moments %.1f, arena %.1f (live at most %.1f), scratch %d x "
+           "%.2f\n",
+           megabytes(peak), megabytes(params), megabytes(moments), megabytes(arena),
+           megabytes(step->peak_live_bytes), threads, megabytes(scratch));
+    printf("  gradients for accumulation or clipping: %.1f MB more\n",
+           megabytes(role_bytes(program, FTC_ROLE_GRADIENT)));
+    printf("  kernels:");
+    for (int e = 0; e < FTC_ENTRY_COUNT; e++)
+        printf("%s %s %d", e ? "," : "", ftc_entry_name((ftc_entry_kind)e), program->entries[e].n_kernels);
+    printf("\n");
+    if (peak > available) {
+        ftc_cli_error(
+            "compile",
+            "%s needs %.1f MB of memory, but only %.1f MB is free; compile with a smaller --batch or "
+            "--max-length, or choose a smaller model",
+            program->model, megabytes(peak), megabytes(available));
+        return false;
+    }
+    printf("  fits: %.1f MB is free\n", megabytes(available));
+    return true;
+}
+
+// ---------------------------------------------------------------------------------------------- writing
+
+// "models/bert-cls.ir" → "bert-cls.ftc"; allocated.
+static char *default_output(const char *model) {
+    char *copy = strdup(model), *path;
+    if (!copy) abort();
+    char *name = basename(copy), *dot = strrchr(name, '.');
+    if (dot && dot != name) *dot = '\0';
+    if (asprintf(&path, "%s.ftc", name) < 0) abort();
+    free(copy);
+    return path;
+}
+
+static int write_text(const char *path, const char *text) {
+    FILE *f = path ? fopen(path, "w") : stdout;
+    bool ok = f && fputs(text, f) >= 0;
+    if (f && (path ? fclose(f) : fflush(f)) != 0) ok = false;
+    if (ok) return FTC_EXIT_OK;
+    return ftc_cli_error("compile", "%s: %s", path ? path : "standard output", strerror(errno));
+}
+
+// The step's graph after all passes.
+static char *kernels_text(const ftc_model_source *source, const ftc_compile_options *compile,
+                          ftc_diagnostics *d) {
+    ftc_graph *g = ftc_compile_entry_graph(source->graph, FTC_ENTRY_STEP);
+    ftc_pipeline_options pipeline = {
+        .pass = {.entry = FTC_ENTRY_STEP, .memory_budget_bytes = compile->memory_budget_bytes},
+        .skip = compile->skip,
+        .n_skip = compile->n_skip,
+    };
+    char *text = ftc_pipeline_run(g, &pipeline, d) ? ftc_print_text(g) : NULL;
+    ftc_graph_free(g);
+    return text;
+}
+
+static char *emitted_text(const ftc_model_source *source, const compile_options *options,
+                          ftc_compile_options *compile, ftc_diagnostics *d) {
+    if (options->emit == EMIT_IR) return ftc_print_text(source->graph);
+    if (options->emit == EMIT_KERNELS) return kernels_text(source, compile, d);
+    char *text = NULL;
+    *(options->emit == EMIT_LLVM ? &compile->llvm : &compile->assembly) = &text;
+    ftc_object object = {0};
+    if (!ftc_compile(source->graph, compile, &object, d)) {
+        free(text);
+        text = NULL;
+    }
+    free(object.bytes);
+    return text;
+}
+
+static int make_artifact(const char *model, const ftc_model_source *source, const compile_options *options,
+                         ftc_compile_options *compile, ftc_diagnostics *d) {
+    watch w = {.options = options};
+    ftc_object object = {0};
+    compile->after = after_pass;
+    compile->timed = after_part;
+    compile->context = &w;
+    ftc_loaded_program *described = NULL;
+    if (ftc_compile(source->graph, compile, &object, d)) described = ftc_program_describe(&object, d);
+    int status = FTC_EXIT_USAGE;
+    if (described && !w.failed && summarize(ftc_program_of(described), &w)) {
+        if (options->time_passes) print_times(&w);
+        char *path = options->output ? strdup(options->output) : default_output(model);
+        if (ftc_artifact_write(path, &object, d)) {
+            printf("wrote %s\n", path);
+            status = FTC_EXIT_OK;
+        }
+        free(path);
+    }
+    if (described) ftc_program_unload(described);
+    free(object.bytes);
+    return status;
+}
+
+// ---------------------------------------------------------------------------------------------- the command
+
+static bool check_dumps(const compile_options *options) {
+    const char *names[64] = {"all", "expand"};
+    int n = 2;
+    for (int i = 0; i < ftc_n_passes && n < 64; i++) names[n++] = ftc_passes[i].name;
+    for (size_t i = 0; i < options->dump_after.n; i++) {
+        const char *name = options->dump_after.items[i];
+        int k = 0;
+        while (k < n && strcmp(name, names[k]) != 0) k++;
+        if (k < n) continue;
+        const char *near = ftc_diag_nearest(name, names, n);
+        ftc_cli_error("compile", "--dump-after %s: there is no such pass%s%s%s", name,
+                      near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+        return false;
+    }
+    if (options->dump_dir && mkdir(options->dump_dir, 0777) != 0 && errno != EEXIST) {
+        ftc_cli_error("compile", "--dump-dir %s: %s", options->dump_dir, strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+static int compile_model(const char *path, const ftc_model_options *model, const compile_options *options) {
+    ftc_diagnostics d = {0};
+    ftc_model_source source = {0};
+    ftc_compile_options compile;
+    int status = FTC_EXIT_USAGE;
+    if (ftc_model_read(path, model, &source, &d) && ftc_model_compile_options(&source, model, &compile, &d)) {
+        if (options->emit == EMIT_ARTIFACT) {
+            status = make_artifact(path, &source, options, &compile, &d);
+        } else {
+            char *text = emitted_text(&source, options, &compile, &d);
+            if (text) status = write_text(options->output, text);
+            free(text);
+        }
+    }
+    ftc_model_source_free(&source);
+    if (d.count) status = ftc_diag_report(&d);
+    return status;
+}
+
+int ftc_command_compile(const ftc_command *self, int argc, char **argv) {
+    ftc_model_options model = ftc_model_options_default();
+    compile_options options = {.emit = EMIT_ARTIFACT};
+    ftc_option_group groups[] = {
+        {"What is written", OPTIONS, &options}, {"The model", ftc_model_option_table, &model}, {0}};
+    ftc_text_list models = {0};
+    ftc_cli_result parsed = ftc_cli_parse(self, groups, argc, argv, &models);
+    int status = FTC_EXIT_USAGE;
+    if (parsed != FTC_CLI_OK) {
+        status = ftc_cli_exit(parsed);
+    } else if (models.n != 1) {
+        ftc_cli_error(self->name, "expected one model, as in: ftc compile models/bert-cls.ir");
+    } else if (check_dumps(&options)) {
+        status = compile_model(models.items[0], &model, &options);
+    }
+    ftc_text_list_free(&models);
+    ftc_text_list_free(&options.dump_after);
+    ftc_text_list_free(&model.set);
+    ftc_text_list_free(&model.no_pass);
+    return status;
+}
