@@ -11,6 +11,7 @@ static const ftc_command COMMANDS[] = {
      "ftc compile MODEL.ir [-o FILE.ftc] [options]"},
     {"opt", ftc_command_opt, "Run chosen passes on a model or a dump and print what they make of it.",
      "ftc opt FILE.ir --passes=a,b,c [--entry step|grad|update|eval]"},
+    {"run", ftc_command_run, "Train a model.", "ftc run [ARTIFACT.ftc | MODEL.ir] [options]"},
     {"tokenize", ftc_command_tokenize, "Print the token ids of texts.",
      "ftc tokenize DIR [--json] TEXT... | --file FILE --text-column NAME"},
 };

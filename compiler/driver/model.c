@@ -21,8 +21,7 @@ const ftc_option ftc_model_option_table[] = {
      "change an entry of the model's config block"},
     {"pretrained", NULL, FTC_OPTION_TEXT, FIELD(pretrained), "DIR", 0,
      "shapes, weights and tokenizer of this directory"},
-    {"batch", "per_device_train_batch_size", FTC_OPTION_INT, FIELD(batch), "N", 1,
-     "most sequences in a batch"},
+    {"batch", NULL, FTC_OPTION_INT, FIELD(batch), "N", 1, "most sequences in a batch"},
     {"max-length", NULL, FTC_OPTION_INT, FIELD(max_length), "N", 1, "most tokens in a sequence"},
     {"no-pass", NULL, FTC_OPTION_LIST, FIELD(no_pass), "PASS", 0, "leave out a pass of the compiler"},
     {"precision", NULL, FTC_OPTION_CHOICE, FIELD(precision), "fp32|bf16", 0,
@@ -264,7 +263,8 @@ bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_o
         return false;
     }
     if (options->precision) {
-        ftc_diag_add(d, NULL, NULL, 0, 0, "--precision bf16: this version of ftc computes in fp32 only; leave it out");
+        ftc_diag_add(d, NULL, NULL, 0, 0,
+                     "--precision bf16: this version of ftc computes in fp32 only; leave it out");
         return false;
     }
     if (options->memory && !parse_bytes(options->memory, &compile.memory_budget_bytes)) {
@@ -361,32 +361,49 @@ static bool ends_with(const char *text, const char *end) {
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-// The candidate's copy of the train block, in one form for graphs and programs.
-static void list_train_settings(ftc_model_candidate *c) {
+// Settings of a graph in the form that programs have. To be freed.
+static ftc_setting *list_settings(const ftc_graph_setting *settings, uint32_t n) {
+    ftc_setting *list = calloc((size_t)n + 1, sizeof *list);
+    if (!list) abort();
+    for (uint32_t i = 0; i < n; i++) {
+        list[i] = (ftc_setting){settings[i].name, settings[i].hf_name, settings[i].text, settings[i].number};
+    }
+    return list;
+}
+
+static void describe_source(ftc_model_candidate *c) {
     const ftc_graph *g = c->source.graph;
-    c->n_train = g ? (int32_t)g->n_train : c->artifact.program->n_train;
+    ftc_setting *config = list_settings(g->config, g->n_config);
+    c->batch = (int64_t)ftc_setting_number(config, (int32_t)g->n_config, "batch", 0);
+    c->train = list_settings(g->train, g->n_train);
+    c->n_train = (int32_t)g->n_train;
+    free(config);
+}
+
+static void describe_artifact(ftc_model_candidate *c) {
+    const ftc_program *program = c->artifact.program;
+    c->batch = (int64_t)ftc_setting_number(program->config, program->n_config, "batch", 0);
+    c->n_train = program->n_train;
     c->train = calloc((size_t)c->n_train + 1, sizeof *c->train);
     if (!c->train) abort();
-    for (int32_t i = 0; i < c->n_train; i++) {
-        c->train[i] =
-            g ? (ftc_setting){g->train[i].name, g->train[i].hf_name, g->train[i].text, g->train[i].number}
-              : c->artifact.program->train[i];
-    }
+    memcpy(c->train, program->train, (size_t)c->n_train * sizeof *c->train);
+    if (!c->pretrained) c->pretrained = program->pretrained;
 }
 
 bool ftc_model_find(const char *path, const ftc_model_options *options, ftc_model_candidate *out,
                     ftc_diagnostics *d) {
-    ftc_model_candidate c = {0};
+    ftc_model_candidate c = {.path = path, .pretrained = options->pretrained};
     if (ends_with(path, ".ir")) {
         if (!ftc_model_read(path, options, &c.source, d)) return false;
+        describe_source(&c);
     } else {
         ftc_object object;
         if (!ftc_artifact_read(path, &object, d)) return false;
         bool ok = load(&object, &c.artifact, &c.is_recompiled, d);
         free(object.bytes);
         if (!ok) return false;
+        describe_artifact(&c);
     }
-    list_train_settings(&c);
     *out = c;
     return true;
 }
@@ -396,7 +413,9 @@ bool ftc_model_finish(ftc_model_candidate *c, const ftc_model_options *options, 
     bool ok = true;
     *why = NULL;
     if (c->source.graph) {
-        ok = compile_and_load(&c->source, options, entries, out, d);
+        ftc_model_source_free(&c->source);
+        ok = ftc_model_read(c->path, options, &c->source, d) &&
+             compile_and_load(&c->source, options, entries, out, d);
     } else if ((*why = other_structure(c->artifact.program, options))) {
         ok = compile_again(&c->artifact, options, entries, out, d);
     } else {

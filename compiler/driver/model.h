@@ -61,11 +61,14 @@ typedef struct {
 // A model that was found but is perhaps not compiled yet: its defaults are known, what is asked of it may
 // still change.
 typedef struct {
+    const char *path;        // the caller's
     ftc_model_source source; // MODEL.ir; graph NULL for an artifact
     ftc_model artifact;      // as it lies in the file; loaded NULL for MODEL.ir
     bool is_recompiled;      // the artifact's code was for another CPU
     ftc_setting *train;      // [n_train] the train block
     int32_t n_train;
+    int64_t batch;          // the config block's, 0: it has none
+    const char *pretrained; // of the options, else the artifact's; NULL: none
 } ftc_model_candidate;
 
 // Reads MODEL.ir, or loads an artifact.

@@ -1,0 +1,296 @@
+// ftc run: trains a model.
+#include "compiler/driver/blas.h"
+#include "compiler/driver/commands.h"
+#include "compiler/driver/data.h"
+#include "compiler/driver/model.h"
+#include "compiler/driver/run_options.h"
+#include "runtime/clock.h"
+#include "runtime/metrics.h"
+#include "runtime/train.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+// ---------------------------------------------------------------------------------------------- what it
+// prints
+
+// Where metrics and progress go.
+typedef struct {
+    FILE *metrics;    // NULL: nowhere
+    bool steps_too;   // step lines as well, not only evaluations and the end
+    bool is_terminal; // of standard error: a bar that is redrawn, else now and then a line
+    bool shows_progress;
+    bool bar_is_drawn;
+    double last_progress; // on the clock
+} console;
+
+static void clear_bar(console *c) {
+    if (c->bar_is_drawn) fputs("\r\033[K", stderr);
+    c->bar_is_drawn = false;
+}
+
+static void on_log(void *context, const cJSON *line) {
+    console *c = context;
+    if (!c->metrics || (!c->steps_too && cJSON_HasObjectItem(line, "loss"))) return;
+    char *text = ftc_metrics_line(line);
+    if (c->metrics == stdout) clear_bar(c);
+    fprintf(c->metrics, "%s\n", text);
+    fflush(c->metrics);
+    free(text);
+}
+
+static void on_progress(void *context, const ftc_progress *progress) {
+    console *c = context;
+    double now = ftc_clock_seconds();
+    bool is_end = progress->done == progress->total;
+    if (!c->shows_progress || (!is_end && now - c->last_progress < (c->is_terminal ? 0.1 : 10))) return;
+    char text[256];
+    ftc_progress_format(progress, c->is_terminal ? 20 : 0, text, sizeof text);
+    if (c->is_terminal) {
+        fprintf(stderr, "\r%s\033[K", text);
+        c->bar_is_drawn = true;
+    } else {
+        fprintf(stderr, "%s\n", text);
+    }
+    c->last_progress = now;
+}
+
+static void on_note(void *context, const char *text) {
+    clear_bar(context);
+    fprintf(stderr, "%s\n", text);
+}
+
+static void on_evaluated(void *context, const ftc_evaluation *e) {
+    clear_bar(context);
+    fprintf(stderr, "test  loss %.4f", e->loss);
+    if (e->regression) {
+        fprintf(stderr, "  pearson %.4f  spearman %.4f", e->values.pearson, e->values.spearman);
+    } else {
+        fprintf(stderr, "  accuracy %.4f  f1 %.4f", e->classes.accuracy, e->classes.f1);
+    }
+    fprintf(stderr, "  (%lld examples in %.1f s)\n", (long long)e->samples, e->seconds);
+}
+
+static void print_names(const char *title, const char *const *names, int32_t n) {
+    enum { MOST = 8 };
+    if (n == 0) return;
+    fprintf(stderr, "%s", title);
+    for (int32_t i = 0; i < n && i < MOST; i++) fprintf(stderr, "%s%s", i ? ", " : " ", names[i]);
+    if (n > MOST) fprintf(stderr, " and %d more", n - MOST);
+    fputc('\n', stderr);
+}
+
+static void print_model(const ftc_program *program, int32_t threads) {
+    fprintf(stderr, "model %s: %.1f M parameters, %s, %d thread%s\n", program->model,
+            (double)ftc_program_parameters(program) / 1e6, program->precision, threads,
+            threads == 1 ? "" : "s");
+}
+
+static void print_data(const ftc_training_data *data, const ftc_data_options *options) {
+    fprintf(stderr, "data: %lld examples of %s", (long long)data->train.n, options->train);
+    if (data->has_test)
+        fprintf(stderr, ", %lld of %s", (long long)data->test.n,
+                options->test ? options->test : "it to test");
+    fprintf(stderr, "; %lld tokens (at most %d a text) in %.1f s\n",
+            (long long)(ftc_dataset_tokens(&data->train) + ftc_dataset_tokens(&data->test)), data->max_length,
+            data->seconds);
+    char *labels = ftc_labels_describe(&data->labels);
+    fprintf(stderr, "labels: %s\n", labels);
+    free(labels);
+}
+
+// ---------------------------------------------------------------------------------------------- signals
+
+static volatile sig_atomic_t stop_signal;
+
+// The first signal ends the run at the next step, after a checkpoint; the second ends it at once.
+static void on_signal(int number) {
+    if (stop_signal) _exit(128 + number);
+    stop_signal = number;
+    static const char text[] = "\nftc run: saving a checkpoint; once more to end at once\n";
+    ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)written;
+}
+
+static void catch_signals(void) {
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+// ---------------------------------------------------------------------------------------------- the run
+
+// The newest .ftc of the current folder, allocated; NULL when there is none.
+static char *newest_artifact(void) {
+    DIR *dir = opendir(".");
+    char *newest = NULL;
+    struct timespec newest_time = {0};
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        size_t n = strlen(entry->d_name);
+        struct stat info;
+        if (n < 5 || strcmp(entry->d_name + n - 4, ".ftc") != 0 || stat(entry->d_name, &info) != 0) continue;
+        struct timespec t = info.st_mtim;
+        if (newest && (t.tv_sec < newest_time.tv_sec ||
+                       (t.tv_sec == newest_time.tv_sec && t.tv_nsec < newest_time.tv_nsec))) {
+            continue;
+        }
+        free(newest);
+        if (!(newest = strdup(entry->d_name))) abort();
+        newest_time = t;
+    }
+    if (dir) closedir(dir);
+    return newest;
+}
+
+// What a run holds; all of it is freed at the end however far it came.
+typedef struct {
+    ftc_run_options options;
+    ftc_model model;
+    ftc_threads *threads;
+    ftc_training_data data;
+    ftc_model_state state;
+    console console;
+} run;
+
+// Parameters: from the pretrained directory, or from the seed.
+static ftc_status load_weights(run *r) {
+    const ftc_program *program = r->model.program;
+    const ftc_train_options *train = &r->options.run.train;
+    uint64_t seed = (uint64_t)train->seed;
+    uint32_t entries = ftc_train_entries(train, r->data.has_test);
+    FTC_RETURN_IF_ERROR(ftc_model_state_create(program, entries, &r->state));
+    if (train->resume) return FTC_STATUS_OK; // the checkpoint has them
+    if (!program->pretrained) {
+        ftc_model_state_init(&r->state, seed);
+        fprintf(stderr, "weights: random, from seed %lld\n", (long long)train->seed);
+        return FTC_STATUS_OK;
+    }
+    ftc_load_report report;
+    FTC_RETURN_IF_ERROR(ftc_model_state_load(&r->state, program->pretrained, seed, &report));
+    fprintf(stderr, "weights: %s\n", program->pretrained);
+    print_names("  newly initialized:", report.initialized, report.n_initialized);
+    print_names("  not used:", (const char *const *)report.unused, report.n_unused);
+    ftc_load_report_free(&report);
+    return FTC_STATUS_OK;
+}
+
+static ftc_status open_metrics(run *r) {
+    const char *path = r->options.run.metrics;
+    r->console = (console){
+        .metrics = stdout,
+        .steps_too = path || !isatty(STDOUT_FILENO), // a person at a terminal has the progress bar
+        .is_terminal = isatty(STDERR_FILENO),
+        .shows_progress = !r->options.run.disable_progress,
+    };
+    if (!path) return FTC_STATUS_OK;
+    r->console.metrics = fopen(path, r->options.run.train.resume ? "a" : "w");
+    if (r->console.metrics) return FTC_STATUS_OK;
+    return ftc_status_make(FTC_BAD_INPUT, "%s: cannot write the metrics: %s", path, strerror(errno));
+}
+
+static ftc_status train(run *r) {
+    const ftc_program *program = r->model.program;
+    const ftc_run_options *o = &r->options;
+    ftc_sgemm_fn *sgemm = NULL;
+    int32_t threads = o->run.threads ? (int32_t)o->run.threads : ftc_threads_available();
+    FTC_RETURN_IF_ERROR(ftc_threads_create(threads, &r->threads));
+    if (program->needs_sgemm) FTC_RETURN_IF_ERROR(ftc_blas_open(&sgemm));
+    print_model(program, threads);
+    FTC_RETURN_IF_ERROR(ftc_data_read(program, &o->data, program->pretrained, r->threads, &r->data));
+    print_data(&r->data, &o->data);
+    FTC_RETURN_IF_ERROR(load_weights(r));
+    FTC_RETURN_IF_ERROR(open_metrics(r));
+    const ftc_model_files files = {
+        .config = {.base_dir = program->pretrained,
+                   .labels = (const char *const *)r->data.labels.names,
+                   .n_labels = r->data.labels.count,
+                   .regression = r->data.labels.kind == FTC_LABELS_NUMBERS},
+        .tokenizer_dir = r->data.tokenizer_dir,
+    };
+    const ftc_training training = {
+        .program = program,
+        .state = &r->state,
+        .threads = r->threads,
+        .sgemm = sgemm,
+        .train = &r->data.train,
+        .test = r->data.has_test ? &r->data.test : NULL,
+        .options = &o->run.train,
+        .files = &files,
+        .events = {&r->console, on_log, on_evaluated, on_progress, on_note},
+        .stop = &stop_signal,
+    };
+    catch_signals();
+    return ftc_train(&training);
+}
+
+static void free_run(run *r) {
+    if (r->console.metrics && r->console.metrics != stdout) fclose(r->console.metrics);
+    ftc_model_state_free(&r->state);
+    ftc_training_data_free(&r->data);
+    ftc_threads_free(r->threads);
+    ftc_model_close(&r->model);
+    ftc_run_options_free(&r->options);
+}
+
+// Finds the model, settles the options, compiles where needed.
+static bool prepare(const ftc_command *self, int argc, char **argv, const char *path, run *r) {
+    ftc_diagnostics d = {0};
+    ftc_model_candidate candidate;
+    char *why = NULL;
+    if (!ftc_model_find(path, &r->options.model, &candidate, &d)) {
+        ftc_diag_report(&d);
+        return false;
+    }
+    if (!ftc_run_options_resolve(self, argc, argv, &candidate, &r->options)) {
+        ftc_model_candidate_free(&candidate);
+        return false;
+    }
+    const ftc_train_options *o = &r->options.run.train;
+    bool with_test = r->options.data.test || r->options.data.split_test > 0;
+    ftc_status status = ftc_train_check(o, with_test);
+    if (status.code != FTC_OK) {
+        ftc_model_candidate_free(&candidate);
+        ftc_status_report(self->name, status);
+        return false;
+    }
+    bool ok =
+        ftc_model_finish(&candidate, &r->options.model, ftc_train_entries(o, with_test), &r->model, &why, &d);
+    if (!ok) ftc_diag_report(&d);
+    if (ok && why) fprintf(stderr, "compiled %s again: %s\n", path, why);
+    free(why);
+    return ok;
+}
+
+int ftc_command_run(const ftc_command *self, int argc, char **argv) {
+    run r = {.options = ftc_run_options_default()};
+    ftc_option_group groups[5];
+    ftc_text_list positional = {0};
+    char *newest = NULL;
+    ftc_run_option_groups(&r.options, groups);
+    ftc_cli_result parsed = ftc_cli_parse(self, groups, argc, argv, &positional);
+    int code = ftc_cli_exit(parsed);
+    const char *path = positional.n > 0 ? positional.items[0] : NULL;
+    if (parsed == FTC_CLI_OK && !path) path = newest = newest_artifact();
+    if (parsed != FTC_CLI_OK) {
+        // told already
+    } else if (positional.n > 1) {
+        code = ftc_cli_error(self->name, "one model is expected, not also %s", positional.items[1]);
+    } else if (!path) {
+        code =
+            ftc_cli_error(self->name, "there is no .ftc in this folder; make one with ftc compile MODEL.ir");
+    } else if (prepare(self, argc, argv, path, &r)) {
+        code = ftc_status_report(self->name, train(&r));
+    } else {
+        code = FTC_EXIT_USAGE;
+    }
+    free_run(&r);
+    free(newest);
+    ftc_text_list_free(&positional);
+    return code;
+}

@@ -1,0 +1,353 @@
+#include "compiler/driver/run_options.h"
+
+#include "runtime/json.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RUN(name)   offsetof(ftc_run_flags, name)
+#define TRAIN(name) offsetof(ftc_run_flags, train.name)
+const ftc_option ftc_run_option_table[] = {
+    {"epochs", "num_train_epochs", FTC_OPTION_NUMBER, TRAIN(epochs), "N", 0,
+     "times through the data; fractions too"},
+    {"max-steps", NULL, FTC_OPTION_INT, TRAIN(max_steps), "N", -1, "end after N optimizer steps instead"},
+    {"batch", "per_device_train_batch_size", FTC_OPTION_INT, TRAIN(batch), "N", 1,
+     "examples a (micro-)batch"},
+    {"eval-batch", "per_device_eval_batch_size", FTC_OPTION_INT, TRAIN(eval_batch), "N", 1,
+     "examples a batch of evaluation"},
+    {"accumulation", "gradient_accumulation_steps", FTC_OPTION_INT, TRAIN(accumulation), "N", 1,
+     "micro-batches a step"},
+    {"lr", "learning_rate", FTC_OPTION_NUMBER, TRAIN(lr), "X", 0, "peak learning rate"},
+    {"schedule", "lr_scheduler_type", FTC_OPTION_CHOICE, TRAIN(schedule), FTC_SCHEDULE_NAMES, 0,
+     "course of the learning rate"},
+    {"warmup-steps", NULL, FTC_OPTION_NUMBER, TRAIN(warmup_steps), "N", 0,
+     "steps of linear warm-up; below 1 a fraction of all"},
+    {"warmup-ratio", NULL, FTC_OPTION_NUMBER, TRAIN(warmup_ratio), "X", 0, "the same as a fraction"},
+    {"weight-decay", NULL, FTC_OPTION_NUMBER, TRAIN(weight_decay), "X", 0, "decoupled weight decay"},
+    {"beta1", "adam_beta1", FTC_OPTION_NUMBER, TRAIN(beta1), "X", 0, "decay of the mean of gradients"},
+    {"beta2", "adam_beta2", FTC_OPTION_NUMBER, TRAIN(beta2), "X", 0, "decay of the mean of their squares"},
+    {"eps", "adam_epsilon", FTC_OPTION_NUMBER, TRAIN(eps), "X", 0, "added to the root of the latter"},
+    {"optim", NULL, FTC_OPTION_CHOICE, RUN(optim), "adamw_torch|adamw_torch_fused|adamw", 0, "the optimizer"},
+    {"max-grad-norm", NULL, FTC_OPTION_NUMBER, TRAIN(max_grad_norm), "X", 0,
+     "clip gradients to this global norm; 0: not"},
+    {"label-smoothing", "label_smoothing_factor", FTC_OPTION_NUMBER, TRAIN(label_smoothing), "X", 0,
+     "weight of the uniform label"},
+    {"dropout", NULL, FTC_OPTION_NUMBER, TRAIN(dropout), "P", 0, "every dropout probability"},
+    {"seed", NULL, FTC_OPTION_INT, TRAIN(seed), "N", 0, "of new weights, dropout and the order of examples"},
+    {"data-seed", NULL, FTC_OPTION_INT, TRAIN(data_seed), "N", 0, "of the order of examples alone"},
+    {"no-shuffle", NULL, FTC_OPTION_FLAG, RUN(no_shuffle), NULL, 0, "keep the order of the examples"},
+    {"group-by-length", NULL, FTC_OPTION_FLAG, RUN(group_by_length), NULL, 0,
+     "batches of examples of about one length"},
+    {"sampling", "train_sampling_strategy", FTC_OPTION_CHOICE, TRAIN(sampling), FTC_SAMPLING_NAMES, 0,
+     "order of the examples"},
+    {"drop-last", "dataloader_drop_last", FTC_OPTION_FLAG, TRAIN(drop_last), NULL, 0,
+     "leave out an epoch's last partial batch"},
+    {"logging-strategy", NULL, FTC_OPTION_CHOICE, TRAIN(logging_strategy), FTC_WHEN_NAMES, 0,
+     "when steps are logged"},
+    {"logging-steps", NULL, FTC_OPTION_NUMBER, TRAIN(logging_steps), "N", 0,
+     "steps between log lines; below 1 a fraction"},
+    {"logging-first-step", NULL, FTC_OPTION_FLAG, TRAIN(logging_first_step), NULL, 0,
+     "log the first step too"},
+    {"eval-strategy", "evaluation_strategy", FTC_OPTION_CHOICE, TRAIN(eval_strategy), FTC_WHEN_NAMES, 0,
+     "when the test rows are evaluated"},
+    {"eval-steps", NULL, FTC_OPTION_NUMBER, TRAIN(eval_steps), "N", 0, "steps between evaluations"},
+    {"eval-on-start", NULL, FTC_OPTION_FLAG, TRAIN(eval_on_start), NULL, 0, "evaluate before training"},
+    {"eval-delay", NULL, FTC_OPTION_NUMBER, TRAIN(eval_delay), "N", 0,
+     "no evaluation before N steps or epochs"},
+    {"save-strategy", NULL, FTC_OPTION_CHOICE, TRAIN(save_strategy), FTC_WHEN_OR_BEST_NAMES, 0,
+     "when checkpoints are saved"},
+    {"save-steps", NULL, FTC_OPTION_NUMBER, TRAIN(save_steps), "N", 0, "steps between checkpoints"},
+    {"save-total-limit", NULL, FTC_OPTION_INT, TRAIN(save_total_limit), "N", 0,
+     "newest checkpoints to keep; 0: all"},
+    {"save-only-model", NULL, FTC_OPTION_FLAG, TRAIN(save_only_model), NULL, 0,
+     "checkpoints without optimizer state"},
+    {"load-best-model-at-end", NULL, FTC_OPTION_FLAG, TRAIN(load_best), NULL, 0,
+     "end with the best checkpoint's weights"},
+    {"metric-for-best-model", NULL, FTC_OPTION_TEXT, TRAIN(best_metric), "NAME", 0,
+     "loss, accuracy, f1, matthews_correlation, …"},
+    {"greater-is-better", NULL, FTC_OPTION_CHOICE, TRAIN(greater_is_better), FTC_CHOICE_NAMES, 0,
+     "for that metric"},
+    {"early-stopping-patience", NULL, FTC_OPTION_INT, TRAIN(patience), "N", 0,
+     "end after N evaluations without a gain"},
+    {"early-stopping-threshold", NULL, FTC_OPTION_NUMBER, TRAIN(patience_threshold), "X", 0,
+     "what counts as a gain"},
+    {"output", "output_dir", FTC_OPTION_TEXT, TRAIN(output), "DIR", 0,
+     "where model and checkpoints are saved"},
+    {"resume", NULL, FTC_OPTION_FLAG, RUN(resume), NULL, 0,
+     "continue from the newest checkpoint in --output"},
+    {"resume-from-checkpoint", NULL, FTC_OPTION_TEXT, RUN(resume_from), "DIR", 0,
+     "continue from this checkpoint"},
+    {"threads", NULL, FTC_OPTION_INT, RUN(threads), "N", 1, "threads; one a processor unless set"},
+    {"metrics", NULL, FTC_OPTION_TEXT, RUN(metrics), "FILE", 0,
+     "write the metrics there instead of to standard output"},
+    {"args", NULL, FTC_OPTION_TEXT, RUN(args), "FILE", 0, "TrainingArguments as JSON; Trainer's defaults"},
+    {"bf16", NULL, FTC_OPTION_FLAG, RUN(bf16), NULL, 0, "mixed precision"},
+    {"disable-progress", "disable_tqdm", FTC_OPTION_FLAG, RUN(disable_progress), NULL, 0,
+     "no progress lines"},
+    {0},
+};
+
+void ftc_run_option_groups(ftc_run_options *options, ftc_option_group *groups) {
+    groups[0] = (ftc_option_group){"Training", ftc_run_option_table, &options->run};
+    groups[1] = (ftc_option_group){"Data", ftc_rows_option_table, &options->data};
+    groups[2] = (ftc_option_group){"Columns", ftc_column_option_table, &options->data};
+    groups[3] = (ftc_option_group){"Compiling (as for ftc compile)", ftc_model_option_table, &options->model};
+    groups[4] = (ftc_option_group){0};
+}
+
+static ftc_run_options defaults(bool of_trainer) {
+    return (ftc_run_options){
+        .run.train = of_trainer ? ftc_train_options_trainer() : ftc_train_options_native(),
+        .data = ftc_data_options_default(),
+        .model = ftc_model_options_default(),
+    };
+}
+
+ftc_run_options ftc_run_options_default(void) {
+    return defaults(false);
+}
+
+void ftc_run_options_free(ftc_run_options *options) {
+    for (size_t i = 0; i < options->owned.n; i++) free((char *)options->owned.items[i]);
+    ftc_text_list_free(&options->owned);
+    ftc_text_list_free(&options->model.set);
+    ftc_text_list_free(&options->model.no_pass);
+}
+
+// ---------------------------------------------------------------------------------------------- the train
+// block
+
+static bool is_one_of(const char *name, const char *const *names) {
+    for (; *names; names++) {
+        if (strcmp(name, *names) == 0) return true;
+    }
+    return false;
+}
+
+// Applies the model's train block: its data unless the command line names other data, its tokenizer unless
+// pretrained weights bring theirs, and with `hyperparameters` the rest.
+static bool apply_train_block(const ftc_command *self, const ftc_model_candidate *c, bool with_data,
+                              bool hyperparameters, const ftc_option_group *groups) {
+    static const char *const DATA[] = {"data", "test", NULL}, *const COMPILERS[] = {"optimizer", NULL};
+    for (int32_t i = 0; i < c->n_train; i++) {
+        const ftc_setting *setting = &c->train[i];
+        bool is_tokenizer = strcmp(setting->name, "tokenizer") == 0, is_data = is_one_of(setting->name, DATA);
+        if (is_one_of(setting->name, COMPILERS) || (is_data && !with_data) ||
+            (is_tokenizer && c->pretrained) || (!is_data && !is_tokenizer && !hyperparameters)) {
+            continue;
+        }
+        const ftc_option *option;
+        const ftc_option_group *group;
+        if (!ftc_cli_find(groups, setting->name, &option, &group)) {
+            const char *near = ftc_cli_nearest_option(groups, setting->name);
+            ftc_cli_error(self->name, "%s: unknown entry '%s' in the train block%s%s%s", c->path,
+                          setting->name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+            return false;
+        }
+        char number[40], why[160];
+        snprintf(number, sizeof number, "%.17g", setting->number);
+        const char *text = setting->text ? setting->text : number;
+        if (!ftc_option_set(option, group->target, text, why, sizeof why)) {
+            ftc_cli_error(self->name, "%s: %s = %s in the train block: %s", c->path, setting->name, text,
+                          why);
+            return false;
+        }
+    }
+    return true;
+}
+
+// ---------------------------------------------------------------------------------------------- --args
+
+// Fields of TrainingArguments that say nothing about a training here: hubs, devices, reporting to services.
+static const char *const MEANINGLESS[] = {"accelerator_config",
+                                          "activation_checkpointing",
+                                          "auto_find_batch_size",
+                                          "average_tokens_across_devices",
+                                          "bf16_full_eval",
+                                          "batch_eval_metrics",
+                                          "dataloader_num_workers",
+                                          "dataloader_persistent_workers",
+                                          "dataloader_pin_memory",
+                                          "dataloader_prefetch_factor",
+                                          "ddp_backend",
+                                          "ddp_bucket_cap_mb",
+                                          "ddp_broadcast_buffers",
+                                          "ddp_find_unused_parameters",
+                                          "ddp_static_graph",
+                                          "ddp_timeout",
+                                          "debug",
+                                          "deepspeed",
+                                          "do_eval",
+                                          "do_predict",
+                                          "do_train",
+                                          "eval_accumulation_steps",
+                                          "eval_do_concat_batches",
+                                          "eval_use_gather_object",
+                                          "fp16",
+                                          "fp16_backend",
+                                          "fp16_full_eval",
+                                          "fp16_opt_level",
+                                          "fsdp",
+                                          "fsdp_config",
+                                          "full_determinism",
+                                          "gradient_checkpointing",
+                                          "gradient_checkpointing_kwargs",
+                                          "half_precision_backend",
+                                          "hub_always_push",
+                                          "hub_model_id",
+                                          "hub_private_repo",
+                                          "hub_revision",
+                                          "hub_strategy",
+                                          "hub_token",
+                                          "ignore_data_skip",
+                                          "include_for_metrics",
+                                          "include_inputs_for_metrics",
+                                          "include_num_input_tokens_seen",
+                                          "include_tokens_per_second",
+                                          "jit_mode_eval",
+                                          "label_names",
+                                          "length_column_name",
+                                          "liger_kernel_config",
+                                          "local_rank",
+                                          "log_level",
+                                          "log_level_replica",
+                                          "log_on_each_node",
+                                          "logging_dir",
+                                          "logging_nan_inf_filter",
+                                          "mp_parameters",
+                                          "neftune_noise_alpha",
+                                          "no_cuda",
+                                          "optim_args",
+                                          "optim_target_modules",
+                                          "overwrite_output_dir",
+                                          "parallelism_config",
+                                          "past_index",
+                                          "prediction_loss_only",
+                                          "project",
+                                          "push_to_hub",
+                                          "push_to_hub_model_id",
+                                          "push_to_hub_organization",
+                                          "push_to_hub_token",
+                                          "ray_scope",
+                                          "remove_unused_columns",
+                                          "report_to",
+                                          "restore_callback_states_from_checkpoint",
+                                          "run_name",
+                                          "save_on_each_node",
+                                          "save_safetensors",
+                                          "skip_memory_metrics",
+                                          "tf32",
+                                          "torch_compile",
+                                          "torch_compile_backend",
+                                          "torch_compile_mode",
+                                          "torch_empty_cache_steps",
+                                          "torchdynamo",
+                                          "tpu_metrics_debug",
+                                          "tpu_num_cores",
+                                          "trackio_space_id",
+                                          "use_cache",
+                                          "use_cpu",
+                                          "use_ipex",
+                                          "use_legacy_prediction_loop",
+                                          "use_liger_kernel",
+                                          "use_mps_device",
+                                          NULL};
+
+// The value of a field as text, allocated; NULL for null, lists and objects.
+static char *value_text(const cJSON *field) {
+    char *text = NULL;
+    int n = 0;
+    if (cJSON_IsString(field)) n = asprintf(&text, "%s", field->valuestring);
+    if (cJSON_IsBool(field)) n = asprintf(&text, "%s", cJSON_IsTrue(field) ? "true" : "false");
+    if (cJSON_IsNumber(field)) n = asprintf(&text, "%.17g", field->valuedouble);
+    if (n < 0) abort();
+    return text;
+}
+
+static bool apply_field(const ftc_command *self, const char *path, const cJSON *field,
+                        const ftc_option_group *groups, ftc_text_list *owned) {
+    const ftc_option *option;
+    const ftc_option_group *group;
+    if (is_one_of(field->string, MEANINGLESS)) {
+        if (!cJSON_IsNull(field) && !cJSON_IsFalse(field)) {
+            fprintf(stderr, "ftc %s: %s: \"%s\" has no meaning here and is ignored\n", self->name, path,
+                    field->string);
+        }
+        return true;
+    }
+    if (!ftc_cli_find(groups, field->string, &option, &group)) {
+        const char *near = ftc_cli_nearest_option(groups, field->string);
+        ftc_cli_error(self->name, "%s: unknown field \"%s\"%s%s%s", path, field->string,
+                      near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+        return false;
+    }
+    char *text = value_text(field), why[160];
+    if (!text) {
+        if (cJSON_IsNull(field)) return true; // the default
+        ftc_cli_error(self->name, "%s: \"%s\" is a list or an object; a single value is expected", path,
+                      field->string);
+        return false;
+    }
+    ftc_text_list_add(owned, text);
+    bool ok = ftc_option_set(option, group->target, text, why, sizeof why);
+    if (!ok) ftc_cli_error(self->name, "%s: \"%s\": %s: %s", path, field->string, text, why);
+    return ok;
+}
+
+static bool apply_args(const ftc_command *self, const char *path, const ftc_option_group *groups,
+                       ftc_text_list *owned) {
+    cJSON *json;
+    ftc_status status = ftc_json_read(path, &json);
+    if (status.code != FTC_OK) {
+        ftc_status_report(self->name, status);
+        return false;
+    }
+    bool ok = true;
+    const cJSON *field;
+    cJSON_ArrayForEach(field, json) ok = ok && apply_field(self, path, field, groups, owned);
+    cJSON_Delete(json);
+    return ok;
+}
+
+// ---------------------------------------------------------------------------------------------- all together
+
+// What follows from several options at once.
+static bool settle(const ftc_command *self, const ftc_model_candidate *c, ftc_run_options *o) {
+    ftc_train_options *train = &o->run.train;
+    if (o->run.group_by_length) train->sampling = FTC_SAMPLING_GROUP_BY_LENGTH;
+    if (o->run.no_shuffle) train->sampling = FTC_SAMPLING_SEQUENTIAL;
+    const char *from = o->run.resume_from;
+    if (o->run.resume || (from && strcmp(from, "true") == 0)) {
+        train->resume = "last";
+    } else if (from && strcmp(from, "false") != 0) {
+        train->resume = from;
+    }
+    if (!o->data.tokenizer) o->data.tokenizer = c->pretrained;
+    if (c->batch) o->model.batch = train->batch; // the most that the program is compiled for
+    if (o->run.bf16) {
+        ftc_cli_error(self->name, "--bf16: mixed precision is not available; leave it out to train in fp32");
+        return false;
+    }
+    return true;
+}
+
+bool ftc_run_options_resolve(const ftc_command *self, int argc, char **argv, const ftc_model_candidate *c,
+                             ftc_run_options *options) {
+    const char *args = options->run.args;
+    bool own_data = options->data.train != NULL;
+    ftc_option_group groups[5];
+    ftc_run_option_groups(options, groups);
+    ftc_text_list set = options->model.set,
+                  no_pass = options->model.no_pass; // parsing again reuses their memory
+    *options = defaults(args != NULL);
+    options->model.set = set;
+    options->model.no_pass = no_pass;
+    if (!apply_train_block(self, c, !own_data, !args, groups)) return false;
+    if (args && !apply_args(self, args, groups, &options->owned)) return false;
+    ftc_text_list positional = {0};
+    bool ok = ftc_cli_parse(self, groups, argc, argv, &positional) == FTC_CLI_OK;
+    ftc_text_list_free(&positional);
+    return ok && settle(self, c, options);
+}

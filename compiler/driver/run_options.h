@@ -1,0 +1,48 @@
+// The options of `ftc run`, and the two other places that set them: a TrainingArguments file (--args) and the
+// model's train block.
+#ifndef FTC_DRIVER_RUN_OPTIONS_H
+#define FTC_DRIVER_RUN_OPTIONS_H
+
+#include "compiler/driver/cli.h"
+#include "compiler/driver/data.h"
+#include "compiler/driver/model.h"
+#include "runtime/train_options.h"
+
+// What only `ftc run` has, beside the loop's options.
+typedef struct {
+    ftc_train_options train;
+    const char *args;    // TrainingArguments file
+    const char *metrics; // file for the metrics; NULL: standard output
+    int64_t threads;     // 0: one a processor
+    bool no_shuffle, group_by_length;
+    bool resume;
+    const char *resume_from; // TrainingArguments' resume_from_checkpoint: a directory, "true" or "false"
+    int32_t optim;           // one of those that are AdamW
+    bool bf16;
+    bool disable_progress;
+} ftc_run_flags;
+
+typedef struct {
+    ftc_run_flags run;
+    ftc_data_options data;
+    ftc_model_options model;
+    ftc_text_list owned; // texts of the --args file that the fields above point to
+} ftc_run_options;
+
+extern const ftc_option ftc_run_option_table[];
+
+ftc_run_options ftc_run_options_default(void);
+
+// The groups of all tables for `options`; `groups` has room for 5.
+void ftc_run_option_groups(ftc_run_options *options, ftc_option_group *groups);
+
+// Everything that says how `ftc run` goes: defaults, then the candidate's train block, then the --args file,
+// then the command line, which `options` must have been parsed from once already (to find the candidate).
+// With --args the defaults are those of Trainer, and the train block gives only data and tokenizer. False
+// after a diagnostic was printed.
+bool ftc_run_options_resolve(const ftc_command *self, int argc, char **argv,
+                             const ftc_model_candidate *candidate, ftc_run_options *options);
+
+void ftc_run_options_free(ftc_run_options *options);
+
+#endif
