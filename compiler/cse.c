@@ -1,8 +1,9 @@
 // cse: computes equal values once.
 //
 // Two nodes are equal when operation, operands, attributes and type are; operands of commutative operations
-// in either order (which is kept as it was: equal layers then give equal kernels). The site of a random node is an attribute, so different sites never meet. Effects are not
-// values: each stays. The first of equal nodes remains, in its phase.
+// in either order (which is kept as it was: equal layers then give equal kernels). The site of a random node
+// is an attribute, so different sites never meet. Effects are not values: each stays. The first of equal
+// nodes remains, in its phase.
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,10 +21,10 @@ static bool same_args(const ftc_node *a, const ftc_node *b) {
 }
 
 static bool same_value(const ftc_node *a, const ftc_node *b) {
-    return a->op == b->op && same_args(a, b) &&
-           a->type.dtype == b->type.dtype && same_axes(&a->type.axes, &b->type.axes) &&
-           same_axes(&a->axes, &b->axes) && a->axis == b->axis && a->to == b->to &&
-           !memcmp(&a->value, &b->value, sizeof a->value) && a->index == b->index && a->decl == b->decl;
+    return a->op == b->op && same_args(a, b) && a->type.dtype == b->type.dtype &&
+           same_axes(&a->type.axes, &b->type.axes) && same_axes(&a->axes, &b->axes) && a->axis == b->axis &&
+           a->to == b->to && !memcmp(&a->value, &b->value, sizeof a->value) && a->index == b->index &&
+           a->decl == b->decl;
 }
 
 static uint64_t mixed(uint64_t h, uint64_t word) {
@@ -34,7 +35,8 @@ static uint64_t mixed(uint64_t h, uint64_t word) {
 static uint64_t hashed(const ftc_node *node) {
     uint64_t h = mixed(node->op, node->type.dtype), value;
     memcpy(&value, &node->value, sizeof value);
-    if (ftc_op_get(node->op)->commutative) h = mixed(mixed(h, node->arg[0] + node->arg[1]), node->arg[0] ^ node->arg[1]);
+    if (ftc_op_get(node->op)->commutative)
+        h = mixed(mixed(h, node->arg[0] + node->arg[1]), node->arg[0] ^ node->arg[1]);
     else
         for (int i = 0; i < node->n_args; i++) h = mixed(h, node->arg[i]);
     for (int i = 0; i < node->type.axes.n; i++) h = mixed(h, node->type.axes.at[i]);

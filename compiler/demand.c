@@ -59,8 +59,7 @@ static ftc_id rebuilt(ftc_graph *g, ftc_node node, ftc_axis fixed) {
     return ftc_build(g, node);
 }
 
-// --- demand
-// -------------------------------------------------------------------------------------------------------
+// --- demand -------------------------------------------------------------------------------------------
 
 typedef enum { UNREAD, ONE_POSITION, EVERYWHERE } extent_read;
 
@@ -179,8 +178,7 @@ bool ftc_sweep_demand(ftc_graph *g) {
     return changed;
 }
 
-// --- support
-// ------------------------------------------------------------------------------------------------------
+// --- support ------------------------------------------------------------------------------------------
 
 typedef struct {
     bool one_position; // zero elsewhere

@@ -12,8 +12,20 @@ bool ftc_is_constant(const ftc_node *node) {
     return node->op == FTC_OP_const || node->op == FTC_OP_fill;
 }
 
-// --- parsing
-// ------------------------------------------------------------------------------------------------------
+ftc_id ftc_rule_fold(ftc_graph *g, ftc_id id) {
+    ftc_node node = *ftc_graph_node(g, id);
+    if (ftc_node_class(&node) != FTC_CLASS_MAP) return 0;
+    double x[FTC_MAX_ARGS];
+    for (int i = 0; i < node.n_args; i++) {
+        const ftc_node *arg = ftc_graph_node(g, node.arg[i]);
+        if (!ftc_is_constant(arg)) return 0;
+        x[i] = arg->value;
+    }
+    ftc_map_types types = ftc_node_map_types(g, &node);
+    return ftc_build_fill(g, ftc_op_get(node.op)->eval(&types, x), node.type.dtype, &node.type.axes);
+}
+
+// --- parsing ------------------------------------------------------------------------------------------
 
 typedef struct {
     const char *text, *at;
@@ -82,8 +94,7 @@ ftc_pattern ftc_pattern_parse(const char *text) {
     return p.pattern;
 }
 
-// --- matching
-// -----------------------------------------------------------------------------------------------------
+// --- matching -----------------------------------------------------------------------------------------
 
 static bool match_term(const ftc_pattern *p, int index, const ftc_graph *g, ftc_id id,
                        ftc_pattern_match *match);
@@ -130,7 +141,8 @@ static ftc_id build_term(const ftc_pattern *p, int index, ftc_graph *g, const ft
     if (term->kind != FTC_TERM_OP) return match->node[(int)term->letter];
     ftc_id args[FTC_MAX_ARGS];
     for (int i = 0; i < term->n_args; i++) args[i] = build_term(p, term->arg[i], g, match, dtype);
-    return ftc_build_map(g, term->op, dtype, term->n_args, args);
+    ftc_id map = ftc_build_map(g, term->op, dtype, term->n_args, args), constant = ftc_rule_fold(g, map);
+    return constant ? constant : map;
 }
 
 ftc_id ftc_pattern_build(const ftc_pattern *p, ftc_graph *g, const ftc_pattern_match *match,

@@ -39,10 +39,13 @@ ftc_pattern ftc_pattern_parse(const char *text);
 
 bool ftc_pattern_matches(const ftc_pattern *p, const ftc_graph *g, ftc_id id, ftc_pattern_match *match);
 
-// Builds the expression; numbers become constants of `dtype`.
+// Builds the expression; numbers become constants of `dtype`, maps of constants too.
 ftc_id ftc_pattern_build(const ftc_pattern *p, ftc_graph *g, const ftc_pattern_match *match, ftc_dtype dtype);
 
 // const or fill.
 bool ftc_is_constant(const ftc_node *node);
+
+// The rule of simplify that a map of constants is a constant: builds it, or returns 0 for any other node.
+ftc_id ftc_rule_fold(ftc_graph *g, ftc_id id);
 
 #endif

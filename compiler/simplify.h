@@ -28,8 +28,7 @@ extern const int ftc_n_simplify_rules;
 // applied.
 void ftc_simplify(ftc_graph *g, const ftc_rule *rules, int n_rules, bool differentiated, int *applied);
 
-// --- rules that look at axes (compiler/simplify_axes.c)
-// -----------------------------------------------------------
+// --- rules that look at axes (compiler/simplify_axes.c) -----------------------------------------------
 
 // Whether the node is x * fill(1; axes), which repeats x along axes that it lacks; if so, gives x.
 bool ftc_is_broadcast(const ftc_graph *g, const ftc_node *node, ftc_id *x);
@@ -39,7 +38,6 @@ bool ftc_is_broadcast(const ftc_graph *g, const ftc_node *node, ftc_id *x);
 // the axis.
 bool ftc_unrenamed(const ftc_graph *g, const ftc_node *node, ftc_node *inner, ftc_axis *from, ftc_axis *to);
 
-ftc_id ftc_rule_fold(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_lift_broadcast(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_sum_constant(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_sum_broadcast(ftc_graph *g, ftc_id id);
@@ -54,8 +52,7 @@ ftc_id ftc_rule_place_zero(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_cast_same(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_detach(ftc_graph *g, ftc_id id);
 
-// --- rules that look at the whole graph (compiler/demand.c)
-// -------------------------------------------------------
+// --- rules that look at the whole graph (compiler/demand.c) -------------------------------------------
 
 bool ftc_sweep_demand(ftc_graph *g);
 bool ftc_sweep_support(ftc_graph *g);

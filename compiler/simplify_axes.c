@@ -13,21 +13,7 @@ static const ftc_axes *axes_of(const ftc_graph *g, ftc_id id) {
     return &ftc_graph_node(g, id)->type.axes;
 }
 
-// --- constants
-// ----------------------------------------------------------------------------------------------------
-
-ftc_id ftc_rule_fold(ftc_graph *g, ftc_id id) {
-    ftc_node node = *ftc_graph_node(g, id);
-    if (ftc_node_class(&node) != FTC_CLASS_MAP) return 0;
-    double x[FTC_MAX_ARGS];
-    for (int i = 0; i < node.n_args; i++) {
-        const ftc_node *arg = ftc_graph_node(g, node.arg[i]);
-        if (!ftc_is_constant(arg)) return 0;
-        x[i] = arg->value;
-    }
-    ftc_map_types types = ftc_node_map_types(g, &node);
-    return ftc_build_fill(g, ftc_op_get(node.op)->eval(&types, x), node.type.dtype, &node.type.axes);
-}
+// --- what does nothing --------------------------------------------------------------------------------
 
 ftc_id ftc_rule_cast_same(ftc_graph *g, ftc_id id) {
     const ftc_node *node = ftc_graph_node(g, id);
@@ -40,8 +26,7 @@ ftc_id ftc_rule_detach(ftc_graph *g, ftc_id id) {
     return node->op == FTC_OP_detach ? node->arg[0] : 0;
 }
 
-// --- broadcasts
-// ---------------------------------------------------------------------------------------------------
+// --- broadcasts ---------------------------------------------------------------------------------------
 
 bool ftc_is_broadcast(const ftc_graph *g, const ftc_node *node, ftc_id *x) {
     if (node->op != FTC_OP_mul) return false;
@@ -180,8 +165,7 @@ ftc_id ftc_rule_dot_broadcast(ftc_graph *g, ftc_id id) {
     return 0;
 }
 
-// --- renames
-// ------------------------------------------------------------------------------------------------------
+// --- renames ------------------------------------------------------------------------------------------
 
 static bool is_rename(const ftc_node *node) {
     return node->op == FTC_OP_rename;
@@ -267,8 +251,7 @@ ftc_id ftc_rule_lift_rename(ftc_graph *g, ftc_id id) {
     return vanishes ? lifted : ftc_build_rename(g, lifted, from, to);
 }
 
-// --- positions
-// ----------------------------------------------------------------------------------------------------
+// --- positions ----------------------------------------------------------------------------------------
 
 // at(…) of what is known at the position: constants, indices, placed values.
 ftc_id ftc_rule_at_known(ftc_graph *g, ftc_id id) {

@@ -7,8 +7,7 @@
 
 #include "ir/arena.h"
 
-// --- axes
-// ---------------------------------------------------------------------------------------------------------
+// --- axes ---------------------------------------------------------------------------------------------
 
 int ftc_axes_find(const ftc_axes *a, ftc_axis x) {
     for (int i = 0; i < a->n; i++)
@@ -97,8 +96,7 @@ ftc_axes ftc_axes_packed_order(const ftc_graph *g, const ftc_axes *axes) {
     return ftc_axes_union(&order, axes);
 }
 
-// --- graph
-// --------------------------------------------------------------------------------------------------------
+// --- graph --------------------------------------------------------------------------------------------
 
 // Makes room for one more element of `size` bytes and returns the (possibly moved) array.
 static void *grown(void *array, uint32_t n, uint32_t *capacity, size_t size) {
@@ -298,8 +296,7 @@ void ftc_graph_count_uses(const ftc_graph *g, uint32_t *count) {
     for (uint32_t i = 0; i < g->n_outputs; i++) count[g->outputs[i].node]++;
 }
 
-// --- types
-// --------------------------------------------------------------------------------------------------------
+// --- types --------------------------------------------------------------------------------------------
 
 int64_t ftc_type_max_elements(const ftc_graph *g, const ftc_type *t) {
     int64_t n = 1;

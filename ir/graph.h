@@ -184,8 +184,7 @@ typedef struct {
     int64_t peak_live_bytes;
 } ftc_graph;
 
-// --- axes
-// ---------------------------------------------------------------------------------------------------------
+// --- axes ---------------------------------------------------------------------------------------------
 
 bool ftc_axes_has(const ftc_axes *a, ftc_axis x);
 bool ftc_axes_subset(const ftc_axes *a, const ftc_axes *b); // a ⊆ b
@@ -197,8 +196,7 @@ ftc_axes ftc_axes_of(ftc_axis x);
 void ftc_axes_add(ftc_axes *a, ftc_axis x);       // no effect when it is there; aborts beyond FTC_MAX_AXES
 int ftc_axes_find(const ftc_axes *a, ftc_axis x); // position, -1: absent
 
-// --- graph
-// --------------------------------------------------------------------------------------------------------
+// --- graph --------------------------------------------------------------------------------------------
 
 ftc_graph *ftc_graph_new(const char *model);
 void ftc_graph_free(ftc_graph *g);

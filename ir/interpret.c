@@ -15,8 +15,7 @@ static void *allocated(size_t n, size_t size) {
     return p;
 }
 
-// --- sizes
-// --------------------------------------------------------------------------------------------------------
+// --- sizes --------------------------------------------------------------------------------------------
 
 // Positions of an axis; `element` is the coordinate on the axis that it is ragged over (not read for others).
 static int64_t axis_count(const ftc_graph *g, const ftc_bindings *b, ftc_axis axis, int64_t element) {
@@ -54,8 +53,7 @@ int64_t ftc_interp_cells(const ftc_graph *g, const ftc_bindings *b, const ftc_ax
     return cells;
 }
 
-// --- walking
-// ------------------------------------------------------------------------------------------------------
+// --- walking ------------------------------------------------------------------------------------------
 
 void ftc_walk_begin(ftc_walk *w, const ftc_graph *g, const ftc_bindings *b, const ftc_axes *space,
                     ftc_axis row) {
@@ -164,8 +162,7 @@ int64_t ftc_walk_stride(const ftc_walk *w, int view, ftc_axis axis) {
     return w->view[view].inner[ftc_axes_find(&w->view[view].order, axis)];
 }
 
-// --- the interpreter
-// ----------------------------------------------------------------------------------------------
+// --- the interpreter ----------------------------------------------------------------------------------
 
 struct ftc_interp {
     const ftc_graph *g;

@@ -38,8 +38,7 @@ void ftc_interp_free(ftc_interp *in);
 // Number of cells of a value over these axes in this call.
 int64_t ftc_interp_cells(const ftc_graph *g, const ftc_bindings *b, const ftc_axes *axes);
 
-// --- walking
-// ------------------------------------------------------------------------------------------------------
+// --- walking ------------------------------------------------------------------------------------------
 //
 // A walk visits all coordinates of a set of axes (the space), row by row, and says where the cells of each
 // row lie in any number of values seen along it (the views). Views may lack axes of the space (their cells
@@ -92,8 +91,7 @@ void ftc_walk_end(ftc_walk *w);
 int64_t ftc_walk_count(const ftc_walk *w, ftc_axis axis);
 int64_t ftc_walk_stride(const ftc_walk *w, int view, ftc_axis axis);
 
-// --- for the operations (ir/ops)
-// ----------------------------------------------------------------------------------
+// --- for the operations (ir/ops) ----------------------------------------------------------------------
 
 const ftc_graph *ftc_interp_graph(const ftc_interp *in);
 const ftc_bindings *ftc_interp_bindings(const ftc_interp *in);

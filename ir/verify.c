@@ -30,8 +30,7 @@ static void report_node(verifier *v, ftc_id id, const char *message) {
     report(v, node->loc, "%%%u = %s: %s", id, ftc_op_get(node->op)->name, message);
 }
 
-// --- tables
-// -------------------------------------------------------------------------------------------------------
+// --- tables -------------------------------------------------------------------------------------------
 
 static void verify_axes(verifier *v) {
     const ftc_graph *g = v->g;
@@ -100,8 +99,7 @@ static void verify_decls(verifier *v) {
     }
 }
 
-// --- nodes
-// --------------------------------------------------------------------------------------------------------
+// --- nodes --------------------------------------------------------------------------------------------
 
 static bool verify_structure(verifier *v, ftc_id id) {
     const ftc_graph *g = v->g;
@@ -168,8 +166,7 @@ static void verify_outputs(verifier *v) {
             report(v, (ftc_loc){0}, "output %s is no node", g->outputs[i].name);
 }
 
-// --- kernels and memory
-// -------------------------------------------------------------------------------------------
+// --- kernels and memory -------------------------------------------------------------------------------
 
 static void verify_kernels(verifier *v) {
     const ftc_graph *g = v->g;

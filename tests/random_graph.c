@@ -9,8 +9,7 @@
 #include "ir/build.h"
 #include "ir/op.h"
 
-// --- numbers
-// ------------------------------------------------------------------------------------------------------
+// --- numbers ------------------------------------------------------------------------------------------
 
 uint64_t test_random_next(test_random *r) {
     uint64_t x = r->state += 0x9E3779B97F4A7C15u;
@@ -28,8 +27,7 @@ double test_random_between(test_random *r, double low, double high) {
     return (float)(low + (high - low) * unit);
 }
 
-// --- axes and leaves
-// ----------------------------------------------------------------------------------------------
+// --- axes and leaves ----------------------------------------------------------------------------------
 
 ftc_axes test_list(int n, ...) {
     ftc_axes axes = {0};
@@ -77,8 +75,7 @@ ftc_id test_input(ftc_graph *g, const char *name, ftc_dtype dtype, ftc_axes axes
         (ftc_decl_def){.kind = FTC_DECL_INPUT, .name = name, .type = {dtype, axes}, .bound = bound});
 }
 
-// --- graphs
-// -------------------------------------------------------------------------------------------------------
+// --- graphs -------------------------------------------------------------------------------------------
 
 enum { MAX_VALUES = 512, MAX_RESULT_AXES = 4 };
 
@@ -286,8 +283,7 @@ ftc_graph *test_random_graph(uint64_t seed, const test_graph_options *options) {
     return g;
 }
 
-// --- values
-// -------------------------------------------------------------------------------------------------------
+// --- values -------------------------------------------------------------------------------------------
 
 static double draw_cell(test_random *r, const ftc_graph *g, const ftc_decl_def *decl) {
     if (decl->kind == FTC_DECL_MOMENT || decl->kind == FTC_DECL_GRADIENT) return 0;

@@ -14,8 +14,7 @@
 #include "tests/random_graph.h"
 #include "tests/scalar_now.h"
 
-// --- gradients
-// ----------------------------------------------------------------------------------------------------
+// --- gradients ----------------------------------------------------------------------------------------
 
 static void differentiate(ftc_graph *g) {
     ftc_diagnostics d = {0};
@@ -254,8 +253,7 @@ Test(gradient, needs_a_loss_that_is_one_number) {
     ftc_graph_free(t.g);
 }
 
-// --- bodies
-// -------------------------------------------------------------------------------------------------------
+// --- bodies -------------------------------------------------------------------------------------------
 
 static double drawn(test_random *r, const ftc_op_info *info, ftc_dtype dtype) {
     switch (dtype) {
@@ -374,8 +372,7 @@ Test(table, says_which_operands_make_a_map_zero) {
     }
 }
 
-// --- random numbers, ragged axes
-// ----------------------------------------------------------------------------------
+// --- random numbers, ragged axes ----------------------------------------------------------------------
 
 Test(random, depends_on_coordinates_alone) {
     test_axes t = test_axes_new("random");
@@ -470,8 +467,7 @@ Test(interpret, packs_ragged_axes) {
     ftc_graph_free(g);
 }
 
-// --- errors
-// -------------------------------------------------------------------------------------------------------
+// --- errors -------------------------------------------------------------------------------------------
 
 static void expect_error(ftc_graph *g, ftc_node node, const char *part) {
     char error[512] = "";

@@ -51,8 +51,7 @@ static int64_t row_of(const ftc_graph *g, const ftc_node *node, double index, in
     abort();
 }
 
-// --- gather
-// -------------------------------------------------------------------------------------------------------
+// --- gather -------------------------------------------------------------------------------------------
 
 static bool infer_gather(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
                          int error_size) {
@@ -116,8 +115,7 @@ const ftc_op_info ftc_op_info_gather = {
     .high = 2,
 };
 
-// --- scatter_add
-// --------------------------------------------------------------------------------------------------
+// --- scatter_add --------------------------------------------------------------------------------------
 
 static bool infer_scatter_add(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
                               int error_size) {
@@ -192,8 +190,7 @@ const ftc_op_info ftc_op_info_scatter_add = {
     .high = 2,
 };
 
-// --- at, place
-// ----------------------------------------------------------------------------------------------------
+// --- at, place ----------------------------------------------------------------------------------------
 
 static bool infer_at(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error, int error_size) {
     if (!check_has(g, node, node->axis, error, error_size)) return false;
@@ -297,8 +294,7 @@ const ftc_op_info ftc_op_info_place = {
     .high = 2,
 };
 
-// --- rename
-// -------------------------------------------------------------------------------------------------------
+// --- rename -------------------------------------------------------------------------------------------
 
 static bool infer_rename(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
                          int error_size) {

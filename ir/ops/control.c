@@ -12,8 +12,7 @@ static void interpret_copy(ftc_interp *in, ftc_id id) {
     if (n) memcpy(ftc_interp_result(in, id), x, (size_t)n * sizeof *x);
 }
 
-// --- detach
-// -------------------------------------------------------------------------------------------------------
+// --- detach -------------------------------------------------------------------------------------------
 
 static bool infer_detach(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
                          int error_size) {
@@ -34,8 +33,7 @@ const ftc_op_info ftc_op_info_detach = {
     .high = 2,
 };
 
-// --- assign
-// -------------------------------------------------------------------------------------------------------
+// --- assign -------------------------------------------------------------------------------------------
 
 static bool infer_assign(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
                          int error_size) {

@@ -8,8 +8,7 @@
 #include "ir/op.h"
 #include "ir/random.h"
 
-// --- param, input, arg
-// --------------------------------------------------------------------------------------------
+// --- param, input, arg --------------------------------------------------------------------------------
 
 static bool infer_leaf(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
                        int error_size) {
@@ -61,8 +60,7 @@ const ftc_op_info ftc_op_info_arg = {
     .interpret = interpret_leaf,
 };
 
-// --- const, fill
-// --------------------------------------------------------------------------------------------------
+// --- const, fill --------------------------------------------------------------------------------------
 
 static bool is_value_of(ftc_dtype dtype, double value) {
     switch (dtype) {
@@ -113,8 +111,7 @@ const ftc_op_info ftc_op_info_fill = {
     .interpret = interpret_fill,
 };
 
-// --- index
-// --------------------------------------------------------------------------------------------------------
+// --- index --------------------------------------------------------------------------------------------
 
 static bool infer_index(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
                         int error_size) {
@@ -153,8 +150,7 @@ const ftc_op_info ftc_op_info_index = {
     .interpret = interpret_index,
 };
 
-// --- random
-// -------------------------------------------------------------------------------------------------------
+// --- random -------------------------------------------------------------------------------------------
 
 static bool infer_random(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
                          int error_size) {

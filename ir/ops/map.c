@@ -10,8 +10,7 @@
 #include "ir/op.h"
 #include "ir/ops/math.h"
 
-// --- types
-// --------------------------------------------------------------------------------------------------------
+// --- types --------------------------------------------------------------------------------------------
 
 static const ftc_type *operand(const ftc_graph *g, const ftc_node *node, int i) {
     return &ftc_graph_node(g, node->arg[i])->type;
@@ -119,8 +118,7 @@ static bool infer_logic(const ftc_graph *g, const ftc_node *node, ftc_type *type
     return true;
 }
 
-// --- helpers of the blocks
-// ----------------------------------------------------------------------------------------
+// --- helpers of the blocks ----------------------------------------------------------------------------
 
 static double wrapped(ftc_dtype dtype, uint64_t x) {
     return dtype == FTC_I32 ? (double)(int32_t)(uint32_t)x : (double)(uint32_t)x;
@@ -148,8 +146,7 @@ static ftc_id zero(ftc_graph *g) {
     return ftc_build_const(g, 0);
 }
 
-// --- arithmetic
-// ---------------------------------------------------------------------------------------------------
+// --- arithmetic ---------------------------------------------------------------------------------------
 
 static double eval_add(const ftc_map_types *t, const double *x) {
     return is_float(t) ? x[0] + x[1] : wrapped(t->to, (uint64_t)(int64_t)x[0] + (uint64_t)(int64_t)x[1]);
@@ -403,8 +400,7 @@ const ftc_op_info ftc_op_info_maximum = {
     .commutative = true,
 };
 
-// --- functions
-// ----------------------------------------------------------------------------------------------------
+// --- functions ----------------------------------------------------------------------------------------
 
 static double eval_exp(const ftc_map_types *t, const double *x) {
     (void)t;
@@ -580,8 +576,7 @@ const ftc_op_info ftc_op_info_rsqrt = {
     .high = 3,
 };
 
-// --- comparisons and logic
-// ----------------------------------------------------------------------------------------
+// --- comparisons and logic ----------------------------------------------------------------------------
 
 // Unsigned order is signed order with the top bit flipped.
 static ftc_scalar compare(const ftc_scalar_builder *b, const ftc_map_types *t, ftc_predicate p,
@@ -735,8 +730,7 @@ const ftc_op_info ftc_op_info_not = {
     .high = 1,
 };
 
-// --- select, cast
-// -------------------------------------------------------------------------------------------------
+// --- select, cast -------------------------------------------------------------------------------------
 
 static bool infer_select(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
                          int error_size) {

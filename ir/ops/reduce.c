@@ -28,8 +28,7 @@ static bool check_summed(const ftc_graph *g, const ftc_node *node, int i, char *
     return true;
 }
 
-// --- sum, max
-// -----------------------------------------------------------------------------------------------------
+// --- sum, max -----------------------------------------------------------------------------------------
 
 static bool infer_reduce(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
                          int error_size) {
@@ -131,8 +130,7 @@ const ftc_op_info ftc_op_info_max = {
     .high = 2,
 };
 
-// --- dot
-// ----------------------------------------------------------------------------------------------------------
+// --- dot ----------------------------------------------------------------------------------------------
 
 static bool infer_dot(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error, int error_size) {
     if (!check_summed(g, node, 0, error, error_size) || !check_summed(g, node, 1, error, error_size))
