@@ -6,6 +6,8 @@
 
 int ftc_command_compile(const ftc_command *self, int argc, char **argv);
 int ftc_command_opt(const ftc_command *self, int argc, char **argv);
+int ftc_command_eval(const ftc_command *self, int argc, char **argv);
+int ftc_command_predict(const ftc_command *self, int argc, char **argv);
 int ftc_command_run(const ftc_command *self, int argc, char **argv);
 int ftc_command_tokenize(const ftc_command *self, int argc, char **argv);
 

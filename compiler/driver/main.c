@@ -12,6 +12,10 @@ static const ftc_command COMMANDS[] = {
     {"opt", ftc_command_opt, "Run chosen passes on a model or a dump and print what they make of it.",
      "ftc opt FILE.ir --passes=a,b,c [--entry step|grad|update|eval]"},
     {"run", ftc_command_run, "Train a model.", "ftc run [ARTIFACT.ftc | MODEL.ir] [options]"},
+    {"eval", ftc_command_eval, "Evaluate a trained classifier on labelled data.",
+     "ftc eval DIR --test FILE [--json] [options]"},
+    {"predict", ftc_command_predict, "Classify texts.",
+     "ftc predict DIR [--json] TEXT... | --file FILE [--text-column NAME]"},
     {"tokenize", ftc_command_tokenize, "Print the token ids of texts.",
      "ftc tokenize DIR [--json] TEXT... | --file FILE --text-column NAME"},
 };

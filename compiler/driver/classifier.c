@@ -1,0 +1,58 @@
+#include "compiler/driver/classifier.h"
+
+#include "compiler/driver/blas.h"
+#include "compiler/driver/data.h"
+
+#include <stdio.h>
+
+static const uint32_t EVAL = 1u << FTC_ENTRY_EVAL;
+
+static ftc_status load(const ftc_command *self, const char *dir, int64_t threads, ftc_classifier *c) {
+    const ftc_program *program = c->model.program;
+    ftc_sgemm_fn *sgemm = NULL;
+    ftc_load_report report;
+    if (program->needs_sgemm) FTC_RETURN_IF_ERROR(ftc_blas_open(&sgemm));
+    FTC_RETURN_IF_ERROR(
+        ftc_threads_create(threads ? (int32_t)threads : ftc_threads_available(), &c->threads));
+    FTC_RETURN_IF_ERROR(ftc_data_tokenizer(program, dir, &c->tokenizer, &c->max_length));
+    FTC_RETURN_IF_ERROR(ftc_hf_config_read(dir, &c->config));
+    FTC_RETURN_IF_ERROR(ftc_model_state_create(program, EVAL, &c->state));
+    FTC_RETURN_IF_ERROR(ftc_model_state_load(&c->state, dir, 0, &report));
+    if (report.n_initialized > 0) {
+        fprintf(stderr, "ftc %s: %s lacks %s%s: its answers mean nothing before it is trained\n", self->name,
+                dir, report.initialized[0], report.n_initialized > 1 ? " and more" : "");
+    }
+    ftc_load_report_free(&report);
+    FTC_RETURN_IF_ERROR(ftc_stepper_create(program, &c->state, c->threads, EVAL, sgemm, &c->stepper));
+    return ftc_batch_create(program, &c->batch);
+}
+
+int ftc_classifier_open(const ftc_command *self, const char *dir, const ftc_model_options *options,
+                        int64_t threads, ftc_classifier *out) {
+    ftc_diagnostics d = {0};
+    ftc_classifier c = {0};
+    if (!ftc_model_open_dir(dir, options, EVAL, &c.model, &d)) return ftc_diag_report(&d);
+    int code = ftc_status_report(self->name, load(self, dir, threads, &c));
+    if (code != FTC_EXIT_OK) {
+        ftc_classifier_close(&c);
+        return code;
+    }
+    *out = c;
+    out->stepper.state = &out->state; // it has moved
+    return FTC_EXIT_OK;
+}
+
+void ftc_classifier_close(ftc_classifier *c) {
+    ftc_batch_free(&c->batch);
+    ftc_stepper_free(&c->stepper);
+    ftc_model_state_free(&c->state);
+    ftc_hf_config_free(c->config);
+    ftc_tokenizer_close(c->tokenizer);
+    ftc_threads_free(c->threads);
+    ftc_model_close(&c->model);
+    *c = (ftc_classifier){0};
+}
+
+ftc_status ftc_classifier_evaluate(ftc_classifier *c, const ftc_dataset *dataset, ftc_evaluation *out) {
+    return ftc_evaluate(&c->stepper, &c->batch, dataset, c->batch.max_sequences, NULL, out);
+}

@@ -1,0 +1,35 @@
+// A trained classifier out of a Hugging Face directory, ready to be evaluated. For eval and predict.
+#ifndef FTC_DRIVER_CLASSIFIER_H
+#define FTC_DRIVER_CLASSIFIER_H
+
+#include "compiler/driver/model.h"
+#include "runtime/batch.h"
+#include "runtime/evaluate.h"
+#include "runtime/hf_dir.h"
+#include "runtime/model_state.h"
+#include "runtime/stepper.h"
+#include "runtime/threads.h"
+#include "runtime/tokenizer.h"
+
+typedef struct {
+    ftc_model model;
+    ftc_threads *threads;
+    ftc_tokenizer *tokenizer;
+    int32_t max_length; // tokens of a text
+    ftc_hf_config *config;
+    ftc_model_state state;
+    ftc_stepper stepper;
+    ftc_batch batch;
+} ftc_classifier;
+
+// Compiles the model of `dir` for evaluation and loads weights and tokenizer. `threads` 0: one a processor.
+// Prints what is wrong and returns the exit status, FTC_EXIT_OK when nothing is.
+int ftc_classifier_open(const ftc_command *self, const char *dir, const ftc_model_options *options,
+                        int64_t threads, ftc_classifier *out);
+void ftc_classifier_close(ftc_classifier *classifier);
+
+// Evaluates, up to the program's bound of examples at a time.
+ftc_status ftc_classifier_evaluate(ftc_classifier *classifier, const ftc_dataset *dataset,
+                                   ftc_evaluation *out);
+
+#endif

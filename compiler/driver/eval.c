@@ -1,0 +1,130 @@
+// ftc eval: how good a trained classifier is on labelled data.
+#include "compiler/driver/classifier.h"
+#include "compiler/driver/commands.h"
+#include "compiler/driver/data.h"
+#include "runtime/metrics.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct {
+    const char *test;
+    bool json;
+    int64_t threads;
+} eval_options;
+
+#define FIELD(name) offsetof(eval_options, name)
+static const ftc_option OPTIONS[] = {
+    {"test", NULL, FTC_OPTION_TEXT, FIELD(test), "FILE", 0,
+     "labelled rows to evaluate on (CSV, TSV or JSON lines)"},
+    {"json", NULL, FTC_OPTION_FLAG, FIELD(json), NULL, 0, "print one JSON object"},
+    {"threads", NULL, FTC_OPTION_INT, FIELD(threads), "N", 1, "threads; one a processor unless set"},
+    {0},
+};
+#undef FIELD
+
+static void print_json(const ftc_evaluation *e) {
+    cJSON *line = cJSON_CreateObject();
+    ftc_evaluation_report(e, line);
+    if (e->confusion) {
+        cJSON *matrix = cJSON_AddArrayToObject(line, "eval_confusion_matrix");
+        for (int64_t i = 0; i < e->columns; i++) {
+            cJSON *row = cJSON_CreateArray();
+            for (int64_t k = 0; k < e->columns; k++) {
+                cJSON_AddItemToArray(row, cJSON_CreateNumber((double)e->confusion[i * e->columns + k]));
+            }
+            cJSON_AddItemToArray(matrix, row);
+        }
+    }
+    char *text = ftc_metrics_line(line);
+    puts(text);
+    free(text);
+    cJSON_Delete(line);
+}
+
+static void print_confusion(const ftc_evaluation *e, const ftc_labels *labels) {
+    printf("\n%-16s", "label \\ answer");
+    for (int64_t k = 0; k < e->columns; k++) printf(" %8.8s", labels->names[k]);
+    putchar('\n');
+    for (int64_t i = 0; i < e->columns; i++) {
+        printf("%-16.16s", labels->names[i]);
+        for (int64_t k = 0; k < e->columns; k++)
+            printf(" %8lld", (long long)e->confusion[i * e->columns + k]);
+        putchar('\n');
+    }
+}
+
+static void print_text(const ftc_evaluation *e, const ftc_labels *labels) {
+    printf("%lld examples in %.1f s (%.0f tokens/s)\n", (long long)e->samples, e->seconds,
+           (double)e->tokens / e->seconds);
+    printf("loss       %.4f\n", e->loss);
+    if (e->regression) {
+        printf("mse        %.4f\npearson    %.4f\nspearman   %.4f\n", e->values.mse, e->values.pearson,
+               e->values.spearman);
+        return;
+    }
+    const ftc_class_scores *s = &e->classes;
+    printf("accuracy   %.4f\nprecision  %.4f\nrecall     %.4f\nf1         %.4f\nmatthews   %.4f\n",
+           s->accuracy, s->precision, s->recall, s->f1, s->matthews);
+    if (e->columns <= 16) print_confusion(e, labels);
+}
+
+static ftc_status evaluate(ftc_classifier *c, const char *dir, const eval_options *o,
+                           const ftc_data_options *columns) {
+    ftc_table *table;
+    ftc_labels labels = {0};
+    ftc_dataset dataset = {0};
+    ftc_evaluation e;
+    FTC_RETURN_IF_ERROR(ftc_data_open(o->test, columns, false, &table));
+    size_t n = ftc_table_rows(table);
+    int64_t *rows = malloc((n + 1) * sizeof *rows);
+    if (!rows) abort();
+    for (size_t i = 0; i < n; i++) rows[i] = (int64_t)i;
+    ftc_status status = ftc_data_labels(c->model.program, table, dir, false, &labels);
+    ftc_dataset_source source = {table, rows, n, c->tokenizer, c->max_length, &labels};
+    if (status.code == FTC_OK) status = ftc_dataset_read(&source, c->threads, &dataset);
+    if (status.code == FTC_OK) status = ftc_classifier_evaluate(c, &dataset, &e);
+    if (status.code == FTC_OK) {
+        if (o->json) {
+            print_json(&e);
+        } else {
+            print_text(&e, &labels);
+        }
+        ftc_evaluation_free(&e);
+    }
+    ftc_dataset_free(&dataset);
+    ftc_labels_free(&labels);
+    ftc_table_close(table);
+    free(rows);
+    return status;
+}
+
+int ftc_command_eval(const ftc_command *self, int argc, char **argv) {
+    eval_options options = {0};
+    ftc_data_options columns = ftc_data_options_default();
+    ftc_model_options model = ftc_model_options_default();
+    ftc_option_group groups[] = {{"Options", OPTIONS, &options},
+                                 {"Columns", ftc_column_option_table, &columns},
+                                 {"Compiling (as for ftc compile)", ftc_model_option_table, &model},
+                                 {0}};
+    ftc_text_list words = {0};
+    ftc_cli_result parsed = ftc_cli_parse(self, groups, argc, argv, &words);
+    int code = ftc_cli_exit(parsed);
+    ftc_classifier classifier;
+    if (parsed != FTC_CLI_OK) {
+        // told already
+    } else if (words.n != 1) {
+        code = ftc_cli_error(self->name, "one model directory is expected, %zu are given", words.n);
+    } else if (!options.test) {
+        code = ftc_cli_error(self->name, "which data? give --test FILE");
+    } else if ((code = ftc_classifier_open(self, words.items[0], &model, options.threads, &classifier)) ==
+               FTC_EXIT_OK) {
+        code = ftc_status_report(self->name, evaluate(&classifier, words.items[0], &options, &columns));
+        ftc_classifier_close(&classifier);
+    }
+    ftc_text_list_free(&words);
+    ftc_text_list_free(&model.set);
+    ftc_text_list_free(&model.no_pass);
+    return code;
+}
