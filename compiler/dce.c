@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "compiler/passes.h"
-#include "ir/op.h"
 
 bool ftc_pass_dce(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
     (void)d;
@@ -16,14 +15,7 @@ bool ftc_pass_dce(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics
     g->n_outputs = n_outputs;
 
     bool *needed = calloc(g->n_nodes, sizeof *needed);
-    for (uint32_t i = 0; i < g->n_outputs; i++) needed[g->outputs[i].node] = true;
-    for (ftc_id id = g->n_nodes; id-- > 1;) {
-        const ftc_node *node = ftc_graph_node(g, id);
-        ftc_op_class class = ftc_node_class(node);
-        if (class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN) needed[id] = true;
-        for (int i = 0; i < node->n_args; i++) needed[node->arg[i]] |= needed[id];
-    }
-
+    ftc_graph_find_needed(g, needed);
     ftc_graph *out = ftc_graph_new_like(g);
     ftc_id *map = calloc(g->n_nodes, sizeof *map);
     for (ftc_id id = 1; id < g->n_nodes; id++)

@@ -137,21 +137,10 @@ static ftc_id rewritten(const rewriter *w, ftc_graph *g, ftc_id id, bool *change
     fail(ftc_op_get(ftc_graph_node(g, id)->op)->name);
 }
 
-static bool *find_needed(const ftc_graph *g) {
-    bool *needed = calloc(g->n_nodes, sizeof *needed);
-    for (uint32_t i = 0; i < g->n_outputs; i++) needed[g->outputs[i].node] = true;
-    for (ftc_id id = g->n_nodes; id-- > 1;) {
-        const ftc_node *node = ftc_graph_node(g, id);
-        ftc_op_class class = ftc_node_class(node);
-        if (class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN) needed[id] = true;
-        for (int i = 0; i < node->n_args; i++) needed[node->arg[i]] |= needed[id];
-    }
-    return needed;
-}
-
 // One round of rules on nodes over the graph.
 static bool sweep_nodes(const rewriter *w, ftc_graph *g) {
-    bool changed = false, *needed = find_needed(g);
+    bool changed = false, *needed = calloc(g->n_nodes, sizeof *needed);
+    ftc_graph_find_needed(g, needed);
     ftc_graph *out = ftc_graph_new_like(g);
     ftc_id *map = calloc(g->n_nodes, sizeof *map);
     for (ftc_id id = 1; id < g->n_nodes; id++) {

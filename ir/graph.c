@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ir/arena.h"
+#include "ir/op.h"
 
 // --- axes ---------------------------------------------------------------------------------------------
 
@@ -271,9 +272,7 @@ ftc_id ftc_graph_copy_node(ftc_graph *g, const ftc_graph *from, ftc_id id, const
 
 ftc_id ftc_graph_leaf(const ftc_graph *g, ftc_decl decl) {
     for (ftc_id id = 1; id < g->n_nodes; id++) {
-        ftc_op op = g->nodes[id].op;
-        bool leaf = op == FTC_OP_param || op == FTC_OP_input || op == FTC_OP_arg;
-        if (leaf && g->nodes[id].decl == decl) return id;
+        if (ftc_node_class(&g->nodes[id]) == FTC_CLASS_LEAF && g->nodes[id].decl == decl) return id;
     }
     return 0;
 }
@@ -294,6 +293,17 @@ void ftc_graph_count_uses(const ftc_graph *g, uint32_t *count) {
     for (ftc_id id = 1; id < g->n_nodes; id++)
         for (int i = 0; i < g->nodes[id].n_args; i++) count[g->nodes[id].arg[i]]++;
     for (uint32_t i = 0; i < g->n_outputs; i++) count[g->outputs[i].node]++;
+}
+
+void ftc_graph_find_needed(const ftc_graph *g, bool *needed) {
+    memset(needed, 0, g->n_nodes * sizeof *needed);
+    for (uint32_t i = 0; i < g->n_outputs; i++) needed[g->outputs[i].node] = true;
+    for (ftc_id id = g->n_nodes; id-- > 1;) {
+        const ftc_node *node = &g->nodes[id];
+        ftc_op_class class = ftc_node_class(node);
+        if (class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN) needed[id] = true;
+        for (int i = 0; i < node->n_args; i++) needed[node->arg[i]] |= needed[id];
+    }
 }
 
 // --- types --------------------------------------------------------------------------------------------

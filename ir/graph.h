@@ -246,6 +246,10 @@ void ftc_graph_replace_nodes(ftc_graph *g, ftc_graph *from, const ftc_id *map);
 // entries.
 void ftc_graph_count_uses(const ftc_graph *g, uint32_t *count);
 
+// Which nodes the outputs and assignments need, and the leaf of every declaration. needed has n_nodes
+// entries.
+void ftc_graph_find_needed(const ftc_graph *g, bool *needed);
+
 // Number of elements of a type at the upper bounds (ragged axes at their bound). Used for planning.
 int64_t ftc_type_max_elements(const ftc_graph *g, const ftc_type *t);
 int32_t ftc_dtype_bytes(ftc_dtype dtype); // f32, i32, u32: 4; bf16: 2; bool: 1

@@ -554,7 +554,8 @@ Test(model, computes_one_token_of_the_last_layer) {
                                      {"vocab", "50"}, {"max_length", "6"}, {"batch", "3"}};
     enum { N = sizeof values / sizeof *values };
     ftc_override overrides[N];
-    for (int i = 0; i < N; i++) overrides[i] = (ftc_override){values[i][0], values[i][1], "test", false};
+    for (int i = 0; i < N; i++)
+        overrides[i] = (ftc_override){.name = values[i][0], .value = values[i][1], .origin = "test"};
     ftc_settings settings = {overrides, N};
     ftc_diagnostics d = {0};
     ftc_graph *g = ftc_parse_file(FTC_SOURCE_ROOT "/models/bert-cls.ir", &settings, &d);
