@@ -146,6 +146,7 @@ void ftc_stepper_call(ftc_stepper *stepper, ftc_entry_kind entry, const ftc_batc
         .barrier = ftc_threads_barrier,
         .barrier_context = stepper->threads,
         .sgemm = stepper->sgemm,
+        .ticks = stepper->ticks,
     };
     call c = {stepper->program->entries[entry].fn, &args};
     ftc_threads_run(stepper->threads, enter, &c);

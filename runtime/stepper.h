@@ -19,6 +19,7 @@ typedef struct {
     ftc_memory arena; // shared by all entries
     ftc_memory output_block;
     ftc_sgemm_fn *sgemm;
+    uint64_t *ticks; // NULL, or where the entries write ftc_step_args.ticks
 } ftc_stepper;
 
 // Allocates for the entries in `entries` (bits 1 << ftc_entry_kind), each of which the program must have.

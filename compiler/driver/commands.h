@@ -4,6 +4,7 @@
 
 #include "compiler/driver/cli.h"
 
+int ftc_command_bench(const ftc_command *self, int argc, char **argv);
 int ftc_command_compile(const ftc_command *self, int argc, char **argv);
 int ftc_command_opt(const ftc_command *self, int argc, char **argv);
 int ftc_command_eval(const ftc_command *self, int argc, char **argv);

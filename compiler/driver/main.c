@@ -16,6 +16,8 @@ static const ftc_command COMMANDS[] = {
      "ftc eval DIR --test FILE [--json] [options]"},
     {"predict", ftc_command_predict, "Classify texts.",
      "ftc predict DIR [--json] TEXT... | --file FILE [--text-column NAME]"},
+    {"bench", ftc_command_bench, "Time the training step.",
+     "ftc bench ARTIFACT.ftc | MODEL.ir [--batch N] [--length N] [--steps N] [--kernels] [--json]"},
     {"tokenize", ftc_command_tokenize, "Print the token ids of texts.",
      "ftc tokenize DIR [--json] TEXT... | --file FILE --text-column NAME"},
 };

@@ -1,0 +1,281 @@
+// ftc bench: the time of the step alone, beside what the machine can do.
+#include "compiler/driver/blas.h"
+#include "compiler/driver/commands.h"
+#include "compiler/driver/model.h"
+#include "compiler/driver/peak.h"
+#include "runtime/clock.h"
+#include "runtime/metrics.h"
+#include "runtime/model_state.h"
+#include "runtime/stepper.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+typedef struct {
+    int64_t batch, length, steps, warmup, threads;
+    bool json, peak, kernels;
+} bench_options;
+
+#define FIELD(name) offsetof(bench_options, name)
+static const ftc_option OPTIONS[] = {
+    {"batch", NULL, FTC_OPTION_INT, FIELD(batch), "N", 1, "sequences; the model's bound unless set"},
+    {"length", NULL, FTC_OPTION_INT, FIELD(length), "N", 1, "tokens of each; the model's bound unless set"},
+    {"steps", NULL, FTC_OPTION_INT, FIELD(steps), "N", 1, "steps to time"},
+    {"warmup", NULL, FTC_OPTION_INT, FIELD(warmup), "N", 0, "steps before that"},
+    {"threads", NULL, FTC_OPTION_INT, FIELD(threads), "N", 1, "threads; one a processor unless set"},
+    {"kernels", NULL, FTC_OPTION_FLAG, FIELD(kernels), NULL, 0, "the time of every kernel too"},
+    {"peak", NULL, FTC_OPTION_FLAG, FIELD(peak), NULL, 0, "only measure what the machine can do"},
+    {"json", NULL, FTC_OPTION_FLAG, FIELD(json), NULL, 0, "print one JSON object"},
+    {0},
+};
+#undef FIELD
+
+static void print_object(cJSON *object, bool json) {
+    if (json) {
+        char *line = ftc_metrics_line(object);
+        puts(line);
+        free(line);
+    } else {
+        for (const cJSON *item = object->child; item; item = item->next) {
+            if (cJSON_IsNumber(item)) printf("%-20s %.6g\n", item->string, item->valuedouble);
+            if (cJSON_IsString(item)) printf("%-20s %s\n", item->string, item->valuestring);
+        }
+    }
+    cJSON_Delete(object);
+}
+
+static void print_peak(ftc_threads *threads, bool json) {
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddNumberToObject(object, "peak_gflops", ftc_peak_gflops(threads));
+    cJSON_AddNumberToObject(object, "threads", ftc_threads_count(threads));
+    cJSON_AddStringToObject(object, "vectors", ftc_peak_vectors());
+    print_object(object, json);
+}
+
+// ---------------------------------------------------------------------------------------------- the
+// measurement
+
+// Sums over the timed steps, by kernel.
+typedef struct {
+    uint64_t *ticks; // [n + 1] of one step
+    double *sums;    // [n] cycles
+    int32_t n;
+} kernel_times;
+
+typedef struct {
+    double *seconds; // [steps], sorted in the end
+    kernel_times kernels;
+    int64_t tokens; // a step
+    double flops;   // nominal, a step
+    double peak_gflops;
+    double loss;
+} result;
+
+// Examples of exactly `length` random tokens.
+static ftc_dataset make_dataset(const ftc_program *program, int64_t batch, int64_t length) {
+    ftc_dataset dataset = {0};
+    int64_t vocab = 100, classes = 1;
+    for (int32_t i = 0; i < program->n_inputs; i++) {
+        const ftc_input_info *input = &program->inputs[i];
+        if (strcmp(input->name, "ids") == 0 && input->bound) vocab = input->bound;
+        if (strcmp(input->name, "label") == 0 && input->bound) classes = input->bound;
+    }
+    ftc_tokens tokens = {calloc((size_t)length, sizeof(int32_t)), calloc((size_t)length, sizeof(int32_t)),
+                         (size_t)length, (size_t)length};
+    if (!tokens.ids || !tokens.types) abort();
+    uint64_t state = 1;
+    for (int64_t i = 0; i < batch; i++) {
+        for (int64_t k = 0; k < length; k++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            tokens.ids[k] = (int32_t)(1 + (state >> 33) % (uint64_t)(vocab - 1));
+        }
+        ftc_dataset_add(&dataset, &tokens, (float)(i % classes));
+    }
+    ftc_tokens_free(&tokens);
+    return dataset;
+}
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void set_scalars(ftc_stepper *stepper) {
+    ftc_stepper_set(stepper, "lr", 1e-5);
+    ftc_stepper_set(stepper, "bias_correction1", 0.1);
+    ftc_stepper_set(stepper, "bias_correction2_sqrt", 0.03);
+}
+
+static void time_steps(ftc_stepper *stepper, const ftc_batch *batch, const bench_options *o, result *r) {
+    for (int64_t i = 0; i < o->warmup + o->steps; i++) {
+        double start = ftc_clock_seconds();
+        ftc_stepper_call(stepper, FTC_ENTRY_STEP, batch, (uint32_t)i + 1, 0);
+        if (i < o->warmup) continue;
+        r->seconds[i - o->warmup] = ftc_clock_seconds() - start;
+        for (int32_t k = 0; stepper->ticks && k < r->kernels.n; k++) {
+            r->kernels.sums[k] += (double)(stepper->ticks[k + 1] - stepper->ticks[k]);
+        }
+    }
+    qsort(r->seconds, (size_t)o->steps, sizeof *r->seconds, by_value);
+    const float *loss = ftc_stepper_output(stepper, "loss", FTC_ENTRY_STEP);
+    r->loss = loss ? (double)*loss : 0;
+}
+
+static ftc_status measure_with(const ftc_program *program, const bench_options *o, ftc_threads *threads,
+                               ftc_model_state *state, ftc_stepper *stepper, ftc_batch *batch, result *r) {
+    ftc_sgemm_fn *sgemm = NULL;
+    uint32_t entries = 1u << FTC_ENTRY_STEP;
+    if (program->needs_sgemm) FTC_RETURN_IF_ERROR(ftc_blas_open(&sgemm));
+    FTC_RETURN_IF_ERROR(ftc_batch_create(program, batch));
+    FTC_RETURN_IF_ERROR(ftc_model_state_create(program, entries, state));
+    ftc_model_state_init(state, 1);
+    FTC_RETURN_IF_ERROR(ftc_stepper_create(program, state, threads, entries, sgemm, stepper));
+    set_scalars(stepper);
+
+    int64_t sequences = o->batch ? o->batch : batch->max_sequences,
+            length = o->length ? o->length : batch->max_length;
+    ftc_dataset dataset = make_dataset(program, sequences, length);
+    int64_t *order = malloc((size_t)sequences * sizeof *order);
+    if (!order) abort();
+    for (int64_t i = 0; i < sequences; i++) order[i] = i;
+    ftc_status status = ftc_batch_fill(batch, &dataset, order, sequences);
+    free(order);
+    ftc_dataset_free(&dataset);
+    if (status.code != FTC_OK) return status;
+
+    r->tokens = batch->tokens;
+    r->flops = program->flops_per_token * (double)batch->tokens +
+               program->flops_per_token_squared * (double)length * (double)length * (double)sequences;
+    r->kernels.n = program->entries[FTC_ENTRY_STEP].n_kernels;
+    if (o->kernels)
+        stepper->ticks = r->kernels.ticks = calloc((size_t)r->kernels.n + 1, sizeof *stepper->ticks);
+    r->kernels.sums = calloc((size_t)r->kernels.n + 1, sizeof *r->kernels.sums);
+    r->seconds = calloc((size_t)o->steps, sizeof *r->seconds);
+    if (!r->kernels.sums || !r->seconds || (o->kernels && !stepper->ticks)) abort();
+    time_steps(stepper, batch, o, r);
+    r->peak_gflops = ftc_peak_gflops(threads);
+    return FTC_STATUS_OK;
+}
+
+static ftc_status measure(const ftc_program *program, const bench_options *o, ftc_threads *threads,
+                          result *r) {
+    ftc_model_state state = {0};
+    ftc_stepper stepper = {0};
+    ftc_batch batch = {0};
+    ftc_status status = measure_with(program, o, threads, &state, &stepper, &batch, r);
+    ftc_batch_free(&batch);
+    ftc_stepper_free(&stepper);
+    ftc_model_state_free(&state);
+    return status;
+}
+
+// ---------------------------------------------------------------------------------------------- the report
+
+// Every kernel's share of the step, as the clock of thread 0 saw it.
+static cJSON *list_kernels(const ftc_entry *entry, const result *r, const bench_options *o) {
+    double total = 0, seconds = 0;
+    for (int32_t k = 0; k < r->kernels.n; k++) total += r->kernels.sums[k];
+    for (int64_t i = 0; i < o->steps; i++) seconds += r->seconds[i];
+    cJSON *list = cJSON_CreateArray();
+    for (int32_t k = 0; k < r->kernels.n; k++) {
+        cJSON *kernel = cJSON_CreateObject();
+        double share = r->kernels.sums[k] / total;
+        cJSON_AddStringToObject(kernel, "kernel", entry->kernels[k]);
+        cJSON_AddNumberToObject(kernel, "ms", share * seconds / (double)o->steps * 1e3);
+        cJSON_AddNumberToObject(kernel, "share", share);
+        cJSON_AddItemToArray(list, kernel);
+    }
+    return list;
+}
+
+static void print_kernels(const cJSON *kernels) {
+    const cJSON *kernel;
+    cJSON_ArrayForEach(kernel, kernels) {
+        printf("%9.3f ms %5.1f %%  %s\n", cJSON_GetObjectItemCaseSensitive(kernel, "ms")->valuedouble,
+               100 * cJSON_GetObjectItemCaseSensitive(kernel, "share")->valuedouble,
+               cJSON_GetObjectItemCaseSensitive(kernel, "kernel")->valuestring);
+    }
+}
+
+// Rates are those of the fastest step, as the peak is the best of its measurements.
+static void report(const ftc_program *program, const bench_options *o, const result *r, int32_t threads) {
+    const ftc_entry *entry = &program->entries[FTC_ENTRY_STEP];
+    double fastest = r->seconds[0], gflops = r->flops / fastest / 1e9;
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddNumberToObject(object, "step_ms_min", fastest * 1e3);
+    cJSON_AddNumberToObject(object, "step_ms_median", r->seconds[o->steps / 2] * 1e3);
+    cJSON_AddNumberToObject(object, "tokens_per_second", (double)r->tokens / fastest);
+    cJSON_AddNumberToObject(object, "gflops", gflops);
+    cJSON_AddNumberToObject(object, "peak_gflops", r->peak_gflops);
+    cJSON_AddNumberToObject(object, "share_of_peak", gflops / r->peak_gflops);
+    cJSON_AddNumberToObject(object, "arena_bytes",
+                            (double)(entry->arena_bytes + threads * entry->scratch_bytes));
+    cJSON_AddNumberToObject(object, "peak_rss_bytes", (double)usage.ru_maxrss * 1024);
+    cJSON_AddNumberToObject(object, "compile_seconds", program->compile_seconds);
+    cJSON_AddNumberToObject(object, "threads", threads);
+    cJSON_AddNumberToObject(object, "tokens", (double)r->tokens);
+    cJSON_AddNumberToObject(object, "loss", r->loss);
+    if (program->needs_sgemm) cJSON_AddStringToObject(object, "openblas", ftc_blas_kernels());
+    if (o->kernels) {
+        cJSON *kernels = list_kernels(entry, r, o);
+        if (!o->json) print_kernels(kernels);
+        cJSON_AddItemToObject(object, "kernels", kernels);
+    }
+    print_object(object, o->json);
+}
+
+static int bench(const ftc_command *self, const char *path, ftc_model_options *model_options,
+                 const bench_options *o, ftc_threads *threads) {
+    ftc_diagnostics d = {0};
+    ftc_model_candidate candidate;
+    ftc_model model;
+    char *why = NULL;
+    result r = {0};
+    if (!ftc_model_find(path, model_options, &candidate, &d)) return ftc_diag_report(&d);
+    model_options->batch = o->batch;
+    model_options->max_length = o->length;
+    if (!ftc_model_finish(&candidate, model_options, 1u << FTC_ENTRY_STEP, &model, &why, &d))
+        return ftc_diag_report(&d);
+    if (why) fprintf(stderr, "compiled %s again: %s\n", path, why);
+    free(why);
+    ftc_status status = measure(model.program, o, threads, &r);
+    if (status.code == FTC_OK) report(model.program, o, &r, ftc_threads_count(threads));
+    free(r.seconds);
+    free(r.kernels.ticks);
+    free(r.kernels.sums);
+    ftc_model_close(&model);
+    return ftc_status_report(self->name, status);
+}
+
+int ftc_command_bench(const ftc_command *self, int argc, char **argv) {
+    bench_options options = {.steps = 10, .warmup = 2};
+    ftc_model_options model = ftc_model_options_default();
+    ftc_option_group groups[] = {{"Options", OPTIONS, &options},
+                                 {"Compiling (as for ftc compile)", ftc_model_option_table, &model},
+                                 {0}};
+    ftc_text_list words = {0};
+    ftc_threads *threads = NULL;
+    ftc_cli_result parsed = ftc_cli_parse(self, groups, argc, argv, &words);
+    int code = ftc_cli_exit(parsed);
+    if (parsed != FTC_CLI_OK) {
+        // told already
+    } else if (options.peak ? words.n != 0 : words.n != 1) {
+        code = ftc_cli_error(self->name, "one artifact or MODEL.ir is expected, or --peak alone");
+    } else {
+        int32_t n = options.threads ? (int32_t)options.threads : ftc_threads_available();
+        code = ftc_status_report(self->name, ftc_threads_create(n, &threads));
+        if (code == FTC_EXIT_OK && options.peak) print_peak(threads, options.json);
+        if (code == FTC_EXIT_OK && !options.peak)
+            code = bench(self, words.items[0], &model, &options, threads);
+        ftc_threads_free(threads);
+    }
+    ftc_text_list_free(&words);
+    ftc_text_list_free(&model.set);
+    ftc_text_list_free(&model.no_pass);
+    return code;
+}

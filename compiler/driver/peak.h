@@ -1,0 +1,14 @@
+// What the machine can do at most: a loop of nothing but fused multiply-adds on all threads at once.
+#ifndef FTC_DRIVER_PEAK_H
+#define FTC_DRIVER_PEAK_H
+
+#include "runtime/threads.h"
+
+// fp32 GFLOP/s of all threads of the pool together, the best of several short measurements (about half a
+// second in all). A multiply-add counts two.
+double ftc_peak_gflops(ftc_threads *threads);
+
+// The vectors it uses: "AVX-512", "AVX2", "baseline".
+const char *ftc_peak_vectors(void);
+
+#endif
