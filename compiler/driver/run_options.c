@@ -140,7 +140,12 @@ static bool apply_train_block(const ftc_command *self, const ftc_model_candidate
         }
         const ftc_option *option;
         const ftc_option_group *group;
-        if (!ftc_cli_find(groups, setting->name, &option, &group)) {
+        const char *name = setting->name;
+        if (strcmp(name, "lr_from_scratch") == 0) {
+            if (c->pretrained) continue;
+            name = "lr";
+        }
+        if (!ftc_cli_find(groups, name, &option, &group)) {
             const char *near = ftc_cli_nearest_option(groups, setting->name);
             ftc_cli_error(self->name, "%s: unknown entry '%s' in the train block%s%s%s", c->path,
                           setting->name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
