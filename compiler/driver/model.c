@@ -94,7 +94,7 @@ static void free_overrides(overrides *o) {
 static void add_number(overrides *o, const char *name, int64_t value, const char *origin) {
     char *text;
     if (asprintf(&text, "%lld", (long long)value) < 0) abort();
-    add(o, (ftc_override){name, keep(o, text), origin, false});
+    add(o, (ftc_override){.name = name, .value = keep(o, text), .origin = origin});
 }
 
 static void add_config_json(overrides *o, const ftc_hf_config *config) {
@@ -102,13 +102,17 @@ static void add_config_json(overrides *o, const ftc_hf_config *config) {
     char *value;
     for (int32_t i = 0; ftc_hf_config_entry(config, i, &name, &value); i++) {
         if (!value) continue; // null, a list or an object
-        add(o, (ftc_override){keep(o, strdup(name)), keep(o, value), "config.json", true});
+        add(o, (ftc_override){.name = keep(o, strdup(name)),
+                              .value = keep(o, value),
+                              .origin = "config.json",
+                              .optional = true});
     }
     int32_t labels = ftc_hf_config_label_count(config);
     if (!labels) return;
     char *text;
     if (asprintf(&text, "%d", labels) < 0) abort();
-    add(o, (ftc_override){"num_labels", keep(o, text), "config.json", true});
+    add(o, (ftc_override){
+               .name = "num_labels", .value = keep(o, text), .origin = "config.json", .optional = true});
 }
 
 static bool add_sets(overrides *o, const ftc_model_options *options, ftc_diagnostics *d) {
@@ -119,7 +123,7 @@ static bool add_sets(overrides *o, const ftc_model_options *options, ftc_diagnos
             return false;
         }
         const char *name = keep(o, strndup(set, (size_t)(equals - set)));
-        add(o, (ftc_override){name, equals + 1, "--set", false});
+        add(o, (ftc_override){.name = name, .value = equals + 1, .origin = "--set"});
     }
     return true;
 }
