@@ -4,6 +4,7 @@
 #include "compiler/driver/model.h"
 #include "runtime/files.h"
 #include "runtime/hf_dir.h"
+#include "runtime/json.h"
 #include "runtime/model_state.h"
 #include "runtime/safetensors.h"
 
