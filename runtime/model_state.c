@@ -46,15 +46,26 @@ static const struct {
     [FTC_ROLE_GRADIENT] = {"the gradients", 1u << FTC_ENTRY_GRAD | 1u << FTC_ENTRY_UPDATE},
 };
 
-static ftc_status map_role(ftc_model_state *state, ftc_tensor_role role) {
-    const ftc_program *program = state->program;
+static size_t role_bytes(const ftc_program *program, ftc_tensor_role role) {
     size_t bytes = 0;
     for (int32_t i = 0; i < program->n_tensors; i++) {
         if (program->tensors[i].role == role)
             bytes += ftc_memory_stride((size_t)tensor_bytes(&program->tensors[i]));
     }
-    FTC_RETURN_IF_ERROR(ftc_memory_check((int64_t)bytes, ROLES[role].what, "choose a smaller model"));
-    FTC_RETURN_IF_ERROR(ftc_memory_map(bytes, ROLES[role].what, &state->blocks[role]));
+    return bytes;
+}
+
+int64_t ftc_model_state_bytes(const ftc_program *program, uint32_t entries) {
+    size_t bytes = 0;
+    for (int role = 0; role < 3; role++) {
+        if (ROLES[role].entries & entries) bytes += role_bytes(program, (ftc_tensor_role)role);
+    }
+    return (int64_t)bytes;
+}
+
+static ftc_status map_role(ftc_model_state *state, ftc_tensor_role role) {
+    const ftc_program *program = state->program;
+    FTC_RETURN_IF_ERROR(ftc_memory_map(role_bytes(program, role), ROLES[role].what, &state->blocks[role]));
     size_t at = 0;
     for (int32_t i = 0; i < program->n_tensors; i++) {
         if (program->tensors[i].role != role) continue;

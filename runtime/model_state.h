@@ -20,6 +20,9 @@ typedef struct {
     int32_t n_initialized, n_unused;
 } ftc_load_report;
 
+// Bytes that the tensors take which the entries in `entries` use.
+int64_t ftc_model_state_bytes(const ftc_program *program, uint32_t entries);
+
 // Allocates, all zero, what the entries in `entries` (bits 1 << ftc_entry_kind) use: parameters always,
 // moments for step and update, gradients for grad and update.
 ftc_status ftc_model_state_create(const ftc_program *program, uint32_t entries, ftc_model_state *out);

@@ -6,23 +6,35 @@
 static const char *const ENTRY_NAMES[FTC_ENTRY_COUNT] = {"step", "grad", "update", "eval"};
 
 // Room for the largest of the entries, scratch of all threads included.
-static ftc_status map_arena(ftc_stepper *stepper, uint32_t entries) {
-    const ftc_program *program = stepper->program;
-    int64_t threads = ftc_threads_count(stepper->threads), most = 0;
+static int64_t arena_bytes(const ftc_program *program, uint32_t entries, int32_t threads) {
+    int64_t most = 0;
     for (int i = 0; i < FTC_ENTRY_COUNT; i++) {
         const ftc_entry *entry = &program->entries[i];
-        if (!(entries & 1u << i)) continue;
-        if (!entry->fn) {
-            return ftc_status_make(FTC_BAD_INPUT,
-                                   "the model %s was compiled without the entry \"%s\"; compile it again",
-                                   program->model, ENTRY_NAMES[i]);
-        }
         int64_t bytes = entry->arena_bytes + threads * entry->scratch_bytes;
-        if (bytes > most) most = bytes;
+        if (entries & 1u << i && bytes > most) most = bytes;
     }
-    const char *what = "the step's arena";
-    FTC_RETURN_IF_ERROR(ftc_memory_check(most, what, "compile with a smaller --batch or --max-length"));
-    return ftc_memory_map((size_t)most, what, &stepper->arena);
+    return most;
+}
+
+int64_t ftc_program_memory(const ftc_program *program, uint32_t entries, int32_t threads) {
+    return ftc_model_state_bytes(program, entries) + arena_bytes(program, entries, threads);
+}
+
+ftc_status ftc_program_check_memory(const ftc_program *program, uint32_t entries, int32_t threads) {
+    return ftc_memory_check(ftc_program_memory(program, entries, threads), program->model,
+                            "compile with a smaller --batch or --max-length, or choose a smaller model");
+}
+
+static ftc_status map_arena(ftc_stepper *stepper, uint32_t entries) {
+    const ftc_program *program = stepper->program;
+    for (int i = 0; i < FTC_ENTRY_COUNT; i++) {
+        if (!(entries & 1u << i) || program->entries[i].fn) continue;
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "the model %s was compiled without the entry \"%s\"; compile it again",
+                               program->model, ENTRY_NAMES[i]);
+    }
+    int64_t bytes = arena_bytes(program, entries, ftc_threads_count(stepper->threads));
+    return ftc_memory_map((size_t)bytes, "the step's arena", &stepper->arena);
 }
 
 static ftc_status map_outputs(ftc_stepper *stepper) {

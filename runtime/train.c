@@ -68,10 +68,11 @@ ftc_status ftc_train_check(const ftc_train_options *o, bool with_test) {
                                "load_best_model_at_end needs a checkpoint at each evaluation: make "
                                "--save-strategy and --eval-strategy the same, or save by \"best\"");
     }
-    if (o->schedule == FTC_SCHEDULE_POLYNOMIAL && !(o->lr > 1e-7)) {
+    double lr_end = o->schedule_end >= 0 ? o->schedule_end : 1e-7;
+    if (o->schedule == FTC_SCHEDULE_POLYNOMIAL && !(o->lr > lr_end)) {
         return ftc_status_make(FTC_BAD_INPUT,
-                               "the polynomial schedule ends at a learning rate of 1e-07: --lr must be "
-                               "larger than that");
+                               "the polynomial schedule ends at a learning rate of %g: --lr must be larger",
+                               lr_end);
     }
     if (o->resume && !o->output) return ftc_status_make(FTC_BAD_INPUT, "--resume needs --output");
     return FTC_STATUS_OK;
@@ -80,6 +81,17 @@ ftc_status ftc_train_check(const ftc_train_options *o, bool with_test) {
 // A number of steps, or a fraction of all.
 static int64_t count_steps(double steps, int64_t total) {
     return steps < 1 ? (int64_t)ceil(steps * (double)total) : (int64_t)steps;
+}
+
+static ftc_schedule make_schedule(const ftc_train_options *o, int64_t total) {
+    double warmup = o->warmup_steps > 0 ? o->warmup_steps : fmin(o->warmup_ratio, 0.999999);
+    ftc_schedule schedule =
+        ftc_schedule_make((ftc_schedule_kind)o->schedule, o->lr, count_steps(warmup, total), total);
+    if (o->schedule_cycles >= 0) schedule.cycles = o->schedule_cycles;
+    if (o->schedule_power >= 0) schedule.power = o->schedule_power;
+    if (o->schedule_end >= 0) schedule.lr_end = o->schedule_end;
+    if (o->schedule_timescale > 0) schedule.timescale = o->schedule_timescale;
+    return schedule;
 }
 
 static ftc_status plan(run *r) {
@@ -101,8 +113,7 @@ static ftc_status plan(run *r) {
         .data_seed = o->data_seed >= 0 ? o->data_seed : o->seed,
         .max_steps = total,
     };
-    double warmup = o->warmup_steps > 0 ? o->warmup_steps : fmin(o->warmup_ratio, 0.999999);
-    r->schedule = ftc_schedule_make((ftc_schedule_kind)o->schedule, o->lr, count_steps(warmup, total), total);
+    r->schedule = make_schedule(o, total);
     r->logging_steps = count_steps(o->logging_steps, total);
     r->eval_steps = o->eval_steps > 0 ? count_steps(o->eval_steps, total) : r->logging_steps;
     r->save_steps = count_steps(o->save_steps, total);

@@ -129,6 +129,7 @@ static ftc_status measure_with(const ftc_program *program, const bench_options *
     ftc_sgemm_fn *sgemm = NULL;
     uint32_t entries = 1u << FTC_ENTRY_STEP;
     if (program->needs_sgemm) FTC_RETURN_IF_ERROR(ftc_blas_open(&sgemm));
+    FTC_RETURN_IF_ERROR(ftc_program_check_memory(program, entries, ftc_threads_count(threads)));
     FTC_RETURN_IF_ERROR(ftc_batch_create(program, batch));
     FTC_RETURN_IF_ERROR(ftc_model_state_create(program, entries, state));
     ftc_model_state_init(state, 1);
@@ -275,7 +276,6 @@ int ftc_command_bench(const ftc_command *self, int argc, char **argv) {
         ftc_threads_free(threads);
     }
     ftc_text_list_free(&words);
-    ftc_text_list_free(&model.set);
-    ftc_text_list_free(&model.no_pass);
+    ftc_model_options_free(&model);
     return code;
 }

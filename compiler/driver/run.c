@@ -201,6 +201,8 @@ static ftc_status train(run *r) {
     int32_t threads = o->run.threads ? (int32_t)o->run.threads : ftc_threads_available();
     FTC_RETURN_IF_ERROR(ftc_threads_create(threads, &r->threads));
     if (program->needs_sgemm) FTC_RETURN_IF_ERROR(ftc_blas_open(&sgemm));
+    uint32_t entries = ftc_train_entries(&o->run.train, o->data.test || o->data.split_test > 0);
+    FTC_RETURN_IF_ERROR(ftc_program_check_memory(program, entries, threads));
     print_model(program, threads);
     FTC_RETURN_IF_ERROR(ftc_data_read(program, &o->data, program->pretrained, r->threads, &r->data));
     print_data(&r->data, &o->data);

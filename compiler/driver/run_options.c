@@ -25,11 +25,17 @@ const ftc_option ftc_run_option_table[] = {
     {"warmup-steps", NULL, FTC_OPTION_NUMBER, TRAIN(warmup_steps), "N", 0,
      "steps of linear warm-up; below 1 a fraction of all"},
     {"warmup-ratio", NULL, FTC_OPTION_NUMBER, TRAIN(warmup_ratio), "X", 0, "the same as a fraction"},
+    {"schedule-cycles", "num_cycles", FTC_OPTION_NUMBER, TRAIN(schedule_cycles), "X", 0,
+     "waves of cosine, restarts of cosine_with_restarts"},
+    {"schedule-power", "power", FTC_OPTION_NUMBER, TRAIN(schedule_power), "X", 0, "of polynomial"},
+    {"schedule-end", "lr_end", FTC_OPTION_NUMBER, TRAIN(schedule_end), "X", 0,
+     "last learning rate of polynomial"},
+    {"schedule-timescale", "timescale", FTC_OPTION_NUMBER, TRAIN(schedule_timescale), "X", 0,
+     "of inverse_sqrt"},
     {"weight-decay", NULL, FTC_OPTION_NUMBER, TRAIN(weight_decay), "X", 0, "decoupled weight decay"},
     {"beta1", "adam_beta1", FTC_OPTION_NUMBER, TRAIN(beta1), "X", 0, "decay of the mean of gradients"},
     {"beta2", "adam_beta2", FTC_OPTION_NUMBER, TRAIN(beta2), "X", 0, "decay of the mean of their squares"},
     {"eps", "adam_epsilon", FTC_OPTION_NUMBER, TRAIN(eps), "X", 0, "added to the root of the latter"},
-    {"optim", NULL, FTC_OPTION_CHOICE, RUN(optim), "adamw_torch|adamw_torch_fused|adamw", 0, "the optimizer"},
     {"max-grad-norm", NULL, FTC_OPTION_NUMBER, TRAIN(max_grad_norm), "X", 0,
      "clip gradients to this global norm; 0: not"},
     {"label-smoothing", "label_smoothing_factor", FTC_OPTION_NUMBER, TRAIN(label_smoothing), "X", 0,
@@ -112,8 +118,7 @@ ftc_run_options ftc_run_options_default(void) {
 void ftc_run_options_free(ftc_run_options *options) {
     for (size_t i = 0; i < options->owned.n; i++) free((char *)options->owned.items[i]);
     ftc_text_list_free(&options->owned);
-    ftc_text_list_free(&options->model.set);
-    ftc_text_list_free(&options->model.no_pass);
+    ftc_model_options_free(&options->model);
 }
 
 // ---------------------------------------------------------------------------------------------- the train
@@ -126,11 +131,21 @@ static bool is_one_of(const char *name, const char *const *names) {
     return false;
 }
 
+// A copy that lives as long as the options.
+static const char *own(ftc_text_list *owned, const char *text) {
+    char *copy = strdup(text);
+    if (!copy) abort();
+    ftc_text_list_add(owned, copy);
+    return copy;
+}
+
 // Applies the model's train block: its data unless the command line names other data, its tokenizer unless
 // pretrained weights bring theirs, and with `hyperparameters` the rest.
 static bool apply_train_block(const ftc_command *self, const ftc_model_candidate *c, bool with_data,
-                              bool hyperparameters, const ftc_option_group *groups) {
-    static const char *const DATA[] = {"data", "test", NULL}, *const COMPILERS[] = {"optimizer", NULL};
+                              bool hyperparameters, const ftc_option_group *groups, ftc_text_list *owned) {
+    static const char *const DATA[] = {"data", "test", NULL}, *const COMPILERS[] = {"optimizer", "freeze",
+                                                                                    "group", "layer_decay",
+                                                                                    NULL};
     for (int32_t i = 0; i < c->n_train; i++) {
         const ftc_setting *setting = &c->train[i];
         bool is_tokenizer = strcmp(setting->name, "tokenizer") == 0, is_data = is_one_of(setting->name, DATA);
@@ -153,7 +168,7 @@ static bool apply_train_block(const ftc_command *self, const ftc_model_candidate
         }
         char number[40], why[160];
         snprintf(number, sizeof number, "%.17g", setting->number);
-        const char *text = setting->text ? setting->text : number;
+        const char *text = own(owned, setting->text ? setting->text : number);
         if (!ftc_option_set(option, group->target, text, why, sizeof why)) {
             ftc_cli_error(self->name, "%s: %s = %s in the train block: %s", c->path, setting->name, text,
                           why);
@@ -271,14 +286,31 @@ static char *value_text(const cJSON *field) {
     return text;
 }
 
+// The fields of one file that have no meaning here but ask for something: "fp16, push_to_hub".
+typedef struct {
+    char *names;
+} ignored_fields;
+
+static void note_ignored(ignored_fields *ignored, const char *name) {
+    char *longer;
+    const char *before = ignored->names ? ignored->names : "";
+    if (asprintf(&longer, "%s%s%s", before, *before ? ", " : "", name) < 0) abort();
+    free(ignored->names);
+    ignored->names = longer;
+}
+
 static bool apply_field(const ftc_command *self, const char *path, const cJSON *field,
-                        const ftc_option_group *groups, ftc_text_list *owned) {
+                        const ftc_option_group *groups, ftc_text_list *owned, ignored_fields *ignored) {
     const ftc_option *option;
     const ftc_option_group *group;
     if (is_one_of(field->string, MEANINGLESS)) {
-        if (!cJSON_IsNull(field) && !cJSON_IsFalse(field)) {
-            fprintf(stderr, "ftc %s: %s: \"%s\" has no meaning here and is ignored\n", self->name, path,
-                    field->string);
+        if (!cJSON_IsNull(field) && !cJSON_IsFalse(field)) note_ignored(ignored, field->string);
+        return true;
+    }
+    if (strcmp(field->string, "lr_scheduler_kwargs") == 0 && (cJSON_IsObject(field) || cJSON_IsNull(field))) {
+        const cJSON *entry; // num_cycles, power, lr_end, timescale: options like the others
+        cJSON_ArrayForEach(entry, field) {
+            if (!apply_field(self, path, entry, groups, owned, ignored)) return false;
         }
         return true;
     }
@@ -311,7 +343,10 @@ static bool apply_args(const ftc_command *self, const char *path, const ftc_opti
     }
     bool ok = true;
     const cJSON *field;
-    cJSON_ArrayForEach(field, json) ok = ok && apply_field(self, path, field, groups, owned);
+    ignored_fields ignored = {0};
+    cJSON_ArrayForEach(field, json) ok = ok && apply_field(self, path, field, groups, owned, &ignored);
+    if (ok && ignored.names) fprintf(stderr, "%s: without meaning here, ignored: %s\n", path, ignored.names);
+    free(ignored.names);
     cJSON_Delete(json);
     return ok;
 }
@@ -329,8 +364,13 @@ static bool settle(const ftc_command *self, const ftc_model_candidate *c, ftc_ru
     } else if (from && strcmp(from, "false") != 0) {
         train->resume = from;
     }
-    if (!o->data.tokenizer) o->data.tokenizer = c->pretrained;
+    if (!o->data.tokenizer && c->pretrained) o->data.tokenizer = own(&o->owned, c->pretrained);
     if (c->batch) o->model.batch = train->batch; // the most that the program is compiled for
+    if (o->run.args && train->eval_strategy != FTC_WHEN_NO && !o->data.test && o->data.split_test == 0) {
+        ftc_cli_error(self->name, "%s: eval_strategy needs data to evaluate on: give --test or --split-test",
+                      o->run.args);
+        return false;
+    }
     if (o->run.bf16) {
         ftc_cli_error(self->name, "--bf16: mixed precision is not available; leave it out to train in fp32");
         return false;
@@ -344,12 +384,13 @@ bool ftc_run_options_resolve(const ftc_command *self, int argc, char **argv, con
     bool own_data = options->data.train != NULL;
     ftc_option_group groups[5];
     ftc_run_option_groups(options, groups);
-    ftc_text_list set = options->model.set,
-                  no_pass = options->model.no_pass; // parsing again reuses their memory
+    ftc_model_options lists = options->model; // parsing again reuses their memory
     *options = defaults(args != NULL);
-    options->model.set = set;
-    options->model.no_pass = no_pass;
-    if (!apply_train_block(self, c, !own_data, !args, groups)) return false;
+    options->model.set = lists.set;
+    options->model.no_pass = lists.no_pass;
+    options->model.freeze = lists.freeze;
+    options->model.group = lists.group;
+    if (!apply_train_block(self, c, !own_data, !args, groups, &options->owned)) return false;
     if (args && !apply_args(self, args, groups, &options->owned)) return false;
     ftc_text_list positional = {0};
     bool ok = ftc_cli_parse(self, groups, argc, argv, &positional) == FTC_CLI_OK;
