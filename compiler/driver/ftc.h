@@ -1,0 +1,243 @@
+// ftc.h: compiled training for loops of one's own. Link with libftc (pkg-config ftc).
+//
+//   ftc_net        a model compiled for this machine: code and its description, no weights
+//   ftc_tokenizer  turns texts into token ids
+//   ftc_trainer    one training of a net: weights, optimizer moments, threads, and the batch at hand
+//
+// Errors. A function that can fail returns NULL, or an error that says what is wrong, where, and what to do;
+// the caller frees it. After an error, what the arguments point to is as it was. Memory that the system
+// refuses is an error where it is large (weights, arena) and ends the process where it is small. NULL for a
+// handle is a fault of the program, except that every free function takes it.
+//
+// Ownership. Arguments are borrowed for the call, unless it is said otherwise. Texts are UTF-8 and end with a
+// zero byte. What a function gives belongs to its handle, is freed with it, and is not to be changed unless
+// it is said so; only what an `out` parameter receives from _open, _load and _create is the caller's to free.
+//
+// Threads. Nothing is kept outside of the handles. A net and a tokenizer never change after they are made, so
+// any number of threads and trainers may share them. A trainer is for one caller at a time; it brings its own
+// threads. Different trainers may run at the same time.
+#ifndef FTC_H
+#define FTC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ftc_error ftc_error;
+typedef struct ftc_net ftc_net;
+typedef struct ftc_tokenizer ftc_tokenizer;
+typedef struct ftc_trainer ftc_trainer;
+
+// The version of the library, "0.1.0".
+const char *ftc_version(void);
+
+// ---------------------------------------------------------------------------------------------- errors
+
+// For people; several lines when a model has several errors; without a newline at the end. Belongs to the
+// error.
+const char *ftc_error_message(const ftc_error *error);
+
+// 1: the run itself failed (a loss that is not finite, no memory), 2: wrong usage or bad input. What the
+// `ftc` command would exit with.
+int ftc_error_status(const ftc_error *error);
+
+void ftc_error_free(ftc_error *error);
+
+// ---------------------------------------------------------------------------------------------- the net
+
+// What a net can do in one call, as bits.
+enum {
+    FTC_CALL_STEP = 1,   // forward, backward and update in one: the fastest; no clipping, no accumulation
+    FTC_CALL_GRAD = 2,   // forward and backward, added to the gradients
+    FTC_CALL_UPDATE = 4, // clipping and update from the gradients, which are zero afterwards
+    FTC_CALL_EVAL = 8,   // forward without dropout
+};
+
+// How a model is compiled. All zero: as the model says.
+typedef struct {
+    const char *pretrained; // Hugging Face directory whose config.json gives the shapes, or NULL; its weights
+                            // come with ftc_trainer_load
+    int64_t batch;          // the most sequences in a batch, 0: as the model says
+    int64_t max_length;     // the most tokens in a sequence, 0: as the model says
+    unsigned calls;         // FTC_CALL_… that are compiled from a MODEL.ir or a directory, 0: all
+    const char *const *options; // further options of `ftc compile` as "NAME=VALUE", "set=hidden=256" or
+                                // "memory=2GB"; ends with NULL. NULL: none
+} ftc_net_options;
+
+// Opens a model:
+//   - MODEL.ir is compiled, which takes seconds;
+//   - an artifact of `ftc compile` is loaded, or, if `options` ask for another structure or this CPU lacks
+//   what it
+//     was compiled for, compiled again from the source inside;
+//   - a Hugging Face directory with a BERT classifier is compiled for the shapes in its config.json.
+// `options` may be NULL. *out is the caller's, for ftc_net_free.
+ftc_error *ftc_net_open(const char *path, const ftc_net_options *options, ftc_net **out);
+
+// To be called after the trainers of the net were freed. NULL is allowed.
+void ftc_net_free(ftc_net *net);
+
+// The name that the model gives itself, "bert_cls".
+const char *ftc_net_name(const ftc_net *net);
+
+// The directory that the model was compiled against, NULL when none.
+const char *ftc_net_pretrained(const ftc_net *net);
+
+// Why an artifact was compiled again, for people; NULL when it was not.
+const char *ftc_net_recompiled(const ftc_net *net);
+
+// The most sequences in a batch; the most tokens in a sequence.
+int64_t ftc_net_max_sequences(const ftc_net *net);
+int64_t ftc_net_max_length(const ftc_net *net);
+
+// The FTC_CALL_… that the net has.
+unsigned ftc_net_calls(const ftc_net *net);
+
+typedef enum {
+    FTC_ELEMENT_F32,
+    FTC_ELEMENT_BF16,
+    FTC_ELEMENT_I32,
+    FTC_ELEMENT_U32,
+    FTC_ELEMENT_BOOL
+} ftc_element;
+typedef enum { FTC_TENSOR_PARAMETER, FTC_TENSOR_MOMENT, FTC_TENSOR_GRADIENT } ftc_tensor_kind;
+
+// What a trainer keeps from call to call.
+typedef struct {
+    const char *name; // a parameter's is Hugging Face's; "<parameter>.grad", "<parameter>.exp_avg", …
+    ftc_tensor_kind kind;
+    ftc_element type;
+    int rank;
+    int64_t dims[4]; // [rank], row-major, in the form that is saved
+    int trainable;   // 0: a frozen parameter
+} ftc_tensor_desc;
+
+typedef struct {
+    const char *name; // "ids", "types", "label"
+    ftc_element type;
+    int per_token; // 1: one value a token, 0: one a sequence
+    int64_t bound; // values lie in 0 … bound-1; 0: any
+} ftc_input_desc;
+
+typedef struct {
+    const char *name; // "lr", "beta1", "weight_decay", "accumulation", "max_grad_norm", "hidden_dropout", …
+    double initial;   // until it is set
+} ftc_scalar_desc;
+
+typedef struct {
+    const char *name; // "loss", "logits", "grad_norm"
+    int per_sequence; // 1: f32[sequences, columns], 0: f32[columns]
+    int64_t columns;
+    unsigned calls; // FTC_CALL_… that write it
+} ftc_output_desc;
+
+// The lists, [*n] each.
+const ftc_tensor_desc *ftc_net_tensors(const ftc_net *net, int32_t *n);
+const ftc_input_desc *ftc_net_inputs(const ftc_net *net, int32_t *n);
+const ftc_scalar_desc *ftc_net_scalars(const ftc_net *net, int32_t *n);
+const ftc_output_desc *ftc_net_outputs(const ftc_net *net, int32_t *n);
+
+// ---------------------------------------------------------------------------------------------- texts
+
+// Reads the tokenizer of a Hugging Face directory: tokenizer.json, or vocab.txt with tokenizer_config.json.
+// *out is the caller's, for ftc_tokenizer_free.
+ftc_error *ftc_tokenizer_load(const char *directory, ftc_tokenizer **out);
+void ftc_tokenizer_free(ftc_tokenizer *tokenizer); // NULL is allowed
+
+// Encodes `text`, or `text` and `pair` (NULL: none), special tokens included, cut to `max_length` tokens.
+// Writes *count ids, and their types unless `types` is NULL: both have room for `max_length`. Fails when a
+// text is no UTF-8 or `max_length` leaves no room beside the special tokens.
+ftc_error *ftc_tokenize(const ftc_tokenizer *tokenizer, const char *text, const char *pair,
+                        int32_t max_length, int32_t *ids, int32_t *types, int32_t *count);
+
+// ---------------------------------------------------------------------------------------------- the trainer
+
+// All zero: every processor that this process may use, everything that the net can do, seed 0.
+typedef struct {
+    int32_t threads; // 0: one a processor. The results are the same bits for any number
+    uint64_t seed;   // of new weights and of dropout
+    unsigned calls;  // FTC_CALL_… that will be made: memory is taken for these only. 0: all of the net's
+} ftc_trainer_options;
+
+// A trainer without weights: ftc_trainer_init or ftc_trainer_load gives it some. The net is borrowed until
+// the trainer is freed. `options` may be NULL. *out is the caller's, for ftc_trainer_free.
+ftc_error *ftc_trainer_create(const ftc_net *net, const ftc_trainer_options *options, ftc_trainer **out);
+void ftc_trainer_free(ftc_trainer *trainer); // NULL is allowed
+
+// Gives every parameter its initial value, a function of the trainer's seed and the parameter's name.
+// Moments, gradients and the number of steps stay.
+void ftc_trainer_init(ftc_trainer *trainer);
+
+// Reads the parameters from DIR/model.safetensors, which ftc or Hugging Face has saved; names may lack the
+// prefix "bert.". `directory` NULL: the net's own. Parameters that the directory lacks get their initial
+// values. The shape of an encoder's parameter must fit; a head of another shape is initialised. Moments,
+// gradients and the number of steps stay. After an error the parameters are undefined.
+ftc_error *ftc_trainer_load(ftc_trainer *trainer, const char *directory);
+
+// Of the last ftc_trainer_load: the parameters that were initialised, and the directory's tensors that have
+// no use.
+// [*n]; valid until the next load.
+const char *const *ftc_trainer_initialized(const ftc_trainer *trainer, int32_t *n);
+const char *const *ftc_trainer_unused(const ftc_trainer *trainer, int32_t *n);
+
+// The values of a tensor (ftc_net_tensors), to be read and written between calls; the address stays. NULL
+// when the net has none of this name, or none of the trainer's calls uses it.
+void *ftc_trainer_tensor(ftc_trainer *trainer, const char *name);
+
+// Sets a scalar (ftc_net_scalars) for the calls to come; reads it back. The trainer itself sets the bias
+// corrections.
+//   accumulation   what each gradient is divided by: the number of ftc_trainer_grad before the
+//   ftc_trainer_update max_grad_norm  the largest norm of the gradients in an update; INFINITY for no
+//   clipping
+ftc_error *ftc_trainer_set(ftc_trainer *trainer, const char *name, double value);
+ftc_error *ftc_trainer_get(const ftc_trainer *trainer, const char *name, double *value);
+
+// Makes a batch of `n` sequences the one at hand. Everything is copied.
+//   ids      [n] pointers to lengths[i] token ids each
+//   types    [n] pointers to lengths[i] token types each; NULL: all are 0
+//   lengths  [n] in tokens
+//   labels   [n] classes, or for a regression values; NULL: all are 0 (for predictions, where the loss means
+//   nothing)
+// Fails, naming the sequence, when something does not fit the net; then no batch is at hand.
+ftc_error *ftc_trainer_bind(ftc_trainer *trainer, int32_t n, const int32_t *const *ids,
+                            const int32_t *const *types, const int32_t *lengths, const float *labels);
+
+// The same for sequences that lie one after the other: sequence i has the elements offsets[i] … offsets[i +
+// 1] - 1 of `ids` and `types`. `offsets` is [n + 1] and need not begin with 0, so that a batch can be a part
+// of a packed data set: ftc_trainer_bind_packed(trainer, n, offsets + first, ids, types, labels + first).
+ftc_error *ftc_trainer_bind_packed(ftc_trainer *trainer, int32_t n, const int64_t *offsets,
+                                   const int32_t *ids, const int32_t *types, const float *labels);
+
+// The calls, on the batch at hand (ftc_trainer_update needs none). Dropout differs from step to step, and
+// from gradient to gradient within a step. A loss or norm that is not finite is an error of status 1; the
+// outputs tell the value.
+ftc_error *ftc_trainer_step(ftc_trainer *trainer);
+ftc_error *ftc_trainer_grad(ftc_trainer *trainer);
+ftc_error *ftc_trainer_update(ftc_trainer *trainer);
+ftc_error *ftc_trainer_eval(ftc_trainer *trainer);
+
+// Where the calls write an output (ftc_net_outputs); the address stays, so it can be asked for once. A row of
+// *columns values (NULL: not asked for), per_sequence one for each sequence of the batch. Holds what the last
+// call wrote that writes it. NULL when none of the trainer's calls writes an output of this name.
+const float *ftc_trainer_output(const ftc_trainer *trainer, const char *name, int64_t *columns);
+
+// The number of steps and updates so far; it counts in Adam's bias corrections and in dropout. Setting it,
+// with the same weights and moments, continues another training bit by bit.
+int64_t ftc_trainer_steps(const ftc_trainer *trainer);
+void ftc_trainer_set_steps(ftc_trainer *trainer, int64_t steps);
+
+// Writes the model as a Hugging Face directory (config.json, model.safetensors, and model.ir), which `ftc`,
+// ftc_net_open and transformers read. Files of these names are replaced when all are complete; others stay.
+//   tokenizer  directory whose tokenizer files are copied along; NULL: none
+//   labels     [columns of "logits"] the classes' names; NULL: LABEL_0, LABEL_1, …
+// Fails, writing nothing, when a parameter is not finite.
+ftc_error *ftc_trainer_save(const ftc_trainer *trainer, const char *directory, const char *tokenizer,
+                            const char *const *labels);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
