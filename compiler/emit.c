@@ -18,11 +18,6 @@ static const struct {
     [FTC_KERNEL_SCATTER] = {"scatter", ftc_emit_scatter_kernel},
 };
 
-static bool is_argument(const ftc_graph *g, ftc_id id) {
-    return ftc_node_class(&g->nodes[id]) == FTC_CLASS_LEAF &&
-           g->decls[g->nodes[id].decl].kind == FTC_DECL_ARG;
-}
-
 static const ftc_output *output_of(const ftc_graph *g, ftc_id id) {
     for (uint32_t i = 0; i < g->n_outputs; i++)
         if (g->outputs[i].node == id) return &g->outputs[i];
@@ -85,11 +80,9 @@ static char *kernel_key(ftc_emitter *e) {
         }
         for (int i = 0; i < n->n_args; i++) {
             ftc_id arg = n->arg[i];
-            if (is_argument(g, arg))
-                fprintf(f, " a%d", ftc_interface_decl(e->interface, &g->decls[g->nodes[arg].decl]));
-            else if (g->nodes[arg].kernel == e->kernel)
+            if (g->nodes[arg].kernel == e->kernel) {
                 fprintf(f, " %u", arg - e->first);
-            else {
+            } else {
                 // Its memory order and dtype are part of the code.
                 fprintf(f, " b%d %d", bind(e, arg), g->nodes[arg].type.dtype);
                 write_axes(f, g, &g->nodes[arg].type.axes);
@@ -172,9 +165,9 @@ static bool make_call(ftc_emitter *e, ftc_kernel_cache *cache, const char *symbo
 // The entry is a loop over constant tables, so that its code does not grow with the number of kernels:
 //
 //     call     function, first operand, number of operands, whether to wait before it
-//     operand  {table, value}: the address arena + value, element `value` of the table at byte offset `table`
-//     of
-//              ftc_step_args, or (IMMEDIATE) the value itself
+//     operand  {table, value}: what the field at byte offset `table` of ftc_step_args points to. In the arena
+//              and the scalars `value` bytes further on; of the other tables, of addresses, element `value`.
+//              IMMEDIATE: the value itself
 #define IMMEDIATE (-1)
 
 static LLVMValueRef constant_struct(ftc_codegen *cg, LLVMValueRef *fields, unsigned n) {
@@ -205,9 +198,12 @@ static LLVMValueRef buffer_entry(ftc_emitter *e, ftc_id id) {
     ftc_op_class class = ftc_node_class(node);
     if (class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN) {
         const ftc_decl_def *decl = &g->decls[node->decl];
+        int64_t i = ftc_interface_decl(e->interface, decl);
+        if (decl->kind == FTC_DECL_ARG)
+            return operand_entry(e->cg, offsetof(ftc_step_args, scalars), i * (int64_t)sizeof(float));
         size_t table =
             decl->kind == FTC_DECL_INPUT ? offsetof(ftc_step_args, inputs) : offsetof(ftc_step_args, tensors);
-        return operand_entry(e->cg, (int64_t)table, ftc_interface_decl(e->interface, decl));
+        return operand_entry(e->cg, (int64_t)table, i);
     }
     if (output)
         return operand_entry(e->cg, offsetof(ftc_step_args, outputs),
@@ -235,26 +231,28 @@ static void emit_tick(ftc_emitter *e, LLVMValueRef measured, LLVMValueRef ticks,
 
 // operands[i] = what the table's entry first + i stands for, i < n.
 static void emit_resolve(ftc_emitter *e, LLVMTypeRef type, LLVMValueRef table, LLVMValueRef first,
-                         LLVMValueRef n, LLVMValueRef arena, LLVMValueRef operands) {
+                         LLVMValueRef n, LLVMValueRef operands) {
     ftc_codegen *cg = e->cg;
     ftc_cg_loop loop = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), n, ftc_cg_i64(cg, 1));
     LLVMValueRef entry = ftc_cg_at(cg, type, table, ftc_cg_add(cg, first, loop.index));
     LLVMValueRef field = ftc_cg_load(cg, cg->i64, entry);
     LLVMValueRef value = ftc_cg_load(cg, cg->i64, ftc_cg_at(cg, cg->i64, entry, ftc_cg_i64(cg, 1)));
     LLVMValueRef to = ftc_cg_at(cg, cg->i64, operands, loop.index);
-    LLVMValueRef in_arena =
-        ftc_cg_compare(cg, LLVMIntEQ, field, ftc_cg_i64(cg, offsetof(ftc_step_args, arena)));
-    ftc_cg_if arena_branch = ftc_cg_if_begin(cg, in_arena);
-    ftc_cg_store(cg, ftc_cg_at(cg, cg->i8, arena, value), to);
-    ftc_cg_if_else(cg, &arena_branch);
     ftc_cg_if immediate =
         ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntEQ, field, ftc_cg_i64(cg, IMMEDIATE)));
     ftc_cg_store(cg, value, to);
     ftc_cg_if_else(cg, &immediate);
     LLVMValueRef base = ftc_cg_load(cg, cg->ptr, ftc_cg_at(cg, cg->i8, e->args, field));
+    LLVMValueRef in_arena =
+        ftc_cg_compare(cg, LLVMIntEQ, field, ftc_cg_i64(cg, offsetof(ftc_step_args, arena)));
+    LLVMValueRef in_scalars =
+        ftc_cg_compare(cg, LLVMIntEQ, field, ftc_cg_i64(cg, offsetof(ftc_step_args, scalars)));
+    ftc_cg_if in_bytes = ftc_cg_if_begin(cg, LLVMBuildOr(cg->builder, in_arena, in_scalars, ""));
+    ftc_cg_store(cg, ftc_cg_at(cg, cg->i8, base, value), to);
+    ftc_cg_if_else(cg, &in_bytes);
     ftc_cg_store(cg, ftc_cg_load(cg, cg->ptr, ftc_cg_at(cg, cg->ptr, base, value)), to);
+    ftc_cg_if_end(cg, &in_bytes);
     ftc_cg_if_end(cg, &immediate);
-    ftc_cg_if_end(cg, &arena_branch);
     ftc_cg_loop_end(cg, &loop);
 }
 
@@ -308,7 +306,7 @@ static void emit_calls(ftc_emitter *e, const kernel_call *calls, const char *sym
     LLVMValueRef call = ftc_cg_at(cg, call_type, call_table, loop.index), field[4];
     for (int i = 0; i < 4; i++)
         field[i] = ftc_cg_load(cg, i ? cg->i64 : cg->ptr, ftc_cg_at(cg, cg->i64, call, ftc_cg_i64(cg, i)));
-    emit_resolve(e, operand_type, operand_table, field[1], field[2], arena, operands);
+    emit_resolve(e, operand_type, operand_table, field[1], field[2], operands);
     ftc_cg_if waits = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntNE, field[3], ftc_cg_i64(cg, 0)));
     emit_barrier(e, thread);
     ftc_cg_if_end(cg, &waits);

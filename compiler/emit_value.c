@@ -484,12 +484,6 @@ static LLVMValueRef compute(ftc_emitter *e, ftc_id id, const ftc_env *env, int l
         LLVMValueRef there = ftc_cg_splat(cg, ftc_cg_i32(cg, (int32_t)node->index), lanes);
         return b.select(&b, b.icmp(&b, FTC_EQ, here, there), inner, constant(e, node->type.dtype, 0, lanes));
     }
-    case FTC_CLASS_LEAF: {
-        if (e->g->decls[node->decl].kind != FTC_DECL_ARG) break;
-        LLVMValueRef scalars = ftc_emit_field(e, offsetof(ftc_step_args, scalars), cg->ptr);
-        int32_t i = ftc_interface_decl(e->interface, &e->g->decls[node->decl]);
-        return ftc_cg_load(cg, cg->f32, ftc_cg_at(cg, cg->f32, scalars, ftc_cg_i64(cg, i)));
-    }
     default: break;
     }
     fprintf(stderr, "internal error: %%%u (%s) has no value in kernel %s\n", id, ftc_op_get(node->op)->name,

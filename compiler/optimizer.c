@@ -1,5 +1,5 @@
 // optimizer: appends what happens to the gradients, so that it is part of the compiled step. The arithmetic
-// is library text (ir/std/adamw.ir); this file only says to which tensors it is applied:
+// is library text (ir/std/optimizers.ir); this file only says to which tensors it is applied:
 //
 //   step    each gradient goes into the update of its parameter at once
 //   grad    each gradient is added to its accumulator, "<parameter>.grad"
@@ -7,11 +7,61 @@
 //   eval    nothing
 //
 // differentiate hands over each gradient as an output "grad:<parameter>", which is taken away here.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "compiler/groups.h"
 #include "compiler/passes.h"
 #include "ir/build.h"
 #include "ir/elaborate.h"
+
+enum { MOST_SLOTS = 2 };
+
+// A tensor of state that goes with each parameter, and which of its stored dimensions it has.
+typedef struct {
+    const char *name;
+    enum { WHOLE, ROWS, COLUMNS } dims;
+} slot;
+
+// The optimizers, by the name in the train block or by one that transformers has for it. Of several lines
+// with one name the first one counts whose `matrix` fits: for parameters of two stored dimensions only.
+static const struct {
+    const char *name, *others; // "|adamw_torch|"
+    const char *function;      // (parameter, gradient, rate, decay, slots...)
+    const char *decay;         // (parameter): its weight decay unless a group says otherwise
+    slot slots[MOST_SLOTS];
+    bool matrix;
+} optimizers[] = {
+    {"adamw",
+     "|adamw_torch|adamw_torch_fused|",
+     "adamw",
+     "decay_of_adamw",
+     {{"exp_avg", WHOLE}, {"exp_avg_sq", WHOLE}},
+     false},
+    {"adam", "", "adam", "decay_if_asked", {{"exp_avg", WHOLE}, {"exp_avg_sq", WHOLE}}, false},
+    {"adam_keras", "", "adam_keras", "decay_if_asked", {{"m", WHOLE}, {"v", WHOLE}}, false},
+    {"sgd", "", "sgd", "decay_if_asked", {{"momentum_buffer", WHOLE}}, false},
+    {"lion", "|lion_32bit|", "lion", "decay_if_asked", {{"exp_avg", WHOLE}}, false},
+    {"adafactor",
+     "",
+     "adafactor",
+     "decay_if_asked",
+     {{"exp_avg_sq_row", ROWS}, {"exp_avg_sq_col", COLUMNS}},
+     true},
+    {"adafactor", "", "adafactor_vector", "decay_if_asked", {{"exp_avg_sq", WHOLE}}, false},
+};
+enum { N_OPTIMIZERS = sizeof optimizers / sizeof *optimizers };
+
+// What the pass works with.
+typedef struct {
+    ftc_graph *g;
+    ftc_library *library;
+    const char *optimizer; // name in the table
+    ftc_group *groups;     // by declaration
+    ftc_diagnostics *d;
+} updater;
 
 static const char GRADIENT_PREFIX[] = "grad:";
 
@@ -22,12 +72,17 @@ static ftc_id leaf_of(ftc_graph *g, ftc_decl decl) {
     return ftc_build(g, (ftc_node){.op = FTC_OP_param, .decl = decl, .axis = FTC_NO_AXIS, .to = FTC_NO_AXIS});
 }
 
-// The leaf of a tensor of the parameter's shape, "<parameter>.<slot>", declared if it is new.
-static ftc_id companion(ftc_graph *g, ftc_decl param, ftc_decl_kind kind, const char *slot) {
+// The leaf of a tensor "<parameter>.<slot>" with the parameter's dimensions or one of them, declared if it is
+// new.
+static ftc_id companion(ftc_graph *g, ftc_decl param, ftc_decl_kind kind, slot slot) {
     ftc_decl_def info = g->decls[param];
-    info.name = ftc_graph_format(g, "%s.%s", g->decls[param].name, slot);
+    info.name = ftc_graph_format(g, "%s.%s", g->decls[param].name, slot.name);
     ftc_decl decl = ftc_graph_find_decl(g, info.name);
     if (decl == FTC_NO_DECL) {
+        if (slot.dims != WHOLE) {
+            info.dims[0] = info.type.axes = info.dims[slot.dims == COLUMNS];
+            info.n_dims = 1;
+        }
         info.kind = kind;
         info.of = param;
         info.init = FTC_INIT_ZEROS;
@@ -37,13 +92,44 @@ static ftc_id companion(ftc_graph *g, ftc_decl param, ftc_decl_kind kind, const 
     return leaf_of(g, decl);
 }
 
-static bool append_update(ftc_library *library, ftc_graph *g, ftc_decl param, ftc_id gradient,
-                          ftc_diagnostics *d) {
-    int errors = d->count;
-    ftc_id args[] = {leaf_of(g, param), gradient, companion(g, param, FTC_DECL_MOMENT, "exp_avg"),
-                     companion(g, param, FTC_DECL_MOMENT, "exp_avg_sq")};
-    ftc_library_call(library, "adamw", args, 4);
-    return d->count == errors;
+static ftc_id accumulator(ftc_graph *g, ftc_decl param) {
+    return companion(g, param, FTC_DECL_GRADIENT, (slot){"grad", WHOLE});
+}
+
+// The leaf of a step argument that holds a number of a group: "lr_factor_0p1". An argument and no constant,
+// so that parameters of different groups share their kernels.
+static ftc_id group_argument(ftc_graph *g, const char *what, double value) {
+    char name[64];
+    snprintf(name, sizeof name, "%s_%.9g", what, (double)(float)value);
+    for (char *c = name; *c; c++) *c = *c == '.' ? 'p' : *c == '-' ? 'm' : *c == '+' ? '_' : *c;
+    ftc_decl decl = ftc_graph_find_decl(g, name);
+    if (decl == FTC_NO_DECL)
+        decl = ftc_graph_add_decl(g, (ftc_decl_def){.kind = FTC_DECL_ARG,
+                                                    .name = name,
+                                                    .type.dtype = FTC_F32,
+                                                    .zero_row = -1,
+                                                    .of = FTC_NO_DECL,
+                                                    .bound = FTC_NO_AXIS,
+                                                    .value = (float)value});
+    return leaf_of(g, decl);
+}
+
+static bool append_update(updater *u, ftc_decl param, ftc_id gradient) {
+    int errors = u->d->count, o = 0, n = 4;
+    bool is_matrix = u->g->decls[param].n_dims == 2;
+    while (strcmp(optimizers[o].name, u->optimizer) || (optimizers[o].matrix && !is_matrix)) o++;
+    const ftc_group *group = &u->groups[param];
+    ftc_id args[4 + MOST_SLOTS] = {leaf_of(u->g, param), gradient};
+    args[2] = ftc_library_call(u->library, "learning_rate", NULL, 0);
+    if (group->lr_factor != 1)
+        args[2] =
+            ftc_build_map2(u->g, FTC_OP_mul, args[2], group_argument(u->g, "lr_factor", group->lr_factor));
+    args[3] = group->has_weight_decay ? group_argument(u->g, "weight_decay", group->weight_decay)
+                                      : ftc_library_call(u->library, optimizers[o].decay, args, 1);
+    for (int i = 0; i < MOST_SLOTS && optimizers[o].slots[i].name; i++)
+        args[n++] = companion(u->g, param, FTC_DECL_MOMENT, optimizers[o].slots[i]);
+    ftc_library_call(u->library, optimizers[o].function, args, n);
+    return u->d->count == errors;
 }
 
 static void set_cursor(ftc_graph *g, ftc_decl param) {
@@ -51,8 +137,8 @@ static void set_cursor(ftc_graph *g, ftc_decl param) {
 }
 
 // step, grad: what becomes of the gradients that differentiate left.
-static bool consume_gradients(ftc_library *library, ftc_graph *g, ftc_entry_kind entry, ftc_diagnostics *d) {
-    int errors = d->count;
+static void consume_gradients(updater *u, ftc_entry_kind entry) {
+    ftc_graph *g = u->g;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < g->n_outputs; i++) {
         ftc_output output = g->outputs[i];
@@ -63,14 +149,13 @@ static bool consume_gradients(ftc_library *library, ftc_graph *g, ftc_entry_kind
         ftc_decl param = ftc_graph_find_decl(g, output.name + strlen(GRADIENT_PREFIX));
         set_cursor(g, param);
         if (entry == FTC_ENTRY_STEP) {
-            append_update(library, g, param, output.node, d);
+            append_update(u, param, output.node);
         } else {
-            ftc_id args[] = {companion(g, param, FTC_DECL_GRADIENT, "grad"), output.node};
-            ftc_library_call(library, "accumulate", args, 2);
+            ftc_id args[] = {accumulator(g, param), output.node};
+            ftc_library_call(u->library, "accumulate", args, 2);
         }
     }
     g->n_outputs = kept;
-    return d->count == errors;
 }
 
 static ftc_id square_sum(ftc_graph *g, ftc_id x) {
@@ -79,27 +164,26 @@ static ftc_id square_sum(ftc_graph *g, ftc_id x) {
 }
 
 // update: accumulators to parameters.
-static bool update_from_accumulators(ftc_library *library, ftc_graph *g, ftc_diagnostics *d) {
-    int errors = d->count;
+static void update_from_accumulators(updater *u) {
+    ftc_graph *g = u->g;
     uint32_t n_decls = g->n_decls;
     ftc_id total = 0;
     for (uint32_t i = 0; i < n_decls; i++) {
         if (g->decls[i].kind != FTC_DECL_PARAM || g->decls[i].frozen) continue;
         set_cursor(g, (ftc_decl)i);
-        ftc_id square = square_sum(g, companion(g, (ftc_decl)i, FTC_DECL_GRADIENT, "grad"));
+        ftc_id square = square_sum(g, accumulator(g, (ftc_decl)i));
         total = total ? ftc_build_map2(g, FTC_OP_add, total, square) : square;
     }
-    if (!total) return true;
+    if (!total) return;
     ftc_build_cursor(g, (ftc_loc){0}, FTC_PHASE_UPDATE);
     ftc_id norm = ftc_build_map1(g, FTC_OP_sqrt, total);
     ftc_graph_add_output(g, "grad_norm", norm, 1u << FTC_ENTRY_UPDATE);
-    ftc_id factor = ftc_library_call(library, "clip_factor", &norm, 1);
-    for (uint32_t i = 0; i < n_decls && d->count == errors; i++) {
+    ftc_id factor = ftc_library_call(u->library, "clip_factor", &norm, 1);
+    for (uint32_t i = 0; i < n_decls; i++) {
         if (g->decls[i].kind != FTC_DECL_PARAM || g->decls[i].frozen) continue;
         set_cursor(g, (ftc_decl)i);
-        ftc_id gradient = companion(g, (ftc_decl)i, FTC_DECL_GRADIENT, "grad");
-        if (!append_update(library, g, (ftc_decl)i, ftc_build_map2(g, FTC_OP_mul, gradient, factor), d))
-            break;
+        ftc_id gradient = accumulator(g, (ftc_decl)i);
+        if (!append_update(u, (ftc_decl)i, ftc_build_map2(g, FTC_OP_mul, gradient, factor))) return;
         ftc_type type = ftc_graph_node(g, gradient)->type;
         ftc_id zero = ftc_build_fill(g, 0, type.dtype, &type.axes);
         ftc_build(g, (ftc_node){.op = FTC_OP_assign,
@@ -109,27 +193,52 @@ static bool update_from_accumulators(ftc_library *library, ftc_graph *g, ftc_dia
                                 .to = FTC_NO_AXIS,
                                 .decl = ftc_graph_node(g, gradient)->decl});
     }
-    return d->count == errors;
 }
 
-// The train block's optimizer, if it names one, must be one that the library has.
-static bool check_optimizer(const ftc_graph *g, ftc_diagnostics *d) {
-    for (uint32_t i = 0; i < g->n_train; i++) {
-        const ftc_graph_setting *s = &g->train[i];
-        if (strcmp(s->name, "optimizer") || (s->text && !strcmp(s->text, "adamw"))) continue;
-        ftc_diag_add(d, g->model, NULL, 0, 0, "train { optimizer = %s }: there is only adamw",
-                     s->text ? s->text : "NUMBER");
-        return false;
+// Whether line `o` of the table has this name.
+static bool is_called(int o, const char *name) {
+    char between[80];
+    snprintf(between, sizeof between, "|%s|", name);
+    return !strcmp(optimizers[o].name, name) || strstr(optimizers[o].others, between);
+}
+
+const char *ftc_optimizer_name(const char *name) {
+    for (int o = 0; o < N_OPTIMIZERS; o++)
+        if (is_called(o, name)) return optimizers[o].name;
+    return NULL;
+}
+
+// The name in the table of the train block's optimizer, adamw if it has none; NULL after a diagnostic.
+static const char *find_optimizer(const ftc_graph *g, ftc_diagnostics *d) {
+    const char *name = "adamw", *names[N_OPTIMIZERS];
+    for (uint32_t i = 0; i < g->n_train; i++)
+        if (!strcmp(g->train[i].name, "optimizer")) name = g->train[i].text ? g->train[i].text : "";
+    if (ftc_optimizer_name(name)) return ftc_optimizer_name(name);
+    char list[200] = "";
+    int n = 0;
+    for (int o = 0; o < N_OPTIMIZERS; o++) {
+        if (optimizers[o].matrix) continue; // the next line has the same name
+        names[n++] = optimizers[o].name;
+        if (n > 1) strcat(list, ", ");
+        strcat(list, optimizers[o].name);
     }
-    return true;
+    const char *near = ftc_diag_nearest(name, names, n);
+    ftc_diag_add(d, g->model, NULL, 0, 0, "optimizer '%s' is not known%s%s%s; there are %s", name,
+                 near ? "; did you mean '" : "", near ? near : "", near ? "'" : "", list);
+    return NULL;
 }
 
 bool ftc_pass_optimizer(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
     if (options->entry == FTC_ENTRY_EVAL) return true;
-    if (!check_optimizer(g, d)) return false;
-    ftc_library *library = ftc_library_open(g, d);
-    bool ok = options->entry == FTC_ENTRY_UPDATE ? update_from_accumulators(library, g, d)
-                                                 : consume_gradients(library, g, options->entry, d);
-    ftc_library_close(library);
-    return ok;
+    int errors = d->count;
+    updater u = {.g = g, .optimizer = find_optimizer(g, d), .d = d};
+    if (!u.optimizer || !(u.groups = ftc_groups_read(g, d))) return false;
+    u.library = ftc_library_open(g, d);
+    if (options->entry == FTC_ENTRY_UPDATE)
+        update_from_accumulators(&u);
+    else
+        consume_gradients(&u, options->entry);
+    ftc_library_close(u.library);
+    free(u.groups);
+    return d->count == errors;
 }

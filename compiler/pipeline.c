@@ -9,6 +9,7 @@
 #include "ir/verify.h"
 
 const ftc_pass ftc_passes[] = {
+    {"freeze", ftc_pass_freeze, false, "marks the parameters that the train block excludes from training"},
     {"differentiate", ftc_pass_differentiate, false,
      "appends the gradient of the loss with respect to every trained parameter"},
     {"optimizer", ftc_pass_optimizer, false,

@@ -5,12 +5,19 @@
 #include "ir/diag.h"
 #include "ir/graph.h"
 
-// A value for an entry of the model's config block, instead of the one in the text. Later ones win.
+// Where a value from outside belongs.
+typedef enum {
+    FTC_OVERRIDE_CONFIG,   // an entry of the config block, which must be there
+    FTC_OVERRIDE_OPTIONAL, // the same, skipped where the model has no such entry
+    FTC_OVERRIDE_TRAIN,    // an entry of the train block, added where there is none
+} ftc_override_kind;
+
+// A value for an entry of the model's config or train block, instead of the one in the text. Later ones win.
 typedef struct {
     const char *name;   // the entry's own or its Hugging Face name
     const char *value;  // "128", "1e-12", "gelu"; "true" and "false" are 1 and 0
     const char *origin; // for diagnostics: "--set", "config.json"
-    bool optional;      // entries that the model does not have are skipped, not reported
+    ftc_override_kind kind;
 } ftc_override;
 
 typedef struct {
@@ -26,8 +33,8 @@ ftc_graph *ftc_parse_file(const char *path, const ftc_settings *overrides, ftc_d
 ftc_graph *ftc_parse_text(const char *name, const char *text, const ftc_settings *overrides,
                           ftc_diagnostics *d);
 
-// The text itself with the values of the config block replaced by those of `overrides`: what a trained model
-// keeps as its model.ir. To be freed by the caller; NULL after diagnostics.
+// The text itself with the values of the config and train blocks replaced by those of `overrides`: what a
+// trained model keeps as its model.ir. To be freed by the caller; NULL after diagnostics.
 char *ftc_parse_resolve(const char *name, const char *text, const ftc_settings *overrides,
                         ftc_diagnostics *d);
 

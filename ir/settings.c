@@ -1,4 +1,4 @@
-// The config block, whose values may come from outside, and the train block.
+// The config and train blocks, whose values may come from outside.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,7 +61,7 @@ static bool resolve(const ftc_module *m, const ftc_setting_syntax *s, const ftc_
         }
     for (int i = 0; overrides && i < overrides->n; i++) {
         const ftc_override *o = &overrides->list[i];
-        if (!names(s, o->name)) continue;
+        if (o->kind == FTC_OVERRIDE_TRAIN || !names(s, o->name)) continue;
         if (r.text) {
             r.text = o->value;
         } else if (!parse_number(o->value, &r.number)) {
@@ -104,11 +104,12 @@ static ftc_graph_setting *resolve_all(const ftc_module *m, const ftc_settings *o
     }
     for (int i = 0; overrides && i < overrides->n; i++) {
         const ftc_override *o = &overrides->list[i];
+        if (o->kind == FTC_OVERRIDE_TRAIN) continue;
         const ftc_setting_syntax *s = m->config;
         while (s && !names(s, o->name)) s = s->next;
-        if (!s && !o->optional)
+        if (!s && o->kind == FTC_OVERRIDE_CONFIG)
             report_unknown(m, d, o);
-        else if (s && m->flat && !o->optional)
+        else if (s && m->flat && o->kind == FTC_OVERRIDE_CONFIG)
             ftc_diag_add(
                 d, m->source.name, NULL, 0, 0,
                 "%s %s=%s: this text is a dump, its values are final; set them where the model is compiled",
@@ -118,40 +119,113 @@ static ftc_graph_setting *resolve_all(const ftc_module *m, const ftc_settings *o
     return list;
 }
 
-void ftc_elab_settings(ftc_elaborator *e, const ftc_settings *overrides) {
-    const ftc_module *m = e->main;
-    int n;
-    const ftc_graph_setting *config = resolve_all(m, overrides, e->arena, e->d, &n);
-    for (int i = 0; i < n; i++) ftc_graph_add_config(e->g, config[i]);
+// What an override of the train block sets: a number where its value is one.
+static ftc_graph_setting train_setting(const char *name, const char *value) {
+    ftc_graph_setting setting = {.name = name};
+    if (parse_number(value, &setting.number))
+        setting.is_integer = !strpbrk(value, ".eEpP");
+    else
+        setting.text = value;
+    return setting;
+}
+
+// The entries of the train block, in order, in the arena; what overrides add comes last.
+static ftc_graph_setting *train_entries(const ftc_module *m, const ftc_settings *overrides, ftc_arena *arena,
+                                        ftc_diagnostics *d, int *n_entries) {
+    int n = 0, room = count(m->train) + (overrides ? overrides->n : 0) + 1;
+    ftc_graph_setting *list = ftc_arena_alloc(arena, sizeof *list * (size_t)room);
     for (const ftc_setting_syntax *s = m->train; s; s = s->next) {
         if (repeated(m->train, s))
-            report_at(m, e->d, s, "this entry is there already");
+            report_at(m, d, s, "this entry is there already");
         else
-            ftc_graph_add_train(e->g, (ftc_graph_setting){s->name, NULL, s->text, s->number, s->is_integer});
+            list[n++] = (ftc_graph_setting){s->name, NULL, s->text, s->number, s->is_integer};
     }
+    for (int i = 0; overrides && i < overrides->n; i++) {
+        const ftc_override *o = &overrides->list[i];
+        if (o->kind != FTC_OVERRIDE_TRAIN) continue;
+        int at = 0;
+        while (at < n && strcmp(list[at].name, o->name)) at++;
+        list[at] = train_setting(o->name, o->value);
+        if (at == n) n++;
+    }
+    *n_entries = n;
+    return list;
+}
+
+void ftc_elab_settings(ftc_elaborator *e, const ftc_settings *overrides) {
+    int n;
+    const ftc_graph_setting *config = resolve_all(e->main, overrides, e->arena, e->d, &n);
+    for (int i = 0; i < n; i++) ftc_graph_add_config(e->g, config[i]);
+    const ftc_graph_setting *train = train_entries(e->main, overrides, e->arena, e->d, &n);
+    for (int i = 0; i < n; i++) ftc_graph_add_train(e->g, train[i]);
+}
+
+// Bytes of the text that become something else: a value, or nothing that becomes entries of the train block.
+typedef struct {
+    uint32_t start, end;
+    const ftc_graph_setting *setting;
+    int n_added; // entries from `setting` on; 0: its value
+} edit;
+
+static int by_start(const void *a, const void *b) {
+    uint32_t x = ((const edit *)a)->start, y = ((const edit *)b)->start;
+    return x < y ? -1 : x > y;
+}
+
+// Values of the entries of a block that are not what the text says. Returns how many edits there are now.
+static int edit_values(edit *edits, int n, const ftc_setting_syntax *s, const ftc_graph_setting *setting) {
+    for (; s; s = s->next, setting++) {
+        bool same = setting->text ? s->text && !strcmp(s->text, setting->text)
+                                  : !s->text && s->number == setting->number;
+        if (!same) edits[n++] = (edit){s->start, s->end, setting, 0};
+    }
+    return n;
+}
+
+static void print_entries(FILE *f, const ftc_graph_setting *list, int n) {
+    for (int i = 0; i < n; i++) {
+        fprintf(f, "\n    %s = ", list[i].name);
+        ftc_print_setting(&list[i], f);
+    }
+}
+
+static void print_edited(FILE *f, const ftc_module *m, const ftc_graph_setting *config,
+                         const ftc_graph_setting *train, int n_train, ftc_arena *arena) {
+    int n_in_text = count(m->train), n_added = n_train - n_in_text;
+    edit *edits = ftc_arena_alloc(arena, sizeof *edits * (size_t)(count(m->config) + n_in_text + 1));
+    int n = edit_values(edits, 0, m->config, config);
+    n = edit_values(edits, n, m->train, train);
+    const ftc_setting_syntax *last = m->train;
+    while (last && last->next) last = last->next;
+    if (last && n_added) edits[n++] = (edit){last->end, last->end, train + n_in_text, n_added};
+    qsort(edits, (size_t)n, sizeof *edits, by_start);
+    const char *text = m->source.text;
+    uint32_t done = 0;
+    for (int i = 0; i < n; i++) {
+        fprintf(f, "%.*s", (int)(edits[i].start - done), text + done);
+        if (!edits[i].n_added) ftc_print_setting(edits[i].setting, f);
+        print_entries(f, edits[i].setting, edits[i].n_added);
+        done = edits[i].end;
+    }
+    fputs(text + done, f);
+    if (last || !n_added) return;
+    fputs("\ntrain {", f);
+    print_entries(f, train, n_train);
+    fputs("\n}\n", f);
 }
 
 char *ftc_parse_resolve(const char *name, const char *text, const ftc_settings *overrides,
                         ftc_diagnostics *d) {
-    int errors = d->count, n;
+    int errors = d->count, n_config, n_train;
     ftc_arena *arena = ftc_arena_new();
     const ftc_module *m = ftc_parse_module(arena, (ftc_source){name, text}, d);
-    const ftc_graph_setting *config = resolve_all(m, overrides, arena, d, &n);
+    const ftc_graph_setting *config = resolve_all(m, overrides, arena, d, &n_config);
+    const ftc_graph_setting *train = train_entries(m, overrides, arena, d, &n_train);
     char *result = NULL;
     size_t size;
     FILE *f = d->count == errors ? open_memstream(&result, &size) : NULL;
     if (f) {
-        uint32_t done = 0;
-        const ftc_setting_syntax *s = m->config;
-        for (int i = 0; i < n; i++, s = s->next) {
-            bool same = config[i].text ? s->text && !strcmp(s->text, config[i].text)
-                                       : !s->text && s->number == config[i].number;
-            if (same) continue;
-            fprintf(f, "%.*s", (int)(s->start - done), text + done);
-            ftc_print_setting(&config[i], f);
-            done = s->end;
-        }
-        fputs(text + done, f);
+        print_edited(f, m, config, train, n_train, arena);
         fclose(f);
     }
     ftc_arena_free(arena);

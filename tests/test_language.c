@@ -55,9 +55,10 @@ static void expect_round_trip(const ftc_graph *g) {
 // -------------------------------------------------------------------------------------------------
 
 Test(language, models_survive_their_text) {
-    static const ftc_override large[] = {{"layers", "12", "--set", false}, {"hidden", "768", "--set", false}},
-                              regression[] = {{"num_labels", "1", "config.json", true}},
-                              relu[] = {{"hidden_act", "relu", "config.json", true}};
+    static const ftc_override large[] = {{"layers", "12", "--set", FTC_OVERRIDE_CONFIG},
+                                         {"hidden", "768", "--set", FTC_OVERRIDE_CONFIG}},
+                              regression[] = {{"num_labels", "1", "config.json", FTC_OVERRIDE_OPTIONAL}},
+                              relu[] = {{"hidden_act", "relu", "config.json", FTC_OVERRIDE_OPTIONAL}};
     ftc_graph *graphs[] = {parse(MODEL("bert-cls.ir"), NULL, 0), parse(MODEL("bert-cls.ir"), large, 2),
                            parse(MODEL("bert-cls.ir"), regression, 1), parse(MODEL("bert-cls.ir"), relu, 1),
                            parse(MODEL("mlp.ir"), NULL, 0)};
@@ -225,11 +226,11 @@ static double config_number(const ftc_graph *g, const char *name) {
 
 Test(language, settings_replace_values_of_the_config_block) {
     const ftc_override list[] = {
-        {"hidden_size", "384", "config.json", true},
-        {"hidden_dropout_prob", "0.25", "config.json", true},
-        {"torch_dtype", "float32", "config.json", true}, // no such entry, and none needed
-        {"num_labels", "7", "config.json", true},
-        {"labels", "3", "--set", false}};
+        {"hidden_size", "384", "config.json", FTC_OVERRIDE_OPTIONAL},
+        {"hidden_dropout_prob", "0.25", "config.json", FTC_OVERRIDE_OPTIONAL},
+        {"torch_dtype", "float32", "config.json", FTC_OVERRIDE_OPTIONAL}, // no such entry, and none needed
+        {"num_labels", "7", "config.json", FTC_OVERRIDE_OPTIONAL},
+        {"labels", "3", "--set", FTC_OVERRIDE_CONFIG}};
     ftc_graph *g = parse(MODEL("bert-cls.ir"), list, 5);
     cr_expect_eq(config_number(g, "hidden"), 384);
     cr_expect_eq(config_number(g, "labels"), 3);
@@ -241,9 +242,10 @@ Test(language, settings_replace_values_of_the_config_block) {
 }
 
 Test(language, resolved_text_keeps_the_values) {
-    const ftc_override list[] = {{"hidden", "64", "--set", false},       {"layers", "3", "--set", false},
-                                 {"activation", "relu", "--set", false}, {"eps", "1e-05", "--set", false},
-                                 {"max_length", "77", "--set", false},   {"dropout", "0", "--set", false}};
+    const ftc_override list[] = {
+        {"hidden", "64", "--set", FTC_OVERRIDE_CONFIG},       {"layers", "3", "--set", FTC_OVERRIDE_CONFIG},
+        {"activation", "relu", "--set", FTC_OVERRIDE_CONFIG}, {"eps", "1e-05", "--set", FTC_OVERRIDE_CONFIG},
+        {"max_length", "77", "--set", FTC_OVERRIDE_CONFIG},   {"dropout", "0", "--set", FTC_OVERRIDE_CONFIG}};
     char *text = read_text(MODEL("bert-cls.ir")), why[512];
     ftc_diagnostics d = {0};
     char *resolved = ftc_parse_resolve("bert-cls.ir", text, &(ftc_settings){list, 6}, &d);
@@ -269,18 +271,22 @@ static void expect_refused(const ftc_override *o, const char *part) {
 }
 
 Test(language, wrong_settings_are_refused) {
-    expect_refused(&(ftc_override){"hiden", "3", "--set", false}, "did you mean 'hidden'?");
-    expect_refused(&(ftc_override){"zzz", "3", "--set", false}, "the entries are: hidden layers heads");
-    expect_refused(&(ftc_override){"hidden", "many", "--set", false}, "'hidden' is a number");
-    expect_refused(&(ftc_override){"hidden", "1e999", "--set", false}, "'hidden' is a number");
-    expect_refused(&(ftc_override){"hidden", "0.5", "--set", false}, "'hidden' is a whole number");
-    expect_refused(&(ftc_override){"heads", "3", "--set", false},
+    expect_refused(&(ftc_override){"hiden", "3", "--set", FTC_OVERRIDE_CONFIG}, "did you mean 'hidden'?");
+    expect_refused(&(ftc_override){"zzz", "3", "--set", FTC_OVERRIDE_CONFIG},
+                   "the entries are: hidden layers heads");
+    expect_refused(&(ftc_override){"hidden", "many", "--set", FTC_OVERRIDE_CONFIG}, "'hidden' is a number");
+    expect_refused(&(ftc_override){"hidden", "1e999", "--set", FTC_OVERRIDE_CONFIG}, "'hidden' is a number");
+    expect_refused(&(ftc_override){"hidden", "0.5", "--set", FTC_OVERRIDE_CONFIG},
+                   "'hidden' is a whole number");
+    expect_refused(&(ftc_override){"heads", "3", "--set", FTC_OVERRIDE_CONFIG},
                    "hidden (128) must be a multiple of heads (3)");
-    expect_refused(&(ftc_override){"heads", "0", "--set", false}, "must be a multiple of heads (0)");
-    expect_refused(&(ftc_override){"hidden_act", "mish", "config.json", true},
+    expect_refused(&(ftc_override){"heads", "0", "--set", FTC_OVERRIDE_CONFIG},
+                   "must be a multiple of heads (0)");
+    expect_refused(&(ftc_override){"hidden_act", "mish", "config.json", FTC_OVERRIDE_OPTIONAL},
                    "activation 'mish' is not known");
-    expect_refused(&(ftc_override){"position_type", "rotary", "--set", false}, "position type 'rotary'");
-    expect_refused(&(ftc_override){"loss", "mse", "--set", false}, "needs one label, not 5");
+    expect_refused(&(ftc_override){"position_type", "rotary", "--set", FTC_OVERRIDE_CONFIG},
+                   "position type 'rotary'");
+    expect_refused(&(ftc_override){"loss", "mse", "--set", FTC_OVERRIDE_CONFIG}, "needs one label, not 5");
 }
 
 // --- bad input

@@ -162,12 +162,12 @@ Test(optimizer, clipping_scales_the_gradient) {
 Test(optimizer, unknown_optimizers_are_refused) {
     ftc_diagnostics d = {0};
     ftc_graph *g = ftc_parse_text(
-        "m.ir", "model m\nw = param \"w\" f32\noutput loss = w * w\ntrain { optimizer = lion }\n", NULL, &d);
+        "m.ir", "model m\nw = param \"w\" f32\noutput loss = w * w\ntrain { optimizer = lyon }\n", NULL, &d);
     cr_assert_not_null(g);
     ftc_pass_options options = {.entry = FTC_ENTRY_STEP};
     cr_expect(!ftc_pass_optimizer(g, &options, &d));
     cr_assert_eq(d.count, 1);
-    cr_expect_not_null(strstr(d.list[0].text, "optimizer = lion"));
+    cr_expect_not_null(strstr(d.list[0].text, "optimizer 'lyon' is not known; did you mean 'lion'"));
     ftc_diag_free(&d);
     ftc_graph_free(g);
 }

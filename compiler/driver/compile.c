@@ -340,7 +340,6 @@ int ftc_command_compile(const ftc_command *self, int argc, char **argv) {
     }
     ftc_text_list_free(&models);
     ftc_text_list_free(&options.dump_after);
-    ftc_text_list_free(&model.set);
-    ftc_text_list_free(&model.no_pass);
+    ftc_model_options_free(&model);
     return status;
 }

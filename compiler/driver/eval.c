@@ -124,7 +124,6 @@ int ftc_command_eval(const ftc_command *self, int argc, char **argv) {
         ftc_classifier_close(&classifier);
     }
     ftc_text_list_free(&words);
-    ftc_text_list_free(&model.set);
-    ftc_text_list_free(&model.no_pass);
+    ftc_model_options_free(&model);
     return code;
 }

@@ -243,7 +243,6 @@ int ftc_command_inspect(const ftc_command *self, int argc, char **argv) {
                              "give one artifact, MODEL.ir or model directory, or --train FILE --row N");
     }
     ftc_text_list_free(&words);
-    ftc_text_list_free(&model.set);
-    ftc_text_list_free(&model.no_pass);
+    ftc_model_options_free(&model);
     return code;
 }

@@ -6,6 +6,7 @@
 #include "runtime/hf_dir.h"
 
 #include <libgen.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,12 +31,27 @@ const ftc_option ftc_model_option_table[] = {
     {"target", NULL, FTC_OPTION_TEXT, FIELD(target), "CPU", 0, "compile for native, avx512, avx2 or generic"},
     {"memory", NULL, FTC_OPTION_TEXT, FIELD(memory), "BYTES", 0,
      "most memory for the step's arena, as 2GB or 500MB"},
+    {"optim", NULL, FTC_OPTION_TEXT, FIELD(optim), "NAME", 0,
+     "adamw, adam, adam_keras, sgd, lion or adafactor"},
+    {"freeze", NULL, FTC_OPTION_LIST, FIELD(freeze), "PATTERN", 0,
+     "do not train parameters with such names, as \"bert.embeddings.*\""},
+    {"group", NULL, FTC_OPTION_LIST, FIELD(group), "PATTERN:VALUES", 0,
+     "their own rate or decay, as \"bert.*:lr=0.1x,weight_decay=0\""},
+    {"layer-decay", NULL, FTC_OPTION_NUMBER, FIELD(layer_decay), "X", 0,
+     "multiply the learning rate by X from each layer to the one before"},
     {0},
 };
 #undef FIELD
 
 ftc_model_options ftc_model_options_default(void) {
     return (ftc_model_options){.target = "native"};
+}
+
+void ftc_model_options_free(ftc_model_options *options) {
+    ftc_text_list_free(&options->set);
+    ftc_text_list_free(&options->no_pass);
+    ftc_text_list_free(&options->freeze);
+    ftc_text_list_free(&options->group);
 }
 
 // ---------------------------------------------------------------------------------------------- messages
@@ -105,14 +121,16 @@ static void add_config_json(overrides *o, const ftc_hf_config *config) {
         add(o, (ftc_override){.name = keep(o, strdup(name)),
                               .value = keep(o, value),
                               .origin = "config.json",
-                              .optional = true});
+                              .kind = FTC_OVERRIDE_OPTIONAL});
     }
     int32_t labels = ftc_hf_config_label_count(config);
     if (!labels) return;
     char *text;
     if (asprintf(&text, "%d", labels) < 0) abort();
-    add(o, (ftc_override){
-               .name = "num_labels", .value = keep(o, text), .origin = "config.json", .optional = true});
+    add(o, (ftc_override){.name = "num_labels",
+                          .value = keep(o, text),
+                          .origin = "config.json",
+                          .kind = FTC_OVERRIDE_OPTIONAL});
 }
 
 static bool add_sets(overrides *o, const ftc_model_options *options, ftc_diagnostics *d) {
@@ -126,6 +144,32 @@ static bool add_sets(overrides *o, const ftc_model_options *options, ftc_diagnos
         add(o, (ftc_override){.name = name, .value = equals + 1, .origin = "--set"});
     }
     return true;
+}
+
+static void add_train(overrides *o, const char *name, const char *value) {
+    if (value) add(o, (ftc_override){name, value, "the command line", FTC_OVERRIDE_TRAIN});
+}
+
+// The items with `separator` between them; NULL when there are none.
+static const char *joined(overrides *o, const ftc_text_list *list, const char *separator) {
+    char *all = NULL;
+    for (size_t i = 0; i < list->n; i++) {
+        char *longer;
+        if (asprintf(&longer, "%s%s%s", all ? all : "", all ? separator : "", list->items[i]) < 0) abort();
+        free(all);
+        all = longer;
+    }
+    return all ? keep(o, all) : NULL;
+}
+
+static void add_train_entries(overrides *o, const ftc_model_options *options) {
+    char *decay = NULL;
+    if (options->layer_decay > 0 && asprintf(&decay, "%.17g", options->layer_decay) < 0) abort();
+    const char *optimizer = options->optim ? ftc_optimizer_name(options->optim) : NULL;
+    add_train(o, "optimizer", optimizer ? optimizer : options->optim);
+    add_train(o, "freeze", joined(o, &options->freeze, ", "));
+    add_train(o, "group", joined(o, &options->group, "; "));
+    add_train(o, "layer_decay", decay ? keep(o, decay) : NULL);
 }
 
 static const ftc_graph_setting *find_config(const ftc_graph *g, const char *name) {
@@ -186,6 +230,7 @@ bool ftc_model_read_text(const char *name, const char *text, const ftc_model_opt
     }
     ok = ok && add_sets(&o, options, d);
     if (options->batch) add_number(&o, "batch", options->batch, "--batch");
+    add_train_entries(&o, options);
     if (ok) g = parse(name, text, options, &o, d);
     ok = g && (!config || check_shapes(g, config, options->pretrained, d));
     if (ok) resolved = ftc_parse_resolve(name, text, &(ftc_settings){o.list, o.n}, d);
@@ -199,19 +244,21 @@ bool ftc_model_read_text(const char *name, const char *text, const ftc_model_opt
     return resolved != NULL;
 }
 
+// The entries of the train block that are paths.
+static bool is_path(const char *name) {
+    return strcmp(name, "data") == 0 || strcmp(name, "test") == 0 || strcmp(name, "tokenizer") == 0;
+}
+
 // Makes the paths of the train block, which are written relative to the model's file, relative to the current
 // folder.
 static void resolve_paths(ftc_graph *g, const char *model_path) {
-    static const char *const PATHS[] = {"data", "test", "tokenizer"};
     char *copy = strdup(model_path);
     if (!copy) abort();
     const char *folder = dirname(copy);
     for (uint32_t i = 0; i < g->n_train; i++) {
         ftc_graph_setting *setting = &g->train[i];
-        for (size_t k = 0; k < sizeof PATHS / sizeof *PATHS; k++) {
-            if (strcmp(setting->name, PATHS[k]) != 0 || !setting->text || setting->text[0] == '/') continue;
-            setting->text = ftc_graph_format(g, "%s/%s", folder, setting->text);
-        }
+        if (!is_path(setting->name) || !setting->text || setting->text[0] == '/') continue;
+        setting->text = ftc_graph_format(g, "%s/%s", folder, setting->text);
     }
     free(copy);
 }
@@ -317,9 +364,28 @@ static bool compile_and_load(ftc_model_source *source, const ftc_model_options *
     return ok;
 }
 
+// The first entry of the train block that the options ask for and the program does not have; NULL: none. *was
+// is allocated.
+static const char *other_training(const ftc_program *program, const ftc_model_options *options, char **was) {
+    overrides o = {0};
+    const char *name = NULL;
+    add_train_entries(&o, options);
+    for (int i = 0; i < o.n && !name; i++) {
+        const char *text = ftc_setting_text(program->train, program->n_train, o.list[i].name);
+        double number = ftc_setting_number(program->train, program->n_train, o.list[i].name, NAN);
+        if (text ? strcmp(text, o.list[i].value) == 0 : strtod(o.list[i].value, NULL) == number) continue;
+        name = o.list[i].name;
+        int n = isnan(number) ? asprintf(was, "%s", text ? text : "none") : asprintf(was, "%g", number);
+        if (n < 0) abort();
+    }
+    free_overrides(&o);
+    return name;
+}
+
 // What the options ask for that the program does not have: allocated text, or NULL when it fits.
 static char *other_structure(const ftc_program *program, const ftc_model_options *options) {
-    char *why = NULL;
+    char *why = NULL, *was = NULL;
+    const char *entry;
     double batch = ftc_setting_number(program->config, program->n_config, "batch", 0);
     double length = ftc_setting_number(program->config, program->n_config, "max_length", 0);
     double positions = ftc_setting_number(program->config, program->n_config, "positions", (double)INT64_MAX);
@@ -334,16 +400,20 @@ static char *other_structure(const ftc_program *program, const ftc_model_options
                      (long long)options->batch);
     } else if (options->max_length && wanted > length) {
         n = asprintf(&why, "it was compiled for %.0f tokens, --max-length asks for %.0f", length, wanted);
+    } else if ((entry = other_training(program, options, &was))) {
+        n = asprintf(&why, "another %s is asked for than its own (%s)", entry, was);
+        free(was);
     }
     if (n < 0) abort();
     return why;
 }
 
-// Copies the train block of an artifact over that of its source, whose paths are those of the model's file.
-static void copy_train_settings(const ftc_program *program, ftc_graph *g) {
+// Copies the paths of an artifact's train block over those of its source, which are those of the model's
+// file.
+static void copy_paths(const ftc_program *program, ftc_graph *g) {
     for (uint32_t i = 0; i < g->n_train; i++) {
         const char *text = ftc_setting_text(program->train, program->n_train, g->train[i].name);
-        if (text) g->train[i].text = ftc_graph_string(g, text);
+        if (text && is_path(g->train[i].name)) g->train[i].text = ftc_graph_string(g, text);
     }
 }
 
@@ -354,7 +424,7 @@ static bool compile_again(const ftc_model *old, const ftc_model_options *options
     ftc_model_source source;
     if (!ftc_model_read_text("model.ir of the artifact", old->program->source, &again, &source, d))
         return false;
-    copy_train_settings(old->program, source.graph);
+    copy_paths(old->program, source.graph);
     bool ok = compile_and_load(&source, &again, entries, out, d);
     ftc_model_source_free(&source);
     return ok;

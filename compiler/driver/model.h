@@ -20,12 +20,18 @@ typedef struct {
     int32_t precision;  // 0: fp32, 1: bf16
     const char *target; // a name for ftc_target_named
     const char *memory; // budget of the arena, "2GB"; NULL: none
+    // Entries of the train block; NULL, empty or 0: as the model says.
+    const char *optim;
+    ftc_text_list freeze; // patterns
+    ftc_text_list group;  // "PATTERN:lr=0.1x,weight_decay=0"
+    double layer_decay;
 } ftc_model_options;
 
 // The table for an ftc_model_options.
 extern const ftc_option ftc_model_option_table[];
 
 ftc_model_options ftc_model_options_default(void);
+void ftc_model_options_free(ftc_model_options *options); // its lists
 
 // A model's text with all values in place, and its graph.
 typedef struct {
@@ -34,7 +40,7 @@ typedef struct {
 } ftc_model_source;
 
 // Reads MODEL.ir. Values of the config block come from --pretrained's config.json, then --set, --batch,
-// --max-length.
+// --max-length; --optim, --freeze, --group and --layer-decay replace entries of the train block.
 bool ftc_model_read(const char *path, const ftc_model_options *options, ftc_model_source *out,
                     ftc_diagnostics *d);
 

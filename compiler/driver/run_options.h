@@ -17,7 +17,6 @@ typedef struct {
     bool no_shuffle, group_by_length;
     bool resume;
     const char *resume_from; // TrainingArguments' resume_from_checkpoint: a directory, "true" or "false"
-    int32_t optim;           // one of those that are AdamW
     bool bf16;
     bool disable_progress;
 } ftc_run_flags;
