@@ -18,6 +18,8 @@ static const ftc_command COMMANDS[] = {
      "ftc predict DIR [--json] TEXT... | --file FILE [--text-column NAME]"},
     {"bench", ftc_command_bench, "Time the training step.",
      "ftc bench ARTIFACT.ftc | MODEL.ir [--batch N] [--length N] [--steps N] [--kernels] [--json]"},
+    {"verify", ftc_command_verify, "Compare interpreter, eager and compiled code on one batch.",
+     "ftc verify MODEL.ir [--train FILE] [--batch N] [--dump-grads FILE] [--json] [options]"},
     {"inspect", ftc_command_inspect,
      "Show what is in an artifact, a model, a saved directory or a row of data.",
      "ftc inspect ARTIFACT.ftc | MODEL.ir | DIR | --train FILE --row N --tokenizer DIR"},

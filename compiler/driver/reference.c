@@ -1,0 +1,218 @@
+#include "compiler/driver/reference.h"
+
+#include "compiler/compile.h"
+#include "compiler/eager.h"
+#include "ir/interpret.h"
+#include "runtime/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void *allocated(int64_t n, size_t size) {
+    void *p = calloc(n > 0 ? (size_t)n : 1, size);
+    if (!p) abort();
+    return p;
+}
+
+ftc_graph *ftc_reference_graph(const ftc_graph *source, ftc_diagnostics *d) {
+    ftc_graph *g = ftc_compile_entry_graph(source, FTC_ENTRY_GRAD);
+    ftc_pipeline_options pipeline = {.pass = {.entry = FTC_ENTRY_GRAD}};
+    bool ok = true;
+    for (int i = 0; i < ftc_n_passes && ok; i++) {
+        ok = ftc_pipeline_run_pass(g, &ftc_passes[i], &pipeline, d);
+        if (strcmp(ftc_passes[i].name, "optimizer") == 0) break; // what follows changes how, not what
+    }
+    if (ok) return g;
+    ftc_graph_free(g);
+    return NULL;
+}
+
+void ftc_gradients_free(ftc_gradients *g) {
+    for (int32_t i = 0; i < g->n_tensors; i++) free(g->gradients[i]);
+    free(g->gradients);
+    *g = (ftc_gradients){0};
+}
+
+// ---------------------------------------------------------------------------------------------- the batch
+
+// The extents and lengths of a batch, by the extents of a graph.
+typedef struct {
+    int64_t *extents;
+    int32_t **lengths;
+    uint32_t n;
+} sizes;
+
+static int32_t find_extent(const ftc_program *program, const char *name) {
+    for (int32_t i = 0; i < program->n_extents; i++) {
+        if (strcmp(program->extents[i].name, name) == 0) return i;
+    }
+    return -1;
+}
+
+static sizes sizes_of(const ftc_graph *g, const ftc_batch *batch) {
+    sizes s = {allocated(g->n_extents, sizeof *s.extents), allocated(g->n_extents, sizeof *s.lengths),
+               g->n_extents};
+    for (uint32_t i = 0; i < g->n_extents; i++) {
+        if (g->extents[i].kind == FTC_EXTENT_CONST) continue;
+        int32_t k = find_extent(batch->program, g->extents[i].name);
+        if (k < 0) continue; // no entry uses it
+        s.extents[i] = batch->extents[k];
+        if (g->extents[i].kind != FTC_EXTENT_RAGGED) continue;
+        s.lengths[i] = allocated(batch->sequences, sizeof **s.lengths);
+        for (int64_t b = 0; b < batch->sequences; b++) {
+            s.lengths[i][b] = batch->offsets[k][b + 1] - batch->offsets[k][b];
+        }
+    }
+    return s;
+}
+
+static void free_sizes(sizes *s) {
+    for (uint32_t i = 0; i < s->n; i++) free(s->lengths[i]);
+    free(s->lengths);
+    free(s->extents);
+}
+
+static int32_t find_tensor(const ftc_program *program, const char *name) {
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        if (strcmp(program->tensors[i].name, name) == 0) return i;
+    }
+    return -1;
+}
+
+// The memory that holds a declaration's values; NULL: they are zero, or a scalar.
+static const void *memory_of(const ftc_decl_def *decl, const ftc_stepper *stepper, const ftc_batch *batch) {
+    const ftc_program *program = stepper->program;
+    if (decl->kind == FTC_DECL_PARAM) return stepper->state->tensors[find_tensor(program, decl->name)];
+    for (int32_t i = 0; decl->kind == FTC_DECL_INPUT && i < program->n_inputs; i++) {
+        if (strcmp(program->inputs[i].name, decl->name) == 0) return batch->inputs[i];
+    }
+    return NULL;
+}
+
+static double number_at(const void *memory, ftc_dtype dtype, int64_t i) {
+    switch (dtype) {
+    case FTC_F32: return ((const float *)memory)[i];
+    case FTC_I32: return ((const int32_t *)memory)[i];
+    case FTC_U32: return ((const uint32_t *)memory)[i];
+    case FTC_BOOL: return ((const uint8_t *)memory)[i];
+    case FTC_BF16: break;
+    }
+    union {
+        uint32_t bits;
+        float value;
+    } x = {.bits = (uint32_t)((const uint16_t *)memory)[i] << 16};
+    return x.value;
+}
+
+static ftc_id loss_of(const ftc_graph *g) {
+    for (uint32_t i = 0; i < g->n_outputs; i++) {
+        if (strcmp(g->outputs[i].name, "loss") == 0) return g->outputs[i].node;
+    }
+    return 0; // differentiate has seen to it that there is one
+}
+
+// ---------------------------------------------------------------------------------------------- the three
+// ways
+
+ftc_gradients ftc_reference_interpret(const ftc_graph *reference, const ftc_stepper *stepper,
+                                      const ftc_batch *batch) {
+    const ftc_graph *g = reference;
+    sizes s = sizes_of(g, batch);
+    double **tensors = allocated(g->n_decls, sizeof *tensors);
+    ftc_bindings b = {.extents = s.extents,
+                      .lengths = (const int32_t *const *)s.lengths,
+                      .tensors = tensors,
+                      .seed = stepper->seed,
+                      .step = 1};
+    for (uint32_t i = 0; i < g->n_decls; i++) {
+        const ftc_decl_def *decl = &g->decls[i];
+        int64_t n = ftc_interp_cells(g, &b, &decl->type.axes);
+        const void *memory = memory_of(decl, stepper, batch);
+        tensors[i] = allocated(n, sizeof **tensors);
+        for (int64_t k = 0; memory && k < n; k++) tensors[i][k] = number_at(memory, decl->type.dtype, k);
+        if (decl->kind == FTC_DECL_ARG)
+            tensors[i][0] = ftc_stepper_get(stepper, decl->name, (double)decl->value);
+    }
+    double start = ftc_clock_seconds();
+    ftc_interp *in = ftc_interp_new(g, &b);
+    ftc_interp_run(in);
+    ftc_gradients out = {.n_tensors = stepper->program->n_tensors,
+                         .loss = ftc_interp_value(in, loss_of(g), NULL)[0],
+                         .seconds = ftc_clock_seconds() - start};
+    out.gradients = allocated(out.n_tensors, sizeof *out.gradients);
+    for (uint32_t i = 0; i < g->n_decls; i++) {
+        if (g->decls[i].kind == FTC_DECL_GRADIENT) {
+            out.gradients[find_tensor(stepper->program, g->decls[g->decls[i].of].name)] = tensors[i];
+        } else {
+            free(tensors[i]);
+        }
+    }
+    ftc_interp_free(in);
+    free(tensors);
+    free_sizes(&s);
+    return out;
+}
+
+static double *as_doubles(const float *x, int64_t n) {
+    double *copy = allocated(n, sizeof *copy);
+    for (int64_t i = 0; i < n; i++) copy[i] = x[i];
+    return copy;
+}
+
+ftc_gradients ftc_reference_eager(const ftc_graph *reference, const ftc_stepper *stepper,
+                                  const ftc_batch *batch, ftc_sgemm_fn *sgemm) {
+    const ftc_graph *g = reference;
+    sizes s = sizes_of(g, batch);
+    void **tensors = allocated(g->n_decls, sizeof *tensors), **own = allocated(g->n_decls, sizeof *own);
+    const ftc_bindings walk = {.extents = s.extents, .lengths = (const int32_t *const *)s.lengths};
+    for (uint32_t i = 0; i < g->n_decls; i++) {
+        const ftc_decl_def *decl = &g->decls[i];
+        tensors[i] = (void *)memory_of(decl, stepper, batch); // read only: gradients alone are assigned
+        if (!tensors[i])
+            tensors[i] = own[i] = allocated(ftc_interp_cells(g, &walk, &decl->type.axes), sizeof(float));
+        if (decl->kind == FTC_DECL_ARG)
+            *(float *)own[i] = (float)ftc_stepper_get(stepper, decl->name, (double)decl->value);
+    }
+    ftc_eager_bindings b = {.extents = s.extents,
+                            .lengths = walk.lengths,
+                            .tensors = tensors,
+                            .seed = stepper->seed,
+                            .step = 1,
+                            .sgemm = sgemm};
+    double start = ftc_clock_seconds();
+    ftc_eager *e = ftc_eager_new(g, &b);
+    ftc_eager_run(e);
+    ftc_gradients out = {.n_tensors = stepper->program->n_tensors,
+                         .loss = (double)ftc_eager_value(e, loss_of(g), NULL)->f,
+                         .seconds = ftc_clock_seconds() - start};
+    out.gradients = allocated(out.n_tensors, sizeof *out.gradients);
+    for (uint32_t i = 0; i < g->n_decls; i++) {
+        if (g->decls[i].kind == FTC_DECL_GRADIENT) {
+            int64_t n = ftc_interp_cells(g, &walk, &g->decls[i].type.axes);
+            out.gradients[find_tensor(stepper->program, g->decls[g->decls[i].of].name)] =
+                as_doubles(own[i], n);
+        }
+        free(own[i]);
+    }
+    ftc_eager_free(e);
+    free(own);
+    free(tensors);
+    free_sizes(&s);
+    return out;
+}
+
+ftc_gradients ftc_reference_compiled(ftc_stepper *stepper, const ftc_batch *batch) {
+    const ftc_program *program = stepper->program;
+    double start = ftc_clock_seconds();
+    ftc_stepper_call(stepper, FTC_ENTRY_GRAD, batch, 1, 0);
+    ftc_gradients out = {.n_tensors = program->n_tensors,
+                         .loss = (double)*ftc_stepper_output(stepper, "loss", FTC_ENTRY_GRAD),
+                         .seconds = ftc_clock_seconds() - start};
+    out.gradients = allocated(out.n_tensors, sizeof *out.gradients);
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        const ftc_tensor_info *t = &program->tensors[i];
+        if (t->role == FTC_ROLE_GRADIENT)
+            out.gradients[t->of] = as_doubles(stepper->state->tensors[i], ftc_tensor_elements(t));
+    }
+    return out;
+}

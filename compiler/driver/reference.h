@@ -1,0 +1,34 @@
+// The loss and the gradients of one batch, by each of the three ways to run a graph: what `ftc verify`
+// compares.
+#ifndef FTC_DRIVER_REFERENCE_H
+#define FTC_DRIVER_REFERENCE_H
+
+#include "ir/diag.h"
+#include "ir/graph.h"
+#include "runtime/batch.h"
+#include "runtime/stepper.h"
+
+typedef struct {
+    double loss, seconds;
+    int32_t n_tensors;
+    double **
+        gradients; // [n_tensors] by index of the parameter in the program, in stored form; NULL: it gets none
+} ftc_gradients;
+
+void ftc_gradients_free(ftc_gradients *g);
+
+// What the entry grad means, before anything is made of it: forward, gradients, accumulation. NULL after a
+// diagnostic.
+ftc_graph *ftc_reference_graph(const ftc_graph *source, ftc_diagnostics *d);
+
+// Weights, scalars and seed are the stepper's; the call counts as step 1. The stepper's gradient tensors are
+// not touched.
+ftc_gradients ftc_reference_interpret(const ftc_graph *reference, const ftc_stepper *stepper,
+                                      const ftc_batch *batch);
+ftc_gradients ftc_reference_eager(const ftc_graph *reference, const ftc_stepper *stepper,
+                                  const ftc_batch *batch, ftc_sgemm_fn *sgemm);
+
+// Calls the compiled entry grad, which adds to the gradient tensors of the stepper's state.
+ftc_gradients ftc_reference_compiled(ftc_stepper *stepper, const ftc_batch *batch);
+
+#endif

@@ -1,0 +1,387 @@
+// ftc verify: interpreter, eager and compiled code side by side on one batch.
+#include "compiler/driver/blas.h"
+#include "compiler/driver/commands.h"
+#include "compiler/driver/data.h"
+#include "compiler/driver/model.h"
+#include "compiler/driver/reference.h"
+#include "runtime/metrics.h"
+#include "runtime/safetensors.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// The largest differences allowed. Of a gradient: norm of the difference over the norm, or over a thousandth
+// of the largest gradient's norm where its own is smaller: what is zero but for rounding (a key's bias) has
+// no relative error.
+static const double LOSS_TOLERANCE = 1e-5, GRADIENT_TOLERANCE = 1e-4, SMALLEST_SHARE = 1e-3;
+
+// The interpreter does about so many floating-point operations a second; it is left out where it would take
+// minutes.
+static const double INTERPRETER_FLOPS = 2e8, LONGEST_SECONDS = 60;
+
+typedef struct {
+    int64_t seed, threads;
+    double dropout; // of all kinds; -1: as the model says
+    const char *dump_grads;
+    bool full, json;
+} verify_flags;
+
+typedef struct {
+    verify_flags flags;
+    ftc_model_options model;
+    ftc_data_options data;
+} verify_options;
+
+#define FIELD(name) offsetof(verify_flags, name)
+static const ftc_option OPTIONS[] = {
+    {"seed", NULL, FTC_OPTION_INT, FIELD(seed), "N", 0, "of new weights and of dropout"},
+    {"threads", NULL, FTC_OPTION_INT, FIELD(threads), "N", 1, "threads; one a processor unless set"},
+    {"dropout", NULL, FTC_OPTION_NUMBER, FIELD(dropout), "P", 0,
+     "every dropout probability, instead of the model's"},
+    {"dump-grads", NULL, FTC_OPTION_TEXT, FIELD(dump_grads), "FILE", 0,
+     "write the compiled gradients, without dropout, as safetensors"},
+    {"full", NULL, FTC_OPTION_FLAG, FIELD(full), NULL, 0, "run the interpreter even where it takes minutes"},
+    {"json", NULL, FTC_OPTION_FLAG, FIELD(json), NULL, 0, "print one JSON object"},
+    {0},
+};
+#undef FIELD
+
+// What a verification holds; all of it is freed at the end however far it came.
+typedef struct {
+    ftc_model_source source;
+    ftc_graph *reference;
+    ftc_model model;
+    ftc_threads *threads;
+    ftc_model_state state;
+    ftc_stepper stepper;
+    ftc_batch batch;
+    ftc_training_data data;
+} verification;
+
+enum { INTERPRET, EAGER, COMPILED, N_WAYS };
+static const char *const WAY_NAMES[N_WAYS] = {"interpret", "eager", "compiled"};
+
+// ---------------------------------------------------------------------------------------------- the batch
+
+// A few short sequences of random tokens.
+static ftc_dataset make_examples(const ftc_program *program, const ftc_batch *batch,
+                                 const verify_options *o) {
+    int64_t vocab = 2, types = 1, classes = 1;
+    for (int32_t i = 0; i < program->n_inputs; i++) {
+        const ftc_input_info *input = &program->inputs[i];
+        if (strcmp(input->name, "ids") == 0 && input->bound) vocab = input->bound;
+        if (strcmp(input->name, "types") == 0 && input->bound) types = input->bound;
+        if (strcmp(input->name, "label") == 0 && input->bound) classes = input->bound;
+    }
+    int64_t n = o->model.batch ? o->model.batch : batch->max_sequences < 3 ? batch->max_sequences : 3;
+    int64_t longest = batch->max_length < 12 ? batch->max_length : 12;
+    ftc_dataset dataset = {0};
+    ftc_tokens tokens = {calloc((size_t)longest, sizeof(int32_t)), calloc((size_t)longest, sizeof(int32_t)),
+                         0, (size_t)longest};
+    if (!tokens.ids || !tokens.types) abort();
+    uint64_t state = (uint64_t)o->flags.seed;
+    for (int64_t i = 0; i < n; i++) {
+        tokens.count = (size_t)(longest - (longest - 1) * (i % 3) / 2); // all, half, one
+        for (size_t k = 0; k < tokens.count; k++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            tokens.ids[k] = (int32_t)((state >> 33) % (uint64_t)vocab);
+            tokens.types[k] = (int32_t)(k * (size_t)types / tokens.count);
+        }
+        ftc_dataset_add(&dataset, &tokens, (float)(i % classes));
+    }
+    ftc_tokens_free(&tokens);
+    return dataset;
+}
+
+// The first examples of the file in its order, as many as a batch holds, or a synthetic batch.
+static ftc_status fill_batch(verification *v, verify_options *o) {
+    const ftc_program *program = v->model.program;
+    FTC_RETURN_IF_ERROR(ftc_batch_create(program, &v->batch));
+    if (o->data.train) {
+        if (!o->data.tokenizer) o->data.tokenizer = program->pretrained;
+        if (!o->data.tokenizer)
+            o->data.tokenizer = ftc_setting_text(program->train, program->n_train, "tokenizer");
+        FTC_RETURN_IF_ERROR(ftc_data_read(program, &o->data, program->pretrained, v->threads, &v->data));
+    } else {
+        v->data.train = make_examples(program, &v->batch, o);
+    }
+    int64_t n = v->data.train.n < v->batch.max_sequences ? v->data.train.n : v->batch.max_sequences;
+    int64_t *order = malloc((size_t)(n + 1) * sizeof *order);
+    if (!order) abort();
+    for (int64_t i = 0; i < n; i++) order[i] = i;
+    ftc_status status = ftc_batch_fill(&v->batch, &v->data.train, order, n);
+    free(order);
+    return status;
+}
+
+// ---------------------------------------------------------------------------------------------- running
+
+static ftc_status prepare(verification *v, verify_options *o) {
+    const ftc_program *program = v->model.program;
+    const uint32_t entries = 1u << FTC_ENTRY_GRAD;
+    int32_t threads = o->flags.threads ? (int32_t)o->flags.threads : ftc_threads_available();
+    ftc_sgemm_fn *sgemm = NULL;
+    FTC_RETURN_IF_ERROR(ftc_threads_create(threads, &v->threads));
+    FTC_RETURN_IF_ERROR(fill_batch(v, o));
+    FTC_RETURN_IF_ERROR(ftc_model_state_create(program, entries, &v->state));
+    if (program->pretrained) {
+        ftc_load_report report;
+        FTC_RETURN_IF_ERROR(
+            ftc_model_state_load(&v->state, program->pretrained, (uint64_t)o->flags.seed, &report));
+        ftc_load_report_free(&report);
+    } else {
+        ftc_model_state_init(&v->state, (uint64_t)o->flags.seed);
+    }
+    if (program->needs_sgemm) FTC_RETURN_IF_ERROR(ftc_blas_open(&sgemm));
+    FTC_RETURN_IF_ERROR(ftc_stepper_create(program, &v->state, v->threads, entries, sgemm, &v->stepper));
+    v->stepper.seed = (uint64_t)o->flags.seed;
+    double dropout = o->flags.dump_grads ? 0 : o->flags.dropout;
+    for (int32_t i = 0; i < program->n_scalars && dropout >= 0; i++) {
+        const char *name = program->scalars[i].name, *end = strstr(name, "dropout");
+        if (end && strcmp(end, "dropout") == 0) ftc_stepper_set(&v->stepper, name, dropout);
+    }
+    return FTC_STATUS_OK;
+}
+
+static double step_flops(const verification *v) {
+    const ftc_program *program = v->model.program;
+    double squares = 0;
+    for (int64_t b = 0; b < v->batch.sequences && v->batch.token_offsets; b++) {
+        double length = v->batch.token_offsets[b + 1] - v->batch.token_offsets[b];
+        squares += length * length;
+    }
+    return program->flops_per_token * (double)v->batch.tokens + program->flops_per_token_squared * squares;
+}
+
+// Runs what can be run; the others stay empty (gradients NULL).
+static void run_all(verification *v, const verify_options *o, ftc_gradients ways[N_WAYS]) {
+    double seconds = step_flops(v) / INTERPRETER_FLOPS;
+    if (o->flags.full || seconds <= LONGEST_SECONDS) {
+        ways[INTERPRET] = ftc_reference_interpret(v->reference, &v->stepper, &v->batch);
+    } else {
+        fprintf(stderr, "the interpreter is left out: it would take about %.0f minutes (--full runs it)\n",
+                seconds / 60);
+    }
+    ftc_sgemm_fn *sgemm = NULL;
+    ftc_status status = ftc_blas_open(&sgemm);
+    if (status.code == FTC_OK) {
+        ways[EAGER] = ftc_reference_eager(v->reference, &v->stepper, &v->batch, sgemm);
+    } else {
+        fprintf(stderr, "eager is left out: %s\n", status.message);
+        ftc_status_free(&status);
+    }
+    ways[COMPILED] = ftc_reference_compiled(&v->stepper, &v->batch);
+}
+
+// ---------------------------------------------------------------------------------------------- comparing
+
+typedef struct {
+    double loss;       // relative
+    double *gradients; // [n_tensors]; parameters without gradient: 0
+    int32_t largest;   // the tensor that differs most
+} differences;
+
+static double norm_of(const double *x, const double *y, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double d = x[i] - (y ? y[i] : 0);
+        sum += d * d;
+    }
+    return sqrt(sum);
+}
+
+static differences compare(const ftc_program *program, const ftc_gradients *right,
+                           const ftc_gradients *other) {
+    differences d = {.loss = fabs(other->loss - right->loss) / fmax(fabs(right->loss), 1e-30),
+                     .gradients = calloc((size_t)program->n_tensors + 1, sizeof *d.gradients)};
+    if (!d.gradients) abort();
+    double largest_norm = 0;
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        if (right->gradients[i])
+            largest_norm = fmax(
+                largest_norm, norm_of(right->gradients[i], NULL, ftc_tensor_elements(&program->tensors[i])));
+    }
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        if (!right->gradients[i]) continue;
+        int64_t n = ftc_tensor_elements(&program->tensors[i]);
+        double norm = fmax(norm_of(right->gradients[i], NULL, n), SMALLEST_SHARE * largest_norm);
+        double difference = norm_of(right->gradients[i], other->gradients[i], n);
+        d.gradients[i] = difference == 0 ? 0 : difference / norm;
+        if (isnan(d.gradients[i]) || d.gradients[i] > d.gradients[d.largest]) d.largest = i;
+    }
+    return d;
+}
+
+static bool is_close(const differences *d) {
+    return d->loss <= LOSS_TOLERANCE && d->gradients[d->largest] <= GRADIENT_TOLERANCE; // false for a NaN
+}
+
+// ---------------------------------------------------------------------------------------------- telling
+
+static void print_text(const verification *v, const ftc_gradients *ways, const differences *found,
+                       int right) {
+    const ftc_program *program = v->model.program;
+    printf("%s: %lld sequences, %lld tokens\n", program->model, (long long)v->batch.sequences,
+           (long long)v->batch.tokens);
+    for (int w = 0; w < N_WAYS; w++) {
+        if (ways[w].gradients)
+            printf("  %-10s loss %.9g in %.3f s\n", WAY_NAMES[w], ways[w].loss, ways[w].seconds);
+    }
+    printf("relative differences to %s:\n", WAY_NAMES[right]);
+    for (int w = right + 1; w < N_WAYS; w++) printf("  %9s", ways[w].gradients ? WAY_NAMES[w] : "");
+    printf("\n");
+    for (int w = right + 1; w < N_WAYS; w++) printf("  %9.2e", ways[w].gradients ? found[w].loss : 0);
+    printf("  loss\n");
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        if (!ways[right].gradients[i]) continue;
+        for (int w = right + 1; w < N_WAYS; w++)
+            printf("  %9.2e", ways[w].gradients ? found[w].gradients[i] : 0);
+        printf("  %s\n", program->tensors[i].name);
+    }
+    for (int w = right + 1; w < N_WAYS; w++) {
+        if (!ways[w].gradients) continue;
+        printf("%s: loss %.2e (at most %g), largest of the gradients %.2e (at most %g) in %s\n", WAY_NAMES[w],
+               found[w].loss, LOSS_TOLERANCE, found[w].gradients[found[w].largest], GRADIENT_TOLERANCE,
+               program->tensors[found[w].largest].name);
+    }
+}
+
+static void print_json(const verification *v, const ftc_gradients *ways, const differences *found, int right,
+                       bool ok) {
+    const ftc_program *program = v->model.program;
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddBoolToObject(object, "passed", ok);
+    cJSON_AddNumberToObject(object, "sequences", (double)v->batch.sequences);
+    cJSON_AddNumberToObject(object, "tokens", (double)v->batch.tokens);
+    cJSON_AddStringToObject(object, "reference", WAY_NAMES[right]);
+    for (int w = right; w < N_WAYS; w++) {
+        if (!ways[w].gradients) continue;
+        cJSON *way = cJSON_AddObjectToObject(object, WAY_NAMES[w]);
+        cJSON_AddNumberToObject(way, "loss", ways[w].loss);
+        cJSON_AddNumberToObject(way, "seconds", ways[w].seconds);
+        if (w == right) continue;
+        cJSON_AddNumberToObject(way, "loss_difference", found[w].loss);
+        cJSON *gradients = cJSON_AddObjectToObject(way, "gradient_differences");
+        for (int32_t i = 0; i < program->n_tensors; i++) {
+            if (ways[right].gradients[i])
+                cJSON_AddNumberToObject(gradients, program->tensors[i].name, found[w].gradients[i]);
+        }
+    }
+    char *line = ftc_metrics_line(object);
+    puts(line);
+    free(line);
+    cJSON_Delete(object);
+}
+
+// The gradients under their parameters' names.
+static ftc_status dump_gradients(const verification *v, const char *path) {
+    const ftc_program *program = v->model.program;
+    ftc_safetensor *tensors = calloc((size_t)program->n_tensors + 1, sizeof *tensors);
+    if (!tensors) abort();
+    int32_t n = 0;
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        const ftc_tensor_info *t = &program->tensors[i];
+        if (t->role != FTC_ROLE_GRADIENT) continue;
+        tensors[n] = (ftc_safetensor){.name = program->tensors[t->of].name,
+                                      .dtype = FTC_SAFE_F32,
+                                      .rank = t->rank,
+                                      .data = v->state.tensors[i]};
+        memcpy(tensors[n++].dims, t->dims, (size_t)t->rank * sizeof *t->dims);
+    }
+    ftc_status status = ftc_safetensors_write(path, tensors, n);
+    free(tensors);
+    return status;
+}
+
+// Compares all that ran with the first that did; the exit status.
+static int report(const verification *v, const ftc_gradients ways[N_WAYS], bool json) {
+    int right = 0;
+    while (!ways[right].gradients) right++;
+    differences found[N_WAYS] = {0};
+    bool ok = true;
+    for (int w = right + 1; w < N_WAYS; w++) {
+        if (!ways[w].gradients) continue;
+        found[w] = compare(v->model.program, &ways[right], &ways[w]);
+        ok &= is_close(&found[w]);
+    }
+    if (json)
+        print_json(v, ways, found, right, ok);
+    else
+        print_text(v, ways, found, right);
+    for (int w = 0; w < N_WAYS; w++) free(found[w].gradients);
+    if (!ok) fprintf(stderr, "ftc verify: they differ by more than rounding explains\n");
+    return ok ? FTC_EXIT_OK : FTC_EXIT_FAILED;
+}
+
+// ---------------------------------------------------------------------------------------------- the command
+
+static bool compile_model(const char *path, const verify_options *o, verification *v) {
+    ftc_diagnostics d = {0};
+    ftc_object object = {0};
+    bool recompiled;
+    if (ftc_model_read(path, &o->model, &v->source, &d) &&
+        (v->reference = ftc_reference_graph(v->source.graph, &d)) &&
+        ftc_model_compile(&v->source, &o->model, 1u << FTC_ENTRY_GRAD, &object, &d)) {
+        v->model.loaded = ftc_program_load(&object, &recompiled, &d);
+    }
+    free(object.bytes);
+    if (!v->model.loaded) {
+        ftc_diag_report(&d);
+        return false;
+    }
+    v->model.program = ftc_program_of(v->model.loaded);
+    return true;
+}
+
+static int verify(const ftc_command *self, const char *path, verify_options *o, verification *v) {
+    if (!compile_model(path, o, v)) return FTC_EXIT_USAGE;
+    ftc_status status = prepare(v, o);
+    if (status.code != FTC_OK) return ftc_status_report(self->name, status);
+    ftc_gradients ways[N_WAYS] = {0};
+    run_all(v, o, ways);
+    int code = report(v, ways, o->flags.json);
+    for (int w = 0; w < N_WAYS; w++) ftc_gradients_free(&ways[w]);
+    if (o->flags.dump_grads) {
+        status = dump_gradients(v, o->flags.dump_grads);
+        if (status.code != FTC_OK) code = ftc_status_report(self->name, status);
+    }
+    return code;
+}
+
+static void free_verification(verification *v) {
+    ftc_stepper_free(&v->stepper);
+    ftc_model_state_free(&v->state);
+    ftc_batch_free(&v->batch);
+    ftc_training_data_free(&v->data);
+    ftc_threads_free(v->threads);
+    if (v->reference) ftc_graph_free(v->reference);
+    ftc_model_source_free(&v->source);
+    ftc_model_close(&v->model);
+}
+
+int ftc_command_verify(const ftc_command *self, int argc, char **argv) {
+    verify_options o = {.flags = {.seed = 1, .dropout = -1},
+                        .model = ftc_model_options_default(),
+                        .data = ftc_data_options_default()};
+    ftc_option_group groups[] = {
+        {"What is compared", OPTIONS, &o.flags},
+        {"The model", ftc_model_option_table, &o.model},
+        {"The batch: the first rows of a file, or synthetic", ftc_rows_option_table, &o.data},
+        {"Columns", ftc_column_option_table, &o.data},
+        {0}};
+    ftc_text_list models = {0};
+    verification v = {0};
+    ftc_cli_result parsed = ftc_cli_parse(self, groups, argc, argv, &models);
+    int code = ftc_cli_exit(parsed);
+    if (parsed == FTC_CLI_OK && models.n != 1)
+        code = ftc_cli_error(self->name, "expected one model, as in: ftc verify models/bert-cls.ir");
+    else if (parsed == FTC_CLI_OK)
+        code = verify(self, models.items[0], &o, &v);
+    free_verification(&v);
+    ftc_text_list_free(&models);
+    ftc_model_options_free(&o.model);
+    return code;
+}
