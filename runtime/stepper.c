@@ -1,5 +1,6 @@
 #include "runtime/stepper.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -110,6 +111,13 @@ int ftc_stepper_set(ftc_stepper *stepper, const char *name, double value) {
 double ftc_stepper_get(const ftc_stepper *stepper, const char *name, double otherwise) {
     int32_t i = find_scalar(stepper->program, name);
     return i < 0 ? otherwise : (double)stepper->scalars[i];
+}
+
+void ftc_stepper_set_step(ftc_stepper *stepper, int64_t step) {
+    double beta1 = ftc_stepper_get(stepper, "beta1", 0), beta2 = ftc_stepper_get(stepper, "beta2", 0);
+    ftc_stepper_set(stepper, "bias_correction1", 1 - pow(beta1, (double)step));
+    ftc_stepper_set(stepper, "bias_correction2_sqrt", sqrt(1 - pow(beta2, (double)step)));
+    ftc_stepper_set(stepper, "adafactor_beta2", 1 - pow((double)step, -0.8));
 }
 
 static int32_t find_output(const ftc_program *program, const char *name) {

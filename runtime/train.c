@@ -130,11 +130,20 @@ static bool ends_with(const char *text, const char *end) {
 static ftc_status set_scalars(run *r) {
     const ftc_train_options *o = r->o;
     ftc_stepper *s = &r->stepper;
-    ftc_stepper_set(s, "beta1", o->beta1);
-    ftc_stepper_set(s, "beta2", o->beta2);
-    ftc_stepper_set(s, "eps", o->eps);
-    ftc_stepper_set(s, "weight_decay", o->weight_decay);
-    ftc_stepper_set(s, "weight_decay_no_decay", o->decay_all ? o->weight_decay : 0);
+    const struct {
+        const char *name;
+        double value; // below 0: what the optimizer has
+    } hyperparameters[] = {
+        {"beta1", o->beta1},
+        {"beta2", o->beta2},
+        {"eps", o->eps},
+        {"momentum", o->momentum},
+        {"weight_decay", o->weight_decay},
+        {"weight_decay_no_decay", o->decay_all ? o->weight_decay : 0},
+    };
+    for (size_t i = 0; i < sizeof hyperparameters / sizeof *hyperparameters; i++)
+        if (hyperparameters[i].value >= 0)
+            ftc_stepper_set(s, hyperparameters[i].name, hyperparameters[i].value);
     ftc_stepper_set(s, "max_grad_norm", clips(o) ? o->max_grad_norm : 0);
     if (!ftc_stepper_set(s, "label_smoothing", o->label_smoothing) && o->label_smoothing > 0) {
         return ftc_status_make(FTC_BAD_INPUT,
@@ -240,8 +249,7 @@ static void set_step_scalars(run *r, int64_t step, int64_t window) {
     r->last_lr = ftc_schedule_lr(&r->schedule, step);
     ftc_stepper_set(&r->stepper, "lr", r->last_lr);
     ftc_stepper_set(&r->stepper, "accumulation", (double)window);
-    ftc_stepper_set(&r->stepper, "bias_correction1", 1 - pow(r->o->beta1, (double)step));
-    ftc_stepper_set(&r->stepper, "bias_correction2_sqrt", sqrt(1 - pow(r->o->beta2, (double)step)));
+    ftc_stepper_set_step(&r->stepper, step);
 }
 
 static ftc_status not_finite(const run *r, const char *what, double value) {

@@ -18,9 +18,11 @@ static const ftc_train_options COMMON = {
     .schedule_power = -1,
     .schedule_end = -1,
     .schedule_timescale = -1,
-    .beta1 = 0.9,
-    .beta2 = 0.999,
-    .eps = 1e-8,
+    .weight_decay = -1,
+    .beta1 = -1,
+    .beta2 = -1,
+    .eps = -1,
+    .momentum = -1,
     .dropout = -1,
     .logging_strategy = FTC_WHEN_STEPS,
     .greater_is_better = FTC_CHOICE_AUTO,
@@ -29,7 +31,6 @@ static const ftc_train_options COMMON = {
 
 ftc_train_options ftc_train_options_native(void) {
     ftc_train_options options = COMMON;
-    options.weight_decay = 0.01;
     options.decay_all = true;
     options.logging_steps = 1;
     options.eval_strategy = FTC_WHEN_EPOCH;
@@ -41,6 +42,11 @@ ftc_train_options ftc_train_options_native(void) {
 
 ftc_train_options ftc_train_options_trainer(void) {
     ftc_train_options options = COMMON;
+    options.weight_decay = 0;
+    options.beta1 = 0.9;
+    options.beta2 = 0.999;
+    options.eps = 1e-8;
+    options.momentum = 0;
     options.max_grad_norm = 1;
     options.logging_steps = 500;
     options.eval_strategy = FTC_WHEN_NO;

@@ -600,21 +600,12 @@ static ftc_error *check_call(const ftc_trainer *trainer, ftc_entry_kind entry) {
     return NULL;
 }
 
-// Adam's bias corrections for optimizer step `step`, from the betas as they were set, in double.
-static void set_bias_corrections(ftc_trainer *trainer, int64_t step) {
-    int32_t beta1 = find_scalar(trainer, "beta1"), beta2 = find_scalar(trainer, "beta2");
-    if (beta1 < 0 || beta2 < 0) return; // another optimizer, or a net that only evaluates
-    ftc_stepper_set(&trainer->stepper, "bias_correction1", 1 - pow(trainer->scalars[beta1], (double)step));
-    ftc_stepper_set(&trainer->stepper, "bias_correction2_sqrt",
-                    sqrt(1 - pow(trainer->scalars[beta2], (double)step)));
-}
-
 // Runs an entry; fails when the output `watched` is not finite afterwards.
 static ftc_error *call(ftc_trainer *trainer, ftc_entry_kind entry, const char *watched) {
     ftc_error *error = check_call(trainer, entry);
     if (error) return error;
     int64_t step = trainer->steps + 1;
-    set_bias_corrections(trainer, step);
+    ftc_stepper_set_step(&trainer->stepper, step);
     ftc_stepper_call(&trainer->stepper, entry, &trainer->batch, (uint32_t)step, trainer->micro_steps);
     if (entry == FTC_ENTRY_GRAD) {
         trainer->micro_steps++;
