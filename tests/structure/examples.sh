@@ -3,8 +3,8 @@
 #
 #   examples.sh SOURCE_ROOT FTC COMPILER [FLAG...]
 set -u
+ftc=$(realpath "$2")
 cd "$1" || exit 1
-ftc=$2
 shift 2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
