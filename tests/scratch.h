@@ -1,22 +1,14 @@
-// A directory of a test's own, removed at its end, and what tests do with statuses.
+// What tests of the runtime do with directories of their own and with statuses.
 #ifndef FTC_TESTS_SCRATCH_H
 #define FTC_TESTS_SCRATCH_H
 
 #include "runtime/files.h"
+#include "tests/paths.h"
 
 #include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-// A new empty directory; allocated.
-static inline char *scratch_make(void) {
-    const char *base = getenv("TMPDIR");
-    char *name = ftc_path_join(base ? base : P_tmpdir, "ftc-test-XXXXXX");
-    cr_assert_not_null(mkdtemp(name));
-    return name;
-}
-
+// Removes what test_directory (tests/paths.h) made.
 static inline void scratch_free(char *dir) {
     cr_assert_eq(ftc_dir_remove(dir).code, FTC_OK);
     free(dir);

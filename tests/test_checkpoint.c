@@ -83,7 +83,7 @@ static void assert_same_file(const char *dir_a, const char *dir_b, const char *n
 
 // Runs to the end in one directory; in another, interrupted as the watcher says and resumed; compares.
 static void check_resume(ftc_train_options options, watcher interruption) {
-    char *dir = scratch_make(), *whole = ftc_path_join(dir, "whole"), *cut = ftc_path_join(dir, "cut");
+    char *dir = test_directory(), *whole = ftc_path_join(dir, "whole"), *cut = ftc_path_join(dir, "cut");
     watcher undisturbed = {0}, resumed = {0};
     options.output = whole;
     ASSERT_OK(train_once(&options, &undisturbed));
@@ -126,7 +126,7 @@ Test(checkpoint, resume_with_accumulation_and_clipping) {
 }
 
 Test(checkpoint, a_directory_holds_what_it_should) {
-    char *dir = scratch_make();
+    char *dir = test_directory();
     ftc_train_options options = options_for(dir);
     watcher w = {0};
     ASSERT_OK(train_once(&options, &w));
@@ -161,7 +161,7 @@ Test(checkpoint, a_directory_holds_what_it_should) {
 }
 
 Test(checkpoint, limits_and_the_best_one) {
-    char *dir = scratch_make();
+    char *dir = test_directory();
     ftc_train_options options = options_for(dir);
     options.epochs = 4;
     options.lr = 3; // it soon gets worse
@@ -190,7 +190,7 @@ Test(checkpoint, limits_and_the_best_one) {
 }
 
 Test(checkpoint, another_run_is_not_resumed) {
-    char *dir = scratch_make();
+    char *dir = test_directory();
     ftc_train_options options = options_for(dir);
     watcher w = {.stop_after = 8}, v = {0};
     options.resume = "last";
@@ -207,7 +207,7 @@ Test(checkpoint, another_run_is_not_resumed) {
 }
 
 Test(checkpoint, damage_is_named) {
-    char *dir = scratch_make(), *moments = ftc_path_join(dir, "checkpoint-8/optimizer.safetensors");
+    char *dir = test_directory(), *moments = ftc_path_join(dir, "checkpoint-8/optimizer.safetensors");
     char *state = ftc_path_join(dir, "checkpoint-8/trainer_state.json");
     ftc_train_options options = options_for(dir);
     watcher w = {.stop_after = 8}, v = {0};
@@ -224,7 +224,7 @@ Test(checkpoint, damage_is_named) {
 
 // A checkpoint that stands is replaced whole; a model that is not finite replaces nothing.
 Test(checkpoint, what_is_not_finite_is_not_saved) {
-    char *dir = scratch_make();
+    char *dir = test_directory();
     ftc_train_options options = options_for(dir);
     ftc_model_state state;
     ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, ~0u, &state));

@@ -12,7 +12,7 @@ static void write_text(const char *dir, const char *name, const char *text) {
 }
 
 Test(hf_dir, config_is_read) {
-    char *dir = scratch_make();
+    char *dir = test_directory();
     write_text(dir, "config.json",
                "{\"model_type\": \"bert\", \"hidden_size\": 384, \"hidden_act\": \"gelu\", "
                "\"classifier_dropout\": null,"
@@ -42,7 +42,7 @@ Test(hf_dir, what_is_no_bert_encoder_is_refused) {
         {"{\"model_type\": ", "not valid JSON"},
         {"[1]", "a JSON object is expected"},
     };
-    char *dir = scratch_make();
+    char *dir = test_directory();
     ftc_hf_config *config = NULL;
     ASSERT_FAILS(ftc_hf_config_read(dir, &config), FTC_BAD_INPUT, "config.json: cannot open");
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
@@ -54,7 +54,7 @@ Test(hf_dir, what_is_no_bert_encoder_is_refused) {
 }
 
 Test(hf_dir, config_is_written) {
-    char *dir = scratch_make(), *path = ftc_path_join(dir, "config.json");
+    char *dir = test_directory(), *path = ftc_path_join(dir, "config.json");
     write_text(dir, "config.json",
                "{\"model_type\": \"bert\", \"vocab_size\": 7, \"_name_or_path\": \"x\", \"custom\": [1, 2]}");
     const char *labels[BAG_CLASSES] = {"bad", NULL, "good"};
@@ -108,7 +108,7 @@ static ftc_safetensor vector(const char *name, int64_t n) {
 Test(hf_dir, weights_with_or_without_prefix) {
     static const char *const NAMES[] = {"bert.embeddings.word_embeddings.weight",
                                         "embeddings.word_embeddings.weight"};
-    char *dir = scratch_make();
+    char *dir = test_directory();
     for (int i = 0; i < 2; i++) {
         ftc_safetensor tensors[] = {matrix(NAMES[i], BAG_VOCAB, BAG_CLASSES), vector("classifier.bias", 3),
                                     vector("cls.predictions.bias", 2), vector("embeddings.position_ids", 1)};
@@ -130,7 +130,7 @@ Test(hf_dir, weights_with_or_without_prefix) {
 }
 
 Test(hf_dir, missing_head_is_initialized_and_wrong_shape_refused) {
-    char *dir = scratch_make();
+    char *dir = test_directory();
     ftc_model_state state;
     ftc_load_report report;
     ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, 1u << FTC_ENTRY_EVAL, &state));

@@ -16,7 +16,7 @@ static void write_example(const char *path) {
 }
 
 Test(safetensors, comes_back) {
-    char *dir = scratch_make(), *path = ftc_path_join(dir, "x.safetensors");
+    char *dir = test_directory(), *path = ftc_path_join(dir, "x.safetensors");
     write_example(path);
     ftc_safetensors *file;
     ASSERT_OK(ftc_safetensors_open(path, &file));
@@ -70,7 +70,7 @@ Test(safetensors, damage_is_named) {
         {"{\"a\":", "not valid JSON", 8},
         {"[]", "not valid JSON", 0},
     };
-    char *dir = scratch_make();
+    char *dir = test_directory();
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         ftc_safetensors *file = NULL;
         ASSERT_FAILS(open_made(dir, CASES[i].header, zeros, CASES[i].data_bytes, &file), FTC_BAD_INPUT,
@@ -81,7 +81,7 @@ Test(safetensors, damage_is_named) {
 }
 
 Test(safetensors, every_truncation_is_an_error) {
-    char *dir = scratch_make(), *path = ftc_path_join(dir, "x.safetensors"), *cut = ftc_path_join(dir, "cut");
+    char *dir = test_directory(), *path = ftc_path_join(dir, "x.safetensors"), *cut = ftc_path_join(dir, "cut");
     write_example(path);
     char *text;
     size_t bytes;
@@ -98,7 +98,7 @@ Test(safetensors, every_truncation_is_an_error) {
 }
 
 Test(safetensors, converts_half_precision) {
-    char *dir = scratch_make();
+    char *dir = test_directory();
     static const uint16_t HALF[6] = {0x3c00, 0xc000, 0x0001, 0x8000, 0x7c00, 0x7bff};
     static const float FROM_HALF[6] = {1, -2, 0x1p-24f, -0.0f, INFINITY, 65504};
     ftc_safetensors *file;

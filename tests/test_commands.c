@@ -1,0 +1,310 @@
+// The ftc command as people use it: what it prints, what it leaves behind, its exit status.
+#include "runtime/json.h"
+#include "tests/scratch.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+extern char **environ;
+
+static const char MODEL[] = FTC_SOURCE_ROOT "/models/bert-cls.ir";
+static const char TRAIN[] = FTC_SOURCE_ROOT "/models/data/reviews-train.csv";
+static const char TEST[] = FTC_SOURCE_ROOT "/models/data/reviews-test.csv";
+static const char TOKENIZER[] = FTC_SOURCE_ROOT "/models/data/tokenizer";
+
+// One invocation in the folder `dir`; standard output and error are kept.
+typedef struct {
+    int status; // exit status, 128 + signal when killed
+    char *out, *err;
+} outcome;
+
+static pid_t start(const char *dir, const char *const *args) {
+    const char *argv[48] = {"ftc"};
+    int n = 1;
+    for (; args[n - 1]; n++) argv[n] = args[n - 1];
+    argv[n] = NULL;
+    char *out = ftc_path_join(dir, "stdout"), *err = ftc_path_join(dir, "stderr");
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addchdir_np(&actions, dir);
+    posix_spawn_file_actions_addopen(&actions, 1, out, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    posix_spawn_file_actions_addopen(&actions, 2, err, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    pid_t pid;
+    cr_assert_eq(posix_spawn(&pid, FTC_COMMAND, &actions, NULL, (char *const *)argv, environ), 0);
+    posix_spawn_file_actions_destroy(&actions);
+    free(out);
+    free(err);
+    return pid;
+}
+
+static char *read_text(const char *dir, const char *name) {
+    char *path = ftc_path_join(dir, name), *text;
+    size_t bytes;
+    ASSERT_OK(ftc_file_read(path, &text, &bytes));
+    free(path);
+    return text;
+}
+
+static outcome finish(const char *dir, pid_t pid) {
+    int status;
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return (outcome){code, read_text(dir, "stdout"), read_text(dir, "stderr")};
+}
+
+static void forget(outcome *o) {
+    free(o->out);
+    free(o->err);
+}
+
+#define FTC(dir, ...) finish(dir, start(dir, (const char *const[]){__VA_ARGS__, NULL}))
+
+// Runs ftc and asserts its exit status and that `stream` contains `text`; evaluates to nothing.
+#define ASSERT_FTC(dir, expected, stream, text, ...)                                                         \
+    do {                                                                                                     \
+        outcome o_ = FTC(dir, __VA_ARGS__);                                                                  \
+        cr_assert_eq(o_.status, expected, "exit status %d\n%s%s", o_.status, o_.out, o_.err);                \
+        cr_assert(strstr(o_.stream, text), "\"%s\" is not in:\n%s", text, o_.stream);                        \
+        forget(&o_);                                                                                         \
+    } while (0)
+
+static void write_file(const char *dir, const char *name, const char *text) {
+    free(test_write(dir, name, text, strlen(text)));
+}
+
+static bool exists(const char *dir, const char *name) {
+    char *path = ftc_path_join(dir, name);
+    bool found = ftc_file_exists(path);
+    free(path);
+    return found;
+}
+
+// The number `name` in the JSON lines of `text`: of the last line that has it; NaN when none has.
+static double last_number(const char *text, const char *name) {
+    double value = NAN;
+    for (const char *line = text; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+        cJSON *json = cJSON_ParseWithLength(line, strcspn(line, "\n"));
+        cr_assert_not_null(json, "no JSON: %.80s", line);
+        const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
+        if (item) value = item->valuedouble;
+        cJSON_Delete(json);
+    }
+    return value;
+}
+
+// A small model, quick to compile and to train.
+#define SMALL "--set", "hidden=32", "--set", "intermediate=64", "--set", "layers=1"
+
+static void compile_small(const char *dir) {
+    ASSERT_FTC(dir, 0, out, "", "compile", MODEL, SMALL, "-o", "small.ftc");
+}
+
+// ---------------------------------------------------------------------------------------------- the usual
+// way
+
+Test(commands, compile_run_eval_predict, .timeout = 120) {
+    char *dir = test_directory();
+    compile_small(dir);
+    outcome o = FTC(dir, "run", "--select-train", "400", "--epochs", "2", "--lr", "2e-3");
+    cr_assert_eq(o.status, 0, "%s", o.err);
+    cr_assert_eq(last_number(o.out, "eval_samples"), 500);
+    cr_assert_eq(last_number(o.out, "step"), 100);
+    cr_assert_gt(last_number(o.out, "train_samples_per_second"), 0);
+    double loss = last_number(o.out, "eval_loss");
+    cr_assert(strstr(o.err, "saved output"));
+    forget(&o);
+    static const char *const FILES[] = {"config.json", "model.safetensors", "model.ir", "vocab.txt"};
+    for (size_t i = 0; i < sizeof FILES / sizeof *FILES; i++) {
+        char *name = ftc_path_join("output", FILES[i]);
+        cr_assert(exists(dir, name), "%s", name);
+        free(name);
+    }
+
+    o = FTC(dir, "eval", "output", "--test", TEST, "--json");
+    cr_assert_eq(o.status, 0, "%s", o.err);
+    cr_assert_float_eq(last_number(o.out, "eval_loss"), loss, 1e-4); // the saved model is the trained one
+    forget(&o);
+    ASSERT_FTC(dir, 0, out, "\"label\": \"", "predict", "output", "--json", "wonderful", "terrible");
+    ASSERT_FTC(dir, 0, out, "  wonderful", "predict", "output", "wonderful");
+    ASSERT_FTC(dir, 0, out, "{\"input_ids\": [2, ", "tokenize", "output", "--json", "wonderful");
+    ASSERT_FTC(dir, 0, out, "parameters", "inspect", "small.ftc");
+    ASSERT_FTC(dir, 0, out, "classifier.weight", "inspect", "output");
+    ASSERT_FTC(dir, 0, out, "[CLS]", "inspect", "--train", TRAIN, "--row", "7", "--tokenizer", TOKENIZER);
+    scratch_free(dir);
+}
+
+Test(commands, bench_prints_one_object, .timeout = 120) {
+    char *dir = test_directory();
+    outcome o = FTC(dir, "bench", MODEL, SMALL, "--batch", "2", "--length", "16", "--steps", "3", "--json");
+    cr_assert_eq(o.status, 0, "%s", o.err);
+    static const char *const FIELDS[] = {"step_ms_min",    "step_ms_median", "tokens_per_second",
+                                         "gflops",         "share_of_peak",  "arena_bytes",
+                                         "peak_rss_bytes", "compile_seconds"};
+    for (size_t i = 0; i < sizeof FIELDS / sizeof *FIELDS; i++) {
+        cr_assert(last_number(o.out, FIELDS[i]) > 0, "%s", FIELDS[i]);
+    }
+    cr_assert_leq(last_number(o.out, "step_ms_min"), last_number(o.out, "step_ms_median"));
+    forget(&o);
+    scratch_free(dir);
+}
+
+Test(commands, args_follow_trainer, .timeout = 120) {
+    char *dir = test_directory();
+    compile_small(dir);
+    write_file(
+        dir, "args.json",
+        "{\"per_device_train_batch_size\": 4, \"max_steps\": 5, \"learning_rate\": 1e-3, \"logging_steps\": "
+        "1,"
+        " \"gradient_accumulation_steps\": 2, \"warmup_steps\": 2, \"push_to_hub\": true, \"fp16\": false}");
+    outcome o = FTC(dir, "run", "--args", "args.json", "--metrics", "m.jsonl", "--lr", "2e-3");
+    cr_assert_eq(o.status, 0, "%s", o.err);
+    cr_assert(strstr(o.err, "without meaning here, ignored: push_to_hub\n"));
+    char *metrics = read_text(dir, "m.jsonl");
+    cr_assert_eq(last_number(metrics, "step"), 5);
+    cr_assert_float_eq(last_number(metrics, "learning_rate"), 2e-3 / 3, 1e-9); // the flag wins over the file
+    cr_assert_gt(last_number(metrics, "grad_norm"), 0);                        // Trainer clips by default
+    cr_assert(isnan(last_number(metrics, "eval_loss")));                       // and does not evaluate
+    cr_assert(exists(dir, "output/checkpoint-5"));
+    free(metrics);
+    forget(&o);
+    scratch_free(dir);
+}
+
+// A batch that is larger than the artifact's compiles it again, and says so.
+Test(commands, another_structure_is_compiled_again, .timeout = 120) {
+    char *dir = test_directory();
+    compile_small(dir);
+    ASSERT_FTC(dir, 0, err, "compiled small.ftc again: it was compiled for batches of 8, --batch asks for 12",
+               "run", "--batch", "12", "--max-steps", "2");
+    scratch_free(dir);
+}
+
+// ---------------------------------------------------------------------------------------------- interruption
+
+static void assert_same_file(const char *dir, const char *a, const char *b) {
+    char *path_a = ftc_path_join(dir, a), *path_b = ftc_path_join(dir, b), *text_a, *text_b;
+    size_t bytes_a, bytes_b;
+    ASSERT_OK(ftc_file_read(path_a, &text_a, &bytes_a));
+    ASSERT_OK(ftc_file_read(path_b, &text_b, &bytes_b));
+    cr_assert(bytes_a == bytes_b && memcmp(text_a, text_b, bytes_a) == 0, "%s and %s differ", a, b);
+    free(text_a);
+    free(text_b);
+    free(path_a);
+    free(path_b);
+}
+
+// Waits until the file `name` has something in it.
+static void wait_for(const char *dir, const char *name) {
+    for (int i = 0; i < 3000; i++) {
+        if (exists(dir, name)) {
+            char *text = read_text(dir, name);
+            bool filled = *text != '\0';
+            free(text);
+            if (filled) return;
+        }
+        usleep(10000);
+    }
+    cr_assert_fail("%s stays empty", name);
+}
+
+Test(commands, sigterm_leaves_a_checkpoint_and_resume_is_bitwise, .timeout = 240) {
+    char *dir = test_directory();
+    compile_small(dir);
+    static const char *const CUT[] = {"run", "--epochs",  "3",         "--output",
+                                      "cut", "--metrics", "cut.jsonl", NULL};
+    ASSERT_FTC(dir, 0, err, "saved whole", "run", "--epochs", "3", "--output", "whole", "--metrics",
+               "whole.jsonl");
+    pid_t pid = start(dir, CUT);
+    wait_for(dir, "cut.jsonl");
+    kill(pid, SIGTERM);
+    outcome o = finish(dir, pid);
+    cr_assert_eq(o.status, 1, "exit status %d\n%s", o.status, o.err);
+    cr_assert(strstr(o.err, "continue with --resume --output cut"), "%s", o.err);
+    forget(&o);
+    ASSERT_FTC(dir, 0, err, "resumed from cut/checkpoint-", "run", "--epochs", "3", "--output", "cut",
+               "--metrics", "cut.jsonl", "--resume");
+    assert_same_file(dir, "whole/model.safetensors", "cut/model.safetensors");
+    char *whole = read_text(dir, "whole.jsonl"), *cut = read_text(dir, "cut.jsonl");
+    cr_assert_eq(last_number(whole, "train_loss"), last_number(cut, "train_loss"));
+    cr_assert_eq(last_number(whole, "eval_loss"), last_number(cut, "eval_loss"));
+    free(whole);
+    free(cut);
+    scratch_free(dir);
+}
+
+// ---------------------------------------------------------------------------------------------- bad input
+
+Test(commands, wrong_usage) {
+    char *dir = test_directory();
+    ASSERT_FTC(dir, 2, err, "did you mean compile?", "compil", "x");
+    ASSERT_FTC(dir, 2, err, "did you mean --epochs?", "run", MODEL, "--epoch", "3");
+    ASSERT_FTC(dir, 2, err, "did you mean --learning_rate", "run", MODEL, "--learning_rat", "3");
+    ASSERT_FTC(dir, 2, err, "--lr x: expected a number", "run", MODEL, "--lr", "x");
+    ASSERT_FTC(dir, 2, err, "--batch 0: expected at least 1", "run", MODEL, "--batch", "0");
+    ASSERT_FTC(dir, 2, err, "--schedule line: expected linear|", "run", MODEL, "--schedule", "line");
+    ASSERT_FTC(dir, 2, err, "--lr needs a value", "run", MODEL, "--lr");
+    ASSERT_FTC(dir, 2, err, "there is no .ftc in this folder", "run");
+    ASSERT_FTC(dir, 2, err, "hiden", "run", MODEL, "--set", "hiden=3");
+    ASSERT_FTC(dir, 2, err, "expected NAME=VALUE", "run", MODEL, "--set", "hidden");
+    ASSERT_FTC(dir, 2, err, "give one", "run", MODEL, "--test", TEST, "--split-test", "3");
+    ASSERT_FTC(dir, 2, err, "--test", "run", MODEL, "--train", TRAIN, "--load-best-model-at-end");
+    ASSERT_FTC(dir, 0, out, "[learning_rate]", "run", "--help");
+    ASSERT_FTC(dir, 0, out, "predict", "--help");
+    scratch_free(dir);
+}
+
+Test(commands, bad_files, .timeout = 120) {
+    char *dir = test_directory();
+    compile_small(dir);
+    ASSERT_FTC(dir, 2, err, "none.csv", "run", "--train", "none.csv");
+    write_file(dir, "no-column.csv", "a,b\n1,2\n");
+    ASSERT_FTC(dir, 2, err, "no-column.csv", "run", "--train", "no-column.csv");
+    write_file(dir, "labels.csv", "label,text\n0,a\n1,b\n7,c\n8,d\n9,e\n10,f\n");
+    ASSERT_FTC(dir, 2, err, "labels.csv", "run", "--train", "labels.csv");
+    write_file(dir, "utf8.csv", "label,text\n0,\xff\xfe\n");
+    ASSERT_FTC(dir, 2, err, "utf8.csv", "run", "--train", "utf8.csv");
+    write_file(dir, "args.json", "{\"learning_rat\": 1}");
+    ASSERT_FTC(dir, 2, err, "did you mean \"learning_rate\"?", "run", "--args", "args.json");
+    write_file(dir, "args.json", "{\"eval_strategy\": \"epoch\"}");
+    ASSERT_FTC(dir, 2, err, "eval_strategy needs data", "run", "--args", "args.json", "--train", TRAIN);
+    write_file(dir, "args.json", "{");
+    ASSERT_FTC(dir, 2, err, "not valid JSON", "run", "--args", "args.json");
+    write_file(dir, "broken.ftc", "no artifact");
+    ASSERT_FTC(dir, 2, err, "broken.ftc", "run", "broken.ftc");
+    ASSERT_FTC(dir, 2, err, "config.json", "predict", ".", "a text");
+    ASSERT_FTC(dir, 2, err, "no text is given", "tokenize", TOKENIZER);
+    ASSERT_FTC(dir, 2, err, "MB of memory", "run", MODEL, "--set", "vocab=200000000");
+    ASSERT_FTC(dir, 2, err, "has no checkpoint to resume from", "run", "small.ftc", "--resume");
+    cr_assert_not(exists(dir, "output"));
+    scratch_free(dir);
+}
+
+// Weights of another shape, and a file that is cut off.
+Test(commands, bad_weights, .timeout = 120) {
+    char *dir = test_directory();
+    compile_small(dir);
+    ASSERT_FTC(dir, 0, err, "saved output", "run", "--max-steps", "1");
+    ASSERT_FTC(dir, 2, err, "have hidden_size = 32", "run", MODEL, "--pretrained", "output", "--set",
+               "hidden=64");
+    char *weights = ftc_path_join(dir, "output/model.safetensors"), *text;
+    size_t bytes;
+    ASSERT_OK(ftc_file_read(weights, &text, &bytes));
+    ASSERT_OK(ftc_file_write(weights, text, bytes / 2));
+    ASSERT_FTC(dir, 2, err, "model.safetensors", "predict", "output", "a text");
+    ASSERT_FTC(dir, 2, err, "is it complete?", "run", MODEL, "--pretrained", "output");
+    free(text);
+    free(weights);
+    scratch_free(dir);
+}
+
+Test(commands, a_loss_that_is_not_finite_is_exit_1, .timeout = 120) {
+    char *dir = test_directory();
+    compile_small(dir);
+    ASSERT_FTC(dir, 1, err, "step ", "run", "--lr", "1e30", "--max-steps", "20", "--save-strategy", "steps",
+               "--save-steps", "100");
+    cr_assert_not(exists(dir, "output/model.safetensors"));
+    scratch_free(dir);
+}
