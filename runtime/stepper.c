@@ -1,6 +1,7 @@
 #include "runtime/stepper.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,8 +114,16 @@ double ftc_stepper_get(const ftc_stepper *stepper, const char *name, double othe
     return i < 0 ? otherwise : (double)stepper->scalars[i];
 }
 
+// A scalar as a person wrote it: 0.999 and not the nearest float, whose distance to 1 is another by 1e-5 of
+// it.
+static double as_written(const ftc_stepper *stepper, const char *name) {
+    char text[32];
+    snprintf(text, sizeof text, "%.7g", ftc_stepper_get(stepper, name, 0));
+    return strtod(text, NULL);
+}
+
 void ftc_stepper_set_step(ftc_stepper *stepper, int64_t step) {
-    double beta1 = ftc_stepper_get(stepper, "beta1", 0), beta2 = ftc_stepper_get(stepper, "beta2", 0);
+    double beta1 = as_written(stepper, "beta1"), beta2 = as_written(stepper, "beta2");
     ftc_stepper_set(stepper, "bias_correction1", 1 - pow(beta1, (double)step));
     ftc_stepper_set(stepper, "bias_correction2_sqrt", sqrt(1 - pow(beta2, (double)step)));
     ftc_stepper_set(stepper, "adafactor_beta2", 1 - pow((double)step, -0.8));

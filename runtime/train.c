@@ -144,7 +144,7 @@ static ftc_status set_scalars(run *r) {
     for (size_t i = 0; i < sizeof hyperparameters / sizeof *hyperparameters; i++)
         if (hyperparameters[i].value >= 0)
             ftc_stepper_set(s, hyperparameters[i].name, hyperparameters[i].value);
-    ftc_stepper_set(s, "max_grad_norm", clips(o) ? o->max_grad_norm : 0);
+    ftc_stepper_set(s, "max_grad_norm", clips(o) ? o->max_grad_norm : INFINITY);
     if (!ftc_stepper_set(s, "label_smoothing", o->label_smoothing) && o->label_smoothing > 0) {
         return ftc_status_make(FTC_BAD_INPUT,
                                "the model %s has no label smoothing: its loss takes no \"label_smoothing\"",

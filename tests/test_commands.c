@@ -173,6 +173,22 @@ Test(commands, args_follow_trainer, .timeout = 120) {
     scratch_free(dir);
 }
 
+// Two micro-batches of 4 without clipping are one batch of 8.
+Test(commands, accumulation_is_the_larger_batch, .timeout = 120) {
+    char *dir = test_directory();
+    compile_small(dir);
+    ASSERT_FTC(dir, 0, err, "saved", "run", "--batch", "8", "--dropout", "0", "--no-shuffle", "--max-steps",
+               "20", "--lr", "2e-3", "--metrics", "whole.jsonl");
+    ASSERT_FTC(dir, 0, err, "saved", "run", "--batch", "4", "--accumulation", "2", "--dropout", "0",
+               "--no-shuffle", "--max-steps", "20", "--lr", "2e-3", "--metrics", "halves.jsonl");
+    char *whole = read_text(dir, "whole.jsonl"), *halves = read_text(dir, "halves.jsonl");
+    cr_assert_float_eq(last_number(whole, "train_loss"), last_number(halves, "train_loss"), 1e-5);
+    cr_assert_float_eq(last_number(whole, "eval_loss"), last_number(halves, "eval_loss"), 1e-5);
+    free(whole);
+    free(halves);
+    scratch_free(dir);
+}
+
 // A batch that is larger than the artifact's compiles it again, and says so.
 Test(commands, another_structure_is_compiled_again, .timeout = 120) {
     char *dir = test_directory();
