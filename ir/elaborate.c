@@ -431,5 +431,6 @@ ftc_id ftc_library_call(ftc_library *library, const char *function, const ftc_id
 }
 
 void ftc_library_close(ftc_library *library) {
+    append_unused_leaves(&library->e);
     ftc_arena_free(library->e.arena);
 }
