@@ -1,26 +1,13 @@
 #include "runtime/checkpoint.h"
 
 #include "runtime/files.h"
-#include "runtime/json.h"
 
 #include <dirent.h>
 #include <math.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-void ftc_train_state_free(ftc_train_state *train) {
-    cJSON_Delete(train->log_history);
-    *train = (ftc_train_state){0};
-}
-
-char *ftc_checkpoint_path(const char *output, int64_t step) {
-    char name[40];
-    snprintf(name, sizeof name, "checkpoint-%lld", (long long)step);
-    return ftc_path_join(output, name);
-}
 
 // ---------------------------------------------------------------------------------------------- the model
 
@@ -80,125 +67,6 @@ ftc_status ftc_model_save(const char *output, const ftc_model_state *state, cons
     return status;
 }
 
-// ----------------------------------------------------------------------------------------------
-// trainer_state.json
-
-// The numbers of the state that must come back exactly. Doubles are written as hexadecimal text.
-typedef struct {
-    const char *name;
-    size_t offset;
-    bool is_double;
-} state_field;
-
-#define INTEGER(field) {#field, offsetof(ftc_train_state, field), false}
-#define DOUBLE(field)  {#field, offsetof(ftc_train_state, field), true}
-static const state_field STATE_FIELDS[] = {
-    INTEGER(step),        INTEGER(events_step),   INTEGER(epochs_ended),  INTEGER(last_logged),
-    DOUBLE(window_loss),  DOUBLE(window_seconds), INTEGER(window_tokens), DOUBLE(total_loss),
-    INTEGER(tokens_seen), DOUBLE(best_metric),    INTEGER(best_step),     INTEGER(stale_evaluations),
-};
-#undef INTEGER
-#undef DOUBLE
-
-static const struct {
-    const char *name, *option; // as people set it
-    size_t offset;
-} IDENTITY_FIELDS[] = {
-    {"examples", "the training data", offsetof(ftc_train_identity, examples)},
-    {"batch", "--batch", offsetof(ftc_train_identity, batch)},
-    {"accumulation", "--accumulation", offsetof(ftc_train_identity, accumulation)},
-    {"steps_per_epoch", "--drop-last", offsetof(ftc_train_identity, steps_per_epoch)},
-    {"seed", "--seed", offsetof(ftc_train_identity, seed)},
-    {"data_seed", "--data-seed", offsetof(ftc_train_identity, data_seed)},
-};
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-
-static cJSON *state_to_json(const ftc_train_options *options, const ftc_train_state *train,
-                            const ftc_train_identity *identity) {
-    cJSON *json = cJSON_CreateObject();
-    cJSON_AddNumberToObject(json, "global_step", (double)train->step);
-    cJSON_AddNumberToObject(json, "epoch", (double)train->step / (double)identity->steps_per_epoch);
-    cJSON_AddNumberToObject(json, "max_steps", (double)identity->max_steps);
-    cJSON_AddNumberToObject(json, "num_train_epochs",
-                            ceil((double)identity->max_steps / (double)identity->steps_per_epoch));
-    cJSON_AddNumberToObject(json, "train_batch_size", (double)identity->batch);
-    cJSON_AddNumberToObject(json, "logging_steps", options->logging_steps);
-    cJSON_AddNumberToObject(json, "eval_steps", options->eval_steps);
-    cJSON_AddNumberToObject(json, "save_steps", options->save_steps);
-    cJSON_AddNumberToObject(json, "num_input_tokens_seen", (double)train->tokens_seen);
-    if (train->has_best) {
-        char *path = ftc_checkpoint_path(options->output, train->best_step);
-        cJSON_AddNumberToObject(json, "best_metric", train->best_metric);
-        cJSON_AddNumberToObject(json, "best_global_step", (double)train->best_step);
-        cJSON_AddStringToObject(json, "best_model_checkpoint", path);
-        free(path);
-    } else {
-        cJSON_AddNullToObject(json, "best_metric");
-        cJSON_AddNullToObject(json, "best_global_step");
-        cJSON_AddNullToObject(json, "best_model_checkpoint");
-    }
-    cJSON *own = cJSON_AddObjectToObject(json, "ftc"); // what a resumed run needs exactly
-    for (size_t i = 0; i < COUNT(STATE_FIELDS); i++) {
-        const char *field = (const char *)train + STATE_FIELDS[i].offset;
-        char text[40];
-        if (STATE_FIELDS[i].is_double) {
-            snprintf(text, sizeof text, "%a", *(const double *)field);
-            cJSON_AddStringToObject(own, STATE_FIELDS[i].name, text);
-        } else {
-            cJSON_AddNumberToObject(own, STATE_FIELDS[i].name, (double)*(const int64_t *)field);
-        }
-    }
-    cJSON_AddBoolToObject(own, "has_best", train->has_best);
-    cJSON *same = cJSON_AddObjectToObject(own, "run");
-    for (size_t i = 0; i < COUNT(IDENTITY_FIELDS); i++) {
-        int64_t value = *(const int64_t *)((const char *)identity + IDENTITY_FIELDS[i].offset);
-        cJSON_AddNumberToObject(same, IDENTITY_FIELDS[i].name, (double)value);
-    }
-    cJSON_AddItemToObject(json, "log_history",
-                          train->log_history ? cJSON_Duplicate(train->log_history, 1) : cJSON_CreateArray());
-    return json;
-}
-
-static ftc_status state_from_json(const char *path, const cJSON *json, const ftc_train_identity *identity,
-                                  ftc_train_state *out) {
-    const cJSON *own = cJSON_GetObjectItemCaseSensitive(json, "ftc");
-    const cJSON *same = cJSON_GetObjectItemCaseSensitive(own, "run");
-    ftc_train_state train = {0};
-    for (size_t i = 0; i < COUNT(IDENTITY_FIELDS); i++) {
-        const cJSON *item = cJSON_GetObjectItemCaseSensitive(same, IDENTITY_FIELDS[i].name);
-        int64_t ours = *(const int64_t *)((const char *)identity + IDENTITY_FIELDS[i].offset);
-        if (!cJSON_IsNumber(item)) {
-            return ftc_status_make(FTC_BAD_INPUT,
-                                   "%s: was not written by ftc, or is damaged; it cannot be resumed", path);
-        }
-        if ((double)ours != item->valuedouble) {
-            return ftc_status_make(
-                FTC_BAD_INPUT,
-                "%s: was made with %s = %.0f, this run has %lld; make %s the same, or start anew "
-                "without --resume",
-                path, IDENTITY_FIELDS[i].name, item->valuedouble, (long long)ours, IDENTITY_FIELDS[i].option);
-        }
-    }
-    for (size_t i = 0; i < COUNT(STATE_FIELDS); i++) {
-        const cJSON *item = cJSON_GetObjectItemCaseSensitive(own, STATE_FIELDS[i].name);
-        char *field = (char *)&train + STATE_FIELDS[i].offset;
-        if (STATE_FIELDS[i].is_double && cJSON_IsString(item)) {
-            *(double *)field = strtod(item->valuestring, NULL);
-        } else if (!STATE_FIELDS[i].is_double && ftc_json_count(item, (int64_t *)field)) {
-            continue;
-        } else {
-            return ftc_status_make(FTC_BAD_INPUT, "%s: lacks \"%s\"; it cannot be resumed", path,
-                                   STATE_FIELDS[i].name);
-        }
-    }
-    train.has_best = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(own, "has_best"));
-    const cJSON *history = cJSON_GetObjectItemCaseSensitive(json, "log_history");
-    train.log_history = cJSON_IsArray(history) ? cJSON_Duplicate(history, 1) : cJSON_CreateArray();
-    *out = train;
-    return FTC_STATUS_OK;
-}
-
 // ---------------------------------------------------------------------------------------------- checkpoints
 
 static ftc_status write_checkpoint(const char *dir, const ftc_train_options *options,
@@ -207,12 +75,7 @@ static ftc_status write_checkpoint(const char *dir, const ftc_train_options *opt
     FTC_RETURN_IF_ERROR(write_model(dir, state, files));
     if (options->save_only_model) return FTC_STATUS_OK;
     WITH_PATH(dir, "optimizer.safetensors", ftc_model_state_save(state, FTC_ROLE_MOMENT, path));
-    cJSON *json = state_to_json(options, train, identity);
-    char *path = ftc_path_join(dir, "trainer_state.json");
-    ftc_status status = ftc_json_write(path, json);
-    free(path);
-    cJSON_Delete(json);
-    return status;
+    return ftc_train_state_write(dir, options, train, identity);
 }
 
 ftc_status ftc_checkpoint_save(const ftc_train_options *options, const ftc_model_state *state,
@@ -259,7 +122,7 @@ static size_t list_checkpoints(const char *output, found **out) {
         int length;
         if (sscanf(entry->d_name, "checkpoint-%lld%n", &step, &length) != 1 || entry->d_name[length])
             continue;
-        char *path = ftc_path_join(output, entry->d_name), *state = ftc_path_join(path, "trainer_state.json");
+        char *path = ftc_path_join(output, entry->d_name), *state = ftc_path_join(path, "resume.json");
         char *weights = ftc_path_join(path, "model.safetensors");
         struct stat info;
         if (stat(weights, &info) == 0) {
@@ -303,19 +166,14 @@ ftc_status ftc_checkpoint_rotate(const char *output, int64_t limit, int64_t keep
 
 ftc_status ftc_checkpoint_restore(const char *path, ftc_model_state *state,
                                   const ftc_train_identity *identity, ftc_train_state *train) {
-    char *weights = ftc_path_join(path, "model.safetensors"),
-         *moments = ftc_path_join(path, "optimizer.safetensors");
-    char *state_path = ftc_path_join(path, "trainer_state.json");
-    cJSON *json = NULL;
+    char *weights = ftc_path_join(path, "model.safetensors");
+    char *moments = ftc_path_join(path, "optimizer.safetensors");
     ftc_train_state read = {0};
-    ftc_status status = ftc_json_read(state_path, &json);
-    if (status.code == FTC_OK) status = state_from_json(state_path, json, identity, &read);
+    ftc_status status = ftc_train_state_read(path, identity, &read);
     if (status.code == FTC_OK) status = ftc_model_state_restore(state, FTC_ROLE_PARAM, weights);
     if (status.code == FTC_OK) status = ftc_model_state_restore(state, FTC_ROLE_MOMENT, moments);
-    cJSON_Delete(json);
     free(weights);
     free(moments);
-    free(state_path);
     if (status.code != FTC_OK) {
         ftc_train_state_free(&read);
         return status;

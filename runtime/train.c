@@ -94,6 +94,19 @@ static ftc_schedule make_schedule(const ftc_train_options *o, int64_t total) {
     return schedule;
 }
 
+// FNV-1a over tokens and labels, cut to what a JSON number holds exactly.
+static int64_t hash_data(const ftc_dataset *d) {
+    uint64_t hash = 0xcbf29ce484222325u;
+    int64_t tokens = ftc_dataset_tokens(d);
+    for (int64_t i = 0; i < tokens; i++) hash = (hash ^ (uint32_t)d->ids[i]) * 0x100000001b3u;
+    for (int64_t i = 0; i < d->n; i++) {
+        uint32_t label;
+        memcpy(&label, &d->labels[i], sizeof label);
+        hash = (hash ^ label ^ (uint64_t)ftc_dataset_length(d, i) << 32) * 0x100000001b3u;
+    }
+    return (int64_t)(hash >> 12);
+}
+
 static ftc_status plan(run *r) {
     const ftc_train_options *o = r->o;
     int64_t n = r->t->train->n;
@@ -106,6 +119,8 @@ static ftc_status plan(run *r) {
     int64_t total = o->max_steps >= 0 ? o->max_steps : (int64_t)ceil(o->epochs * (double)per_epoch);
     r->identity = (ftc_train_identity){
         .examples = n,
+        .data = hash_data(r->t->train),
+        .sampling = o->sampling,
         .batch = o->batch,
         .accumulation = o->accumulation,
         .steps_per_epoch = per_epoch,

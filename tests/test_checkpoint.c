@@ -203,12 +203,15 @@ Test(checkpoint, another_run_is_not_resumed) {
     options.batch = 8;
     options.seed = 1;
     ASSERT_FAILS(train_once(&options, &v), FTC_BAD_INPUT, "--seed");
+    options.seed = 42;
+    options.sampling = FTC_SAMPLING_SEQUENTIAL;
+    ASSERT_FAILS(train_once(&options, &v), FTC_BAD_INPUT, "--no-shuffle");
     scratch_free(dir);
 }
 
 Test(checkpoint, damage_is_named) {
     char *dir = test_directory(), *moments = ftc_path_join(dir, "checkpoint-8/optimizer.safetensors");
-    char *state = ftc_path_join(dir, "checkpoint-8/trainer_state.json");
+    char *state = ftc_path_join(dir, "checkpoint-8/resume.json");
     ftc_train_options options = options_for(dir);
     watcher w = {.stop_after = 8}, v = {0};
     ASSERT_FAILS(train_once(&options, &w), FTC_FAILED, "interrupted");
@@ -216,7 +219,7 @@ Test(checkpoint, damage_is_named) {
     ASSERT_OK(ftc_file_write(moments, "xxxxxxxxxxxx", 12));
     ASSERT_FAILS(train_once(&options, &v), FTC_BAD_INPUT, "optimizer.safetensors");
     ASSERT_OK(ftc_file_write(state, "{}", 2));
-    ASSERT_FAILS(train_once(&options, &v), FTC_BAD_INPUT, "was not written by ftc, or is damaged");
+    ASSERT_FAILS(train_once(&options, &v), FTC_BAD_INPUT, "resume.json: lacks");
     free(moments);
     free(state);
     scratch_free(dir);
