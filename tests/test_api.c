@@ -145,8 +145,8 @@ Test(net, describes_itself) {
     int found = 0;
     const ftc_scalar_desc *scalars = ftc_net_scalars(net, &n);
     for (int32_t i = 0; i < n; i++) {
-        if (strcmp(scalars[i].name, "beta1") == 0) found += scalars[i].initial == 0.9;
-        if (strcmp(scalars[i].name, "dropout") == 0) found += scalars[i].initial == 0.1;
+        if (strcmp(scalars[i].name, "beta1") == 0) found += scalars[i].initial == 0.9f;
+        if (strcmp(scalars[i].name, "dropout") == 0) found += scalars[i].initial == 0.1f;
     }
     cr_assert_eq(found, 2);
     const ftc_output_desc *outputs = ftc_net_outputs(net, &n);
@@ -251,6 +251,24 @@ Test(trainer, learns) {
     }
     ftc_trainer_free(trainer);
     ftc_net_free(net);
+}
+
+Test(trainer, calls_openblas_where_the_net_asks_for_it) {
+    const char *const more[] = {"gemm=openblas", NULL};
+    ftc_net *native = open_artifact(), *net;
+    OK(ftc_net_open(MODEL, &(ftc_net_options){.calls = FTC_CALL_EVAL, .options = more}, &net));
+    ftc_trainer *ours = create(native, 2), *theirs = create(net, 2);
+    examples e = make_examples();
+    bind(ours, &e, 0, N);
+    bind(theirs, &e, 0, N);
+    OK(ftc_trainer_eval(ours));
+    OK(ftc_trainer_eval(theirs));
+    cr_assert_float_eq(*ftc_trainer_output(ours, "loss", NULL), *ftc_trainer_output(theirs, "loss", NULL),
+                       1e-5);
+    ftc_trainer_free(ours);
+    ftc_trainer_free(theirs);
+    ftc_net_free(net);
+    ftc_net_free(native);
 }
 
 Test(trainer, gives_the_same_bits_for_any_number_of_threads) {
@@ -429,7 +447,6 @@ Test(trainer, refuses_what_does_not_fit) {
     ftc_net *net = open_artifact();
     ftc_trainer *trainer = NULL;
     examples e = make_examples();
-    double value = 3;
     FAILS(ftc_trainer_create(net, &(ftc_trainer_options){.threads = -2}, &trainer), 2, "-2 threads");
     FAILS(ftc_trainer_create(net, &(ftc_trainer_options){.calls = 64}, &trainer), 2, "FTC_CALL_STEP");
     cr_assert_null(trainer);
@@ -444,10 +461,7 @@ Test(trainer, refuses_what_does_not_fit) {
     ftc_trainer_init(trainer);
     FAILS(ftc_trainer_eval(trainer), 2, "without FTC_CALL_EVAL");
     FAILS(ftc_trainer_set(trainer, "drop-out", 0), 2, "did you mean \"dropout\"?");
-    FAILS(ftc_trainer_get(trainer, "learning", &value), 2, "no scalar \"learning\"");
-    cr_assert_eq(value, 3);
-    OK(ftc_trainer_get(trainer, "beta2", &value));
-    cr_assert_eq(value, 0.999);
+    FAILS(ftc_trainer_set(trainer, "learning", 0), 2, "no scalar \"learning\"");
 
     FAILS(ftc_trainer_bind_packed(trainer, 0, e.offsets, e.ids, NULL, e.labels), 2, "0 sequences");
     FAILS(ftc_trainer_step(trainer), 2, "no batch");

@@ -119,13 +119,6 @@ struct ftc_net {
     ftc_output_desc *outputs;
 };
 
-// A float's default as it was written: 0.9, not 0.899999976.
-static double as_written(float value) {
-    char text[32];
-    snprintf(text, sizeof text, "%.7g", (double)value);
-    return strtod(text, NULL);
-}
-
 static void describe(ftc_net *net) {
     const ftc_program *program = net->model.program;
     net->tensors = allocate((size_t)program->n_tensors, sizeof *net->tensors);
@@ -147,7 +140,7 @@ static void describe(ftc_net *net) {
     net->scalars = allocate((size_t)program->n_scalars, sizeof *net->scalars);
     for (int32_t i = 0; i < program->n_scalars; i++) {
         const ftc_scalar_info *scalar = &program->scalars[i];
-        net->scalars[i] = (ftc_scalar_desc){scalar->name, as_written(scalar->value)};
+        net->scalars[i] = (ftc_scalar_desc){scalar->name, scalar->value};
     }
     net->outputs = allocate((size_t)program->n_outputs, sizeof *net->outputs);
     for (int32_t i = 0; i < program->n_outputs; i++) {
@@ -336,7 +329,6 @@ struct ftc_trainer {
     ftc_model_state state;
     ftc_stepper stepper;
     ftc_batch batch;
-    double *scalars; // [n_scalars] as they were set: those of the stepper are rounded to float
     char *directory; // of the last load, NULL when none
     ftc_load_report report;
     bool has_weights, has_batch;
@@ -372,13 +364,12 @@ static ftc_status set_up(ftc_trainer *t, const ftc_trainer_options *options) {
     }
     int32_t threads = options->threads ? options->threads : ftc_threads_available();
     FTC_RETURN_IF_ERROR(find_sgemm(program, &sgemm));
+    FTC_RETURN_IF_ERROR(ftc_program_check_memory(program, t->calls, threads));
     FTC_RETURN_IF_ERROR(ftc_threads_create(threads, &t->threads));
     FTC_RETURN_IF_ERROR(ftc_model_state_create(program, t->calls, &t->state));
     FTC_RETURN_IF_ERROR(ftc_stepper_create(program, &t->state, t->threads, t->calls, sgemm, &t->stepper));
     FTC_RETURN_IF_ERROR(ftc_batch_create(program, &t->batch));
     t->stepper.seed = options->seed;
-    t->scalars = allocate((size_t)program->n_scalars, sizeof *t->scalars);
-    for (int32_t i = 0; i < program->n_scalars; i++) t->scalars[i] = t->net->scalars[i].initial;
     size_t most = (size_t)t->batch.max_sequences;
     t->order = allocate(most, sizeof *t->order);
     for (size_t i = 0; i < most; i++) t->order[i] = (int64_t)i;
@@ -408,7 +399,6 @@ void ftc_trainer_free(ftc_trainer *trainer) {
     ftc_threads_free(trainer->threads);
     ftc_load_report_free(&trainer->report);
     ftc_dataset_free(&trainer->packed);
-    free(trainer->scalars);
     free(trainer->directory);
     free(trainer->order);
     free(trainer->offsets);
@@ -485,15 +475,6 @@ ftc_error *ftc_trainer_save(const ftc_trainer *trainer, const char *directory, c
 
 // ---------------------------------------------------------------------------------------------- scalars
 
-// The index of a scalar, -1 when there is none.
-static int32_t find_scalar(const ftc_trainer *trainer, const char *name) {
-    const ftc_program *program = program_of(trainer);
-    for (int32_t i = 0; i < program->n_scalars; i++) {
-        if (strcmp(program->scalars[i].name, name) == 0) return i;
-    }
-    return -1;
-}
-
 static ftc_error *no_scalar(const ftc_trainer *trainer, const char *name) {
     const ftc_program *program = program_of(trainer);
     const char **names = allocate((size_t)program->n_scalars, sizeof *names);
@@ -505,18 +486,7 @@ static ftc_error *no_scalar(const ftc_trainer *trainer, const char *name) {
 }
 
 ftc_error *ftc_trainer_set(ftc_trainer *trainer, const char *name, double value) {
-    int32_t i = find_scalar(trainer, name);
-    if (i < 0) return no_scalar(trainer, name);
-    trainer->scalars[i] = value;
-    ftc_stepper_set(&trainer->stepper, name, value);
-    return NULL;
-}
-
-ftc_error *ftc_trainer_get(const ftc_trainer *trainer, const char *name, double *value) {
-    int32_t i = find_scalar(trainer, name);
-    if (i < 0) return no_scalar(trainer, name);
-    *value = trainer->scalars[i];
-    return NULL;
+    return ftc_stepper_set(&trainer->stepper, name, value) ? NULL : no_scalar(trainer, name);
 }
 
 // ---------------------------------------------------------------------------------------------- the batch
@@ -573,7 +543,7 @@ ftc_error *ftc_trainer_bind_packed(ftc_trainer *trainer, int32_t n, const int64_
     if (error) return error;
     for (int32_t i = 0; i <= n; i++) trainer->offsets[i] = offsets[i] - offsets[0];
     const ftc_dataset sequences = {
-        // borrows; ftc_batch_fill only reads it
+        // Borrows; ftc_batch_fill only reads.
         .n = n,
         .offsets = trainer->offsets,
         .ids = (int32_t *)ids + offsets[0],

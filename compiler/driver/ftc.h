@@ -5,7 +5,7 @@
 //   ftc_trainer    one training of a net: weights, optimizer moments, threads, and the batch at hand
 //
 // Errors. A function that can fail returns NULL, or an error that says what is wrong, where, and what to do;
-// the caller frees it. After an error, what the arguments point to is as it was. Memory that the system
+// the caller frees it. After an error, what `out` parameters point to is as it was. Memory that the system
 // refuses is an error where it is large (weights, arena) and ends the process where it is small. NULL for a
 // handle is a fault of the program, except that every free function takes it.
 //
@@ -15,7 +15,8 @@
 //
 // Threads. Nothing is kept outside of the handles. A net and a tokenizer never change after they are made, so
 // any number of threads and trainers may share them. A trainer is for one caller at a time; it brings its own
-// threads. Different trainers may run at the same time.
+// threads. Different trainers may run at the same time. (The one exception: a net that was compiled with
+// "gemm=openblas" brings OpenBLAS into the process, set to one thread.)
 #ifndef FTC_H
 #define FTC_H
 
@@ -67,13 +68,12 @@ typedef struct {
                                 // "memory=2GB"; ends with NULL. NULL: none
 } ftc_net_options;
 
-// Opens a model:
-//   - MODEL.ir is compiled, which takes seconds;
-//   - an artifact of `ftc compile` is loaded, or, if `options` ask for another structure or this CPU lacks
-//   what it
-//     was compiled for, compiled again from the source inside;
-//   - a Hugging Face directory with a BERT classifier is compiled for the shapes in its config.json.
-// `options` may be NULL. *out is the caller's, for ftc_net_free.
+// Opens a model. *out is the caller's, for ftc_net_free; `options` may be NULL.
+//
+//   - MODEL.ir is compiled, which takes seconds.
+//   - An artifact of `ftc compile` is loaded. If `options` ask for another structure, or this CPU lacks what
+//     it was compiled for, it is compiled again from the source inside.
+//   - A Hugging Face directory with a BERT classifier is compiled for the shapes in its config.json.
 ftc_error *ftc_net_open(const char *path, const ftc_net_options *options, ftc_net **out);
 
 // To be called after the trainers of the net were freed. NULL is allowed.
@@ -123,7 +123,7 @@ typedef struct {
 
 typedef struct {
     const char *name; // "lr", "beta1", "weight_decay", "accumulation", "max_grad_norm", "hidden_dropout", …
-    double initial;   // until it is set
+    float initial;    // until it is set
 } ftc_scalar_desc;
 
 typedef struct {
@@ -177,8 +177,7 @@ void ftc_trainer_init(ftc_trainer *trainer);
 ftc_error *ftc_trainer_load(ftc_trainer *trainer, const char *directory);
 
 // Of the last ftc_trainer_load: the parameters that were initialised, and the directory's tensors that have
-// no use.
-// [*n]; valid until the next load.
+// no use. Both are [*n] and valid until the next load.
 const char *const *ftc_trainer_initialized(const ftc_trainer *trainer, int32_t *n);
 const char *const *ftc_trainer_unused(const ftc_trainer *trainer, int32_t *n);
 
@@ -186,27 +185,28 @@ const char *const *ftc_trainer_unused(const ftc_trainer *trainer, int32_t *n);
 // when the net has none of this name, or none of the trainer's calls uses it.
 void *ftc_trainer_tensor(ftc_trainer *trainer, const char *name);
 
-// Sets a scalar (ftc_net_scalars) for the calls to come; reads it back. The trainer itself sets the bias
-// corrections.
-//   accumulation   what each gradient is divided by: the number of ftc_trainer_grad before the
-//   ftc_trainer_update max_grad_norm  the largest norm of the gradients in an update; INFINITY for no
-//   clipping
+// Sets a scalar (ftc_net_scalars) for the calls to come; the step computes with it in f32. Two of them:
+//
+//   - accumulation: what gradients are divided by, that is how many go into one ftc_trainer_update
+//   - max_grad_norm: the largest norm that gradients have in an update; INFINITY for no clipping
+//
+// What depends on the number of the step (bias corrections) the trainer sets itself.
 ftc_error *ftc_trainer_set(ftc_trainer *trainer, const char *name, double value);
-ftc_error *ftc_trainer_get(const ftc_trainer *trainer, const char *name, double *value);
 
 // Makes a batch of `n` sequences the one at hand. Everything is copied.
-//   ids      [n] pointers to lengths[i] token ids each
-//   types    [n] pointers to lengths[i] token types each; NULL: all are 0
-//   lengths  [n] in tokens
-//   labels   [n] classes, or for a regression values; NULL: all are 0 (for predictions, where the loss means
-//   nothing)
+//
+//   - ids: [n] pointers to lengths[i] token ids each
+//   - types: [n] pointers to lengths[i] token types each; NULL: all are 0
+//   - lengths: [n] in tokens
+//   - labels: [n] classes, or for a regression values; NULL: all are 0, and the loss means nothing
+//
 // Fails, naming the sequence, when something does not fit the net; then no batch is at hand.
 ftc_error *ftc_trainer_bind(ftc_trainer *trainer, int32_t n, const int32_t *const *ids,
                             const int32_t *const *types, const int32_t *lengths, const float *labels);
 
-// The same for sequences that lie one after the other: sequence i has the elements offsets[i] … offsets[i +
-// 1] - 1 of `ids` and `types`. `offsets` is [n + 1] and need not begin with 0, so that a batch can be a part
-// of a packed data set: ftc_trainer_bind_packed(trainer, n, offsets + first, ids, types, labels + first).
+// The same for sequences that lie one after the other: `offsets` is [n + 1], and the tokens of sequence i are
+// those from offsets[i] up to offsets[i + 1]. It need not begin with 0, so that a batch can be a part of a
+// packed data set: ftc_trainer_bind_packed(trainer, n, offsets + first, ids, types, labels + first).
 ftc_error *ftc_trainer_bind_packed(ftc_trainer *trainer, int32_t n, const int64_t *offsets,
                                    const int32_t *ids, const int32_t *types, const float *labels);
 
@@ -230,8 +230,10 @@ void ftc_trainer_set_steps(ftc_trainer *trainer, int64_t steps);
 
 // Writes the model as a Hugging Face directory (config.json, model.safetensors, and model.ir), which `ftc`,
 // ftc_net_open and transformers read. Files of these names are replaced when all are complete; others stay.
-//   tokenizer  directory whose tokenizer files are copied along; NULL: none
-//   labels     [columns of "logits"] the classes' names; NULL: LABEL_0, LABEL_1, …
+//
+//   - tokenizer: directory whose tokenizer files are copied along; NULL: none
+//   - labels: the names of the classes, as many as "logits" has columns; NULL: LABEL_0, LABEL_1, …
+//
 // Fails, writing nothing, when a parameter is not finite.
 ftc_error *ftc_trainer_save(const ftc_trainer *trainer, const char *directory, const char *tokenizer,
                             const char *const *labels);
