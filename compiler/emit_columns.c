@@ -103,8 +103,10 @@ void ftc_emit_columns_kernel(ftc_emitter *e) {
     ftc_axis last = outer.n ? outer.at[outer.n - 1] : FTC_NO_AXIS;
     if (outer.n) outer.n--;
     int64_t bound = last == FTC_NO_AXIS ? 1 : ftc_axis_extent(e->g, last)->bound;
-    // A ragged last axis goes one by one: its extent differs from item to item.
-    bool ragged = last != FTC_NO_AXIS && ftc_axis_extent(e->g, last)->kind == FTC_EXTENT_RAGGED;
+    // A ragged last axis goes one by one: its extent differs from item to item. So does the batch axis when
+    // the rows are ragged over it: their number differs.
+    bool ragged = last != FTC_NO_AXIS && (ftc_axis_extent(e->g, last)->kind == FTC_EXTENT_RAGGED ||
+                                          ftc_region_is_token_axis(e->g, &c.kernel->rows, last));
     if (ragged) ftc_axes_add(&outer, last);
     int lanes = cg->lanes * VECTORS_PER_ITEM;
     if (lanes > FTC_CG_MAX_LANES) lanes = FTC_CG_MAX_LANES;

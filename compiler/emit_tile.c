@@ -100,20 +100,47 @@ static bool is_constant(LLVMValueRef v, int64_t value) {
     return LLVMIsAConstantInt(v) && LLVMConstIntGetSExtValue(v) == value;
 }
 
+// A dense rows x cols matrix in scratch.
+static operand dense(tile_emitter *t, ftc_axis row, ftc_axis col) {
+    int64_t ld = bound(t, col);
+    return (operand){ftc_emit_scratch(t->e, bound(t, row) * ld * 4), ftc_cg_i64(t->e->cg, ld),
+                     ftc_cg_i64(t->e->cg, 1)};
+}
+
+static LLVMValueRef cell(ftc_codegen *cg, const operand *o, LLVMValueRef i, LLVMValueRef j) {
+    LLVMValueRef offset = ftc_cg_add(cg, ftc_cg_mul(cg, i, o->row_stride), ftc_cg_mul(cg, j, o->col_stride));
+    return ftc_cg_at(cg, cg->f32, o->base, offset);
+}
+
+// to = from, or to += from where `add` (i1, NULL: never) is true; cell by cell.
+static void emit_copy(tile_emitter *t, const operand *from, const operand *to, LLVMValueRef rows,
+                      LLVMValueRef cols, LLVMValueRef add) {
+    ftc_codegen *cg = t->e->cg;
+    ftc_cg_loop i = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), rows, ftc_cg_i64(cg, 1));
+    ftc_cg_loop j = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), cols, ftc_cg_i64(cg, 1));
+    LLVMValueRef value = ftc_cg_load(cg, cg->f32, cell(cg, from, i.index, j.index));
+    LLVMValueRef address = cell(cg, to, i.index, j.index);
+    if (add) {
+        LLVMValueRef sum = ftc_cg_fadd(cg, ftc_cg_load(cg, cg->f32, address), value);
+        value = ftc_cg_select(cg, add, sum, value);
+    }
+    ftc_cg_store(cg, value, address);
+    ftc_cg_loop_end(cg, &j);
+    ftc_cg_loop_end(cg, &i);
+}
+
 static void emit_pack(tile_emitter *t, int step) {
-    ftc_emitter *e = t->e;
     ftc_dot_shape c = dot_shape(t, t->dot_of[step]);
     ftc_axis sum = only_axis(&c.sums), col = only_axis(&c.cols);
     operand b = operand_of(t, c.b, sum, col);
     bool along_cols = is_constant(b.col_stride, 1) || col == FTC_NO_AXIS;
-    if (!along_cols && !is_constant(b.row_stride, 1)) {
-        snprintf(e->error, sizeof e->error,
-                 "kernel %s: an operand of a contraction lies in memory with both its axes "
-                 "strided; declare the parameter or the projection with its innermost axis last",
-                 t->kernel->name);
-        return;
+    if (!along_cols && !is_constant(b.row_stride, 1)) { // neither axis is innermost in memory
+        operand copy = dense(t, sum, col);
+        emit_copy(t, &b, &copy, extent(t, sum), extent(t, col), NULL);
+        b = copy;
+        along_cols = true;
     }
-    ftc_emit_pack(e->cg, !along_cols, b.base, along_cols ? b.row_stride : b.col_stride, extent(t, sum),
+    ftc_emit_pack(t->e->cg, !along_cols, b.base, along_cols ? b.row_stride : b.col_stride, extent(t, sum),
                   extent(t, col), t->packed[step]);
 }
 
@@ -123,13 +150,12 @@ static void emit_dot(tile_emitter *t, int step) {
     ftc_dot_shape c = dot_shape(t, dot);
     ftc_axis row = only_axis(&c.rows), col = only_axis(&c.cols), sum = only_axis(&c.sums);
     operand a = operand_of(t, c.a, row, sum);
-    operand result = operand_of(t, dot, row, col);
-    if (col != FTC_NO_AXIS && !is_constant(result.col_stride, 1)) {
-        snprintf(e->error, sizeof e->error,
-                 "kernel %s: the result of a contraction has a strided innermost axis", t->kernel->name);
-        return;
-    }
-    bool accumulates = sum == t->kernel->block;
+    operand result = operand_of(t, dot, row, col), made = result;
+    bool strided = col != FTC_NO_AXIS && !is_constant(result.col_stride, 1);
+    if (strided) made = dense(t, row, col);
+    LLVMValueRef accumulate = sum == t->kernel->block
+                                  ? ftc_cg_compare(e->cg, LLVMIntSGT, t->block_start, ftc_cg_i64(e->cg, 0))
+                                  : ftc_cg_bool(e->cg, false);
     ftc_gemm_block block = {.m = extent(t, row),
                             .n = extent(t, col),
                             .k = extent(t, sum),
@@ -137,11 +163,11 @@ static void emit_dot(tile_emitter *t, int step) {
                             .a_row = a.row_stride,
                             .a_col = a.col_stride,
                             .b = t->packed[step],
-                            .c = result.base,
-                            .ldc = result.row_stride};
-    block.accumulate = accumulates ? ftc_cg_compare(e->cg, LLVMIntSGT, t->block_start, ftc_cg_i64(e->cg, 0))
-                                   : ftc_cg_bool(e->cg, false);
+                            .c = made.base,
+                            .ldc = made.row_stride,
+                            .accumulate = strided ? ftc_cg_bool(e->cg, false) : accumulate};
     ftc_emit_block(e->cg, &block);
+    if (strided) emit_copy(t, &made, &result, extent(t, row), extent(t, col), accumulate);
     e->ready[dot] = true;
 }
 

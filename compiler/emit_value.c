@@ -442,10 +442,18 @@ static LLVMValueRef map_value(ftc_emitter *e, ftc_id id, const ftc_env *env, int
     return info->body(&b, &types, x);
 }
 
+// The same place but for the position on one axis.
+static ftc_env moved_env(const ftc_env *env, ftc_axis axis, LLVMValueRef index) {
+    ftc_env moved = *env;
+    moved.index[axis] = index;
+    if (group_covers(&env->rows, axis)) moved.rows = (ftc_flat){0}; // its flat index is that of the old position
+    return moved;
+}
+
 static LLVMValueRef gather_value(ftc_emitter *e, ftc_id id, const ftc_env *env, ftc_values *values) {
     const ftc_node *node = &e->g->nodes[id];
     LLVMValueRef index = ftc_emit_value(e, node->arg[1], env, values);
-    ftc_env at = *env;
+    ftc_env at = moved_env(env, node->axis, NULL);
     if (ftc_cg_lanes_of(LLVMTypeOf(index)) == 1) {
         at.index[node->axis] = LLVMBuildSExt(e->cg->builder, index, e->cg->i64, "");
     } else {
@@ -466,14 +474,12 @@ static LLVMValueRef compute(ftc_emitter *e, ftc_id id, const ftc_env *env, int l
     case FTC_CLASS_DETACH: return ftc_emit_value(e, node->arg[0], env, values);
     case FTC_CLASS_GATHER: return gather_value(e, id, env, values);
     case FTC_CLASS_RENAME: {
-        ftc_env renamed = *env;
-        renamed.index[node->axis] = env->index[node->to];
+        ftc_env renamed = moved_env(env, node->axis, env->index[node->to]);
         if (env->vector_axis == node->to) renamed.vector_axis = node->axis;
         return ftc_emit_value(e, node->arg[0], &renamed, NULL);
     }
     case FTC_CLASS_AT: {
-        ftc_env at = *env;
-        at.index[node->axis] = ftc_cg_i64(cg, node->index);
+        ftc_env at = moved_env(env, node->axis, ftc_cg_i64(cg, node->index));
         return ftc_emit_value(e, node->arg[0], &at, NULL);
     }
     case FTC_CLASS_PLACE: {

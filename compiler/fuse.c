@@ -424,13 +424,15 @@ static ftc_axes space_of(const fusion *f, ftc_id id) {
     return ftc_axes_packed_order(f->g, &type->axes);
 }
 
-static bool is_suffix(const ftc_axes *order, const ftc_axes *set, ftc_axes *suffix) {
-    *suffix = (ftc_axes){0};
+// Whether the axes of `set` come last in `order`, which gives them as `cols`, and one index can run over them:
+// a ragged axis has no other beside it.
+static bool cols_are_a_row(const ftc_graph *g, const ftc_axes *order, const ftc_axes *set, ftc_axes *cols) {
+    *cols = (ftc_axes){0};
     for (int i = order->n - set->n; i < order->n; i++) {
         if (i < 0 || !ftc_axes_has(set, order->at[i])) return false;
-        ftc_axes_add(suffix, order->at[i]);
+        ftc_axes_add(cols, order->at[i]);
     }
-    return true;
+    return cols->n == 1 || ftc_region_constant_size(g, cols) >= 0;
 }
 
 // Kind and loops of a new kernel for a value that is no contraction.
@@ -446,7 +448,8 @@ static ftc_kernel kernel_for(fusion *f, ftc_id id) {
         return k;
     }
     if (ftc_node_class(node) == FTC_CLASS_REDUCE) {
-        if (is_suffix(&space, &node->axes, &cols) && operands_are_flat(f, id, &cols) && cols.n < space.n) {
+        bool is_row = cols_are_a_row(g, &space, &node->axes, &cols) && cols.n < space.n;
+        if (is_row && operands_are_flat(f, id, &cols)) {
             k.cols = cols;
             k.rows = ftc_axes_minus(&space, &cols);
             return k;

@@ -20,6 +20,7 @@ const ftc_pass ftc_passes[] = {
     {"remat", ftc_pass_remat, false,
      "recomputes in the backward phase what is cheaper to make again than to keep"},
     {"layout", ftc_pass_layout, false, "chooses the order of axes in memory"},
+    {"lower", ftc_pass_lower, false, "rewrites contractions that no kernel does, and outputs without a kernel"},
     {"fuse", ftc_pass_fuse, false, "groups the nodes into kernels, in an order that frees gradients at once"},
     {"schedule", ftc_pass_schedule, false, "decides where all threads wait"},
     {"plan", ftc_pass_plan, false, "gives every value that outlives its kernel a fixed place in one arena"},
