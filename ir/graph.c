@@ -174,14 +174,13 @@ const char *ftc_graph_string(ftc_graph *g, const char *s) {
 }
 
 const char *ftc_graph_format(ftc_graph *g, const char *format, ...) {
-    va_list args, again;
+    va_list args;
     va_start(args, format);
-    va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
-    char *s = ftc_arena_alloc(g->arena, (size_t)n + 1);
-    vsnprintf(s, (size_t)n + 1, format, again);
-    va_end(again);
+    char *text;
+    if (vasprintf(&text, format, args) < 0) abort();
     va_end(args);
+    const char *s = ftc_graph_string(g, text);
+    free(text);
     return s;
 }
 
