@@ -202,7 +202,7 @@ int main(int argc, char **argv) {
     const char *target_name = "native";
     int threads = 1, n_tokens = 0;
     int64_t tokens[16] = {300, 1024, 4096};
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc; i += 2) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
         if (strcmp(argv[i], "--target") == 0)
             target_name = value;
@@ -212,7 +212,6 @@ int main(int argc, char **argv) {
             tokens[n_tokens++] = atol(value);
         else
             must(NULL, "usage: ftc-kernels [--target NAME] [--threads N] [--tokens N]...");
-        i++;
     }
     if (n_tokens == 0) n_tokens = 3;
     for (int i = 0; i < n_tokens; i++)

@@ -7,10 +7,18 @@
 // Independent accumulators: two units times a latency of up to six cycles.
 enum { ACCUMULATORS = 12, ROUNDS = 1 << 21, MEASUREMENTS = 12 };
 
+#if defined(__clang__)
+#define OPTIMIZED noinline
+#define AVX512    "avx512f"
+#else
+#define OPTIMIZED noinline, optimize("O3")
+#define AVX512    "avx512f,prefer-vector-width=512"
+#endif
+
 // A loop of ACCUMULATORS multiply-adds on vectors of `bytes` bytes; returns what keeps the compiler from
 // removing it. `x * factor + addend` converges, so that no operand ever becomes subnormal.
 #define FMA_LOOP(name, attributes, bytes)                                                                    \
-    __attribute__((noinline, optimize("O3") attributes)) static float name(int64_t rounds) {                 \
+    __attribute__((OPTIMIZED attributes)) static float name(int64_t rounds) {                 \
         typedef float vector __attribute__((vector_size(bytes)));                                            \
         vector sums[ACCUMULATORS], factor = (vector){0} + 0.999f, addend = (vector){0} + 0.001f;             \
         for (int i = 0; i < ACCUMULATORS; i++) sums[i] = addend * (float)i;                                  \
@@ -27,7 +35,7 @@ FMA_LOOP(loop_baseline, , 16)
 #if defined(__x86_64__)
 #define TARGET(features) , target(features)
 FMA_LOOP(loop_avx2, TARGET("avx2,fma"), 32)
-FMA_LOOP(loop_avx512, TARGET("avx512f,prefer-vector-width=512"), 64)
+FMA_LOOP(loop_avx512, TARGET(AVX512), 64)
 #endif
 
 typedef struct {
