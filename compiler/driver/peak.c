@@ -18,7 +18,7 @@ enum { ACCUMULATORS = 12, ROUNDS = 1 << 21, MEASUREMENTS = 12 };
 // A loop of ACCUMULATORS multiply-adds on vectors of `bytes` bytes; returns what keeps the compiler from
 // removing it. `x * factor + addend` converges, so that no operand ever becomes subnormal.
 #define FMA_LOOP(name, attributes, bytes)                                                                    \
-    __attribute__((OPTIMIZED attributes)) static float name(int64_t rounds) {                 \
+    __attribute__((OPTIMIZED attributes)) static float name(int64_t rounds) {                                \
         typedef float vector __attribute__((vector_size(bytes)));                                            \
         vector sums[ACCUMULATORS], factor = (vector){0} + 0.999f, addend = (vector){0} + 0.001f;             \
         for (int i = 0; i < ACCUMULATORS; i++) sums[i] = addend * (float)i;                                  \
