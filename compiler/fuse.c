@@ -45,6 +45,8 @@ typedef struct {
     ftc_id node;
     reading *reads;
     int n_reads, capacity;
+    uint32_t first_reader; // units that read it: readers[first_reader] … readers[first_reader + n_readers]
+    uint32_t n_readers;
 } unit;
 
 typedef struct {
@@ -64,15 +66,20 @@ typedef struct {
     const ftc_pass_options *options;
     uint32_t *user_start, *users; // users of id: users[user_start[id] … user_start[id + 1]]
     bool *is_output, *anchored;
-    unit *units; // by node id; only anchored and assign nodes are filled in
+    unit *units; // by node id; only anchored and assign nodes are filled in, and the readers of leaves
+    reading *readers;
     ftc_id *order;
     uint32_t n_order;
     bool *visited, *entered;
-    ftc_id *cluster; // by node: parent in the union-find of tile values
+    bool *in_tile;                      // by node: can only be computed inside a tile kernel
+    ftc_id *cluster;                    // by node: the values of a tile kernel have the same
+    ftc_id *first_member, *next_member; // of each cluster, by cluster and by node, in order
+    ftc_id *leaf;                       // by declaration
     uint32_t *stamp, current_stamp;
     position *place;
-    tile *tiles; // by kernel
-    uint32_t tiles_capacity;
+    tile *tiles;      // by kernel
+    ftc_phase *phase; // by kernel: of the value that it was made for
+    uint32_t kernels_capacity;
 } fusion;
 
 static ftc_op_class class_of(const fusion *f, ftc_id id) {
@@ -227,12 +234,30 @@ static void find_readings(fusion *f) {
     }
 }
 
+// The other way round: for each value and leaf, the units that read it, in order.
+static void find_readers(fusion *f) {
+    const ftc_graph *g = f->g;
+    uint32_t total = 0;
+    for (ftc_id v = 1; v < g->n_nodes; v++)
+        for (int i = 0; i < f->units[v].n_reads; i++) f->units[f->units[v].reads[i].id].n_readers++;
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
+        f->units[v].first_reader = total;
+        total += f->units[v].n_readers;
+        f->units[v].n_readers = 0;
+    }
+    f->readers = calloc(total + 1, sizeof *f->readers);
+    for (ftc_id v = 1; v < g->n_nodes; v++)
+        for (int i = 0; i < f->units[v].n_reads; i++) {
+            unit *read = &f->units[f->units[v].reads[i].id];
+            f->readers[read->first_reader + read->n_readers++] = (reading){v, f->units[v].reads[i].moved};
+        }
+}
+
 // --- order
 // --------------------------------------------------------------------------------------------------------
 
 // Values that can only be computed inside a tile kernel.
-static bool is_tile_unit(const fusion *f, ftc_id id) {
-    const ftc_graph *g = f->g;
+static bool is_tile_unit(const ftc_graph *g, ftc_id id) {
     const ftc_node *node = &g->nodes[id];
     if (ftc_region_is_quadratic(g, &node->type)) return true;
     if (ftc_node_class(node) == FTC_CLASS_REDUCE)
@@ -240,7 +265,7 @@ static bool is_tile_unit(const fusion *f, ftc_id id) {
     return ftc_node_class(node) == FTC_CLASS_DOT && ftc_region_dot_shape(g, node).batch.n > 0;
 }
 
-// Tile values that read one another share a kernel: clusters, by union-find over the first member's id.
+// Tile values that read one another share a kernel: clusters, by union-find.
 static ftc_id cluster_of(const fusion *f, ftc_id id) {
     while (f->cluster[id] != id) id = f->cluster[id];
     return id;
@@ -248,25 +273,30 @@ static ftc_id cluster_of(const fusion *f, ftc_id id) {
 
 static void find_clusters(fusion *f) {
     const ftc_graph *g = f->g;
-    for (ftc_id v = 1; v < g->n_nodes; v++) f->cluster[v] = v;
     for (ftc_id v = 1; v < g->n_nodes; v++) {
-        if (!f->anchored[v] || !is_tile_unit(f, v)) continue;
+        f->cluster[v] = v;
+        f->in_tile[v] = f->anchored[v] && is_tile_unit(g, v);
+    }
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
+        if (!f->in_tile[v]) continue;
         for (int i = 0; i < f->units[v].n_reads; i++) {
             ftc_id read = f->units[v].reads[i].id;
-            if (f->anchored[read] && is_tile_unit(f, read) && g->nodes[read].phase == g->nodes[v].phase)
+            if (f->in_tile[read] && g->nodes[read].phase == g->nodes[v].phase)
                 f->cluster[cluster_of(f, v)] = cluster_of(f, read);
         }
     }
-}
-
-static bool is_in_cluster(const fusion *f, ftc_id id, ftc_id cluster) {
-    return f->anchored[id] && is_tile_unit(f, id) && cluster_of(f, id) == cluster;
+    for (ftc_id v = g->n_nodes; v-- > 1;) {
+        if (!f->in_tile[v]) continue;
+        f->cluster[v] = cluster_of(f, v);
+        f->next_member[v] = f->first_member[f->cluster[v]];
+        f->first_member[f->cluster[v]] = v;
+    }
 }
 
 // Whether computing `id` needs a member of the cluster. Stamped nodes are known not to.
 static bool needs_cluster(fusion *f, ftc_id id, ftc_id cluster, uint32_t stamp) {
     if (!f->anchored[id] || f->stamp[id] == stamp) return false;
-    if (is_in_cluster(f, id, cluster)) return true;
+    if (f->in_tile[id] && f->cluster[id] == cluster) return true;
     for (int i = 0; i < f->units[id].n_reads; i++)
         if (needs_cluster(f, f->units[id].reads[i].id, cluster, stamp)) return true;
     f->stamp[id] = stamp;
@@ -284,17 +314,16 @@ static void visit(fusion *f, ftc_id id);
 // The first visit of a cluster: everything from outside comes first, then all contractions that are ready. So
 // the tile kernel is complete once it starts, and has few steps.
 static void enter_cluster(fusion *f, ftc_id cluster) {
-    const ftc_graph *g = f->g;
-    for (ftc_id member = 1; member < g->n_nodes; member++) {
-        if (!is_in_cluster(f, member, cluster)) continue;
+    uint32_t stamp = ++f->current_stamp;
+    for (ftc_id member = f->first_member[cluster]; member; member = f->next_member[member]) {
         const unit *u = &f->units[member];
         for (int i = 0; i < u->n_reads; i++)
-            if (f->anchored[u->reads[i].id] && !needs_cluster(f, u->reads[i].id, cluster, ++f->current_stamp))
+            if (f->anchored[u->reads[i].id] && !needs_cluster(f, u->reads[i].id, cluster, stamp))
                 visit(f, u->reads[i].id);
     }
-    for (ftc_id member = 1; member < g->n_nodes; member++)
-        if (is_in_cluster(f, member, cluster) && !f->visited[member] &&
-            class_of(f, member) == FTC_CLASS_DOT && reads_only_visited(f, &f->units[member])) {
+    for (ftc_id member = f->first_member[cluster]; member; member = f->next_member[member])
+        if (!f->visited[member] && class_of(f, member) == FTC_CLASS_DOT &&
+            reads_only_visited(f, &f->units[member])) {
             f->visited[member] = true;
             f->order[f->n_order++] = member;
         }
@@ -304,21 +333,19 @@ static void visit(fusion *f, ftc_id id) {
     if (f->visited[id]) return;
     const ftc_graph *g = f->g;
     const unit *u = &f->units[id];
-    if (f->anchored[id] && is_tile_unit(f, id) && !f->entered[cluster_of(f, id)]) {
-        f->entered[cluster_of(f, id)] = true;
-        enter_cluster(f, cluster_of(f, id));
+    if (f->in_tile[id] && !f->entered[f->cluster[id]]) {
+        f->entered[f->cluster[id]] = true;
+        enter_cluster(f, f->cluster[id]);
         if (f->visited[id]) return;
     }
     f->visited[id] = true;
-    if (class_of(f, id) == FTC_CLASS_ASSIGN)
-        for (ftc_id reader = 1; reader < g->n_nodes; reader++) {
-            const unit *r = &f->units[reader];
-            if (reader == id || reader == g->nodes[id].arg[0]) continue;
-            for (int i = 0; i < r->n_reads; i++)
-                if (class_of(f, r->reads[i].id) == FTC_CLASS_LEAF &&
-                    g->nodes[r->reads[i].id].decl == g->nodes[id].decl)
-                    visit(f, reader);
+    if (class_of(f, id) == FTC_CLASS_ASSIGN) {
+        const unit *old = &f->units[f->leaf[g->nodes[id].decl]];
+        for (uint32_t i = 0; i < old->n_readers; i++) {
+            ftc_id reader = f->readers[old->first_reader + i].id;
+            if (reader != id && reader != g->nodes[id].arg[0]) visit(f, reader);
         }
+    }
     for (int i = 0; i < u->n_reads; i++)
         if (f->anchored[u->reads[i].id]) visit(f, u->reads[i].id);
     f->order[f->n_order++] = id;
@@ -424,8 +451,8 @@ static ftc_axes space_of(const fusion *f, ftc_id id) {
     return ftc_axes_packed_order(f->g, &type->axes);
 }
 
-// Whether the axes of `set` come last in `order`, which gives them as `cols`, and one index can run over them:
-// a ragged axis has no other beside it.
+// Whether the axes of `set` come last in `order`, which gives them as `cols`, and one index can run over
+// them: a ragged axis has no other beside it.
 static bool cols_are_a_row(const ftc_graph *g, const ftc_axes *order, const ftc_axes *set, ftc_axes *cols) {
     *cols = (ftc_axes){0};
     for (int i = order->n - set->n; i < order->n; i++) {
@@ -494,33 +521,30 @@ static position earliest(fusion *f, ftc_id id) {
 // An update must come after every reader of the old value that is not the same cell of the same kernel.
 static position earliest_assign(fusion *f, ftc_id assign, position first) {
     const ftc_graph *g = f->g;
-    ftc_decl decl = g->nodes[assign].decl;
-    ftc_id value = g->nodes[assign].arg[0];
-    for (uint32_t o = 0; o < f->n_order; o++) {
-        ftc_id reader = f->order[o];
-        if (reader == value || !f->place[reader]) continue;
-        const unit *r = &f->units[reader];
-        for (int i = 0; i < r->n_reads; i++) {
-            const ftc_node *leaf = &g->nodes[r->reads[i].id];
-            if (ftc_node_class(leaf) != FTC_CLASS_LEAF || leaf->decl != decl) continue;
-            ftc_axes space = space_of(f, reader);
-            bool same_cell = !r->reads[i].moved && ftc_axes_same_set(&space, &leaf->type.axes);
-            position p = same_cell ? f->place[reader] : AFTER_KERNEL(KERNEL_OF(f->place[reader]));
-            if (p > first) first = p;
-        }
+    ftc_id value = g->nodes[assign].arg[0], leaf = f->leaf[g->nodes[assign].decl];
+    const unit *old = &f->units[leaf];
+    for (uint32_t i = 0; i < old->n_readers; i++) {
+        reading r = f->readers[old->first_reader + i];
+        if (r.id == value || !f->place[r.id]) continue;
+        ftc_axes space = space_of(f, r.id);
+        bool same_cell = !r.moved && ftc_axes_same_set(&space, &g->nodes[leaf].type.axes);
+        position p = same_cell ? f->place[r.id] : AFTER_KERNEL(KERNEL_OF(f->place[r.id]));
+        if (p > first) first = p;
     }
     return first;
 }
 
-static position new_kernel(fusion *f, ftc_kernel kernel, const char *kind) {
+static position new_kernel(fusion *f, ftc_kernel kernel, const char *kind, ftc_phase phase) {
     kernel.name = ftc_graph_format(f->g, "%s%u", kind, f->g->n_kernels ? f->g->n_kernels : 1);
     uint32_t k = ftc_graph_add_kernel(f->g, kernel);
-    if (k >= f->tiles_capacity) {
-        uint32_t old = f->tiles_capacity;
-        f->tiles_capacity = k * 2 + 16;
-        f->tiles = realloc(f->tiles, f->tiles_capacity * sizeof *f->tiles);
-        memset(f->tiles + old, 0, (f->tiles_capacity - old) * sizeof *f->tiles);
+    if (k >= f->kernels_capacity) {
+        uint32_t old = f->kernels_capacity;
+        f->kernels_capacity = k * 2 + 16;
+        f->phase = realloc(f->phase, f->kernels_capacity * sizeof *f->phase);
+        f->tiles = realloc(f->tiles, f->kernels_capacity * sizeof *f->tiles);
+        memset(f->tiles + old, 0, (f->kernels_capacity - old) * sizeof *f->tiles);
     }
+    f->phase[k] = phase;
     return AT_STEP(k, 0);
 }
 
@@ -536,7 +560,7 @@ static position join_tile(fusion *f, ftc_id id, uint32_t k, position first) {
     const ftc_graph *g = f->g;
     const ftc_node *node = &g->nodes[id];
     const ftc_kernel *kernel = &g->kernels[k];
-    if (KERNEL_OF(first) > k || (is_tile_unit(f, id) && f->tiles[k].cluster != cluster_of(f, id))) return 0;
+    if (KERNEL_OF(first) > k || (f->in_tile[id] && f->tiles[k].cluster != f->cluster[id])) return 0;
     if (ftc_node_class(node) == FTC_CLASS_DOT) {
         ftc_dot_shape c = ftc_region_dot_shape(g, node);
         if (!ftc_axes_same_set(&c.batch, &kernel->rows)) return 0;
@@ -620,8 +644,8 @@ static position new_tile(fusion *f, ftc_id id) {
         }
     }
     if (kernel.block != FTC_NO_AXIS) kernel.block_size = f->options->tile_rows ? f->options->tile_rows : 32;
-    position p = new_kernel(f, kernel, "tile");
-    f->tiles[KERNEL_OF(p)].cluster = cluster_of(f, id);
+    position p = new_kernel(f, kernel, "tile", node->phase);
+    f->tiles[KERNEL_OF(p)].cluster = f->cluster[id];
     return p;
 }
 
@@ -637,6 +661,51 @@ static bool stays_in_tile(const fusion *f, ftc_id id, position p) {
     return true;
 }
 
+// Computes a value once more as late as can be: in the newest kernel, or in the latest one that reads its
+// operand cell by cell.
+static position join_late(fusion *f, ftc_id id, position first) {
+    const unit *u = &f->units[id];
+    ftc_axes space = space_of(f, id);
+    uint32_t latest = 0, newest = f->g->n_kernels ? f->g->n_kernels - 1 : 0;
+    for (int i = 0; i < u->n_reads; i++) {
+        const unit *operand = &f->units[u->reads[i].id];
+        if (u->reads[i].moved || !ftc_axes_same_set(&f->g->nodes[u->reads[i].id].type.axes, &space)) continue;
+        for (uint32_t j = 0; j < operand->n_readers; j++) {
+            reading r = f->readers[operand->first_reader + j];
+            if (!r.moved && KERNEL_OF(f->place[r.id]) > latest) latest = KERNEL_OF(f->place[r.id]);
+        }
+    }
+    position p = 0;
+    for (int i = 0; i < 2 && !p; i++) {
+        uint32_t k = i ? latest : newest;
+        const ftc_kernel *kernel = &f->g->kernels[k];
+        ftc_axes loops = ftc_axes_union(&kernel->rows, &kernel->cols);
+        if (k >= KERNEL_OF(first) && f->phase[k] != FTC_PHASE_FORWARD && kernel->kind != FTC_KERNEL_TILE &&
+            ftc_axes_same_set(&space, &loops))
+            p = join_kernel(f, id, k, true);
+    }
+    return p;
+}
+
+// The kernel that can take `id` and holds or follows everything that it reads; 0: none.
+static position join_any(fusion *f, ftc_id id, position first) {
+    const ftc_graph *g = f->g;
+    bool again = g->nodes[id].phase == FTC_PHASE_RECOMPUTE;
+    // The kernel of the latest operand; for the values of a tile, and for reductions, a later one will do as
+    // well.
+    bool patient = f->in_tile[id] || class_of(f, id) == FTC_CLASS_REDUCE;
+    uint32_t n_kernels = g->n_kernels ? g->n_kernels : 1;
+    position p = 0;
+    for (uint32_t k = KERNEL_OF(first); !p && k < n_kernels && (k == KERNEL_OF(first) || patient); k++) {
+        if (again && f->phase[k] == FTC_PHASE_FORWARD) continue; // it would be kept since then
+        if (g->kernels[k].kind != FTC_KERNEL_TILE)
+            p = join_kernel(f, id, k, k == KERNEL_OF(first));
+        else if (f->in_tile[id] || k == KERNEL_OF(first))
+            p = join_tile(f, id, k, first);
+    }
+    return p || !again ? p : join_late(f, id, first);
+}
+
 static bool place_unit(fusion *f, ftc_id id, ftc_diagnostics *d) {
     const ftc_graph *g = f->g;
     const ftc_node *node = &g->nodes[id];
@@ -648,30 +717,20 @@ static bool place_unit(fusion *f, ftc_id id, ftc_diagnostics *d) {
     for (uint32_t u = f->user_start[id]; u < f->user_start[id + 1]; u++)
         if (class_of(f, f->users[u]) == FTC_CLASS_ASSIGN) first = earliest_assign(f, f->users[u], first);
 
-    uint32_t n_kernels = g->n_kernels ? g->n_kernels : 1;
-    position p = 0;
-    // The kernel of the latest operand; for the values of a tile, and for reductions, a later one will do as
-    // well.
-    bool patient = is_tile_unit(f, id) || ftc_node_class(node) == FTC_CLASS_REDUCE;
-    for (uint32_t k = KERNEL_OF(first); !p && k < n_kernels && (k == KERNEL_OF(first) || patient); k++) {
-        if (g->kernels[k].kind != FTC_KERNEL_TILE)
-            p = join_kernel(f, id, k, k == KERNEL_OF(first));
-        else if (is_tile_unit(f, id) || k == KERNEL_OF(first))
-            p = join_tile(f, id, k, first);
-    }
-    if (!p && is_tile_unit(f, id)) {
+    position p = join_any(f, id, first);
+    if (!p && f->in_tile[id]) {
         position kernel = new_tile(f, id);
         if (kernel) p = join_tile(f, id, KERNEL_OF(kernel), kernel);
     } else if (!p && ftc_node_class(node) == FTC_CLASS_DOT && ftc_region_is_matrix_product(g, node)) {
         ftc_dot_shape c = ftc_region_dot_shape(g, node);
         p = new_kernel(
             f, (ftc_kernel){.kind = FTC_KERNEL_DOT, .rows = c.rows, .cols = c.cols, .block = FTC_NO_AXIS},
-            "dot");
+            "dot", node->phase);
     } else if (!p) {
         static const char *const names[] = {
             [FTC_KERNEL_ROWS] = "rows", [FTC_KERNEL_COLUMNS] = "columns", [FTC_KERNEL_SCATTER] = "scatter"};
         ftc_kernel kernel = kernel_for(f, id);
-        p = new_kernel(f, kernel, names[kernel.kind]);
+        p = new_kernel(f, kernel, names[kernel.kind], node->phase);
     }
     if (!p || !stays_in_tile(f, id, p)) {
         const char *file = node->loc.line ? g->files[node->loc.file] : NULL;
@@ -786,26 +845,39 @@ bool ftc_pass_fuse(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostic
     f.order = calloc(g->n_nodes, sizeof *f.order);
     f.visited = calloc(g->n_nodes, sizeof *f.visited);
     f.entered = calloc(g->n_nodes, sizeof *f.entered);
+    f.in_tile = calloc(g->n_nodes, sizeof *f.in_tile);
     f.cluster = calloc(g->n_nodes, sizeof *f.cluster);
+    f.first_member = calloc(g->n_nodes, sizeof *f.first_member);
+    f.next_member = calloc(g->n_nodes, sizeof *f.next_member);
+    f.leaf = calloc(g->n_decls + 1, sizeof *f.leaf);
+    for (ftc_id v = 1; v < g->n_nodes; v++)
+        if (class_of(&f, v) == FTC_CLASS_LEAF) f.leaf[g->nodes[v].decl] = v;
     f.stamp = calloc(g->n_nodes, sizeof *f.stamp);
     f.place = calloc(g->n_nodes, sizeof *f.place);
     find_users(&f);
     find_anchors(&f);
     find_readings(&f);
+    find_readers(&f);
     find_clusters(&f);
     find_order(&f);
     bool ok = true;
     for (uint32_t i = 0; i < f.n_order && ok; i++) ok = place_unit(&f, f.order[i], d);
     if (ok) rebuild_graph(&f);
     for (ftc_id v = 1; v < n_nodes; v++) free(f.units[v].reads);
-    for (uint32_t k = 0; k < f.tiles_capacity; k++) free(f.tiles[k].steps);
+    for (uint32_t k = 0; k < f.kernels_capacity; k++) free(f.tiles[k].steps);
     free(f.is_output);
     free(f.anchored);
     free(f.units);
     free(f.order);
     free(f.visited);
     free(f.entered);
+    free(f.readers);
+    free(f.in_tile);
     free(f.cluster);
+    free(f.first_member);
+    free(f.next_member);
+    free(f.leaf);
+    free(f.phase);
     free(f.stamp);
     free(f.place);
     free(f.user_start);

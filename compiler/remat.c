@@ -159,6 +159,7 @@ static void choose_stored(const ftc_graph *g, const bool *needed_later, bool *st
 }
 
 // The id in `out` under which a later phase reads forward node `id`: the stored value, or a copy made here.
+// What only lives inside of the backward phase's kernels is part of that phase.
 static ftc_id recomputed(ftc_graph *out, const ftc_graph *g, ftc_id id, const bool *stored, const ftc_id *map,
                          ftc_id *again) {
     const ftc_node *node = &g->nodes[id];
@@ -167,7 +168,7 @@ static ftc_id recomputed(ftc_graph *out, const ftc_graph *g, ftc_id id, const bo
     if (again[id]) return again[id];
     ftc_node copy = *node;
     for (int i = 0; i < copy.n_args; i++) copy.arg[i] = recomputed(out, g, copy.arg[i], stored, map, again);
-    copy.phase = FTC_PHASE_BACKWARD;
+    copy.phase = ftc_region_is_quadratic(g, &copy.type) ? FTC_PHASE_BACKWARD : FTC_PHASE_RECOMPUTE;
     return again[id] = ftc_graph_append(out, copy);
 }
 

@@ -19,8 +19,8 @@ const char *ftc_kernel_kind_name(ftc_kernel_kind kind) {
 }
 
 const char *ftc_phase_name(ftc_phase phase) {
-    NAME_OF(phase, [FTC_PHASE_FORWARD] = "forward", [FTC_PHASE_BACKWARD] = "backward",
-            [FTC_PHASE_UPDATE] = "update");
+    NAME_OF(phase, [FTC_PHASE_FORWARD] = "forward", [FTC_PHASE_RECOMPUTE] = "recompute",
+            [FTC_PHASE_BACKWARD] = "backward", [FTC_PHASE_UPDATE] = "update");
 }
 
 const char *ftc_entry_name(ftc_entry_kind entry) {
