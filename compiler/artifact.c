@@ -175,6 +175,18 @@ static void read_manifest(ftc_loaded_program *loaded) {
     p->train = read_settings(m, "train", &p->n_train);
 }
 
+static ftc_kernel_info *read_kernel_info(const cJSON *array, int n) {
+    ftc_kernel_info *infos = calloc((size_t)n + 1, sizeof *infos);
+    const cJSON *o;
+    int i = 0;
+    cJSON_ArrayForEach(o, array) {
+        double numbers[3] = {0};
+        for (int k = 0; k < 3; k++) numbers[k] = cJSON_GetNumberValue(cJSON_GetArrayItem(o, k));
+        infos[i++] = (ftc_kernel_info){(int32_t)numbers[0], (ftc_kernel_phase)numbers[1], (int64_t)numbers[2]};
+    }
+    return infos;
+}
+
 // The entries but for their functions; one that was not compiled has no kernels.
 static void read_entries(ftc_loaded_program *loaded) {
     const cJSON *o, *kernel;
@@ -190,6 +202,8 @@ static void read_entries(ftc_loaded_program *loaded) {
         int n = 0;
         cJSON_ArrayForEach(kernel, cJSON_GetObjectItem(o, "kernels")) kernels[n++] = cJSON_GetStringValue(kernel);
         entry->kernels = kernels;
+        const cJSON *info = cJSON_GetObjectItem(o, "kernel_info");
+        if (cJSON_GetArraySize(info) == n) entry->kernel_info = read_kernel_info(info, n);
     }
 }
 
@@ -272,7 +286,10 @@ const ftc_program *ftc_program_of(const ftc_loaded_program *loaded) { return &lo
 void ftc_program_unload(ftc_loaded_program *loaded) {
     ftc_program *p = &loaded->program;
     if (loaded->code) ftc_object_unload(loaded->code);
-    for (int i = 0; i < FTC_ENTRY_COUNT; i++) free((void *)p->entries[i].kernels);
+    for (int i = 0; i < FTC_ENTRY_COUNT; i++) {
+        free((void *)p->entries[i].kernels);
+        free((void *)p->entries[i].kernel_info);
+    }
     free((void *)p->tensors);
     free((void *)p->inputs);
     free((void *)p->scalars);

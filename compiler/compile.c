@@ -7,6 +7,7 @@
 
 #include "compiler/emit.h"
 #include "compiler/object.h"
+#include "compiler/provenance.h"
 #include "compiler/regions.h"
 #include "ir/build.h"
 #include "ir/op.h"
@@ -80,6 +81,18 @@ static void add_settings(cJSON *manifest, const char *name, const ftc_graph_sett
     }
 }
 
+// Three numbers a kernel: line, phase, live bytes.
+static void add_kernel_info(cJSON *entry, const ftc_graph *g) {
+    int n;
+    ftc_kernel_info *infos = ftc_provenance_kernels(g, &n);
+    cJSON *array = cJSON_AddArrayToObject(entry, "kernel_info");
+    for (int k = 0; k < n; k++) {
+        const double numbers[] = {infos[k].line, infos[k].phase, (double)infos[k].live_bytes};
+        cJSON_AddItemToArray(array, cJSON_CreateDoubleArray(numbers, 3));
+    }
+    free(infos);
+}
+
 // The time that compiling takes is known when the object file is complete: the manifest holds room for it, filled in there.
 static const char SECONDS_KEY[] = "\"compile_seconds\":", SECONDS_ROOM[] = "            0";
 
@@ -117,6 +130,7 @@ static char *make_manifest(const ftc_graph *source, const ftc_compile_options *o
         cJSON *kernels = cJSON_AddArrayToObject(o, "kernels");
         for (uint32_t k = 1; k < graphs[i]->n_kernels; k++)
             cJSON_AddItemToArray(kernels, cJSON_CreateString(graphs[i]->kernels[k].name));
+        add_kernel_info(o, graphs[i]);
     }
     array = cJSON_AddArrayToObject(m, "tensors");
     for (int i = 0; i < in->n_tensors; i++) {
