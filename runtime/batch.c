@@ -70,6 +70,8 @@ static size_t lay_out(ftc_batch *batch) {
     for (int32_t i = 0; i < program->n_inputs; i++) {
         size_t values = program->inputs[i].per_token ? tokens : sequences;
         batch->inputs[i] = take(batch->block.data, &at, values * sizeof(int32_t));
+        bool is_class = feed_of(&program->inputs[i]) == FEED_LABEL && program->inputs[i].dtype == FTC_I32;
+        if (is_class) batch->classes = batch->inputs[i];
     }
     return at;
 }
@@ -176,7 +178,7 @@ static ftc_status pack_label(const ftc_input_info *input, float label, int64_t e
 ftc_status ftc_batch_fill(ftc_batch *batch, const ftc_dataset *dataset, const int64_t *examples, int64_t n) {
     FTC_RETURN_IF_ERROR(check_sizes(batch, dataset, examples, n));
     const ftc_program *program = batch->program;
-    int64_t tokens = 0, squares = 0;
+    int64_t tokens = 0, squares = 0, longest = 0;
     for (int64_t i = 0; i < n; i++) {
         int64_t example = examples[i], length = ftc_dataset_length(dataset, example);
         batch->token_offsets[i] = (int32_t)tokens;
@@ -196,11 +198,13 @@ ftc_status ftc_batch_fill(ftc_batch *batch, const ftc_dataset *dataset, const in
         }
         tokens += length;
         squares += length * length;
+        if (length > longest) longest = length;
     }
     batch->token_offsets[n] = (int32_t)tokens;
     batch->token_square_offsets[n] = squares;
     batch->sequences = n;
     batch->tokens = tokens;
+    batch->longest = longest;
     for (int32_t i = 0; i < program->n_extents; i++) {
         batch->extents[i] = program->extents[i].ragged_over < 0 ? n : tokens;
     }

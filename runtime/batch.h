@@ -13,6 +13,7 @@
 typedef struct {
     const ftc_program *program;
     int64_t sequences, tokens;         // of the batch at hand
+    int64_t longest;                   // tokens of its longest sequence
     void **inputs;                     // [n_inputs]
     int64_t *extents;                  // [n_extents]
     const int32_t **offsets;           // [n_extents]
@@ -20,6 +21,7 @@ typedef struct {
     int64_t max_sequences, max_length; // the program's bounds
     int32_t *token_offsets;            // [max_sequences + 1]
     int64_t *token_square_offsets;     // [max_sequences + 1]
+    const int32_t *classes;            // [sequences] the labels; NULL when the program's label is no class
     ftc_memory block;                  // holds all but the pointers
 } ftc_batch;
 

@@ -28,6 +28,10 @@ typedef struct {
     double last_grad_norm; // NaN: the program does not tell it
     double last_loss;
     bool is_evaluating;
+    ftc_evaluation kept; // ftc_train_result.evaluation
+    int64_t kept_step;   // -1: none
+    ftc_profile profile;
+    bool counts_correct; // the program tells logits, and its labels are classes
     // Of this call, for speeds: a resumed run begins in the middle.
     double start;
     double step_seconds;
@@ -42,6 +46,11 @@ static bool clips(const ftc_train_options *o) {
 
 static bool is_one_call(const ftc_train_options *o) {
     return !clips(o) && o->accumulation == 1;
+}
+
+// What is called for each micro-batch.
+static ftc_entry_kind first_entry(const ftc_train_options *o) {
+    return is_one_call(o) ? FTC_ENTRY_STEP : FTC_ENTRY_GRAD;
 }
 
 uint32_t ftc_train_entries(const ftc_train_options *o, bool with_test) {
@@ -223,15 +232,26 @@ static void log_steps(run *r) {
     tell(r, line);
 }
 
+static ftc_epoch_scores epoch_scores(const run *r) {
+    double n = (double)r->at.epoch_examples;
+    return (ftc_epoch_scores){
+        .epoch = epoch_of(r),
+        .loss = n > 0 ? r->at.epoch_loss / n : NAN,
+        .accuracy = n > 0 && r->counts_correct ? (double)r->at.epoch_correct / n : NAN,
+    };
+}
+
 static void tell_progress(const run *r) {
     if (!r->t->events.progress) return;
     int64_t done = r->at.step - r->start_step;
+    double accuracy = epoch_scores(r).accuracy;
     ftc_progress progress = {
         .what = "train",
         .done = r->at.step,
         .total = r->identity.max_steps,
         .epoch = epoch_of(r),
         .loss = r->last_loss,
+        .accuracy = isnan(accuracy) ? -1 : accuracy,
         .examples_per_second = (double)r->examples / r->step_seconds,
         .tokens_per_second = (double)r->tokens / r->step_seconds,
         .seconds_left = r->step_seconds / (double)done * (double)(r->identity.max_steps - r->at.step),
@@ -241,8 +261,13 @@ static void tell_progress(const run *r) {
 
 static void tell_eval_progress(void *context, int64_t done, int64_t total) {
     const run *r = context;
-    ftc_progress progress = {
-        .what = "eval", .done = done, .total = total, .epoch = -1, .loss = -1, .seconds_left = -1};
+    ftc_progress progress = {.what = "eval",
+                             .done = done,
+                             .total = total,
+                             .epoch = -1,
+                             .loss = -1,
+                             .accuracy = -1,
+                             .seconds_left = -1};
     r->t->events.progress(r->t->events.context, &progress);
 }
 
@@ -274,6 +299,47 @@ static ftc_status not_finite(const run *r, const char *what, double value) {
                            (long long)r->at.step + 1, what, value);
 }
 
+// What the micro-batches of one optimizer step add up to.
+typedef struct {
+    int64_t examples, tokens, padded, correct;
+    double loss;          // sum over the micro-batches
+    double examples_loss; // sum over the examples
+} window_sums;
+
+// The examples of the batch at hand that the largest of their logits [sequences, columns] gets right.
+static int64_t count_correct(const ftc_batch *batch, const float *logits, int64_t columns) {
+    int64_t correct = 0;
+    for (int64_t i = 0; i < batch->sequences; i++) {
+        correct += ftc_argmax(logits + i * columns, columns) == batch->classes[i];
+    }
+    return correct;
+}
+
+static void call(run *r, ftc_entry_kind entry, int64_t step, int64_t micro) {
+    ftc_stepper_call(&r->stepper, entry, &r->batch, (uint32_t)step, (uint32_t)micro);
+    ftc_profile_add(&r->profile, entry);
+}
+
+// Calls `entry` for all micro-batches of a step.
+static ftc_status call_window(run *r, ftc_entry_kind entry, int64_t step, int64_t epoch, int64_t first,
+                              int64_t window, window_sums *sums) {
+    const float *loss = ftc_stepper_output(&r->stepper, "loss", entry);
+    const float *logits = ftc_stepper_output(&r->stepper, "logits", entry);
+    int64_t columns = ftc_stepper_output_columns(&r->stepper, "logits");
+    for (int64_t micro = 0; micro < window; micro++) {
+        FTC_RETURN_IF_ERROR(fill_batch(r, epoch, first + micro));
+        call(r, entry, step, micro);
+        if (!isfinite(*loss)) return not_finite(r, "the loss", (double)*loss);
+        sums->loss += (double)*loss;
+        sums->examples_loss += (double)*loss * (double)r->batch.sequences;
+        sums->examples += r->batch.sequences;
+        sums->tokens += r->batch.tokens;
+        sums->padded += r->batch.longest * r->batch.sequences;
+        if (r->counts_correct) sums->correct += count_correct(&r->batch, logits, columns);
+    }
+    return FTC_STATUS_OK;
+}
+
 // One optimizer step: all micro-batches of its window and the update.
 static ftc_status step(run *r) {
     double start = ftc_clock_seconds();
@@ -281,36 +347,32 @@ static ftc_status step(run *r) {
             number = r->at.step + 1;
     int64_t epoch = r->at.step / per_epoch, first = r->at.step % per_epoch * accumulation;
     int64_t left = r->batches_per_epoch - first, window = left < accumulation ? left : accumulation;
-    ftc_entry_kind entry = is_one_call(r->o) ? FTC_ENTRY_STEP : FTC_ENTRY_GRAD;
+    ftc_entry_kind entry = first_entry(r->o);
     ftc_entry_kind last = is_one_call(r->o) ? FTC_ENTRY_STEP : FTC_ENTRY_UPDATE;
-    const float *loss = ftc_stepper_output(&r->stepper, "loss", entry);
     const float *norm = ftc_stepper_output(&r->stepper, "grad_norm", last);
-    double sum = 0;
-    int64_t tokens = 0, examples = 0;
+    window_sums sums = {0};
     set_step_scalars(r, number, window);
-    for (int64_t micro = 0; micro < window; micro++) {
-        FTC_RETURN_IF_ERROR(fill_batch(r, epoch, first + micro));
-        ftc_stepper_call(&r->stepper, entry, &r->batch, (uint32_t)number, (uint32_t)micro);
-        if (!isfinite(*loss)) return not_finite(r, "the loss", (double)*loss);
-        sum += (double)*loss;
-        tokens += r->batch.tokens;
-        examples += r->batch.sequences;
-    }
-    if (entry != last) ftc_stepper_call(&r->stepper, last, &r->batch, (uint32_t)number, 0);
+    FTC_RETURN_IF_ERROR(call_window(r, entry, number, epoch, first, window, &sums));
+    if (entry != last) call(r, last, number, 0);
     if (norm && !isfinite(*norm)) return not_finite(r, "the gradient's norm", (double)*norm);
 
     double seconds = ftc_clock_seconds() - start;
-    r->last_loss = sum / (double)window;
+    r->last_loss = sums.loss / (double)window;
     r->last_grad_norm = norm ? (double)*norm : NAN;
     r->step_seconds += seconds;
-    r->tokens += tokens;
-    r->examples += examples;
+    r->tokens += sums.tokens;
+    r->examples += sums.examples;
     r->at.step = number;
     r->at.window_loss += r->last_loss;
     r->at.window_seconds += seconds;
-    r->at.window_tokens += tokens;
+    r->at.window_tokens += sums.tokens;
     r->at.total_loss += r->last_loss;
-    r->at.tokens_seen += tokens;
+    r->at.examples_seen += sums.examples;
+    r->at.tokens_seen += sums.tokens;
+    r->at.tokens_padded += sums.padded;
+    r->at.epoch_examples += sums.examples;
+    r->at.epoch_correct += sums.correct;
+    r->at.epoch_loss += sums.examples_loss;
     return FTC_STATUS_OK;
 }
 
@@ -350,15 +412,24 @@ static ftc_status evaluate(run *r, bool *gained) {
     const ftc_train_events *events = &r->t->events;
     ftc_evaluate_watch watch = {events->progress ? tell_eval_progress : NULL, r, r->t->stop};
     ftc_evaluation evaluation;
+    ftc_epoch_scores train = epoch_scores(r);
     r->is_evaluating = true;
     FTC_RETURN_IF_ERROR(ftc_evaluate(&r->stepper, &r->batch, r->t->test, r->eval_batch, &watch, &evaluation));
     r->is_evaluating = false;
     cJSON *line = new_line(r);
+    if (!isnan(train.loss)) cJSON_AddNumberToObject(line, "epoch_loss", train.loss);
+    if (!isnan(train.accuracy)) cJSON_AddNumberToObject(line, "train_accuracy", train.accuracy);
     ftc_evaluation_report(&evaluation, line);
     ftc_status status = watches_best(r->o) ? compare_with_best(r, line, gained) : FTC_STATUS_OK;
     tell(r, line);
-    if (status.code == FTC_OK && events->evaluated) events->evaluated(events->context, &evaluation);
-    ftc_evaluation_free(&evaluation);
+    if (status.code == FTC_OK && events->evaluated) events->evaluated(events->context, &evaluation, &train);
+    if (r->o->load_best && !*gained) { // the weights at hand are not those that the run ends with
+        ftc_evaluation_free(&evaluation);
+        return status;
+    }
+    ftc_evaluation_free(&r->kept);
+    r->kept = evaluation;
+    r->kept_step = r->at.step;
     return status;
 }
 
@@ -406,6 +477,8 @@ static ftc_status end_epoch(run *r) {
     if (o->eval_strategy == FTC_WHEN_EPOCH && epoch_of(r) >= o->eval_delay)
         FTC_RETURN_IF_ERROR(evaluate(r, &gained));
     r->at.epochs_ended++;
+    r->at.epoch_examples = r->at.epoch_correct = 0;
+    r->at.epoch_loss = 0;
     bool save = o->save_strategy == FTC_WHEN_EPOCH || (gained && o->save_strategy == FTC_WHEN_BEST);
     return save ? save_checkpoint(r, o) : FTC_STATUS_OK;
 }
@@ -516,23 +589,49 @@ static ftc_status prepare(run *r) {
     FTC_RETURN_IF_ERROR(plan(r));
     uint32_t entries = ftc_train_entries(r->o, t->test != NULL);
     FTC_RETURN_IF_ERROR(ftc_stepper_create(t->program, t->state, t->threads, entries, t->sgemm, &r->stepper));
-    ftc_entry_kind entry = is_one_call(r->o) ? FTC_ENTRY_STEP : FTC_ENTRY_GRAD;
+    ftc_entry_kind entry = first_entry(r->o);
     if (!ftc_stepper_output(&r->stepper, "loss", entry)) {
         return ftc_status_make(FTC_BAD_INPUT, "the model %s has no output \"loss\": it cannot be trained",
                                t->program->model);
     }
+    r->counts_correct = r->batch.classes && ftc_stepper_output(&r->stepper, "logits", entry);
     r->stepper.seed = (uint64_t)r->o->seed;
+    ftc_profile_create(t->program, &r->profile);
+    r->stepper.ticks = r->profile.ticks;
     FTC_RETURN_IF_ERROR(set_scalars(r));
     r->order = malloc((size_t)t->train->n * sizeof *r->order);
     if (!r->order) abort();
     return r->o->resume ? resume(r) : FTC_STATUS_OK;
 }
 
-ftc_status ftc_train(const ftc_training *training) {
+// Moves what reports are made of out of the run.
+static ftc_train_result take_result(run *r) {
+    ftc_train_result result = {
+        .state = r->at,
+        .evaluation = r->kept,
+        .evaluation_step = r->kept_step,
+        .profile = r->profile,
+        .step_seconds = r->step_seconds,
+        .steps = r->at.step - r->start_step,
+    };
+    r->at = (ftc_train_state){0};
+    r->kept = (ftc_evaluation){0};
+    r->profile = (ftc_profile){0};
+    return result;
+}
+
+void ftc_train_result_free(ftc_train_result *result) {
+    ftc_train_state_free(&result->state);
+    ftc_evaluation_free(&result->evaluation);
+    ftc_profile_free(&result->profile);
+}
+
+ftc_status ftc_train(const ftc_training *training, ftc_train_result *result) {
     run r = {.t = training,
              .o = training->options,
              .order_epoch = -1,
              .last_grad_norm = NAN,
+             .kept_step = -1,
              .start = ftc_clock_seconds(),
              .at.log_history = cJSON_CreateArray()};
     ftc_status status = prepare(&r);
@@ -540,8 +639,11 @@ ftc_status ftc_train(const ftc_training *training) {
         r.start_step = r.at.step;
         status = loop(&r);
         if (status.code == FTC_OK) status = finish(&r);
+        if (status.code == FTC_OK && result) *result = take_result(&r);
     }
     free(r.order);
+    ftc_evaluation_free(&r.kept);
+    ftc_profile_free(&r.profile);
     ftc_train_state_free(&r.at);
     ftc_batch_free(&r.batch);
     ftc_stepper_free(&r.stepper);

@@ -5,17 +5,26 @@
 #include "runtime/batch.h"
 #include "runtime/checkpoint.h"
 #include "runtime/evaluate.h"
+#include "runtime/profile.h"
 #include "runtime/progress.h"
 #include "runtime/stepper.h"
 #include "runtime/train_options.h"
 
+// How the epoch went so far, while it was trained: with dropout, and by weights that changed meanwhile.
+typedef struct {
+    double epoch;    // fractions too
+    double loss;     // mean over the epoch's examples; NaN before the first
+    double accuracy; // NaN where it is not known: the program does not tell logits, or predicts no classes
+} ftc_epoch_scores;
+
 // Whom the loop tells what happens. Any function may be NULL.
 typedef struct {
     void *context;
-    void (*log)(void *context, const cJSON *line);                      // a step, an evaluation, the end
-    void (*evaluated)(void *context, const ftc_evaluation *evaluation); // after the evaluation's log line
-    void (*progress)(void *context, const ftc_progress *progress);      // after each step
-    void (*note)(void *context, const char *text);                      // "saved output/checkpoint-375"
+    void (*log)(void *context, const cJSON *line); // a step, an evaluation, the end
+    void (*evaluated)(void *context, const ftc_evaluation *evaluation,
+                      const ftc_epoch_scores *train);              // after the evaluation's log line
+    void (*progress)(void *context, const ftc_progress *progress); // after each step
+    void (*note)(void *context, const char *text);                 // "saved output/checkpoint-375"
 } ftc_train_events;
 
 // Everything that a run needs. The caller owns it all.
@@ -40,8 +49,19 @@ uint32_t ftc_train_entries(const ftc_train_options *options, bool with_test);
 // Checks what can be checked before anything is loaded: options that contradict each other.
 ftc_status ftc_train_check(const ftc_train_options *options, bool with_test);
 
+// What a run that came to its end leaves, for reports.
+typedef struct {
+    ftc_train_state state;
+    ftc_evaluation evaluation; // the last one of the weights that were saved
+    int64_t evaluation_step;   // -1: there was none
+    ftc_profile profile;       // of the steps of this call, not of those before a resumption
+    double step_seconds;       // they took together
+    int64_t steps;
+} ftc_train_result;
+
 // Runs to the end, and saves the model to options->output. Ends with FTC_FAILED when the loss is not finite
-// or `stop` was raised.
-ftc_status ftc_train(const ftc_training *training);
+// or `stop` was raised. `result` may be NULL; else it is to be freed after success.
+ftc_status ftc_train(const ftc_training *training, ftc_train_result *result);
+void ftc_train_result_free(ftc_train_result *result);
 
 #endif

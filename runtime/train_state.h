@@ -21,7 +21,10 @@ typedef struct {
     double window_loss, window_seconds; // sums over the steps since then
     int64_t window_tokens;
     double total_loss; // sum over all steps
-    int64_t tokens_seen;
+    int64_t examples_seen, tokens_seen;
+    int64_t tokens_padded;                 // what tokens_seen would be, padded to the longest of each batch
+    int64_t epoch_examples, epoch_correct; // of the epoch so far
+    double epoch_loss;                     // sum over these examples
     bool has_best;
     double best_metric;
     int64_t best_step;

@@ -54,7 +54,7 @@ static ftc_status train_once(const ftc_train_options *options, watcher *w) {
         .events = {.context = w, .log = on_log, .progress = on_progress},
         .stop = &w->stop,
     };
-    ftc_status status = ftc_train(&training);
+    ftc_status status = ftc_train(&training, NULL);
     ftc_model_state_free(&state);
     ftc_threads_free(pool);
     ftc_dataset_free(&train);

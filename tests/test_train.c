@@ -67,7 +67,7 @@ static ftc_status train_on(const ftc_program *program, const ftc_dataset *train,
         .events = {.context = r, .log = on_log, .progress = on_progress},
         .stop = &r->stop,
     };
-    ftc_status status = ftc_train(&training);
+    ftc_status status = ftc_train(&training, NULL);
     if (weights) memcpy(weights, state.tensors[BAG_W], BAG_VOCAB * BAG_CLASSES * sizeof *weights);
     ftc_model_state_free(&state);
     ftc_threads_free(pool);
@@ -114,6 +114,35 @@ Test(train, native_loop_learns_and_says_so) {
     free_record(&r);
     ftc_dataset_free(&train);
     ftc_dataset_free(&test);
+}
+
+// With weights that stay as they are and without dropout, the epoch that is trained on is the one that is
+// evaluated.
+static void assert_same_scores(const ftc_train_options *options) {
+    ftc_dataset train = bag_dataset(45, 1);
+    record r = {0};
+    ASSERT_OK(train_on(&BAG_PROGRAM, &train, &train, options, 1, &r, NULL));
+    double trained[MOST_LINES], evaluated[MOST_LINES], losses[MOST_LINES], eval_losses[MOST_LINES];
+    cr_assert_eq(values(&r, "train_accuracy", trained), 2);
+    cr_assert_eq(values(&r, "eval_accuracy", evaluated), 2);
+    values(&r, "epoch_loss", losses);
+    values(&r, "eval_loss", eval_losses);
+    cr_assert_gt(trained[0], 0);
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(trained[i], evaluated[i]);
+        cr_assert_float_eq(losses[i], eval_losses[i], 1e-6);
+    }
+    free_record(&r);
+    ftc_dataset_free(&train);
+}
+
+Test(train, accuracy_of_the_epoch_is_counted) {
+    ftc_train_options options = fast_options();
+    options.epochs = 2;
+    options.lr = options.weight_decay = 0;
+    assert_same_scores(&options);
+    options.accumulation = 2;
+    assert_same_scores(&options);
 }
 
 static void assert_same_weights(const ftc_train_options *x, int x_threads, const ftc_train_options *y,
@@ -325,12 +354,12 @@ Test(train, the_model_lacks_an_entry) {
 }
 
 Test(train, progress_is_one_line) {
-    ftc_progress progress = {"train", 150, 375, 1.2, 1.234, 83.14, 10250, 21};
+    ftc_progress progress = {"train", 150, 375, 1.2, 1.234, 0.512, 83.14, 10250, 21};
     char text[256];
     ftc_progress_format(&progress, 10, text, sizeof text);
     cr_assert_str_eq(text,
-                     "train [####......] 150/375  epoch 1.20  loss 1.2340  83.1 examples/s  10250 tokens/s  "
-                     "0:21 left");
+                     "train [####......] 150/375  epoch 1.20  loss 1.2340  accuracy 0.512  83.1 examples/s  "
+                     "10250 tokens/s  0:21 left");
 }
 
 Test(train, scores_equal_scikit_learn) {

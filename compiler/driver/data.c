@@ -3,7 +3,6 @@
 #include "runtime/batch.h"
 #include "runtime/clock.h"
 #include "runtime/hf_dir.h"
-#include "runtime/select.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -131,10 +130,10 @@ static ftc_status select_rows(const ftc_data_options *o, const ftc_table *train,
 }
 
 static ftc_status read_both(const ftc_program *program, const ftc_data_options *o, const char *id2label_dir,
-                            const ftc_table *train, const ftc_table *test, ftc_threads *threads,
-                            ftc_training_data *data) {
-    ftc_selection train_rows = {0}, test_rows = {0};
-    ftc_status status = select_rows(o, train, test, &train_rows, &test_rows);
+                            ftc_threads *threads, ftc_training_data *data) {
+    const ftc_table *train = data->train_table, *test = data->test_table;
+    ftc_selection train_rows = {0};
+    ftc_status status = select_rows(o, train, test, &train_rows, &data->test_rows);
     if (status.code == FTC_OK) status = ftc_data_labels(program, train, id2label_dir, true, &data->labels);
     ftc_dataset_source source = {train,           train_rows.rows,  train_rows.count,
                                  data->tokenizer, data->max_length, &data->labels};
@@ -142,12 +141,11 @@ static ftc_status read_both(const ftc_program *program, const ftc_data_options *
     data->has_test = test || o->split_test > 0;
     if (status.code == FTC_OK && data->has_test) {
         source.table = test ? test : train;
-        source.rows = test_rows.rows;
-        source.n = test_rows.count;
+        source.rows = data->test_rows.rows;
+        source.n = data->test_rows.count;
         status = ftc_dataset_read(&source, threads, &data->test);
     }
     ftc_selection_free(&train_rows);
-    ftc_selection_free(&test_rows);
     return status;
 }
 
@@ -162,15 +160,12 @@ ftc_status ftc_data_read(const ftc_program *program, const ftc_data_options *o, 
         return ftc_status_make(FTC_BAD_INPUT,
                                "--test and --split-test both say what the test rows are; give one");
     }
-    ftc_table *train = NULL, *test = NULL;
     ftc_training_data data = {.tokenizer_dir = o->tokenizer};
-    ftc_status status = ftc_data_open(o->train, o, false, &train);
-    if (status.code == FTC_OK && o->test) status = ftc_data_open(o->test, o, false, &test);
+    ftc_status status = ftc_data_open(o->train, o, false, &data.train_table);
+    if (status.code == FTC_OK && o->test) status = ftc_data_open(o->test, o, false, &data.test_table);
     if (status.code == FTC_OK)
         status = ftc_data_tokenizer(program, o->tokenizer, &data.tokenizer, &data.max_length);
-    if (status.code == FTC_OK) status = read_both(program, o, id2label_dir, train, test, threads, &data);
-    ftc_table_close(train);
-    ftc_table_close(test);
+    if (status.code == FTC_OK) status = read_both(program, o, id2label_dir, threads, &data);
     if (status.code != FTC_OK) {
         ftc_training_data_free(&data);
         return status;
@@ -185,5 +180,8 @@ void ftc_training_data_free(ftc_training_data *data) {
     ftc_labels_free(&data->labels);
     ftc_dataset_free(&data->train);
     ftc_dataset_free(&data->test);
+    ftc_selection_free(&data->test_rows);
+    ftc_table_close(data->train_table);
+    ftc_table_close(data->test_table);
     *data = (ftc_training_data){0};
 }

@@ -7,6 +7,7 @@
 #include "ir/step_abi.h"
 #include "runtime/dataset.h"
 #include "runtime/labels.h"
+#include "runtime/select.h"
 #include "runtime/table.h"
 #include "runtime/threads.h"
 #include "runtime/tokenizer.h"
@@ -37,7 +38,10 @@ typedef struct {
     ftc_labels labels;
     ftc_dataset train, test;
     bool has_test;
-    double seconds; // that tokenization took
+    ftc_table *train_table,
+        *test_table;         // files, open; test_table NULL: the test rows are the training file's
+    ftc_selection test_rows; // rows of the one or the other, in the order of `test`
+    double seconds;          // that tokenization took
     int32_t max_length;
 } ftc_training_data;
 

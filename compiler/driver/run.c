@@ -5,15 +5,19 @@
 #include "compiler/driver/model.h"
 #include "compiler/driver/run_options.h"
 #include "runtime/clock.h"
+#include "runtime/hf_dir.h"
 #include "runtime/metrics.h"
+#include "runtime/summary.h"
 #include "runtime/train.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -66,13 +70,17 @@ static void on_note(void *context, const char *text) {
     fprintf(stderr, "%s\n", text);
 }
 
-static void on_evaluated(void *context, const ftc_evaluation *e) {
+static void on_evaluated(void *context, const ftc_evaluation *e, const ftc_epoch_scores *train) {
     clear_bar(context);
-    fprintf(stderr, "test  loss %.4f", e->loss);
+    fprintf(stderr, "epoch %.4g", train->epoch);
+    if (!isnan(train->loss)) fprintf(stderr, "  loss %.4f", train->loss);
+    if (!isnan(train->accuracy)) fprintf(stderr, "  accuracy %.4f", train->accuracy);
+    fprintf(stderr, "  test loss %.4f", e->loss);
     if (e->regression) {
         fprintf(stderr, "  pearson %.4f  spearman %.4f", e->values.pearson, e->values.spearman);
     } else {
-        fprintf(stderr, "  accuracy %.4f  f1 %.4f", e->classes.accuracy, e->classes.f1);
+        fprintf(stderr, "  accuracy %.4f  f1 %.4f  matthews %.4f", e->classes.accuracy, e->classes.f1,
+                e->classes.matthews);
     }
     fprintf(stderr, "  (%lld examples in %.1f s)\n", (long long)e->samples, e->seconds);
 }
@@ -180,6 +188,56 @@ static ftc_status load_weights(run *r) {
     return FTC_STATUS_OK;
 }
 
+// What the weights are from, as the directory's config.json names it, else the directory's own name.
+// Allocated.
+static char *base_model(const char *dir) {
+    ftc_hf_config *config = NULL;
+    const char *name = NULL;
+    ftc_status status = ftc_hf_config_read(dir, &config); // read before, when the weights were loaded
+    bool is_hub_name = status.code == FTC_OK && ftc_hf_config_text(config, "_name_or_path", &name) && *name &&
+                       *name != '.' && *name != '/';
+    char *base = is_hub_name ? strdup(name) : ftc_summary_base_name(dir);
+    if (!base) abort();
+    ftc_status_free(&status);
+    ftc_hf_config_free(config);
+    return base;
+}
+
+static int64_t peak_rss_bytes(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (int64_t)usage.ru_maxrss * 1024;
+}
+
+// Writes the model card and the report.
+static ftc_status write_summary(const run *r, const ftc_train_result *result) {
+    const ftc_run_options *o = &r->options;
+    const ftc_program *program = r->model.program;
+    if (!o->run.train.output) return FTC_STATUS_OK;
+    char *base = program->pretrained ? base_model(program->pretrained) : NULL;
+    const ftc_summary summary = {
+        .program = program,
+        .options = &o->run.train,
+        .result = result,
+        .base_model = base,
+        .train_file = o->data.train,
+        .test_file = o->data.test,
+        .labels = &r->data.labels,
+        .train = &r->data.train,
+        .test_table = r->data.test_table ? r->data.test_table : r->data.train_table,
+        .test_rows = r->data.test_rows.rows,
+        .test = r->data.has_test ? &r->data.test : NULL,
+        .max_length = r->data.max_length,
+        .threads = ftc_threads_count(r->threads),
+        .peak_rss_bytes = peak_rss_bytes(),
+    };
+    ftc_status status = ftc_summary_save(&summary, !o->run.no_report);
+    free(base);
+    if (status.code == FTC_OK && !o->run.no_report)
+        fprintf(stderr, "report: %s/report.html\n", o->run.train.output);
+    return status;
+}
+
 static ftc_status open_metrics(run *r) {
     const char *path = r->options.run.metrics;
     r->console = (console){
@@ -228,7 +286,11 @@ static ftc_status train(run *r) {
         .stop = &stop_signal,
     };
     catch_signals();
-    return ftc_train(&training);
+    ftc_train_result result;
+    FTC_RETURN_IF_ERROR(ftc_train(&training, &result));
+    ftc_status status = write_summary(r, &result);
+    ftc_train_result_free(&result);
+    return status;
 }
 
 static void free_run(run *r) {

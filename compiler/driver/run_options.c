@@ -94,6 +94,7 @@ const ftc_option ftc_run_option_table[] = {
     {"bf16", NULL, FTC_OPTION_FLAG, RUN(bf16), NULL, 0, "mixed precision"},
     {"disable-progress", "disable_tqdm", FTC_OPTION_FLAG, RUN(disable_progress), NULL, 0,
      "no progress lines"},
+    {"no-report", NULL, FTC_OPTION_FLAG, RUN(no_report), NULL, 0, "write no report.html into --output"},
     {0},
 };
 

@@ -19,6 +19,7 @@ typedef struct {
     const char *resume_from; // TrainingArguments' resume_from_checkpoint: a directory, "true" or "false"
     bool bf16;
     bool disable_progress;
+    bool no_report;
 } ftc_run_flags;
 
 typedef struct {

@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""A short training writes a report that is one well-formed page with its curves, and a model card.
+
+    report.py FTC MODEL.ir
+"""
+
+import html.parser
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+VOID = {"meta", "br", "hr"}
+FIGURES = ["Loss", "Accuracy", "Learning rate", "Length of the training examples"]
+HEADINGS = ["Curves", "Lengths and padding", "Confusions and mistakes", "Memory", "Time", "Hyperparameters"]
+
+
+class Page(html.parser.HTMLParser):
+    """Follows the nesting of a page; collects titles, headings, and the points of each figure's curves."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.errors, self.figures, self.headings, self.loaded = [], [], {}, [], []
+        self.figure = None
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.loaded += [f"{tag} {name}" for name in attributes if name in ("src", "href", "srcset", "action")]
+        if tag in ("script", "link", "iframe", "object", "img"):
+            self.loaded.append(tag)
+        if tag == "path" and self.figure and "line" in attributes.get("class", "") + self.classes():
+            self.figures[self.figure] += len(re.findall("[ML]", attributes["d"]))
+        if tag not in VOID:
+            self.open.append((tag, attributes.get("class", "")))
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag):
+        if tag in VOID:
+            return
+        if not self.open or self.open[-1][0] != tag:
+            self.errors.append(f"line {self.getpos()[0]}: </{tag}> closes {self.open[-1:]}")
+            return
+        self.open.pop()
+        if tag == "figure":
+            self.figure = None
+
+    def handle_data(self, data):
+        if not self.open:
+            return
+        if self.open[-1][0] == "figcaption":
+            self.figure = data
+            self.figures[data] = 0
+        if self.open[-1][0] == "h2":
+            self.headings.append(data)
+
+    def classes(self):
+        return " ".join(name for _, name in self.open)
+
+
+def main():
+    ftc, model = (str(pathlib.Path(path).resolve()) for path in sys.argv[1:3])
+    failed = passed = 0
+
+    def check(what, holds):
+        nonlocal failed, passed
+        passed += bool(holds)
+        failed += not holds
+        if not holds:
+            print(f"report.html: {what}", file=sys.stderr)
+
+    with tempfile.TemporaryDirectory() as work:
+        run = [ftc, "run", model, "--set", "hidden=32", "--set", "intermediate=64", "--set", "layers=1"]
+        run += ["--max-steps", "20", "--select-train", "80", "--select-test", "40", "--output", "out"]
+        subprocess.run(run, cwd=work, check=True, capture_output=True)
+        text = pathlib.Path(work, "out/report.html").read_text()
+        card = pathlib.Path(work, "out/README.md").read_text()
+    page = Page()
+    page.feed(text)
+    page.close()
+    check(f"is not well-formed: {page.errors[:3]}, open at the end: {page.open}", not page.errors and not page.open)
+    check(f"loads something: {page.loaded}", not page.loaded and "url(" not in text and "@import" not in text)
+    check("forbids loading", "default-src 'none'" in text)
+    for figure in FIGURES:
+        check(f"lacks the figure {figure}", figure in page.figures)
+    check(f"headings {page.headings}", page.headings == HEADINGS)
+    check("the loss has a point for each of 20 steps", page.figures.get("Loss", 0) >= 20)
+    check("the learning rate has a point for each of 20 steps", page.figures.get("Learning rate", 0) >= 20)
+    check("the memory is drawn", any(name.startswith("Intermediate values") for name in page.figures))
+    check("kernels have times beside lines of the model", 'linear("intermediate.dense"' in text.replace("&quot;", '"'))
+    check("no number is missing", not re.search(r"[>\s-](nan|inf)\b", text.split("</style>")[1]))
+    check("the card begins with front matter", card.startswith("---\n") and "\n---\n" in card)
+    check("the card has a row for each epoch", len(re.findall(r"^\| [\d.]+ \|", card, re.M)) == 2)
+    print(f"{passed} passed, {failed} failed")
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
