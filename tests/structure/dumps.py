@@ -4,7 +4,8 @@
 A comment before a fenced block says what the block shows of the dump after a pass, as a list of parts:
 
     <!-- dump simplify: forward, update at 10 -->
-        forward, backward, update     the nodes of this phase; `at N`: those that come from line N of the model
+        forward, recompute, backward, update
+                                      the nodes of this phase; `at N`: those that come from line N of the model
         kernel 3                      the third kernel
         kernels                       each kernel's first line
         memory, output, moment, ...   the lines that start with this word
@@ -26,6 +27,7 @@ import tempfile
 BLOCK = re.compile(
     r"(?P<head><!-- (?P<what>dump|file) (?P<spec>[^>]*?) -->\n```\n)(?P<text>.*?)(?=^```)", re.DOTALL | re.MULTILINE
 )
+PHASES = ("forward", "recompute", "backward", "update")
 NODE = re.compile(r"^ *%\d+ = ")
 LOCATION = re.compile(r' loc\("[^"]*":(\d+)\)$')
 
@@ -41,7 +43,7 @@ def make_dumps(ftc, model):
 
 def phase_of(line):
     declaration = LOCATION.sub("", line).split(" : ", 1)[1]
-    return next((phase for phase in ("backward", "update") if f" {phase}" in declaration), "forward")
+    return next((phase for phase in PHASES[1:] if f" {phase}" in declaration), "forward")
 
 
 def belongs(part, line, kernel):
@@ -51,7 +53,7 @@ def belongs(part, line, kernel):
         return line.startswith("kernel ")
     if words[0] == "kernel":
         return kernel == int(words[1])
-    if words[0] not in ("forward", "backward", "update"):
+    if words[0] not in PHASES:
         return line.startswith(words[0] + " ")
     if not NODE.match(line) or phase_of(line) != words[0]:
         return False
