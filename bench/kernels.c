@@ -77,7 +77,7 @@ static int64_t emit_product(ftc_codegen *cg, int weight, int role) {
     LLVMGetParams(f.function, arg);
     product p = product_of(weight, role, MAX_TOKENS);
     ftc_contraction x = {
-        .plan = ftc_contraction_plan_for(cg->target, p.m, p.n, p.k),
+        .plan = ftc_contraction_plan_for(cg->target, FTC_GEMM_F32, p.m, p.n, p.k),
         .m = role == 2 ? ftc_cg_i64(cg, p.m) : arg[0],
         .n = ftc_cg_i64(cg, p.n),
         .k = role == 2 ? arg[0] : ftc_cg_i64(cg, p.k),
@@ -91,7 +91,7 @@ static int64_t emit_product(ftc_codegen *cg, int weight, int role) {
     };
     ftc_emit_contraction(cg, &x);
     ftc_cg_function_end(cg, f, NULL);
-    return ftc_contraction_scratch_bytes(&x.plan, false);
+    return ftc_contraction_scratch_bytes(cg->target, &x.plan, FTC_FORM_F32, false);
 }
 
 // float peak(n, x): n rounds of PEAK_ACCUMULATORS independent FMAs.

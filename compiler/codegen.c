@@ -427,8 +427,8 @@ void ftc_cg_store_masked(ftc_codegen *cg, LLVMValueRef value, LLVMValueRef addre
     ftc_cg_intrinsic(cg, "llvm.masked.store", types, 2, args, 4);
 }
 
-void ftc_cg_prefetch(ftc_codegen *cg, LLVMValueRef base, LLVMValueRef index) {
-    LLVMValueRef address = LLVMBuildGEP2(cg->builder, cg->f32, base, &index, 1, "");
+void ftc_cg_prefetch(ftc_codegen *cg, LLVMTypeRef element, LLVMValueRef base, LLVMValueRef index) {
+    LLVMValueRef address = LLVMBuildGEP2(cg->builder, element, base, &index, 1, "");
     LLVMValueRef args[] = {address, ftc_cg_i32(cg, 0), ftc_cg_i32(cg, 3),
                            ftc_cg_i32(cg, 1)}; // read, keep, data
     ftc_cg_intrinsic(cg, "llvm.prefetch", &cg->ptr, 1, args, 4);

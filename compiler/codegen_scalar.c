@@ -127,15 +127,33 @@ static ftc_scalar i32_from_f32(const ftc_scalar_builder *b, ftc_scalar x) {
     return LLVMBuildFreeze(builder, LLVMBuildFPToSI(builder, x, i32_type(b), ""), "");
 }
 
+LLVMValueRef ftc_cg_f32_from_bf16(ftc_codegen *cg, LLVMValueRef bits) {
+    int lanes = ftc_cg_lanes_of(LLVMTypeOf(bits));
+    LLVMValueRef wide = LLVMBuildZExt(cg->builder, bits, ftc_cg_vector_type(cg, cg->i32, lanes), "");
+    wide = LLVMBuildShl(cg->builder, wide, ftc_cg_splat(cg, ftc_cg_i32(cg, 16), lanes), "");
+    return LLVMBuildBitCast(cg->builder, wide, ftc_cg_vector_type(cg, cg->f32, lanes), "");
+}
+
 // To nearest, ties to even, on the upper half of the bits; NaN only loses its lower half (and stays NaN:
 // quiet).
-static ftc_scalar round_to_bf16(const ftc_scalar_builder *b, ftc_scalar x) {
+LLVMValueRef ftc_cg_bf16_from_f32(ftc_codegen *cg, LLVMValueRef x) {
+    int lanes = ftc_cg_lanes_of(LLVMTypeOf(x));
+    LLVMTypeRef type = ftc_cg_vector_type(cg, cg->i16, lanes);
+    if (cg->target->has_avx512_bf16) {
+        LLVMValueRef rounded = LLVMBuildFPTrunc(cg->builder, x, ftc_cg_vector_type(cg, cg->bf16, lanes), "");
+        return LLVMBuildBitCast(cg->builder, rounded, type, "");
+    }
+    ftc_scalar_builder builder = ftc_codegen_scalar_builder(cg, lanes), *b = &builder;
     ftc_scalar bits = bits_from_f32(b, x);
     ftc_scalar odd = iand(b, lshr(b, bits, const_i32(b, 16)), const_i32(b, 1));
     ftc_scalar rounded = iadd(b, bits, iadd(b, odd, const_i32(b, 0x7fff)));
     ftc_scalar quiet = ior(b, bits, const_i32(b, 0x400000));
     bits = choose(b, fcmp(b, FTC_EQ, x, x), rounded, quiet);
-    return f32_from_bits(b, iand(b, bits, const_i32(b, (int32_t)0xffff0000)));
+    return LLVMBuildTrunc(cg->builder, lshr(b, bits, const_i32(b, 16)), type, "");
+}
+
+static ftc_scalar round_to_bf16(const ftc_scalar_builder *b, ftc_scalar x) {
+    return ftc_cg_f32_from_bf16(codegen_of(b), ftc_cg_bf16_from_f32(codegen_of(b), x));
 }
 
 ftc_scalar_builder ftc_codegen_scalar_builder(ftc_codegen *cg, int lanes) {

@@ -110,7 +110,7 @@ static char *make_manifest(const ftc_graph *source, const ftc_compile_options *o
     cJSON_AddNumberToObject(m, "abi", FTC_STEP_ABI_VERSION);
     cJSON_AddStringToObject(m, "model", source->model);
     if (options->pretrained) cJSON_AddStringToObject(m, "pretrained", options->pretrained);
-    cJSON_AddStringToObject(m, "precision", "fp32");
+    cJSON_AddStringToObject(m, "precision", options->bf16 ? "bf16" : "fp32");
     cJSON_AddBoolToObject(m, "needs_sgemm", options->use_blas);
     cJSON_AddStringToObject(m, "cpu", target->cpu);
     cJSON_AddStringToObject(m, "features", target->features);
@@ -198,7 +198,7 @@ static void forward_after(void *context, const ftc_pass *pass, const ftc_graph *
 
 static bool run_passes(ftc_graph *g, ftc_entry_kind entry, const ftc_compile_options *options, ftc_diagnostics *d) {
     entry_context context = {options, entry};
-    ftc_pipeline_options pipeline = {.pass = {.entry = entry, .memory_budget_bytes = options->memory_budget_bytes},
+    ftc_pipeline_options pipeline = {.pass = {.entry = entry, .memory_budget_bytes = options->memory_budget_bytes, .bf16 = options->bf16},
                                      .skip = options->skip, .n_skip = options->n_skip, .check_text = options->check_text};
     if (options->after) {
         options->after(options->context, entry, NULL, g, 0);

@@ -20,6 +20,7 @@ typedef struct {
     const char *const *skip;  // passes switched off
     int n_skip;
     bool use_blas;            // --gemm openblas: matrix products call ftc_step_args.sgemm
+    bool bf16;                // --precision bf16
     bool check_text;          // print and parse back after every pass
     int64_t memory_budget_bytes; // 0: none
     const char *pretrained;   // recorded in the artifact; NULL: none

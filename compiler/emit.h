@@ -12,6 +12,7 @@
 #define FTC_EMIT_H
 
 #include "compiler/codegen.h"
+#include "compiler/emit_gemm.h"
 #include "compiler/interface.h"
 #include "ir/graph.h"
 #include "ir/scalar.h"
@@ -76,6 +77,9 @@ typedef struct {
     LLVMValueRef *vector;  // of the current iteration
     bool in_loop;          // new values go to `vector`: they do not hold outside of the iteration
 } ftc_values;
+
+// --- emit_dot.c
+ftc_gemm_form ftc_emit_form(const ftc_emitter *e, ftc_id operand); // how a contraction reads its operand
 
 // --- emit_value.c
 LLVMValueRef ftc_emit_field(ftc_emitter *e, size_t offset,

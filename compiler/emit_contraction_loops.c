@@ -24,8 +24,6 @@
 
 #include <assert.h>
 
-#include "compiler/emit_gemm.h"
-
 static int64_t min(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
@@ -36,12 +34,14 @@ static int64_t round_up(int64_t a, int64_t b) {
     return (a + b - 1) / b * b;
 }
 
-ftc_contraction_plan ftc_contraction_plan_for(const ftc_target *target, int64_t m, int64_t n, int64_t k) {
-    ftc_gemm_shape shape = ftc_gemm_shape_for(target);
-    ftc_contraction_plan plan = {.k_chunk = shape.k_chunk};
-    int64_t panel_bytes = shape.cols * (int64_t)sizeof(float), half_l2 = target->l2_bytes / 2;
+ftc_contraction_plan ftc_contraction_plan_for(const ftc_target *target, ftc_gemm_kind kind, int64_t m,
+                                              int64_t n, int64_t k) {
+    ftc_gemm_shape shape = ftc_gemm_shape_for(target, kind);
+    ftc_contraction_plan plan = {.kind = kind, .k_chunk = shape.k_chunk};
+    int64_t k_bytes = (int64_t)sizeof(float) / shape.k_per_word; // of packed B, for each k and column
+    int64_t panel_bytes = shape.cols * k_bytes, half_l2 = target->l2_bytes / 2;
     int64_t least = round_up(96, shape.cols); // fewer columns would read A too often
-    plan.keep_b = k <= plan.k_chunk || k * least * (int64_t)sizeof(float) <= target->l2_bytes * 5 / 4;
+    plan.keep_b = k <= plan.k_chunk || k * least * k_bytes <= target->l2_bytes * 5 / 4;
     plan.packed_k = plan.keep_b ? k : plan.k_chunk;
     plan.cols = half_l2 / (max(plan.packed_k, 1) * panel_bytes) * shape.cols;
     plan.cols = min(max(plan.cols, least), 384 / shape.cols * shape.cols);
@@ -50,9 +50,25 @@ ftc_contraction_plan ftc_contraction_plan_for(const ftc_target *target, int64_t 
     return plan;
 }
 
-int64_t ftc_contraction_scratch_bytes(const ftc_contraction_plan *plan, bool has_epilogue) {
-    int64_t floats = plan->packed_k * plan->cols + (has_epilogue ? plan->rows * plan->cols : 0);
-    return round_up(floats * (int64_t)sizeof(float), FTC_STEP_ALIGN);
+// Bytes of scratch: packed B, then the buffer for rows of A, then the tile of C.
+typedef struct {
+    int64_t packed, buffer, tile;
+} scratch_parts;
+
+static scratch_parts parts_of(const ftc_contraction_plan *plan, const ftc_gemm_shape *shape,
+                              ftc_gemm_form a) {
+    return (scratch_parts){
+        .packed = ftc_packed_size(shape, plan->packed_k, plan->cols) * (int64_t)sizeof(float),
+        .buffer = ftc_gemm_buffer_bytes(shape, a, plan->k_chunk),
+        .tile = plan->rows * plan->cols * (int64_t)sizeof(float),
+    };
+}
+
+int64_t ftc_contraction_scratch_bytes(const ftc_target *target, const ftc_contraction_plan *plan,
+                                      ftc_gemm_form a, bool has_epilogue) {
+    ftc_gemm_shape shape = ftc_gemm_shape_for(target, plan->kind);
+    scratch_parts parts = parts_of(plan, &shape, a);
+    return round_up(parts.packed + parts.buffer + (has_epilogue ? parts.tile : 0), FTC_STEP_ALIGN);
 }
 
 // i64 ftc.gemm.row_ranges(row_blocks, panels, threads): into how many row ranges C is cut; there are threads
@@ -98,15 +114,17 @@ static void cut_range(ftc_codegen *cg, LLVMValueRef extent, int64_t unit, LLVMVa
     *end = bound[1];
 }
 
-static LLVMValueRef element(ftc_codegen *cg, LLVMValueRef base, LLVMValueRef row, LLVMValueRef ld,
-                            LLVMValueRef col) {
-    return ftc_cg_at(cg, cg->f32, base, ftc_cg_add(cg, ftc_cg_mul(cg, row, ld), col));
+static LLVMValueRef element(ftc_codegen *cg, ftc_gemm_form form, LLVMValueRef base, LLVMValueRef row,
+                            LLVMValueRef ld, LLVMValueRef col) {
+    LLVMTypeRef type = ftc_gemm_element_type(cg, form);
+    return ftc_cg_at(cg, type, base, ftc_cg_add(cg, ftc_cg_mul(cg, row, ld), col));
 }
 
 void ftc_emit_contraction(ftc_codegen *cg, const ftc_contraction *x) {
     const ftc_contraction_plan *plan = &x->plan;
-    ftc_gemm_shape shape = ftc_gemm_shape_for(cg->target);
-    assert(plan->cols % shape.cols == 0);
+    ftc_gemm_shape shape = ftc_gemm_shape_for(cg->target, plan->kind);
+    scratch_parts parts = parts_of(plan, &shape, x->a.form);
+    assert(plan->cols % shape.cols == 0 && plan->k_chunk % (shape.k_per_word * shape.word_unit) == 0);
     LLVMValueRef zero = ftc_cg_i64(cg, 0), one = ftc_cg_i64(cg, 1);
 
     // This thread's rows and columns of C.
@@ -128,7 +146,9 @@ void ftc_emit_contraction(ftc_codegen *cg, const ftc_contraction *x) {
         ftc_cg_div(cg, ftc_cg_add(cg, range_panels, ftc_cg_sub(cg, blocks, one)), blocks);
     LLVMValueRef block_cols = ftc_cg_mul(cg, block_panels, ftc_cg_i64(cg, shape.cols));
 
-    LLVMValueRef own_tile = ftc_cg_at(cg, cg->f32, x->scratch, ftc_cg_i64(cg, plan->packed_k * plan->cols));
+    LLVMValueRef buffer =
+        parts.buffer ? ftc_cg_at(cg, cg->i8, x->scratch, ftc_cg_i64(cg, parts.packed)) : NULL;
+    LLVMValueRef own_tile = ftc_cg_at(cg, cg->i8, x->scratch, ftc_cg_i64(cg, parts.packed + parts.buffer));
     LLVMValueRef a_row = x->a.transposed ? one : x->a.ld, a_col = x->a.transposed ? x->a.ld : one;
     LLVMValueRef k_chunk = ftc_cg_i64(cg, plan->k_chunk), k_end = ftc_cg_max(cg, x->k, one);
 
@@ -137,30 +157,36 @@ void ftc_emit_contraction(ftc_codegen *cg, const ftc_contraction *x) {
     ftc_cg_loop row = ftc_cg_loop_begin(cg, row_begin, row_end, ftc_cg_i64(cg, plan->rows));
     LLVMValueRef rows = ftc_cg_min(cg, ftc_cg_i64(cg, plan->rows), ftc_cg_sub(cg, row_end, row.index));
     LLVMValueRef tile_ld = x->epilogue ? ftc_cg_i64(cg, plan->cols) : x->ldc;
-    LLVMValueRef tile = x->epilogue ? own_tile : element(cg, x->c, row.index, x->ldc, col.index);
+    LLVMValueRef tile =
+        x->epilogue ? own_tile : element(cg, FTC_FORM_F32, x->c, row.index, x->ldc, col.index);
 
     ftc_cg_loop chunk = ftc_cg_loop_begin(cg, zero, k_end, k_chunk); // once with k = 0: C is zero then
     LLVMValueRef depth = ftc_cg_min(cg, k_chunk, ftc_cg_sub(cg, x->k, chunk.index));
-    LLVMValueRef b_at = x->b.transposed ? element(cg, x->b.base, col.index, x->b.ld, chunk.index)
-                                        : element(cg, x->b.base, chunk.index, x->b.ld, col.index);
-    LLVMValueRef kept = ftc_cg_mul(cg, chunk.index, ftc_cg_round_up(cg, cols, shape.cols)); // chunks before
+    ftc_matrix b = x->b;
+    b.base = b.transposed ? element(cg, b.form, b.base, col.index, b.ld, chunk.index)
+                          : element(cg, b.form, b.base, chunk.index, b.ld, col.index);
+    LLVMValueRef kept = ftc_emit_packed_size(cg, &shape, chunk.index, cols); // chunks before
     LLVMValueRef packed = ftc_cg_at(cg, cg->f32, x->scratch, plan->keep_b ? kept : zero);
     LLVMValueRef first_tile = ftc_cg_compare(cg, LLVMIntEQ, row.index, row_begin);
     ftc_cg_if needed = ftc_cg_if_begin(cg, plan->keep_b ? first_tile : ftc_cg_bool(cg, true));
-    ftc_emit_pack(cg, x->b.transposed, b_at, x->b.ld, depth, cols, packed);
+    ftc_emit_pack(cg, &shape, &b, depth, cols, packed);
     ftc_cg_if_end(cg, &needed);
-    ftc_emit_block(cg, &(ftc_gemm_block){
-                           .m = rows,
-                           .n = cols,
-                           .k = depth,
-                           .a = element(cg, x->a.base, row.index, a_row, ftc_cg_mul(cg, chunk.index, a_col)),
-                           .a_row = a_row,
-                           .a_col = a_col,
-                           .b = packed,
-                           .c = tile,
-                           .ldc = tile_ld,
-                           .accumulate = ftc_cg_compare(cg, LLVMIntNE, chunk.index, zero),
-                       });
+    ftc_emit_block(
+        cg, &(ftc_gemm_block){
+                .kind = plan->kind,
+                .m = rows,
+                .n = cols,
+                .k = depth,
+                .a = element(cg, x->a.form, x->a.base, row.index, a_row, ftc_cg_mul(cg, chunk.index, a_col)),
+                .a_row = a_row,
+                .a_col = a_col,
+                .a_form = x->a.form,
+                .buffer = buffer,
+                .b = packed,
+                .c = tile,
+                .ldc = tile_ld,
+                .accumulate = ftc_cg_compare(cg, LLVMIntNE, chunk.index, zero),
+            });
     ftc_cg_loop_end(cg, &chunk);
     if (x->epilogue) x->epilogue(x->context, cg, tile, tile_ld, row.index, rows, col.index, cols);
     ftc_cg_loop_end(cg, &row);

@@ -4,10 +4,11 @@
 #ifndef FTC_EMIT_CONTRACTION_LOOPS_H
 #define FTC_EMIT_CONTRACTION_LOOPS_H
 
-#include "compiler/codegen.h"
+#include "compiler/emit_gemm.h"
 
 // How a contraction is cut. Nothing of it but k_chunk changes a result.
 typedef struct {
+    ftc_gemm_kind kind;
     int64_t rows, cols; // largest tile of C; cols is a multiple of the gemm shape's
     int64_t k_chunk;    // k is summed in chunks of this length, the chunks' sums in order
     int64_t packed_k;   // rows of B packed at once: k_chunk, or all of k when keep_b
@@ -15,11 +16,13 @@ typedef struct {
 } ftc_contraction_plan;
 
 // A good plan for extents up to (m, n, k).
-ftc_contraction_plan ftc_contraction_plan_for(const ftc_target *target, int64_t m, int64_t n, int64_t k);
+ftc_contraction_plan ftc_contraction_plan_for(const ftc_target *target, ftc_gemm_kind kind, int64_t m,
+                                              int64_t n, int64_t k);
 
 // Scratch that one thread needs, in bytes: a multiple of FTC_STEP_ALIGN. Without an epilogue C itself is the
 // tile.
-int64_t ftc_contraction_scratch_bytes(const ftc_contraction_plan *plan, bool has_epilogue);
+int64_t ftc_contraction_scratch_bytes(const ftc_target *target, const ftc_contraction_plan *plan,
+                                      ftc_gemm_form a, bool has_epilogue);
 
 // Emits code that consumes a finished tile of C: rows row0 … row0 + rows - 1, columns col0 … col0 + cols - 1
 // (i64, run-time values). Element (r, c) of the tile is at tile[r * tile_ld + c] (f32); whole vectors may be
@@ -28,15 +31,6 @@ int64_t ftc_contraction_scratch_bytes(const ftc_contraction_plan *plan, bool has
 // gemm shape's `cols`.
 typedef void ftc_tile_epilogue(void *context, ftc_codegen *cg, LLVMValueRef tile, LLVMValueRef tile_ld,
                                LLVMValueRef row0, LLVMValueRef rows, LLVMValueRef col0, LLVMValueRef cols);
-
-// A matrix in memory with unit stride along one of its axes. For A[m × k]: element (m, k) at base[m * ld +
-// k], or base[k * ld + m] when transposed. For B[k × n]: element (k, n) at base[k * ld + n], or base[n * ld +
-// k].
-typedef struct {
-    LLVMValueRef base;
-    LLVMValueRef ld;
-    bool transposed;
-} ftc_matrix;
 
 typedef struct {
     ftc_contraction_plan plan;

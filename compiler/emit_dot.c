@@ -77,6 +77,13 @@ static void emit_blas(ftc_emitter *e, const ftc_contraction *c) {
     ftc_cg_loop_end(cg, &loop);
 }
 
+ftc_gemm_form ftc_emit_form(const ftc_emitter *e, ftc_id operand) {
+    const ftc_graph *g = e->g;
+    if (g->nodes[operand].type.dtype == FTC_F32) return FTC_FORM_F32;
+    bool is_stored = g->nodes[ftc_region_operand(g, operand)].type.dtype == FTC_BF16;
+    return is_stored ? FTC_FORM_BF16 : FTC_FORM_ROUNDED;
+}
+
 static int64_t bound_of(const ftc_graph *g, const ftc_axes *axes) {
     ftc_type type = {FTC_F32, *axes};
     return ftc_type_max_elements(g, &type);
@@ -84,12 +91,13 @@ static int64_t bound_of(const ftc_graph *g, const ftc_axes *axes) {
 
 // The operand as a matrix: unit stride along `inner`.
 static ftc_matrix matrix(ftc_emitter *e, ftc_id id, const ftc_axes *outer, const ftc_axes *inner) {
+    LLVMValueRef base = e->storage[ftc_region_operand(e->g, id)].base;
     ftc_axes order = ftc_region_view_order(e->g, id);
     int64_t outer_stride, inner_stride;
     ftc_region_as_matrix(e->g, &order, outer, inner, &outer_stride, &inner_stride);
     bool transposed = inner_stride != 1;
-    return (ftc_matrix){e->storage[ftc_region_source(e->g, id)].base,
-                        ftc_cg_i64(e->cg, transposed ? inner_stride : outer_stride), transposed};
+    return (ftc_matrix){base, ftc_cg_i64(e->cg, transposed ? inner_stride : outer_stride), transposed,
+                        ftc_emit_form(e, id)};
 }
 
 void ftc_emit_dot_kernel(ftc_emitter *e) {
@@ -119,12 +127,14 @@ void ftc_emit_dot_kernel(ftc_emitter *e) {
         c.c = e->storage[t.dot].base;
         c.ldc = ftc_cg_i64(cg, ftc_region_constant_size(g, &shape.cols));
     }
-    if (e->use_blas) {
+    if (e->use_blas && c.a.form == FTC_FORM_F32 && c.b.form == FTC_FORM_F32) {
         emit_blas(e, &c);
         return;
     }
-    c.plan = ftc_contraction_plan_for(cg->target, bound_of(g, &shape.rows), bound_of(g, &shape.cols),
+    c.plan = ftc_contraction_plan_for(cg->target, ftc_gemm_kind_for(cg->target, c.a.form, c.b.form),
+                                      bound_of(g, &shape.rows), bound_of(g, &shape.cols),
                                       bound_of(g, &shape.sums));
-    c.scratch = ftc_emit_scratch(e, ftc_contraction_scratch_bytes(&c.plan, has_epilogue));
+    c.scratch =
+        ftc_emit_scratch(e, ftc_contraction_scratch_bytes(cg->target, &c.plan, c.a.form, has_epilogue));
     ftc_emit_contraction(cg, &c);
 }

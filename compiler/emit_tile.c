@@ -13,7 +13,6 @@
 #include <stdlib.h>
 
 #include "compiler/emit.h"
-#include "compiler/emit_gemm.h"
 #include "compiler/regions.h"
 #include "ir/op.h"
 
@@ -23,6 +22,7 @@ typedef struct {
     int n_steps;
     ftc_id *dot_of;       // by step: its contraction, 0: row operations
     LLVMValueRef *packed; // by step: the packed right operand
+    LLVMValueRef *buffer; // by step: for rows of the left operand, NULL when it is read where it is
     ftc_env env;          // rows bound
     LLVMValueRef block_start, block_rows;
 } tile_emitter;
@@ -78,6 +78,7 @@ static operand operand_of(tile_emitter *t, ftc_id id, ftc_axis row, ftc_axis col
         return (operand){s->base, strides[0], strides[1]};
     }
     // The names that the axes have where the data lies.
+    ftc_id cells = ftc_region_operand(e->g, id);
     for (ftc_op_class class = ftc_node_class(&e->g->nodes[id]);
          class == FTC_CLASS_RENAME || class == FTC_CLASS_DETACH; class = ftc_node_class(&e->g->nodes[id])) {
         const ftc_node *view = &e->g->nodes[id];
@@ -89,8 +90,8 @@ static operand operand_of(tile_emitter *t, ftc_id id, ftc_axis row, ftc_axis col
         id = view->arg[0];
     }
     LLVMValueRef lane_stride, lane_offsets;
-    ftc_axes order = ftc_region_view_order(e->g, id);
-    operand o = {.base = ftc_emit_address(e, id, &env, &lane_stride, &lane_offsets)};
+    ftc_axes order = ftc_region_view_order(e->g, cells);
+    operand o = {.base = ftc_emit_address(e, cells, &env, &lane_stride, &lane_offsets)};
     o.row_stride = row == FTC_NO_AXIS ? ftc_cg_i64(cg, 0) : ftc_emit_stride(e, &order, axes[0], &env);
     o.col_stride = col == FTC_NO_AXIS ? ftc_cg_i64(cg, 0) : ftc_emit_stride(e, &order, axes[1], &env);
     return o;
@@ -107,19 +108,21 @@ static operand dense(tile_emitter *t, ftc_axis row, ftc_axis col) {
                      ftc_cg_i64(t->e->cg, 1)};
 }
 
-static LLVMValueRef cell(ftc_codegen *cg, const operand *o, LLVMValueRef i, LLVMValueRef j) {
+static LLVMValueRef cell(ftc_codegen *cg, ftc_gemm_form form, const operand *o, LLVMValueRef i,
+                         LLVMValueRef j) {
     LLVMValueRef offset = ftc_cg_add(cg, ftc_cg_mul(cg, i, o->row_stride), ftc_cg_mul(cg, j, o->col_stride));
-    return ftc_cg_at(cg, cg->f32, o->base, offset);
+    return ftc_cg_at(cg, ftc_gemm_element_type(cg, form), o->base, offset);
 }
 
-// to = from, or to += from where `add` (i1, NULL: never) is true; cell by cell.
-static void emit_copy(tile_emitter *t, const operand *from, const operand *to, LLVMValueRef rows,
-                      LLVMValueRef cols, LLVMValueRef add) {
+// to = from, or to += from where `add` (i1, f32 only; NULL: never) is true; cell by cell.
+static void emit_copy(tile_emitter *t, ftc_gemm_form form, const operand *from, const operand *to,
+                      LLVMValueRef rows, LLVMValueRef cols, LLVMValueRef add) {
     ftc_codegen *cg = t->e->cg;
+    LLVMTypeRef type = ftc_gemm_element_type(cg, form);
     ftc_cg_loop i = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), rows, ftc_cg_i64(cg, 1));
     ftc_cg_loop j = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), cols, ftc_cg_i64(cg, 1));
-    LLVMValueRef value = ftc_cg_load(cg, cg->f32, cell(cg, from, i.index, j.index));
-    LLVMValueRef address = cell(cg, to, i.index, j.index);
+    LLVMValueRef value = ftc_cg_load(cg, type, cell(cg, form, from, i.index, j.index));
+    LLVMValueRef address = cell(cg, form, to, i.index, j.index);
     if (add) {
         LLVMValueRef sum = ftc_cg_fadd(cg, ftc_cg_load(cg, cg->f32, address), value);
         value = ftc_cg_select(cg, add, sum, value);
@@ -129,19 +132,30 @@ static void emit_copy(tile_emitter *t, const operand *from, const operand *to, L
     ftc_cg_loop_end(cg, &i);
 }
 
+static ftc_gemm_kind kind_of(const tile_emitter *t, const ftc_dot_shape *c) {
+    return ftc_gemm_kind_for(t->e->cg->target, ftc_emit_form(t->e, c->a), ftc_emit_form(t->e, c->b));
+}
+
+// The operand, copied to scratch when neither of its axes is innermost in memory.
+static operand packable(tile_emitter *t, ftc_id id, ftc_axis row, ftc_axis col) {
+    operand o = operand_of(t, id, row, col);
+    if (row == FTC_NO_AXIS || col == FTC_NO_AXIS) return o;
+    if (is_constant(o.row_stride, 1) || is_constant(o.col_stride, 1)) return o;
+    operand copy = dense(t, row, col);
+    emit_copy(t, ftc_emit_form(t->e, id), &o, &copy, extent(t, row), extent(t, col), NULL);
+    return copy;
+}
+
 static void emit_pack(tile_emitter *t, int step) {
+    ftc_emitter *e = t->e;
     ftc_dot_shape c = dot_shape(t, t->dot_of[step]);
     ftc_axis sum = only_axis(&c.sums), col = only_axis(&c.cols);
-    operand b = operand_of(t, c.b, sum, col);
+    operand b = packable(t, c.b, sum, col);
     bool along_cols = is_constant(b.col_stride, 1) || col == FTC_NO_AXIS;
-    if (!along_cols && !is_constant(b.row_stride, 1)) { // neither axis is innermost in memory
-        operand copy = dense(t, sum, col);
-        emit_copy(t, &b, &copy, extent(t, sum), extent(t, col), NULL);
-        b = copy;
-        along_cols = true;
-    }
-    ftc_emit_pack(t->e->cg, !along_cols, b.base, along_cols ? b.row_stride : b.col_stride, extent(t, sum),
-                  extent(t, col), t->packed[step]);
+    ftc_matrix matrix = {b.base, along_cols ? b.row_stride : b.col_stride, !along_cols,
+                         ftc_emit_form(e, c.b)};
+    ftc_gemm_shape shape = ftc_gemm_shape_for(e->cg->target, kind_of(t, &c));
+    ftc_emit_pack(e->cg, &shape, &matrix, extent(t, sum), extent(t, col), t->packed[step]);
 }
 
 static void emit_dot(tile_emitter *t, int step) {
@@ -149,14 +163,17 @@ static void emit_dot(tile_emitter *t, int step) {
     ftc_id dot = t->dot_of[step];
     ftc_dot_shape c = dot_shape(t, dot);
     ftc_axis row = only_axis(&c.rows), col = only_axis(&c.cols), sum = only_axis(&c.sums);
-    operand a = operand_of(t, c.a, row, sum);
+    operand a = t->buffer[step] ? packable(t, c.a, row, sum) : operand_of(t, c.a, row, sum);
     operand result = operand_of(t, dot, row, col), made = result;
     bool strided = col != FTC_NO_AXIS && !is_constant(result.col_stride, 1);
     if (strided) made = dense(t, row, col);
     LLVMValueRef accumulate = sum == t->kernel->block
                                   ? ftc_cg_compare(e->cg, LLVMIntSGT, t->block_start, ftc_cg_i64(e->cg, 0))
                                   : ftc_cg_bool(e->cg, false);
-    ftc_gemm_block block = {.m = extent(t, row),
+    ftc_gemm_block block = {.kind = kind_of(t, &c),
+                            .a_form = ftc_emit_form(e, c.a),
+                            .buffer = t->buffer[step],
+                            .m = extent(t, row),
                             .n = extent(t, col),
                             .k = extent(t, sum),
                             .a = a.base,
@@ -167,7 +184,7 @@ static void emit_dot(tile_emitter *t, int step) {
                             .ldc = made.row_stride,
                             .accumulate = strided ? ftc_cg_bool(e->cg, false) : accumulate};
     ftc_emit_block(e->cg, &block);
-    if (strided) emit_copy(t, &made, &result, extent(t, row), extent(t, col), accumulate);
+    if (strided) emit_copy(t, FTC_FORM_F32, &made, &result, extent(t, row), extent(t, col), accumulate);
     e->ready[dot] = true;
 }
 
@@ -215,9 +232,11 @@ static void place_in_scratch(tile_emitter *t) {
     for (int s = 0; s < t->n_steps; s++) {
         if (!t->dot_of[s]) continue;
         ftc_dot_shape c = dot_shape(t, t->dot_of[s]);
-        int64_t size =
-            ftc_packed_size(e->cg->target, bound(t, only_axis(&c.sums)), bound(t, only_axis(&c.cols)));
-        t->packed[s] = ftc_emit_scratch(e, size * 4);
+        int64_t k = bound(t, only_axis(&c.sums));
+        ftc_gemm_shape shape = ftc_gemm_shape_for(e->cg->target, kind_of(t, &c));
+        t->packed[s] = ftc_emit_scratch(e, ftc_packed_size(&shape, k, bound(t, only_axis(&c.cols))) * 4);
+        int64_t buffer = ftc_gemm_buffer_bytes(&shape, ftc_emit_form(e, c.a), k);
+        if (buffer) t->buffer[s] = ftc_emit_scratch(e, buffer);
     }
 }
 
@@ -271,6 +290,7 @@ void ftc_emit_tile_kernel(ftc_emitter *e) {
     }
     t.dot_of = calloc((size_t)t.n_steps, sizeof *t.dot_of);
     t.packed = calloc((size_t)t.n_steps, sizeof *t.packed);
+    t.buffer = calloc((size_t)t.n_steps, sizeof *t.buffer);
     for (ftc_id id = e->first; id < e->last; id++)
         if (ftc_node_class(&g->nodes[id]) == FTC_CLASS_DOT) t.dot_of[g->nodes[id].step] = id;
     place_in_scratch(&t);
@@ -307,4 +327,5 @@ void ftc_emit_tile_kernel(ftc_emitter *e) {
     ftc_cg_loop_end(cg, &outer);
     free(t.dot_of);
     free(t.packed);
+    free(t.buffer);
 }

@@ -237,11 +237,7 @@ LLVMTypeRef ftc_emit_stored_type(ftc_emitter *e, ftc_dtype dtype) {
 static LLVMValueRef from_stored(ftc_emitter *e, ftc_dtype dtype, LLVMValueRef v) {
     ftc_codegen *cg = e->cg;
     int lanes = ftc_cg_lanes_of(LLVMTypeOf(v));
-    if (dtype == FTC_BF16) {
-        LLVMValueRef bits = LLVMBuildZExt(cg->builder, v, ftc_cg_vector_type(cg, cg->i32, lanes), "");
-        bits = LLVMBuildShl(cg->builder, bits, ftc_cg_splat(cg, ftc_cg_i32(cg, 16), lanes), "");
-        return LLVMBuildBitCast(cg->builder, bits, ftc_cg_vector_type(cg, cg->f32, lanes), "");
-    }
+    if (dtype == FTC_BF16) return ftc_cg_f32_from_bf16(cg, v);
     if (dtype == FTC_BOOL) return LLVMBuildTrunc(cg->builder, v, ftc_cg_vector_type(cg, cg->i1, lanes), "");
     return v;
 }
@@ -249,9 +245,8 @@ static LLVMValueRef from_stored(ftc_emitter *e, ftc_dtype dtype, LLVMValueRef v)
 static LLVMValueRef to_stored(ftc_emitter *e, ftc_dtype dtype, LLVMValueRef v) {
     ftc_codegen *cg = e->cg;
     int lanes = ftc_cg_lanes_of(LLVMTypeOf(v));
-    if (dtype == FTC_BF16) {
-        ftc_scalar_builder b = ftc_codegen_scalar_builder(cg, lanes);
-        LLVMValueRef bits = b.bits_from_f32(&b, b.round_to_bf16(&b, v));
+    if (dtype == FTC_BF16) { // it is rounded: what makes it did that
+        LLVMValueRef bits = LLVMBuildBitCast(cg->builder, v, ftc_cg_vector_type(cg, cg->i32, lanes), "");
         bits = LLVMBuildLShr(cg->builder, bits, ftc_cg_splat(cg, ftc_cg_i32(cg, 16), lanes), "");
         return LLVMBuildTrunc(cg->builder, bits, ftc_cg_vector_type(cg, cg->i16, lanes), "");
     }
@@ -292,8 +287,8 @@ LLVMValueRef ftc_emit_load(ftc_emitter *e, ftc_id id, const ftc_env *env) {
     if (!lane_offsets && is_one(lane_stride)) return from_stored(e, dtype, ftc_cg_load(cg, vector, address));
     LLVMValueRef addresses = lane_addresses(e, type, address, lane_stride, lane_offsets, env->lanes);
     LLVMTypeRef types[] = {vector, LLVMTypeOf(addresses)};
-    LLVMValueRef args[] = {addresses, ftc_cg_i32(cg, 4), full_mask(e, env), LLVMConstNull(vector)};
-    if (dtype == FTC_BOOL) args[1] = ftc_cg_i32(cg, 1);
+    LLVMValueRef args[] = {addresses, ftc_cg_i32(cg, ftc_dtype_bytes(dtype)), full_mask(e, env),
+                           LLVMConstNull(vector)};
     return from_stored(e, dtype, ftc_cg_intrinsic(cg, "llvm.masked.gather", types, 2, args, 4));
 }
 
@@ -314,8 +309,7 @@ void ftc_emit_store(ftc_emitter *e, ftc_id id, LLVMValueRef value, const ftc_env
     } else {
         LLVMValueRef addresses = lane_addresses(e, type, address, lane_stride, NULL, env->lanes);
         LLVMTypeRef types[] = {LLVMTypeOf(value), LLVMTypeOf(addresses)};
-        LLVMValueRef args[] = {value, addresses, ftc_cg_i32(cg, dtype == FTC_BOOL ? 1 : 4),
-                               full_mask(e, env)};
+        LLVMValueRef args[] = {value, addresses, ftc_cg_i32(cg, ftc_dtype_bytes(dtype)), full_mask(e, env)};
         ftc_cg_intrinsic(cg, "llvm.masked.scatter", types, 2, args, 4);
     }
 }
@@ -410,6 +404,7 @@ static LLVMValueRef constant(ftc_emitter *e, ftc_dtype dtype, double value, int 
     LLVMValueRef v = dtype == FTC_F32 || dtype == FTC_BF16 ? ftc_cg_f32(cg, (float)value)
                      : dtype == FTC_BOOL                   ? ftc_cg_bool(cg, value != 0)
                                                            : ftc_cg_i32(cg, (int32_t)(int64_t)value);
+    if (dtype == FTC_BF16) v = ftc_cg_f32_from_bf16(cg, ftc_cg_bf16_from_f32(cg, v));
     return ftc_cg_splat(cg, v, lanes);
 }
 

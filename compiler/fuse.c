@@ -180,8 +180,8 @@ static void find_anchors(fusion *f) {
         switch (ftc_node_class(node)) {
         case FTC_CLASS_DOT:
             f->anchored[v] = true;
-            anchor(f, node->arg[0]);
-            anchor(f, node->arg[1]);
+            anchor(f, ftc_region_operand(g, node->arg[0]));
+            anchor(f, ftc_region_operand(g, node->arg[1]));
             anchor_chain_end(f, v);
             break;
         case FTC_CLASS_REDUCE:
@@ -200,7 +200,7 @@ static void find_anchors(fusion *f) {
                 const ftc_node *arg = &g->nodes[node->arg[i]];
                 if (arg->phase == FTC_PHASE_FORWARD && arg->type.axes.n > 0 &&
                     ftc_node_class(arg) != FTC_CLASS_SOURCE && ftc_node_class(arg) != FTC_CLASS_LEAF)
-                    anchor(f, node->arg[i]);
+                    anchor(f, ftc_region_operand(g, node->arg[i]));
             }
     }
     for (ftc_id v = 1; v < g->n_nodes; v++)

@@ -13,6 +13,7 @@ typedef struct {
     ftc_entry_kind entry;        // which entry point the graph becomes
     int64_t memory_budget_bytes; // remat: 0 means none
     int32_t tile_rows;           // fuse: rows of a block in a tile kernel, 0: choose
+    bool bf16;                   // remat, precision: contractions on bf16, values kept for later as bf16
 } ftc_pass_options;
 
 typedef bool ftc_pass_fn(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d);
@@ -25,8 +26,8 @@ typedef struct {
 } ftc_pass;
 
 ftc_pass_fn ftc_pass_freeze, ftc_pass_differentiate, ftc_pass_optimizer, ftc_pass_simplify, ftc_pass_cse,
-    ftc_pass_dce, ftc_pass_remat, ftc_pass_layout, ftc_pass_lower, ftc_pass_fuse, ftc_pass_schedule,
-    ftc_pass_plan;
+    ftc_pass_dce, ftc_pass_remat, ftc_pass_precision, ftc_pass_layout, ftc_pass_lower, ftc_pass_fuse,
+    ftc_pass_schedule, ftc_pass_plan;
 
 // The table, in the order in which `ftc compile` runs it. A pass may occur more than once.
 extern const ftc_pass ftc_passes[];

@@ -19,6 +19,8 @@ const ftc_pass ftc_passes[] = {
     {"dce", ftc_pass_dce, true, "drops what no output and no update needs"},
     {"remat", ftc_pass_remat, false,
      "recomputes in the backward phase what is cheaper to make again than to keep"},
+    {"precision", ftc_pass_precision, false,
+     "with --precision bf16: rounds what contractions read and what is kept for the backward phase"},
     {"layout", ftc_pass_layout, false, "chooses the order of axes in memory"},
     {"lower", ftc_pass_lower, false, "rewrites contractions that no kernel does, and outputs without a kernel"},
     {"fuse", ftc_pass_fuse, false, "groups the nodes into kernels, in an order that frees gradients at once"},

@@ -26,6 +26,14 @@ ftc_id ftc_region_source(const ftc_graph *g, ftc_id id) {
     }
 }
 
+ftc_id ftc_region_operand(const ftc_graph *g, ftc_id id) {
+    id = ftc_region_source(g, id);
+    const ftc_node *node = &g->nodes[id];
+    if (ftc_node_class(node) != FTC_CLASS_MAP || node->type.dtype != FTC_BF16) return id;
+    const ftc_node *arg = &g->nodes[node->arg[0]];
+    return ftc_node_class(arg) == FTC_CLASS_LEAF && arg->type.dtype == FTC_F32 ? node->arg[0] : id;
+}
+
 ftc_axes ftc_region_view_order(const ftc_graph *g, ftc_id id) {
     const ftc_node *node = &g->nodes[id];
     ftc_op_class class = ftc_node_class(node);

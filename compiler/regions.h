@@ -15,6 +15,10 @@ bool ftc_region_is_token_axis(const ftc_graph *g, const ftc_axes *of, ftc_axis a
 // Follows rename and detach, which move no data, to the node that holds the cells.
 ftc_id ftc_region_source(const ftc_graph *g, ftc_id id);
 
+// The node whose cells a contraction reads as its operand `id`: its source; or, when that is a parameter or an
+// input rounded to bf16, this, which is rounded while it is packed and never stored twice.
+ftc_id ftc_region_operand(const ftc_graph *g, ftc_id id);
+
 // How a value's cells are addressed as a matrix: cell (r, c) of the axes `rows` and `cols` at base + r *
 // row_stride + c * col_stride (elements; one of the strides is 1). `order` is the packed order of the value's
 // axes. False when the two groups are not each contiguous in that order, or do not make up the whole of it.

@@ -71,15 +71,21 @@ static bool amx_is_permitted(void) {
 static void find_host(void) {
     host.name = "native";
     host.cpu = LLVMGetHostCPUName(); // never freed: the host target lives as long as the process
-    host.features = LLVMGetHostCPUFeatures();
+    char *features = LLVMGetHostCPUFeatures();
+    host.features = features;
 #define HAS(feature) has_feature(host.features, "+" feature, strlen("+" feature))
     bool avx512 = HAS("avx512f") && HAS("avx512bw") && HAS("avx512dq") && HAS("avx512vl");
     host.vector_bits = avx512 ? 512 : HAS("avx2") ? 256 : 128;
     host.vector_registers = avx512 ? 32 : 16;
     host.fma = HAS("fma");
     host.has_avx512_bf16 = avx512 && HAS("avx512bf16");
+    // AMD's do since Zen 4; Intel's are microcode and take four times as long.
+    host.bf16_pairs_are_fast = host.has_avx512_bf16 && strncmp(host.cpu, "znver", strlen("znver")) == 0;
 #undef HAS
     host.has_amx = amx_is_permitted();
+    // Without the permission code with tiles cannot run here, whatever the CPU says.
+    if (!host.has_amx)
+        for (char *amx = features; (amx = strstr(amx, "+amx-"));) *amx = '-';
     host.l1d_bytes = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32 << 10);
     host.l2_bytes = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 256 << 10);
 }

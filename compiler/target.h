@@ -14,6 +14,8 @@ typedef struct {
     bool fma;
     int64_t l1d_bytes, l2_bytes; // of one core
     bool has_avx512_bf16;        // vdpbf16ps
+    bool bf16_pairs_are_fast;    // vdpbf16ps takes no longer than an FMA, for two products instead of one
+    const struct ftc_amx *amx;   // compiler/emit_amx.h: what stands for its instructions; NULL: they do
     bool has_amx;                // AMX tiles with bf16: CPUID and the kernel's permission both say so
 } ftc_target;
 

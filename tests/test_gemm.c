@@ -44,8 +44,8 @@ static void add_twice(void *context, ftc_codegen *cg, LLVMValueRef tile, LLVMVal
 
 // A small plan, so that small extents already have several tiles, column blocks and chunks.
 static ftc_contraction_plan small_plan(const ftc_target *target, bool keep_b) {
-    ftc_contraction_plan plan = ftc_contraction_plan_for(target, MAX_M, MAX_N, MAX_K);
-    ftc_gemm_shape shape = ftc_gemm_shape_for(target);
+    ftc_contraction_plan plan = ftc_contraction_plan_for(target, FTC_GEMM_F32, MAX_M, MAX_N, MAX_K);
+    ftc_gemm_shape shape = ftc_gemm_shape_for(target, FTC_GEMM_F32);
     plan.rows = 3 * shape.rows;
     plan.cols = 2 * shape.cols;
     plan.k_chunk = 48;
@@ -72,7 +72,7 @@ static int64_t emit_contraction(ftc_codegen *cg, int variant) {
     epilogue_context context = {arg[7], arg[8]};
     bool epilogue = variant >> 3 & 1;
     ftc_contraction x = {
-        .plan = variant >> 4 ? ftc_contraction_plan_for(cg->target, MAX_M, MAX_N, MAX_K)
+        .plan = variant >> 4 ? ftc_contraction_plan_for(cg->target, FTC_GEMM_F32, MAX_M, MAX_N, MAX_K)
                              : small_plan(cg->target, variant >> 2 & 1),
         .m = arg[0],
         .n = arg[1],
@@ -89,7 +89,7 @@ static int64_t emit_contraction(ftc_codegen *cg, int variant) {
     };
     ftc_emit_contraction(cg, &x);
     ftc_cg_function_end(cg, f, NULL);
-    return ftc_contraction_scratch_bytes(&x.plan, epilogue);
+    return ftc_contraction_scratch_bytes(cg->target, &x.plan, FTC_FORM_F32, epilogue);
 }
 
 // One block, B packed before (ldb is then B's own) or read where it is.
@@ -100,7 +100,8 @@ static void emit_block(ftc_codegen *cg, bool packed) {
     ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, 12, FTC_CG_EXPORTED, false);
     LLVMValueRef arg[12];
     LLVMGetParams(f.function, arg);
-    if (packed) ftc_emit_pack(cg, false, arg[6], arg[7], arg[2], arg[1], arg[10]);
+    ftc_gemm_shape shape = ftc_gemm_shape_for(cg->target, FTC_GEMM_F32);
+    if (packed) ftc_emit_pack(cg, &shape, &(ftc_matrix){.base = arg[6], .ld = arg[7]}, arg[2], arg[1], arg[10]);
     ftc_emit_block(cg, &(ftc_gemm_block){
                            .m = arg[0],
                            .n = arg[1],
@@ -240,13 +241,14 @@ static void check_contractions(const char *target_name) {
 
 static void check_blocks(const char *target_name) {
     compiled c = compile_for(target_name);
+    ftc_gemm_shape shape = ftc_gemm_shape_for(c.cg->target, FTC_GEMM_F32);
     for (int s = 0; s < N_SHAPES * 4; s++) {
         int64_t m = random_extent(MAX_M), n = random_extent(MAX_N), k = random_extent(MAX_K) - s % 2;
         int64_t a_row = random_below(2) ? 1 : k + 1, a_col = a_row == 1 ? m : 1, ldb = n + random_below(PAD);
         int64_t ldc = n + random_below(PAD);
         float *a = random_floats((m + 1) * (k + 1)), *b = random_floats(k * ldb),
               *start = random_floats(m * ldc);
-        float *out = random_floats(m * ldc), *packed = random_floats(ftc_packed_size(c.cg->target, k, n));
+        float *out = random_floats(m * ldc), *packed = random_floats(ftc_packed_size(&shape, k, n));
         for (int variant = 0; variant < 4; variant++) {
             block_fn *run = (block_fn *)find(&c, variant & 1 ? "block_packed" : "block_direct");
             memcpy(out, start, (size_t)(m * ldc) * sizeof *out);

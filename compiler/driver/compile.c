@@ -233,7 +233,9 @@ static char *kernels_text(const ftc_model_source *source, const ftc_compile_opti
                           ftc_diagnostics *d) {
     ftc_graph *g = ftc_compile_entry_graph(source->graph, FTC_ENTRY_STEP);
     ftc_pipeline_options pipeline = {
-        .pass = {.entry = FTC_ENTRY_STEP, .memory_budget_bytes = compile->memory_budget_bytes},
+        .pass = {.entry = FTC_ENTRY_STEP,
+                 .memory_budget_bytes = compile->memory_budget_bytes,
+                 .bf16 = compile->bf16},
         .skip = compile->skip,
         .n_skip = compile->n_skip,
     };

@@ -305,17 +305,13 @@ bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_o
         .skip = options->no_pass.items,
         .n_skip = (int)options->no_pass.n,
         .use_blas = options->gemm == 1,
+        .bf16 = options->precision == 1,
         .pretrained = options->pretrained,
         .source_text = source->text,
     };
     if (!compile.target) {
         ftc_diag_add(d, NULL, NULL, 0, 0, "--target %s: there are native, avx512, avx2 and generic",
                      options->target);
-        return false;
-    }
-    if (options->precision) {
-        ftc_diag_add(d, NULL, NULL, 0, 0,
-                     "--precision bf16: this version of ftc computes in fp32 only; leave it out");
         return false;
     }
     if (options->memory && !parse_bytes(options->memory, &compile.memory_budget_bytes)) {
