@@ -1,8 +1,12 @@
 #include "compiler/provenance.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "compiler/plan.h"
+
+static_assert((int)FTC_KERNEL_RECOMPUTE == FTC_PHASE_RECOMPUTE && (int)FTC_KERNEL_UPDATE == FTC_PHASE_UPDATE,
+              "the ABI names the phases as the graph does");
 
 // The node that a kernel is there for: its first contraction, else its last node.
 static void choose_nodes(const ftc_graph *g, ftc_id *chosen) {

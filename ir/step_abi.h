@@ -67,12 +67,19 @@ typedef enum {
     FTC_ENTRY_COUNT
 } ftc_entry_kind;
 
-// In the order of the graph's phases (ir/graph.h).
-typedef enum { FTC_KERNEL_FORWARD, FTC_KERNEL_BACKWARD, FTC_KERNEL_UPDATE } ftc_kernel_phase;
+// The phases of a graph (ir/graph.h).
+typedef enum {
+    FTC_KERNEL_FORWARD,
+    FTC_KERNEL_RECOMPUTE, // values of the forward phase, computed once more where the backward phase needs
+                          // them
+    FTC_KERNEL_BACKWARD,
+    FTC_KERNEL_UPDATE,
+} ftc_kernel_phase;
 
 // What reports say of a kernel.
 typedef struct {
-    int32_t line; // of ftc_program.source: where its contraction, or else its last result, was asked for; 0: not known
+    int32_t line; // of ftc_program.source: where its contraction, or else its last result, was asked for; 0:
+                  // not known
     ftc_kernel_phase phase; // of that
     int64_t live_bytes;     // of the arena, while it runs: at the upper bounds of batch and length
 } ftc_kernel_info;
@@ -84,7 +91,7 @@ typedef struct {
     int64_t
         peak_live_bytes; // largest sum of the live buffers at any point (what arena_bytes is compared with)
     int32_t n_kernels;
-    const char *const *kernels; // [n_kernels] their names, in the order of execution
+    const char *const *kernels;         // [n_kernels] their names, in the order of execution
     const ftc_kernel_info *kernel_info; // [n_kernels], or NULL
 } ftc_entry;
 

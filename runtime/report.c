@@ -35,7 +35,8 @@ static const char STYLE[] =
     "svg .area path{fill:currentColor;stroke:none;opacity:.6}svg rect{fill:currentColor}\n"
     ".c1{color:var(--c1)}.c2{color:var(--c2)}.c3{color:var(--c3)}.c4{color:var(--c4)}\n"
     ".bar{display:inline-block;height:10px;background:var(--c1);border-radius:2px;min-width:1px}\n"
-    "td.bars{text-align:left;width:200px}.forward{background:var(--c1)}.backward{background:var(--c2)}"
+    "td.bars{text-align:left;width:200px}.forward{background:var(--c1)}.recompute{background:var(--c4)}."
+    "backward{background:var(--c2)}"
     ".update{background:var(--c3)}\n";
 
 // ---------------------------------------------------------------------------------------------- pieces
@@ -381,9 +382,11 @@ static int by_time(const void *a, const void *b) {
     return (x->ms < y->ms) - (x->ms > y->ms);
 }
 
+enum { PHASES = FTC_KERNEL_UPDATE + 1 };
+
 static const char *phase_name(ftc_kernel_phase phase) {
-    static const char *const NAMES[] = {"forward", "backward", "update"};
-    return NAMES[phase > FTC_KERNEL_UPDATE ? FTC_KERNEL_UPDATE : phase];
+    static const char *const NAMES[PHASES] = {"forward", "recompute", "backward", "update"};
+    return NAMES[phase];
 }
 
 static void write_kernels(kernel_time *kernels, int64_t n, double total, FILE *out) {
@@ -414,6 +417,12 @@ static void write_kernels(kernel_time *kernels, int64_t n, double total, FILE *o
     fputs("</table></div>\n", out);
 }
 
+static double sum_of(const double *ms) {
+    double sum = 0;
+    for (int p = 0; p < PHASES; p++) sum += ms[p];
+    return sum;
+}
+
 // The model's text, and beside each line the time that its kernels take.
 static void write_source_times(const ftc_summary *s, const kernel_time *kernels, int64_t n, double total,
                                FILE *out) {
@@ -422,38 +431,39 @@ static void write_source_times(const ftc_summary *s, const kernel_time *kernels,
         if (kernels[i].info && kernels[i].info->line > lines) lines = kernels[i].info->line;
     }
     if (!lines || !s->program->source) return;
-    double(*ms)[FTC_KERNEL_UPDATE + 1] = calloc((size_t)lines + 1, sizeof *ms), most = 0, elsewhere = 0;
+    double(*ms)[PHASES] = calloc((size_t)lines + 1, sizeof *ms), most = 0;
     if (!ms) abort();
     for (int64_t i = 0; i < n; i++) {
         const ftc_kernel_info *info = kernels[i].info;
         if (info) ms[info->line][info->phase] += kernels[i].ms;
     }
-    for (int32_t l = 1; l <= lines; l++) most = fmax(most, ms[l][0] + ms[l][1] + ms[l][2]);
-    for (int p = 0; p <= FTC_KERNEL_UPDATE; p++) elsewhere += ms[0][p];
-    fputs("<div class=\"scroll\"><table>\n<caption>The same by line of the model: <span "
-          "class=\"c1\">■</span> forward "
-          "<span class=\"c2\">■</span> backward <span class=\"c3\">■</span> update. A kernel counts where "
-          "its contraction "
-          "stands, or else its result; what is fused into it comes along.</caption>\n"
+    for (int32_t l = 1; l <= lines; l++) most = fmax(most, sum_of(ms[l]));
+    fputs("<div class=\"scroll\"><table>\n<caption>Time by line of the model: <span class=\"c1\">■</span> "
+          "forward, "
+          "<span class=\"c4\">■</span> computed once more, <span class=\"c2\">■</span> backward, <span "
+          "class=\"c3\">■</span> update. A kernel counts where its contraction stands, or else its result; "
+          "what is "
+          "fused into it comes along.</caption>\n"
           "<tr><th>Line</th><th class=\"left\">Text</th><th>ms a step</th><th>share</th><td></td></tr>\n",
           out);
     const char *text = s->program->source;
     for (int32_t l = 1; l <= lines && *text; l++) {
         size_t bytes = strcspn(text, "\n");
-        double sum = ms[l][0] + ms[l][1] + ms[l][2];
+        double sum = sum_of(ms[l]);
         if (sum > 0) {
             char *line = strndup(text, bytes);
             if (!line) abort();
             fprintf(out, "<tr><td>%d</td><td class=\"code\">", l);
             ftc_html_text(out, line);
             fprintf(out, "</td><td>%.3f</td><td>%.1f %%</td><td class=\"bars\">", sum, sum / total * 100);
-            for (int p = 0; p <= FTC_KERNEL_UPDATE; p++)
+            for (int p = 0; p < PHASES; p++)
                 write_bar(out, phase_name((ftc_kernel_phase)p), ms[l][p] / most * 0.98);
             fputs("</td></tr>\n", out);
             free(line);
         }
         text += bytes + (text[bytes] == '\n');
     }
+    double elsewhere = sum_of(ms[0]);
     if (elsewhere > 0) {
         fprintf(out,
                 "<tr><td></td><td class=\"left\">made by the compiler</td><td>%.3f</td><td>%.1f "

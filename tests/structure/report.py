@@ -91,6 +91,8 @@ def main():
     check("the learning rate has a point for each of 20 steps", page.figures.get("Learning rate", 0) >= 20)
     check("the memory is drawn", any(name.startswith("Intermediate values") for name in page.figures))
     check("kernels have times beside lines of the model", 'linear("intermediate.dense"' in text.replace("&quot;", '"'))
+    lines = re.findall(r'<td class="code">([^<]*)</td>', text)
+    check("times stand beside lines that say something", lines and all(re.search(r"\w", line) for line in lines))
     check("no number is missing", not re.search(r"[>\s-](nan|inf)\b", text.split("</style>")[1]))
     check("the card begins with front matter", card.startswith("---\n") and "\n---\n" in card)
     check("the card has a row for each epoch", len(re.findall(r"^\| [\d.]+ \|", card, re.M)) == 2)
