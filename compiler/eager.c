@@ -537,6 +537,7 @@ void ftc_eager_run(ftc_eager *e) {
     for (ftc_id id = 1; id < g->n_nodes; id++) {
         const ftc_node *node = &g->nodes[id];
         run_node(e, id);
+        if (e->b->visit && !e->b->visit(e->b->context, id, e->value[id], cells_of(e, id))) return;
         for (int i = 0; i < node->n_args; i++)
             if (e->last_reader[e->holder[node->arg[i]]] == id) forget(e, e->holder[node->arg[i]]);
         if (e->last_reader[id] == id) forget(e, id);

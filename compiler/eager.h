@@ -16,6 +16,9 @@ typedef union {
     int32_t i;
 } ftc_cell;
 
+// False ends the run there, with nothing assigned.
+typedef bool ftc_eager_visit(void *context, ftc_id id, const ftc_cell *cells, int64_t n_cells);
+
 // What a call gives. The caller owns everything; it must stay valid until ftc_eager_free.
 typedef struct {
     const int64_t *extents;        // [n_extents] symbol: the extent in this call (others are not read)
@@ -25,6 +28,8 @@ typedef struct {
     uint64_t seed;
     uint32_t step, micro_step;
     ftc_sgemm_fn *sgemm;
+    ftc_eager_visit *visit; // called with each node's value, in graph order; NULL: not called
+    void *context;
 } ftc_eager_bindings;
 
 typedef struct ftc_eager ftc_eager;

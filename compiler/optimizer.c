@@ -6,6 +6,9 @@
 //   update  the accumulators' global norm, clipping, the updates; the accumulators go back to zero
 //   eval    nothing
 //
+// A step whose loss (update: whose norm) is not finite changes nothing: each of its assignments writes back
+// what was there.
+//
 // differentiate hands over each gradient as an output "grad:<parameter>", which is taken away here.
 #include <math.h>
 #include <stdio.h>
@@ -195,6 +198,38 @@ static void update_from_accumulators(updater *u) {
     }
 }
 
+// Lets the assignments to parameters and moments keep the old values where the scalar `watched` is not
+// finite.
+static void guard_assignments(ftc_graph *g, ftc_id watched) {
+    ftc_graph *out = ftc_graph_new_like(g);
+    ftc_id *map = calloc(g->n_nodes, sizeof *map), finite = 0;
+    if (!map) abort();
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        ftc_node node = *ftc_graph_node(g, id);
+        if (node.op == FTC_OP_assign && g->decls[node.decl].kind != FTC_DECL_GRADIENT) {
+            ftc_build_cursor(out, node.loc, FTC_PHASE_UPDATE);
+            node.arg[0] = ftc_build_select(out, finite, map[node.arg[0]], leaf_of(out, node.decl));
+            map[id] = ftc_build(out, node);
+            continue;
+        }
+        map[id] = ftc_graph_copy_node(out, g, id, map);
+        if (id != watched) continue;
+        ftc_build_cursor(out, (ftc_loc){0}, FTC_PHASE_UPDATE);
+        finite = ftc_build_map2(out, FTC_OP_lt, ftc_build_map1(out, FTC_OP_abs, map[id]),
+                                ftc_build_const(out, INFINITY));
+    }
+    ftc_graph_replace_nodes(g, out, map);
+    free(map);
+}
+
+// The scalar whose being finite an entry's update depends on; 0: the graph has none.
+static ftc_id watched_output(const ftc_graph *g, ftc_entry_kind entry) {
+    const char *name = entry == FTC_ENTRY_UPDATE ? "grad_norm" : "loss";
+    for (uint32_t i = 0; i < g->n_outputs; i++)
+        if (!strcmp(g->outputs[i].name, name)) return g->outputs[i].node;
+    return 0;
+}
+
 // Whether line `o` of the table has this name.
 static bool is_called(int o, const char *name) {
     char between[80];
@@ -240,5 +275,8 @@ bool ftc_pass_optimizer(ftc_graph *g, const ftc_pass_options *options, ftc_diagn
         consume_gradients(&u, options->entry);
     ftc_library_close(u.library);
     free(u.groups);
-    return d->count == errors;
+    if (d->count != errors) return false;
+    ftc_id watched = watched_output(g, options->entry);
+    if (watched && options->entry != FTC_ENTRY_GRAD) guard_assignments(g, watched);
+    return true;
 }

@@ -292,11 +292,20 @@ static void set_step_scalars(run *r, int64_t step, int64_t window) {
     ftc_stepper_set_step(&r->stepper, step);
 }
 
-static ftc_status not_finite(const run *r, const char *what, double value) {
-    return ftc_status_make(FTC_FAILED,
-                           "step %lld: %s is %g; nothing of this step is saved. Try a smaller --lr, or clip "
-                           "gradients with --max-grad-norm 1",
-                           (long long)r->at.step + 1, what, value);
+// Ends the run at a step whose batch is still at hand.
+static ftc_status not_finite(const run *r, const char *what, double value, int64_t micro) {
+    const ftc_train_events *events = &r->t->events;
+    int64_t number = r->at.step + 1;
+    char *where = events->trace ? events->trace(events->context, &r->stepper, &r->batch, (uint32_t)number,
+                                                (uint32_t)micro)
+                                : NULL;
+    ftc_status status = ftc_status_make(
+        FTC_FAILED,
+        "step %lld: %s is %g. %s%sThe weights are as they were before the step; nothing of it is saved. "
+        "Try a smaller --lr, a --warmup-ratio, or clip gradients with --max-grad-norm 1",
+        (long long)number, what, value, where ? where : "", where ? ".\n" : "");
+    free(where);
+    return status;
 }
 
 // What the micro-batches of one optimizer step add up to.
@@ -329,7 +338,7 @@ static ftc_status call_window(run *r, ftc_entry_kind entry, int64_t step, int64_
     for (int64_t micro = 0; micro < window; micro++) {
         FTC_RETURN_IF_ERROR(fill_batch(r, epoch, first + micro));
         call(r, entry, step, micro);
-        if (!isfinite(*loss)) return not_finite(r, "the loss", (double)*loss);
+        if (!isfinite(*loss)) return not_finite(r, "the loss", (double)*loss, micro);
         sums->loss += (double)*loss;
         sums->examples_loss += (double)*loss * (double)r->batch.sequences;
         sums->examples += r->batch.sequences;
@@ -354,7 +363,7 @@ static ftc_status step(run *r) {
     set_step_scalars(r, number, window);
     FTC_RETURN_IF_ERROR(call_window(r, entry, number, epoch, first, window, &sums));
     if (entry != last) call(r, last, number, 0);
-    if (norm && !isfinite(*norm)) return not_finite(r, "the gradient's norm", (double)*norm);
+    if (norm && !isfinite(*norm)) return not_finite(r, "the gradient's norm", (double)*norm, window - 1);
 
     double seconds = ftc_clock_seconds() - start;
     r->last_loss = sums.loss / (double)window;

@@ -25,6 +25,10 @@ typedef struct {
                       const ftc_epoch_scores *train);              // after the evaluation's log line
     void (*progress)(void *context, const ftc_progress *progress); // after each step
     void (*note)(void *context, const char *text);                 // "saved output/checkpoint-375"
+    // Where a value that is not finite comes from: a sentence, allocated, or NULL. Weights and moments are
+    // those before the step.
+    char *(*trace)(void *context, const ftc_stepper *stepper, const ftc_batch *batch, uint32_t step,
+                   uint32_t micro_step);
 } ftc_train_events;
 
 // Everything that a run needs. The caller owns it all.

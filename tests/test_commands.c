@@ -322,5 +322,18 @@ Test(commands, a_loss_that_is_not_finite_is_exit_1, .timeout = 120) {
     ASSERT_FTC(dir, 1, err, "step ", "run", "--lr", "1e30", "--max-steps", "20", "--save-strategy", "steps",
                "--save-steps", "100");
     cr_assert_not(exists(dir, "output/model.safetensors"));
+    static const char *const PARTS[] = {"the loss is nan",
+                                        "First value that is not finite: ",
+                                        " in ",
+                                        "(…) : f32[",
+                                        " at ",
+                                        " (kernel ",
+                                        ", cell B=0",
+                                        "The weights are as they were before the step",
+                                        "--lr"};
+    char *text = read_text(dir, "stderr");
+    for (size_t i = 0; i < sizeof PARTS / sizeof *PARTS; i++)
+        cr_assert(strstr(text, PARTS[i]), "no \"%s\" in: %s", PARTS[i], text);
+    free(text);
     scratch_free(dir);
 }

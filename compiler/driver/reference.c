@@ -3,8 +3,10 @@
 #include "compiler/compile.h"
 #include "compiler/eager.h"
 #include "ir/interpret.h"
+#include "ir/op.h"
 #include "runtime/clock.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -159,46 +161,124 @@ static double *as_doubles(const float *x, int64_t n) {
     return copy;
 }
 
+// What an eager run of a batch reads.
+typedef struct {
+    sizes sizes;
+    void **tensors, **own; // [n_decls]; own: those to be freed
+    ftc_eager_bindings bindings;
+} eager_call;
+
+static eager_call begin_eager(const ftc_graph *g, const ftc_stepper *stepper, const ftc_batch *batch,
+                              ftc_sgemm_fn *sgemm) {
+    eager_call c = {sizes_of(g, batch),
+                    allocated(g->n_decls, sizeof *c.tensors),
+                    allocated(g->n_decls, sizeof *c.own),
+                    {0}};
+    const ftc_bindings walk = {.extents = c.sizes.extents,
+                               .lengths = (const int32_t *const *)c.sizes.lengths};
+    for (uint32_t i = 0; i < g->n_decls; i++) {
+        const ftc_decl_def *decl = &g->decls[i];
+        c.tensors[i] = (void *)memory_of(decl, stepper, batch); // read only: gradients alone are assigned
+        if (!c.tensors[i])
+            c.tensors[i] = c.own[i] = allocated(ftc_interp_cells(g, &walk, &decl->type.axes), sizeof(float));
+        if (decl->kind == FTC_DECL_ARG)
+            *(float *)c.own[i] = (float)ftc_stepper_get(stepper, decl->name, (double)decl->value);
+    }
+    c.bindings = (ftc_eager_bindings){.extents = walk.extents,
+                                      .lengths = walk.lengths,
+                                      .tensors = c.tensors,
+                                      .seed = stepper->seed,
+                                      .step = 1,
+                                      .sgemm = sgemm};
+    return c;
+}
+
+static void end_eager(const ftc_graph *g, eager_call *c) {
+    for (uint32_t i = 0; i < g->n_decls; i++) free(c->own[i]);
+    free(c->own);
+    free(c->tensors);
+    free_sizes(&c->sizes);
+}
+
 ftc_gradients ftc_reference_eager(const ftc_graph *reference, const ftc_stepper *stepper,
                                   const ftc_batch *batch, ftc_sgemm_fn *sgemm) {
     const ftc_graph *g = reference;
-    sizes s = sizes_of(g, batch);
-    void **tensors = allocated(g->n_decls, sizeof *tensors), **own = allocated(g->n_decls, sizeof *own);
-    const ftc_bindings walk = {.extents = s.extents, .lengths = (const int32_t *const *)s.lengths};
-    for (uint32_t i = 0; i < g->n_decls; i++) {
-        const ftc_decl_def *decl = &g->decls[i];
-        tensors[i] = (void *)memory_of(decl, stepper, batch); // read only: gradients alone are assigned
-        if (!tensors[i])
-            tensors[i] = own[i] = allocated(ftc_interp_cells(g, &walk, &decl->type.axes), sizeof(float));
-        if (decl->kind == FTC_DECL_ARG)
-            *(float *)own[i] = (float)ftc_stepper_get(stepper, decl->name, (double)decl->value);
-    }
-    ftc_eager_bindings b = {.extents = s.extents,
-                            .lengths = walk.lengths,
-                            .tensors = tensors,
-                            .seed = stepper->seed,
-                            .step = 1,
-                            .sgemm = sgemm};
+    eager_call c = begin_eager(g, stepper, batch, sgemm);
     double start = ftc_clock_seconds();
-    ftc_eager *e = ftc_eager_new(g, &b);
+    ftc_eager *e = ftc_eager_new(g, &c.bindings);
     ftc_eager_run(e);
     ftc_gradients out = {.n_tensors = stepper->program->n_tensors,
                          .loss = (double)ftc_eager_value(e, loss_of(g), NULL)->f,
                          .seconds = ftc_clock_seconds() - start};
     out.gradients = allocated(out.n_tensors, sizeof *out.gradients);
     for (uint32_t i = 0; i < g->n_decls; i++) {
-        if (g->decls[i].kind == FTC_DECL_GRADIENT) {
-            int64_t n = ftc_interp_cells(g, &walk, &g->decls[i].type.axes);
-            out.gradients[find_tensor(stepper->program, g->decls[g->decls[i].of].name)] =
-                as_doubles(own[i], n);
-        }
-        free(own[i]);
+        if (g->decls[i].kind != FTC_DECL_GRADIENT) continue;
+        const ftc_bindings walk = {.extents = c.bindings.extents, .lengths = c.bindings.lengths};
+        out.gradients[find_tensor(stepper->program, g->decls[g->decls[i].of].name)] =
+            as_doubles(c.own[i], ftc_interp_cells(g, &walk, &g->decls[i].type.axes));
     }
     ftc_eager_free(e);
-    free(own);
-    free(tensors);
-    free_sizes(&s);
+    end_eager(g, &c);
     return out;
+}
+
+// Whom ftc_reference_find_not_finite asks, and what it found.
+typedef struct {
+    const ftc_graph *g;
+    const ftc_eager_bindings *bindings;
+    ftc_not_finite *found;
+} search;
+
+// The coordinates of a cell, in the order of `found->axes`.
+static void locate_cell(const search *s, int64_t cell, ftc_not_finite *found) {
+    const ftc_bindings b = {.extents = s->bindings->extents, .lengths = s->bindings->lengths};
+    const ftc_axes *axes = &s->g->nodes[found->node].type.axes;
+    if (axes->n == 0) return;
+    ftc_walk w;
+    ftc_walk_begin(&w, s->g, &b, axes, FTC_NO_AXIS);
+    int view = ftc_walk_view(&w, axes);
+    while (ftc_walk_next(&w)) {
+        int64_t past = cell - w.at[view];
+        if (past < 0 || past % w.step[view] || past / w.step[view] >= w.n) continue;
+        found->axes = w.axes;
+        memcpy(found->coordinate, w.coordinate, sizeof found->coordinate);
+        found->coordinate[w.axes.n - 1] += past / w.step[view];
+        break;
+    }
+    ftc_walk_end(&w);
+}
+
+static bool look_at(void *context, ftc_id id, const ftc_cell *cells, int64_t n) {
+    search *s = context;
+    const ftc_node *node = &s->g->nodes[id];
+    bool is_float = node->type.dtype == FTC_F32 || node->type.dtype == FTC_BF16;
+    if (!is_float || ftc_node_class(node) == FTC_CLASS_SOURCE)
+        return true; // an inf that was written is meant
+    for (int64_t i = 0; i < n; i++) {
+        if (isfinite(cells[i].f)) continue;
+        *s->found = (ftc_not_finite){.node = id, .value = (double)cells[i].f};
+        locate_cell(s, i, s->found);
+        return false;
+    }
+    return true;
+}
+
+bool ftc_reference_find_not_finite(const ftc_graph *reference, const ftc_stepper *stepper,
+                                   const ftc_batch *batch, ftc_sgemm_fn *sgemm, uint32_t step,
+                                   uint32_t micro_step, ftc_not_finite *out) {
+    ftc_not_finite found = {0};
+    eager_call c = begin_eager(reference, stepper, batch, sgemm);
+    search s = {reference, &c.bindings, &found};
+    c.bindings.step = step;
+    c.bindings.micro_step = micro_step;
+    c.bindings.visit = look_at;
+    c.bindings.context = &s;
+    ftc_eager *e = ftc_eager_new(reference, &c.bindings);
+    ftc_eager_run(e);
+    ftc_eager_free(e);
+    end_eager(reference, &c);
+    if (found.node) *out = found;
+    return found.node != 0;
 }
 
 ftc_gradients ftc_reference_compiled(ftc_stepper *stepper, const ftc_batch *batch) {

@@ -28,6 +28,20 @@ ftc_gradients ftc_reference_interpret(const ftc_graph *reference, const ftc_step
 ftc_gradients ftc_reference_eager(const ftc_graph *reference, const ftc_stepper *stepper,
                                   const ftc_batch *batch, ftc_sgemm_fn *sgemm);
 
+// A cell that is not finite, by its node and its coordinates along `axes`.
+typedef struct {
+    ftc_id node;
+    double value;
+    ftc_axes axes;
+    int64_t coordinate[FTC_MAX_AXES];
+} ftc_not_finite;
+
+// Runs the graph eagerly up to the first node, in graph order, whose value has a cell that is not finite.
+// False when there is none.
+bool ftc_reference_find_not_finite(const ftc_graph *reference, const ftc_stepper *stepper,
+                                   const ftc_batch *batch, ftc_sgemm_fn *sgemm, uint32_t step,
+                                   uint32_t micro_step, ftc_not_finite *out);
+
 // Calls the compiled entry grad, which adds to the gradient tensors of the stepper's state.
 ftc_gradients ftc_reference_compiled(ftc_stepper *stepper, const ftc_batch *batch);
 

@@ -4,6 +4,7 @@
 #include "compiler/driver/data.h"
 #include "compiler/driver/model.h"
 #include "compiler/driver/run_options.h"
+#include "compiler/driver/trace.h"
 #include "runtime/clock.h"
 #include "runtime/hf_dir.h"
 #include "runtime/metrics.h"
@@ -32,6 +33,8 @@ typedef struct {
     bool shows_progress;
     bool bar_is_drawn;
     double last_progress; // on the clock
+    const char *model;    // the file
+    const ftc_model_options *model_options;
 } console;
 
 static void clear_bar(console *c) {
@@ -83,6 +86,13 @@ static void on_evaluated(void *context, const ftc_evaluation *e, const ftc_epoch
                 e->classes.matthews);
     }
     fprintf(stderr, "  (%lld examples in %.1f s)\n", (long long)e->samples, e->seconds);
+}
+
+static char *on_trace(void *context, const ftc_stepper *stepper, const ftc_batch *batch, uint32_t step,
+                      uint32_t micro_step) {
+    console *c = context;
+    clear_bar(c);
+    return ftc_trace_not_finite(c->model, c->model_options, stepper, batch, step, micro_step);
 }
 
 static void print_names(const char *title, const char *const *names, int32_t n) {
@@ -158,6 +168,7 @@ static char *newest_artifact(void) {
 
 // What a run holds; all of it is freed at the end however far it came.
 typedef struct {
+    const char *path; // of the model
     ftc_run_options options;
     ftc_model model;
     ftc_threads *threads;
@@ -245,6 +256,8 @@ static ftc_status open_metrics(run *r) {
         .steps_too = path || !isatty(STDOUT_FILENO), // a person at a terminal has the progress bar
         .is_terminal = isatty(STDERR_FILENO),
         .shows_progress = !r->options.run.disable_progress,
+        .model = r->path,
+        .model_options = &r->options.model,
     };
     if (!path) return FTC_STATUS_OK;
     r->console.metrics = fopen(path, r->options.run.train.resume ? "a" : "w");
@@ -282,7 +295,7 @@ static ftc_status train(run *r) {
         .test = r->data.has_test ? &r->data.test : NULL,
         .options = &o->run.train,
         .files = &files,
-        .events = {&r->console, on_log, on_evaluated, on_progress, on_note},
+        .events = {&r->console, on_log, on_evaluated, on_progress, on_note, on_trace},
         .stop = &stop_signal,
     };
     catch_signals();
@@ -307,6 +320,7 @@ static bool prepare(const ftc_command *self, int argc, char **argv, const char *
     ftc_diagnostics d = {0};
     ftc_model_candidate candidate;
     char *why = NULL;
+    r->path = path;
     if (!ftc_model_find(path, &r->options.model, &candidate, &d)) {
         ftc_diag_report(&d);
         return false;
