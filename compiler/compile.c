@@ -196,10 +196,26 @@ static void forward_after(void *context, const ftc_pass *pass, const ftc_graph *
     c->options->after(c->options->context, c->entry, pass, g, seconds);
 }
 
-static bool run_passes(ftc_graph *g, ftc_entry_kind entry, const ftc_compile_options *options, ftc_diagnostics *d) {
+// Bytes of the optimizer's state.
+static int64_t count_state(const ftc_graph *g) {
+    int64_t bytes = 0;
+    for (uint32_t i = 0; i < g->n_decls; i++)
+        if (g->decls[i].kind == FTC_DECL_MOMENT)
+            bytes += ftc_type_max_elements(g, &g->decls[i].type) * ftc_dtype_bytes(g->decls[i].type.dtype);
+    return bytes;
+}
+
+// Runs the passes on an entry's graph. `graphs` has those that are done: what the state takes that this entry does not
+// know counts as well. Whoever can call the step need not call grad, which then only comes as near to the budget as it
+// can.
+static bool run_passes(ftc_graph *g, ftc_entry_kind entry, ftc_graph *const *graphs,
+                       const ftc_compile_options *options, ftc_diagnostics *d) {
     entry_context context = {options, entry};
     ftc_pipeline_options pipeline = {.pass = {.entry = entry, .memory_budget_bytes = options->memory_budget_bytes, .bf16 = options->bf16},
                                      .skip = options->skip, .n_skip = options->n_skip, .check_text = options->check_text};
+    if (entry == FTC_ENTRY_GRAD && graphs[FTC_ENTRY_UPDATE])
+        pipeline.pass.resident_bytes = count_state(graphs[FTC_ENTRY_UPDATE]);
+    if (entry == FTC_ENTRY_GRAD && graphs[FTC_ENTRY_STEP]) pipeline.pass.budget_is_a_wish = true;
     if (options->after) {
         options->after(options->context, entry, NULL, g, 0);
         pipeline.after = forward_after;
@@ -275,11 +291,13 @@ bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ft
     double start = now_seconds();
     uint32_t entries = options->entries ? options->entries : (1u << FTC_ENTRY_COUNT) - 1;
     ftc_graph *graphs[FTC_ENTRY_COUNT] = {0};
+    static const ftc_entry_kind order[] = {FTC_ENTRY_UPDATE, FTC_ENTRY_STEP, FTC_ENTRY_GRAD, FTC_ENTRY_EVAL};
     bool ok = true;
     for (int i = 0; i < FTC_ENTRY_COUNT && ok; i++) {
-        if (!(entries >> i & 1)) continue;
-        graphs[i] = ftc_compile_entry_graph(source, (ftc_entry_kind)i);
-        ok = run_passes(graphs[i], (ftc_entry_kind)i, options, d);
+        ftc_entry_kind entry = order[i];
+        if (!(entries >> entry & 1)) continue;
+        graphs[entry] = ftc_compile_entry_graph(source, entry);
+        ok = run_passes(graphs[entry], entry, graphs, options, d);
     }
     const ftc_target *target = options->target ? options->target : ftc_target_host();
     ok = ok && emit_object(source, graphs, options, target, start, object, d);

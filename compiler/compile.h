@@ -8,10 +8,11 @@
 #include "compiler/target.h"
 
 // Called with the graph of an entry after a pass; pass NULL: before the first.
-typedef void ftc_compile_after(void *context, ftc_entry_kind entry, const ftc_pass *pass, const ftc_graph *g, double seconds);
+typedef void ftc_compile_after(void *context, ftc_entry_kind entry, const ftc_pass *pass, const ftc_graph *g,
+                               double seconds);
 
-// Called after each part of the work that is no pass: the emitting of an entry, LLVM's optimization and code generation
-// for all of them.
+// Called after each part of the work that is no pass: the emitting of an entry, LLVM's optimization and code
+// generation for all of them.
 typedef void ftc_compile_timed(void *context, const char *part, double seconds);
 
 typedef struct {
@@ -19,33 +20,37 @@ typedef struct {
     const ftc_target *target; // NULL: the host
     const char *const *skip;  // passes switched off
     int n_skip;
-    bool use_blas;            // --gemm openblas: matrix products call ftc_step_args.sgemm
-    bool bf16;                // --precision bf16
-    bool check_text;          // print and parse back after every pass
-    int64_t memory_budget_bytes; // 0: none
-    const char *pretrained;   // recorded in the artifact; NULL: none
-    const char *source_text;  // recorded as the model's source (ftc_parse_resolve); NULL: a print of the source graph
+    bool use_blas;               // --gemm openblas: matrix products call ftc_step_args.sgemm
+    bool bf16;                   // --precision bf16
+    bool check_text;             // print and parse back after every pass
+    int64_t memory_budget_bytes; // of resident tensors and arena at the bounds (ftc_pass_options); 0: none
+    const char *pretrained;      // recorded in the artifact; NULL: none
+    const char
+        *source_text; // recorded as the model's source (ftc_parse_resolve); NULL: a print of the source graph
     ftc_compile_after *after; // NULL: not called
     ftc_compile_timed *timed; // NULL: not called
     void *context;
-    char **assembly, **llvm;  // when not NULL: receive the module as text, to be freed
+    char **assembly, **llvm; // when not NULL: receive the module as text, to be freed
 } ftc_compile_options;
 
-// An object file: code, and sections with the manifest (JSON), the source graph and the final graphs (.ir text).
+// An object file: code, and sections with the manifest (JSON), the source graph and the final graphs (.ir
+// text).
 typedef struct {
     char *bytes;
     size_t size;
 } ftc_object;
 
-// Compiles the model whose source graph (as parsed, forward only) is `source`. False after diagnostics; *object is untouched
-// then. The bytes are to be freed.
-bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ftc_object *object, ftc_diagnostics *d);
+// Compiles the model whose source graph (as parsed, forward only) is `source`. False after diagnostics;
+// *object is untouched then. The bytes are to be freed.
+bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ftc_object *object,
+                 ftc_diagnostics *d);
 
 // The graph of an entry before the first pass. EVAL: dropout probabilities are zero. UPDATE: parameters only.
 ftc_graph *ftc_compile_entry_graph(const ftc_graph *source, ftc_entry_kind entry);
 
-// Nominal floating-point operations of one training step: tokens * *per_token + Σ length² * *per_token_squared. Counts each
-// contraction three times (forward, both gradients) at 2 a multiply-add; those over sequences only are left out.
+// Nominal floating-point operations of one training step: tokens * *per_token + Σ length² *
+// *per_token_squared. Counts each contraction three times (forward, both gradients) at 2 a multiply-add;
+// those over sequences only are left out.
 void ftc_compile_count_flops(const ftc_graph *source, double *per_token, double *per_token_squared);
 
 #endif

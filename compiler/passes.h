@@ -9,11 +9,17 @@
 #include "ir/diag.h"
 #include "ir/graph.h"
 
+#define FTC_LEAST_MEMORY 1
+
 typedef struct {
-    ftc_entry_kind entry;        // which entry point the graph becomes
-    int64_t memory_budget_bytes; // remat: 0 means none
-    int32_t tile_rows;           // fuse: rows of a block in a tile kernel, 0: choose
-    bool bf16;                   // remat, precision: contractions on bf16, values kept for later as bf16
+    ftc_entry_kind entry; // which entry point the graph becomes
+    // remat: the most bytes that the arena, the graph's parameters and the like, and `resident_bytes` of
+    // tensors that the graph does not know may take together; 0: any number, FTC_LEAST_MEMORY: as few as can
+    // be.
+    int64_t memory_budget_bytes, resident_bytes;
+    bool budget_is_a_wish; // no error when it cannot be met
+    int32_t tile_rows;     // fuse: rows of a block in a tile kernel, 0: choose
+    bool bf16;             // remat, precision: contractions on bf16, values kept for later as bf16
 } ftc_pass_options;
 
 typedef bool ftc_pass_fn(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d);

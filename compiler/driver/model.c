@@ -30,7 +30,7 @@ const ftc_option ftc_model_option_table[] = {
     {"gemm", NULL, FTC_OPTION_CHOICE, FIELD(gemm), "native|openblas", 0, "who multiplies matrices"},
     {"target", NULL, FTC_OPTION_TEXT, FIELD(target), "CPU", 0, "compile for native, avx512, avx2 or generic"},
     {"memory", NULL, FTC_OPTION_TEXT, FIELD(memory), "BYTES", 0,
-     "most memory for the step's arena, as 2GB or 500MB"},
+     "most memory for parameters, optimizer state and arena, as 2GB; \"least\": as little as can be"},
     {"optim", NULL, FTC_OPTION_TEXT, FIELD(optim), "NAME", 0,
      "adamw, adam, adam_keras, sgd, lion or adafactor"},
     {"freeze", NULL, FTC_OPTION_LIST, FIELD(freeze), "PATTERN", 0,
@@ -314,8 +314,10 @@ bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_o
                      options->target);
         return false;
     }
-    if (options->memory && !parse_bytes(options->memory, &compile.memory_budget_bytes)) {
-        ftc_diag_add(d, NULL, NULL, 0, 0, "--memory %s: expected a number of bytes, as 2GB or 500MB",
+    if (options->memory && strcmp(options->memory, "least") == 0) {
+        compile.memory_budget_bytes = FTC_LEAST_MEMORY;
+    } else if (options->memory && !parse_bytes(options->memory, &compile.memory_budget_bytes)) {
+        ftc_diag_add(d, NULL, NULL, 0, 0, "--memory %s: expected a number of bytes, as 2GB or 500MB, or \"least\"",
                      options->memory);
         return false;
     }

@@ -19,7 +19,7 @@ typedef struct {
     int32_t gemm;       // 0: native, 1: openblas
     int32_t precision;  // 0: fp32, 1: bf16
     const char *target; // a name for ftc_target_named
-    const char *memory; // budget of the arena, "2GB"; NULL: none
+    const char *memory; // budget of tensors and arena, "2GB" or "least"; NULL: none
     // Entries of the train block; NULL, empty or 0: as the model says.
     const char *optim;
     ftc_text_list freeze; // patterns

@@ -91,6 +91,8 @@ const ftc_option ftc_run_option_table[] = {
     {"metrics", NULL, FTC_OPTION_TEXT, RUN(metrics), "FILE", 0,
      "write the metrics there instead of to standard output"},
     {"args", NULL, FTC_OPTION_TEXT, RUN(args), "FILE", 0, "TrainingArguments as JSON; Trainer's defaults"},
+    {"gradient-checkpointing", NULL, FTC_OPTION_FLAG, RUN(gradient_checkpointing), NULL, 0,
+     "compute layers again in the backward pass: --memory least"},
     {"bf16", NULL, FTC_OPTION_FLAG, RUN(bf16), NULL, 0, "mixed precision"},
     {"disable-progress", "disable_tqdm", FTC_OPTION_FLAG, RUN(disable_progress), NULL, 0,
      "no progress lines"},
@@ -215,7 +217,6 @@ static const char *const MEANINGLESS[] = {"accelerator_config",
                                           "fsdp",
                                           "fsdp_config",
                                           "full_determinism",
-                                          "gradient_checkpointing",
                                           "gradient_checkpointing_kwargs",
                                           "half_precision_backend",
                                           "hub_always_push",
@@ -368,6 +369,7 @@ static bool settle(const ftc_command *self, const ftc_model_candidate *c, ftc_ru
         train->resume = from;
     }
     if (!o->data.tokenizer && c->pretrained) o->data.tokenizer = own(&o->owned, c->pretrained);
+    if (o->run.gradient_checkpointing && !o->model.memory) o->model.memory = "least";
     if (c->batch) o->model.batch = train->batch; // the most that the program is compiled for
     if (o->run.args && train->eval_strategy != FTC_WHEN_NO && !o->data.test && o->data.split_test == 0) {
         ftc_cli_error(self->name, "%s: eval_strategy needs data to evaluate on: give --test or --split-test",

@@ -17,6 +17,7 @@ typedef struct {
     bool no_shuffle, group_by_length;
     bool resume;
     const char *resume_from; // TrainingArguments' resume_from_checkpoint: a directory, "true" or "false"
+    bool gradient_checkpointing;
     bool bf16;
     bool disable_progress;
     bool no_report;
