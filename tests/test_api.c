@@ -500,6 +500,29 @@ Test(trainer, tells_a_loss_that_is_not_finite) {
     scratch_free(dir);
 }
 
+Test(trainer, leaves_everything_as_it_is_when_the_loss_is_not_finite) {
+    enum { COUNT = 5 };
+    static const char *const NAMES[] = {"classifier.weight", "classifier.weight.exp_avg",
+                                        "classifier.weight.exp_avg_sq"};
+    ftc_net *net = open_artifact();
+    ftc_trainer *trainer = create(net, 1);
+    examples e = make_examples();
+    float before[3][COUNT], *bias = ftc_trainer_tensor(trainer, "classifier.bias"), was = bias[2];
+    bind(trainer, &e, 0, 4);
+    OK(ftc_trainer_step(trainer));
+    for (int i = 0; i < 3; i++) memcpy(before[i], ftc_trainer_tensor(trainer, NAMES[i]), sizeof before[i]);
+    cr_assert_neq(before[2][0], 0); // the step before did change something
+    bias[2] = INFINITY;
+    FAILS(ftc_trainer_step(trainer), 1, "the loss is");
+    for (int i = 0; i < 3; i++)
+        cr_assert_arr_eq(before[i], ftc_trainer_tensor(trainer, NAMES[i]), sizeof before[i]);
+    cr_assert(isinf(bias[2]));
+    bias[2] = was;
+    OK(ftc_trainer_step(trainer)); // goes on from there
+    ftc_trainer_free(trainer);
+    ftc_net_free(net);
+}
+
 // ---------------------------------------------------------------------------------------------- saving
 
 static void assert_file_contains(const char *dir, const char *name, const char *part) {
