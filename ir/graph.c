@@ -132,6 +132,7 @@ void ftc_graph_free(ftc_graph *g) {
     free(g->axes);
     free(g->extents);
     free(g->decls);
+    free(g->decl_slots);
     free(g->outputs);
     free(g->kernels);
     free(g->config);
@@ -203,17 +204,37 @@ ftc_axis ftc_graph_find_axis(const ftc_graph *g, const char *name) {
     return FTC_NO_AXIS;
 }
 
+// The slot of the declaration of that name, or the free one where it belongs.
+static ftc_decl *decl_slot(const ftc_graph *g, const char *name) {
+    uint32_t hash = 2166136261u; // FNV-1a
+    for (const char *c = name; *c; c++) hash = (hash ^ (unsigned char)*c) * 16777619u;
+    for (;; hash++) {
+        ftc_decl *slot = &g->decl_slots[hash & (g->n_decl_slots - 1)];
+        if (*slot == FTC_NO_DECL || !strcmp(g->decls[*slot].name, name)) return slot;
+    }
+}
+
+static void grow_decl_slots(ftc_graph *g) {
+    free(g->decl_slots);
+    g->n_decl_slots = g->n_decl_slots ? 2 * g->n_decl_slots : 64;
+    g->decl_slots = malloc(g->n_decl_slots * sizeof *g->decl_slots);
+    if (!g->decl_slots) abort();
+    for (uint32_t i = 0; i < g->n_decl_slots; i++) g->decl_slots[i] = FTC_NO_DECL;
+    for (uint32_t i = 0; i < g->n_decls; i++) *decl_slot(g, g->decls[i].name) = (ftc_decl)i;
+}
+
 ftc_decl ftc_graph_add_decl(ftc_graph *g, ftc_decl_def info) {
     GROW(g, decls);
+    if (2 * g->n_decls >= g->n_decl_slots) grow_decl_slots(g);
     info.name = ftc_graph_string(g, info.name);
+    info.leaf = 0;
+    *decl_slot(g, info.name) = (ftc_decl)g->n_decls;
     g->decls[g->n_decls] = info;
     return (ftc_decl)g->n_decls++;
 }
 
 ftc_decl ftc_graph_find_decl(const ftc_graph *g, const char *name) {
-    for (uint32_t i = 0; i < g->n_decls; i++)
-        if (!strcmp(g->decls[i].name, name)) return (ftc_decl)i;
-    return FTC_NO_DECL;
+    return g->n_decls ? *decl_slot(g, name) : FTC_NO_DECL;
 }
 
 uint32_t ftc_graph_add_kernel(ftc_graph *g, ftc_kernel kernel) {
@@ -254,10 +275,16 @@ void ftc_graph_add_train(ftc_graph *g, ftc_graph_setting setting) {
     g->train[g->n_train++] = owned_setting(g, setting);
 }
 
+static bool is_leaf(ftc_op op) {
+    return op == FTC_OP_param || op == FTC_OP_input || op == FTC_OP_arg;
+}
+
 ftc_id ftc_graph_append(ftc_graph *g, ftc_node node) {
     GROW(g, nodes);
     node.offset = -1;
     g->nodes[g->n_nodes] = node;
+    if (is_leaf(node.op) && node.decl < g->n_decls && !g->decls[node.decl].leaf)
+        g->decls[node.decl].leaf = g->n_nodes;
     return g->n_nodes++;
 }
 
@@ -270,14 +297,12 @@ ftc_id ftc_graph_copy_node(ftc_graph *g, const ftc_graph *from, ftc_id id, const
 }
 
 ftc_id ftc_graph_leaf(const ftc_graph *g, ftc_decl decl) {
-    for (ftc_id id = 1; id < g->n_nodes; id++) {
-        if (ftc_node_class(&g->nodes[id]) == FTC_CLASS_LEAF && g->nodes[id].decl == decl) return id;
-    }
-    return 0;
+    return g->decls[decl].leaf;
 }
 
 void ftc_graph_replace_nodes(ftc_graph *g, ftc_graph *from, const ftc_id *map) {
     for (uint32_t i = 0; i < g->n_outputs; i++) g->outputs[i].node = map[g->outputs[i].node];
+    for (uint32_t i = 0; i < g->n_decls; i++) g->decls[i].leaf = i < from->n_decls ? from->decls[i].leaf : 0;
     free(g->nodes);
     g->nodes = from->nodes;
     g->n_nodes = from->n_nodes;

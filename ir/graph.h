@@ -84,6 +84,7 @@ typedef struct {
     ftc_axis bound;   // integer input: values index this axis; else FTC_NO_AXIS
     float value;      // arg: default
     ftc_loc loc;
+    ftc_id leaf; // its leaf node, 0: none yet; set by ftc_graph_append
 } ftc_decl_def;
 
 // ir/ops/ops.def lists the operations, each described by one ftc_op_info (ir/op.h).
@@ -173,6 +174,9 @@ typedef struct {
     uint32_t n_extents, extents_capacity;
     ftc_decl_def *decls;
     uint32_t n_decls, decls_capacity;
+    ftc_decl
+        *decl_slots; // [n_decl_slots] by the hash of their names, open addressing, FTC_NO_DECL where free
+    uint32_t n_decl_slots;
     ftc_output *outputs;
     uint32_t n_outputs, outputs_capacity;
     ftc_kernel *kernels; // kernels[0] is unused
