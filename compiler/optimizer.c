@@ -214,7 +214,7 @@ static void guard_assignments(ftc_graph *g, ftc_id watched) {
         }
         map[id] = ftc_graph_copy_node(out, g, id, map);
         if (id != watched) continue;
-        ftc_build_cursor(out, (ftc_loc){0}, FTC_PHASE_UPDATE);
+        ftc_build_cursor(out, node.loc, FTC_PHASE_UPDATE);
         finite = ftc_build_map2(out, FTC_OP_lt, ftc_build_map1(out, FTC_OP_abs, map[id]),
                                 ftc_build_const(out, INFINITY));
     }
