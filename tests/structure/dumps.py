@@ -57,7 +57,8 @@ def belongs(part, line, kernel):
         return line.startswith(words[0] + " ")
     if not NODE.match(line) or phase_of(line) != words[0]:
         return False
-    return len(words) == 1 or LOCATION.search(line).group(1) == words[2]
+    place = LOCATION.search(line)  # none: made by a pass
+    return len(words) == 1 or (place is not None and place.group(1) == words[2])
 
 
 def select(dump, parts):
