@@ -84,6 +84,15 @@ static void keep_costly_values(row_emitter *r) {
     }
 }
 
+// Whether the row has a position on each of the value's axes. What is read through a rename or at another
+// position may have others.
+static bool is_here(const row_emitter *r, ftc_id id, const ftc_env *env) {
+    const ftc_axes *axes = &r->e->g->nodes[id].type.axes;
+    for (int i = 0; i < axes->n; i++)
+        if (!env->index[axes->at[i]] && !ftc_axes_has(&r->row->cols, axes->at[i])) return false;
+    return true;
+}
+
 // Values of the whole row that loop `level` and the stores before it need.
 static void emit_uniform_values(row_emitter *r, int level, const ftc_env *env) {
     ftc_emitter *e = r->e;
@@ -96,7 +105,7 @@ static void emit_uniform_values(row_emitter *r, int level, const ftc_env *env) {
         for (int a = 0; a < node->n_args; a++) {
             ftc_id arg = node->arg[a];
             bool available = !in_step(r, arg) || (!is_reduce(r, arg) && r->level[arg] <= level);
-            if (available && !is_vector(r, arg) && !moves && !(moves_table && a == 0))
+            if (available && is_here(r, arg, env) && !is_vector(r, arg) && !moves && !(moves_table && a == 0))
                 ftc_emit_value(e, arg, env, &r->values);
         }
         if (is_vector(r, id) || is_reduce(r, id) || r->level[id] != level) continue;

@@ -74,7 +74,7 @@ typedef struct {
     bool *in_tile;                      // by node: can only be computed inside a tile kernel
     ftc_id *cluster;                    // by node: the values of a tile kernel have the same
     ftc_id *first_member, *next_member; // of each cluster, by cluster and by node, in order
-    ftc_id *leaf;                       // by declaration
+    ftc_id *leaf, *assign;              // by declaration
     uint32_t *stamp, current_stamp;
     position *place;
     tile *tiles;      // by kernel
@@ -518,6 +518,24 @@ static position earliest(fusion *f, ftc_id id) {
     return first;
 }
 
+static ftc_decl parameter_of(const ftc_graph *g, ftc_decl decl) {
+    return g->decls[decl].of == FTC_NO_DECL ? decl : g->decls[decl].of;
+}
+
+// If `id` is a new value of a parameter or of its optimizer's state: the assignment after `assign` (0: the
+// first) to any of these tensors; else, and after the last, 0.
+static ftc_id next_update(const fusion *f, ftc_id id, ftc_id assign) {
+    const ftc_graph *g = f->g;
+    for (uint32_t u = f->user_start[id]; u < f->user_start[id + 1]; u++) {
+        if (class_of(f, f->users[u]) != FTC_CLASS_ASSIGN) continue;
+        ftc_decl parameter = parameter_of(g, g->nodes[f->users[u]].decl);
+        for (uint32_t d = assign ? g->nodes[assign].decl + 1u : 0; d < g->n_decls; d++)
+            if (f->assign[d] && parameter_of(g, (ftc_decl)d) == parameter) return f->assign[d];
+        return 0;
+    }
+    return 0;
+}
+
 // An update must come after every reader of the old value that is not the same cell of the same kernel.
 static position earliest_assign(fusion *f, ftc_id assign, position first) {
     const ftc_graph *g = f->g;
@@ -687,6 +705,17 @@ static position join_late(fusion *f, ftc_id id, position first) {
     return p;
 }
 
+// The latest kernel that updates one of the tensors that `id` is updated with, 0: none yet. Their new values
+// read each other's old ones, so they belong together.
+static uint32_t kernel_of_update(const fusion *f, ftc_id id) {
+    uint32_t latest = 0;
+    for (ftc_id assign = next_update(f, id, 0); assign; assign = next_update(f, id, assign)) {
+        uint32_t k = KERNEL_OF(f->place[ftc_region_source(f->g, f->g->nodes[assign].arg[0])]);
+        if (k > latest) latest = k;
+    }
+    return latest;
+}
+
 // The kernel that can take `id` and holds or follows everything that it reads; 0: none.
 static position join_any(fusion *f, ftc_id id, position first) {
     const ftc_graph *g = f->g;
@@ -694,8 +723,10 @@ static position join_any(fusion *f, ftc_id id, position first) {
     // The kernel of the latest operand; for the values of a tile, and for reductions, a later one will do as
     // well.
     bool patient = f->in_tile[id] || class_of(f, id) == FTC_CLASS_REDUCE;
-    uint32_t n_kernels = g->n_kernels ? g->n_kernels : 1;
+    uint32_t n_kernels = g->n_kernels ? g->n_kernels : 1, update = kernel_of_update(f, id);
     position p = 0;
+    if (update >= KERNEL_OF(first) && g->kernels[update].kind != FTC_KERNEL_TILE)
+        p = join_kernel(f, id, update, update == KERNEL_OF(first));
     for (uint32_t k = KERNEL_OF(first); !p && k < n_kernels && (k == KERNEL_OF(first) || patient); k++) {
         if (again && f->phase[k] == FTC_PHASE_FORWARD) continue; // it would be kept since then
         if (g->kernels[k].kind != FTC_KERNEL_TILE)
@@ -714,8 +745,8 @@ static bool place_unit(fusion *f, ftc_id id, ftc_diagnostics *d) {
         return true;
     }
     position first = earliest(f, id);
-    for (uint32_t u = f->user_start[id]; u < f->user_start[id + 1]; u++)
-        if (class_of(f, f->users[u]) == FTC_CLASS_ASSIGN) first = earliest_assign(f, f->users[u], first);
+    for (ftc_id assign = next_update(f, id, 0); assign; assign = next_update(f, id, assign))
+        first = earliest_assign(f, assign, first);
 
     position p = join_any(f, id, first);
     if (!p && f->in_tile[id]) {
@@ -850,8 +881,12 @@ bool ftc_pass_fuse(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostic
     f.first_member = calloc(g->n_nodes, sizeof *f.first_member);
     f.next_member = calloc(g->n_nodes, sizeof *f.next_member);
     f.leaf = calloc(g->n_decls + 1, sizeof *f.leaf);
+    f.assign = calloc(g->n_decls + 1, sizeof *f.assign);
     for (ftc_id v = 1; v < g->n_nodes; v++)
-        if (class_of(&f, v) == FTC_CLASS_LEAF) f.leaf[g->nodes[v].decl] = v;
+        if (class_of(&f, v) == FTC_CLASS_LEAF)
+            f.leaf[g->nodes[v].decl] = v;
+        else if (class_of(&f, v) == FTC_CLASS_ASSIGN)
+            f.assign[g->nodes[v].decl] = v;
     f.stamp = calloc(g->n_nodes, sizeof *f.stamp);
     f.place = calloc(g->n_nodes, sizeof *f.place);
     find_users(&f);
@@ -877,6 +912,7 @@ bool ftc_pass_fuse(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostic
     free(f.first_member);
     free(f.next_member);
     free(f.leaf);
+    free(f.assign);
     free(f.phase);
     free(f.stamp);
     free(f.place);

@@ -3,6 +3,9 @@
 //   contraction   with more than one row, column or summed axis at each position of its batch axes, with none
 //   at all, or
 //                 whose operands are no matrices as they lie in memory: a sum of products
+//   reduction     of a value over two ragged axes, along several axes: along the last ragged one, which makes
+//   a value that
+//                 can be in memory, then along the others
 //   output        that is a parameter or an input as it is, or the same value as another output: a copy,
 //   since each
 //                 output has memory of its own
@@ -30,6 +33,29 @@ static ftc_id sum_of_products(ftc_graph *g, const ftc_node *dot, ftc_id a, ftc_i
     return sum;
 }
 
+// The axis to reduce first; FTC_NO_AXIS when one reduction does.
+static ftc_axis first_reduced(const ftc_graph *g, const ftc_node *reduce) {
+    const ftc_type *type = &g->nodes[reduce->arg[0]].type;
+    ftc_axes order = ftc_axes_packed_order(g, &type->axes);
+    if (reduce->axes.n == 1 || !ftc_region_is_quadratic(g, type)) return FTC_NO_AXIS;
+    for (int i = order.n - 1; i >= 0; i--)
+        if (ftc_axes_has(&reduce->axes, order.at[i]) && ftc_axis_over(g, order.at[i]) != FTC_NO_AXIS)
+            return order.at[i];
+    return FTC_NO_AXIS;
+}
+
+static ftc_id reduced_twice(ftc_graph *g, const ftc_node *reduce, ftc_id x, ftc_axis first) {
+    ftc_build_cursor(g, reduce->loc, reduce->phase);
+    ftc_node inner = *reduce, outer = *reduce;
+    inner.axes = ftc_axes_of(first);
+    inner.arg[0] = x;
+    outer.axes = ftc_axes_minus(&reduce->axes, &inner.axes);
+    outer.arg[0] = ftc_build(g, inner);
+    ftc_id result = ftc_build(g, outer);
+    g->nodes[result].type.axes = reduce->type.axes;
+    return result;
+}
+
 static bool is_taken(const ftc_graph *g, uint32_t output) {
     for (uint32_t i = 0; i < output; i++)
         if (g->outputs[i].node == g->outputs[output].node) return true;
@@ -51,8 +77,12 @@ bool ftc_pass_lower(ftc_graph *g, const ftc_pass_options *options, ftc_diagnosti
     ftc_id *map = calloc(g->n_nodes, sizeof *map);
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
-        if (ftc_node_class(node) == FTC_CLASS_DOT && !has_kernel(g, node))
+        ftc_op_class class = ftc_node_class(node);
+        ftc_axis first = class == FTC_CLASS_REDUCE ? first_reduced(g, node) : FTC_NO_AXIS;
+        if (class == FTC_CLASS_DOT && !has_kernel(g, node))
             map[v] = sum_of_products(out, node, map[node->arg[0]], map[node->arg[1]]);
+        else if (first != FTC_NO_AXIS)
+            map[v] = reduced_twice(out, node, map[node->arg[0]], first);
         else
             map[v] = ftc_graph_copy_node(out, g, v, map);
     }

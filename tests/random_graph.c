@@ -70,9 +70,9 @@ ftc_id test_param(ftc_graph *g, const char *name, ftc_axes axes) {
 }
 
 ftc_id test_input(ftc_graph *g, const char *name, ftc_dtype dtype, ftc_axes axes, ftc_axis bound) {
-    return add_leaf(
-        g, FTC_OP_input,
-        (ftc_decl_def){.kind = FTC_DECL_INPUT, .name = name, .type = {dtype, axes}, .bound = bound});
+    ftc_decl_def def = {.kind = FTC_DECL_INPUT, .name = name, .type = {dtype, axes}, .bound = bound};
+    for (int i = 0; i < axes.n; i++) def.dims[def.n_dims++] = ftc_axes_of(axes.at[i]);
+    return add_leaf(g, FTC_OP_input, def);
 }
 
 // --- graphs -------------------------------------------------------------------------------------------
@@ -177,6 +177,17 @@ static void draw_attributes(generator *m, ftc_node *node) {
     }
 }
 
+// Takes away the attributes that the operation does not have.
+static void clear_attributes(ftc_node *node) {
+    const ftc_op_info *info = ftc_op_get(node->op);
+    if (!(info->attrs & FTC_ATTR_AXES)) node->axes = (ftc_axes){0};
+    if (!(info->attrs & FTC_ATTR_AXIS)) node->axis = FTC_NO_AXIS;
+    if (!(info->attrs & FTC_ATTR_TO)) node->to = FTC_NO_AXIS;
+    if (!(info->attrs & FTC_ATTR_VALUE)) node->value = 0;
+    if (!(info->attrs & FTC_ATTR_INDEX)) node->index = 0;
+    if (info->class != FTC_CLASS_MAP) node->outer = false;
+}
+
 static bool wanted(const generator *m, const ftc_type *type) {
     if (type->axes.n > MAX_RESULT_AXES) return false;
     bool quadratic = ftc_axes_has(&type->axes, m->t.S) && ftc_axes_has(&type->axes, m->t.T);
@@ -199,6 +210,7 @@ static void try_operation(generator *m, ftc_op op) {
         limit[i] = m->limit[k];
     }
     draw_attributes(m, &node);
+    clear_attributes(&node);
     char error[256];
     ftc_type type;
     ftc_axis lone;
@@ -257,11 +269,11 @@ ftc_graph *test_random_graph(uint64_t seed, const test_graph_options *options) {
     add_value(&m, test_param(g, "w.HAD", test_list(3, t.H, t.A, t.D)), true, 1);
     add_value(&m, test_param(g, "w.H", test_list(1, t.H)), true, 1);
     add_value(&m, test_param(g, "w.AD", test_list(2, t.A, t.D)), true, 1);
-    add_value(&m, test_input(g, "x.BSH", FTC_F32, test_list(3, t.B, t.S, t.H), FTC_NO_AXIS), true, 1);
-    add_value(&m, test_input(g, "x.BSAD", FTC_F32, test_list(4, t.B, t.S, t.A, t.D), FTC_NO_AXIS), true, 1);
-    add_value(&m, test_input(g, "x.B", FTC_F32, test_list(1, t.B), FTC_NO_AXIS), true, 1);
-    add_value(&m, test_input(g, "ids.BS", FTC_I32, test_list(2, t.B, t.S), t.V), true, 7);
-    add_value(&m, test_input(g, "ids.B", FTC_I32, test_list(1, t.B), t.A), true, 2);
+    add_value(&m, test_input(g, "x_BSH", FTC_F32, test_list(3, t.B, t.S, t.H), FTC_NO_AXIS), true, 1);
+    add_value(&m, test_input(g, "x_BSAD", FTC_F32, test_list(4, t.B, t.S, t.A, t.D), FTC_NO_AXIS), true, 1);
+    add_value(&m, test_input(g, "x_B", FTC_F32, test_list(1, t.B), FTC_NO_AXIS), true, 1);
+    add_value(&m, test_input(g, "ids_BS", FTC_I32, test_list(2, t.B, t.S), t.V), true, 7);
+    add_value(&m, test_input(g, "ids_B", FTC_I32, test_list(1, t.B), t.A), true, 2);
     int first = m.n_values;
     for (int round = 0; round < options->n_nodes; round++) {
         ftc_op op = (ftc_op)(1 + test_random_below(&m.random, FTC_OP_COUNT - 1));

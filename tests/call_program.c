@@ -1,0 +1,206 @@
+#include "tests/call_program.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/threads.h"
+
+struct test_call {
+    const ftc_program *program;
+    ftc_step_args args;
+    ftc_threads *threads;
+    int64_t sequences;
+    char *arena;
+    void **tensors, **inputs, **outputs;
+    float *scalars;
+    int64_t *extents;
+    int32_t **offsets;
+    int64_t **square_offsets;
+};
+
+// A buffer as the step's ABI wants it, full of NaN.
+static void *buffer(int64_t bytes) {
+    size_t whole =
+        ((size_t)bytes + FTC_STEP_SLACK_BYTES + FTC_STEP_ALIGN - 1) / FTC_STEP_ALIGN * FTC_STEP_ALIGN;
+    void *p = aligned_alloc(FTC_STEP_ALIGN, whole);
+    cr_assert_not_null(p);
+    return memset(p, 0xff, whole);
+}
+
+static void *zeroed(int64_t n, size_t size) {
+    void *p = calloc((size_t)n + 1, size);
+    cr_assert_not_null(p);
+    return p;
+}
+
+// The values of a declaration in its own type.
+static void *converted(const double *x, int64_t n, ftc_dtype dtype) {
+    void *p = buffer(n * 4);
+    for (int64_t i = 0; i < n; i++) {
+        switch (dtype) {
+        case FTC_F32: ((float *)p)[i] = (float)x[i]; break;
+        case FTC_I32: ((int32_t *)p)[i] = (int32_t)x[i]; break;
+        case FTC_U32: ((uint32_t *)p)[i] = (uint32_t)x[i]; break;
+        case FTC_BOOL: ((uint8_t *)p)[i] = x[i] != 0; break;
+        case FTC_BF16: cr_assert_fail("no test has bf16 values"); break;
+        }
+    }
+    return p;
+}
+
+static void *values_of(const ftc_graph *g, const test_values *v, const char *name) {
+    ftc_decl decl = ftc_graph_find_decl(g, name);
+    if (decl == FTC_NO_DECL) return NULL;
+    const ftc_type *type = &g->decls[decl].type;
+    return converted(v->tensors[decl], ftc_interp_cells(g, &v->b, &type->axes), type->dtype);
+}
+
+static int64_t elements(const ftc_tensor_info *t) {
+    int64_t n = 1;
+    for (int i = 0; i < t->rank; i++) n *= t->dims[i];
+    return n;
+}
+
+static void fill_extents(test_call *c, const ftc_graph *g, const test_values *v) {
+    const ftc_program *p = c->program;
+    for (int32_t i = 0; i < p->n_extents; i++) {
+        uint32_t k = 0;
+        while (k < g->n_extents &&
+               (!g->extents[k].name || strcmp(g->extents[k].name, p->extents[i].name) != 0))
+            k++;
+        cr_assert_lt(k, g->n_extents);
+        if (p->extents[i].ragged_over < 0) {
+            c->extents[i] = c->sequences = v->extents[k];
+            continue;
+        }
+        int64_t n = v->extents[g->axes[g->extents[k].over].extent];
+        c->offsets[i] = zeroed(n + 1, sizeof **c->offsets);
+        c->square_offsets[i] = zeroed(n + 1, sizeof **c->square_offsets);
+        for (int64_t b = 0; b < n; b++) {
+            int64_t length = v->lengths[k][b];
+            c->offsets[i][b + 1] = c->offsets[i][b] + (int32_t)length;
+            c->square_offsets[i][b + 1] = c->square_offsets[i][b] + length * length;
+        }
+        c->extents[i] = c->offsets[i][n];
+    }
+}
+
+test_call *test_call_new(const ftc_program *program, const ftc_graph *g, const test_values *v,
+                         int32_t threads) {
+    test_call *c = zeroed(1, sizeof *c);
+    c->program = program;
+    c->tensors = zeroed(program->n_tensors, sizeof *c->tensors);
+    c->inputs = zeroed(program->n_inputs, sizeof *c->inputs);
+    c->outputs = zeroed(program->n_outputs, sizeof *c->outputs);
+    c->scalars = zeroed(program->n_scalars, sizeof *c->scalars);
+    c->extents = zeroed(program->n_extents, sizeof *c->extents);
+    c->offsets = zeroed(program->n_extents, sizeof *c->offsets);
+    c->square_offsets = zeroed(program->n_extents, sizeof *c->square_offsets);
+    c->sequences = 1;
+    ftc_status status = ftc_threads_create(threads, &c->threads);
+    cr_assert_eq(status.code, FTC_OK);
+    fill_extents(c, g, v);
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        const ftc_tensor_info *t = &program->tensors[i];
+        c->tensors[i] = values_of(g, v, t->name);
+        if (!c->tensors[i]) c->tensors[i] = memset(buffer(elements(t) * 4), 0, (size_t)elements(t) * 4);
+    }
+    for (int32_t i = 0; i < program->n_inputs; i++) c->inputs[i] = values_of(g, v, program->inputs[i].name);
+    for (int32_t i = 0; i < program->n_outputs; i++)
+        c->outputs[i] = buffer(program->outputs[i].columns * 4 * c->sequences);
+    for (int32_t i = 0; i < program->n_scalars; i++) {
+        ftc_decl decl = ftc_graph_find_decl(g, program->scalars[i].name);
+        c->scalars[i] = decl == FTC_NO_DECL ? program->scalars[i].value : (float)v->tensors[decl][0];
+    }
+    int64_t arena = 0;
+    for (int e = 0; e < FTC_ENTRY_COUNT; e++) {
+        const ftc_entry *entry = &program->entries[e];
+        int64_t bytes = entry->arena_bytes + threads * entry->scratch_bytes;
+        if (entry->fn && bytes > arena) arena = bytes;
+    }
+    c->arena = buffer(arena);
+    c->args = (ftc_step_args){
+        .arena = c->arena,
+        .tensors = c->tensors,
+        .inputs = (const void *const *)c->inputs,
+        .outputs = c->outputs,
+        .scalars = c->scalars,
+        .extents = c->extents,
+        .offsets = (const int32_t *const *)c->offsets,
+        .square_offsets = (const int64_t *const *)c->square_offsets,
+        .seed = v->b.seed,
+        .step = v->b.step,
+        .micro_step = v->b.micro_step,
+        .barrier = ftc_threads_barrier,
+        .barrier_context = c->threads,
+    };
+    return c;
+}
+
+void test_call_free(test_call *c) {
+    const ftc_program *p = c->program;
+    for (int32_t i = 0; i < p->n_tensors; i++) free(c->tensors[i]);
+    for (int32_t i = 0; i < p->n_inputs; i++) free(c->inputs[i]);
+    for (int32_t i = 0; i < p->n_outputs; i++) free(c->outputs[i]);
+    for (int32_t i = 0; i < p->n_extents; i++) free(c->offsets[i]), free(c->square_offsets[i]);
+    ftc_threads_free(c->threads);
+    free(c->arena);
+    free(c->tensors);
+    free(c->inputs);
+    free(c->outputs);
+    free(c->scalars);
+    free(c->extents);
+    free(c->offsets);
+    free(c->square_offsets);
+    free(c);
+}
+
+typedef struct {
+    ftc_entry_fn *fn;
+    const ftc_step_args *args;
+} call;
+
+static void enter(void *context, int32_t thread, int32_t threads) {
+    const call *c = context;
+    c->fn(c->args, thread, threads);
+}
+
+void test_call_run(test_call *c, ftc_entry_kind entry) {
+    call what = {c->program->entries[entry].fn, &c->args};
+    cr_assert(what.fn);
+    ftc_threads_run(c->threads, enter, &what);
+}
+
+ftc_loaded_program *test_compile(const ftc_graph *source, const ftc_compile_options *options) {
+    ftc_diagnostics d = {0};
+    ftc_object object = {0};
+    bool recompiled;
+    ftc_loaded_program *loaded = NULL;
+    if (ftc_compile(source, options, &object, &d)) loaded = ftc_program_load(&object, &recompiled, &d);
+    cr_assert(loaded, "%s", d.count ? d.list[0].text : "");
+    cr_assert(!recompiled);
+    free(object.bytes);
+    return loaded;
+}
+
+const float *test_call_tensor(const test_call *c, const char *name, int64_t *n) {
+    for (int32_t i = 0; i < c->program->n_tensors; i++) {
+        if (strcmp(c->program->tensors[i].name, name) != 0) continue;
+        *n = elements(&c->program->tensors[i]);
+        return c->tensors[i];
+    }
+    cr_assert_fail("the program has no tensor %s", name);
+    return NULL;
+}
+
+const float *test_call_output(const test_call *c, const char *name, int64_t *n) {
+    for (int32_t i = 0; i < c->program->n_outputs; i++) {
+        const ftc_output_info *o = &c->program->outputs[i];
+        if (strcmp(o->name, name) != 0) continue;
+        *n = o->columns * (o->per_sequence ? c->sequences : 1);
+        return c->outputs[i];
+    }
+    cr_assert_fail("the program has no output %s", name);
+    return NULL;
+}

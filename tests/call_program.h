@@ -1,0 +1,28 @@
+// Calls the entries of a compiled program on the values of a test (tests/random_graph.h), without the
+// runtime's batches and data sets.
+#ifndef FTC_TESTS_CALL_PROGRAM_H
+#define FTC_TESTS_CALL_PROGRAM_H
+
+#include "compiler/artifact.h"
+#include "ir/graph.h"
+#include "tests/random_graph.h"
+
+typedef struct test_call test_call;
+
+// Copies of all values that the graph's declarations name; tensors of which the graph knows nothing (moments,
+// gradients) are zero. What lies behind each buffer's end, and all that the program has not written, is NaN.
+test_call *test_call_new(const ftc_program *program, const ftc_graph *g, const test_values *v,
+                         int32_t threads);
+void test_call_free(test_call *c);
+
+void test_call_run(test_call *c, ftc_entry_kind entry);
+
+// Compiles the entries (bits 1 << ftc_entry_kind) of a graph and loads the program; fails the test with the
+// diagnostics. The program must be unloaded.
+ftc_loaded_program *test_compile(const ftc_graph *source, const ftc_compile_options *options);
+
+// The cells of a tensor or of an output; the test fails when there is none of that name.
+const float *test_call_tensor(const test_call *c, const char *name, int64_t *n);
+const float *test_call_output(const test_call *c, const char *name, int64_t *n);
+
+#endif

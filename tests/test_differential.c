@@ -1,0 +1,225 @@
+// The three ways to run a graph against each other, on random graphs: the interpreter is right, the others
+// must agree.
+#include <cblas.h>
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/eager.h"
+#include "compiler/passes.h"
+#include "ir/print.h"
+#include "ir/verify.h"
+#include "tests/call_program.h"
+#include "tests/random_graph.h"
+
+// Norm of the difference over the norm. Both round every intermediate to f32; values are about 1.
+static const double TOLERANCE = 2e-5, SMALLEST_NORM = 1e-2;
+
+static double difference(const double *expected, const float *got, int64_t n) {
+    double sum = 0, norm = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double x = (double)got[i] - expected[i];
+        if (isnan(x)) return INFINITY;
+        sum += x * x;
+        norm += expected[i] * expected[i];
+    }
+    return sqrt(sum) / fmax(sqrt(norm), SMALLEST_NORM);
+}
+
+static void print_failure(const ftc_graph *g, const char *what, uint64_t seed, const char *name,
+                          double error) {
+    char *text = ftc_print_text(g);
+    cr_expect_fail("%s, seed %llu, %s: differs by %.3g\n%s", what, (unsigned long long)seed, name, error,
+                   getenv("FTC_TEST_PRINT") ? text : "(set FTC_TEST_PRINT to see the graph)");
+    free(text);
+}
+
+// A random graph, without outputs that the step's ABI cannot give (over tokens).
+static ftc_graph *random_graph(uint64_t seed, int n_nodes) {
+    test_graph_options options = {.n_nodes = n_nodes, .quadratic = seed % 3 == 0};
+    ftc_graph *g = test_random_graph(seed, &options);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < g->n_outputs; i++) {
+        const ftc_type *type = &g->nodes[g->outputs[i].node].type;
+        bool over_tokens = false;
+        for (int a = 0; a < type->axes.n; a++)
+            over_tokens |= ftc_axis_over(g, type->axes.at[a]) != FTC_NO_AXIS;
+        if (!over_tokens && type->dtype == FTC_F32) g->outputs[kept++] = g->outputs[i];
+    }
+    g->n_outputs = kept;
+    return g;
+}
+
+// The graph with an output "grad:NAME" for each parameter's gradient.
+static ftc_graph *with_gradients(const ftc_graph *forward) {
+    ftc_diagnostics d = {0};
+    ftc_graph *g = ftc_graph_clone(forward);
+    ftc_pass_options options = {.entry = FTC_ENTRY_GRAD};
+    bool ok = ftc_pass_differentiate(g, &options, &d) && ftc_verify_graph(g, &d);
+    cr_assert(ok, "%s", d.count ? d.list[0].text : "");
+    return g;
+}
+
+// --- eager
+// -----------------------------------------------------------------------------------------------------------
+
+static void sgemm(int32_t ta, int32_t tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
+                  const float *b, int64_t ldb, float beta, float *c, int64_t ldc) {
+    cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (blasint)m,
+                (blasint)n, (blasint)k, 1, a, (blasint)lda, b, (blasint)ldb, beta, c, (blasint)ldc);
+}
+
+static void check_eager(uint64_t seed) {
+    ftc_graph *forward = random_graph(seed, 12 + (int)(seed % 30)), *g = with_gradients(forward);
+    test_values *v = test_values_new(g, seed);
+    ftc_interp *in = ftc_interp_new(g, &v->b);
+    ftc_interp_run(in);
+    void **tensors = calloc(g->n_decls + 1, sizeof *tensors);
+    for (uint32_t i = 0; i < g->n_decls; i++) {
+        int64_t n = ftc_interp_cells(g, &v->b, &g->decls[i].type.axes);
+        ftc_cell *cells = calloc((size_t)n + 1, sizeof *cells);
+        for (int64_t k = 0; k < n; k++) {
+            if (g->decls[i].type.dtype == FTC_F32)
+                cells[k].f = (float)v->tensors[i][k];
+            else
+                cells[k].i = (int32_t)v->tensors[i][k];
+        }
+        tensors[i] = cells;
+    }
+    ftc_eager_bindings b = {.extents = v->extents,
+                            .lengths = v->b.lengths,
+                            .tensors = tensors,
+                            .seed = v->b.seed,
+                            .step = v->b.step,
+                            .micro_step = v->b.micro_step,
+                            .sgemm = sgemm};
+    ftc_eager *eager = ftc_eager_new(g, &b);
+    for (int run = 0; run < 2; run++) { // the second must not see what the first left
+        ftc_eager_run(eager);
+        for (uint32_t i = 0; i < g->n_outputs; i++) {
+            int64_t n, m;
+            const double *expected = ftc_interp_value(in, g->outputs[i].node, &n);
+            const ftc_cell *got = ftc_eager_value(eager, g->outputs[i].node, &m);
+            cr_assert_eq(n, m);
+            double error = difference(expected, &got->f, n);
+            if (error > TOLERANCE) print_failure(g, "eager", seed, g->outputs[i].name, error);
+        }
+    }
+    ftc_eager_free(eager);
+    for (uint32_t i = 0; i < g->n_decls; i++) free(tensors[i]);
+    free(tensors);
+    ftc_interp_free(in);
+    test_values_free(v);
+    ftc_graph_free(g);
+    ftc_graph_free(forward);
+}
+
+Test(differential, eager_agrees_with_the_interpreter) {
+    enum { GRAPHS = 400 };
+    for (uint64_t seed = 1; seed <= GRAPHS; seed++) check_eager(seed);
+}
+
+// --- compiled
+// --------------------------------------------------------------------------------------------------------
+
+// The cells of a gradient in the order of its parameter, or those of another output; to be freed.
+static double *expected_cells(const ftc_graph *g, const ftc_interp *in, const test_values *v,
+                              const ftc_output *output, int64_t *n) {
+    ftc_axes axes = g->nodes[output->node].type.axes;
+    if (!strncmp(output->name, "grad:", 5))
+        axes = g->decls[ftc_graph_find_decl(g, output->name + 5)].type.axes;
+    return test_cells_as(in, g, &v->b, output->node, &axes, n);
+}
+
+static void check_gradients(const ftc_graph *g, const ftc_interp *in, const test_values *v,
+                            const test_call *call, uint64_t seed, const char *what) {
+    for (uint32_t i = 0; i < g->n_outputs; i++) {
+        int64_t n, m;
+        const char *name = g->outputs[i].name;
+        bool is_gradient = !strncmp(name, "grad:", 5);
+        char tensor[128];
+        snprintf(tensor, sizeof tensor, "%s.grad", name + 5);
+        double *expected = expected_cells(g, in, v, &g->outputs[i], &n);
+        const float *got =
+            is_gradient ? test_call_tensor(call, tensor, &m) : test_call_output(call, name, &m);
+        cr_assert_eq(n, m, "%s: %lld cells, not %lld", name, (long long)m, (long long)n);
+        double error = difference(expected, got, n);
+        if (error > TOLERANCE) print_failure(g, what, seed, name, error);
+        free(expected);
+    }
+}
+
+// The whole step: what it leaves in weights and moments.
+static void check_step(const ftc_graph *forward, const ftc_program *program, uint64_t seed) {
+    ftc_diagnostics d = {0};
+    ftc_graph *g = ftc_compile_entry_graph(forward, FTC_ENTRY_STEP);
+    ftc_pass_options options = {.entry = FTC_ENTRY_STEP};
+    cr_assert(ftc_pass_differentiate(g, &options, &d) && ftc_pass_optimizer(g, &options, &d));
+    test_values *v = test_values_new(g, seed);
+    test_call *call = test_call_new(program, g, v, 2);
+    ftc_interp *in = ftc_interp_new(g, &v->b);
+    ftc_interp_run(in); // overwrites the tensors that are assigned
+    test_call_run(call, FTC_ENTRY_STEP);
+    for (uint32_t i = 0; i < g->n_decls; i++) {
+        const ftc_decl_def *decl = &g->decls[i];
+        int64_t n;
+        if (decl->kind != FTC_DECL_PARAM && decl->kind != FTC_DECL_MOMENT) continue;
+        const float *got = test_call_tensor(call, decl->name, &n);
+        // Where a gradient is zero but for rounding, the direction of the weight's step is arbitrary.
+        double error = difference(v->tensors[i], got, n),
+               most = decl->kind == FTC_DECL_PARAM ? 1e-3 : TOLERANCE;
+        if (error > most) print_failure(forward, "step", seed, decl->name, error);
+    }
+    ftc_interp_free(in);
+    test_call_free(call);
+    test_values_free(v);
+    ftc_graph_free(g);
+}
+
+static void check_compiled(uint64_t seed, const ftc_target *target, int n_nodes) {
+    ftc_graph *forward = random_graph(seed, n_nodes), *g = with_gradients(forward);
+    test_values *v = test_values_new(g, seed);
+    ftc_interp *in = ftc_interp_new(g, &v->b);
+    ftc_interp_run(in);
+    bool with_step = seed % 4 == 0;
+    ftc_compile_options options = {.entries = 1u << FTC_ENTRY_GRAD | 1u << FTC_ENTRY_EVAL |
+                                              (uint32_t)with_step << FTC_ENTRY_STEP,
+                                   .target = target,
+                                   .check_text = seed % 16 == 0};
+    ftc_loaded_program *loaded = test_compile(forward, &options);
+    const ftc_program *program = ftc_program_of(loaded);
+    test_call *call = test_call_new(program, g, v, 1 + (int)(seed % 3));
+    test_call_run(call, FTC_ENTRY_EVAL);
+    for (uint32_t i = 0; i < forward->n_outputs; i++) {
+        int64_t n;
+        const double *expected = ftc_interp_value(in, g->outputs[i].node, &n);
+        double error = difference(expected, test_call_output(call, g->outputs[i].name, &n), n);
+        if (error > TOLERANCE) print_failure(forward, "compiled, forward", seed, g->outputs[i].name, error);
+    }
+    test_call_run(call, FTC_ENTRY_GRAD);
+    check_gradients(g, in, v, call, seed, target->name);
+    if (with_step) check_step(forward, program, seed);
+    test_call_free(call);
+    ftc_program_unload(loaded);
+    ftc_interp_free(in);
+    test_values_free(v);
+    ftc_graph_free(g);
+    ftc_graph_free(forward);
+}
+
+static void check_target(const char *name, uint64_t first, uint64_t n) {
+    const ftc_target *target = ftc_target_named(name);
+    if (!ftc_target_supported_here(target)) cr_skip_test("this CPU does not have %s", name);
+    for (uint64_t seed = first; seed < first + n; seed++) check_compiled(seed, target, 6 + (int)(seed % 12));
+}
+
+Test(differential, native_code_agrees_with_the_interpreter) {
+    check_target("native", 1, 100);
+}
+Test(differential, avx2_code_agrees_with_the_interpreter) {
+    check_target("avx2", 1001, 30);
+}
+Test(differential, generic_code_agrees_with_the_interpreter) {
+    check_target("generic", 2001, 30);
+}
