@@ -90,7 +90,7 @@ typedef struct {
     const ftc_rule *rule;
     int n_rules;
     ftc_pattern *pattern, *replacement; // of rules with text
-    bool differentiated;
+    int *rules_of[FTC_OP_COUNT]; // by operation: the rules on nodes that may apply to it, in order, then -1
     int *applied;
 } rewriter;
 
@@ -104,16 +104,11 @@ static ftc_id widened(ftc_graph *g, ftc_id id, ftc_id replacement) {
 }
 
 // Applies rule r to the last node; 0 when it does not apply.
-static ftc_id apply_rule(const rewriter *w, int r, ftc_graph *g, ftc_id id) {
-    const ftc_rule *rule = &w->rule[r];
-    if (rule->after_gradient && !w->differentiated) return 0;
-    if (rule->apply) return rule->apply(g, id);
-    if (!rule->pattern || w->pattern[r].term[0].op != ftc_graph_node(g, id)->op) return 0;
+static ftc_id apply_rule(const rewriter *w, int r, ftc_graph *g, ftc_id id, bool is_broadcast) {
+    if (w->rule[r].apply) return w->rule[r].apply(g, id);
     ftc_pattern_match match;
-    ftc_id x;
     // a broadcast is what widened() makes: rewriting it would not end
-    if (ftc_is_broadcast(g, ftc_graph_node(g, id), &x) || !ftc_pattern_matches(&w->pattern[r], g, id, &match))
-        return 0;
+    if (is_broadcast || !ftc_pattern_matches(&w->pattern[r], g, id, &match)) return 0;
     ftc_dtype dtype = ftc_graph_node(g, id)->type.dtype;
     return widened(g, id, ftc_pattern_build(&w->replacement[r], g, &match, dtype));
 }
@@ -125,10 +120,11 @@ static _Noreturn void fail(const char *where) {
 
 static ftc_id rewritten(const rewriter *w, ftc_graph *g, ftc_id id, bool *changed) {
     for (int round = 0; round < MAX_ROUNDS; round++) {
-        ftc_id next = 0;
-        for (int r = 0; r < w->n_rules && !next; r++) {
-            next = apply_rule(w, r, g, id);
-            if (next && w->applied) w->applied[r]++;
+        ftc_id next = 0, repeated;
+        bool is_broadcast = ftc_is_broadcast(g, ftc_graph_node(g, id), &repeated);
+        for (const int *r = w->rules_of[ftc_graph_node(g, id)->op]; *r >= 0 && !next; r++) {
+            next = apply_rule(w, *r, g, id, is_broadcast);
+            if (next && w->applied) w->applied[*r]++;
         }
         if (!next) return id;
         *changed = true;
@@ -169,8 +165,21 @@ static bool sweep_graph(const rewriter *w, ftc_graph *g) {
     return changed;
 }
 
+// Lists for each operation the rules that may apply to a node of it.
+static void list_rules(rewriter *w, bool differentiated) {
+    for (int op = 0; op < FTC_OP_COUNT; op++) {
+        int n = 0, *list = w->rules_of[op] = calloc((size_t)w->n_rules + 1, sizeof *list);
+        for (int r = 0; r < w->n_rules; r++) {
+            const ftc_rule *rule = &w->rule[r];
+            bool fits = rule->apply || (rule->pattern && (int)w->pattern[r].term[0].op == op);
+            if (fits && (differentiated || !rule->after_gradient)) list[n++] = r;
+        }
+        list[n] = -1;
+    }
+}
+
 void ftc_simplify(ftc_graph *g, const ftc_rule *rules, int n_rules, bool differentiated, int *applied) {
-    rewriter w = {.rule = rules, .n_rules = n_rules, .differentiated = differentiated, .applied = applied};
+    rewriter w = {.rule = rules, .n_rules = n_rules, .applied = applied};
     w.pattern = calloc((size_t)n_rules + 1, sizeof *w.pattern);
     w.replacement = calloc((size_t)n_rules + 1, sizeof *w.replacement);
     for (int r = 0; r < n_rules; r++) {
@@ -178,10 +187,12 @@ void ftc_simplify(ftc_graph *g, const ftc_rule *rules, int n_rules, bool differe
         w.pattern[r] = ftc_pattern_parse(rules[r].pattern);
         w.replacement[r] = ftc_pattern_parse(rules[r].replacement);
     }
+    list_rules(&w, differentiated);
     do {
         while (sweep_nodes(&w, g)) {
         }
     } while (sweep_graph(&w, g));
+    for (int op = 0; op < FTC_OP_COUNT; op++) free(w.rules_of[op]);
     free(w.pattern);
     free(w.replacement);
 }
