@@ -522,18 +522,16 @@ static ftc_decl parameter_of(const ftc_graph *g, ftc_decl decl) {
     return g->decls[decl].of == FTC_NO_DECL ? decl : g->decls[decl].of;
 }
 
-// If `id` is a new value of a parameter or of its optimizer's state: the assignment after `assign` (0: the
-// first) to any of these tensors; else, and after the last, 0.
-static ftc_id next_update(const fusion *f, ftc_id id, ftc_id assign) {
+// Whether `id` is the new value of tensor d or of one that is updated with it: a parameter and its
+// optimizer's state.
+static bool updates(const fusion *f, ftc_id id, uint32_t d) {
     const ftc_graph *g = f->g;
-    for (uint32_t u = f->user_start[id]; u < f->user_start[id + 1]; u++) {
-        if (class_of(f, f->users[u]) != FTC_CLASS_ASSIGN) continue;
-        ftc_decl parameter = parameter_of(g, g->nodes[f->users[u]].decl);
-        for (uint32_t d = assign ? g->nodes[assign].decl + 1u : 0; d < g->n_decls; d++)
-            if (f->assign[d] && parameter_of(g, (ftc_decl)d) == parameter) return f->assign[d];
-        return 0;
-    }
-    return 0;
+    if (!f->assign[d]) return false;
+    for (uint32_t u = f->user_start[id]; u < f->user_start[id + 1]; u++)
+        if (class_of(f, f->users[u]) == FTC_CLASS_ASSIGN &&
+            parameter_of(g, g->nodes[f->users[u]].decl) == parameter_of(g, (ftc_decl)d))
+            return true;
+    return false;
 }
 
 // An update must come after every reader of the old value that is not the same cell of the same kernel.
@@ -709,8 +707,9 @@ static position join_late(fusion *f, ftc_id id, position first) {
 // read each other's old ones, so they belong together.
 static uint32_t kernel_of_update(const fusion *f, ftc_id id) {
     uint32_t latest = 0;
-    for (ftc_id assign = next_update(f, id, 0); assign; assign = next_update(f, id, assign)) {
-        uint32_t k = KERNEL_OF(f->place[ftc_region_source(f->g, f->g->nodes[assign].arg[0])]);
+    for (uint32_t d = 0; d < f->g->n_decls; d++) {
+        if (!updates(f, id, d)) continue;
+        uint32_t k = KERNEL_OF(f->place[ftc_region_source(f->g, f->g->nodes[f->assign[d]].arg[0])]);
         if (k > latest) latest = k;
     }
     return latest;
@@ -745,8 +744,8 @@ static bool place_unit(fusion *f, ftc_id id, ftc_diagnostics *d) {
         return true;
     }
     position first = earliest(f, id);
-    for (ftc_id assign = next_update(f, id, 0); assign; assign = next_update(f, id, assign))
-        first = earliest_assign(f, assign, first);
+    for (uint32_t d = 0; d < g->n_decls; d++)
+        if (updates(f, id, d)) first = earliest_assign(f, f->assign[d], first);
 
     position p = join_any(f, id, first);
     if (!p && f->in_tile[id]) {
