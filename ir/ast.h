@@ -182,6 +182,8 @@ struct ftc_module {
     ftc_source source;
     bool library;      // part of ir/std
     const char *model; // NULL: none named
+    const char *use;   // the file whose settings this text changes; NULL: none
+    ftc_place use_place;
     ftc_setting_syntax *config, *train;
     ftc_function *functions;
     ftc_stmt *body;

@@ -627,7 +627,7 @@ static ftc_stmt *parse_statement(parser *p) {
 static bool begins_statement(const ftc_token *t) {
     static const char *const words[] = {"axis",   "output", "param", "moment", "gradient", "input", "arg",
                                         "scope",  "for",    "if",    "kernel", "memory",   "init",  "check",
-                                        "return", "sites",  "fn",    "config", "train",    "model"};
+                                        "return", "sites",  "fn",    "config", "train",    "model", "use"};
     if (!t->first) return false;
     if (t->kind == FTC_TOKEN_LABEL) return true;
     if (t->kind != FTC_TOKEN_NAME) return false;
@@ -744,7 +744,10 @@ static void parse_items(parser *p) {
         const ftc_token *start = p->next;
         if (accept_word(p, "model"))
             p->module->model = expect_name(p, "the name of the model");
-        else if (accept_word(p, "config"))
+        else if (accept_word(p, "use")) {
+            p->module->use_place = peek(p)->place;
+            p->module->use = expect_string(p, "the name of a file in quotes");
+        } else if (accept_word(p, "config"))
             parse_settings(p, &p->module->config, true);
         else if (accept_word(p, "train"))
             parse_settings(p, &p->module->train, false);

@@ -38,6 +38,16 @@ ftc_graph *ftc_parse_text(const char *name, const char *text, const ftc_settings
 char *ftc_parse_resolve(const char *name, const char *text, const ftc_settings *overrides,
                         ftc_diagnostics *d);
 
+// The same, but an entry that takes over the value of another by its name goes on doing so: values may still
+// come from elsewhere. `overrides` is not NULL.
+char *ftc_parse_override(const char *name, const char *text, const ftc_settings *overrides,
+                         ftc_diagnostics *d);
+
+// The text of the model in a file. Where the file says `use "OTHER.ir"`, that is the text of OTHER.ir, which
+// lies beside it, with the values of the file's own config and train blocks. *name is the file that the text
+// is from, for diagnostics and locations; both are to be freed. NULL after diagnostics.
+char *ftc_parse_read_model(const char *path, char **name, ftc_diagnostics *d);
+
 // A whole file as a NUL-terminated string, to be freed by the caller; NULL after a diagnostic.
 char *ftc_parse_read(const char *path, ftc_diagnostics *d);
 

@@ -119,10 +119,11 @@ static ftc_graph_setting *resolve_all(const ftc_module *m, const ftc_settings *o
     return list;
 }
 
-// What an override of the train block sets: a number where its value is one.
+// What an override of the train block sets: a number where its value is one, not true or false.
 static ftc_graph_setting train_setting(const char *name, const char *value) {
     ftc_graph_setting setting = {.name = name};
-    if (parse_number(value, &setting.number))
+    bool is_word = !strcmp(value, "true") || !strcmp(value, "false");
+    if (!is_word && parse_number(value, &setting.number))
         setting.is_integer = !strpbrk(value, ".eEpP");
     else
         setting.text = value;
@@ -172,9 +173,19 @@ static int by_start(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-// Values of the entries of a block that are not what the text says. Returns how many edits there are now.
-static int edit_values(edit *edits, int n, const ftc_setting_syntax *s, const ftc_graph_setting *setting) {
+static bool is_overridden(const ftc_setting_syntax *s, const ftc_settings *overrides) {
+    for (int i = 0; i < overrides->n; i++)
+        if (names(s, overrides->list[i].name)) return true;
+    return false;
+}
+
+// Values of the entries of a block that are not what the text says. With `referring`, an entry that says the
+// name of another goes on saying it unless it is one of those overridden. Returns how many edits there are
+// now.
+static int edit_values(edit *edits, int n, const ftc_setting_syntax *s, const ftc_graph_setting *setting,
+                       const ftc_settings *referring) {
     for (; s; s = s->next, setting++) {
+        if (referring && s->bare && !is_overridden(s, referring)) continue;
         bool same = setting->text ? s->text && !strcmp(s->text, setting->text)
                                   : !s->text && s->number == setting->number;
         if (!same) edits[n++] = (edit){s->start, s->end, setting, 0};
@@ -190,11 +201,12 @@ static void print_entries(FILE *f, const ftc_graph_setting *list, int n) {
 }
 
 static void print_edited(FILE *f, const ftc_module *m, const ftc_graph_setting *config,
-                         const ftc_graph_setting *train, int n_train, ftc_arena *arena) {
+                         const ftc_graph_setting *train, int n_train, const ftc_settings *referring,
+                         ftc_arena *arena) {
     int n_in_text = count(m->train), n_added = n_train - n_in_text;
     edit *edits = ftc_arena_alloc(arena, sizeof *edits * (size_t)(count(m->config) + n_in_text + 1));
-    int n = edit_values(edits, 0, m->config, config);
-    n = edit_values(edits, n, m->train, train);
+    int n = edit_values(edits, 0, m->config, config, referring);
+    n = edit_values(edits, n, m->train, train, referring);
     const ftc_setting_syntax *last = m->train;
     while (last && last->next) last = last->next;
     if (last && n_added) edits[n++] = (edit){last->end, last->end, train + n_in_text, n_added};
@@ -214,8 +226,8 @@ static void print_edited(FILE *f, const ftc_module *m, const ftc_graph_setting *
     fputs("\n}\n", f);
 }
 
-char *ftc_parse_resolve(const char *name, const char *text, const ftc_settings *overrides,
-                        ftc_diagnostics *d) {
+static char *edit_text(const char *name, const char *text, const ftc_settings *overrides, bool keep_names,
+                       ftc_diagnostics *d) {
     int errors = d->count, n_config, n_train;
     ftc_arena *arena = ftc_arena_new();
     const ftc_module *m = ftc_parse_module(arena, (ftc_source){name, text}, d);
@@ -225,9 +237,19 @@ char *ftc_parse_resolve(const char *name, const char *text, const ftc_settings *
     size_t size;
     FILE *f = d->count == errors ? open_memstream(&result, &size) : NULL;
     if (f) {
-        print_edited(f, m, config, train, n_train, arena);
+        print_edited(f, m, config, train, n_train, keep_names ? overrides : NULL, arena);
         fclose(f);
     }
     ftc_arena_free(arena);
     return result;
+}
+
+char *ftc_parse_resolve(const char *name, const char *text, const ftc_settings *overrides,
+                        ftc_diagnostics *d) {
+    return edit_text(name, text, overrides, false, d);
+}
+
+char *ftc_parse_override(const char *name, const char *text, const ftc_settings *overrides,
+                         ftc_diagnostics *d) {
+    return edit_text(name, text, overrides, true, d);
 }

@@ -261,6 +261,63 @@ Test(language, resolved_text_keeps_the_values) {
     free(text);
 }
 
+static const char *train_text(const ftc_graph *g, const char *name) {
+    for (uint32_t i = 0; i < g->n_train; i++)
+        if (!strcmp(g->train[i].name, name)) return g->train[i].text;
+    return "no such entry";
+}
+
+Test(language, a_text_may_use_another) {
+    static const ftc_override dropout = {"dropout", "0.3", "--set", FTC_OVERRIDE_CONFIG};
+    ftc_graph *g = parse(MODEL("bert-cola.ir"), &dropout, 1);
+    cr_expect_str_eq(g->model, "bert_cls");
+    cr_expect_eq(config_number(g, "labels"), 2);
+    cr_expect_eq(config_number(g, "hidden"), 128);
+    cr_expect_eq(config_number(g, "classifier_dropout"), 0.3); // still says: dropout
+    cr_expect_str_eq(train_text(g, "optimizer"), "adam_keras");
+    cr_expect_str_eq(train_text(g, "drop_last"), "true");
+    cr_expect_str_eq(train_text(g, "tokenizer"), "data/tokenizer"); // of the text that is used
+    ftc_graph_free(g);
+}
+
+Test(language, wrong_uses_are_refused) {
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"use \"model.ir\" axis B <= 8", "nothing but config and train blocks"},
+        {"model m use \"model.ir\"", "nothing but config and train blocks"},
+        {"use \"../model.ir\"", "must lie in the same folder"},
+        {"use \"missing.ir\"", "No such file"},
+        {"use \"user.ir\"", "goes in a circle"},
+        {"use model", "the name of a file in quotes"},
+        {"use \"model.ir\"\nconfig {\n  hiden = 3\n}",
+         "user.ir:3: hiden=3: the config block has no entry 'hiden'; did you mean 'hidden'?"},
+        {"use \"model.ir\" config { hidden = gelu }", "'hidden' is a number"},
+    };
+    char *folder = test_directory();
+    static const char model[] = "model m config { hidden = 2 } output loss = 1";
+    char *used = test_write(folder, "model.ir", model, strlen(model));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ftc_diagnostics d = {0};
+        char *path = test_write(folder, "user.ir", cases[i].text, strlen(cases[i].text));
+        cr_expect_null(ftc_parse_file(path, NULL, &d), "%s", cases[i].text);
+        cr_assert_gt(d.count, 0);
+        cr_expect_not_null(strstr(d.list[0].text, cases[i].message), "\"%s\" is not in: %s", cases[i].message,
+                           d.list[0].text);
+        ftc_diag_free(&d);
+        remove(path);
+        free(path);
+    }
+    ftc_diagnostics d = {0};
+    cr_expect_null(ftc_parse_text("in memory", cases[0].text, NULL, &d));
+    cr_expect_not_null(strstr(d.list[0].text, "can only be used from a file"), "%s", d.list[0].text);
+    ftc_diag_free(&d);
+    remove(used);
+    remove(folder);
+    free(used);
+    free(folder);
+}
+
 static void expect_refused(const ftc_override *o, const char *part) {
     ftc_diagnostics d = {0};
     ftc_graph *g = ftc_parse_file(MODEL("bert-cls.ir"), &(ftc_settings){o, 1}, &d);

@@ -31,6 +31,8 @@ const ftc_option ftc_model_option_table[] = {
     {"target", NULL, FTC_OPTION_TEXT, FIELD(target), "CPU", 0, "compile for native, avx512, avx2 or generic"},
     {"memory", NULL, FTC_OPTION_TEXT, FIELD(memory), "BYTES", 0,
      "most memory for parameters, optimizer state and arena, as 2GB; \"least\": as little as can be"},
+    {"loss", NULL, FTC_OPTION_TEXT, FIELD(loss), "NAME", 0,
+     "auto, cross_entropy or mse (auto: mse for one label); as --set loss=NAME"},
     {"optim", NULL, FTC_OPTION_TEXT, FIELD(optim), "NAME", 0,
      "adamw, adam, adam_keras, sgd, lion or adafactor"},
     {"freeze", NULL, FTC_OPTION_LIST, FIELD(freeze), "PATTERN", 0,
@@ -230,6 +232,7 @@ bool ftc_model_read_text(const char *name, const char *text, const ftc_model_opt
     }
     ok = ok && add_sets(&o, options, d);
     if (options->batch) add_number(&o, "batch", options->batch, "--batch");
+    if (options->loss) add(&o, (ftc_override){"loss", options->loss, "--loss", FTC_OVERRIDE_CONFIG});
     add_train_entries(&o, options);
     if (ok) g = parse(name, text, options, &o, d);
     ok = g && (!config || check_shapes(g, config, options->pretrained, d));
@@ -265,10 +268,11 @@ static void resolve_paths(ftc_graph *g, const char *model_path) {
 
 bool ftc_model_read(const char *path, const ftc_model_options *options, ftc_model_source *out,
                     ftc_diagnostics *d) {
-    char *text = ftc_parse_read(path, d);
-    bool ok = text && ftc_model_read_text(path, text, options, out, d);
+    char *name = NULL, *text = ftc_parse_read_model(path, &name, d);
+    bool ok = text && ftc_model_read_text(name, text, options, out, d);
     if (ok) resolve_paths(out->graph, path);
     free(text);
+    free(name);
     return ok;
 }
 
@@ -317,7 +321,8 @@ bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_o
     if (options->memory && strcmp(options->memory, "least") == 0) {
         compile.memory_budget_bytes = FTC_LEAST_MEMORY;
     } else if (options->memory && !parse_bytes(options->memory, &compile.memory_budget_bytes)) {
-        ftc_diag_add(d, NULL, NULL, 0, 0, "--memory %s: expected a number of bytes, as 2GB or 500MB, or \"least\"",
+        ftc_diag_add(d, NULL, NULL, 0, 0,
+                     "--memory %s: expected a number of bytes, as 2GB or 500MB, or \"least\"",
                      options->memory);
         return false;
     }
@@ -390,7 +395,7 @@ static char *other_structure(const ftc_program *program, const ftc_model_options
     double wanted = (double)options->max_length < positions ? (double)options->max_length : positions;
     int n = 0;
     bool blas = options->gemm == 1;
-    if (options->set.n || options->no_pass.n || options->memory || options->pretrained ||
+    if (options->set.n || options->no_pass.n || options->memory || options->pretrained || options->loss ||
         (blas && !program->needs_sgemm)) {
         n = asprintf(&why, "other compile options are asked for");
     } else if ((double)options->batch > batch) {

@@ -20,6 +20,7 @@ typedef struct {
     int32_t precision;  // 0: fp32, 1: bf16
     const char *target; // a name for ftc_target_named
     const char *memory; // budget of tensors and arena, "2GB" or "least"; NULL: none
+    const char *loss;   // entry of the config block; NULL: as the model says
     // Entries of the train block; NULL, empty or 0: as the model says.
     const char *optim;
     ftc_text_list freeze; // patterns
@@ -40,7 +41,7 @@ typedef struct {
 } ftc_model_source;
 
 // Reads MODEL.ir. Values of the config block come from --pretrained's config.json, then --set, --batch,
-// --max-length; --optim, --freeze, --group and --layer-decay replace entries of the train block.
+// --max-length, --loss; --optim, --freeze, --group and --layer-decay replace entries of the train block.
 bool ftc_model_read(const char *path, const ftc_model_options *options, ftc_model_source *out,
                     ftc_diagnostics *d);
 
