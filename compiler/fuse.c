@@ -74,7 +74,8 @@ typedef struct {
     bool *in_tile;                      // by node: can only be computed inside a tile kernel
     ftc_id *cluster;                    // by node: the values of a tile kernel have the same
     ftc_id *first_member, *next_member; // of each cluster, by cluster and by node, in order
-    ftc_id *leaf, *assign;              // by declaration
+    ftc_id *first_update,
+        *next_update; // assignments to a parameter and its state: by declaration and by node
     uint32_t *stamp, current_stamp;
     position *place;
     tile *tiles;      // by kernel
@@ -105,6 +106,20 @@ static void find_users(fusion *f) {
     for (ftc_id v = 1; v < g->n_nodes; v++)
         for (int i = 0; i < g->nodes[v].n_args; i++) f->users[f->user_start[g->nodes[v].arg[i] + 1]++] = v;
     for (uint32_t i = 0; i < g->n_outputs; i++) f->is_output[g->outputs[i].node] = true;
+}
+
+static ftc_decl parameter_of(const ftc_graph *g, ftc_decl decl) {
+    return g->decls[decl].of == FTC_NO_DECL ? decl : g->decls[decl].of;
+}
+
+static void find_updates(fusion *f) {
+    const ftc_graph *g = f->g;
+    for (ftc_id v = g->n_nodes; v-- > 1;) {
+        if (class_of(f, v) != FTC_CLASS_ASSIGN) continue;
+        ftc_id *first = &f->first_update[parameter_of(g, g->nodes[v].decl)];
+        f->next_update[v] = *first;
+        *first = v;
+    }
 }
 
 static uint32_t count_users(const fusion *f, ftc_id id) {
@@ -340,7 +355,7 @@ static void visit(fusion *f, ftc_id id) {
     }
     f->visited[id] = true;
     if (class_of(f, id) == FTC_CLASS_ASSIGN) {
-        const unit *old = &f->units[f->leaf[g->nodes[id].decl]];
+        const unit *old = &f->units[ftc_graph_leaf(g, g->nodes[id].decl)];
         for (uint32_t i = 0; i < old->n_readers; i++) {
             ftc_id reader = f->readers[old->first_reader + i].id;
             if (reader != id && reader != g->nodes[id].arg[0]) visit(f, reader);
@@ -379,8 +394,8 @@ static int compare_updates(const void *a, const void *b) {
 static void find_order(fusion *f) {
     const ftc_graph *g = f->g;
     for (uint32_t i = 0; i < g->n_outputs; i++) {
-        ftc_id source = ftc_region_source(g, g->outputs[i].node);
-        if (f->anchored[source] && g->nodes[source].phase == FTC_PHASE_FORWARD) visit(f, source);
+        ftc_id output = g->outputs[i].node;
+        if (g->nodes[output].phase == FTC_PHASE_FORWARD) visit(f, output);
     }
     update *updates = calloc(g->n_nodes, sizeof *updates);
     uint32_t n = 0;
@@ -518,26 +533,16 @@ static position earliest(fusion *f, ftc_id id) {
     return first;
 }
 
-static ftc_decl parameter_of(const ftc_graph *g, ftc_decl decl) {
-    return g->decls[decl].of == FTC_NO_DECL ? decl : g->decls[decl].of;
-}
-
-// Whether `id` is the new value of tensor d or of one that is updated with it: a parameter and its
-// optimizer's state.
-static bool updates(const fusion *f, ftc_id id, uint32_t d) {
-    const ftc_graph *g = f->g;
-    if (!f->assign[d]) return false;
-    for (uint32_t u = f->user_start[id]; u < f->user_start[id + 1]; u++)
-        if (class_of(f, f->users[u]) == FTC_CLASS_ASSIGN &&
-            parameter_of(g, g->nodes[f->users[u]].decl) == parameter_of(g, (ftc_decl)d))
-            return true;
-    return false;
+// Of an assignment: the first to the same parameter or its state, from which next_update leads on; else 0.
+static ftc_id first_update(const fusion *f, ftc_id user) {
+    if (class_of(f, user) != FTC_CLASS_ASSIGN) return 0;
+    return f->first_update[parameter_of(f->g, f->g->nodes[user].decl)];
 }
 
 // An update must come after every reader of the old value that is not the same cell of the same kernel.
 static position earliest_assign(fusion *f, ftc_id assign, position first) {
     const ftc_graph *g = f->g;
-    ftc_id value = g->nodes[assign].arg[0], leaf = f->leaf[g->nodes[assign].decl];
+    ftc_id value = g->nodes[assign].arg[0], leaf = ftc_graph_leaf(g, g->nodes[assign].decl);
     const unit *old = &f->units[leaf];
     for (uint32_t i = 0; i < old->n_readers; i++) {
         reading r = f->readers[old->first_reader + i];
@@ -707,11 +712,11 @@ static position join_late(fusion *f, ftc_id id, position first) {
 // read each other's old ones, so they belong together.
 static uint32_t kernel_of_update(const fusion *f, ftc_id id) {
     uint32_t latest = 0;
-    for (uint32_t d = 0; d < f->g->n_decls; d++) {
-        if (!updates(f, id, d)) continue;
-        uint32_t k = KERNEL_OF(f->place[ftc_region_source(f->g, f->g->nodes[f->assign[d]].arg[0])]);
-        if (k > latest) latest = k;
-    }
+    for (uint32_t u = f->user_start[id]; u < f->user_start[id + 1]; u++)
+        for (ftc_id assign = first_update(f, f->users[u]); assign; assign = f->next_update[assign]) {
+            uint32_t k = KERNEL_OF(f->place[ftc_region_source(f->g, f->g->nodes[assign].arg[0])]);
+            if (k > latest) latest = k;
+        }
     return latest;
 }
 
@@ -744,8 +749,9 @@ static bool place_unit(fusion *f, ftc_id id, ftc_diagnostics *d) {
         return true;
     }
     position first = earliest(f, id);
-    for (uint32_t d = 0; d < g->n_decls; d++)
-        if (updates(f, id, d)) first = earliest_assign(f, f->assign[d], first);
+    for (uint32_t u = f->user_start[id]; u < f->user_start[id + 1]; u++)
+        for (ftc_id assign = first_update(f, f->users[u]); assign; assign = f->next_update[assign])
+            first = earliest_assign(f, assign, first);
 
     position p = join_any(f, id, first);
     if (!p && f->in_tile[id]) {
@@ -852,14 +858,6 @@ static void rebuild_graph(fusion *f) {
         }
         copy_expression(&r, f->order[i]);
     }
-    // Outputs that are views of an anchored value keep their view.
-    for (uint32_t i = 0; i < g->n_outputs; i++) {
-        ftc_id node = g->outputs[i].node;
-        if (!r.anchored_copy[node]) {
-            r.place = f->place[ftc_region_source(g, node)];
-            r.anchored_copy[node] = copy_expression(&r, node);
-        }
-    }
     ftc_graph_replace_nodes(g, r.out, r.anchored_copy);
     free(r.anchored_copy);
     free(r.inlined_copy);
@@ -879,16 +877,12 @@ bool ftc_pass_fuse(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostic
     f.cluster = calloc(g->n_nodes, sizeof *f.cluster);
     f.first_member = calloc(g->n_nodes, sizeof *f.first_member);
     f.next_member = calloc(g->n_nodes, sizeof *f.next_member);
-    f.leaf = calloc(g->n_decls + 1, sizeof *f.leaf);
-    f.assign = calloc(g->n_decls + 1, sizeof *f.assign);
-    for (ftc_id v = 1; v < g->n_nodes; v++)
-        if (class_of(&f, v) == FTC_CLASS_LEAF)
-            f.leaf[g->nodes[v].decl] = v;
-        else if (class_of(&f, v) == FTC_CLASS_ASSIGN)
-            f.assign[g->nodes[v].decl] = v;
+    f.first_update = calloc(g->n_decls + 1, sizeof *f.first_update);
+    f.next_update = calloc(g->n_nodes, sizeof *f.next_update);
     f.stamp = calloc(g->n_nodes, sizeof *f.stamp);
     f.place = calloc(g->n_nodes, sizeof *f.place);
     find_users(&f);
+    find_updates(&f);
     find_anchors(&f);
     find_readings(&f);
     find_readers(&f);
@@ -910,8 +904,8 @@ bool ftc_pass_fuse(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostic
     free(f.cluster);
     free(f.first_member);
     free(f.next_member);
-    free(f.leaf);
-    free(f.assign);
+    free(f.first_update);
+    free(f.next_update);
     free(f.phase);
     free(f.stamp);
     free(f.place);
