@@ -1,14 +1,11 @@
 // lower: rewrites what no kernel does into what kernels do.
 //
-//   contraction   with more than one row, column or summed axis at each position of its batch axes, with none
-//   at all, or
-//                 whose operands are no matrices as they lie in memory: a sum of products
-//   reduction     of a value over two ragged axes, along several axes: along the last ragged one, which makes
-//   a value that
-//                 can be in memory, then along the others
-//   output        that is a parameter or an input as it is, or the same value as another output: a copy,
-//   since each
-//                 output has memory of its own
+// - A contraction with more than one row, column or summed axis at each position of its batch axes, or without
+//   columns, or whose operands are no matrices as they lie in memory, becomes a sum of products.
+// - A reduction of a value over two ragged axes along several axes becomes two: along the last ragged one, which
+//   makes a value that can be in memory, then along the others.
+// - An output that is a parameter or an input, another name for a value, or the same value as another output
+//   becomes a copy, since each output has memory of its own.
 #include <stdlib.h>
 
 #include "compiler/passes.h"
@@ -56,10 +53,11 @@ static ftc_id reduced_twice(ftc_graph *g, const ftc_node *reduce, ftc_id x, ftc_
     return result;
 }
 
-static bool is_taken(const ftc_graph *g, uint32_t output) {
+static bool needs_copy(const ftc_graph *g, uint32_t output) {
+    ftc_id id = g->outputs[output].node;
     for (uint32_t i = 0; i < output; i++)
-        if (g->outputs[i].node == g->outputs[output].node) return true;
-    return ftc_node_class(&g->nodes[ftc_region_source(g, g->outputs[output].node)]) == FTC_CLASS_LEAF;
+        if (g->outputs[i].node == id) return true;
+    return ftc_region_source(g, id) != id || ftc_node_class(&g->nodes[id]) == FTC_CLASS_LEAF;
 }
 
 static ftc_id copy_of(ftc_graph *g, ftc_id x) {
@@ -89,6 +87,6 @@ bool ftc_pass_lower(ftc_graph *g, const ftc_pass_options *options, ftc_diagnosti
     ftc_graph_replace_nodes(g, out, map);
     free(map);
     for (uint32_t i = 0; i < g->n_outputs; i++)
-        if (is_taken(g, i)) g->outputs[i].node = copy_of(g, g->outputs[i].node);
+        if (needs_copy(g, i)) g->outputs[i].node = copy_of(g, g->outputs[i].node);
     return true;
 }

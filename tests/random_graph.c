@@ -261,6 +261,12 @@ static ftc_id summed(ftc_graph *g, ftc_id x) {
     return ftc_build_map2(g, FTC_OP_mul, ftc_build_sum(g, x, &axes), ftc_build_const(g, (float)(1 / n)));
 }
 
+static bool step_abi_gives(const ftc_graph *g, const ftc_type *type) {
+    for (int i = 0; i < type->axes.n; i++)
+        if (ftc_axis_over(g, type->axes.at[i]) != FTC_NO_AXIS) return false;
+    return type->dtype == FTC_F32;
+}
+
 ftc_graph *test_random_graph(uint64_t seed, const test_graph_options *options) {
     generator m = {.t = test_axes_new("random"), .random = {seed}, .options = options};
     test_axes t = m.t;
@@ -289,7 +295,9 @@ ftc_graph *test_random_graph(uint64_t seed, const test_graph_options *options) {
     for (int i = m.n_values - 1; i >= first && n_terms < 5; i--) {
         if (g->nodes[m.value[i]].type.dtype != FTC_F32) continue;
         loss = ftc_build_map2(g, FTC_OP_add, loss, summed(g, m.value[i]));
-        if (n_terms++ < 2) ftc_graph_add_output(g, ftc_graph_format(g, "value%d", n_terms), m.value[i], 0xf);
+        bool is_output = !options->step_abi || step_abi_gives(g, &g->nodes[m.value[i]].type);
+        if (n_terms++ < 2 && is_output)
+            ftc_graph_add_output(g, ftc_graph_format(g, "value%d", n_terms), m.value[i], 0xf);
     }
     ftc_graph_add_output(g, "loss", loss, 0xf);
     return g;

@@ -31,6 +31,7 @@ ftc_axes test_list(int n, ...); // of ftc_axis
 typedef struct {
     int n_nodes;    // operations, about
     bool quadratic; // values over S and T, too
+    bool step_abi;  // outputs are such as ftc_step_args can give: f32, none over tokens
     bool smooth;    // no detach and no rows without gradient: gradients are derivatives
 } test_graph_options;
 

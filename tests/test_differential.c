@@ -35,20 +35,9 @@ static void print_failure(const ftc_graph *g, const char *what, uint64_t seed, c
     free(text);
 }
 
-// A random graph, without outputs that the step's ABI cannot give (over tokens).
 static ftc_graph *random_graph(uint64_t seed, int n_nodes) {
-    test_graph_options options = {.n_nodes = n_nodes, .quadratic = seed % 3 == 0};
-    ftc_graph *g = test_random_graph(seed, &options);
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < g->n_outputs; i++) {
-        const ftc_type *type = &g->nodes[g->outputs[i].node].type;
-        bool over_tokens = false;
-        for (int a = 0; a < type->axes.n; a++)
-            over_tokens |= ftc_axis_over(g, type->axes.at[a]) != FTC_NO_AXIS;
-        if (!over_tokens && type->dtype == FTC_F32) g->outputs[kept++] = g->outputs[i];
-    }
-    g->n_outputs = kept;
-    return g;
+    test_graph_options options = {.n_nodes = n_nodes, .quadratic = seed % 3 == 0, .step_abi = true};
+    return test_random_graph(seed, &options);
 }
 
 // The graph with an output "grad:NAME" for each parameter's gradient.

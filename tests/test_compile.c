@@ -1,0 +1,340 @@
+// From a source graph to an artifact and back: what an artifact holds, what is refused, and that the number
+// of threads and the optional passes do not change the results.
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cjson/cJSON.h>
+
+#include "compiler/artifact.h"
+#include "ir/parse.h"
+#include "ir/verify.h"
+#include "tests/call_program.h"
+#include "tests/paths.h"
+#include "tests/scratch.h"
+
+static ftc_graph *parsed(const char *text) {
+    ftc_diagnostics d = {0};
+    ftc_graph *g = ftc_parse_text("model", text, NULL, &d);
+    cr_assert(g, "%s", d.count ? d.list[0].text : "");
+    return g;
+}
+
+static const char TINY[] = "model tiny\n"
+                           "config { hidden = 6 \"hidden_size\"  activation = gelu }\n"
+                           "axis B <= 3, H = hidden, C = 2, V = 5\n"
+                           "axis S ragged B <= 4\n"
+                           "input ids : i32[B, S] in V\n"
+                           "input label : i32[B] in C\n"
+                           "x = mean(embedding(\"table\", ids; V -> H); S)\n"
+                           "logits = linear(\"head\", x; H -> C)\n"
+                           "loss = mean(cross_entropy(logits, label; C); B)\n"
+                           "output loss, logits\n"
+                           "train { lr = 0.5 }\n";
+
+static ftc_object compiled(const ftc_compile_options *options) {
+    ftc_diagnostics d = {0};
+    ftc_object object = {0};
+    ftc_graph *g = parsed(TINY);
+    cr_assert(ftc_compile(g, options, &object, &d), "%s", d.count ? d.list[0].text : "");
+    ftc_graph_free(g);
+    return object;
+}
+
+// Asserts one diagnostic that contains `text`; forgets it.
+static void expect_diagnostic(ftc_diagnostics *d, const char *text) {
+    cr_assert_geq(d->count, 1);
+    cr_expect(strstr(d->list[0].text, text), "\"%s\" lacks \"%s\"", d->list[0].text, text);
+    ftc_diag_free(d);
+    *d = (ftc_diagnostics){0};
+}
+
+// --- artifacts ---------------------------------------------------------------------------------------
+
+Test(artifact, comes_back_as_it_was_written) {
+    ftc_diagnostics d = {0};
+    ftc_object object = compiled(&(ftc_compile_options){0}), again;
+    char *dir = test_directory(), *path = ftc_path_join(dir, "tiny.ftc");
+    cr_assert(ftc_artifact_write(path, &object, &d));
+    cr_assert(ftc_artifact_write(path, &object, &d)); // over the old one
+    cr_assert(ftc_artifact_read(path, &again, &d));
+    cr_assert_eq(object.size, again.size);
+    cr_assert_arr_eq(object.bytes, again.bytes, object.size);
+    cr_assert_arr_eq(again.bytes, "\177ELF", 4);
+    free(again.bytes);
+    free(object.bytes);
+    free(path);
+    scratch_free(dir);
+}
+
+Test(artifact, holds_manifest_source_and_graph) {
+    ftc_diagnostics d = {0};
+    ftc_object object = compiled(&(ftc_compile_options){.pretrained = "somewhere", .source_text = TINY});
+    char *source = ftc_artifact_section(&object, "source", &d),
+         *graph = ftc_artifact_section(&object, "graph", &d);
+    char *manifest = ftc_artifact_section(&object, "manifest", &d);
+    cr_assert_str_eq(source, TINY);
+    cJSON *json = cJSON_Parse(manifest);
+    cr_assert(json, "the manifest is no JSON");
+    cr_expect_str_eq(cJSON_GetStringValue(cJSON_GetObjectItem(json, "pretrained")), "somewhere");
+    cr_expect_gt(cJSON_GetNumberValue(cJSON_GetObjectItem(json, "compile_seconds")), 0);
+    ftc_graph *g = ftc_parse_text("graph", graph, NULL, &d);
+    cr_assert(g, "%s", d.count ? d.list[0].text : "");
+    cr_expect(ftc_verify_graph(g, &d) && g->n_kernels > 1 && g->arena_bytes > 0);
+    cr_expect_null(ftc_artifact_section(&object, "nothing", &d));
+    expect_diagnostic(&d, ".ftc.nothing");
+    ftc_graph_free(g);
+    cJSON_Delete(json);
+    free(manifest);
+    free(graph);
+    free(source);
+    free(object.bytes);
+}
+
+Test(artifact, describes_its_program) {
+    ftc_diagnostics d = {0};
+    ftc_object object =
+        compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_EVAL | 1u << FTC_ENTRY_GRAD});
+    ftc_loaded_program *described = ftc_program_describe(&object, &d);
+    const ftc_program *p = ftc_program_of(described);
+    cr_expect_str_eq(p->model, "tiny");
+    cr_expect_null(p->pretrained);
+    cr_expect_null(p->entries[FTC_ENTRY_EVAL].fn);
+    cr_expect_gt(p->entries[FTC_ENTRY_EVAL].n_kernels, 0);
+    cr_expect_gt(p->entries[FTC_ENTRY_GRAD].arena_bytes, 0);
+    cr_expect_eq(p->entries[FTC_ENTRY_STEP].n_kernels, 0);
+    cr_expect_eq(p->n_config, 2);
+    cr_expect_str_eq(p->config[0].hf_name, "hidden_size");
+    cr_expect_eq(p->config[0].number, 6);
+    cr_expect_str_eq(p->config[1].text, "gelu");
+    cr_expect_eq(p->n_train, 1);
+    cr_expect_eq(p->n_inputs, 2);
+    cr_expect(p->inputs[0].per_token && p->inputs[0].bound == 5);
+    int params = 0, gradients = 0;
+    for (int32_t i = 0; i < p->n_tensors; i++) {
+        params += p->tensors[i].role == FTC_ROLE_PARAM;
+        gradients += p->tensors[i].role == FTC_ROLE_GRADIENT;
+        if (p->tensors[i].role == FTC_ROLE_GRADIENT)
+            cr_expect_eq(p->tensors[p->tensors[i].of].role, FTC_ROLE_PARAM);
+    }
+    cr_expect(params == 3 && gradients == 3);
+    ftc_program_unload(described);
+    bool recompiled;
+    ftc_loaded_program *loaded = ftc_program_load(&object, &recompiled, &d);
+    cr_assert(loaded);
+    cr_expect(!recompiled);
+    cr_expect(ftc_program_of(loaded)->entries[FTC_ENTRY_EVAL].fn);
+    cr_expect_null(ftc_program_of(loaded)->entries[FTC_ENTRY_UPDATE].fn);
+    ftc_program_unload(loaded);
+    free(object.bytes);
+}
+
+// Writes `size` bytes and asserts that they are refused as an artifact.
+static void expect_refused(const char *dir, const char *bytes, size_t size) {
+    ftc_diagnostics d = {0};
+    ftc_object object = {0};
+    char *path = test_write(dir, "bad.ftc", bytes, size);
+    cr_assert(!ftc_artifact_read(path, &object, &d), "%zu bytes are accepted", size);
+    cr_expect_null(object.bytes);
+    expect_diagnostic(&d, "bad.ftc");
+    free(path);
+}
+
+Test(artifact, is_refused_when_damaged) {
+    ftc_diagnostics d = {0};
+    ftc_object object = compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_EVAL}), none = {0};
+    char *dir = test_directory(), *path = ftc_path_join(dir, "good.ftc"), *bytes,
+         *missing = ftc_path_join(dir, "no.ftc");
+    size_t size;
+    cr_assert(ftc_artifact_write(path, &object, &d));
+    ASSERT_OK(ftc_file_read(path, &bytes, &size));
+    for (size_t at = 0; at < size; at += size / 50) { // a flipped bit anywhere
+        bytes[at] ^= 4;
+        expect_refused(dir, bytes, size);
+        bytes[at] ^= 4;
+    }
+    for (size_t at = size - 32; at < size; at++) { // … in the trailer: magic, size, hash
+        bytes[at] ^= 1;
+        expect_refused(dir, bytes, size);
+        bytes[at] ^= 1;
+    }
+    const size_t cuts[] = {0, 1, 31, 32, 33, size / 2, size - 1};
+    for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) expect_refused(dir, bytes, cuts[i]);
+    cr_assert(!ftc_artifact_read(missing, &none, &d));
+    expect_diagnostic(&d, "no.ftc");
+    cr_assert(!ftc_artifact_read(dir, &none, &d));
+    expect_diagnostic(&d, dir);
+    free(missing);
+    free(bytes);
+    free(path);
+    free(object.bytes);
+    scratch_free(dir);
+}
+
+Test(artifact, that_cannot_be_written_leaves_nothing) {
+    ftc_diagnostics d = {0};
+    ftc_object object = compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_EVAL});
+    char *dir = test_directory(), *path = ftc_path_join(dir, "no/where.ftc");
+    cr_assert(!ftc_artifact_write(path, &object, &d));
+    expect_diagnostic(&d, "cannot write the artifact");
+    free(path);
+    free(object.bytes);
+    cr_assert_eq(rmdir(dir), 0); // empty
+    free(dir);
+}
+
+// The first `text` in the object behind `key`, to be overwritten.
+static char *find(const ftc_object *object, const char *key, const char *text) {
+    char *at = memmem(object->bytes, object->size, key, strlen(key));
+    cr_assert(at, "the object has no %s", key);
+    at = memmem(at, object->size - (size_t)(at - object->bytes), text, strlen(text));
+    cr_assert(at, "%s is not followed by %s", key, text);
+    return at;
+}
+
+Test(artifact, of_another_version_is_refused) {
+    ftc_diagnostics d = {0};
+    bool recompiled;
+    ftc_object object = compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_EVAL});
+    char *version = find(&object, "\"abi\":", "1");
+    *version = '7';
+    cr_expect_null(ftc_program_load(&object, &recompiled, &d));
+    expect_diagnostic(&d, "another version");
+    free(object.bytes);
+}
+
+Test(artifact, for_another_cpu_is_compiled_again) {
+    ftc_diagnostics d = {0};
+    bool recompiled = false;
+    const ftc_target *avx2 = ftc_target_named("avx2");
+    ftc_object object = compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_EVAL, .target = avx2});
+    char *feature = find(&object, "\"features\":", "+");
+    memcpy(feature, "+q", 2); // there is no such feature
+    ftc_loaded_program *loaded = ftc_program_load(&object, &recompiled, &d);
+    cr_assert(loaded, "%s", d.count ? d.list[0].text : "");
+    cr_expect(recompiled);
+    cr_expect(ftc_program_of(loaded)->entries[FTC_ENTRY_EVAL].fn);
+    ftc_program_unload(loaded);
+    free(object.bytes);
+}
+
+// --- what does not change the results ----------------------------------------------------------------
+
+static ftc_graph *tiny_bert(void) {
+    ftc_diagnostics d = {0};
+    static const ftc_override list[] = {
+        {"hidden", "48", "test", false}, {"layers", "2", "test", false},
+        {"heads", "3", "test", false},   {"intermediate", "80", "test", false},
+        {"vocab", "50", "test", false},  {"positions", "40", "test", false},
+        {"batch", "6", "test", false},   {"labels", "3", "test", false}};
+    const ftc_settings settings = {list, sizeof list / sizeof *list};
+    ftc_graph *g = ftc_parse_file(FTC_SOURCE_ROOT "/models/bert-cls.ir", &settings, &d);
+    cr_assert(g, "%s", d.count ? d.list[0].text : "");
+    return g;
+}
+
+Test(compile, results_are_the_same_bits_for_any_number_of_threads) {
+    ftc_graph *g = tiny_bert();
+    test_values *v = test_values_new(g, 11);
+    ftc_loaded_program *loaded = test_compile(g, &(ftc_compile_options){0});
+    const ftc_program *p = ftc_program_of(loaded);
+    static const ftc_entry_kind order[] = {FTC_ENTRY_STEP, FTC_ENTRY_GRAD, FTC_ENTRY_GRAD, FTC_ENTRY_UPDATE,
+                                           FTC_ENTRY_EVAL};
+    test_call *one = test_call_new(p, g, v, 1);
+    for (int i = 0; i < 5; i++) test_call_run(one, order[i]);
+    int64_t n;
+    cr_assert(isfinite(*test_call_output(one, "loss", &n)));
+    for (int threads = 2; threads <= 4; threads++) {
+        test_call *many = test_call_new(p, g, v, threads);
+        for (int i = 0; i < 5; i++) test_call_run(many, order[i]);
+        for (int32_t i = 0; i < p->n_tensors; i++) {
+            const float *a = test_call_tensor(one, p->tensors[i].name, &n);
+            const float *b = test_call_tensor(many, p->tensors[i].name, &n);
+            cr_expect(!memcmp(a, b, (size_t)n * sizeof *a), "%s differs with %d threads", p->tensors[i].name,
+                      threads);
+        }
+        for (int32_t i = 0; i < p->n_outputs; i++) {
+            const float *a = test_call_output(one, p->outputs[i].name, &n);
+            const float *b = test_call_output(many, p->outputs[i].name, &n);
+            cr_expect(!memcmp(a, b, (size_t)n * sizeof *a), "%s differs with %d threads", p->outputs[i].name,
+                      threads);
+        }
+        test_call_free(many);
+    }
+    test_call_free(one);
+    ftc_program_unload(loaded);
+    test_values_free(v);
+    ftc_graph_free(g);
+}
+
+// The gradients of tiny BERT, compiled without these passes, one after the other; *n of them. To be freed.
+static float *gradients(const ftc_graph *g, const test_values *v, const char *const *skip, int n_skip,
+                        int64_t *n) {
+    ftc_loaded_program *loaded = test_compile(
+        g, &(ftc_compile_options){.entries = 1u << FTC_ENTRY_GRAD, .skip = skip, .n_skip = n_skip});
+    const ftc_program *p = ftc_program_of(loaded);
+    test_call *call = test_call_new(p, g, v, 2);
+    test_call_run(call, FTC_ENTRY_GRAD);
+    float *all = NULL;
+    *n = 0;
+    for (int32_t i = 0; i < p->n_tensors; i++) {
+        int64_t m;
+        if (p->tensors[i].role != FTC_ROLE_GRADIENT) continue;
+        const float *x = test_call_tensor(call, p->tensors[i].name, &m);
+        all = realloc(all, (size_t)(*n + m) * sizeof *all);
+        memcpy(all + *n, x, (size_t)m * sizeof *x);
+        *n += m;
+    }
+    test_call_free(call);
+    ftc_program_unload(loaded);
+    return all;
+}
+
+Test(compile, optional_passes_change_nothing_but_rounding) {
+    ftc_graph *g = tiny_bert();
+    test_values *v = test_values_new(g, 12);
+    int64_t n, m;
+    float *all_passes = gradients(g, v, NULL, 0, &n);
+    const char *optional[64];
+    int n_optional = 0;
+    for (int i = 0; i < ftc_n_passes; i++)
+        if (ftc_passes[i].optional) optional[n_optional++] = ftc_passes[i].name;
+    cr_assert_gt(n_optional, 0);
+    for (int first = 0; first <= n_optional; first++) { // each alone, then all
+        bool all = first == n_optional;
+        float *fewer = gradients(g, v, all ? optional : &optional[first], all ? n_optional : 1, &m);
+        cr_assert_eq(n, m);
+        double sum = 0, norm = 0;
+        for (int64_t i = 0; i < n; i++) {
+            double d = (double)fewer[i] - (double)all_passes[i];
+            sum += d * d;
+            norm += (double)all_passes[i] * (double)all_passes[i];
+        }
+        cr_expect(sqrt(sum / norm) < 1e-5, "without %s: differs by %g", all ? "all of them" : optional[first],
+                  sqrt(sum / norm));
+        free(fewer);
+    }
+    free(all_passes);
+    test_values_free(v);
+    ftc_graph_free(g);
+}
+
+Test(compile, bad_models_are_diagnosed) {
+    static const char *const models[][2] = {
+        {"model none\naxis H = 3\nx = sum(param \"w\" f32[H]; H)\noutput x\n", "loss"},
+        {"model none\naxis H = 3\nloss = exp(param \"w\" f32[H])\noutput loss\n", "f32[H]"},
+        {"model none\naxis H = 3\nloss = sum(param \"w\" f32[H]; H)\noutput loss\ntrain { optimizer = magic "
+         "}\n",
+         "magic"},
+    };
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        ftc_diagnostics d = {0};
+        ftc_object object = {0};
+        ftc_graph *g = parsed(models[i][0]);
+        cr_expect(!ftc_compile(g, &(ftc_compile_options){0}, &object, &d), "%s", models[i][0]);
+        cr_expect_null(object.bytes);
+        expect_diagnostic(&d, models[i][1]);
+        ftc_graph_free(g);
+    }
+}

@@ -1,0 +1,187 @@
+// The memory plan: executed on paper, kernel by kernel, it never overwrites a value that is still read; and
+// it is small.
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/compile.h"
+#include "compiler/plan.h"
+#include "ir/op.h"
+#include "ir/parse.h"
+#include "ir/print.h"
+#include "tests/paths.h"
+#include "tests/random_graph.h"
+
+// A graph after all passes.
+static ftc_graph *planned(const ftc_graph *source, ftc_entry_kind entry) {
+    ftc_diagnostics d = {0};
+    ftc_graph *g = ftc_compile_entry_graph(source, entry);
+    ftc_pipeline_options options = {.pass = {.entry = entry}};
+    cr_assert(ftc_pipeline_run(g, &options, &d), "%s", d.count ? d.list[0].text : "");
+    return g;
+}
+
+static int64_t bytes_of(const ftc_graph *g, ftc_id id) {
+    return ftc_type_max_elements(g, &g->nodes[id].type) * ftc_dtype_bytes(g->nodes[id].type.dtype);
+}
+
+static bool overlap(const ftc_graph *g, ftc_id a, ftc_id b) {
+    int64_t x = g->nodes[a].offset, y = g->nodes[b].offset;
+    return x < y + bytes_of(g, b) && y < x + bytes_of(g, a);
+}
+
+static bool is_output(const ftc_graph *g, ftc_id id) {
+    for (uint32_t i = 0; i < g->n_outputs; i++)
+        if (g->outputs[i].node == id) return true;
+    return false;
+}
+
+// What a kernel reads from the arena, or writes to it.
+typedef struct {
+    ftc_id *nodes;
+    int n;
+} node_list;
+
+static void add(node_list *list, ftc_id id) {
+    for (int i = 0; i < list->n; i++)
+        if (list->nodes[i] == id) return;
+    list->nodes = realloc(list->nodes, (size_t)(list->n + 1) * sizeof *list->nodes);
+    list->nodes[list->n++] = id;
+}
+
+static void find_traffic(const ftc_graph *g, node_list *reads, node_list *writes) {
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
+        const ftc_node *node = &g->nodes[v];
+        if (node->offset >= 0) add(&writes[node->kernel], v);
+        for (int i = 0; i < node->n_args; i++) {
+            ftc_id arg = node->arg[i];
+            if (!g->nodes[arg].kernel || g->nodes[arg].kernel == node->kernel || is_output(g, arg)) continue;
+            cr_assert_geq(g->nodes[arg].offset, 0, "%%%u is read by another kernel and has no place", arg);
+            add(&reads[node->kernel], arg);
+        }
+    }
+}
+
+// Executes the plan: `valid` holds the values that the arena holds. Kernels without a barrier between them
+// run at the same time.
+static void execute(const ftc_graph *g) {
+    node_list *reads = calloc(g->n_kernels + 1, sizeof *reads),
+              *writes = calloc(g->n_kernels + 1, sizeof *writes);
+    bool *valid = calloc(g->n_nodes, sizeof *valid);
+    find_traffic(g, reads, writes);
+    for (uint32_t start = 1, end; start < g->n_kernels; start = end) {
+        for (end = start + 1; end < g->n_kernels && !g->kernels[end].barrier;) end++;
+        for (uint32_t k = start; k < end; k++)
+            for (int i = 0; i < reads[k].n; i++)
+                cr_assert(valid[reads[k].nodes[i]], "kernel %s reads %%%u, which is not there",
+                          g->kernels[k].name, reads[k].nodes[i]);
+        for (uint32_t k = start; k < end; k++) {
+            for (int i = 0; i < writes[k].n; i++) {
+                ftc_id made = writes[k].nodes[i];
+                for (uint32_t other = start; other < end; other++) {
+                    for (int j = 0; j < reads[other].n; j++)
+                        cr_assert(!overlap(g, made, reads[other].nodes[j]),
+                                  "%%%u is written where %%%u is read at the same time", made,
+                                  reads[other].nodes[j]);
+                    for (int j = 0; j < writes[other].n; j++)
+                        cr_assert(made == writes[other].nodes[j] ||
+                                  !overlap(g, made, writes[other].nodes[j]));
+                }
+                for (ftc_id v = 1; v < g->n_nodes; v++) valid[v] = valid[v] && !overlap(g, made, v);
+            }
+        }
+        for (uint32_t k = start; k < end; k++)
+            for (int i = 0; i < writes[k].n; i++) valid[writes[k].nodes[i]] = true;
+    }
+    for (uint32_t k = 0; k < g->n_kernels; k++) free(reads[k].nodes), free(writes[k].nodes);
+    free(reads);
+    free(writes);
+    free(valid);
+}
+
+static void check_plan(const ftc_graph *g) {
+    int n;
+    ftc_buffer *buffers = ftc_plan_buffers(g, &n);
+    int64_t largest = 0;
+    for (int i = 0; i < n; i++) {
+        cr_assert_eq(buffers[i].offset % FTC_STEP_ALIGN, 0);
+        cr_assert_geq(buffers[i].bytes, bytes_of(g, buffers[i].node));
+        cr_assert_leq(buffers[i].offset + bytes_of(g, buffers[i].node), g->arena_bytes);
+        cr_assert_leq(buffers[i].from, buffers[i].to);
+        if (buffers[i].bytes > largest) largest = buffers[i].bytes;
+        for (int j = 0; j < i; j++) {
+            const ftc_buffer *a = &buffers[i], *b = &buffers[j];
+            bool together = a->from <= b->to && b->from <= a->to;
+            bool apart = a->offset + a->bytes <= b->offset || b->offset + b->bytes <= a->offset;
+            cr_assert(!together || apart, "%%%u and %%%u overlap", a->node, b->node);
+        }
+    }
+    free(buffers);
+    cr_assert_geq(g->arena_bytes, g->peak_live_bytes);
+    cr_assert_geq(g->peak_live_bytes, largest);
+    execute(g);
+}
+
+Test(plan, no_live_value_is_overwritten) {
+    enum { GRAPHS = 200 };
+    static const ftc_entry_kind entries[] = {FTC_ENTRY_STEP, FTC_ENTRY_GRAD, FTC_ENTRY_EVAL};
+    for (uint64_t seed = 1; seed <= GRAPHS; seed++) {
+        test_graph_options options = {
+            .n_nodes = 10 + (int)(seed % 30), .quadratic = seed % 4 == 0, .step_abi = true};
+        ftc_graph *source = test_random_graph(seed, &options);
+        ftc_graph *g = planned(source, entries[seed % 3]);
+        check_plan(g);
+        ftc_graph_free(g);
+        ftc_graph_free(source);
+    }
+}
+
+// bert-cls.ir with MiniLM's shapes, or smaller.
+static ftc_graph *bert(const char *hidden, const char *layers, const char *heads, const char *length) {
+    ftc_diagnostics d = {0};
+    char intermediate[32];
+    snprintf(intermediate, sizeof intermediate, "%d", 4 * atoi(hidden));
+    const ftc_override list[] = {{"hidden", hidden, "test", false},
+                                 {"layers", layers, "test", false},
+                                 {"heads", heads, "test", false},
+                                 {"vocab", "30522", "test", false},
+                                 {"positions", "512", "test", false},
+                                 {"max_length", length, "test", false},
+                                 {"intermediate", intermediate, "test", false}};
+    const ftc_settings settings = {list, sizeof list / sizeof *list};
+    ftc_graph *g = ftc_parse_file(FTC_SOURCE_ROOT "/models/bert-cls.ir", &settings, &d);
+    cr_assert(g, "%s", d.count ? d.list[0].text : "");
+    return g;
+}
+
+Test(plan, of_bert_is_close_to_the_least_possible) {
+    static const char *const shapes[][4] = {{"128", "2", "2", "128"},
+                                            {"384", "6", "12", "128"},
+                                            {"384", "6", "12", "512"},
+                                            {"768", "12", "12", "512"}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        ftc_graph *source = bert(shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3]);
+        for (int entry = 0; entry < FTC_ENTRY_COUNT; entry++) {
+            ftc_graph *g = planned(source, (ftc_entry_kind)entry);
+            check_plan(g);
+            if (entry == FTC_ENTRY_STEP)
+                cr_expect((double)g->arena_bytes <= 1.05 * (double)g->peak_live_bytes,
+                          "hidden %s, length %s: the arena has %lld bytes, at most %lld are alive",
+                          shapes[i][0], shapes[i][3], (long long)g->arena_bytes,
+                          (long long)g->peak_live_bytes);
+            ftc_graph_free(g);
+        }
+        ftc_graph_free(source);
+    }
+}
+
+// Gradients die in their updates: the arena of a whole step does not hold one for each weight.
+Test(plan, of_the_step_holds_no_gradients) {
+    ftc_graph *source = bert("384", "6", "12", "16"), *g = planned(source, FTC_ENTRY_STEP);
+    int64_t weights = 0;
+    for (uint32_t i = 0; i < g->n_decls; i++)
+        if (g->decls[i].kind == FTC_DECL_PARAM) weights += ftc_type_max_elements(g, &g->decls[i].type) * 4;
+    cr_expect_lt(g->arena_bytes, weights / 2 + (int64_t)30522 * 384 * 4);
+    ftc_graph_free(g);
+    ftc_graph_free(source);
+}
