@@ -100,6 +100,9 @@ static char *kernel_key(ftc_emitter *e) {
 static LLVMValueRef emit_kernel(ftc_emitter *e, const char *name) {
     ftc_codegen *cg = e->cg;
     const ftc_graph *g = e->g;
+    e->storage = calloc(g->n_nodes, sizeof *e->storage);
+    e->ready = calloc(g->n_nodes, sizeof *e->ready);
+    e->site = calloc(g->n_nodes, sizeof *e->site);
     LLVMTypeRef params[] = {cg->ptr, cg->i32, cg->i32, cg->ptr, cg->ptr};
     ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, 5, FTC_CG_OUTLINED, false);
     e->args = LLVMGetParam(f.function, 0);
@@ -119,6 +122,9 @@ static LLVMValueRef emit_kernel(ftc_emitter *e, const char *name) {
     }
     kinds[g->kernels[e->kernel].kind].emit(e);
     ftc_cg_function_end(cg, f, NULL);
+    free(e->storage);
+    free(e->ready);
+    free(e->site);
     return f.function;
 }
 
@@ -328,22 +334,22 @@ bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g
         return false;
     }
     kernel_call *calls = calloc(g->n_kernels + 1, sizeof *calls);
+    ftc_id *first = calloc(g->n_kernels + 1, sizeof *first), *last = calloc(g->n_kernels + 1, sizeof *last);
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        uint32_t k = g->nodes[id].kernel;
+        if (!first[k]) first[k] = id;
+        last[k] = id + 1;
+    }
     int64_t scratch = 0;
     bool ok = true;
     for (uint32_t k = 1; k < g->n_kernels && ok; k++) {
         ftc_emitter e = {.cg = cg, .g = g, .interface = interface, .use_blas = use_blas, .kernel = k};
-        while (e.first < g->n_nodes && (e.first == 0 || g->nodes[e.first].kernel != k)) e.first++;
-        for (e.last = e.first; e.last < g->n_nodes && g->nodes[e.last].kernel == k;) e.last++;
-        if (e.first == e.last) continue;
-        e.storage = calloc(g->n_nodes, sizeof *e.storage);
-        e.ready = calloc(g->n_nodes, sizeof *e.ready);
-        e.site = calloc(g->n_nodes, sizeof *e.site);
+        e.first = first[k];
+        e.last = last[k];
+        if (!e.first) continue;
         ok = make_call(&e, cache, symbol, &calls[k]);
         if (e.scratch_bytes > scratch) scratch = e.scratch_bytes;
         if (!ok) *error = strdup(e.error);
-        free(e.storage);
-        free(e.ready);
-        free(e.site);
     }
     if (ok) {
         ftc_emitter e = {.cg = cg, .g = g, .interface = interface};
@@ -354,6 +360,8 @@ bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g
         free(calls[k].bindings);
         free(calls[k].sites);
     }
+    free(first);
+    free(last);
     free(calls);
     return ok;
 }
