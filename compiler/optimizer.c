@@ -19,6 +19,7 @@
 #include "compiler/passes.h"
 #include "ir/build.h"
 #include "ir/elaborate.h"
+#include "ir/op.h"
 
 enum { MOST_SLOTS = 2 };
 
@@ -202,21 +203,25 @@ static void update_from_accumulators(updater *u) {
 // finite.
 static void guard_assignments(ftc_graph *g, ftc_id watched) {
     ftc_graph *out = ftc_graph_new_like(g);
-    ftc_id *map = calloc(g->n_nodes, sizeof *map), finite = 0;
+    ftc_id *map = calloc(g->n_nodes, sizeof *map);
     if (!map) abort();
+    for (ftc_id id = 1; id < g->n_nodes; id++)
+        if (ftc_node_class(ftc_graph_node(g, id)) != FTC_CLASS_ASSIGN)
+            map[id] = ftc_graph_copy_node(out, g, id, map);
+    ftc_build_cursor(out, ftc_graph_node(g, watched)->loc, FTC_PHASE_UPDATE);
+    ftc_id finite = ftc_build_map2(out, FTC_OP_lt, ftc_build_map1(out, FTC_OP_abs, map[watched]),
+                                   ftc_build_const(out, INFINITY));
+    // Assignments, which nobody reads, come last: a model's own may stand before its loss.
     for (ftc_id id = 1; id < g->n_nodes; id++) {
         ftc_node node = *ftc_graph_node(g, id);
-        if (node.op == FTC_OP_assign && g->decls[node.decl].kind != FTC_DECL_GRADIENT) {
+        if (ftc_node_class(&node) != FTC_CLASS_ASSIGN) continue;
+        node.arg[0] = map[node.arg[0]];
+        ftc_build_cursor(out, node.loc, node.phase);
+        if (g->decls[node.decl].kind != FTC_DECL_GRADIENT) {
             ftc_build_cursor(out, node.loc, FTC_PHASE_UPDATE);
-            node.arg[0] = ftc_build_select(out, finite, map[node.arg[0]], leaf_of(out, node.decl));
-            map[id] = ftc_build(out, node);
-            continue;
+            node.arg[0] = ftc_build_select(out, finite, node.arg[0], leaf_of(out, node.decl));
         }
-        map[id] = ftc_graph_copy_node(out, g, id, map);
-        if (id != watched) continue;
-        ftc_build_cursor(out, node.loc, FTC_PHASE_UPDATE);
-        finite = ftc_build_map2(out, FTC_OP_lt, ftc_build_map1(out, FTC_OP_abs, map[id]),
-                                ftc_build_const(out, INFINITY));
+        map[id] = ftc_build(out, node);
     }
     ftc_graph_replace_nodes(g, out, map);
     free(map);

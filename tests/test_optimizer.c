@@ -159,6 +159,28 @@ Test(optimizer, clipping_scales_the_gradient) {
     forget(&s);
 }
 
+// What a model assigns itself, before its loss, is kept back with the rest where the loss is not finite.
+Test(optimizer, assignments_of_the_model_are_guarded) {
+    static const char text[] = "model average\naxis B <= 2, H = 3\ninput x : f32[B, H]\n"
+                               "seen = param \"seen\" f32[H] frozen\nassign(mean(x; B), seen)\n"
+                               "y = x * param \"w\" f32[H] - seen\n"
+                               "output loss = mean(sum(y * y; H); B)\n";
+    ftc_diagnostics d = {0};
+    ftc_graph *g = ftc_parse_text("average", text, NULL, &d);
+    ftc_pass_options options = {.entry = FTC_ENTRY_STEP};
+    bool ok = g && ftc_pass_differentiate(g, &options, &d) && ftc_pass_optimizer(g, &options, &d) &&
+              ftc_verify_graph(g, &d);
+    cr_assert(ok, "%s", d.count ? d.list[0].text : "no diagnostic");
+    int n = 0;
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        if (g->nodes[id].op != FTC_OP_assign) continue;
+        n++;
+        cr_expect_eq(g->nodes[g->nodes[id].arg[0]].op, FTC_OP_select);
+    }
+    cr_expect_eq(n, 4, "seen, w and its moments; there are %d", n);
+    ftc_graph_free(g);
+}
+
 Test(optimizer, unknown_optimizers_are_refused) {
     ftc_diagnostics d = {0};
     ftc_graph *g = ftc_parse_text(
