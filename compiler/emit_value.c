@@ -173,6 +173,27 @@ LLVMValueRef ftc_emit_stride(ftc_emitter *e, const ftc_axes *order, ftc_axis axi
     return ftc_cg_i64(cg, 0);
 }
 
+// The first token rows of the lanes' sequences, for lanes that run over the batch axis; i64 vector.
+static LLVMValueRef sequence_starts(ftc_emitter *e, ftc_axis ragged, const ftc_env *env) {
+    ftc_codegen *cg = e->cg;
+    const ftc_extent_def *extent = ftc_axis_extent(e->g, ragged);
+    LLVMValueRef offsets = extent_element(e, offsetof(ftc_step_args, offsets), extent, cg->ptr);
+    LLVMValueRef first = ftc_cg_at(cg, cg->i32, offsets, bound_index(e, env, extent->over));
+    LLVMTypeRef type = ftc_cg_vector_type(cg, cg->i32, env->lanes);
+    LLVMValueRef starts =
+        env->mask ? ftc_cg_load_masked(cg, type, first, env->mask) : ftc_cg_load(cg, type, first);
+    return LLVMBuildSExt(cg->builder, starts, ftc_cg_vector_type(cg, cg->i64, env->lanes), "");
+}
+
+// *offsets += positions * stride, lane by lane.
+static void add_lane_offsets(ftc_emitter *e, LLVMValueRef *offsets, LLVMValueRef positions,
+                             LLVMValueRef stride) {
+    ftc_codegen *cg = e->cg;
+    int lanes = ftc_cg_lanes_of(LLVMTypeOf(positions));
+    LLVMValueRef more = LLVMBuildMul(cg->builder, positions, ftc_cg_splat(cg, stride, lanes), "");
+    *offsets = *offsets ? LLVMBuildAdd(cg->builder, *offsets, more, "") : more;
+}
+
 LLVMValueRef ftc_emit_address(ftc_emitter *e, ftc_id id, const ftc_env *env, LLVMValueRef *lane_stride,
                               LLVMValueRef *lane_offsets) {
     ftc_codegen *cg = e->cg;
@@ -206,10 +227,12 @@ LLVMValueRef ftc_emit_address(ftc_emitter *e, ftc_id id, const ftc_env *env, LLV
         if (env->indexed == axis) {
             LLVMValueRef wide =
                 LLVMBuildSExt(cg->builder, env->lane_index, ftc_cg_vector_type(cg, cg->i64, env->lanes), "");
-            *lane_offsets = LLVMBuildMul(cg->builder, wide, ftc_cg_splat(cg, stride, env->lanes), "");
+            add_lane_offsets(e, lane_offsets, wide, stride);
         } else {
             LLVMValueRef index = bound_index(e, env, axis);
-            if (extent->kind == FTC_EXTENT_RAGGED)
+            if (extent->kind == FTC_EXTENT_RAGGED && env->lanes > 1 && env->vector_axis == extent->over)
+                add_lane_offsets(e, lane_offsets, sequence_starts(e, axis, env), stride);
+            else if (extent->kind == FTC_EXTENT_RAGGED)
                 index = ftc_cg_add(cg, index,
                                    ftc_emit_sequence_start(e, axis, bound_index(e, env, extent->over)));
             offset = ftc_cg_add(cg, offset, ftc_cg_mul(cg, index, stride));
@@ -441,7 +464,8 @@ static LLVMValueRef map_value(ftc_emitter *e, ftc_id id, const ftc_env *env, int
 static ftc_env moved_env(const ftc_env *env, ftc_axis axis, LLVMValueRef index) {
     ftc_env moved = *env;
     moved.index[axis] = index;
-    if (group_covers(&env->rows, axis)) moved.rows = (ftc_flat){0}; // its flat index is that of the old position
+    if (group_covers(&env->rows, axis))
+        moved.rows = (ftc_flat){0}; // its flat index is that of the old position
     return moved;
 }
 

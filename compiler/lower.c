@@ -1,9 +1,12 @@
 // lower: rewrites what no kernel does into what kernels do.
 //
-// - A contraction with more than one row, column or summed axis at each position of its batch axes, or without
-//   columns, or whose operands are no matrices as they lie in memory, becomes a sum of products.
-// - A reduction of a value over two ragged axes along several axes becomes two: along the last ragged one, which
-//   makes a value that can be in memory, then along the others.
+// - A contraction with more than one row, column or summed axis at each position of its batch axes, or
+// without
+//   any column, or whose operands are no matrices in memory, becomes a sum of products.
+// - A reduction of a value over two ragged axes along several axes becomes two: along the last ragged one,
+//   which makes a value that can be in memory, then along the others.
+// - A sum of such a value along the first ragged axis, which tile kernels cut into blocks, becomes a
+//   contraction with ones, which they add up block by block.
 // - An output that is a parameter or an input, another name for a value, or the same value as another output
 //   becomes a copy, since each output has memory of its own.
 #include <stdlib.h>
@@ -30,27 +33,46 @@ static ftc_id sum_of_products(ftc_graph *g, const ftc_node *dot, ftc_id a, ftc_i
     return sum;
 }
 
-// The axis to reduce first; FTC_NO_AXIS when one reduction does.
-static ftc_axis first_reduced(const ftc_graph *g, const ftc_node *reduce) {
-    const ftc_type *type = &g->nodes[reduce->arg[0]].type;
-    ftc_axes order = ftc_axes_packed_order(g, &type->axes);
-    if (reduce->axes.n == 1 || !ftc_region_is_quadratic(g, type)) return FTC_NO_AXIS;
-    for (int i = order.n - 1; i >= 0; i--)
-        if (ftc_axes_has(&reduce->axes, order.at[i]) && ftc_axis_over(g, order.at[i]) != FTC_NO_AXIS)
-            return order.at[i];
-    return FTC_NO_AXIS;
+static bool is_ragged(const ftc_graph *g, ftc_axis axis) {
+    return ftc_axis_over(g, axis) != FTC_NO_AXIS;
 }
 
-static ftc_id reduced_twice(ftc_graph *g, const ftc_node *reduce, ftc_id x, ftc_axis first) {
+// x, which has two ragged axes, reduced along one axis.
+static ftc_id reduced_along(ftc_graph *g, const ftc_node *reduce, ftc_id x, ftc_axis axis) {
+    ftc_axes order = ftc_axes_packed_order(g, &g->nodes[x].type.axes), ones = {0}, along = ftc_axes_of(axis);
+    bool in_blocks = false; // another ragged axis follows
+    for (int i = 0; i < order.n; i++) {
+        bool other = is_ragged(g, order.at[i]) && order.at[i] != axis;
+        if (!other) ftc_axes_add(&ones, order.at[i]);
+        in_blocks |= other && is_ragged(g, axis) && i > ftc_axes_find(&order, axis);
+    }
+    if (in_blocks && reduce->op == FTC_OP_sum)
+        return ftc_build_dot(g, x, ftc_build_fill(g, 1, FTC_F32, &ones), &along);
+    ftc_node node = *reduce;
+    node.axes = along;
+    node.arg[0] = x;
+    return ftc_build(g, node);
+}
+
+// x, which has two ragged axes, reduced along the last ragged axis that is asked for, then along the others.
+static ftc_id reduced(ftc_graph *g, const ftc_node *reduce, ftc_id x) {
+    ftc_axes order = ftc_axes_packed_order(g, &g->nodes[x].type.axes), rest = reduce->axes;
     ftc_build_cursor(g, reduce->loc, reduce->phase);
-    ftc_node inner = *reduce, outer = *reduce;
-    inner.axes = ftc_axes_of(first);
-    inner.arg[0] = x;
-    outer.axes = ftc_axes_minus(&reduce->axes, &inner.axes);
-    outer.arg[0] = ftc_build(g, inner);
-    ftc_id result = ftc_build(g, outer);
-    g->nodes[result].type.axes = reduce->type.axes;
-    return result;
+    for (int i = order.n - 1; i >= 0; i--) {
+        if (!ftc_axes_has(&rest, order.at[i]) || (rest.n > 1 && !is_ragged(g, order.at[i]))) continue;
+        ftc_axes first = ftc_axes_of(order.at[i]);
+        x = reduced_along(g, reduce, x, order.at[i]);
+        rest = ftc_axes_minus(&rest, &first);
+        break;
+    }
+    if (rest.n) {
+        ftc_node node = *reduce;
+        node.axes = rest;
+        node.arg[0] = x;
+        x = ftc_build(g, node);
+    }
+    g->nodes[x].type.axes = reduce->type.axes; // the layout that was chosen
+    return x;
 }
 
 static bool needs_copy(const ftc_graph *g, uint32_t output) {
@@ -75,12 +97,11 @@ bool ftc_pass_lower(ftc_graph *g, const ftc_pass_options *options, ftc_diagnosti
     ftc_id *map = calloc(g->n_nodes, sizeof *map);
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
-        ftc_op_class class = ftc_node_class(node);
-        ftc_axis first = class == FTC_CLASS_REDUCE ? first_reduced(g, node) : FTC_NO_AXIS;
-        if (class == FTC_CLASS_DOT && !has_kernel(g, node))
+        if (ftc_node_class(node) == FTC_CLASS_DOT && !has_kernel(g, node))
             map[v] = sum_of_products(out, node, map[node->arg[0]], map[node->arg[1]]);
-        else if (first != FTC_NO_AXIS)
-            map[v] = reduced_twice(out, node, map[node->arg[0]], first);
+        else if (ftc_node_class(node) == FTC_CLASS_REDUCE &&
+                 ftc_region_is_quadratic(g, &g->nodes[node->arg[0]].type))
+            map[v] = reduced(out, node, map[node->arg[0]]);
         else
             map[v] = ftc_graph_copy_node(out, g, v, map);
     }

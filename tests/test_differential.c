@@ -8,6 +8,7 @@
 
 #include "compiler/eager.h"
 #include "compiler/passes.h"
+#include "ir/parse.h"
 #include "ir/print.h"
 #include "ir/verify.h"
 #include "tests/call_program.h"
@@ -166,12 +167,13 @@ static void check_step(const ftc_graph *forward, const ftc_program *program, uin
     ftc_graph_free(g);
 }
 
-static void check_compiled(uint64_t seed, const ftc_target *target, int n_nodes) {
-    ftc_graph *forward = random_graph(seed, n_nodes), *g = with_gradients(forward);
+// Evaluation, gradients and, if asked for, the step of a graph.
+static void check_compiled(const ftc_graph *forward, uint64_t seed, const ftc_target *target,
+                           bool with_step) {
+    ftc_graph *g = with_gradients(forward);
     test_values *v = test_values_new(g, seed);
     ftc_interp *in = ftc_interp_new(g, &v->b);
     ftc_interp_run(in);
-    bool with_step = seed % 4 == 0;
     ftc_compile_options options = {.entries = 1u << FTC_ENTRY_GRAD | 1u << FTC_ENTRY_EVAL |
                                               (uint32_t)with_step << FTC_ENTRY_STEP,
                                    .target = target,
@@ -194,13 +196,16 @@ static void check_compiled(uint64_t seed, const ftc_target *target, int n_nodes)
     ftc_interp_free(in);
     test_values_free(v);
     ftc_graph_free(g);
-    ftc_graph_free(forward);
 }
 
 static void check_target(const char *name, uint64_t first, uint64_t n) {
     const ftc_target *target = ftc_target_named(name);
     if (!ftc_target_supported_here(target)) cr_skip_test("this CPU does not have %s", name);
-    for (uint64_t seed = first; seed < first + n; seed++) check_compiled(seed, target, 6 + (int)(seed % 12));
+    for (uint64_t seed = first; seed < first + n; seed++) {
+        ftc_graph *forward = random_graph(seed, 6 + (int)(seed % 12));
+        check_compiled(forward, seed, target, seed % 4 == 0);
+        ftc_graph_free(forward);
+    }
 }
 
 Test(differential, native_code_agrees_with_the_interpreter) {
@@ -211,4 +216,60 @@ Test(differential, avx2_code_agrees_with_the_interpreter) {
 }
 Test(differential, generic_code_agrees_with_the_interpreter) {
     check_target("generic", 2001, 30);
+}
+
+// --- what is easy to get wrong ------------------------------------------------------------------------
+
+static const char DECLARATIONS[] = "axis B <= 5, H = 6, A = 2, D = 3, V = 7\n"
+                                   "axis S ragged B <= 4\n"
+                                   "axis T = S\n"
+                                   "input x : f32[B, S, A, D]\n"
+                                   "input y : f32[B, S]\n"
+                                   "input z : f32[B]\n"
+                                   "input ids : i32[B, S] in V\n"
+                                   "w = param \"w\" f32[H]\n"
+                                   "m = param \"m\" f32[V, H]\n"
+                                   "u = param \"u\" f32[A, D]\n";
+
+static const struct {
+    const char *name, *text;
+} MODELS[] = {
+    {"outputs_without_kernels", "output out = w, again = w, seen = detach(w * 2)\nloss = sum(w; H)"},
+    {"one_output_twice", "e = exp(w)\noutput out = e, again = e\nloss = sum(e; H)"},
+    {"sum_of_ragged_and_constant_axes", "loss = sum(sum(x; S, A, D) * z; B)"},
+    {"sum_over_tokens_of_sequences", "loss = sum(sum(y; S) * z; B)"},
+    {"first_token_of_scalars", "loss = sum(at(exp(y), S, 0) * z; B)"},
+    {"position_in_flat_rows", "loss = sum(at(m, V, 1) * m; V, H)"},
+    {"place_and_position", "loss = sum(place(at(m, V, 2), V, 5; V, H) * m; V, H)"},
+    {"contraction_of_everything", "loss = dot(m * 2, exp(m); V, H)"},
+    {"matrix_times_vector", "loss = sum(exp(dot(m, w; H)); V)"},
+    {"vector_times_matrix", "loss = sum(exp(dot(sum(m; H), m; V)); H)"},
+    {"contraction_for_each_token", "loss = sum(exp(dot(x, x * u; D)); B, S, A)"},
+    {"contraction_over_two_axes_for_each_token", "loss = sum(exp(dot(x, x; A, D)); B, S)"},
+    {"contraction_over_tokens", "loss = sum(exp(dot(x, gather(m, V, ids); S)); B, A, D, H)"},
+    {"batch_axis_innermost", "loss = sum(exp(dot(gather(m, V, ids), m; H)); B, S, V)"},
+    {"outer_product", "loss = sum(outer (w * u); H, A, D)"},
+    {"gather_renamed", "g = gather(m, V, ids)\nloss = sum(exp(dot(g, rename(g; S -> T); H)); B, S, T)"},
+    {"attention",
+     "q = x * u\nloss = sum(attention(q, rename(x; S -> T), rename(q; S -> T), 0.25; D, T); B, S, A, D)"},
+    {"sum_over_pairs_of_tokens", "loss = sum(outer (y * rename(y; S -> T)); B, S, T)"},
+    {"weights_in_their_own_gradient", "loss = sum(w * w * w; H) + sum(m * m; V, H) + sum(exp(u); A, D)"},
+    {"shared_table", "loss = sum(exp(dot(gather(m, V, ids), w; H)); B, S) + sum(dot(m, w; H); V)"},
+    {"mean_and_softmax", "loss = sum(mean(softmax(x; D) * x; S); B, A, D)"},
+    {"maximum", "loss = sum(max(x; D); B, S, A) + max(w; H)"},
+};
+
+Test(differential, corner_cases_agree) {
+    for (size_t i = 0; i < sizeof MODELS / sizeof *MODELS; i++) {
+        ftc_diagnostics d = {0};
+        char *text;
+        if (asprintf(&text, "model %s\n%s%s\noutput loss\n", MODELS[i].name, DECLARATIONS, MODELS[i].text) <
+            0)
+            abort();
+        ftc_graph *g = ftc_parse_text(MODELS[i].name, text, NULL, &d);
+        cr_assert(g, "%s", d.count ? d.list[0].text : "");
+        for (uint64_t seed = 1; seed <= 2; seed++) check_compiled(g, seed, ftc_target_named("native"), true);
+        ftc_graph_free(g);
+        free(text);
+    }
 }
