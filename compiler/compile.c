@@ -25,13 +25,12 @@ static bool ends_with(const char *text, const char *end) {
 }
 
 ftc_graph *ftc_compile_entry_graph(const ftc_graph *source, ftc_entry_kind entry) {
-    if (entry != FTC_ENTRY_EVAL && entry != FTC_ENTRY_UPDATE) return ftc_graph_clone(source);
+    if (entry == FTC_ENTRY_STEP || entry == FTC_ENTRY_GRAD) return ftc_graph_clone(source);
     ftc_graph *g = ftc_graph_new_like(source);
     ftc_id *map = calloc(source->n_nodes, sizeof *map);
     for (ftc_id v = 1; v < source->n_nodes; v++) {
         const ftc_node *node = &source->nodes[v];
         bool is_leaf = ftc_node_class(node) == FTC_CLASS_LEAF;
-        if (entry == FTC_ENTRY_UPDATE && !is_leaf) continue;
         map[v] = ftc_graph_copy_node(g, source, v, map);
         const ftc_decl_def *decl = is_leaf ? &source->decls[node->decl] : NULL;
         if (entry == FTC_ENTRY_EVAL && decl && decl->kind == FTC_DECL_ARG && ends_with(decl->name, "dropout"))
@@ -142,6 +141,7 @@ static char *make_manifest(const ftc_graph *source, const ftc_compile_options *o
         cJSON *dims = cJSON_AddArrayToObject(o, "dims");
         for (int j = 0; j < t->rank; j++) cJSON_AddItemToArray(dims, cJSON_CreateNumber((double)t->dims[j]));
         cJSON_AddNumberToObject(o, "of", t->of);
+        cJSON_AddNumberToObject(o, "by", t->by);
         cJSON_AddNumberToObject(o, "trainable", t->trainable);
         cJSON_AddNumberToObject(o, "zero_row", t->zero_row);
         cJSON_AddNumberToObject(o, "init", t->init);

@@ -524,7 +524,7 @@ static position earliest(fusion *f, ftc_id id) {
                 p = AFTER_KERNEL(KERNEL_OF(p));
             else if (!f->tiles[KERNEL_OF(p)].steps[STEP_OF(p)].is_rows || class_of(f, id) == FTC_CLASS_DOT)
                 p++;
-        } else if (u->reads[i].moved || k->kind == FTC_KERNEL_SCATTER ||
+        } else if (u->reads[i].moved ||
                    (k->kind == FTC_KERNEL_COLUMNS && class_of(f, id) == FTC_CLASS_REDUCE)) {
             p = AFTER_KERNEL(KERNEL_OF(p));
         }
@@ -639,6 +639,9 @@ static position join_kernel(fusion *f, ftc_id id, uint32_t k, bool follows_opera
     case FTC_KERNEL_DOT:
         fits = is_map && follows_operand && whole && operands_are_flat(f, id, &kernel->cols) &&
                (is_token_group(g, &kernel->rows) || operands_are_flat(f, id, &kernel->rows));
+        break;
+    case FTC_KERNEL_SCATTER:
+        fits = is_map && follows_operand && whole && operands_are_flat(f, id, &kernel->cols);
         break;
     default: break;
     }

@@ -73,7 +73,8 @@ struct ftc_decl_syntax {
     ftc_expr *init_std; // normal
     ftc_expr *zero_row; // NULL: none
     bool frozen;
-    ftc_expr *of;         // moment, gradient
+    ftc_expr *of;         // moment, gradient, touched
+    const char *by;       // touched: name of an input
     ftc_axis_item *bound; // input … in V; NULL: none
     ftc_expr *value;      // arg: default
     const char *loc_file; // NULL: where the declaration stands

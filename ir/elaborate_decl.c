@@ -235,6 +235,13 @@ static bool of_attribute(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_decl_d
     return false;
 }
 
+static bool touched_attributes(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_decl_def *decl) {
+    decl->by = s->by ? ftc_graph_find_decl(e->g, s->by) : FTC_NO_DECL;
+    if (decl->by != FTC_NO_DECL && e->g->decls[decl->by].kind == FTC_DECL_INPUT) return true;
+    ftc_elab_error(e, s->place, "a list of touched rows says which input names them: by INPUT");
+    return false;
+}
+
 static ftc_loc decl_loc(ftc_elaborator *e, const ftc_decl_syntax *s) {
     if (s->loc_file) return (ftc_loc){(uint16_t)ftc_graph_add_file(e->g, s->loc_file), (uint32_t)s->loc_line};
     if (e->main && e->main->flat) return (ftc_loc){0};
@@ -290,6 +297,7 @@ ftc_value ftc_elab_decl(ftc_elaborator *e, const ftc_decl_syntax *s) {
     if (ok && s->kind == FTC_DECL_PARAM) ok = param_attributes(e, s, &decl);
     if (ok && s->kind == FTC_DECL_INPUT) ok = input_attributes(e, s, &decl);
     if (ok && s->kind == FTC_DECL_ARG) ok = arg_attributes(e, s, &decl);
+    if (ok && s->kind == FTC_DECL_TOUCHED) ok = touched_attributes(e, s, &decl);
     if (ok && s->of) ok = of_attribute(e, s, &decl);
     if (ok) {
         decl.loc = decl_loc(e, s);

@@ -196,6 +196,7 @@ static ftc_value leaf(ftc_elaborator *e, ftc_decl decl, ftc_place place) {
     static const ftc_op ops[] = {[FTC_DECL_PARAM] = FTC_OP_param,
                                  [FTC_DECL_MOMENT] = FTC_OP_param,
                                  [FTC_DECL_GRADIENT] = FTC_OP_param,
+                                 [FTC_DECL_TOUCHED] = FTC_OP_param,
                                  [FTC_DECL_INPUT] = FTC_OP_input,
                                  [FTC_DECL_ARG] = FTC_OP_arg};
     ftc_id id = ftc_graph_leaf(e->g, decl);

@@ -254,7 +254,7 @@ static ftc_decl_syntax *parse_decl(parser *p, ftc_decl_kind kind, ftc_place plac
     decl->name->height = 1;
     decl->name->text = named ? expect_name(p, "a name") : expect_string(p, "a name in quotes");
     if (named) expect_mark(p, ":");
-    if (kind == FTC_DECL_MOMENT || kind == FTC_DECL_GRADIENT) {
+    if (!named && kind != FTC_DECL_PARAM) {
         if (!accept_word(p, "of")) fail_expected(p, "of \"PARAMETER\"");
         decl->of = parse_expr(p);
     }
@@ -268,6 +268,8 @@ static ftc_decl_syntax *parse_decl(parser *p, ftc_decl_kind kind, ftc_place plac
             decl->frozen = true;
         else if (kind == FTC_DECL_INPUT && accept_word(p, "in"))
             decl->bound = parse_axis_item(p);
+        else if (kind == FTC_DECL_TOUCHED && accept_word(p, "by"))
+            decl->by = expect_name(p, "the name of an input");
         else if (kind == FTC_DECL_ARG && accept_mark(p, "="))
             decl->value = parse_expr(p);
         else if (accept_word(p, "loc"))
@@ -625,9 +627,9 @@ static ftc_stmt *parse_statement(parser *p) {
 
 // Whether a token that is first on its line looks like the beginning of a statement.
 static bool begins_statement(const ftc_token *t) {
-    static const char *const words[] = {"axis",   "output", "param", "moment", "gradient", "input", "arg",
-                                        "scope",  "for",    "if",    "kernel", "memory",   "init",  "check",
-                                        "return", "sites",  "fn",    "config", "train",    "model", "use"};
+    static const char *const words[] = {"axis",   "output", "param", "moment", "gradient", "touched", "input", "arg",
+                                        "scope",  "for",    "if",    "kernel", "memory",   "init",    "check",
+                                        "return", "sites",  "fn",    "config", "train",    "model",   "use"};
     if (!t->first) return false;
     if (t->kind == FTC_TOKEN_LABEL) return true;
     if (t->kind != FTC_TOKEN_NAME) return false;

@@ -40,10 +40,11 @@ static int64_t tensor_bytes(const ftc_tensor_info *info) {
 static const struct {
     const char *what;
     uint32_t entries; // that use it
-} ROLES[3] = {
+} ROLES[FTC_ROLE_COUNT] = {
     [FTC_ROLE_PARAM] = {"the parameters", ~0u},
     [FTC_ROLE_MOMENT] = {"the optimizer's moments", 1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_UPDATE},
     [FTC_ROLE_GRADIENT] = {"the gradients", 1u << FTC_ENTRY_GRAD | 1u << FTC_ENTRY_UPDATE},
+    [FTC_ROLE_TOUCHED] = {"the lists of touched rows", 1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_UPDATE},
 };
 
 static size_t role_bytes(const ftc_program *program, ftc_tensor_role role) {
@@ -57,7 +58,7 @@ static size_t role_bytes(const ftc_program *program, ftc_tensor_role role) {
 
 int64_t ftc_model_state_bytes(const ftc_program *program, uint32_t entries) {
     size_t bytes = 0;
-    for (int role = 0; role < 3; role++) {
+    for (int role = 0; role < FTC_ROLE_COUNT; role++) {
         if (ROLES[role].entries & entries) bytes += role_bytes(program, (ftc_tensor_role)role);
     }
     return (int64_t)bytes;
@@ -79,7 +80,7 @@ ftc_status ftc_model_state_create(const ftc_program *program, uint32_t entries, 
     ftc_model_state state = {.program = program,
                              .tensors = calloc((size_t)program->n_tensors + 1, sizeof *state.tensors)};
     if (!state.tensors) abort();
-    for (int role = 0; role < 3; role++) {
+    for (int role = 0; role < FTC_ROLE_COUNT; role++) {
         if (!(ROLES[role].entries & entries)) continue;
         ftc_status status = map_role(&state, (ftc_tensor_role)role);
         if (status.code != FTC_OK) {
@@ -87,12 +88,14 @@ ftc_status ftc_model_state_create(const ftc_program *program, uint32_t entries, 
             return status;
         }
     }
+    state.tables = ftc_embeddings_new(program, state.tensors);
     *out = state;
     return FTC_STATUS_OK;
 }
 
 void ftc_model_state_free(ftc_model_state *state) {
-    for (int role = 0; role < 3; role++) ftc_memory_unmap(&state->blocks[role]);
+    for (int role = 0; role < FTC_ROLE_COUNT; role++) ftc_memory_unmap(&state->blocks[role]);
+    ftc_embeddings_free(state->tables);
     free(state->tensors);
     *state = (ftc_model_state){0};
 }
@@ -124,6 +127,7 @@ void ftc_model_state_init(ftc_model_state *state, uint64_t seed) {
     for (int32_t i = 0; i < state->program->n_tensors; i++) {
         if (state->program->tensors[i].role == FTC_ROLE_PARAM) init_param(state, i, seed);
     }
+    ftc_embeddings_replaced(state->tables);
 }
 
 // ---------------------------------------------------------------------------------------------- loading
@@ -219,6 +223,7 @@ ftc_status ftc_model_state_load(ftc_model_state *state, const char *dir, uint64_
     };
     if (!used || !found.initialized || !found.unused) abort();
     ftc_status status = load_params(state, file, seed, used, &found);
+    ftc_embeddings_replaced(state->tables);
     for (int32_t i = 0; status.code == FTC_OK && i < n; i++) {
         const char *name = ftc_safetensors_at(file, i)->name;
         if (used[i] || is_buffer(name)) continue;
@@ -258,6 +263,7 @@ ftc_status ftc_model_state_save(const ftc_model_state *state, ftc_tensor_role ro
     const ftc_program *program = state->program;
     ftc_safetensor *tensors = calloc((size_t)program->n_tensors + 1, sizeof *tensors);
     if (!tensors) abort();
+    if (role == FTC_ROLE_PARAM) ftc_embeddings_settle(state->tables);
     int32_t n = 0;
     for (int32_t i = 0; i < program->n_tensors; i++) {
         const ftc_tensor_info *info = &program->tensors[i];
@@ -290,5 +296,7 @@ ftc_status ftc_model_state_restore(ftc_model_state *state, ftc_tensor_role role,
         }
     }
     ftc_safetensors_close(file);
+    if (role == FTC_ROLE_PARAM) ftc_embeddings_replaced(state->tables);
+    if (role == FTC_ROLE_MOMENT) ftc_embeddings_touch_by_moments(state->tables);
     return status;
 }
