@@ -8,6 +8,7 @@
 #include <cjson/cJSON.h>
 
 #include "compiler/artifact.h"
+#include "compiler/object.h"
 #include "ir/parse.h"
 #include "ir/verify.h"
 #include "tests/call_program.h"
@@ -221,10 +222,10 @@ Test(artifact, for_another_cpu_is_compiled_again) {
 
 // --- what does not change the results ----------------------------------------------------------------
 
-static ftc_graph *tiny_bert(void) {
+static ftc_graph *tiny_bert_of(const char *layers) {
     ftc_diagnostics d = {0};
-    static const ftc_override list[] = {
-        {"hidden", "48", "test", false}, {"layers", "2", "test", false},
+    const ftc_override list[] = {
+        {"hidden", "48", "test", false}, {"layers", layers, "test", false},
         {"heads", "3", "test", false},   {"intermediate", "80", "test", false},
         {"vocab", "50", "test", false},  {"positions", "40", "test", false},
         {"batch", "6", "test", false},   {"labels", "3", "test", false}};
@@ -232,6 +233,10 @@ static ftc_graph *tiny_bert(void) {
     ftc_graph *g = ftc_parse_file(FTC_SOURCE_ROOT "/models/bert-cls.ir", &settings, &d);
     cr_assert(g, "%s", d.count ? d.list[0].text : "");
     return g;
+}
+
+static ftc_graph *tiny_bert(void) {
+    return tiny_bert_of("2");
 }
 
 Test(compile, results_are_the_same_bits_for_any_number_of_threads) {
@@ -318,6 +323,34 @@ Test(compile, optional_passes_change_nothing_but_rounding) {
     free(all_passes);
     test_values_free(v);
     ftc_graph_free(g);
+}
+
+// Functions and bytes of code of tiny BERT, all entries.
+static void count_code(const char *layers, int *functions, size_t *bytes) {
+    ftc_diagnostics d = {0};
+    ftc_object object = {0};
+    char *llvm = NULL, *error = NULL;
+    ftc_graph *g = tiny_bert_of(layers);
+    cr_assert(ftc_compile(g, &(ftc_compile_options){.llvm = &llvm}, &object, &d));
+    *functions = 0;
+    for (const char *at = llvm; (at = strstr(at, "\ndefine ")); at++) ++*functions;
+    char *code = ftc_object_read_section(object.bytes, object.size, ".text", bytes, &error);
+    cr_assert(code, "%s", error);
+    free(code);
+    free(object.bytes);
+    free(llvm);
+    ftc_graph_free(g);
+}
+
+// With three layers there is a first, a last and one between: more layers are more calls of the same functions.
+Test(compile, code_does_not_grow_with_depth) {
+    int few, many;
+    size_t few_bytes, many_bytes;
+    count_code("3", &few, &few_bytes);
+    count_code("6", &many, &many_bytes);
+    cr_expect_gt(few, 50);
+    cr_expect_eq(many, few, "%d functions with six layers, %d with three", many, few);
+    cr_expect_eq(many_bytes, few_bytes, "%zu bytes of code with six layers, %zu with three", many_bytes, few_bytes);
 }
 
 Test(compile, bad_models_are_diagnosed) {
