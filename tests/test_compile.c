@@ -220,6 +220,35 @@ Test(artifact, for_another_cpu_is_compiled_again) {
     free(object.bytes);
 }
 
+// Plans lie in the artifact, are taken when it is compiled again for this CPU, and change nothing but how the sums
+// over k are cut.
+Test(artifact, remembers_tuned_plans) {
+    ftc_diagnostics d = {0};
+    static const char contraction[] = "forward: batch x 2, sum of 6, a, b.t, epilogue";
+    ftc_tuned tuned = {0};
+    ftc_tuned_add(&tuned, contraction, "1x1, tile 3x64, k 5, keep b", 1.25);
+    ftc_tuned_add(&tuned, "forward: of another model", "no plan", 2);
+    char *llvm[2];
+    ftc_object plain = compiled(&(ftc_compile_options){.llvm = &llvm[0]}),
+               object = compiled(&(ftc_compile_options){.tuned = &tuned, .llvm = &llvm[1]});
+    cr_expect_null(strstr(llvm[0], "ftc.gemm.block.1x1"), "the default plan is the odd one");
+    cr_expect(strstr(llvm[1], "ftc.gemm.block.1x1"), "the plan for \"%s\" was not taken", contraction);
+    ftc_loaded_program *described = ftc_program_describe(&object, &d);
+    ftc_tuned again = ftc_program_tuned(described, ftc_target_host()),
+              elsewhere = ftc_program_tuned(described, ftc_target_named("generic"));
+    cr_assert_eq(again.n, 2);
+    cr_expect_str_eq(again.list[0].contraction, contraction);
+    cr_expect_str_eq(again.list[0].plan, tuned.list[0].plan);
+    cr_expect_float_eq(again.list[0].gain, 1.25, 1e-9);
+    cr_expect_eq(elsewhere.n, 0);
+    ftc_program_unload(described);
+    ftc_tuned_free(&again);
+    ftc_tuned_free(&tuned);
+    for (int i = 0; i < 2; i++) free(llvm[i]);
+    free(plain.bytes);
+    free(object.bytes);
+}
+
 // --- what does not change the results ----------------------------------------------------------------
 
 static ftc_graph *tiny_bert_of(const char *layers) {
