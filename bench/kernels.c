@@ -27,8 +27,6 @@ static const struct {
                         {"BERT", 768, 768},   {"BERT", 768, 3072},   {"BERT", 3072, 768}};
 static const char *const roles[N_ROLES] = {"forward", "input gradient", "weight gradient"};
 
-typedef void product_fn(int64_t tokens, const float *a, const float *b, float *c, float *scratch,
-                        int64_t thread, int64_t threads);
 typedef float peak_fn(int64_t n, float x);
 
 // One product: C[m × n] = op(A) · op(B); m or k is the number of tokens.
@@ -36,7 +34,7 @@ typedef struct {
     int64_t m, n, k;
     bool a_transposed, b_transposed;
     int64_t lda, ldb;
-    product_fn *compiled;
+    ftc_contraction_fn *compiled;
     int64_t scratch_bytes;
 } product;
 
@@ -71,27 +69,16 @@ static void symbol_name(char *name, size_t size, int weight, int role) {
 static int64_t emit_product(ftc_codegen *cg, int weight, int role) {
     char name[32];
     symbol_name(name, sizeof name, weight, role);
-    LLVMTypeRef params[] = {cg->i64, cg->ptr, cg->ptr, cg->ptr, cg->ptr, cg->i64, cg->i64};
-    ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, 7, FTC_CG_EXPORTED, false);
-    LLVMValueRef arg[7];
-    LLVMGetParams(f.function, arg);
     product p = product_of(weight, role, MAX_TOKENS);
-    ftc_contraction x = {
-        .plan = ftc_contraction_plan_for(cg->target, FTC_GEMM_F32, p.m, p.n, p.k),
-        .m = role == 2 ? ftc_cg_i64(cg, p.m) : arg[0],
-        .n = ftc_cg_i64(cg, p.n),
-        .k = role == 2 ? arg[0] : ftc_cg_i64(cg, p.k),
-        .a = {arg[1], ftc_cg_i64(cg, p.lda), p.a_transposed},
-        .b = {arg[2], ftc_cg_i64(cg, p.ldb), p.b_transposed},
-        .c = arg[3],
-        .ldc = ftc_cg_i64(cg, p.n),
-        .scratch = arg[4],
-        .thread = arg[5],
-        .threads = arg[6],
-    };
-    ftc_emit_contraction(cg, &x);
-    ftc_cg_function_end(cg, f, NULL);
-    return ftc_contraction_scratch_bytes(cg->target, &x.plan, FTC_FORM_F32, false);
+    ftc_contraction_case what = {.m = p.m,
+                                 .n = p.n,
+                                 .k = p.k,
+                                 .a_transposed = p.a_transposed,
+                                 .b_transposed = p.b_transposed,
+                                 .role = roles[role]};
+    what.extents[role == 2 ? 2 : 0] = "tokens";
+    ftc_contraction_plan plan = ftc_contraction_plan_for(cg->target, &what);
+    return ftc_emit_contraction_alone(cg, name, &what, &plan);
 }
 
 // float peak(n, x): n rounds of PEAK_ACCUMULATORS independent FMAs.
@@ -141,7 +128,7 @@ static void *run_job(void *context) {
         pthread_barrier_wait(j->barrier);
         double start = now_seconds();
         if (j->p.compiled)
-            j->p.compiled(j->tokens, j->a, j->b, j->c, j->scratch, j->thread, j->threads);
+            j->p.compiled(j->p.m, j->p.n, j->p.k, j->a, j->b, j->c, j->scratch, j->thread, j->threads);
         else if (j->thread == 0)
             run_openblas(j);
         pthread_barrier_wait(j->barrier);
@@ -255,7 +242,7 @@ int main(int argc, char **argv) {
                 symbol_name(name, sizeof name, w, role);
                 product p = product_of(w, role, tokens[i]);
                 double theirs = measure_gflops(p, tokens[i], threads, a, b, c, scratch);
-                p.compiled = (product_fn *)ftc_object_lookup(loaded, name, &error);
+                p.compiled = (ftc_contraction_fn *)ftc_object_lookup(loaded, name, &error);
                 p.scratch_bytes = scratch_bytes[w][role];
                 double ours = measure_gflops(p, tokens[i], threads, a, b, c, scratch);
                 printf("| %-15s | %-6s | %4ld | %4ld | %6ld | %7.1f | %5.1f %% | %8.1f | %5.1f %% |\n",

@@ -208,11 +208,13 @@ static void read_entries(ftc_loaded_program *loaded) {
     }
 }
 
-// Compiles the source graph inside of an object for this machine.
+// Compiles the source graph inside of an object for this machine. What was tuned was tuned for another.
 static bool compile_again(const cJSON *manifest, const char *source, ftc_object *object, ftc_diagnostics *d) {
     ftc_graph *g = ftc_parse_text("artifact", source, NULL, d);
     if (!g) return false;
+    const char *precision = text_of(manifest, "precision");
     ftc_compile_options options = {.pretrained = text_of(manifest, "pretrained"),
+                                   .bf16 = precision && !strcmp(precision, "bf16"),
                                    .use_blas = cJSON_IsTrue(cJSON_GetObjectItem(manifest, "needs_sgemm"))};
     bool ok = ftc_compile(g, &options, object, d);
     ftc_graph_free(g);
@@ -280,6 +282,18 @@ ftc_loaded_program *ftc_program_load(const ftc_object *object, bool *recompiled,
     free(again.bytes);
     if (loaded) *recompiled = !fits;
     return loaded;
+}
+
+ftc_tuned ftc_program_tuned(const ftc_loaded_program *loaded, const ftc_target *target) {
+    ftc_tuned tuned = {0};
+    const char *cpu = text_of(loaded->manifest, "cpu");
+    const cJSON *o;
+    if (!cpu || strcmp(cpu, target->cpu)) return tuned;
+    cJSON_ArrayForEach(o, cJSON_GetObjectItem(loaded->manifest, "tuned")) {
+        const char *contraction = text_of(o, "contraction"), *plan = text_of(o, "plan");
+        if (contraction && plan) ftc_tuned_add(&tuned, contraction, plan, number_of(o, "gain"));
+    }
+    return tuned;
 }
 
 const ftc_program *ftc_program_of(const ftc_loaded_program *loaded) { return &loaded->program; }

@@ -4,7 +4,7 @@
 #ifndef FTC_ARTIFACT_H
 #define FTC_ARTIFACT_H
 
-#include "compiler/compile.h"
+#include "compiler/tune.h"
 #include "ir/step_abi.h"
 
 // Writes the object to `path`, beside it first and renamed when complete. False after a diagnostic; an artifact that was
@@ -26,6 +26,10 @@ ftc_loaded_program *ftc_program_load(const ftc_object *object, bool *recompiled,
 
 // The same without the code, which is neither looked at nor compiled again: the entries' functions are NULL.
 ftc_loaded_program *ftc_program_describe(const ftc_object *object, ftc_diagnostics *d);
+
+// The plans that the program's contractions were tuned to, for compiling it again: what lies in the manifest when
+// `target`'s CPU is the one that they were measured on, else none. To be freed.
+ftc_tuned ftc_program_tuned(const ftc_loaded_program *loaded, const ftc_target *target);
 
 const ftc_program *ftc_program_of(const ftc_loaded_program *loaded);
 void ftc_program_unload(ftc_loaded_program *loaded);

@@ -9,6 +9,7 @@
 #include "compiler/object.h"
 #include "compiler/provenance.h"
 #include "compiler/regions.h"
+#include "compiler/tune.h"
 #include "ir/build.h"
 #include "ir/op.h"
 #include "ir/print.h"
@@ -97,6 +98,16 @@ static void add_kernel_info(cJSON *entry, const ftc_graph *g) {
     free(infos);
 }
 
+static void add_tuned(cJSON *manifest, const ftc_tuned *tuned) {
+    cJSON *array = cJSON_AddArrayToObject(manifest, "tuned");
+    for (int i = 0; tuned && i < tuned->n; i++) {
+        cJSON *o = add_object(array);
+        cJSON_AddStringToObject(o, "contraction", tuned->list[i].contraction);
+        cJSON_AddStringToObject(o, "plan", tuned->list[i].plan);
+        cJSON_AddNumberToObject(o, "gain", tuned->list[i].gain);
+    }
+}
+
 // The time that compiling takes is known when the object file is complete: the manifest holds room for it, filled in there.
 static const char SECONDS_KEY[] = "\"compile_seconds\":", SECONDS_ROOM[] = "            0";
 
@@ -119,6 +130,7 @@ static char *make_manifest(const ftc_graph *source, const ftc_compile_options *o
     cJSON_AddStringToObject(m, "cpu", target->cpu);
     cJSON_AddStringToObject(m, "features", target->features);
     cJSON_AddRawToObject(m, "compile_seconds", SECONDS_ROOM);
+    add_tuned(m, options->tuned);
     double per_token, per_token_squared;
     ftc_compile_count_flops(source, &per_token, &per_token_squared);
     cJSON_AddNumberToObject(m, "flops_per_token", per_token);
@@ -258,7 +270,7 @@ static bool emit_object(const ftc_graph *source, ftc_graph *const *graphs, const
     for (int i = 0; i < FTC_ENTRY_COUNT && ok; i++) {
         if (!graphs[i]) continue;
         const char *symbol = ftc_graph_format(graphs[i], "ftc_%s", ftc_entry_name((ftc_entry_kind)i));
-        ok = ftc_emit_entry(cg, &cache, graphs[i], &in, options->use_blas, symbol, &scratch_bytes[i], &error);
+        ok = ftc_emit_entry(cg, &cache, graphs[i], &in, options->use_blas, options->tuned, symbol, &scratch_bytes[i], &error);
         time_part(options, ftc_graph_format(graphs[i], "emit %s", ftc_entry_name((ftc_entry_kind)i)), &part);
     }
     ok = ok && ftc_object_optimize(cg, &error);

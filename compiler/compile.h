@@ -21,6 +21,7 @@ typedef struct {
     const char *const *skip;  // passes switched off
     int n_skip;
     bool use_blas;               // --gemm openblas: matrix products call ftc_step_args.sgemm
+    const struct ftc_tuned *tuned; // plans of contractions (compiler/tune.h), recorded too; NULL: the default ones
     bool bf16;                   // --precision bf16
     bool check_text;             // print and parse back after every pass
     int64_t memory_budget_bytes; // of resident tensors and arena at the bounds (ftc_pass_options); 0: none

@@ -24,8 +24,7 @@ static const ftc_output *output_of(const ftc_graph *g, ftc_id id) {
     return NULL;
 }
 
-// Whether the value is in memory that outlives its kernel.
-static bool has_buffer(const ftc_graph *g, ftc_id id) {
+bool ftc_emit_has_buffer(const ftc_graph *g, ftc_id id) {
     ftc_op_class class = ftc_node_class(&g->nodes[id]);
     return class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN || g->nodes[id].offset >= 0 ||
            output_of(g, id);
@@ -88,7 +87,7 @@ static char *kernel_key(ftc_emitter *e) {
                 write_axes(f, g, &g->nodes[arg].type.axes);
             }
         }
-        if (has_buffer(g, id)) fprintf(f, " = b%d", bind(e, id));
+        if (ftc_emit_has_buffer(g, id)) fprintf(f, " = b%d", bind(e, id));
     }
     fclose(f);
     return key;
@@ -326,8 +325,8 @@ static void emit_calls(ftc_emitter *e, const kernel_call *calls, const char *sym
 }
 
 bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g,
-                    const ftc_interface *interface, bool use_blas, const char *symbol, int64_t *scratch_bytes,
-                    char **error) {
+                    const ftc_interface *interface, bool use_blas, const struct ftc_tuned *tuned, const char *symbol,
+                    int64_t *scratch_bytes, char **error) {
     if (g->n_axes > FTC_ENV_AXES) {
         if (asprintf(error, "the model has %u axes; at most %d can be compiled", g->n_axes, FTC_ENV_AXES) < 0)
             *error = NULL;
@@ -343,7 +342,7 @@ bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g
     int64_t scratch = 0;
     bool ok = true;
     for (uint32_t k = 1; k < g->n_kernels && ok; k++) {
-        ftc_emitter e = {.cg = cg, .g = g, .interface = interface, .use_blas = use_blas, .kernel = k};
+        ftc_emitter e = {.cg = cg, .g = g, .interface = interface, .use_blas = use_blas, .tuned = tuned, .kernel = k};
         e.first = first[k];
         e.last = last[k];
         if (!e.first) continue;

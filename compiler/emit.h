@@ -12,7 +12,7 @@
 #define FTC_EMIT_H
 
 #include "compiler/codegen.h"
-#include "compiler/emit_gemm.h"
+#include "compiler/emit_contraction_loops.h"
 #include "compiler/interface.h"
 #include "ir/graph.h"
 #include "ir/scalar.h"
@@ -55,6 +55,7 @@ typedef struct {
     const ftc_graph *g;
     const ftc_interface *interface;
     bool use_blas; // contractions call ftc_step_args.sgemm
+    const struct ftc_tuned *tuned; // plans of contractions (compiler/tune.h); NULL: the default ones
     uint32_t kernel;
     ftc_id first, last; // the kernel's nodes: first … last - 1
     ftc_id *bindings;   // values in memory, leaves and assigns whose buffers it is called with
@@ -79,7 +80,13 @@ typedef struct {
 } ftc_values;
 
 // --- emit_dot.c
-ftc_gemm_form ftc_emit_form(const ftc_emitter *e, ftc_id operand); // how a contraction reads its operand
+ftc_gemm_form ftc_emit_form(const ftc_graph *g, ftc_id operand); // how a contraction reads its operand
+
+// The contraction of a dot kernel, whose nodes are first … last - 1, and its node.
+ftc_contraction_case ftc_contraction_case_of(const ftc_graph *g, ftc_id first, ftc_id last, ftc_id *dot);
+
+// --- emit.c
+bool ftc_emit_has_buffer(const ftc_graph *g, ftc_id id); // the value is in memory that outlives its kernel
 
 // --- emit_value.c
 LLVMValueRef ftc_emit_field(ftc_emitter *e, size_t offset,
@@ -164,7 +171,7 @@ void ftc_kernel_cache_free(ftc_kernel_cache *cache);
 // in order. *scratch_bytes: what one thread needs. Returns false and a message to be freed when a kernel
 // cannot be emitted.
 bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g,
-                    const ftc_interface *interface, bool use_blas, const char *symbol, int64_t *scratch_bytes,
-                    char **error);
+                    const ftc_interface *interface, bool use_blas, const struct ftc_tuned *tuned, const char *symbol,
+                    int64_t *scratch_bytes, char **error);
 
 #endif

@@ -23,6 +23,8 @@
 #include "compiler/emit_contraction_loops.h"
 
 #include <assert.h>
+#include <stdio.h>
+#include <string.h>
 
 static int64_t min(int64_t a, int64_t b) {
     return a < b ? a : b;
@@ -34,10 +36,12 @@ static int64_t round_up(int64_t a, int64_t b) {
     return (a + b - 1) / b * b;
 }
 
-ftc_contraction_plan ftc_contraction_plan_for(const ftc_target *target, ftc_gemm_kind kind, int64_t m,
-                                              int64_t n, int64_t k) {
-    ftc_gemm_shape shape = ftc_gemm_shape_for(target, kind);
-    ftc_contraction_plan plan = {.kind = kind, .k_chunk = shape.k_chunk};
+// --- plans -----------------------------------------------------------------------------------------------
+
+// The cuts that suit extents up to (m, n, k), for a block of C that is given.
+static ftc_contraction_plan plan_for_shape(const ftc_target *target, ftc_gemm_shape shape, int64_t m, int64_t n,
+                                           int64_t k) {
+    ftc_contraction_plan plan = {.shape = shape, .k_chunk = shape.k_chunk};
     int64_t k_bytes = (int64_t)sizeof(float) / shape.k_per_word; // of packed B, for each k and column
     int64_t panel_bytes = shape.cols * k_bytes, half_l2 = target->l2_bytes / 2;
     int64_t least = round_up(96, shape.cols); // fewer columns would read A too often
@@ -50,24 +54,84 @@ ftc_contraction_plan ftc_contraction_plan_for(const ftc_target *target, ftc_gemm
     return plan;
 }
 
+static ftc_gemm_shape default_shape(const ftc_target *target, const ftc_contraction_case *c) {
+    return ftc_gemm_shape_for(target, ftc_gemm_kind_for(target, c->a, c->b));
+}
+
+ftc_contraction_plan ftc_contraction_plan_for(const ftc_target *target, const ftc_contraction_case *c) {
+    return plan_for_shape(target, default_shape(target, c), c->m, c->n, c->k);
+}
+
+void ftc_contraction_case_text(const ftc_contraction_case *c, char text[FTC_CONTRACTION_TEXT]) {
+    static const char *const forms[] = {"", ".bf16", ".rounded"};
+    const int64_t bounds[3] = {c->m, c->n, c->k};
+    char extent[3][24];
+    for (int i = 0; i < 3; i++) {
+        if (c->extents[i]) snprintf(extent[i], sizeof extent[i], "%s", c->extents[i]);
+        else snprintf(extent[i], sizeof extent[i], "%lld", (long long)bounds[i]);
+    }
+    snprintf(text, FTC_CONTRACTION_TEXT, "%s: %s x %s, sum of %s, a%s%s, b%s%s%s", c->role, extent[0], extent[1],
+             extent[2], forms[c->a], c->a_transposed ? ".t" : "", forms[c->b], c->b_transposed ? ".t" : "",
+             c->has_epilogue ? ", epilogue" : "");
+}
+
+void ftc_contraction_plan_text(const ftc_contraction_plan *plan, char text[FTC_CONTRACTION_TEXT]) {
+    snprintf(text, FTC_CONTRACTION_TEXT, "%dx%d, tile %lldx%lld, k %lld, %s b", plan->shape.rows,
+             plan->shape.vectors, (long long)plan->rows, (long long)plan->cols, (long long)plan->k_chunk,
+             plan->keep_b ? "keep" : "repack");
+}
+
+bool ftc_contraction_plan_parse(const ftc_target *target, const ftc_contraction_case *c, const char *text,
+                                ftc_contraction_plan *plan, const char **why) {
+    ftc_contraction_plan p = {.shape = default_shape(target, c)};
+    long long tile_rows, tile_cols, k_chunk;
+    int rows, vectors, end = 0;
+    char word[8];
+    if (sscanf(text, "%dx%d, tile %lldx%lld, k %lld, %7s b%n", &rows, &vectors, &tile_rows, &tile_cols, &k_chunk,
+               word, &end) != 6 ||
+        !end || text[end] || (strcmp(word, "keep") && strcmp(word, "repack"))) {
+        *why = "it is no plan, as \"8x3, tile 128x384, k 384, keep b\"";
+        return false;
+    }
+    if (!ftc_gemm_shape_resize(target, &p.shape, rows, vectors)) {
+        *why = "the registers cannot hold its block";
+        return false;
+    }
+    if (tile_rows < 1 || tile_cols < 1 || tile_cols % p.shape.cols) {
+        *why = "its tile's columns are no multiple of the block's";
+        return false;
+    }
+    if (k_chunk < 1 || k_chunk % (p.shape.k_per_word * p.shape.word_unit)) {
+        *why = "its chunk of k is cut within a word";
+        return false;
+    }
+    p.rows = min(tile_rows, round_up(c->m, p.shape.rows));
+    p.cols = min(tile_cols, round_up(c->n, p.shape.cols));
+    p.k_chunk = k_chunk;
+    // The plan may have been made for smaller batches: what is kept must fit a few caches.
+    p.keep_b = !strcmp(word, "keep") && c->k * p.cols * (int64_t)sizeof(float) <= 4 * target->l2_bytes;
+    p.packed_k = p.keep_b ? c->k : p.k_chunk;
+    *plan = p;
+    return true;
+}
+
+// --- code ------------------------------------------------------------------------------------------------
+
 // Bytes of scratch: packed B, then the buffer for rows of A, then the tile of C.
 typedef struct {
     int64_t packed, buffer, tile;
 } scratch_parts;
 
-static scratch_parts parts_of(const ftc_contraction_plan *plan, const ftc_gemm_shape *shape,
-                              ftc_gemm_form a) {
+static scratch_parts parts_of(const ftc_contraction_plan *plan, ftc_gemm_form a) {
     return (scratch_parts){
-        .packed = ftc_packed_size(shape, plan->packed_k, plan->cols) * (int64_t)sizeof(float),
-        .buffer = ftc_gemm_buffer_bytes(shape, a, plan->k_chunk),
+        .packed = ftc_packed_size(&plan->shape, plan->packed_k, plan->cols) * (int64_t)sizeof(float),
+        .buffer = round_up(ftc_gemm_buffer_bytes(&plan->shape, a, plan->k_chunk), FTC_STEP_ALIGN),
         .tile = plan->rows * plan->cols * (int64_t)sizeof(float),
     };
 }
 
-int64_t ftc_contraction_scratch_bytes(const ftc_target *target, const ftc_contraction_plan *plan,
-                                      ftc_gemm_form a, bool has_epilogue) {
-    ftc_gemm_shape shape = ftc_gemm_shape_for(target, plan->kind);
-    scratch_parts parts = parts_of(plan, &shape, a);
+int64_t ftc_contraction_scratch_bytes(const ftc_contraction_plan *plan, ftc_gemm_form a, bool has_epilogue) {
+    scratch_parts parts = parts_of(plan, a);
     return round_up(parts.packed + parts.buffer + (has_epilogue ? parts.tile : 0), FTC_STEP_ALIGN);
 }
 
@@ -122,8 +186,8 @@ static LLVMValueRef element(ftc_codegen *cg, ftc_gemm_form form, LLVMValueRef ba
 
 void ftc_emit_contraction(ftc_codegen *cg, const ftc_contraction *x) {
     const ftc_contraction_plan *plan = &x->plan;
-    ftc_gemm_shape shape = ftc_gemm_shape_for(cg->target, plan->kind);
-    scratch_parts parts = parts_of(plan, &shape, x->a.form);
+    ftc_gemm_shape shape = plan->shape;
+    scratch_parts parts = parts_of(plan, x->a.form);
     assert(plan->cols % shape.cols == 0 && plan->k_chunk % (shape.k_per_word * shape.word_unit) == 0);
     LLVMValueRef zero = ftc_cg_i64(cg, 0), one = ftc_cg_i64(cg, 1);
 
@@ -173,7 +237,7 @@ void ftc_emit_contraction(ftc_codegen *cg, const ftc_contraction *x) {
     ftc_cg_if_end(cg, &needed);
     ftc_emit_block(
         cg, &(ftc_gemm_block){
-                .kind = plan->kind,
+                .shape = shape,
                 .m = rows,
                 .n = cols,
                 .k = depth,
@@ -191,4 +255,54 @@ void ftc_emit_contraction(ftc_codegen *cg, const ftc_contraction *x) {
     if (x->epilogue) x->epilogue(x->context, cg, tile, tile_ld, row.index, rows, col.index, cols);
     ftc_cg_loop_end(cg, &row);
     ftc_cg_loop_end(cg, &col);
+}
+
+// --- alone -----------------------------------------------------------------------------------------------
+
+typedef struct {
+    LLVMValueRef c, ldc;
+} copy_target;
+
+static void copy_tile(void *context, ftc_codegen *cg, LLVMValueRef tile, LLVMValueRef tile_ld, LLVMValueRef row0,
+                      LLVMValueRef rows, LLVMValueRef col0, LLVMValueRef cols) {
+    copy_target *to = context;
+    LLVMTypeRef vector = ftc_cg_vector_type(cg, cg->f32, cg->lanes);
+    LLVMValueRef zero = ftc_cg_i64(cg, 0);
+    ftc_cg_loop row = ftc_cg_loop_begin(cg, zero, rows, ftc_cg_i64(cg, 1));
+    LLVMValueRef from = ftc_cg_at(cg, cg->f32, tile, ftc_cg_mul(cg, row.index, tile_ld));
+    LLVMValueRef into = element(cg, FTC_FORM_F32, to->c, ftc_cg_add(cg, row0, row.index), to->ldc, col0);
+    ftc_cg_loop col = ftc_cg_loop_begin(cg, zero, cols, ftc_cg_i64(cg, cg->lanes));
+    LLVMValueRef value = ftc_cg_load(cg, vector, ftc_cg_at(cg, cg->f32, from, col.index));
+    ftc_cg_store(cg, value, ftc_cg_at(cg, cg->f32, into, col.index));
+    ftc_cg_loop_end(cg, &col);
+    ftc_cg_loop_end(cg, &row);
+}
+
+int64_t ftc_emit_contraction_alone(ftc_codegen *cg, const char *symbol, const ftc_contraction_case *c,
+                                   const ftc_contraction_plan *plan) {
+    LLVMTypeRef params[] = {cg->i64, cg->i64, cg->i64, cg->ptr, cg->ptr, cg->ptr, cg->ptr, cg->i64, cg->i64};
+    ftc_cg_function f = ftc_cg_function_begin(cg, symbol, cg->void_type, params, 9, FTC_CG_EXPORTED, false);
+    LLVMValueRef arg[9], extent[3];
+    LLVMGetParams(f.function, arg);
+    const int64_t bounds[3] = {c->m, c->n, c->k};
+    for (int i = 0; i < 3; i++) extent[i] = c->extents[i] ? arg[i] : ftc_cg_i64(cg, bounds[i]);
+    copy_target target = {arg[5], ftc_cg_i64(cg, FTC_ALONE_LD(c->n))};
+    ftc_emit_contraction(
+        cg, &(ftc_contraction){
+                .plan = *plan,
+                .m = extent[0],
+                .n = extent[1],
+                .k = extent[2],
+                .a = {arg[3], ftc_cg_i64(cg, c->a_transposed ? c->m : c->k), c->a_transposed, c->a},
+                .b = {arg[4], ftc_cg_i64(cg, c->b_transposed ? c->k : c->n), c->b_transposed, c->b},
+                .c = target.c,
+                .ldc = target.ldc,
+                .scratch = arg[6],
+                .thread = arg[7],
+                .threads = arg[8],
+                .epilogue = c->has_epilogue ? copy_tile : NULL,
+                .context = &target,
+            });
+    ftc_cg_function_end(cg, f, NULL);
+    return ftc_contraction_scratch_bytes(plan, c->a, c->has_epilogue);
 }

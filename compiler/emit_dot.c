@@ -3,6 +3,7 @@
 #include "compiler/emit_contraction_loops.h"
 #include "compiler/emit.h"
 #include "compiler/regions.h"
+#include "compiler/tune.h"
 #include "ir/op.h"
 
 typedef struct {
@@ -77,8 +78,7 @@ static void emit_blas(ftc_emitter *e, const ftc_contraction *c) {
     ftc_cg_loop_end(cg, &loop);
 }
 
-ftc_gemm_form ftc_emit_form(const ftc_emitter *e, ftc_id operand) {
-    const ftc_graph *g = e->g;
+ftc_gemm_form ftc_emit_form(const ftc_graph *g, ftc_id operand) {
     if (g->nodes[operand].type.dtype == FTC_F32) return FTC_FORM_F32;
     bool is_stored = g->nodes[ftc_region_operand(g, operand)].type.dtype == FTC_BF16;
     return is_stored ? FTC_FORM_BF16 : FTC_FORM_ROUNDED;
@@ -97,20 +97,53 @@ static ftc_matrix matrix(ftc_emitter *e, ftc_id id, const ftc_axes *outer, const
     ftc_region_as_matrix(e->g, &order, outer, inner, &outer_stride, &inner_stride);
     bool transposed = inner_stride != 1;
     return (ftc_matrix){base, ftc_cg_i64(e->cg, transposed ? inner_stride : outer_stride), transposed,
-                        ftc_emit_form(e, id)};
+                        ftc_emit_form(e->g, id)};
+}
+
+static bool is_transposed(const ftc_graph *g, ftc_id id, const ftc_axes *outer, const ftc_axes *inner) {
+    ftc_axes order = ftc_region_view_order(g, id);
+    int64_t outer_stride, inner_stride;
+    ftc_region_as_matrix(g, &order, outer, inner, &outer_stride, &inner_stride);
+    return inner_stride != 1;
+}
+
+// What the extent is called that the axes have together when each call gives it.
+static const char *varying_extent(const ftc_graph *g, const ftc_axes *axes) {
+    const char *name = NULL;
+    for (int i = 0; i < axes->n; i++) {
+        ftc_extent_kind kind = ftc_axis_extent(g, axes->at[i])->kind;
+        if (kind == FTC_EXTENT_RAGGED) return "tokens";
+        if (kind == FTC_EXTENT_SYMBOL) name = "batch";
+    }
+    return name;
+}
+
+ftc_contraction_case ftc_contraction_case_of(const ftc_graph *g, ftc_id first, ftc_id last, ftc_id *dot) {
+    ftc_contraction_case c = {0};
+    for (ftc_id id = first; id < last; id++) {
+        if (ftc_node_class(&g->nodes[id]) == FTC_CLASS_DOT) *dot = id;
+        else if (ftc_emit_has_buffer(g, id)) c.has_epilogue = true;
+    }
+    ftc_dot_shape shape = ftc_region_dot_shape(g, &g->nodes[*dot]);
+    const ftc_axes *groups[3] = {&shape.rows, &shape.cols, &shape.sums};
+    for (int i = 0; i < 3; i++) c.extents[i] = varying_extent(g, groups[i]);
+    c.m = bound_of(g, &shape.rows);
+    c.n = bound_of(g, &shape.cols);
+    c.k = bound_of(g, &shape.sums);
+    c.a = ftc_emit_form(g, shape.a);
+    c.b = ftc_emit_form(g, shape.b);
+    c.a_transposed = is_transposed(g, shape.a, &shape.rows, &shape.sums);
+    c.b_transposed = is_transposed(g, shape.b, &shape.sums, &shape.cols);
+    bool backward = g->nodes[*dot].phase != FTC_PHASE_FORWARD;
+    c.role = !backward ? "forward" : c.extents[2] ? "weight gradient" : "input gradient";
+    return c;
 }
 
 void ftc_emit_dot_kernel(ftc_emitter *e) {
     ftc_codegen *cg = e->cg;
     const ftc_graph *g = e->g;
     tile_context t = {.e = e, .kernel = &g->kernels[e->kernel]};
-    bool has_epilogue = false;
-    for (ftc_id id = e->first; id < e->last; id++) {
-        if (ftc_node_class(&g->nodes[id]) == FTC_CLASS_DOT)
-            t.dot = id;
-        else if (e->storage[id].kind != FTC_STORED_NOWHERE)
-            has_epilogue = true;
-    }
+    ftc_contraction_case what = ftc_contraction_case_of(g, e->first, e->last, &t.dot);
     ftc_dot_shape shape = ftc_region_dot_shape(g, &g->nodes[t.dot]);
     ftc_contraction c = {.m = ftc_emit_total(e, &shape.rows),
                          .n = ftc_emit_total(e, &shape.cols),
@@ -119,7 +152,7 @@ void ftc_emit_dot_kernel(ftc_emitter *e) {
                          .b = matrix(e, shape.b, &shape.sums, &shape.cols),
                          .thread = e->thread,
                          .threads = e->threads};
-    if (has_epilogue) {
+    if (what.has_epilogue) {
         t.sequence = ftc_cg_variable(cg, cg->i64);
         c.epilogue = emit_epilogue;
         c.context = &t;
@@ -131,10 +164,7 @@ void ftc_emit_dot_kernel(ftc_emitter *e) {
         emit_blas(e, &c);
         return;
     }
-    c.plan = ftc_contraction_plan_for(cg->target, ftc_gemm_kind_for(cg->target, c.a.form, c.b.form),
-                                      bound_of(g, &shape.rows), bound_of(g, &shape.cols),
-                                      bound_of(g, &shape.sums));
-    c.scratch =
-        ftc_emit_scratch(e, ftc_contraction_scratch_bytes(cg->target, &c.plan, c.a.form, has_epilogue));
+    c.plan = ftc_tuned_plan_for(e->tuned, cg->target, &what);
+    c.scratch = ftc_emit_scratch(e, ftc_contraction_scratch_bytes(&c.plan, c.a.form, what.has_epilogue));
     ftc_emit_contraction(cg, &c);
 }

@@ -44,6 +44,16 @@ ftc_gemm_shape ftc_gemm_shape_for(const ftc_target *target, ftc_gemm_kind kind) 
     return shape;
 }
 
+bool ftc_gemm_shape_resize(const ftc_target *target, ftc_gemm_shape *shape, int rows, int vectors) {
+    if (rows < 1 || vectors < 1) return false;
+    if (shape->kind == FTC_GEMM_AMX) return rows == shape->rows && vectors == shape->vectors;
+    if (rows > MAX_ACCUMULATORS || rows * vectors + vectors + 1 > target->vector_registers) return false;
+    shape->cols = shape->cols / shape->vectors * vectors;
+    shape->rows = rows;
+    shape->vectors = vectors;
+    return true;
+}
+
 // --- the micro-kernel ------------------------------------------------------------------------------------
 
 // The word at `address` in every lane.
@@ -71,6 +81,8 @@ static const char *const kernel_names[] = {
 static LLVMValueRef kernel_function(ftc_codegen *cg, ftc_gemm_kind kind, int rows, int vectors) {
     char name[32];
     snprintf(name, sizeof name, "%s.%dx%d", kernel_names[kind], rows, vectors);
+    LLVMValueRef found = ftc_cg_function_find(cg, name); // shapes share their smaller blocks
+    if (found) return found;
     if (kind == FTC_GEMM_AMX) return ftc_amx_kernel_function(cg, name, rows, vectors);
     LLVMTypeRef params[] = {cg->ptr, cg->i64, cg->i64, cg->ptr, cg->i64,
                             cg->ptr, cg->i64, cg->i64, cg->i64, cg->i1};
@@ -140,8 +152,8 @@ static LLVMValueRef kernel_function(ftc_codegen *cg, ftc_gemm_kind kind, int row
 
 // The table of micro-kernels, [rows / row_unit - 1][vectors - 1], as a constant.
 static LLVMValueRef kernel_table(ftc_codegen *cg, const ftc_gemm_shape *shape) {
-    char name[32];
-    snprintf(name, sizeof name, "%s.kernels", kernel_names[shape->kind]);
+    char name[48];
+    snprintf(name, sizeof name, "%s.kernels.%dx%d", kernel_names[shape->kind], shape->rows, shape->vectors);
     LLVMValueRef table = LLVMGetNamedGlobal(cg->module, name);
     if (table) return table;
     LLVMValueRef kernels[MAX_ACCUMULATORS];
@@ -184,10 +196,9 @@ static void call_kernel(ftc_codegen *cg, const ftc_gemm_shape *shape, LLVMValueR
 static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape, ftc_gemm_form form,
                                    bool buffered, bool transposed) {
     static const char *const forms[] = {"", ".bf16", ".rounded"};
-    char name[64] = "ftc.gemm.block";
-    if (buffered)
-        snprintf(name, sizeof name, "%s.block%s%s", kernel_names[shape->kind], forms[form],
-                 transposed ? ".t" : "");
+    char name[64];
+    snprintf(name, sizeof name, "%s.block.%dx%d%s%s", kernel_names[shape->kind], shape->rows, shape->vectors,
+             buffered ? forms[form] : "", buffered && transposed ? ".t" : "");
     LLVMValueRef found = ftc_cg_function_find(cg, name);
     if (found) return found;
     LLVMTypeRef params[] = {cg->i64, cg->i64, cg->i64, cg->ptr, cg->i64, cg->i64, cg->ptr,
@@ -229,11 +240,11 @@ static bool is_one(LLVMValueRef v) {
 }
 
 void ftc_emit_block(ftc_codegen *cg, const ftc_gemm_block *g) {
-    ftc_gemm_shape shape = ftc_gemm_shape_for(cg->target, g->kind);
-    bool buffered = ftc_gemm_buffer_bytes(&shape, g->a_form, 1) > 0;
-    LLVMValueRef function = block_function(cg, &shape, g->a_form, buffered, !is_one(g->a_col));
-    LLVMValueRef cols = ftc_cg_i64(cg, shape.cols), ldb = g->ldb ? g->ldb : cols;
-    LLVMValueRef panel = g->ldb ? cols : ftc_cg_mul(cg, ftc_emit_packed_depth(cg, &shape, g->k), cols);
+    const ftc_gemm_shape *shape = &g->shape;
+    bool buffered = ftc_gemm_buffer_bytes(shape, g->a_form, 1) > 0;
+    LLVMValueRef function = block_function(cg, shape, g->a_form, buffered, !is_one(g->a_col));
+    LLVMValueRef cols = ftc_cg_i64(cg, shape->cols), ldb = g->ldb ? g->ldb : cols;
+    LLVMValueRef panel = g->ldb ? cols : ftc_cg_mul(cg, ftc_emit_packed_depth(cg, shape, g->k), cols);
     LLVMValueRef args[] = {g->m, g->n,  g->k, g->a,   g->a_row,      g->a_col, g->b,
                            ldb,  panel, g->c, g->ldc, g->accumulate, g->buffer};
     ftc_cg_call(cg, function, args, BLOCK_PARAMS + buffered);

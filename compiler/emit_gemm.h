@@ -15,6 +15,8 @@
 //     f32, bf16 pairs  AVX-512  8 × 48    AVX2  6 × 16    SSE  4 × 8
 //     AMX              32 × 32
 //
+// unless another shape is asked for (compiler/tune.c).
+//
 // Each element of C is a chain of additions over k in ascending order from zero, to which C is added at the
 // end when accumulating: its value does not depend on where the element lies in the block, nor on the block's
 // extents.
@@ -56,6 +58,9 @@ typedef struct {
 
 ftc_gemm_shape ftc_gemm_shape_for(const ftc_target *target, ftc_gemm_kind kind);
 
+// Gives the shape other blocks of C. False, and nothing changed, when the target's registers cannot hold them.
+bool ftc_gemm_shape_resize(const ftc_target *target, ftc_gemm_shape *shape, int rows, int vectors);
+
 // A matrix in memory with unit stride along one of its axes. For A[m × k]: element (m, k) at base[m * ld +
 // k], or base[k * ld + m] when transposed. For B[k × n]: element (k, n) at base[k * ld + n], or base[n * ld +
 // k].
@@ -85,7 +90,7 @@ int64_t ftc_gemm_buffer_bytes(const ftc_gemm_shape *shape, ftc_gemm_form a, int6
 // must be readable (FTC_STEP_SLACK_BYTES is enough). Only elements of C are written. A and B must not overlap
 // C.
 typedef struct {
-    ftc_gemm_kind kind;
+    ftc_gemm_shape shape;
     LLVMValueRef m, n, k;      // any extents >= 0; k == 0 gives zero (or leaves C when accumulating)
     LLVMValueRef a;            // element (m, k) at a[m * a_row + k * a_col]
     LLVMValueRef a_row, a_col; // when A goes through the buffer, one of them is the constant 1 (or m is 1)

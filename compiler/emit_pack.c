@@ -115,9 +115,8 @@ static LLVMValueRef begin_function(const packer *p, const char *what, ftc_cg_fun
     ftc_codegen *cg = p->cg;
     static const char *const forms[] = {"", ".bf16", ".rounded"};
     static const char *const kinds[] = {"", ".pairs", ".amx"};
-    char name[64], width[16] = "";
-    if (p->cols != p->shape.cols) snprintf(width, sizeof width, ".%d", p->cols);
-    snprintf(name, sizeof name, "ftc.pack.%s%s%s%s", what, forms[p->form], kinds[p->shape.kind], width);
+    char name[64];
+    snprintf(name, sizeof name, "ftc.pack.%s%s%s.%d", what, forms[p->form], kinds[p->shape.kind], p->cols);
     LLVMValueRef found = ftc_cg_function_find(cg, name);
     if (found) return found;
     LLVMTypeRef params[] = {cg->ptr, cg->i64, cg->i64, cg->i64, cg->ptr};

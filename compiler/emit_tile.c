@@ -133,7 +133,7 @@ static void emit_copy(tile_emitter *t, ftc_gemm_form form, const operand *from, 
 }
 
 static ftc_gemm_kind kind_of(const tile_emitter *t, const ftc_dot_shape *c) {
-    return ftc_gemm_kind_for(t->e->cg->target, ftc_emit_form(t->e, c->a), ftc_emit_form(t->e, c->b));
+    return ftc_gemm_kind_for(t->e->cg->target, ftc_emit_form(t->e->g, c->a), ftc_emit_form(t->e->g, c->b));
 }
 
 // The operand, copied to scratch when neither of its axes is innermost in memory.
@@ -142,7 +142,7 @@ static operand packable(tile_emitter *t, ftc_id id, ftc_axis row, ftc_axis col) 
     if (row == FTC_NO_AXIS || col == FTC_NO_AXIS) return o;
     if (is_constant(o.row_stride, 1) || is_constant(o.col_stride, 1)) return o;
     operand copy = dense(t, row, col);
-    emit_copy(t, ftc_emit_form(t->e, id), &o, &copy, extent(t, row), extent(t, col), NULL);
+    emit_copy(t, ftc_emit_form(t->e->g, id), &o, &copy, extent(t, row), extent(t, col), NULL);
     return copy;
 }
 
@@ -153,7 +153,7 @@ static void emit_pack(tile_emitter *t, int step) {
     operand b = packable(t, c.b, sum, col);
     bool along_cols = is_constant(b.col_stride, 1) || col == FTC_NO_AXIS;
     ftc_matrix matrix = {b.base, along_cols ? b.row_stride : b.col_stride, !along_cols,
-                         ftc_emit_form(e, c.b)};
+                         ftc_emit_form(e->g, c.b)};
     ftc_gemm_shape shape = ftc_gemm_shape_for(e->cg->target, kind_of(t, &c));
     ftc_emit_pack(e->cg, &shape, &matrix, extent(t, sum), extent(t, col), t->packed[step]);
 }
@@ -170,8 +170,8 @@ static void emit_dot(tile_emitter *t, int step) {
     LLVMValueRef accumulate = sum == t->kernel->block
                                   ? ftc_cg_compare(e->cg, LLVMIntSGT, t->block_start, ftc_cg_i64(e->cg, 0))
                                   : ftc_cg_bool(e->cg, false);
-    ftc_gemm_block block = {.kind = kind_of(t, &c),
-                            .a_form = ftc_emit_form(e, c.a),
+    ftc_gemm_block block = {.shape = ftc_gemm_shape_for(e->cg->target, kind_of(t, &c)),
+                            .a_form = ftc_emit_form(e->g, c.a),
                             .buffer = t->buffer[step],
                             .m = extent(t, row),
                             .n = extent(t, col),
@@ -235,7 +235,7 @@ static void place_in_scratch(tile_emitter *t) {
         int64_t k = bound(t, only_axis(&c.sums));
         ftc_gemm_shape shape = ftc_gemm_shape_for(e->cg->target, kind_of(t, &c));
         t->packed[s] = ftc_emit_scratch(e, ftc_packed_size(&shape, k, bound(t, only_axis(&c.cols))) * 4);
-        int64_t buffer = ftc_gemm_buffer_bytes(&shape, ftc_emit_form(e, c.a), k);
+        int64_t buffer = ftc_gemm_buffer_bytes(&shape, ftc_emit_form(e->g, c.a), k);
         if (buffer) t->buffer[s] = ftc_emit_scratch(e, buffer);
     }
 }

@@ -170,6 +170,22 @@ static bool is_repeated_wide(fusion *f, ftc_id id) {
     return w.wide >= 2;
 }
 
+static void see_computed(fusion *f, void *context, reading r) {
+    int *computed = context;
+    *computed += f->anchored[r.id];
+}
+
+// A scalar that is made from several computed values: a word of memory, for which the links of a long sum, as the
+// global norm's, all have the same form instead of one expression that grows with the model.
+static bool is_link(fusion *f, ftc_id id) {
+    const ftc_node *node = &f->g->nodes[id];
+    if (ftc_node_class(node) != FTC_CLASS_MAP || node->type.axes.n > 0 || node->type.dtype != FTC_F32) return false;
+    int computed = 0;
+    f->current_stamp++;
+    for (int i = 0; i < node->n_args; i++) walk_expression(f, node->arg[i], false, see_computed, &computed);
+    return computed >= 2;
+}
+
 // The chain of maps behind a contraction, each the only reader of the one before, belongs to its kernel: its
 // end is what goes to memory.
 static void anchor_chain_end(fusion *f, ftc_id dot) {
@@ -219,7 +235,8 @@ static void find_anchors(fusion *f) {
             }
     }
     for (ftc_id v = 1; v < g->n_nodes; v++)
-        if (!f->anchored[v] && !ftc_region_is_quadratic(g, &g->nodes[v].type) && is_repeated_wide(f, v))
+        if (!f->anchored[v] &&
+            ((!ftc_region_is_quadratic(g, &g->nodes[v].type) && is_repeated_wide(f, v)) || is_link(f, v)))
             f->anchored[v] = true;
 }
 
@@ -711,6 +728,21 @@ static position join_late(fusion *f, ftc_id id, position first) {
     return p;
 }
 
+// Whether kernel k holds something that `id` reads, or reads it too; a count reads nothing and fits anywhere.
+static bool shares_operand(const fusion *f, ftc_id id, uint32_t k) {
+    const unit *u = &f->units[id];
+    if (u->n_reads == 0) return true;
+    for (int i = 0; i < u->n_reads; i++) {
+        const unit *operand = &f->units[u->reads[i].id];
+        if (KERNEL_OF(f->place[u->reads[i].id]) == k) return true;
+        for (uint32_t j = 0; j < operand->n_readers; j++) {
+            ftc_id reader = f->readers[operand->first_reader + j].id;
+            if (reader != id && KERNEL_OF(f->place[reader]) == k) return true;
+        }
+    }
+    return false;
+}
+
 // The latest kernel that updates one of the tensors that `id` is updated with, 0: none yet. Their new values
 // read each other's old ones, so they belong together.
 static uint32_t kernel_of_update(const fusion *f, ftc_id id) {
@@ -728,14 +760,16 @@ static position join_any(fusion *f, ftc_id id, position first) {
     const ftc_graph *g = f->g;
     bool again = g->nodes[id].phase == FTC_PHASE_RECOMPUTE;
     // The kernel of the latest operand; for the values of a tile, and for reductions, a later one will do as
-    // well.
-    bool patient = f->in_tile[id] || class_of(f, id) == FTC_CLASS_REDUCE;
+    // well. Reductions of values that have nothing in common stay apart: so their kernels look alike, and are
+    // emitted once.
+    bool reduces = class_of(f, id) == FTC_CLASS_REDUCE, patient = f->in_tile[id] || reduces;
     uint32_t n_kernels = g->n_kernels ? g->n_kernels : 1, update = kernel_of_update(f, id);
     position p = 0;
     if (update >= KERNEL_OF(first) && g->kernels[update].kind != FTC_KERNEL_TILE)
         p = join_kernel(f, id, update, update == KERNEL_OF(first));
     for (uint32_t k = KERNEL_OF(first); !p && k < n_kernels && (k == KERNEL_OF(first) || patient); k++) {
         if (again && f->phase[k] == FTC_PHASE_FORWARD) continue; // it would be kept since then
+        if (reduces && !f->in_tile[id] && !shares_operand(f, id, k)) continue;
         if (g->kernels[k].kind != FTC_KERNEL_TILE)
             p = join_kernel(f, id, k, k == KERNEL_OF(first));
         else if (f->in_tile[id] || k == KERNEL_OF(first))

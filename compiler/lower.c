@@ -9,6 +9,8 @@
 //   contraction with ones, which they add up block by block.
 // - An output that is a parameter or an input, another name for a value, or the same value as another output
 //   becomes a copy, since each output has memory of its own.
+// - A constant that is assigned to several tensors becomes one for each, so that their kernels have nothing in
+//   common.
 #include <stdlib.h>
 
 #include "compiler/passes.h"
@@ -75,6 +77,11 @@ static ftc_id reduced(ftc_graph *g, const ftc_node *reduce, ftc_id x) {
     return x;
 }
 
+static bool is_assigned_constant(const ftc_graph *g, const ftc_node *node) {
+    return ftc_node_class(node) == FTC_CLASS_ASSIGN &&
+           ftc_node_class(&g->nodes[node->arg[0]]) == FTC_CLASS_SOURCE;
+}
+
 static bool needs_copy(const ftc_graph *g, uint32_t output) {
     ftc_id id = g->outputs[output].node;
     for (uint32_t i = 0; i < output; i++)
@@ -102,8 +109,11 @@ bool ftc_pass_lower(ftc_graph *g, const ftc_pass_options *options, ftc_diagnosti
         else if (ftc_node_class(node) == FTC_CLASS_REDUCE &&
                  ftc_region_is_quadratic(g, &g->nodes[node->arg[0]].type))
             map[v] = reduced(out, node, map[node->arg[0]]);
-        else
+        else {
+            if (is_assigned_constant(g, node))
+                map[node->arg[0]] = ftc_graph_copy_node(out, g, node->arg[0], map);
             map[v] = ftc_graph_copy_node(out, g, v, map);
+        }
     }
     ftc_graph_replace_nodes(g, out, map);
     free(map);

@@ -220,9 +220,12 @@ static ftc_id is_finite(ftc_graph *g, ftc_id scalar) {
     return ftc_build_map2(g, FTC_OP_lt, ftc_build_map1(g, FTC_OP_abs, scalar), ftc_build_const(g, INFINITY));
 }
 
+// Along the last axis first, as it lies in memory: all threads and lanes take part in that.
 static ftc_id square_sum(ftc_graph *g, ftc_id x) {
-    ftc_axes axes = ftc_graph_node(g, x)->type.axes;
-    return ftc_build_sum(g, ftc_build_map2(g, FTC_OP_mul, x, x), &axes);
+    ftc_axes rest = ftc_graph_node(g, x)->type.axes, last = {0};
+    if (rest.n) last = ftc_axes_of(rest.at[--rest.n]);
+    ftc_id sum = ftc_build_sum(g, ftc_build_map2(g, FTC_OP_mul, x, x), &last);
+    return rest.n ? ftc_build_sum(g, sum, &rest) : sum;
 }
 
 // update: accumulators to parameters.

@@ -151,6 +151,17 @@ Test(commands, bench_prints_one_object, .timeout = 120) {
     scratch_free(dir);
 }
 
+Test(commands, tune_measures_and_the_artifact_remembers, .timeout = 120) {
+    char *dir = test_directory();
+    ASSERT_FTC(dir, 0, err, "forward: tokens x 32, sum of 32", "compile", MODEL, SMALL, "--batch", "4", "--max-length",
+               "32", "--tune", "-o", "tuned.ftc");
+    ASSERT_FTC(dir, 0, out, "step_ms_min", "bench", "tuned.ftc", "--steps", "2");
+    ASSERT_FTC(dir, 0, err, "compiled tuned.ftc again", "bench", "tuned.ftc", "--batch", "5", "--steps", "2");
+    ASSERT_FTC(dir, 2, err, "leave out --gemm openblas", "compile", MODEL, SMALL, "--tune", "--gemm", "openblas");
+    cr_assert_not(exists(dir, "bert-cls.ftc"));
+    scratch_free(dir);
+}
+
 Test(commands, args_follow_trainer, .timeout = 120) {
     char *dir = test_directory();
     compile_small(dir);

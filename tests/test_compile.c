@@ -8,6 +8,7 @@
 #include <cjson/cJSON.h>
 
 #include "compiler/artifact.h"
+#include "compiler/object.h"
 #include "ir/parse.h"
 #include "ir/verify.h"
 #include "tests/call_program.h"
@@ -221,12 +222,41 @@ Test(artifact, for_another_cpu_is_compiled_again) {
     free(object.bytes);
 }
 
+// Plans lie in the artifact, are taken when it is compiled again for this CPU, and change nothing but how the sums
+// over k are cut.
+Test(artifact, remembers_tuned_plans) {
+    ftc_diagnostics d = {0};
+    static const char contraction[] = "forward: batch x 2, sum of 6, a, b.t, epilogue";
+    ftc_tuned tuned = {0};
+    ftc_tuned_add(&tuned, contraction, "1x1, tile 3x64, k 5, keep b", 1.25);
+    ftc_tuned_add(&tuned, "forward: of another model", "no plan", 2);
+    char *llvm[2];
+    ftc_object plain = compiled(&(ftc_compile_options){.llvm = &llvm[0]}),
+               object = compiled(&(ftc_compile_options){.tuned = &tuned, .llvm = &llvm[1]});
+    cr_expect_null(strstr(llvm[0], "ftc.gemm.block.1x1"), "the default plan is the odd one");
+    cr_expect(strstr(llvm[1], "ftc.gemm.block.1x1"), "the plan for \"%s\" was not taken", contraction);
+    ftc_loaded_program *described = ftc_program_describe(&object, &d);
+    ftc_tuned again = ftc_program_tuned(described, ftc_target_host()),
+              elsewhere = ftc_program_tuned(described, ftc_target_named("generic"));
+    cr_assert_eq(again.n, 2);
+    cr_expect_str_eq(again.list[0].contraction, contraction);
+    cr_expect_str_eq(again.list[0].plan, tuned.list[0].plan);
+    cr_expect_float_eq(again.list[0].gain, 1.25, 1e-9);
+    cr_expect_eq(elsewhere.n, 0);
+    ftc_program_unload(described);
+    ftc_tuned_free(&again);
+    ftc_tuned_free(&tuned);
+    for (int i = 0; i < 2; i++) free(llvm[i]);
+    free(plain.bytes);
+    free(object.bytes);
+}
+
 // --- what does not change the results ----------------------------------------------------------------
 
-static ftc_graph *tiny_bert(void) {
+static ftc_graph *tiny_bert_of(const char *layers) {
     ftc_diagnostics d = {0};
-    static const ftc_override list[] = {
-        {"hidden", "48", "test", false}, {"layers", "2", "test", false},
+    const ftc_override list[] = {
+        {"hidden", "48", "test", false}, {"layers", layers, "test", false},
         {"heads", "3", "test", false},   {"intermediate", "80", "test", false},
         {"vocab", "50", "test", false},  {"positions", "40", "test", false},
         {"batch", "6", "test", false},   {"labels", "3", "test", false}};
@@ -234,6 +264,10 @@ static ftc_graph *tiny_bert(void) {
     ftc_graph *g = ftc_parse_file(FTC_SOURCE_ROOT "/models/bert-cls.ir", &settings, &d);
     cr_assert(g, "%s", d.count ? d.list[0].text : "");
     return g;
+}
+
+static ftc_graph *tiny_bert(void) {
+    return tiny_bert_of("2");
 }
 
 Test(compile, results_are_the_same_bits_for_any_number_of_threads) {
@@ -320,6 +354,34 @@ Test(compile, optional_passes_change_nothing_but_rounding) {
     free(all_passes);
     test_values_free(v);
     ftc_graph_free(g);
+}
+
+// Functions and bytes of code of tiny BERT, all entries.
+static void count_code(const char *layers, int *functions, size_t *bytes) {
+    ftc_diagnostics d = {0};
+    ftc_object object = {0};
+    char *llvm = NULL, *error = NULL;
+    ftc_graph *g = tiny_bert_of(layers);
+    cr_assert(ftc_compile(g, &(ftc_compile_options){.llvm = &llvm}, &object, &d));
+    *functions = 0;
+    for (const char *at = llvm; (at = strstr(at, "\ndefine ")); at++) ++*functions;
+    char *code = ftc_object_read_section(object.bytes, object.size, ".text", bytes, &error);
+    cr_assert(code, "%s", error);
+    free(code);
+    free(object.bytes);
+    free(llvm);
+    ftc_graph_free(g);
+}
+
+// With three layers there is a first, a last and one between: more layers are more calls of the same functions.
+Test(compile, code_does_not_grow_with_depth) {
+    int few, many;
+    size_t few_bytes, many_bytes;
+    count_code("3", &few, &few_bytes);
+    count_code("6", &many, &many_bytes);
+    cr_expect_gt(few, 50);
+    cr_expect_eq(many, few, "%d functions with six layers, %d with three", many, few);
+    cr_expect_eq(many_bytes, few_bytes, "%zu bytes of code with six layers, %zu with three", many_bytes, few_bytes);
 }
 
 Test(compile, bad_models_are_diagnosed) {

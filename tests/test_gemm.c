@@ -42,10 +42,12 @@ static void add_twice(void *context, ftc_codegen *cg, LLVMValueRef tile, LLVMVal
     ftc_cg_loop_end(cg, &r);
 }
 
+static const ftc_contraction_case LARGEST = {.m = MAX_M, .n = MAX_N, .k = MAX_K, .role = "forward"};
+
 // A small plan, so that small extents already have several tiles, column blocks and chunks.
 static ftc_contraction_plan small_plan(const ftc_target *target, bool keep_b) {
-    ftc_contraction_plan plan = ftc_contraction_plan_for(target, FTC_GEMM_F32, MAX_M, MAX_N, MAX_K);
-    ftc_gemm_shape shape = ftc_gemm_shape_for(target, FTC_GEMM_F32);
+    ftc_contraction_plan plan = ftc_contraction_plan_for(target, &LARGEST);
+    ftc_gemm_shape shape = plan.shape;
     plan.rows = 3 * shape.rows;
     plan.cols = 2 * shape.cols;
     plan.k_chunk = 48;
@@ -58,8 +60,33 @@ static void contraction_name(char name[32], int variant) {
     snprintf(name, 32, "contraction_%d", variant);
 }
 
-// Variants: bit 0 A transposed, bit 1 B transposed, bit 2 keep_b, bit 3 epilogue, bit 4 the default plan.
-enum { N_VARIANTS = 32 };
+// Plans that --tune might choose, and odd ones, with the lanes that their columns are for. What a target cannot
+// execute is left to the others.
+static const struct {
+    int lanes;
+    const char *text;
+} forced[] = {{16, "14x2, tile 42x64, k 50, keep b"}, {16, "6x4, tile 13x128, k 33, repack b"},
+              {16, "9x3, tile 9x48, k 7, keep b"},    {16, "1x1, tile 5x80, k 64, repack b"},
+              {8, "4x3, tile 16x48, k 50, keep b"},   {8, "6x2, tile 7x16, k 33, repack b"},
+              {8, "12x1, tile 25x24, k 7, keep b"},   {8, "1x1, tile 5x40, k 64, repack b"},
+              {4, "2x4, tile 8x32, k 50, keep b"},    {4, "1x1, tile 3x4, k 33, repack b"}};
+
+// Variants: bit 0 A transposed, bit 1 B transposed, bit 2 keep_b, bit 3 epilogue; from bit 4 on: 0 the small plan,
+// 1 the default one, 2 and more the forced ones of this target (none left: the small one again).
+enum { N_VARIANTS = 96 };
+
+static ftc_contraction_plan plan_of(const ftc_target *target, int variant) {
+    int which = (variant >> 4) - 2;
+    if (which == -1) return ftc_contraction_plan_for(target, &LARGEST);
+    ftc_contraction_plan plan = small_plan(target, variant >> 2 & 1);
+    for (size_t i = 0; which >= 0 && i < sizeof forced / sizeof *forced; i++) {
+        const char *why;
+        if (forced[i].lanes * 32 != target->vector_bits || which-- != 0) continue;
+        cr_assert(ftc_contraction_plan_parse(target, &LARGEST, forced[i].text, &plan, &why), "%s: %s", forced[i].text,
+                  why);
+    }
+    return plan;
+}
 
 static int64_t emit_contraction(ftc_codegen *cg, int variant) {
     char name[32];
@@ -72,8 +99,7 @@ static int64_t emit_contraction(ftc_codegen *cg, int variant) {
     epilogue_context context = {arg[7], arg[8]};
     bool epilogue = variant >> 3 & 1;
     ftc_contraction x = {
-        .plan = variant >> 4 ? ftc_contraction_plan_for(cg->target, FTC_GEMM_F32, MAX_M, MAX_N, MAX_K)
-                             : small_plan(cg->target, variant >> 2 & 1),
+        .plan = plan_of(cg->target, variant),
         .m = arg[0],
         .n = arg[1],
         .k = arg[2],
@@ -89,7 +115,7 @@ static int64_t emit_contraction(ftc_codegen *cg, int variant) {
     };
     ftc_emit_contraction(cg, &x);
     ftc_cg_function_end(cg, f, NULL);
-    return ftc_contraction_scratch_bytes(cg->target, &x.plan, FTC_FORM_F32, epilogue);
+    return ftc_contraction_scratch_bytes(&x.plan, FTC_FORM_F32, epilogue);
 }
 
 // One block, B packed before (ldb is then B's own) or read where it is.
@@ -103,6 +129,7 @@ static void emit_block(ftc_codegen *cg, bool packed) {
     ftc_gemm_shape shape = ftc_gemm_shape_for(cg->target, FTC_GEMM_F32);
     if (packed) ftc_emit_pack(cg, &shape, &(ftc_matrix){.base = arg[6], .ld = arg[7]}, arg[2], arg[1], arg[10]);
     ftc_emit_block(cg, &(ftc_gemm_block){
+                           .shape = shape,
                            .m = arg[0],
                            .n = arg[1],
                            .k = arg[2],
@@ -281,6 +308,32 @@ Test(gemm, block_avx2) {
 }
 Test(gemm, block_generic) {
     check_blocks("generic");
+}
+
+Test(gemm, plans_are_texts) {
+    const ftc_target *target = ftc_target_named("avx512");
+    ftc_contraction_plan plan = ftc_contraction_plan_for(target, &LARGEST), again;
+    char text[FTC_CONTRACTION_TEXT], twice[FTC_CONTRACTION_TEXT];
+    const char *why = NULL;
+    ftc_contraction_plan_text(&plan, text);
+    cr_assert(ftc_contraction_plan_parse(target, &LARGEST, text, &again, &why), "%s: %s", text, why);
+    ftc_contraction_plan_text(&again, twice);
+    cr_expect_str_eq(text, twice);
+    cr_expect_eq(again.packed_k, plan.packed_k);
+    static const struct {
+        const char *text, *why;
+    } bad[] = {{"", "no plan"},
+               {"8x3, tile 128x384, k 384, keep b or so", "no plan"},
+               {"8x3, tile 128x384, k 384, drop b", "no plan"},
+               {"8x4, tile 128x384, k 384, keep b", "registers"},
+               {"0x3, tile 128x384, k 384, keep b", "registers"},
+               {"8x3, tile 128x100, k 384, keep b", "multiple"},
+               {"8x3, tile 128x384, k 0, keep b", "chunk"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        why = "";
+        cr_expect_not(ftc_contraction_plan_parse(target, &LARGEST, bad[i].text, &again, &why));
+        cr_expect(strstr(why, bad[i].why), "\"%s\" is refused because %s", bad[i].text, why);
+    }
 }
 
 // The tokens that a thread gets change with the thread count, the sums do not: nor with the extent around

@@ -259,7 +259,7 @@ static char *emitted_text(const ftc_model_source *source, const compile_options 
     return text;
 }
 
-static int make_artifact(const char *model, const ftc_model_source *source, const compile_options *options,
+static int make_artifact(const char *path, const ftc_model_source *source, const compile_options *options,
                          ftc_compile_options *compile, ftc_diagnostics *d) {
     watch w = {.options = options};
     ftc_object object = {0};
@@ -271,12 +271,12 @@ static int make_artifact(const char *model, const ftc_model_source *source, cons
     int status = FTC_EXIT_USAGE;
     if (described && !w.failed && summarize(ftc_program_of(described), &w)) {
         if (options->time_passes) print_times(&w);
-        char *path = options->output ? strdup(options->output) : default_output(model);
-        if (ftc_artifact_write(path, &object, d)) {
-            printf("wrote %s\n", path);
+        char *output = options->output ? strdup(options->output) : default_output(path);
+        if (ftc_artifact_write(output, &object, d)) {
+            printf("wrote %s\n", output);
             status = FTC_EXIT_OK;
         }
-        free(path);
+        free(output);
     }
     if (described) ftc_program_unload(described);
     free(object.bytes);
@@ -310,8 +310,11 @@ static int compile_model(const char *path, const ftc_model_options *model, const
     ftc_diagnostics d = {0};
     ftc_model_source source = {0};
     ftc_compile_options compile;
+    ftc_tuned tuned = {0};
     int status = FTC_EXIT_USAGE;
-    if (ftc_model_read(path, model, &source, &d) && ftc_model_compile_options(&source, model, &compile, &d)) {
+    if (ftc_model_read(path, model, &source, &d) && ftc_model_compile_options(&source, model, &compile, &d) &&
+        (!model->tune || ftc_model_tune(&source, &compile, &tuned, &d))) {
+        compile.tuned = &tuned;
         if (options->emit == EMIT_ARTIFACT) {
             status = make_artifact(path, &source, options, &compile, &d);
         } else {
@@ -321,6 +324,7 @@ static int compile_model(const char *path, const ftc_model_options *model, const
         }
     }
     ftc_model_source_free(&source);
+    ftc_tuned_free(&tuned);
     if (d.count) status = ftc_diag_report(&d);
     return status;
 }

@@ -66,6 +66,14 @@ static void print_entries(const ftc_program *program, bool kernels) {
     }
 }
 
+static void print_tuned(const ftc_loaded_program *loaded) {
+    ftc_tuned tuned = ftc_program_tuned(loaded, &(ftc_target){.cpu = ftc_program_of(loaded)->features});
+    if (tuned.n) printf("tuned plans        gain\n");
+    for (int i = 0; i < tuned.n; i++)
+        printf("  %-16.2f %s\n  %-16s %s\n", tuned.list[i].gain, tuned.list[i].contraction, "", tuned.list[i].plan);
+    ftc_tuned_free(&tuned);
+}
+
 static void print_program(const ftc_program *program, const inspect_options *o) {
     int64_t frozen = 0;
     for (int32_t i = 0; i < program->n_tensors; i++) {
@@ -102,6 +110,7 @@ static bool print_object(const ftc_object *object, const inspect_options *o, ftc
     ftc_loaded_program *loaded = ftc_program_describe(object, d);
     if (!loaded) return false;
     print_program(ftc_program_of(loaded), o);
+    print_tuned(loaded);
     ftc_program_unload(loaded);
     return true;
 }

@@ -4,6 +4,7 @@
 #include "ir/parse.h"
 #include "runtime/files.h"
 #include "runtime/hf_dir.h"
+#include "runtime/threads.h"
 
 #include <libgen.h>
 #include <math.h>
@@ -26,9 +27,11 @@ const ftc_option ftc_model_option_table[] = {
     {"max-length", NULL, FTC_OPTION_INT, FIELD(max_length), "N", 1, "most tokens in a sequence"},
     {"no-pass", NULL, FTC_OPTION_LIST, FIELD(no_pass), "PASS", 0, "leave out a pass of the compiler"},
     {"precision", NULL, FTC_OPTION_CHOICE, FIELD(precision), "fp32|bf16", 0,
-     "numbers that are stored; only fp32 so far"},
+     "how contractions read numbers and activations are kept; bf16: see docs/performance.md"},
     {"gemm", NULL, FTC_OPTION_CHOICE, FIELD(gemm), "native|openblas", 0, "who multiplies matrices"},
     {"target", NULL, FTC_OPTION_TEXT, FIELD(target), "CPU", 0, "compile for native, avx512, avx2 or generic"},
+    {"tune", NULL, FTC_OPTION_FLAG, FIELD(tune), NULL, 0,
+     "measure here how each contraction is best cut, and compile it so"},
     {"memory", NULL, FTC_OPTION_TEXT, FIELD(memory), "BYTES", 0,
      "most memory for parameters, optimizer state and arena, as 2GB; \"least\": as little as can be"},
     {"loss", NULL, FTC_OPTION_TEXT, FIELD(loss), "NAME", 0,
@@ -46,7 +49,7 @@ const ftc_option ftc_model_option_table[] = {
 #undef FIELD
 
 ftc_model_options ftc_model_options_default(void) {
-    return (ftc_model_options){.target = "native"};
+    return (ftc_model_options){.target = "native", .gemm = -1, .precision = -1};
 }
 
 void ftc_model_options_free(ftc_model_options *options) {
@@ -343,12 +346,48 @@ bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_o
     return true;
 }
 
-bool ftc_model_compile(const ftc_model_source *source, const ftc_model_options *options, uint32_t entries,
-                       ftc_object *object, ftc_diagnostics *d) {
+static void run_threads(void *pool, ftc_threads_fn *fn, void *context) {
+    ftc_threads_run(pool, fn, context);
+}
+
+static void tell_tuned(void *context, const char *contraction, const char *plan, double default_seconds,
+                       double seconds) {
+    (void)context;
+    fprintf(stderr, "  %-70s %8.2f ms, %s%s\n", contraction, 1e3 * default_seconds, plan,
+            seconds < default_seconds ? "" : " (default)");
+    if (seconds < default_seconds)
+        fprintf(stderr, "  %-70s %8.2f ms, %.2f times as fast\n", "", 1e3 * seconds, default_seconds / seconds);
+}
+
+bool ftc_model_tune(const ftc_model_source *source, const ftc_compile_options *compile, ftc_tuned *tuned,
+                    ftc_diagnostics *d) {
+    ftc_threads *threads = NULL;
+    if (!ftc_diag_add_status(d, ftc_threads_create(ftc_threads_available(), &threads))) return false;
+    fprintf(stderr, "tuning on %d threads\n", ftc_threads_count(threads));
+    ftc_tune_options tune = {
+        .run = run_threads, .pool = threads, .threads = ftc_threads_count(threads), .told = tell_tuned};
+    bool ok = ftc_tune(source->graph, compile, &tune, tuned, d);
+    ftc_threads_free(threads);
+    return ok;
+}
+
+// With the plans of `tuned`, unless the options ask for new ones.
+static bool compile_tuned(const ftc_model_source *source, const ftc_model_options *options, uint32_t entries,
+                          const ftc_tuned *tuned, ftc_object *object, ftc_diagnostics *d) {
     ftc_compile_options compile;
+    ftc_tuned own = {0};
     if (!ftc_model_compile_options(source, options, &compile, d)) return false;
     compile.entries = entries;
-    return ftc_compile(source->graph, &compile, object, d);
+    compile.tuned = options->tune ? &own : tuned;
+    bool ok = (!options->tune || ftc_model_tune(source, &compile, &own, d)) &&
+              ftc_compile(source->graph, &compile, object, d);
+    ftc_tuned_free(&own);
+    return ok;
+}
+
+bool ftc_model_compile(const ftc_model_source *source, const ftc_model_options *options, uint32_t entries,
+                       ftc_object *object, ftc_diagnostics *d) {
+    return compile_tuned(source, options, entries, NULL, object, d);
 }
 
 static bool load(const ftc_object *object, ftc_model *out, bool *recompiled, ftc_diagnostics *d) {
@@ -359,10 +398,10 @@ static bool load(const ftc_object *object, ftc_model *out, bool *recompiled, ftc
 }
 
 static bool compile_and_load(ftc_model_source *source, const ftc_model_options *options, uint32_t entries,
-                             ftc_model *out, ftc_diagnostics *d) {
+                             const ftc_tuned *tuned, ftc_model *out, ftc_diagnostics *d) {
     ftc_object object = {0};
-    bool recompiled,
-        ok = ftc_model_compile(source, options, entries, &object, d) && load(&object, out, &recompiled, d);
+    bool recompiled, ok = compile_tuned(source, options, entries, tuned, &object, d) &&
+                          load(&object, out, &recompiled, d);
     free(object.bytes);
     return ok;
 }
@@ -394,9 +433,9 @@ static char *other_structure(const ftc_program *program, const ftc_model_options
     double positions = ftc_setting_number(program->config, program->n_config, "positions", (double)INT64_MAX);
     double wanted = (double)options->max_length < positions ? (double)options->max_length : positions;
     int n = 0;
-    bool blas = options->gemm == 1;
-    if (options->set.n || options->no_pass.n || options->memory || options->pretrained || options->loss ||
-        (blas && !program->needs_sgemm)) {
+    bool other_gemm = options->gemm >= 0 && options->gemm != (program->needs_sgemm != 0);
+    bool other_precision = options->precision >= 0 && options->precision != (strcmp(program->precision, "bf16") == 0);
+    if (options->set.n || options->no_pass.n || options->tune || options->memory || options->pretrained || options->loss || other_gemm || other_precision) {
         n = asprintf(&why, "other compile options are asked for");
     } else if ((double)options->batch > batch) {
         n = asprintf(&why, "it was compiled for batches of %.0f, --batch asks for %lld", batch,
@@ -424,11 +463,16 @@ static bool compile_again(const ftc_model *old, const ftc_model_options *options
                           ftc_model *out, ftc_diagnostics *d) {
     ftc_model_options again = *options;
     if (!again.pretrained) again.pretrained = old->program->pretrained;
+    if (again.gemm < 0) again.gemm = old->program->needs_sgemm != 0;
+    if (again.precision < 0) again.precision = strcmp(old->program->precision, "bf16") == 0;
     ftc_model_source source;
     if (!ftc_model_read_text("model.ir of the artifact", old->program->source, &again, &source, d))
         return false;
     copy_paths(old->program, source.graph);
-    bool ok = compile_and_load(&source, &again, entries, out, d);
+    const ftc_target *target = ftc_target_named(again.target);
+    ftc_tuned tuned = target ? ftc_program_tuned(old->loaded, target) : (ftc_tuned){0};
+    bool ok = compile_and_load(&source, &again, entries, &tuned, out, d);
+    ftc_tuned_free(&tuned);
     ftc_model_source_free(&source);
     return ok;
 }
@@ -492,7 +536,7 @@ bool ftc_model_finish(ftc_model_candidate *c, const ftc_model_options *options, 
     if (c->source.graph) {
         ftc_model_source_free(&c->source);
         ok = ftc_model_read(c->path, options, &c->source, d) &&
-             compile_and_load(&c->source, options, entries, out, d);
+             compile_and_load(&c->source, options, entries, NULL, out, d);
     } else if ((*why = other_structure(c->artifact.program, options))) {
         ok = compile_again(&c->artifact, options, entries, out, d);
     } else {
@@ -523,7 +567,7 @@ bool ftc_model_open_dir(const char *dir, const ftc_model_options *options, uint3
                                                           ftc_builtin_models[0].text, &own, &source, d);
     free(path);
     if (!ok) return false;
-    ok = compile_and_load(&source, &own, entries, out, d);
+    ok = compile_and_load(&source, &own, entries, NULL, out, d);
     ftc_model_source_free(&source);
     return ok;
 }

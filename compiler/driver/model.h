@@ -16,9 +16,10 @@ typedef struct {
     int64_t batch;          // most sequences in a batch; 0: as the model says
     int64_t max_length;     // most tokens in a sequence; 0: as the model says
     ftc_text_list no_pass;
-    int32_t gemm;       // 0: native, 1: openblas
-    int32_t precision;  // 0: fp32, 1: bf16
+    int32_t gemm;       // 0: native, 1: openblas; -1: as the artifact, else native
+    int32_t precision;  // 0: fp32, 1: bf16; -1: as the artifact, else fp32
     const char *target; // a name for ftc_target_named
+    bool tune;          // measure the plans of contractions
     const char *memory; // budget of tensors and arena, "2GB" or "least"; NULL: none
     const char *loss;   // entry of the config block; NULL: as the model says
     // Entries of the train block; NULL, empty or 0: as the model says.
@@ -54,6 +55,11 @@ void ftc_model_source_free(ftc_model_source *source);
 // What the options ask of the compiler, for all entries; borrows from both. False after a diagnostic.
 bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_options *options,
                                ftc_compile_options *out, ftc_diagnostics *d);
+
+// --tune: measures on all processors, tells on standard error what it finds, and adds it to *tuned (to be freed).
+// False after a diagnostic.
+bool ftc_model_tune(const ftc_model_source *source, const ftc_compile_options *compile, ftc_tuned *tuned,
+                    ftc_diagnostics *d);
 
 // Compiles the entries in `entries` (bits 1 << ftc_entry_kind; 0: all).
 bool ftc_model_compile(const ftc_model_source *source, const ftc_model_options *options, uint32_t entries,
