@@ -252,6 +252,13 @@ static const struct {
     {"gather_renamed", "g = gather(m, V, ids)\nloss = sum(exp(dot(g, rename(g; S -> T); H)); B, S, T)"},
     {"attention",
      "q = x * u\nloss = sum(attention(q, rename(x; S -> T), rename(q; S -> T), 0.25; D, T); B, S, A, D)"},
+    {"mean_of_attention", "q = x * u\nh = attention(q, rename(q; S -> T), rename(q; S -> T), 0.25; D, "
+                          "T)\nloss = sum(mean(h; S); B, A, D)"},
+    {"contraction_within_sequences_before_pairs", "k = rename(x * u; S -> T)\np = outer (y * exp(dot(sum(x; "
+                                                  "S), k; D)))\nloss = sum(p * dot(x, k; D); B, S, A, T)"},
+    {"sum_of_a_contraction_for_each_position",
+     "v = dot(m * 2, exp(m); V, H)\n"
+     "k = param \"k\" f32[V, A, D]\ns = sum(dot(k, u; A); V)\noutput out = s * v\nloss = sum(s; D) + v"},
     {"sum_over_pairs_of_tokens", "loss = sum(outer (y * rename(y; S -> T)); B, S, T)"},
     {"weights_in_their_own_gradient", "loss = sum(w * w * w; H) + sum(m * m; V, H) + sum(exp(u); A, D)"},
     {"shared_table", "loss = sum(exp(dot(gather(m, V, ids), w; H)); B, S) + sum(dot(m, w; H); V)"},
