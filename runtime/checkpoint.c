@@ -56,15 +56,7 @@ ftc_status ftc_model_save(const char *output, const ftc_model_state *state, cons
     ftc_status status = ftc_dir_begin(final, &temporary);
     free(final);
     if (status.code != FTC_OK) return status;
-    status = write_model(temporary, state, files);
-    if (status.code == FTC_OK) {
-        status = ftc_dir_merge(temporary, output);
-    } else {
-        ftc_status removed = ftc_dir_remove(temporary); // the first failure is the one to report
-        ftc_status_free(&removed);
-    }
-    free(temporary);
-    return status;
+    return ftc_dir_end(write_model(temporary, state, files), temporary, ftc_dir_merge, output);
 }
 
 // ---------------------------------------------------------------------------------------------- checkpoints
@@ -86,13 +78,7 @@ ftc_status ftc_checkpoint_save(const ftc_train_options *options, const ftc_model
     ftc_status status = ftc_dir_begin(final, &temporary);
     if (status.code == FTC_OK) {
         status = write_checkpoint(temporary, options, state, files, train, identity);
-        if (status.code == FTC_OK) {
-            status = ftc_dir_commit(temporary, final);
-        } else {
-            ftc_status removed = ftc_dir_remove(temporary); // the first failure is the one to report
-            ftc_status_free(&removed);
-        }
-        free(temporary);
+        status = ftc_dir_end(status, temporary, ftc_dir_commit, final);
     }
     free(final);
     return status;

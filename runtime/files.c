@@ -193,3 +193,14 @@ ftc_status ftc_dir_merge(const char *temporary, const char *path) {
     if (status.code == FTC_OK) status = ftc_dir_remove(temporary);
     return status;
 }
+
+ftc_status ftc_dir_end(ftc_status written, char *temporary, ftc_status finish(const char *, const char *),
+                       const char *path) {
+    ftc_status status = written.code == FTC_OK ? finish(temporary, path) : written;
+    if (status.code != FTC_OK) {
+        ftc_status removed = ftc_dir_remove(temporary);
+        ftc_status_free(&removed);
+    }
+    free(temporary);
+    return status;
+}

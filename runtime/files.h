@@ -46,4 +46,9 @@ ftc_status ftc_dir_commit(const char *temporary, const char *path);
 // and removes `temporary`. Other files in `path` stay.
 ftc_status ftc_dir_merge(const char *temporary, const char *path);
 
+// Ends what ftc_dir_begin began: if it was `written` well, finishes it by one of the two above. If not, or if
+// that fails, nothing is left of it. Frees `temporary`; returns the first failure.
+ftc_status ftc_dir_end(ftc_status written, char *temporary, ftc_status finish(const char *, const char *),
+                       const char *path);
+
 #endif

@@ -31,7 +31,7 @@ int64_t ftc_program_parameters(const ftc_program *program) {
     return elements;
 }
 
-static int64_t tensor_bytes(const ftc_tensor_info *info) {
+int64_t ftc_tensor_bytes(const ftc_tensor_info *info) {
     return ftc_tensor_elements(info) * dtype_bytes(info->dtype);
 }
 
@@ -50,7 +50,7 @@ static size_t role_bytes(const ftc_program *program, ftc_tensor_role role) {
     size_t bytes = 0;
     for (int32_t i = 0; i < program->n_tensors; i++) {
         if (program->tensors[i].role == role)
-            bytes += ftc_memory_stride((size_t)tensor_bytes(&program->tensors[i]));
+            bytes += ftc_memory_stride((size_t)ftc_tensor_bytes(&program->tensors[i]));
     }
     return bytes;
 }
@@ -70,7 +70,7 @@ static ftc_status map_role(ftc_model_state *state, ftc_tensor_role role) {
     for (int32_t i = 0; i < program->n_tensors; i++) {
         if (program->tensors[i].role != role) continue;
         state->tensors[i] = state->blocks[role].data + at;
-        at += ftc_memory_stride((size_t)tensor_bytes(&program->tensors[i]));
+        at += ftc_memory_stride((size_t)ftc_tensor_bytes(&program->tensors[i]));
     }
     return FTC_STATUS_OK;
 }
@@ -148,7 +148,7 @@ static ftc_status copy_tensor(const ftc_safetensors *file, const ftc_tensor_info
     if (info->dtype == FTC_F32) {
         return ftc_status_annotate(ftc_safetensors_read_f32(tensor, to), "%s", ftc_safetensors_path(file));
     }
-    if (tensor->bytes != tensor_bytes(info)) {
+    if (tensor->bytes != ftc_tensor_bytes(info)) {
         return ftc_status_make(FTC_BAD_INPUT, "%s: tensor \"%s\" was saved in another precision",
                                ftc_safetensors_path(file), tensor->name);
     }

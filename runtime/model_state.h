@@ -47,6 +47,7 @@ ftc_status ftc_model_state_save(const ftc_model_state *state, ftc_tensor_role ro
 ftc_status ftc_model_state_restore(ftc_model_state *state, ftc_tensor_role role, const char *path);
 
 int64_t ftc_tensor_elements(const ftc_tensor_info *info);
+int64_t ftc_tensor_bytes(const ftc_tensor_info *info);
 
 // Elements of all parameters.
 int64_t ftc_program_parameters(const ftc_program *program);
