@@ -11,7 +11,7 @@
 const ftc_pass ftc_passes[] = {
     {"freeze", ftc_pass_freeze, false, "marks the parameters that the train block excludes from training"},
     {"differentiate", ftc_pass_differentiate, false,
-     "appends the gradient of the loss with respect to every trained parameter"},
+     "appends the gradient of the loss with respect to every trained parameter; no gradient text is left"},
     {"optimizer", ftc_pass_optimizer, false,
      "appends the update, or the accumulation, of every trained parameter"},
     {"simplify", ftc_pass_simplify, true, "rewrites to a fixed point: algebra, constants, demand"},
@@ -22,7 +22,8 @@ const ftc_pass ftc_passes[] = {
     {"precision", ftc_pass_precision, false,
      "with --precision bf16: rounds what contractions read and what is kept for the backward phase"},
     {"layout", ftc_pass_layout, false, "chooses the order of axes in memory"},
-    {"lower", ftc_pass_lower, false, "rewrites contractions that no kernel does, and outputs without a kernel"},
+    {"lower", ftc_pass_lower, false,
+     "rewrites contractions that no kernel does, and outputs without a kernel"},
     {"fuse", ftc_pass_fuse, false, "groups the nodes into kernels, in an order that frees gradients at once"},
     {"schedule", ftc_pass_schedule, false, "decides where all threads wait"},
     {"plan", ftc_pass_plan, false, "gives every value that outlives its kernel a fixed place in one arena"},

@@ -264,6 +264,13 @@ static const struct {
     {"shared_table", "loss = sum(exp(dot(gather(m, V, ids), w; H)); B, S) + sum(dot(m, w; H); V)"},
     {"mean_and_softmax", "loss = sum(mean(softmax(x; D) * x; S); B, A, D)"},
     {"maximum", "loss = sum(max(x; D); B, S, A) + max(w; H)"},
+    {"gradients_where_sigmoid_saturates", "loss = sum(silu(w * 1000) + sigmoid(w * 400); H)"},
+    {"gradient_text_for_two_parameters",
+     "fn scaled(a, b; A, D) { return sum(a * b; A, D) }\n"
+     "gradient(y, dy -> a) { return outer (dy * b) }\n"
+     "gradient(y, dy -> b) { return dy * a }\n"
+     "loss = sum(exp(scaled(x * u, u; A, D)); B, S) + sum(sigmoid(scaled(u, exp(u); A, D)) * z; B)"},
+    {"gradient_text_behind_one_position", "loss = sum(at(sigmoid(x * u), S, 0); B, A, D)"},
 };
 
 Test(differential, corner_cases_agree) {
