@@ -265,6 +265,9 @@ Test(commands, wrong_usage) {
     ASSERT_FTC(dir, 2, err, "there is no .ftc in this folder", "run");
     ASSERT_FTC(dir, 2, err, "hiden", "run", MODEL, "--set", "hiden=3");
     ASSERT_FTC(dir, 2, err, "expected NAME=VALUE", "run", MODEL, "--set", "hidden");
+    ASSERT_FTC(dir, 2, err, "hidden_dropout is 1: expected a number from 0 to below 1", "run", MODEL,
+               "--dropout", "1", SMALL);
+    ASSERT_FTC(dir, 2, err, "beta1 is 1: expected", "run", MODEL, "--beta1", "1", SMALL);
     ASSERT_FTC(dir, 2, err, "give one", "run", MODEL, "--test", TEST, "--split-test", "3");
     ASSERT_FTC(dir, 2, err, "--test", "run", MODEL, "--train", TRAIN, "--load-best-model-at-end");
     ASSERT_FTC(dir, 0, out, "[learning_rate]", "run", "--help");
