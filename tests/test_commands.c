@@ -270,6 +270,9 @@ Test(commands, wrong_usage) {
     ASSERT_FTC(dir, 2, err, "beta1 is 1: expected", "run", MODEL, "--beta1", "1", SMALL);
     ASSERT_FTC(dir, 2, err, "give one", "run", MODEL, "--test", TEST, "--split-test", "3");
     ASSERT_FTC(dir, 2, err, "--test", "run", MODEL, "--train", TRAIN, "--load-best-model-at-end");
+    ASSERT_FTC(dir, 2, err, "pass optimizer: the graph has already updates", "opt", MODEL,
+               "--passes=differentiate,optimizer,optimizer");
+    ASSERT_FTC(dir, 2, err, "pass plan: the graph has no kernels", "opt", MODEL, "--passes=plan");
     ASSERT_FTC(dir, 0, out, "[learning_rate]", "run", "--help");
     ASSERT_FTC(dir, 0, out, "predict", "--help");
     scratch_free(dir);

@@ -129,6 +129,26 @@ Test(hf_dir, weights_with_or_without_prefix) {
     scratch_free(dir);
 }
 
+// transformers leaves two labels, its default, out of config.json.
+Test(hf_dir, labels_are_counted_at_the_head_where_config_json_says_nothing) {
+    char *dir = test_directory();
+    ftc_hf_config *config;
+    write_text(dir, "config.json", "{\"model_type\": \"bert\"}");
+    ASSERT_OK(ftc_hf_config_read(dir, &config));
+    cr_assert_eq(ftc_hf_label_count(dir, config), 0); // no weights
+    const ftc_safetensor tensors[] = {matrix("classifier.weight", 2, 3), vector("classifier.bias", 2)};
+    write_weights(dir, tensors + 1, 1);
+    cr_assert_eq(ftc_hf_label_count(dir, config), 0); // no head
+    write_weights(dir, tensors, 2);
+    cr_assert_eq(ftc_hf_label_count(dir, config), 2);
+    ftc_hf_config_free(config);
+    write_text(dir, "config.json", "{\"num_labels\": 4}");
+    ASSERT_OK(ftc_hf_config_read(dir, &config));
+    cr_assert_eq(ftc_hf_label_count(dir, config), 4);
+    ftc_hf_config_free(config);
+    scratch_free(dir);
+}
+
 Test(hf_dir, missing_head_is_initialized_and_wrong_shape_refused) {
     char *dir = test_directory();
     ftc_model_state state;
