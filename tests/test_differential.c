@@ -148,6 +148,7 @@ static void check_step(const ftc_graph *forward, const ftc_program *program, uin
     cr_assert(ftc_pass_differentiate(g, &options, &d) && ftc_pass_optimizer(g, &options, &d));
     test_values *v = test_values_new(g, seed);
     test_call *call = test_call_new(program, g, v, 2);
+    test_call_use_sgemm(call, sgemm);
     ftc_interp *in = ftc_interp_new(g, &v->b);
     ftc_interp_run(in); // overwrites the tensors that are assigned
     test_call_run(call, FTC_ENTRY_STEP);
@@ -168,7 +169,7 @@ static void check_step(const ftc_graph *forward, const ftc_program *program, uin
 }
 
 // Evaluation, gradients and, if asked for, the step of a graph.
-static void check_compiled(const ftc_graph *forward, uint64_t seed, const ftc_target *target,
+static void check_compiled(const ftc_graph *forward, uint64_t seed, const ftc_target *target, bool use_blas,
                            bool with_step) {
     ftc_graph *g = with_gradients(forward);
     test_values *v = test_values_new(g, seed);
@@ -177,10 +178,12 @@ static void check_compiled(const ftc_graph *forward, uint64_t seed, const ftc_ta
     ftc_compile_options options = {.entries = 1u << FTC_ENTRY_GRAD | 1u << FTC_ENTRY_EVAL |
                                               (uint32_t)with_step << FTC_ENTRY_STEP,
                                    .target = target,
+                                   .use_blas = use_blas,
                                    .check_text = seed % 16 == 0};
     ftc_loaded_program *loaded = test_compile(forward, &options);
     const ftc_program *program = ftc_program_of(loaded);
     test_call *call = test_call_new(program, g, v, 1 + (int)(seed % 3));
+    test_call_use_sgemm(call, sgemm);
     test_call_run(call, FTC_ENTRY_EVAL);
     for (uint32_t i = 0; i < forward->n_outputs; i++) {
         int64_t n;
@@ -198,24 +201,28 @@ static void check_compiled(const ftc_graph *forward, uint64_t seed, const ftc_ta
     ftc_graph_free(g);
 }
 
-static void check_target(const char *name, uint64_t first, uint64_t n) {
+static void check_target(const char *name, bool use_blas, uint64_t first, uint64_t n) {
     const ftc_target *target = ftc_target_named(name);
     if (!ftc_target_supported_here(target)) cr_skip_test("this CPU does not have %s", name);
     for (uint64_t seed = first; seed < first + n; seed++) {
         ftc_graph *forward = random_graph(seed, 6 + (int)(seed % 12));
-        check_compiled(forward, seed, target, seed % 4 == 0);
+        check_compiled(forward, seed, target, use_blas, seed % 4 == 0);
         ftc_graph_free(forward);
     }
 }
 
 Test(differential, native_code_agrees_with_the_interpreter) {
-    check_target("native", 1, 100);
+    check_target("native", false, 1, 100);
 }
 Test(differential, avx2_code_agrees_with_the_interpreter) {
-    check_target("avx2", 1001, 30);
+    check_target("avx2", false, 1001, 30);
 }
 Test(differential, generic_code_agrees_with_the_interpreter) {
-    check_target("generic", 2001, 30);
+    check_target("generic", false, 2001, 30);
+}
+
+Test(differential, openblas_agrees_with_the_interpreter) {
+    check_target("native", true, 3001, 30);
 }
 
 // --- what is easy to get wrong ------------------------------------------------------------------------
@@ -282,7 +289,10 @@ Test(differential, corner_cases_agree) {
             abort();
         ftc_graph *g = ftc_parse_text(MODELS[i].name, text, NULL, &d);
         cr_assert(g, "%s", d.count ? d.list[0].text : "");
-        for (uint64_t seed = 1; seed <= 2; seed++) check_compiled(g, seed, ftc_target_named("native"), true);
+        for (uint64_t seed = 1; seed <= 2; seed++) {
+            check_compiled(g, seed, ftc_target_named("native"), false, true);
+            check_compiled(g, seed, ftc_target_named("native"), true, false);
+        }
         ftc_graph_free(g);
         free(text);
     }
