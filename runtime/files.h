@@ -15,8 +15,8 @@ typedef struct {
     size_t bytes;
 } ftc_file_part;
 
-// Writes a file that is on the disk when this returns. An existing file is overwritten in place: write into a
-// directory from ftc_dir_begin, or under a temporary name.
+// Writes a file that is on the disk when this returns; none is left when that fails. An existing file is
+// overwritten in place: write into a directory from ftc_dir_begin, or under a temporary name.
 ftc_status ftc_file_write(const char *path, const void *data, size_t bytes);
 
 // The same for a file that is put together from parts.

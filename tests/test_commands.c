@@ -304,6 +304,38 @@ Test(commands, bad_files, .timeout = 120) {
     scratch_free(dir);
 }
 
+// Where there is no room, nothing half-written stays.
+Test(commands, full_disks, .timeout = 120) {
+    static const char *const CASES[][2] = {
+        // the command; what it would have written
+        {"tokenize $TOKENIZER wonderful >/dev/full", "none"},
+        {"opt $MODEL >/dev/full", "none"},
+        {"compile $MODEL --emit ir >/dev/full", "none"},
+        {"compile $MODEL --emit llvm -o text", "text"},
+        {"compile $MODEL -o artifact", "artifact"},
+        {"verify $MODEL --dump-grads gradients", "gradients"},
+        {"compile $MODEL --dump-after optimizer --dump-dir . -o artifact", "03-optimizer.ir"},
+    };
+    char *dir = test_directory();
+    setenv("MODEL", MODEL, 1);
+    setenv("TOKENIZER", TOKENIZER, 1);
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        char *line;
+        if (asprintf(&line,
+                     "cd '%s' && trap '' XFSZ && ulimit -f 4 && " FTC_COMMAND " >/dev/null %s 2>stderr", dir,
+                     CASES[i][0]) < 0)
+            abort();
+        int status = system(line);
+        char *err = read_text(dir, "stderr");
+        cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 2 && *err, "%s: status %d, %s", CASES[i][0],
+                  status, err);
+        cr_expect(!exists(dir, CASES[i][1]), "%s leaves %s", CASES[i][0], CASES[i][1]);
+        free(err);
+        free(line);
+    }
+    scratch_free(dir);
+}
+
 // Weights of another shape, and a file that is cut off.
 Test(commands, bad_weights, .timeout = 120) {
     char *dir = test_directory();
