@@ -3,7 +3,6 @@
 #include "runtime/files.h"
 
 #include <dirent.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,17 +14,12 @@ static ftc_status check_finite(const ftc_model_state *state) {
     for (int32_t i = 0; i < state->program->n_tensors; i++) {
         const ftc_tensor_info *info = &state->program->tensors[i];
         if (info->role != FTC_ROLE_PARAM || info->dtype != FTC_F32) continue;
-        const float *values = state->tensors[i];
-        int64_t n = ftc_tensor_elements(info);
-        for (int64_t k = 0; k < n; k++) {
-            if (!isfinite(values[k])) {
-                return ftc_status_make(
-                    FTC_FAILED,
-                    "element %lld of \"%s\" is not finite: nothing is saved; try a smaller "
-                    "learning rate or clipping (--max-grad-norm 1)",
-                    (long long)k, info->name);
-            }
-        }
+        int64_t at = ftc_first_not_finite(state->tensors[i], ftc_tensor_elements(info));
+        if (at < 0) continue;
+        return ftc_status_make(FTC_FAILED,
+                               "element %lld of \"%s\" is not finite: nothing is saved; try a smaller "
+                               "learning rate or clipping (--max-grad-norm 1)",
+                               (long long)at, info->name);
     }
     return FTC_STATUS_OK;
 }

@@ -4,6 +4,7 @@
 #include "runtime/random.h"
 #include "runtime/safetensors.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,12 @@ static int64_t dtype_bytes(ftc_dtype dtype) {
     case FTC_BOOL: return 1;
     default: return 4;
     }
+}
+
+int64_t ftc_first_not_finite(const float *values, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(values[i])) return i;
+    return -1;
 }
 
 int64_t ftc_tensor_elements(const ftc_tensor_info *info) {
@@ -146,7 +153,13 @@ static ftc_status copy_tensor(const ftc_safetensors *file, const ftc_tensor_info
                               const ftc_safetensor *tensor, void *to) {
     if (!same_shape(info, tensor)) return shape_error(file, info, tensor);
     if (info->dtype == FTC_F32) {
-        return ftc_status_annotate(ftc_safetensors_read_f32(tensor, to), "%s", ftc_safetensors_path(file));
+        FTC_RETURN_IF_ERROR(
+            ftc_status_annotate(ftc_safetensors_read_f32(tensor, to), "%s", ftc_safetensors_path(file)));
+        int64_t at = ftc_first_not_finite(to, ftc_tensor_elements(info));
+        if (at < 0) return FTC_STATUS_OK;
+        return ftc_status_make(
+            FTC_BAD_INPUT, "%s: element %lld of \"%s\" is %g; take weights from before it diverged",
+            ftc_safetensors_path(file), (long long)at, tensor->name, (double)((const float *)to)[at]);
     }
     if (tensor->bytes != ftc_tensor_bytes(info)) {
         return ftc_status_make(FTC_BAD_INPUT, "%s: tensor \"%s\" was saved in another precision",
