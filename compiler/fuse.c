@@ -297,7 +297,18 @@ static bool is_tile_unit(const ftc_graph *g, ftc_id id) {
     return ftc_node_class(node) == FTC_CLASS_DOT && ftc_region_dot_shape(g, node).batch.n > 0;
 }
 
-// Tile values that read one another share a kernel: clusters, by union-find.
+// Whether a tile value is needed with, or made from, values that only its kernel holds.
+static bool touches_quadratic(const ftc_graph *g, ftc_id id) {
+    const ftc_node *node = &g->nodes[id];
+    bool touches = ftc_region_is_quadratic(g, &node->type);
+    for (int i = 0; i < node->n_args; i++)
+        touches |= ftc_region_is_quadratic(g, &g->nodes[node->arg[i]].type);
+    return touches;
+}
+
+// Tile values that read one another share a kernel: clusters, by union-find. A contraction that stands alone
+// before them may be read from memory, and its kernel may be cut into blocks along another axis, or not at
+// all.
 static ftc_id cluster_of(const fusion *f, ftc_id id) {
     while (f->cluster[id] != id) id = f->cluster[id];
     return id;
@@ -313,7 +324,8 @@ static void find_clusters(fusion *f) {
         if (!f->in_tile[v]) continue;
         for (int i = 0; i < f->units[v].n_reads; i++) {
             ftc_id read = f->units[v].reads[i].id;
-            if (f->in_tile[read] && g->nodes[read].phase == g->nodes[v].phase)
+            bool alone = f->cluster[read] == read && !touches_quadratic(g, read);
+            if (f->in_tile[read] && !alone && g->nodes[read].phase == g->nodes[v].phase)
                 f->cluster[cluster_of(f, v)] = cluster_of(f, read);
         }
     }

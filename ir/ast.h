@@ -176,6 +176,9 @@ typedef struct ftc_function {
     ftc_axis_list *axes; // names of axis parameters, in the groups of the call
     ftc_stmt *body;
     const ftc_module *module;
+    // Gradient text: functions of the result and of the gradient that arrives at it.
+    struct ftc_function *gradients;
+    const char *of; // in gradient text: the parameter whose gradient it returns, else NULL
     struct ftc_function *next;
 } ftc_function;
 

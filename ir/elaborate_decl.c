@@ -36,6 +36,7 @@ static bool item_axes(ftc_elaborator *e, const ftc_axis_item *item, ftc_axes *ax
         return true;
     }
     const ftc_value *v = ftc_elab_find(e, item->name);
+    if (v && v->kind == FTC_VALUE_ERROR) return false;
     if (v && v->kind == FTC_VALUE_AXES) {
         *axes = v->axes;
         return true;
@@ -125,8 +126,10 @@ void ftc_elab_axis_statement(ftc_elaborator *e, const ftc_stmt *s) {
     }
     const char *what =
         extent.kind == FTC_EXTENT_CONST ? "the size of an axis" : "the largest size of an axis";
-    if (!ftc_elab_whole(e, s->expr, what, 1, LARGEST_SIZE, &extent.bound)) return;
-    ftc_graph_add_axis(g, s->name, ftc_graph_add_extent(g, extent));
+    if (ftc_elab_whole(e, s->expr, what, 1, LARGEST_SIZE, &extent.bound))
+        ftc_graph_add_axis(g, s->name, ftc_graph_add_extent(g, extent));
+    else // what uses it is not wrong for that
+        ftc_elab_bind(e, s->name, (ftc_value){.kind = FTC_VALUE_ERROR});
 }
 
 // --- types

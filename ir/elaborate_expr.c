@@ -231,6 +231,15 @@ bool ftc_elab_as_node(ftc_elaborator *e, const ftc_value *v, ftc_place place, ft
     return true;
 }
 
+ftc_value ftc_elab_apply(ftc_elaborator *e, ftc_op op, int n_args, const ftc_value *operands,
+                         ftc_place place) {
+    ftc_node node = blank(op);
+    node.n_args = (uint8_t)n_args;
+    for (int i = 0; i < n_args; i++)
+        if (!ftc_elab_as_node(e, &operands[i], place, FTC_F32, &node.arg[i])) return ERROR;
+    return append(e, node, place);
+}
+
 // --- names
 // --------------------------------------------------------------------------------------------------
 

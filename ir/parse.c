@@ -724,6 +724,38 @@ static ftc_parameter *parse_parameters(parser *p) {
     return first;
 }
 
+static bool has_parameter(const ftc_function *f, const char *name) {
+    for (const ftc_parameter *q = f->parameters; q; q = q->next)
+        if (!strcmp(q->name, name)) return true;
+    return false;
+}
+
+// gradient(y, dy -> x) { … } after the body of function f.
+static ftc_function *parse_gradient(parser *p, const ftc_function *f) {
+    ftc_function *gradient = new_node(p, sizeof *gradient);
+    gradient->module = p->module;
+    gradient->place = peek(p)->place;
+    gradient->name = f->name;
+    expect_mark(p, "(");
+    gradient->parameters = parse_parameters(p);
+    const ftc_parameter *names = gradient->parameters;
+    if (!p->failed && (!names->next || names->next->next))
+        FAIL(p, names->place, "write gradient(RESULT, ITS_GRADIENT -> PARAMETER)");
+    expect_mark(p, "->");
+    ftc_place place = peek(p)->place;
+    gradient->of = expect_name(p, "a parameter of the function");
+    if (!has_parameter(f, gradient->of)) FAIL(p, place, "%s has no parameter '%s'", f->name, gradient->of);
+    for (const ftc_parameter *q = names; q && !p->failed; q = q->next)
+        if (has_parameter(f, q->name) || (q != names && !strcmp(q->name, names->name)))
+            FAIL(p, q->place, "'%s' is the name of a parameter already", q->name);
+    for (const ftc_function *before = f->gradients; before; before = before->next)
+        if (!strcmp(before->of, gradient->of))
+            FAIL(p, place, "the gradient of '%s' is given already", gradient->of);
+    expect_mark(p, ")");
+    gradient->body = parse_block(p);
+    return gradient;
+}
+
 static void parse_function(parser *p, ftc_function ***tail) {
     ftc_function *f = new_node(p, sizeof *f);
     f->module = p->module;
@@ -734,6 +766,12 @@ static void parse_function(parser *p, ftc_function ***tail) {
     if (accept_mark(p, ";")) f->axes = parse_axis_lists(p, ")");
     expect_mark(p, ")");
     f->body = parse_block(p);
+    // In dumps, `gradient "name"` declares a tensor.
+    for (ftc_function **last = &f->gradients;
+         at_word(p, "gradient") && token_is(peek_at(p, 1), FTC_TOKEN_MARK, "("); last = &(*last)->next) {
+        p->next++;
+        *last = parse_gradient(p, f);
+    }
     if (p->failed) return;
     **tail = f;
     *tail = &f->next;

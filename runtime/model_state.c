@@ -4,6 +4,7 @@
 #include "runtime/random.h"
 #include "runtime/safetensors.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,12 @@ static int64_t dtype_bytes(ftc_dtype dtype) {
     case FTC_BOOL: return 1;
     default: return 4;
     }
+}
+
+int64_t ftc_first_not_finite(const float *values, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(values[i])) return i;
+    return -1;
 }
 
 int64_t ftc_tensor_elements(const ftc_tensor_info *info) {
@@ -31,7 +38,7 @@ int64_t ftc_program_parameters(const ftc_program *program) {
     return elements;
 }
 
-static int64_t tensor_bytes(const ftc_tensor_info *info) {
+int64_t ftc_tensor_bytes(const ftc_tensor_info *info) {
     return ftc_tensor_elements(info) * dtype_bytes(info->dtype);
 }
 
@@ -51,7 +58,7 @@ static size_t role_bytes(const ftc_program *program, ftc_tensor_role role) {
     size_t bytes = 0;
     for (int32_t i = 0; i < program->n_tensors; i++) {
         if (program->tensors[i].role == role)
-            bytes += ftc_memory_stride((size_t)tensor_bytes(&program->tensors[i]));
+            bytes += ftc_memory_stride((size_t)ftc_tensor_bytes(&program->tensors[i]));
     }
     return bytes;
 }
@@ -71,7 +78,7 @@ static ftc_status map_role(ftc_model_state *state, ftc_tensor_role role) {
     for (int32_t i = 0; i < program->n_tensors; i++) {
         if (program->tensors[i].role != role) continue;
         state->tensors[i] = state->blocks[role].data + at;
-        at += ftc_memory_stride((size_t)tensor_bytes(&program->tensors[i]));
+        at += ftc_memory_stride((size_t)ftc_tensor_bytes(&program->tensors[i]));
     }
     return FTC_STATUS_OK;
 }
@@ -150,9 +157,15 @@ static ftc_status copy_tensor(const ftc_safetensors *file, const ftc_tensor_info
                               const ftc_safetensor *tensor, void *to) {
     if (!same_shape(info, tensor)) return shape_error(file, info, tensor);
     if (info->dtype == FTC_F32) {
-        return ftc_status_annotate(ftc_safetensors_read_f32(tensor, to), "%s", ftc_safetensors_path(file));
+        FTC_RETURN_IF_ERROR(
+            ftc_status_annotate(ftc_safetensors_read_f32(tensor, to), "%s", ftc_safetensors_path(file)));
+        int64_t at = ftc_first_not_finite(to, ftc_tensor_elements(info));
+        if (at < 0) return FTC_STATUS_OK;
+        return ftc_status_make(
+            FTC_BAD_INPUT, "%s: element %lld of \"%s\" is %g; take weights from before it diverged",
+            ftc_safetensors_path(file), (long long)at, tensor->name, (double)((const float *)to)[at]);
     }
-    if (tensor->bytes != tensor_bytes(info)) {
+    if (tensor->bytes != ftc_tensor_bytes(info)) {
         return ftc_status_make(FTC_BAD_INPUT, "%s: tensor \"%s\" was saved in another precision",
                                ftc_safetensors_path(file), tensor->name);
     }

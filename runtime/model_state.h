@@ -49,7 +49,11 @@ ftc_status ftc_model_state_save(const ftc_model_state *state, ftc_tensor_role ro
 // of the role must be there in the same shape.
 ftc_status ftc_model_state_restore(ftc_model_state *state, ftc_tensor_role role, const char *path);
 
+// The first element of `values` that is not finite, -1 when all are.
+int64_t ftc_first_not_finite(const float *values, int64_t n);
+
 int64_t ftc_tensor_elements(const ftc_tensor_info *info);
+int64_t ftc_tensor_bytes(const ftc_tensor_info *info);
 
 // Elements of all parameters.
 int64_t ftc_program_parameters(const ftc_program *program);

@@ -150,6 +150,20 @@ static bool ends_with(const char *text, const char *end) {
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
+// What is divided by one minus such a number.
+static ftc_status check_shares(const run *r) {
+    static const char *const SHARES[] = {"dropout", "beta1", "beta2", "label_smoothing"};
+    for (int32_t i = 0; i < r->t->program->n_scalars; i++) {
+        const char *name = r->t->program->scalars[i].name;
+        double value = (double)r->stepper.scalars[i];
+        for (size_t k = 0; k < sizeof SHARES / sizeof *SHARES; k++)
+            if (ends_with(name, SHARES[k]) && !(value >= 0 && value < 1))
+                return ftc_status_make(FTC_BAD_INPUT, "%s is %g: expected a number from 0 to below 1", name,
+                                       value);
+    }
+    return FTC_STATUS_OK;
+}
+
 // The step arguments that stay the same through the run.
 static ftc_status set_scalars(run *r) {
     const ftc_train_options *o = r->o;
@@ -183,7 +197,7 @@ static ftc_status set_scalars(run *r) {
     if (o->dropout > 0 && !has_dropout) {
         return ftc_status_make(FTC_BAD_INPUT, "the model %s has no dropout", r->t->program->model);
     }
-    return FTC_STATUS_OK;
+    return check_shares(r);
 }
 
 // ---------------------------------------------------------------------------------------------- telling

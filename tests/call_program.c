@@ -158,6 +158,10 @@ void test_call_free(test_call *c) {
     free(c);
 }
 
+void test_call_use_sgemm(test_call *c, ftc_sgemm_fn *sgemm) {
+    c->args.sgemm = sgemm;
+}
+
 typedef struct {
     ftc_entry_fn *fn;
     const ftc_step_args *args;

@@ -276,8 +276,14 @@ Test(commands, wrong_usage) {
     ASSERT_FTC(dir, 2, err, "there is no .ftc in this folder", "run");
     ASSERT_FTC(dir, 2, err, "hiden", "run", MODEL, "--set", "hiden=3");
     ASSERT_FTC(dir, 2, err, "expected NAME=VALUE", "run", MODEL, "--set", "hidden");
+    ASSERT_FTC(dir, 2, err, "hidden_dropout is 1: expected a number from 0 to below 1", "run", MODEL,
+               "--dropout", "1", SMALL);
+    ASSERT_FTC(dir, 2, err, "beta1 is 1: expected", "run", MODEL, "--beta1", "1", SMALL);
     ASSERT_FTC(dir, 2, err, "give one", "run", MODEL, "--test", TEST, "--split-test", "3");
     ASSERT_FTC(dir, 2, err, "--test", "run", MODEL, "--train", TRAIN, "--load-best-model-at-end");
+    ASSERT_FTC(dir, 2, err, "pass optimizer: the graph has already updates", "opt", MODEL,
+               "--passes=differentiate,optimizer,optimizer");
+    ASSERT_FTC(dir, 2, err, "pass plan: the graph has no kernels", "opt", MODEL, "--passes=plan");
     ASSERT_FTC(dir, 0, out, "[learning_rate]", "run", "--help");
     ASSERT_FTC(dir, 0, out, "predict", "--help");
     scratch_free(dir);
@@ -306,6 +312,38 @@ Test(commands, bad_files, .timeout = 120) {
     ASSERT_FTC(dir, 2, err, "MB of memory", "run", MODEL, "--set", "vocab=200000000");
     ASSERT_FTC(dir, 2, err, "has no checkpoint to resume from", "run", "small.ftc", "--resume");
     cr_assert_not(exists(dir, "output"));
+    scratch_free(dir);
+}
+
+// Where there is no room, nothing half-written stays.
+Test(commands, full_disks, .timeout = 120) {
+    static const char *const CASES[][2] = {
+        // the command; what it would have written
+        {"tokenize $TOKENIZER wonderful >/dev/full", "none"},
+        {"opt $MODEL >/dev/full", "none"},
+        {"compile $MODEL --emit ir >/dev/full", "none"},
+        {"compile $MODEL --emit llvm -o text", "text"},
+        {"compile $MODEL -o artifact", "artifact"},
+        {"verify $MODEL --dump-grads gradients", "gradients"},
+        {"compile $MODEL --dump-after optimizer --dump-dir . -o artifact", "03-optimizer.ir"},
+    };
+    char *dir = test_directory();
+    setenv("MODEL", MODEL, 1);
+    setenv("TOKENIZER", TOKENIZER, 1);
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        char *line;
+        if (asprintf(&line,
+                     "cd '%s' && trap '' XFSZ && ulimit -f 4 && " FTC_COMMAND " >/dev/null %s 2>stderr", dir,
+                     CASES[i][0]) < 0)
+            abort();
+        int status = system(line);
+        char *err = read_text(dir, "stderr");
+        cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 2 && *err, "%s: status %d, %s", CASES[i][0],
+                  status, err);
+        cr_expect(!exists(dir, CASES[i][1]), "%s leaves %s", CASES[i][0], CASES[i][1]);
+        free(err);
+        free(line);
+    }
     scratch_free(dir);
 }
 

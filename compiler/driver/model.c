@@ -118,7 +118,7 @@ static void add_number(overrides *o, const char *name, int64_t value, const char
     add(o, (ftc_override){.name = name, .value = keep(o, text), .origin = origin});
 }
 
-static void add_config_json(overrides *o, const ftc_hf_config *config) {
+static void add_config_json(overrides *o, const char *dir, const ftc_hf_config *config) {
     const char *name;
     char *value;
     for (int32_t i = 0; ftc_hf_config_entry(config, i, &name, &value); i++) {
@@ -128,14 +128,10 @@ static void add_config_json(overrides *o, const ftc_hf_config *config) {
                               .origin = "config.json",
                               .kind = FTC_OVERRIDE_OPTIONAL});
     }
-    int32_t labels = ftc_hf_config_label_count(config);
+    int32_t labels = ftc_hf_label_count(dir, config);
     if (!labels) return;
-    char *text;
-    if (asprintf(&text, "%d", labels) < 0) abort();
-    add(o, (ftc_override){.name = "num_labels",
-                          .value = keep(o, text),
-                          .origin = "config.json",
-                          .kind = FTC_OVERRIDE_OPTIONAL});
+    add_number(o, "num_labels", labels, "config.json");
+    o->list[o->n - 1].kind = FTC_OVERRIDE_OPTIONAL;
 }
 
 static bool add_sets(overrides *o, const ftc_model_options *options, ftc_diagnostics *d) {
@@ -231,7 +227,7 @@ bool ftc_model_read_text(const char *name, const char *text, const ftc_model_opt
     bool ok = true;
     if (options->pretrained) {
         ok = ftc_diag_add_status(d, ftc_hf_config_read(options->pretrained, &config));
-        if (ok) add_config_json(&o, config);
+        if (ok) add_config_json(&o, options->pretrained, config);
     }
     ok = ok && add_sets(&o, options, d);
     if (options->batch) add_number(&o, "batch", options->batch, "--batch");
