@@ -211,7 +211,9 @@ static void read_entries(ftc_loaded_program *loaded) {
 static bool compile_again(const cJSON *manifest, const char *source, ftc_object *object, ftc_diagnostics *d) {
     ftc_graph *g = ftc_parse_text("artifact", source, NULL, d);
     if (!g) return false;
+    const char *precision = text_of(manifest, "precision");
     ftc_compile_options options = {.pretrained = text_of(manifest, "pretrained"),
+                                   .bf16 = precision && strcmp(precision, "bf16") == 0,
                                    .use_blas = cJSON_IsTrue(cJSON_GetObjectItem(manifest, "needs_sgemm"))};
     bool ok = ftc_compile(g, &options, object, d);
     ftc_graph_free(g);

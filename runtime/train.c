@@ -63,6 +63,13 @@ static bool watches_best(const ftc_train_options *o) {
 }
 
 ftc_status ftc_train_check(const ftc_train_options *o, bool with_test) {
+    if (o->logging_strategy == FTC_WHEN_STEPS && o->logging_steps == 0) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "--logging-steps 0 never logs: set it, or --logging-strategy no");
+    }
+    if (o->save_strategy == FTC_WHEN_STEPS && o->save_steps == 0) {
+        return ftc_status_make(FTC_BAD_INPUT, "--save-steps 0 never saves: set it, or --save-strategy no");
+    }
     if (watches_best(o) && (!with_test || o->eval_strategy == FTC_WHEN_NO)) {
         return ftc_status_make(FTC_BAD_INPUT,
                                "the best model is found by evaluating: give --test (or --split-test) and "
@@ -415,6 +422,8 @@ static ftc_status compare_with_best(run *r, const cJSON *line, bool *gained) {
     return FTC_STATUS_OK;
 }
 
+// Evaluates and tells it. What is evaluated before the first step is no candidate for the best model: it has
+// no checkpoint.
 static ftc_status evaluate(run *r, bool *gained) {
     *gained = false;
     if (!r->t->test) return FTC_STATUS_OK;
@@ -429,7 +438,8 @@ static ftc_status evaluate(run *r, bool *gained) {
     if (!isnan(train.loss)) cJSON_AddNumberToObject(line, "epoch_loss", train.loss);
     if (!isnan(train.accuracy)) cJSON_AddNumberToObject(line, "train_accuracy", train.accuracy);
     ftc_evaluation_report(&evaluation, line);
-    ftc_status status = watches_best(r->o) ? compare_with_best(r, line, gained) : FTC_STATUS_OK;
+    bool is_candidate = watches_best(r->o) && r->at.step > 0;
+    ftc_status status = is_candidate ? compare_with_best(r, line, gained) : FTC_STATUS_OK;
     tell(r, line);
     if (status.code == FTC_OK && events->evaluated) events->evaluated(events->context, &evaluation, &train);
     if (r->o->load_best && !*gained) { // the weights at hand are not those that the run ends with
@@ -610,7 +620,8 @@ static ftc_status prepare(run *r) {
     FTC_RETURN_IF_ERROR(set_scalars(r));
     r->order = malloc((size_t)t->train->n * sizeof *r->order);
     if (!r->order) abort();
-    return r->o->resume ? resume(r) : FTC_STATUS_OK;
+    if (r->o->resume) FTC_RETURN_IF_ERROR(resume(r));
+    return r->o->output ? ftc_dir_make(r->o->output) : FTC_STATUS_OK; // not only after hours of training
 }
 
 // Moves what reports are made of out of the run.

@@ -195,6 +195,12 @@ Test(commands, another_structure_is_compiled_again, .timeout = 120) {
     compile_small(dir);
     ASSERT_FTC(dir, 0, err, "compiled small.ftc again: it was compiled for batches of 8, --batch asks for 12",
                "run", "--batch", "12", "--max-steps", "2");
+    ASSERT_FTC(dir, 0, err, "compiled small.ftc again: it was compiled for fp32", "run", "--precision",
+               "bf16", "--max-steps", "1");
+    ASSERT_FTC(dir, 0, err, "parameters, bf16", "run", "--bf16", "--max-steps", "1");
+    ASSERT_FTC(dir, 0, out, "", "compile", MODEL, SMALL, "--precision", "bf16", "-o", "small.ftc");
+    ASSERT_FTC(dir, 0, err, "parameters, bf16", "run", "--batch", "12", "--max-steps", "1"); // still
+    ASSERT_FTC(dir, 0, err, "(at most 20 a text)", "run", "--max-length", "20", "--max-steps", "1");
     scratch_free(dir);
 }
 

@@ -165,6 +165,7 @@ ftc_status ftc_data_read(const ftc_program *program, const ftc_data_options *o, 
     if (status.code == FTC_OK && o->test) status = ftc_data_open(o->test, o, false, &data.test_table);
     if (status.code == FTC_OK)
         status = ftc_data_tokenizer(program, o->tokenizer, &data.tokenizer, &data.max_length);
+    if (o->max_length && o->max_length < data.max_length) data.max_length = (int32_t)o->max_length;
     if (status.code == FTC_OK) status = read_both(program, o, id2label_dir, threads, &data);
     if (status.code != FTC_OK) {
         ftc_training_data_free(&data);

@@ -20,6 +20,7 @@ typedef struct {
     int64_t shuffle_seed;              // -1: file order
     int64_t select_train, select_test; // -1: all rows
     const char *tokenizer;             // directory; NULL: that of the weights
+    int64_t max_length;                // most tokens of an example; 0: what program and tokenizer allow
 } ftc_data_options;
 
 // Options that say how a file is read; and those that say which files and rows a training takes.
