@@ -95,6 +95,18 @@ static double last_number(const char *text, const char *name) {
     return value;
 }
 
+static void assert_same_file(const char *dir, const char *a, const char *b) {
+    char *path_a = ftc_path_join(dir, a), *path_b = ftc_path_join(dir, b), *text_a, *text_b;
+    size_t bytes_a, bytes_b;
+    ASSERT_OK(ftc_file_read(path_a, &text_a, &bytes_a));
+    ASSERT_OK(ftc_file_read(path_b, &text_b, &bytes_b));
+    cr_assert(bytes_a == bytes_b && memcmp(text_a, text_b, bytes_a) == 0, "%s and %s differ", a, b);
+    free(text_a);
+    free(text_b);
+    free(path_a);
+    free(path_b);
+}
+
 // A small model, quick to compile and to train.
 #define SMALL "--set", "hidden=32", "--set", "intermediate=64", "--set", "layers=1"
 
@@ -148,6 +160,37 @@ Test(commands, bench_prints_one_object, .timeout = 120) {
     }
     cr_assert_leq(last_number(o.out, "step_ms_min"), last_number(o.out, "step_ms_median"));
     forget(&o);
+    scratch_free(dir);
+}
+
+// Token ids are taken from the cache the second time, and nothing of the run changes.
+Test(commands, token_ids_are_kept, .timeout = 120) {
+    char *dir = test_directory();
+    compile_small(dir);
+    ASSERT_FTC(dir, 0, err, "s\nlabels:", "run", "--cache", "cache", "--max-steps", "3", "--output", "first");
+    ASSERT_FTC(dir, 0, err, "s, from the cache\n", "run", "--cache", "cache", "--max-steps", "3", "--output",
+               "second");
+    assert_same_file(dir, "first/model.safetensors", "second/model.safetensors");
+    ASSERT_FTC(dir, 0, err, "s\nlabels:", "run", "--cache", "cache", "--max-steps", "3", "--max-length", "9");
+    ASSERT_FTC(dir, 0, err, "s\nlabels:", "run", "--cache", "none", "--max-steps", "3");
+    scratch_free(dir);
+}
+
+// A file gives the ids that its texts give one by one, from any number of threads.
+Test(commands, tokenize_files_on_all_threads) {
+    char *dir = test_directory();
+    write_file(dir, "texts.csv", "text\nwonderful food\n\"terrible, \"\"never\"\" again\"\n");
+    outcome words = FTC(dir, "tokenize", TOKENIZER, "--json", "wonderful food", "terrible, \"never\" again");
+    for (int threads = 1; threads <= 3; threads++) {
+        char n[8];
+        snprintf(n, sizeof n, "%d", threads);
+        outcome file = FTC(dir, "tokenize", TOKENIZER, "--json", "--file", "texts.csv", "--threads", n);
+        cr_assert_eq(file.status, 0, "%s", file.err);
+        cr_assert_str_eq(file.out, words.out);
+        cr_assert(strstr(file.err, "2 texts, "), "%s", file.err);
+        forget(&file);
+    }
+    forget(&words);
     scratch_free(dir);
 }
 
@@ -205,18 +248,6 @@ Test(commands, another_structure_is_compiled_again, .timeout = 120) {
 }
 
 // ---------------------------------------------------------------------------------------------- interruption
-
-static void assert_same_file(const char *dir, const char *a, const char *b) {
-    char *path_a = ftc_path_join(dir, a), *path_b = ftc_path_join(dir, b), *text_a, *text_b;
-    size_t bytes_a, bytes_b;
-    ASSERT_OK(ftc_file_read(path_a, &text_a, &bytes_a));
-    ASSERT_OK(ftc_file_read(path_b, &text_b, &bytes_b));
-    cr_assert(bytes_a == bytes_b && memcmp(text_a, text_b, bytes_a) == 0, "%s and %s differ", a, b);
-    free(text_a);
-    free(text_b);
-    free(path_a);
-    free(path_b);
-}
 
 // Waits until the file `name` has something in it.
 static void wait_for(const char *dir, const char *name) {

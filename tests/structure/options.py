@@ -99,6 +99,9 @@ BAD = {
     "layer-decay": ("-1", LEAST_0),
 }
 
+# Every value will do: a cache that cannot be written is as good as none.
+NEVER_BAD = {"cache"}
+
 # Fields whose values are not known to be wrong where the file is read.
 NO_ERROR_OF_THE_FILE = ("output", "logging-steps", "metric-for-best-model", "optim", "resume-from-checkpoint")
 
@@ -181,7 +184,7 @@ def main():
         helped = run("run", "--help").stdout
         lines = re.findall(r"^  --([a-z0-9-]+).*?(?:\[([a-z0-9_]+)\])?$", re.sub(r"\n {8,}", " ", helped), re.M)
         listed = dict(reversed(lines))  # --batch stands under Training and under Compiling
-        for name in listed.keys() ^ BAD.keys():
+        for name in listed.keys() ^ (BAD.keys() | NEVER_BAD):
             check(f"--{name}: in `ftc run --help` or in BAD, not in both", False)
 
         for name, (value, text, *others) in BAD.items():
@@ -189,8 +192,8 @@ def main():
             done = run("run", "small.ftc", *ALWAYS, *others, f"--{name}={value}")
             refused(f"--{name} {value}", done, [text])
 
-        for name, alias in listed.items():
-            value, text, *others = BAD[name]
+        for name, (value, text, *others) in BAD.items():
+            alias = listed.get(name)
             field = alias or name.replace("-", "_")
             if field not in GOOD or others or name in NO_ERROR_OF_THE_FILE:
                 continue
