@@ -586,6 +586,8 @@ static ftc_status finish(run *r) {
     cJSON_AddNumberToObject(line, "train_tokens_per_second", (double)r->tokens / seconds);
     cJSON_AddNumberToObject(line, "train_loss", r->at.step ? r->at.total_loss / (double)r->at.step : 0);
     tell(r, line);
+    if (r->at.step < r->identity.max_steps)
+        note(r, "stopped early: %lld evaluations without a gain", (long long)r->at.stale_evaluations);
     if (o->load_best && r->at.has_best && r->at.best_step != r->at.step) {
         char *dir = ftc_checkpoint_path(o->output, r->at.best_step),
              *weights = ftc_path_join(dir, "model.safetensors");

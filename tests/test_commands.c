@@ -1,5 +1,6 @@
 // The ftc command as people use it: what it prints, what it leaves behind, its exit status.
 #include "runtime/json.h"
+#include "runtime/safetensors.h"
 #include "tests/scratch.h"
 
 #include <fcntl.h>
@@ -285,6 +286,130 @@ Test(commands, sigterm_leaves_a_checkpoint_and_resume_is_bitwise, .timeout = 240
     cr_assert_eq(last_number(whole, "eval_loss"), last_number(cut, "eval_loss"));
     free(whole);
     free(cut);
+    scratch_free(dir);
+}
+
+// A second signal ends the run at once, whatever it is doing.
+Test(commands, two_signals_end_at_once, .timeout = 120) {
+    char *dir = test_directory();
+    compile_small(dir);
+    static const char *const LONG[] = {"run", "--epochs", "3000", "--metrics", "m.jsonl", NULL};
+    pid_t pid = start(dir, LONG);
+    wait_for(dir, "m.jsonl");
+    kill(pid, SIGINT);
+    kill(pid, SIGTERM);
+    outcome o = finish(dir, pid);
+    cr_assert(o.status == 128 + SIGINT || o.status == 128 + SIGTERM, "exit status %d\n%s", o.status, o.err);
+    cr_assert(strstr(o.err, "once more to end at once"), "%s", o.err);
+    cr_assert_not(exists(dir, "output/model.safetensors"));
+    forget(&o);
+    scratch_free(dir);
+}
+
+// ---------------------------------------------------------------------------------------------- what is
+// learned
+
+static double metric(const char *dir, const char *name) {
+    char *metrics = read_text(dir, "m.jsonl");
+    double value = last_number(metrics, name);
+    free(metrics);
+    return value;
+}
+
+// Early stopping: the run says so and ends with the best checkpoint, which is kept.
+Test(commands, early_stopping_ends_with_the_best, .timeout = 120) {
+    char *dir = test_directory();
+    compile_small(dir);
+    ASSERT_FTC(dir, 0, err, "stopped early: 2 evaluations without a gain", "run", "--lr", "0", "--metrics",
+               "m.jsonl", "--eval-strategy", "steps", "--eval-steps", "5", "--save-strategy", "steps",
+               "--save-steps", "5", "--save-total-limit", "1", "--load-best-model-at-end",
+               "--early-stopping-patience", "2");
+    cr_assert_eq(metric(dir, "step"), 15);
+    cr_assert(exists(dir, "output/checkpoint-5"));
+    assert_same_file(dir, "output/model.safetensors", "output/checkpoint-5/model.safetensors");
+    scratch_free(dir);
+}
+
+// One label is regression: numbers are predicted, by the mean of squares, and Pearson and Spearman judge
+// them.
+Test(commands, one_label_is_regression, .timeout = 120) {
+    char *dir = test_directory();
+    ASSERT_FTC(dir, 0, err, "labels: numbers", "run", MODEL, SMALL, "--set", "labels=1", "--epochs", "3",
+               "--lr", "3e-3", "--metrics", "m.jsonl");
+    cr_assert_float_eq(metric(dir, "eval_loss"), metric(dir, "eval_mse"), 1e-9);
+    cr_assert_gt(metric(dir, "eval_pearson"), 0.5);
+    cr_assert_gt(metric(dir, "eval_spearmanr"), 0.5);
+    ASSERT_FTC(dir, 0, out, "pearson    0.", "eval", "output", "--test", TEST);
+    ASSERT_FTC(dir, 2, err, "mse needs one label, not 5", "run", MODEL, SMALL, "--loss", "mse");
+    scratch_free(dir);
+}
+
+// The frozen part's backward work is not in the step that is compiled, and its bytes do not change.
+Test(commands, frozen_parts_cost_nothing, .timeout = 120) {
+    char *dir = test_directory();
+    compile_small(dir);
+    outcome whole = FTC(dir, "inspect", "small.ftc", "--kernels");
+    ASSERT_FTC(dir, 0, out, "", "compile", MODEL, SMALL, "--freeze", "bert.*", "-o", "head.ftc");
+    outcome head = FTC(dir, "inspect", "head.ftc", "--kernels");
+    int kernels, fewer;
+    cr_assert_eq(sscanf(strstr(whole.out, "  step "), "  step %d", &kernels), 1);
+    cr_assert_eq(sscanf(strstr(head.out, "  step "), "  step %d", &fewer), 1);
+    cr_assert(fewer < kernels / 2, "%d kernels of %d", fewer, kernels);
+    ASSERT_FTC(dir, 0, out, "frozen", "inspect", "head.ftc", "--tensors");
+    ASSERT_FTC(dir, 0, err, "saved one", "run", "head.ftc", "--max-steps", "1", "--output", "one");
+    ASSERT_FTC(dir, 0, err, "saved ten", "run", "head.ftc", "--max-steps", "10", "--output", "ten");
+    char *one = ftc_path_join(dir, "one/model.safetensors"),
+         *ten = ftc_path_join(dir, "ten/model.safetensors");
+    ftc_safetensors *a, *b;
+    ASSERT_OK(ftc_safetensors_open(one, &a));
+    ASSERT_OK(ftc_safetensors_open(ten, &b));
+    for (int32_t i = 0; i < ftc_safetensors_count(a); i++) {
+        const ftc_safetensor *x = ftc_safetensors_at(a, i), *y = ftc_safetensors_at(b, i);
+        cr_assert_str_eq(x->name, y->name);
+        bool same = memcmp(x->data, y->data, (size_t)x->bytes) == 0;
+        cr_assert_eq(same, strncmp(x->name, "bert.", 5) == 0, "%s", x->name);
+    }
+    ftc_safetensors_close(a);
+    ftc_safetensors_close(b);
+    free(one);
+    free(ten);
+    forget(&whole);
+    forget(&head);
+    scratch_free(dir);
+}
+
+// The data sets of the tutorial in the forms that they come in, and the recipe of its Keras part.
+Test(commands, sentences_and_pairs_of_glue, .timeout = 240) {
+    char *vocabulary = test_shared("vocab/bert-base-uncased.txt"),
+         *cola = test_shared("cola/raw/in_domain_train.tsv");
+    char *sst = test_shared("sst2/train_full.tsv"), *sst_dev = test_shared("sst2/dev.tsv");
+    char *mrpc = test_shared("mrpc/msr_paraphrase_train.txt"),
+         *mrpc_test = test_shared("mrpc/msr_paraphrase_test.txt");
+    char *dir = test_directory();
+    char *tokenizer = ftc_path_join(dir, "tokenizer"), *copy = ftc_path_join(tokenizer, "vocab.txt");
+    ASSERT_OK(ftc_dir_make(tokenizer));
+    ASSERT_OK(ftc_file_copy(vocabulary, copy));
+#define GLUE                                                                                                 \
+    SMALL, "--set", "labels=2", "--set", "vocab=30522", "--tokenizer", "tokenizer", "--metrics", "m.jsonl"
+    static const char COLA[] = FTC_SOURCE_ROOT "/models/bert-cola.ir";
+    ASSERT_FTC(dir, 0, err, "labels: 0 → 0, 1 → 1", "run", COLA, GLUE, "--train", cola, "--select-train",
+               "167", "--test", cola, "--select-test", "50");
+    cr_assert_eq(metric(dir, "step"), 10); // batches of 16, and what is left over is dropped
+    cr_assert_float_eq(metric(dir, "learning_rate"), 5e-4,
+                       1e-12); // constant; random weights need larger steps
+    cr_assert(!isnan(metric(dir, "train_accuracy")));
+    cr_assert(!isnan(metric(dir, "eval_matthews_correlation")));
+    ASSERT_FTC(dir, 0, err, "20 examples of ", "run", MODEL, GLUE, "--train", sst, "--test", sst_dev,
+               "--select-train", "20", "--select-test", "20", "--epochs", "1");
+    ASSERT_FTC(dir, 0, err, "20 examples of ", "run", MODEL, GLUE, "--train", mrpc, "--test", mrpc_test,
+               "--text-column", "#1 String", "--pair-column", "#2 String", "--label-column", "Quality",
+               "--select-train", "20", "--select-test", "20", "--epochs", "1");
+    cr_assert(!isnan(metric(dir, "eval_f1")));
+    ASSERT_FTC(dir, 0, out, "pair       \"Yucaipa", "inspect", "--train", mrpc, "--text-column", "#1 String",
+               "--pair-column", "#2 String", "--label-column", "Quality", "--row", "1", "--tokenizer",
+               "tokenizer");
+    char *const paths[] = {vocabulary, cola, sst, sst_dev, mrpc, mrpc_test, tokenizer, copy};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) free(paths[i]);
     scratch_free(dir);
 }
 
