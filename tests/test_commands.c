@@ -233,6 +233,26 @@ Test(commands, accumulation_is_the_larger_batch, .timeout = 120) {
     scratch_free(dir);
 }
 
+Test(commands, compile_tells_what_a_step_takes, .timeout = 120) {
+    static const char *const PARTS[] = {"bert_cls: 67109 parameters",
+                                        "a step of 8 sequences of 128 tokens: ",
+                                        " GFLOP (nominal), ",
+                                        " MB moved",
+                                        "memory ",
+                                        ": parameters 0.3, moments 0.5, arena ",
+                                        "kernels: step ",
+                                        "fits: "};
+    char *dir = test_directory();
+    outcome o = FTC(dir, "compile", MODEL, SMALL, "-o", "small.ftc");
+    cr_assert_eq(o.status, 0, "%s", o.err);
+    for (size_t i = 0; i < sizeof PARTS / sizeof *PARTS; i++)
+        cr_assert(strstr(o.out, PARTS[i]), "no \"%s\" in: %s", PARTS[i], o.out);
+    forget(&o);
+    ASSERT_FTC(dir, 2, err, "the smallest is ", "compile", MODEL, SMALL, "--memory", "1MB");
+    ASSERT_FTC(dir, 2, err, "MB is free; compile with", "compile", MODEL, SMALL, "--set", "vocab=1000000000");
+    scratch_free(dir);
+}
+
 // A batch that is larger than the artifact's compiles it again, and says so.
 Test(commands, another_structure_is_compiled_again, .timeout = 120) {
     char *dir = test_directory();
@@ -327,6 +347,69 @@ Test(commands, early_stopping_ends_with_the_best, .timeout = 120) {
     cr_assert_eq(metric(dir, "step"), 15);
     cr_assert(exists(dir, "output/checkpoint-5"));
     assert_same_file(dir, "output/model.safetensors", "output/checkpoint-5/model.safetensors");
+    scratch_free(dir);
+}
+
+// What is best is said by the metric, and by --greater-is-better against it.
+Test(commands, the_best_is_what_the_metric_says, .timeout = 120) {
+    static const char *const WAYS[][2] = {{"accuracy", "auto"}, {"eval_accuracy", "false"}, {"loss", "auto"}};
+    char *dir = test_directory();
+    compile_small(dir);
+    for (int way = 0; way < 3; way++) {
+        ASSERT_FTC(dir, 0, err, "saved output", "run", "--lr", "2e-3", "--metrics", "m.jsonl",
+                   "--eval-strategy", "steps", "--eval-steps", "25", "--max-steps", "150", "--save-strategy",
+                   "best", "--metric-for-best-model", WAYS[way][0], "--greater-is-better", WAYS[way][1],
+                   "--save-total-limit", "1");
+        char *metrics = read_text(dir, "m.jsonl");
+        double best = way == 0 ? -INFINITY : INFINITY, best_step = 0;
+        for (const char *line = metrics; line && *line;
+             line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+            cJSON *json = cJSON_ParseWithLength(line, strcspn(line, "\n"));
+            const cJSON *item = cJSON_GetObjectItem(json, way == 2 ? "eval_loss" : "eval_accuracy");
+            if (item && (way == 0 ? item->valuedouble > best : item->valuedouble < best)) {
+                best = item->valuedouble;
+                best_step = cJSON_GetObjectItem(json, "step")->valuedouble;
+            }
+            cJSON_Delete(json);
+        }
+        char name[64], *path;
+        snprintf(name, sizeof name, "output/checkpoint-%.0f", best_step);
+        cr_assert(exists(dir, name), "%s", name);
+        cJSON *state;
+        strcat(name, "/trainer_state.json");
+        ASSERT_OK(ftc_json_read(path = ftc_path_join(dir, name), &state));
+        cr_assert_float_eq(cJSON_GetObjectItem(state, "best_metric")->valuedouble, best, 1e-8);
+        cJSON_Delete(state);
+        free(path);
+        free(metrics);
+    }
+    scratch_free(dir);
+}
+
+// A checkpoint of the model alone is smaller and cannot be resumed, which is said.
+Test(commands, a_checkpoint_of_the_model_only, .timeout = 120) {
+    char *dir = test_directory();
+    compile_small(dir);
+    ASSERT_FTC(dir, 0, err, "saved output/checkpoint-2", "run", "--max-steps", "2", "--save-only-model");
+    cr_assert(exists(dir, "output/checkpoint-2/model.safetensors"));
+    cr_assert_not(exists(dir, "output/checkpoint-2/optimizer.safetensors"));
+    ASSERT_FTC(dir, 2, err, "has no checkpoint to resume from", "run", "--max-steps", "4", "--resume");
+    scratch_free(dir);
+}
+
+// A warm-up below 1 is a fraction of all steps.
+Test(commands, warm_up_may_be_a_fraction, .timeout = 120) {
+    static const char *const OPTIONS[] = {"--warmup-steps", "--warmup-ratio"};
+    char *dir = test_directory();
+    compile_small(dir);
+    for (int i = 0; i < 2; i++) {
+        ASSERT_FTC(dir, 0, err, "saved", "run", "--max-steps", "8", "--schedule", "constant_with_warmup",
+                   "--lr", "1e-3", OPTIONS[i], "0.5", "--metrics", "m.jsonl");
+        char *metrics = read_text(dir, "m.jsonl");
+        cr_assert(strstr(metrics, "\"learning_rate\": 0.00075,"), "%s", metrics); // three of four steps
+        cr_assert_float_eq(last_number(metrics, "learning_rate"), 1e-3, 1e-12);
+        free(metrics);
+    }
     scratch_free(dir);
 }
 
