@@ -19,7 +19,6 @@ typedef struct {
     ftc_train_identity identity;
     ftc_schedule schedule;
     ftc_train_state at;
-    int64_t batches_per_epoch;
     int64_t logging_steps, eval_steps, save_steps; // as numbers of steps; 0: never
     int64_t eval_batch;
     int64_t *order;      // [train->n] of epoch order_epoch
@@ -126,12 +125,12 @@ static int64_t hash_data(const ftc_dataset *d) {
 static ftc_status plan(run *r) {
     const ftc_train_options *o = r->o;
     int64_t n = r->t->train->n;
-    r->batches_per_epoch = o->drop_last ? n / o->batch : (n + o->batch - 1) / o->batch;
-    if (r->batches_per_epoch == 0) {
+    int64_t batches = o->drop_last ? n / o->batch : (n + o->batch - 1) / o->batch;
+    if (batches == 0) {
         return ftc_status_make(FTC_BAD_INPUT, "%lld training examples make no batch of %lld%s", (long long)n,
                                (long long)o->batch, n ? "; leave out --drop-last or lower --batch" : "");
     }
-    int64_t per_epoch = (r->batches_per_epoch + o->accumulation - 1) / o->accumulation;
+    int64_t per_epoch = (batches + o->accumulation - 1) / o->accumulation;
     int64_t total = o->max_steps >= 0 ? o->max_steps : (int64_t)ceil(o->epochs * (double)per_epoch);
     r->identity = (ftc_train_identity){
         .examples = n,
@@ -139,6 +138,7 @@ static ftc_status plan(run *r) {
         .sampling = o->sampling,
         .batch = o->batch,
         .accumulation = o->accumulation,
+        .batches_per_epoch = batches,
         .steps_per_epoch = per_epoch,
         .seed = o->seed,
         .data_seed = o->data_seed >= 0 ? o->data_seed : o->seed,
@@ -196,7 +196,7 @@ static ftc_status set_scalars(run *r) {
 // ---------------------------------------------------------------------------------------------- telling
 
 static double epoch_of(const run *r) {
-    return (double)r->at.step / (double)r->identity.steps_per_epoch;
+    return ftc_train_epoch(&r->at, &r->identity);
 }
 
 static void note(const run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -362,7 +362,7 @@ static ftc_status step(run *r) {
     int64_t per_epoch = r->identity.steps_per_epoch, accumulation = r->o->accumulation,
             number = r->at.step + 1;
     int64_t epoch = r->at.step / per_epoch, first = r->at.step % per_epoch * accumulation;
-    int64_t left = r->batches_per_epoch - first, window = left < accumulation ? left : accumulation;
+    int64_t left = r->identity.batches_per_epoch - first, window = left < accumulation ? left : accumulation;
     ftc_entry_kind entry = first_entry(r->o);
     ftc_entry_kind last = is_one_call(r->o) ? FTC_ENTRY_STEP : FTC_ENTRY_UPDATE;
     const float *norm = ftc_stepper_output(&r->stepper, "grad_norm", last);

@@ -27,6 +27,17 @@ GRADIENT = 1e-4
 LOSS = 1e-3
 RATE = 1e-7
 LOGITS_BEFORE = 1e-4
+# What Trainer logs, in float32.
+TRAINER_KEYS = {
+    "step": 0,
+    "epoch": 1e-8,
+    "loss": 1e-5,
+    "grad_norm": 1e-5,
+    "learning_rate": RATE,
+    "eval_loss": 1e-5,
+    "eval_accuracy": 1e-8,
+    "train_loss": 1e-5,
+}
 LOGITS_AFTER = 1e-3
 
 
@@ -125,6 +136,27 @@ def check_run(check, artifact, golden_dir, run, scratch):
     check_logits(check, f"after {label}", output, golden_dir, run, LOGITS_AFTER)
 
 
+def check_trainer(check, artifact, golden_dir, scratch):
+    """Trains by the arguments of a run of Hugging Face's Trainer and compares everything that it logged."""
+    with open(os.path.join(golden_dir, "trainer.json"), encoding="utf-8") as file:
+        golden = json.load(file)
+    path, metrics = os.path.join(scratch, "trainer_args.json"), os.path.join(scratch, "trainer.jsonl")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(golden["training_args"], file)
+    data = [f"--{name}={os.path.join(golden_dir, name)}.csv" for name in ("train", "test")]
+    output = os.path.join(scratch, "trainer-output")
+    check.run(
+        "run", artifact, *data, "--args", path, "--dropout", 0, "--metrics", metrics, "--output", output
+    )
+    with open(metrics, encoding="utf-8") as file:
+        ours = [json.loads(line) for line in file]
+    theirs = golden["log_history"]
+    check.that("Trainer: lines of the log", abs(len(ours) - len(theirs)), 0)
+    for key, tolerance in TRAINER_KEYS.items():
+        pairs = [(a.get(key, math.inf), b[key]) for a, b in zip(ours, theirs) if key in b]
+        check.that(f"Trainer: {key} of {len(pairs)} lines", worst(*zip(*pairs)), tolerance)
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -160,6 +192,8 @@ def main():
         check.run("compile", args.model, "--pretrained", pretrained, "-o", artifact)
         for run in golden["runs"]:
             check_run(check, artifact, args.golden, run, scratch)
+        if os.path.exists(os.path.join(args.golden, "trainer.json")):
+            check_trainer(check, artifact, args.golden, scratch)
     print(f"{check.passed} passed, {check.failed} failed")
     return 1 if check.failed else 0
 
