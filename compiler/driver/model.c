@@ -27,9 +27,11 @@ const ftc_option ftc_model_option_table[] = {
     {"max-length", NULL, FTC_OPTION_INT, FIELD(max_length), "N", 1, "most tokens in a sequence"},
     {"no-pass", NULL, FTC_OPTION_LIST, FIELD(no_pass), "PASS", 0, "leave out a pass of the compiler"},
     {"precision", NULL, FTC_OPTION_CHOICE, FIELD(precision), "fp32|bf16", 0,
-     "how contractions read numbers and activations are kept; bf16: see docs/performance.md"},
-    {"gemm", NULL, FTC_OPTION_CHOICE, FIELD(gemm), "native|openblas", 0, "who multiplies matrices"},
-    {"target", NULL, FTC_OPTION_TEXT, FIELD(target), "CPU", 0, "compile for native, avx512, avx2 or generic"},
+     "numbers that are stored between kernels and multiplied; fp32 unless set"},
+    {"gemm", NULL, FTC_OPTION_CHOICE, FIELD(gemm), "native|openblas", 0,
+     "who multiplies matrices; native unless set"},
+    {"target", NULL, FTC_OPTION_TEXT, FIELD(target), "CPU", 0,
+     "compile for avx512, avx2 or generic instead of this machine (native)"},
     {"tune", NULL, FTC_OPTION_FLAG, FIELD(tune), NULL, 0,
      "measure here how each contraction is best cut, and compile it so"},
     {"memory", NULL, FTC_OPTION_TEXT, FIELD(memory), "BYTES", 0,
@@ -49,7 +51,7 @@ const ftc_option ftc_model_option_table[] = {
 #undef FIELD
 
 ftc_model_options ftc_model_options_default(void) {
-    return (ftc_model_options){.target = "native", .gemm = -1, .precision = -1};
+    return (ftc_model_options){.gemm = FTC_GEMM_UNSET, .precision = FTC_PRECISION_UNSET};
 }
 
 void ftc_model_options_free(ftc_model_options *options) {
@@ -304,11 +306,11 @@ static bool parse_bytes(const char *text, int64_t *out) {
 bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_options *options,
                                ftc_compile_options *out, ftc_diagnostics *d) {
     ftc_compile_options compile = {
-        .target = ftc_target_named(options->target),
+        .target = ftc_target_named(options->target ? options->target : "native"),
         .skip = options->no_pass.items,
         .n_skip = (int)options->no_pass.n,
-        .use_blas = options->gemm == 1,
-        .bf16 = options->precision == 1,
+        .use_blas = options->gemm == FTC_GEMM_OPENBLAS,
+        .bf16 = options->precision == FTC_PRECISION_BF16,
         .pretrained = options->pretrained,
         .source_text = source->text,
     };
@@ -420,6 +422,14 @@ static const char *other_training(const ftc_program *program, const ftc_model_op
     return name;
 }
 
+static ftc_gemm gemm_of(const ftc_program *program) {
+    return program->needs_sgemm ? FTC_GEMM_OPENBLAS : FTC_GEMM_NATIVE;
+}
+
+static ftc_precision precision_of(const ftc_program *program) {
+    return strcmp(program->precision, "bf16") == 0 ? FTC_PRECISION_BF16 : FTC_PRECISION_FP32;
+}
+
 // What the options ask for that the program does not have: allocated text, or NULL when it fits.
 static char *other_structure(const ftc_program *program, const ftc_model_options *options) {
     char *why = NULL, *was = NULL;
@@ -429,10 +439,11 @@ static char *other_structure(const ftc_program *program, const ftc_model_options
     double positions = ftc_setting_number(program->config, program->n_config, "positions", (double)INT64_MAX);
     double wanted = (double)options->max_length < positions ? (double)options->max_length : positions;
     int n = 0;
-    bool other_gemm = options->gemm >= 0 && options->gemm != (program->needs_sgemm != 0);
-    bool other_precision = options->precision >= 0 && options->precision != (strcmp(program->precision, "bf16") == 0);
-    if (options->set.n || options->no_pass.n || options->tune || options->memory || options->pretrained || options->loss || other_gemm || other_precision) {
+    if (options->set.n || options->no_pass.n || options->tune || options->memory || options->pretrained || options->loss ||
+        options->target || (options->gemm != FTC_GEMM_UNSET && options->gemm != gemm_of(program))) {
         n = asprintf(&why, "other compile options are asked for");
+    } else if (options->precision != FTC_PRECISION_UNSET && options->precision != precision_of(program)) {
+        n = asprintf(&why, "it was compiled for %s", program->precision);
     } else if ((double)options->batch > batch) {
         n = asprintf(&why, "it was compiled for batches of %.0f, --batch asks for %lld", batch,
                      (long long)options->batch);
@@ -459,8 +470,8 @@ static bool compile_again(const ftc_model *old, const ftc_model_options *options
                           ftc_model *out, ftc_diagnostics *d) {
     ftc_model_options again = *options;
     if (!again.pretrained) again.pretrained = old->program->pretrained;
-    if (again.gemm < 0) again.gemm = old->program->needs_sgemm != 0;
-    if (again.precision < 0) again.precision = strcmp(old->program->precision, "bf16") == 0;
+    if (again.gemm == FTC_GEMM_UNSET) again.gemm = gemm_of(old->program);
+    if (again.precision == FTC_PRECISION_UNSET) again.precision = precision_of(old->program);
     ftc_model_source source;
     if (!ftc_model_read_text("model.ir of the artifact", old->program->source, &again, &source, d))
         return false;
