@@ -303,10 +303,14 @@ static bool parse_bytes(const char *text, int64_t *out) {
     return false;
 }
 
+static const ftc_target *target_of(const ftc_model_options *options) { // NULL: there is none of this name
+    return ftc_target_named(options->target ? options->target : "native");
+}
+
 bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_options *options,
                                ftc_compile_options *out, ftc_diagnostics *d) {
     ftc_compile_options compile = {
-        .target = ftc_target_named(options->target ? options->target : "native"),
+        .target = target_of(options),
         .skip = options->no_pass.items,
         .n_skip = (int)options->no_pass.n,
         .use_blas = options->gemm == FTC_GEMM_OPENBLAS,
@@ -354,7 +358,8 @@ static void tell_tuned(void *context, const char *contraction, const char *plan,
     fprintf(stderr, "  %-70s %8.2f ms, %s%s\n", contraction, 1e3 * default_seconds, plan,
             seconds < default_seconds ? "" : " (default)");
     if (seconds < default_seconds)
-        fprintf(stderr, "  %-70s %8.2f ms, %.2f times as fast\n", "", 1e3 * seconds, default_seconds / seconds);
+        fprintf(stderr, "  %-70s %8.2f ms, %.2f times as fast\n", "", 1e3 * seconds,
+                default_seconds / seconds);
 }
 
 bool ftc_model_tune(const ftc_model_source *source, const ftc_compile_options *compile, ftc_tuned *tuned,
@@ -398,8 +403,8 @@ static bool load(const ftc_object *object, ftc_model *out, bool *recompiled, ftc
 static bool compile_and_load(ftc_model_source *source, const ftc_model_options *options, uint32_t entries,
                              const ftc_tuned *tuned, ftc_model *out, ftc_diagnostics *d) {
     ftc_object object = {0};
-    bool recompiled, ok = compile_tuned(source, options, entries, tuned, &object, d) &&
-                          load(&object, out, &recompiled, d);
+    bool recompiled,
+        ok = compile_tuned(source, options, entries, tuned, &object, d) && load(&object, out, &recompiled, d);
     free(object.bytes);
     return ok;
 }
@@ -439,8 +444,9 @@ static char *other_structure(const ftc_program *program, const ftc_model_options
     double positions = ftc_setting_number(program->config, program->n_config, "positions", (double)INT64_MAX);
     double wanted = (double)options->max_length < positions ? (double)options->max_length : positions;
     int n = 0;
-    if (options->set.n || options->no_pass.n || options->tune || options->memory || options->pretrained || options->loss ||
-        options->target || (options->gemm != FTC_GEMM_UNSET && options->gemm != gemm_of(program))) {
+    if (options->set.n || options->no_pass.n || options->tune || options->memory || options->pretrained ||
+        options->loss || options->target ||
+        (options->gemm != FTC_GEMM_UNSET && options->gemm != gemm_of(program))) {
         n = asprintf(&why, "other compile options are asked for");
     } else if (options->precision != FTC_PRECISION_UNSET && options->precision != precision_of(program)) {
         n = asprintf(&why, "it was compiled for %s", program->precision);
@@ -476,7 +482,7 @@ static bool compile_again(const ftc_model *old, const ftc_model_options *options
     if (!ftc_model_read_text("model.ir of the artifact", old->program->source, &again, &source, d))
         return false;
     copy_paths(old->program, source.graph);
-    const ftc_target *target = ftc_target_named(again.target);
+    const ftc_target *target = target_of(&again);
     ftc_tuned tuned = target ? ftc_program_tuned(old->loaded, target) : (ftc_tuned){0};
     bool ok = compile_and_load(&source, &again, entries, &tuned, out, d);
     ftc_tuned_free(&tuned);
