@@ -142,6 +142,7 @@ static void read_manifest(ftc_loaded_program *loaded) {
         ftc_tensor_info *t = &tensors[i++];
         *t = (ftc_tensor_info){.name = text_of(o, "name"), .role = (ftc_tensor_role)int_of(o, "role"),
                                .dtype = (ftc_dtype)int_of(o, "dtype"), .of = int_of(o, "of"),
+                               .by = int_of(o, "by"),
                                .trainable = int_of(o, "trainable"), .zero_row = int_of(o, "zero_row"),
                                .init = (ftc_init_kind)int_of(o, "init"), .init_std = number_of(o, "init_std")};
         const cJSON *dim;

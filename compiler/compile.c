@@ -27,21 +27,25 @@ static bool ends_with(const char *text, const char *end) {
 }
 
 ftc_graph *ftc_compile_entry_graph(const ftc_graph *source, ftc_entry_kind entry) {
-    if (entry != FTC_ENTRY_EVAL && entry != FTC_ENTRY_UPDATE) return ftc_graph_clone(source);
+    if (entry != FTC_ENTRY_EVAL) {
+        ftc_graph *g = ftc_graph_clone(source);
+        // The update needs the forward phase only to see how parameters are read.
+        for (uint32_t i = 0; i < g->n_outputs && entry == FTC_ENTRY_UPDATE; i++)
+            g->outputs[i].entries &= ~(1u << FTC_ENTRY_UPDATE);
+        return g;
+    }
     ftc_graph *g = ftc_graph_new_like(source);
     ftc_id *map = calloc(source->n_nodes, sizeof *map);
     for (ftc_id v = 1; v < source->n_nodes; v++) {
         const ftc_node *node = &source->nodes[v];
-        bool is_leaf = ftc_node_class(node) == FTC_CLASS_LEAF;
-        if (entry == FTC_ENTRY_UPDATE && !is_leaf) continue;
         map[v] = ftc_graph_copy_node(g, source, v, map);
+        bool is_leaf = ftc_node_class(node) == FTC_CLASS_LEAF;
         const ftc_decl_def *decl = is_leaf ? &source->decls[node->decl] : NULL;
-        if (entry == FTC_ENTRY_EVAL && decl && decl->kind == FTC_DECL_ARG && ends_with(decl->name, "dropout"))
+        if (decl && decl->kind == FTC_DECL_ARG && ends_with(decl->name, "dropout"))
             map[v] = ftc_build_const(g, 0);
     }
-    if (entry == FTC_ENTRY_EVAL)
-        for (uint32_t i = 0; i < source->n_outputs; i++)
-            ftc_graph_add_output(g, source->outputs[i].name, map[source->outputs[i].node], 1u << FTC_ENTRY_EVAL);
+    for (uint32_t i = 0; i < source->n_outputs; i++)
+        ftc_graph_add_output(g, source->outputs[i].name, map[source->outputs[i].node], 1u << FTC_ENTRY_EVAL);
     free(map);
     return g;
 }
@@ -141,6 +145,7 @@ static char *make_manifest(const ftc_graph *source, const ftc_compile_options *o
         cJSON *dims = cJSON_AddArrayToObject(o, "dims");
         for (int j = 0; j < t->rank; j++) cJSON_AddItemToArray(dims, cJSON_CreateNumber((double)t->dims[j]));
         cJSON_AddNumberToObject(o, "of", t->of);
+        cJSON_AddNumberToObject(o, "by", t->by);
         cJSON_AddNumberToObject(o, "trainable", t->trainable);
         cJSON_AddNumberToObject(o, "zero_row", t->zero_row);
         cJSON_AddNumberToObject(o, "init", t->init);

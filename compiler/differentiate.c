@@ -3,6 +3,9 @@
 // Reverse mode, graph to graph. The pass knows no operation: each brings its own rule (ftc_op_info.gradient),
 // which says what the gradient of the result means for each operand. The pass decides which nodes matter,
 // adds up the contributions of a value's readers and sums over the axes along which an operand was repeated.
+//
+// Functions with gradient text of their own bring it as a node like the others (own_gradient,
+// ir/ops/control.c). None is left when the pass is done, whatever the entry.
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,11 +58,18 @@ static ftc_id find_loss(const ftc_graph *g, ftc_diagnostics *d) {
     return 0;
 }
 
-bool ftc_pass_differentiate(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
-    if (options->entry != FTC_ENTRY_STEP && options->entry != FTC_ENTRY_GRAD) return true;
-    ftc_id loss = find_loss(g, d), end = loss + 1;
-    if (!loss) return false;
+// What carried a gradient of its own is a value like any other from now on. Nobody reads its gradient text.
+static void detach_calls(ftc_graph *g) {
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        ftc_node *node = ftc_graph_node(g, id);
+        if (ftc_node_class(node) != FTC_CLASS_CALL) continue;
+        node->op = FTC_OP_detach;
+        node->n_args = 1;
+    }
+}
 
+static void append_gradients(ftc_graph *g, ftc_id loss, ftc_entry_kind entry) {
+    ftc_id end = loss + 1;
     bool *active = find_active(g, end);
     ftc_id *gradient = calloc(end, sizeof *gradient);
     ftc_build_cursor(g, ftc_graph_node(g, loss)->loc, FTC_PHASE_BACKWARD);
@@ -76,9 +86,18 @@ bool ftc_pass_differentiate(ftc_graph *g, const ftc_pass_options *options, ftc_d
     for (ftc_id id = 1; id < end; id++) {
         if (!gradient[id] || !is_trained(g, ftc_graph_node(g, id))) continue;
         const char *name = g->decls[ftc_graph_node(g, id)->decl].name;
-        ftc_graph_add_output(g, ftc_graph_format(g, "grad:%s", name), gradient[id], 1u << options->entry);
+        ftc_graph_add_output(g, ftc_graph_format(g, "grad:%s", name), gradient[id], 1u << entry);
     }
     free(active);
     free(gradient);
+}
+
+bool ftc_pass_differentiate(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
+    if (options->entry == FTC_ENTRY_STEP || options->entry == FTC_ENTRY_GRAD) {
+        ftc_id loss = find_loss(g, d);
+        if (!loss) return false;
+        append_gradients(g, loss, options->entry);
+    }
+    detach_calls(g);
     return true;
 }

@@ -141,10 +141,14 @@ typedef struct {
     LLVMValueRef begin, end; // i64
     int64_t granule;         // end - begin is a multiple of this
     int64_t max_cols;        // upper bound of end
-    ftc_id tile_node;        // dot kernel: the contraction, whose values are tile[column - begin]; else 0
+    ftc_id tile_node;        // dot, scatter kernel: the node whose values are tile[column - begin]; else 0
     LLVMValueRef tile;
+    ftc_id holds; // a condition that is known to hold; 0: none
 } ftc_row;
 void ftc_emit_row(ftc_emitter *e, const ftc_row *row, const ftc_env *env);
+// Of rows whose operations only assign, and only where a condition of the row holds: the condition (i1), under
+// which ftc_emit_row is then to be called. NULL: they do something in any case.
+LLVMValueRef ftc_emit_row_condition(ftc_emitter *e, ftc_row *row, const ftc_env *env);
 ftc_row ftc_row_of(ftc_emitter *e, const ftc_axes *cols, const ftc_env *env); // all columns, step 0
 LLVMValueRef ftc_emit_reduce_identity(ftc_emitter *e, ftc_id reduce, int lanes);
 LLVMValueRef ftc_emit_combine(ftc_emitter *e, ftc_id reduce, LLVMValueRef a, LLVMValueRef b);

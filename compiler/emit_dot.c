@@ -58,6 +58,9 @@ static void emit_blas(ftc_emitter *e, const ftc_contraction *c) {
         ld = c->ldc;
         tile = ftc_cg_at(cg, cg->f32, c->c, ftc_cg_add(cg, ftc_cg_mul(cg, row0, ld), col0));
     }
+    // A single row has no stride; BLAS wants one.
+    LLVMValueRef lda =
+        ftc_cg_select(cg, ftc_cg_compare(cg, LLVMIntEQ, c->a.ld, ftc_cg_i64(cg, 0)), c->k, c->a.ld);
     LLVMTypeRef i32 = cg->i32, i64 = cg->i64, ptr = cg->ptr;
     LLVMTypeRef params[] = {i32, i32, i64, i64, i64, ptr, i64, ptr, i64, cg->f32, ptr, i64};
     LLVMValueRef args[] = {ftc_cg_i32(cg, c->a.transposed),
@@ -66,7 +69,7 @@ static void emit_blas(ftc_emitter *e, const ftc_contraction *c) {
                            cols,
                            c->k,
                            tile_of(cg, &c->a, row0, !c->a.transposed),
-                           c->a.ld,
+                           lda,
                            tile_of(cg, &c->b, col0, c->b.transposed),
                            c->b.ld,
                            ftc_cg_f32(cg, 0),

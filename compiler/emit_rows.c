@@ -243,7 +243,7 @@ static void emit_loop(row_emitter *r, int level, const ftc_env *row_env, int lan
     }
 }
 
-void ftc_emit_row(ftc_emitter *e, const ftc_row *row, const ftc_env *env) {
+static row_emitter begin(ftc_emitter *e, const ftc_row *row, const ftc_env *env) {
     const ftc_graph *g = e->g;
     row_emitter r = {.e = e, .row = row, .probe = *env, .values = ftc_values_new(e)};
     r.nodes = calloc(e->last - e->first + 1, sizeof *r.nodes);
@@ -256,7 +256,53 @@ void ftc_emit_row(ftc_emitter *e, const ftc_row *row, const ftc_env *env) {
     else
         r.probe.cols.axes = row->cols;
     find_levels(&r);
+    return r;
+}
+
+static void end(row_emitter *r) {
+    ftc_values_free(&r->values);
+    free(r->nodes);
+    free(r->level);
+    free(r->accumulator);
+}
+
+// The condition c of assign(select(c, x, w), w); 0: the assignment is another.
+static ftc_id assigns_where(const ftc_graph *g, const ftc_node *assign) {
+    const ftc_node *value = &g->nodes[assign->arg[0]];
+    bool keeps = value->op == FTC_OP_select && value->arg[2] == ftc_graph_leaf(g, assign->decl);
+    return keeps ? value->arg[0] : 0;
+}
+
+LLVMValueRef ftc_emit_row_condition(ftc_emitter *e, ftc_row *row, const ftc_env *env) {
+    row_emitter r = begin(e, row, env);
+    ftc_id condition = 0;
+    bool same = true;
+    for (int i = 0; i < r.n && same; i++) {
+        const ftc_node *node = &e->g->nodes[r.nodes[i]];
+        if (e->storage[r.nodes[i]].kind == FTC_STORED_NOWHERE) continue;
+        ftc_id where = ftc_node_class(node) == FTC_CLASS_ASSIGN ? assigns_where(e->g, node) : 0;
+        same = where && (!condition || where == condition);
+        condition = where;
+    }
+    LLVMValueRef value = NULL;
+    if (same && condition && !is_vector(&r, condition) && r.level[condition] == 0) {
+        value = ftc_emit_value(e, condition, env, NULL);
+        row->holds = condition;
+    }
+    end(&r);
+    return value;
+}
+
+void ftc_emit_row(ftc_emitter *e, const ftc_row *row, const ftc_env *env) {
+    row_emitter r = begin(e, row, env);
     keep_costly_values(&r);
+    if (row->holds) r.values.uniform[row->holds] = ftc_cg_bool(e->cg, true);
+    if (row->tile_node && row->cols.n == 0) {
+        LLVMValueRef value = ftc_cg_load(e->cg, e->cg->f32, row->tile);
+        r.values.uniform[row->tile_node] = value;
+        if (e->storage[row->tile_node].kind != FTC_STORED_NOWHERE)
+            ftc_emit_store(e, row->tile_node, value, env);
+    }
     // Two vectors at once hide the latency of sums; whole vectors only, where that needs no tail.
     int lanes = e->cg->lanes;
     if (row->granule % (2 * lanes) == 0)
@@ -269,10 +315,7 @@ void ftc_emit_row(ftc_emitter *e, const ftc_row *row, const ftc_env *env) {
     }
     for (int i = 0; i < r.n; i++)
         if (e->storage[r.nodes[i]].kind != FTC_STORED_NOWHERE) e->ready[r.nodes[i]] = true;
-    ftc_values_free(&r.values);
-    free(r.nodes);
-    free(r.level);
-    free(r.accumulator);
+    end(&r);
 }
 
 static int64_t max_size(const ftc_graph *g, const ftc_axes *axes) {
@@ -299,6 +342,10 @@ void ftc_emit_rows_kernel(ftc_emitter *e) {
     ftc_env env = ftc_env_empty(e);
     ftc_emit_bind_rows(e, &env, &kernel->rows, loop.index, sequence);
     ftc_row row = ftc_row_of(e, &kernel->cols, &env);
+    ftc_cg_if wanted = {0};
+    LLVMValueRef condition = ftc_emit_row_condition(e, &row, &env);
+    if (condition) wanted = ftc_cg_if_begin(cg, condition);
     ftc_emit_row(e, &row, &env);
+    if (condition) ftc_cg_if_end(cg, &wanted);
     ftc_cg_loop_end(cg, &loop);
 }

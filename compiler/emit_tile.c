@@ -195,7 +195,9 @@ static void emit_rows(tile_emitter *t, int step) {
     for (ftc_id id = e->first; id < e->last; id++) {
         const ftc_node *node = &e->g->nodes[id];
         if (node->step != step || cols.n) continue;
-        ftc_axes local = ftc_axes_minus(&node->type.axes, &t->kernel->rows);
+        bool reduces = ftc_node_class(node) == FTC_CLASS_REDUCE; // along what its operand alone has
+        ftc_axes local =
+            ftc_axes_minus(&e->g->nodes[reduces ? node->arg[0] : id].type.axes, &t->kernel->rows);
         for (int i = 0; i < local.n; i++)
             if (local.at[i] != t->kernel->block) cols = ftc_axes_of(local.at[i]);
     }

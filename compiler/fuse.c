@@ -297,7 +297,18 @@ static bool is_tile_unit(const ftc_graph *g, ftc_id id) {
     return ftc_node_class(node) == FTC_CLASS_DOT && ftc_region_dot_shape(g, node).batch.n > 0;
 }
 
-// Tile values that read one another share a kernel: clusters, by union-find.
+// Whether a tile value is needed with, or made from, values that only its kernel holds.
+static bool touches_quadratic(const ftc_graph *g, ftc_id id) {
+    const ftc_node *node = &g->nodes[id];
+    bool touches = ftc_region_is_quadratic(g, &node->type);
+    for (int i = 0; i < node->n_args; i++)
+        touches |= ftc_region_is_quadratic(g, &g->nodes[node->arg[i]].type);
+    return touches;
+}
+
+// Tile values that read one another share a kernel: clusters, by union-find. A contraction that stands alone
+// before them may be read from memory, and its kernel may be cut into blocks along another axis, or not at
+// all.
 static ftc_id cluster_of(const fusion *f, ftc_id id) {
     while (f->cluster[id] != id) id = f->cluster[id];
     return id;
@@ -313,7 +324,8 @@ static void find_clusters(fusion *f) {
         if (!f->in_tile[v]) continue;
         for (int i = 0; i < f->units[v].n_reads; i++) {
             ftc_id read = f->units[v].reads[i].id;
-            if (f->in_tile[read] && g->nodes[read].phase == g->nodes[v].phase)
+            bool alone = f->cluster[read] == read && !touches_quadratic(g, read);
+            if (f->in_tile[read] && !alone && g->nodes[read].phase == g->nodes[v].phase)
                 f->cluster[cluster_of(f, v)] = cluster_of(f, read);
         }
     }
@@ -541,7 +553,7 @@ static position earliest(fusion *f, ftc_id id) {
                 p = AFTER_KERNEL(KERNEL_OF(p));
             else if (!f->tiles[KERNEL_OF(p)].steps[STEP_OF(p)].is_rows || class_of(f, id) == FTC_CLASS_DOT)
                 p++;
-        } else if (u->reads[i].moved || k->kind == FTC_KERNEL_SCATTER ||
+        } else if (u->reads[i].moved ||
                    (k->kind == FTC_KERNEL_COLUMNS && class_of(f, id) == FTC_CLASS_REDUCE)) {
             p = AFTER_KERNEL(KERNEL_OF(p));
         }
@@ -656,6 +668,9 @@ static position join_kernel(fusion *f, ftc_id id, uint32_t k, bool follows_opera
     case FTC_KERNEL_DOT:
         fits = is_map && follows_operand && whole && operands_are_flat(f, id, &kernel->cols) &&
                (is_token_group(g, &kernel->rows) || operands_are_flat(f, id, &kernel->rows));
+        break;
+    case FTC_KERNEL_SCATTER:
+        fits = is_map && follows_operand && whole && operands_are_flat(f, id, &kernel->cols);
         break;
     default: break;
     }

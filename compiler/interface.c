@@ -32,12 +32,14 @@ static void add_extent(ftc_interface *in, const ftc_graph *g, const ftc_extent_d
 static void add_tensor(ftc_interface *in, const ftc_graph *g, const ftc_decl_def *decl) {
     static const ftc_tensor_role roles[] = {[FTC_DECL_PARAM] = FTC_ROLE_PARAM,
                                             [FTC_DECL_MOMENT] = FTC_ROLE_MOMENT,
-                                            [FTC_DECL_GRADIENT] = FTC_ROLE_GRADIENT};
+                                            [FTC_DECL_GRADIENT] = FTC_ROLE_GRADIENT,
+                                            [FTC_DECL_TOUCHED] = FTC_ROLE_TOUCHED};
     ftc_tensor_info info = {.name = decl->name,
                             .role = roles[decl->kind],
                             .dtype = decl->type.dtype,
                             .rank = decl->n_dims,
                             .of = -1,
+                            .by = -1,
                             .trainable = !decl->frozen,
                             .zero_row = decl->zero_row,
                             .init = decl->init,
@@ -48,6 +50,7 @@ static void add_tensor(ftc_interface *in, const ftc_graph *g, const ftc_decl_def
             info.dims[i] *= ftc_axis_extent(g, decl->dims[i].at[j])->bound;
     }
     if (decl->of != FTC_NO_DECL) info.of = FIND(in, tensors, g->decls[decl->of].name);
+    if (decl->kind == FTC_DECL_TOUCHED) info.by = FIND(in, inputs, g->decls[decl->by].name);
     APPEND(in, tensors, info);
 }
 

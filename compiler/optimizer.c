@@ -7,7 +7,8 @@
 //   eval    nothing
 //
 // A step whose loss (update: whose norm) is not finite changes nothing: each of its assignments writes back
-// what was there.
+// what was there. So it is with the rows of a table that no gradient has reached, where the optimizer would
+// only multiply them by a number: the caller does that when it needs them (FTC_ROLE_TOUCHED, ir/step_abi.h).
 //
 // differentiate hands over each gradient as an output "grad:<parameter>", which is taken away here.
 #include <math.h>
@@ -35,6 +36,7 @@ static const struct {
     const char *name, *others; // "|adamw_torch|"
     const char *function;      // (parameter, gradient, rate, decay, slots...)
     const char *decay;         // (parameter): its weight decay unless a group says otherwise
+    const char *untouched;     // (rate, decay): what a row without moments and gradient is multiplied by
     slot slots[MOST_SLOTS];
     bool matrix;
 } optimizers[] = {
@@ -42,19 +44,21 @@ static const struct {
      "|adamw_torch|adamw_torch_fused|",
      "adamw",
      "decay_of_adamw",
+     "untouched_by_adamw",
      {{"exp_avg", WHOLE}, {"exp_avg_sq", WHOLE}},
      false},
-    {"adam", "", "adam", "decay_if_asked", {{"exp_avg", WHOLE}, {"exp_avg_sq", WHOLE}}, false},
-    {"adam_keras", "", "adam_keras", "decay_if_asked", {{"m", WHOLE}, {"v", WHOLE}}, false},
-    {"sgd", "", "sgd", "decay_if_asked", {{"momentum_buffer", WHOLE}}, false},
-    {"lion", "|lion_32bit|", "lion", "decay_if_asked", {{"exp_avg", WHOLE}}, false},
+    {"adam", "", "adam", "decay_if_asked", NULL, {{"exp_avg", WHOLE}, {"exp_avg_sq", WHOLE}}, false},
+    {"adam_keras", "", "adam_keras", "decay_if_asked", NULL, {{"m", WHOLE}, {"v", WHOLE}}, false},
+    {"sgd", "", "sgd", "decay_if_asked", NULL, {{"momentum_buffer", WHOLE}}, false},
+    {"lion", "|lion_32bit|", "lion", "decay_if_asked", "untouched_by_lion", {{"exp_avg", WHOLE}}, false},
     {"adafactor",
      "",
      "adafactor",
      "decay_if_asked",
+     NULL,
      {{"exp_avg_sq_row", ROWS}, {"exp_avg_sq_col", COLUMNS}},
      true},
-    {"adafactor", "", "adafactor_vector", "decay_if_asked", {{"exp_avg_sq", WHOLE}}, false},
+    {"adafactor", "", "adafactor_vector", "decay_if_asked", NULL, {{"exp_avg_sq", WHOLE}}, false},
 };
 enum { N_OPTIMIZERS = sizeof optimizers / sizeof *optimizers };
 
@@ -64,6 +68,7 @@ typedef struct {
     ftc_library *library;
     const char *optimizer; // name in the table
     ftc_group *groups;     // by declaration
+    ftc_id finite;         // whether anything is to be updated; 0: always
     ftc_diagnostics *d;
 } updater;
 
@@ -118,11 +123,56 @@ static ftc_id group_argument(ftc_graph *g, const char *what, double value) {
     return leaf_of(g, decl);
 }
 
+// The input by whose values alone the parameter's rows are read, as those of a table; FTC_NO_DECL: none.
+static ftc_decl looked_up_by(const ftc_graph *g, ftc_decl param) {
+    const ftc_decl_def *table = &g->decls[param];
+    ftc_id leaf = ftc_graph_leaf(g, param);
+    ftc_decl by = FTC_NO_DECL;
+    if (table->n_dims != 2 || table->dims[0].n != 1) return FTC_NO_DECL;
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        const ftc_node *node = ftc_graph_node(g, id);
+        for (int i = 0; i < node->n_args; i++) {
+            if (node->arg[i] != leaf) continue;
+            bool looks_up =
+                ftc_node_class(node) == FTC_CLASS_GATHER && i == 0 && node->axis == table->dims[0].at[0];
+            const ftc_node *rows = looks_up ? ftc_graph_node(g, node->arg[1]) : NULL;
+            if (!rows || ftc_node_class(rows) != FTC_CLASS_LEAF ||
+                g->decls[rows->decl].kind != FTC_DECL_INPUT || (by != FTC_NO_DECL && by != rows->decl))
+                return FTC_NO_DECL;
+            by = rows->decl;
+        }
+    }
+    return by;
+}
+
+static ftc_decl find_touched(ftc_graph *g, ftc_decl param) {
+    return ftc_graph_find_decl(g, ftc_graph_format(g, "%s.touched", g->decls[param].name));
+}
+
+// Leaves the update of the table's untouched rows to the caller, who multiplies them by `factor`.
+static void spare_untouched_rows(updater *u, ftc_decl table, ftc_decl by, ftc_id factor) {
+    ftc_graph *g = u->g;
+    ftc_decl_def info = g->decls[table];
+    info.kind = FTC_DECL_TOUCHED;
+    info.name = ftc_graph_format(g, "%s.touched", info.name);
+    info.type = (ftc_type){FTC_BOOL, info.dims[0]};
+    info.n_dims = 1;
+    info.init = FTC_INIT_ZEROS;
+    info.zero_row = -1;
+    info.of = table;
+    info.by = by;
+    ftc_graph_add_decl(g, info);
+    if (u->finite) factor = ftc_build_select(g, u->finite, factor, ftc_build_const(g, 1));
+    ftc_graph_add_output(g, ftc_graph_format(g, "%s.untouched", g->decls[table].name), factor,
+                         1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_UPDATE);
+}
+
 static bool append_update(updater *u, ftc_decl param, ftc_id gradient) {
     int errors = u->d->count, o = 0, n = 4;
     bool is_matrix = u->g->decls[param].n_dims == 2;
     while (strcmp(optimizers[o].name, u->optimizer) || (optimizers[o].matrix && !is_matrix)) o++;
     const ftc_group *group = &u->groups[param];
+    ftc_decl by = optimizers[o].untouched ? looked_up_by(u->g, param) : FTC_NO_DECL;
     ftc_id args[4 + MOST_SLOTS] = {leaf_of(u->g, param), gradient};
     args[2] = ftc_library_call(u->library, "learning_rate", NULL, 0);
     if (group->lr_factor != 1)
@@ -133,6 +183,9 @@ static bool append_update(updater *u, ftc_decl param, ftc_id gradient) {
     for (int i = 0; i < MOST_SLOTS && optimizers[o].slots[i].name; i++)
         args[n++] = companion(u->g, param, FTC_DECL_MOMENT, optimizers[o].slots[i]);
     ftc_library_call(u->library, optimizers[o].function, args, n);
+    if (by != FTC_NO_DECL)
+        spare_untouched_rows(u, param, by,
+                             ftc_library_call(u->library, optimizers[o].untouched, &args[2], 2));
     return u->d->count == errors;
 }
 
@@ -162,6 +215,11 @@ static void consume_gradients(updater *u, ftc_entry_kind entry) {
     g->n_outputs = kept;
 }
 
+static ftc_id is_finite(ftc_graph *g, ftc_id scalar) {
+    ftc_build_cursor(g, ftc_graph_node(g, scalar)->loc, FTC_PHASE_UPDATE);
+    return ftc_build_map2(g, FTC_OP_lt, ftc_build_map1(g, FTC_OP_abs, scalar), ftc_build_const(g, INFINITY));
+}
+
 // Along the last axis first, as it lies in memory: all threads and lanes take part in that.
 static ftc_id square_sum(ftc_graph *g, ftc_id x) {
     ftc_axes rest = ftc_graph_node(g, x)->type.axes, last = {0};
@@ -184,6 +242,7 @@ static void update_from_accumulators(updater *u) {
     if (!total) return;
     ftc_build_cursor(g, (ftc_loc){0}, FTC_PHASE_UPDATE);
     ftc_id norm = ftc_build_map1(g, FTC_OP_sqrt, total);
+    u->finite = is_finite(g, norm);
     ftc_graph_add_output(g, "grad_norm", norm, 1u << FTC_ENTRY_UPDATE);
     ftc_id factor = ftc_library_call(u->library, "clip_factor", &norm, 1);
     for (uint32_t i = 0; i < n_decls; i++) {
@@ -202,18 +261,22 @@ static void update_from_accumulators(updater *u) {
     }
 }
 
-// Lets the assignments to parameters and moments keep the old values where the scalar `watched` is not
-// finite.
-static void guard_assignments(ftc_graph *g, ftc_id watched) {
+// What an assignment to a parameter or moment depends on: that the step is to change anything, and for a
+// table, row by row, that a gradient has reached it. 0: nothing.
+static ftc_id condition_of(ftc_graph *g, ftc_decl assigned, ftc_id finite) {
+    ftc_decl of = g->decls[assigned].of, touched = find_touched(g, of == FTC_NO_DECL ? assigned : of);
+    if (touched == FTC_NO_DECL) return finite;
+    return finite ? ftc_build_map2(g, FTC_OP_and, leaf_of(g, touched), finite) : leaf_of(g, touched);
+}
+
+// Lets the assignments to parameters and moments keep the old values where their condition does not hold.
+static void guard_assignments(ftc_graph *g, ftc_id finite) {
     ftc_graph *out = ftc_graph_new_like(g);
     ftc_id *map = calloc(g->n_nodes, sizeof *map);
     if (!map) abort();
     for (ftc_id id = 1; id < g->n_nodes; id++)
         if (ftc_node_class(ftc_graph_node(g, id)) != FTC_CLASS_ASSIGN)
             map[id] = ftc_graph_copy_node(out, g, id, map);
-    ftc_build_cursor(out, ftc_graph_node(g, watched)->loc, FTC_PHASE_UPDATE);
-    ftc_id finite = ftc_build_map2(out, FTC_OP_lt, ftc_build_map1(out, FTC_OP_abs, map[watched]),
-                                   ftc_build_const(out, INFINITY));
     // Assignments, which nobody reads, come last: a model's own may stand before its loss.
     for (ftc_id id = 1; id < g->n_nodes; id++) {
         ftc_node node = *ftc_graph_node(g, id);
@@ -222,7 +285,9 @@ static void guard_assignments(ftc_graph *g, ftc_id watched) {
         ftc_build_cursor(out, node.loc, node.phase);
         if (g->decls[node.decl].kind != FTC_DECL_GRADIENT) {
             ftc_build_cursor(out, node.loc, FTC_PHASE_UPDATE);
-            node.arg[0] = ftc_build_select(out, finite, node.arg[0], leaf_of(out, node.decl));
+            ftc_id condition = condition_of(out, node.decl, map[finite]);
+            if (condition)
+                node.arg[0] = ftc_build_select(out, condition, node.arg[0], leaf_of(out, node.decl));
         }
         map[id] = ftc_build(out, node);
     }
@@ -230,9 +295,7 @@ static void guard_assignments(ftc_graph *g, ftc_id watched) {
     free(map);
 }
 
-// The scalar whose being finite an entry's update depends on; 0: the graph has none.
-static ftc_id watched_output(const ftc_graph *g, ftc_entry_kind entry) {
-    const char *name = entry == FTC_ENTRY_UPDATE ? "grad_norm" : "loss";
+static ftc_id find_output(const ftc_graph *g, const char *name) { // 0: none
     for (uint32_t i = 0; i < g->n_outputs; i++)
         if (!strcmp(g->outputs[i].name, name)) return g->outputs[i].node;
     return 0;
@@ -277,14 +340,17 @@ bool ftc_pass_optimizer(ftc_graph *g, const ftc_pass_options *options, ftc_diagn
     updater u = {.g = g, .optimizer = find_optimizer(g, d), .d = d};
     if (!u.optimizer || !(u.groups = ftc_groups_read(g, d))) return false;
     u.library = ftc_library_open(g, d);
-    if (options->entry == FTC_ENTRY_UPDATE)
+    if (options->entry == FTC_ENTRY_UPDATE) {
         update_from_accumulators(&u);
-    else
+    } else {
+        ftc_id loss = find_output(g, "loss");
+        if (loss && options->entry == FTC_ENTRY_STEP) u.finite = is_finite(g, loss);
         consume_gradients(&u, options->entry);
+    }
     ftc_library_close(u.library);
     free(u.groups);
     if (d->count != errors) return false;
-    ftc_id watched = watched_output(g, options->entry);
-    if (watched && options->entry != FTC_ENTRY_GRAD) guard_assignments(g, watched);
-    return true;
+    if (options->entry != FTC_ENTRY_GRAD) guard_assignments(g, u.finite);
+    // The forward phase told only how the tables are read.
+    return options->entry != FTC_ENTRY_UPDATE || ftc_pass_dce(g, options, d);
 }

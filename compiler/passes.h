@@ -22,13 +22,22 @@ typedef struct {
     bool bf16;             // remat, precision: contractions on bf16, values kept for later as bf16
 } ftc_pass_options;
 
+// What a graph has been through, as it shows; bits.
+typedef enum {
+    FTC_HAS_GRADIENTS = 1 << 0, // nodes of the backward phase
+    FTC_HAS_UPDATES = 1 << 1,   // nodes of the update
+    FTC_HAS_KERNELS = 1 << 2,
+    FTC_HAS_MEMORY = 1 << 3, // an arena
+} ftc_stage;
+
 typedef bool ftc_pass_fn(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d);
 
 typedef struct {
     const char *name;
     ftc_pass_fn *run;
-    bool optional;       // --no-pass may switch it off
-    const char *summary; // one line: what it does and what holds after it
+    bool optional;        // --no-pass may switch it off
+    unsigned needs, bars; // ftc_stage: what the graph must have, and must not have
+    const char *summary;  // one line: what it does and what holds after it
 } ftc_pass;
 
 ftc_pass_fn ftc_pass_freeze, ftc_pass_differentiate, ftc_pass_optimizer, ftc_pass_simplify, ftc_pass_cse,

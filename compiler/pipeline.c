@@ -8,24 +8,35 @@
 #include "ir/print.h"
 #include "ir/verify.h"
 
+#define FROM_UPDATES (FTC_HAS_UPDATES | FTC_HAS_KERNELS | FTC_HAS_MEMORY)
+#define FROM_KERNELS (FTC_HAS_KERNELS | FTC_HAS_MEMORY)
+
 const ftc_pass ftc_passes[] = {
-    {"freeze", ftc_pass_freeze, false, "marks the parameters that the train block excludes from training"},
-    {"differentiate", ftc_pass_differentiate, false,
-     "appends the gradient of the loss with respect to every trained parameter"},
-    {"optimizer", ftc_pass_optimizer, false,
+    {"freeze", ftc_pass_freeze, false, 0, FTC_HAS_GRADIENTS | FROM_UPDATES,
+     "marks the parameters that the train block excludes from training"},
+    {"shrink", ftc_pass_simplify, true, 0, FTC_HAS_GRADIENTS | FROM_UPDATES,
+     "simplify before there are gradients: computes what the outputs read, and the backward phase inherits "
+     "it"},
+    {"differentiate", ftc_pass_differentiate, false, 0, FTC_HAS_GRADIENTS | FROM_UPDATES,
+     "appends the gradient of the loss with respect to every trained parameter; no gradient text is left"},
+    {"optimizer", ftc_pass_optimizer, false, 0, FROM_UPDATES,
      "appends the update, or the accumulation, of every trained parameter"},
-    {"simplify", ftc_pass_simplify, true, "rewrites to a fixed point: algebra, constants, demand"},
-    {"cse", ftc_pass_cse, true, "computes equal values once"},
-    {"dce", ftc_pass_dce, true, "drops what no output and no update needs"},
-    {"remat", ftc_pass_remat, false,
+    {"simplify", ftc_pass_simplify, true, 0, FROM_KERNELS,
+     "rewrites to a fixed point: algebra, constants, demand"},
+    {"cse", ftc_pass_cse, true, 0, FROM_KERNELS, "computes equal values once"},
+    {"dce", ftc_pass_dce, true, 0, FROM_KERNELS, "drops what no output and no update needs"},
+    {"remat", ftc_pass_remat, false, 0, FROM_KERNELS,
      "recomputes in the backward phase what is cheaper to make again than to keep"},
-    {"precision", ftc_pass_precision, false,
+    {"precision", ftc_pass_precision, false, 0, FROM_KERNELS,
      "with --precision bf16: rounds what contractions read and what is kept for the backward phase"},
-    {"layout", ftc_pass_layout, false, "chooses the order of axes in memory"},
-    {"lower", ftc_pass_lower, false, "rewrites contractions that no kernel does, and outputs without a kernel"},
-    {"fuse", ftc_pass_fuse, false, "groups the nodes into kernels, in an order that frees gradients at once"},
-    {"schedule", ftc_pass_schedule, false, "decides where all threads wait"},
-    {"plan", ftc_pass_plan, false, "gives every value that outlives its kernel a fixed place in one arena"},
+    {"layout", ftc_pass_layout, false, 0, FROM_KERNELS, "chooses the order of axes in memory"},
+    {"lower", ftc_pass_lower, false, 0, FROM_KERNELS,
+     "rewrites contractions that no kernel does, and outputs without a kernel"},
+    {"fuse", ftc_pass_fuse, false, 0, FROM_KERNELS,
+     "groups the nodes into kernels, in an order that frees gradients at once"},
+    {"schedule", ftc_pass_schedule, false, FTC_HAS_KERNELS, FTC_HAS_MEMORY, "decides where all threads wait"},
+    {"plan", ftc_pass_plan, false, FTC_HAS_KERNELS, FTC_HAS_MEMORY,
+     "gives every value that outlives its kernel a fixed place in one arena"},
 };
 const int ftc_n_passes = sizeof ftc_passes / sizeof *ftc_passes;
 
@@ -52,8 +63,33 @@ static bool survives_text(const ftc_graph *g, ftc_diagnostics *d) {
     return equal;
 }
 
+static unsigned stage_of(const ftc_graph *g) {
+    unsigned stage = (g->n_kernels > 1 ? FTC_HAS_KERNELS : 0) | (g->arena_bytes ? FTC_HAS_MEMORY : 0);
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        if (g->nodes[id].phase == FTC_PHASE_BACKWARD) stage |= FTC_HAS_GRADIENTS;
+        if (g->nodes[id].phase == FTC_PHASE_UPDATE) stage |= FTC_HAS_UPDATES;
+    }
+    return stage;
+}
+
+// Whether a pass can run on the graph. It always can in the table's order; `ftc opt` runs passes in any.
+static bool check_stage(const ftc_graph *g, const ftc_pass *pass, ftc_diagnostics *d) {
+    static const char *const NAMES[] = {"gradients", "updates", "kernels", "places in memory"};
+    unsigned stage = stage_of(g), missing = pass->needs & ~stage, beyond = pass->bars & stage;
+    for (int i = 0; i < 4; i++)
+        if ((missing | beyond) >> i & 1) {
+            ftc_diag_add(
+                d, NULL, NULL, 0, 0,
+                "pass %s: the graph has %s %s; ftc compile --time-passes lists the passes in their order",
+                pass->name, missing >> i & 1 ? "no" : "already", NAMES[i]);
+            return false;
+        }
+    return true;
+}
+
 bool ftc_pipeline_run_pass(ftc_graph *g, const ftc_pass *pass, const ftc_pipeline_options *options,
                            ftc_diagnostics *d) {
+    if (!check_stage(g, pass, d)) return false;
     double start = now_seconds();
     if (!pass->run(g, &options->pass, d)) return false;
     double seconds = now_seconds() - start;

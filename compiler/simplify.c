@@ -15,6 +15,10 @@
 
 #define EXACT(from, to)   {.name = from, .pattern = from, .replacement = to, .exact = true}
 #define INEXACT(from, to) {.name = from, .pattern = from, .replacement = to}
+// Forgets an operand, whose gradient is then zero, which is not the same as having none.
+#define EXACT_FORGETS(from, to)                                                                              \
+    {.name = from, .pattern = from, .replacement = to, .exact = true, .after_gradient = true}
+#define INEXACT_FORGETS(from, to) {.name = from, .pattern = from, .replacement = to, .after_gradient = true}
 
 const ftc_rule ftc_simplify_rules[] = {
     // constants and axes: these come first, so that patterns meet folded constants and narrow operands
@@ -28,7 +32,7 @@ const ftc_rule ftc_simplify_rules[] = {
     {.name = "rename_source", .apply = ftc_rule_rename_source, .exact = true},
     {.name = "rename_broadcast", .apply = ftc_rule_rename_broadcast, .exact = true},
     {.name = "lift_rename", .apply = ftc_rule_lift_rename, .exact = true},
-    {.name = "at_known", .apply = ftc_rule_at_known, .exact = true},
+    {.name = "at_known", .apply = ftc_rule_at_known, .exact = true, .after_gradient = true},
     {.name = "place_zero", .apply = ftc_rule_place_zero, .exact = true},
     {.name = "cast_same", .apply = ftc_rule_cast_same, .exact = true},
     {.name = "detach", .apply = ftc_rule_detach, .exact = true, .after_gradient = true},
@@ -40,8 +44,8 @@ const ftc_rule ftc_simplify_rules[] = {
     EXACT("mul(x, -1)", "neg(x)"),
     EXACT("div(x, 1)", "x"),
     EXACT("div(x, -1)", "neg(x)"),
-    INEXACT("mul(x, 0)", "0"),
-    INEXACT("sub(x, x)", "0"),
+    INEXACT_FORGETS("mul(x, 0)", "0"),
+    INEXACT_FORGETS("sub(x, x)", "0"),
     // signs move outwards and vanish
     EXACT("neg(neg(x))", "x"),
     EXACT("add(x, neg(y))", "sub(x, y)"),
@@ -60,8 +64,8 @@ const ftc_rule ftc_simplify_rules[] = {
     INEXACT("mul(mul(x, c), d)", "mul(x, mul(c, d))"),
     INEXACT("add(add(x, c), d)", "add(x, add(c, d))"),
     // conditions
-    EXACT("select(1, x, y)", "x"),
-    EXACT("select(0, x, y)", "y"),
+    EXACT_FORGETS("select(1, x, y)", "x"),
+    EXACT_FORGETS("select(0, x, y)", "y"),
     EXACT("select(x, y, y)", "y"),
     EXACT("select(not(x), y, z)", "select(x, z, y)"),
     EXACT("not(not(x))", "x"),
@@ -81,6 +85,8 @@ const ftc_rule ftc_simplify_rules[] = {
     // one position of an axis
     {.name = "demand", .sweep = ftc_sweep_demand, .exact = true},
     {.name = "support", .sweep = ftc_sweep_support},
+    // products of three
+    {.name = "associate", .sweep = ftc_sweep_associate},
 };
 const int ftc_n_simplify_rules = sizeof ftc_simplify_rules / sizeof *ftc_simplify_rules;
 

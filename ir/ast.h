@@ -73,7 +73,8 @@ struct ftc_decl_syntax {
     ftc_expr *init_std; // normal
     ftc_expr *zero_row; // NULL: none
     bool frozen;
-    ftc_expr *of;         // moment, gradient
+    ftc_expr *of;         // moment, gradient, touched
+    const char *by;       // touched: name of an input
     ftc_axis_item *bound; // input … in V; NULL: none
     ftc_expr *value;      // arg: default
     const char *loc_file; // NULL: where the declaration stands
@@ -175,6 +176,9 @@ typedef struct ftc_function {
     ftc_axis_list *axes; // names of axis parameters, in the groups of the call
     ftc_stmt *body;
     const ftc_module *module;
+    // Gradient text: functions of the result and of the gradient that arrives at it.
+    struct ftc_function *gradients;
+    const char *of; // in gradient text: the parameter whose gradient it returns, else NULL
     struct ftc_function *next;
 } ftc_function;
 

@@ -201,6 +201,41 @@ static ftc_value run_body(ftc_elaborator *e, const ftc_function *f, ftc_place pl
     return result;
 }
 
+// Makes the parameters of a function visible; returns where its bindings start.
+static uint32_t push_arguments(ftc_elaborator *e, const ftc_function *f, const ftc_binding *axes, int n_axes,
+                               const ftc_value *values) {
+    uint32_t base = e->n_bindings;
+    for (int i = 0; i < n_axes; i++) push(e, axes[i].name, axes[i].value);
+    for (const ftc_parameter *p = f->parameters; p; p = p->next) push(e, p->name, *values++);
+    return base;
+}
+
+// Gives `result`, whose value is y, the gradient for one parameter of its function that the gradient text
+// returns. The function's parameters are bound from `base` on.
+static ftc_value with_gradient(ftc_elaborator *e, const ftc_function *gradient, ftc_place place,
+                               uint32_t base, ftc_value y, ftc_value dy, ftc_value result) {
+    ftc_value operands[] = {result, {0}, {0}};
+    for (uint32_t i = base; i < e->n_bindings; i++)
+        if (!strcmp(e->bindings[i].name, gradient->of)) operands[1] = e->bindings[i].value;
+    if (operands[1].kind != FTC_VALUE_NODE &&
+        operands[1].kind != FTC_VALUE_DECL) { // a number has no gradient
+        e->n_bindings = base;
+        return result;
+    }
+    push(e, gradient->parameters->name, y);
+    push(e, gradient->parameters->next->name, dy);
+    e->in_gradient = true;
+    operands[2] = run_body(e, gradient, place, base);
+    e->in_gradient = false;
+    const ftc_module *caller = e->module;
+    e->frames[e->n_frames++] = (ftc_frame){gradient, caller, place};
+    e->module = gradient->module;
+    result = ftc_elab_apply(e, FTC_OP_own_gradient, 3, operands, gradient->place);
+    e->module = caller;
+    e->n_frames--;
+    return result;
+}
+
 ftc_value ftc_elab_function(ftc_elaborator *e, const ftc_function *f, const ftc_expr *call) {
     const ftc_value failed = {.kind = FTC_VALUE_ERROR};
     ftc_value values[FTC_ELAB_MAX_PARAMETERS];
@@ -215,12 +250,27 @@ ftc_value ftc_elab_function(ftc_elaborator *e, const ftc_function *f, const ftc_
     ftc_binding axes[FTC_ELAB_MAX_PARAMETERS];
     int n_axes = bind_arguments(e, f, call, values) ? bind_axes(e, f, call, axes) : -1;
     if (n_axes < 0) return failed;
-    uint32_t base = e->n_bindings;
-    for (int i = 0; i < n_axes; i++) push(e, axes[i].name, axes[i].value);
-    int i = 0;
-    for (const ftc_parameter *p = f->parameters; p; p = p->next) push(e, p->name, values[i++]);
+    uint32_t base = push_arguments(e, f, axes, n_axes, values);
     ftc_elab_locate(e, call->place);
-    return run_body(e, f, call->place, base);
+    const uint32_t n_decls = e->g->n_decls;
+    ftc_value result = run_body(e, f, call->place, base);
+    // Nothing differentiates gradient text.
+    if (!f->gradients || e->in_gradient || (result.kind != FTC_VALUE_NODE && result.kind != FTC_VALUE_DECL))
+        return result;
+    result = ftc_elab_apply(e, FTC_OP_detach, 1, &result, call->place);
+    const ftc_value y = result, dy = ftc_elab_apply(e, FTC_OP_upstream, 1, &y, call->place);
+    for (const ftc_function *gradient = f->gradients; gradient; gradient = gradient->next) {
+        push_arguments(e, f, axes, n_axes, values);
+        result = with_gradient(e, gradient, call->place, base, y, dy, result);
+    }
+    for (uint32_t i = n_decls; i < e->g->n_decls; i++) {
+        if (e->g->decls[i].kind != FTC_DECL_PARAM) continue;
+        ftc_elab_error(e, call->place,
+                       "%s has gradient text, which gives none for \"%s\"; make that an argument", f->name,
+                       e->g->decls[i].name);
+        return failed;
+    }
+    return result;
 }
 
 // --- statements

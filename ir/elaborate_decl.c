@@ -36,6 +36,7 @@ static bool item_axes(ftc_elaborator *e, const ftc_axis_item *item, ftc_axes *ax
         return true;
     }
     const ftc_value *v = ftc_elab_find(e, item->name);
+    if (v && v->kind == FTC_VALUE_ERROR) return false;
     if (v && v->kind == FTC_VALUE_AXES) {
         *axes = v->axes;
         return true;
@@ -125,8 +126,10 @@ void ftc_elab_axis_statement(ftc_elaborator *e, const ftc_stmt *s) {
     }
     const char *what =
         extent.kind == FTC_EXTENT_CONST ? "the size of an axis" : "the largest size of an axis";
-    if (!ftc_elab_whole(e, s->expr, what, 1, LARGEST_SIZE, &extent.bound)) return;
-    ftc_graph_add_axis(g, s->name, ftc_graph_add_extent(g, extent));
+    if (ftc_elab_whole(e, s->expr, what, 1, LARGEST_SIZE, &extent.bound))
+        ftc_graph_add_axis(g, s->name, ftc_graph_add_extent(g, extent));
+    else // what uses it is not wrong for that
+        ftc_elab_bind(e, s->name, (ftc_value){.kind = FTC_VALUE_ERROR});
 }
 
 // --- types
@@ -235,6 +238,13 @@ static bool of_attribute(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_decl_d
     return false;
 }
 
+static bool touched_attributes(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_decl_def *decl) {
+    decl->by = s->by ? ftc_graph_find_decl(e->g, s->by) : FTC_NO_DECL;
+    if (decl->by != FTC_NO_DECL && e->g->decls[decl->by].kind == FTC_DECL_INPUT) return true;
+    ftc_elab_error(e, s->place, "a list of touched rows says which input names them: by INPUT");
+    return false;
+}
+
 static ftc_loc decl_loc(ftc_elaborator *e, const ftc_decl_syntax *s) {
     if (s->loc_file) return (ftc_loc){(uint16_t)ftc_graph_add_file(e->g, s->loc_file), (uint32_t)s->loc_line};
     if (e->main && e->main->flat) return (ftc_loc){0};
@@ -290,6 +300,7 @@ ftc_value ftc_elab_decl(ftc_elaborator *e, const ftc_decl_syntax *s) {
     if (ok && s->kind == FTC_DECL_PARAM) ok = param_attributes(e, s, &decl);
     if (ok && s->kind == FTC_DECL_INPUT) ok = input_attributes(e, s, &decl);
     if (ok && s->kind == FTC_DECL_ARG) ok = arg_attributes(e, s, &decl);
+    if (ok && s->kind == FTC_DECL_TOUCHED) ok = touched_attributes(e, s, &decl);
     if (ok && s->of) ok = of_attribute(e, s, &decl);
     if (ok) {
         decl.loc = decl_loc(e, s);

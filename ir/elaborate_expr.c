@@ -196,6 +196,7 @@ static ftc_value leaf(ftc_elaborator *e, ftc_decl decl, ftc_place place) {
     static const ftc_op ops[] = {[FTC_DECL_PARAM] = FTC_OP_param,
                                  [FTC_DECL_MOMENT] = FTC_OP_param,
                                  [FTC_DECL_GRADIENT] = FTC_OP_param,
+                                 [FTC_DECL_TOUCHED] = FTC_OP_param,
                                  [FTC_DECL_INPUT] = FTC_OP_input,
                                  [FTC_DECL_ARG] = FTC_OP_arg};
     ftc_id id = ftc_graph_leaf(e->g, decl);
@@ -228,6 +229,15 @@ bool ftc_elab_as_node(ftc_elaborator *e, const ftc_value *v, ftc_place place, ft
     if (node.kind != FTC_VALUE_NODE) return false;
     *id = node.node;
     return true;
+}
+
+ftc_value ftc_elab_apply(ftc_elaborator *e, ftc_op op, int n_args, const ftc_value *operands,
+                         ftc_place place) {
+    ftc_node node = blank(op);
+    node.n_args = (uint8_t)n_args;
+    for (int i = 0; i < n_args; i++)
+        if (!ftc_elab_as_node(e, &operands[i], place, FTC_F32, &node.arg[i])) return ERROR;
+    return append(e, node, place);
 }
 
 // --- names

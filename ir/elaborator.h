@@ -62,7 +62,8 @@ typedef struct {
     const char *prefix; // of parameter names
     ftc_init_kind init; // of parameters that name none
     double init_std;
-    bool returned; // the function that is being elaborated has returned `result`
+    bool in_gradient; // the text is gradient text
+    bool returned;    // the function that is being elaborated has returned `result`
     ftc_value result;
     bool stopped; // too much work or too many errors
     int64_t work;
@@ -97,6 +98,9 @@ bool ftc_elab_number(ftc_elaborator *e, const ftc_expr *expr, const char *what, 
 bool ftc_elab_whole(ftc_elaborator *e, const ftc_expr *expr, const char *what, int64_t low, int64_t high,
                     int64_t *x);
 bool ftc_elab_text(ftc_elaborator *e, const ftc_expr *expr, const char **text); // {names} replaced
+// An operation without attributes, on values.
+ftc_value ftc_elab_apply(ftc_elaborator *e, ftc_op op, int n_args, const ftc_value *operands,
+                         ftc_place place);
 bool ftc_elab_as_node(ftc_elaborator *e, const ftc_value *v, ftc_place place, ftc_dtype dtype, ftc_id *id);
 
 // Declarations (elaborate_decl.c).

@@ -65,6 +65,7 @@ typedef enum {
     FTC_DECL_PARAM,    // a weight
     FTC_DECL_MOMENT,   // optimizer state of a weight, named "<weight>.<slot>"
     FTC_DECL_GRADIENT, // gradient accumulator of a weight, named "<weight>.grad"
+    FTC_DECL_TOUCHED,  // which rows of a table of weights have had a gradient, named "<weight>.touched"
     FTC_DECL_INPUT,    // given at each call: tensor
     FTC_DECL_ARG,      // given at each call: f32 scalar with a default
 } ftc_decl_kind;
@@ -80,7 +81,8 @@ typedef struct {
     double init_std;  // FTC_INIT_NORMAL
     int32_t zero_row; // row without gradient that starts at zero (padding_idx), else -1
     bool frozen;      // gets no gradient and no update
-    ftc_decl of;      // moment, gradient: the weight
+    ftc_decl of;      // moment, gradient, touched: the weight
+    ftc_decl by;      // touched: the input whose values are the rows that a call reads
     ftc_axis bound;   // integer input: values index this axis; else FTC_NO_AXIS
     float value;      // arg: default
     ftc_loc loc;

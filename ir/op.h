@@ -21,6 +21,7 @@ typedef enum {
     FTC_CLASS_PLACE,   // zero but where the coordinate on `axis` is `index`
     FTC_CLASS_RENAME,  // the same cells under another axis name
     FTC_CLASS_DETACH,  // the same cells, no gradient
+    FTC_CLASS_CALL,    // the same cells as operand 0, and what `differentiate` makes of them; then it is gone
     FTC_CLASS_ASSIGN,  // writes operand 0 to the declaration's tensor at the end of the step
 } ftc_op_class;
 

@@ -254,7 +254,7 @@ static ftc_decl_syntax *parse_decl(parser *p, ftc_decl_kind kind, ftc_place plac
     decl->name->height = 1;
     decl->name->text = named ? expect_name(p, "a name") : expect_string(p, "a name in quotes");
     if (named) expect_mark(p, ":");
-    if (kind == FTC_DECL_MOMENT || kind == FTC_DECL_GRADIENT) {
+    if (!named && kind != FTC_DECL_PARAM) {
         if (!accept_word(p, "of")) fail_expected(p, "of \"PARAMETER\"");
         decl->of = parse_expr(p);
     }
@@ -268,6 +268,8 @@ static ftc_decl_syntax *parse_decl(parser *p, ftc_decl_kind kind, ftc_place plac
             decl->frozen = true;
         else if (kind == FTC_DECL_INPUT && accept_word(p, "in"))
             decl->bound = parse_axis_item(p);
+        else if (kind == FTC_DECL_TOUCHED && accept_word(p, "by"))
+            decl->by = expect_name(p, "the name of an input");
         else if (kind == FTC_DECL_ARG && accept_mark(p, "="))
             decl->value = parse_expr(p);
         else if (accept_word(p, "loc"))
@@ -625,9 +627,9 @@ static ftc_stmt *parse_statement(parser *p) {
 
 // Whether a token that is first on its line looks like the beginning of a statement.
 static bool begins_statement(const ftc_token *t) {
-    static const char *const words[] = {"axis",   "output", "param", "moment", "gradient", "input", "arg",
-                                        "scope",  "for",    "if",    "kernel", "memory",   "init",  "check",
-                                        "return", "sites",  "fn",    "config", "train",    "model", "use"};
+    static const char *const words[] = {"axis",   "output", "param", "moment", "gradient", "touched", "input", "arg",
+                                        "scope",  "for",    "if",    "kernel", "memory",   "init",    "check",
+                                        "return", "sites",  "fn",    "config", "train",    "model",   "use"};
     if (!t->first) return false;
     if (t->kind == FTC_TOKEN_LABEL) return true;
     if (t->kind != FTC_TOKEN_NAME) return false;
@@ -722,6 +724,38 @@ static ftc_parameter *parse_parameters(parser *p) {
     return first;
 }
 
+static bool has_parameter(const ftc_function *f, const char *name) {
+    for (const ftc_parameter *q = f->parameters; q; q = q->next)
+        if (!strcmp(q->name, name)) return true;
+    return false;
+}
+
+// gradient(y, dy -> x) { … } after the body of function f.
+static ftc_function *parse_gradient(parser *p, const ftc_function *f) {
+    ftc_function *gradient = new_node(p, sizeof *gradient);
+    gradient->module = p->module;
+    gradient->place = peek(p)->place;
+    gradient->name = f->name;
+    expect_mark(p, "(");
+    gradient->parameters = parse_parameters(p);
+    const ftc_parameter *names = gradient->parameters;
+    if (!p->failed && (!names->next || names->next->next))
+        FAIL(p, names->place, "write gradient(RESULT, ITS_GRADIENT -> PARAMETER)");
+    expect_mark(p, "->");
+    ftc_place place = peek(p)->place;
+    gradient->of = expect_name(p, "a parameter of the function");
+    if (!has_parameter(f, gradient->of)) FAIL(p, place, "%s has no parameter '%s'", f->name, gradient->of);
+    for (const ftc_parameter *q = names; q && !p->failed; q = q->next)
+        if (has_parameter(f, q->name) || (q != names && !strcmp(q->name, names->name)))
+            FAIL(p, q->place, "'%s' is the name of a parameter already", q->name);
+    for (const ftc_function *before = f->gradients; before; before = before->next)
+        if (!strcmp(before->of, gradient->of))
+            FAIL(p, place, "the gradient of '%s' is given already", gradient->of);
+    expect_mark(p, ")");
+    gradient->body = parse_block(p);
+    return gradient;
+}
+
 static void parse_function(parser *p, ftc_function ***tail) {
     ftc_function *f = new_node(p, sizeof *f);
     f->module = p->module;
@@ -732,6 +766,12 @@ static void parse_function(parser *p, ftc_function ***tail) {
     if (accept_mark(p, ";")) f->axes = parse_axis_lists(p, ")");
     expect_mark(p, ")");
     f->body = parse_block(p);
+    // In dumps, `gradient "name"` declares a tensor.
+    for (ftc_function **last = &f->gradients;
+         at_word(p, "gradient") && token_is(peek_at(p, 1), FTC_TOKEN_MARK, "("); last = &(*last)->next) {
+        p->next++;
+        *last = parse_gradient(p, f);
+    }
     if (p->failed) return;
     **tail = f;
     *tail = &f->next;

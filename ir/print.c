@@ -30,7 +30,7 @@ const char *ftc_entry_name(ftc_entry_kind entry) {
 
 const char *ftc_decl_kind_name(ftc_decl_kind kind) {
     NAME_OF(kind, [FTC_DECL_PARAM] = "param", [FTC_DECL_MOMENT] = "moment", [FTC_DECL_GRADIENT] = "gradient",
-            [FTC_DECL_INPUT] = "input", [FTC_DECL_ARG] = "arg");
+            [FTC_DECL_TOUCHED] = "touched", [FTC_DECL_INPUT] = "input", [FTC_DECL_ARG] = "arg");
 }
 
 // --- values
@@ -203,6 +203,7 @@ static void print_declaration(const ftc_graph *g, const ftc_decl_def *d, FILE *f
         if (d->frozen) fputs(" frozen", f);
     }
     if (d->bound != FTC_NO_AXIS) fprintf(f, " in %s", g->axes[d->bound].name);
+    if (d->kind == FTC_DECL_TOUCHED) fprintf(f, " by %s", g->decls[d->by].name);
     if (d->kind == FTC_DECL_ARG) fputs(" = ", f), print_float(d->value, f);
     print_loc(g, d->loc, f);
     fputc('\n', f);

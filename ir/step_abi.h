@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FTC_STEP_ABI_VERSION 1
+#define FTC_STEP_ABI_VERSION 2
 
 // The alignment, in bytes, of the arena, of every tensor and of every input and output buffer. Buffers are
 // readable FTC_STEP_SLACK_BYTES past their end, so that a vector load may overhang the last element.
@@ -108,6 +108,14 @@ typedef enum {
     FTC_ROLE_MOMENT,   // optimizer state of parameter `of`; starts at zero
     FTC_ROLE_GRADIENT, // gradient accumulator of parameter `of`: only grad and update touch it; starts at
                        // zero
+    FTC_ROLE_TOUCHED,  // bool, one for each row of the table `of`, which is read only by the rows that input
+                       // `by` names: 0 for a row without moments and gradient so far. step and update leave
+                       // such rows as they are, and write to the output "<table>.untouched" by what a row
+                       // would have been multiplied. Before a call of step or grad names a row for the first
+                       // time, the caller multiplies it by the factor of each update before, in their order,
+                       // and sets its flag; before anything else reads the table, it does so for all rows
+                       // (without setting flags). The bits are those of an update of every row.
+    FTC_ROLE_COUNT
 } ftc_tensor_role;
 
 typedef enum { FTC_INIT_ZEROS, FTC_INIT_ONES, FTC_INIT_NORMAL } ftc_init_kind;
@@ -121,7 +129,8 @@ typedef struct {
     ftc_dtype dtype;
     int32_t rank;
     int64_t dims[FTC_MAX_DIMS]; // the stored form
-    int32_t of;                 // index of the parameter (moments, gradients), else -1
+    int32_t of;                 // index of the parameter (moments, gradients, touched), else -1
+    int32_t by;                 // touched: index of the input, else -1
     int32_t trainable;          // parameters: 0 when frozen
     int32_t zero_row;           // row that starts at zero and gets no gradient (padding_idx), else -1
     ftc_init_kind init;         // for a parameter that the pretrained directory lacks

@@ -82,8 +82,11 @@ static void verify_decls(verifier *v) {
         bool tensor = decl->kind != FTC_DECL_INPUT && decl->kind != FTC_DECL_ARG;
         if (decl->kind == FTC_DECL_ARG && (decl->type.axes.n || decl->type.dtype != FTC_F32))
             report(v, decl->loc, "argument %s is not one f32 number", decl->name);
-        if ((decl->kind == FTC_DECL_MOMENT || decl->kind == FTC_DECL_GRADIENT) && decl->of >= g->n_decls)
+        bool belongs = tensor && decl->kind != FTC_DECL_PARAM;
+        if (belongs && decl->of >= g->n_decls)
             report(v, decl->loc, "%s does not say which parameter it belongs to", decl->name);
+        if (decl->kind == FTC_DECL_TOUCHED && decl->by >= g->n_decls)
+            report(v, decl->loc, "%s does not say which input names the rows", decl->name);
         if (!tensor) continue;
         int n = 0;
         for (int k = 0; k < decl->n_dims; k++)

@@ -3,7 +3,6 @@
 #include "runtime/files.h"
 
 #include <dirent.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,17 +14,12 @@ static ftc_status check_finite(const ftc_model_state *state) {
     for (int32_t i = 0; i < state->program->n_tensors; i++) {
         const ftc_tensor_info *info = &state->program->tensors[i];
         if (info->role != FTC_ROLE_PARAM || info->dtype != FTC_F32) continue;
-        const float *values = state->tensors[i];
-        int64_t n = ftc_tensor_elements(info);
-        for (int64_t k = 0; k < n; k++) {
-            if (!isfinite(values[k])) {
-                return ftc_status_make(
-                    FTC_FAILED,
-                    "element %lld of \"%s\" is not finite: nothing is saved; try a smaller "
-                    "learning rate or clipping (--max-grad-norm 1)",
-                    (long long)k, info->name);
-            }
-        }
+        int64_t at = ftc_first_not_finite(state->tensors[i], ftc_tensor_elements(info));
+        if (at < 0) continue;
+        return ftc_status_make(FTC_FAILED,
+                               "element %lld of \"%s\" is not finite: nothing is saved; try a smaller "
+                               "learning rate or clipping (--max-grad-norm 1)",
+                               (long long)at, info->name);
     }
     return FTC_STATUS_OK;
 }
@@ -56,15 +50,7 @@ ftc_status ftc_model_save(const char *output, const ftc_model_state *state, cons
     ftc_status status = ftc_dir_begin(final, &temporary);
     free(final);
     if (status.code != FTC_OK) return status;
-    status = write_model(temporary, state, files);
-    if (status.code == FTC_OK) {
-        status = ftc_dir_merge(temporary, output);
-    } else {
-        ftc_status removed = ftc_dir_remove(temporary); // the first failure is the one to report
-        ftc_status_free(&removed);
-    }
-    free(temporary);
-    return status;
+    return ftc_dir_end(write_model(temporary, state, files), temporary, ftc_dir_merge, output);
 }
 
 // ---------------------------------------------------------------------------------------------- checkpoints
@@ -86,13 +72,7 @@ ftc_status ftc_checkpoint_save(const ftc_train_options *options, const ftc_model
     ftc_status status = ftc_dir_begin(final, &temporary);
     if (status.code == FTC_OK) {
         status = write_checkpoint(temporary, options, state, files, train, identity);
-        if (status.code == FTC_OK) {
-            status = ftc_dir_commit(temporary, final);
-        } else {
-            ftc_status removed = ftc_dir_remove(temporary); // the first failure is the one to report
-            ftc_status_free(&removed);
-        }
-        free(temporary);
+        status = ftc_dir_end(status, temporary, ftc_dir_commit, final);
     }
     free(final);
     return status;

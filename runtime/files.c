@@ -86,7 +86,10 @@ ftc_status ftc_file_write_parts(const char *path, const ftc_file_part *parts, si
     bool ok = true;
     for (size_t i = 0; ok && i < n; i++) ok = write_all(fd, parts[i].data, parts[i].bytes);
     ftc_status status = ok && fsync(fd) == 0 ? FTC_STATUS_OK : system_error(path, "write");
+    struct stat info;
+    bool is_file = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
     if (close(fd) != 0 && status.code == FTC_OK) status = system_error(path, "write");
+    if (status.code != FTC_OK && is_file) unlink(path);
     return status;
 }
 
@@ -191,5 +194,16 @@ ftc_status ftc_dir_merge(const char *temporary, const char *path) {
     closedir(dir);
     if (status.code == FTC_OK) status = sync_dir(path);
     if (status.code == FTC_OK) status = ftc_dir_remove(temporary);
+    return status;
+}
+
+ftc_status ftc_dir_end(ftc_status written, char *temporary, ftc_status finish(const char *, const char *),
+                       const char *path) {
+    ftc_status status = written.code == FTC_OK ? finish(temporary, path) : written;
+    if (status.code != FTC_OK) {
+        ftc_status removed = ftc_dir_remove(temporary);
+        ftc_status_free(&removed);
+    }
+    free(temporary);
     return status;
 }

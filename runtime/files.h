@@ -15,8 +15,8 @@ typedef struct {
     size_t bytes;
 } ftc_file_part;
 
-// Writes a file that is on the disk when this returns. An existing file is overwritten in place: write into a
-// directory from ftc_dir_begin, or under a temporary name.
+// Writes a file that is on the disk when this returns; none is left when that fails. An existing file is
+// overwritten in place: write into a directory from ftc_dir_begin, or under a temporary name.
 ftc_status ftc_file_write(const char *path, const void *data, size_t bytes);
 
 // The same for a file that is put together from parts.
@@ -45,5 +45,10 @@ ftc_status ftc_dir_commit(const char *temporary, const char *path);
 // Moves every file of `temporary` into the existing directory `path`, each over its old version in one step,
 // and removes `temporary`. Other files in `path` stay.
 ftc_status ftc_dir_merge(const char *temporary, const char *path);
+
+// Ends what ftc_dir_begin began: if it was `written` well, finishes it by one of the two above. If not, or if
+// that fails, nothing is left of it. Frees `temporary`; returns the first failure.
+ftc_status ftc_dir_end(ftc_status written, char *temporary, ftc_status finish(const char *, const char *),
+                       const char *path);
 
 #endif

@@ -121,6 +121,21 @@ ftc_status ftc_hf_weights_open(const char *dir, ftc_safetensors **out) {
     return status;
 }
 
+int32_t ftc_hf_label_count(const char *dir, const ftc_hf_config *config) {
+    int32_t stated = ftc_hf_config_label_count(config), rows = 0;
+    ftc_safetensors *weights;
+    if (stated) return stated;
+    ftc_status status = ftc_hf_weights_open(dir, &weights);
+    if (status.code != FTC_OK) {
+        ftc_status_free(&status); // who loads the weights tells
+        return 0;
+    }
+    const ftc_safetensor *head = ftc_safetensors_find(weights, "classifier.weight");
+    if (head && head->rank == 2 && head->dims[0] <= INT32_MAX) rows = (int32_t)head->dims[0];
+    ftc_safetensors_close(weights);
+    return rows;
+}
+
 // ---------------------------------------------------------------------------------------------- writing
 
 // Sets `name`, replacing what was there.

@@ -26,6 +26,10 @@ bool ftc_hf_config_entry(const ftc_hf_config *config, int32_t index, const char 
 // The number of labels that config.json states (id2label, else num_labels), 0 when it states none.
 int32_t ftc_hf_config_label_count(const ftc_hf_config *config);
 
+// The same for the directory: where config.json states none, as transformers writes it for its default of
+// two, the rows of the classifier among the weights; 0 when there is none either.
+int32_t ftc_hf_label_count(const char *dir, const ftc_hf_config *config);
+
 // The name of label `id` in id2label; NULL when there is none.
 const char *ftc_hf_config_label(const ftc_hf_config *config, int32_t id);
 

@@ -4,6 +4,7 @@
 #include "runtime/random.h"
 #include "runtime/safetensors.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,12 @@ static int64_t dtype_bytes(ftc_dtype dtype) {
     case FTC_BOOL: return 1;
     default: return 4;
     }
+}
+
+int64_t ftc_first_not_finite(const float *values, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(values[i])) return i;
+    return -1;
 }
 
 int64_t ftc_tensor_elements(const ftc_tensor_info *info) {
@@ -35,7 +42,7 @@ int64_t ftc_program_parameters(const ftc_program *program) {
     return elements;
 }
 
-static int64_t tensor_bytes(const ftc_tensor_info *info) {
+int64_t ftc_tensor_bytes(const ftc_tensor_info *info) {
     return ftc_tensor_elements(info) * dtype_bytes(info->dtype);
 }
 
@@ -44,24 +51,25 @@ static int64_t tensor_bytes(const ftc_tensor_info *info) {
 static const struct {
     const char *what;
     uint32_t entries; // that use it
-} ROLES[3] = {
+} ROLES[FTC_ROLE_COUNT] = {
     [FTC_ROLE_PARAM] = {"the parameters", ~0u},
     [FTC_ROLE_MOMENT] = {"the optimizer's moments", 1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_UPDATE},
     [FTC_ROLE_GRADIENT] = {"the gradients", 1u << FTC_ENTRY_GRAD | 1u << FTC_ENTRY_UPDATE},
+    [FTC_ROLE_TOUCHED] = {"the lists of touched rows", 1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_UPDATE},
 };
 
 static size_t role_bytes(const ftc_program *program, ftc_tensor_role role) {
     size_t bytes = 0;
     for (int32_t i = 0; i < program->n_tensors; i++) {
         if (program->tensors[i].role == role)
-            bytes += ftc_memory_stride((size_t)tensor_bytes(&program->tensors[i]));
+            bytes += ftc_memory_stride((size_t)ftc_tensor_bytes(&program->tensors[i]));
     }
     return bytes;
 }
 
 int64_t ftc_model_state_bytes(const ftc_program *program, uint32_t entries) {
     size_t bytes = 0;
-    for (int role = 0; role < 3; role++) {
+    for (int role = 0; role < FTC_ROLE_COUNT; role++) {
         if (ROLES[role].entries & entries) bytes += role_bytes(program, (ftc_tensor_role)role);
     }
     return (int64_t)bytes;
@@ -74,7 +82,7 @@ static ftc_status map_role(ftc_model_state *state, ftc_tensor_role role) {
     for (int32_t i = 0; i < program->n_tensors; i++) {
         if (program->tensors[i].role != role) continue;
         state->tensors[i] = state->blocks[role].data + at;
-        at += ftc_memory_stride((size_t)tensor_bytes(&program->tensors[i]));
+        at += ftc_memory_stride((size_t)ftc_tensor_bytes(&program->tensors[i]));
     }
     return FTC_STATUS_OK;
 }
@@ -83,7 +91,7 @@ ftc_status ftc_model_state_create(const ftc_program *program, uint32_t entries, 
     ftc_model_state state = {.program = program,
                              .tensors = calloc((size_t)program->n_tensors + 1, sizeof *state.tensors)};
     if (!state.tensors) abort();
-    for (int role = 0; role < 3; role++) {
+    for (int role = 0; role < FTC_ROLE_COUNT; role++) {
         if (!(ROLES[role].entries & entries)) continue;
         ftc_status status = map_role(&state, (ftc_tensor_role)role);
         if (status.code != FTC_OK) {
@@ -91,12 +99,14 @@ ftc_status ftc_model_state_create(const ftc_program *program, uint32_t entries, 
             return status;
         }
     }
+    state.tables = ftc_embeddings_new(program, state.tensors);
     *out = state;
     return FTC_STATUS_OK;
 }
 
 void ftc_model_state_free(ftc_model_state *state) {
-    for (int role = 0; role < 3; role++) ftc_memory_unmap(&state->blocks[role]);
+    for (int role = 0; role < FTC_ROLE_COUNT; role++) ftc_memory_unmap(&state->blocks[role]);
+    ftc_embeddings_free(state->tables);
     free(state->tensors);
     *state = (ftc_model_state){0};
 }
@@ -128,6 +138,7 @@ void ftc_model_state_init(ftc_model_state *state, uint64_t seed) {
     for (int32_t i = 0; i < state->program->n_tensors; i++) {
         if (state->program->tensors[i].role == FTC_ROLE_PARAM) init_param(state, i, seed);
     }
+    ftc_embeddings_replaced(state->tables);
 }
 
 // ---------------------------------------------------------------------------------------------- loading
@@ -150,9 +161,15 @@ static ftc_status copy_tensor(const ftc_safetensors *file, const ftc_tensor_info
                               const ftc_safetensor *tensor, void *to) {
     if (!same_shape(info, tensor)) return shape_error(file, info, tensor);
     if (info->dtype == FTC_F32) {
-        return ftc_status_annotate(ftc_safetensors_read_f32(tensor, to), "%s", ftc_safetensors_path(file));
+        FTC_RETURN_IF_ERROR(
+            ftc_status_annotate(ftc_safetensors_read_f32(tensor, to), "%s", ftc_safetensors_path(file)));
+        int64_t at = ftc_first_not_finite(to, ftc_tensor_elements(info));
+        if (at < 0) return FTC_STATUS_OK;
+        return ftc_status_make(
+            FTC_BAD_INPUT, "%s: element %lld of \"%s\" is %g; take weights from before it diverged",
+            ftc_safetensors_path(file), (long long)at, tensor->name, (double)((const float *)to)[at]);
     }
-    if (tensor->bytes != tensor_bytes(info)) {
+    if (tensor->bytes != ftc_tensor_bytes(info)) {
         return ftc_status_make(FTC_BAD_INPUT, "%s: tensor \"%s\" was saved in another precision",
                                ftc_safetensors_path(file), tensor->name);
     }
@@ -223,6 +240,7 @@ ftc_status ftc_model_state_load(ftc_model_state *state, const char *dir, uint64_
     };
     if (!used || !found.initialized || !found.unused) abort();
     ftc_status status = load_params(state, file, seed, used, &found);
+    ftc_embeddings_replaced(state->tables);
     for (int32_t i = 0; status.code == FTC_OK && i < n; i++) {
         const char *name = ftc_safetensors_at(file, i)->name;
         if (used[i] || is_buffer(name)) continue;
@@ -262,6 +280,7 @@ ftc_status ftc_model_state_save(const ftc_model_state *state, ftc_tensor_role ro
     const ftc_program *program = state->program;
     ftc_safetensor *tensors = calloc((size_t)program->n_tensors + 1, sizeof *tensors);
     if (!tensors) abort();
+    if (role == FTC_ROLE_PARAM) ftc_embeddings_settle(state->tables);
     int32_t n = 0;
     for (int32_t i = 0; i < program->n_tensors; i++) {
         const ftc_tensor_info *info = &program->tensors[i];
@@ -294,5 +313,7 @@ ftc_status ftc_model_state_restore(ftc_model_state *state, ftc_tensor_role role,
         }
     }
     ftc_safetensors_close(file);
+    if (role == FTC_ROLE_PARAM) ftc_embeddings_replaced(state->tables);
+    if (role == FTC_ROLE_MOMENT) ftc_embeddings_touch_by_moments(state->tables);
     return status;
 }

@@ -3,13 +3,15 @@
 #define FTC_RUNTIME_MODEL_STATE_H
 
 #include "ir/step_abi.h"
+#include "runtime/embeddings.h"
 #include "runtime/memory.h"
 #include "runtime/status.h"
 
 typedef struct {
     const ftc_program *program; // outlives the state
     void **tensors; // [n_tensors] what ftc_step_args.tensors points to; NULL where no called entry uses it
-    ftc_memory blocks[3]; // by ftc_tensor_role: the tensors of that role, one after the other
+    ftc_memory blocks[FTC_ROLE_COUNT]; // by role: its tensors, one after the other
+    ftc_embeddings *tables;            // whose rows may be behind: what reads a table asks it first
 } ftc_model_state;
 
 // What ftc_model_state_load did beside copying.
@@ -24,7 +26,7 @@ typedef struct {
 int64_t ftc_model_state_bytes(const ftc_program *program, uint32_t entries);
 
 // Allocates, all zero, what the entries in `entries` (bits 1 << ftc_entry_kind) use: parameters always,
-// moments for step and update, gradients for grad and update.
+// moments and touched rows for step and update, gradients for grad and update.
 ftc_status ftc_model_state_create(const ftc_program *program, uint32_t entries, ftc_model_state *out);
 void ftc_model_state_free(ftc_model_state *state);
 
@@ -39,14 +41,19 @@ ftc_status ftc_model_state_load(ftc_model_state *state, const char *dir, uint64_
                                 ftc_load_report *report);
 void ftc_load_report_free(ftc_load_report *report);
 
-// Writes all tensors of a role as safetensors, under the program's names and in stored form.
+// Writes all tensors of a role as safetensors, under the program's names and in stored form; parameters as
+// they are once all their rows are up to date.
 ftc_status ftc_model_state_save(const ftc_model_state *state, ftc_tensor_role role, const char *path);
 
 // Reads back what ftc_model_state_save wrote, perhaps for another compilation of the same model: every tensor
 // of the role must be there in the same shape.
 ftc_status ftc_model_state_restore(ftc_model_state *state, ftc_tensor_role role, const char *path);
 
+// The first element of `values` that is not finite, -1 when all are.
+int64_t ftc_first_not_finite(const float *values, int64_t n);
+
 int64_t ftc_tensor_elements(const ftc_tensor_info *info);
+int64_t ftc_tensor_bytes(const ftc_tensor_info *info);
 
 // Elements of all parameters.
 int64_t ftc_program_parameters(const ftc_program *program);

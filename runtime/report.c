@@ -475,11 +475,10 @@ static void write_source_times(const ftc_summary *s, const kernel_time *kernels,
 }
 
 static double tensor_bytes(const ftc_program *program, ftc_tensor_role role) {
-    static const int SIZES[] = {[FTC_F32] = 4, [FTC_BF16] = 2, [FTC_I32] = 4, [FTC_U32] = 4, [FTC_BOOL] = 1};
     double sum = 0;
     for (int32_t i = 0; i < program->n_tensors; i++) {
         const ftc_tensor_info *t = &program->tensors[i];
-        if (t->role == role) sum += (double)ftc_tensor_elements(t) * SIZES[t->dtype];
+        if (t->role == role) sum += (double)ftc_tensor_bytes(t);
     }
     return sum;
 }

@@ -29,7 +29,7 @@ static const struct {
     int bytes;
 } DTYPES[FTC_SAFE_OTHER] = {
     [FTC_SAFE_F32] = {"F32", 4}, [FTC_SAFE_F16] = {"F16", 2}, [FTC_SAFE_BF16] = {"BF16", 2},
-    [FTC_SAFE_I32] = {"I32", 4}, [FTC_SAFE_U32] = {"U32", 4},
+    [FTC_SAFE_F64] = {"F64", 8}, [FTC_SAFE_I32] = {"I32", 4}, [FTC_SAFE_U32] = {"U32", 4},
 };
 
 const char *ftc_shape_format(const int64_t *dims, int32_t rank, char *text) {
@@ -225,12 +225,22 @@ ftc_status ftc_safetensors_read_f32(const ftc_safetensor *tensor, float *out) {
         memcpy(out, tensor->data, (size_t)tensor->bytes);
         return FTC_STATUS_OK;
     }
-    if (tensor->dtype != FTC_SAFE_F16 && tensor->dtype != FTC_SAFE_BF16) {
-        return ftc_status_make(FTC_BAD_INPUT,
-                               "tensor \"%s\" has no floating-point type that ftc reads (F32, F16, BF16)",
-                               tensor->name);
-    }
     const char *bytes = tensor->data; // not necessarily aligned
+    if (tensor->dtype == FTC_SAFE_F64) {
+        for (int64_t i = 0; i < tensor->bytes / 8; i++) {
+            double value;
+            memcpy(&value, bytes + 8 * i, 8);
+            out[i] = (float)value;
+        }
+        return FTC_STATUS_OK;
+    }
+    if (tensor->dtype != FTC_SAFE_F16 && tensor->dtype != FTC_SAFE_BF16) {
+        return ftc_status_make(
+            FTC_BAD_INPUT,
+            "tensor \"%s\" has no floating-point type that ftc reads (F32, F16, BF16, F64); save the "
+            "weights as one of these",
+            tensor->name);
+    }
     for (int64_t i = 0; i < tensor->bytes / 2; i++) {
         uint16_t bits;
         memcpy(&bits, bytes + 2 * i, 2);

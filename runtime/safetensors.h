@@ -14,6 +14,7 @@ typedef enum {
     FTC_SAFE_F32,
     FTC_SAFE_F16,
     FTC_SAFE_BF16,
+    FTC_SAFE_F64,
     FTC_SAFE_I32,
     FTC_SAFE_U32,
     FTC_SAFE_OTHER
@@ -42,7 +43,7 @@ const ftc_safetensor *ftc_safetensors_at(const ftc_safetensors *file,
 const ftc_safetensor *ftc_safetensors_find(const ftc_safetensors *file, const char *name); // NULL: none
 const char *ftc_safetensors_path(const ftc_safetensors *file);
 
-// Converts an F32, F16 or BF16 tensor to `out`, which has room for all of its elements.
+// Converts an F32, F16, BF16 or F64 tensor to `out`, which has room for all of its elements.
 ftc_status ftc_safetensors_read_f32(const ftc_safetensor *tensor, float *out);
 
 // Writes a file with metadata {"format": "pt"}, durably. Of each tensor `bytes` is computed.

@@ -178,5 +178,9 @@ void ftc_stepper_call(ftc_stepper *stepper, ftc_entry_kind entry, const ftc_batc
         .ticks = stepper->ticks,
     };
     call c = {stepper->program->entries[entry].fn, &args};
+    if (entry != FTC_ENTRY_UPDATE)
+        ftc_embeddings_read(stepper->state->tables, batch, entry != FTC_ENTRY_EVAL);
     ftc_threads_run(stepper->threads, enter, &c);
+    if (entry == FTC_ENTRY_STEP || entry == FTC_ENTRY_UPDATE)
+        ftc_embeddings_updated(stepper->state->tables, stepper->outputs);
 }

@@ -38,14 +38,7 @@ ftc_status ftc_summary_save(const ftc_summary *summary, bool with_report) {
     status = write_file(summary, write_card, temporary, "README.md");
     if (status.code == FTC_OK && with_report)
         status = write_file(summary, ftc_report_write, temporary, "report.html");
-    if (status.code == FTC_OK) {
-        status = ftc_dir_merge(temporary, output);
-    } else {
-        ftc_status removed = ftc_dir_remove(temporary); // the first failure is the one to report
-        ftc_status_free(&removed);
-    }
-    free(temporary);
-    return status;
+    return ftc_dir_end(status, temporary, ftc_dir_merge, output);
 }
 
 // ---------------------------------------------------------------------------------------------- names

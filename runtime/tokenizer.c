@@ -347,3 +347,7 @@ const char *ftc_tokenizer_token(const ftc_tokenizer *t, int32_t id) {
 int ftc_tokenizer_model_max_length(const ftc_tokenizer *t) {
     return t->model_max_length;
 }
+
+uint64_t ftc_tokenizer_fingerprint(const ftc_tokenizer *t) {
+    return t->fingerprint;
+}

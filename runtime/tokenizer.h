@@ -50,4 +50,7 @@ const char *ftc_tokenizer_token(const ftc_tokenizer *tokenizer, int32_t id);
 // model_max_length of tokenizer_config.json, in tokens; 0 if it names none.
 int ftc_tokenizer_model_max_length(const ftc_tokenizer *tokenizer);
 
+// A hash of all files that it was read from.
+uint64_t ftc_tokenizer_fingerprint(const ftc_tokenizer *tokenizer);
+
 #endif

@@ -60,6 +60,7 @@ struct ftc_tokenizer {
     ftc_template templates[2];
     int32_t unk_id, pad_id;
     int model_max_length;
+    uint64_t fingerprint; // of the files read so far
 
     // Derived by ftc_tokenizer_prepare: what becomes of single bytes where nothing depends on the neighbours.
     bool local;         // whether the text between two blanks can be tokenized by itself

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <cjson/cJSON.h>
+#include <xxhash.h>
 
 #define MAX_VOCABULARY_BYTES (1 << 24)
 
@@ -21,10 +22,17 @@ typedef struct {
 
 // ---------------------------------------------------------------------------------------------- JSON
 
-static ftc_status read_json(const char *path, cJSON **out) {
+// Reads a file that belongs to the tokenizer.
+static ftc_status read_file(loader *l, const char *path, char **text, size_t *bytes) {
+    FTC_RETURN_IF_ERROR(ftc_file_read(path, text, bytes));
+    l->tokenizer->fingerprint = XXH3_64bits_withSeed(*text, *bytes, l->tokenizer->fingerprint);
+    return FTC_STATUS_OK;
+}
+
+static ftc_status read_json(loader *l, const char *path, cJSON **out) {
     char *text;
     size_t bytes;
-    FTC_RETURN_IF_ERROR(ftc_file_read(path, &text, &bytes));
+    FTC_RETURN_IF_ERROR(read_file(l, path, &text, &bytes));
     const char *end = text;
     cJSON *json = cJSON_ParseWithLengthOpts(text, bytes, &end, false);
     ftc_status status = FTC_STATUS_OK;
@@ -223,7 +231,7 @@ static size_t trimmed_length(const char *line, size_t size) {
 static ftc_status add_text_vocabulary(loader *l) {
     char *text;
     size_t bytes;
-    FTC_RETURN_IF_ERROR(ftc_file_read(l->vocab_path, &text, &bytes));
+    FTC_RETURN_IF_ERROR(read_file(l, l->vocab_path, &text, &bytes));
     ftc_status status = FTC_STATUS_OK;
     size_t bad = ftc_utf8_check(text, bytes);
     if (bad < bytes)
@@ -409,7 +417,7 @@ static ftc_status add_templates(loader *l) {
 static ftc_status load(loader *l) {
     ftc_tokenizer *t = l->tokenizer;
     if (ftc_file_exists(l->config_path)) {
-        FTC_RETURN_IF_ERROR(read_json(l->config_path, &l->config));
+        FTC_RETURN_IF_ERROR(read_json(l, l->config_path, &l->config));
     }
     const char *side = member_string(l->config, "truncation_side");
     if (*side && strcmp(side, "right") != 0)
@@ -417,7 +425,7 @@ static ftc_status load(loader *l) {
                                l->config_path, side);
     const char *unk = special_token(l, "unk_token", "[UNK]");
     if (ftc_file_exists(l->json_path)) {
-        FTC_RETURN_IF_ERROR(read_json(l->json_path, &l->json));
+        FTC_RETURN_IF_ERROR(read_json(l, l->json_path, &l->json));
         FTC_RETURN_IF_ERROR(add_normalizer(l, member(l->json, "normalizer")));
         FTC_RETURN_IF_ERROR(add_pre_tokenizer(l, member(l->json, "pre_tokenizer")));
         FTC_RETURN_IF_ERROR(add_json_vocabulary(l));

@@ -19,7 +19,6 @@ typedef struct {
     ftc_train_identity identity;
     ftc_schedule schedule;
     ftc_train_state at;
-    int64_t batches_per_epoch;
     int64_t logging_steps, eval_steps, save_steps; // as numbers of steps; 0: never
     int64_t eval_batch;
     int64_t *order;      // [train->n] of epoch order_epoch
@@ -63,6 +62,13 @@ static bool watches_best(const ftc_train_options *o) {
 }
 
 ftc_status ftc_train_check(const ftc_train_options *o, bool with_test) {
+    if (o->logging_strategy == FTC_WHEN_STEPS && o->logging_steps == 0) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "--logging-steps 0 never logs: set it, or --logging-strategy no");
+    }
+    if (o->save_strategy == FTC_WHEN_STEPS && o->save_steps == 0) {
+        return ftc_status_make(FTC_BAD_INPUT, "--save-steps 0 never saves: set it, or --save-strategy no");
+    }
     if (watches_best(o) && (!with_test || o->eval_strategy == FTC_WHEN_NO)) {
         return ftc_status_make(FTC_BAD_INPUT,
                                "the best model is found by evaluating: give --test (or --split-test) and "
@@ -119,12 +125,12 @@ static int64_t hash_data(const ftc_dataset *d) {
 static ftc_status plan(run *r) {
     const ftc_train_options *o = r->o;
     int64_t n = r->t->train->n;
-    r->batches_per_epoch = o->drop_last ? n / o->batch : (n + o->batch - 1) / o->batch;
-    if (r->batches_per_epoch == 0) {
+    int64_t batches = o->drop_last ? n / o->batch : (n + o->batch - 1) / o->batch;
+    if (batches == 0) {
         return ftc_status_make(FTC_BAD_INPUT, "%lld training examples make no batch of %lld%s", (long long)n,
                                (long long)o->batch, n ? "; leave out --drop-last or lower --batch" : "");
     }
-    int64_t per_epoch = (r->batches_per_epoch + o->accumulation - 1) / o->accumulation;
+    int64_t per_epoch = (batches + o->accumulation - 1) / o->accumulation;
     int64_t total = o->max_steps >= 0 ? o->max_steps : (int64_t)ceil(o->epochs * (double)per_epoch);
     r->identity = (ftc_train_identity){
         .examples = n,
@@ -132,6 +138,7 @@ static ftc_status plan(run *r) {
         .sampling = o->sampling,
         .batch = o->batch,
         .accumulation = o->accumulation,
+        .batches_per_epoch = batches,
         .steps_per_epoch = per_epoch,
         .seed = o->seed,
         .data_seed = o->data_seed >= 0 ? o->data_seed : o->seed,
@@ -148,6 +155,20 @@ static ftc_status plan(run *r) {
 static bool ends_with(const char *text, const char *end) {
     size_t n = strlen(text), m = strlen(end);
     return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+// What is divided by one minus such a number.
+static ftc_status check_shares(const run *r) {
+    static const char *const SHARES[] = {"dropout", "beta1", "beta2", "label_smoothing"};
+    for (int32_t i = 0; i < r->t->program->n_scalars; i++) {
+        const char *name = r->t->program->scalars[i].name;
+        double value = (double)r->stepper.scalars[i];
+        for (size_t k = 0; k < sizeof SHARES / sizeof *SHARES; k++)
+            if (ends_with(name, SHARES[k]) && !(value >= 0 && value < 1))
+                return ftc_status_make(FTC_BAD_INPUT, "%s is %g: expected a number from 0 to below 1", name,
+                                       value);
+    }
+    return FTC_STATUS_OK;
 }
 
 // The step arguments that stay the same through the run.
@@ -183,13 +204,13 @@ static ftc_status set_scalars(run *r) {
     if (o->dropout > 0 && !has_dropout) {
         return ftc_status_make(FTC_BAD_INPUT, "the model %s has no dropout", r->t->program->model);
     }
-    return FTC_STATUS_OK;
+    return check_shares(r);
 }
 
 // ---------------------------------------------------------------------------------------------- telling
 
 static double epoch_of(const run *r) {
-    return (double)r->at.step / (double)r->identity.steps_per_epoch;
+    return ftc_train_epoch(&r->at, &r->identity);
 }
 
 static void note(const run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -355,7 +376,7 @@ static ftc_status step(run *r) {
     int64_t per_epoch = r->identity.steps_per_epoch, accumulation = r->o->accumulation,
             number = r->at.step + 1;
     int64_t epoch = r->at.step / per_epoch, first = r->at.step % per_epoch * accumulation;
-    int64_t left = r->batches_per_epoch - first, window = left < accumulation ? left : accumulation;
+    int64_t left = r->identity.batches_per_epoch - first, window = left < accumulation ? left : accumulation;
     ftc_entry_kind entry = first_entry(r->o);
     ftc_entry_kind last = is_one_call(r->o) ? FTC_ENTRY_STEP : FTC_ENTRY_UPDATE;
     const float *norm = ftc_stepper_output(&r->stepper, "grad_norm", last);
@@ -415,6 +436,8 @@ static ftc_status compare_with_best(run *r, const cJSON *line, bool *gained) {
     return FTC_STATUS_OK;
 }
 
+// Evaluates and tells it. What is evaluated before the first step is no candidate for the best model: it has
+// no checkpoint.
 static ftc_status evaluate(run *r, bool *gained) {
     *gained = false;
     if (!r->t->test) return FTC_STATUS_OK;
@@ -429,7 +452,8 @@ static ftc_status evaluate(run *r, bool *gained) {
     if (!isnan(train.loss)) cJSON_AddNumberToObject(line, "epoch_loss", train.loss);
     if (!isnan(train.accuracy)) cJSON_AddNumberToObject(line, "train_accuracy", train.accuracy);
     ftc_evaluation_report(&evaluation, line);
-    ftc_status status = watches_best(r->o) ? compare_with_best(r, line, gained) : FTC_STATUS_OK;
+    bool is_candidate = watches_best(r->o) && r->at.step > 0;
+    ftc_status status = is_candidate ? compare_with_best(r, line, gained) : FTC_STATUS_OK;
     tell(r, line);
     if (status.code == FTC_OK && events->evaluated) events->evaluated(events->context, &evaluation, &train);
     if (r->o->load_best && !*gained) { // the weights at hand are not those that the run ends with
@@ -576,6 +600,8 @@ static ftc_status finish(run *r) {
     cJSON_AddNumberToObject(line, "train_tokens_per_second", (double)r->tokens / seconds);
     cJSON_AddNumberToObject(line, "train_loss", r->at.step ? r->at.total_loss / (double)r->at.step : 0);
     tell(r, line);
+    if (r->at.step < r->identity.max_steps)
+        note(r, "stopped early: %lld evaluations without a gain", (long long)r->at.stale_evaluations);
     if (o->load_best && r->at.has_best && r->at.best_step != r->at.step) {
         char *dir = ftc_checkpoint_path(o->output, r->at.best_step),
              *weights = ftc_path_join(dir, "model.safetensors");
@@ -610,7 +636,8 @@ static ftc_status prepare(run *r) {
     FTC_RETURN_IF_ERROR(set_scalars(r));
     r->order = malloc((size_t)t->train->n * sizeof *r->order);
     if (!r->order) abort();
-    return r->o->resume ? resume(r) : FTC_STATUS_OK;
+    if (r->o->resume) FTC_RETURN_IF_ERROR(resume(r));
+    return r->o->output ? ftc_dir_make(r->o->output) : FTC_STATUS_OK; // not only after hours of training
 }
 
 // Moves what reports are made of out of the run.

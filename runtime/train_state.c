@@ -82,13 +82,19 @@ static void add_best(cJSON *json, const char *output, const ftc_train_state *tra
     free(path);
 }
 
+double ftc_train_epoch(const ftc_train_state *train, const ftc_train_identity *identity) {
+    int64_t whole = train->step / identity->steps_per_epoch,
+            batches = train->step % identity->steps_per_epoch * identity->accumulation;
+    return (double)whole + (double)batches / (double)identity->batches_per_epoch;
+}
+
 // The fields of transformers' TrainerState.
 static cJSON *make_trainer_state(const ftc_train_options *options, const ftc_train_state *train,
                                  const ftc_train_identity *identity) {
     cJSON *json = cJSON_CreateObject();
     double per_epoch = (double)identity->steps_per_epoch;
     cJSON_AddNumberToObject(json, "global_step", (double)train->step);
-    cJSON_AddNumberToObject(json, "epoch", (double)train->step / per_epoch);
+    cJSON_AddNumberToObject(json, "epoch", ftc_train_epoch(train, identity));
     cJSON_AddNumberToObject(json, "max_steps", (double)identity->max_steps);
     cJSON_AddNumberToObject(json, "num_train_epochs", ceil((double)identity->max_steps / per_epoch));
     cJSON_AddNumberToObject(json, "train_batch_size", (double)identity->batch);

@@ -36,8 +36,12 @@ typedef struct {
 // data and the random numbers depend on it.
 typedef struct {
     int64_t examples, data; // how many, and a hash of them
-    int64_t batch, accumulation, steps_per_epoch, sampling, seed, data_seed, max_steps;
+    int64_t batch, accumulation, batches_per_epoch, steps_per_epoch, sampling, seed, data_seed, max_steps;
 } ftc_train_identity;
+
+// How many times the run has gone through the data, as Trainer counts: by batches, of which an epoch's last
+// step may have fewer than the others.
+double ftc_train_epoch(const ftc_train_state *train, const ftc_train_identity *identity);
 
 // Writes both files into the directory `dir`.
 ftc_status ftc_train_state_write(const char *dir, const ftc_train_options *options,

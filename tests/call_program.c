@@ -104,7 +104,9 @@ test_call *test_call_new(const ftc_program *program, const ftc_graph *g, const t
     for (int32_t i = 0; i < program->n_tensors; i++) {
         const ftc_tensor_info *t = &program->tensors[i];
         c->tensors[i] = values_of(g, v, t->name);
-        if (!c->tensors[i]) c->tensors[i] = memset(buffer(elements(t) * 4), 0, (size_t)elements(t) * 4);
+        // What the graph does not know: no moments, no gradient so far, and every row is to be updated.
+        int filling = t->role == FTC_ROLE_TOUCHED;
+        if (!c->tensors[i]) c->tensors[i] = memset(buffer(elements(t) * 4), filling, (size_t)elements(t) * 4);
     }
     for (int32_t i = 0; i < program->n_inputs; i++) c->inputs[i] = values_of(g, v, program->inputs[i].name);
     for (int32_t i = 0; i < program->n_outputs; i++)
@@ -154,6 +156,10 @@ void test_call_free(test_call *c) {
     free(c->offsets);
     free(c->square_offsets);
     free(c);
+}
+
+void test_call_use_sgemm(test_call *c, ftc_sgemm_fn *sgemm) {
+    c->args.sgemm = sgemm;
 }
 
 typedef struct {

@@ -13,6 +13,9 @@ typedef struct test_call test_call;
 // gradients) are zero. What lies behind each buffer's end, and all that the program has not written, is NaN.
 test_call *test_call_new(const ftc_program *program, const ftc_graph *g, const test_values *v,
                          int32_t threads);
+// For programs compiled with --gemm openblas.
+void test_call_use_sgemm(test_call *c, ftc_sgemm_fn *sgemm);
+
 void test_call_free(test_call *c);
 
 void test_call_run(test_call *c, ftc_entry_kind entry);

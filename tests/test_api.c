@@ -411,6 +411,50 @@ Test(trainer, continues_another_bit_by_bit) {
     ftc_net_free(net);
 }
 
+// Both train alike: by steps, by accumulation, with evaluations of rows not seen so far in between.
+static void train_in_all_ways(ftc_trainer *trainer, const examples *e) {
+    OK(ftc_trainer_set(trainer, "accumulation", 2));
+    for (int i = 0; i < 6; i++) {
+        OK(ftc_trainer_set(trainer, "lr", 1e-2 / (1 + i)));
+        OK(ftc_trainer_set(trainer, "weight_decay", 0.5));
+        int first = i / 2 * 4; // two steps on the same rows
+        for (int half = 0; half < 1 + i % 2; half++) {
+            bind(trainer, e, first + 2 * half, i % 2 ? 2 : 4);
+            if (i % 2)
+                OK(ftc_trainer_grad(trainer));
+            else
+                OK(ftc_trainer_step(trainer));
+        }
+        if (i % 2) OK(ftc_trainer_update(trainer));
+        bind(trainer, e, first + 6, 4);
+        OK(ftc_trainer_eval(trainer));
+    }
+}
+
+Test(trainer, leaves_untouched_rows_for_later_bit_by_bit) {
+    ftc_net *net = open_artifact();
+    ftc_trainer *lazy = create(net, 2), *dense = create(net, 1);
+    examples e = make_examples();
+    ftc_trainer_tensor(dense, "embedding.weight"); // whoever holds the address has every row updated at once
+    ftc_trainer *both[] = {lazy, dense};
+    float loss[2];
+    for (int i = 0; i < 2; i++) {
+        train_in_all_ways(both[i], &e);
+        loss[i] = *ftc_trainer_output(both[i], "loss", NULL);
+    }
+    cr_assert_eq(loss[0], loss[1]);
+    assert_same_tensors(net, lazy, dense);
+    ftc_trainer *fresh = create(net, 1);
+    const float *after = ftc_trainer_tensor(lazy, "embedding.weight"),
+                *before = ftc_trainer_tensor(fresh, "embedding.weight");
+    cr_assert_neq(after[1600 * 64], before[1600 * 64]); // a row that no example has: only decayed
+    cr_assert_float_eq((double)after[1600 * 64] / (double)before[1600 * 64], 0.98781,
+                       2e-5); // product of 1 - lr / 2
+    for (int i = 0; i < 2; i++) ftc_trainer_free(both[i]);
+    ftc_trainer_free(fresh);
+    ftc_net_free(net);
+}
+
 static void *train_alone(void *net) {
     ftc_trainer *trainer = create(net, 2);
     examples e = make_examples();

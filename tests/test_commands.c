@@ -1,5 +1,9 @@
 // The ftc command as people use it: what it prints, what it leaves behind, its exit status.
+//
+// All tests have one timeout: Criterion loses memory, which LeakSanitizer finds, where the timeouts of a
+// suite differ.
 #include "runtime/json.h"
+#include "runtime/safetensors.h"
 #include "tests/scratch.h"
 
 #include <fcntl.h>
@@ -95,6 +99,18 @@ static double last_number(const char *text, const char *name) {
     return value;
 }
 
+static void assert_same_file(const char *dir, const char *a, const char *b) {
+    char *path_a = ftc_path_join(dir, a), *path_b = ftc_path_join(dir, b), *text_a, *text_b;
+    size_t bytes_a, bytes_b;
+    ASSERT_OK(ftc_file_read(path_a, &text_a, &bytes_a));
+    ASSERT_OK(ftc_file_read(path_b, &text_b, &bytes_b));
+    cr_assert(bytes_a == bytes_b && memcmp(text_a, text_b, bytes_a) == 0, "%s and %s differ", a, b);
+    free(text_a);
+    free(text_b);
+    free(path_a);
+    free(path_b);
+}
+
 // A small model, quick to compile and to train.
 #define SMALL "--set", "hidden=32", "--set", "intermediate=64", "--set", "layers=1"
 
@@ -105,7 +121,7 @@ static void compile_small(const char *dir) {
 // ---------------------------------------------------------------------------------------------- the usual
 // way
 
-Test(commands, compile_run_eval_predict, .timeout = 120) {
+Test(commands, compile_run_eval_predict, .timeout = 240) {
     char *dir = test_directory();
     compile_small(dir);
     outcome o = FTC(dir, "run", "--select-train", "400", "--epochs", "2", "--lr", "2e-3");
@@ -136,7 +152,7 @@ Test(commands, compile_run_eval_predict, .timeout = 120) {
     scratch_free(dir);
 }
 
-Test(commands, bench_prints_one_object, .timeout = 120) {
+Test(commands, bench_prints_one_object, .timeout = 240) {
     char *dir = test_directory();
     outcome o = FTC(dir, "bench", MODEL, SMALL, "--batch", "2", "--length", "16", "--steps", "3", "--json");
     cr_assert_eq(o.status, 0, "%s", o.err);
@@ -158,16 +174,48 @@ Test(commands, bench_prints_one_object, .timeout = 120) {
 
 Test(commands, tune_measures_and_the_artifact_remembers, .timeout = 120) {
     char *dir = test_directory();
-    ASSERT_FTC(dir, 0, err, "forward: tokens x 32, sum of 32", "compile", MODEL, SMALL, "--batch", "4", "--max-length",
-               "32", "--tune", "-o", "tuned.ftc");
+    ASSERT_FTC(dir, 0, err, "forward: tokens x 32, sum of 32", "compile", MODEL, SMALL, "--set", "layers=2",
+               "--batch", "4", "--max-length", "32", "--tune", "-o", "tuned.ftc");
     ASSERT_FTC(dir, 0, out, "step_ms_min", "bench", "tuned.ftc", "--steps", "2");
     ASSERT_FTC(dir, 0, err, "compiled tuned.ftc again", "bench", "tuned.ftc", "--batch", "5", "--steps", "2");
-    ASSERT_FTC(dir, 2, err, "leave out --gemm openblas", "compile", MODEL, SMALL, "--tune", "--gemm", "openblas");
+    ASSERT_FTC(dir, 2, err, "leave out --gemm openblas", "compile", MODEL, SMALL, "--tune", "--gemm",
+               "openblas");
     cr_assert_not(exists(dir, "bert-cls.ftc"));
     scratch_free(dir);
 }
 
-Test(commands, args_follow_trainer, .timeout = 120) {
+// Token ids are taken from the cache the second time, and nothing of the run changes.
+Test(commands, token_ids_are_kept, .timeout = 240) {
+    char *dir = test_directory();
+    compile_small(dir);
+    ASSERT_FTC(dir, 0, err, "s\nlabels:", "run", "--cache", "cache", "--max-steps", "3", "--output", "first");
+    ASSERT_FTC(dir, 0, err, "s, from the cache\n", "run", "--cache", "cache", "--max-steps", "3", "--output",
+               "second");
+    assert_same_file(dir, "first/model.safetensors", "second/model.safetensors");
+    ASSERT_FTC(dir, 0, err, "s\nlabels:", "run", "--cache", "cache", "--max-steps", "3", "--max-length", "9");
+    ASSERT_FTC(dir, 0, err, "s\nlabels:", "run", "--cache", "none", "--max-steps", "3");
+    scratch_free(dir);
+}
+
+// A file gives the ids that its texts give one by one, from any number of threads.
+Test(commands, tokenize_files_on_all_threads, .timeout = 240) {
+    char *dir = test_directory();
+    write_file(dir, "texts.csv", "text\nwonderful food\n\"terrible, \"\"never\"\" again\"\n");
+    outcome words = FTC(dir, "tokenize", TOKENIZER, "--json", "wonderful food", "terrible, \"never\" again");
+    for (int threads = 1; threads <= 3; threads++) {
+        char n[8];
+        snprintf(n, sizeof n, "%d", threads);
+        outcome file = FTC(dir, "tokenize", TOKENIZER, "--json", "--file", "texts.csv", "--threads", n);
+        cr_assert_eq(file.status, 0, "%s", file.err);
+        cr_assert_str_eq(file.out, words.out);
+        cr_assert(strstr(file.err, "2 texts, "), "%s", file.err);
+        forget(&file);
+    }
+    forget(&words);
+    scratch_free(dir);
+}
+
+Test(commands, args_follow_trainer, .timeout = 240) {
     char *dir = test_directory();
     compile_small(dir);
     write_file(
@@ -190,7 +238,7 @@ Test(commands, args_follow_trainer, .timeout = 120) {
 }
 
 // Two micro-batches of 4 without clipping are one batch of 8.
-Test(commands, accumulation_is_the_larger_batch, .timeout = 120) {
+Test(commands, accumulation_is_the_larger_batch, .timeout = 240) {
     char *dir = test_directory();
     compile_small(dir);
     ASSERT_FTC(dir, 0, err, "saved", "run", "--batch", "8", "--dropout", "0", "--no-shuffle", "--max-steps",
@@ -205,28 +253,42 @@ Test(commands, accumulation_is_the_larger_batch, .timeout = 120) {
     scratch_free(dir);
 }
 
+Test(commands, compile_tells_what_a_step_takes, .timeout = 240) {
+    static const char *const PARTS[] = {"bert_cls: 67109 parameters",
+                                        "a step of 8 sequences of 128 tokens: ",
+                                        " GFLOP (nominal), ",
+                                        " MB moved",
+                                        "memory ",
+                                        ": parameters 0.3, moments 0.5, arena ",
+                                        "kernels: step ",
+                                        "fits: "};
+    char *dir = test_directory();
+    outcome o = FTC(dir, "compile", MODEL, SMALL, "-o", "small.ftc");
+    cr_assert_eq(o.status, 0, "%s", o.err);
+    for (size_t i = 0; i < sizeof PARTS / sizeof *PARTS; i++)
+        cr_assert(strstr(o.out, PARTS[i]), "no \"%s\" in: %s", PARTS[i], o.out);
+    forget(&o);
+    ASSERT_FTC(dir, 2, err, "the smallest is ", "compile", MODEL, SMALL, "--memory", "1MB");
+    ASSERT_FTC(dir, 2, err, "MB is free; compile with", "compile", MODEL, SMALL, "--set", "vocab=1000000000");
+    scratch_free(dir);
+}
+
 // A batch that is larger than the artifact's compiles it again, and says so.
-Test(commands, another_structure_is_compiled_again, .timeout = 120) {
+Test(commands, another_structure_is_compiled_again, .timeout = 240) {
     char *dir = test_directory();
     compile_small(dir);
     ASSERT_FTC(dir, 0, err, "compiled small.ftc again: it was compiled for batches of 8, --batch asks for 12",
                "run", "--batch", "12", "--max-steps", "2");
+    ASSERT_FTC(dir, 0, err, "compiled small.ftc again: it was compiled for fp32", "run", "--precision",
+               "bf16", "--max-steps", "1");
+    ASSERT_FTC(dir, 0, err, "parameters, bf16", "run", "--bf16", "--max-steps", "1");
+    ASSERT_FTC(dir, 0, out, "", "compile", MODEL, SMALL, "--precision", "bf16", "-o", "small.ftc");
+    ASSERT_FTC(dir, 0, err, "parameters, bf16", "run", "--batch", "12", "--max-steps", "1"); // still
+    ASSERT_FTC(dir, 0, err, "(at most 20 a text)", "run", "--max-length", "20", "--max-steps", "1");
     scratch_free(dir);
 }
 
 // ---------------------------------------------------------------------------------------------- interruption
-
-static void assert_same_file(const char *dir, const char *a, const char *b) {
-    char *path_a = ftc_path_join(dir, a), *path_b = ftc_path_join(dir, b), *text_a, *text_b;
-    size_t bytes_a, bytes_b;
-    ASSERT_OK(ftc_file_read(path_a, &text_a, &bytes_a));
-    ASSERT_OK(ftc_file_read(path_b, &text_b, &bytes_b));
-    cr_assert(bytes_a == bytes_b && memcmp(text_a, text_b, bytes_a) == 0, "%s and %s differ", a, b);
-    free(text_a);
-    free(text_b);
-    free(path_a);
-    free(path_b);
-}
 
 // Waits until the file `name` has something in it.
 static void wait_for(const char *dir, const char *name) {
@@ -267,9 +329,196 @@ Test(commands, sigterm_leaves_a_checkpoint_and_resume_is_bitwise, .timeout = 240
     scratch_free(dir);
 }
 
+// A second signal ends the run at once, whatever it is doing.
+Test(commands, two_signals_end_at_once, .timeout = 240) {
+    char *dir = test_directory();
+    compile_small(dir);
+    static const char *const LONG[] = {"run", "--epochs", "3000", "--metrics", "m.jsonl", NULL};
+    pid_t pid = start(dir, LONG);
+    wait_for(dir, "m.jsonl");
+    kill(pid, SIGINT);
+    kill(pid, SIGTERM);
+    outcome o = finish(dir, pid);
+    cr_assert(o.status == 128 + SIGINT || o.status == 128 + SIGTERM, "exit status %d\n%s", o.status, o.err);
+    cr_assert(strstr(o.err, "once more to end at once"), "%s", o.err);
+    cr_assert_not(exists(dir, "output/model.safetensors"));
+    forget(&o);
+    scratch_free(dir);
+}
+
+// ---------------------------------------------------------------------------------------------- what is
+// learned
+
+static double metric(const char *dir, const char *name) {
+    char *metrics = read_text(dir, "m.jsonl");
+    double value = last_number(metrics, name);
+    free(metrics);
+    return value;
+}
+
+// Early stopping: the run says so and ends with the best checkpoint, which is kept.
+Test(commands, early_stopping_ends_with_the_best, .timeout = 240) {
+    char *dir = test_directory();
+    compile_small(dir);
+    ASSERT_FTC(dir, 0, err, "stopped early: 2 evaluations without a gain", "run", "--lr", "0", "--metrics",
+               "m.jsonl", "--eval-strategy", "steps", "--eval-steps", "5", "--save-strategy", "steps",
+               "--save-steps", "5", "--save-total-limit", "1", "--load-best-model-at-end",
+               "--early-stopping-patience", "2");
+    cr_assert_eq(metric(dir, "step"), 15);
+    cr_assert(exists(dir, "output/checkpoint-5"));
+    assert_same_file(dir, "output/model.safetensors", "output/checkpoint-5/model.safetensors");
+    scratch_free(dir);
+}
+
+// What is best is said by the metric, and by --greater-is-better against it.
+Test(commands, the_best_is_what_the_metric_says, .timeout = 240) {
+    static const char *const WAYS[][2] = {{"accuracy", "auto"}, {"eval_accuracy", "false"}, {"loss", "auto"}};
+    char *dir = test_directory();
+    compile_small(dir);
+    for (int way = 0; way < 3; way++) {
+        ASSERT_FTC(dir, 0, err, "saved output", "run", "--lr", "2e-3", "--metrics", "m.jsonl",
+                   "--eval-strategy", "steps", "--eval-steps", "25", "--max-steps", "150", "--save-strategy",
+                   "best", "--metric-for-best-model", WAYS[way][0], "--greater-is-better", WAYS[way][1],
+                   "--save-total-limit", "1");
+        char *metrics = read_text(dir, "m.jsonl");
+        double best = way == 0 ? -INFINITY : INFINITY, best_step = 0;
+        for (const char *line = metrics; line && *line;
+             line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+            cJSON *json = cJSON_ParseWithLength(line, strcspn(line, "\n"));
+            const cJSON *item = cJSON_GetObjectItem(json, way == 2 ? "eval_loss" : "eval_accuracy");
+            if (item && (way == 0 ? item->valuedouble > best : item->valuedouble < best)) {
+                best = item->valuedouble;
+                best_step = cJSON_GetObjectItem(json, "step")->valuedouble;
+            }
+            cJSON_Delete(json);
+        }
+        char name[64], *path;
+        snprintf(name, sizeof name, "output/checkpoint-%.0f", best_step);
+        cr_assert(exists(dir, name), "%s", name);
+        cJSON *state;
+        strcat(name, "/trainer_state.json");
+        ASSERT_OK(ftc_json_read(path = ftc_path_join(dir, name), &state));
+        cr_assert_float_eq(cJSON_GetObjectItem(state, "best_metric")->valuedouble, best, 1e-8);
+        cJSON_Delete(state);
+        free(path);
+        free(metrics);
+    }
+    scratch_free(dir);
+}
+
+// A checkpoint of the model alone is smaller and cannot be resumed, which is said.
+Test(commands, a_checkpoint_of_the_model_only, .timeout = 240) {
+    char *dir = test_directory();
+    compile_small(dir);
+    ASSERT_FTC(dir, 0, err, "saved output/checkpoint-2", "run", "--max-steps", "2", "--save-only-model");
+    cr_assert(exists(dir, "output/checkpoint-2/model.safetensors"));
+    cr_assert_not(exists(dir, "output/checkpoint-2/optimizer.safetensors"));
+    ASSERT_FTC(dir, 2, err, "has no checkpoint to resume from", "run", "--max-steps", "4", "--resume");
+    scratch_free(dir);
+}
+
+// A warm-up below 1 is a fraction of all steps.
+Test(commands, warm_up_may_be_a_fraction, .timeout = 240) {
+    static const char *const OPTIONS[] = {"--warmup-steps", "--warmup-ratio"};
+    char *dir = test_directory();
+    compile_small(dir);
+    for (int i = 0; i < 2; i++) {
+        ASSERT_FTC(dir, 0, err, "saved", "run", "--max-steps", "8", "--schedule", "constant_with_warmup",
+                   "--lr", "1e-3", OPTIONS[i], "0.5", "--metrics", "m.jsonl");
+        char *metrics = read_text(dir, "m.jsonl");
+        cr_assert(strstr(metrics, "\"learning_rate\": 0.00075,"), "%s", metrics); // three of four steps
+        cr_assert_float_eq(last_number(metrics, "learning_rate"), 1e-3, 1e-12);
+        free(metrics);
+    }
+    scratch_free(dir);
+}
+
+// One label is regression: numbers are predicted, by the mean of squares, and Pearson and Spearman judge
+// them.
+Test(commands, one_label_is_regression, .timeout = 240) {
+    char *dir = test_directory();
+    ASSERT_FTC(dir, 0, err, "labels: numbers", "run", MODEL, SMALL, "--set", "labels=1", "--epochs", "3",
+               "--lr", "3e-3", "--metrics", "m.jsonl");
+    cr_assert_float_eq(metric(dir, "eval_loss"), metric(dir, "eval_mse"), 1e-9);
+    cr_assert_gt(metric(dir, "eval_pearson"), 0.5);
+    cr_assert_gt(metric(dir, "eval_spearmanr"), 0.5);
+    ASSERT_FTC(dir, 0, out, "pearson    0.", "eval", "output", "--test", TEST);
+    ASSERT_FTC(dir, 2, err, "mse needs one label, not 5", "run", MODEL, SMALL, "--loss", "mse");
+    scratch_free(dir);
+}
+
+// The frozen part's backward work is not in the step that is compiled, and its bytes do not change.
+Test(commands, frozen_parts_cost_nothing, .timeout = 240) {
+    char *dir = test_directory();
+    compile_small(dir);
+    outcome whole = FTC(dir, "inspect", "small.ftc", "--kernels");
+    ASSERT_FTC(dir, 0, out, "", "compile", MODEL, SMALL, "--freeze", "bert.*", "-o", "head.ftc");
+    outcome head = FTC(dir, "inspect", "head.ftc", "--kernels");
+    int kernels, fewer;
+    cr_assert_eq(sscanf(strstr(whole.out, "  step "), "  step %d", &kernels), 1);
+    cr_assert_eq(sscanf(strstr(head.out, "  step "), "  step %d", &fewer), 1);
+    cr_assert(fewer < kernels / 2, "%d kernels of %d", fewer, kernels);
+    ASSERT_FTC(dir, 0, out, "frozen", "inspect", "head.ftc", "--tensors");
+    ASSERT_FTC(dir, 0, err, "saved one", "run", "head.ftc", "--max-steps", "1", "--output", "one");
+    ASSERT_FTC(dir, 0, err, "saved ten", "run", "head.ftc", "--max-steps", "10", "--output", "ten");
+    char *one = ftc_path_join(dir, "one/model.safetensors"),
+         *ten = ftc_path_join(dir, "ten/model.safetensors");
+    ftc_safetensors *a, *b;
+    ASSERT_OK(ftc_safetensors_open(one, &a));
+    ASSERT_OK(ftc_safetensors_open(ten, &b));
+    for (int32_t i = 0; i < ftc_safetensors_count(a); i++) {
+        const ftc_safetensor *x = ftc_safetensors_at(a, i), *y = ftc_safetensors_at(b, i);
+        cr_assert_str_eq(x->name, y->name);
+        bool same = memcmp(x->data, y->data, (size_t)x->bytes) == 0;
+        cr_assert_eq(same, strncmp(x->name, "bert.", 5) == 0, "%s", x->name);
+    }
+    ftc_safetensors_close(a);
+    ftc_safetensors_close(b);
+    free(one);
+    free(ten);
+    forget(&whole);
+    forget(&head);
+    scratch_free(dir);
+}
+
+// The data sets of the tutorial in the forms that they come in, and the recipe of its Keras part.
+Test(commands, sentences_and_pairs_of_glue, .timeout = 240) {
+    char *vocabulary = test_shared("vocab/bert-base-uncased.txt"),
+         *cola = test_shared("cola/raw/in_domain_train.tsv");
+    char *sst = test_shared("sst2/train_full.tsv"), *sst_dev = test_shared("sst2/dev.tsv");
+    char *mrpc = test_shared("mrpc/msr_paraphrase_train.txt"),
+         *mrpc_test = test_shared("mrpc/msr_paraphrase_test.txt");
+    char *dir = test_directory();
+    char *tokenizer = ftc_path_join(dir, "tokenizer"), *copy = ftc_path_join(tokenizer, "vocab.txt");
+    ASSERT_OK(ftc_dir_make(tokenizer));
+    ASSERT_OK(ftc_file_copy(vocabulary, copy));
+#define GLUE                                                                                                 \
+    SMALL, "--set", "labels=2", "--set", "vocab=30522", "--tokenizer", "tokenizer", "--metrics", "m.jsonl"
+    static const char COLA[] = FTC_SOURCE_ROOT "/models/bert-cola.ir";
+    ASSERT_FTC(dir, 0, err, "labels: 0 → 0, 1 → 1", "run", COLA, GLUE, "--train", cola, "--select-train",
+               "167", "--test", cola, "--select-test", "50");
+    cr_assert_eq(metric(dir, "step"), 10); // batches of 16, and what is left over is dropped
+    cr_assert_float_eq(metric(dir, "learning_rate"), 5e-4,
+                       1e-12); // constant; random weights need larger steps
+    cr_assert(!isnan(metric(dir, "train_accuracy")));
+    cr_assert(!isnan(metric(dir, "eval_matthews_correlation")));
+    ASSERT_FTC(dir, 0, err, "20 examples of ", "run", MODEL, GLUE, "--train", sst, "--test", sst_dev,
+               "--select-train", "20", "--select-test", "20", "--epochs", "1");
+    ASSERT_FTC(dir, 0, err, "20 examples of ", "run", MODEL, GLUE, "--train", mrpc, "--test", mrpc_test,
+               "--text-column", "#1 String", "--pair-column", "#2 String", "--label-column", "Quality",
+               "--select-train", "20", "--select-test", "20", "--epochs", "1");
+    cr_assert(!isnan(metric(dir, "eval_f1")));
+    ASSERT_FTC(dir, 0, out, "pair       \"Yucaipa", "inspect", "--train", mrpc, "--text-column", "#1 String",
+               "--pair-column", "#2 String", "--label-column", "Quality", "--row", "1", "--tokenizer",
+               "tokenizer");
+    char *const paths[] = {vocabulary, cola, sst, sst_dev, mrpc, mrpc_test, tokenizer, copy};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) free(paths[i]);
+    scratch_free(dir);
+}
+
 // ---------------------------------------------------------------------------------------------- bad input
 
-Test(commands, wrong_usage) {
+Test(commands, wrong_usage, .timeout = 240) {
     char *dir = test_directory();
     ASSERT_FTC(dir, 2, err, "did you mean compile?", "compil", "x");
     ASSERT_FTC(dir, 2, err, "did you mean --epochs?", "run", MODEL, "--epoch", "3");
@@ -281,14 +530,19 @@ Test(commands, wrong_usage) {
     ASSERT_FTC(dir, 2, err, "there is no .ftc in this folder", "run");
     ASSERT_FTC(dir, 2, err, "hiden", "run", MODEL, "--set", "hiden=3");
     ASSERT_FTC(dir, 2, err, "expected NAME=VALUE", "run", MODEL, "--set", "hidden");
+    ASSERT_FTC(dir, 2, err, "--dropout 1: expected less than 1", "run", MODEL, "--dropout", "1", SMALL);
+    ASSERT_FTC(dir, 2, err, "beta1 is 1: expected", "run", MODEL, "--beta1", "1", SMALL);
     ASSERT_FTC(dir, 2, err, "give one", "run", MODEL, "--test", TEST, "--split-test", "3");
     ASSERT_FTC(dir, 2, err, "--test", "run", MODEL, "--train", TRAIN, "--load-best-model-at-end");
+    ASSERT_FTC(dir, 2, err, "pass optimizer: the graph has already updates", "opt", MODEL,
+               "--passes=differentiate,optimizer,optimizer");
+    ASSERT_FTC(dir, 2, err, "pass plan: the graph has no kernels", "opt", MODEL, "--passes=plan");
     ASSERT_FTC(dir, 0, out, "[learning_rate]", "run", "--help");
     ASSERT_FTC(dir, 0, out, "predict", "--help");
     scratch_free(dir);
 }
 
-Test(commands, bad_files, .timeout = 120) {
+Test(commands, bad_files, .timeout = 240) {
     char *dir = test_directory();
     compile_small(dir);
     ASSERT_FTC(dir, 2, err, "none.csv", "run", "--train", "none.csv");
@@ -314,8 +568,40 @@ Test(commands, bad_files, .timeout = 120) {
     scratch_free(dir);
 }
 
+// Where there is no room, nothing half-written stays.
+Test(commands, full_disks, .timeout = 120) {
+    static const char *const CASES[][2] = {
+        // the command; what it would have written
+        {"tokenize $TOKENIZER wonderful >/dev/full", "none"},
+        {"opt $MODEL >/dev/full", "none"},
+        {"compile $MODEL --emit ir >/dev/full", "none"},
+        {"compile $MODEL --emit llvm -o text", "text"},
+        {"compile $MODEL -o artifact", "artifact"},
+        {"verify $MODEL --dump-grads gradients", "gradients"},
+        {"compile $MODEL --dump-after optimizer --dump-dir . -o artifact", "03-optimizer.ir"},
+    };
+    char *dir = test_directory();
+    setenv("MODEL", MODEL, 1);
+    setenv("TOKENIZER", TOKENIZER, 1);
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        char *line;
+        if (asprintf(&line,
+                     "cd '%s' && trap '' XFSZ && ulimit -f 4 && " FTC_COMMAND " >/dev/null %s 2>stderr", dir,
+                     CASES[i][0]) < 0)
+            abort();
+        int status = system(line);
+        char *err = read_text(dir, "stderr");
+        cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 2 && *err, "%s: status %d, %s", CASES[i][0],
+                  status, err);
+        cr_expect(!exists(dir, CASES[i][1]), "%s leaves %s", CASES[i][0], CASES[i][1]);
+        free(err);
+        free(line);
+    }
+    scratch_free(dir);
+}
+
 // Weights of another shape, and a file that is cut off.
-Test(commands, bad_weights, .timeout = 120) {
+Test(commands, bad_weights, .timeout = 240) {
     char *dir = test_directory();
     compile_small(dir);
     ASSERT_FTC(dir, 0, err, "saved output", "run", "--max-steps", "1");
@@ -332,7 +618,7 @@ Test(commands, bad_weights, .timeout = 120) {
     scratch_free(dir);
 }
 
-Test(commands, a_loss_that_is_not_finite_is_exit_1, .timeout = 120) {
+Test(commands, a_loss_that_is_not_finite_is_exit_1, .timeout = 240) {
     char *dir = test_directory();
     compile_small(dir);
     ASSERT_FTC(dir, 1, err, "step ", "run", "--lr", "1e30", "--max-steps", "20", "--save-strategy", "steps",

@@ -148,6 +148,7 @@ static void check_step(const ftc_graph *forward, const ftc_program *program, uin
     cr_assert(ftc_pass_differentiate(g, &options, &d) && ftc_pass_optimizer(g, &options, &d));
     test_values *v = test_values_new(g, seed);
     test_call *call = test_call_new(program, g, v, 2);
+    test_call_use_sgemm(call, sgemm);
     ftc_interp *in = ftc_interp_new(g, &v->b);
     ftc_interp_run(in); // overwrites the tensors that are assigned
     test_call_run(call, FTC_ENTRY_STEP);
@@ -168,7 +169,7 @@ static void check_step(const ftc_graph *forward, const ftc_program *program, uin
 }
 
 // Evaluation, gradients and, if asked for, the step of a graph.
-static void check_compiled(const ftc_graph *forward, uint64_t seed, const ftc_target *target,
+static void check_compiled(const ftc_graph *forward, uint64_t seed, const ftc_target *target, bool use_blas,
                            bool with_step) {
     ftc_graph *g = with_gradients(forward);
     test_values *v = test_values_new(g, seed);
@@ -177,10 +178,12 @@ static void check_compiled(const ftc_graph *forward, uint64_t seed, const ftc_ta
     ftc_compile_options options = {.entries = 1u << FTC_ENTRY_GRAD | 1u << FTC_ENTRY_EVAL |
                                               (uint32_t)with_step << FTC_ENTRY_STEP,
                                    .target = target,
+                                   .use_blas = use_blas,
                                    .check_text = seed % 16 == 0};
     ftc_loaded_program *loaded = test_compile(forward, &options);
     const ftc_program *program = ftc_program_of(loaded);
     test_call *call = test_call_new(program, g, v, 1 + (int)(seed % 3));
+    test_call_use_sgemm(call, sgemm);
     test_call_run(call, FTC_ENTRY_EVAL);
     for (uint32_t i = 0; i < forward->n_outputs; i++) {
         int64_t n;
@@ -198,24 +201,28 @@ static void check_compiled(const ftc_graph *forward, uint64_t seed, const ftc_ta
     ftc_graph_free(g);
 }
 
-static void check_target(const char *name, uint64_t first, uint64_t n) {
+static void check_target(const char *name, bool use_blas, uint64_t first, uint64_t n) {
     const ftc_target *target = ftc_target_named(name);
     if (!ftc_target_supported_here(target)) cr_skip_test("this CPU does not have %s", name);
     for (uint64_t seed = first; seed < first + n; seed++) {
         ftc_graph *forward = random_graph(seed, 6 + (int)(seed % 12));
-        check_compiled(forward, seed, target, seed % 4 == 0);
+        check_compiled(forward, seed, target, use_blas, seed % 4 == 0);
         ftc_graph_free(forward);
     }
 }
 
 Test(differential, native_code_agrees_with_the_interpreter) {
-    check_target("native", 1, 100);
+    check_target("native", false, 1, 100);
 }
 Test(differential, avx2_code_agrees_with_the_interpreter) {
-    check_target("avx2", 1001, 30);
+    check_target("avx2", false, 1001, 30);
 }
 Test(differential, generic_code_agrees_with_the_interpreter) {
-    check_target("generic", 2001, 30);
+    check_target("generic", false, 2001, 30);
+}
+
+Test(differential, openblas_agrees_with_the_interpreter) {
+    check_target("native", true, 3001, 30);
 }
 
 // --- what is easy to get wrong ------------------------------------------------------------------------
@@ -252,11 +259,25 @@ static const struct {
     {"gather_renamed", "g = gather(m, V, ids)\nloss = sum(exp(dot(g, rename(g; S -> T); H)); B, S, T)"},
     {"attention",
      "q = x * u\nloss = sum(attention(q, rename(x; S -> T), rename(q; S -> T), 0.25; D, T); B, S, A, D)"},
+    {"mean_of_attention", "q = x * u\nh = attention(q, rename(q; S -> T), rename(q; S -> T), 0.25; D, "
+                          "T)\nloss = sum(mean(h; S); B, A, D)"},
+    {"contraction_within_sequences_before_pairs", "k = rename(x * u; S -> T)\np = outer (y * exp(dot(sum(x; "
+                                                  "S), k; D)))\nloss = sum(p * dot(x, k; D); B, S, A, T)"},
+    {"sum_of_a_contraction_for_each_position",
+     "v = dot(m * 2, exp(m); V, H)\n"
+     "k = param \"k\" f32[V, A, D]\ns = sum(dot(k, u; A); V)\noutput out = s * v\nloss = sum(s; D) + v"},
     {"sum_over_pairs_of_tokens", "loss = sum(outer (y * rename(y; S -> T)); B, S, T)"},
     {"weights_in_their_own_gradient", "loss = sum(w * w * w; H) + sum(m * m; V, H) + sum(exp(u); A, D)"},
     {"shared_table", "loss = sum(exp(dot(gather(m, V, ids), w; H)); B, S) + sum(dot(m, w; H); V)"},
     {"mean_and_softmax", "loss = sum(mean(softmax(x; D) * x; S); B, A, D)"},
     {"maximum", "loss = sum(max(x; D); B, S, A) + max(w; H)"},
+    {"gradients_where_sigmoid_saturates", "loss = sum(silu(w * 1000) + sigmoid(w * 400); H)"},
+    {"gradient_text_for_two_parameters",
+     "fn scaled(a, b; A, D) { return sum(a * b; A, D) }\n"
+     "gradient(y, dy -> a) { return outer (dy * b) }\n"
+     "gradient(y, dy -> b) { return dy * a }\n"
+     "loss = sum(exp(scaled(x * u, u; A, D)); B, S) + sum(sigmoid(scaled(u, exp(u); A, D)) * z; B)"},
+    {"gradient_text_behind_one_position", "loss = sum(at(sigmoid(x * u), S, 0); B, A, D)"},
 };
 
 Test(differential, corner_cases_agree) {
@@ -268,7 +289,10 @@ Test(differential, corner_cases_agree) {
             abort();
         ftc_graph *g = ftc_parse_text(MODELS[i].name, text, NULL, &d);
         cr_assert(g, "%s", d.count ? d.list[0].text : "");
-        for (uint64_t seed = 1; seed <= 2; seed++) check_compiled(g, seed, ftc_target_named("native"), true);
+        for (uint64_t seed = 1; seed <= 2; seed++) {
+            check_compiled(g, seed, ftc_target_named("native"), false, true);
+            check_compiled(g, seed, ftc_target_named("native"), true, false);
+        }
         ftc_graph_free(g);
         free(text);
     }

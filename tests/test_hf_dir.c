@@ -5,6 +5,8 @@
 #include "tests/bag_model.h"
 #include "tests/scratch.h"
 
+#include <math.h>
+
 static void write_text(const char *dir, const char *name, const char *text) {
     char *path = ftc_path_join(dir, name);
     ASSERT_OK(ftc_file_write(path, text, strlen(text)));
@@ -126,6 +128,41 @@ Test(hf_dir, weights_with_or_without_prefix) {
         ftc_load_report_free(&report);
         ftc_model_state_free(&state);
     }
+    scratch_free(dir);
+}
+
+Test(hf_dir, weights_that_are_not_finite_are_refused) {
+    char *dir = test_directory();
+    ftc_model_state state;
+    ftc_load_report report;
+    ftc_safetensor tensors[] = {matrix("bert.embeddings.word_embeddings.weight", BAG_VOCAB, BAG_CLASSES),
+                                vector("classifier.bias", 3)};
+    W[4] = NAN;
+    write_weights(dir, tensors, 2);
+    ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, 1u << FTC_ENTRY_EVAL, &state));
+    ASSERT_FAILS(ftc_model_state_load(&state, dir, 1, &report), FTC_BAD_INPUT,
+                 "element 4 of \"bert.embeddings.word_embeddings.weight\" is nan");
+    ftc_model_state_free(&state);
+    scratch_free(dir);
+}
+
+// transformers leaves two labels, its default, out of config.json.
+Test(hf_dir, labels_are_counted_at_the_head_where_config_json_says_nothing) {
+    char *dir = test_directory();
+    ftc_hf_config *config;
+    write_text(dir, "config.json", "{\"model_type\": \"bert\"}");
+    ASSERT_OK(ftc_hf_config_read(dir, &config));
+    cr_assert_eq(ftc_hf_label_count(dir, config), 0); // no weights
+    const ftc_safetensor tensors[] = {matrix("classifier.weight", 2, 3), vector("classifier.bias", 2)};
+    write_weights(dir, tensors + 1, 1);
+    cr_assert_eq(ftc_hf_label_count(dir, config), 0); // no head
+    write_weights(dir, tensors, 2);
+    cr_assert_eq(ftc_hf_label_count(dir, config), 2);
+    ftc_hf_config_free(config);
+    write_text(dir, "config.json", "{\"num_labels\": 4}");
+    ASSERT_OK(ftc_hf_config_read(dir, &config));
+    cr_assert_eq(ftc_hf_label_count(dir, config), 4);
+    ftc_hf_config_free(config);
     scratch_free(dir);
 }
 

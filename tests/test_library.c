@@ -1,11 +1,15 @@
 // The library (ir/std), interpreted in double, against what PyTorch computed in double:
-// tests/golden/language/library.*, written by tests/tools/make_library_goldens.py.
+// tests/golden/language/library.*, written by tests/tools/make_library_goldens.py. Gradient text of the
+// library, where there is some, against the gradients that are derived without it.
 #include <math.h>
 #include <string.h>
 
+#include "compiler/passes.h"
+#include "ir/elaborate.h"
 #include "ir/interpret.h"
 #include "ir/parse.h"
 #include "tests/paths.h"
+#include "tests/random_graph.h"
 
 enum { MOST_VALUES = 64 };
 
@@ -151,4 +155,75 @@ Test(library, adamw_is_that_of_pytorch) {
     for (int i = 0; i < g.n; i++) // (1 + 2 + 3) / 2 gradients
         cr_expect(fabs(tensor(&f, "w.grad")[i] - 3 * g.at[i]) < 1e-12);
     teardown(&f);
+}
+
+// --- gradient text -------------------------------------------------------------------------------------
+
+enum { LONGEST_TEXT = 4096 };
+
+static const struct {
+    const char *name, *use;
+} SAMPLES[] = {
+    {"sigmoid", "sum(sigmoid(w * 3) * x; H)"},
+};
+
+// The text of a function of the library, cut where its gradient text begins.
+static bool derived_text(const char *name, char text[LONGEST_TEXT]) {
+    char head[64];
+    snprintf(head, sizeof head, "\nfn %s(", name);
+    for (const ftc_library_file *file = ftc_library_files; file->name; file++) {
+        const char *start = strstr(file->text, head), *end = start ? strstr(start, "} gradient(") : NULL;
+        if (!end) continue;
+        snprintf(text, LONGEST_TEXT, "%.*s", (int)(end + 1 - start), start);
+        return true;
+    }
+    return false;
+}
+
+// The gradient for w of a model with these functions and that loss; n cells.
+static double *gradient_of(const char *functions, const char *loss, int64_t *n) {
+    char text[2 * LONGEST_TEXT];
+    ftc_diagnostics d = {0};
+    snprintf(text, sizeof text,
+             "model m\naxis R = 4, H = 9\nw = param \"w\" f32[R, H]\nx = param \"x\" f32[R, H]\n%s\n"
+             "output loss = sum(%s; R)\n",
+             functions, loss);
+    ftc_graph *g = ftc_parse_text("m.ir", text, NULL, &d);
+    cr_assert_not_null(g, "%s", d.count ? d.list[0].text : "");
+    ftc_pass_options options = {.entry = FTC_ENTRY_GRAD};
+    cr_assert(ftc_pass_differentiate(g, &options, &d));
+    test_values *values = test_values_new(g, 1);
+    ftc_interp *interp = ftc_interp_new(g, &values->b);
+    ftc_interp_run(interp);
+    const double *cells = ftc_interp_value(interp, test_output(g, "grad:w"), n);
+    double *copy = malloc((size_t)*n * sizeof *copy);
+    memcpy(copy, cells, (size_t)*n * sizeof *copy);
+    ftc_interp_free(interp);
+    test_values_free(values);
+    ftc_graph_free(g);
+    return copy;
+}
+
+Test(library, gradient_text_gives_what_is_derived) {
+    int n_texts = 0, n_samples = sizeof SAMPLES / sizeof *SAMPLES;
+    for (const ftc_library_file *file = ftc_library_files; file->name; file++)
+        for (const char *at = file->text; (at = strstr(at, "} gradient(")); at++) n_texts++;
+    cr_expect_eq(n_texts, n_samples, "each gradient text of the library needs a sample here");
+    for (int i = 0; i < n_samples; i++) {
+        char text[LONGEST_TEXT];
+        int64_t n, n_derived;
+        cr_assert(derived_text(SAMPLES[i].name, text), "%s has no gradient text", SAMPLES[i].name);
+        double *own = gradient_of("", SAMPLES[i].use, &n),
+               *derived = gradient_of(text, SAMPLES[i].use, &n_derived);
+        cr_assert_eq(n, n_derived);
+        double size = 0;
+        for (int64_t k = 0; k < n; k++) {
+            size += fabs(derived[k]);
+            cr_expect(fabs(own[k] - derived[k]) <= 1e-13 * fmax(1, fabs(derived[k])),
+                      "%s: %.17g, derived: %.17g", SAMPLES[i].name, own[k], derived[k]);
+        }
+        cr_expect(size > 0.01, "%s: the gradient is zero", SAMPLES[i].name);
+        free(own);
+        free(derived);
+    }
 }

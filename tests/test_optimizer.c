@@ -54,6 +54,7 @@ static state start(void) {
     memcpy(cells(&s, "ids"), ids, sizeof ids);
     memcpy(cells(&s, "label"), labels, sizeof labels);
     for (int i = 0; i < 12; i++) cells(&s, "table.weight")[i] = sin(3 * i);
+    for (int i = 0; i < 4; i++) cells(&s, "table.weight.touched")[i] = 1;
     for (int i = 0; i < 6; i++) cells(&s, "head.weight")[i] = cos(5 * i);
     for (int i = 0; i < 2; i++) cells(&s, "head.bias")[i] = 0.1 * i;
     for (int i = 0; i < 3; i++) cells(&s, "fixed")[i] = 1 + i;
@@ -142,6 +143,43 @@ Test(optimizer, decay_leaves_biases_alone) {
     forget(&s);
     forget(&undecayed);
     forget((state *)&before);
+}
+
+// No token has id 2: the caller may do what the step would do to its row.
+static void check_untouched(ftc_entry_kind entry) {
+    state dense = start(), lazy = start(), before = start();
+    cells(&lazy, "table.weight.touched")[2] = 0;
+    if (entry == FTC_ENTRY_UPDATE) {
+        run(&dense, FTC_ENTRY_GRAD, "loss");
+        run(&lazy, FTC_ENTRY_GRAD, "loss");
+    }
+    run(&dense, entry, "");
+    double factor = run(&lazy, entry, "table.weight.untouched");
+    cr_expect_float_eq(factor, 1 - 0.1 * 0.5, 1e-7);
+    for (int i = 0; i < 12; i++) {
+        double got = cells(&lazy, "table.weight")[i], old = cells(&before, "table.weight")[i];
+        cr_expect_eq(got, i / 3 == 2 ? old : cells(&dense, "table.weight")[i]);
+        cr_expect_float_eq(i / 3 == 2 ? got * factor : got, cells(&dense, "table.weight")[i], 1e-12);
+        cr_expect_eq(cells(&lazy, "table.weight.exp_avg_sq")[i], cells(&dense, "table.weight.exp_avg_sq")[i]);
+    }
+    forget(&dense);
+    forget(&lazy);
+    forget(&before);
+}
+
+Test(optimizer, leaves_untouched_rows_to_the_caller) {
+    check_untouched(FTC_ENTRY_STEP);
+    check_untouched(FTC_ENTRY_UPDATE);
+}
+
+Test(optimizer, changes_nothing_where_the_loss_is_not_finite) {
+    state s = start();
+    cells(&s, "head.bias")[0] = INFINITY;
+    state before = s;
+    cr_expect_eq(run(&s, FTC_ENTRY_STEP, "table.weight.untouched"), 1);
+    for (int i = 0; i < 12; i++)
+        cr_expect_eq(cells(&s, "table.weight")[i], cells(&before, "table.weight")[i]);
+    forget(&s);
 }
 
 Test(optimizer, clipping_scales_the_gradient) {

@@ -490,6 +490,67 @@ Test(passes, keep_the_values_of_random_graphs_at_a_position) {
     cr_expect(narrowed > 200, "only %d", narrowed);
 }
 
+// --- products of three --------------------------------------------------------------------------------
+
+static ftc_graph *attention_of(const char *query_axes, const char *loss) {
+    ftc_diagnostics d = {0};
+    char *text;
+    if (asprintf(
+            &text,
+            "model m\naxis B <= 4, H = 6, A = 2, D = 3\naxis S ragged B <= 8\naxis T = S\n"
+            "input x : f32[B, S, H]\ninput q : f32[%s]\n"
+            "k = rename(dot(x, param \"k.weight\" f32[A, D, H]; H) + param \"k.bias\" f32[A, D]; S -> T)\n"
+            "v = rename(dot(x, param \"v.weight\" f32[A, D, H]; H) + param \"v.bias\" f32[A, D]; S -> T)\n"
+            "loss = %s\noutput loss\n",
+            query_axes, loss) < 0)
+        abort();
+    ftc_graph *g = ftc_parse_text("m.ir", text, NULL, &d);
+    cr_assert(g, "%s", d.count ? d.list[0].text : "");
+    free(text);
+    return g;
+}
+
+// Contractions that make keys or values.
+static int count_projections(const ftc_graph *g) {
+    int n = 0;
+    for (ftc_id id = 1; id < g->n_nodes; id++)
+        n += g->nodes[id].op == FTC_OP_dot && g->nodes[id].type.axes.n == 4 &&
+             ftc_axes_has(&g->nodes[id].type.axes, ftc_graph_find_axis(g, "D"));
+    return n;
+}
+
+Test(associate, makes_neither_keys_nor_values_for_one_query) {
+    ftc_graph *g = attention_of("B, A, D", "sum(exp(dot(softmax(dot(q, k; D); T), v; T)); B, A, D)");
+    apply_rule(g, "associate");
+    cr_expect_eq(count_projections(g), 0);
+    ftc_graph_free(g);
+    // With its gradients, from text to graph: the backward phase inherits it.
+    g = attention_of("B, A, D", "sum(exp(dot(softmax(dot(q, k; D); T), v; T)); B, A, D)");
+    ftc_graph *plain = ftc_graph_clone(g);
+    run_pass(ftc_pass_simplify, g, FTC_ENTRY_GRAD);
+    run_pass(ftc_pass_differentiate, g, FTC_ENTRY_GRAD);
+    run_pass(ftc_pass_simplify, g, FTC_ENTRY_GRAD);
+    run_pass(ftc_pass_differentiate, plain, FTC_ENTRY_GRAD);
+    cr_expect_eq(count_projections(g), 0);
+    for (uint64_t seed = 1; seed <= 3; seed++) expect_same_values(plain, g, seed, 1e-11, "associate");
+    ftc_graph_free(plain);
+    ftc_graph_free(g);
+}
+
+Test(associate, leaves_what_would_cost_more_or_is_read_by_others) {
+    static const char *const CASES[][2] = {
+        {"B, S, A, D", "sum(exp(dot(softmax(dot(q, k; D); T), v; T)); B, S, A, D)"}, // a query for each token
+        {"B, A, D", "sum(exp(dot(q, k; D)); B, A, T) + sum(exp(k); B, T, A, D) + sum(v; B, T, A, D)"},
+    };
+    for (int i = 0; i < 2; i++) {
+        ftc_graph *g = attention_of(CASES[i][0], CASES[i][1]);
+        int applied = 0;
+        ftc_simplify(g, find_rule("associate"), 1, true, &applied);
+        cr_expect_eq(applied, 0, "case %d", i);
+        ftc_graph_free(g);
+    }
+}
+
 // --- sharing and dropping -----------------------------------------------------------------------------
 
 Test(cse, shares_equal_values_but_no_random_sites) {

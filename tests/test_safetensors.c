@@ -81,7 +81,8 @@ Test(safetensors, damage_is_named) {
 }
 
 Test(safetensors, every_truncation_is_an_error) {
-    char *dir = test_directory(), *path = ftc_path_join(dir, "x.safetensors"), *cut = ftc_path_join(dir, "cut");
+    char *dir = test_directory(), *path = ftc_path_join(dir, "x.safetensors"),
+         *cut = ftc_path_join(dir, "cut");
     write_example(path);
     char *text;
     size_t bytes;
@@ -97,7 +98,7 @@ Test(safetensors, every_truncation_is_an_error) {
     scratch_free(dir);
 }
 
-Test(safetensors, converts_half_precision) {
+Test(safetensors, converts_other_precisions) {
     char *dir = test_directory();
     static const uint16_t HALF[6] = {0x3c00, 0xc000, 0x0001, 0x8000, 0x7c00, 0x7bff};
     static const float FROM_HALF[6] = {1, -2, 0x1p-24f, -0.0f, INFINITY, 65504};
@@ -115,6 +116,14 @@ Test(safetensors, converts_half_precision) {
     ASSERT_OK(ftc_safetensors_read_f32(ftc_safetensors_find(file, "b"), back));
     cr_assert_eq(back[0], 1.0f);
     cr_assert_eq(back[1], -3.0f);
+    ftc_safetensors_close(file);
+
+    static const double DOUBLE[2] = {0.1, -1e300};
+    ASSERT_OK(open_made(dir, "{\"d\":{\"dtype\":\"F64\",\"shape\":[2],\"data_offsets\":[0,16]}}", DOUBLE, 16,
+                        &file));
+    ASSERT_OK(ftc_safetensors_read_f32(ftc_safetensors_find(file, "d"), back));
+    cr_assert_eq(back[0], 0.1f);
+    cr_assert_eq(back[1], -INFINITY);
     ftc_safetensors_close(file);
 
     ASSERT_OK(

@@ -285,6 +285,68 @@ Test(train, steps_epochs_and_windows) {
     ftc_dataset_free(&test);
 }
 
+// When is evaluated and logged: before training, not before so many epochs, once an epoch, never.
+Test(train, evaluations_and_logs_when_asked_for) {
+    ftc_dataset train = bag_dataset(40, 1), test = bag_dataset(10, 2); // 5 steps an epoch
+    ftc_train_options options = fast_options();
+    options.eval_on_start = true;
+    options.eval_delay = 2;
+    options.logging_strategy = FTC_WHEN_EPOCH;
+    record r = {0};
+    ASSERT_OK(train_on(&BAG_PROGRAM, &train, &test, &options, 1, &r, NULL));
+    static const double STEPS[] = {0, 5, 10, 10, 15, 15, 15};
+    double step[MOST_LINES], some[MOST_LINES];
+    cr_assert_eq(values(&r, "step", step), 7);
+    for (int i = 0; i < 7; i++) cr_assert_eq(step[i], STEPS[i], "line %d", i);
+    cr_assert_eq(values(&r, "loss", some), 3);
+    cr_assert_eq(values(&r, "eval_loss", some), 3);
+    free_record(&r);
+
+    options.eval_on_start = false;
+    options.eval_strategy = options.logging_strategy = FTC_WHEN_NO;
+    record s = {0};
+    ASSERT_OK(train_on(&BAG_PROGRAM, &train, &test, &options, 1, &s, NULL));
+    cr_assert_eq(s.n, 1); // the end
+    free_record(&s);
+    ftc_dataset_free(&train);
+    ftc_dataset_free(&test);
+}
+
+// Batches by length: of about one length, the longest first, another order each epoch, every example once.
+Test(train, batches_of_about_one_length) {
+    enum { N = 1000, BATCH = 8 };
+    ftc_dataset train = {0};
+    ftc_tokens tokens = {.ids = calloc(64, sizeof(int32_t)), .types = calloc(64, sizeof(int32_t))};
+    uint32_t random = 1;
+    for (int i = 0; i < N; i++) {
+        random = random * 1664525 + 1013904223;
+        tokens.count = 1 + (random >> 26); // 1 … 64
+        ftc_dataset_add(&train, &tokens, 0);
+    }
+    int64_t order[N], other[N], seen[N] = {0}, spread[2] = {0};
+    for (int grouped = 0; grouped < 2; grouped++) {
+        ftc_order_epoch(grouped ? FTC_SAMPLING_GROUP_BY_LENGTH : FTC_SAMPLING_RANDOM, &train, BATCH, 1, 0,
+                        order);
+        for (int i = 0; i < N; i += BATCH) {
+            int64_t longest = 0, shortest = 64;
+            for (int k = i; k < i + BATCH; k++) {
+                int64_t length = ftc_dataset_length(&train, order[k]);
+                longest = length > longest ? length : longest;
+                shortest = length < shortest ? length : shortest;
+                seen[order[k]]++;
+            }
+            spread[grouped] += longest - shortest;
+        }
+    }
+    cr_assert_lt(spread[1] * 8, spread[0]);
+    for (int i = 0; i < N; i++) cr_assert_eq(seen[i], 2);
+    cr_assert_geq(ftc_dataset_length(&train, order[0]), 60);
+    ftc_order_epoch(FTC_SAMPLING_GROUP_BY_LENGTH, &train, BATCH, 1, 1, other);
+    cr_assert_neq(memcmp(order, other, sizeof order), 0);
+    ftc_tokens_free(&tokens);
+    ftc_dataset_free(&train);
+}
+
 Test(train, early_stopping) {
     ftc_dataset train = bag_dataset(40, 1), test = bag_dataset(10, 2);
     ftc_train_options options = fast_options();

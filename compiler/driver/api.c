@@ -112,8 +112,9 @@ void ftc_error_free(ftc_error *error) {
 
 struct ftc_net {
     ftc_model model;
-    char *recompiled; // why, or NULL
-    ftc_tensor_desc *tensors;
+    char *recompiled;         // why, or NULL
+    ftc_tensor_desc *tensors; // [n_tensors]
+    int32_t n_tensors;
     ftc_input_desc *inputs;
     ftc_scalar_desc *scalars;
     ftc_output_desc *outputs;
@@ -124,12 +125,14 @@ static void describe(ftc_net *net) {
     net->tensors = allocate((size_t)program->n_tensors, sizeof *net->tensors);
     for (int32_t i = 0; i < program->n_tensors; i++) {
         const ftc_tensor_info *t = &program->tensors[i];
-        net->tensors[i] = (ftc_tensor_desc){.name = t->name,
-                                            .kind = (ftc_tensor_kind)t->role,
-                                            .type = (ftc_element)t->dtype,
-                                            .rank = t->rank,
-                                            .trainable = t->trainable};
-        memcpy(net->tensors[i].dims, t->dims, sizeof t->dims);
+        if (t->role == FTC_ROLE_TOUCHED) continue; // the runtime's own
+        ftc_tensor_desc *desc = &net->tensors[net->n_tensors++];
+        *desc = (ftc_tensor_desc){.name = t->name,
+                                  .kind = (ftc_tensor_kind)t->role,
+                                  .type = (ftc_element)t->dtype,
+                                  .rank = t->rank,
+                                  .trainable = t->trainable};
+        memcpy(desc->dims, t->dims, sizeof t->dims);
     }
     net->inputs = allocate((size_t)program->n_inputs, sizeof *net->inputs);
     for (int32_t i = 0; i < program->n_inputs; i++) {
@@ -278,7 +281,7 @@ unsigned ftc_net_calls(const ftc_net *net) {
 }
 
 const ftc_tensor_desc *ftc_net_tensors(const ftc_net *net, int32_t *n) {
-    *n = net->model.program->n_tensors;
+    *n = net->n_tensors;
     return net->tensors;
 }
 
@@ -451,7 +454,9 @@ const char *const *ftc_trainer_unused(const ftc_trainer *trainer, int32_t *n) {
 void *ftc_trainer_tensor(ftc_trainer *trainer, const char *name) {
     const ftc_program *program = program_of(trainer);
     for (int32_t i = 0; i < program->n_tensors; i++) {
-        if (strcmp(program->tensors[i].name, name) == 0) return trainer->state.tensors[i];
+        if (strcmp(program->tensors[i].name, name) != 0) continue;
+        ftc_embeddings_expose(trainer->state.tables, i);
+        return trainer->state.tensors[i];
     }
     return NULL;
 }

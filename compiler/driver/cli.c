@@ -87,6 +87,21 @@ int32_t ftc_cli_choice(const char *alternatives, const char *text) {
     return -1;
 }
 
+// Whether a number lies within the option's bounds; if not, says what they are.
+static bool is_within(const ftc_option *option, double value, char *why, size_t why_bytes) {
+    bool is_share = option->kind == FTC_OPTION_SHARE, is_probability = option->kind == FTC_OPTION_PROBABILITY;
+    if (value < option->least) {
+        snprintf(why, why_bytes, "expected at least %.17g", option->least);
+    } else if (is_share && value > 1) {
+        snprintf(why, why_bytes, "expected at most 1");
+    } else if (is_probability && value >= 1) {
+        snprintf(why, why_bytes, "expected less than 1");
+    } else {
+        return true;
+    }
+    return false;
+}
+
 bool ftc_option_set(const ftc_option *option, void *target, const char *text, char *why, size_t why_bytes) {
     char *field = (char *)target + option->offset, *end;
     switch (option->kind) {
@@ -114,23 +129,19 @@ bool ftc_option_set(const ftc_option *option, void *target, const char *text, ch
             snprintf(why, why_bytes, "expected an integer");
             return false;
         }
-        if ((double)value < option->least) {
-            snprintf(why, why_bytes, "expected at least %.17g", option->least);
-            return false;
-        }
+        if (!is_within(option, (double)value, why, why_bytes)) return false;
         *(int64_t *)field = value;
         return true;
     }
-    case FTC_OPTION_NUMBER: {
+    case FTC_OPTION_NUMBER:
+    case FTC_OPTION_SHARE:
+    case FTC_OPTION_PROBABILITY: {
         double value = strtod(text, &end);
-        if (end == text || *end || isnan(value)) {
+        if (end == text || *end || !isfinite(value)) {
             snprintf(why, why_bytes, "expected a number");
             return false;
         }
-        if (value < option->least) {
-            snprintf(why, why_bytes, "expected at least %.17g", option->least);
-            return false;
-        }
+        if (!is_within(option, value, why, why_bytes)) return false;
         *(double *)field = value;
         return true;
     }

@@ -12,13 +12,15 @@
 
 // What the field at `offset` is.
 typedef enum {
-    FTC_OPTION_FLAG,   // bool: --name, --name=true, --name=false
-    FTC_OPTION_TEXT,   // const char *
-    FTC_OPTION_CHOICE, // int32_t: the place of the value in the alternatives that `value` lists
-                       // ("no|steps|epoch")
-    FTC_OPTION_INT,    // int64_t, at least `least`
-    FTC_OPTION_NUMBER, // double, at least `least`
-    FTC_OPTION_LIST,   // ftc_text_list: the option may be repeated
+    FTC_OPTION_FLAG,        // bool: --name, --name=true, --name=false
+    FTC_OPTION_TEXT,        // const char *
+    FTC_OPTION_CHOICE,      // int32_t: the place of the value in the alternatives that `value` lists
+                            // ("no|steps|epoch")
+    FTC_OPTION_INT,         // int64_t, at least `least`
+    FTC_OPTION_NUMBER,      // double, finite, at least `least`
+    FTC_OPTION_SHARE,       // double, from 0 to 1
+    FTC_OPTION_PROBABILITY, // double, from 0 to less than 1
+    FTC_OPTION_LIST,        // ftc_text_list: the option may be repeated
 } ftc_option_kind;
 
 typedef struct {

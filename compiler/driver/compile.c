@@ -3,6 +3,7 @@
 #include "compiler/driver/model.h"
 #include "ir/print.h"
 #include "runtime/batch.h"
+#include "runtime/files.h"
 #include "runtime/memory.h"
 #include "runtime/model_state.h"
 #include "runtime/threads.h"
@@ -65,6 +66,12 @@ static bool is_asked_for(const compile_options *options, const char *pass) {
     return false;
 }
 
+// Standard output when path is NULL.
+static int write_text(const char *path, const char *text) {
+    if (path) return ftc_status_report("compile", ftc_file_write(path, text, strlen(text)));
+    return fputs(text, stdout) >= 0 ? FTC_EXIT_OK : FTC_EXIT_USAGE; // main reports
+}
+
 static void dump(watch *w, const char *pass, const ftc_graph *g) {
     if (!w->options->dump_dir) {
         printf("// ---- after %s\n", pass);
@@ -73,12 +80,9 @@ static void dump(watch *w, const char *pass, const ftc_graph *g) {
     }
     char *path;
     if (asprintf(&path, "%s/%02d-%s.ir", w->options->dump_dir, w->n_passes, pass) < 0) abort();
-    FILE *f = fopen(path, "w");
-    if (f) ftc_print_graph(g, f);
-    if (!f || fclose(f) != 0) {
-        ftc_cli_error("compile", "%s: %s; choose another --dump-dir", path, strerror(errno));
-        w->failed = true;
-    }
+    char *text = ftc_print_text(g);
+    if (!w->failed) w->failed = write_text(path, text) != FTC_EXIT_OK; // the first failure says enough
+    free(text);
     free(path);
 }
 
@@ -191,14 +195,6 @@ static char *default_output(const char *model) {
     if (asprintf(&path, "%s.ftc", name) < 0) abort();
     free(copy);
     return path;
-}
-
-static int write_text(const char *path, const char *text) {
-    FILE *f = path ? fopen(path, "w") : stdout;
-    bool ok = f && fputs(text, f) >= 0;
-    if (f && (path ? fclose(f) : fflush(f)) != 0) ok = false;
-    if (ok) return FTC_EXIT_OK;
-    return ftc_cli_error("compile", "%s: %s", path ? path : "standard output", strerror(errno));
 }
 
 // The step's graph after all passes.

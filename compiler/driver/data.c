@@ -3,8 +3,10 @@
 #include "runtime/batch.h"
 #include "runtime/clock.h"
 #include "runtime/hf_dir.h"
+#include "runtime/token_cache.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +35,8 @@ const ftc_option ftc_rows_option_table[] = {
     {"select-test", NULL, FTC_OPTION_INT, FIELD(select_test), "N", 1, "evaluate on the first N rows only"},
     {"tokenizer", NULL, FTC_OPTION_TEXT, FIELD(tokenizer), "DIR", 0,
      "directory with vocab.txt or tokenizer.json"},
+    {"cache", NULL, FTC_OPTION_TEXT, FIELD(cache), "DIR", 0,
+     "keep token ids there between runs; none: nowhere; unless set in the user's cache, ~/.cache/ftc/tokens"},
     {0},
 };
 #undef FIELD
@@ -129,6 +133,22 @@ static ftc_status select_rows(const ftc_data_options *o, const ftc_table *train,
     return ftc_status_annotate(status, "%s", ftc_table_path(test));
 }
 
+// Where token ids are kept, allocated; NULL: nowhere.
+static char *cache_dir(const ftc_data_options *o) {
+    const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    char *dir = NULL;
+    int n = 0;
+    if (o->cache) {
+        if (strcmp(o->cache, "none") != 0) n = asprintf(&dir, "%s", o->cache);
+    } else if (base && *base == '/') {
+        n = asprintf(&dir, "%s/ftc/tokens", base);
+    } else if (home && *home == '/') {
+        n = asprintf(&dir, "%s/.cache/ftc/tokens", home);
+    }
+    if (n < 0) abort();
+    return dir;
+}
+
 static ftc_status read_both(const ftc_program *program, const ftc_data_options *o, const char *id2label_dir,
                             ftc_threads *threads, ftc_training_data *data) {
     const ftc_table *train = data->train_table, *test = data->test_table;
@@ -137,14 +157,19 @@ static ftc_status read_both(const ftc_program *program, const ftc_data_options *
     if (status.code == FTC_OK) status = ftc_data_labels(program, train, id2label_dir, true, &data->labels);
     ftc_dataset_source source = {train,           train_rows.rows,  train_rows.count,
                                  data->tokenizer, data->max_length, &data->labels};
-    if (status.code == FTC_OK) status = ftc_dataset_read(&source, threads, &data->train);
+    char *cache = cache_dir(o);
+    bool hit = true;
+    if (status.code == FTC_OK)
+        status = ftc_token_cache_read(&source, cache, threads, &data->train, &data->from_cache);
     data->has_test = test || o->split_test > 0;
     if (status.code == FTC_OK && data->has_test) {
         source.table = test ? test : train;
         source.rows = data->test_rows.rows;
         source.n = data->test_rows.count;
-        status = ftc_dataset_read(&source, threads, &data->test);
+        status = ftc_token_cache_read(&source, cache, threads, &data->test, &hit);
     }
+    data->from_cache &= hit;
+    free(cache);
     ftc_selection_free(&train_rows);
     return status;
 }
@@ -165,6 +190,7 @@ ftc_status ftc_data_read(const ftc_program *program, const ftc_data_options *o, 
     if (status.code == FTC_OK && o->test) status = ftc_data_open(o->test, o, false, &data.test_table);
     if (status.code == FTC_OK)
         status = ftc_data_tokenizer(program, o->tokenizer, &data.tokenizer, &data.max_length);
+    if (o->max_length && o->max_length < data.max_length) data.max_length = (int32_t)o->max_length;
     if (status.code == FTC_OK) status = read_both(program, o, id2label_dir, threads, &data);
     if (status.code != FTC_OK) {
         ftc_training_data_free(&data);

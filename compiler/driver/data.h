@@ -20,6 +20,8 @@ typedef struct {
     int64_t shuffle_seed;              // -1: file order
     int64_t select_train, select_test; // -1: all rows
     const char *tokenizer;             // directory; NULL: that of the weights
+    const char *cache;                 // directory for token ids, "none": none; NULL: the user's
+    int64_t max_length;                // most tokens of an example; 0: what program and tokenizer allow
 } ftc_data_options;
 
 // Options that say how a file is read; and those that say which files and rows a training takes.
@@ -42,6 +44,7 @@ typedef struct {
         *test_table;         // files, open; test_table NULL: the test rows are the training file's
     ftc_selection test_rows; // rows of the one or the other, in the order of `test`
     double seconds;          // that tokenization took
+    bool from_cache;         // it did not take place: all token ids were in the cache
     int32_t max_length;
 } ftc_training_data;
 

@@ -3,6 +3,7 @@
 #include "compiler/driver/commands.h"
 #include "ir/diag.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,6 +36,14 @@ static void print_commands(FILE *to) {
     fprintf(to, "\nftc COMMAND --help lists a command's options.\n");
 }
 
+// The exit status of a command whose output must have arrived.
+static int flushed(const char *command, int status) {
+    bool arrived = fflush(stdout) == 0 && !ferror(stdout);
+    if (arrived) return status;
+    fprintf(stderr, "ftc %s: standard output: cannot write: %s\n", command, strerror(errno));
+    return status == FTC_EXIT_OK ? FTC_EXIT_USAGE : status;
+}
+
 int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : NULL, *names[N_COMMANDS];
     if (!name) {
@@ -47,7 +56,8 @@ int main(int argc, char **argv) {
     }
     for (int i = 0; i < N_COMMANDS; i++) {
         names[i] = COMMANDS[i].name;
-        if (strcmp(name, names[i]) == 0) return COMMANDS[i].run(&COMMANDS[i], argc - 1, argv + 1);
+        if (strcmp(name, names[i]) == 0)
+            return flushed(name, COMMANDS[i].run(&COMMANDS[i], argc - 1, argv + 1));
     }
     const char *near = ftc_diag_nearest(name, names, N_COMMANDS);
     fprintf(stderr, "ftc: unknown command %s%s%s%s; ftc --help lists all\n", name,

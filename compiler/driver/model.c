@@ -27,9 +27,11 @@ const ftc_option ftc_model_option_table[] = {
     {"max-length", NULL, FTC_OPTION_INT, FIELD(max_length), "N", 1, "most tokens in a sequence"},
     {"no-pass", NULL, FTC_OPTION_LIST, FIELD(no_pass), "PASS", 0, "leave out a pass of the compiler"},
     {"precision", NULL, FTC_OPTION_CHOICE, FIELD(precision), "fp32|bf16", 0,
-     "how contractions read numbers and activations are kept; bf16: see docs/performance.md"},
-    {"gemm", NULL, FTC_OPTION_CHOICE, FIELD(gemm), "native|openblas", 0, "who multiplies matrices"},
-    {"target", NULL, FTC_OPTION_TEXT, FIELD(target), "CPU", 0, "compile for native, avx512, avx2 or generic"},
+     "numbers that are stored between kernels and multiplied; fp32 unless set"},
+    {"gemm", NULL, FTC_OPTION_CHOICE, FIELD(gemm), "native|openblas", 0,
+     "who multiplies matrices; native unless set"},
+    {"target", NULL, FTC_OPTION_TEXT, FIELD(target), "CPU", 0,
+     "compile for avx512, avx2 or generic instead of this machine (native)"},
     {"tune", NULL, FTC_OPTION_FLAG, FIELD(tune), NULL, 0,
      "measure here how each contraction is best cut, and compile it so"},
     {"memory", NULL, FTC_OPTION_TEXT, FIELD(memory), "BYTES", 0,
@@ -49,7 +51,7 @@ const ftc_option ftc_model_option_table[] = {
 #undef FIELD
 
 ftc_model_options ftc_model_options_default(void) {
-    return (ftc_model_options){.target = "native", .gemm = -1, .precision = -1};
+    return (ftc_model_options){.gemm = FTC_GEMM_UNSET, .precision = FTC_PRECISION_UNSET};
 }
 
 void ftc_model_options_free(ftc_model_options *options) {
@@ -118,7 +120,7 @@ static void add_number(overrides *o, const char *name, int64_t value, const char
     add(o, (ftc_override){.name = name, .value = keep(o, text), .origin = origin});
 }
 
-static void add_config_json(overrides *o, const ftc_hf_config *config) {
+static void add_config_json(overrides *o, const char *dir, const ftc_hf_config *config) {
     const char *name;
     char *value;
     for (int32_t i = 0; ftc_hf_config_entry(config, i, &name, &value); i++) {
@@ -128,14 +130,10 @@ static void add_config_json(overrides *o, const ftc_hf_config *config) {
                               .origin = "config.json",
                               .kind = FTC_OVERRIDE_OPTIONAL});
     }
-    int32_t labels = ftc_hf_config_label_count(config);
+    int32_t labels = ftc_hf_label_count(dir, config);
     if (!labels) return;
-    char *text;
-    if (asprintf(&text, "%d", labels) < 0) abort();
-    add(o, (ftc_override){.name = "num_labels",
-                          .value = keep(o, text),
-                          .origin = "config.json",
-                          .kind = FTC_OVERRIDE_OPTIONAL});
+    add_number(o, "num_labels", labels, "config.json");
+    o->list[o->n - 1].kind = FTC_OVERRIDE_OPTIONAL;
 }
 
 static bool add_sets(overrides *o, const ftc_model_options *options, ftc_diagnostics *d) {
@@ -231,7 +229,7 @@ bool ftc_model_read_text(const char *name, const char *text, const ftc_model_opt
     bool ok = true;
     if (options->pretrained) {
         ok = ftc_diag_add_status(d, ftc_hf_config_read(options->pretrained, &config));
-        if (ok) add_config_json(&o, config);
+        if (ok) add_config_json(&o, options->pretrained, config);
     }
     ok = ok && add_sets(&o, options, d);
     if (options->batch) add_number(&o, "batch", options->batch, "--batch");
@@ -305,14 +303,18 @@ static bool parse_bytes(const char *text, int64_t *out) {
     return false;
 }
 
+static const ftc_target *target_of(const ftc_model_options *options) { // NULL: there is none of this name
+    return ftc_target_named(options->target ? options->target : "native");
+}
+
 bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_options *options,
                                ftc_compile_options *out, ftc_diagnostics *d) {
     ftc_compile_options compile = {
-        .target = ftc_target_named(options->target),
+        .target = target_of(options),
         .skip = options->no_pass.items,
         .n_skip = (int)options->no_pass.n,
-        .use_blas = options->gemm == 1,
-        .bf16 = options->precision == 1,
+        .use_blas = options->gemm == FTC_GEMM_OPENBLAS,
+        .bf16 = options->precision == FTC_PRECISION_BF16,
         .pretrained = options->pretrained,
         .source_text = source->text,
     };
@@ -356,7 +358,8 @@ static void tell_tuned(void *context, const char *contraction, const char *plan,
     fprintf(stderr, "  %-70s %8.2f ms, %s%s\n", contraction, 1e3 * default_seconds, plan,
             seconds < default_seconds ? "" : " (default)");
     if (seconds < default_seconds)
-        fprintf(stderr, "  %-70s %8.2f ms, %.2f times as fast\n", "", 1e3 * seconds, default_seconds / seconds);
+        fprintf(stderr, "  %-70s %8.2f ms, %.2f times as fast\n", "", 1e3 * seconds,
+                default_seconds / seconds);
 }
 
 bool ftc_model_tune(const ftc_model_source *source, const ftc_compile_options *compile, ftc_tuned *tuned,
@@ -400,8 +403,8 @@ static bool load(const ftc_object *object, ftc_model *out, bool *recompiled, ftc
 static bool compile_and_load(ftc_model_source *source, const ftc_model_options *options, uint32_t entries,
                              const ftc_tuned *tuned, ftc_model *out, ftc_diagnostics *d) {
     ftc_object object = {0};
-    bool recompiled, ok = compile_tuned(source, options, entries, tuned, &object, d) &&
-                          load(&object, out, &recompiled, d);
+    bool recompiled,
+        ok = compile_tuned(source, options, entries, tuned, &object, d) && load(&object, out, &recompiled, d);
     free(object.bytes);
     return ok;
 }
@@ -424,6 +427,14 @@ static const char *other_training(const ftc_program *program, const ftc_model_op
     return name;
 }
 
+static ftc_gemm gemm_of(const ftc_program *program) {
+    return program->needs_sgemm ? FTC_GEMM_OPENBLAS : FTC_GEMM_NATIVE;
+}
+
+static ftc_precision precision_of(const ftc_program *program) {
+    return strcmp(program->precision, "bf16") == 0 ? FTC_PRECISION_BF16 : FTC_PRECISION_FP32;
+}
+
 // What the options ask for that the program does not have: allocated text, or NULL when it fits.
 static char *other_structure(const ftc_program *program, const ftc_model_options *options) {
     char *why = NULL, *was = NULL;
@@ -433,10 +444,12 @@ static char *other_structure(const ftc_program *program, const ftc_model_options
     double positions = ftc_setting_number(program->config, program->n_config, "positions", (double)INT64_MAX);
     double wanted = (double)options->max_length < positions ? (double)options->max_length : positions;
     int n = 0;
-    bool other_gemm = options->gemm >= 0 && options->gemm != (program->needs_sgemm != 0);
-    bool other_precision = options->precision >= 0 && options->precision != (strcmp(program->precision, "bf16") == 0);
-    if (options->set.n || options->no_pass.n || options->tune || options->memory || options->pretrained || options->loss || other_gemm || other_precision) {
+    if (options->set.n || options->no_pass.n || options->tune || options->memory || options->pretrained ||
+        options->loss || options->target ||
+        (options->gemm != FTC_GEMM_UNSET && options->gemm != gemm_of(program))) {
         n = asprintf(&why, "other compile options are asked for");
+    } else if (options->precision != FTC_PRECISION_UNSET && options->precision != precision_of(program)) {
+        n = asprintf(&why, "it was compiled for %s", program->precision);
     } else if ((double)options->batch > batch) {
         n = asprintf(&why, "it was compiled for batches of %.0f, --batch asks for %lld", batch,
                      (long long)options->batch);
@@ -463,13 +476,13 @@ static bool compile_again(const ftc_model *old, const ftc_model_options *options
                           ftc_model *out, ftc_diagnostics *d) {
     ftc_model_options again = *options;
     if (!again.pretrained) again.pretrained = old->program->pretrained;
-    if (again.gemm < 0) again.gemm = old->program->needs_sgemm != 0;
-    if (again.precision < 0) again.precision = strcmp(old->program->precision, "bf16") == 0;
+    if (again.gemm == FTC_GEMM_UNSET) again.gemm = gemm_of(old->program);
+    if (again.precision == FTC_PRECISION_UNSET) again.precision = precision_of(old->program);
     ftc_model_source source;
     if (!ftc_model_read_text("model.ir of the artifact", old->program->source, &again, &source, d))
         return false;
     copy_paths(old->program, source.graph);
-    const ftc_target *target = ftc_target_named(again.target);
+    const ftc_target *target = target_of(&again);
     ftc_tuned tuned = target ? ftc_program_tuned(old->loaded, target) : (ftc_tuned){0};
     bool ok = compile_and_load(&source, &again, entries, &tuned, out, d);
     ftc_tuned_free(&tuned);

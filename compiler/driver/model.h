@@ -10,15 +10,19 @@
 #include "ir/graph.h"
 #include "runtime/status.h"
 
+// Choices that an artifact keeps when they are not set: where its model is compiled again, too.
+typedef enum { FTC_GEMM_UNSET = -1, FTC_GEMM_NATIVE, FTC_GEMM_OPENBLAS } ftc_gemm;
+typedef enum { FTC_PRECISION_UNSET = -1, FTC_PRECISION_FP32, FTC_PRECISION_BF16 } ftc_precision;
+
 typedef struct {
     ftc_text_list set;      // "NAME=VALUE"
     const char *pretrained; // Hugging Face directory, or NULL
     int64_t batch;          // most sequences in a batch; 0: as the model says
     int64_t max_length;     // most tokens in a sequence; 0: as the model says
     ftc_text_list no_pass;
-    int32_t gemm;       // 0: native, 1: openblas; -1: as the artifact, else native
-    int32_t precision;  // 0: fp32, 1: bf16; -1: as the artifact, else fp32
-    const char *target; // a name for ftc_target_named
+    int32_t gemm;       // ftc_gemm
+    int32_t precision;  // ftc_precision
+    const char *target; // a name for ftc_target_named; NULL: native
     bool tune;          // measure the plans of contractions
     const char *memory; // budget of tensors and arena, "2GB" or "least"; NULL: none
     const char *loss;   // entry of the config block; NULL: as the model says

@@ -115,9 +115,9 @@ static void print_data(const ftc_training_data *data, const ftc_data_options *op
     if (data->has_test)
         fprintf(stderr, ", %lld of %s", (long long)data->test.n,
                 options->test ? options->test : "it to test");
-    fprintf(stderr, "; %lld tokens (at most %d a text) in %.1f s\n",
+    fprintf(stderr, "; %lld tokens (at most %d a text) in %.2f s%s\n",
             (long long)(ftc_dataset_tokens(&data->train) + ftc_dataset_tokens(&data->test)), data->max_length,
-            data->seconds);
+            data->seconds, data->from_cache ? ", from the cache" : "");
     char *labels = ftc_labels_describe(&data->labels);
     fprintf(stderr, "labels: %s\n", labels);
     free(labels);

@@ -24,7 +24,7 @@ const ftc_option ftc_run_option_table[] = {
      "course of the learning rate"},
     {"warmup-steps", NULL, FTC_OPTION_NUMBER, TRAIN(warmup_steps), "N", 0,
      "steps of linear warm-up; below 1 a fraction of all"},
-    {"warmup-ratio", NULL, FTC_OPTION_NUMBER, TRAIN(warmup_ratio), "X", 0, "the same as a fraction"},
+    {"warmup-ratio", NULL, FTC_OPTION_SHARE, TRAIN(warmup_ratio), "X", 0, "the same as a fraction"},
     {"schedule-cycles", "num_cycles", FTC_OPTION_NUMBER, TRAIN(schedule_cycles), "X", 0,
      "waves of cosine, restarts of cosine_with_restarts"},
     {"schedule-power", "power", FTC_OPTION_NUMBER, TRAIN(schedule_power), "X", 0, "of polynomial"},
@@ -34,15 +34,16 @@ const ftc_option ftc_run_option_table[] = {
      "of inverse_sqrt"},
     {"weight-decay", NULL, FTC_OPTION_NUMBER, TRAIN(weight_decay), "X", 0,
      "weight decay; 0.01 with adamw, else 0"},
-    {"beta1", "adam_beta1", FTC_OPTION_NUMBER, TRAIN(beta1), "X", 0, "decay of the mean of gradients"},
-    {"beta2", "adam_beta2", FTC_OPTION_NUMBER, TRAIN(beta2), "X", 0, "decay of the mean of their squares"},
+    {"beta1", "adam_beta1", FTC_OPTION_PROBABILITY, TRAIN(beta1), "X", 0, "decay of the mean of gradients"},
+    {"beta2", "adam_beta2", FTC_OPTION_PROBABILITY, TRAIN(beta2), "X", 0,
+     "decay of the mean of their squares"},
     {"eps", "adam_epsilon", FTC_OPTION_NUMBER, TRAIN(eps), "X", 0, "added to the root of the latter"},
-    {"momentum", NULL, FTC_OPTION_NUMBER, TRAIN(momentum), "X", 0, "of sgd; 0.9, with --args 0"},
+    {"momentum", NULL, FTC_OPTION_SHARE, TRAIN(momentum), "X", 0, "of sgd; 0.9, with --args 0"},
     {"max-grad-norm", NULL, FTC_OPTION_NUMBER, TRAIN(max_grad_norm), "X", 0,
      "clip gradients to this global norm; 0: not"},
-    {"label-smoothing", "label_smoothing_factor", FTC_OPTION_NUMBER, TRAIN(label_smoothing), "X", 0,
+    {"label-smoothing", "label_smoothing_factor", FTC_OPTION_SHARE, TRAIN(label_smoothing), "X", 0,
      "weight of the uniform label"},
-    {"dropout", NULL, FTC_OPTION_NUMBER, TRAIN(dropout), "P", 0, "every dropout probability"},
+    {"dropout", NULL, FTC_OPTION_PROBABILITY, TRAIN(dropout), "P", 0, "every dropout probability"},
     {"seed", NULL, FTC_OPTION_INT, TRAIN(seed), "N", 0, "of new weights, dropout and the order of examples"},
     {"data-seed", NULL, FTC_OPTION_INT, TRAIN(data_seed), "N", 0, "of the order of examples alone"},
     {"no-shuffle", NULL, FTC_OPTION_FLAG, RUN(no_shuffle), NULL, 0, "keep the order of the examples"},
@@ -93,7 +94,7 @@ const ftc_option ftc_run_option_table[] = {
     {"args", NULL, FTC_OPTION_TEXT, RUN(args), "FILE", 0, "TrainingArguments as JSON; Trainer's defaults"},
     {"gradient-checkpointing", NULL, FTC_OPTION_FLAG, RUN(gradient_checkpointing), NULL, 0,
      "compute layers again in the backward pass: --memory least"},
-    {"bf16", NULL, FTC_OPTION_FLAG, RUN(bf16), NULL, 0, "mixed precision"},
+    {"bf16", NULL, FTC_OPTION_FLAG, RUN(bf16), NULL, 0, "--precision bf16 under its name there"},
     {"disable-progress", "disable_tqdm", FTC_OPTION_FLAG, RUN(disable_progress), NULL, 0,
      "no progress lines"},
     {"no-report", NULL, FTC_OPTION_FLAG, RUN(no_report), NULL, 0, "write no report.html into --output"},
@@ -370,14 +371,12 @@ static bool settle(const ftc_command *self, const ftc_model_candidate *c, ftc_ru
     }
     if (!o->data.tokenizer && c->pretrained) o->data.tokenizer = own(&o->owned, c->pretrained);
     if (o->run.gradient_checkpointing && !o->model.memory) o->model.memory = "least";
+    if (o->run.bf16) o->model.precision = FTC_PRECISION_BF16;
     if (c->batch) o->model.batch = train->batch; // the most that the program is compiled for
+    o->data.max_length = o->model.max_length;
     if (o->run.args && train->eval_strategy != FTC_WHEN_NO && !o->data.test && o->data.split_test == 0) {
         ftc_cli_error(self->name, "%s: eval_strategy needs data to evaluate on: give --test or --split-test",
                       o->run.args);
-        return false;
-    }
-    if (o->run.bf16) {
-        ftc_cli_error(self->name, "--bf16: mixed precision is not available; leave it out to train in fp32");
         return false;
     }
     return true;

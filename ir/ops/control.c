@@ -1,5 +1,6 @@
 // What steers differentiation and ends a step.
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ir/build.h"
@@ -28,6 +29,103 @@ const ftc_op_info ftc_op_info_detach = {
     .class = FTC_CLASS_DETACH,
     .n_args = 1,
     .infer = infer_detach,
+    .interpret = interpret_copy,
+    .low = -2,
+    .high = 2,
+};
+
+// --- functions with gradient text of their own ---------------------------------------------------------
+//
+// What such a function returns is own_gradient(detach(y), x, dx): its value is y, and dx is what the gradient
+// text returned, where upstream(detach(y)) stood for the gradient that arrives. `differentiate` copies dx
+// with that in place. Several parameters make a chain over the same detach(y).
+
+static bool infer_upstream(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
+                           int error_size) {
+    *type = ftc_graph_node(g, node->arg[0])->type;
+    if (type->dtype == FTC_F32) return true;
+    snprintf(error, (size_t)error_size, "no gradient arrives at %s", ftc_dtype_name(type->dtype));
+    return false;
+}
+
+const ftc_op_info ftc_op_info_upstream = {
+    .name = "upstream",
+    .doc = "In gradient text: the gradient that arrives at the function's result. It stands there until "
+           "gradients are "
+           "made.",
+    .example = "dy = upstream(x)",
+    .class = FTC_CLASS_CALL,
+    .n_args = 1,
+    .infer = infer_upstream,
+    .interpret = interpret_copy,
+    .low = -2,
+    .high = 2,
+};
+
+static bool infer_own_gradient(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
+                               int error_size) {
+    const ftc_type *y = &ftc_graph_node(g, node->arg[0])->type, *x = &ftc_graph_node(g, node->arg[1])->type,
+                   *dx = &ftc_graph_node(g, node->arg[2])->type;
+    char is[256], of[256];
+    ftc_type_text(g, x, of, sizeof of);
+    if (y->dtype != FTC_F32 || (x->dtype != FTC_F32 && x->dtype != FTC_BF16)) {
+        snprintf(error, (size_t)error_size, "%s has no gradient",
+                 y->dtype != FTC_F32 ? ftc_type_text(g, y, is, sizeof is) : of);
+        return false;
+    }
+    ftc_axes missing = ftc_axes_minus(&x->axes, &dx->axes);
+    if (dx->dtype != FTC_F32 || missing.n) {
+        snprintf(error, (size_t)error_size, "the gradient of %s cannot be %s%s%s", of,
+                 ftc_type_text(g, dx, is, sizeof is), missing.n ? ", which lacks axis " : "",
+                 missing.n ? g->axes[missing.at[0]].name : "");
+        return false;
+    }
+    *type = *y;
+    return true;
+}
+
+// Copies what was made from `value` on and what node `dx` needs, with `grad` where upstream(value) stands.
+static ftc_id copy_gradient_text(ftc_graph *g, ftc_id value, ftc_id dx, ftc_id grad) {
+    bool *needed = calloc(dx + 1, sizeof *needed);
+    ftc_id *map = calloc(dx + 1, sizeof *map);
+    if (!needed || !map) abort();
+    needed[dx] = true;
+    for (ftc_id id = dx; id > value; id--)
+        for (int i = 0; needed[id] && i < g->nodes[id].n_args; i++) needed[g->nodes[id].arg[i]] = true;
+    for (ftc_id id = 1; id <= dx; id++) {
+        ftc_node node = g->nodes[id];
+        map[id] = id;
+        if (id <= value || !needed[id] || ftc_node_class(&node) == FTC_CLASS_LEAF) continue;
+        map[id] = grad;
+        if (node.op == FTC_OP_upstream && node.arg[0] == value) continue;
+        for (int i = 0; i < node.n_args; i++) node.arg[i] = map[node.arg[i]];
+        node.phase = g->cursor_phase;
+        map[id] = ftc_graph_append(g, node);
+    }
+    ftc_id copy = map[dx];
+    free(needed);
+    free(map);
+    return copy;
+}
+
+static void gradient_of_call(ftc_graph *g, ftc_id id, ftc_id grad, ftc_id out[FTC_MAX_ARGS]) {
+    const ftc_node *node = ftc_graph_node(g, id);
+    ftc_id value = node->arg[0];
+    while (g->nodes[value].op == FTC_OP_own_gradient) value = g->nodes[value].arg[0];
+    out[0] = grad;
+    out[1] = copy_gradient_text(g, value, node->arg[2], grad);
+}
+
+const ftc_op_info ftc_op_info_own_gradient = {
+    .name = "own_gradient",
+    .doc = "The first value; what a function with gradient text of its own returns. The second value gets "
+           "the third as "
+           "its gradient, in which upstream() of the first is the gradient that arrives.",
+    .example = "z = own_gradient(x, y, y)",
+    .class = FTC_CLASS_CALL,
+    .n_args = 3,
+    .infer = infer_own_gradient,
+    .gradient = gradient_of_call,
     .interpret = interpret_copy,
     .low = -2,
     .high = 2,

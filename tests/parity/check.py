@@ -27,6 +27,17 @@ GRADIENT = 1e-4
 LOSS = 1e-3
 RATE = 1e-7
 LOGITS_BEFORE = 1e-4
+# What Trainer logs, in float32.
+TRAINER_KEYS = {
+    "step": 0,
+    "epoch": 1e-8,
+    "loss": 1e-5,
+    "grad_norm": 1e-5,
+    "learning_rate": RATE,
+    "eval_loss": 1e-5,
+    "eval_accuracy": 1e-8,
+    "train_loss": 1e-5,
+}
 LOGITS_AFTER = 1e-3
 
 
@@ -90,11 +101,26 @@ def check_run(check, artifact, golden_dir, run, scratch):
         options = ["--args", os.path.join(scratch, "training_args.json")]
         with open(options[1], "w", encoding="utf-8") as file:
             json.dump(run["training_args"], file)
-    check.run(
-        *["run", artifact, "--train", os.path.join(golden_dir, "train.csv"), "--no-shuffle", *options],
-        *["--test", os.path.join(golden_dir, "test.csv")],
-        *["--dropout", 0, "--metrics", metrics, "--output", output],
-    )
+    options += [
+        "--train",
+        os.path.join(golden_dir, "train.csv"),
+        "--test",
+        os.path.join(golden_dir, "test.csv"),
+    ]
+    options += ["--no-shuffle", "--dropout", 0, "--metrics", metrics]
+    resume_after = run.get("resume_after")
+    if (
+        resume_after
+    ):  # another process goes on from the checkpoint; what the first one did afterwards is forgotten
+        first = output + "-first"
+        saving = ["--save-strategy", "steps", "--save-steps", resume_after, "--output", first]
+        check.run("run", artifact, *options, *saving)
+        with open(metrics, encoding="utf-8") as file:
+            kept = [line for line in file if json.loads(line)["step"] <= resume_after]
+        with open(metrics, "w", encoding="utf-8") as file:
+            file.writelines(kept)
+        options += ["--resume-from-checkpoint", os.path.join(first, f"checkpoint-{resume_after}")]
+    check.run("run", artifact, *options, "--output", output)
     with open(metrics, encoding="utf-8") as file:
         steps = [line for line in map(json.loads, file) if "loss" in line]
 
@@ -105,9 +131,30 @@ def check_run(check, artifact, golden_dir, run, scratch):
     check.that(f"{label}: loss of step 1", worst(of("loss")[:1], run["loss"][:1]), STEP_1_LOSS)
     check.that(f"{label}: losses of {len(run['loss'])} steps", worst(of("loss"), run["loss"]), LOSS)
     check.that(f"{label}: learning rates", worst(of("learning_rate"), run["learning_rate"]), RATE)
-    if "training_args" in run:  # the native loop has no use for the norm and does not pay for it
+    if run.get("training_args", {}).get("max_grad_norm"):  # else nobody has use for the norm, or pays for it
         check.that(f"{label}: norms of the gradient", worst(of("grad_norm"), run["grad_norm"]), LOSS)
     check_logits(check, f"after {label}", output, golden_dir, run, LOGITS_AFTER)
+
+
+def check_trainer(check, artifact, golden_dir, scratch):
+    """Trains by the arguments of a run of Hugging Face's Trainer and compares everything that it logged."""
+    with open(os.path.join(golden_dir, "trainer.json"), encoding="utf-8") as file:
+        golden = json.load(file)
+    path, metrics = os.path.join(scratch, "trainer_args.json"), os.path.join(scratch, "trainer.jsonl")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(golden["training_args"], file)
+    data = [f"--{name}={os.path.join(golden_dir, name)}.csv" for name in ("train", "test")]
+    output = os.path.join(scratch, "trainer-output")
+    check.run(
+        "run", artifact, *data, "--args", path, "--dropout", 0, "--metrics", metrics, "--output", output
+    )
+    with open(metrics, encoding="utf-8") as file:
+        ours = [json.loads(line) for line in file]
+    theirs = golden["log_history"]
+    check.that("Trainer: lines of the log", abs(len(ours) - len(theirs)), 0)
+    for key, tolerance in TRAINER_KEYS.items():
+        pairs = [(a.get(key, math.inf), b[key]) for a, b in zip(ours, theirs) if key in b]
+        check.that(f"Trainer: {key} of {len(pairs)} lines", worst(*zip(*pairs)), tolerance)
 
 
 def main():
@@ -145,6 +192,8 @@ def main():
         check.run("compile", args.model, "--pretrained", pretrained, "-o", artifact)
         for run in golden["runs"]:
             check_run(check, artifact, args.golden, run, scratch)
+        if os.path.exists(os.path.join(args.golden, "trainer.json")):
+            check_trainer(check, artifact, args.golden, scratch)
     print(f"{check.passed} passed, {check.failed} failed")
     return 1 if check.failed else 0
 

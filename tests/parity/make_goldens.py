@@ -17,6 +17,7 @@ Usage: make_goldens.py                                    the tiny BERT of tests
 
 import argparse
 import csv
+import io
 import json
 import math
 import os
@@ -44,7 +45,7 @@ BATCH = 4
 TEST_ROWS = 12
 
 # How a run trains. The first is what `ftc run` does with no options; the second moves a tiny model far enough to show
-# a wrong optimizer; the third goes through everything that Trainer adds.
+# a wrong optimizer; the third goes through everything that Trainer adds; of the others each shows one thing of it alone.
 TUTORIAL = {
     "name": "tutorial",
     "epochs": 1,
@@ -68,7 +69,42 @@ TRAINER = {
     "max_grad_norm": 0.5,
     "decay_all": False,
 }
-RECIPES = {"tiny": [TUTORIAL, FAST, TRAINER], "pretrained": [TUTORIAL]}
+PLAIN = {
+    **TUTORIAL,
+    "lr": 1e-3,
+    "weight_decay": 0.0,
+    "schedule": "constant",
+    "decay_all": False,
+}
+ALONE = [
+    {"name": "accumulation", "epochs": 3, "accumulate": 3},
+    {"name": "clipping", "max_grad_norm": 0.5},
+    {"name": "weight decay", "weight_decay": 0.5},
+    {"name": "label smoothing", "label_smoothing": 0.1},
+    {"name": "betas and epsilon", "betas": [0.8, 0.95], "eps": 1e-4},
+    {"name": "linear schedule", "schedule": "linear", "warmup": 4},
+    {"name": "cosine schedule", "schedule": "cosine", "warmup": 4},
+    {
+        "name": "restarting schedule",
+        "schedule": "cosine_with_restarts",
+        "warmup": 4,
+        "kwargs": {"num_cycles": 2},
+    },
+    {"name": "polynomial schedule", "schedule": "polynomial", "kwargs": {"power": 2.0, "lr_end": 1e-5}},
+    {"name": "warm-up alone", "schedule": "constant_with_warmup", "warmup": 6},
+    {"name": "inverse square root", "schedule": "inverse_sqrt", "warmup": 4},
+    {
+        "name": "resumed",  # the whole state goes through a file after step 10
+        "schedule": "cosine",
+        "weight_decay": 0.1,
+        "max_grad_norm": 0.5,
+        "resume_after": 10,
+    },
+]
+RECIPES = {
+    "tiny": [TUTORIAL, FAST, TRAINER, *({**PLAIN, **recipe} for recipe in ALONE)],
+    "pretrained": [TUTORIAL],
+}
 
 
 def rows_of(name, count):
@@ -151,8 +187,12 @@ def padded(ids):
     return {"input_ids": matrix, "attention_mask": mask}
 
 
-def loss_of(model, batch):
-    return model(**padded(batch["input_ids"]), labels=torch.tensor(batch["labels"])).loss
+def loss_of(model, batch, smoothing=0.0):
+    output = model(**padded(batch["input_ids"]), labels=torch.tensor(batch["labels"]))
+    if not smoothing:
+        return output.loss
+    logs = output.logits.log_softmax(-1)  # as transformers' LabelSmoother weighs it
+    return (1 - smoothing) * output.loss - smoothing * logs.mean(-1).mean()
 
 
 def first_gradients(directory, batch, dtype):
@@ -175,17 +215,31 @@ def parameter_groups(model, recipe):
 
 def train(directory, batches, test_ids, recipe, dtype):
     """A native loop: the gradient of a step is the mean over the batches that its window really has."""
-    model = load(directory, dtype)
-    optimizer = torch.optim.AdamW(parameter_groups(model, recipe), lr=recipe["lr"])
     size = recipe["accumulate"]
     windows = [batches[i : i + size] for i in range(0, len(batches), size)] * recipe["epochs"]
-    schedule = get_scheduler(recipe["schedule"], optimizer, recipe["warmup"], len(windows))
+
+    def start():
+        model = load(directory, dtype)
+        adam = {"betas": recipe.get("betas", [0.9, 0.999]), "eps": recipe.get("eps", 1e-8)}
+        optimizer = torch.optim.AdamW(parameter_groups(model, recipe), lr=recipe["lr"], **adam)
+        extras = recipe.get("kwargs")
+        schedule = get_scheduler(recipe["schedule"], optimizer, recipe["warmup"], len(windows), extras)
+        return model, optimizer, schedule
+
+    model, optimizer, schedule = start()
     losses, rates, norms = [], [], []
-    for window in windows:
+    for number, window in enumerate(windows):
+        if number == recipe.get("resume_after"):
+            file = io.BytesIO()
+            torch.save([part.state_dict() for part in (model, optimizer, schedule)], file)
+            file.seek(0)
+            model, optimizer, schedule = start()
+            for part, state in zip((model, optimizer, schedule), torch.load(file)):
+                part.load_state_dict(state)
         optimizer.zero_grad()
         loss = 0.0
         for batch in window:
-            part = loss_of(model, batch) / len(window)
+            part = loss_of(model, batch, recipe.get("label_smoothing", 0.0)) / len(window)
             part.backward()
             loss += part.item()
         limit = recipe["max_grad_norm"] or math.inf
@@ -199,10 +253,13 @@ def train(directory, batches, test_ids, recipe, dtype):
 
 def options_of(recipe):
     """The recipe in ftc's words: flags of `ftc run`, or the fields of training_args.json where those are needed."""
-    if recipe["accumulate"] == 1:
+    if recipe["decay_all"]:
         flags = ["--epochs", recipe["epochs"], "--lr", recipe["lr"], "--weight-decay", recipe["weight_decay"]]
         return {"flags": [*map(str, flags), "--batch", str(BATCH)]}
+    adam = recipe.get("betas", [0.9, 0.999])
+    extras = {"lr_scheduler_kwargs": recipe["kwargs"]} if "kwargs" in recipe else {}
     return {
+        "resume_after": recipe.get("resume_after"),
         "training_args": {
             "num_train_epochs": recipe["epochs"],
             "per_device_train_batch_size": BATCH,
@@ -211,9 +268,14 @@ def options_of(recipe):
             "lr_scheduler_type": recipe["schedule"],
             "warmup_steps": recipe["warmup"],
             "gradient_accumulation_steps": recipe["accumulate"],
-            "max_grad_norm": recipe["max_grad_norm"],
+            "max_grad_norm": recipe["max_grad_norm"] or 0,
+            "label_smoothing_factor": recipe.get("label_smoothing", 0.0),
+            "adam_beta1": adam[0],
+            "adam_beta2": adam[1],
+            "adam_epsilon": recipe.get("eps", 1e-8),
             "logging_steps": 1,
-        }
+            **extras,
+        },
     }
 
 

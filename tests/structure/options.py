@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+"""Every option of `ftc run` refuses a bad value: it says what and where, and ends with status 2.
+
+An option that `ftc run --help` lists and BAD does not fails the test. The same values under their names of
+TrainingArguments must be refused in a file for --args; GOOD holds fields that must be taken.
+
+    options.py FTC MODEL.ir
+"""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+NUMBER, WHOLE, LEAST_0, LEAST_1 = "expected a number", "expected an integer", "at least 0", "at least 1"
+ALWAYS = ["--max-steps", "1"]
+
+# Option: bad value, what the message says beside the option's name, and other options that it takes to get there.
+BAD = {
+    "epochs": ("-1", LEAST_0),
+    "max-steps": ("-2", "at least -1"),
+    "batch": ("0", LEAST_1),
+    "eval-batch": ("0", LEAST_1),
+    "accumulation": ("0", LEAST_1),
+    "lr": ("inf", NUMBER),
+    "schedule": ("line", "expected linear|cosine|"),
+    "warmup-steps": ("-1", LEAST_0),
+    "warmup-ratio": ("1.5", "at most 1"),
+    "schedule-cycles": ("-1", LEAST_0),
+    "schedule-power": ("-1", LEAST_0),
+    "schedule-end": ("1e-3", "--lr must be larger", "--schedule", "polynomial", "--lr", "1e-3"),
+    "schedule-timescale": ("-1", LEAST_0),
+    "weight-decay": ("-0.01", LEAST_0),
+    "beta1": ("1", "less than 1"),
+    "beta2": ("1.5", "less than 1"),
+    "eps": ("-1", LEAST_0),
+    "momentum": ("1.1", "at most 1"),
+    "max-grad-norm": ("-1", LEAST_0),
+    "label-smoothing": ("1.1", "at most 1"),
+    "dropout": ("1", "less than 1"),
+    "seed": ("x", WHOLE),
+    "data-seed": ("0.5", WHOLE),
+    "no-shuffle": ("maybe", "true or false"),
+    "group-by-length": ("maybe", "true or false"),
+    "sampling": ("sorted", "expected random|sequential|group_by_length"),
+    "drop-last": ("maybe", "true or false"),
+    "logging-strategy": ("always", "expected no|steps|epoch"),
+    "logging-steps": ("0", "--logging-strategy no"),
+    "logging-first-step": ("maybe", "true or false"),
+    "eval-strategy": ("best", "expected no|steps|epoch"),
+    "eval-steps": ("-1", LEAST_0),
+    "eval-on-start": ("maybe", "true or false"),
+    "eval-delay": ("-1", LEAST_0),
+    "save-strategy": ("always", "expected no|steps|epoch|best"),
+    "save-steps": ("0", "--save-strategy no", "--save-strategy", "steps"),
+    "save-total-limit": ("-1", LEAST_0),
+    "save-only-model": ("maybe", "true or false"),
+    "load-best-model-at-end": ("true", "--save-strategy", "--save-strategy", "no"),
+    "metric-for-best-model": ("f2", "accuracy, f1, matthews_correlation"),
+    "greater-is-better": ("maybe", "expected auto|true|false"),
+    "early-stopping-patience": ("-1", LEAST_0),
+    "early-stopping-threshold": ("-1", LEAST_0),
+    "output": ("taken", "a directory is needed"),
+    "resume": ("maybe", "true or false"),
+    "resume-from-checkpoint": ("nowhere", "nowhere"),
+    "threads": ("0", LEAST_1),
+    "metrics": ("none/metrics.jsonl", "cannot write the metrics"),
+    "args": ("none.json", "none.json"),
+    "gradient-checkpointing": ("maybe", "true or false"),
+    "bf16": ("maybe", "true or false"),
+    "disable-progress": ("maybe", "true or false"),
+    "no-report": ("maybe", "true or false"),
+    "train": ("none.csv", "none.csv"),
+    "test": ("none.csv", "none.csv"),
+    "split-test": ("100000", "rows were asked for", "--train", "{data}/reviews-train.csv"),
+    "shuffle-seed": ("-1", LEAST_0),
+    "select-train": ("100000", "rows were asked for"),
+    "select-test": ("100000", "rows were asked for"),
+    "tokenizer": ("nowhere", "nowhere/vocab.txt"),
+    "text-column": ("texts", 'did you mean "text"?'),
+    "pair-column": ("second", "there is no column"),
+    "label-column": ("9", "there is no column 9"),
+    "format": ("xls", "expected auto|csv|tsv|jsonl"),
+    "header": ("maybe", "expected auto|yes|no"),
+    "set": ("hiden=3", "hidden"),
+    "pretrained": ("nowhere", "nowhere/config.json"),
+    "max-length": ("2", "leaves no room"),
+    "no-pass": ("cze", "did you mean cse?"),
+    "precision": ("fp8", "expected fp32|bf16"),
+    "gemm": ("mkl", "expected native|openblas"),
+    "target": ("z80", "native, avx512, avx2 and generic"),
+    "memory": ("1KB", "the smallest is"),
+    "loss": ("hinge", "cross_entropy and mse"),
+    "optim": ("adan", "adamw, adam"),
+    "freeze": ("berd.*", "no parameter has such a name"),
+    "group": ("bert.*:lr=x", "expected lr=FACTORx"),
+    "layer-decay": ("-1", LEAST_0),
+}
+
+# Every value will do: a cache that cannot be written is as good as none.
+NEVER_BAD = {"cache"}
+
+# Fields whose values are not known to be wrong where the file is read.
+NO_ERROR_OF_THE_FILE = ("output", "logging-steps", "metric-for-best-model", "optim", "resume-from-checkpoint")
+
+# The fields of TrainingArguments that mean something here, each with a value that it can have, and some that do not.
+GOOD = {
+    "output_dir": "out",
+    "per_device_train_batch_size": 8,
+    "per_device_eval_batch_size": 16,
+    "num_train_epochs": 0.06,
+    "max_steps": -1,
+    "learning_rate": 1e-3,
+    "weight_decay": 0.01,
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.99,
+    "adam_epsilon": 1e-7,
+    "max_grad_norm": 0.5,
+    "lr_scheduler_type": "cosine_with_restarts",
+    "lr_scheduler_kwargs": {"num_cycles": 2},
+    "warmup_steps": 0.1,
+    "warmup_ratio": 0.0,
+    "gradient_accumulation_steps": 2,
+    "gradient_checkpointing": True,
+    "bf16": False,
+    "label_smoothing_factor": 0.1,
+    "logging_strategy": "steps",
+    "logging_steps": 2,
+    "logging_first_step": True,
+    "eval_strategy": "steps",
+    "eval_steps": 4,
+    "eval_on_start": True,
+    "save_strategy": "steps",
+    "save_steps": 4,
+    "save_total_limit": 1,
+    "save_only_model": False,
+    "load_best_model_at_end": True,
+    "metric_for_best_model": "accuracy",
+    "greater_is_better": True,
+    "resume_from_checkpoint": None,
+    "seed": 1,
+    "data_seed": 2,
+    "group_by_length": True,
+    "dataloader_drop_last": True,
+    "train_sampling_strategy": "group_by_length",
+    "optim": "adamw_torch",
+    "disable_tqdm": True,
+    "push_to_hub": True,
+    "fp16": True,
+    "report_to": "none",
+}
+
+
+def main():
+    ftc, model = (str(pathlib.Path(path).resolve()) for path in sys.argv[1:3])
+    data = pathlib.Path(model).parent / "data"
+    passed = failed = 0
+
+    def check(what, holds):
+        nonlocal passed, failed
+        passed += bool(holds)
+        failed += not holds
+        if not holds:
+            print(what, file=sys.stderr)
+
+    def run(*arguments):
+        command = [ftc, *arguments]
+        return subprocess.run(command, cwd=work, check=False, capture_output=True, text=True, timeout=120)
+
+    def refused(what, done, texts):
+        told = done.returncode == 2 and all(text in done.stderr for text in texts)
+        check(f"{what}: status {done.returncode}, expected 2 and {texts}:\n{done.stderr}", told)
+
+    def file_with(fields):
+        pathlib.Path(work, "args.json").write_text(json.dumps(fields), encoding="utf-8")
+        return ["--args", "args.json", "--test", str(data / "reviews-test.csv"), "--select-test", "40"]
+
+    with tempfile.TemporaryDirectory() as work:
+        small = ["--set", "hidden=32", "--set", "intermediate=64", "--set", "layers=1"]
+        check("the model does not compile", run("compile", model, *small, "-o", "small.ftc").returncode == 0)
+        pathlib.Path(work, "taken").write_text("a file", encoding="utf-8")
+        helped = run("run", "--help").stdout
+        lines = re.findall(r"^  --([a-z0-9-]+).*?(?:\[([a-z0-9_]+)\])?$", re.sub(r"\n {8,}", " ", helped), re.M)
+        listed = dict(reversed(lines))  # --batch stands under Training and under Compiling
+        for name in listed.keys() ^ (BAD.keys() | NEVER_BAD):
+            check(f"--{name}: in `ftc run --help` or in BAD, not in both", False)
+
+        for name, (value, text, *others) in BAD.items():
+            others = [other.format(data=data) for other in others]
+            done = run("run", "small.ftc", *ALWAYS, *others, f"--{name}={value}")
+            refused(f"--{name} {value}", done, [text])
+
+        for name, (value, text, *others) in BAD.items():
+            alias = listed.get(name)
+            field = alias or name.replace("-", "_")
+            if field not in GOOD or others or name in NO_ERROR_OF_THE_FILE:
+                continue
+            done = run("run", "small.ftc", *ALWAYS, *file_with({field: value}))
+            refused(f'"{field}": "{value}"', done, ["args.json", f'"{field}"', text])
+
+        done = run("run", "small.ftc", *file_with(GOOD))
+        check(f"all fields together: status {done.returncode}:\n{done.stderr}", done.returncode == 0)
+        for name in ("push_to_hub", "fp16", "report_to"):
+            check(f"{name} is not named as ignored", re.search(rf"ignored: .*\b{name}\b", done.stderr))
+        check(
+            "a model evaluated before training is taken for the best", "best model is that of step 0" not in done.stderr
+        )
+        done = run("run", "small.ftc", *ALWAYS, *file_with({**GOOD, "lerning_rate": 1}))
+        refused("an unknown field", done, ['did you mean "learning_rate"?'])
+    print(f"{passed} passed, {failed} failed")
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""Holds docs/tutorial.md to what there is.
+
+Every `ftc` command in it is one that the command line takes (no option that does not exist, no value of a wrong kind); every
+test that its table names exists; every option of the table is one of `ftc run`. A block behind <!-- run --> is executed, and
+must print the block that follows it: where there is ../shared/data, with a tokenizer made of the vocabulary in it.
+
+    tutorial.py FTC docs/tutorial.md
+"""
+
+import json
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+
+FENCE = re.compile(r"^(<!-- run -->\n)?```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def commands_of(script):
+    """The lines of a script that call ftc, as lists of words."""
+    words = [shlex.split(line) for line in script.splitlines() if re.match(r"(build/)?ftc ", line)]
+    return [line[1:] for line in words]
+
+
+def table_rows(text):
+    lines = text[text.index("| feature | command | test |") :].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if line.startswith("|")]
+
+
+def main():
+    ftc, document = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2]).resolve()
+    root = document.parent.parent
+    text = document.read_text(encoding="utf-8")
+    blocks = [match.groups() for match in FENCE.finditer(text)]
+    passed = failed = skipped = 0
+
+    def check(what, holds):
+        nonlocal passed, failed
+        passed += bool(holds)
+        failed += not holds
+        if not holds:
+            print(f"{document.name}: {what}", file=sys.stderr)
+
+    def run(words, folder):
+        return subprocess.run([ftc, *words], cwd=folder, check=False, capture_output=True, text=True)
+
+    def is_taken(words):  # the help comes when everything before it was right
+        done = run([*words, "--help"], root)
+        check(f"ftc {shlex.join(words)}: {done.stderr}", done.returncode == 0)
+
+    criterion = set()
+    for path in (root / "tests").glob("test_*.c"):
+        found = re.findall(r"^Test\((\w+), (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        criterion |= {f"{suite}/{name}" for suite, name in found}
+    with open(root / "tests/golden/parity/tiny/golden.json", encoding="utf-8") as file:
+        goldens = {f"parity tiny: {run['name']}" for run in json.load(file)["runs"]}
+    meson = re.findall(r"^test\('([^']+)'", (root / "tests/meson.build").read_text(encoding="utf-8"), re.MULTILINE)
+    tests = criterion | goldens | set(meson)
+
+    for _, language, content in blocks:
+        if language == "sh":
+            for words in commands_of(content):
+                is_taken(words)
+    for feature, command, held_by in table_rows(text):
+        for code in re.findall(r"`([^`]*)`", command):
+            if code.startswith("ftc "):
+                is_taken(shlex.split(code)[1:])
+            elif code.startswith("--"):
+                is_taken(["run", *shlex.split(code)])
+        names = re.findall(r"`([^`]*)`", held_by)
+        check(f"'{feature}' has no test", names)
+        for name in names:
+            check(f"'{feature}': there is no test '{name}'", name in tests)
+
+    data = pathlib.Path(os.environ.get("FTC_SHARED_DATA", root.parent / "shared/data"))
+    with tempfile.TemporaryDirectory() as work:
+        clone = pathlib.Path(work, "ftc")
+        clone.mkdir()
+        if data.exists():
+            pathlib.Path(work, "minilm").mkdir()
+            vocabulary = (data / "vocab/bert-base-uncased.txt").read_text(encoding="utf-8")
+            pathlib.Path(work, "minilm/vocab.txt").write_text(vocabulary, encoding="utf-8")
+            pathlib.Path(work, "shared").mkdir()
+            pathlib.Path(work, "shared/data").symlink_to(data.resolve())
+        for (is_run, _, script), (_, _, expected) in zip(blocks, blocks[1:]):
+            if not is_run:
+                continue
+            if not data.exists():
+                print("skipped: no ../shared/data")
+                skipped += 1
+                continue
+            printed = "".join(run(words, clone).stdout for words in commands_of(script))
+            check(f"{script}prints:\n{printed}", printed == expected)
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
