@@ -181,9 +181,10 @@ static ftc_kernel_info *read_kernel_info(const cJSON *array, int n) {
     const cJSON *o;
     int i = 0;
     cJSON_ArrayForEach(o, array) {
-        double numbers[3] = {0};
-        for (int k = 0; k < 3; k++) numbers[k] = cJSON_GetNumberValue(cJSON_GetArrayItem(o, k));
-        infos[i++] = (ftc_kernel_info){(int32_t)numbers[0], (ftc_kernel_phase)numbers[1], (int64_t)numbers[2]};
+        double x[11] = {0};
+        for (int k = 0; k < 11; k++) x[k] = cJSON_GetNumberValue(cJSON_GetArrayItem(o, k));
+        infos[i++] = (ftc_kernel_info){.line = (int32_t)x[0], .phase = (ftc_kernel_phase)x[1],
+                                       .live_bytes = (int64_t)x[2], .flops = {x[3], x[4], x[5], x[6]}, .bytes = {x[7], x[8], x[9], x[10]}};
     }
     return infos;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "compiler/cost.h"
 #include "compiler/emit.h"
 #include "compiler/object.h"
 #include "compiler/provenance.h"
@@ -49,24 +50,6 @@ ftc_graph *ftc_compile_entry_graph(const ftc_graph *source, ftc_entry_kind entry
     return g;
 }
 
-void ftc_compile_count_flops(const ftc_graph *source, double *per_token, double *per_token_squared) {
-    *per_token = *per_token_squared = 0;
-    for (ftc_id v = 1; v < source->n_nodes; v++) {
-        const ftc_node *node = &source->nodes[v];
-        if (ftc_node_class(node) != FTC_CLASS_DOT) continue;
-        ftc_axes axes = ftc_axes_union(&node->type.axes, &node->axes);
-        double flops = 2.0 * 3.0;
-        int ragged = 0;
-        for (int i = 0; i < axes.n; i++) {
-            const ftc_extent_def *extent = ftc_axis_extent(source, axes.at[i]);
-            if (extent->kind == FTC_EXTENT_CONST) flops *= (double)extent->bound;
-            ragged += extent->kind == FTC_EXTENT_RAGGED;
-        }
-        if (ragged == 1) *per_token += flops;
-        if (ragged == 2) *per_token_squared += flops;
-    }
-}
-
 // --- manifest -----------------------------------------------------------------------------------------------------
 
 static cJSON *add_object(cJSON *array) {
@@ -86,14 +69,18 @@ static void add_settings(cJSON *manifest, const char *name, const ftc_graph_sett
     }
 }
 
-// Three numbers a kernel: line, phase, live bytes.
+// Eleven numbers a kernel: line, phase, live bytes, then both costs.
 static void add_kernel_info(cJSON *entry, const ftc_graph *g) {
     int n;
     ftc_kernel_info *infos = ftc_provenance_kernels(g, &n);
     cJSON *array = cJSON_AddArrayToObject(entry, "kernel_info");
     for (int k = 0; k < n; k++) {
-        const double numbers[] = {infos[k].line, infos[k].phase, (double)infos[k].live_bytes};
-        cJSON_AddItemToArray(array, cJSON_CreateDoubleArray(numbers, 3));
+        const ftc_cost *flops = &infos[k].flops, *bytes = &infos[k].bytes;
+        const double numbers[] = {infos[k].line,        infos[k].phase,           (double)infos[k].live_bytes,
+                                  flops->fixed,         flops->per_sequence,      flops->per_token,
+                                  flops->per_token_squared, bytes->fixed,         bytes->per_sequence,
+                                  bytes->per_token,     bytes->per_token_squared};
+        cJSON_AddItemToArray(array, cJSON_CreateDoubleArray(numbers, sizeof numbers / sizeof *numbers));
     }
     free(infos);
 }
@@ -132,7 +119,7 @@ static char *make_manifest(const ftc_graph *source, const ftc_compile_options *o
     cJSON_AddRawToObject(m, "compile_seconds", SECONDS_ROOM);
     add_tuned(m, options->tuned);
     double per_token, per_token_squared;
-    ftc_compile_count_flops(source, &per_token, &per_token_squared);
+    ftc_cost_nominal(source, &per_token, &per_token_squared);
     cJSON_AddNumberToObject(m, "flops_per_token", per_token);
     cJSON_AddNumberToObject(m, "flops_per_token_squared", per_token_squared);
     cJSON *array = cJSON_AddArrayToObject(m, "entries");

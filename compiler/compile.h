@@ -49,9 +49,4 @@ bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ft
 // The graph of an entry before the first pass. EVAL: dropout probabilities are zero. UPDATE: parameters only.
 ftc_graph *ftc_compile_entry_graph(const ftc_graph *source, ftc_entry_kind entry);
 
-// Nominal floating-point operations of one training step: tokens * *per_token + Σ length² *
-// *per_token_squared. Counts each contraction three times (forward, both gradients) at 2 a multiply-add;
-// those over sequences only are left out.
-void ftc_compile_count_flops(const ftc_graph *source, double *per_token, double *per_token_squared);
-
 #endif

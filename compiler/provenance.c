@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "compiler/cost.h"
 #include "compiler/plan.h"
 
 static_assert((int)FTC_KERNEL_RECOMPUTE == FTC_PHASE_RECOMPUTE && (int)FTC_KERNEL_UPDATE == FTC_PHASE_UPDATE,
@@ -30,8 +31,11 @@ ftc_kernel_info *ftc_provenance_kernels(const ftc_graph *g, int *n) {
         interval += g->kernels[i + 1].barrier;
         const ftc_node *node = &g->nodes[chosen[i + 1]];
         bool is_model = node->loc.line && node->loc.file == 0; // the model's own text is the first file
-        infos[i] = (ftc_kernel_info){is_model ? (int32_t)node->loc.line : 0, (ftc_kernel_phase)node->phase, live[interval]};
+        infos[i] = (ftc_kernel_info){.line = is_model ? (int32_t)node->loc.line : 0,
+                                     .phase = (ftc_kernel_phase)node->phase,
+                                     .live_bytes = live[interval]};
     }
+    ftc_cost_kernels(g, infos);
     free(buffers);
     free(live);
     free(chosen);

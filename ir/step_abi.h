@@ -76,12 +76,20 @@ typedef enum {
     FTC_KERNEL_UPDATE,
 } ftc_kernel_phase;
 
+// Something that depends on a batch: fixed + per_sequence * sequences + per_token * tokens + per_token_squared *
+// Σ length².
+typedef struct {
+    double fixed, per_sequence, per_token, per_token_squared;
+} ftc_cost;
+
 // What reports say of a kernel.
 typedef struct {
     int32_t line; // of ftc_program.source: where its contraction, or else its last result, was asked for; 0:
                   // not known
     ftc_kernel_phase phase; // of that
     int64_t live_bytes;     // of the arena, while it runs: at the upper bounds of batch and length
+    ftc_cost flops; // of its contractions as they are executed, 2 a multiply-add
+    ftc_cost bytes; // that it reads and writes in memory, each once, caches aside
 } ftc_kernel_info;
 
 typedef struct {

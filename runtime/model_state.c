@@ -30,6 +30,10 @@ int64_t ftc_tensor_elements(const ftc_tensor_info *info) {
     return elements;
 }
 
+double ftc_cost_at(const ftc_cost *cost, double sequences, double tokens, double squares) {
+    return cost->fixed + cost->per_sequence * sequences + cost->per_token * tokens + cost->per_token_squared * squares;
+}
+
 int64_t ftc_program_parameters(const ftc_program *program) {
     int64_t elements = 0;
     for (int32_t i = 0; i < program->n_tensors; i++) {

@@ -58,4 +58,7 @@ int64_t ftc_tensor_bytes(const ftc_tensor_info *info);
 // Elements of all parameters.
 int64_t ftc_program_parameters(const ftc_program *program);
 
+// What something costs for a batch of so many sequences and tokens; `squares`: the sum of the lengths' squares.
+double ftc_cost_at(const ftc_cost *cost, double sequences, double tokens, double squares);
+
 #endif

@@ -158,12 +158,17 @@ Test(commands, bench_prints_one_object, .timeout = 240) {
     cr_assert_eq(o.status, 0, "%s", o.err);
     static const char *const FIELDS[] = {"step_ms_min",    "step_ms_median", "tokens_per_second",
                                          "gflops",         "share_of_peak",  "arena_bytes",
+                                         "executed_gflop", "nominal_gflop",
                                          "peak_rss_bytes", "compile_seconds"};
     for (size_t i = 0; i < sizeof FIELDS / sizeof *FIELDS; i++) {
         cr_assert(last_number(o.out, FIELDS[i]) > 0, "%s", FIELDS[i]);
     }
     cr_assert_leq(last_number(o.out, "step_ms_min"), last_number(o.out, "step_ms_median"));
+    // One layer, of which the head reads one token: nearly nothing is left of its feed-forward block.
+    cr_assert_lt(last_number(o.out, "executed_gflop"), 0.6 * last_number(o.out, "nominal_gflop"));
     forget(&o);
+    ASSERT_FTC(dir, 0, out, "| all |", "bench", MODEL, SMALL, "--batch", "2", "--length", "16", "--steps", "1",
+               "--kernels");
     scratch_free(dir);
 }
 

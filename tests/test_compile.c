@@ -251,6 +251,28 @@ Test(artifact, remembers_tuned_plans) {
     free(object.bytes);
 }
 
+// The head alone multiplies: 6 * 2 cells for each sequence, forward and for its weights' gradient; and its input's.
+Test(artifact, counts_what_its_kernels_execute) {
+    ftc_diagnostics d = {0};
+    ftc_object object = compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_EVAL});
+    ftc_loaded_program *described = ftc_program_describe(&object, &d);
+    double flops[FTC_ENTRY_COUNT] = {0}, bytes = 0;
+    for (int e = 0; e < FTC_ENTRY_COUNT; e++) {
+        const ftc_entry *entry = &ftc_program_of(described)->entries[e];
+        for (int32_t k = 0; k < entry->n_kernels; k++) {
+            const ftc_cost *cost = &entry->kernel_info[k].flops;
+            flops[e] += cost->per_sequence;
+            cr_expect(cost->fixed == 0 && cost->per_token == 0 && cost->per_token_squared == 0);
+            bytes += entry->kernel_info[k].bytes.per_token;
+        }
+    }
+    cr_expect_eq(flops[FTC_ENTRY_EVAL], 2 * 6 * 2);
+    cr_expect_eq(flops[FTC_ENTRY_STEP], 3 * 2 * 6 * 2);
+    cr_expect_gt(bytes, 6 * 4); // each token's row of the table is read
+    ftc_program_unload(described);
+    free(object.bytes);
+}
+
 // --- what does not change the results ----------------------------------------------------------------
 
 static ftc_graph *tiny_bert_of(const char *layers) {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compiler/emit_amx.h"
 #include "compiler/emit_contraction_loops.h"
 #include "compiler/emit_gemm.h"
 #include "compiler/object.h"
@@ -308,6 +309,214 @@ Test(gemm, block_avx2) {
 }
 Test(gemm, block_generic) {
     check_blocks("generic");
+}
+
+// --- bf16 ------------------------------------------------------------------------------------------------
+
+// What stands for AMX's instructions where no CPU has them: eight tiles in memory.
+static LLVMValueRef tile_row(ftc_codegen *cg, int tile, LLVMValueRef row) {
+    LLVMTypeRef type = LLVMArrayType2(cg->f32, 8 * 16 * 16);
+    LLVMValueRef tiles = LLVMGetNamedGlobal(cg->module, "test.tiles");
+    if (!tiles) {
+        tiles = LLVMAddGlobal(cg->module, type, "test.tiles");
+        LLVMSetInitializer(tiles, LLVMConstNull(type));
+        LLVMSetLinkage(tiles, LLVMInternalLinkage);
+        LLVMSetAlignment(tiles, 64);
+    }
+    LLVMValueRef at = ftc_cg_add(cg, ftc_cg_mul(cg, row, ftc_cg_i64(cg, 16)), ftc_cg_i64(cg, tile * 256));
+    return ftc_cg_at(cg, cg->f32, tiles, at);
+}
+
+static ftc_cg_loop sixteen(ftc_codegen *cg) {
+    return ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), ftc_cg_i64(cg, 16), ftc_cg_i64(cg, 1));
+}
+
+static void emulated_configure(ftc_codegen *cg) {
+    (void)cg;
+}
+
+static void emulated_zero(ftc_codegen *cg, int tile) {
+    ftc_cg_loop row = sixteen(cg);
+    ftc_cg_store(cg, LLVMConstNull(ftc_cg_vector_type(cg, cg->f32, 16)), tile_row(cg, tile, row.index));
+    ftc_cg_loop_end(cg, &row);
+}
+
+static void move_tile(ftc_codegen *cg, int tile, LLVMValueRef address, LLVMValueRef stride, bool load) {
+    LLVMTypeRef vector = ftc_cg_vector_type(cg, cg->f32, 16);
+    ftc_cg_loop row = sixteen(cg);
+    LLVMValueRef outside = ftc_cg_at(cg, cg->i8, address, ftc_cg_mul(cg, row.index, stride));
+    LLVMValueRef inside = tile_row(cg, tile, row.index);
+    ftc_cg_store(cg, ftc_cg_load(cg, vector, load ? outside : inside), load ? inside : outside);
+    ftc_cg_loop_end(cg, &row);
+}
+
+static void emulated_load(ftc_codegen *cg, int tile, LLVMValueRef address, LLVMValueRef stride) {
+    move_tile(cg, tile, address, stride, true);
+}
+
+static void emulated_store(ftc_codegen *cg, int tile, LLVMValueRef address, LLVMValueRef stride) {
+    move_tile(cg, tile, address, stride, false);
+}
+
+// One of the two bf16 of each word, as f32.
+static LLVMValueRef half_of(ftc_codegen *cg, LLVMValueRef words, bool upper) {
+    LLVMValueRef bits = upper ? LLVMBuildAnd(cg->builder, words, ftc_cg_splat(cg, ftc_cg_i32(cg, (int32_t)0xffff0000), 16), "")
+                              : LLVMBuildShl(cg->builder, words, ftc_cg_splat(cg, ftc_cg_i32(cg, 16), 16), "");
+    return LLVMBuildBitCast(cg->builder, bits, ftc_cg_vector_type(cg, cg->f32, 16), "");
+}
+
+static void emulated_add_products(ftc_codegen *cg, int c, int a, int b) {
+    LLVMTypeRef words = ftc_cg_vector_type(cg, cg->i32, 16), floats = ftc_cg_vector_type(cg, cg->f32, 16);
+    ftc_cg_loop i = sixteen(cg), w = sixteen(cg);
+    LLVMValueRef left = ftc_cg_at(cg, cg->i32, tile_row(cg, a, i.index), w.index);
+    left = ftc_cg_splat(cg, ftc_cg_load(cg, cg->i32, left), 16);
+    LLVMValueRef right = ftc_cg_load(cg, words, tile_row(cg, b, w.index));
+    LLVMValueRef at = tile_row(cg, c, i.index), sum = ftc_cg_load(cg, floats, at);
+    for (int upper = 0; upper < 2; upper++)
+        sum = ftc_cg_fma(cg, half_of(cg, left, upper), half_of(cg, right, upper), sum);
+    ftc_cg_store(cg, sum, at);
+    ftc_cg_loop_end(cg, &w);
+    ftc_cg_loop_end(cg, &i);
+}
+
+static const ftc_amx emulation = {emulated_configure, emulated_zero, emulated_load, emulated_store,
+                                  emulated_add_products};
+
+// Variants: bit 0 A transposed, bit 1 B transposed, bits 2 and 3 A and B f32 that is rounded while it is packed.
+enum { N_BF16 = 16 };
+
+static ftc_contraction_case bf16_case(int variant) {
+    ftc_contraction_case c = LARGEST;
+    for (int i = 0; i < 3; i++) c.extents[i] = "tokens";
+    c.a_transposed = variant & 1;
+    c.b_transposed = variant >> 1 & 1;
+    c.a = variant >> 2 & 1 ? FTC_FORM_ROUNDED : FTC_FORM_BF16;
+    c.b = variant >> 3 & 1 ? FTC_FORM_ROUNDED : FTC_FORM_BF16;
+    return c;
+}
+
+static float rounded(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+// The operand as the contraction reads it: x itself, or its upper halves after rounding. To be freed.
+static void *stored(const float *x, int64_t n, ftc_gemm_form form) {
+    uint16_t *halves = aligned_alloc(64, ((size_t)(n + SLACK) * sizeof(float) + 63) / 64 * 64);
+    if (form == FTC_FORM_ROUNDED) return memcpy(halves, x, (size_t)(n + SLACK) * sizeof *x);
+    for (int64_t i = 0; i < n + SLACK; i++) {
+        float value = rounded(x[i]);
+        memcpy(&halves[i], (char *)&value + 2, sizeof *halves);
+    }
+    return halves;
+}
+
+static ftc_codegen *emit_bf16(const ftc_target *target, int64_t scratch_bytes[N_BF16]) {
+    char *error = NULL, name[32];
+    ftc_codegen *cg = ftc_codegen_new(target, "bf16", &error);
+    cr_assert(cg, "%s", error);
+    for (int v = 0; v < N_BF16; v++) {
+        contraction_name(name, v);
+        ftc_contraction_case c = bf16_case(v);
+        ftc_contraction_plan plan = ftc_contraction_plan_for(target, &c);
+        scratch_bytes[v] = ftc_emit_contraction_alone(cg, name, &c, &plan);
+    }
+    cr_assert(ftc_object_optimize(cg, &error), "%s", error);
+    return cg;
+}
+
+static void check_bf16(const ftc_target *target) {
+    if (!ftc_target_supported_here(target)) cr_skip_test("this CPU cannot execute %s code", target->name);
+    compiled c = {0};
+    int64_t scratch_bytes[N_BF16];
+    c.cg = emit_bf16(target, scratch_bytes);
+    char *error = NULL, name[32];
+    size_t size;
+    char *object = ftc_object_emit(c.cg, &size, &error);
+    c.loaded = object ? ftc_object_load(object, size, &error) : NULL;
+    cr_assert(c.loaded, "%s", error);
+    free(object);
+    float *a = random_floats(MAX_M * MAX_K), *b = random_floats(MAX_K * MAX_N);
+    const int64_t ldc = FTC_ALONE_LD(MAX_N);
+    float *before = random_floats(MAX_M * ldc), *out = random_floats(MAX_M * ldc);
+    for (int v = 0; v < N_BF16; v++) {
+        ftc_contraction_case what = bf16_case(v);
+        void *left = stored(a, MAX_M * MAX_K, what.a), *right = stored(b, MAX_K * MAX_N, what.b);
+        char *scratch = aligned_alloc(64, (size_t)scratch_bytes[v]);
+        contraction_name(name, v);
+        ftc_contraction_fn *run = (ftc_contraction_fn *)find(&c, name);
+        for (int s = 0; s < 12; s++) {
+            int64_t m = random_extent(MAX_M), n = random_extent(MAX_N), k = random_extent(MAX_K);
+            memset(scratch, 0xff, (size_t)scratch_bytes[v]); // NaN
+            memcpy(out, before, (size_t)(MAX_M * ldc) * sizeof *out);
+            for (int t = 0; t < 2; t++) run(m, n, k, left, right, out, scratch, t, 2);
+            for (int64_t i = 0; i < m; i++)
+                for (int64_t j = 0; j < n; j++) {
+                    double sum = 0, magnitude = 1;
+                    for (int64_t l = 0; l < k; l++) {
+                        double x = rounded(a[what.a_transposed ? l * MAX_M + i : i * MAX_K + l]);
+                        double y = rounded(b[what.b_transposed ? j * MAX_K + l : l * MAX_N + j]);
+                        sum += x * y;
+                        magnitude += fabs(x * y);
+                    }
+                    double is = out[i * ldc + j];
+                    cr_assert(fabs(is - sum) <= 1e-6 * magnitude, "%s: (%ld, %ld) of %ld x %ld x %ld is %g, not %g", name,
+                              (long)i, (long)j, (long)m, (long)n, (long)k, is, sum);
+                }
+        }
+        free(left);
+        free(right);
+        free(scratch);
+    }
+    free(a);
+    free(b);
+    free(before);
+    free(out);
+    free_compiled(&c);
+}
+
+Test(gemm, bf16_native) {
+    ftc_target target = *ftc_target_host();
+    fprintf(stderr, "bf16 here: %s\n", ftc_gemm_bf16_text(&target));
+    check_bf16(&target);
+}
+Test(gemm, bf16_widened) {
+    ftc_target target = *ftc_target_host();
+    target.has_amx = target.bf16_pairs_are_fast = false;
+    check_bf16(&target);
+}
+Test(gemm, bf16_avx2) {
+    check_bf16(ftc_target_named("avx2"));
+}
+
+// The loops and the packing around AMX's instructions, with an emulation in their place.
+Test(gemm, bf16_amx_emulated) {
+    ftc_target target = *ftc_target_named("avx512");
+    target.has_amx = true;
+    target.amx = &emulation;
+    check_bf16(&target);
+}
+
+// The instructions themselves: compiled for a CPU that has them.
+Test(gemm, bf16_amx_compiles) {
+    ftc_target target = *ftc_target_named("avx512");
+    char *error = NULL;
+    int64_t scratch_bytes[N_BF16];
+    size_t size;
+    target.cpu = "sapphirerapids";
+    target.features = "+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl,+avx512bf16,+amx-tile,+amx-bf16";
+    target.has_avx512_bf16 = target.has_amx = true;
+    ftc_codegen *cg = emit_bf16(&target, scratch_bytes);
+    char *assembly = ftc_object_emit_assembly(cg, &size, &error);
+    cr_assert(assembly, "%s", error);
+    cr_expect(strstr(assembly, "tdpbf16ps") && strstr(assembly, "tileloadd") && strstr(assembly, "ldtilecfg"));
+    cr_expect(strstr(ftc_gemm_bf16_text(&target), "AMX"));
+    if (!ftc_target_host()->has_amx) fprintf(stderr, "AMX code: compiled, not executed: this CPU has no tiles\n");
+    free(assembly);
+    ftc_codegen_free(cg);
 }
 
 Test(gemm, plans_are_texts) {

@@ -26,7 +26,7 @@ static const ftc_option OPTIONS[] = {
     {"steps", NULL, FTC_OPTION_INT, FIELD(steps), "N", 1, "steps to time"},
     {"warmup", NULL, FTC_OPTION_INT, FIELD(warmup), "N", 0, "steps before that"},
     {"threads", NULL, FTC_OPTION_INT, FIELD(threads), "N", 1, "threads; one a processor unless set"},
-    {"kernels", NULL, FTC_OPTION_FLAG, FIELD(kernels), NULL, 0, "the time of every kernel too"},
+    {"kernels", NULL, FTC_OPTION_FLAG, FIELD(kernels), NULL, 0, "time, share of peak and bytes of every kernel too"},
     {"peak", NULL, FTC_OPTION_FLAG, FIELD(peak), NULL, 0, "only measure what the machine can do"},
     {"json", NULL, FTC_OPTION_FLAG, FIELD(json), NULL, 0, "print one JSON object"},
     {0},
@@ -69,6 +69,7 @@ typedef struct {
     double *seconds; // [steps], sorted in the end
     kernel_times kernels;
     int64_t tokens; // a step
+    double sequences, squares; // a step; Σ length²
     double flops;   // nominal, a step
     double peak_gflops;
     double loss;
@@ -150,6 +151,8 @@ static ftc_status measure_with(const ftc_program *program, const bench_options *
     r->tokens = batch->tokens;
     r->flops = program->flops_per_token * (double)batch->tokens +
                program->flops_per_token_squared * (double)length * (double)length * (double)sequences;
+    r->sequences = (double)sequences;
+    r->squares = (double)length * (double)length * (double)sequences;
     r->kernels.n = program->entries[FTC_ENTRY_STEP].n_kernels;
     if (o->kernels)
         stepper->ticks = r->kernels.ticks = calloc((size_t)r->kernels.n + 1, sizeof *stepper->ticks);
@@ -175,30 +178,108 @@ static ftc_status measure(const ftc_program *program, const bench_options *o, ft
 
 // ---------------------------------------------------------------------------------------------- the report
 
-// Every kernel's share of the step, as the clock of thread 0 saw it.
-static cJSON *list_kernels(const ftc_entry *entry, const result *r, const bench_options *o) {
+static double cost_of(const result *r, const ftc_cost *cost) {
+    return ftc_cost_at(cost, r->sequences, (double)r->tokens, r->squares);
+}
+
+static double executed_flops(const ftc_entry *entry, const result *r) {
+    double flops = 0;
+    for (int32_t k = 0; k < entry->n_kernels; k++) flops += cost_of(r, &entry->kernel_info[k].flops);
+    return flops;
+}
+
+// What is known of a kernel, or of the same kernel of all layers. Seconds are those of a mean step.
+typedef struct {
+    const char *name; // of the first
+    ftc_kernel_info info;
+    int32_t calls;
+    double seconds, flops, bytes;
+} kernel_line;
+
+// Every kernel's share of the step, as the clock of thread 0 saw it. To be freed.
+static kernel_line *list_kernels(const ftc_entry *entry, const result *r, const bench_options *o) {
     double total = 0, seconds = 0;
     for (int32_t k = 0; k < r->kernels.n; k++) total += r->kernels.sums[k];
     for (int64_t i = 0; i < o->steps; i++) seconds += r->seconds[i];
+    kernel_line *lines = calloc((size_t)r->kernels.n + 1, sizeof *lines);
+    if (!lines) abort();
+    for (int32_t k = 0; k < r->kernels.n; k++) {
+        const ftc_kernel_info *info = &entry->kernel_info[k];
+        lines[k] = (kernel_line){entry->kernels[k], *info, 1, r->kernels.sums[k] / total * seconds / (double)o->steps,
+                                 cost_of(r, &info->flops), cost_of(r, &info->bytes)};
+    }
+    return lines;
+}
+
+static cJSON *kernels_json(const kernel_line *lines, const result *r) {
+    static const char *const PHASES[] = {"forward", "recompute", "backward", "update"};
+    double total = 0;
+    for (int32_t k = 0; k < r->kernels.n; k++) total += lines[k].seconds;
     cJSON *list = cJSON_CreateArray();
     for (int32_t k = 0; k < r->kernels.n; k++) {
+        const kernel_line *l = &lines[k];
         cJSON *kernel = cJSON_CreateObject();
-        double share = r->kernels.sums[k] / total;
-        cJSON_AddStringToObject(kernel, "kernel", entry->kernels[k]);
-        cJSON_AddNumberToObject(kernel, "ms", share * seconds / (double)o->steps * 1e3);
-        cJSON_AddNumberToObject(kernel, "share", share);
+        cJSON_AddStringToObject(kernel, "kernel", l->name);
+        cJSON_AddStringToObject(kernel, "phase", PHASES[l->info.phase]);
+        cJSON_AddNumberToObject(kernel, "line", l->info.line);
+        cJSON_AddNumberToObject(kernel, "ms", 1e3 * l->seconds);
+        cJSON_AddNumberToObject(kernel, "share", l->seconds / total);
+        cJSON_AddNumberToObject(kernel, "gflop", l->flops / 1e9);
+        cJSON_AddNumberToObject(kernel, "megabytes", l->bytes / 1e6);
         cJSON_AddItemToArray(list, kernel);
     }
     return list;
 }
 
-static void print_kernels(const cJSON *kernels) {
-    const cJSON *kernel;
-    cJSON_ArrayForEach(kernel, kernels) {
-        printf("%9.3f ms %5.1f %%  %s\n", cJSON_GetObjectItemCaseSensitive(kernel, "ms")->valuedouble,
-               100 * cJSON_GetObjectItemCaseSensitive(kernel, "share")->valuedouble,
-               cJSON_GetObjectItemCaseSensitive(kernel, "kernel")->valuestring);
+// Kernels of one kind from one line of the model, phase and cost are those of its layers.
+static bool is_same(const kernel_line *a, const kernel_line *b) {
+    size_t kind = strcspn(a->name, "0123456789");
+    return strncmp(a->name, b->name, kind) == 0 && strcspn(b->name, "0123456789") == kind &&
+           a->info.line == b->info.line && a->info.phase == b->info.phase &&
+           !memcmp(&a->info.flops, &b->info.flops, sizeof a->info.flops) &&
+           !memcmp(&a->info.bytes, &b->info.bytes, sizeof a->info.bytes);
+}
+
+static int by_seconds(const void *a, const void *b) {
+    double x = ((const kernel_line *)a)->seconds, y = ((const kernel_line *)b)->seconds;
+    return (x < y) - (x > y);
+}
+
+// The kernels that take the most time first, those of the layers summed, as a Markdown table.
+static void print_kernels(const kernel_line *lines, const result *r) {
+    static const char *const PHASES[] = {"forward", "recompute", "backward", "update"};
+    kernel_line *groups = calloc((size_t)r->kernels.n + 1, sizeof *groups), all = {.name = "all"};
+    if (!groups) abort();
+    int32_t n = 0;
+    for (int32_t k = 0; k < r->kernels.n; k++) {
+        int32_t i = 0;
+        while (i < n && !is_same(&groups[i], &lines[k])) i++;
+        if (i == n) groups[n++] = (kernel_line){.name = lines[k].name, .info = lines[k].info};
+        kernel_line *sums[] = {&groups[i], &all};
+        for (int s = 0; s < 2; s++) {
+            sums[s]->calls++;
+            sums[s]->seconds += lines[k].seconds;
+            sums[s]->flops += lines[k].flops;
+            sums[s]->bytes += lines[k].bytes;
+        }
     }
+    qsort(groups, (size_t)n, sizeof *groups, by_seconds);
+    groups[n++] = all;
+    printf("| kernel | phase | line | calls | ms | of the step | GFLOP | GFLOP/s | of peak | MB | GB/s |\n");
+    printf("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n");
+    for (int32_t i = 0; i < n; i++) {
+        const kernel_line *l = &groups[i];
+        printf("| %s | %s | %d | %d | %.2f | %.1f %% |", l->name, i + 1 < n ? PHASES[l->info.phase] : "",
+               l->info.line, l->calls, 1e3 * l->seconds, 100 * l->seconds / all.seconds);
+        if (l->flops > 0)
+            printf(" %.2f | %.1f | %.0f %% |", l->flops / 1e9, l->flops / l->seconds / 1e9,
+                   100 * l->flops / l->seconds / 1e9 / r->peak_gflops);
+        else
+            printf(" | | |");
+        printf(" %.1f | %.1f |\n", l->bytes / 1e6, l->bytes / l->seconds / 1e9);
+    }
+    printf("\n");
+    free(groups);
 }
 
 // Rates are those of the fastest step, as the peak is the best of its measurements.
@@ -214,6 +295,8 @@ static void report(const ftc_program *program, const bench_options *o, const res
     cJSON_AddNumberToObject(object, "gflops", gflops);
     cJSON_AddNumberToObject(object, "peak_gflops", r->peak_gflops);
     cJSON_AddNumberToObject(object, "share_of_peak", gflops / r->peak_gflops);
+    cJSON_AddNumberToObject(object, "nominal_gflop", r->flops / 1e9);
+    cJSON_AddNumberToObject(object, "executed_gflop", executed_flops(entry, r) / 1e9);
     cJSON_AddNumberToObject(object, "arena_bytes",
                             (double)(entry->arena_bytes + threads * entry->scratch_bytes));
     cJSON_AddNumberToObject(object, "peak_rss_bytes", (double)usage.ru_maxrss * 1024);
@@ -223,9 +306,10 @@ static void report(const ftc_program *program, const bench_options *o, const res
     cJSON_AddNumberToObject(object, "loss", r->loss);
     if (program->needs_sgemm) cJSON_AddStringToObject(object, "openblas", ftc_blas_kernels());
     if (o->kernels) {
-        cJSON *kernels = list_kernels(entry, r, o);
-        if (!o->json) print_kernels(kernels);
-        cJSON_AddItemToObject(object, "kernels", kernels);
+        kernel_line *kernels = list_kernels(entry, r, o);
+        if (!o->json) print_kernels(kernels, r);
+        cJSON_AddItemToObject(object, "kernels", kernels_json(kernels, r));
+        free(kernels);
     }
     print_object(object, o->json);
 }

@@ -1,8 +1,6 @@
 // ftc compile: a model's text to an artifact, and what there is to see on the way.
 #include "compiler/driver/commands.h"
 #include "compiler/driver/model.h"
-#include "compiler/regions.h"
-#include "ir/op.h"
 #include "ir/print.h"
 #include "runtime/batch.h"
 #include "runtime/files.h"
@@ -58,7 +56,6 @@ typedef struct {
         bool is_part;
     } times[MOST_TIMES];
     int n_times;
-    double bytes_moved; // by one step at the bounds
 } watch;
 
 static bool is_asked_for(const compile_options *options, const char *pass) {
@@ -89,35 +86,6 @@ static void dump(watch *w, const char *pass, const ftc_graph *g) {
     free(path);
 }
 
-// Bytes that cross between kernels and memory, caches aside: each kernel reads what others or the caller have
-// made once, and writes its own results once. Rows picked from a table count, not the table.
-static double count_bytes(const ftc_graph *g) {
-    double bytes = 0;
-    uint32_t *read_by = calloc(g->n_nodes, sizeof *read_by), *written = calloc(g->n_nodes, sizeof *written);
-    if (!read_by || !written) abort();
-    for (ftc_id v = 1; v < g->n_nodes; v++) {
-        const ftc_node *node = &g->nodes[v];
-        for (int i = 0; i < node->n_args; i++) {
-            ftc_id from = ftc_region_source(g, node->arg[i]);
-            const ftc_node *value = &g->nodes[from];
-            bool outside = value->kernel != node->kernel && ftc_node_class(value) != FTC_CLASS_SOURCE;
-            if (!node->kernel || !outside || read_by[from] == node->kernel) continue;
-            read_by[from] = node->kernel;
-            bool picked = ftc_node_class(node) == FTC_CLASS_GATHER && i == 0;
-            double size = (double)(ftc_type_max_elements(g, picked ? &node->type : &value->type) *
-                                   ftc_dtype_bytes(value->type.dtype));
-            bytes += size;
-            if (value->kernel && !written[from]) bytes += size;
-            written[from] = true;
-        }
-        if (ftc_node_class(node) == FTC_CLASS_ASSIGN)
-            bytes += (double)(ftc_type_max_elements(g, &node->type) * ftc_dtype_bytes(node->type.dtype));
-    }
-    free(read_by);
-    free(written);
-    return bytes;
-}
-
 static void add_time(watch *w, const char *name, bool is_part, int column, double seconds) {
     int i = 0;
     while (i < w->n_times && strcmp(w->times[i].name, name) != 0) i++;
@@ -135,7 +103,6 @@ static void after_pass(void *context, ftc_entry_kind entry, const ftc_pass *pass
     if (entry != FTC_ENTRY_STEP) return;
     if (is_asked_for(w->options, name)) dump(w, name, g);
     w->n_passes++;
-    if (g->arena_bytes) w->bytes_moved = count_bytes(g); // the plan is made
 }
 
 static void after_part(void *context, const char *part, double seconds) {
@@ -173,28 +140,34 @@ static double megabytes(int64_t bytes) {
 }
 
 // Prints what the program takes; whether this machine has the memory for it.
-static bool summarize(const ftc_program *program, const watch *w) {
+static bool summarize(const ftc_program *program, const ftc_target *target) {
     int32_t sequences, tokens, threads = ftc_threads_available();
     ftc_program_extents(program, &sequences, &tokens);
     double batch = sequences >= 0 ? (double)program->extents[sequences].bound : 1;
     double length = tokens >= 0 ? (double)program->extents[tokens].bound : 1;
     double flops = batch * length * program->flops_per_token +
                    batch * length * length * program->flops_per_token_squared;
+    double executed = 0, bytes = 0;
     const ftc_entry *step = &program->entries[FTC_ENTRY_STEP], *eval = &program->entries[FTC_ENTRY_EVAL];
     int64_t arena = step->arena_bytes > eval->arena_bytes ? step->arena_bytes : eval->arena_bytes;
     int64_t scratch = step->scratch_bytes > eval->scratch_bytes ? step->scratch_bytes : eval->scratch_bytes;
     int64_t params = role_bytes(program, FTC_ROLE_PARAM), moments = role_bytes(program, FTC_ROLE_MOMENT);
     int64_t peak = params + moments + arena + threads * scratch, available = ftc_memory_available();
+    for (int32_t k = 0; k < step->n_kernels; k++) {
+        executed += ftc_cost_at(&step->kernel_info[k].flops, batch, batch * length, batch * length * length);
+        bytes += ftc_cost_at(&step->kernel_info[k].bytes, batch, batch * length, batch * length * length);
+    }
     printf("%s: %lld parameters, compiled for %s in %.2f s\n", program->model,
            (long long)ftc_program_parameters(program), program->features, program->compile_seconds);
-    printf("  a step of %.0f sequences of %.0f tokens: %.2f GFLOP (nominal), %.1f MB moved\n", batch, length,
-           flops / 1e9, w->bytes_moved / 1e6);
+    printf("  a step of %.0f sequences of %.0f tokens: %.2f GFLOP (nominal; %.2f executed), %.1f MB moved\n", batch,
+           length, flops / 1e9, executed / 1e9, bytes / 1e6);
     printf("  memory %.1f MB: parameters %.1f, moments %.1f, arena %.1f (live at most %.1f), scratch %d x "
            "%.2f\n",
            megabytes(peak), megabytes(params), megabytes(moments), megabytes(arena),
            megabytes(step->peak_live_bytes), threads, megabytes(scratch));
     printf("  gradients for accumulation or clipping: %.1f MB more\n",
            megabytes(role_bytes(program, FTC_ROLE_GRADIENT)));
+    if (strcmp(program->precision, "bf16") == 0) printf("  bf16: %s\n", ftc_gemm_bf16_text(target));
     printf("  kernels:");
     for (int e = 0; e < FTC_ENTRY_COUNT; e++)
         printf("%s %s %d", e ? "," : "", ftc_entry_name((ftc_entry_kind)e), program->entries[e].n_kernels);
@@ -265,7 +238,7 @@ static int make_artifact(const char *path, const ftc_model_source *source, const
     ftc_loaded_program *described = NULL;
     if (ftc_compile(source->graph, compile, &object, d)) described = ftc_program_describe(&object, d);
     int status = FTC_EXIT_USAGE;
-    if (described && !w.failed && summarize(ftc_program_of(described), &w)) {
+    if (described && !w.failed && summarize(ftc_program_of(described), compile->target)) {
         if (options->time_passes) print_times(&w);
         char *output = options->output ? strdup(options->output) : default_output(path);
         if (ftc_artifact_write(output, &object, d)) {
