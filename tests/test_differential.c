@@ -266,6 +266,9 @@ static const struct {
     {"sum_of_a_contraction_for_each_position",
      "v = dot(m * 2, exp(m); V, H)\n"
      "k = param \"k\" f32[V, A, D]\ns = sum(dot(k, u; A); V)\noutput out = s * v\nloss = sum(s; D) + v"},
+    {"attention_on_attention",
+     "q = x * u\nh = attention(q, rename(q; S -> T), rename(q; S -> T), 0; D, T)\n"
+     "h = attention(h, rename(h; S -> T), rename(h; S -> T), 0; D, T)\nloss = sum(mean(h; S); B, A, D)"},
     {"sum_over_pairs_of_tokens", "loss = sum(outer (y * rename(y; S -> T)); B, S, T)"},
     {"weights_in_their_own_gradient", "loss = sum(w * w * w; H) + sum(m * m; V, H) + sum(exp(u); A, D)"},
     {"shared_table", "loss = sum(exp(dot(gather(m, V, ids), w; H)); B, S) + sum(dot(m, w; H); V)"},
