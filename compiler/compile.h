@@ -23,6 +23,7 @@ typedef struct {
     bool use_blas;               // --gemm openblas: matrix products call ftc_step_args.sgemm
     bool bf16;                   // --precision bf16
     bool check_text;             // print and parse back after every pass
+    int32_t tile_rows;           // of a block in tile kernels (ftc_pass_options); 0: as is best
     int64_t memory_budget_bytes; // of resident tensors and arena at the bounds (ftc_pass_options); 0: none
     const char *pretrained;      // recorded in the artifact; NULL: none
     const char

@@ -179,6 +179,7 @@ static void check_compiled(const ftc_graph *forward, uint64_t seed, const ftc_ta
                                               (uint32_t)with_step << FTC_ENTRY_STEP,
                                    .target = target,
                                    .use_blas = use_blas,
+                                   .tile_rows = seed % 2 ? 2 : 0, // sequences of several blocks, or of one
                                    .check_text = seed % 16 == 0};
     ftc_loaded_program *loaded = test_compile(forward, &options);
     const ftc_program *program = ftc_program_of(loaded);
