@@ -41,11 +41,6 @@ static LLVMValueRef tile_of(ftc_codegen *cg, const ftc_matrix *m, LLVMValueRef o
     return ftc_cg_at(cg, cg->f32, m->base, along_ld ? ftc_cg_mul(cg, offset, m->ld) : offset);
 }
 
-// A single row of tokens has no stride (0 or less); BLAS wants one.
-static LLVMValueRef stride_or(ftc_codegen *cg, LLVMValueRef stride, LLVMValueRef length) {
-    return ftc_cg_select(cg, ftc_cg_compare(cg, LLVMIntSGT, stride, ftc_cg_i64(cg, 0)), stride, length);
-}
-
 // The contraction by calls of ftc_step_args.sgemm (--gemm openblas), tiles shared among the threads in turn.
 static void emit_blas(ftc_emitter *e, const ftc_contraction *c) {
     ftc_codegen *cg = e->cg;
@@ -59,9 +54,10 @@ static void emit_blas(ftc_emitter *e, const ftc_contraction *c) {
     LLVMValueRef cols = ftc_cg_min(cg, ftc_cg_sub(cg, c->n, col0), ftc_cg_i64(cg, BLAS_COLS));
     LLVMValueRef tile = scratch, ld = ftc_cg_i64(cg, BLAS_COLS);
     if (!c->epilogue) {
-        ld = stride_or(cg, c->ldc, c->n);
+        ld = ftc_cg_max(cg, c->ldc, c->n);
         tile = ftc_cg_at(cg, cg->f32, c->c, ftc_cg_add(cg, ftc_cg_mul(cg, row0, ld), col0));
     }
+    // The stride of a single row may be anything; BLAS wants the row to fit.
     LLVMTypeRef i32 = cg->i32, i64 = cg->i64, ptr = cg->ptr;
     LLVMTypeRef params[] = {i32, i32, i64, i64, i64, ptr, i64, ptr, i64, cg->f32, ptr, i64};
     LLVMValueRef args[] = {ftc_cg_i32(cg, c->a.transposed),
@@ -70,9 +66,9 @@ static void emit_blas(ftc_emitter *e, const ftc_contraction *c) {
                            cols,
                            c->k,
                            tile_of(cg, &c->a, row0, !c->a.transposed),
-                           stride_or(cg, c->a.ld, c->k),
+                           ftc_cg_max(cg, c->a.ld, c->a.transposed ? c->m : c->k),
                            tile_of(cg, &c->b, col0, c->b.transposed),
-                           c->b.ld,
+                           ftc_cg_max(cg, c->b.ld, c->b.transposed ? c->k : c->n),
                            ftc_cg_f32(cg, 0),
                            tile,
                            ld};

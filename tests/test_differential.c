@@ -251,6 +251,8 @@ static const struct {
     {"place_and_position", "loss = sum(place(at(m, V, 2), V, 5; V, H) * m; V, H)"},
     {"contraction_of_everything", "loss = dot(m * 2, exp(m); V, H)"},
     {"matrix_times_vector", "loss = sum(exp(dot(m, w; H)); V)"},
+    {"an_axis_of_size_one", "axis E = 1\nl = param \"l\" f32[E, H]\n"
+                            "loss = sum(exp(dot(exp(dot(gather(m, V, ids), l; H)), l; E)); B, S, H)"},
     {"tokens_times_vector", "loss = sum(softmax(dot(exp(x), u; A, D); S) * y; B, S)"},
     {"vector_times_matrix", "loss = sum(exp(dot(sum(m; H), m; V)); H)"},
     {"contraction_for_each_token", "loss = sum(exp(dot(x, x * u; D)); B, S, A)"},
