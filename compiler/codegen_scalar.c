@@ -121,6 +121,26 @@ static ftc_scalar round_even_by_adding(const ftc_scalar_builder *b, ftc_scalar x
     return choose(b, fcmp(b, FTC_LT, magnitude, shift), rounded, x);
 }
 
+// vscalefps, one register after the other.
+static ftc_scalar scale_by_register(const ftc_scalar_builder *b, ftc_scalar x, ftc_scalar n) {
+    ftc_codegen *cg = codegen_of(b);
+    LLVMValueRef parts[FTC_CG_MAX_LANES];
+    int n_parts = 0, list[FTC_CG_MAX_LANES];
+    for (int first = 0; first < lanes_of(b); first += cg->lanes) {
+        for (int i = 0; i < cg->lanes; i++) list[i] = first + i;
+        LLVMValueRef part = ftc_cg_shuffle(cg, x, x, list, cg->lanes);
+        LLVMValueRef args[] = {part, ftc_cg_shuffle(cg, n, n, list, cg->lanes), part,
+                               LLVMConstAllOnes(cg->i16), ftc_cg_i32(cg, 4)}; // all lanes; rounding as set
+        parts[n_parts++] = ftc_cg_intrinsic(cg, "llvm.x86.avx512.mask.scalef.ps.512", NULL, 0, args, 5);
+    }
+    for (int width = cg->lanes; n_parts > 1; n_parts /= 2, width *= 2)
+        for (int i = 0; i < n_parts / 2; i++) {
+            for (int j = 0; j < 2 * width; j++) list[j] = j;
+            parts[i] = ftc_cg_shuffle(cg, parts[2 * i], parts[2 * i + 1], list, 2 * width);
+        }
+    return parts[0];
+}
+
 // Out of range (and for NaN) LLVM's conversion is undefined; frozen it is some integer.
 static ftc_scalar i32_from_f32(const ftc_scalar_builder *b, ftc_scalar x) {
     LLVMBuilderRef builder = codegen_of(b)->builder;
@@ -158,6 +178,7 @@ static ftc_scalar round_to_bf16(const ftc_scalar_builder *b, ftc_scalar x) {
 
 ftc_scalar_builder ftc_codegen_scalar_builder(ftc_codegen *cg, int lanes) {
     ftc_cg_width *width = &cg->widths[lanes];
+    bool has_scale = cg->target->vector_bits == 512 && lanes % cg->lanes == 0;
     *width = (ftc_cg_width){cg, lanes};
     return (ftc_scalar_builder){
         .self = width,
@@ -175,6 +196,7 @@ ftc_scalar_builder ftc_codegen_scalar_builder(ftc_codegen *cg, int lanes) {
         .fabs = absolute,
         .fsqrt = square_root,
         .frint = cg->target->vector_bits > 128 ? round_even : round_even_by_adding,
+        .fscale = has_scale ? scale_by_register : NULL,
         .fcmp = fcmp,
         .iadd = iadd,
         .isub = isub,

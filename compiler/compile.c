@@ -215,7 +215,7 @@ static int64_t count_state(const ftc_graph *g) {
 static bool run_passes(ftc_graph *g, ftc_entry_kind entry, ftc_graph *const *graphs,
                        const ftc_compile_options *options, ftc_diagnostics *d) {
     entry_context context = {options, entry};
-    ftc_pipeline_options pipeline = {.pass = {.entry = entry, .memory_budget_bytes = options->memory_budget_bytes, .bf16 = options->bf16},
+    ftc_pipeline_options pipeline = {.pass = {.entry = entry, .memory_budget_bytes = options->memory_budget_bytes, .tile_rows = options->tile_rows, .bf16 = options->bf16},
                                      .skip = options->skip, .n_skip = options->n_skip, .check_text = options->check_text};
     if (entry == FTC_ENTRY_GRAD && graphs[FTC_ENTRY_UPDATE])
         pipeline.pass.resident_bytes = count_state(graphs[FTC_ENTRY_UPDATE]);

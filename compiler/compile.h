@@ -24,6 +24,7 @@ typedef struct {
     const struct ftc_tuned *tuned; // plans of contractions (compiler/tune.h), recorded too; NULL: the default ones
     bool bf16;                   // --precision bf16
     bool check_text;             // print and parse back after every pass
+    int32_t tile_rows;           // of a block in tile kernels (ftc_pass_options); 0: as is best
     int64_t memory_budget_bytes; // of resident tensors and arena at the bounds (ftc_pass_options); 0: none
     const char *pretrained;      // recorded in the artifact; NULL: none
     const char

@@ -55,12 +55,10 @@ static void emit_blas(ftc_emitter *e, const ftc_contraction *c) {
     LLVMValueRef cols = ftc_cg_min(cg, ftc_cg_sub(cg, c->n, col0), ftc_cg_i64(cg, BLAS_COLS));
     LLVMValueRef tile = scratch, ld = ftc_cg_i64(cg, BLAS_COLS);
     if (!c->epilogue) {
-        ld = c->ldc;
+        ld = ftc_cg_max(cg, c->ldc, c->n);
         tile = ftc_cg_at(cg, cg->f32, c->c, ftc_cg_add(cg, ftc_cg_mul(cg, row0, ld), col0));
     }
-    // A single row has no stride; BLAS wants one.
-    LLVMValueRef lda =
-        ftc_cg_select(cg, ftc_cg_compare(cg, LLVMIntEQ, c->a.ld, ftc_cg_i64(cg, 0)), c->k, c->a.ld);
+    // The stride of a single row may be anything; BLAS wants the row to fit.
     LLVMTypeRef i32 = cg->i32, i64 = cg->i64, ptr = cg->ptr;
     LLVMTypeRef params[] = {i32, i32, i64, i64, i64, ptr, i64, ptr, i64, cg->f32, ptr, i64};
     LLVMValueRef args[] = {ftc_cg_i32(cg, c->a.transposed),
@@ -69,9 +67,9 @@ static void emit_blas(ftc_emitter *e, const ftc_contraction *c) {
                            cols,
                            c->k,
                            tile_of(cg, &c->a, row0, !c->a.transposed),
-                           lda,
+                           ftc_cg_max(cg, c->a.ld, c->a.transposed ? c->m : c->k),
                            tile_of(cg, &c->b, col0, c->b.transposed),
-                           c->b.ld,
+                           ftc_cg_max(cg, c->b.ld, c->b.transposed ? c->k : c->n),
                            ftc_cg_f32(cg, 0),
                            tile,
                            ld};

@@ -36,9 +36,10 @@ typedef uint64_t position;
 
 // One operand of an anchored value once the inlined expressions are looked through.
 typedef struct {
-    ftc_id id;  // anchored node or leaf
-    bool moved; // read at other coordinates than the reader's own (at, gather, rename, operand of a
-                // contraction)
+    ftc_id id;    // anchored node or leaf
+    bool moved;   // read at other coordinates than the reader's own (at, gather, rename, operand of a
+                  // contraction)
+    bool renamed; // under another name of an axis: at all of its positions
 } reading;
 
 typedef struct {
@@ -132,10 +133,11 @@ static void anchor(fusion *f, ftc_id id) {
 }
 
 // Walks the inlined expression below `id`; calls see(reading) for each anchored value or leaf in it, once.
-static void walk_expression(fusion *f, ftc_id id, bool moved, void (*see)(fusion *, void *, reading),
+// `so_far`: what lies between it and the reader.
+static void walk_expression(fusion *f, ftc_id id, reading so_far, void (*see)(fusion *, void *, reading),
                             void *context) {
     if (f->anchored[id] || class_of(f, id) == FTC_CLASS_LEAF) {
-        see(f, context, (reading){id, moved});
+        see(f, context, (reading){id, so_far.moved, so_far.renamed});
         return;
     }
     if (f->stamp[id] == f->current_stamp) return;
@@ -145,7 +147,8 @@ static void walk_expression(fusion *f, ftc_id id, bool moved, void (*see)(fusion
     for (int i = 0; i < node->n_args; i++) {
         bool moves = class == FTC_CLASS_AT || class == FTC_CLASS_RENAME || class == FTC_CLASS_PLACE ||
                      (class == FTC_CLASS_GATHER && i == 0);
-        walk_expression(f, node->arg[i], moved || moves, see, context);
+        reading next = {0, so_far.moved || moves, so_far.renamed || class == FTC_CLASS_RENAME};
+        walk_expression(f, node->arg[i], next, see, context);
     }
 }
 
@@ -166,7 +169,7 @@ static bool is_repeated_wide(fusion *f, ftc_id id) {
     width w = {&f->g->nodes[id].type, 0};
     f->current_stamp++;
     const ftc_node *node = &f->g->nodes[id];
-    for (int i = 0; i < node->n_args; i++) walk_expression(f, node->arg[i], false, see_width, &w);
+    for (int i = 0; i < node->n_args; i++) walk_expression(f, node->arg[i], (reading){0}, see_width, &w);
     return w.wide >= 2;
 }
 
@@ -246,6 +249,7 @@ static void see_reading(fusion *f, void *context, reading r) {
     for (int i = 0; i < u->n_reads; i++)
         if (u->reads[i].id == r.id) {
             u->reads[i].moved |= r.moved;
+            u->reads[i].renamed |= r.renamed;
             return;
         }
     u->reads = grow(u->reads, u->n_reads, &u->capacity, sizeof *u->reads);
@@ -260,9 +264,10 @@ static void find_readings(fusion *f) {
         unit *u = &f->units[v];
         u->node = v;
         f->current_stamp++;
-        bool moved = ftc_node_class(node) == FTC_CLASS_DOT || ftc_node_class(node) == FTC_CLASS_AT ||
-                     ftc_node_class(node) == FTC_CLASS_PLACE || ftc_node_class(node) == FTC_CLASS_GATHER;
-        for (int i = 0; i < node->n_args; i++) walk_expression(f, node->arg[i], moved, see_reading, u);
+        reading own = {0};
+        own.moved = ftc_node_class(node) == FTC_CLASS_DOT || ftc_node_class(node) == FTC_CLASS_AT ||
+                    ftc_node_class(node) == FTC_CLASS_PLACE || ftc_node_class(node) == FTC_CLASS_GATHER;
+        for (int i = 0; i < node->n_args; i++) walk_expression(f, node->arg[i], own, see_reading, u);
     }
 }
 
@@ -281,7 +286,8 @@ static void find_readers(fusion *f) {
     for (ftc_id v = 1; v < g->n_nodes; v++)
         for (int i = 0; i < f->units[v].n_reads; i++) {
             unit *read = &f->units[f->units[v].reads[i].id];
-            f->readers[read->first_reader + read->n_readers++] = (reading){v, f->units[v].reads[i].moved};
+            f->readers[read->first_reader + read->n_readers++] =
+                (reading){v, f->units[v].reads[i].moved, f->units[v].reads[i].renamed};
         }
 }
 
@@ -549,7 +555,7 @@ static position earliest(fusion *f, ftc_id id) {
         position p = f->place[u->reads[i].id];
         const ftc_kernel *k = &g->kernels[KERNEL_OF(p)];
         if (k->kind == FTC_KERNEL_TILE) {
-            if (f->tiles[KERNEL_OF(p)].steps[STEP_OF(p)].accumulates)
+            if (f->tiles[KERNEL_OF(p)].steps[STEP_OF(p)].accumulates || u->reads[i].renamed)
                 p = AFTER_KERNEL(KERNEL_OF(p));
             else if (!f->tiles[KERNEL_OF(p)].steps[STEP_OF(p)].is_rows || class_of(f, id) == FTC_CLASS_DOT)
                 p++;

@@ -27,6 +27,7 @@ const ftc_rule ftc_simplify_rules[] = {
     {.name = "sum_constant", .apply = ftc_rule_sum_constant},
     {.name = "sum_broadcast", .apply = ftc_rule_sum_broadcast},
     {.name = "sum_factor", .apply = ftc_rule_sum_factor},
+    {.name = "div_repeated", .apply = ftc_rule_div_repeated, .after_gradient = true},
     {.name = "dot_broadcast", .apply = ftc_rule_dot_broadcast},
     {.name = "rename_chain", .apply = ftc_rule_rename_chain, .exact = true},
     {.name = "rename_source", .apply = ftc_rule_rename_source, .exact = true},

@@ -42,6 +42,7 @@ ftc_id ftc_rule_lift_broadcast(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_sum_constant(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_sum_broadcast(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_sum_factor(ftc_graph *g, ftc_id id);
+ftc_id ftc_rule_div_repeated(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_dot_broadcast(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_rename_chain(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_rename_source(ftc_graph *g, ftc_id id);

@@ -1,8 +1,8 @@
 // How the body of a scalar operation is described without saying what executes it.
 //
-// An operation's body (ftc_op_info.body) is a function that builds an expression through this interface. The emitter
-// implements it over LLVM vectors of any width; every handle stands for one lane of such a vector. A handle has one of
-// three types: f32, i32 (signedness is a matter of the operation) or bool.
+// An operation's body (ftc_op_info.body) is a function that builds an expression through this interface. The
+// emitter implements it over LLVM vectors of any width; every handle stands for one lane of such a vector. A
+// handle has one of three types: f32, i32 (signedness is a matter of the operation) or bool.
 #ifndef FTC_SCALAR_H
 #define FTC_SCALAR_H
 
@@ -18,7 +18,8 @@ typedef struct ftc_scalar_builder ftc_scalar_builder;
 typedef ftc_scalar ftc_scalar_unary(const ftc_scalar_builder *b, ftc_scalar x);
 typedef ftc_scalar ftc_scalar_binary(const ftc_scalar_builder *b, ftc_scalar x, ftc_scalar y);
 typedef ftc_scalar ftc_scalar_ternary(const ftc_scalar_builder *b, ftc_scalar x, ftc_scalar y, ftc_scalar z);
-typedef ftc_scalar ftc_scalar_compare(const ftc_scalar_builder *b, ftc_predicate p, ftc_scalar x, ftc_scalar y);
+typedef ftc_scalar ftc_scalar_compare(const ftc_scalar_builder *b, ftc_predicate p, ftc_scalar x,
+                                      ftc_scalar y);
 
 struct ftc_scalar_builder {
     void *self; // the implementation's state
@@ -31,6 +32,8 @@ struct ftc_scalar_builder {
     ftc_scalar_ternary *fma;        // x * y + z
     ftc_scalar_unary *fneg, *fabs, *fsqrt;
     ftc_scalar_unary *frint; // to the nearest integer, ties to even
+    ftc_scalar_binary
+        *fscale; // x · 2ⁿ for an integer n in f32, rounded once; NULL where that takes several steps
     ftc_scalar_compare *fcmp;
     // i32 × i32 → i32, wrapping; shifts by less than 32
     ftc_scalar_binary *iadd, *isub, *imul, *shl, *lshr, *ashr, *iand, *ior, *ixor;

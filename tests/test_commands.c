@@ -531,7 +531,7 @@ Test(commands, wrong_usage, .timeout = 240) {
     ASSERT_FTC(dir, 2, err, "hiden", "run", MODEL, "--set", "hiden=3");
     ASSERT_FTC(dir, 2, err, "expected NAME=VALUE", "run", MODEL, "--set", "hidden");
     ASSERT_FTC(dir, 2, err, "--dropout 1: expected less than 1", "run", MODEL, "--dropout", "1", SMALL);
-    ASSERT_FTC(dir, 2, err, "beta1 is 1: expected", "run", MODEL, "--beta1", "1", SMALL);
+    ASSERT_FTC(dir, 2, err, "--beta1 1: expected less than 1", "run", MODEL, "--beta1", "1", SMALL);
     ASSERT_FTC(dir, 2, err, "give one", "run", MODEL, "--test", TEST, "--split-test", "3");
     ASSERT_FTC(dir, 2, err, "--test", "run", MODEL, "--train", TRAIN, "--load-best-model-at-end");
     ASSERT_FTC(dir, 2, err, "pass optimizer: the graph has already updates", "opt", MODEL,

@@ -179,6 +179,7 @@ static void check_compiled(const ftc_graph *forward, uint64_t seed, const ftc_ta
                                               (uint32_t)with_step << FTC_ENTRY_STEP,
                                    .target = target,
                                    .use_blas = use_blas,
+                                   .tile_rows = seed % 2 ? 2 : 0, // sequences of several blocks, or of one
                                    .check_text = seed % 16 == 0};
     ftc_loaded_program *loaded = test_compile(forward, &options);
     const ftc_program *program = ftc_program_of(loaded);
@@ -250,6 +251,9 @@ static const struct {
     {"place_and_position", "loss = sum(place(at(m, V, 2), V, 5; V, H) * m; V, H)"},
     {"contraction_of_everything", "loss = dot(m * 2, exp(m); V, H)"},
     {"matrix_times_vector", "loss = sum(exp(dot(m, w; H)); V)"},
+    {"an_axis_of_size_one", "axis E = 1\nl = param \"l\" f32[E, H]\n"
+                            "loss = sum(exp(dot(exp(dot(gather(m, V, ids), l; H)), l; E)); B, S, H)"},
+    {"tokens_times_vector", "loss = sum(softmax(dot(exp(x), u; A, D); S) * y; B, S)"},
     {"vector_times_matrix", "loss = sum(exp(dot(sum(m; H), m; V)); H)"},
     {"contraction_for_each_token", "loss = sum(exp(dot(x, x * u; D)); B, S, A)"},
     {"contraction_over_two_axes_for_each_token", "loss = sum(exp(dot(x, x; A, D)); B, S)"},
@@ -266,6 +270,9 @@ static const struct {
     {"sum_of_a_contraction_for_each_position",
      "v = dot(m * 2, exp(m); V, H)\n"
      "k = param \"k\" f32[V, A, D]\ns = sum(dot(k, u; A); V)\noutput out = s * v\nloss = sum(s; D) + v"},
+    {"attention_on_attention",
+     "q = x * u\nh = attention(q, rename(q; S -> T), rename(q; S -> T), 0; D, T)\n"
+     "h = attention(h, rename(h; S -> T), rename(h; S -> T), 0; D, T)\nloss = sum(mean(h; S); B, A, D)"},
     {"sum_over_pairs_of_tokens", "loss = sum(outer (y * rename(y; S -> T)); B, S, T)"},
     {"weights_in_their_own_gradient", "loss = sum(w * w * w; H) + sum(m * m; V, H) + sum(exp(u); A, D)"},
     {"shared_table", "loss = sum(exp(dot(gather(m, V, ids), w; H)); B, S) + sum(dot(m, w; H); V)"},

@@ -264,6 +264,13 @@ Test(simplify, takes_factors_out_of_sums) {
     ftc_graph_free(f.g);
 }
 
+Test(simplify, divides_once_where_the_divisor_repeats) {
+    fixture f = begin();
+    ftc_axes h = test_list(1, f.t.H);
+    ftc_id divisor = ftc_build_map1(f.g, FTC_OP_exp, ftc_build_sum(f.g, f.x, &h));
+    check_rule(&f, map2(&f, FTC_OP_div, f.x, divisor), "div_repeated", FTC_OP_mul, 1);
+}
+
 Test(simplify, contracts_broadcasts_by_summing) {
     fixture f = begin();
     ftc_axes s = test_list(1, f.t.S), sh = test_list(2, f.t.S, f.t.H), h = test_list(1, f.t.H);

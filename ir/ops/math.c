@@ -45,13 +45,27 @@ static ftc_scalar power_of_two(const ftc_scalar_builder *b, ftc_scalar n) {
 #define LOG2_HIGH 0x1.63p-1f
 #define LOG2_LOW  -0x1.bd0106p-13f
 
+// p · 2ⁿ for an integer n in -126 … 127.
+static ftc_scalar scaled(const ftc_scalar_builder *b, ftc_scalar p, ftc_scalar n) {
+    if (b->fscale) return b->fscale(b, p, n);
+    return b->fmul(b, p, power_of_two(b, b->i32_from_f32(b, n)));
+}
+
+// The same for n in -252 … 254: in two halves, as 2ⁿ may be out of range where the product is not.
+static ftc_scalar scaled_far(const ftc_scalar_builder *b, ftc_scalar p, ftc_scalar n) {
+    if (b->fscale) return b->fscale(b, p, n);
+    ftc_scalar whole = b->i32_from_f32(b, n), half = b->ashr(b, whole, integer(b, 1));
+    p = b->fmul(b, p, power_of_two(b, half));
+    return b->fmul(b, p, power_of_two(b, b->isub(b, whole, half)));
+}
+
 // eˣ = p · 2ⁿ with n = round(x / log 2): eʳ = 1 + r + r² q(r) on |r| <= log(2) / 2, error 2^-28.2.
 static ftc_scalar exp_parts(const ftc_scalar_builder *b, ftc_scalar x, ftc_scalar *n) {
     static const float q[] = {0x1.fffffcp-2f, 0x1.555492p-3f, 0x1.5558b4p-5f, 0x1.12399ep-7f, 0x1.6a493p-10f};
     ftc_scalar whole = b->frint(b, b->fmul(b, x, number(b, 0x1.715476p+0f)));
     ftc_scalar r = b->fma(b, whole, number(b, -LOG2_HIGH), x);
     r = b->fma(b, whole, number(b, -LOG2_LOW), r);
-    *n = b->i32_from_f32(b, whole);
+    *n = whole;
     ftc_scalar tail = b->fma(b, b->fmul(b, r, r), polynomial(b, q, 5, r), r);
     return b->fadd(b, tail, number(b, 1));
 }
@@ -59,15 +73,13 @@ static ftc_scalar exp_parts(const ftc_scalar_builder *b, ftc_scalar x, ftc_scala
 // eˣ for |x| <= 87.
 static ftc_scalar exp_bounded(const ftc_scalar_builder *b, ftc_scalar x) {
     ftc_scalar n, p = exp_parts(b, x, &n);
-    return b->fmul(b, p, power_of_two(b, n));
+    return scaled(b, p, n);
 }
 
-// Past the bounds the result is infinite or zero. 2ⁿ is applied in two halves: n reaches from -150 to 128.
+// Past the bounds the result is infinite or zero: n reaches from -150 to 128.
 ftc_scalar ftc_math_exp(const ftc_scalar_builder *b, ftc_scalar x) {
     ftc_scalar n, p = exp_parts(b, at_least(b, at_most(b, x, 89), -104), &n);
-    ftc_scalar half = b->ashr(b, n, integer(b, 1));
-    p = b->fmul(b, p, power_of_two(b, half));
-    return b->fmul(b, p, power_of_two(b, b->isub(b, n, half)));
+    return scaled_far(b, p, n);
 }
 
 // x = m · 2ᵉ with m in [2/3, 4/3), f = m - 1: log(1 + f) = f - f²/2 + f³ p(f), error 2^-27.7.

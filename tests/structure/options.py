@@ -72,6 +72,7 @@ BAD = {
     "bf16": ("maybe", "true or false"),
     "disable-progress": ("maybe", "true or false"),
     "no-report": ("maybe", "true or false"),
+    "tune": ("maybe", "true or false"),
     "train": ("none.csv", "none.csv"),
     "test": ("none.csv", "none.csv"),
     "split-test": ("100000", "rows were asked for", "--train", "{data}/reviews-train.csv"),
