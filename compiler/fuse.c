@@ -178,14 +178,16 @@ static void see_computed(fusion *f, void *context, reading r) {
     *computed += f->anchored[r.id];
 }
 
-// A scalar that is made from several computed values: a word of memory, for which the links of a long sum, as the
-// global norm's, all have the same form instead of one expression that grows with the model.
+// A scalar that is made from several computed values: a word of memory, for which the links of a long sum, as
+// the global norm's, all have the same form instead of one expression that grows with the model.
 static bool is_link(fusion *f, ftc_id id) {
     const ftc_node *node = &f->g->nodes[id];
-    if (ftc_node_class(node) != FTC_CLASS_MAP || node->type.axes.n > 0 || node->type.dtype != FTC_F32) return false;
+    if (ftc_node_class(node) != FTC_CLASS_MAP || node->type.axes.n > 0 || node->type.dtype != FTC_F32)
+        return false;
     int computed = 0;
     f->current_stamp++;
-    for (int i = 0; i < node->n_args; i++) walk_expression(f, node->arg[i], false, see_computed, &computed);
+    for (int i = 0; i < node->n_args; i++)
+        walk_expression(f, node->arg[i], (reading){0}, see_computed, &computed);
     return computed >= 2;
 }
 
