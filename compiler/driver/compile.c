@@ -159,7 +159,7 @@ static bool summarize(const ftc_program *program, const ftc_target *target) {
     }
     printf("%s: %lld parameters, compiled for %s in %.2f s\n", program->model,
            (long long)ftc_program_parameters(program), program->features, program->compile_seconds);
-    printf("  a step of %.0f sequences of %.0f tokens: %.2f GFLOP (nominal; %.2f executed), %.1f MB moved\n", batch,
+    printf("  a step of %.0f sequences of %.0f tokens: %.2f GFLOP (nominal), %.2f executed, %.1f MB moved\n", batch,
            length, flops / 1e9, executed / 1e9, bytes / 1e6);
     printf("  memory %.1f MB: parameters %.1f, moments %.1f, arena %.1f (live at most %.1f), scratch %d x "
            "%.2f\n",
