@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum { HUGE_PAGE_BYTES = 2 << 20 };
 
@@ -29,6 +30,13 @@ ftc_status ftc_memory_map(size_t bytes, const char *what, ftc_memory *out) {
 void ftc_memory_unmap(ftc_memory *memory) {
     if (memory->data) munmap(memory->data, memory->bytes + FTC_STEP_SLACK_BYTES);
     *memory = (ftc_memory){NULL, 0};
+}
+
+void ftc_memory_use_small_pages(void *data, size_t bytes) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)data, end = begin + bytes;
+    begin = (begin + page - 1) / page * page;
+    end = end / page * page;
+    if (begin < end) madvise((void *)begin, end - begin, MADV_NOHUGEPAGE); // only a hint
 }
 
 size_t ftc_memory_stride(size_t bytes) {

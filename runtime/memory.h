@@ -19,6 +19,10 @@ ftc_status ftc_memory_map(size_t bytes, const char *what, ftc_memory *out);
 
 void ftc_memory_unmap(ftc_memory *memory);
 
+// Maps this part of a mapping in small pages, before it is touched: where few rows of a tensor are used, the
+// others stay out of memory.
+void ftc_memory_use_small_pages(void *data, size_t bytes);
+
 // The smallest multiple of FTC_STEP_ALIGN that holds `bytes` and the slack: the distance between two buffers.
 size_t ftc_memory_stride(size_t bytes);
 
