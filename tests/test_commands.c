@@ -256,7 +256,7 @@ Test(commands, accumulation_is_the_larger_batch, .timeout = 240) {
 Test(commands, compile_tells_what_a_step_takes, .timeout = 240) {
     static const char *const PARTS[] = {"bert_cls: 67109 parameters",
                                         "a step of 8 sequences of 128 tokens: ",
-                                        " GFLOP (nominal; ",
+                                        " GFLOP (nominal), ",
                                         " MB moved",
                                         "memory ",
                                         ": parameters 0.3, moments 0.5, arena ",
