@@ -172,7 +172,7 @@ Test(commands, bench_prints_one_object, .timeout = 240) {
     scratch_free(dir);
 }
 
-Test(commands, tune_measures_and_the_artifact_remembers, .timeout = 120) {
+Test(commands, tune_measures_and_the_artifact_remembers, .timeout = 240) {
     char *dir = test_directory();
     ASSERT_FTC(dir, 0, err, "forward: tokens x 32, sum of 32", "compile", MODEL, SMALL, "--set", "layers=2",
                "--batch", "4", "--max-length", "32", "--tune", "-o", "tuned.ftc");
@@ -569,7 +569,7 @@ Test(commands, bad_files, .timeout = 240) {
 }
 
 // Where there is no room, nothing half-written stays.
-Test(commands, full_disks, .timeout = 120) {
+Test(commands, full_disks, .timeout = 240) {
     static const char *const CASES[][2] = {
         // the command; what it would have written
         {"tokenize $TOKENIZER wonderful >/dev/full", "none"},
