@@ -29,10 +29,13 @@ static ftc_axes renamed_axes(const ftc_graph *g, const chain *c, ftc_id id) {
 
 // Multiply-adds, at the upper bounds, of a contraction of operands with these axes.
 static double cost(const ftc_graph *g, const ftc_axes *a, const ftc_axes *b) {
-    ftc_axes all = ftc_axes_union(a, b);
-    double n = 1;
-    for (int i = 0; i < all.n; i++) n *= (double)ftc_axis_extent(g, all.at[i])->bound;
-    return n;
+    ftc_type all = {.axes = ftc_axes_union(a, b)};
+    return (double)ftc_type_max_elements(g, &all);
+}
+
+// Whether a contraction of operands with these axes is not too wide.
+static bool is_possible(const ftc_axes *a, const ftc_axes *b) {
+    return a->n + ftc_axes_minus(b, a).n <= FTC_MAX_AXES;
 }
 
 // Whether the sums may change places, and are less than half the work then.
@@ -40,9 +43,10 @@ static bool is_better(const ftc_graph *g, const chain *c) {
     ftc_axes a = ftc_graph_node(g, c->a)->type.axes, x = renamed_axes(g, c, c->x),
              w = renamed_axes(g, c, c->w);
     if (ftc_axes_intersect(&c->outer, &w).n || ftc_axes_intersect(&c->inner, &a).n) return false;
+    if (!is_possible(&a, &x)) return false;
     ftc_axes all = ftc_axes_union(&a, &x), first = ftc_axes_minus(&all, &c->outer);
     ftc_axis lone;
-    if (!ftc_axes_ragged_complete(g, &first, &lone)) return false;
+    if (!ftc_axes_ragged_complete(g, &first, &lone) || !is_possible(&first, &w)) return false;
     all = ftc_axes_union(&x, &w);
     ftc_axes v = ftc_axes_minus(&all, &c->inner);
     double now = cost(g, &x, &w) + cost(g, &a, &v), then = cost(g, &a, &x) + cost(g, &first, &w);

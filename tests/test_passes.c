@@ -558,6 +558,23 @@ Test(associate, leaves_what_would_cost_more_or_is_read_by_others) {
     }
 }
 
+// The other order would hold nine axes at once.
+Test(associate, leaves_what_would_be_too_wide) {
+    static const char MODEL[] =
+        "model m\naxis P = 2, Q = 2, R = 2, S = 2, T = 2, U = 2, V = 2, K = 2, H = 2\n"
+        "x = outer (param \"p\" f32[P, Q, K] * param \"q\" f32[R, S, H])\n"
+        "v = dot(x, param \"w\" f32[H]; H)\n"
+        "y = dot(param \"a\" f32[T, U, V, K], v; K)\n"
+        "loss = sum(exp(y); P, Q, R, S, T, U, V)\noutput loss\n";
+    ftc_diagnostics d = {0};
+    ftc_graph *g = ftc_parse_text("m.ir", MODEL, NULL, &d);
+    cr_assert(g, "%s", d.count ? d.list[0].text : "");
+    int applied = 0;
+    ftc_simplify(g, find_rule("associate"), 1, true, &applied);
+    cr_expect_eq(applied, 0);
+    ftc_graph_free(g);
+}
+
 // --- sharing and dropping -----------------------------------------------------------------------------
 
 Test(cse, shares_equal_values_but_no_random_sites) {
