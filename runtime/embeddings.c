@@ -1,6 +1,7 @@
 #include "runtime/embeddings.h"
 
 #include "runtime/grow.h"
+#include "runtime/memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,10 @@ static int32_t find_factors(const ftc_program *program, const char *name) {
     abort(); // the compiler makes one with the flags
 }
 
+static int is_moment_of(const ftc_program *program, int32_t index, int32_t table) {
+    return program->tensors[index].role == FTC_ROLE_MOMENT && program->tensors[index].of == table;
+}
+
 ftc_embeddings *ftc_embeddings_new(const ftc_program *program, void *const *tensors) {
     ftc_embeddings *tables = calloc(1, sizeof *tables);
     if (!tables) abort();
@@ -51,6 +56,10 @@ ftc_embeddings *ftc_embeddings_new(const ftc_program *program, void *const *tens
                      .width = of->dims[1]};
         t->applied = calloc((size_t)t->rows, sizeof *t->applied);
         if (!t->applied) abort();
+        for (int32_t k = 0; k < program->n_tensors; k++) { // untouched rows have none
+            if (is_moment_of(program, k, t->table))
+                ftc_memory_use_small_pages(tensors[k], (size_t)(t->rows * t->width) * sizeof(float));
+        }
     }
     return tables;
 }
@@ -120,8 +129,7 @@ void ftc_embeddings_replaced(ftc_embeddings *tables) {
 
 static int has_moments(const ftc_embeddings *tables, const table *t, int64_t row) {
     for (int32_t i = 0; i < tables->program->n_tensors; i++) {
-        const ftc_tensor_info *info = &tables->program->tensors[i];
-        if (info->role != FTC_ROLE_MOMENT || info->of != t->table) continue;
+        if (!is_moment_of(tables->program, i, t->table)) continue;
         const float *moments = (const float *)tables->tensors[i] + row * t->width;
         for (int64_t k = 0; k < t->width; k++) {
             if (moments[k] != 0) return 1;

@@ -10,7 +10,7 @@
 typedef struct ftc_embeddings ftc_embeddings;
 
 // The tables of `program` among the resident tensors [n_tensors], both of which outlive them. No row is
-// touched, and all are up to date.
+// touched, and all are up to date. To be called before moments are touched, which come to lie in small pages.
 ftc_embeddings *ftc_embeddings_new(const ftc_program *program, void *const *tensors);
 void ftc_embeddings_free(ftc_embeddings *tables);
 

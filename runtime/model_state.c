@@ -88,16 +88,6 @@ static ftc_status map_role(ftc_model_state *state, ftc_tensor_role role) {
     return FTC_STATUS_OK;
 }
 
-// Whether the tensor is a moment of a table whose untouched rows are not updated: zero, and never read.
-static bool is_sparse_moment(const ftc_program *program, int32_t index) {
-    if (program->tensors[index].role != FTC_ROLE_MOMENT) return false;
-    for (int32_t i = 0; i < program->n_tensors; i++) {
-        const ftc_tensor_info *info = &program->tensors[i];
-        if (info->role == FTC_ROLE_TOUCHED && info->of == program->tensors[index].of) return true;
-    }
-    return false;
-}
-
 ftc_status ftc_model_state_create(const ftc_program *program, uint32_t entries, ftc_model_state *out) {
     ftc_model_state state = {.program = program,
                              .tensors = calloc((size_t)program->n_tensors + 1, sizeof *state.tensors)};
@@ -109,10 +99,6 @@ ftc_status ftc_model_state_create(const ftc_program *program, uint32_t entries, 
             ftc_model_state_free(&state);
             return status;
         }
-    }
-    for (int32_t i = 0; i < program->n_tensors; i++) {
-        if (is_sparse_moment(program, i) && state.tensors[i])
-            ftc_memory_use_small_pages(state.tensors[i], (size_t)ftc_tensor_bytes(&program->tensors[i]));
     }
     state.tables = ftc_embeddings_new(program, state.tensors);
     *out = state;
