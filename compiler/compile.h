@@ -47,7 +47,8 @@ typedef struct {
 bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ftc_object *object,
                  ftc_diagnostics *d);
 
-// The graph of an entry before the first pass. EVAL: dropout probabilities are zero. UPDATE: parameters only.
+// The graph of an entry before the first pass. EVAL: dropout probabilities are zero. UPDATE: without
+// outputs of its own; the forward phase tells how parameters are read.
 ftc_graph *ftc_compile_entry_graph(const ftc_graph *source, ftc_entry_kind entry);
 
 #endif

@@ -3,6 +3,7 @@
 #include "compiler/driver/commands.h"
 #include "compiler/driver/model.h"
 #include "compiler/driver/peak.h"
+#include "ir/print.h"
 #include "runtime/clock.h"
 #include "runtime/metrics.h"
 #include "runtime/model_state.h"
@@ -212,7 +213,6 @@ static kernel_line *list_kernels(const ftc_entry *entry, const result *r, const 
 }
 
 static cJSON *kernels_json(const kernel_line *lines, const result *r) {
-    static const char *const PHASES[] = {"forward", "recompute", "backward", "update"};
     double total = 0;
     for (int32_t k = 0; k < r->kernels.n; k++) total += lines[k].seconds;
     cJSON *list = cJSON_CreateArray();
@@ -220,7 +220,7 @@ static cJSON *kernels_json(const kernel_line *lines, const result *r) {
         const kernel_line *l = &lines[k];
         cJSON *kernel = cJSON_CreateObject();
         cJSON_AddStringToObject(kernel, "kernel", l->name);
-        cJSON_AddStringToObject(kernel, "phase", PHASES[l->info.phase]);
+        cJSON_AddStringToObject(kernel, "phase", ftc_phase_name((ftc_phase)l->info.phase));
         cJSON_AddNumberToObject(kernel, "line", l->info.line);
         cJSON_AddNumberToObject(kernel, "ms", 1e3 * l->seconds);
         cJSON_AddNumberToObject(kernel, "share", l->seconds / total);
@@ -247,7 +247,6 @@ static int by_seconds(const void *a, const void *b) {
 
 // The kernels that take the most time first, those of the layers summed, as a Markdown table.
 static void print_kernels(const kernel_line *lines, const result *r) {
-    static const char *const PHASES[] = {"forward", "recompute", "backward", "update"};
     kernel_line *groups = calloc((size_t)r->kernels.n + 1, sizeof *groups), all = {.name = "all"};
     if (!groups) abort();
     int32_t n = 0;
@@ -269,7 +268,7 @@ static void print_kernels(const kernel_line *lines, const result *r) {
     printf("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n");
     for (int32_t i = 0; i < n; i++) {
         const kernel_line *l = &groups[i];
-        printf("| %s | %s | %d | %d | %.2f | %.1f %% |", l->name, i + 1 < n ? PHASES[l->info.phase] : "",
+        printf("| %s | %s | %d | %d | %.2f | %.1f %% |", l->name, i + 1 < n ? ftc_phase_name((ftc_phase)l->info.phase) : "",
                l->info.line, l->calls, 1e3 * l->seconds, 100 * l->seconds / all.seconds);
         if (l->flops > 0)
             printf(" %.2f | %.1f | %.0f %% |", l->flops / 1e9, l->flops / l->seconds / 1e9,
