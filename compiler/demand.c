@@ -75,6 +75,22 @@ static void add_demand(demand *d, extent_read read, position where) {
         d->read = EVERYWHERE;
 }
 
+// Whether a function's gradient text (own_gradient, ir/ops/control.c) makes each position along the axis from
+// the same position of what it reads.
+static bool is_pointwise_text(const ftc_graph *g, const ftc_node *call, ftc_axis axis) {
+    ftc_id value = call->arg[0], dx = call->arg[2];
+    while (ftc_graph_node(g, value)->op == FTC_OP_own_gradient) value = ftc_graph_node(g, value)->arg[0];
+    for (ftc_id id = value + 1; id <= dx; id++) {
+        const ftc_node *node = ftc_graph_node(g, id);
+        ftc_op_class class = ftc_node_class(node);
+        bool keeps = class == FTC_CLASS_MAP || class == FTC_CLASS_DETACH || class == FTC_CLASS_CALL ||
+                     class == FTC_CLASS_REDUCE || class == FTC_CLASS_DOT || class == FTC_CLASS_SOURCE ||
+                     class == FTC_CLASS_LEAF;
+        if (!keeps || ftc_axes_has(&node->axes, axis)) return false;
+    }
+    return true;
+}
+
 // Whether the node can be computed at one position of an axis of its result.
 static bool can_narrow(const ftc_graph *g, const ftc_node *node, ftc_axis axis) {
     if (!can_fix(g, node, axis)) return false;
@@ -86,6 +102,7 @@ static bool can_narrow(const ftc_graph *g, const ftc_node *node, ftc_axis axis) 
     case FTC_CLASS_PLACE:
     case FTC_CLASS_RENAME:
     case FTC_CLASS_DETACH: return true;
+    case FTC_CLASS_CALL: return node->op == FTC_OP_upstream || is_pointwise_text(g, node, axis);
     case FTC_CLASS_SOURCE: return node->op == FTC_OP_fill || (node->op == FTC_OP_index && node->axis == axis);
     default: return false;
     }

@@ -406,6 +406,41 @@ Test(demand, stops_where_others_read_everything) {
     ftc_graph_free(f.g);
 }
 
+// A function with gradient text, of which one position along T is read.
+static ftc_graph *read_model(const char *gradient) {
+    char text[1024];
+    snprintf(text, sizeof text,
+             "model m\naxis H = 3, T = 4, C = 2\ninput a : f32[H, T]\n"
+             "fn f(x; A) { return x * exp(x) } gradient(y, dy -> x) { return %s }\n"
+             "w = param \"w\" f32[H, C] init normal(1)\n"
+             "y = f(dot(a, w; H); T)\n"
+             "output loss = sum(at(y, T, 0) * at(y, T, 0); C)\n",
+             gradient);
+    ftc_diagnostics d = {0};
+    ftc_graph *g = ftc_parse_text("model", text, NULL, &d);
+    cr_assert(g, "%s", d.list[0].text);
+    ftc_diag_free(&d);
+    return g;
+}
+
+Test(demand, passes_gradient_text_that_stays_at_its_position) {
+    static const struct {
+        const char *gradient;
+        bool pointwise;
+    } CASES[] = {{"dy * (y + exp(x))", true}, {"dy * y + 0 * sum(dy; A)", false}};
+    for (int i = 0; i < 2; i++) {
+        ftc_graph *whole = read_model(CASES[i].gradient), *one = ftc_graph_clone(whole);
+        ftc_simplify(one, find_rule("demand"), 1, true, NULL);
+        ftc_axis t = ftc_graph_find_axis(one, "T");
+        cr_expect_eq(count_axis(one, t, FTC_OP_exp) == 0, CASES[i].pointwise, "%s", CASES[i].gradient);
+        run_pass(ftc_pass_differentiate, whole, FTC_ENTRY_GRAD);
+        run_pass(ftc_pass_differentiate, one, FTC_ENTRY_GRAD);
+        expect_same_values(whole, one, 1, 1e-13, CASES[i].gradient);
+        ftc_graph_free(whole);
+        ftc_graph_free(one);
+    }
+}
+
 Test(support, moves_down_through_products_and_contractions) {
     fixture f = begin();
     ftc_axes h = test_list(1, f.t.H), bs = test_list(2, f.t.B, f.t.S), s = test_list(1, f.t.S);
