@@ -491,6 +491,37 @@ const ftc_op_info ftc_op_info_erf = {
     .high = 2,
 };
 
+static double eval_normal_cdf(const ftc_map_types *t, const double *x) {
+    (void)t;
+    return 0.5 * erfc(-x[0] * M_SQRT1_2);
+}
+
+static ftc_scalar body_normal_cdf(const ftc_scalar_builder *b, const ftc_map_types *t, const ftc_scalar *x) {
+    (void)t;
+    return ftc_math_normal_cdf(b, x[0]);
+}
+
+// Φ'(x) = 1/√(2π) exp(-x²/2)
+static void gradient_normal_cdf(ftc_graph *g, ftc_id id, ftc_id grad, ftc_id out[FTC_MAX_ARGS]) {
+    ftc_id x = arg(g, id, 0);
+    ftc_id bell = ftc_build_map1(g, FTC_OP_exp, scaled(g, mul(g, x, x), -0.5));
+    out[0] = mul(g, grad, scaled(g, bell, 0.5 * M_SQRT1_2 * M_2_SQRTPI));
+}
+
+const ftc_op_info ftc_op_info_normal_cdf = {
+    .name = "normal_cdf",
+    .doc = "The distribution function of the standard normal distribution, (1 + erf(x / √2)) / 2.",
+    .example = "y = normal_cdf(x)",
+    .class = FTC_CLASS_MAP,
+    .n_args = 1,
+    .infer = infer_float,
+    .gradient = gradient_normal_cdf,
+    .eval = eval_normal_cdf,
+    .body = body_normal_cdf,
+    .low = -2,
+    .high = 2,
+};
+
 static double eval_tanh(const ftc_map_types *t, const double *x) {
     (void)t;
     return tanh(x[0]);
