@@ -101,9 +101,16 @@ static bool is_constant(LLVMValueRef v, int64_t value) {
     return LLVMIsAConstantInt(v) && LLVMConstIntGetSExtValue(v) == value;
 }
 
-// A dense rows x cols matrix in scratch.
+// From row to row of a matrix in scratch, in elements: whole lines of the cache, and no multiple of 1024 bytes, at
+// which the lines of a column would share few of its sets.
+static int64_t row_distance(int64_t cols) {
+    int64_t distance = (cols + 15) / 16 * 16;
+    return distance % 256 ? distance : distance + 16;
+}
+
+// A rows x cols matrix in scratch.
 static operand dense(tile_emitter *t, ftc_axis row, ftc_axis col) {
-    int64_t ld = bound(t, col);
+    int64_t ld = row_distance(bound(t, col));
     return (operand){ftc_emit_scratch(t->e, bound(t, row) * ld * 4), ftc_cg_i64(t->e->cg, ld),
                      ftc_cg_i64(t->e->cg, 1)};
 }
@@ -222,12 +229,13 @@ static void place_in_scratch(tile_emitter *t) {
             const ftc_node *node = &g->nodes[arg];
             if (node->kernel != e->kernel || node->step == g->nodes[id].step) continue;
             if (e->storage[arg].kind != FTC_STORED_NOWHERE) continue;
-            int64_t ld = 1;
+            int64_t cols = 1;
             for (int a = 0; a < node->type.axes.n; a++) {
                 ftc_axis axis = node->type.axes.at[a];
                 if (ftc_axes_has(&t->kernel->rows, axis) || axis == t->kernel->block) continue;
-                ld *= (bound(t, axis) + 15) / 16 * 16;
+                cols *= bound(t, axis);
             }
+            int64_t ld = row_distance(cols);
             e->storage[arg] = (ftc_storage){
                 FTC_STORED_LOCAL, ftc_emit_scratch(e, t->kernel->block_size * ld * 4), ftc_cg_i64(e->cg, ld)};
         }

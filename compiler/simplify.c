@@ -88,6 +88,7 @@ const ftc_rule ftc_simplify_rules[] = {
     {.name = "support", .sweep = ftc_sweep_support},
     // products of three
     {.name = "associate", .sweep = ftc_sweep_associate},
+    {.name = "factors", .sweep = ftc_sweep_factors},
 };
 const int ftc_n_simplify_rules = sizeof ftc_simplify_rules / sizeof *ftc_simplify_rules;
 

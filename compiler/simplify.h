@@ -58,8 +58,9 @@ ftc_id ftc_rule_detach(ftc_graph *g, ftc_id id);
 bool ftc_sweep_demand(ftc_graph *g);
 bool ftc_sweep_support(ftc_graph *g);
 
-// --- compiler/associate.c -----------------------------------------------------------------------------
+// --- compiler/associate.c, compiler/factors.c ---------------------------------------------------------
 
 bool ftc_sweep_associate(ftc_graph *g);
+bool ftc_sweep_factors(ftc_graph *g);
 
 #endif

@@ -610,6 +610,67 @@ Test(associate, leaves_what_would_be_too_wide) {
     ftc_graph_free(g);
 }
 
+// --- factors of contractions --------------------------------------------------------------------------
+
+#define ATTENTION "dot(dropout(softmax(dot(q, k; D) * 0.5; T), 0.25), v; T)"
+
+// Nodes of the operation that read a value for each query and key.
+static int count_on_scores(const ftc_graph *g, ftc_op op) {
+    ftc_axis s = ftc_graph_find_axis(g, "S"), t = ftc_graph_find_axis(g, "T");
+    int n = 0;
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        if (g->nodes[id].op != op) continue;
+        const ftc_axes *axes = &g->nodes[g->nodes[id].arg[0]].type.axes;
+        n += ftc_axes_has(axes, s) && ftc_axes_has(axes, t);
+    }
+    return n;
+}
+
+Test(factors, scale_queries_and_divide_contexts) {
+    ftc_graph *g = attention_of("B, S, A, D", "sum(exp(" ATTENTION "); B, S, A, D)");
+    cr_expect_eq(count_on_scores(g, FTC_OP_mul), 2); // by 0.5, by 1 / (1 - 0.25)
+    cr_expect_eq(count_on_scores(g, FTC_OP_div), 1); // by the sum
+    apply_rule(g, "factors");
+    cr_expect_eq(count_on_scores(g, FTC_OP_mul) + count_on_scores(g, FTC_OP_div), 0);
+    ftc_graph_free(g);
+}
+
+// The gradient that follows sums the context, not the probabilities.
+Test(factors, leave_one_sum_over_keys_forward_and_backward) {
+    ftc_graph *g = attention_of("B, S, A, D", "sum(exp(" ATTENTION "); B, S, A, D)");
+    ftc_graph *plain = ftc_graph_clone(g);
+    for (int i = 0; i < 2; i++) {
+        ftc_graph *each = i ? plain : g;
+        if (!i) run_pass(ftc_pass_simplify, g, FTC_ENTRY_GRAD);
+        run_pass(ftc_pass_differentiate, each, FTC_ENTRY_GRAD);
+        run_pass(ftc_pass_simplify, each, FTC_ENTRY_GRAD);
+        run_pass(ftc_pass_cse, each, FTC_ENTRY_GRAD);
+        run_pass(ftc_pass_dce, each, FTC_ENTRY_GRAD);
+    }
+    cr_expect_eq(count_on_scores(g, FTC_OP_sum), 1);
+    cr_expect_eq(count_on_scores(plain, FTC_OP_sum), 2);
+    for (uint64_t seed = 1; seed <= 3; seed++) expect_same_values(plain, g, seed, 1e-11, "factors");
+    ftc_graph_free(plain);
+    ftc_graph_free(g);
+}
+
+Test(factors, stay_where_others_read_them_or_more_cells_would_follow) {
+    static const char *const LOSSES[] = {
+        "sum(exp(dot(k * 0.5, v; T)); B, A, D) + sum(exp(k * 0.5); B, T, A, D)", // another reads it
+        "sum(exp(dot(q * 2, k; D)); B, S, A, T)",                                // fewer queries than scores
+        "sum(exp(dot(exp(q) * sum(q; A, D), x; S)); B, A, D, H)",                // it has the axis of the sum
+        "sum(exp(2 * dot(x, x; S)); B, H)",                                      // no scores
+    };
+    for (int i = 0; i < 4; i++) {
+        ftc_graph *g = attention_of("B, S, A, D", LOSSES[i]);
+        run_pass(ftc_pass_cse, g, FTC_ENTRY_GRAD);
+        int applied = 0;
+        ftc_simplify(g, find_rule("factors"), 1, true, &applied);
+        cr_expect_eq(applied, 0, "%s", LOSSES[i]);
+        ftc_graph_free(g);
+    }
+}
+
 // --- sharing and dropping -----------------------------------------------------------------------------
 
 Test(cse, shares_equal_values_but_no_random_sites) {
