@@ -308,6 +308,15 @@ Test(commands, another_structure_is_compiled_again, .timeout = 240) {
     ASSERT_FTC(dir, 0, out, "", "compile", MODEL, SMALL, "--precision", "bf16", "-o", "small.ftc");
     ASSERT_FTC(dir, 0, err, "parameters, bf16", "run", "--batch", "12", "--max-steps", "1"); // still
     ASSERT_FTC(dir, 0, err, "(at most 20 a text)", "run", "--max-length", "20", "--max-steps", "1");
+    ASSERT_FTC(dir, 0, err,
+               "--eval-batch 9: the model is compiled for batches of 8, so 8 are evaluated at a time", "run",
+               "--eval-batch", "9", "--max-steps", "1");
+    char *card = read_text(dir, "output/README.md");
+    cr_assert(strstr(card, "eval_batch_size: 8\n"), "%s", card);
+    free(card);
+    outcome fits = FTC(dir, "run", "--batch", "4", "--max-steps", "1"); // 8 was not asked for
+    cr_assert(fits.status == 0 && !strstr(fits.err, "--eval-batch"), "%s", fits.err);
+    forget(&fits);
     scratch_free(dir);
 }
 
