@@ -13,6 +13,7 @@
 
 #include "compiler/passes.h"
 #include "compiler/remat.h"
+#include "ir/step_abi.h"
 
 // Prices in bytes of memory for a floating-point operation: from more than anything costs down to less.
 #define DEAREST  2.0
@@ -95,26 +96,35 @@ static plan find_plan(search *s, int64_t most_bytes) {
     return refine(s, smallest, above_smallest, most_bytes);
 }
 
+int64_t ftc_resident_bytes(const ftc_graph *g, ftc_decl_kind kind) {
+    int64_t bytes = 0;
+    for (uint32_t i = 0; i < g->n_decls; i++) {
+        const ftc_type *type = &g->decls[i].type;
+        if (g->decls[i].kind != kind) continue;
+        int64_t own = ftc_type_max_elements(g, type) * ftc_dtype_bytes(type->dtype) + FTC_STEP_SLACK_BYTES;
+        bytes += (own + FTC_STEP_ALIGN - 1) / FTC_STEP_ALIGN * FTC_STEP_ALIGN;
+    }
+    return bytes;
+}
+
 static int64_t count_resident(const ftc_graph *g, const ftc_pass_options *options) {
     int64_t bytes = options->resident_bytes;
-    for (uint32_t i = 0; i < g->n_decls; i++) {
-        const ftc_decl_def *decl = &g->decls[i];
-        if (decl->kind == FTC_DECL_PARAM || decl->kind == FTC_DECL_MOMENT || decl->kind == FTC_DECL_GRADIENT)
-            bytes += ftc_type_max_elements(g, &decl->type) * ftc_dtype_bytes(decl->type.dtype);
-    }
+    for (int kind = 0; kind < FTC_DECL_INPUT; kind++) bytes += ftc_resident_bytes(g, (ftc_decl_kind)kind);
     return bytes;
 }
 
 static bool report(const ftc_graph *g, const ftc_pass_options *options, int64_t resident, int64_t arena,
                    ftc_diagnostics *d) {
     bool grad = options->entry == FTC_ENTRY_GRAD;
-    ftc_diag_add(d, g->model, NULL, 0, 0,
-                 "the memory budget of %.1f MB cannot be met: the smallest is %.1f MB (%s %.1f, arena %.1f "
-                 "with layers "
-                 "computed again); choose a smaller batch or length, or an optimizer with less state",
-                 (double)options->memory_budget_bytes / 1e6, (double)(resident + arena) / 1e6,
-                 grad ? "parameters, optimizer state and gradients" : "parameters and optimizer state",
-                 (double)resident / 1e6, (double)arena / 1e6);
+    int64_t scratch = options->scratch_bytes;
+    ftc_diag_add(
+        d, g->model, NULL, 0, 0,
+        "the memory budget of %.1f MB cannot be met: the smallest is %.1f MB (%s %.1f, scratch of threads "
+        "%.1f, arena %.1f with layers computed again); choose a smaller batch or length, or an optimizer "
+        "with less state",
+        (double)options->memory_budget_bytes / 1e6, (double)(resident + scratch + arena) / 1e6,
+        grad ? "parameters, optimizer state and gradients" : "parameters and optimizer state",
+        (double)resident / 1e6, (double)scratch / 1e6, (double)arena / 1e6);
     return false;
 }
 
@@ -127,9 +137,9 @@ bool ftc_pass_remat(ftc_graph *g, const ftc_pass_options *options, ftc_diagnosti
     bool trains = options->entry == FTC_ENTRY_STEP || options->entry == FTC_ENTRY_GRAD;
     if (options->memory_budget_bytes && trains) {
         int64_t resident = count_resident(g, options), budget = options->memory_budget_bytes;
-        best = find_plan(&s, budget - resident);
+        best = find_plan(&s, budget - resident - options->scratch_bytes);
         bool must = budget != FTC_LEAST_MEMORY && !options->budget_is_a_wish;
-        if (must && resident + best.arena_bytes > budget)
+        if (must && resident + options->scratch_bytes + best.arena_bytes > budget)
             ok = report(g, options, resident, best.arena_bytes, d);
     }
     if (ok) {

@@ -200,26 +200,18 @@ static void forward_after(void *context, const ftc_pass *pass, const ftc_graph *
     c->options->after(c->options->context, c->entry, pass, g, seconds);
 }
 
-// Bytes of the optimizer's state.
-static int64_t count_state(const ftc_graph *g) {
-    int64_t bytes = 0;
-    for (uint32_t i = 0; i < g->n_decls; i++)
-        if (g->decls[i].kind == FTC_DECL_MOMENT)
-            bytes += ftc_type_max_elements(g, &g->decls[i].type) * ftc_dtype_bytes(g->decls[i].type.dtype);
-    return bytes;
-}
-
-// Runs the passes on an entry's graph. `graphs` has those that are done: what the state takes that this entry does not
-// know counts as well. Whoever can call the step need not call grad, which then only comes as near to the budget as it
-// can.
-static bool run_passes(ftc_graph *g, ftc_entry_kind entry, ftc_graph *const *graphs,
+// Runs the passes on an entry's graph. `graphs` (NULL: none) has those that are done: what the state takes that this
+// entry does not know counts as well. Whoever can call the step need not call grad, which then only comes as near to
+// the budget as it can.
+static bool run_passes(ftc_graph *g, ftc_entry_kind entry, ftc_graph *const *graphs, int64_t scratch_bytes,
                        const ftc_compile_options *options, ftc_diagnostics *d) {
     entry_context context = {options, entry};
-    ftc_pipeline_options pipeline = {.pass = {.entry = entry, .memory_budget_bytes = options->memory_budget_bytes, .tile_rows = options->tile_rows, .bf16 = options->bf16},
+    ftc_pipeline_options pipeline = {.pass = {.entry = entry, .memory_budget_bytes = options->memory_budget_bytes, .scratch_bytes = scratch_bytes, .tile_rows = options->tile_rows, .bf16 = options->bf16},
                                      .skip = options->skip, .n_skip = options->n_skip, .check_text = options->check_text};
-    if (entry == FTC_ENTRY_GRAD && graphs[FTC_ENTRY_UPDATE])
-        pipeline.pass.resident_bytes = count_state(graphs[FTC_ENTRY_UPDATE]);
-    if (entry == FTC_ENTRY_GRAD && graphs[FTC_ENTRY_STEP]) pipeline.pass.budget_is_a_wish = true;
+    const ftc_graph *update = graphs ? graphs[FTC_ENTRY_UPDATE] : NULL;
+    if (update && entry == FTC_ENTRY_GRAD)
+        pipeline.pass.resident_bytes = ftc_resident_bytes(update, FTC_DECL_MOMENT) + ftc_resident_bytes(update, FTC_DECL_TOUCHED);
+    if (graphs && entry == FTC_ENTRY_GRAD && graphs[FTC_ENTRY_STEP]) pipeline.pass.budget_is_a_wish = true;
     if (options->after) {
         options->after(options->context, entry, NULL, g, 0);
         pipeline.after = forward_after;
@@ -232,6 +224,70 @@ static bool failed(ftc_diagnostics *d, char *error) {
     ftc_diag_add(d, NULL, NULL, 0, 0, "%s", error ? error : "out of memory");
     free(error);
     return false;
+}
+
+// What the kernels of a planned graph need of each thread, which is known when they are emitted.
+static bool measure_scratch(const ftc_graph *g, ftc_entry_kind entry, const ftc_compile_options *options,
+                            const ftc_target *target, int64_t *bytes, ftc_diagnostics *d) {
+    char *error = NULL;
+    ftc_codegen *cg = ftc_codegen_new(target, g->model, &error);
+    if (!cg) return failed(d, error);
+    ftc_interface in = {0};
+    ftc_kernel_cache cache = {0};
+    ftc_interface_add_graph(&in, g, entry);
+    bool ok = ftc_emit_entry(cg, &cache, g, &in, options->use_blas, options->tuned, ftc_entry_name(entry), bytes, &error);
+    ftc_kernel_cache_free(&cache);
+    ftc_interface_free(&in);
+    ftc_codegen_free(cg);
+    return ok || failed(d, error);
+}
+
+// A round of ftc_plan_entry: a graph whose plan leaves room for *scratch bytes, and what it then needs.
+static ftc_graph *plan_round(const ftc_graph *source, ftc_entry_kind entry, ftc_graph *const *graphs,
+                             const ftc_compile_options *options, const ftc_target *target, int64_t *scratch,
+                             ftc_diagnostics *d) {
+    ftc_graph *g = ftc_compile_entry_graph(source, entry);
+    int64_t thread_bytes = 0;
+    bool ok = run_passes(g, entry, graphs, *scratch, options, d);
+    if (ok && options->threads) ok = measure_scratch(g, entry, options, target, &thread_bytes, d);
+    if (ok) {
+        *scratch = options->threads * thread_bytes;
+        return g;
+    }
+    ftc_graph_free(g);
+    return NULL;
+}
+
+// With a budget, room is left for the scratch that the plan without one needs, and for more when it turns out that the
+// plan needs more.
+static ftc_graph *plan_entry(const ftc_graph *source, ftc_entry_kind entry, ftc_graph *const *graphs,
+                             const ftc_compile_options *options, ftc_diagnostics *d) {
+    const ftc_target *target = options->target ? options->target : ftc_target_host();
+    ftc_compile_options round = *options;
+    bool trains = entry == FTC_ENTRY_STEP || entry == FTC_ENTRY_GRAD;
+    bool is_budget = options->memory_budget_bytes && options->memory_budget_bytes != FTC_LEAST_MEMORY && trains;
+    int64_t reserved = 0, needed = 0;
+    if (!is_budget) round.threads = 0;
+    if (round.threads) {
+        round.memory_budget_bytes = 0;
+        round.after = NULL;
+        ftc_graph *g = plan_round(source, entry, graphs, &round, target, &needed, d);
+        if (!g) return NULL;
+        ftc_graph_free(g);
+        round.memory_budget_bytes = options->memory_budget_bytes;
+        round.after = options->after;
+    }
+    for (;;) {
+        reserved = needed;
+        ftc_graph *g = plan_round(source, entry, graphs, &round, target, &needed, d);
+        if (!g || needed <= reserved) return g;
+        ftc_graph_free(g);
+    }
+}
+
+ftc_graph *ftc_compile_plan(const ftc_graph *source, ftc_entry_kind entry, const ftc_compile_options *options,
+                            ftc_diagnostics *d) {
+    return plan_entry(source, entry, NULL, options, d);
 }
 
 // Tells how long the part that ends now has taken since *start, which becomes now.
@@ -300,8 +356,8 @@ bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ft
     for (int i = 0; i < FTC_ENTRY_COUNT && ok; i++) {
         ftc_entry_kind entry = order[i];
         if (!(entries >> entry & 1)) continue;
-        graphs[entry] = ftc_compile_entry_graph(source, entry);
-        ok = run_passes(graphs[entry], entry, graphs, options, d);
+        graphs[entry] = plan_entry(source, entry, graphs, options, d);
+        ok = graphs[entry] != NULL;
     }
     const ftc_target *target = options->target ? options->target : ftc_target_host();
     ok = ok && emit_object(source, graphs, options, target, start, object, d);

@@ -20,13 +20,14 @@ typedef struct {
     const ftc_target *target; // NULL: the host
     const char *const *skip;  // passes switched off
     int n_skip;
-    bool use_blas;               // --gemm openblas: matrix products call ftc_step_args.sgemm
-    const struct ftc_tuned *tuned; // plans of contractions (compiler/tune.h), recorded too; NULL: the default ones
-    bool bf16;                   // --precision bf16
-    bool check_text;             // print and parse back after every pass
-    int32_t tile_rows;           // of a block in tile kernels (ftc_pass_options); 0: as is best
-    int64_t memory_budget_bytes; // of resident tensors and arena at the bounds (ftc_pass_options); 0: none
-    const char *pretrained;      // recorded in the artifact; NULL: none
+    bool use_blas;                 // --gemm openblas: matrix products call ftc_step_args.sgemm
+    const struct ftc_tuned *tuned; // plans of contractions (compiler/tune.h), recorded; NULL: default
+    bool bf16;                     // --precision bf16
+    bool check_text;               // print and parse back after every pass
+    int32_t tile_rows;             // of a block in tile kernels (ftc_pass_options); 0: as is best
+    int64_t memory_budget_bytes;   // at the bounds (ftc_pass_options); 0: none
+    int32_t threads;               // whose scratch a budget counts; 0: none's
+    const char *pretrained;        // recorded in the artifact; NULL: none
     const char
         *source_text; // recorded as the model's source (ftc_parse_resolve); NULL: a print of the source graph
     ftc_compile_after *after; // NULL: not called
@@ -46,6 +47,11 @@ typedef struct {
 // *object is untouched then. The bytes are to be freed.
 bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ftc_object *object,
                  ftc_diagnostics *d);
+
+// An entry's graph after the last pass, as ftc_compile would emit it if it were the only one. NULL after
+// diagnostics.
+ftc_graph *ftc_compile_plan(const ftc_graph *source, ftc_entry_kind entry, const ftc_compile_options *options,
+                            ftc_diagnostics *d);
 
 // The graph of an entry before the first pass. EVAL: dropout probabilities are zero. UPDATE: without
 // outputs of its own; the forward phase tells how parameters are read.

@@ -13,10 +13,10 @@
 
 typedef struct {
     ftc_entry_kind entry; // which entry point the graph becomes
-    // remat: the most bytes that the arena, the graph's parameters and the like, and `resident_bytes` of
-    // tensors that the graph does not know may take together; 0: any number, FTC_LEAST_MEMORY: as few as can
-    // be.
-    int64_t memory_budget_bytes, resident_bytes;
+    // remat: the most bytes that the arena, the graph's parameters and the like, `resident_bytes` of tensors
+    // that the graph does not know, and `scratch_bytes` of all threads may take together; 0: any number,
+    // FTC_LEAST_MEMORY: as few as can be.
+    int64_t memory_budget_bytes, resident_bytes, scratch_bytes;
     bool budget_is_a_wish; // no error when it cannot be met
     int32_t tile_rows;     // fuse: rows of a block in a tile kernel, 0: choose
     bool bf16;             // remat, precision: contractions on bf16, values kept for later as bf16
@@ -49,6 +49,9 @@ extern const ftc_pass ftc_passes[];
 extern const int ftc_n_passes;
 
 const ftc_pass *ftc_pass_find(const char *name); // NULL: unknown
+
+// What the graph's tensors of a kind take in memory, as a budget counts them.
+int64_t ftc_resident_bytes(const ftc_graph *g, ftc_decl_kind kind);
 
 // The name that the train block has for an optimizer, which may be given by transformers' name
 // ("adamw_torch"); NULL: unknown.

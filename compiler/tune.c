@@ -1,7 +1,8 @@
-// The search is one choice after the other: the block of C in registers, then whether packed B is kept and how tall
-// tiles are, then the length of a chunk of k, then the width of tiles. The candidates of one choice are compiled
-// for all contractions at once; those of one contraction are measured in turns, each by its shortest time, so that
-// a slow moment of the machine falls on all of them. In the end the best meets the default once more.
+// The search is one choice after the other: the block of C in registers, then whether packed B is kept and
+// how tall tiles are, then the length of a chunk of k, then the width of tiles. The candidates of one choice
+// are compiled for all contractions at once; those of one contraction are measured in turns, each by its
+// shortest time, so that a slow moment of the machine falls on all of them. In the end the best meets the
+// default once more.
 #include "compiler/tune.h"
 
 #include <stdio.h>
@@ -293,28 +294,25 @@ bool ftc_tune(const ftc_graph *source, const ftc_compile_options *options, const
     const ftc_target *target = options->target ? options->target : ftc_target_host();
     if (options->use_blas || !ftc_target_supported_here(target)) {
         ftc_diag_add(d, NULL, NULL, 0, 0, "--tune measures this machine's own kernels: %s",
-                     options->use_blas ? "leave out --gemm openblas" : "it cannot execute those of the --target");
+                     options->use_blas ? "leave out --gemm openblas"
+                                       : "it cannot execute those of the --target");
         return false;
     }
-    ftc_graph *g = ftc_compile_entry_graph(source, FTC_ENTRY_STEP);
-    ftc_pipeline_options pipeline = {.pass = {.entry = FTC_ENTRY_STEP,
-                                              .memory_budget_bytes = options->memory_budget_bytes,
-                                              .bf16 = options->bf16},
-                                     .skip = options->skip,
-                                     .n_skip = options->n_skip};
+    ftc_graph *g = ftc_compile_plan(source, FTC_ENTRY_STEP, options, d);
     searches all = {0};
     char *error = NULL;
-    bool ok = ftc_pipeline_run(g, &pipeline, d);
+    bool ok = g != NULL;
     if (ok) {
         all = find_contractions(g, target);
-        ok = choose(&all, add_blocks, target, tune, &error) && choose(&all, add_tiles, target, tune, &error) &&
-             choose(&all, add_chunks, target, tune, &error) && choose(&all, add_widths, target, tune, &error) &&
-             choose(&all, add_best, target, tune, &error);
+        ok = choose(&all, add_blocks, target, tune, &error) &&
+             choose(&all, add_tiles, target, tune, &error) &&
+             choose(&all, add_chunks, target, tune, &error) &&
+             choose(&all, add_widths, target, tune, &error) && choose(&all, add_best, target, tune, &error);
         if (!ok) ftc_diag_add(d, NULL, NULL, 0, 0, "--tune: %s", error ? error : "out of memory");
         for (int s = 0; ok && s < all.n; s++) keep_winner(&all.list[s], tune, tuned);
     }
     free(error);
     free(all.list);
-    ftc_graph_free(g);
+    if (g) ftc_graph_free(g);
     return ok;
 }

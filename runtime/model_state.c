@@ -68,12 +68,15 @@ static size_t role_bytes(const ftc_program *program, ftc_tensor_role role) {
     return bytes;
 }
 
+int64_t ftc_model_role_bytes(const ftc_program *program, ftc_tensor_role role, uint32_t entries) {
+    return ROLES[role].entries & entries ? (int64_t)role_bytes(program, role) : 0;
+}
+
 int64_t ftc_model_state_bytes(const ftc_program *program, uint32_t entries) {
-    size_t bytes = 0;
-    for (int role = 0; role < FTC_ROLE_COUNT; role++) {
-        if (ROLES[role].entries & entries) bytes += role_bytes(program, (ftc_tensor_role)role);
-    }
-    return (int64_t)bytes;
+    int64_t bytes = 0;
+    for (int role = 0; role < FTC_ROLE_COUNT; role++)
+        bytes += ftc_model_role_bytes(program, (ftc_tensor_role)role, entries);
+    return bytes;
 }
 
 static ftc_status map_role(ftc_model_state *state, ftc_tensor_role role) {

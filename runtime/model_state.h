@@ -22,8 +22,9 @@ typedef struct {
     int32_t n_initialized, n_unused;
 } ftc_load_report;
 
-// Bytes that the tensors take which the entries in `entries` use.
+// Bytes that the tensors take which the entries in `entries` use; of all roles, or of one.
 int64_t ftc_model_state_bytes(const ftc_program *program, uint32_t entries);
+int64_t ftc_model_role_bytes(const ftc_program *program, ftc_tensor_role role, uint32_t entries);
 
 // Allocates, all zero, what the entries in `entries` (bits 1 << ftc_entry_kind) use: parameters always,
 // moments and touched rows for step and update, gradients for grad and update.
@@ -58,7 +59,8 @@ int64_t ftc_tensor_bytes(const ftc_tensor_info *info);
 // Elements of all parameters.
 int64_t ftc_program_parameters(const ftc_program *program);
 
-// What something costs for a batch of so many sequences and tokens; `squares`: the sum of the lengths' squares.
+// What something costs for a batch of so many sequences and tokens; `squares`: the sum of the lengths'
+// squares.
 double ftc_cost_at(const ftc_cost *cost, double sequences, double tokens, double squares);
 
 #endif

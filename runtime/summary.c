@@ -148,7 +148,7 @@ void ftc_summary_hyperparameters(const ftc_summary *s, ftc_summary_fact *tell, v
     choice(FTC_SCHEDULE_NAMES, o->schedule, schedule, sizeof schedule);
     tell_number(tell, context, "learning_rate", o->lr);
     tell_number(tell, context, "train_batch_size", (double)o->batch);
-    tell_number(tell, context, "eval_batch_size", (double)o->eval_batch);
+    tell_number(tell, context, "eval_batch_size", (double)ftc_train_eval_batch(o, s->program));
     tell_number(tell, context, "seed", (double)o->seed);
     if (o->data_seed >= 0) tell_number(tell, context, "data_seed", (double)o->data_seed);
     if (o->accumulation > 1) {

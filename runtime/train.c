@@ -57,6 +57,14 @@ uint32_t ftc_train_entries(const ftc_train_options *o, bool with_test) {
     return with_test ? entries | 1u << FTC_ENTRY_EVAL : entries;
 }
 
+int64_t ftc_train_eval_batch(const ftc_train_options *o, const ftc_program *program) {
+    int32_t sequences, tokens;
+    ftc_program_extents(program, &sequences, &tokens);
+    int64_t most = sequences >= 0 ? program->extents[sequences].bound : 1;
+    int64_t batch = o->eval_batch ? o->eval_batch : 8; // Trainer's
+    return batch < most ? batch : most;
+}
+
 static bool watches_best(const ftc_train_options *o) {
     return o->load_best || o->best_metric || o->patience > 0 || o->save_strategy == FTC_WHEN_BEST;
 }
@@ -148,7 +156,7 @@ static ftc_status plan(run *r) {
     r->logging_steps = count_steps(o->logging_steps, total);
     r->eval_steps = o->eval_steps > 0 ? count_steps(o->eval_steps, total) : r->logging_steps;
     r->save_steps = count_steps(o->save_steps, total);
-    r->eval_batch = o->eval_batch < r->batch.max_sequences ? o->eval_batch : r->batch.max_sequences;
+    r->eval_batch = ftc_train_eval_batch(o, r->t->program);
     return FTC_STATUS_OK;
 }
 
@@ -617,11 +625,22 @@ static ftc_status finish(run *r) {
     return FTC_STATUS_OK;
 }
 
+static void note_eval_batch(const run *r) {
+    long long asked_for = (long long)r->o->eval_batch, used = (long long)r->eval_batch;
+    if (!r->t->test || used >= asked_for) return;
+    note(r,
+         "--eval-batch %lld: the model is compiled for batches of %lld, so %lld are evaluated at a time; the "
+         "scores are "
+         "the same",
+         asked_for, used, used);
+}
+
 static ftc_status prepare(run *r) {
     const ftc_training *t = r->t;
     FTC_RETURN_IF_ERROR(ftc_train_check(r->o, t->test != NULL));
     FTC_RETURN_IF_ERROR(ftc_batch_create(t->program, &r->batch));
     FTC_RETURN_IF_ERROR(plan(r));
+    note_eval_batch(r);
     uint32_t entries = ftc_train_entries(r->o, t->test != NULL);
     FTC_RETURN_IF_ERROR(ftc_stepper_create(t->program, t->state, t->threads, entries, t->sgemm, &r->stepper));
     ftc_entry_kind entry = first_entry(r->o);

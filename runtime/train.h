@@ -50,6 +50,10 @@ typedef struct {
 // update when it accumulates or clips.
 uint32_t ftc_train_entries(const ftc_train_options *options, bool with_test);
 
+// The examples of a batch of evaluation: what the options say, or as many as the program takes where these
+// are fewer. The scores are the same but for rounding.
+int64_t ftc_train_eval_batch(const ftc_train_options *options, const ftc_program *program);
+
 // Checks what can be checked before anything is loaded: options that contradict each other.
 ftc_status ftc_train_check(const ftc_train_options *options, bool with_test);
 

@@ -7,7 +7,6 @@ static const ftc_train_options COMMON = {
     .epochs = 3,
     .max_steps = -1,
     .batch = 8,
-    .eval_batch = 8,
     .accumulation = 1,
     .sampling = FTC_SAMPLING_RANDOM,
     .seed = 42,

@@ -6,11 +6,12 @@
 #include "compiler/compile.h"
 #include "compiler/passes.h"
 #include "ir/parse.h"
+#include "runtime/stepper.h"
 #include "tests/call_program.h"
 #include "tests/paths.h"
 #include "tests/random_graph.h"
 
-enum { STEPS = 3 };
+enum { STEPS = 3, THREADS = 2 };
 
 // BERT with four small layers and dropout.
 static ftc_graph *bert(void) {
@@ -27,9 +28,13 @@ static ftc_graph *bert(void) {
     return g;
 }
 
+static uint32_t entries_with(ftc_entry_kind entry) {
+    return 1u << entry | (entry == FTC_ENTRY_GRAD) << FTC_ENTRY_UPDATE;
+}
+
 static ftc_loaded_program *compiled(const ftc_graph *g, ftc_entry_kind entry, int64_t budget) {
-    ftc_compile_options options = {.entries = 1u << entry | (entry == FTC_ENTRY_GRAD) << FTC_ENTRY_UPDATE,
-                                   .memory_budget_bytes = budget};
+    ftc_compile_options options = {
+        .entries = entries_with(entry), .memory_budget_bytes = budget, .threads = THREADS};
     return test_compile(g, &options);
 }
 
@@ -37,16 +42,9 @@ static int64_t arena_of(const ftc_loaded_program *program, ftc_entry_kind entry)
     return ftc_program_of(program)->entries[entry].arena_bytes;
 }
 
-// Parameters and moments, as the budget counts them.
-static int64_t resident_of(const ftc_loaded_program *loaded, bool with_gradients) {
-    const ftc_program *program = ftc_program_of(loaded);
-    int64_t bytes = 0;
-    for (int i = 0; i < program->n_tensors; i++) {
-        int64_t n = 4;
-        for (int k = 0; k < program->tensors[i].rank; k++) n *= program->tensors[i].dims[k];
-        if (program->tensors[i].role != FTC_ROLE_GRADIENT || with_gradients) bytes += n;
-    }
-    return bytes;
+// All that a budget counts: what the runtime will map.
+static int64_t memory_of(const ftc_loaded_program *program, ftc_entry_kind entry) {
+    return ftc_program_memory(ftc_program_of(program), entries_with(entry), THREADS);
 }
 
 // Runs an entry of two programs for the same graph on the same values; all tensors must end in the same
@@ -80,12 +78,13 @@ static void check_entry(ftc_entry_kind entry) {
     int64_t most = arena_of(fastest, entry), smallest = arena_of(least, entry);
     cr_expect(smallest < most * 2 / 3, "%lld bytes of %lld are left", (long long)smallest, (long long)most);
     expect_same(fastest, least, g, entry, 2);
-    int64_t resident = resident_of(fastest, entry == FTC_ENTRY_GRAD), last = INT64_MAX;
+    int64_t rest = memory_of(fastest, entry) - most, last = INT64_MAX;
+    cr_expect(ftc_program_of(fastest)->entries[entry].scratch_bytes > 0);
     for (int i = 0; i < 4; i++) { // from tight to loose
-        int64_t budget = resident + smallest + (most - smallest) * i / 3;
+        int64_t budget = rest + smallest + (most - smallest) * i / 3;
         ftc_loaded_program *within = compiled(g, entry, budget);
-        cr_expect(resident + arena_of(within, entry) <= budget, "%lld bytes, budget %lld",
-                  (long long)(resident + arena_of(within, entry)), (long long)budget);
+        cr_expect(memory_of(within, entry) <= budget, "%lld bytes, budget %lld",
+                  (long long)memory_of(within, entry), (long long)budget);
         int32_t kernels = ftc_program_of(within)->entries[entry].n_kernels;
         cr_expect(kernels <= last, "%d kernels where memory is tighter, %d here", (int)last, kernels);
         last = kernels;
@@ -107,7 +106,8 @@ Test(budget, gradients_within_it_give_the_same_bits) {
 
 Test(budget, the_smallest_that_can_be_met_is_told) {
     ftc_graph *g = bert();
-    ftc_compile_options options = {.entries = 1u << FTC_ENTRY_STEP, .memory_budget_bytes = 100000};
+    ftc_compile_options options = {
+        .entries = 1u << FTC_ENTRY_STEP, .memory_budget_bytes = 100000, .threads = THREADS};
     ftc_diagnostics d = {0};
     ftc_object object = {0};
     cr_assert(!ftc_compile(g, &options, &object, &d));

@@ -6,6 +6,7 @@
 #include "runtime/safetensors.h"
 #include "tests/scratch.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <math.h>
 #include <signal.h>
@@ -86,6 +87,16 @@ static bool exists(const char *dir, const char *name) {
     return found;
 }
 
+static int count_files(const char *dir, const char *name) {
+    char *path = ftc_path_join(dir, name);
+    DIR *listing = opendir(path);
+    int n = 0;
+    for (const struct dirent *entry; listing && (entry = readdir(listing));) n += *entry->d_name != '.';
+    if (listing) closedir(listing);
+    free(path);
+    return n;
+}
+
 // The number `name` in the JSON lines of `text`: of the last line that has it; NaN when none has.
 static double last_number(const char *text, const char *name) {
     double value = NAN;
@@ -156,10 +167,9 @@ Test(commands, bench_prints_one_object, .timeout = 240) {
     char *dir = test_directory();
     outcome o = FTC(dir, "bench", MODEL, SMALL, "--batch", "2", "--length", "16", "--steps", "3", "--json");
     cr_assert_eq(o.status, 0, "%s", o.err);
-    static const char *const FIELDS[] = {"step_ms_min",    "step_ms_median", "tokens_per_second",
-                                         "gflops",         "share_of_peak",  "arena_bytes",
-                                         "executed_gflop", "nominal_gflop",
-                                         "peak_rss_bytes", "compile_seconds"};
+    static const char *const FIELDS[] = {
+        "step_ms_min", "step_ms_median", "tokens_per_second", "gflops",         "share_of_peak",
+        "arena_bytes", "executed_gflop", "nominal_gflop",     "peak_rss_bytes", "compile_seconds"};
     for (size_t i = 0; i < sizeof FIELDS / sizeof *FIELDS; i++) {
         cr_assert(last_number(o.out, FIELDS[i]) > 0, "%s", FIELDS[i]);
     }
@@ -167,8 +177,8 @@ Test(commands, bench_prints_one_object, .timeout = 240) {
     // One layer, of which the head reads one token: nearly nothing is left of its feed-forward block.
     cr_assert_lt(last_number(o.out, "executed_gflop"), 0.6 * last_number(o.out, "nominal_gflop"));
     forget(&o);
-    ASSERT_FTC(dir, 0, out, "| all |", "bench", MODEL, SMALL, "--batch", "2", "--length", "16", "--steps", "1",
-               "--kernels");
+    ASSERT_FTC(dir, 0, out, "| all |", "bench", MODEL, SMALL, "--batch", "2", "--length", "16", "--steps",
+               "1", "--kernels");
     scratch_free(dir);
 }
 
@@ -194,6 +204,19 @@ Test(commands, token_ids_are_kept, .timeout = 240) {
     assert_same_file(dir, "first/model.safetensors", "second/model.safetensors");
     ASSERT_FTC(dir, 0, err, "s\nlabels:", "run", "--cache", "cache", "--max-steps", "3", "--max-length", "9");
     ASSERT_FTC(dir, 0, err, "s\nlabels:", "run", "--cache", "none", "--max-steps", "3");
+    cr_assert_eq(count_files(dir, "cache"), 4); // training and test rows at either length
+    outcome found = FTC(dir, "eval", "first", "--test", TEST, "--cache", "cache");
+    cr_assert_eq(found.status, 0, "%s", found.err);
+    cr_assert_eq(count_files(dir, "cache"), 4); // eval found what run had left
+    outcome made = FTC(dir, "eval", "first", "--test", TEST, "--cache", "other");
+    cr_assert_eq(count_files(dir, "other"), 1);
+    outcome none = FTC(dir, "eval", "first", "--test", TEST, "--cache", "none");
+    const char *scores = strstr(none.out, "loss ");
+    cr_assert_not_null(scores, "%s", none.err);
+    cr_assert(strstr(found.out, scores) && strstr(made.out, scores), "%s%s%s", found.out, made.out, none.out);
+    forget(&found);
+    forget(&made);
+    forget(&none);
     scratch_free(dir);
 }
 
@@ -285,6 +308,15 @@ Test(commands, another_structure_is_compiled_again, .timeout = 240) {
     ASSERT_FTC(dir, 0, out, "", "compile", MODEL, SMALL, "--precision", "bf16", "-o", "small.ftc");
     ASSERT_FTC(dir, 0, err, "parameters, bf16", "run", "--batch", "12", "--max-steps", "1"); // still
     ASSERT_FTC(dir, 0, err, "(at most 20 a text)", "run", "--max-length", "20", "--max-steps", "1");
+    ASSERT_FTC(dir, 0, err,
+               "--eval-batch 9: the model is compiled for batches of 8, so 8 are evaluated at a time", "run",
+               "--eval-batch", "9", "--max-steps", "1");
+    char *card = read_text(dir, "output/README.md");
+    cr_assert(strstr(card, "eval_batch_size: 8\n"), "%s", card);
+    free(card);
+    outcome fits = FTC(dir, "run", "--batch", "4", "--max-steps", "1"); // 8 was not asked for
+    cr_assert(fits.status == 0 && !strstr(fits.err, "--eval-batch"), "%s", fits.err);
+    forget(&fits);
     scratch_free(dir);
 }
 

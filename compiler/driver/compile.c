@@ -6,6 +6,7 @@
 #include "runtime/files.h"
 #include "runtime/memory.h"
 #include "runtime/model_state.h"
+#include "runtime/stepper.h"
 #include "runtime/threads.h"
 
 #include <errno.h>
@@ -127,16 +128,34 @@ static void print_times(const watch *w) {
 
 // ---------------------------------------------------------------------------------------------- the summary
 
-static int64_t role_bytes(const ftc_program *program, ftc_tensor_role role) {
-    int64_t bytes = 0;
-    for (int32_t i = 0; i < program->n_tensors; i++)
-        if (program->tensors[i].role == role)
-            bytes += ftc_tensor_elements(&program->tensors[i]) * ftc_dtype_bytes(program->tensors[i].dtype);
-    return bytes;
-}
-
 static double megabytes(int64_t bytes) {
     return (double)bytes / 1e6;
+}
+
+// Prints what the calls of `entries` take at the bounds: tensors, and the arena with the threads' scratch
+// behind it, which is that of the entry that needs most.
+static void print_memory(const ftc_program *program, uint32_t entries, int32_t threads) {
+    static const struct {
+        ftc_tensor_role role;
+        const char *name;
+    } PARTS[] = {
+        {FTC_ROLE_PARAM, "parameters"}, {FTC_ROLE_MOMENT, "moments"}, {FTC_ROLE_GRADIENT, "gradients"}};
+    const ftc_entry *largest = NULL;
+    int64_t most = -1;
+    for (int e = 0; e < FTC_ENTRY_COUNT; e++) {
+        const ftc_entry *entry = &program->entries[e];
+        int64_t bytes = entry->arena_bytes + threads * entry->scratch_bytes;
+        if (!(entries & 1u << e) || bytes <= most) continue;
+        largest = entry;
+        most = bytes;
+    }
+    printf(" %.1f MB:", megabytes(ftc_program_memory(program, entries, threads)));
+    for (size_t i = 0; i < sizeof PARTS / sizeof *PARTS; i++) {
+        int64_t bytes = ftc_model_role_bytes(program, PARTS[i].role, entries);
+        if (bytes) printf(" %s %.1f,", PARTS[i].name, megabytes(bytes));
+    }
+    printf(" arena %.1f (live at most %.1f), scratch %d x %.2f\n", megabytes(largest->arena_bytes),
+           megabytes(largest->peak_live_bytes), threads, megabytes(largest->scratch_bytes));
 }
 
 // Prints what the program takes; whether this machine has the memory for it.
@@ -148,25 +167,22 @@ static bool summarize(const ftc_program *program, const ftc_target *target) {
     double flops = batch * length * program->flops_per_token +
                    batch * length * length * program->flops_per_token_squared;
     double executed = 0, bytes = 0;
-    const ftc_entry *step = &program->entries[FTC_ENTRY_STEP], *eval = &program->entries[FTC_ENTRY_EVAL];
-    int64_t arena = step->arena_bytes > eval->arena_bytes ? step->arena_bytes : eval->arena_bytes;
-    int64_t scratch = step->scratch_bytes > eval->scratch_bytes ? step->scratch_bytes : eval->scratch_bytes;
-    int64_t params = role_bytes(program, FTC_ROLE_PARAM), moments = role_bytes(program, FTC_ROLE_MOMENT);
-    int64_t peak = params + moments + arena + threads * scratch, available = ftc_memory_available();
+    const ftc_entry *step = &program->entries[FTC_ENTRY_STEP];
+    uint32_t evaluates = 1u << FTC_ENTRY_EVAL, in_one_call = 1u << FTC_ENTRY_STEP | evaluates;
+    uint32_t in_two_calls = 1u << FTC_ENTRY_GRAD | 1u << FTC_ENTRY_UPDATE | evaluates;
+    int64_t peak = ftc_program_memory(program, in_one_call, threads), available = ftc_memory_available();
     for (int32_t k = 0; k < step->n_kernels; k++) {
         executed += ftc_cost_at(&step->kernel_info[k].flops, batch, batch * length, batch * length * length);
         bytes += ftc_cost_at(&step->kernel_info[k].bytes, batch, batch * length, batch * length * length);
     }
     printf("%s: %lld parameters, compiled for %s in %.2f s\n", program->model,
            (long long)ftc_program_parameters(program), program->features, program->compile_seconds);
-    printf("  a step of %.0f sequences of %.0f tokens: %.2f GFLOP (nominal), %.2f executed, %.1f MB moved\n", batch,
-           length, flops / 1e9, executed / 1e9, bytes / 1e6);
-    printf("  memory %.1f MB: parameters %.1f, moments %.1f, arena %.1f (live at most %.1f), scratch %d x "
-           "%.2f\n",
-           megabytes(peak), megabytes(params), megabytes(moments), megabytes(arena),
-           megabytes(step->peak_live_bytes), threads, megabytes(scratch));
-    printf("  gradients for accumulation or clipping: %.1f MB more\n",
-           megabytes(role_bytes(program, FTC_ROLE_GRADIENT)));
+    printf("  a step of %.0f sequences of %.0f tokens: %.2f GFLOP (nominal), %.2f executed, %.1f MB moved\n",
+           batch, length, flops / 1e9, executed / 1e9, bytes / 1e6);
+    printf("  memory");
+    print_memory(program, in_one_call, threads);
+    printf("  with accumulation or clipping");
+    print_memory(program, in_two_calls, threads);
     if (strcmp(program->precision, "bf16") == 0) printf("  bf16: %s\n", ftc_gemm_bf16_text(target));
     printf("  kernels:");
     for (int e = 0; e < FTC_ENTRY_COUNT; e++)
@@ -200,16 +216,9 @@ static char *default_output(const char *model) {
 // The step's graph after all passes.
 static char *kernels_text(const ftc_model_source *source, const ftc_compile_options *compile,
                           ftc_diagnostics *d) {
-    ftc_graph *g = ftc_compile_entry_graph(source->graph, FTC_ENTRY_STEP);
-    ftc_pipeline_options pipeline = {
-        .pass = {.entry = FTC_ENTRY_STEP,
-                 .memory_budget_bytes = compile->memory_budget_bytes,
-                 .bf16 = compile->bf16},
-        .skip = compile->skip,
-        .n_skip = compile->n_skip,
-    };
-    char *text = ftc_pipeline_run(g, &pipeline, d) ? ftc_print_text(g) : NULL;
-    ftc_graph_free(g);
+    ftc_graph *g = ftc_compile_plan(source->graph, FTC_ENTRY_STEP, compile, d);
+    char *text = g ? ftc_print_text(g) : NULL;
+    if (g) ftc_graph_free(g);
     return text;
 }
 

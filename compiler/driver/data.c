@@ -134,12 +134,12 @@ static ftc_status select_rows(const ftc_data_options *o, const ftc_table *train,
 }
 
 // Where token ids are kept, allocated; NULL: nowhere.
-static char *cache_dir(const ftc_data_options *o) {
+static char *cache_dir(const char *asked_for) {
     const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     char *dir = NULL;
     int n = 0;
-    if (o->cache) {
-        if (strcmp(o->cache, "none") != 0) n = asprintf(&dir, "%s", o->cache);
+    if (asked_for) {
+        if (strcmp(asked_for, "none") != 0) n = asprintf(&dir, "%s", asked_for);
     } else if (base && *base == '/') {
         n = asprintf(&dir, "%s/ftc/tokens", base);
     } else if (home && *home == '/') {
@@ -147,6 +147,14 @@ static char *cache_dir(const ftc_data_options *o) {
     }
     if (n < 0) abort();
     return dir;
+}
+
+ftc_status ftc_data_tokenize(const ftc_dataset_source *source, const char *cache, ftc_threads *threads,
+                             ftc_dataset *out, bool *from_cache) {
+    char *dir = cache_dir(cache);
+    ftc_status status = ftc_token_cache_read(source, dir, threads, out, from_cache);
+    free(dir);
+    return status;
 }
 
 static ftc_status read_both(const ftc_program *program, const ftc_data_options *o, const char *id2label_dir,
@@ -157,19 +165,17 @@ static ftc_status read_both(const ftc_program *program, const ftc_data_options *
     if (status.code == FTC_OK) status = ftc_data_labels(program, train, id2label_dir, true, &data->labels);
     ftc_dataset_source source = {train,           train_rows.rows,  train_rows.count,
                                  data->tokenizer, data->max_length, &data->labels};
-    char *cache = cache_dir(o);
     bool hit = true;
     if (status.code == FTC_OK)
-        status = ftc_token_cache_read(&source, cache, threads, &data->train, &data->from_cache);
+        status = ftc_data_tokenize(&source, o->cache, threads, &data->train, &data->from_cache);
     data->has_test = test || o->split_test > 0;
     if (status.code == FTC_OK && data->has_test) {
         source.table = test ? test : train;
         source.rows = data->test_rows.rows;
         source.n = data->test_rows.count;
-        status = ftc_token_cache_read(&source, cache, threads, &data->test, &hit);
+        status = ftc_data_tokenize(&source, o->cache, threads, &data->test, &hit);
     }
     data->from_cache &= hit;
-    free(cache);
     ftc_selection_free(&train_rows);
     return status;
 }

@@ -54,6 +54,11 @@ ftc_status ftc_data_read(const ftc_program *program, const ftc_data_options *opt
                          const char *id2label_dir, ftc_threads *threads, ftc_training_data *out);
 void ftc_training_data_free(ftc_training_data *data);
 
+// Tokenizes rows, or finds their ids in the cache that --cache names (ftc_data_options); *from_cache says
+// which.
+ftc_status ftc_data_tokenize(const ftc_dataset_source *source, const char *cache, ftc_threads *threads,
+                             ftc_dataset *out, bool *from_cache);
+
 // Opens the tokenizer in `dir` and finds the most tokens that an example may have: the least of what the
 // program was compiled for and what the tokenizer allows.
 ftc_status ftc_data_tokenizer(const ftc_program *program, const char *dir, ftc_tokenizer **tokenizer,

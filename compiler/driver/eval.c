@@ -12,6 +12,7 @@ typedef struct {
     const char *test;
     bool json;
     int64_t threads;
+    const char *cache; // ftc_data_options
 } eval_options;
 
 #define FIELD(name) offsetof(eval_options, name)
@@ -20,6 +21,8 @@ static const ftc_option OPTIONS[] = {
      "labelled rows to evaluate on (CSV, TSV or JSON lines)"},
     {"json", NULL, FTC_OPTION_FLAG, FIELD(json), NULL, 0, "print one JSON object"},
     {"threads", NULL, FTC_OPTION_INT, FIELD(threads), "N", 1, "threads; one a processor unless set"},
+    {"cache", NULL, FTC_OPTION_TEXT, FIELD(cache), "DIR", 0,
+     "token ids are kept there, as by ftc run; none: nowhere"},
     {0},
 };
 #undef FIELD
@@ -76,6 +79,7 @@ static ftc_status evaluate(ftc_classifier *c, const char *dir, const eval_option
     ftc_labels labels = {0};
     ftc_dataset dataset = {0};
     ftc_evaluation e;
+    bool from_cache;
     FTC_RETURN_IF_ERROR(ftc_data_open(o->test, columns, false, &table));
     size_t n = ftc_table_rows(table);
     int64_t *rows = malloc((n + 1) * sizeof *rows);
@@ -83,7 +87,8 @@ static ftc_status evaluate(ftc_classifier *c, const char *dir, const eval_option
     for (size_t i = 0; i < n; i++) rows[i] = (int64_t)i;
     ftc_status status = ftc_data_labels(c->model.program, table, dir, false, &labels);
     ftc_dataset_source source = {table, rows, n, c->tokenizer, c->max_length, &labels};
-    if (status.code == FTC_OK) status = ftc_dataset_read(&source, c->threads, &dataset);
+    if (status.code == FTC_OK)
+        status = ftc_data_tokenize(&source, o->cache, c->threads, &dataset, &from_cache);
     if (status.code == FTC_OK) status = ftc_classifier_evaluate(c, &dataset, &e);
     if (status.code == FTC_OK) {
         if (o->json) {

@@ -35,7 +35,7 @@ const ftc_option ftc_model_option_table[] = {
     {"tune", NULL, FTC_OPTION_FLAG, FIELD(tune), NULL, 0,
      "measure here how each contraction is best cut, and compile it so"},
     {"memory", NULL, FTC_OPTION_TEXT, FIELD(memory), "BYTES", 0,
-     "most memory for parameters, optimizer state and arena, as 2GB; \"least\": as little as can be"},
+     "most memory for tensors, arena and scratch of threads, as 2GB; \"least\": as little as can be"},
     {"loss", NULL, FTC_OPTION_TEXT, FIELD(loss), "NAME", 0,
      "auto, cross_entropy or mse (auto: mse for one label); as --set loss=NAME"},
     {"optim", NULL, FTC_OPTION_TEXT, FIELD(optim), "NAME", 0,
@@ -317,6 +317,7 @@ bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_o
         .bf16 = options->precision == FTC_PRECISION_BF16,
         .pretrained = options->pretrained,
         .source_text = source->text,
+        .threads = ftc_threads_available(),
     };
     if (!compile.target) {
         ftc_diag_add(d, NULL, NULL, 0, 0, "--target %s: there are native, avx512, avx2 and generic",

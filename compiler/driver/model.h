@@ -24,7 +24,7 @@ typedef struct {
     int32_t precision;  // ftc_precision
     const char *target; // a name for ftc_target_named; NULL: native
     bool tune;          // measure the plans of contractions
-    const char *memory; // budget of tensors and arena, "2GB" or "least"; NULL: none
+    const char *memory; // budget of tensors, arena and scratch, "2GB" or "least"; NULL: none
     const char *loss;   // entry of the config block; NULL: as the model says
     // Entries of the train block; NULL, empty or 0: as the model says.
     const char *optim;
@@ -60,8 +60,8 @@ void ftc_model_source_free(ftc_model_source *source);
 bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_options *options,
                                ftc_compile_options *out, ftc_diagnostics *d);
 
-// --tune: measures on all processors, tells on standard error what it finds, and adds it to *tuned (to be freed).
-// False after a diagnostic.
+// --tune: measures on all processors, tells on standard error what it finds, and adds it to *tuned (to be
+// freed). False after a diagnostic.
 bool ftc_model_tune(const ftc_model_source *source, const ftc_compile_options *compile, ftc_tuned *tuned,
                     ftc_diagnostics *d);
 

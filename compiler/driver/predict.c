@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Texts are read, answered and printed so many at a time.
+// Texts are read, answered and printed so many at a time: answers come while a file is read, however long it
+// is. So there is no cache of token ids, which are found by the content of a whole file.
 enum { GROUP = 256 };
 
 // The name of a class: id2label's, else its number.

@@ -16,7 +16,7 @@ const ftc_option ftc_run_option_table[] = {
     {"batch", "per_device_train_batch_size", FTC_OPTION_INT, TRAIN(batch), "N", 1,
      "examples a (micro-)batch"},
     {"eval-batch", "per_device_eval_batch_size", FTC_OPTION_INT, TRAIN(eval_batch), "N", 1,
-     "examples a batch of evaluation"},
+     "examples a batch of evaluation; at most what the model is compiled for"},
     {"accumulation", "gradient_accumulation_steps", FTC_OPTION_INT, TRAIN(accumulation), "N", 1,
      "micro-batches a step"},
     {"lr", "learning_rate", FTC_OPTION_NUMBER, TRAIN(lr), "X", 0, "peak learning rate"},

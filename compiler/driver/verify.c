@@ -39,7 +39,7 @@ typedef struct {
 static const ftc_option OPTIONS[] = {
     {"seed", NULL, FTC_OPTION_INT, FIELD(seed), "N", 0, "of new weights and of dropout"},
     {"threads", NULL, FTC_OPTION_INT, FIELD(threads), "N", 1, "threads; one a processor unless set"},
-    {"dropout", NULL, FTC_OPTION_NUMBER, FIELD(dropout), "P", 0,
+    {"dropout", NULL, FTC_OPTION_PROBABILITY, FIELD(dropout), "P", 0,
      "every dropout probability, instead of the model's"},
     {"dump-grads", NULL, FTC_OPTION_TEXT, FIELD(dump_grads), "FILE", 0,
      "write the compiled gradients, without dropout, as safetensors"},

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Every option of `ftc run` refuses a bad value: it says what and where, and ends with status 2.
+"""Every option refuses a bad value: it says what and where, and ends with status 2.
 
-An option that `ftc run --help` lists and BAD does not fails the test. The same values under their names of
-TrainingArguments must be refused in a file for --args; GOOD holds fields that must be taken.
+An option that `ftc run --help` lists and BAD does not fails the test; so does an option of another command that neither
+BAD nor OTHERS knows. The same values under their names of TrainingArguments must be refused in a file for --args; GOOD
+holds fields that must be taken.
 
     options.py FTC MODEL.ir
 """
@@ -103,6 +104,58 @@ BAD = {
 # Every value will do: a cache that cannot be written is as good as none.
 NEVER_BAD = {"cache"}
 
+# The other commands, each in a form that works; options that bear another meaning there than under `ftc run`, or that it
+# lacks; and those that have none in this form, or take any value.
+SMALL = ["--set", "hidden=32", "--set", "intermediate=64", "--set", "layers=1"]
+ROW = ["--train", "{data}/reviews-train.csv", "--row", "3", "--tokenizer", "{data}/tokenizer"]
+COMMANDS = {
+    "compile": ["{model}", *SMALL],
+    "bench": ["small.ftc", "--steps", "1", "--warmup", "0"],
+    "eval": ["out", "--test", "{data}/reviews-test.csv"],
+    "predict": ["out", "--file", "{data}/reviews-test.csv"],
+    "tokenize": ["{data}/tokenizer", "--file", "{data}/reviews-test.csv"],
+    "inspect": ROW,
+    "verify": ["{model}", *SMALL, "--train", "{data}/reviews-train.csv", "--tokenizer", "{data}/tokenizer"],
+    "opt": ["{model}", "--passes=dce"],
+}
+OTHERS = {
+    "output": ("none/x.ftc", "none/x.ftc"),
+    "emit": ("exe", "expected ir|kernels|llvm|asm"),
+    "dump-after": ("cze", "did you mean cse?"),
+    "dump-dir": ("none/dumps", "none/dumps"),
+    "time-passes": ("maybe", "true or false"),
+    "length": ("0", LEAST_1),
+    "steps": ("0", LEAST_1),
+    "warmup": ("-1", LEAST_0),
+    "kernels": ("maybe", "true or false"),
+    "peak": ("maybe", "true or false"),
+    "json": ("maybe", "true or false"),
+    "file": ("none.csv", "none.csv"),
+    "tensors": ("maybe", "true or false"),
+    "source": ("maybe", "true or false"),
+    "graph": ("maybe", "true or false"),
+    "row": ("100000", "row 100000"),
+    "dump-grads": ("none/grads", "none/grads"),
+    "full": ("maybe", "true or false"),
+    "passes": ("cze", "did you mean cse?"),
+    "entry": ("forward", "expected step|grad|update|eval"),
+    "max-length": ("0", LEAST_1),
+}
+MODEL = {"set", "pretrained", "no-pass", "target", "memory", "loss", "optim", "freeze", "group"}
+ROWS = {"test", "split-test", "select-train", "select-test"}
+WITHOUT_MEANING = {
+    "eval": {
+        "pretrained",
+        "memory",
+        "optim",
+        "group",
+    },  # nothing is trained, and the directory has its own weights
+    "predict": {"label-column"},
+    "tokenize": {"label-column"},
+    "inspect": MODEL | ROWS,  # of a row of data
+    "verify": ROWS,
+}
+
 # Fields whose values are not known to be wrong where the file is read.
 NO_ERROR_OF_THE_FILE = ("output", "logging-steps", "metric-for-best-model", "optim", "resume-from-checkpoint")
 
@@ -179,11 +232,12 @@ def main():
         return ["--args", "args.json", "--test", str(data / "reviews-test.csv"), "--select-test", "40"]
 
     with tempfile.TemporaryDirectory() as work:
-        small = ["--set", "hidden=32", "--set", "intermediate=64", "--set", "layers=1"]
-        check("the model does not compile", run("compile", model, *small, "-o", "small.ftc").returncode == 0)
+        check("the model does not compile", run("compile", model, *SMALL, "-o", "small.ftc").returncode == 0)
         pathlib.Path(work, "taken").write_text("a file", encoding="utf-8")
         helped = run("run", "--help").stdout
-        lines = re.findall(r"^  --([a-z0-9-]+).*?(?:\[([a-z0-9_]+)\])?$", re.sub(r"\n {8,}", " ", helped), re.M)
+        lines = re.findall(
+            r"^  --([a-z0-9-]+).*?(?:\[([a-z0-9_]+)\])?$", re.sub(r"\n {8,}", " ", helped), re.M
+        )
         listed = dict(reversed(lines))  # --batch stands under Training and under Compiling
         for name in listed.keys() ^ (BAD.keys() | NEVER_BAD):
             check(f"--{name}: in `ftc run --help` or in BAD, not in both", False)
@@ -201,12 +255,23 @@ def main():
             done = run("run", "small.ftc", *ALWAYS, *file_with({field: value}))
             refused(f'"{field}": "{value}"', done, ["args.json", f'"{field}"', text])
 
+        check("the model does not train", run("run", "small.ftc", *ALWAYS, "--output", "out").returncode == 0)
+        for command, words in COMMANDS.items():
+            words = [word.format(data=data, model=model) for word in words]
+            helped = run(command, "--help").stdout
+            for name in sorted(set(re.findall(r"^  --([a-z0-9-]+)", helped, re.M))):
+                if name in NEVER_BAD | WITHOUT_MEANING.get(command, set()):
+                    continue
+                value, text = (OTHERS.get(name) or BAD.get(name, ("", "a bad value in BAD or OTHERS")))[:2]
+                refused(f"ftc {command} --{name} {value}", run(command, *words, f"--{name}={value}"), [text])
+
         done = run("run", "small.ftc", *file_with(GOOD))
         check(f"all fields together: status {done.returncode}:\n{done.stderr}", done.returncode == 0)
         for name in ("push_to_hub", "fp16", "report_to"):
             check(f"{name} is not named as ignored", re.search(rf"ignored: .*\b{name}\b", done.stderr))
         check(
-            "a model evaluated before training is taken for the best", "best model is that of step 0" not in done.stderr
+            "a model evaluated before training is taken for the best",
+            "best model is that of step 0" not in done.stderr,
         )
         done = run("run", "small.ftc", *ALWAYS, *file_with({**GOOD, "lerning_rate": 1}))
         refused("an unknown field", done, ['did you mean "learning_rate"?'])

@@ -58,7 +58,9 @@ def main():
         criterion |= {f"{suite}/{name}" for suite, name in found}
     with open(root / "tests/golden/parity/tiny/golden.json", encoding="utf-8") as file:
         goldens = {f"parity tiny: {run['name']}" for run in json.load(file)["runs"]}
-    meson = re.findall(r"^test\('([^']+)'", (root / "tests/meson.build").read_text(encoding="utf-8"), re.MULTILINE)
+    meson = re.findall(
+        r"^ *test\('([^']+)'", (root / "tests/meson.build").read_text(encoding="utf-8"), re.MULTILINE
+    )
     tests = criterion | goldens | set(meson)
 
     for _, language, content in blocks:
