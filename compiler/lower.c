@@ -18,7 +18,7 @@
 #include "ir/build.h"
 #include "ir/op.h"
 
-// Whether a dot or tile kernel computes it (compiler/fuse.c, compiler/emit_tile.c).
+// Whether a dot or tile kernel computes it (compiler/fuse_place.c, compiler/emit_tile.c).
 static bool has_kernel(const ftc_graph *g, const ftc_node *dot) {
     ftc_dot_shape c = ftc_region_dot_shape(g, dot);
     if (c.cols.n == 0) return false; // a matrix times a vector

@@ -19,6 +19,9 @@ ftc_id ftc_region_source(const ftc_graph *g, ftc_id id);
 // input rounded to bf16, this, which is rounded while it is packed and never stored twice.
 ftc_id ftc_region_operand(const ftc_graph *g, ftc_id id);
 
+// Whether order[from …] starts with exactly the axes of `group`, in its order; an empty group always does.
+bool ftc_region_starts_with(const ftc_axes *order, int from, const ftc_axes *group);
+
 // How a value's cells are addressed as a matrix: cell (r, c) of the axes `rows` and `cols` at base + r *
 // row_stride + c * col_stride (elements; one of the strides is 1). `order` is the packed order of the value's
 // axes. False when the two groups are not each contiguous in that order, or do not make up the whole of it.
