@@ -94,7 +94,7 @@ char *ftc_artifact_section(const ftc_object *object, const char *name, ftc_diagn
     return text;
 }
 
-// --- manifest to program ------------------------------------------------------------------------------------------
+// --- manifest to program ------------------------------------------------------------------------------
 
 struct ftc_loaded_program {
     ftc_program program;

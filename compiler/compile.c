@@ -50,7 +50,7 @@ ftc_graph *ftc_compile_entry_graph(const ftc_graph *source, ftc_entry_kind entry
     return g;
 }
 
-// --- manifest -----------------------------------------------------------------------------------------------------
+// --- manifest -----------------------------------------------------------------------------------------
 
 static cJSON *add_object(cJSON *array) {
     cJSON *o = cJSON_CreateObject();
@@ -188,7 +188,7 @@ static char *make_manifest(const ftc_graph *source, const ftc_compile_options *o
     return text;
 }
 
-// --- compile ------------------------------------------------------------------------------------------------------
+// --- compile ------------------------------------------------------------------------------------------
 
 typedef struct {
     const ftc_compile_options *options;

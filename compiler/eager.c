@@ -43,8 +43,7 @@ static int64_t cells_of(const ftc_eager *e, ftc_id id) {
     return ftc_interp_cells(e->g, &e->walk, &e->g->nodes[id].type.axes);
 }
 
-// --- rows
-// ----------------------------------------------------------------------------------------------------------
+// --- rows ---------------------------------------------------------------------------------------------
 
 // A walk over a space in rows as long as possible: trailing axes that lie together in every view, or that a
 // view lacks, make one row; else a row runs along one axis, with a distance between cells in each view.
@@ -145,8 +144,7 @@ static void rows_end(rows *r) {
     ftc_walk_end(&r->walk);
 }
 
-// --- pieces of rows
-// ------------------------------------------------------------------------------------------------
+// --- pieces of rows -----------------------------------------------------------------------------------
 
 // The n cells from x on, `step` apart, as a handle.
 static const ftc_cell *load(ftc_eager *e, const ftc_cell *x, int64_t step, int n) {
@@ -172,8 +170,7 @@ static int piece_at(int64_t j, int64_t n) {
     return (int)(n - j < FTC_EAGER_LANES ? n - j : FTC_EAGER_LANES);
 }
 
-// --- the classes of operations
-// -------------------------------------------------------------------------------------
+// --- the classes of operations ------------------------------------------------------------------------
 
 static const ftc_axes *axes_of(const ftc_eager *e, ftc_id id) {
     return &e->g->nodes[id].type.axes;
@@ -384,8 +381,7 @@ static void run_random(ftc_eager *e, ftc_id id) {
     ftc_walk_end(&w);
 }
 
-// --- leaves and assignments
-// ----------------------------------------------------------------------------------------
+// --- leaves and assignments ---------------------------------------------------------------------------
 
 // Whether values of the type lie in memory as cells do.
 static bool is_cell_type(ftc_dtype dtype) {
@@ -424,8 +420,7 @@ static void assign(ftc_eager *e, ftc_id id) {
     ftc_walk_end(&w);
 }
 
-// --- the executor
-// --------------------------------------------------------------------------------------------------
+// --- the executor -------------------------------------------------------------------------------------
 
 // The operand whose buffer the node's value is; 0: it has one of its own, or the caller's.
 static ftc_id shared_operand(const ftc_graph *g, ftc_id id) {

@@ -49,8 +49,7 @@ int64_t ftc_eager_peak_bytes(const ftc_eager *e);
 
 void ftc_eager_free(ftc_eager *e);
 
-// --- for eager_dot.c
-// ------------------------------------------------------------------------------------------------
+// --- for eager_dot.c ----------------------------------------------------------------------------------
 
 const ftc_graph *ftc_eager_graph(const ftc_eager *e);
 const ftc_eager_bindings *ftc_eager_bindings_of(const ftc_eager *e);

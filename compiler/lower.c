@@ -1,16 +1,15 @@
 // lower: rewrites what no kernel does into what kernels do.
 //
-// - A contraction with more than one row, column or summed axis at each position of its batch axes, or
-// without
-//   any column, or whose operands are no matrices in memory, becomes a sum of products.
-// - A reduction of a value over two ragged axes along several axes becomes two: along the last ragged one,
-//   which makes a value that can be in memory, then along the others.
-// - A sum of such a value along the first ragged axis, which tile kernels cut into blocks, becomes a
-//   contraction with ones, which they add up block by block.
-// - An output that is a parameter or an input, another name for a value, or the same value as another output
-//   becomes a copy, since each output has memory of its own.
-// - A constant that is assigned to several tensors becomes one for each, so that their kernels have nothing in
-//   common.
+//   - A contraction with more than one row, column or summed axis at each position of its batch axes, or
+//     without any column, or whose operands are no matrices in memory, becomes a sum of products.
+//   - A reduction of a value over two ragged axes along several axes becomes two: along the last ragged
+//     one, which makes a value that can be in memory, then along the others.
+//   - A sum of such a value along the first ragged axis, which tile kernels cut into blocks, becomes a
+//     contraction with ones, which they add up block by block.
+//   - An output that is a parameter or an input, another name for a value, or the same value as another
+//     output becomes a copy, since each output has memory of its own.
+//   - A constant that is assigned to several tensors becomes one for each, so that their kernels have
+//     nothing in common.
 #include <stdlib.h>
 
 #include "compiler/passes.h"

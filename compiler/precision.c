@@ -1,15 +1,13 @@
 // precision: --precision bf16, as PyTorch's autocast on CPUs. Parameters, moments and gradients of parameters
 // stay f32, and so does all arithmetic; rounded to bf16 are
 //
-//   operands   of contractions, which add their products in f32
-//   kept       values of the forward phase that remat keeps for later phases: these read the rounded value.
-//   When
-//              it is computed from contractions and parameters alone, as the output of a linear layer, the
-//              forward phase reads the rounded value too (as under autocast), so that what the backward phase
-//              recomputes from it is the same
-//   summed     gradients that a contraction reads as well: a bias takes the sum of the rounded ones, so that
-//   one
-//              buffer serves both
+//   operands  of contractions, which add their products in f32
+//   kept      values of the forward phase that remat keeps for later phases: these read the rounded value.
+//             When it is computed from contractions and parameters alone, as the output of a linear layer,
+//             the forward phase reads the rounded value too (as under autocast), so that what the backward
+//             phase recomputes from it is the same
+//   summed    gradients that a contraction reads as well: a bias takes the sum of the rounded ones, so that
+//             one buffer serves both
 //
 // Not rounded are statistics (maxima and sums of rows, and what is computed from them alone) and values of
 // few cells: there is nothing to save, and softmax and normalization need them.

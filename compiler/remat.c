@@ -9,9 +9,10 @@
 // in memory anyway, so that they cost nothing and feed nobody.
 //
 //   never stored      values over two ragged axes of the same batch (attention scores: Σ length² cells a
-//   head) never recomputed  reductions and what has an effect, except those never-stored values at a price
-//   contractions: their floating-point operations, in bytes recomputed free   maps, gathers, random masks,
-//   renames, constants
+//                     head)
+//   never recomputed  reductions and what has an effect, except those never-stored values
+//   at a price        contractions: their floating-point operations, in bytes
+//   recomputed free   maps, gathers, random masks, renames, constants
 //
 // Among cuts of equal cost the one nearest to the backward pass is taken (the residual sum rather than both
 // its terms).

@@ -48,7 +48,7 @@ ftc_contraction_plan ftc_tuned_plan_for(const ftc_tuned *tuned, const ftc_target
     return plan;
 }
 
-// --- what is measured ------------------------------------------------------------------------------------
+// --- what is measured ---------------------------------------------------------------------------------
 
 typedef struct {
     ftc_contraction_case what;
@@ -101,7 +101,7 @@ static searches find_contractions(const ftc_graph *g, const ftc_target *target) 
     return all;
 }
 
-// --- candidates ------------------------------------------------------------------------------------------
+// --- candidates ---------------------------------------------------------------------------------------
 
 // A plan by its text, unless the target cannot execute it or it is there already.
 static void add_candidate(search *s, const ftc_target *target, ftc_contraction_plan plan) {
@@ -162,7 +162,7 @@ static void add_widths(search *s, const ftc_target *target) {
     }
 }
 
-// --- measuring -------------------------------------------------------------------------------------------
+// --- measuring ----------------------------------------------------------------------------------------
 
 typedef struct {
     ftc_contraction_fn *fn;

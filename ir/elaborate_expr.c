@@ -15,8 +15,7 @@ static ftc_value number_value(double x) {
     return (ftc_value){.kind = FTC_VALUE_NUMBER, .number = x};
 }
 
-// --- conversions
-// --------------------------------------------------------------------------------------------
+// --- conversions --------------------------------------------------------------------------------------
 
 static const char *kind_text(const ftc_value *v) {
     static const char *const names[] = {"nothing",  "an error", "a number", "text",
@@ -114,8 +113,7 @@ bool ftc_elab_text(ftc_elaborator *e, const ftc_expr *expr, const char **text) {
     return false;
 }
 
-// --- nodes
-// --------------------------------------------------------------------------------------------------
+// --- nodes --------------------------------------------------------------------------------------------
 
 static ftc_node blank(ftc_op op) {
     ftc_node node = {.op = op, .axis = FTC_NO_AXIS, .to = FTC_NO_AXIS, .decl = FTC_NO_DECL};
@@ -240,8 +238,7 @@ ftc_value ftc_elab_apply(ftc_elaborator *e, ftc_op op, int n_args, const ftc_val
     return append(e, node, place);
 }
 
-// --- names
-// --------------------------------------------------------------------------------------------------
+// --- names --------------------------------------------------------------------------------------------
 
 static void report_unknown(ftc_elaborator *e, const ftc_expr *expr) {
     enum { MOST = 500 };
@@ -282,8 +279,7 @@ static ftc_value eval_label(ftc_elaborator *e, const ftc_expr *expr) {
     return ERROR;
 }
 
-// --- primitives
-// ---------------------------------------------------------------------------------------------
+// --- primitives ---------------------------------------------------------------------------------------
 
 static bool parse_dtype(const char *name, ftc_dtype *dtype) {
     for (ftc_dtype t = FTC_F32; t <= FTC_BOOL; t++)
@@ -435,8 +431,7 @@ static ftc_value eval_primitive(ftc_elaborator *e, const ftc_expr *call, ftc_op 
     return append(e, node, call->place);
 }
 
-// --- what is known while compiling
-// --------------------------------------------------------------------------
+// --- what is known while compiling --------------------------------------------------------------------
 
 // divides(heads, hidden): whether the second is a multiple of the first.
 static ftc_value eval_divides(ftc_elaborator *e, const ftc_expr *call) {
@@ -500,8 +495,7 @@ static ftc_value eval_count(ftc_elaborator *e, const ftc_expr *call) {
     return append(e, sum, call->place);
 }
 
-// --- calls
-// --------------------------------------------------------------------------------------------------
+// --- calls --------------------------------------------------------------------------------------------
 
 // The primitive of an infix operator; `swap` when the operands change places, `negate` when the result does.
 static ftc_op infix_op(const char *symbol, bool *swap, bool *negate) {
@@ -603,8 +597,7 @@ ftc_value ftc_elab_expr(ftc_elaborator *e, const ftc_expr *expr) {
     return ERROR;
 }
 
-// --- nodes of dumps
-// -----------------------------------------------------------------------------------------
+// --- nodes of dumps -----------------------------------------------------------------------------------
 
 void ftc_elab_node(ftc_elaborator *e, const ftc_stmt *s) {
     enum { HIGHEST_LABEL = 16 * FTC_ELAB_MAX_NODES };

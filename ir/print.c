@@ -6,8 +6,7 @@
 
 #include "ir/op.h"
 
-// --- words
-// --------------------------------------------------------------------------------------------------
+// --- words --------------------------------------------------------------------------------------------
 
 #define NAME_OF(value, ...)                                                                                  \
     static const char *const names[] = {__VA_ARGS__};                                                        \
@@ -33,8 +32,7 @@ const char *ftc_decl_kind_name(ftc_decl_kind kind) {
             [FTC_DECL_TOUCHED] = "touched", [FTC_DECL_INPUT] = "input", [FTC_DECL_ARG] = "arg");
 }
 
-// --- values
-// -------------------------------------------------------------------------------------------------
+// --- values -------------------------------------------------------------------------------------------
 
 // The shortest decimal of at most 9 digits that reads back as x; false when there is none.
 static bool short_decimal(double x, char text[40]) {
@@ -130,8 +128,7 @@ void ftc_print_setting(const ftc_graph_setting *s, FILE *f) {
         fprintf(f, strpbrk(text, ".e") ? "%s" : "%s.0", text);
 }
 
-// --- declarations
-// -------------------------------------------------------------------------------------------
+// --- declarations -------------------------------------------------------------------------------------
 
 static void print_settings(const char *block, const ftc_graph_setting *list, uint32_t n, FILE *f) {
     if (!n) return;
@@ -209,8 +206,7 @@ static void print_declaration(const ftc_graph *g, const ftc_decl_def *d, FILE *f
     fputc('\n', f);
 }
 
-// --- nodes
-// --------------------------------------------------------------------------------------------------
+// --- nodes --------------------------------------------------------------------------------------------
 
 // "(%3, V, %4, 0; B, S)": see ir/elaborate_expr.c for the order.
 static void print_operands(const ftc_graph *g, const ftc_node *n, const ftc_op_info *info, FILE *f) {
@@ -300,8 +296,7 @@ static void print_outputs(const ftc_graph *g, FILE *f) {
     }
 }
 
-// --- graphs
-// -------------------------------------------------------------------------------------------------
+// --- graphs -------------------------------------------------------------------------------------------
 
 void ftc_print_graph(const ftc_graph *g, FILE *f) {
     if (g->model && *g->model) fprintf(f, "model %s\n\n", g->model);

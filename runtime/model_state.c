@@ -47,7 +47,7 @@ int64_t ftc_tensor_bytes(const ftc_tensor_info *info) {
     return ftc_tensor_elements(info) * dtype_bytes(info->dtype);
 }
 
-// ---------------------------------------------------------------------------------------------- memory
+// --- memory -------------------------------------------------------------------------------------------
 
 static const struct {
     const char *what;
@@ -112,8 +112,7 @@ void ftc_model_state_free(ftc_model_state *state) {
     *state = (ftc_model_state){0};
 }
 
-// ---------------------------------------------------------------------------------------------- initial
-// values
+// --- initial values -----------------------------------------------------------------------------------
 
 static void init_param(ftc_model_state *state, int32_t index, uint64_t seed) {
     const ftc_tensor_info *info = &state->program->tensors[index];
@@ -142,7 +141,7 @@ void ftc_model_state_init(ftc_model_state *state, uint64_t seed) {
     ftc_embeddings_replaced(state->tables);
 }
 
-// ---------------------------------------------------------------------------------------------- loading
+// --- loading ------------------------------------------------------------------------------------------
 
 static bool same_shape(const ftc_tensor_info *info, const ftc_safetensor *tensor) {
     if (info->rank != tensor->rank) return false;
@@ -264,7 +263,7 @@ void ftc_load_report_free(ftc_load_report *report) {
     *report = (ftc_load_report){0};
 }
 
-// ---------------------------------------------------------------------------------------------- saving
+// --- saving -------------------------------------------------------------------------------------------
 
 static ftc_safe_dtype safe_dtype(ftc_dtype dtype) {
     switch (dtype) {

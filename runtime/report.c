@@ -39,7 +39,7 @@ static const char STYLE[] =
     "backward{background:var(--c2)}"
     ".update{background:var(--c3)}\n";
 
-// ---------------------------------------------------------------------------------------------- pieces
+// --- pieces -------------------------------------------------------------------------------------------
 
 static void write_tile(FILE *out, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -86,7 +86,7 @@ static const ftc_evaluation *evaluation_of(const ftc_summary *s) {
     return s->result->evaluation_step >= 0 ? &s->result->evaluation : NULL;
 }
 
-// ---------------------------------------------------------------------------------------------- the head
+// --- the head -----------------------------------------------------------------------------------------
 
 static const cJSON *last_line(const ftc_summary *s) {
     const cJSON *history = s->result->state.log_history;
@@ -175,7 +175,7 @@ static void write_results(const ftc_summary *s, FILE *out) {
     fputs("</table></div>\n", out);
 }
 
-// ---------------------------------------------------------------------------------------------- the curves
+// --- the curves ---------------------------------------------------------------------------------------
 
 // The values of `name` over the steps of the log, to be freed.
 static ftc_point *collect(const cJSON *history, const char *name, int64_t *n) {
@@ -293,7 +293,7 @@ static void write_curves(const ftc_summary *s, FILE *out) {
     for (size_t i = 0; i < sizeof CURVES / sizeof *CURVES; i++) write_curve(history, &CURVES[i], out);
 }
 
-// ---------------------------------------------------------------------------------------------- the data
+// --- the data -----------------------------------------------------------------------------------------
 
 static void write_lengths(const ftc_summary *s, FILE *out) {
     enum { BARS = 40 };
@@ -342,8 +342,7 @@ static void write_padding(const ftc_summary *s, FILE *out) {
     fputs("</table>\n", out);
 }
 
-// ---------------------------------------------------------------------------------------------- time and
-// memory
+// --- time and memory ----------------------------------------------------------------------------------
 
 // The time of a kernel in one step, on average.
 typedef struct {
@@ -558,7 +557,7 @@ static void write_time_and_memory(const ftc_summary *s, FILE *out) {
     free(kernels);
 }
 
-// ---------------------------------------------------------------------------------------------- the test
+// --- the test -----------------------------------------------------------------------------------------
 
 static const char *label_name(const ftc_summary *s, int64_t label, char *number, size_t bytes) {
     const ftc_labels *l = s->labels;
@@ -735,7 +734,7 @@ static ftc_status write_test(const ftc_summary *s, FILE *out) {
     return write_mistakes(s, e, out);
 }
 
-// ---------------------------------------------------------------------------------------------- the page
+// --- the page -----------------------------------------------------------------------------------------
 
 static void write_fact(void *context, const char *name, const char *value) {
     fprintf(context, "<tr><th class=\"left\">%s</th><td class=\"left\">", name);

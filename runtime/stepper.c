@@ -93,7 +93,7 @@ void ftc_stepper_free(ftc_stepper *stepper) {
     *stepper = (ftc_stepper){0};
 }
 
-// ---------------------------------------------------------------------------------------------- by name
+// --- by name ------------------------------------------------------------------------------------------
 
 static int32_t find_scalar(const ftc_program *program, const char *name) {
     for (int32_t i = 0; i < program->n_scalars; i++) {
@@ -146,7 +146,7 @@ int64_t ftc_stepper_output_columns(const ftc_stepper *stepper, const char *name)
     return i < 0 ? 0 : stepper->program->outputs[i].columns;
 }
 
-// ---------------------------------------------------------------------------------------------- the call
+// --- the call -----------------------------------------------------------------------------------------
 
 typedef struct {
     ftc_entry_fn *fn;

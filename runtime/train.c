@@ -37,7 +37,7 @@ typedef struct {
     int64_t start_step, examples, tokens;
 } run;
 
-// ---------------------------------------------------------------------------------------------- options
+// --- options ------------------------------------------------------------------------------------------
 
 static bool clips(const ftc_train_options *o) {
     return o->max_grad_norm > 0 && isfinite(o->max_grad_norm);
@@ -207,7 +207,7 @@ static ftc_status set_scalars(run *r) {
     return check_shares(r);
 }
 
-// ---------------------------------------------------------------------------------------------- telling
+// --- telling ------------------------------------------------------------------------------------------
 
 static double epoch_of(const run *r) {
     return ftc_train_epoch(&r->at, &r->identity);
@@ -292,7 +292,7 @@ static void tell_eval_progress(void *context, int64_t done, int64_t total) {
     r->t->events.progress(r->t->events.context, &progress);
 }
 
-// ---------------------------------------------------------------------------------------------- one step
+// --- one step -----------------------------------------------------------------------------------------
 
 // Packs batch number `index` of the epoch.
 static ftc_status fill_batch(run *r, int64_t epoch, int64_t index) {
@@ -406,7 +406,7 @@ static ftc_status step(run *r) {
     return FTC_STATUS_OK;
 }
 
-// ---------------------------------------------------------------------------------------------- evaluating
+// --- evaluating ---------------------------------------------------------------------------------------
 
 // Compares an evaluation with the best one so far. *gained tells whether it is better.
 static ftc_status compare_with_best(run *r, const cJSON *line, bool *gained) {
@@ -466,7 +466,7 @@ static ftc_status evaluate(run *r, bool *gained) {
     return status;
 }
 
-// ---------------------------------------------------------------------------------------------- saving
+// --- saving -------------------------------------------------------------------------------------------
 
 static ftc_status save_checkpoint(run *r, const ftc_train_options *options) {
     const ftc_train_options *o = options;
@@ -516,7 +516,7 @@ static ftc_status end_epoch(run *r) {
     return save ? save_checkpoint(r, o) : FTC_STATUS_OK;
 }
 
-// ---------------------------------------------------------------------------------------------- the run
+// --- the run ------------------------------------------------------------------------------------------
 
 static bool is_stopped(const run *r) {
     return r->t->stop && *r->t->stop;

@@ -102,7 +102,7 @@ static void assert_same_tensors(const ftc_net *net, ftc_trainer *a, ftc_trainer 
     }
 }
 
-// ---------------------------------------------------------------------------------------------- the net
+// --- the net ------------------------------------------------------------------------------------------
 
 static const ftc_tensor_desc *find_tensor(const ftc_net *net, const char *name) {
     int32_t n;
@@ -208,7 +208,7 @@ Test(net, refuses_bad_models_and_options) {
     ftc_tokenizer_free(NULL);
 }
 
-// ---------------------------------------------------------------------------------------------- texts
+// --- texts --------------------------------------------------------------------------------------------
 
 Test(tokenizer, encodes_texts_and_pairs) {
     ftc_tokenizer *tokenizer = NULL;
@@ -228,7 +228,7 @@ Test(tokenizer, encodes_texts_and_pairs) {
     ftc_tokenizer_free(tokenizer);
 }
 
-// ---------------------------------------------------------------------------------------------- training
+// --- training -----------------------------------------------------------------------------------------
 
 Test(trainer, learns) {
     ftc_net *net = open_artifact();
@@ -485,7 +485,7 @@ Test(trainer, runs_beside_others) {
     for (int i = 0; i < 2; i++) ftc_net_free(nets[i]);
 }
 
-// ---------------------------------------------------------------------------------------------- bad input
+// --- bad input ----------------------------------------------------------------------------------------
 
 Test(trainer, refuses_what_does_not_fit) {
     ftc_net *net = open_artifact();
@@ -567,7 +567,7 @@ Test(trainer, leaves_everything_as_it_is_when_the_loss_is_not_finite) {
     ftc_net_free(net);
 }
 
-// ---------------------------------------------------------------------------------------------- saving
+// --- saving -------------------------------------------------------------------------------------------
 
 static void assert_file_contains(const char *dir, const char *name, const char *part) {
     char *path = ftc_path_join(dir, name), *text;
@@ -622,7 +622,7 @@ Test(saving, gives_a_directory_that_loads) {
     scratch_free(dir);
 }
 
-// ---------------------------------------------------------------------------------------------- and `ftc
+// --- and `ftc -----------------------------------------------------------------------------------------
 // run`
 
 // Reads the file dir/model.safetensors.

@@ -118,8 +118,7 @@ static void compile_small(const char *dir) {
     ASSERT_FTC(dir, 0, out, "", "compile", MODEL, SMALL, "-o", "small.ftc");
 }
 
-// ---------------------------------------------------------------------------------------------- the usual
-// way
+// --- the usual way ------------------------------------------------------------------------------------
 
 Test(commands, compile_run_eval_predict, .timeout = 240) {
     char *dir = test_directory();
@@ -288,7 +287,7 @@ Test(commands, another_structure_is_compiled_again, .timeout = 240) {
     scratch_free(dir);
 }
 
-// ---------------------------------------------------------------------------------------------- interruption
+// --- interruption -------------------------------------------------------------------------------------
 
 // Waits until the file `name` has something in it.
 static void wait_for(const char *dir, const char *name) {
@@ -346,8 +345,7 @@ Test(commands, two_signals_end_at_once, .timeout = 240) {
     scratch_free(dir);
 }
 
-// ---------------------------------------------------------------------------------------------- what is
-// learned
+// --- what is learned ----------------------------------------------------------------------------------
 
 static double metric(const char *dir, const char *name) {
     char *metrics = read_text(dir, "m.jsonl");
@@ -516,7 +514,7 @@ Test(commands, sentences_and_pairs_of_glue, .timeout = 240) {
     scratch_free(dir);
 }
 
-// ---------------------------------------------------------------------------------------------- bad input
+// --- bad input ----------------------------------------------------------------------------------------
 
 Test(commands, wrong_usage, .timeout = 240) {
     char *dir = test_directory();

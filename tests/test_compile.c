@@ -51,7 +51,7 @@ static void expect_diagnostic(ftc_diagnostics *d, const char *text) {
     *d = (ftc_diagnostics){0};
 }
 
-// --- artifacts ---------------------------------------------------------------------------------------
+// --- artifacts ----------------------------------------------------------------------------------------
 
 Test(artifact, comes_back_as_it_was_written) {
     ftc_diagnostics d = {0};
@@ -273,7 +273,7 @@ Test(artifact, counts_what_its_kernels_execute) {
     free(object.bytes);
 }
 
-// --- what does not change the results ----------------------------------------------------------------
+// --- what does not change the results -----------------------------------------------------------------
 
 static ftc_graph *tiny_bert_of(const char *layers) {
     ftc_diagnostics d = {0};

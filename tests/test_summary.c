@@ -6,8 +6,7 @@
 
 #include <math.h>
 
-// ---------------------------------------------------------------------------------------------- text and
-// charts
+// --- text and charts ----------------------------------------------------------------------------------
 
 // What `expr`, which writes to `out`, writes. To be freed.
 #define WRITTEN(expr)                                                                                        \
@@ -124,8 +123,7 @@ Test(html, a_histogram_counts) {
     free(text);
 }
 
-// ---------------------------------------------------------------------------------------------- a run's
-// files
+// --- a run's files ------------------------------------------------------------------------------------
 
 // The rows behind bag_dataset's examples, whose texts try to break out.
 static char *write_rows(const char *dir, const ftc_dataset *test) {

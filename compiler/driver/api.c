@@ -57,7 +57,7 @@ const char *ftc_version(void) {
     return FTC_VERSION;
 }
 
-// ---------------------------------------------------------------------------------------------- errors
+// --- errors -------------------------------------------------------------------------------------------
 
 struct ftc_error {
     int status;
@@ -108,7 +108,7 @@ void ftc_error_free(ftc_error *error) {
     free(error);
 }
 
-// ---------------------------------------------------------------------------------------------- the net
+// --- the net ------------------------------------------------------------------------------------------
 
 struct ftc_net {
     ftc_model model;
@@ -300,7 +300,7 @@ const ftc_output_desc *ftc_net_outputs(const ftc_net *net, int32_t *n) {
     return net->outputs;
 }
 
-// ---------------------------------------------------------------------------------------------- texts
+// --- texts --------------------------------------------------------------------------------------------
 
 ftc_error *ftc_tokenizer_load(const char *directory, ftc_tokenizer **out) {
     return status_error(ftc_tokenizer_open(directory, out));
@@ -323,7 +323,7 @@ ftc_error *ftc_tokenize(const ftc_tokenizer *tokenizer, const char *text, const 
     return error;
 }
 
-// ---------------------------------------------------------------------------------------------- the trainer
+// --- the trainer --------------------------------------------------------------------------------------
 
 struct ftc_trainer {
     const ftc_net *net;
@@ -410,7 +410,7 @@ void ftc_trainer_free(ftc_trainer *trainer) {
     free(trainer);
 }
 
-// ---------------------------------------------------------------------------------------------- weights
+// --- weights ------------------------------------------------------------------------------------------
 
 void ftc_trainer_init(ftc_trainer *trainer) {
     ftc_model_state_init(&trainer->state, trainer->stepper.seed);
@@ -478,7 +478,7 @@ ftc_error *ftc_trainer_save(const ftc_trainer *trainer, const char *directory, c
     return status_error(ftc_model_save(directory, &trainer->state, &files));
 }
 
-// ---------------------------------------------------------------------------------------------- scalars
+// --- scalars ------------------------------------------------------------------------------------------
 
 static ftc_error *no_scalar(const ftc_trainer *trainer, const char *name) {
     const ftc_program *program = program_of(trainer);
@@ -494,7 +494,7 @@ ftc_error *ftc_trainer_set(ftc_trainer *trainer, const char *name, double value)
     return ftc_stepper_set(&trainer->stepper, name, value) ? NULL : no_scalar(trainer, name);
 }
 
-// ---------------------------------------------------------------------------------------------- the batch
+// --- the batch ----------------------------------------------------------------------------------------
 
 // At least `n` zeros.
 static int32_t *no_types(ftc_trainer *trainer, size_t n) {
@@ -558,7 +558,7 @@ ftc_error *ftc_trainer_bind_packed(ftc_trainer *trainer, int32_t n, const int64_
     return bind(trainer, n, &sequences);
 }
 
-// ---------------------------------------------------------------------------------------------- the calls
+// --- the calls ----------------------------------------------------------------------------------------
 
 static ftc_error *check_call(const ftc_trainer *trainer, ftc_entry_kind entry) {
     const char *function = CALLS[entry].function;

@@ -56,8 +56,7 @@ static void print_peak(ftc_threads *threads, bool json) {
     print_object(object, json);
 }
 
-// ---------------------------------------------------------------------------------------------- the
-// measurement
+// --- the measurement ----------------------------------------------------------------------------------
 
 // Sums over the timed steps, by kernel.
 typedef struct {
@@ -177,7 +176,7 @@ static ftc_status measure(const ftc_program *program, const bench_options *o, ft
     return status;
 }
 
-// ---------------------------------------------------------------------------------------------- the report
+// --- the report ---------------------------------------------------------------------------------------
 
 static double cost_of(const result *r, const ftc_cost *cost) {
     return ftc_cost_at(cost, r->sequences, (double)r->tokens, r->squares);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ---------------------------------------------------------------------------------------------- names
+// --- names --------------------------------------------------------------------------------------------
 
 static char fold(char c) {
     return c == '_' ? '-' : c;
@@ -62,7 +62,7 @@ bool ftc_cli_find(const ftc_option_group *groups, const char *name, const ftc_op
     return false;
 }
 
-// ---------------------------------------------------------------------------------------------- values
+// --- values -------------------------------------------------------------------------------------------
 
 void ftc_text_list_add(ftc_text_list *list, const char *text) {
     const char **items = realloc(list->items, (list->n + 1) * sizeof *items);
@@ -150,7 +150,7 @@ bool ftc_option_set(const ftc_option *option, void *target, const char *text, ch
     return false;
 }
 
-// ---------------------------------------------------------------------------------------------- messages
+// --- messages -----------------------------------------------------------------------------------------
 
 int ftc_cli_error(const char *command, const char *format, ...) {
     va_list args;
@@ -182,7 +182,7 @@ int ftc_cli_exit(ftc_cli_result result) {
     return result == FTC_CLI_HELP ? FTC_EXIT_OK : FTC_EXIT_USAGE;
 }
 
-// ---------------------------------------------------------------------------------------------- the parser
+// --- the parser ---------------------------------------------------------------------------------------
 
 // One argument "--name", "--name=value" or "--name value"; advances `i` over a separate value.
 static bool parse_option(const ftc_command *command, const ftc_option_group *groups, int argc, char **argv,

@@ -41,7 +41,7 @@ static const ftc_option OPTIONS[] = {
 };
 #undef FIELD
 
-// ---------------------------------------------------------------------------------------------- watching
+// --- watching -----------------------------------------------------------------------------------------
 
 enum { MOST_TIMES = 128 };
 
@@ -125,7 +125,7 @@ static void print_times(const watch *w) {
     printf("  %-16s %8.1f\n", "all", 1e3 * total);
 }
 
-// ---------------------------------------------------------------------------------------------- the summary
+// --- the summary --------------------------------------------------------------------------------------
 
 static int64_t role_bytes(const ftc_program *program, ftc_tensor_role role) {
     int64_t bytes = 0;
@@ -184,7 +184,7 @@ static bool summarize(const ftc_program *program, const ftc_target *target) {
     return true;
 }
 
-// ---------------------------------------------------------------------------------------------- writing
+// --- writing ------------------------------------------------------------------------------------------
 
 // "models/bert-cls.ir" → "bert-cls.ftc"; allocated.
 static char *default_output(const char *model) {
@@ -252,7 +252,7 @@ static int make_artifact(const char *path, const ftc_model_source *source, const
     return status;
 }
 
-// ---------------------------------------------------------------------------------------------- the command
+// --- the command --------------------------------------------------------------------------------------
 
 static bool check_dumps(const compile_options *options) {
     const char *names[64] = {"all", "expand"};

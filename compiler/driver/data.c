@@ -45,8 +45,7 @@ ftc_data_options ftc_data_options_default(void) {
     return (ftc_data_options){.shuffle_seed = -1, .select_train = -1, .select_test = -1};
 }
 
-// ---------------------------------------------------------------------------------------------- files and
-// labels
+// --- files and labels ---------------------------------------------------------------------------------
 
 ftc_status ftc_data_open(const char *path, const ftc_data_options *options, bool without_label,
                          ftc_table **out) {
@@ -108,8 +107,7 @@ ftc_status ftc_data_tokenizer(const ftc_program *program, const char *dir, ftc_t
     return FTC_STATUS_OK;
 }
 
-// ---------------------------------------------------------------------------------------------- a training's
-// data
+// --- a training's data --------------------------------------------------------------------------------
 
 static size_t count_or_all(int64_t n) {
     return n < 0 ? FTC_SELECT_ALL : (size_t)n;

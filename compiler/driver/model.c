@@ -61,7 +61,7 @@ void ftc_model_options_free(ftc_model_options *options) {
     ftc_text_list_free(&options->group);
 }
 
-// ---------------------------------------------------------------------------------------------- messages
+// --- messages -----------------------------------------------------------------------------------------
 
 bool ftc_diag_add_status(ftc_diagnostics *d, ftc_status status) {
     if (status.code == FTC_OK) return true;
@@ -86,7 +86,7 @@ int ftc_status_report(const char *command, ftc_status status) {
     return code;
 }
 
-// ---------------------------------------------------------------------------------------------- the values
+// --- the values ---------------------------------------------------------------------------------------
 
 // The overrides of one reading, and the texts that they point to.
 typedef struct {
@@ -283,7 +283,7 @@ void ftc_model_source_free(ftc_model_source *source) {
     *source = (ftc_model_source){0};
 }
 
-// ---------------------------------------------------------------------------------------------- compiling
+// --- compiling ----------------------------------------------------------------------------------------
 
 // "2GB", "500MB", "1000" bytes.
 static bool parse_bytes(const char *text, int64_t *out) {
@@ -590,7 +590,7 @@ void ftc_model_close(ftc_model *model) {
     *model = (ftc_model){0};
 }
 
-// ---------------------------------------------------------------------------------------------- settings
+// --- settings -----------------------------------------------------------------------------------------
 
 static const ftc_setting *find_setting(const ftc_setting *settings, int32_t n, const char *name) {
     for (int32_t i = 0; i < n; i++) {

@@ -127,8 +127,7 @@ void ftc_run_options_free(ftc_run_options *options) {
     ftc_model_options_free(&options->model);
 }
 
-// ---------------------------------------------------------------------------------------------- the train
-// block
+// --- the train block ----------------------------------------------------------------------------------
 
 static bool is_one_of(const char *name, const char *const *names) {
     for (; *names; names++) {
@@ -356,7 +355,7 @@ static bool apply_args(const ftc_command *self, const char *path, const ftc_opti
     return ok;
 }
 
-// ---------------------------------------------------------------------------------------------- all together
+// --- all together -------------------------------------------------------------------------------------
 
 // What follows from several options at once.
 static bool settle(const ftc_command *self, const ftc_model_candidate *c, ftc_run_options *o) {
