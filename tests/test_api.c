@@ -455,6 +455,23 @@ Test(trainer, leaves_untouched_rows_for_later_bit_by_bit) {
     ftc_net_free(net);
 }
 
+Test(net, shows_nothing_that_only_the_runtime_understands) {
+    ftc_net *net = open_artifact();
+    ftc_trainer *trainer = create(net, 1);
+    int32_t n_outputs, n_tensors;
+    const ftc_output_desc *outputs = ftc_net_outputs(net, &n_outputs);
+    const ftc_tensor_desc *tensors = ftc_net_tensors(net, &n_tensors);
+    cr_assert_eq(n_outputs, 3); // loss, logits, grad_norm
+    for (int32_t i = 0; i < n_outputs; i++)
+        cr_expect(ftc_trainer_output(trainer, outputs[i].name, NULL), "%s", outputs[i].name);
+    for (int32_t i = 0; i < n_tensors; i++)
+        cr_expect(ftc_trainer_tensor(trainer, tensors[i].name), "%s", tensors[i].name);
+    cr_expect_null(ftc_trainer_output(trainer, "embedding.weight.untouched", NULL));
+    cr_expect_null(ftc_trainer_tensor(trainer, "embedding.weight.touched"));
+    ftc_trainer_free(trainer);
+    ftc_net_free(net);
+}
+
 static void *train_alone(void *net) {
     ftc_trainer *trainer = create(net, 2);
     examples e = make_examples();
