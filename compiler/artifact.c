@@ -101,6 +101,8 @@ struct ftc_loaded_program {
     ftc_loaded_object *code;
     cJSON *manifest; // owns the strings
     char *source;
+    const char **skip; // [n_skip] the passes that were left out
+    int32_t n_skip;
 };
 
 static const char *text_of(const cJSON *o, const char *name) { return cJSON_GetStringValue(cJSON_GetObjectItem(o, name)); }
@@ -174,6 +176,9 @@ static void read_manifest(ftc_loaded_program *loaded) {
     p->extents = extents;
     p->config = read_settings(m, "config", &p->n_config);
     p->train = read_settings(m, "train", &p->n_train);
+    loaded->skip = table_for(m, "skip", sizeof *loaded->skip, &loaded->n_skip);
+    i = 0;
+    cJSON_ArrayForEach(o, cJSON_GetObjectItem(m, "skip")) loaded->skip[i++] = cJSON_GetStringValue(o);
 }
 
 static ftc_kernel_info *read_kernel_info(const cJSON *array, int n) {
@@ -209,14 +214,31 @@ static void read_entries(ftc_loaded_program *loaded) {
     }
 }
 
-// Compiles the source graph inside of an object for this machine. What was tuned was tuned for another.
-static bool compile_again(const cJSON *manifest, const char *source, ftc_object *object, ftc_diagnostics *d) {
-    ftc_graph *g = ftc_parse_text("artifact", source, NULL, d);
+ftc_compile_options ftc_program_options(const ftc_loaded_program *loaded) {
+    const ftc_program *p = &loaded->program;
+    ftc_compile_options options = {
+        .skip = loaded->skip,
+        .n_skip = loaded->n_skip,
+        .use_blas = p->needs_sgemm,
+        .bf16 = p->precision && !strcmp(p->precision, "bf16"),
+        .memory_budget_bytes = (int64_t)number_of(loaded->manifest, "memory_budget_bytes"),
+        .pretrained = p->pretrained,
+        .source_text = p->source,
+    };
+    for (int i = 0; i < FTC_ENTRY_COUNT; i++)
+        if (p->entries[i].kernels) options.entries |= 1u << i;
+    return options;
+}
+
+// Compiles the source of a described program for this machine. What was tuned was tuned for another.
+static bool compile_again(const ftc_loaded_program *loaded, ftc_object *object, ftc_diagnostics *d) {
+    ftc_graph *g = ftc_parse_text("artifact", loaded->source, NULL, d);
     if (!g) return false;
-    const char *precision = text_of(manifest, "precision");
-    ftc_compile_options options = {.pretrained = text_of(manifest, "pretrained"),
-                                   .bf16 = precision && !strcmp(precision, "bf16"),
-                                   .use_blas = cJSON_IsTrue(cJSON_GetObjectItem(manifest, "needs_sgemm"))};
+    const ftc_program *p = &loaded->program;
+    for (uint32_t i = 0; i < g->n_train; i++) // whoever compiled it has made paths of the source his own
+        for (int32_t k = 0; k < p->n_train; k++)
+            if (p->train[k].text && !strcmp(p->train[k].name, g->train[i].name)) g->train[i].text = p->train[k].text;
+    ftc_compile_options options = ftc_program_options(loaded);
     bool ok = ftc_compile(g, &options, object, d);
     ftc_graph_free(g);
     return ok;
@@ -272,7 +294,7 @@ ftc_loaded_program *ftc_program_load(const ftc_object *object, bool *recompiled,
     bool fits = ftc_target_features_supported_here(features ? features : "");
     ftc_object again = {0};
     if (!fits) {
-        bool ok = compile_again(loaded->manifest, loaded->source, &again, d);
+        bool ok = compile_again(loaded, &again, d);
         ftc_program_unload(loaded);
         loaded = ok ? ftc_program_describe(&again, d) : NULL;
     }
@@ -313,6 +335,7 @@ void ftc_program_unload(ftc_loaded_program *loaded) {
     free((void *)p->extents);
     free((void *)p->config);
     free((void *)p->train);
+    free(loaded->skip);
     cJSON_Delete(loaded->manifest);
     free(loaded->source);
     free(loaded);

@@ -114,6 +114,8 @@ static char *make_manifest(const ftc_graph *source, const ftc_compile_options *o
     if (options->pretrained) cJSON_AddStringToObject(m, "pretrained", options->pretrained);
     cJSON_AddStringToObject(m, "precision", options->bf16 ? "bf16" : "fp32");
     cJSON_AddBoolToObject(m, "needs_sgemm", options->use_blas);
+    cJSON_AddNumberToObject(m, "memory_budget_bytes", (double)options->memory_budget_bytes);
+    cJSON_AddItemToObject(m, "skip", cJSON_CreateStringArray(options->skip, options->n_skip));
     cJSON_AddStringToObject(m, "cpu", target->cpu);
     cJSON_AddStringToObject(m, "features", target->features);
     cJSON_AddRawToObject(m, "compile_seconds", SECONDS_ROOM);
