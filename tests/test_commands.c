@@ -151,6 +151,30 @@ Test(commands, compile_run_eval_predict, .timeout = 240) {
     scratch_free(dir);
 }
 
+// The arena of a step for 6 sequences, compiled so or compiled again.
+static double arena_bytes(const char *dir, const char *artifact) {
+    outcome o = FTC(dir, "bench", artifact, "--batch", "6", "--length", "64", "--steps", "1", "--json");
+    cr_assert_eq(o.status, 0, "%s", o.err);
+    double bytes = last_number(o.out, "arena_bytes");
+    forget(&o);
+    return bytes;
+}
+
+Test(commands, compile_again_keeps_what_was_chosen, .timeout = 240) {
+    char *dir = test_directory();
+#define TWO_LAYERS MODEL, SMALL, "--set", "layers=2", "--max-length", "64"
+#define CHOSEN     "--no-pass", "shrink", "--no-pass", "simplify", "--memory", "least"
+    ASSERT_FTC(dir, 0, out, "wrote", "compile", TWO_LAYERS, CHOSEN, "--batch", "4", "-o", "four.ftc");
+    ASSERT_FTC(dir, 0, out, "wrote", "compile", TWO_LAYERS, CHOSEN, "--batch", "6", "-o", "six.ftc");
+    ASSERT_FTC(dir, 0, out, "wrote", "compile", TWO_LAYERS, "--batch", "6", "-o", "plain.ftc");
+#undef TWO_LAYERS
+#undef CHOSEN
+    double expected = arena_bytes(dir, "six.ftc");
+    cr_assert_neq(expected, arena_bytes(dir, "plain.ftc"), "the options do nothing here");
+    cr_assert_eq(arena_bytes(dir, "four.ftc"), expected);
+    scratch_free(dir);
+}
+
 Test(commands, bench_prints_one_object, .timeout = 240) {
     char *dir = test_directory();
     outcome o = FTC(dir, "bench", MODEL, SMALL, "--batch", "2", "--length", "16", "--steps", "3", "--json");

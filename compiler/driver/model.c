@@ -303,14 +303,10 @@ static bool parse_bytes(const char *text, int64_t *out) {
     return false;
 }
 
-static const ftc_target *target_of(const ftc_model_options *options) { // NULL: there is none of this name
-    return ftc_target_named(options->target ? options->target : "native");
-}
-
 bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_options *options,
                                ftc_compile_options *out, ftc_diagnostics *d) {
     ftc_compile_options compile = {
-        .target = target_of(options),
+        .target = ftc_target_named(options->target ? options->target : "native"),
         .skip = options->no_pass.items,
         .n_skip = (int)options->no_pass.n,
         .use_blas = options->gemm == FTC_GEMM_OPENBLAS,
@@ -374,23 +370,38 @@ bool ftc_model_tune(const ftc_model_source *source, const ftc_compile_options *c
     return ok;
 }
 
-// With the plans of `tuned`, unless the options ask for new ones.
-static bool compile_tuned(const ftc_model_source *source, const ftc_model_options *options, uint32_t entries,
-                          const ftc_tuned *tuned, ftc_object *object, ftc_diagnostics *d) {
+// What `options` leave open is as in `old`.
+static void keep_choices(const ftc_loaded_program *old, const ftc_model_options *options,
+                         ftc_compile_options *compile) {
+    ftc_compile_options was = ftc_program_options(old);
+    if (options->gemm == FTC_GEMM_UNSET) compile->use_blas = was.use_blas;
+    if (options->precision == FTC_PRECISION_UNSET) compile->bf16 = was.bf16;
+    if (!options->memory) compile->memory_budget_bytes = was.memory_budget_bytes;
+    if (options->no_pass.n) return;
+    compile->skip = was.skip;
+    compile->n_skip = was.n_skip;
+}
+
+// `old`: the program that is compiled again, whose choices and tuned plans hold unless the options ask for
+// others; NULL: none.
+static bool compile(const ftc_model_source *source, const ftc_model_options *options, uint32_t entries,
+                    const ftc_loaded_program *old, ftc_object *object, ftc_diagnostics *d) {
     ftc_compile_options compile;
-    ftc_tuned own = {0};
     if (!ftc_model_compile_options(source, options, &compile, d)) return false;
+    ftc_tuned tuned = {0};
+    if (old) keep_choices(old, options, &compile);
+    if (old && !options->tune) tuned = ftc_program_tuned(old, compile.target);
     compile.entries = entries;
-    compile.tuned = options->tune ? &own : tuned;
-    bool ok = (!options->tune || ftc_model_tune(source, &compile, &own, d)) &&
+    compile.tuned = &tuned;
+    bool ok = (!options->tune || ftc_model_tune(source, &compile, &tuned, d)) &&
               ftc_compile(source->graph, &compile, object, d);
-    ftc_tuned_free(&own);
+    ftc_tuned_free(&tuned);
     return ok;
 }
 
 bool ftc_model_compile(const ftc_model_source *source, const ftc_model_options *options, uint32_t entries,
                        ftc_object *object, ftc_diagnostics *d) {
-    return compile_tuned(source, options, entries, NULL, object, d);
+    return compile(source, options, entries, NULL, object, d);
 }
 
 static bool load(const ftc_object *object, ftc_model *out, bool *recompiled, ftc_diagnostics *d) {
@@ -401,10 +412,10 @@ static bool load(const ftc_object *object, ftc_model *out, bool *recompiled, ftc
 }
 
 static bool compile_and_load(ftc_model_source *source, const ftc_model_options *options, uint32_t entries,
-                             const ftc_tuned *tuned, ftc_model *out, ftc_diagnostics *d) {
+                             const ftc_loaded_program *old, ftc_model *out, ftc_diagnostics *d) {
     ftc_object object = {0};
     bool recompiled,
-        ok = compile_tuned(source, options, entries, tuned, &object, d) && load(&object, out, &recompiled, d);
+        ok = compile(source, options, entries, old, &object, d) && load(&object, out, &recompiled, d);
     free(object.bytes);
     return ok;
 }
@@ -476,16 +487,11 @@ static bool compile_again(const ftc_model *old, const ftc_model_options *options
                           ftc_model *out, ftc_diagnostics *d) {
     ftc_model_options again = *options;
     if (!again.pretrained) again.pretrained = old->program->pretrained;
-    if (again.gemm == FTC_GEMM_UNSET) again.gemm = gemm_of(old->program);
-    if (again.precision == FTC_PRECISION_UNSET) again.precision = precision_of(old->program);
     ftc_model_source source;
     if (!ftc_model_read_text("model.ir of the artifact", old->program->source, &again, &source, d))
         return false;
     copy_paths(old->program, source.graph);
-    const ftc_target *target = target_of(&again);
-    ftc_tuned tuned = target ? ftc_program_tuned(old->loaded, target) : (ftc_tuned){0};
-    bool ok = compile_and_load(&source, &again, entries, &tuned, out, d);
-    ftc_tuned_free(&tuned);
+    bool ok = compile_and_load(&source, &again, entries, old->loaded, out, d);
     ftc_model_source_free(&source);
     return ok;
 }
