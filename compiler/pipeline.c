@@ -46,6 +46,19 @@ const ftc_pass *ftc_pass_find(const char *name) {
     return NULL;
 }
 
+bool ftc_pass_check_name(const char *option, const char *name, const char *const *also, ftc_diagnostics *d) {
+    const char *names[sizeof ftc_passes / sizeof *ftc_passes + 8];
+    int n = 0;
+    for (; also && also[n]; n++) names[n] = also[n];
+    for (int i = 0; i < ftc_n_passes; i++) names[n++] = ftc_passes[i].name;
+    for (int i = 0; i < n; i++)
+        if (!strcmp(names[i], name)) return true;
+    const char *near = ftc_diag_nearest(name, names, n);
+    ftc_diag_add(d, NULL, NULL, 0, 0, "%s %s: there is no such pass%s%s%s", option, name,
+                 near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    return false;
+}
+
 static double now_seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);

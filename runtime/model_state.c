@@ -35,6 +35,15 @@ double ftc_cost_at(const ftc_cost *cost, double sequences, double tokens, double
            cost->per_token_squared * squares;
 }
 
+ftc_work ftc_entry_work(const ftc_entry *entry, double sequences, double tokens, double squares) {
+    ftc_work work = {0};
+    for (int32_t k = 0; k < entry->n_kernels && entry->kernel_info; k++) {
+        work.flops += ftc_cost_at(&entry->kernel_info[k].flops, sequences, tokens, squares);
+        work.bytes += ftc_cost_at(&entry->kernel_info[k].bytes, sequences, tokens, squares);
+    }
+    return work;
+}
+
 int64_t ftc_program_parameters(const ftc_program *program) {
     int64_t elements = 0;
     for (int32_t i = 0; i < program->n_tensors; i++) {

@@ -130,8 +130,7 @@ static void print_times(const watch *w) {
 static int64_t role_bytes(const ftc_program *program, ftc_tensor_role role) {
     int64_t bytes = 0;
     for (int32_t i = 0; i < program->n_tensors; i++)
-        if (program->tensors[i].role == role)
-            bytes += ftc_tensor_elements(&program->tensors[i]) * ftc_dtype_bytes(program->tensors[i].dtype);
+        if (program->tensors[i].role == role) bytes += ftc_tensor_bytes(&program->tensors[i]);
     return bytes;
 }
 
@@ -147,20 +146,16 @@ static bool summarize(const ftc_program *program, const ftc_target *target) {
     double length = tokens >= 0 ? (double)program->extents[tokens].bound : 1;
     double flops = batch * length * program->flops_per_token +
                    batch * length * length * program->flops_per_token_squared;
-    double executed = 0, bytes = 0;
     const ftc_entry *step = &program->entries[FTC_ENTRY_STEP], *eval = &program->entries[FTC_ENTRY_EVAL];
     int64_t arena = step->arena_bytes > eval->arena_bytes ? step->arena_bytes : eval->arena_bytes;
     int64_t scratch = step->scratch_bytes > eval->scratch_bytes ? step->scratch_bytes : eval->scratch_bytes;
     int64_t params = role_bytes(program, FTC_ROLE_PARAM), moments = role_bytes(program, FTC_ROLE_MOMENT);
     int64_t peak = params + moments + arena + threads * scratch, available = ftc_memory_available();
-    for (int32_t k = 0; k < step->n_kernels; k++) {
-        executed += ftc_cost_at(&step->kernel_info[k].flops, batch, batch * length, batch * length * length);
-        bytes += ftc_cost_at(&step->kernel_info[k].bytes, batch, batch * length, batch * length * length);
-    }
+    ftc_work work = ftc_entry_work(step, batch, batch * length, batch * length * length);
     printf("%s: %lld parameters, compiled for %s in %.2f s\n", program->model,
            (long long)ftc_program_parameters(program), program->features, program->compile_seconds);
-    printf("  a step of %.0f sequences of %.0f tokens: %.2f GFLOP (nominal), %.2f executed, %.1f MB moved\n", batch,
-           length, flops / 1e9, executed / 1e9, bytes / 1e6);
+    printf("  a step of %.0f sequences of %.0f tokens: %.2f GFLOP (nominal), %.2f executed, %.1f MB moved\n",
+           batch, length, flops / 1e9, work.flops / 1e9, work.bytes / 1e6);
     printf("  memory %.1f MB: parameters %.1f, moments %.1f, arena %.1f (live at most %.1f), scratch %d x "
            "%.2f\n",
            megabytes(peak), megabytes(params), megabytes(moments), megabytes(arena),
@@ -254,22 +249,12 @@ static int make_artifact(const char *path, const ftc_model_source *source, const
 
 // --- the command --------------------------------------------------------------------------------------
 
-static bool check_dumps(const compile_options *options) {
-    const char *names[64] = {"all", "expand"};
-    int n = 2;
-    for (int i = 0; i < ftc_n_passes && n < 64; i++) names[n++] = ftc_passes[i].name;
-    for (size_t i = 0; i < options->dump_after.n; i++) {
-        const char *name = options->dump_after.items[i];
-        int k = 0;
-        while (k < n && strcmp(name, names[k]) != 0) k++;
-        if (k < n) continue;
-        const char *near = ftc_diag_nearest(name, names, n);
-        ftc_cli_error("compile", "--dump-after %s: there is no such pass%s%s%s", name,
-                      near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
-        return false;
-    }
+static bool check_dumps(const compile_options *options, ftc_diagnostics *d) {
+    static const char *const also[] = {"all", "expand", NULL};
+    for (size_t i = 0; i < options->dump_after.n; i++)
+        if (!ftc_pass_check_name("--dump-after", options->dump_after.items[i], also, d)) return false;
     if (options->dump_dir && mkdir(options->dump_dir, 0777) != 0 && errno != EEXIST) {
-        ftc_cli_error("compile", "--dump-dir %s: %s", options->dump_dir, strerror(errno));
+        ftc_diag_add(d, NULL, NULL, 0, 0, "--dump-dir %s: %s", options->dump_dir, strerror(errno));
         return false;
     }
     return true;
@@ -281,7 +266,8 @@ static int compile_model(const char *path, const ftc_model_options *model, const
     ftc_compile_options compile;
     ftc_tuned tuned = {0};
     int status = FTC_EXIT_USAGE;
-    if (ftc_model_read(path, model, &source, &d) && ftc_model_compile_options(&source, model, &compile, &d) &&
+    if (check_dumps(options, &d) && ftc_model_read(path, model, &source, &d) &&
+        ftc_model_compile_options(&source, model, &compile, &d) &&
         (!model->tune || ftc_model_tune(&source, &compile, &tuned, &d))) {
         compile.tuned = &tuned;
         if (options->emit == EMIT_ARTIFACT) {
@@ -310,7 +296,7 @@ int ftc_command_compile(const ftc_command *self, int argc, char **argv) {
         status = ftc_cli_exit(parsed);
     } else if (models.n != 1) {
         ftc_cli_error(self->name, "expected one model, as in: ftc compile models/bert-cls.ir");
-    } else if (check_dumps(&options)) {
+    } else {
         status = compile_model(models.items[0], &model, &options);
     }
     ftc_text_list_free(&models);

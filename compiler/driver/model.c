@@ -328,16 +328,9 @@ bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_o
         return false;
     }
     for (int i = 0; i < compile.n_skip; i++) {
-        const ftc_pass *pass = ftc_pass_find(compile.skip[i]);
-        if (pass && pass->optional) continue;
-        const char *names[64], *nearest = NULL;
-        int n = 0;
-        for (int k = 0; k < ftc_n_passes; k++)
-            if (ftc_passes[k].optional) names[n++] = ftc_passes[k].name;
-        if (!pass) nearest = ftc_diag_nearest(compile.skip[i], names, n);
-        ftc_diag_add(d, NULL, NULL, 0, 0, "--no-pass %s: %s%s%s%s", compile.skip[i],
-                     pass ? "the pass cannot be left out" : "there is no such pass",
-                     nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+        if (!ftc_pass_check_name("--no-pass", compile.skip[i], NULL, d)) return false;
+        if (ftc_pass_find(compile.skip[i])->optional) continue;
+        ftc_diag_add(d, NULL, NULL, 0, 0, "--no-pass %s: the pass cannot be left out", compile.skip[i]);
         return false;
     }
     *out = compile;
