@@ -15,6 +15,8 @@
 
 #include <stdlib.h>
 
+#include "compiler/regions.h"
+
 typedef struct {
     const ftc_fusion *f;
     ftc_graph *out;
@@ -78,7 +80,25 @@ static void rebuild_graph(ftc_fusion *f) {
     ftc_graph_replace_nodes(g, r.out, r.anchored_copy);
 }
 
+// Whether lower has nothing left to do: what it rewrites, no kernel computes.
+static bool check_lowered(const ftc_graph *g, ftc_diagnostics *d) {
+    const char *what = NULL;
+    for (uint32_t i = 0; i < g->n_outputs && !what; i++)
+        if (!ftc_region_is_own_output(g, i)) what = g->outputs[i].name;
+    for (ftc_id v = 1; v < g->n_nodes && !what; v++) {
+        const ftc_node *node = &g->nodes[v];
+        if (ftc_node_class(node) == FTC_CLASS_DOT && ftc_region_dot_shape(g, node).batch.n == 0 &&
+            !ftc_region_is_matrix_product(g, node))
+            what = ftc_op_get(node->op)->name;
+    }
+    if (what)
+        ftc_diag_add(d, NULL, NULL, 0, 0, "pass fuse: no kernel computes %s as it is; run lower before",
+                     what);
+    return !what;
+}
+
 bool ftc_pass_fuse(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
+    if (!check_lowered(g, d)) return false;
     ftc_fusion f = {.g = g, .options = options, .memory = ftc_arena_new()};
     f.stamp = ftc_arena_alloc(f.memory, g->n_nodes * sizeof *f.stamp);
     ftc_fuse_anchor(&f);

@@ -81,13 +81,6 @@ static bool is_assigned_constant(const ftc_graph *g, const ftc_node *node) {
            ftc_node_class(&g->nodes[node->arg[0]]) == FTC_CLASS_SOURCE;
 }
 
-static bool needs_copy(const ftc_graph *g, uint32_t output) {
-    ftc_id id = g->outputs[output].node;
-    for (uint32_t i = 0; i < output; i++)
-        if (g->outputs[i].node == id) return true;
-    return ftc_region_source(g, id) != id || ftc_node_class(&g->nodes[id]) == FTC_CLASS_LEAF;
-}
-
 static ftc_id copy_of(ftc_graph *g, ftc_id x) {
     const ftc_node *node = &g->nodes[x];
     ftc_dtype dtype = node->type.dtype;
@@ -117,6 +110,6 @@ bool ftc_pass_lower(ftc_graph *g, const ftc_pass_options *options, ftc_diagnosti
     ftc_graph_replace_nodes(g, out, map);
     free(map);
     for (uint32_t i = 0; i < g->n_outputs; i++)
-        if (needs_copy(g, i)) g->outputs[i].node = copy_of(g, g->outputs[i].node);
+        if (!ftc_region_is_own_output(g, i)) g->outputs[i].node = copy_of(g, g->outputs[i].node);
     return true;
 }

@@ -26,6 +26,13 @@ ftc_id ftc_region_source(const ftc_graph *g, ftc_id id) {
     }
 }
 
+bool ftc_region_is_own_output(const ftc_graph *g, uint32_t output) {
+    ftc_id id = g->outputs[output].node;
+    for (uint32_t i = 0; i < output; i++)
+        if (g->outputs[i].node == id) return false;
+    return ftc_region_source(g, id) == id && ftc_node_class(&g->nodes[id]) != FTC_CLASS_LEAF;
+}
+
 ftc_id ftc_region_operand(const ftc_graph *g, ftc_id id) {
     id = ftc_region_source(g, id);
     const ftc_node *node = &g->nodes[id];

@@ -15,6 +15,8 @@
 extern char **environ;
 
 static const char MODEL[] = FTC_SOURCE_ROOT "/models/bert-cls.ir";
+static const char SCORER[] =
+    FTC_SOURCE_ROOT "/docs/tiny.ir"; // its output score is another name for a value
 static const char TRAIN[] = FTC_SOURCE_ROOT "/models/data/reviews-train.csv";
 static const char TEST[] = FTC_SOURCE_ROOT "/models/data/reviews-test.csv";
 static const char TOKENIZER[] = FTC_SOURCE_ROOT "/models/data/tokenizer";
@@ -179,10 +181,9 @@ Test(commands, bench_prints_one_object, .timeout = 240) {
     char *dir = test_directory();
     outcome o = FTC(dir, "bench", MODEL, SMALL, "--batch", "2", "--length", "16", "--steps", "3", "--json");
     cr_assert_eq(o.status, 0, "%s", o.err);
-    static const char *const FIELDS[] = {"step_ms_min",    "step_ms_median", "tokens_per_second",
-                                         "gflops",         "share_of_peak",  "arena_bytes",
-                                         "executed_gflop", "nominal_gflop",
-                                         "peak_rss_bytes", "compile_seconds"};
+    static const char *const FIELDS[] = {
+        "step_ms_min", "step_ms_median", "tokens_per_second", "gflops",         "share_of_peak",
+        "arena_bytes", "executed_gflop", "nominal_gflop",     "peak_rss_bytes", "compile_seconds"};
     for (size_t i = 0; i < sizeof FIELDS / sizeof *FIELDS; i++) {
         cr_assert(last_number(o.out, FIELDS[i]) > 0, "%s", FIELDS[i]);
     }
@@ -190,8 +191,8 @@ Test(commands, bench_prints_one_object, .timeout = 240) {
     // One layer, of which the head reads one token: nearly nothing is left of its feed-forward block.
     cr_assert_lt(last_number(o.out, "executed_gflop"), 0.6 * last_number(o.out, "nominal_gflop"));
     forget(&o);
-    ASSERT_FTC(dir, 0, out, "| all |", "bench", MODEL, SMALL, "--batch", "2", "--length", "16", "--steps", "1",
-               "--kernels");
+    ASSERT_FTC(dir, 0, out, "| all |", "bench", MODEL, SMALL, "--batch", "2", "--length", "16", "--steps",
+               "1", "--kernels");
     scratch_free(dir);
 }
 
@@ -559,6 +560,9 @@ Test(commands, wrong_usage, .timeout = 240) {
     ASSERT_FTC(dir, 2, err, "pass optimizer: the graph has already updates", "opt", MODEL,
                "--passes=differentiate,optimizer,optimizer");
     ASSERT_FTC(dir, 2, err, "pass plan: the graph has no kernels", "opt", MODEL, "--passes=plan");
+    ASSERT_FTC(dir, 2, err, "pass fuse: no kernel computes score as it is; run lower before", "opt", SCORER,
+               "--passes=differentiate,optimizer,fuse");
+    ASSERT_FTC(dir, 0, out, "kernel dot", "opt", SCORER, "--passes=differentiate,optimizer,lower,fuse");
     ASSERT_FTC(dir, 0, out, "[learning_rate]", "run", "--help");
     ASSERT_FTC(dir, 0, out, "predict", "--help");
     scratch_free(dir);
