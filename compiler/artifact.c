@@ -188,7 +188,7 @@ static ftc_kernel_info *read_kernel_info(const cJSON *array, int n) {
     cJSON_ArrayForEach(o, array) {
         double x[11] = {0};
         for (int k = 0; k < 11; k++) x[k] = cJSON_GetNumberValue(cJSON_GetArrayItem(o, k));
-        infos[i++] = (ftc_kernel_info){.line = (int32_t)x[0], .phase = (ftc_kernel_phase)x[1],
+        infos[i++] = (ftc_kernel_info){.line = (int32_t)x[0], .phase = (ftc_phase)x[1],
                                        .live_bytes = (int64_t)x[2], .flops = {x[3], x[4], x[5], x[6]}, .bytes = {x[7], x[8], x[9], x[10]}};
     }
     return infos;

@@ -98,13 +98,6 @@ typedef enum {
     FTC_OP_COUNT
 } ftc_op;
 
-typedef enum {
-    FTC_PHASE_FORWARD,
-    FTC_PHASE_RECOMPUTE, // a value of the forward phase, computed once more where the backward phase needs it
-    FTC_PHASE_BACKWARD,
-    FTC_PHASE_UPDATE,
-} ftc_phase;
-
 typedef struct {
     ftc_op op;
     ftc_type type;

@@ -17,11 +17,6 @@ const char *ftc_kernel_kind_name(ftc_kernel_kind kind) {
             [FTC_KERNEL_DOT] = "dot", [FTC_KERNEL_TILE] = "tile", [FTC_KERNEL_SCATTER] = "scatter");
 }
 
-const char *ftc_phase_name(ftc_phase phase) {
-    NAME_OF(phase, [FTC_PHASE_FORWARD] = "forward", [FTC_PHASE_RECOMPUTE] = "recompute",
-            [FTC_PHASE_BACKWARD] = "backward", [FTC_PHASE_UPDATE] = "update");
-}
-
 const char *ftc_entry_name(ftc_entry_kind entry) {
     NAME_OF(entry, [FTC_ENTRY_STEP] = "step", [FTC_ENTRY_GRAD] = "grad", [FTC_ENTRY_UPDATE] = "update",
             [FTC_ENTRY_EVAL] = "eval");

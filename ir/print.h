@@ -24,7 +24,6 @@ bool ftc_graph_equal(const ftc_graph *a, const ftc_graph *b, char *why, int why_
 
 // The words of the language for these values; NULL outside of the enumeration.
 const char *ftc_kernel_kind_name(ftc_kernel_kind kind); // "rows", "columns", "dot", "tile", "scatter"
-const char *ftc_phase_name(ftc_phase phase);            // "forward", "recompute", "backward", "update"
 const char *ftc_entry_name(ftc_entry_kind entry);       // "step", "grad", "update", "eval"
 const char *ftc_decl_kind_name(ftc_decl_kind kind);     // "param", "moment", "gradient", "input", "arg"
 

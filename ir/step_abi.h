@@ -67,14 +67,18 @@ typedef enum {
     FTC_ENTRY_COUNT
 } ftc_entry_kind;
 
-// The phases of a graph (ir/graph.h).
 typedef enum {
-    FTC_KERNEL_FORWARD,
-    FTC_KERNEL_RECOMPUTE, // values of the forward phase, computed once more where the backward phase needs
-                          // them
-    FTC_KERNEL_BACKWARD,
-    FTC_KERNEL_UPDATE,
-} ftc_kernel_phase;
+    FTC_PHASE_FORWARD,
+    FTC_PHASE_RECOMPUTE, // a value of the forward phase, computed once more where the backward phase needs it
+    FTC_PHASE_BACKWARD,
+    FTC_PHASE_UPDATE,
+    FTC_PHASE_COUNT
+} ftc_phase;
+
+static inline const char *ftc_phase_name(ftc_phase phase) { // NULL outside of the enumeration
+    static const char *const names[] = {"forward", "recompute", "backward", "update"};
+    return (size_t)phase < FTC_PHASE_COUNT ? names[phase] : NULL;
+}
 
 // Something that depends on a batch: fixed + per_sequence * sequences + per_token * tokens + per_token_squared *
 // Σ length².
@@ -86,10 +90,10 @@ typedef struct {
 typedef struct {
     int32_t line; // of ftc_program.source: where its contraction, or else its last result, was asked for; 0:
                   // not known
-    ftc_kernel_phase phase; // of that
-    int64_t live_bytes;     // of the arena, while it runs: at the upper bounds of batch and length
-    ftc_cost flops; // of its contractions as they are executed, 2 a multiply-add
-    ftc_cost bytes; // that it reads and writes in memory, each once, caches aside
+    ftc_phase phase;    // of that
+    int64_t live_bytes; // of the arena, while it runs: at the upper bounds of batch and length
+    ftc_cost flops;     // of its contractions as they are executed, 2 a multiply-add
+    ftc_cost bytes;     // that it reads and writes in memory, each once, caches aside
 } ftc_kernel_info;
 
 typedef struct {

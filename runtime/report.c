@@ -381,13 +381,6 @@ static int by_time(const void *a, const void *b) {
     return (x->ms < y->ms) - (x->ms > y->ms);
 }
 
-enum { PHASES = FTC_KERNEL_UPDATE + 1 };
-
-static const char *phase_name(ftc_kernel_phase phase) {
-    static const char *const NAMES[PHASES] = {"forward", "recompute", "backward", "update"};
-    return NAMES[phase];
-}
-
 static void write_kernels(kernel_time *kernels, int64_t n, double total, FILE *out) {
     enum { SHOWN = 20 };
     int64_t shown = n < SHOWN ? n : SHOWN;
@@ -399,7 +392,7 @@ static void write_kernels(kernel_time *kernels, int64_t n, double total, FILE *o
           out);
     for (int64_t i = 0; i < shown; i++) {
         const kernel_time *k = &kernels[i];
-        const char *phase = k->info ? phase_name(k->info->phase) : "";
+        const char *phase = k->info ? ftc_phase_name(k->info->phase) : "";
         rest -= k->ms;
         fprintf(out, "<tr><td class=\"left\">%s</td><td class=\"left\">%s</td><td>", k->name, phase);
         if (k->info && k->info->line) fprintf(out, "%d", k->info->line);
@@ -418,7 +411,7 @@ static void write_kernels(kernel_time *kernels, int64_t n, double total, FILE *o
 
 static double sum_of(const double *ms) {
     double sum = 0;
-    for (int p = 0; p < PHASES; p++) sum += ms[p];
+    for (int p = 0; p < FTC_PHASE_COUNT; p++) sum += ms[p];
     return sum;
 }
 
@@ -430,7 +423,7 @@ static void write_source_times(const ftc_summary *s, const kernel_time *kernels,
         if (kernels[i].info && kernels[i].info->line > lines) lines = kernels[i].info->line;
     }
     if (!lines || !s->program->source) return;
-    double(*ms)[PHASES] = calloc((size_t)lines + 1, sizeof *ms), most = 0;
+    double(*ms)[FTC_PHASE_COUNT] = calloc((size_t)lines + 1, sizeof *ms), most = 0;
     if (!ms) abort();
     for (int64_t i = 0; i < n; i++) {
         const ftc_kernel_info *info = kernels[i].info;
@@ -455,8 +448,8 @@ static void write_source_times(const ftc_summary *s, const kernel_time *kernels,
             fprintf(out, "<tr><td>%d</td><td class=\"code\">", l);
             ftc_html_text(out, line);
             fprintf(out, "</td><td>%.3f</td><td>%.1f %%</td><td class=\"bars\">", sum, sum / total * 100);
-            for (int p = 0; p < PHASES; p++)
-                write_bar(out, phase_name((ftc_kernel_phase)p), ms[l][p] / most * 0.98);
+            for (int p = 0; p < FTC_PHASE_COUNT; p++)
+                write_bar(out, ftc_phase_name((ftc_phase)p), ms[l][p] / most * 0.98);
             fputs("</td></tr>\n", out);
             free(line);
         }

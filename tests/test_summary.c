@@ -141,8 +141,8 @@ static char *write_rows(const char *dir, const ftc_dataset *test) {
 
 // Two kernels, of which the step's first takes three times as long as its second.
 static const char *const KERNELS[] = {"dot1", "rows2"};
-static const ftc_kernel_info INFOS[] = {{.line = 1, .phase = FTC_KERNEL_FORWARD, .live_bytes = 3000000},
-                                        {.phase = FTC_KERNEL_UPDATE, .live_bytes = 1000000}};
+static const ftc_kernel_info INFOS[] = {{.line = 1, .phase = FTC_PHASE_FORWARD, .live_bytes = 3000000},
+                                        {.phase = FTC_PHASE_UPDATE, .live_bytes = 1000000}};
 
 static ftc_program program_with_kernels(void) {
     ftc_program program = BAG_PROGRAM;

@@ -218,7 +218,7 @@ static cJSON *kernels_json(const kernel_line *lines, const result *r) {
         const kernel_line *l = &lines[k];
         cJSON *kernel = cJSON_CreateObject();
         cJSON_AddStringToObject(kernel, "kernel", l->name);
-        cJSON_AddStringToObject(kernel, "phase", ftc_phase_name((ftc_phase)l->info.phase));
+        cJSON_AddStringToObject(kernel, "phase", ftc_phase_name(l->info.phase));
         cJSON_AddNumberToObject(kernel, "line", l->info.line);
         cJSON_AddNumberToObject(kernel, "ms", 1e3 * l->seconds);
         cJSON_AddNumberToObject(kernel, "share", l->seconds / total);
@@ -267,7 +267,7 @@ static void print_kernels(const kernel_line *lines, const result *r) {
     for (int32_t i = 0; i < n; i++) {
         const kernel_line *l = &groups[i];
         printf("| %s | %s | %d | %d | %.2f | %.1f %% |", l->name,
-               i + 1 < n ? ftc_phase_name((ftc_phase)l->info.phase) : "", l->info.line, l->calls,
+               i + 1 < n ? ftc_phase_name(l->info.phase) : "", l->info.line, l->calls,
                1e3 * l->seconds, 100 * l->seconds / all.seconds);
         if (l->flops > 0)
             printf(" %.2f | %.1f | %.0f %% |", l->flops / 1e9, l->flops / l->seconds / 1e9,
