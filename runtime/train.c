@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 // One run. Where it stands is `at`; the epoch, the position in it and the learning rate follow from at.step.
 typedef struct {
@@ -109,16 +110,11 @@ static ftc_schedule make_schedule(const ftc_train_options *o, int64_t total) {
     return schedule;
 }
 
-// FNV-1a over tokens and labels, cut to what a JSON number holds exactly.
+// Of tokens, labels and where texts end; cut to what a JSON number holds exactly.
 static int64_t hash_data(const ftc_dataset *d) {
-    uint64_t hash = 0xcbf29ce484222325u;
-    int64_t tokens = ftc_dataset_tokens(d);
-    for (int64_t i = 0; i < tokens; i++) hash = (hash ^ (uint32_t)d->ids[i]) * 0x100000001b3u;
-    for (int64_t i = 0; i < d->n; i++) {
-        uint32_t label;
-        memcpy(&label, &d->labels[i], sizeof label);
-        hash = (hash ^ label ^ (uint64_t)ftc_dataset_length(d, i) << 32) * 0x100000001b3u;
-    }
+    uint64_t hash = XXH3_64bits(d->ids, (size_t)ftc_dataset_tokens(d) * sizeof *d->ids);
+    hash = XXH3_64bits_withSeed(d->labels, (size_t)d->n * sizeof *d->labels, hash);
+    hash = XXH3_64bits_withSeed(d->offsets, (size_t)(d->n + 1) * sizeof *d->offsets, hash);
     return (int64_t)(hash >> 12);
 }
 
