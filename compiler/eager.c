@@ -27,7 +27,6 @@ struct ftc_eager {
         ftc_cell *cells;
         int64_t n;
     } scratch[N_SCRATCH];
-    int64_t live_bytes, peak_bytes;
 };
 
 static void *allocated(size_t n, size_t size) {
@@ -464,10 +463,7 @@ ftc_eager *ftc_eager_new(const ftc_graph *g, const ftc_eager_bindings *b) {
 }
 
 static void forget(ftc_eager *e, ftc_id id) {
-    if (e->owned[id]) {
-        e->live_bytes -= cells_of(e, id) * (int64_t)sizeof(ftc_cell);
-        free(e->value[id]);
-    }
+    if (e->owned[id]) free(e->value[id]);
     e->owned[id] = false;
     e->value[id] = NULL;
 }
@@ -480,8 +476,6 @@ static ftc_cell *own_buffer(ftc_eager *e, ftc_id id) {
         abort();
     }
     e->owned[id] = true;
-    e->live_bytes += n * (int64_t)sizeof *cells;
-    if (e->live_bytes > e->peak_bytes) e->peak_bytes = e->live_bytes;
     return cells;
 }
 
@@ -530,7 +524,6 @@ void ftc_eager_run(ftc_eager *e) {
     const ftc_graph *g = e->g;
     for (ftc_id id = 1; id < g->n_nodes; id++) forget(e, id); // what the last run kept
     e->walk = (ftc_bindings){.extents = e->b->extents, .lengths = e->b->lengths};
-    e->peak_bytes = e->live_bytes;
     for (ftc_id id = 1; id < g->n_nodes; id++) {
         const ftc_node *node = &g->nodes[id];
         run_node(e, id);
@@ -546,10 +539,6 @@ void ftc_eager_run(ftc_eager *e) {
 const ftc_cell *ftc_eager_value(const ftc_eager *e, ftc_id id, int64_t *n_cells) {
     if (n_cells) *n_cells = cells_of(e, id);
     return e->value[e->holder[id]];
-}
-
-int64_t ftc_eager_peak_bytes(const ftc_eager *e) {
-    return e->peak_bytes;
 }
 
 const ftc_graph *ftc_eager_graph(const ftc_eager *e) {

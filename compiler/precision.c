@@ -14,8 +14,6 @@
 //
 // The rounding stands in the graph as casts, so that the interpreter does it too. A parameter's cast is never
 // stored: it is applied as a contraction reads it (ftc_region_operand).
-#include "compiler/precision.h"
-
 #include <stdlib.h>
 
 #include "compiler/passes.h"
@@ -29,7 +27,8 @@ static bool is_few(const ftc_graph *g, ftc_id id) {
     return ftc_type_max_elements(g, &g->nodes[id].type) < FEW_CELLS;
 }
 
-bool *ftc_precision_find_narrow(const ftc_graph *g) {
+// By node: whether an f32 value of the forward phase becomes bf16 if it is kept for a later phase. To be freed.
+static bool *find_narrow(const ftc_graph *g) {
     bool *narrow = calloc(g->n_nodes, sizeof *narrow), *statistic = calloc(g->n_nodes, sizeof *statistic);
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
@@ -99,7 +98,7 @@ static ftc_id operand_for(rounding *r, const ftc_node *reader, ftc_id id) {
 
 static void find_properties(rounding *r) {
     const ftc_graph *g = r->g;
-    bool *narrow = ftc_precision_find_narrow(g);
+    bool *narrow = find_narrow(g);
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
         ftc_op_class class = ftc_node_class(node);

@@ -394,7 +394,8 @@ static void append_unused_leaves(ftc_elaborator *e) {
     }
 }
 
-ftc_graph *ftc_elaborate(const ftc_module *module, const ftc_settings *overrides, ftc_diagnostics *d) {
+// The graph of a module. NULL after diagnostics.
+static ftc_graph *elaborate(const ftc_module *module, const ftc_settings *overrides, ftc_diagnostics *d) {
     int errors = d->count;
     ftc_elaborator e = {.d = d, .main = module, .module = module, .prefix = "", .arena = ftc_arena_new()};
     e.init = FTC_INIT_NORMAL;
@@ -429,7 +430,7 @@ ftc_graph *ftc_parse_text(const char *name, const char *text, const ftc_settings
     int errors = d->count;
     ftc_arena *arena = ftc_arena_new();
     const ftc_module *module = ftc_parse_module(arena, (ftc_source){name, text}, d);
-    ftc_graph *g = d->count == errors ? ftc_elaborate(module, overrides, d) : NULL;
+    ftc_graph *g = d->count == errors ? elaborate(module, overrides, d) : NULL;
     ftc_arena_free(arena);
     return g;
 }

@@ -121,7 +121,8 @@ static ftc_node blank(ftc_op op) {
     return node;
 }
 
-const char *ftc_elab_type_text(ftc_elaborator *e, const ftc_type *type) {
+// f32[B <= 8, S ragged B <= 128, H = 128], in the arena.
+static const char *type_text(ftc_elaborator *e, const ftc_type *type) {
     const ftc_graph *g = e->g;
     if (!type->axes.n) return ftc_dtype_name(type->dtype);
     char text[1000];
@@ -149,8 +150,7 @@ static void note_operands(ftc_elaborator *e, const ftc_node *node) {
         bool here = e->main && arg->loc.line && arg->loc.file < e->g->n_files &&
                     arg->loc.file == e->g->cursor_loc.file;
         ftc_diag_note(e->d, here ? e->main->source.name : NULL, here ? e->main->source.text : NULL,
-                      here ? (int)arg->loc.line : 0, 0, "operand %d is %s", i + 1,
-                      ftc_elab_type_text(e, &arg->type));
+                      here ? (int)arg->loc.line : 0, 0, "operand %d is %s", i + 1, type_text(e, &arg->type));
     }
 }
 
@@ -622,7 +622,7 @@ void ftc_elab_node(ftc_elaborator *e, const ftc_stmt *s) {
     }
     ftc_node *node = ftc_graph_node(g, v.node);
     if (type.dtype != node->type.dtype || !ftc_axes_same_set(&type.axes, &node->type.axes)) {
-        ftc_elab_error(e, s->node.type.place, "the operation gives %s", ftc_elab_type_text(e, &node->type));
+        ftc_elab_error(e, s->node.type.place, "the operation gives %s", type_text(e, &node->type));
         return;
     }
     node->type = type; // the same axes, in the order of the text

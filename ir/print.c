@@ -17,11 +17,6 @@ const char *ftc_kernel_kind_name(ftc_kernel_kind kind) {
             [FTC_KERNEL_DOT] = "dot", [FTC_KERNEL_TILE] = "tile", [FTC_KERNEL_SCATTER] = "scatter");
 }
 
-const char *ftc_entry_name(ftc_entry_kind entry) {
-    NAME_OF(entry, [FTC_ENTRY_STEP] = "step", [FTC_ENTRY_GRAD] = "grad", [FTC_ENTRY_UPDATE] = "update",
-            [FTC_ENTRY_EVAL] = "eval");
-}
-
 const char *ftc_decl_kind_name(ftc_decl_kind kind) {
     NAME_OF(kind, [FTC_DECL_PARAM] = "param", [FTC_DECL_MOMENT] = "moment", [FTC_DECL_GRADIENT] = "gradient",
             [FTC_DECL_TOUCHED] = "touched", [FTC_DECL_INPUT] = "input", [FTC_DECL_ARG] = "arg");
@@ -38,7 +33,8 @@ static bool short_decimal(double x, char text[40]) {
     return false;
 }
 
-void ftc_print_number(double x, FILE *f) {
+// Decimal where that is short and exact, else hexadecimal; inf, nan.
+static void print_number(double x, FILE *f) {
     char text[40];
     if (isnan(x))
         fputs("nan", f);
@@ -60,7 +56,7 @@ static void print_float(float x, FILE *f) {
     if (isfinite(x))
         fputs(text, f);
     else
-        ftc_print_number((double)x, f);
+        print_number((double)x, f);
 }
 
 // `braces`: the text is an expression, where {name} is replaced.
@@ -99,15 +95,15 @@ static void print_axis_list(const ftc_graph *g, const ftc_axes *axes, const char
     for (int i = 0; i < axes->n; i++) fprintf(f, "%s%s", i ? separator : "", g->axes[axes->at[i]].name);
 }
 
-void ftc_print_axes(const ftc_graph *g, const ftc_axes *axes, FILE *f) {
+static void print_axes(const ftc_graph *g, const ftc_axes *axes, FILE *f) {
     print_axis_list(g, axes, ", ", f);
 }
 
-void ftc_print_type(const ftc_graph *g, const ftc_type *type, FILE *f) {
+static void print_type(const ftc_graph *g, const ftc_type *type, FILE *f) {
     fputs(ftc_dtype_name(type->dtype), f);
     if (!type->axes.n) return;
     fputc('[', f);
-    ftc_print_axes(g, &type->axes, f);
+    print_axes(g, &type->axes, f);
     fputc(']', f);
 }
 
@@ -190,7 +186,7 @@ static void print_declaration(const ftc_graph *g, const ftc_decl_def *d, FILE *f
               : d->init == FTC_INIT_ONES ? " init ones"
                                          : " init normal(",
               f);
-        if (d->init == FTC_INIT_NORMAL) ftc_print_number(d->init_std, f), fputc(')', f);
+        if (d->init == FTC_INIT_NORMAL) print_number(d->init_std, f), fputc(')', f);
         if (d->zero_row >= 0) fprintf(f, " zero_row %d", d->zero_row);
         if (d->frozen) fputs(" frozen", f);
     }
@@ -212,14 +208,14 @@ static void print_operands(const ftc_graph *g, const ftc_node *n, const ftc_op_i
     if ((info->attrs & FTC_ATTR_AXIS) && !(info->attrs & FTC_ATTR_TO)) NEXT, fputs(g->axes[n->axis].name, f);
     for (int i = 1; i < n->n_args; i++) NEXT, fprintf(f, "%%%u", n->arg[i]);
     if ((info->attrs & FTC_ATTR_INDEX) && n->index >= 0) NEXT, fprintf(f, "%lld", (long long)n->index);
-    if (info->attrs & FTC_ATTR_VALUE) NEXT, ftc_print_number(n->value, f);
+    if (info->attrs & FTC_ATTR_VALUE) NEXT, print_number(n->value, f);
     if (info->attrs & FTC_ATTR_DTYPE) NEXT, fputs(ftc_dtype_name(n->type.dtype), f);
     if (info->attrs & FTC_ATTR_DECL) NEXT, print_string(g->decls[n->decl].name, true, f);
 #undef NEXT
     if (info->attrs & FTC_ATTR_TO)
         fprintf(f, "; %s -> %s", g->axes[n->axis].name, g->axes[n->to].name);
     else if (info->attrs & FTC_ATTR_AXES)
-        fputs("; ", f), ftc_print_axes(g, &n->axes, f);
+        fputs("; ", f), print_axes(g, &n->axes, f);
     fputc(')', f);
 }
 
@@ -229,7 +225,7 @@ void ftc_print_node(const ftc_graph *g, ftc_id id, FILE *f) {
     fprintf(f, "%%%u = %s%s", id, n->outer ? "outer " : "", info->name);
     print_operands(g, n, info, f);
     fputs(" : ", f);
-    ftc_print_type(g, &n->type, f);
+    print_type(g, &n->type, f);
     if (n->phase != FTC_PHASE_FORWARD) fprintf(f, " %s", ftc_phase_name(n->phase));
     if (n->step) fprintf(f, " step %u", n->step);
     if (n->offset >= 0) fprintf(f, " @%lld", (long long)n->offset);
@@ -242,9 +238,9 @@ static void print_kernel_header(const ftc_graph *g, uint32_t k, FILE *f) {
     fputs("kernel ", f);
     print_name(kernel->name, f);
     fprintf(f, " %s rows(", ftc_kernel_kind_name(kernel->kind));
-    ftc_print_axes(g, &kernel->rows, f);
+    print_axes(g, &kernel->rows, f);
     fputs(") cols(", f);
-    ftc_print_axes(g, &kernel->cols, f);
+    print_axes(g, &kernel->cols, f);
     fputc(')', f);
     if (kernel->block != FTC_NO_AXIS)
         fprintf(f, " block(%s, %d)", g->axes[kernel->block].name, kernel->block_size);

@@ -67,6 +67,11 @@ typedef enum {
     FTC_ENTRY_COUNT
 } ftc_entry_kind;
 
+static inline const char *ftc_entry_name(ftc_entry_kind entry) { // NULL outside of the enumeration
+    static const char *const names[] = {"step", "grad", "update", "eval"};
+    return (size_t)entry < FTC_ENTRY_COUNT ? names[entry] : NULL;
+}
+
 typedef enum {
     FTC_PHASE_FORWARD,
     FTC_PHASE_RECOMPUTE, // a value of the forward phase, computed once more where the backward phase needs it

@@ -76,7 +76,8 @@ void ftc_text_list_free(ftc_text_list *list) {
     *list = (ftc_text_list){NULL, 0};
 }
 
-int32_t ftc_cli_choice(const char *alternatives, const char *text) {
+// The place of `text` among the alternatives "a|b|c", -1 when it is none of them.
+static int32_t place_among(const char *alternatives, const char *text) {
     size_t n = strlen(text);
     int32_t place = 0;
     for (const char *at = alternatives; at; place++) {
@@ -114,7 +115,7 @@ bool ftc_option_set(const ftc_option *option, void *target, const char *text, ch
         return true;
     case FTC_OPTION_TEXT: *(const char **)field = text; return true;
     case FTC_OPTION_CHOICE: {
-        int32_t place = ftc_cli_choice(option->value, text);
+        int32_t place = place_among(option->value, text);
         if (place < 0) {
             snprintf(why, why_bytes, "expected %s", option->value);
             return false;

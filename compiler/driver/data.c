@@ -60,7 +60,8 @@ ftc_status ftc_data_open(const char *path, const ftc_data_options *options, bool
     return ftc_table_open(path, &table, out);
 }
 
-int32_t ftc_data_label_count(const ftc_program *program) {
+// The values a sequence of the program's logits.
+static int32_t count_labels(const ftc_program *program) {
     for (int32_t i = 0; i < program->n_outputs; i++) {
         if (strcmp(program->outputs[i].name, "logits") == 0) return (int32_t)program->outputs[i].columns;
     }
@@ -69,7 +70,7 @@ int32_t ftc_data_label_count(const ftc_program *program) {
 
 ftc_status ftc_data_labels(const ftc_program *program, const ftc_table *table, const char *dir, bool may_sort,
                            ftc_labels *out) {
-    int32_t count = ftc_data_label_count(program);
+    int32_t count = count_labels(program);
     const char **names = NULL;
     ftc_hf_config *config = NULL;
     if (dir) FTC_RETURN_IF_ERROR(ftc_hf_config_read(dir, &config));

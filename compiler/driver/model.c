@@ -63,7 +63,8 @@ void ftc_model_options_free(ftc_model_options *options) {
 
 // --- messages -----------------------------------------------------------------------------------------
 
-bool ftc_diag_add_status(ftc_diagnostics *d, ftc_status status) {
+// Adds a failed status to the diagnostics and frees it; false when there was one.
+static bool add_status(ftc_diagnostics *d, ftc_status status) {
     if (status.code == FTC_OK) return true;
     ftc_diag_add(d, NULL, NULL, 0, 0, "%s", status.message ? status.message : "out of memory");
     ftc_status_free(&status);
@@ -228,7 +229,7 @@ bool ftc_model_read_text(const char *name, const char *text, const ftc_model_opt
     char *resolved = NULL;
     bool ok = true;
     if (options->pretrained) {
-        ok = ftc_diag_add_status(d, ftc_hf_config_read(options->pretrained, &config));
+        ok = add_status(d, ftc_hf_config_read(options->pretrained, &config));
         if (ok) add_config_json(&o, options->pretrained, config);
     }
     ok = ok && add_sets(&o, options, d);
@@ -354,7 +355,7 @@ static void tell_tuned(void *context, const char *contraction, const char *plan,
 bool ftc_model_tune(const ftc_model_source *source, const ftc_compile_options *compile, ftc_tuned *tuned,
                     ftc_diagnostics *d) {
     ftc_threads *threads = NULL;
-    if (!ftc_diag_add_status(d, ftc_threads_create(ftc_threads_available(), &threads))) return false;
+    if (!add_status(d, ftc_threads_create(ftc_threads_available(), &threads))) return false;
     fprintf(stderr, "tuning on %d threads\n", ftc_threads_count(threads));
     ftc_tune_options tune = {
         .run = run_threads, .pool = threads, .threads = ftc_threads_count(threads), .told = tell_tuned};
