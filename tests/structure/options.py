@@ -10,9 +10,10 @@ TrainingArguments must be refused in a file for --args; GOOD holds fields that m
 import json
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
+
+from checks import Checks, Ftc
 
 NUMBER, WHOLE, LEAST_0, LEAST_1 = "expected a number", "expected an integer", "at least 0", "at least 1"
 ALWAYS = ["--max-steps", "1"]
@@ -155,42 +156,32 @@ GOOD = {
 
 
 def main():
-    ftc, model = (str(pathlib.Path(path).resolve()) for path in sys.argv[1:3])
-    data = pathlib.Path(model).parent / "data"
-    passed = failed = 0
-
-    def check(what, holds):
-        nonlocal passed, failed
-        passed += bool(holds)
-        failed += not holds
-        if not holds:
-            print(what, file=sys.stderr)
-
-    def run(*arguments):
-        command = [ftc, *arguments]
-        return subprocess.run(command, cwd=work, check=False, capture_output=True, text=True, timeout=120)
+    model = pathlib.Path(sys.argv[2]).resolve()
+    data = model.parent / "data"
+    checks = Checks()
 
     def refused(what, done, texts):
         told = done.returncode == 2 and all(text in done.stderr for text in texts)
-        check(f"{what}: status {done.returncode}, expected 2 and {texts}:\n{done.stderr}", told)
+        checks.that(f"{what}: status {done.returncode}, expected 2 and {texts}:\n{done.stderr}", told)
 
     def file_with(fields):
         pathlib.Path(work, "args.json").write_text(json.dumps(fields), encoding="utf-8")
         return ["--args", "args.json", "--test", str(data / "reviews-test.csv"), "--select-test", "40"]
 
     with tempfile.TemporaryDirectory() as work:
+        ftc = Ftc(sys.argv[1], work)
         small = ["--set", "hidden=32", "--set", "intermediate=64", "--set", "layers=1"]
-        check("the model does not compile", run("compile", model, *small, "-o", "small.ftc").returncode == 0)
+        checks.that("the model does not compile", ftc("compile", model, *small, "-o", "small.ftc").returncode == 0)
         pathlib.Path(work, "taken").write_text("a file", encoding="utf-8")
-        helped = run("run", "--help").stdout
+        helped = ftc("run", "--help").stdout
         lines = re.findall(r"^  --([a-z0-9-]+).*?(?:\[([a-z0-9_]+)\])?$", re.sub(r"\n {8,}", " ", helped), re.M)
         listed = dict(reversed(lines))  # --batch stands under Training and under Compiling
         for name in listed.keys() ^ (BAD.keys() | NEVER_BAD):
-            check(f"--{name}: in `ftc run --help` or in BAD, not in both", False)
+            checks.that(f"--{name}: in `ftc run --help` or in BAD, not in both", False)
 
         for name, (value, text, *others) in BAD.items():
             others = [other.format(data=data) for other in others]
-            done = run("run", "small.ftc", *ALWAYS, *others, f"--{name}={value}")
+            done = ftc("run", "small.ftc", *ALWAYS, *others, f"--{name}={value}")
             refused(f"--{name} {value}", done, [text])
 
         for name, (value, text, *others) in BAD.items():
@@ -198,20 +189,19 @@ def main():
             field = alias or name.replace("-", "_")
             if field not in GOOD or others or name in NO_ERROR_OF_THE_FILE:
                 continue
-            done = run("run", "small.ftc", *ALWAYS, *file_with({field: value}))
+            done = ftc("run", "small.ftc", *ALWAYS, *file_with({field: value}))
             refused(f'"{field}": "{value}"', done, ["args.json", f'"{field}"', text])
 
-        done = run("run", "small.ftc", *file_with(GOOD))
-        check(f"all fields together: status {done.returncode}:\n{done.stderr}", done.returncode == 0)
+        done = ftc("run", "small.ftc", *file_with(GOOD))
+        checks.that(f"all fields together: status {done.returncode}:\n{done.stderr}", done.returncode == 0)
         for name in ("push_to_hub", "fp16", "report_to"):
-            check(f"{name} is not named as ignored", re.search(rf"ignored: .*\b{name}\b", done.stderr))
-        check(
+            checks.that(f"{name} is not named as ignored", re.search(rf"ignored: .*\b{name}\b", done.stderr))
+        checks.that(
             "a model evaluated before training is taken for the best", "best model is that of step 0" not in done.stderr
         )
-        done = run("run", "small.ftc", *ALWAYS, *file_with({**GOOD, "lerning_rate": 1}))
+        done = ftc("run", "small.ftc", *ALWAYS, *file_with({**GOOD, "lerning_rate": 1}))
         refused("an unknown field", done, ['did you mean "learning_rate"?'])
-    print(f"{passed} passed, {failed} failed")
-    return failed > 0
+    return checks.end()
 
 
 if __name__ == "__main__":
