@@ -3,8 +3,8 @@
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "compiler/clock.h"
 #include "compiler/cost.h"
 #include "compiler/emit.h"
 #include "compiler/object.h"
@@ -14,12 +14,6 @@
 #include "ir/build.h"
 #include "ir/op.h"
 #include "ir/print.h"
-
-static double now_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static bool ends_with(const char *text, const char *end) {
     size_t n = strlen(text), m = strlen(end);
@@ -238,7 +232,7 @@ static bool failed(ftc_diagnostics *d, char *error) {
 
 // Tells how long the part that ends now has taken since *start, which becomes now.
 static void time_part(const ftc_compile_options *options, const char *part, double *start) {
-    double now = now_seconds();
+    double now = ftc_now_seconds();
     if (options->timed) options->timed(options->context, part, now - *start);
     *start = now;
 }
@@ -246,7 +240,7 @@ static void time_part(const ftc_compile_options *options, const char *part, doub
 // Emits all entries and turns the module into an object.
 static bool emit_object(const ftc_graph *source, ftc_graph *const *graphs, const ftc_compile_options *options,
                         const ftc_target *target, double start, ftc_object *object, ftc_diagnostics *d) {
-    double part = now_seconds();
+    double part = ftc_now_seconds();
     char *error = NULL;
     ftc_codegen *cg = ftc_codegen_new(target, source->model, &error);
     if (!cg) return failed(d, error);
@@ -284,7 +278,7 @@ static bool emit_object(const ftc_graph *source, ftc_graph *const *graphs, const
         made.bytes = ftc_object_emit(cg, &made.size, &error);
         ok = made.bytes != NULL;
         time_part(options, "LLVM: code", &part);
-        if (ok) record_seconds(&made, now_seconds() - start);
+        if (ok) record_seconds(&made, ftc_now_seconds() - start);
         if (ok) *object = made;
     }
     ftc_kernel_cache_free(&cache);
@@ -294,7 +288,7 @@ static bool emit_object(const ftc_graph *source, ftc_graph *const *graphs, const
 }
 
 bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ftc_object *object, ftc_diagnostics *d) {
-    double start = now_seconds();
+    double start = ftc_now_seconds();
     uint32_t entries = options->entries ? options->entries : (1u << FTC_ENTRY_COUNT) - 1;
     ftc_graph *graphs[FTC_ENTRY_COUNT] = {0};
     static const ftc_entry_kind order[] = {FTC_ENTRY_UPDATE, FTC_ENTRY_STEP, FTC_ENTRY_GRAD, FTC_ENTRY_EVAL};

@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "compiler/clock.h"
 #include "ir/parse.h"
 #include "ir/print.h"
 #include "ir/verify.h"
@@ -59,12 +59,6 @@ bool ftc_pass_check_name(const char *option, const char *name, const char *const
     return false;
 }
 
-static double now_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 // Whether the graph's text, parsed back, is the graph.
 static bool survives_text(const ftc_graph *g, ftc_diagnostics *d) {
     char *text = ftc_print_text(g), why[256];
@@ -103,9 +97,9 @@ static bool check_stage(const ftc_graph *g, const ftc_pass *pass, ftc_diagnostic
 bool ftc_pipeline_run_pass(ftc_graph *g, const ftc_pass *pass, const ftc_pipeline_options *options,
                            ftc_diagnostics *d) {
     if (!check_stage(g, pass, d)) return false;
-    double start = now_seconds();
+    double start = ftc_now_seconds();
     if (!pass->run(g, &options->pass, d)) return false;
-    double seconds = now_seconds() - start;
+    double seconds = ftc_now_seconds() - start;
     if (!ftc_verify_graph(g, d)) {
         ftc_diag_add(d, NULL, NULL, 0, 0, "internal error: pass %s left a graph that does not verify",
                      pass->name);

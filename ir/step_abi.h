@@ -23,6 +23,10 @@
 
 typedef enum { FTC_F32, FTC_BF16, FTC_I32, FTC_U32, FTC_BOOL } ftc_dtype;
 
+static inline int32_t ftc_dtype_bytes(ftc_dtype dtype) {
+    return dtype == FTC_BF16 ? 2 : dtype == FTC_BOOL ? 1 : 4;
+}
+
 // Waits until all threads of the call have arrived. `context` is ftc_step_args.barrier_context.
 typedef void ftc_barrier_fn(void *context, int32_t thread);
 

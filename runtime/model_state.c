@@ -10,14 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int64_t dtype_bytes(ftc_dtype dtype) {
-    switch (dtype) {
-    case FTC_BF16: return 2;
-    case FTC_BOOL: return 1;
-    default: return 4;
-    }
-}
-
 int64_t ftc_first_not_finite(const float *values, int64_t n) {
     for (int64_t i = 0; i < n; i++)
         if (!isfinite(values[i])) return i;
@@ -53,7 +45,7 @@ int64_t ftc_program_parameters(const ftc_program *program) {
 }
 
 int64_t ftc_tensor_bytes(const ftc_tensor_info *info) {
-    return ftc_tensor_elements(info) * dtype_bytes(info->dtype);
+    return ftc_tensor_elements(info) * ftc_dtype_bytes(info->dtype);
 }
 
 // --- memory -------------------------------------------------------------------------------------------
