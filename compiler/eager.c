@@ -63,10 +63,7 @@ enum { LONG_ROW = 64 };
 static int step_in(const ftc_graph *g, const ftc_axes *view, const ftc_axes *inner) {
     ftc_axes order = ftc_axes_packed_order(g, view), common = ftc_axes_intersect(&order, inner);
     if (!common.n) return 0;
-    if (order.n < inner->n) return -1;
-    for (int i = 0; i < inner->n; i++)
-        if (order.at[order.n - inner->n + i] != inner->at[i]) return -1;
-    return 1;
+    return ftc_region_starts_with(&order, order.n - inner->n, inner) ? 1 : -1;
 }
 
 static bool has_ragged_children(const ftc_graph *g, const ftc_axes *axes, ftc_axis parent) {

@@ -64,7 +64,7 @@ int64_t ftc_region_constant_size(const ftc_graph *g, const ftc_axes *axes) {
 }
 
 bool ftc_region_starts_with(const ftc_axes *order, int from, const ftc_axes *group) {
-    if (from + group->n > order->n) return false;
+    if (from < 0 || from + group->n > order->n) return false;
     for (int i = 0; i < group->n; i++)
         if (order->at[from + i] != group->at[i]) return false;
     return true;
