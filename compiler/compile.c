@@ -58,8 +58,10 @@ static void add_settings(cJSON *manifest, const char *name, const ftc_graph_sett
         cJSON *o = add_object(array);
         cJSON_AddStringToObject(o, "name", settings[i].name);
         if (settings[i].hf_name) cJSON_AddStringToObject(o, "hf_name", settings[i].hf_name);
-        if (settings[i].text) cJSON_AddStringToObject(o, "text", settings[i].text);
-        else cJSON_AddNumberToObject(o, "number", settings[i].number);
+        if (settings[i].text)
+            cJSON_AddStringToObject(o, "text", settings[i].text);
+        else
+            cJSON_AddNumberToObject(o, "number", settings[i].number);
     }
 }
 
@@ -70,10 +72,10 @@ static void add_kernel_info(cJSON *entry, const ftc_graph *g) {
     cJSON *array = cJSON_AddArrayToObject(entry, "kernel_info");
     for (int k = 0; k < n; k++) {
         const ftc_cost *flops = &infos[k].flops, *bytes = &infos[k].bytes;
-        const double numbers[] = {infos[k].line,        infos[k].phase,           (double)infos[k].live_bytes,
-                                  flops->fixed,         flops->per_sequence,      flops->per_token,
-                                  flops->per_token_squared, bytes->fixed,         bytes->per_sequence,
-                                  bytes->per_token,     bytes->per_token_squared};
+        const double numbers[] = {
+            infos[k].line,       infos[k].phase,   (double)infos[k].live_bytes, flops->fixed,
+            flops->per_sequence, flops->per_token, flops->per_token_squared,    bytes->fixed,
+            bytes->per_sequence, bytes->per_token, bytes->per_token_squared};
         cJSON_AddItemToArray(array, cJSON_CreateDoubleArray(numbers, sizeof numbers / sizeof *numbers));
     }
     free(infos);
@@ -94,14 +96,16 @@ static const char SECONDS_KEY[] = "\"compile_seconds\":", SECONDS_ROOM[] = "    
 
 static void record_seconds(ftc_object *object, double seconds) {
     char *key = memmem(object->bytes, object->size, SECONDS_KEY, strlen(SECONDS_KEY));
-    char *room = memmem(key, object->size - (size_t)(key - object->bytes), SECONDS_ROOM, strlen(SECONDS_ROOM)), text[64];
+    size_t behind = object->size - (size_t)(key - object->bytes);
+    char *room = memmem(key, behind, SECONDS_ROOM, strlen(SECONDS_ROOM)), text[64];
     int width = (int)strlen(SECONDS_ROOM);
     if (snprintf(text, sizeof text, "%*.6f", width, seconds) == width) memcpy(room, text, strlen(text));
 }
 
 // The manifest of the entries compiled: what compiler/artifact.c reads back into an ftc_program.
-static char *make_manifest(const ftc_graph *source, const ftc_compile_options *options, const ftc_target *target,
-                           const ftc_interface *in, const ftc_graph *const *graphs, const int64_t *scratch_bytes) {
+static char *make_manifest(const ftc_graph *source, const ftc_compile_options *options,
+                           const ftc_target *target, const ftc_interface *in, const ftc_graph *const *graphs,
+                           const int64_t *scratch_bytes) {
     cJSON *m = cJSON_CreateObject();
     cJSON_AddNumberToObject(m, "abi", FTC_STEP_ABI_VERSION);
     cJSON_AddStringToObject(m, "model", source->model);
@@ -211,8 +215,13 @@ static int64_t count_state(const ftc_graph *g) {
 static bool run_passes(ftc_graph *g, ftc_entry_kind entry, ftc_graph *const *graphs,
                        const ftc_compile_options *options, ftc_diagnostics *d) {
     entry_context context = {options, entry};
-    ftc_pipeline_options pipeline = {.pass = {.entry = entry, .memory_budget_bytes = options->memory_budget_bytes, .tile_rows = options->tile_rows, .bf16 = options->bf16},
-                                     .skip = options->skip, .n_skip = options->n_skip, .check_text = options->check_text};
+    ftc_pipeline_options pipeline = {.pass = {.entry = entry,
+                                              .memory_budget_bytes = options->memory_budget_bytes,
+                                              .tile_rows = options->tile_rows,
+                                              .bf16 = options->bf16},
+                                     .skip = options->skip,
+                                     .n_skip = options->n_skip,
+                                     .check_text = options->check_text};
     if (entry == FTC_ENTRY_GRAD && graphs[FTC_ENTRY_UPDATE])
         pipeline.pass.resident_bytes = count_state(graphs[FTC_ENTRY_UPDATE]);
     if (entry == FTC_ENTRY_GRAD && graphs[FTC_ENTRY_STEP]) pipeline.pass.budget_is_a_wish = true;
@@ -253,14 +262,16 @@ static bool emit_object(const ftc_graph *source, ftc_graph *const *graphs, const
     for (int i = 0; i < FTC_ENTRY_COUNT && ok; i++) {
         if (!graphs[i]) continue;
         const char *symbol = ftc_graph_format(graphs[i], "ftc_%s", ftc_entry_name((ftc_entry_kind)i));
-        ok = ftc_emit_entry(cg, &cache, graphs[i], &in, options->use_blas, options->tuned, symbol, &scratch_bytes[i], &error);
+        ok = ftc_emit_entry(cg, &cache, graphs[i], &in, options->use_blas, options->tuned, symbol,
+                            &scratch_bytes[i], &error);
         time_part(options, ftc_graph_format(graphs[i], "emit %s", ftc_entry_name((ftc_entry_kind)i)), &part);
     }
     ok = ok && ftc_object_optimize(cg, &error);
     time_part(options, "LLVM: optimize", &part);
     size_t size;
     if (ok && options->llvm) *options->llvm = ftc_object_print_ir(cg, &size);
-    if (ok && options->assembly) ok = (*options->assembly = ftc_object_emit_assembly(cg, &size, &error)) != NULL;
+    if (ok && options->assembly)
+        ok = (*options->assembly = ftc_object_emit_assembly(cg, &size, &error)) != NULL;
     if (ok) {
         char *text = options->source_text ? strdup(options->source_text) : ftc_print_text(source);
         ftc_object_add_section(cg, ".ftc.source", text, strlen(text));
@@ -287,7 +298,8 @@ static bool emit_object(const ftc_graph *source, ftc_graph *const *graphs, const
     return ok || failed(d, error);
 }
 
-bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ftc_object *object, ftc_diagnostics *d) {
+bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ftc_object *object,
+                 ftc_diagnostics *d) {
     double start = ftc_now_seconds();
     uint32_t entries = options->entries ? options->entries : (1u << FTC_ENTRY_COUNT) - 1;
     ftc_graph *graphs[FTC_ENTRY_COUNT] = {0};

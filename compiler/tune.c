@@ -287,7 +287,8 @@ bool ftc_tune(const ftc_graph *source, const ftc_compile_options *options, const
     const ftc_target *target = options->target ? options->target : ftc_target_host();
     if (options->use_blas || !ftc_target_supported_here(target)) {
         ftc_diag_add(d, NULL, NULL, 0, 0, "--tune measures this machine's own kernels: %s",
-                     options->use_blas ? "leave out --gemm openblas" : "it cannot execute those of the --target");
+                     options->use_blas ? "leave out --gemm openblas"
+                                       : "it cannot execute those of the --target");
         return false;
     }
     ftc_graph *g = ftc_compile_entry_graph(source, FTC_ENTRY_STEP);
@@ -301,9 +302,10 @@ bool ftc_tune(const ftc_graph *source, const ftc_compile_options *options, const
     bool ok = ftc_pipeline_run(g, &pipeline, d);
     if (ok) {
         all = find_contractions(g, target);
-        ok = choose(&all, add_blocks, target, tune, &error) && choose(&all, add_tiles, target, tune, &error) &&
-             choose(&all, add_chunks, target, tune, &error) && choose(&all, add_widths, target, tune, &error) &&
-             choose(&all, add_best, target, tune, &error);
+        ok = choose(&all, add_blocks, target, tune, &error) &&
+             choose(&all, add_tiles, target, tune, &error) &&
+             choose(&all, add_chunks, target, tune, &error) &&
+             choose(&all, add_widths, target, tune, &error) && choose(&all, add_best, target, tune, &error);
         if (!ok) ftc_diag_add(d, NULL, NULL, 0, 0, "--tune: %s", error ? error : "out of memory");
         for (int s = 0; ok && s < all.n; s++) keep_winner(&all.list[s], tune, tuned);
     }

@@ -15,8 +15,7 @@
 extern char **environ;
 
 static const char MODEL[] = FTC_SOURCE_ROOT "/models/bert-cls.ir";
-static const char SCORER[] =
-    FTC_SOURCE_ROOT "/docs/tiny.ir"; // its output score is another name for a value
+static const char SCORER[] = FTC_SOURCE_ROOT "/docs/tiny.ir"; // its output score is another name for a value
 static const char TRAIN[] = FTC_SOURCE_ROOT "/models/data/reviews-train.csv";
 static const char TEST[] = FTC_SOURCE_ROOT "/models/data/reviews-test.csv";
 static const char TOKENIZER[] = FTC_SOURCE_ROOT "/models/data/tokenizer";

@@ -45,11 +45,10 @@ static ftc_object compiled(const ftc_compile_options *options) {
 
 static ftc_graph *tiny_bert_of(const char *layers) {
     ftc_diagnostics d = {0};
-    const ftc_override list[] = {
-        {"hidden", "48", "test", false}, {"layers", layers, "test", false},
-        {"heads", "3", "test", false},   {"intermediate", "80", "test", false},
-        {"vocab", "50", "test", false},  {"positions", "40", "test", false},
-        {"batch", "6", "test", false},   {"labels", "3", "test", false}};
+    const ftc_override list[] = {{"hidden", "48", "test", false}, {"layers", layers, "test", false},
+                                 {"heads", "3", "test", false},   {"intermediate", "80", "test", false},
+                                 {"vocab", "50", "test", false},  {"positions", "40", "test", false},
+                                 {"batch", "6", "test", false},   {"labels", "3", "test", false}};
     const ftc_settings settings = {list, sizeof list / sizeof *list};
     ftc_graph *g = ftc_parse_file(FTC_SOURCE_ROOT "/models/bert-cls.ir", &settings, &d);
     cr_assert(g, "%s", d.count ? d.list[0].text : "");
@@ -271,7 +270,8 @@ Test(artifact, remembers_tuned_plans) {
 // The head alone multiplies: 6 * 2 cells for each sequence, forward and for its weights' gradient; and its input's.
 Test(artifact, counts_what_its_kernels_execute) {
     ftc_diagnostics d = {0};
-    ftc_object object = compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_EVAL});
+    ftc_object object =
+        compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_EVAL});
     ftc_loaded_program *described = ftc_program_describe(&object, &d);
     double flops[FTC_ENTRY_COUNT] = {0}, bytes = 0;
     for (int e = 0; e < FTC_ENTRY_COUNT; e++) {
@@ -290,7 +290,8 @@ Test(artifact, counts_what_its_kernels_execute) {
     free(object.bytes);
 }
 
-static ftc_loaded_program *described(const ftc_graph *g, const ftc_compile_options *options, ftc_object *object) {
+static ftc_loaded_program *described(const ftc_graph *g, const ftc_compile_options *options,
+                                     ftc_object *object) {
     ftc_diagnostics d = {0};
     cr_assert(ftc_compile(g, options, object, &d), "%s", d.count ? d.list[0].text : "");
     ftc_loaded_program *program = ftc_program_describe(object, &d);
@@ -447,7 +448,8 @@ Test(compile, code_does_not_grow_with_depth) {
     count_code("6", &many, &many_bytes);
     cr_expect_gt(few, 50);
     cr_expect_eq(many, few, "%d functions with six layers, %d with three", many, few);
-    cr_expect_eq(many_bytes, few_bytes, "%zu bytes of code with six layers, %zu with three", many_bytes, few_bytes);
+    cr_expect_eq(many_bytes, few_bytes, "%zu bytes of code with six layers, %zu with three", many_bytes,
+                 few_bytes);
 }
 
 Test(compile, bad_models_are_diagnosed) {

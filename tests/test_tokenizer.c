@@ -299,8 +299,8 @@ Test(tokenizer, torchtext_ids) {
         bool same_rules = true;
         for (size_t i = 0; i < sizeof special / sizeof *special; i++) {
             bool kept = strstr(input, special[i]) == NULL;
-            cJSON_ArrayForEach(entry, cJSON_GetObjectItem(item, "never_split")) kept |=
-                strcmp(entry->valuestring, special[i]) == 0;
+            cJSON_ArrayForEach(entry, cJSON_GetObjectItem(item, "never_split"))
+                kept |= strcmp(entry->valuestring, special[i]) == 0;
             same_rules &= kept;
         }
         if (!same_rules) continue;

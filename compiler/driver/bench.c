@@ -267,8 +267,8 @@ static void print_kernels(const kernel_line *lines, const result *r) {
     for (int32_t i = 0; i < n; i++) {
         const kernel_line *l = &groups[i];
         printf("| %s | %s | %d | %d | %.2f | %.1f %% |", l->name,
-               i + 1 < n ? ftc_phase_name(l->info.phase) : "", l->info.line, l->calls,
-               1e3 * l->seconds, 100 * l->seconds / all.seconds);
+               i + 1 < n ? ftc_phase_name(l->info.phase) : "", l->info.line, l->calls, 1e3 * l->seconds,
+               100 * l->seconds / all.seconds);
         if (l->flops > 0)
             printf(" %.2f | %.1f | %.0f %% |", l->flops / 1e9, l->flops / l->seconds / 1e9,
                    100 * l->flops / l->seconds / 1e9 / r->peak_gflops);

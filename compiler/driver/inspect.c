@@ -70,7 +70,8 @@ static void print_tuned(const ftc_loaded_program *loaded) {
     ftc_tuned tuned = ftc_program_tuned(loaded, &(ftc_target){.cpu = ftc_program_of(loaded)->features});
     if (tuned.n) printf("tuned plans        gain\n");
     for (int i = 0; i < tuned.n; i++)
-        printf("  %-16.2f %s\n  %-16s %s\n", tuned.list[i].gain, tuned.list[i].contraction, "", tuned.list[i].plan);
+        printf("  %-16.2f %s\n  %-16s %s\n", tuned.list[i].gain, tuned.list[i].contraction, "",
+               tuned.list[i].plan);
     ftc_tuned_free(&tuned);
 }
 
