@@ -34,8 +34,8 @@ bool ftc_artifact_write(const char *path, const ftc_object *object, ftc_diagnost
     char *beside;
     if (asprintf(&beside, "%s.tmp%d", path, (int)getpid()) < 0) abort();
     FILE *f = fopen(beside, "wbx");
-    bool ok = f && fwrite(object->bytes, 1, object->size, f) == object->size && fwrite(&t, sizeof t, 1, f) == 1 &&
-              fflush(f) == 0 && fsync(fileno(f)) == 0;
+    bool ok = f && fwrite(object->bytes, 1, object->size, f) == object->size &&
+              fwrite(&t, sizeof t, 1, f) == 1 && fflush(f) == 0 && fsync(fileno(f)) == 0;
     int error = errno;
     if (f && fclose(f) != 0 && ok) {
         ok = false;
@@ -47,7 +47,8 @@ bool ftc_artifact_write(const char *path, const ftc_object *object, ftc_diagnost
     }
     if (!ok) {
         if (f) unlink(beside);
-        ftc_diag_add(d, path, NULL, 0, 0, "cannot write the artifact: %s; choose another place with -o", strerror(error));
+        ftc_diag_add(d, path, NULL, 0, 0, "cannot write the artifact: %s; choose another place with -o",
+                     strerror(error));
     }
     free(beside);
     return ok;
@@ -56,7 +57,8 @@ bool ftc_artifact_write(const char *path, const ftc_object *object, ftc_diagnost
 bool ftc_artifact_read(const char *path, ftc_object *object, ftc_diagnostics *d) {
     FILE *f = fopen(path, "rb");
     if (!f) {
-        ftc_diag_add(d, path, NULL, 0, 0, "cannot read the artifact: %s; make it with `ftc compile MODEL.ir`", strerror(errno));
+        ftc_diag_add(d, path, NULL, 0, 0, "cannot read the artifact: %s; make it with `ftc compile MODEL.ir`",
+                     strerror(errno));
         return false;
     }
     char *bytes = NULL;
@@ -75,7 +77,8 @@ bool ftc_artifact_read(const char *path, ftc_object *object, ftc_diagnostics *d)
         ok = !memcmp(&expected, bytes + found.size, sizeof expected);
     }
     if (!ok) {
-        ftc_diag_add(d, path, NULL, 0, 0, "not an artifact of this version of ftc, or damaged (its hash does not match); "
+        ftc_diag_add(d, path, NULL, 0, 0,
+                     "not an artifact of this version of ftc, or damaged (its hash does not match); "
                      "make it again with `ftc compile`");
         free(bytes);
         return false;
@@ -89,28 +92,35 @@ char *ftc_artifact_section(const ftc_object *object, const char *name, ftc_diagn
     size_t size;
     snprintf(section, sizeof section, ".ftc.%s", name);
     char *text = ftc_object_read_section(object->bytes, object->size, section, &size, &error);
-    if (!text) ftc_diag_add(d, NULL, NULL, 0, 0, "the artifact has no section %s (%s)", section, error ? error : "");
+    if (!text)
+        ftc_diag_add(d, NULL, NULL, 0, 0, "the artifact has no section %s (%s)", section, error ? error : "");
     free(error);
     return text;
 }
 
-// --- manifest to program ------------------------------------------------------------------------------------------
+// --- manifest to program ------------------------------------------------------------------------------
 
 struct ftc_loaded_program {
     ftc_program program;
     ftc_loaded_object *code;
     cJSON *manifest; // owns the strings
     char *source;
+    const char **skip; // [n_skip] the passes that were left out
+    int32_t n_skip;
 };
 
-static const char *text_of(const cJSON *o, const char *name) { return cJSON_GetStringValue(cJSON_GetObjectItem(o, name)); }
+static const char *text_of(const cJSON *o, const char *name) {
+    return cJSON_GetStringValue(cJSON_GetObjectItem(o, name));
+}
 
 static double number_of(const cJSON *o, const char *name) {
     const cJSON *item = cJSON_GetObjectItem(o, name);
     return cJSON_IsNumber(item) ? item->valuedouble : 0;
 }
 
-static int32_t int_of(const cJSON *o, const char *name) { return (int32_t)number_of(o, name); }
+static int32_t int_of(const cJSON *o, const char *name) {
+    return (int32_t)number_of(o, name);
+}
 
 // Allocates `n` elements for the array `name` of the manifest.
 static void *table_for(const cJSON *manifest, const char *name, size_t size, int32_t *n) {
@@ -122,16 +132,20 @@ static const ftc_setting *read_settings(const cJSON *manifest, const char *name,
     ftc_setting *settings = table_for(manifest, name, sizeof *settings, n);
     const cJSON *o;
     int i = 0;
-    cJSON_ArrayForEach(o, cJSON_GetObjectItem(manifest, name)) settings[i++] =
-        (ftc_setting){text_of(o, "name"), text_of(o, "hf_name"), text_of(o, "text"), number_of(o, "number")};
+    cJSON_ArrayForEach(o, cJSON_GetObjectItem(manifest, name))
+        settings[i++] = (ftc_setting){text_of(o, "name"), text_of(o, "hf_name"), text_of(o, "text"),
+                                      number_of(o, "number")};
     return settings;
 }
 
 static void read_manifest(ftc_loaded_program *loaded) {
     const cJSON *m = loaded->manifest, *o;
     ftc_program *p = &loaded->program;
-    *p = (ftc_program){.model = text_of(m, "model"), .source = loaded->source, .pretrained = text_of(m, "pretrained"),
-                       .precision = text_of(m, "precision"), .features = text_of(m, "cpu"),
+    *p = (ftc_program){.model = text_of(m, "model"),
+                       .source = loaded->source,
+                       .pretrained = text_of(m, "pretrained"),
+                       .precision = text_of(m, "precision"),
+                       .features = text_of(m, "cpu"),
                        .needs_sgemm = cJSON_IsTrue(cJSON_GetObjectItem(m, "needs_sgemm")),
                        .flops_per_token = number_of(m, "flops_per_token"),
                        .flops_per_token_squared = number_of(m, "flops_per_token_squared"),
@@ -140,11 +154,15 @@ static void read_manifest(ftc_loaded_program *loaded) {
     ftc_tensor_info *tensors = table_for(m, "tensors", sizeof *tensors, &p->n_tensors);
     cJSON_ArrayForEach(o, cJSON_GetObjectItem(m, "tensors")) {
         ftc_tensor_info *t = &tensors[i++];
-        *t = (ftc_tensor_info){.name = text_of(o, "name"), .role = (ftc_tensor_role)int_of(o, "role"),
-                               .dtype = (ftc_dtype)int_of(o, "dtype"), .of = int_of(o, "of"),
+        *t = (ftc_tensor_info){.name = text_of(o, "name"),
+                               .role = (ftc_tensor_role)int_of(o, "role"),
+                               .dtype = (ftc_dtype)int_of(o, "dtype"),
+                               .of = int_of(o, "of"),
                                .by = int_of(o, "by"),
-                               .trainable = int_of(o, "trainable"), .zero_row = int_of(o, "zero_row"),
-                               .init = (ftc_init_kind)int_of(o, "init"), .init_std = number_of(o, "init_std")};
+                               .trainable = int_of(o, "trainable"),
+                               .zero_row = int_of(o, "zero_row"),
+                               .init = (ftc_init_kind)int_of(o, "init"),
+                               .init_std = number_of(o, "init_std")};
         const cJSON *dim;
         cJSON_ArrayForEach(dim, cJSON_GetObjectItem(o, "dims"))
             if (t->rank < FTC_MAX_DIMS) t->dims[t->rank++] = (int64_t)dim->valuedouble;
@@ -152,28 +170,33 @@ static void read_manifest(ftc_loaded_program *loaded) {
     p->tensors = tensors;
     ftc_input_info *inputs = table_for(m, "inputs", sizeof *inputs, &p->n_inputs);
     i = 0;
-    cJSON_ArrayForEach(o, cJSON_GetObjectItem(m, "inputs")) inputs[i++] =
-        (ftc_input_info){text_of(o, "name"), (ftc_dtype)int_of(o, "dtype"), int_of(o, "per_token"),
-                         (int64_t)number_of(o, "bound")};
+    cJSON_ArrayForEach(o, cJSON_GetObjectItem(m, "inputs"))
+        inputs[i++] = (ftc_input_info){text_of(o, "name"), (ftc_dtype)int_of(o, "dtype"),
+                                       int_of(o, "per_token"), (int64_t)number_of(o, "bound")};
     p->inputs = inputs;
     ftc_scalar_info *scalars = table_for(m, "scalars", sizeof *scalars, &p->n_scalars);
     i = 0;
-    cJSON_ArrayForEach(o, cJSON_GetObjectItem(m, "scalars")) scalars[i++] =
-        (ftc_scalar_info){text_of(o, "name"), (float)number_of(o, "value")};
+    cJSON_ArrayForEach(o, cJSON_GetObjectItem(m, "scalars"))
+        scalars[i++] = (ftc_scalar_info){text_of(o, "name"), (float)number_of(o, "value")};
     p->scalars = scalars;
     ftc_output_info *outputs = table_for(m, "outputs", sizeof *outputs, &p->n_outputs);
     i = 0;
-    cJSON_ArrayForEach(o, cJSON_GetObjectItem(m, "outputs")) outputs[i++] =
-        (ftc_output_info){text_of(o, "name"), (ftc_dtype)int_of(o, "dtype"), int_of(o, "per_sequence"),
-                          (int64_t)number_of(o, "columns"), (uint32_t)int_of(o, "entries")};
+    cJSON_ArrayForEach(o, cJSON_GetObjectItem(m, "outputs"))
+        outputs[i++] =
+            (ftc_output_info){text_of(o, "name"), (ftc_dtype)int_of(o, "dtype"), int_of(o, "per_sequence"),
+                              (int64_t)number_of(o, "columns"), (uint32_t)int_of(o, "entries")};
     p->outputs = outputs;
     ftc_extent_info *extents = table_for(m, "extents", sizeof *extents, &p->n_extents);
     i = 0;
-    cJSON_ArrayForEach(o, cJSON_GetObjectItem(m, "extents")) extents[i++] =
-        (ftc_extent_info){text_of(o, "name"), int_of(o, "ragged_over"), (int64_t)number_of(o, "bound")};
+    cJSON_ArrayForEach(o, cJSON_GetObjectItem(m, "extents"))
+        extents[i++] =
+            (ftc_extent_info){text_of(o, "name"), int_of(o, "ragged_over"), (int64_t)number_of(o, "bound")};
     p->extents = extents;
     p->config = read_settings(m, "config", &p->n_config);
     p->train = read_settings(m, "train", &p->n_train);
+    loaded->skip = table_for(m, "skip", sizeof *loaded->skip, &loaded->n_skip);
+    i = 0;
+    cJSON_ArrayForEach(o, cJSON_GetObjectItem(m, "skip")) loaded->skip[i++] = cJSON_GetStringValue(o);
 }
 
 static ftc_kernel_info *read_kernel_info(const cJSON *array, int n) {
@@ -183,8 +206,11 @@ static ftc_kernel_info *read_kernel_info(const cJSON *array, int n) {
     cJSON_ArrayForEach(o, array) {
         double x[11] = {0};
         for (int k = 0; k < 11; k++) x[k] = cJSON_GetNumberValue(cJSON_GetArrayItem(o, k));
-        infos[i++] = (ftc_kernel_info){.line = (int32_t)x[0], .phase = (ftc_kernel_phase)x[1],
-                                       .live_bytes = (int64_t)x[2], .flops = {x[3], x[4], x[5], x[6]}, .bytes = {x[7], x[8], x[9], x[10]}};
+        infos[i++] = (ftc_kernel_info){.line = (int32_t)x[0],
+                                       .phase = (ftc_phase)x[1],
+                                       .live_bytes = (int64_t)x[2],
+                                       .flops = {x[3], x[4], x[5], x[6]},
+                                       .bytes = {x[7], x[8], x[9], x[10]}};
     }
     return infos;
 }
@@ -202,21 +228,40 @@ static void read_entries(ftc_loaded_program *loaded) {
         entry->peak_live_bytes = (int64_t)number_of(o, "peak_live_bytes");
         const char **kernels = table_for(o, "kernels", sizeof *kernels, &entry->n_kernels);
         int n = 0;
-        cJSON_ArrayForEach(kernel, cJSON_GetObjectItem(o, "kernels")) kernels[n++] = cJSON_GetStringValue(kernel);
+        cJSON_ArrayForEach(kernel, cJSON_GetObjectItem(o, "kernels"))
+            kernels[n++] = cJSON_GetStringValue(kernel);
         entry->kernels = kernels;
         const cJSON *info = cJSON_GetObjectItem(o, "kernel_info");
         if (cJSON_GetArraySize(info) == n) entry->kernel_info = read_kernel_info(info, n);
     }
 }
 
-// Compiles the source graph inside of an object for this machine. What was tuned was tuned for another.
-static bool compile_again(const cJSON *manifest, const char *source, ftc_object *object, ftc_diagnostics *d) {
-    ftc_graph *g = ftc_parse_text("artifact", source, NULL, d);
+ftc_compile_options ftc_program_options(const ftc_loaded_program *loaded) {
+    const ftc_program *p = &loaded->program;
+    ftc_compile_options options = {
+        .skip = loaded->skip,
+        .n_skip = loaded->n_skip,
+        .use_blas = p->needs_sgemm,
+        .bf16 = p->precision && !strcmp(p->precision, "bf16"),
+        .memory_budget_bytes = (int64_t)number_of(loaded->manifest, "memory_budget_bytes"),
+        .pretrained = p->pretrained,
+        .source_text = p->source,
+    };
+    for (int i = 0; i < FTC_ENTRY_COUNT; i++)
+        if (p->entries[i].kernels) options.entries |= 1u << i;
+    return options;
+}
+
+// Compiles the source of a described program for this machine. What was tuned was tuned for another.
+static bool compile_again(const ftc_loaded_program *loaded, ftc_object *object, ftc_diagnostics *d) {
+    ftc_graph *g = ftc_parse_text("artifact", loaded->source, NULL, d);
     if (!g) return false;
-    const char *precision = text_of(manifest, "precision");
-    ftc_compile_options options = {.pretrained = text_of(manifest, "pretrained"),
-                                   .bf16 = precision && !strcmp(precision, "bf16"),
-                                   .use_blas = cJSON_IsTrue(cJSON_GetObjectItem(manifest, "needs_sgemm"))};
+    const ftc_program *p = &loaded->program;
+    for (uint32_t i = 0; i < g->n_train; i++) // whoever compiled it has made paths of the source his own
+        for (int32_t k = 0; k < p->n_train; k++)
+            if (p->train[k].text && !strcmp(p->train[k].name, g->train[i].name))
+                g->train[i].text = p->train[k].text;
+    ftc_compile_options options = ftc_program_options(loaded);
     bool ok = ftc_compile(g, &options, object, d);
     ftc_graph_free(g);
     return ok;
@@ -228,7 +273,9 @@ ftc_loaded_program *ftc_program_describe(const ftc_object *object, ftc_diagnosti
     cJSON *manifest = source ? cJSON_Parse(text) : NULL;
     free(text);
     if (!manifest || int_of(manifest, "abi") != FTC_STEP_ABI_VERSION) {
-        if (source) ftc_diag_add(d, NULL, NULL, 0, 0, "the artifact is of another version of ftc; make it again with `ftc compile`");
+        if (source)
+            ftc_diag_add(d, NULL, NULL, 0, 0,
+                         "the artifact is of another version of ftc; make it again with `ftc compile`");
         cJSON_Delete(manifest);
         free(source);
         return NULL;
@@ -246,7 +293,8 @@ static bool load_code(ftc_loaded_program *loaded, const ftc_object *object, ftc_
     char *error = NULL;
     loaded->code = ftc_object_load(object->bytes, object->size, &error);
     if (!loaded->code) {
-        ftc_diag_add(d, NULL, NULL, 0, 0, "cannot load the artifact's code: %s", error ? error : "out of memory");
+        ftc_diag_add(d, NULL, NULL, 0, 0, "cannot load the artifact's code: %s",
+                     error ? error : "out of memory");
         free(error);
         return false;
     }
@@ -257,7 +305,8 @@ static bool load_code(ftc_loaded_program *loaded, const ftc_object *object, ftc_
         snprintf(symbol, sizeof symbol, "ftc_%s", ftc_entry_name((ftc_entry_kind)i));
         entry->fn = (ftc_entry_fn *)ftc_object_lookup(loaded->code, symbol, &error);
         if (!entry->fn) {
-            ftc_diag_add(d, NULL, NULL, 0, 0, "the artifact has no function %s (%s)", symbol, error ? error : "");
+            ftc_diag_add(d, NULL, NULL, 0, 0, "the artifact has no function %s (%s)", symbol,
+                         error ? error : "");
             free(error);
             return false;
         }
@@ -272,7 +321,7 @@ ftc_loaded_program *ftc_program_load(const ftc_object *object, bool *recompiled,
     bool fits = ftc_target_features_supported_here(features ? features : "");
     ftc_object again = {0};
     if (!fits) {
-        bool ok = compile_again(loaded->manifest, loaded->source, &again, d);
+        bool ok = compile_again(loaded, &again, d);
         ftc_program_unload(loaded);
         loaded = ok ? ftc_program_describe(&again, d) : NULL;
     }
@@ -297,7 +346,9 @@ ftc_tuned ftc_program_tuned(const ftc_loaded_program *loaded, const ftc_target *
     return tuned;
 }
 
-const ftc_program *ftc_program_of(const ftc_loaded_program *loaded) { return &loaded->program; }
+const ftc_program *ftc_program_of(const ftc_loaded_program *loaded) {
+    return &loaded->program;
+}
 
 void ftc_program_unload(ftc_loaded_program *loaded) {
     ftc_program *p = &loaded->program;
@@ -313,6 +364,7 @@ void ftc_program_unload(ftc_loaded_program *loaded) {
     free((void *)p->extents);
     free((void *)p->config);
     free((void *)p->train);
+    free(loaded->skip);
     cJSON_Delete(loaded->manifest);
     free(loaded->source);
     free(loaded);

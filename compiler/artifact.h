@@ -4,6 +4,7 @@
 #ifndef FTC_ARTIFACT_H
 #define FTC_ARTIFACT_H
 
+#include "compiler/compile.h"
 #include "compiler/tune.h"
 #include "ir/step_abi.h"
 
@@ -26,6 +27,10 @@ ftc_loaded_program *ftc_program_load(const ftc_object *object, bool *recompiled,
 
 // The same without the code, which is neither looked at nor compiled again: the entries' functions are NULL.
 ftc_loaded_program *ftc_program_describe(const ftc_object *object, ftc_diagnostics *d);
+
+// What the program was compiled with, for compiling it again: all of its options but target, tuned plans and
+// whatever tells about the work. Borrows from `loaded`.
+ftc_compile_options ftc_program_options(const ftc_loaded_program *loaded);
 
 // The plans that the program's contractions were tuned to, for compiling it again: what lies in the manifest when
 // `target`'s CPU is the one that they were measured on, else none. To be freed.

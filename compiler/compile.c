@@ -3,8 +3,8 @@
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "compiler/clock.h"
 #include "compiler/cost.h"
 #include "compiler/emit.h"
 #include "compiler/object.h"
@@ -14,12 +14,6 @@
 #include "ir/build.h"
 #include "ir/op.h"
 #include "ir/print.h"
-
-static double now_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static bool ends_with(const char *text, const char *end) {
     size_t n = strlen(text), m = strlen(end);
@@ -50,7 +44,7 @@ ftc_graph *ftc_compile_entry_graph(const ftc_graph *source, ftc_entry_kind entry
     return g;
 }
 
-// --- manifest -----------------------------------------------------------------------------------------------------
+// --- manifest -----------------------------------------------------------------------------------------
 
 static cJSON *add_object(cJSON *array) {
     cJSON *o = cJSON_CreateObject();
@@ -64,8 +58,10 @@ static void add_settings(cJSON *manifest, const char *name, const ftc_graph_sett
         cJSON *o = add_object(array);
         cJSON_AddStringToObject(o, "name", settings[i].name);
         if (settings[i].hf_name) cJSON_AddStringToObject(o, "hf_name", settings[i].hf_name);
-        if (settings[i].text) cJSON_AddStringToObject(o, "text", settings[i].text);
-        else cJSON_AddNumberToObject(o, "number", settings[i].number);
+        if (settings[i].text)
+            cJSON_AddStringToObject(o, "text", settings[i].text);
+        else
+            cJSON_AddNumberToObject(o, "number", settings[i].number);
     }
 }
 
@@ -76,10 +72,10 @@ static void add_kernel_info(cJSON *entry, const ftc_graph *g) {
     cJSON *array = cJSON_AddArrayToObject(entry, "kernel_info");
     for (int k = 0; k < n; k++) {
         const ftc_cost *flops = &infos[k].flops, *bytes = &infos[k].bytes;
-        const double numbers[] = {infos[k].line,        infos[k].phase,           (double)infos[k].live_bytes,
-                                  flops->fixed,         flops->per_sequence,      flops->per_token,
-                                  flops->per_token_squared, bytes->fixed,         bytes->per_sequence,
-                                  bytes->per_token,     bytes->per_token_squared};
+        const double numbers[] = {
+            infos[k].line,       infos[k].phase,   (double)infos[k].live_bytes, flops->fixed,
+            flops->per_sequence, flops->per_token, flops->per_token_squared,    bytes->fixed,
+            bytes->per_sequence, bytes->per_token, bytes->per_token_squared};
         cJSON_AddItemToArray(array, cJSON_CreateDoubleArray(numbers, sizeof numbers / sizeof *numbers));
     }
     free(infos);
@@ -100,20 +96,24 @@ static const char SECONDS_KEY[] = "\"compile_seconds\":", SECONDS_ROOM[] = "    
 
 static void record_seconds(ftc_object *object, double seconds) {
     char *key = memmem(object->bytes, object->size, SECONDS_KEY, strlen(SECONDS_KEY));
-    char *room = memmem(key, object->size - (size_t)(key - object->bytes), SECONDS_ROOM, strlen(SECONDS_ROOM)), text[64];
+    size_t behind = object->size - (size_t)(key - object->bytes);
+    char *room = memmem(key, behind, SECONDS_ROOM, strlen(SECONDS_ROOM)), text[64];
     int width = (int)strlen(SECONDS_ROOM);
     if (snprintf(text, sizeof text, "%*.6f", width, seconds) == width) memcpy(room, text, strlen(text));
 }
 
 // The manifest of the entries compiled: what compiler/artifact.c reads back into an ftc_program.
-static char *make_manifest(const ftc_graph *source, const ftc_compile_options *options, const ftc_target *target,
-                           const ftc_interface *in, const ftc_graph *const *graphs, const int64_t *scratch_bytes) {
+static char *make_manifest(const ftc_graph *source, const ftc_compile_options *options,
+                           const ftc_target *target, const ftc_interface *in, const ftc_graph *const *graphs,
+                           const int64_t *scratch_bytes) {
     cJSON *m = cJSON_CreateObject();
     cJSON_AddNumberToObject(m, "abi", FTC_STEP_ABI_VERSION);
     cJSON_AddStringToObject(m, "model", source->model);
     if (options->pretrained) cJSON_AddStringToObject(m, "pretrained", options->pretrained);
     cJSON_AddStringToObject(m, "precision", options->bf16 ? "bf16" : "fp32");
     cJSON_AddBoolToObject(m, "needs_sgemm", options->use_blas);
+    cJSON_AddNumberToObject(m, "memory_budget_bytes", (double)options->memory_budget_bytes);
+    cJSON_AddItemToObject(m, "skip", cJSON_CreateStringArray(options->skip, options->n_skip));
     cJSON_AddStringToObject(m, "cpu", target->cpu);
     cJSON_AddStringToObject(m, "features", target->features);
     cJSON_AddRawToObject(m, "compile_seconds", SECONDS_ROOM);
@@ -188,7 +188,7 @@ static char *make_manifest(const ftc_graph *source, const ftc_compile_options *o
     return text;
 }
 
-// --- compile ------------------------------------------------------------------------------------------------------
+// --- compile ------------------------------------------------------------------------------------------
 
 typedef struct {
     const ftc_compile_options *options;
@@ -206,11 +206,18 @@ static void forward_after(void *context, const ftc_pass *pass, const ftc_graph *
 static bool run_passes(ftc_graph *g, ftc_entry_kind entry, ftc_graph *const *graphs, int64_t scratch_bytes,
                        const ftc_compile_options *options, ftc_diagnostics *d) {
     entry_context context = {options, entry};
-    ftc_pipeline_options pipeline = {.pass = {.entry = entry, .memory_budget_bytes = options->memory_budget_bytes, .scratch_bytes = scratch_bytes, .tile_rows = options->tile_rows, .bf16 = options->bf16},
-                                     .skip = options->skip, .n_skip = options->n_skip, .check_text = options->check_text};
+    ftc_pipeline_options pipeline = {.pass = {.entry = entry,
+                                              .memory_budget_bytes = options->memory_budget_bytes,
+                                              .scratch_bytes = scratch_bytes,
+                                              .tile_rows = options->tile_rows,
+                                              .bf16 = options->bf16},
+                                     .skip = options->skip,
+                                     .n_skip = options->n_skip,
+                                     .check_text = options->check_text};
     const ftc_graph *update = graphs ? graphs[FTC_ENTRY_UPDATE] : NULL;
     if (update && entry == FTC_ENTRY_GRAD)
-        pipeline.pass.resident_bytes = ftc_resident_bytes(update, FTC_DECL_MOMENT) + ftc_resident_bytes(update, FTC_DECL_TOUCHED);
+        pipeline.pass.resident_bytes =
+            ftc_resident_bytes(update, FTC_DECL_MOMENT) + ftc_resident_bytes(update, FTC_DECL_TOUCHED);
     if (graphs && entry == FTC_ENTRY_GRAD && graphs[FTC_ENTRY_STEP]) pipeline.pass.budget_is_a_wish = true;
     if (options->after) {
         options->after(options->context, entry, NULL, g, 0);
@@ -292,7 +299,7 @@ ftc_graph *ftc_compile_plan(const ftc_graph *source, ftc_entry_kind entry, const
 
 // Tells how long the part that ends now has taken since *start, which becomes now.
 static void time_part(const ftc_compile_options *options, const char *part, double *start) {
-    double now = now_seconds();
+    double now = ftc_now_seconds();
     if (options->timed) options->timed(options->context, part, now - *start);
     *start = now;
 }
@@ -300,7 +307,7 @@ static void time_part(const ftc_compile_options *options, const char *part, doub
 // Emits all entries and turns the module into an object.
 static bool emit_object(const ftc_graph *source, ftc_graph *const *graphs, const ftc_compile_options *options,
                         const ftc_target *target, double start, ftc_object *object, ftc_diagnostics *d) {
-    double part = now_seconds();
+    double part = ftc_now_seconds();
     char *error = NULL;
     ftc_codegen *cg = ftc_codegen_new(target, source->model, &error);
     if (!cg) return failed(d, error);
@@ -313,14 +320,16 @@ static bool emit_object(const ftc_graph *source, ftc_graph *const *graphs, const
     for (int i = 0; i < FTC_ENTRY_COUNT && ok; i++) {
         if (!graphs[i]) continue;
         const char *symbol = ftc_graph_format(graphs[i], "ftc_%s", ftc_entry_name((ftc_entry_kind)i));
-        ok = ftc_emit_entry(cg, &cache, graphs[i], &in, options->use_blas, options->tuned, symbol, &scratch_bytes[i], &error);
+        ok = ftc_emit_entry(cg, &cache, graphs[i], &in, options->use_blas, options->tuned, symbol,
+                            &scratch_bytes[i], &error);
         time_part(options, ftc_graph_format(graphs[i], "emit %s", ftc_entry_name((ftc_entry_kind)i)), &part);
     }
     ok = ok && ftc_object_optimize(cg, &error);
     time_part(options, "LLVM: optimize", &part);
     size_t size;
     if (ok && options->llvm) *options->llvm = ftc_object_print_ir(cg, &size);
-    if (ok && options->assembly) ok = (*options->assembly = ftc_object_emit_assembly(cg, &size, &error)) != NULL;
+    if (ok && options->assembly)
+        ok = (*options->assembly = ftc_object_emit_assembly(cg, &size, &error)) != NULL;
     if (ok) {
         char *text = options->source_text ? strdup(options->source_text) : ftc_print_text(source);
         ftc_object_add_section(cg, ".ftc.source", text, strlen(text));
@@ -338,7 +347,7 @@ static bool emit_object(const ftc_graph *source, ftc_graph *const *graphs, const
         made.bytes = ftc_object_emit(cg, &made.size, &error);
         ok = made.bytes != NULL;
         time_part(options, "LLVM: code", &part);
-        if (ok) record_seconds(&made, now_seconds() - start);
+        if (ok) record_seconds(&made, ftc_now_seconds() - start);
         if (ok) *object = made;
     }
     ftc_kernel_cache_free(&cache);
@@ -347,8 +356,9 @@ static bool emit_object(const ftc_graph *source, ftc_graph *const *graphs, const
     return ok || failed(d, error);
 }
 
-bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ftc_object *object, ftc_diagnostics *d) {
-    double start = now_seconds();
+bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ftc_object *object,
+                 ftc_diagnostics *d) {
+    double start = ftc_now_seconds();
     uint32_t entries = options->entries ? options->entries : (1u << FTC_ENTRY_COUNT) - 1;
     ftc_graph *graphs[FTC_ENTRY_COUNT] = {0};
     static const ftc_entry_kind order[] = {FTC_ENTRY_UPDATE, FTC_ENTRY_STEP, FTC_ENTRY_GRAD, FTC_ENTRY_EVAL};

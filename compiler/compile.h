@@ -21,17 +21,16 @@ typedef struct {
     const char *const *skip;  // passes switched off
     int n_skip;
     bool use_blas;                 // --gemm openblas: matrix products call ftc_step_args.sgemm
-    const struct ftc_tuned *tuned; // plans of contractions (compiler/tune.h), recorded; NULL: default
+    const struct ftc_tuned *tuned; // plans of contractions, recorded too; NULL: the default ones
     bool bf16;                     // --precision bf16
     bool check_text;               // print and parse back after every pass
     int32_t tile_rows;             // of a block in tile kernels (ftc_pass_options); 0: as is best
     int64_t memory_budget_bytes;   // at the bounds (ftc_pass_options); 0: none
     int32_t threads;               // whose scratch a budget counts; 0: none's
     const char *pretrained;        // recorded in the artifact; NULL: none
-    const char
-        *source_text; // recorded as the model's source (ftc_parse_resolve); NULL: a print of the source graph
-    ftc_compile_after *after; // NULL: not called
-    ftc_compile_timed *timed; // NULL: not called
+    const char *source_text;       // recorded (ftc_parse_resolve); NULL: a print of the source graph
+    ftc_compile_after *after;      // NULL: not called
+    ftc_compile_timed *timed;      // NULL: not called
     void *context;
     char **assembly, **llvm; // when not NULL: receive the module as text, to be freed
 } ftc_compile_options;

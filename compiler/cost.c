@@ -49,7 +49,8 @@ void ftc_cost_kernels(const ftc_graph *g, ftc_kernel_info *infos) {
             read_by[from] = node->kernel;
             bool picked = class == FTC_CLASS_GATHER && i == 0;
             add_bytes(g, picked ? &node->type.axes : &value->type.axes, value, &own->bytes);
-            if (value->kernel && !written[from]) add_bytes(g, &value->type.axes, value, &infos[value->kernel - 1].bytes);
+            if (value->kernel && !written[from])
+                add_bytes(g, &value->type.axes, value, &infos[value->kernel - 1].bytes);
             written[from] = true;
         }
     }
@@ -60,7 +61,8 @@ void ftc_cost_kernels(const ftc_graph *g, ftc_kernel_info *infos) {
 void ftc_cost_nominal(const ftc_graph *source, double *per_token, double *per_token_squared) {
     ftc_cost cost = {0};
     for (ftc_id v = 1; v < source->n_nodes; v++)
-        if (ftc_node_class(&source->nodes[v]) == FTC_CLASS_DOT) add_flops(source, &source->nodes[v], 3 * 2, &cost);
+        if (ftc_node_class(&source->nodes[v]) == FTC_CLASS_DOT)
+            add_flops(source, &source->nodes[v], 3 * 2, &cost);
     *per_token = cost.per_token;
     *per_token_squared = cost.per_token_squared;
 }

@@ -1,14 +1,13 @@
 // demand and support: when only one position of an axis is read, or only one can be other than zero, only
 // that position is computed. They are rules of simplify that look at the whole graph.
 //
-// demand   at(x, S, i) moves up. When every reader of x wants position i of S alone, x is computed for it
-// alone, if its
-//          operation can be (maps, contractions, …); what it reads is wanted there alone, too, unless others
-//          want more. So a head that reads the first token leaves the last layer one query for each sequence.
-// support  place(x, S, i) moves down. Where an operand is zero but at position i and the operation keeps that
-// (products,
-//          contractions, …), the result is computed there alone. A contraction over S becomes one without a
-//          sum. So the backward pass of that layer shrinks to one token, too.
+//   demand   at(x, S, i) moves up. When every reader of x wants position i of S alone, x is computed for it
+//            alone, if its operation can be (maps, contractions, …); what it reads is wanted there alone,
+//            too, unless others want more. So a head that reads the first token leaves the last layer one
+//            query for each sequence.
+//   support  place(x, S, i) moves down. Where an operand is zero but at position i and the operation keeps
+//            that (products, contractions, …), the result is computed there alone. A contraction over S
+//            becomes one without a sum. So the backward pass of that layer shrinks to one token, too.
 //
 // Neither passes an axis by which others of a value are ragged, nor leaves, nor random numbers, whose
 // coordinates count.

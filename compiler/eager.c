@@ -27,7 +27,6 @@ struct ftc_eager {
         ftc_cell *cells;
         int64_t n;
     } scratch[N_SCRATCH];
-    int64_t live_bytes, peak_bytes;
 };
 
 static void *allocated(size_t n, size_t size) {
@@ -43,8 +42,7 @@ static int64_t cells_of(const ftc_eager *e, ftc_id id) {
     return ftc_interp_cells(e->g, &e->walk, &e->g->nodes[id].type.axes);
 }
 
-// --- rows
-// ----------------------------------------------------------------------------------------------------------
+// --- rows ---------------------------------------------------------------------------------------------
 
 // A walk over a space in rows as long as possible: trailing axes that lie together in every view, or that a
 // view lacks, make one row; else a row runs along one axis, with a distance between cells in each view.
@@ -65,10 +63,7 @@ enum { LONG_ROW = 64 };
 static int step_in(const ftc_graph *g, const ftc_axes *view, const ftc_axes *inner) {
     ftc_axes order = ftc_axes_packed_order(g, view), common = ftc_axes_intersect(&order, inner);
     if (!common.n) return 0;
-    if (order.n < inner->n) return -1;
-    for (int i = 0; i < inner->n; i++)
-        if (order.at[order.n - inner->n + i] != inner->at[i]) return -1;
-    return 1;
+    return ftc_region_starts_with(&order, order.n - inner->n, inner) ? 1 : -1;
 }
 
 static bool has_ragged_children(const ftc_graph *g, const ftc_axes *axes, ftc_axis parent) {
@@ -145,8 +140,7 @@ static void rows_end(rows *r) {
     ftc_walk_end(&r->walk);
 }
 
-// --- pieces of rows
-// ------------------------------------------------------------------------------------------------
+// --- pieces of rows -----------------------------------------------------------------------------------
 
 // The n cells from x on, `step` apart, as a handle.
 static const ftc_cell *load(ftc_eager *e, const ftc_cell *x, int64_t step, int n) {
@@ -172,8 +166,7 @@ static int piece_at(int64_t j, int64_t n) {
     return (int)(n - j < FTC_EAGER_LANES ? n - j : FTC_EAGER_LANES);
 }
 
-// --- the classes of operations
-// -------------------------------------------------------------------------------------
+// --- the classes of operations ------------------------------------------------------------------------
 
 static const ftc_axes *axes_of(const ftc_eager *e, ftc_id id) {
     return &e->g->nodes[id].type.axes;
@@ -384,8 +377,7 @@ static void run_random(ftc_eager *e, ftc_id id) {
     ftc_walk_end(&w);
 }
 
-// --- leaves and assignments
-// ----------------------------------------------------------------------------------------
+// --- leaves and assignments ---------------------------------------------------------------------------
 
 // Whether values of the type lie in memory as cells do.
 static bool is_cell_type(ftc_dtype dtype) {
@@ -424,8 +416,7 @@ static void assign(ftc_eager *e, ftc_id id) {
     ftc_walk_end(&w);
 }
 
-// --- the executor
-// --------------------------------------------------------------------------------------------------
+// --- the executor -------------------------------------------------------------------------------------
 
 // The operand whose buffer the node's value is; 0: it has one of its own, or the caller's.
 static ftc_id shared_operand(const ftc_graph *g, ftc_id id) {
@@ -469,10 +460,7 @@ ftc_eager *ftc_eager_new(const ftc_graph *g, const ftc_eager_bindings *b) {
 }
 
 static void forget(ftc_eager *e, ftc_id id) {
-    if (e->owned[id]) {
-        e->live_bytes -= cells_of(e, id) * (int64_t)sizeof(ftc_cell);
-        free(e->value[id]);
-    }
+    if (e->owned[id]) free(e->value[id]);
     e->owned[id] = false;
     e->value[id] = NULL;
 }
@@ -485,8 +473,6 @@ static ftc_cell *own_buffer(ftc_eager *e, ftc_id id) {
         abort();
     }
     e->owned[id] = true;
-    e->live_bytes += n * (int64_t)sizeof *cells;
-    if (e->live_bytes > e->peak_bytes) e->peak_bytes = e->live_bytes;
     return cells;
 }
 
@@ -535,7 +521,6 @@ void ftc_eager_run(ftc_eager *e) {
     const ftc_graph *g = e->g;
     for (ftc_id id = 1; id < g->n_nodes; id++) forget(e, id); // what the last run kept
     e->walk = (ftc_bindings){.extents = e->b->extents, .lengths = e->b->lengths};
-    e->peak_bytes = e->live_bytes;
     for (ftc_id id = 1; id < g->n_nodes; id++) {
         const ftc_node *node = &g->nodes[id];
         run_node(e, id);
@@ -551,10 +536,6 @@ void ftc_eager_run(ftc_eager *e) {
 const ftc_cell *ftc_eager_value(const ftc_eager *e, ftc_id id, int64_t *n_cells) {
     if (n_cells) *n_cells = cells_of(e, id);
     return e->value[e->holder[id]];
-}
-
-int64_t ftc_eager_peak_bytes(const ftc_eager *e) {
-    return e->peak_bytes;
 }
 
 const ftc_graph *ftc_eager_graph(const ftc_eager *e) {

@@ -44,13 +44,9 @@ void ftc_eager_run(ftc_eager *e);
 // The cells of an output's node and, when n_cells is given, how many; valid until the next run.
 const ftc_cell *ftc_eager_value(const ftc_eager *e, ftc_id id, int64_t *n_cells);
 
-// The largest sum of the intermediate buffers at any point of the last run.
-int64_t ftc_eager_peak_bytes(const ftc_eager *e);
-
 void ftc_eager_free(ftc_eager *e);
 
-// --- for eager_dot.c
-// ------------------------------------------------------------------------------------------------
+// --- for eager_dot.c ----------------------------------------------------------------------------------
 
 const ftc_graph *ftc_eager_graph(const ftc_eager *e);
 const ftc_eager_bindings *ftc_eager_bindings_of(const ftc_eager *e);

@@ -13,8 +13,7 @@ static const ftc_graph_setting *find_setting(const ftc_graph *g, const char *nam
     return NULL;
 }
 
-// --- patterns
-// -----------------------------------------------------------------------------------------------------
+// --- patterns -----------------------------------------------------------------------------------------
 
 // The text without white space around it, cut off in place.
 static char *trimmed(char *text) {
@@ -73,8 +72,7 @@ static bool match_parameters(const ftc_graph *g, const char *entry, const char *
     return false;
 }
 
-// --- freeze
-// -------------------------------------------------------------------------------------------------------
+// --- freeze -------------------------------------------------------------------------------------------
 
 static void set_frozen(void *context, ftc_decl param) {
     ((bool *)context)[param] = true;
@@ -97,8 +95,7 @@ bool ftc_groups_freeze(const ftc_graph *g, bool *frozen, ftc_diagnostics *d) {
     return ok;
 }
 
-// --- groups
-// -------------------------------------------------------------------------------------------------------
+// --- groups -------------------------------------------------------------------------------------------
 
 typedef struct {
     ftc_group *groups;
@@ -172,8 +169,7 @@ static bool read_groups(const ftc_graph *g, ftc_group *groups, ftc_diagnostics *
     return ok;
 }
 
-// --- layers
-// -------------------------------------------------------------------------------------------------------
+// --- layers -------------------------------------------------------------------------------------------
 
 // The first part of a dotted name that is a number, -1: none.
 static int64_t layer_of(const char *name) {

@@ -1,8 +1,8 @@
 // Which parameters are trained, and how: the entries freeze, group and layer_decay of the train block.
 //
-//   freeze = "bert.embeddings.*, *.layer.0.*"                       these keep their values
-//   group = "bert.*: lr=0.1x, weight_decay=0; *.bias: lr=2x"        a factor of the learning rate, a weight
-//   decay layer_decay = 0.9                                               the rate falls from layer to layer
+//   freeze = "bert.embeddings.*, *.layer.0.*"                  these keep their values
+//   group = "bert.*: lr=0.1x, weight_decay=0; *.bias: lr=2x"   a factor of the learning rate, a weight decay
+//   layer_decay = 0.9                                          the rate falls from layer to layer
 //
 // Patterns are those of the shell (fnmatch(3)) on a parameter's whole name. Of several groups that say
 // something about a parameter the last one counts. With layer_decay X, layer l of n (the first number in the

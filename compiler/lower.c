@@ -1,16 +1,15 @@
 // lower: rewrites what no kernel does into what kernels do.
 //
-// - A contraction with more than one row, column or summed axis at each position of its batch axes, or
-// without
-//   any column, or whose operands are no matrices in memory, becomes a sum of products.
-// - A reduction of a value over two ragged axes along several axes becomes two: along the last ragged one,
-//   which makes a value that can be in memory, then along the others.
-// - A sum of such a value along the first ragged axis, which tile kernels cut into blocks, becomes a
-//   contraction with ones, which they add up block by block.
-// - An output that is a parameter or an input, another name for a value, or the same value as another output
-//   becomes a copy, since each output has memory of its own.
-// - A constant that is assigned to several tensors becomes one for each, so that their kernels have nothing in
-//   common.
+//   - A contraction with more than one row, column or summed axis at each position of its batch axes, or
+//     without any column, or whose operands are no matrices in memory, becomes a sum of products.
+//   - A reduction of a value over two ragged axes along several axes becomes two: along the last ragged
+//     one, which makes a value that can be in memory, then along the others.
+//   - A sum of such a value along the first ragged axis, which tile kernels cut into blocks, becomes a
+//     contraction with ones, which they add up block by block.
+//   - An output that is a parameter or an input, another name for a value, or the same value as another
+//     output becomes a copy, since each output has memory of its own.
+//   - A constant that is assigned to several tensors becomes one for each, so that their kernels have
+//     nothing in common.
 #include <stdlib.h>
 
 #include "compiler/passes.h"
@@ -18,7 +17,7 @@
 #include "ir/build.h"
 #include "ir/op.h"
 
-// Whether a dot or tile kernel computes it (compiler/fuse.c, compiler/emit_tile.c).
+// Whether a dot or tile kernel computes it (compiler/fuse_place.c, compiler/emit_tile.c).
 static bool has_kernel(const ftc_graph *g, const ftc_node *dot) {
     ftc_dot_shape c = ftc_region_dot_shape(g, dot);
     if (c.cols.n == 0) return false; // a matrix times a vector
@@ -82,13 +81,6 @@ static bool is_assigned_constant(const ftc_graph *g, const ftc_node *node) {
            ftc_node_class(&g->nodes[node->arg[0]]) == FTC_CLASS_SOURCE;
 }
 
-static bool needs_copy(const ftc_graph *g, uint32_t output) {
-    ftc_id id = g->outputs[output].node;
-    for (uint32_t i = 0; i < output; i++)
-        if (g->outputs[i].node == id) return true;
-    return ftc_region_source(g, id) != id || ftc_node_class(&g->nodes[id]) == FTC_CLASS_LEAF;
-}
-
 static ftc_id copy_of(ftc_graph *g, ftc_id x) {
     const ftc_node *node = &g->nodes[x];
     ftc_dtype dtype = node->type.dtype;
@@ -118,6 +110,6 @@ bool ftc_pass_lower(ftc_graph *g, const ftc_pass_options *options, ftc_diagnosti
     ftc_graph_replace_nodes(g, out, map);
     free(map);
     for (uint32_t i = 0; i < g->n_outputs; i++)
-        if (needs_copy(g, i)) g->outputs[i].node = copy_of(g, g->outputs[i].node);
+        if (!ftc_region_is_own_output(g, i)) g->outputs[i].node = copy_of(g, g->outputs[i].node);
     return true;
 }

@@ -53,6 +53,10 @@ const ftc_pass *ftc_pass_find(const char *name); // NULL: unknown
 // What the graph's tensors of a kind take in memory, as a budget counts them.
 int64_t ftc_resident_bytes(const ftc_graph *g, ftc_decl_kind kind);
 
+// Whether there is a pass of this name, or a word `also` (up to a NULL; NULL: no more words); false after a
+// diagnostic that names the option which asks for it, and the nearest name.
+bool ftc_pass_check_name(const char *option, const char *name, const char *const *also, ftc_diagnostics *d);
+
 // The name that the train block has for an optimizer, which may be given by transformers' name
 // ("adamw_torch"); NULL: unknown.
 const char *ftc_optimizer_name(const char *name);

@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "compiler/clock.h"
 #include "ir/parse.h"
 #include "ir/print.h"
 #include "ir/verify.h"
@@ -46,10 +46,17 @@ const ftc_pass *ftc_pass_find(const char *name) {
     return NULL;
 }
 
-static double now_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+bool ftc_pass_check_name(const char *option, const char *name, const char *const *also, ftc_diagnostics *d) {
+    const char *names[sizeof ftc_passes / sizeof *ftc_passes + 8];
+    int n = 0;
+    for (; also && also[n]; n++) names[n] = also[n];
+    for (int i = 0; i < ftc_n_passes; i++) names[n++] = ftc_passes[i].name;
+    for (int i = 0; i < n; i++)
+        if (!strcmp(names[i], name)) return true;
+    const char *near = ftc_diag_nearest(name, names, n);
+    ftc_diag_add(d, NULL, NULL, 0, 0, "%s %s: there is no such pass%s%s%s", option, name,
+                 near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    return false;
 }
 
 // Whether the graph's text, parsed back, is the graph.
@@ -90,9 +97,9 @@ static bool check_stage(const ftc_graph *g, const ftc_pass *pass, ftc_diagnostic
 bool ftc_pipeline_run_pass(ftc_graph *g, const ftc_pass *pass, const ftc_pipeline_options *options,
                            ftc_diagnostics *d) {
     if (!check_stage(g, pass, d)) return false;
-    double start = now_seconds();
+    double start = ftc_now_seconds();
     if (!pass->run(g, &options->pass, d)) return false;
-    double seconds = now_seconds() - start;
+    double seconds = ftc_now_seconds() - start;
     if (!ftc_verify_graph(g, d)) {
         ftc_diag_add(d, NULL, NULL, 0, 0, "internal error: pass %s left a graph that does not verify",
                      pass->name);

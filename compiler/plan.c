@@ -54,10 +54,8 @@ static int by_size(const void *a, const void *b) {
     return x->node < y->node ? -1 : 1;
 }
 
-static int by_offset(const void *a, const void *b) {
-    const ftc_buffer *x = *(const ftc_buffer *const *)a, *y = *(const ftc_buffer *const *)b;
-    if (x->offset != y->offset) return x->offset < y->offset ? -1 : 1;
-    return x->node < y->node ? -1 : x->node > y->node;
+static bool is_before(const ftc_buffer *a, const ftc_buffer *b) {
+    return a->offset != b->offset ? a->offset < b->offset : a->node < b->node;
 }
 
 static bool alive_together(const ftc_buffer *a, const ftc_buffer *b) {
@@ -113,8 +111,9 @@ bool ftc_pass_plan(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostic
         g->nodes[buffers[i].node].offset = buffers[i].offset;
         if (buffers[i].offset + buffers[i].bytes > g->arena_bytes)
             g->arena_bytes = buffers[i].offset + buffers[i].bytes;
-        placed[i] = &buffers[i];
-        qsort(placed, (size_t)i + 1, sizeof(ftc_buffer *), by_offset);
+        int at = i;
+        for (; at > 0 && is_before(&buffers[i], placed[at - 1]); at--) placed[at] = placed[at - 1];
+        placed[at] = &buffers[i];
     }
     g->arena_bytes = aligned(g->arena_bytes + FTC_STEP_SLACK_BYTES);
     g->peak_live_bytes = peak_of(buffers, n);

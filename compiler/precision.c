@@ -1,23 +1,19 @@
 // precision: --precision bf16, as PyTorch's autocast on CPUs. Parameters, moments and gradients of parameters
 // stay f32, and so does all arithmetic; rounded to bf16 are
 //
-//   operands   of contractions, which add their products in f32
-//   kept       values of the forward phase that remat keeps for later phases: these read the rounded value.
-//   When
-//              it is computed from contractions and parameters alone, as the output of a linear layer, the
-//              forward phase reads the rounded value too (as under autocast), so that what the backward phase
-//              recomputes from it is the same
-//   summed     gradients that a contraction reads as well: a bias takes the sum of the rounded ones, so that
-//   one
-//              buffer serves both
+//   operands  of contractions, which add their products in f32
+//   kept      values of the forward phase that remat keeps for later phases: these read the rounded value.
+//             When it is computed from contractions and parameters alone, as the output of a linear layer,
+//             the forward phase reads the rounded value too (as under autocast), so that what the backward
+//             phase recomputes from it is the same
+//   summed    gradients that a contraction reads as well: a bias takes the sum of the rounded ones, so that
+//             one buffer serves both
 //
 // Not rounded are statistics (maxima and sums of rows, and what is computed from them alone) and values of
 // few cells: there is nothing to save, and softmax and normalization need them.
 //
 // The rounding stands in the graph as casts, so that the interpreter does it too. A parameter's cast is never
 // stored: it is applied as a contraction reads it (ftc_region_operand).
-#include "compiler/precision.h"
-
 #include <stdlib.h>
 
 #include "compiler/passes.h"
@@ -31,7 +27,8 @@ static bool is_few(const ftc_graph *g, ftc_id id) {
     return ftc_type_max_elements(g, &g->nodes[id].type) < FEW_CELLS;
 }
 
-bool *ftc_precision_find_narrow(const ftc_graph *g) {
+// By node: whether an f32 value of the forward phase becomes bf16 if it is kept for a later phase. To be freed.
+static bool *find_narrow(const ftc_graph *g) {
     bool *narrow = calloc(g->n_nodes, sizeof *narrow), *statistic = calloc(g->n_nodes, sizeof *statistic);
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
@@ -101,7 +98,7 @@ static ftc_id operand_for(rounding *r, const ftc_node *reader, ftc_id id) {
 
 static void find_properties(rounding *r) {
     const ftc_graph *g = r->g;
-    bool *narrow = ftc_precision_find_narrow(g);
+    bool *narrow = find_narrow(g);
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
         ftc_op_class class = ftc_node_class(node);

@@ -1,19 +1,16 @@
 #include "compiler/provenance.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 #include "compiler/cost.h"
 #include "compiler/plan.h"
-
-static_assert((int)FTC_KERNEL_RECOMPUTE == FTC_PHASE_RECOMPUTE && (int)FTC_KERNEL_UPDATE == FTC_PHASE_UPDATE,
-              "the ABI names the phases as the graph does");
+#include "ir/op.h"
 
 // The node that a kernel is there for: its first contraction, else its last node.
 static void choose_nodes(const ftc_graph *g, ftc_id *chosen) {
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         ftc_id *c = &chosen[g->nodes[v].kernel];
-        if (!*c || g->nodes[*c].op != FTC_OP_dot) *c = v;
+        if (!*c || ftc_node_class(&g->nodes[*c]) != FTC_CLASS_DOT) *c = v;
     }
 }
 
@@ -21,7 +18,8 @@ ftc_kernel_info *ftc_provenance_kernels(const ftc_graph *g, int *n) {
     int n_kernels = g->n_kernels ? (int)g->n_kernels - 1 : 0, n_buffers;
     ftc_kernel_info *infos = calloc((size_t)n_kernels + 1, sizeof *infos);
     ftc_id *chosen = calloc((size_t)g->n_kernels + 1, sizeof *chosen);
-    int64_t *live = calloc((size_t)g->n_kernels + 2, sizeof *live); // by barrier interval, which the plan counts from 1
+    int64_t *live =
+        calloc((size_t)g->n_kernels + 2, sizeof *live); // by barrier interval, which the plan counts from 1
     ftc_buffer *buffers = ftc_plan_buffers(g, &n_buffers);
     for (int i = 0; i < n_buffers; i++)
         for (uint32_t t = buffers[i].from; t <= buffers[i].to; t++) live[t] += buffers[i].bytes;
@@ -32,7 +30,7 @@ ftc_kernel_info *ftc_provenance_kernels(const ftc_graph *g, int *n) {
         const ftc_node *node = &g->nodes[chosen[i + 1]];
         bool is_model = node->loc.line && node->loc.file == 0; // the model's own text is the first file
         infos[i] = (ftc_kernel_info){.line = is_model ? (int32_t)node->loc.line : 0,
-                                     .phase = (ftc_kernel_phase)node->phase,
+                                     .phase = node->phase,
                                      .live_bytes = live[interval]};
     }
     ftc_cost_kernels(g, infos);

@@ -26,6 +26,13 @@ ftc_id ftc_region_source(const ftc_graph *g, ftc_id id) {
     }
 }
 
+bool ftc_region_is_own_output(const ftc_graph *g, uint32_t output) {
+    ftc_id id = g->outputs[output].node;
+    for (uint32_t i = 0; i < output; i++)
+        if (g->outputs[i].node == id) return false;
+    return ftc_region_source(g, id) == id && ftc_node_class(&g->nodes[id]) != FTC_CLASS_LEAF;
+}
+
 ftc_id ftc_region_operand(const ftc_graph *g, ftc_id id) {
     id = ftc_region_source(g, id);
     const ftc_node *node = &g->nodes[id];
@@ -56,9 +63,8 @@ int64_t ftc_region_constant_size(const ftc_graph *g, const ftc_axes *axes) {
     return size;
 }
 
-// Whether order[from ...] starts with exactly the axes of `group`, in its order; an empty group always fits.
-static bool starts_with(const ftc_axes *order, int from, const ftc_axes *group) {
-    if (from + group->n > order->n) return false;
+bool ftc_region_starts_with(const ftc_axes *order, int from, const ftc_axes *group) {
+    if (from < 0 || from + group->n > order->n) return false;
     for (int i = 0; i < group->n; i++)
         if (order->at[from + i] != group->at[i]) return false;
     return true;
@@ -67,7 +73,7 @@ static bool starts_with(const ftc_axes *order, int from, const ftc_axes *group) 
 bool ftc_region_as_matrix(const ftc_graph *g, const ftc_axes *order, const ftc_axes *rows,
                           const ftc_axes *cols, int64_t *row_stride, int64_t *col_stride) {
     if (order->n != rows->n + cols->n) return false;
-    if (starts_with(order, 0, rows) && starts_with(order, rows->n, cols)) {
+    if (ftc_region_starts_with(order, 0, rows) && ftc_region_starts_with(order, rows->n, cols)) {
         int64_t stride = ftc_region_constant_size(g, cols);
         if (stride < 0) {
             if (rows->n > 0) return false;
@@ -77,7 +83,7 @@ bool ftc_region_as_matrix(const ftc_graph *g, const ftc_axes *order, const ftc_a
         *col_stride = 1;
         return true;
     }
-    if (starts_with(order, 0, cols) && starts_with(order, cols->n, rows)) {
+    if (ftc_region_starts_with(order, 0, cols) && ftc_region_starts_with(order, cols->n, rows)) {
         int64_t stride = ftc_region_constant_size(g, rows);
         if (stride < 0) return false;
         *row_stride = 1;

@@ -15,9 +15,16 @@ bool ftc_region_is_token_axis(const ftc_graph *g, const ftc_axes *of, ftc_axis a
 // Follows rename and detach, which move no data, to the node that holds the cells.
 ftc_id ftc_region_source(const ftc_graph *g, ftc_id id);
 
+// Whether an output is a value that a kernel computes for it: not a parameter or an input, nor another name for
+// a value, nor what an earlier output is.
+bool ftc_region_is_own_output(const ftc_graph *g, uint32_t output);
+
 // The node whose cells a contraction reads as its operand `id`: its source; or, when that is a parameter or an
 // input rounded to bf16, this, which is rounded while it is packed and never stored twice.
 ftc_id ftc_region_operand(const ftc_graph *g, ftc_id id);
+
+// Whether order[from …] starts with exactly the axes of `group`, in its order; an empty group always does.
+bool ftc_region_starts_with(const ftc_axes *order, int from, const ftc_axes *group);
 
 // How a value's cells are addressed as a matrix: cell (r, c) of the axes `rows` and `cols` at base + r *
 // row_stride + c * col_stride (elements; one of the strides is 1). `order` is the packed order of the value's

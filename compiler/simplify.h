@@ -5,11 +5,10 @@
 #include "ir/graph.h"
 
 // A rule is one of
-//   pattern, replacement   text (compiler/pattern.h), for maps
-//   apply                  looks at the node `id`, the last one of `g`; returns the node that takes its
-//   place, of the same
-//                          dtype and the same axes, or 0. It may append nodes.
-//   sweep                  rewrites a whole graph; returns whether it changed anything
+//   pattern, replacement  text (compiler/pattern.h), for maps
+//   apply                 looks at the node `id`, the last one of `g`; returns the node that takes its
+//                         place, of the same dtype and the same axes, or 0. It may append nodes.
+//   sweep                 rewrites a whole graph; returns whether it changed anything
 typedef struct {
     const char *name;
     const char *pattern, *replacement;

@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "compiler/clock.h"
 #include "compiler/emit.h"
 #include "compiler/object.h"
 
@@ -49,7 +49,7 @@ ftc_contraction_plan ftc_tuned_plan_for(const ftc_tuned *tuned, const ftc_target
     return plan;
 }
 
-// --- what is measured ------------------------------------------------------------------------------------
+// --- what is measured ---------------------------------------------------------------------------------
 
 typedef struct {
     ftc_contraction_case what;
@@ -102,7 +102,7 @@ static searches find_contractions(const ftc_graph *g, const ftc_target *target) 
     return all;
 }
 
-// --- candidates ------------------------------------------------------------------------------------------
+// --- candidates ---------------------------------------------------------------------------------------
 
 // A plan by its text, unless the target cannot execute it or it is there already.
 static void add_candidate(search *s, const ftc_target *target, ftc_contraction_plan plan) {
@@ -163,7 +163,7 @@ static void add_widths(search *s, const ftc_target *target) {
     }
 }
 
-// --- measuring -------------------------------------------------------------------------------------------
+// --- measuring ----------------------------------------------------------------------------------------
 
 typedef struct {
     ftc_contraction_fn *fn;
@@ -180,12 +180,6 @@ static void call_on_thread(void *context, int32_t thread, int32_t threads) {
     char *scratch = x->scratch + thread * x->scratch_bytes;
     for (int i = 0; i < x->repetitions; i++)
         x->fn(x->what->m, x->what->n, x->what->k, x->a, x->b, x->c, scratch, thread, threads);
-}
-
-static double now_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 // Aligned memory with small numbers in it, and slack behind.
@@ -207,14 +201,14 @@ static void measure(search *s, ftc_contraction_fn *const *fns, const int64_t *sc
     x.b = filled(s->what.k * s->what.n);
     x.c = filled(s->what.m * FTC_ALONE_LD(s->what.n));
     x.scratch = filled(most * tune->threads / (int64_t)sizeof(float));
-    double begin = now_seconds(), enough = SECONDS * s->n_candidates;
+    double begin = ftc_now_seconds(), enough = SECONDS * s->n_candidates;
     for (int round = 0; round <= MOST_ROUNDS; round++) { // the first one does not count
-        if (round > LEAST_ROUNDS && now_seconds() - begin > enough) break;
+        if (round > LEAST_ROUNDS && ftc_now_seconds() - begin > enough) break;
         for (int i = 0; i < s->n_candidates; i++) {
             x.fn = fns[i];
-            double start = now_seconds();
+            double start = ftc_now_seconds();
             tune->run(tune->pool, call_on_thread, &x);
-            double seconds = (now_seconds() - start) / x.repetitions;
+            double seconds = (ftc_now_seconds() - start) / x.repetitions;
             if (round <= 1 || seconds < s->seconds[i]) s->seconds[i] = seconds;
         }
     }

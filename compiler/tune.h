@@ -29,7 +29,8 @@ ftc_contraction_plan ftc_tuned_plan_for(const ftc_tuned *tuned, const ftc_target
                                         const ftc_contraction_case *c);
 
 // Enters fn on every thread and returns when all have returned.
-typedef void ftc_tune_run(void *pool, void (*fn)(void *context, int32_t thread, int32_t threads), void *context);
+typedef void ftc_tune_run(void *pool, void (*fn)(void *context, int32_t thread, int32_t threads),
+                          void *context);
 
 // Told of every contraction that was measured, after it. `contraction` and `plan` are texts; seconds of one call.
 typedef void ftc_tune_told(void *context, const char *contraction, const char *plan, double default_seconds,

@@ -11,8 +11,7 @@ typedef struct ftc_expr ftc_expr;
 typedef struct ftc_stmt ftc_stmt;
 typedef struct ftc_module ftc_module;
 
-// --- axes and types
-// -----------------------------------------------------------------------------------------------
+// --- axes and types -----------------------------------------------------------------------------------
 
 // An element of a list of axes: a name, or all axes of a value: axes(x).
 typedef struct ftc_axis_item {
@@ -34,8 +33,7 @@ typedef struct {
     ftc_axis_list *dims; // f32[(A D), H]: two
 } ftc_type_syntax;
 
-// --- expressions
-// --------------------------------------------------------------------------------------------------
+// --- expressions --------------------------------------------------------------------------------------
 
 typedef enum {
     FTC_EXPR_NUMBER, // 0.5
@@ -81,8 +79,7 @@ struct ftc_decl_syntax {
     double loc_line;
 };
 
-// --- statements
-// ---------------------------------------------------------------------------------------------------
+// --- statements ---------------------------------------------------------------------------------------
 
 typedef enum {
     FTC_STMT_AXIS,   // axis B <= batch
@@ -146,8 +143,7 @@ struct ftc_stmt {
     ftc_stmt *next;
 };
 
-// --- modules
-// ------------------------------------------------------------------------------------------------------
+// --- modules ------------------------------------------------------------------------------------------
 
 // NAME = VALUE "hf_name" in config and train blocks.
 typedef struct ftc_setting_syntax {

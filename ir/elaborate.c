@@ -9,8 +9,7 @@
 #include "ir/elaborator.h"
 #include "ir/op.h"
 
-// --- diagnostics
-// --------------------------------------------------------------------------------------------
+// --- diagnostics --------------------------------------------------------------------------------------
 
 enum { MOST_NOTES = 3 }; // calls between a place and the model
 
@@ -61,8 +60,7 @@ bool ftc_elab_tick(ftc_elaborator *e, ftc_place place) {
     return false;
 }
 
-// --- variables
-// ----------------------------------------------------------------------------------------------
+// --- variables ----------------------------------------------------------------------------------------
 
 static ftc_binding *find(const ftc_elaborator *e, const char *name) {
     for (uint32_t i = e->n_bindings; i > e->base; i--)
@@ -94,8 +92,7 @@ void ftc_elab_bind(ftc_elaborator *e, const char *name, ftc_value value) {
         push(e, name, value);
 }
 
-// --- functions
-// ----------------------------------------------------------------------------------------------
+// --- functions ----------------------------------------------------------------------------------------
 
 static bool bind_arguments(ftc_elaborator *e, const ftc_function *f, const ftc_expr *call,
                            ftc_value values[FTC_ELAB_MAX_PARAMETERS]) {
@@ -273,8 +270,7 @@ ftc_value ftc_elab_function(ftc_elaborator *e, const ftc_function *f, const ftc_
     return result;
 }
 
-// --- statements
-// ---------------------------------------------------------------------------------------------
+// --- statements ---------------------------------------------------------------------------------------
 
 static void elab_assign(ftc_elaborator *e, const ftc_stmt *s) {
     ftc_value v = ftc_elab_expr(e, s->expr);
@@ -360,8 +356,7 @@ void ftc_elab_block(ftc_elaborator *e, const ftc_stmt *s) {
     }
 }
 
-// --- modules
-// ------------------------------------------------------------------------------------------------
+// --- modules ------------------------------------------------------------------------------------------
 
 static void load_library(ftc_elaborator *e) {
     while (ftc_library_files[e->n_library].name) e->n_library++;
@@ -399,7 +394,8 @@ static void append_unused_leaves(ftc_elaborator *e) {
     }
 }
 
-ftc_graph *ftc_elaborate(const ftc_module *module, const ftc_settings *overrides, ftc_diagnostics *d) {
+// The graph of a module. NULL after diagnostics.
+static ftc_graph *elaborate(const ftc_module *module, const ftc_settings *overrides, ftc_diagnostics *d) {
     int errors = d->count;
     ftc_elaborator e = {.d = d, .main = module, .module = module, .prefix = "", .arena = ftc_arena_new()};
     e.init = FTC_INIT_NORMAL;
@@ -434,7 +430,7 @@ ftc_graph *ftc_parse_text(const char *name, const char *text, const ftc_settings
     int errors = d->count;
     ftc_arena *arena = ftc_arena_new();
     const ftc_module *module = ftc_parse_module(arena, (ftc_source){name, text}, d);
-    ftc_graph *g = d->count == errors ? ftc_elaborate(module, overrides, d) : NULL;
+    ftc_graph *g = d->count == errors ? elaborate(module, overrides, d) : NULL;
     ftc_arena_free(arena);
     return g;
 }
@@ -448,8 +444,7 @@ ftc_graph *ftc_parse_file(const char *path, const ftc_settings *overrides, ftc_d
     return g;
 }
 
-// --- the library for passes
-// ---------------------------------------------------------------------------------
+// --- the library for passes ---------------------------------------------------------------------------
 
 struct ftc_library {
     ftc_elaborator e;

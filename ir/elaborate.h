@@ -7,9 +7,6 @@
 #include "ir/ast.h"
 #include "ir/parse.h"
 
-// The graph of a module. NULL after diagnostics.
-ftc_graph *ftc_elaborate(const ftc_module *module, const ftc_settings *overrides, ftc_diagnostics *d);
-
 // Passes that append library text (the optimizer's update) open the library on their graph, call its
 // functions, and close it. Nodes get the graph's cursor_loc and cursor_phase.
 typedef struct ftc_library ftc_library;

@@ -8,8 +8,7 @@
 static const int64_t LARGEST_SIZE = INT32_MAX; // of an axis
 static const double LARGEST_TENSOR = 1e12;     // elements
 
-// --- axes
-// ---------------------------------------------------------------------------------------------------
+// --- axes ---------------------------------------------------------------------------------------------
 
 static void report_unknown_axis(ftc_elaborator *e, const ftc_axis_item *item) {
     enum { MOST = 500 };
@@ -132,8 +131,7 @@ void ftc_elab_axis_statement(ftc_elaborator *e, const ftc_stmt *s) {
         ftc_elab_bind(e, s->name, (ftc_value){.kind = FTC_VALUE_ERROR});
 }
 
-// --- types
-// --------------------------------------------------------------------------------------------------
+// --- types --------------------------------------------------------------------------------------------
 
 // dims NULL: the type of a value, whose axes may be more than a stored tensor has dimensions.
 bool ftc_elab_type(ftc_elaborator *e, const ftc_type_syntax *s, ftc_type *type, ftc_axes *dims,
@@ -168,8 +166,7 @@ bool ftc_elab_type(ftc_elaborator *e, const ftc_type_syntax *s, ftc_type *type, 
     return true;
 }
 
-// --- declarations
-// -------------------------------------------------------------------------------------------
+// --- declarations -------------------------------------------------------------------------------------
 
 void ftc_elab_init(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_init_kind *init, double *std) {
     double deviation = 0;
@@ -312,8 +309,7 @@ ftc_value ftc_elab_decl(ftc_elaborator *e, const ftc_decl_syntax *s) {
     return v;
 }
 
-// --- outputs and kernels
-// ------------------------------------------------------------------------------------
+// --- outputs and kernels ------------------------------------------------------------------------------
 
 void ftc_elab_output(ftc_elaborator *e, const ftc_stmt *s) {
     const uint32_t forward = 1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_GRAD | 1u << FTC_ENTRY_EVAL;

@@ -15,8 +15,7 @@ static ftc_value number_value(double x) {
     return (ftc_value){.kind = FTC_VALUE_NUMBER, .number = x};
 }
 
-// --- conversions
-// --------------------------------------------------------------------------------------------
+// --- conversions --------------------------------------------------------------------------------------
 
 static const char *kind_text(const ftc_value *v) {
     static const char *const names[] = {"nothing",  "an error", "a number", "text",
@@ -114,8 +113,7 @@ bool ftc_elab_text(ftc_elaborator *e, const ftc_expr *expr, const char **text) {
     return false;
 }
 
-// --- nodes
-// --------------------------------------------------------------------------------------------------
+// --- nodes --------------------------------------------------------------------------------------------
 
 static ftc_node blank(ftc_op op) {
     ftc_node node = {.op = op, .axis = FTC_NO_AXIS, .to = FTC_NO_AXIS, .decl = FTC_NO_DECL};
@@ -123,7 +121,8 @@ static ftc_node blank(ftc_op op) {
     return node;
 }
 
-const char *ftc_elab_type_text(ftc_elaborator *e, const ftc_type *type) {
+// f32[B <= 8, S ragged B <= 128, H = 128], in the arena.
+static const char *type_text(ftc_elaborator *e, const ftc_type *type) {
     const ftc_graph *g = e->g;
     if (!type->axes.n) return ftc_dtype_name(type->dtype);
     char text[1000];
@@ -151,8 +150,7 @@ static void note_operands(ftc_elaborator *e, const ftc_node *node) {
         bool here = e->main && arg->loc.line && arg->loc.file < e->g->n_files &&
                     arg->loc.file == e->g->cursor_loc.file;
         ftc_diag_note(e->d, here ? e->main->source.name : NULL, here ? e->main->source.text : NULL,
-                      here ? (int)arg->loc.line : 0, 0, "operand %d is %s", i + 1,
-                      ftc_elab_type_text(e, &arg->type));
+                      here ? (int)arg->loc.line : 0, 0, "operand %d is %s", i + 1, type_text(e, &arg->type));
     }
 }
 
@@ -193,12 +191,9 @@ static ftc_value append(ftc_elaborator *e, ftc_node node, ftc_place place) {
 }
 
 static ftc_value leaf(ftc_elaborator *e, ftc_decl decl, ftc_place place) {
-    static const ftc_op ops[] = {[FTC_DECL_PARAM] = FTC_OP_param,
-                                 [FTC_DECL_MOMENT] = FTC_OP_param,
-                                 [FTC_DECL_GRADIENT] = FTC_OP_param,
-                                 [FTC_DECL_TOUCHED] = FTC_OP_param,
-                                 [FTC_DECL_INPUT] = FTC_OP_input,
-                                 [FTC_DECL_ARG] = FTC_OP_arg};
+    static const ftc_op ops[] = {[FTC_DECL_PARAM] = FTC_OP_param,    [FTC_DECL_MOMENT] = FTC_OP_param,
+                                 [FTC_DECL_GRADIENT] = FTC_OP_param, [FTC_DECL_TOUCHED] = FTC_OP_param,
+                                 [FTC_DECL_INPUT] = FTC_OP_input,    [FTC_DECL_ARG] = FTC_OP_arg};
     ftc_id id = ftc_graph_leaf(e->g, decl);
     if (id) return (ftc_value){.kind = FTC_VALUE_NODE, .node = id};
     ftc_node node = blank(ops[e->g->decls[decl].kind]);
@@ -240,8 +235,7 @@ ftc_value ftc_elab_apply(ftc_elaborator *e, ftc_op op, int n_args, const ftc_val
     return append(e, node, place);
 }
 
-// --- names
-// --------------------------------------------------------------------------------------------------
+// --- names --------------------------------------------------------------------------------------------
 
 static void report_unknown(ftc_elaborator *e, const ftc_expr *expr) {
     enum { MOST = 500 };
@@ -282,8 +276,7 @@ static ftc_value eval_label(ftc_elaborator *e, const ftc_expr *expr) {
     return ERROR;
 }
 
-// --- primitives
-// ---------------------------------------------------------------------------------------------
+// --- primitives ---------------------------------------------------------------------------------------
 
 static bool parse_dtype(const char *name, ftc_dtype *dtype) {
     for (ftc_dtype t = FTC_F32; t <= FTC_BOOL; t++)
@@ -435,8 +428,7 @@ static ftc_value eval_primitive(ftc_elaborator *e, const ftc_expr *call, ftc_op 
     return append(e, node, call->place);
 }
 
-// --- what is known while compiling
-// --------------------------------------------------------------------------
+// --- what is known while compiling --------------------------------------------------------------------
 
 // divides(heads, hidden): whether the second is a multiple of the first.
 static ftc_value eval_divides(ftc_elaborator *e, const ftc_expr *call) {
@@ -500,8 +492,7 @@ static ftc_value eval_count(ftc_elaborator *e, const ftc_expr *call) {
     return append(e, sum, call->place);
 }
 
-// --- calls
-// --------------------------------------------------------------------------------------------------
+// --- calls --------------------------------------------------------------------------------------------
 
 // The primitive of an infix operator; `swap` when the operands change places, `negate` when the result does.
 static ftc_op infix_op(const char *symbol, bool *swap, bool *negate) {
@@ -603,8 +594,7 @@ ftc_value ftc_elab_expr(ftc_elaborator *e, const ftc_expr *expr) {
     return ERROR;
 }
 
-// --- nodes of dumps
-// -----------------------------------------------------------------------------------------
+// --- nodes of dumps -----------------------------------------------------------------------------------
 
 void ftc_elab_node(ftc_elaborator *e, const ftc_stmt *s) {
     enum { HIGHEST_LABEL = 16 * FTC_ELAB_MAX_NODES };
@@ -625,16 +615,14 @@ void ftc_elab_node(ftc_elaborator *e, const ftc_stmt *s) {
     g->cursor_phase = s->node.phase;
     ftc_value v = eval_primitive(e, s->expr, op);
     ftc_type type;
-    ftc_axes dims[FTC_MAX_DIMS];
-    uint8_t n_dims;
-    if (v.kind == FTC_VALUE_ERROR || !ftc_elab_type(e, &s->node.type, &type, dims, &n_dims)) return;
+    if (v.kind == FTC_VALUE_ERROR || !ftc_elab_type(e, &s->node.type, &type, NULL, NULL)) return;
     if (v.kind != FTC_VALUE_NODE) {
         ftc_elab_error(e, s->place, "the operands of a labelled node are nodes");
         return;
     }
     ftc_node *node = ftc_graph_node(g, v.node);
     if (type.dtype != node->type.dtype || !ftc_axes_same_set(&type.axes, &node->type.axes)) {
-        ftc_elab_error(e, s->node.type.place, "the operation gives %s", ftc_elab_type_text(e, &node->type));
+        ftc_elab_error(e, s->node.type.place, "the operation gives %s", type_text(e, &node->type));
         return;
     }
     node->type = type; // the same axes, in the order of the text

@@ -117,7 +117,4 @@ void ftc_elab_kernel(ftc_elaborator *e, const ftc_stmt *s);
 // Config and train blocks (settings.c): adds them to the graph.
 void ftc_elab_settings(ftc_elaborator *e, const ftc_settings *overrides);
 
-// f32[B <= 8, S ragged B <= 128, H = 128], in the arena.
-const char *ftc_elab_type_text(ftc_elaborator *e, const ftc_type *type);
-
 #endif

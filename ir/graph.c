@@ -338,10 +338,6 @@ int64_t ftc_type_max_elements(const ftc_graph *g, const ftc_type *t) {
     return n;
 }
 
-int32_t ftc_dtype_bytes(ftc_dtype dtype) {
-    return dtype == FTC_BF16 ? 2 : dtype == FTC_BOOL ? 1 : 4;
-}
-
 const char *ftc_dtype_name(ftc_dtype dtype) {
     static const char *const names[] = {"f32", "bf16", "i32", "u32", "bool"};
     return names[dtype];

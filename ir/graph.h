@@ -98,13 +98,6 @@ typedef enum {
     FTC_OP_COUNT
 } ftc_op;
 
-typedef enum {
-    FTC_PHASE_FORWARD,
-    FTC_PHASE_RECOMPUTE, // a value of the forward phase, computed once more where the backward phase needs it
-    FTC_PHASE_BACKWARD,
-    FTC_PHASE_UPDATE,
-} ftc_phase;
-
 typedef struct {
     ftc_op op;
     ftc_type type;
@@ -263,7 +256,6 @@ void ftc_graph_find_needed(const ftc_graph *g, bool *needed);
 
 // Number of elements of a type at the upper bounds (ragged axes at their bound). Used for planning.
 int64_t ftc_type_max_elements(const ftc_graph *g, const ftc_type *t);
-int32_t ftc_dtype_bytes(ftc_dtype dtype); // f32, i32, u32: 4; bf16: 2; bool: 1
 const char *ftc_dtype_name(ftc_dtype dtype);
 
 // "f32[B, S, H]" or "B, S, H" written into `text`, cut off where it is full. Returns text.

@@ -23,7 +23,7 @@ static ftc_stmt *parse_block(parser *p);
 static ftc_stmt *parse_statement(parser *p);
 static ftc_expr *parse_expr(parser *p);
 
-// --- tokens ---------------------------------------------------------------------------------------------
+// --- tokens -------------------------------------------------------------------------------------------
 
 static const ftc_token *peek_at(const parser *p, int ahead) {
     static const ftc_token end = {.kind = FTC_TOKEN_END, .text = ""};
@@ -150,7 +150,7 @@ static void leave(parser *p) {
     p->depth--;
 }
 
-// --- axes and types -------------------------------------------------------------------------------------
+// --- axes and types -----------------------------------------------------------------------------------
 
 static ftc_axis_item *parse_axis_item(parser *p) {
     ftc_axis_item *item = new_node(p, sizeof *item);
@@ -217,7 +217,7 @@ static ftc_type_syntax parse_type(parser *p) {
     return type;
 }
 
-// --- declarations ---------------------------------------------------------------------------------------
+// --- declarations -------------------------------------------------------------------------------------
 
 static void parse_init(parser *p, ftc_decl_syntax *decl) {
     decl->has_init = true;
@@ -279,7 +279,7 @@ static ftc_decl_syntax *parse_decl(parser *p, ftc_decl_kind kind, ftc_place plac
     }
 }
 
-// --- expressions ----------------------------------------------------------------------------------------
+// --- expressions --------------------------------------------------------------------------------------
 
 static ftc_expr *new_expr(parser *p, ftc_expr_kind kind) {
     ftc_expr *e = new_node(p, sizeof *e);
@@ -400,7 +400,7 @@ static ftc_expr *parse_expr(parser *p) {
     return parse_infix(p, 0);
 }
 
-// --- statements of models and libraries -----------------------------------------------------------------
+// --- statements of models and libraries ---------------------------------------------------------------
 
 static ftc_stmt *new_stmt(parser *p, ftc_stmt_kind kind, ftc_place place) {
     ftc_stmt *s = new_node(p, sizeof *s);
@@ -498,7 +498,7 @@ static ftc_stmt *parse_if(parser *p, ftc_place place) {
     return s;
 }
 
-// --- statements of dumps --------------------------------------------------------------------------------
+// --- statements of dumps ------------------------------------------------------------------------------
 
 static ftc_stmt *parse_node(parser *p) {
     ftc_stmt *s = new_stmt(p, FTC_STMT_NODE, peek(p)->place);
@@ -571,7 +571,7 @@ static ftc_stmt *parse_memory(parser *p, ftc_place place) {
     }
 }
 
-// --- blocks ---------------------------------------------------------------------------------------------
+// --- blocks -------------------------------------------------------------------------------------------
 
 // One statement; `axis` and `output` may make several, linked. NULL at what begins none.
 static ftc_stmt *parse_statement_list(parser *p, ftc_stmt **last) {
@@ -671,7 +671,7 @@ static ftc_stmt *parse_block(parser *p) {
     return first;
 }
 
-// --- modules --------------------------------------------------------------------------------------------
+// --- modules ------------------------------------------------------------------------------------------
 
 // { NAME = VALUE "hf_name" … }, appended to *tail.
 static void parse_settings(parser *p, ftc_setting_syntax **tail, bool with_hf_names) {

@@ -6,8 +6,7 @@
 
 #include "ir/op.h"
 
-// --- words
-// --------------------------------------------------------------------------------------------------
+// --- words --------------------------------------------------------------------------------------------
 
 #define NAME_OF(value, ...)                                                                                  \
     static const char *const names[] = {__VA_ARGS__};                                                        \
@@ -18,23 +17,12 @@ const char *ftc_kernel_kind_name(ftc_kernel_kind kind) {
             [FTC_KERNEL_DOT] = "dot", [FTC_KERNEL_TILE] = "tile", [FTC_KERNEL_SCATTER] = "scatter");
 }
 
-const char *ftc_phase_name(ftc_phase phase) {
-    NAME_OF(phase, [FTC_PHASE_FORWARD] = "forward", [FTC_PHASE_RECOMPUTE] = "recompute",
-            [FTC_PHASE_BACKWARD] = "backward", [FTC_PHASE_UPDATE] = "update");
-}
-
-const char *ftc_entry_name(ftc_entry_kind entry) {
-    NAME_OF(entry, [FTC_ENTRY_STEP] = "step", [FTC_ENTRY_GRAD] = "grad", [FTC_ENTRY_UPDATE] = "update",
-            [FTC_ENTRY_EVAL] = "eval");
-}
-
 const char *ftc_decl_kind_name(ftc_decl_kind kind) {
     NAME_OF(kind, [FTC_DECL_PARAM] = "param", [FTC_DECL_MOMENT] = "moment", [FTC_DECL_GRADIENT] = "gradient",
             [FTC_DECL_TOUCHED] = "touched", [FTC_DECL_INPUT] = "input", [FTC_DECL_ARG] = "arg");
 }
 
-// --- values
-// -------------------------------------------------------------------------------------------------
+// --- values -------------------------------------------------------------------------------------------
 
 // The shortest decimal of at most 9 digits that reads back as x; false when there is none.
 static bool short_decimal(double x, char text[40]) {
@@ -45,7 +33,8 @@ static bool short_decimal(double x, char text[40]) {
     return false;
 }
 
-void ftc_print_number(double x, FILE *f) {
+// Decimal where that is short and exact, else hexadecimal; inf, nan.
+static void print_number(double x, FILE *f) {
     char text[40];
     if (isnan(x))
         fputs("nan", f);
@@ -67,7 +56,7 @@ static void print_float(float x, FILE *f) {
     if (isfinite(x))
         fputs(text, f);
     else
-        ftc_print_number((double)x, f);
+        print_number((double)x, f);
 }
 
 // `braces`: the text is an expression, where {name} is replaced.
@@ -106,15 +95,15 @@ static void print_axis_list(const ftc_graph *g, const ftc_axes *axes, const char
     for (int i = 0; i < axes->n; i++) fprintf(f, "%s%s", i ? separator : "", g->axes[axes->at[i]].name);
 }
 
-void ftc_print_axes(const ftc_graph *g, const ftc_axes *axes, FILE *f) {
+static void print_axes(const ftc_graph *g, const ftc_axes *axes, FILE *f) {
     print_axis_list(g, axes, ", ", f);
 }
 
-void ftc_print_type(const ftc_graph *g, const ftc_type *type, FILE *f) {
+static void print_type(const ftc_graph *g, const ftc_type *type, FILE *f) {
     fputs(ftc_dtype_name(type->dtype), f);
     if (!type->axes.n) return;
     fputc('[', f);
-    ftc_print_axes(g, &type->axes, f);
+    print_axes(g, &type->axes, f);
     fputc(']', f);
 }
 
@@ -130,8 +119,7 @@ void ftc_print_setting(const ftc_graph_setting *s, FILE *f) {
         fprintf(f, strpbrk(text, ".e") ? "%s" : "%s.0", text);
 }
 
-// --- declarations
-// -------------------------------------------------------------------------------------------
+// --- declarations -------------------------------------------------------------------------------------
 
 static void print_settings(const char *block, const ftc_graph_setting *list, uint32_t n, FILE *f) {
     if (!n) return;
@@ -198,7 +186,7 @@ static void print_declaration(const ftc_graph *g, const ftc_decl_def *d, FILE *f
               : d->init == FTC_INIT_ONES ? " init ones"
                                          : " init normal(",
               f);
-        if (d->init == FTC_INIT_NORMAL) ftc_print_number(d->init_std, f), fputc(')', f);
+        if (d->init == FTC_INIT_NORMAL) print_number(d->init_std, f), fputc(')', f);
         if (d->zero_row >= 0) fprintf(f, " zero_row %d", d->zero_row);
         if (d->frozen) fputs(" frozen", f);
     }
@@ -209,8 +197,7 @@ static void print_declaration(const ftc_graph *g, const ftc_decl_def *d, FILE *f
     fputc('\n', f);
 }
 
-// --- nodes
-// --------------------------------------------------------------------------------------------------
+// --- nodes --------------------------------------------------------------------------------------------
 
 // "(%3, V, %4, 0; B, S)": see ir/elaborate_expr.c for the order.
 static void print_operands(const ftc_graph *g, const ftc_node *n, const ftc_op_info *info, FILE *f) {
@@ -221,14 +208,14 @@ static void print_operands(const ftc_graph *g, const ftc_node *n, const ftc_op_i
     if ((info->attrs & FTC_ATTR_AXIS) && !(info->attrs & FTC_ATTR_TO)) NEXT, fputs(g->axes[n->axis].name, f);
     for (int i = 1; i < n->n_args; i++) NEXT, fprintf(f, "%%%u", n->arg[i]);
     if ((info->attrs & FTC_ATTR_INDEX) && n->index >= 0) NEXT, fprintf(f, "%lld", (long long)n->index);
-    if (info->attrs & FTC_ATTR_VALUE) NEXT, ftc_print_number(n->value, f);
+    if (info->attrs & FTC_ATTR_VALUE) NEXT, print_number(n->value, f);
     if (info->attrs & FTC_ATTR_DTYPE) NEXT, fputs(ftc_dtype_name(n->type.dtype), f);
     if (info->attrs & FTC_ATTR_DECL) NEXT, print_string(g->decls[n->decl].name, true, f);
 #undef NEXT
     if (info->attrs & FTC_ATTR_TO)
         fprintf(f, "; %s -> %s", g->axes[n->axis].name, g->axes[n->to].name);
     else if (info->attrs & FTC_ATTR_AXES)
-        fputs("; ", f), ftc_print_axes(g, &n->axes, f);
+        fputs("; ", f), print_axes(g, &n->axes, f);
     fputc(')', f);
 }
 
@@ -238,7 +225,7 @@ void ftc_print_node(const ftc_graph *g, ftc_id id, FILE *f) {
     fprintf(f, "%%%u = %s%s", id, n->outer ? "outer " : "", info->name);
     print_operands(g, n, info, f);
     fputs(" : ", f);
-    ftc_print_type(g, &n->type, f);
+    print_type(g, &n->type, f);
     if (n->phase != FTC_PHASE_FORWARD) fprintf(f, " %s", ftc_phase_name(n->phase));
     if (n->step) fprintf(f, " step %u", n->step);
     if (n->offset >= 0) fprintf(f, " @%lld", (long long)n->offset);
@@ -251,9 +238,9 @@ static void print_kernel_header(const ftc_graph *g, uint32_t k, FILE *f) {
     fputs("kernel ", f);
     print_name(kernel->name, f);
     fprintf(f, " %s rows(", ftc_kernel_kind_name(kernel->kind));
-    ftc_print_axes(g, &kernel->rows, f);
+    print_axes(g, &kernel->rows, f);
     fputs(") cols(", f);
-    ftc_print_axes(g, &kernel->cols, f);
+    print_axes(g, &kernel->cols, f);
     fputc(')', f);
     if (kernel->block != FTC_NO_AXIS)
         fprintf(f, " block(%s, %d)", g->axes[kernel->block].name, kernel->block_size);
@@ -300,8 +287,7 @@ static void print_outputs(const ftc_graph *g, FILE *f) {
     }
 }
 
-// --- graphs
-// -------------------------------------------------------------------------------------------------
+// --- graphs -------------------------------------------------------------------------------------------
 
 void ftc_print_graph(const ftc_graph *g, FILE *f) {
     if (g->model && *g->model) fprintf(f, "model %s\n\n", g->model);

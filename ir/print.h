@@ -9,14 +9,9 @@
 // Every attribute of every node, kernels, offsets and settings included: parsing the text gives an equal
 // graph.
 void ftc_print_graph(const ftc_graph *g, FILE *f);
-char *
-ftc_print_text(const ftc_graph *g); // the same; to be freed by the caller, NULL when memory is exhausted
+char *ftc_print_text(const ftc_graph *g); // the same; to be freed, NULL when memory is exhausted
 
 void ftc_print_node(const ftc_graph *g, ftc_id id, FILE *f); // one line: %12 = dot(%3, %4; H) : f32[B, I]
-void ftc_print_axes(const ftc_graph *g, const ftc_axes *axes, FILE *f); // B, S
-void ftc_print_type(const ftc_graph *g, const ftc_type *type, FILE *f); // f32[B, S]
-void ftc_print_number(double x, FILE *f); // decimal where that is short and exact, else hexadecimal; inf, nan
-
 void ftc_print_setting(const ftc_graph_setting *setting, FILE *f); // its value: 128, 1e-12, "gelu"
 
 // Whether two graphs say the same. Locations are ignored. If not, describes the first difference in `why`.
@@ -24,8 +19,6 @@ bool ftc_graph_equal(const ftc_graph *a, const ftc_graph *b, char *why, int why_
 
 // The words of the language for these values; NULL outside of the enumeration.
 const char *ftc_kernel_kind_name(ftc_kernel_kind kind); // "rows", "columns", "dot", "tile", "scatter"
-const char *ftc_phase_name(ftc_phase phase);            // "forward", "recompute", "backward", "update"
-const char *ftc_entry_name(ftc_entry_kind entry);       // "step", "grad", "update", "eval"
 const char *ftc_decl_kind_name(ftc_decl_kind kind);     // "param", "moment", "gradient", "input", "arg"
 
 #endif

@@ -3,10 +3,10 @@
 // offset in memory. So whoever computes a cell, in whatever order, draws the same number. The emitter writes
 // the same arithmetic as code.
 //
-//   row key   h = seed; then, for each word w of step, micro_step, site, and the coordinates of all axes of
-//   the random
-//             node but the last, in the node's order:  h = mix(h ^ (w + 0x9E3779B97F4A7C15))   (64 bits,
-//             wrapping) where mix is the finalizer of splitmix64. k0 = low 32 bits of h, k1 = high 32 bits.
+//   row key   h = seed; then, for each word w of step, micro_step, site, and the coordinates of all axes of the
+//             random node but the last, in the node's order:  h = mix(h ^ (w + 0x9E3779B97F4A7C15))
+//             (64 bits, wrapping) where mix is the finalizer of splitmix64.
+//             k0 = low 32 bits of h, k1 = high 32 bits.
 //   cell      from the last coordinate j (0 for a node over no axes), in 32 bits, wrapping:
 //             x = j * 0x9E3779B1 + k0;  x ^= x >> 16;  x *= 0x21F0AAAD;  x ^= x >> 15;
 //             x += k1;                  x *= 0x735A2D97;  x ^= x >> 15;   value = (x >> 8) * 2^-24

@@ -23,6 +23,10 @@
 
 typedef enum { FTC_F32, FTC_BF16, FTC_I32, FTC_U32, FTC_BOOL } ftc_dtype;
 
+static inline int32_t ftc_dtype_bytes(ftc_dtype dtype) {
+    return dtype == FTC_BF16 ? 2 : dtype == FTC_BOOL ? 1 : 4;
+}
+
 // Waits until all threads of the call have arrived. `context` is ftc_step_args.barrier_context.
 typedef void ftc_barrier_fn(void *context, int32_t thread);
 
@@ -67,14 +71,23 @@ typedef enum {
     FTC_ENTRY_COUNT
 } ftc_entry_kind;
 
-// The phases of a graph (ir/graph.h).
+static inline const char *ftc_entry_name(ftc_entry_kind entry) { // NULL outside of the enumeration
+    static const char *const names[] = {"step", "grad", "update", "eval"};
+    return (size_t)entry < FTC_ENTRY_COUNT ? names[entry] : NULL;
+}
+
 typedef enum {
-    FTC_KERNEL_FORWARD,
-    FTC_KERNEL_RECOMPUTE, // values of the forward phase, computed once more where the backward phase needs
-                          // them
-    FTC_KERNEL_BACKWARD,
-    FTC_KERNEL_UPDATE,
-} ftc_kernel_phase;
+    FTC_PHASE_FORWARD,
+    FTC_PHASE_RECOMPUTE, // a value of the forward phase, computed once more where the backward phase needs it
+    FTC_PHASE_BACKWARD,
+    FTC_PHASE_UPDATE,
+    FTC_PHASE_COUNT
+} ftc_phase;
+
+static inline const char *ftc_phase_name(ftc_phase phase) { // NULL outside of the enumeration
+    static const char *const names[] = {"forward", "recompute", "backward", "update"};
+    return (size_t)phase < FTC_PHASE_COUNT ? names[phase] : NULL;
+}
 
 // Something that depends on a batch: fixed + per_sequence * sequences + per_token * tokens + per_token_squared *
 // Σ length².
@@ -86,10 +99,10 @@ typedef struct {
 typedef struct {
     int32_t line; // of ftc_program.source: where its contraction, or else its last result, was asked for; 0:
                   // not known
-    ftc_kernel_phase phase; // of that
-    int64_t live_bytes;     // of the arena, while it runs: at the upper bounds of batch and length
-    ftc_cost flops; // of its contractions as they are executed, 2 a multiply-add
-    ftc_cost bytes; // that it reads and writes in memory, each once, caches aside
+    ftc_phase phase;    // of that
+    int64_t live_bytes; // of the arena, while it runs: at the upper bounds of batch and length
+    ftc_cost flops;     // of its contractions as they are executed, 2 a multiply-add
+    ftc_cost bytes;     // that it reads and writes in memory, each once, caches aside
 } ftc_kernel_info;
 
 typedef struct {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ---------------------------------------------------------------------------------------------- creation
+// --- creation -----------------------------------------------------------------------------------------
 
 void ftc_program_extents(const ftc_program *program, int32_t *sequences, int32_t *tokens) {
     *sequences = *tokens = -1;
@@ -118,7 +118,7 @@ void ftc_batch_free(ftc_batch *batch) {
     *batch = (ftc_batch){0};
 }
 
-// ---------------------------------------------------------------------------------------------- filling
+// --- filling ------------------------------------------------------------------------------------------
 
 static ftc_status check_sizes(const ftc_batch *batch, const ftc_dataset *dataset, const int64_t *examples,
                               int64_t n) {

@@ -75,7 +75,8 @@ static void write_results(const ftc_summary *s, FILE *out) {
         fprintf(out, " %s |", title);
     }
     fputs("\n|:---:|:---:|:---:|:---:|:---:|", out);
-    cJSON_ArrayForEach(entry, line) if (ftc_summary_is_score(entry)) fputs(":---:|", out);
+    cJSON_ArrayForEach(entry, line)
+        if (ftc_summary_is_score(entry)) fputs(":---:|", out);
     fputc('\n', out);
     for (; line; line = ftc_summary_next_evaluation(line->next)) {
         double loss = ftc_summary_value(line, "epoch_loss"),
@@ -86,8 +87,8 @@ static void write_results(const ftc_summary *s, FILE *out) {
         isnan(accuracy) ? fputs("-", out) : fprintf(out, "%.4f", accuracy);
         fprintf(out, " | %.6g | %.0f | %.4f |", ftc_summary_value(line, "epoch"),
                 ftc_summary_value(line, "step"), ftc_summary_value(line, "eval_loss"));
-        cJSON_ArrayForEach(entry, line) if (ftc_summary_is_score(entry))
-            fprintf(out, " %.4f |", entry->valuedouble);
+        cJSON_ArrayForEach(entry, line)
+            if (ftc_summary_is_score(entry)) fprintf(out, " %.4f |", entry->valuedouble);
         fputc('\n', out);
     }
 }

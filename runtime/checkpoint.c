@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-// ---------------------------------------------------------------------------------------------- the model
+// --- the model ----------------------------------------------------------------------------------------
 
 static ftc_status check_finite(const ftc_model_state *state) {
     for (int32_t i = 0; i < state->program->n_tensors; i++) {
@@ -53,7 +53,7 @@ ftc_status ftc_model_save(const char *output, const ftc_model_state *state, cons
     return ftc_dir_end(write_model(temporary, state, files), temporary, ftc_dir_merge, output);
 }
 
-// ---------------------------------------------------------------------------------------------- checkpoints
+// --- checkpoints --------------------------------------------------------------------------------------
 
 static ftc_status write_checkpoint(const char *dir, const ftc_train_options *options,
                                    const ftc_model_state *state, const ftc_model_files *files,

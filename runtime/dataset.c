@@ -22,7 +22,7 @@ void ftc_dataset_add(ftc_dataset *d, const ftc_tokens *tokens, float label) {
     d->n++;
 }
 
-// ---------------------------------------------------------------------------------------------- reading
+// --- reading ------------------------------------------------------------------------------------------
 
 // One thread's share of the rows.
 typedef struct {

@@ -8,8 +8,7 @@
 #include <string.h>
 
 typedef struct {
-    int32_t table, touched, by,
-        output; // parameter, flags, input and factors: indices into the program's lists
+    int32_t table, touched, by, output; // parameter, flags, input, factors: indices into the program's lists
     int64_t rows, width;
     float *factors; // [n_factors] of the updates so far, but for those that were 1
     size_t n_factors, capacity;
@@ -23,14 +22,26 @@ struct ftc_embeddings {
     int32_t n;
 };
 
-static int32_t find_factors(const ftc_program *program, const char *name) {
+// Whether output i has the factors of the table.
+static bool has_factors_of(const ftc_program *program, int32_t i, int32_t table) {
+    const char *name = program->tensors[table].name, *output = program->outputs[i].name;
+    size_t length = strlen(name);
+    return strncmp(output, name, length) == 0 && strcmp(output + length, ".untouched") == 0;
+}
+
+static int32_t find_factors(const ftc_program *program, int32_t table) {
     for (int32_t i = 0; i < program->n_outputs; i++) {
-        size_t length = strlen(name);
-        if (strncmp(program->outputs[i].name, name, length) == 0 &&
-            strcmp(program->outputs[i].name + length, ".untouched") == 0)
-            return i;
+        if (has_factors_of(program, i, table)) return i;
     }
     abort(); // the compiler makes one with the flags
+}
+
+bool ftc_embeddings_own_output(const ftc_program *program, int32_t output) {
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        const ftc_tensor_info *info = &program->tensors[i];
+        if (info->role == FTC_ROLE_TOUCHED && has_factors_of(program, output, info->of)) return true;
+    }
+    return false;
 }
 
 static int is_moment_of(const ftc_program *program, int32_t index, int32_t table) {
@@ -51,7 +62,7 @@ ftc_embeddings *ftc_embeddings_new(const ftc_program *program, void *const *tens
         *t = (table){.table = info->of,
                      .touched = i,
                      .by = info->by,
-                     .output = find_factors(program, of->name),
+                     .output = find_factors(program, info->of),
                      .rows = of->dims[0],
                      .width = of->dims[1]};
         t->applied = calloc((size_t)t->rows, sizeof *t->applied);

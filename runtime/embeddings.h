@@ -7,12 +7,17 @@
 #include "ir/step_abi.h"
 #include "runtime/batch.h"
 
+#include <stdbool.h>
+
 typedef struct ftc_embeddings ftc_embeddings;
 
 // The tables of `program` among the resident tensors [n_tensors], both of which outlive them. No row is
 // touched, and all are up to date. To be called before moments are touched, which come to lie in small pages.
 ftc_embeddings *ftc_embeddings_new(const ftc_program *program, void *const *tensors);
 void ftc_embeddings_free(ftc_embeddings *tables);
+
+// Whether the output of this index holds such factors, which mean nothing to anybody else.
+bool ftc_embeddings_own_output(const ftc_program *program, int32_t output);
 
 // Brings the rows that the batch names up to date; with `touch`, because they are about to get a gradient,
 // leaves them to the updates from now on.

@@ -26,7 +26,7 @@ bool ftc_file_exists(const char *path) {
     return access(path, F_OK) == 0;
 }
 
-// ---------------------------------------------------------------------------------------------- files
+// --- files --------------------------------------------------------------------------------------------
 
 ftc_status ftc_file_read(const char *path, char **text, size_t *bytes) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -102,7 +102,7 @@ ftc_status ftc_file_copy(const char *from, const char *to) {
     return status;
 }
 
-// ---------------------------------------------------------------------------------------------- directories
+// --- directories --------------------------------------------------------------------------------------
 
 ftc_status ftc_dir_make(const char *path) {
     char *part = strdup(path);

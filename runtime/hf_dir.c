@@ -15,7 +15,7 @@ static const cJSON *entry(const ftc_hf_config *config, const char *name) {
     return cJSON_GetObjectItemCaseSensitive(config->json, name);
 }
 
-// ---------------------------------------------------------------------------------------------- reading
+// --- reading ------------------------------------------------------------------------------------------
 
 static ftc_status check_is_encoder(const ftc_hf_config *config, const char *path) {
     const char *type, *positions;
@@ -136,7 +136,7 @@ int32_t ftc_hf_label_count(const char *dir, const ftc_hf_config *config) {
     return rows;
 }
 
-// ---------------------------------------------------------------------------------------------- writing
+// --- writing ------------------------------------------------------------------------------------------
 
 // Sets `name`, replacing what was there.
 static void set(cJSON *json, const char *name, cJSON *value) {

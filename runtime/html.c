@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-// ---------------------------------------------------------------------------------------------- text
+// --- text ---------------------------------------------------------------------------------------------
 
 static bool is_continuation(char byte) {
     return ((unsigned char)byte & 0xC0) == 0x80;
@@ -44,7 +44,7 @@ void ftc_html_excerpt(FILE *out, const char *text, int64_t most) {
     fprintf(out, "… <small>(%lld more characters)</small>", (long long)left);
 }
 
-// ---------------------------------------------------------------------------------------------- axes
+// --- axes ---------------------------------------------------------------------------------------------
 
 // In units of the view box. The plot lies inside of the margins.
 enum { WIDTH = 720, HEIGHT = 270, LEFT = 64, RIGHT = 14, TOP = 30, BOTTOM = 42, MOST_POINTS = 600 };
@@ -131,7 +131,7 @@ static void end_figure(FILE *out) {
     fputs("</svg>\n</figure>\n", out);
 }
 
-// ---------------------------------------------------------------------------------------------- charts
+// --- charts -------------------------------------------------------------------------------------------
 
 // Writes the points as a path; more than can be seen become the means of neighbours.
 static void write_path(FILE *out, const axis *x, const axis *y, const ftc_series *s) {

@@ -10,7 +10,7 @@
 
 enum { MAX_DISTINCT = 1000 }; // more different labels than this are no classes
 
-// ---------------------------------------------------------------------------------------------- one label
+// --- one label ----------------------------------------------------------------------------------------
 
 static bool parse_number(const char *text, double *out) {
     char *end;
@@ -34,8 +34,7 @@ static char *canonical(const char *text) {
     return number;
 }
 
-// ---------------------------------------------------------------------------------------------- the distinct
-// labels
+// --- the distinct labels ------------------------------------------------------------------------------
 
 typedef struct {
     char **values;
@@ -95,7 +94,7 @@ static int compare_numbers(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-// ---------------------------------------------------------------------------------------------- the mapping
+// --- the mapping --------------------------------------------------------------------------------------
 
 static char *copy(const char *text) {
     char *result = strdup(text);

@@ -30,8 +30,7 @@ typedef struct {
 //   - `id2label` ([count] names, or NULL) if each label is one of its names;
 //   - ids, if each label is an integer 0 … count-1;
 //   - else, if `may_sort` (the file is for training), the sorted distinct labels: by value if all are
-//   numbers, else as
-//     texts. Fails if there are more than `count` of them.
+//     numbers, else as texts. Fails if there are more than `count` of them.
 ftc_status ftc_labels_learn(const ftc_table *table, int count, const char *const *id2label, bool may_sort,
                             ftc_labels *out);
 void ftc_labels_free(ftc_labels *labels);

@@ -9,7 +9,7 @@ static double ratio(double a, double b) {
     return b > 0 ? a / b : 0;
 }
 
-// ---------------------------------------------------------------------------------------------- classes
+// --- classes ------------------------------------------------------------------------------------------
 
 ftc_class_scores ftc_metrics_classes(const int64_t *confusion, int32_t classes) {
     ftc_class_scores scores = {0};
@@ -54,7 +54,7 @@ ftc_class_scores ftc_metrics_classes(const int64_t *confusion, int32_t classes) 
     return scores;
 }
 
-// ---------------------------------------------------------------------------------------------- values
+// --- values -------------------------------------------------------------------------------------------
 
 static double correlation(const double *x, const double *y, int64_t n) {
     double mean_x = 0, mean_y = 0, xx = 0, yy = 0, xy = 0;
@@ -110,7 +110,7 @@ ftc_value_scores ftc_metrics_values(const float *labels, const float *prediction
     return scores;
 }
 
-// ---------------------------------------------------------------------------------------------- JSON lines
+// --- JSON lines ---------------------------------------------------------------------------------------
 
 static void print_value(FILE *to, const cJSON *item) {
     if (cJSON_IsNumber(item)) {

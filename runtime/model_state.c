@@ -10,14 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int64_t dtype_bytes(ftc_dtype dtype) {
-    switch (dtype) {
-    case FTC_BF16: return 2;
-    case FTC_BOOL: return 1;
-    default: return 4;
-    }
-}
-
 int64_t ftc_first_not_finite(const float *values, int64_t n) {
     for (int64_t i = 0; i < n; i++)
         if (!isfinite(values[i])) return i;
@@ -35,6 +27,15 @@ double ftc_cost_at(const ftc_cost *cost, double sequences, double tokens, double
            cost->per_token_squared * squares;
 }
 
+ftc_work ftc_entry_work(const ftc_entry *entry, double sequences, double tokens, double squares) {
+    ftc_work work = {0};
+    for (int32_t k = 0; k < entry->n_kernels && entry->kernel_info; k++) {
+        work.flops += ftc_cost_at(&entry->kernel_info[k].flops, sequences, tokens, squares);
+        work.bytes += ftc_cost_at(&entry->kernel_info[k].bytes, sequences, tokens, squares);
+    }
+    return work;
+}
+
 int64_t ftc_program_parameters(const ftc_program *program) {
     int64_t elements = 0;
     for (int32_t i = 0; i < program->n_tensors; i++) {
@@ -44,10 +45,10 @@ int64_t ftc_program_parameters(const ftc_program *program) {
 }
 
 int64_t ftc_tensor_bytes(const ftc_tensor_info *info) {
-    return ftc_tensor_elements(info) * dtype_bytes(info->dtype);
+    return ftc_tensor_elements(info) * ftc_dtype_bytes(info->dtype);
 }
 
-// ---------------------------------------------------------------------------------------------- memory
+// --- memory -------------------------------------------------------------------------------------------
 
 static const struct {
     const char *what;
@@ -115,8 +116,7 @@ void ftc_model_state_free(ftc_model_state *state) {
     *state = (ftc_model_state){0};
 }
 
-// ---------------------------------------------------------------------------------------------- initial
-// values
+// --- initial values -----------------------------------------------------------------------------------
 
 static void init_param(ftc_model_state *state, int32_t index, uint64_t seed) {
     const ftc_tensor_info *info = &state->program->tensors[index];
@@ -145,7 +145,7 @@ void ftc_model_state_init(ftc_model_state *state, uint64_t seed) {
     ftc_embeddings_replaced(state->tables);
 }
 
-// ---------------------------------------------------------------------------------------------- loading
+// --- loading ------------------------------------------------------------------------------------------
 
 static bool same_shape(const ftc_tensor_info *info, const ftc_safetensor *tensor) {
     if (info->rank != tensor->rank) return false;
@@ -267,7 +267,7 @@ void ftc_load_report_free(ftc_load_report *report) {
     *report = (ftc_load_report){0};
 }
 
-// ---------------------------------------------------------------------------------------------- saving
+// --- saving -------------------------------------------------------------------------------------------
 
 static ftc_safe_dtype safe_dtype(ftc_dtype dtype) {
     switch (dtype) {

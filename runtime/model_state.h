@@ -63,4 +63,10 @@ int64_t ftc_program_parameters(const ftc_program *program);
 // squares.
 double ftc_cost_at(const ftc_cost *cost, double sequences, double tokens, double squares);
 
+// What all kernels of an entry do for such a batch; zero where it is not known.
+typedef struct {
+    double flops, bytes;
+} ftc_work;
+ftc_work ftc_entry_work(const ftc_entry *entry, double sequences, double tokens, double squares);
+
 #endif

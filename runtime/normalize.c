@@ -36,7 +36,7 @@ bool ftc_normalizer_is_local(const ftc_normalizer *normalizer) {
     return true;
 }
 
-// ---------------------------------------------------------------------------------------------- the steps
+// --- the steps ----------------------------------------------------------------------------------------
 
 static bool is_chinese(uint32_t c) {
     return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x20000 && c <= 0x2A6DF) ||

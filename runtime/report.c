@@ -39,7 +39,7 @@ static const char STYLE[] =
     "backward{background:var(--c2)}"
     ".update{background:var(--c3)}\n";
 
-// ---------------------------------------------------------------------------------------------- pieces
+// --- pieces -------------------------------------------------------------------------------------------
 
 static void write_tile(FILE *out, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -86,7 +86,7 @@ static const ftc_evaluation *evaluation_of(const ftc_summary *s) {
     return s->result->evaluation_step >= 0 ? &s->result->evaluation : NULL;
 }
 
-// ---------------------------------------------------------------------------------------------- the head
+// --- the head -----------------------------------------------------------------------------------------
 
 static const cJSON *last_line(const ftc_summary *s) {
     const cJSON *history = s->result->state.log_history;
@@ -175,7 +175,7 @@ static void write_results(const ftc_summary *s, FILE *out) {
     fputs("</table></div>\n", out);
 }
 
-// ---------------------------------------------------------------------------------------------- the curves
+// --- the curves ---------------------------------------------------------------------------------------
 
 // The values of `name` over the steps of the log, to be freed.
 static ftc_point *collect(const cJSON *history, const char *name, int64_t *n) {
@@ -293,7 +293,7 @@ static void write_curves(const ftc_summary *s, FILE *out) {
     for (size_t i = 0; i < sizeof CURVES / sizeof *CURVES; i++) write_curve(history, &CURVES[i], out);
 }
 
-// ---------------------------------------------------------------------------------------------- the data
+// --- the data -----------------------------------------------------------------------------------------
 
 static void write_lengths(const ftc_summary *s, FILE *out) {
     enum { BARS = 40 };
@@ -342,8 +342,7 @@ static void write_padding(const ftc_summary *s, FILE *out) {
     fputs("</table>\n", out);
 }
 
-// ---------------------------------------------------------------------------------------------- time and
-// memory
+// --- time and memory ----------------------------------------------------------------------------------
 
 // The time of a kernel in one step, on average.
 typedef struct {
@@ -382,13 +381,6 @@ static int by_time(const void *a, const void *b) {
     return (x->ms < y->ms) - (x->ms > y->ms);
 }
 
-enum { PHASES = FTC_KERNEL_UPDATE + 1 };
-
-static const char *phase_name(ftc_kernel_phase phase) {
-    static const char *const NAMES[PHASES] = {"forward", "recompute", "backward", "update"};
-    return NAMES[phase];
-}
-
 static void write_kernels(kernel_time *kernels, int64_t n, double total, FILE *out) {
     enum { SHOWN = 20 };
     int64_t shown = n < SHOWN ? n : SHOWN;
@@ -400,7 +392,7 @@ static void write_kernels(kernel_time *kernels, int64_t n, double total, FILE *o
           out);
     for (int64_t i = 0; i < shown; i++) {
         const kernel_time *k = &kernels[i];
-        const char *phase = k->info ? phase_name(k->info->phase) : "";
+        const char *phase = k->info ? ftc_phase_name(k->info->phase) : "";
         rest -= k->ms;
         fprintf(out, "<tr><td class=\"left\">%s</td><td class=\"left\">%s</td><td>", k->name, phase);
         if (k->info && k->info->line) fprintf(out, "%d", k->info->line);
@@ -419,7 +411,7 @@ static void write_kernels(kernel_time *kernels, int64_t n, double total, FILE *o
 
 static double sum_of(const double *ms) {
     double sum = 0;
-    for (int p = 0; p < PHASES; p++) sum += ms[p];
+    for (int p = 0; p < FTC_PHASE_COUNT; p++) sum += ms[p];
     return sum;
 }
 
@@ -431,7 +423,7 @@ static void write_source_times(const ftc_summary *s, const kernel_time *kernels,
         if (kernels[i].info && kernels[i].info->line > lines) lines = kernels[i].info->line;
     }
     if (!lines || !s->program->source) return;
-    double(*ms)[PHASES] = calloc((size_t)lines + 1, sizeof *ms), most = 0;
+    double(*ms)[FTC_PHASE_COUNT] = calloc((size_t)lines + 1, sizeof *ms), most = 0;
     if (!ms) abort();
     for (int64_t i = 0; i < n; i++) {
         const ftc_kernel_info *info = kernels[i].info;
@@ -456,8 +448,8 @@ static void write_source_times(const ftc_summary *s, const kernel_time *kernels,
             fprintf(out, "<tr><td>%d</td><td class=\"code\">", l);
             ftc_html_text(out, line);
             fprintf(out, "</td><td>%.3f</td><td>%.1f %%</td><td class=\"bars\">", sum, sum / total * 100);
-            for (int p = 0; p < PHASES; p++)
-                write_bar(out, phase_name((ftc_kernel_phase)p), ms[l][p] / most * 0.98);
+            for (int p = 0; p < FTC_PHASE_COUNT; p++)
+                write_bar(out, ftc_phase_name((ftc_phase)p), ms[l][p] / most * 0.98);
             fputs("</td></tr>\n", out);
             free(line);
         }
@@ -558,7 +550,7 @@ static void write_time_and_memory(const ftc_summary *s, FILE *out) {
     free(kernels);
 }
 
-// ---------------------------------------------------------------------------------------------- the test
+// --- the test -----------------------------------------------------------------------------------------
 
 static const char *label_name(const ftc_summary *s, int64_t label, char *number, size_t bytes) {
     const ftc_labels *l = s->labels;
@@ -735,7 +727,7 @@ static ftc_status write_test(const ftc_summary *s, FILE *out) {
     return write_mistakes(s, e, out);
 }
 
-// ---------------------------------------------------------------------------------------------- the page
+// --- the page -----------------------------------------------------------------------------------------
 
 static void write_fact(void *context, const char *name, const char *value) {
     fprintf(context, "<tr><th class=\"left\">%s</th><td class=\"left\">", name);

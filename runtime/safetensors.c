@@ -42,7 +42,7 @@ const char *ftc_shape_format(const int64_t *dims, int32_t rank, char *text) {
     return text;
 }
 
-// ---------------------------------------------------------------------------------------------- reading
+// --- reading ------------------------------------------------------------------------------------------
 
 // The tensor that a header's entry describes; its data lies within data[0 … data_bytes).
 static ftc_status read_entry(const char *path, const cJSON *entry, const char *data, int64_t data_bytes,
@@ -203,7 +203,7 @@ const ftc_safetensor *ftc_safetensors_find(const ftc_safetensors *file, const ch
     return NULL;
 }
 
-// ---------------------------------------------------------------------------------------------- conversion
+// --- conversion ---------------------------------------------------------------------------------------
 
 static float float_from_bits(uint32_t bits) {
     float value;
@@ -250,7 +250,7 @@ ftc_status ftc_safetensors_read_f32(const ftc_safetensor *tensor, float *out) {
     return FTC_STATUS_OK;
 }
 
-// ---------------------------------------------------------------------------------------------- writing
+// --- writing ------------------------------------------------------------------------------------------
 
 static int64_t tensor_bytes(const ftc_safetensor *tensor) {
     int64_t bytes = DTYPES[tensor->dtype].bytes;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ---------------------------------------------------------------------------------------------- SeedSequence
+// --- SeedSequence -------------------------------------------------------------------------------------
 
 // Mixes `count` 32-bit words of entropy into a pool and draws PCG64's 256 bits of state from it
 // (numpy/random/bit_generator.pyx; after Melissa O'Neill's seed_seq).
@@ -40,7 +40,7 @@ static void seed_sequence(const uint32_t *entropy, size_t count, uint64_t state[
     for (size_t i = 0; i < 4; i++) state[i] = words[2 * i] | (uint64_t)words[2 * i + 1] << 32;
 }
 
-// ---------------------------------------------------------------------------------------------- PCG64
+// --- PCG64 --------------------------------------------------------------------------------------------
 
 __extension__ typedef unsigned __int128 uint128;
 
@@ -122,7 +122,7 @@ void ftc_permutation(uint64_t seed, uint32_t epoch, size_t n, int64_t *out) {
     permute(pcg64_new(entropy, count), n, out);
 }
 
-// ---------------------------------------------------------------------------------------------- rows
+// --- rows ---------------------------------------------------------------------------------------------
 
 static ftc_selection slice(const int64_t *order, size_t begin, size_t count) {
     ftc_selection s = {malloc((count ? count : 1) * sizeof *order), count};

@@ -20,7 +20,8 @@ ftc_status ftc_status_annotate(ftc_status status, const char *format, ...) {
     va_start(args, format);
     if (vasprintf(&context, format, args) < 0) context = NULL;
     va_end(args);
-    if (context && asprintf(&message, "%s: %s", context, status.message ? status.message : "out of memory") >= 0) {
+    if (context &&
+        asprintf(&message, "%s: %s", context, status.message ? status.message : "out of memory") >= 0) {
         free(status.message);
         status.message = message;
     }

@@ -20,19 +20,21 @@ typedef struct {
 #define FTC_STATUS_OK ((ftc_status){FTC_OK, 0})
 
 // A status with a formatted message (printf's conversions). If memory is exhausted the message is NULL.
-ftc_status ftc_status_make(ftc_status_code code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+ftc_status ftc_status_make(ftc_status_code code, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 // Puts "context: " in front of the message of a failed status; takes `status` and returns it.
-ftc_status ftc_status_annotate(ftc_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+ftc_status ftc_status_annotate(ftc_status status, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 // Frees the message and resets `status` to FTC_OK.
 void ftc_status_free(ftc_status *status);
 
 // Returns from the enclosing function when `expr` failed.
-#define FTC_RETURN_IF_ERROR(expr)                                                                                     \
-    do {                                                                                                              \
-        ftc_status ftc_status_tmp_ = (expr);                                                                          \
-        if (ftc_status_tmp_.code != FTC_OK) return ftc_status_tmp_;                                                   \
+#define FTC_RETURN_IF_ERROR(expr)                                                                            \
+    do {                                                                                                     \
+        ftc_status ftc_status_tmp_ = (expr);                                                                 \
+        if (ftc_status_tmp_.code != FTC_OK) return ftc_status_tmp_;                                          \
     } while (0)
 
 #endif

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const ENTRY_NAMES[FTC_ENTRY_COUNT] = {"step", "grad", "update", "eval"};
-
 // Room for the largest of the entries, scratch of all threads included.
 static int64_t arena_bytes(const ftc_program *program, uint32_t entries, int32_t threads) {
     int64_t most = 0;
@@ -18,12 +16,9 @@ static int64_t arena_bytes(const ftc_program *program, uint32_t entries, int32_t
     return most;
 }
 
-int64_t ftc_program_memory(const ftc_program *program, uint32_t entries, int32_t threads) {
-    return ftc_model_state_bytes(program, entries) + arena_bytes(program, entries, threads);
-}
-
 ftc_status ftc_program_check_memory(const ftc_program *program, uint32_t entries, int32_t threads) {
-    return ftc_memory_check(ftc_program_memory(program, entries, threads), program->model,
+    int64_t bytes = ftc_model_state_bytes(program, entries) + arena_bytes(program, entries, threads);
+    return ftc_memory_check(bytes, program->model,
                             "compile with a smaller --batch or --max-length, or choose a smaller model");
 }
 
@@ -33,7 +28,7 @@ static ftc_status map_arena(ftc_stepper *stepper, uint32_t entries) {
         if (!(entries & 1u << i) || program->entries[i].fn) continue;
         return ftc_status_make(FTC_BAD_INPUT,
                                "the model %s was compiled without the entry \"%s\"; compile it again",
-                               program->model, ENTRY_NAMES[i]);
+                               program->model, ftc_entry_name((ftc_entry_kind)i));
     }
     int64_t bytes = arena_bytes(program, entries, ftc_threads_count(stepper->threads));
     return ftc_memory_map((size_t)bytes, "the step's arena", &stepper->arena);
@@ -93,7 +88,7 @@ void ftc_stepper_free(ftc_stepper *stepper) {
     *stepper = (ftc_stepper){0};
 }
 
-// ---------------------------------------------------------------------------------------------- by name
+// --- by name ------------------------------------------------------------------------------------------
 
 static int32_t find_scalar(const ftc_program *program, const char *name) {
     for (int32_t i = 0; i < program->n_scalars; i++) {
@@ -146,7 +141,7 @@ int64_t ftc_stepper_output_columns(const ftc_stepper *stepper, const char *name)
     return i < 0 ? 0 : stepper->program->outputs[i].columns;
 }
 
-// ---------------------------------------------------------------------------------------------- the call
+// --- the call -----------------------------------------------------------------------------------------
 
 typedef struct {
     ftc_entry_fn *fn;

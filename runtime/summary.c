@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ---------------------------------------------------------------------------------------------- the files
+// --- the files ----------------------------------------------------------------------------------------
 
 typedef ftc_status writer(const ftc_summary *summary, FILE *out);
 
@@ -41,7 +41,7 @@ ftc_status ftc_summary_save(const ftc_summary *summary, bool with_report) {
     return ftc_dir_end(status, temporary, ftc_dir_merge, output);
 }
 
-// ---------------------------------------------------------------------------------------------- names
+// --- names --------------------------------------------------------------------------------------------
 
 char *ftc_summary_base_name(const char *path) {
     size_t end = strlen(path);
@@ -64,7 +64,7 @@ void ftc_summary_title(const char *metric, char *title, size_t bytes) {
     title[n] = '\0';
 }
 
-// ---------------------------------------------------------------------------------------------- the log
+// --- the log ------------------------------------------------------------------------------------------
 
 const cJSON *ftc_summary_next_evaluation(const cJSON *line) {
     while (line && !cJSON_HasObjectItem(line, "eval_loss")) line = line->next;
@@ -93,8 +93,7 @@ bool ftc_summary_is_score(const cJSON *entry) {
     return true;
 }
 
-// ----------------------------------------------------------------------------------------------
-// hyperparameters
+// --- hyperparameters ----------------------------------------------------------------------------------
 
 static const char *train_setting(const ftc_program *program, const char *name) {
     for (int32_t i = 0; i < program->n_train; i++) {

@@ -32,8 +32,7 @@ ftc_status ftc_summary_save(const ftc_summary *summary, bool with_report);
 void ftc_card_write(const ftc_summary *summary, FILE *out);
 ftc_status ftc_report_write(const ftc_summary *summary, FILE *out);
 
-// ---------------------------------------------------------------------------------------------- what both
-// tell
+// --- what both tell -----------------------------------------------------------------------------------
 
 // The last part of a path; "model" for one that has none. Allocated.
 char *ftc_summary_base_name(const char *path);

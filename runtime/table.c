@@ -58,7 +58,7 @@ static size_t count_lines(const char *data, size_t size) {
     return lines;
 }
 
-// ---------------------------------------------------------------------------------------------- JSON
+// --- JSON ---------------------------------------------------------------------------------------------
 
 // cJSON keeps the position of the last error in a global variable.
 static pthread_mutex_t json_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -101,8 +101,7 @@ static bool push_json(ftc_fields *fields, const cJSON *value) {
     return true;
 }
 
-// ---------------------------------------------------------------------------------------------- the first
-// pass
+// --- the first pass -----------------------------------------------------------------------------------
 
 // What the first pass carries from row to row.
 typedef struct {
@@ -258,7 +257,7 @@ static ftc_status scan(scanner *s) {
     return FTC_STATUS_OK;
 }
 
-// ---------------------------------------------------------------------------------------------- columns
+// --- columns ------------------------------------------------------------------------------------------
 
 static const char *const default_texts[] = {"text",    "sentence", "review",      "content",
                                             "comment", "document", "description", NULL};
@@ -378,7 +377,7 @@ static ftc_status choose_columns(ftc_table *t, const ftc_table_options *o, const
     return FTC_STATUS_OK;
 }
 
-// ---------------------------------------------------------------------------------------------- open, close
+// --- open, close --------------------------------------------------------------------------------------
 
 static ftc_table_format format_of(const char *path) {
     const char *dot = strrchr(path, '.');
@@ -440,7 +439,7 @@ const char *ftc_table_label_column(const ftc_table *t) {
     return t->columns[LABEL] == NONE ? NULL : ftc_fields_get(&t->names, t->columns[LABEL]);
 }
 
-// ---------------------------------------------------------------------------------------------- rows
+// --- rows ---------------------------------------------------------------------------------------------
 
 static ftc_status changed(const ftc_table *t) {
     return ftc_status_make(FTC_BAD_INPUT, "%s: the file has changed since it was opened", t->path);

@@ -4,11 +4,12 @@
 // read one by one. Blank lines do not count as rows. A row is named in messages by file and line:
 // "reviews.csv:17".
 //
-//   CSV         RFC 4180: fields may be quoted, quoted fields may hold line ends, commas and doubled quotes.
-//   Lines
-//               end in LF or CRLF. The first row is the header unless the options say otherwise.
+//   CSV         RFC 4180: fields may be quoted, quoted fields may hold line ends, commas and doubled
+//               quotes. Lines end in LF or CRLF. The first row is the header unless the options say
+//               otherwise.
 //   TSV         fields separated by tabs; quotes mean nothing. Whether there is a header: see
-//   ftc_table_header. JSON lines  one object a line. Numbers are read as text, integers without a point.
+//               ftc_table_header.
+//   JSON lines  one object a line. Numbers are read as text, integers without a point.
 //
 // All are UTF-8, with or without a byte order mark.
 #ifndef FTC_RUNTIME_TABLE_H
@@ -29,10 +30,8 @@ typedef enum {
 
 typedef enum {
     // CSV: yes. TSV: yes, unless all columns are chosen by number and the first row looks like data, that is,
-    // holds a
-    // number, or the second row holds none either. A TSV of one column that no column is chosen from and
-    // whose first
-    // line is no default name has no header: each line is a text.
+    // holds a number, or the second row holds none either. A TSV of one column that no column is chosen from
+    // and whose first line is no default name has no header: each line is a text.
     FTC_TABLE_HEADER_AUTO,
     FTC_TABLE_HEADER_YES,
     FTC_TABLE_HEADER_NO,

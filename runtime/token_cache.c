@@ -28,7 +28,7 @@ typedef struct {
 
 static const char MAGIC[8] = "ftctoken";
 
-// ---------------------------------------------------------------------------------------------- the key
+// --- the key ------------------------------------------------------------------------------------------
 
 // One look at every row, on all threads.
 typedef struct {
@@ -82,7 +82,7 @@ static ftc_status look_at_rows(look *l, ftc_threads *threads, uint64_t key[2]) {
     return status;
 }
 
-// ---------------------------------------------------------------------------------------------- the files
+// --- the files ----------------------------------------------------------------------------------------
 
 static size_t offsets_bytes(const header *h) {
     return ((size_t)h->examples + 1) * sizeof(int64_t);
@@ -182,7 +182,7 @@ static void prune(const char *dir) {
     free(files);
 }
 
-// ---------------------------------------------------------------------------------------------- both
+// --- both ---------------------------------------------------------------------------------------------
 
 static ftc_status read_rows(const ftc_dataset_source *source, const char *dir, ftc_threads *threads, look *l,
                             ftc_dataset *out, bool *hit) {

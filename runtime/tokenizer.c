@@ -55,7 +55,7 @@ static void push_word(encoder *e, const uint8_t map[256], const char *word, size
     if (e->count > e->limit) e->count = e->limit;
 }
 
-// ---------------------------------------------------------------------------------------------- added tokens
+// --- added tokens -------------------------------------------------------------------------------------
 
 void ftc_added_tokens_push(ftc_added_tokens *list, ftc_added_token token) {
     list->tokens = ftc_grow(list->tokens, &list->capacity, list->count + 1, sizeof *list->tokens);
@@ -130,7 +130,7 @@ static added_match next_added(const ftc_added_tokens *list, const char *text, si
     return (added_match){NULL, size, size};
 }
 
-// ---------------------------------------------------------------------------------------------- words
+// --- words --------------------------------------------------------------------------------------------
 
 int ftc_split_class(unsigned split, uint32_t c) {
     if ((split & (FTC_SPLIT_SPACES | FTC_SPLIT_SYMBOLS)) && ftc_unicode_is_space(c)) return FTC_CHAR_SPACE;
@@ -224,7 +224,7 @@ static ftc_status encode_text(encoder *e, const char *text) {
     return FTC_STATUS_OK;
 }
 
-// ---------------------------------------------------------------------------------------------- whole inputs
+// --- whole inputs -------------------------------------------------------------------------------------
 
 // Cuts the lengths of two texts so that they hold at most `room` tokens: the longer one gives first
 // (the tokenizers library's "longest_first").
@@ -296,8 +296,7 @@ void ftc_tokens_free(ftc_tokens *tokens) {
     *tokens = (ftc_tokens){0};
 }
 
-// ---------------------------------------------------------------------------------------------- the
-// tokenizer
+// --- the tokenizer ------------------------------------------------------------------------------------
 
 void ftc_tokenizer_prepare(ftc_tokenizer *t) {
     t->local = ftc_normalizer_is_local(&t->normalizer) && t->normalized.count == 0;

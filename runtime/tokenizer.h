@@ -10,12 +10,10 @@
 typedef struct ftc_tokenizer ftc_tokenizer;
 
 // Reads the tokenizer of a Hugging Face directory:
-//   - tokenizer.json if there is one: its normalizer, pre-tokenizer, template and added tokens are honoured,
-//   or
-//     refused by name; the truncation and padding stored in it are ignored;
-//   - else vocab.txt, with do_lower_case, strip_accents, tokenize_chinese_chars and the names of the special
-//   tokens
-//     from tokenizer_config.json (which may be missing: then those of BERT, uncased).
+//   - tokenizer.json if there is one: its normalizer, pre-tokenizer, template and added tokens are
+//     honoured, or refused by name; the truncation and padding stored in it are ignored;
+//   - else vocab.txt, with do_lower_case, strip_accents, tokenize_chinese_chars and the names of the
+//     special tokens from tokenizer_config.json (which may be missing: then those of BERT, uncased).
 // The special tokens that tokenizer_config.json names are recognized in texts ("[SEP]", "[MASK]", …), if the
 // vocabulary has them.
 ftc_status ftc_tokenizer_open(const char *directory, ftc_tokenizer **out);

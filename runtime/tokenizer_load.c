@@ -20,7 +20,7 @@ typedef struct {
     ftc_tokenizer *tokenizer;
 } loader;
 
-// ---------------------------------------------------------------------------------------------- JSON
+// --- JSON ---------------------------------------------------------------------------------------------
 
 // Reads a file that belongs to the tokenizer.
 static ftc_status read_file(loader *l, const char *path, char **text, size_t *bytes) {
@@ -63,7 +63,7 @@ static const char *member_string(const cJSON *object, const char *name) {
     return string ? string : "";
 }
 
-// ---------------------------------------------------------------------------------------------- normalizer
+// --- normalizer ---------------------------------------------------------------------------------------
 
 static ftc_status too_many_steps(const loader *l) {
     return ftc_status_make(FTC_BAD_INPUT, "%s: the normalizer has more than %d steps", l->json_path,
@@ -144,8 +144,7 @@ static ftc_status add_normalizer(loader *l, const cJSON *json) {
         l->json_path, type);
 }
 
-// ----------------------------------------------------------------------------------------------
-// pre-tokenizer
+// --- pre-tokenizer ------------------------------------------------------------------------------------
 
 static ftc_status add_pre_tokenizer(loader *l, const cJSON *json) {
     static const struct {
@@ -183,7 +182,7 @@ static ftc_status add_pre_tokenizer(loader *l, const cJSON *json) {
         l->json_path, type);
 }
 
-// ---------------------------------------------------------------------------------------------- vocabulary
+// --- vocabulary ---------------------------------------------------------------------------------------
 
 static ftc_status add_json_vocabulary(loader *l) {
     const cJSON *model = member(l->json, "model"), *vocab = member(model, "vocab");
@@ -254,7 +253,7 @@ static ftc_status add_text_vocabulary(loader *l) {
     return status;
 }
 
-// ---------------------------------------------------------------------------------------------- added tokens
+// --- added tokens -------------------------------------------------------------------------------------
 
 // The text of a special token in tokenizer_config.json: a string, or an object with "content".
 static const char *special_token(const loader *l, const char *role, const char *otherwise) {
@@ -339,7 +338,7 @@ static ftc_status add_tokens(loader *l) {
     return FTC_STATUS_OK;
 }
 
-// ---------------------------------------------------------------------------------------------- template
+// --- template -----------------------------------------------------------------------------------------
 
 static ftc_status required_id(const loader *l, const char *role, const char *text, int32_t *out) {
     int32_t id = token_id(l->tokenizer, text);
@@ -412,7 +411,7 @@ static ftc_status add_templates(loader *l) {
     return FTC_STATUS_OK;
 }
 
-// ---------------------------------------------------------------------------------------------- all of it
+// --- all of it ----------------------------------------------------------------------------------------
 
 static ftc_status load(loader *l) {
     ftc_tokenizer *t = l->tokenizer;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 // One run. Where it stands is `at`; the epoch, the position in it and the learning rate follow from at.step.
 typedef struct {
@@ -37,7 +38,7 @@ typedef struct {
     int64_t start_step, examples, tokens;
 } run;
 
-// ---------------------------------------------------------------------------------------------- options
+// --- options ------------------------------------------------------------------------------------------
 
 static bool clips(const ftc_train_options *o) {
     return o->max_grad_norm > 0 && isfinite(o->max_grad_norm);
@@ -117,16 +118,11 @@ static ftc_schedule make_schedule(const ftc_train_options *o, int64_t total) {
     return schedule;
 }
 
-// FNV-1a over tokens and labels, cut to what a JSON number holds exactly.
+// Of tokens, labels and where texts end; cut to what a JSON number holds exactly.
 static int64_t hash_data(const ftc_dataset *d) {
-    uint64_t hash = 0xcbf29ce484222325u;
-    int64_t tokens = ftc_dataset_tokens(d);
-    for (int64_t i = 0; i < tokens; i++) hash = (hash ^ (uint32_t)d->ids[i]) * 0x100000001b3u;
-    for (int64_t i = 0; i < d->n; i++) {
-        uint32_t label;
-        memcpy(&label, &d->labels[i], sizeof label);
-        hash = (hash ^ label ^ (uint64_t)ftc_dataset_length(d, i) << 32) * 0x100000001b3u;
-    }
+    uint64_t hash = XXH3_64bits(d->ids, (size_t)ftc_dataset_tokens(d) * sizeof *d->ids);
+    hash = XXH3_64bits_withSeed(d->labels, (size_t)d->n * sizeof *d->labels, hash);
+    hash = XXH3_64bits_withSeed(d->offsets, (size_t)(d->n + 1) * sizeof *d->offsets, hash);
     return (int64_t)(hash >> 12);
 }
 
@@ -215,7 +211,7 @@ static ftc_status set_scalars(run *r) {
     return check_shares(r);
 }
 
-// ---------------------------------------------------------------------------------------------- telling
+// --- telling ------------------------------------------------------------------------------------------
 
 static double epoch_of(const run *r) {
     return ftc_train_epoch(&r->at, &r->identity);
@@ -300,7 +296,7 @@ static void tell_eval_progress(void *context, int64_t done, int64_t total) {
     r->t->events.progress(r->t->events.context, &progress);
 }
 
-// ---------------------------------------------------------------------------------------------- one step
+// --- one step -----------------------------------------------------------------------------------------
 
 // Packs batch number `index` of the epoch.
 static ftc_status fill_batch(run *r, int64_t epoch, int64_t index) {
@@ -414,7 +410,7 @@ static ftc_status step(run *r) {
     return FTC_STATUS_OK;
 }
 
-// ---------------------------------------------------------------------------------------------- evaluating
+// --- evaluating ---------------------------------------------------------------------------------------
 
 // Compares an evaluation with the best one so far. *gained tells whether it is better.
 static ftc_status compare_with_best(run *r, const cJSON *line, bool *gained) {
@@ -474,7 +470,7 @@ static ftc_status evaluate(run *r, bool *gained) {
     return status;
 }
 
-// ---------------------------------------------------------------------------------------------- saving
+// --- saving -------------------------------------------------------------------------------------------
 
 static ftc_status save_checkpoint(run *r, const ftc_train_options *options) {
     const ftc_train_options *o = options;
@@ -524,7 +520,7 @@ static ftc_status end_epoch(run *r) {
     return save ? save_checkpoint(r, o) : FTC_STATUS_OK;
 }
 
-// ---------------------------------------------------------------------------------------------- the run
+// --- the run ------------------------------------------------------------------------------------------
 
 static bool is_stopped(const run *r) {
     return r->t->stop && *r->t->stop;

@@ -65,8 +65,7 @@ static ftc_status write_json(const char *dir, const char *name, cJSON *json) {
     return status;
 }
 
-// ----------------------------------------------------------------------------------------------
-// trainer_state.json
+// --- trainer_state.json -------------------------------------------------------------------------------
 
 static void add_best(cJSON *json, const char *output, const ftc_train_state *train) {
     if (!train->has_best) {
@@ -108,7 +107,7 @@ static cJSON *make_trainer_state(const ftc_train_options *options, const ftc_tra
     return json;
 }
 
-// ---------------------------------------------------------------------------------------------- resume.json
+// --- resume.json --------------------------------------------------------------------------------------
 
 static cJSON *make_resume(const ftc_train_state *train, const ftc_train_identity *identity) {
     cJSON *json = cJSON_CreateObject(), *run = cJSON_AddObjectToObject(json, "run");
@@ -168,7 +167,7 @@ static ftc_status read_resume(const char *path, const cJSON *json, const ftc_tra
     return FTC_STATUS_OK;
 }
 
-// ---------------------------------------------------------------------------------------------- both
+// --- both ---------------------------------------------------------------------------------------------
 
 ftc_status ftc_train_state_write(const char *dir, const ftc_train_options *options,
                                  const ftc_train_state *train, const ftc_train_identity *identity) {

@@ -23,8 +23,7 @@ enum {
 enum { LOSS, LOGITS, NORM, OUTPUTS };
 enum { IDS, LABEL, INPUTS };
 
-// ---------------------------------------------------------------------------------------------- the
-// mathematics
+// --- the mathematics ----------------------------------------------------------------------------------
 
 // A random number in [0, 1) for a token, from everything that the ABI says it depends on.
 static float uniform(const ftc_step_args *a, uint32_t sequence, uint32_t position) {
@@ -110,7 +109,7 @@ static float norm_of(const float *w_grad, const float *bias_grad) {
     return (float)sqrt(sum);
 }
 
-// ---------------------------------------------------------------------------------------------- the entries
+// --- the entries --------------------------------------------------------------------------------------
 
 static void step_entry(const ftc_step_args *a, int32_t thread, int32_t threads) {
     float *w_grad = (float *)a->arena, *bias_grad = w_grad + V * C; // they live in the arena only
@@ -146,7 +145,7 @@ static void eval_entry(const ftc_step_args *a, int32_t thread, int32_t threads) 
     if (thread == 0) *(float *)a->outputs[LOSS] = batch_loss(a, 0, 1, NULL, NULL);
 }
 
-// ---------------------------------------------------------------------------------------------- the program
+// --- the program --------------------------------------------------------------------------------------
 
 #define PARAM(tensor_name, rows, columns, n, initial)                                                        \
     {.name = tensor_name,                                                                                    \
@@ -217,7 +216,7 @@ const ftc_program BAG_PROGRAM = {
                                     {"activation", "hidden_act", "gelu", 0}},
 };
 
-// ---------------------------------------------------------------------------------------------- data
+// --- data ---------------------------------------------------------------------------------------------
 
 ftc_dataset bag_dataset(int64_t n, uint64_t seed) {
     ftc_dataset dataset = {0};

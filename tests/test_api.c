@@ -102,7 +102,7 @@ static void assert_same_tensors(const ftc_net *net, ftc_trainer *a, ftc_trainer 
     }
 }
 
-// ---------------------------------------------------------------------------------------------- the net
+// --- the net ------------------------------------------------------------------------------------------
 
 static const ftc_tensor_desc *find_tensor(const ftc_net *net, const char *name) {
     int32_t n;
@@ -208,7 +208,7 @@ Test(net, refuses_bad_models_and_options) {
     ftc_tokenizer_free(NULL);
 }
 
-// ---------------------------------------------------------------------------------------------- texts
+// --- texts --------------------------------------------------------------------------------------------
 
 Test(tokenizer, encodes_texts_and_pairs) {
     ftc_tokenizer *tokenizer = NULL;
@@ -228,7 +228,7 @@ Test(tokenizer, encodes_texts_and_pairs) {
     ftc_tokenizer_free(tokenizer);
 }
 
-// ---------------------------------------------------------------------------------------------- training
+// --- training -----------------------------------------------------------------------------------------
 
 Test(trainer, learns) {
     ftc_net *net = open_artifact();
@@ -455,6 +455,23 @@ Test(trainer, leaves_untouched_rows_for_later_bit_by_bit) {
     ftc_net_free(net);
 }
 
+Test(net, shows_nothing_that_only_the_runtime_understands) {
+    ftc_net *net = open_artifact();
+    ftc_trainer *trainer = create(net, 1);
+    int32_t n_outputs, n_tensors;
+    const ftc_output_desc *outputs = ftc_net_outputs(net, &n_outputs);
+    const ftc_tensor_desc *tensors = ftc_net_tensors(net, &n_tensors);
+    cr_assert_eq(n_outputs, 3); // loss, logits, grad_norm
+    for (int32_t i = 0; i < n_outputs; i++)
+        cr_expect(ftc_trainer_output(trainer, outputs[i].name, NULL), "%s", outputs[i].name);
+    for (int32_t i = 0; i < n_tensors; i++)
+        cr_expect(ftc_trainer_tensor(trainer, tensors[i].name), "%s", tensors[i].name);
+    cr_expect_null(ftc_trainer_output(trainer, "embedding.weight.untouched", NULL));
+    cr_expect_null(ftc_trainer_tensor(trainer, "embedding.weight.touched"));
+    ftc_trainer_free(trainer);
+    ftc_net_free(net);
+}
+
 static void *train_alone(void *net) {
     ftc_trainer *trainer = create(net, 2);
     examples e = make_examples();
@@ -485,7 +502,7 @@ Test(trainer, runs_beside_others) {
     for (int i = 0; i < 2; i++) ftc_net_free(nets[i]);
 }
 
-// ---------------------------------------------------------------------------------------------- bad input
+// --- bad input ----------------------------------------------------------------------------------------
 
 Test(trainer, refuses_what_does_not_fit) {
     ftc_net *net = open_artifact();
@@ -567,7 +584,7 @@ Test(trainer, leaves_everything_as_it_is_when_the_loss_is_not_finite) {
     ftc_net_free(net);
 }
 
-// ---------------------------------------------------------------------------------------------- saving
+// --- saving -------------------------------------------------------------------------------------------
 
 static void assert_file_contains(const char *dir, const char *name, const char *part) {
     char *path = ftc_path_join(dir, name), *text;
@@ -622,7 +639,7 @@ Test(saving, gives_a_directory_that_loads) {
     scratch_free(dir);
 }
 
-// ---------------------------------------------------------------------------------------------- and `ftc
+// --- and `ftc -----------------------------------------------------------------------------------------
 // run`
 
 // Reads the file dir/model.safetensors.

@@ -16,6 +16,7 @@
 extern char **environ;
 
 static const char MODEL[] = FTC_SOURCE_ROOT "/models/bert-cls.ir";
+static const char SCORER[] = FTC_SOURCE_ROOT "/docs/tiny.ir"; // its output score is another name for a value
 static const char TRAIN[] = FTC_SOURCE_ROOT "/models/data/reviews-train.csv";
 static const char TEST[] = FTC_SOURCE_ROOT "/models/data/reviews-test.csv";
 static const char TOKENIZER[] = FTC_SOURCE_ROOT "/models/data/tokenizer";
@@ -129,8 +130,7 @@ static void compile_small(const char *dir) {
     ASSERT_FTC(dir, 0, out, "", "compile", MODEL, SMALL, "-o", "small.ftc");
 }
 
-// ---------------------------------------------------------------------------------------------- the usual
-// way
+// --- the usual way ------------------------------------------------------------------------------------
 
 Test(commands, compile_run_eval_predict, .timeout = 240) {
     char *dir = test_directory();
@@ -160,6 +160,30 @@ Test(commands, compile_run_eval_predict, .timeout = 240) {
     ASSERT_FTC(dir, 0, out, "parameters", "inspect", "small.ftc");
     ASSERT_FTC(dir, 0, out, "classifier.weight", "inspect", "output");
     ASSERT_FTC(dir, 0, out, "[CLS]", "inspect", "--train", TRAIN, "--row", "7", "--tokenizer", TOKENIZER);
+    scratch_free(dir);
+}
+
+// The arena of a step for 6 sequences, compiled so or compiled again.
+static double arena_bytes(const char *dir, const char *artifact) {
+    outcome o = FTC(dir, "bench", artifact, "--batch", "6", "--length", "64", "--steps", "1", "--json");
+    cr_assert_eq(o.status, 0, "%s", o.err);
+    double bytes = last_number(o.out, "arena_bytes");
+    forget(&o);
+    return bytes;
+}
+
+Test(commands, compile_again_keeps_what_was_chosen, .timeout = 240) {
+    char *dir = test_directory();
+#define TWO_LAYERS MODEL, SMALL, "--set", "layers=2", "--max-length", "64"
+#define CHOSEN     "--no-pass", "shrink", "--no-pass", "simplify", "--memory", "least"
+    ASSERT_FTC(dir, 0, out, "wrote", "compile", TWO_LAYERS, CHOSEN, "--batch", "4", "-o", "four.ftc");
+    ASSERT_FTC(dir, 0, out, "wrote", "compile", TWO_LAYERS, CHOSEN, "--batch", "6", "-o", "six.ftc");
+    ASSERT_FTC(dir, 0, out, "wrote", "compile", TWO_LAYERS, "--batch", "6", "-o", "plain.ftc");
+#undef TWO_LAYERS
+#undef CHOSEN
+    double expected = arena_bytes(dir, "six.ftc");
+    cr_assert_neq(expected, arena_bytes(dir, "plain.ftc"), "the options do nothing here");
+    cr_assert_eq(arena_bytes(dir, "four.ftc"), expected);
     scratch_free(dir);
 }
 
@@ -320,7 +344,7 @@ Test(commands, another_structure_is_compiled_again, .timeout = 240) {
     scratch_free(dir);
 }
 
-// ---------------------------------------------------------------------------------------------- interruption
+// --- interruption -------------------------------------------------------------------------------------
 
 // Waits until the file `name` has something in it.
 static void wait_for(const char *dir, const char *name) {
@@ -378,8 +402,7 @@ Test(commands, two_signals_end_at_once, .timeout = 240) {
     scratch_free(dir);
 }
 
-// ---------------------------------------------------------------------------------------------- what is
-// learned
+// --- what is learned ----------------------------------------------------------------------------------
 
 static double metric(const char *dir, const char *name) {
     char *metrics = read_text(dir, "m.jsonl");
@@ -548,7 +571,7 @@ Test(commands, sentences_and_pairs_of_glue, .timeout = 240) {
     scratch_free(dir);
 }
 
-// ---------------------------------------------------------------------------------------------- bad input
+// --- bad input ----------------------------------------------------------------------------------------
 
 Test(commands, wrong_usage, .timeout = 240) {
     char *dir = test_directory();
@@ -569,6 +592,9 @@ Test(commands, wrong_usage, .timeout = 240) {
     ASSERT_FTC(dir, 2, err, "pass optimizer: the graph has already updates", "opt", MODEL,
                "--passes=differentiate,optimizer,optimizer");
     ASSERT_FTC(dir, 2, err, "pass plan: the graph has no kernels", "opt", MODEL, "--passes=plan");
+    ASSERT_FTC(dir, 2, err, "pass fuse: no kernel computes score as it is; run lower before", "opt", SCORER,
+               "--passes=differentiate,optimizer,fuse");
+    ASSERT_FTC(dir, 0, out, "kernel dot", "opt", SCORER, "--passes=differentiate,optimizer,lower,fuse");
     ASSERT_FTC(dir, 0, out, "[learning_rate]", "run", "--help");
     ASSERT_FTC(dir, 0, out, "predict", "--help");
     scratch_free(dir);

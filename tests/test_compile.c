@@ -43,6 +43,22 @@ static ftc_object compiled(const ftc_compile_options *options) {
     return object;
 }
 
+static ftc_graph *tiny_bert_of(const char *layers) {
+    ftc_diagnostics d = {0};
+    const ftc_override list[] = {{"hidden", "48", "test", false}, {"layers", layers, "test", false},
+                                 {"heads", "3", "test", false},   {"intermediate", "80", "test", false},
+                                 {"vocab", "50", "test", false},  {"positions", "40", "test", false},
+                                 {"batch", "6", "test", false},   {"labels", "3", "test", false}};
+    const ftc_settings settings = {list, sizeof list / sizeof *list};
+    ftc_graph *g = ftc_parse_file(FTC_SOURCE_ROOT "/models/bert-cls.ir", &settings, &d);
+    cr_assert(g, "%s", d.count ? d.list[0].text : "");
+    return g;
+}
+
+static ftc_graph *tiny_bert(void) {
+    return tiny_bert_of("2");
+}
+
 // Asserts one diagnostic that contains `text`; forgets it.
 static void expect_diagnostic(ftc_diagnostics *d, const char *text) {
     cr_assert_geq(d->count, 1);
@@ -51,7 +67,7 @@ static void expect_diagnostic(ftc_diagnostics *d, const char *text) {
     *d = (ftc_diagnostics){0};
 }
 
-// --- artifacts ---------------------------------------------------------------------------------------
+// --- artifacts ----------------------------------------------------------------------------------------
 
 Test(artifact, comes_back_as_it_was_written) {
     ftc_diagnostics d = {0};
@@ -254,7 +270,8 @@ Test(artifact, remembers_tuned_plans) {
 // The head alone multiplies: 6 * 2 cells for each sequence, forward and for its weights' gradient; and its input's.
 Test(artifact, counts_what_its_kernels_execute) {
     ftc_diagnostics d = {0};
-    ftc_object object = compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_EVAL});
+    ftc_object object =
+        compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_EVAL});
     ftc_loaded_program *described = ftc_program_describe(&object, &d);
     double flops[FTC_ENTRY_COUNT] = {0}, bytes = 0;
     for (int e = 0; e < FTC_ENTRY_COUNT; e++) {
@@ -273,24 +290,52 @@ Test(artifact, counts_what_its_kernels_execute) {
     free(object.bytes);
 }
 
-// --- what does not change the results ----------------------------------------------------------------
-
-static ftc_graph *tiny_bert_of(const char *layers) {
+static ftc_loaded_program *described(const ftc_graph *g, const ftc_compile_options *options,
+                                     ftc_object *object) {
     ftc_diagnostics d = {0};
-    const ftc_override list[] = {
-        {"hidden", "48", "test", false}, {"layers", layers, "test", false},
-        {"heads", "3", "test", false},   {"intermediate", "80", "test", false},
-        {"vocab", "50", "test", false},  {"positions", "40", "test", false},
-        {"batch", "6", "test", false},   {"labels", "3", "test", false}};
-    const ftc_settings settings = {list, sizeof list / sizeof *list};
-    ftc_graph *g = ftc_parse_file(FTC_SOURCE_ROOT "/models/bert-cls.ir", &settings, &d);
-    cr_assert(g, "%s", d.count ? d.list[0].text : "");
-    return g;
+    cr_assert(ftc_compile(g, options, object, &d), "%s", d.count ? d.list[0].text : "");
+    ftc_loaded_program *program = ftc_program_describe(object, &d);
+    cr_assert(program);
+    return program;
 }
 
-static ftc_graph *tiny_bert(void) {
-    return tiny_bert_of("2");
+Test(artifact, keeps_its_options_when_it_is_compiled_again) {
+    ftc_diagnostics d = {0};
+    bool recompiled = false;
+    ftc_graph *g = tiny_bert();
+    for (uint32_t i = 0; i < g->n_train; i++)
+        if (!strcmp(g->train[i].name, "data")) g->train[i].text = "elsewhere/train.csv";
+    static const char *const skip[] = {"shrink", "simplify"};
+    ftc_compile_options options = {.target = ftc_target_named("avx2"), .entries = 1u << FTC_ENTRY_STEP};
+    ftc_object objects[3];
+    ftc_loaded_program *programs[4];
+    programs[0] = described(g, &options, &objects[0]);
+    options.skip = skip;
+    options.n_skip = 2;
+    programs[1] = described(g, &options, &objects[1]);
+    options.memory_budget_bytes = FTC_LEAST_MEMORY;
+    programs[2] = described(g, &options, &objects[2]);
+    memcpy(find(&objects[2], "\"features\":", "+"), "+q", 2); // there is no such feature
+    programs[3] = ftc_program_load(&objects[2], &recompiled, &d);
+    cr_assert(programs[3] && recompiled, "%s", d.count ? d.list[0].text : "");
+    ftc_entry steps[4];
+    for (int i = 0; i < 4; i++) steps[i] = ftc_program_of(programs[i])->entries[FTC_ENTRY_STEP];
+    cr_expect_neq(steps[0].n_kernels, steps[1].n_kernels, "the passes do nothing here");
+    cr_expect_gt(steps[1].arena_bytes, steps[2].arena_bytes, "the budget does nothing here");
+    cr_expect_eq(steps[3].n_kernels, steps[2].n_kernels);
+    cr_expect_eq(steps[3].arena_bytes, steps[2].arena_bytes);
+    const ftc_program *again = ftc_program_of(programs[3]);
+    cr_expect_null(again->entries[FTC_ENTRY_EVAL].fn);
+    cr_expect_str_eq(again->source, ftc_program_of(programs[2])->source);
+    for (int32_t i = 0; i < again->n_train; i++)
+        if (!strcmp(again->train[i].name, "data"))
+            cr_expect_str_eq(again->train[i].text, "elsewhere/train.csv");
+    for (int i = 0; i < 4; i++) ftc_program_unload(programs[i]);
+    for (int i = 0; i < 3; i++) free(objects[i].bytes);
+    ftc_graph_free(g);
 }
+
+// --- what does not change the results -----------------------------------------------------------------
 
 Test(compile, results_are_the_same_bits_for_any_number_of_threads) {
     ftc_graph *g = tiny_bert();
@@ -403,7 +448,8 @@ Test(compile, code_does_not_grow_with_depth) {
     count_code("6", &many, &many_bytes);
     cr_expect_gt(few, 50);
     cr_expect_eq(many, few, "%d functions with six layers, %d with three", many, few);
-    cr_expect_eq(many_bytes, few_bytes, "%zu bytes of code with six layers, %zu with three", many_bytes, few_bytes);
+    cr_expect_eq(many_bytes, few_bytes, "%zu bytes of code with six layers, %zu with three", many_bytes,
+                 few_bytes);
 }
 
 Test(compile, bad_models_are_diagnosed) {

@@ -51,8 +51,7 @@ static ftc_graph *with_gradients(const ftc_graph *forward) {
     return g;
 }
 
-// --- eager
-// -----------------------------------------------------------------------------------------------------------
+// --- eager --------------------------------------------------------------------------------------------
 
 static void sgemm(int32_t ta, int32_t tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
                   const float *b, int64_t ldb, float beta, float *c, int64_t ldc) {
@@ -110,8 +109,7 @@ Test(differential, eager_agrees_with_the_interpreter) {
     for (uint64_t seed = 1; seed <= GRAPHS; seed++) check_eager(seed);
 }
 
-// --- compiled
-// --------------------------------------------------------------------------------------------------------
+// --- compiled -----------------------------------------------------------------------------------------
 
 // The cells of a gradient in the order of its parameter, or those of another output; to be freed.
 static double *expected_cells(const ftc_graph *g, const ftc_interp *in, const test_values *v,

@@ -20,7 +20,7 @@ typedef void contraction_fn(int64_t m, int64_t n, int64_t k, const float *a, int
 typedef void block_fn(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, int64_t a_col,
                       const float *b, int64_t ldb, float *c, int64_t ldc, float *packed, int64_t accumulate);
 
-// --- emitted functions -----------------------------------------------------------------------------------
+// --- emitted functions --------------------------------------------------------------------------------
 
 typedef struct {
     LLVMValueRef c, ldc;
@@ -184,7 +184,7 @@ static void free_compiled(compiled *c) {
     ftc_codegen_free(c->cg);
 }
 
-// --- reference -------------------------------------------------------------------------------------------
+// --- reference ----------------------------------------------------------------------------------------
 
 static uint32_t random_state = 1;
 
@@ -230,7 +230,7 @@ static void check(const float *c, int64_t ldc, const float *before, int64_t m, i
         }
 }
 
-// --- tests -----------------------------------------------------------------------------------------------
+// --- tests --------------------------------------------------------------------------------------------
 
 static void check_contractions(const char *target_name) {
     compiled c = compile_for(target_name);
@@ -311,7 +311,7 @@ Test(gemm, block_generic) {
     check_blocks("generic");
 }
 
-// --- bf16 ------------------------------------------------------------------------------------------------
+// --- bf16 ---------------------------------------------------------------------------------------------
 
 // What stands for AMX's instructions where no CPU has them: eight tiles in memory.
 static LLVMValueRef tile_row(ftc_codegen *cg, int tile, LLVMValueRef row) {

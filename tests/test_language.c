@@ -51,8 +51,20 @@ static void expect_round_trip(const ftc_graph *g) {
 
 #define MODEL(name) (FTC_SOURCE_ROOT "/models/" name)
 
-// --- models
-// -------------------------------------------------------------------------------------------------
+// Values have up to eight axes, though a stored tensor has at most four dimensions.
+Test(language, values_of_many_axes_survive_their_text) {
+    static const char text[] = "model wide\naxis B <= 4\naxis H = 2, I = 3, J = 2, K = 3, L = 2\n"
+                               "input x : f32[B, H, I]\ninput y : f32[J, K, L]\n"
+                               "output all = outer mul(x, y)\n";
+    ftc_diagnostics d = {0};
+    ftc_graph *g = ftc_parse_text("wide", text, NULL, &d);
+    cr_assert_not_null(g, "%s", d.count ? d.list[0].text : "");
+    cr_assert_eq(g->nodes[g->outputs[0].node].type.axes.n, 6);
+    expect_round_trip(g);
+    ftc_graph_free(g);
+}
+
+// --- models -------------------------------------------------------------------------------------------
 
 Test(language, models_survive_their_text) {
     static const ftc_override large[] = {{"layers", "12", "--set", FTC_OVERRIDE_CONFIG},
@@ -95,8 +107,7 @@ Test(language, bert_has_the_tensors_of_hugging_face) {
     ftc_graph_free(g);
 }
 
-// --- dumps
-// --------------------------------------------------------------------------------------------------
+// --- dumps --------------------------------------------------------------------------------------------
 
 // The flat form of a model, and a text that uses every part of the grammar of dumps.
 Test(language, printed_form_is_stable) {
@@ -214,8 +225,7 @@ Test(language, locations_do_not_count) {
     ftc_graph_free(b);
 }
 
-// --- settings
-// -----------------------------------------------------------------------------------------------
+// --- settings -----------------------------------------------------------------------------------------
 
 static double config_number(const ftc_graph *g, const char *name) {
     for (uint32_t i = 0; i < g->n_config; i++)
@@ -346,8 +356,7 @@ Test(language, wrong_settings_are_refused) {
     expect_refused(&(ftc_override){"loss", "mse", "--set", FTC_OVERRIDE_CONFIG}, "needs one label, not 5");
 }
 
-// --- bad input
-// ----------------------------------------------------------------------------------------------
+// --- bad input ----------------------------------------------------------------------------------------
 
 // Every text of tests/golden/language/errors gives the diagnostics that are written beside it.
 Test(language, diagnostics_say_what_and_where) {
@@ -408,8 +417,7 @@ Test(language, unreadable_files_are_reported) {
     free(folder);
 }
 
-// --- noise
-// --------------------------------------------------------------------------------------------------
+// --- noise --------------------------------------------------------------------------------------------
 
 static uint32_t draw(uint64_t *state, size_t n) {
     *state = *state * 6364136223846793005u + 1442695040888963407u;
@@ -488,8 +496,7 @@ Test(language, noise_gives_a_graph_or_a_diagnostic) {
     for (int i = 0; i < 4; i++) free(paths[i]);
 }
 
-// --- documentation
-// ------------------------------------------------------------------------------------------
+// --- documentation ------------------------------------------------------------------------------------
 
 // docs/language.md lists the primitives as their blocks describe them.
 Test(language, reference_lists_the_primitives) {

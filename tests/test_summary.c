@@ -6,8 +6,7 @@
 
 #include <math.h>
 
-// ---------------------------------------------------------------------------------------------- text and
-// charts
+// --- text and charts ----------------------------------------------------------------------------------
 
 // What `expr`, which writes to `out`, writes. To be freed.
 #define WRITTEN(expr)                                                                                        \
@@ -124,8 +123,7 @@ Test(html, a_histogram_counts) {
     free(text);
 }
 
-// ---------------------------------------------------------------------------------------------- a run's
-// files
+// --- a run's files ------------------------------------------------------------------------------------
 
 // The rows behind bag_dataset's examples, whose texts try to break out.
 static char *write_rows(const char *dir, const ftc_dataset *test) {
@@ -143,8 +141,8 @@ static char *write_rows(const char *dir, const ftc_dataset *test) {
 
 // Two kernels, of which the step's first takes three times as long as its second.
 static const char *const KERNELS[] = {"dot1", "rows2"};
-static const ftc_kernel_info INFOS[] = {{.line = 1, .phase = FTC_KERNEL_FORWARD, .live_bytes = 3000000},
-                                        {.phase = FTC_KERNEL_UPDATE, .live_bytes = 1000000}};
+static const ftc_kernel_info INFOS[] = {{.line = 1, .phase = FTC_PHASE_FORWARD, .live_bytes = 3000000},
+                                        {.phase = FTC_PHASE_UPDATE, .live_bytes = 1000000}};
 
 static ftc_program program_with_kernels(void) {
     ftc_program program = BAG_PROGRAM;

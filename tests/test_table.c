@@ -69,7 +69,7 @@ static void expect_message(ftc_status status, const char *part) {
     ftc_status_free(&status);
 }
 
-// ---------------------------------------------------------------------------------------------- CSV
+// --- CSV ----------------------------------------------------------------------------------------------
 
 Test(table, csv_as_rfc_4180) {
     expect_rows("a.csv", "text,label\nplain,0\n\"a, b\",1\n\"two\nlines\",2\n\"said \"\"hi\"\"\",3\n",
@@ -180,7 +180,7 @@ Test(table, rows_longer_than_a_block) {
     free(filler);
 }
 
-// ---------------------------------------------------------------------------------------------- TSV
+// --- TSV ----------------------------------------------------------------------------------------------
 
 Test(table, tsv_does_not_quote) {
     expect_rows("a.tsv", "sentence\tlabel\n\"quoted\t1\nit 's , fine \t0\r\n", (ftc_table_options){0},
@@ -226,7 +226,7 @@ Test(table, txt_of_one_column_is_lines) {
                 (const char *const[][2]){{"First line.", NULL}, {NULL, NULL}});
 }
 
-// ---------------------------------------------------------------------------------------------- JSON lines
+// --- JSON lines ---------------------------------------------------------------------------------------
 
 Test(table, json_lines) {
     static const char data[] = "{\"text\": \"a \\\"b\\\" \\u00e9\\n\", \"label\": 3, \"x\": [1]}\n\n  \n"
@@ -258,7 +258,7 @@ Test(table, json_rows_without_the_value) {
     ftc_table_close(table);
 }
 
-// ---------------------------------------------------------------------------------------------- bad input
+// --- bad input ----------------------------------------------------------------------------------------
 
 Test(table, says_what_is_wrong_and_where) {
 #define BYTES(text) text, sizeof text - 1
@@ -344,7 +344,7 @@ Test(table, notices_that_the_file_became_shorter) {
     ftc_table_close(table);
 }
 
-// ---------------------------------------------------------------------------------------------- shared data
+// --- shared data --------------------------------------------------------------------------------------
 
 Test(table, default_columns_of_yelp) {
     char *path = test_shared("yelp/reviews.csv");

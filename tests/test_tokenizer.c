@@ -34,8 +34,7 @@ static cJSON *read_golden(const char *name) {
     return json;
 }
 
-// ---------------------------------------------------------------------------------------------- small
-// goldens
+// --- small goldens ------------------------------------------------------------------------------------
 
 static void expect_ids(const cJSON *expected, const int32_t *got, size_t count, const char *line) {
     size_t i = 0;
@@ -83,8 +82,7 @@ Test(tokenizer, torture_texts_as_hugging_face) {
     free(path);
 }
 
-// ---------------------------------------------------------------------------------------------- every code
-// point
+// --- every code point ---------------------------------------------------------------------------------
 
 static uint64_t hash_codepoints(uint64_t value, const uint32_t *c, size_t count) {
     for (size_t i = 0; i < count; i++) value = value * MULTIPLIER + c[i] + 1;
@@ -171,7 +169,7 @@ Test(tokenizer, every_code_point_as_hugging_face) {
     free(path);
 }
 
-// ---------------------------------------------------------------------------------------------- shared data
+// --- shared data --------------------------------------------------------------------------------------
 
 static ftc_tokenizer *open_shared_vocabulary(const char *vocabulary) {
     char *name = NULL, *text;
@@ -301,8 +299,8 @@ Test(tokenizer, torchtext_ids) {
         bool same_rules = true;
         for (size_t i = 0; i < sizeof special / sizeof *special; i++) {
             bool kept = strstr(input, special[i]) == NULL;
-            cJSON_ArrayForEach(entry, cJSON_GetObjectItem(item, "never_split")) kept |=
-                strcmp(entry->valuestring, special[i]) == 0;
+            cJSON_ArrayForEach(entry, cJSON_GetObjectItem(item, "never_split"))
+                kept |= strcmp(entry->valuestring, special[i]) == 0;
             same_rules &= kept;
         }
         if (!same_rules) continue;
@@ -322,8 +320,7 @@ Test(tokenizer, torchtext_ids) {
     free(path);
 }
 
-// ---------------------------------------------------------------------------------------------- what it
-// tells
+// --- what it tells ------------------------------------------------------------------------------------
 
 Test(tokenizer, tells_its_vocabulary) {
     ftc_tokenizer *uncased = open_golden("uncased"), *added = open_golden("added");
@@ -343,7 +340,7 @@ Test(tokenizer, tells_its_vocabulary) {
     ftc_tokenizer_close(added);
 }
 
-// ---------------------------------------------------------------------------------------------- bad input
+// --- bad input ----------------------------------------------------------------------------------------
 
 static void expect_message(ftc_status status, const char *part) {
     cr_assert_eq(status.code, FTC_BAD_INPUT, "expected \"%s\"", part);

@@ -5,6 +5,7 @@
 #include "compiler/driver/model.h"
 #include "runtime/batch.h"
 #include "runtime/checkpoint.h"
+#include "runtime/embeddings.h"
 #include "runtime/evaluate.h"
 #include "runtime/model_state.h"
 #include "runtime/nearest.h"
@@ -57,7 +58,7 @@ const char *ftc_version(void) {
     return FTC_VERSION;
 }
 
-// ---------------------------------------------------------------------------------------------- errors
+// --- errors -------------------------------------------------------------------------------------------
 
 struct ftc_error {
     int status;
@@ -108,7 +109,7 @@ void ftc_error_free(ftc_error *error) {
     free(error);
 }
 
-// ---------------------------------------------------------------------------------------------- the net
+// --- the net ------------------------------------------------------------------------------------------
 
 struct ftc_net {
     ftc_model model;
@@ -117,7 +118,8 @@ struct ftc_net {
     int32_t n_tensors;
     ftc_input_desc *inputs;
     ftc_scalar_desc *scalars;
-    ftc_output_desc *outputs;
+    ftc_output_desc *outputs; // [n_outputs]
+    int32_t n_outputs;
 };
 
 static void describe(ftc_net *net) {
@@ -148,7 +150,8 @@ static void describe(ftc_net *net) {
     net->outputs = allocate((size_t)program->n_outputs, sizeof *net->outputs);
     for (int32_t i = 0; i < program->n_outputs; i++) {
         const ftc_output_info *output = &program->outputs[i];
-        net->outputs[i] =
+        if (ftc_embeddings_own_output(program, i)) continue;
+        net->outputs[net->n_outputs++] =
             (ftc_output_desc){output->name, output->per_sequence, output->columns, output->entries};
     }
 }
@@ -296,11 +299,11 @@ const ftc_scalar_desc *ftc_net_scalars(const ftc_net *net, int32_t *n) {
 }
 
 const ftc_output_desc *ftc_net_outputs(const ftc_net *net, int32_t *n) {
-    *n = net->model.program->n_outputs;
+    *n = net->n_outputs;
     return net->outputs;
 }
 
-// ---------------------------------------------------------------------------------------------- texts
+// --- texts --------------------------------------------------------------------------------------------
 
 ftc_error *ftc_tokenizer_load(const char *directory, ftc_tokenizer **out) {
     return status_error(ftc_tokenizer_open(directory, out));
@@ -323,7 +326,7 @@ ftc_error *ftc_tokenize(const ftc_tokenizer *tokenizer, const char *text, const 
     return error;
 }
 
-// ---------------------------------------------------------------------------------------------- the trainer
+// --- the trainer --------------------------------------------------------------------------------------
 
 struct ftc_trainer {
     const ftc_net *net;
@@ -410,7 +413,7 @@ void ftc_trainer_free(ftc_trainer *trainer) {
     free(trainer);
 }
 
-// ---------------------------------------------------------------------------------------------- weights
+// --- weights ------------------------------------------------------------------------------------------
 
 void ftc_trainer_init(ftc_trainer *trainer) {
     ftc_model_state_init(&trainer->state, trainer->stepper.seed);
@@ -454,7 +457,8 @@ const char *const *ftc_trainer_unused(const ftc_trainer *trainer, int32_t *n) {
 void *ftc_trainer_tensor(ftc_trainer *trainer, const char *name) {
     const ftc_program *program = program_of(trainer);
     for (int32_t i = 0; i < program->n_tensors; i++) {
-        if (strcmp(program->tensors[i].name, name) != 0) continue;
+        const ftc_tensor_info *info = &program->tensors[i];
+        if (info->role == FTC_ROLE_TOUCHED || strcmp(info->name, name) != 0) continue;
         ftc_embeddings_expose(trainer->state.tables, i);
         return trainer->state.tensors[i];
     }
@@ -478,7 +482,7 @@ ftc_error *ftc_trainer_save(const ftc_trainer *trainer, const char *directory, c
     return status_error(ftc_model_save(directory, &trainer->state, &files));
 }
 
-// ---------------------------------------------------------------------------------------------- scalars
+// --- scalars ------------------------------------------------------------------------------------------
 
 static ftc_error *no_scalar(const ftc_trainer *trainer, const char *name) {
     const ftc_program *program = program_of(trainer);
@@ -494,7 +498,7 @@ ftc_error *ftc_trainer_set(ftc_trainer *trainer, const char *name, double value)
     return ftc_stepper_set(&trainer->stepper, name, value) ? NULL : no_scalar(trainer, name);
 }
 
-// ---------------------------------------------------------------------------------------------- the batch
+// --- the batch ----------------------------------------------------------------------------------------
 
 // At least `n` zeros.
 static int32_t *no_types(ftc_trainer *trainer, size_t n) {
@@ -558,7 +562,7 @@ ftc_error *ftc_trainer_bind_packed(ftc_trainer *trainer, int32_t n, const int64_
     return bind(trainer, n, &sequences);
 }
 
-// ---------------------------------------------------------------------------------------------- the calls
+// --- the calls ----------------------------------------------------------------------------------------
 
 static ftc_error *check_call(const ftc_trainer *trainer, ftc_entry_kind entry) {
     const char *function = CALLS[entry].function;
@@ -612,12 +616,15 @@ ftc_error *ftc_trainer_eval(ftc_trainer *trainer) {
 }
 
 const float *ftc_trainer_output(const ftc_trainer *trainer, const char *name, int64_t *columns) {
-    for (int i = 0; i < FTC_ENTRY_COUNT; i++) {
-        if (!(trainer->calls & 1u << i)) continue;
-        const float *values = ftc_stepper_output(&trainer->stepper, name, (ftc_entry_kind)i);
-        if (!values) continue;
-        if (columns) *columns = ftc_stepper_output_columns(&trainer->stepper, name);
-        return values;
+    const ftc_net *net = trainer->net;
+    for (int32_t i = 0; i < net->n_outputs; i++) {
+        const ftc_output_desc *output = &net->outputs[i];
+        if (strcmp(output->name, name) != 0) continue;
+        for (int entry = 0; entry < FTC_ENTRY_COUNT; entry++) {
+            if (!(output->calls & trainer->calls & 1u << entry)) continue;
+            if (columns) *columns = output->columns;
+            return ftc_stepper_output(&trainer->stepper, name, (ftc_entry_kind)entry);
+        }
     }
     return NULL;
 }

@@ -27,7 +27,8 @@ static const ftc_option OPTIONS[] = {
     {"steps", NULL, FTC_OPTION_INT, FIELD(steps), "N", 1, "steps to time"},
     {"warmup", NULL, FTC_OPTION_INT, FIELD(warmup), "N", 0, "steps before that"},
     {"threads", NULL, FTC_OPTION_INT, FIELD(threads), "N", 1, "threads; one a processor unless set"},
-    {"kernels", NULL, FTC_OPTION_FLAG, FIELD(kernels), NULL, 0, "time, share of peak and bytes of every kernel too"},
+    {"kernels", NULL, FTC_OPTION_FLAG, FIELD(kernels), NULL, 0,
+     "time, share of peak and bytes of every kernel too"},
     {"peak", NULL, FTC_OPTION_FLAG, FIELD(peak), NULL, 0, "only measure what the machine can do"},
     {"json", NULL, FTC_OPTION_FLAG, FIELD(json), NULL, 0, "print one JSON object"},
     {0},
@@ -56,8 +57,7 @@ static void print_peak(ftc_threads *threads, bool json) {
     print_object(object, json);
 }
 
-// ---------------------------------------------------------------------------------------------- the
-// measurement
+// --- the measurement ----------------------------------------------------------------------------------
 
 // Sums over the timed steps, by kernel.
 typedef struct {
@@ -69,9 +69,9 @@ typedef struct {
 typedef struct {
     double *seconds; // [steps], sorted in the end
     kernel_times kernels;
-    int64_t tokens; // a step
+    int64_t tokens;            // a step
     double sequences, squares; // a step; Σ length²
-    double flops;   // nominal, a step
+    double flops;              // nominal, a step
     double peak_gflops;
     double loss;
 } result;
@@ -177,16 +177,10 @@ static ftc_status measure(const ftc_program *program, const bench_options *o, ft
     return status;
 }
 
-// ---------------------------------------------------------------------------------------------- the report
+// --- the report ---------------------------------------------------------------------------------------
 
 static double cost_of(const result *r, const ftc_cost *cost) {
     return ftc_cost_at(cost, r->sequences, (double)r->tokens, r->squares);
-}
-
-static double executed_flops(const ftc_entry *entry, const result *r) {
-    double flops = 0;
-    for (int32_t k = 0; k < entry->n_kernels; k++) flops += cost_of(r, &entry->kernel_info[k].flops);
-    return flops;
 }
 
 // What is known of a kernel, or of the same kernel of all layers. Seconds are those of a mean step.
@@ -206,8 +200,12 @@ static kernel_line *list_kernels(const ftc_entry *entry, const result *r, const 
     if (!lines) abort();
     for (int32_t k = 0; k < r->kernels.n; k++) {
         const ftc_kernel_info *info = &entry->kernel_info[k];
-        lines[k] = (kernel_line){entry->kernels[k], *info, 1, r->kernels.sums[k] / total * seconds / (double)o->steps,
-                                 cost_of(r, &info->flops), cost_of(r, &info->bytes)};
+        lines[k] = (kernel_line){entry->kernels[k],
+                                 *info,
+                                 1,
+                                 r->kernels.sums[k] / total * seconds / (double)o->steps,
+                                 cost_of(r, &info->flops),
+                                 cost_of(r, &info->bytes)};
     }
     return lines;
 }
@@ -220,7 +218,7 @@ static cJSON *kernels_json(const kernel_line *lines, const result *r) {
         const kernel_line *l = &lines[k];
         cJSON *kernel = cJSON_CreateObject();
         cJSON_AddStringToObject(kernel, "kernel", l->name);
-        cJSON_AddStringToObject(kernel, "phase", ftc_phase_name((ftc_phase)l->info.phase));
+        cJSON_AddStringToObject(kernel, "phase", ftc_phase_name(l->info.phase));
         cJSON_AddNumberToObject(kernel, "line", l->info.line);
         cJSON_AddNumberToObject(kernel, "ms", 1e3 * l->seconds);
         cJSON_AddNumberToObject(kernel, "share", l->seconds / total);
@@ -268,8 +266,9 @@ static void print_kernels(const kernel_line *lines, const result *r) {
     printf("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n");
     for (int32_t i = 0; i < n; i++) {
         const kernel_line *l = &groups[i];
-        printf("| %s | %s | %d | %d | %.2f | %.1f %% |", l->name, i + 1 < n ? ftc_phase_name((ftc_phase)l->info.phase) : "",
-               l->info.line, l->calls, 1e3 * l->seconds, 100 * l->seconds / all.seconds);
+        printf("| %s | %s | %d | %d | %.2f | %.1f %% |", l->name,
+               i + 1 < n ? ftc_phase_name(l->info.phase) : "", l->info.line, l->calls, 1e3 * l->seconds,
+               100 * l->seconds / all.seconds);
         if (l->flops > 0)
             printf(" %.2f | %.1f | %.0f %% |", l->flops / 1e9, l->flops / l->seconds / 1e9,
                    100 * l->flops / l->seconds / 1e9 / r->peak_gflops);
@@ -284,6 +283,7 @@ static void print_kernels(const kernel_line *lines, const result *r) {
 // Rates are those of the fastest step, as the peak is the best of its measurements.
 static void report(const ftc_program *program, const bench_options *o, const result *r, int32_t threads) {
     const ftc_entry *entry = &program->entries[FTC_ENTRY_STEP];
+    ftc_work work = ftc_entry_work(entry, r->sequences, (double)r->tokens, r->squares);
     double fastest = r->seconds[0], gflops = r->flops / fastest / 1e9;
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
@@ -295,7 +295,7 @@ static void report(const ftc_program *program, const bench_options *o, const res
     cJSON_AddNumberToObject(object, "peak_gflops", r->peak_gflops);
     cJSON_AddNumberToObject(object, "share_of_peak", gflops / r->peak_gflops);
     cJSON_AddNumberToObject(object, "nominal_gflop", r->flops / 1e9);
-    cJSON_AddNumberToObject(object, "executed_gflop", executed_flops(entry, r) / 1e9);
+    cJSON_AddNumberToObject(object, "executed_gflop", work.flops / 1e9);
     cJSON_AddNumberToObject(object, "arena_bytes",
                             (double)(entry->arena_bytes + threads * entry->scratch_bytes));
     cJSON_AddNumberToObject(object, "peak_rss_bytes", (double)usage.ru_maxrss * 1024);

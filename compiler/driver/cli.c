@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ---------------------------------------------------------------------------------------------- names
+// --- names --------------------------------------------------------------------------------------------
 
 static char fold(char c) {
     return c == '_' ? '-' : c;
@@ -62,7 +62,7 @@ bool ftc_cli_find(const ftc_option_group *groups, const char *name, const ftc_op
     return false;
 }
 
-// ---------------------------------------------------------------------------------------------- values
+// --- values -------------------------------------------------------------------------------------------
 
 void ftc_text_list_add(ftc_text_list *list, const char *text) {
     const char **items = realloc(list->items, (list->n + 1) * sizeof *items);
@@ -76,7 +76,8 @@ void ftc_text_list_free(ftc_text_list *list) {
     *list = (ftc_text_list){NULL, 0};
 }
 
-int32_t ftc_cli_choice(const char *alternatives, const char *text) {
+// The place of `text` among the alternatives "a|b|c", -1 when it is none of them.
+static int32_t place_among(const char *alternatives, const char *text) {
     size_t n = strlen(text);
     int32_t place = 0;
     for (const char *at = alternatives; at; place++) {
@@ -114,7 +115,7 @@ bool ftc_option_set(const ftc_option *option, void *target, const char *text, ch
         return true;
     case FTC_OPTION_TEXT: *(const char **)field = text; return true;
     case FTC_OPTION_CHOICE: {
-        int32_t place = ftc_cli_choice(option->value, text);
+        int32_t place = place_among(option->value, text);
         if (place < 0) {
             snprintf(why, why_bytes, "expected %s", option->value);
             return false;
@@ -150,7 +151,7 @@ bool ftc_option_set(const ftc_option *option, void *target, const char *text, ch
     return false;
 }
 
-// ---------------------------------------------------------------------------------------------- messages
+// --- messages -----------------------------------------------------------------------------------------
 
 int ftc_cli_error(const char *command, const char *format, ...) {
     va_list args;
@@ -182,7 +183,7 @@ int ftc_cli_exit(ftc_cli_result result) {
     return result == FTC_CLI_HELP ? FTC_EXIT_OK : FTC_EXIT_USAGE;
 }
 
-// ---------------------------------------------------------------------------------------------- the parser
+// --- the parser ---------------------------------------------------------------------------------------
 
 // One argument "--name", "--name=value" or "--name value"; advances `i` over a separate value.
 static bool parse_option(const ftc_command *command, const ftc_option_group *groups, int argc, char **argv,

@@ -74,9 +74,6 @@ int ftc_cli_exit(ftc_cli_result result);
 bool ftc_cli_find(const ftc_option_group *groups, const char *name, const ftc_option **option,
                   const ftc_option_group **group);
 
-// The place of `text` among the alternatives "a|b|c", -1 when it is none of them.
-int32_t ftc_cli_choice(const char *alternatives, const char *text);
-
 // Sets the option's field from text. On failure fills `why` (at least 160 bytes) with what was expected.
 bool ftc_option_set(const ftc_option *option, void *target, const char *text, char *why, size_t why_bytes);
 

@@ -42,7 +42,7 @@ static const ftc_option OPTIONS[] = {
 };
 #undef FIELD
 
-// ---------------------------------------------------------------------------------------------- watching
+// --- watching -----------------------------------------------------------------------------------------
 
 enum { MOST_TIMES = 128 };
 
@@ -126,7 +126,7 @@ static void print_times(const watch *w) {
     printf("  %-16s %8.1f\n", "all", 1e3 * total);
 }
 
-// ---------------------------------------------------------------------------------------------- the summary
+// --- the summary --------------------------------------------------------------------------------------
 
 static double megabytes(int64_t bytes) {
     return (double)bytes / 1e6;
@@ -166,19 +166,15 @@ static bool summarize(const ftc_program *program, const ftc_target *target) {
     double length = tokens >= 0 ? (double)program->extents[tokens].bound : 1;
     double flops = batch * length * program->flops_per_token +
                    batch * length * length * program->flops_per_token_squared;
-    double executed = 0, bytes = 0;
     const ftc_entry *step = &program->entries[FTC_ENTRY_STEP];
     uint32_t evaluates = 1u << FTC_ENTRY_EVAL, in_one_call = 1u << FTC_ENTRY_STEP | evaluates;
     uint32_t in_two_calls = 1u << FTC_ENTRY_GRAD | 1u << FTC_ENTRY_UPDATE | evaluates;
     int64_t peak = ftc_program_memory(program, in_one_call, threads), available = ftc_memory_available();
-    for (int32_t k = 0; k < step->n_kernels; k++) {
-        executed += ftc_cost_at(&step->kernel_info[k].flops, batch, batch * length, batch * length * length);
-        bytes += ftc_cost_at(&step->kernel_info[k].bytes, batch, batch * length, batch * length * length);
-    }
+    ftc_work work = ftc_entry_work(step, batch, batch * length, batch * length * length);
     printf("%s: %lld parameters, compiled for %s in %.2f s\n", program->model,
            (long long)ftc_program_parameters(program), program->features, program->compile_seconds);
     printf("  a step of %.0f sequences of %.0f tokens: %.2f GFLOP (nominal), %.2f executed, %.1f MB moved\n",
-           batch, length, flops / 1e9, executed / 1e9, bytes / 1e6);
+           batch, length, flops / 1e9, work.flops / 1e9, work.bytes / 1e6);
     printf("  memory");
     print_memory(program, in_one_call, threads);
     printf("  with accumulation or clipping");
@@ -200,7 +196,7 @@ static bool summarize(const ftc_program *program, const ftc_target *target) {
     return true;
 }
 
-// ---------------------------------------------------------------------------------------------- writing
+// --- writing ------------------------------------------------------------------------------------------
 
 // "models/bert-cls.ir" → "bert-cls.ftc"; allocated.
 static char *default_output(const char *model) {
@@ -261,24 +257,14 @@ static int make_artifact(const char *path, const ftc_model_source *source, const
     return status;
 }
 
-// ---------------------------------------------------------------------------------------------- the command
+// --- the command --------------------------------------------------------------------------------------
 
-static bool check_dumps(const compile_options *options) {
-    const char *names[64] = {"all", "expand"};
-    int n = 2;
-    for (int i = 0; i < ftc_n_passes && n < 64; i++) names[n++] = ftc_passes[i].name;
-    for (size_t i = 0; i < options->dump_after.n; i++) {
-        const char *name = options->dump_after.items[i];
-        int k = 0;
-        while (k < n && strcmp(name, names[k]) != 0) k++;
-        if (k < n) continue;
-        const char *near = ftc_diag_nearest(name, names, n);
-        ftc_cli_error("compile", "--dump-after %s: there is no such pass%s%s%s", name,
-                      near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
-        return false;
-    }
+static bool check_dumps(const compile_options *options, ftc_diagnostics *d) {
+    static const char *const also[] = {"all", "expand", NULL};
+    for (size_t i = 0; i < options->dump_after.n; i++)
+        if (!ftc_pass_check_name("--dump-after", options->dump_after.items[i], also, d)) return false;
     if (options->dump_dir && mkdir(options->dump_dir, 0777) != 0 && errno != EEXIST) {
-        ftc_cli_error("compile", "--dump-dir %s: %s", options->dump_dir, strerror(errno));
+        ftc_diag_add(d, NULL, NULL, 0, 0, "--dump-dir %s: %s", options->dump_dir, strerror(errno));
         return false;
     }
     return true;
@@ -290,7 +276,8 @@ static int compile_model(const char *path, const ftc_model_options *model, const
     ftc_compile_options compile;
     ftc_tuned tuned = {0};
     int status = FTC_EXIT_USAGE;
-    if (ftc_model_read(path, model, &source, &d) && ftc_model_compile_options(&source, model, &compile, &d) &&
+    if (check_dumps(options, &d) && ftc_model_read(path, model, &source, &d) &&
+        ftc_model_compile_options(&source, model, &compile, &d) &&
         (!model->tune || ftc_model_tune(&source, &compile, &tuned, &d))) {
         compile.tuned = &tuned;
         if (options->emit == EMIT_ARTIFACT) {
@@ -319,7 +306,7 @@ int ftc_command_compile(const ftc_command *self, int argc, char **argv) {
         status = ftc_cli_exit(parsed);
     } else if (models.n != 1) {
         ftc_cli_error(self->name, "expected one model, as in: ftc compile models/bert-cls.ir");
-    } else if (check_dumps(&options)) {
+    } else {
         status = compile_model(models.items[0], &model, &options);
     }
     ftc_text_list_free(&models);

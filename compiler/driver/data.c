@@ -45,8 +45,7 @@ ftc_data_options ftc_data_options_default(void) {
     return (ftc_data_options){.shuffle_seed = -1, .select_train = -1, .select_test = -1};
 }
 
-// ---------------------------------------------------------------------------------------------- files and
-// labels
+// --- files and labels ---------------------------------------------------------------------------------
 
 ftc_status ftc_data_open(const char *path, const ftc_data_options *options, bool without_label,
                          ftc_table **out) {
@@ -61,7 +60,8 @@ ftc_status ftc_data_open(const char *path, const ftc_data_options *options, bool
     return ftc_table_open(path, &table, out);
 }
 
-int32_t ftc_data_label_count(const ftc_program *program) {
+// The values a sequence of the program's logits.
+static int32_t count_labels(const ftc_program *program) {
     for (int32_t i = 0; i < program->n_outputs; i++) {
         if (strcmp(program->outputs[i].name, "logits") == 0) return (int32_t)program->outputs[i].columns;
     }
@@ -70,7 +70,7 @@ int32_t ftc_data_label_count(const ftc_program *program) {
 
 ftc_status ftc_data_labels(const ftc_program *program, const ftc_table *table, const char *dir, bool may_sort,
                            ftc_labels *out) {
-    int32_t count = ftc_data_label_count(program);
+    int32_t count = count_labels(program);
     const char **names = NULL;
     ftc_hf_config *config = NULL;
     if (dir) FTC_RETURN_IF_ERROR(ftc_hf_config_read(dir, &config));
@@ -108,8 +108,7 @@ ftc_status ftc_data_tokenizer(const ftc_program *program, const char *dir, ftc_t
     return FTC_STATUS_OK;
 }
 
-// ---------------------------------------------------------------------------------------------- a training's
-// data
+// --- a training's data --------------------------------------------------------------------------------
 
 static size_t count_or_all(int64_t n) {
     return n < 0 ? FTC_SELECT_ALL : (size_t)n;

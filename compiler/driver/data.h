@@ -64,9 +64,6 @@ ftc_status ftc_data_tokenize(const ftc_dataset_source *source, const char *cache
 ftc_status ftc_data_tokenizer(const ftc_program *program, const char *dir, ftc_tokenizer **tokenizer,
                               int32_t *max_length);
 
-// The number of labels of a program: the values a sequence of its logits.
-int32_t ftc_data_label_count(const ftc_program *program);
-
 // The labels of a directory's config.json for a program: its id2label, or ids, or numbers. For data that is
 // not trained on.
 ftc_status ftc_data_labels(const ftc_program *program, const ftc_table *table, const char *dir, bool may_sort,

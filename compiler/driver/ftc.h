@@ -35,7 +35,7 @@ typedef struct ftc_trainer ftc_trainer;
 // The version of the library, "0.1.0".
 const char *ftc_version(void);
 
-// ---------------------------------------------------------------------------------------------- errors
+// --- errors -------------------------------------------------------------------------------------------
 
 // For people; several lines when a model has several errors; without a newline at the end. Belongs to the
 // error.
@@ -47,7 +47,7 @@ int ftc_error_status(const ftc_error *error);
 
 void ftc_error_free(ftc_error *error);
 
-// ---------------------------------------------------------------------------------------------- the net
+// --- the net ------------------------------------------------------------------------------------------
 
 // What a net can do in one call, as bits.
 enum {
@@ -139,7 +139,7 @@ const ftc_input_desc *ftc_net_inputs(const ftc_net *net, int32_t *n);
 const ftc_scalar_desc *ftc_net_scalars(const ftc_net *net, int32_t *n);
 const ftc_output_desc *ftc_net_outputs(const ftc_net *net, int32_t *n);
 
-// ---------------------------------------------------------------------------------------------- texts
+// --- texts --------------------------------------------------------------------------------------------
 
 // Reads the tokenizer of a Hugging Face directory: tokenizer.json, or vocab.txt with tokenizer_config.json.
 // *out is the caller's, for ftc_tokenizer_free.
@@ -152,7 +152,7 @@ void ftc_tokenizer_free(ftc_tokenizer *tokenizer); // NULL is allowed
 ftc_error *ftc_tokenize(const ftc_tokenizer *tokenizer, const char *text, const char *pair,
                         int32_t max_length, int32_t *ids, int32_t *types, int32_t *count);
 
-// ---------------------------------------------------------------------------------------------- the trainer
+// --- the trainer --------------------------------------------------------------------------------------
 
 // All zero: every processor that this process may use, everything that the net can do, seed 0.
 typedef struct {

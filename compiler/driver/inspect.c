@@ -30,7 +30,7 @@ static const ftc_option OPTIONS[] = {
 };
 #undef FIELD
 
-// ---------------------------------------------------------------------------------------------- a program
+// --- a program ----------------------------------------------------------------------------------------
 
 static void print_settings(const char *title, const ftc_setting *settings, int32_t n) {
     printf("%s\n", title);
@@ -70,7 +70,8 @@ static void print_tuned(const ftc_loaded_program *loaded) {
     ftc_tuned tuned = ftc_program_tuned(loaded, &(ftc_target){.cpu = ftc_program_of(loaded)->features});
     if (tuned.n) printf("tuned plans        gain\n");
     for (int i = 0; i < tuned.n; i++)
-        printf("  %-16.2f %s\n  %-16s %s\n", tuned.list[i].gain, tuned.list[i].contraction, "", tuned.list[i].plan);
+        printf("  %-16.2f %s\n  %-16s %s\n", tuned.list[i].gain, tuned.list[i].contraction, "",
+               tuned.list[i].plan);
     ftc_tuned_free(&tuned);
 }
 
@@ -136,7 +137,7 @@ static bool inspect_model(const char *path, const ftc_model_options *options, co
     return ok;
 }
 
-// ---------------------------------------------------------------------------------------------- a directory
+// --- a directory --------------------------------------------------------------------------------------
 
 static ftc_status inspect_directory(const char *dir) {
     ftc_hf_config *config;
@@ -164,7 +165,7 @@ static ftc_status inspect_directory(const char *dir) {
     return FTC_STATUS_OK;
 }
 
-// ---------------------------------------------------------------------------------------------- a row
+// --- a row --------------------------------------------------------------------------------------------
 
 static void print_quoted(const char *name, const char *text) {
     cJSON *string = cJSON_CreateString(text);
@@ -217,7 +218,7 @@ static ftc_status inspect_row(const ftc_data_options *data, int64_t row_number, 
     return status;
 }
 
-// ---------------------------------------------------------------------------------------------- the command
+// --- the command --------------------------------------------------------------------------------------
 
 static int inspect_path(const ftc_command *self, const char *path, const ftc_model_options *model,
                         const inspect_options *o) {

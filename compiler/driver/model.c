@@ -61,9 +61,10 @@ void ftc_model_options_free(ftc_model_options *options) {
     ftc_text_list_free(&options->group);
 }
 
-// ---------------------------------------------------------------------------------------------- messages
+// --- messages -----------------------------------------------------------------------------------------
 
-bool ftc_diag_add_status(ftc_diagnostics *d, ftc_status status) {
+// Adds a failed status to the diagnostics and frees it; false when there was one.
+static bool add_status(ftc_diagnostics *d, ftc_status status) {
     if (status.code == FTC_OK) return true;
     ftc_diag_add(d, NULL, NULL, 0, 0, "%s", status.message ? status.message : "out of memory");
     ftc_status_free(&status);
@@ -86,7 +87,7 @@ int ftc_status_report(const char *command, ftc_status status) {
     return code;
 }
 
-// ---------------------------------------------------------------------------------------------- the values
+// --- the values ---------------------------------------------------------------------------------------
 
 // The overrides of one reading, and the texts that they point to.
 typedef struct {
@@ -228,7 +229,7 @@ bool ftc_model_read_text(const char *name, const char *text, const ftc_model_opt
     char *resolved = NULL;
     bool ok = true;
     if (options->pretrained) {
-        ok = ftc_diag_add_status(d, ftc_hf_config_read(options->pretrained, &config));
+        ok = add_status(d, ftc_hf_config_read(options->pretrained, &config));
         if (ok) add_config_json(&o, options->pretrained, config);
     }
     ok = ok && add_sets(&o, options, d);
@@ -283,7 +284,7 @@ void ftc_model_source_free(ftc_model_source *source) {
     *source = (ftc_model_source){0};
 }
 
-// ---------------------------------------------------------------------------------------------- compiling
+// --- compiling ----------------------------------------------------------------------------------------
 
 // "2GB", "500MB", "1000" bytes.
 static bool parse_bytes(const char *text, int64_t *out) {
@@ -303,14 +304,10 @@ static bool parse_bytes(const char *text, int64_t *out) {
     return false;
 }
 
-static const ftc_target *target_of(const ftc_model_options *options) { // NULL: there is none of this name
-    return ftc_target_named(options->target ? options->target : "native");
-}
-
 bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_options *options,
                                ftc_compile_options *out, ftc_diagnostics *d) {
     ftc_compile_options compile = {
-        .target = target_of(options),
+        .target = ftc_target_named(options->target ? options->target : "native"),
         .skip = options->no_pass.items,
         .n_skip = (int)options->no_pass.n,
         .use_blas = options->gemm == FTC_GEMM_OPENBLAS,
@@ -333,16 +330,9 @@ bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_o
         return false;
     }
     for (int i = 0; i < compile.n_skip; i++) {
-        const ftc_pass *pass = ftc_pass_find(compile.skip[i]);
-        if (pass && pass->optional) continue;
-        const char *names[64], *nearest = NULL;
-        int n = 0;
-        for (int k = 0; k < ftc_n_passes; k++)
-            if (ftc_passes[k].optional) names[n++] = ftc_passes[k].name;
-        if (!pass) nearest = ftc_diag_nearest(compile.skip[i], names, n);
-        ftc_diag_add(d, NULL, NULL, 0, 0, "--no-pass %s: %s%s%s%s", compile.skip[i],
-                     pass ? "the pass cannot be left out" : "there is no such pass",
-                     nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+        if (!ftc_pass_check_name("--no-pass", compile.skip[i], NULL, d)) return false;
+        if (ftc_pass_find(compile.skip[i])->optional) continue;
+        ftc_diag_add(d, NULL, NULL, 0, 0, "--no-pass %s: the pass cannot be left out", compile.skip[i]);
         return false;
     }
     *out = compile;
@@ -366,7 +356,7 @@ static void tell_tuned(void *context, const char *contraction, const char *plan,
 bool ftc_model_tune(const ftc_model_source *source, const ftc_compile_options *compile, ftc_tuned *tuned,
                     ftc_diagnostics *d) {
     ftc_threads *threads = NULL;
-    if (!ftc_diag_add_status(d, ftc_threads_create(ftc_threads_available(), &threads))) return false;
+    if (!add_status(d, ftc_threads_create(ftc_threads_available(), &threads))) return false;
     fprintf(stderr, "tuning on %d threads\n", ftc_threads_count(threads));
     ftc_tune_options tune = {
         .run = run_threads, .pool = threads, .threads = ftc_threads_count(threads), .told = tell_tuned};
@@ -375,23 +365,38 @@ bool ftc_model_tune(const ftc_model_source *source, const ftc_compile_options *c
     return ok;
 }
 
-// With the plans of `tuned`, unless the options ask for new ones.
-static bool compile_tuned(const ftc_model_source *source, const ftc_model_options *options, uint32_t entries,
-                          const ftc_tuned *tuned, ftc_object *object, ftc_diagnostics *d) {
+// What `options` leave open is as in `old`.
+static void keep_choices(const ftc_loaded_program *old, const ftc_model_options *options,
+                         ftc_compile_options *compile) {
+    ftc_compile_options was = ftc_program_options(old);
+    if (options->gemm == FTC_GEMM_UNSET) compile->use_blas = was.use_blas;
+    if (options->precision == FTC_PRECISION_UNSET) compile->bf16 = was.bf16;
+    if (!options->memory) compile->memory_budget_bytes = was.memory_budget_bytes;
+    if (options->no_pass.n) return;
+    compile->skip = was.skip;
+    compile->n_skip = was.n_skip;
+}
+
+// `old`: the program that is compiled again, whose choices and tuned plans hold unless the options ask for
+// others; NULL: none.
+static bool compile(const ftc_model_source *source, const ftc_model_options *options, uint32_t entries,
+                    const ftc_loaded_program *old, ftc_object *object, ftc_diagnostics *d) {
     ftc_compile_options compile;
-    ftc_tuned own = {0};
     if (!ftc_model_compile_options(source, options, &compile, d)) return false;
+    ftc_tuned tuned = {0};
+    if (old) keep_choices(old, options, &compile);
+    if (old && !options->tune) tuned = ftc_program_tuned(old, compile.target);
     compile.entries = entries;
-    compile.tuned = options->tune ? &own : tuned;
-    bool ok = (!options->tune || ftc_model_tune(source, &compile, &own, d)) &&
+    compile.tuned = &tuned;
+    bool ok = (!options->tune || ftc_model_tune(source, &compile, &tuned, d)) &&
               ftc_compile(source->graph, &compile, object, d);
-    ftc_tuned_free(&own);
+    ftc_tuned_free(&tuned);
     return ok;
 }
 
 bool ftc_model_compile(const ftc_model_source *source, const ftc_model_options *options, uint32_t entries,
                        ftc_object *object, ftc_diagnostics *d) {
-    return compile_tuned(source, options, entries, NULL, object, d);
+    return compile(source, options, entries, NULL, object, d);
 }
 
 static bool load(const ftc_object *object, ftc_model *out, bool *recompiled, ftc_diagnostics *d) {
@@ -402,10 +407,10 @@ static bool load(const ftc_object *object, ftc_model *out, bool *recompiled, ftc
 }
 
 static bool compile_and_load(ftc_model_source *source, const ftc_model_options *options, uint32_t entries,
-                             const ftc_tuned *tuned, ftc_model *out, ftc_diagnostics *d) {
+                             const ftc_loaded_program *old, ftc_model *out, ftc_diagnostics *d) {
     ftc_object object = {0};
     bool recompiled,
-        ok = compile_tuned(source, options, entries, tuned, &object, d) && load(&object, out, &recompiled, d);
+        ok = compile(source, options, entries, old, &object, d) && load(&object, out, &recompiled, d);
     free(object.bytes);
     return ok;
 }
@@ -477,16 +482,11 @@ static bool compile_again(const ftc_model *old, const ftc_model_options *options
                           ftc_model *out, ftc_diagnostics *d) {
     ftc_model_options again = *options;
     if (!again.pretrained) again.pretrained = old->program->pretrained;
-    if (again.gemm == FTC_GEMM_UNSET) again.gemm = gemm_of(old->program);
-    if (again.precision == FTC_PRECISION_UNSET) again.precision = precision_of(old->program);
     ftc_model_source source;
     if (!ftc_model_read_text("model.ir of the artifact", old->program->source, &again, &source, d))
         return false;
     copy_paths(old->program, source.graph);
-    const ftc_target *target = target_of(&again);
-    ftc_tuned tuned = target ? ftc_program_tuned(old->loaded, target) : (ftc_tuned){0};
-    bool ok = compile_and_load(&source, &again, entries, &tuned, out, d);
-    ftc_tuned_free(&tuned);
+    bool ok = compile_and_load(&source, &again, entries, old->loaded, out, d);
     ftc_model_source_free(&source);
     return ok;
 }
@@ -591,7 +591,7 @@ void ftc_model_close(ftc_model *model) {
     *model = (ftc_model){0};
 }
 
-// ---------------------------------------------------------------------------------------------- settings
+// --- settings -----------------------------------------------------------------------------------------
 
 static const ftc_setting *find_setting(const ftc_setting *settings, int32_t n, const char *name) {
     for (int32_t i = 0; i < n; i++) {

@@ -109,9 +109,6 @@ void ftc_model_close(ftc_model *model);
 const char *ftc_setting_text(const ftc_setting *settings, int32_t n, const char *name);
 double ftc_setting_number(const ftc_setting *settings, int32_t n, const char *name, double otherwise);
 
-// Adds a failed status to the diagnostics and frees it; false when there was one.
-bool ftc_diag_add_status(ftc_diagnostics *d, ftc_status status);
-
 // Prints diagnostics and frees them; returns FTC_EXIT_USAGE.
 int ftc_diag_report(ftc_diagnostics *d);
 

@@ -24,28 +24,15 @@ static const ftc_option OPTIONS[] = {
     {0},
 };
 
-static const ftc_pass *find_pass(const char *name, ftc_diagnostics *d) {
-    const ftc_pass *pass = ftc_pass_find(name);
-    if (pass) return pass;
-    const char *names[64];
-    int n = 0;
-    for (; n < ftc_n_passes && n < 64; n++) names[n] = ftc_passes[n].name;
-    const char *near = ftc_diag_nearest(name, names, n);
-    ftc_diag_add(d, NULL, NULL, 0, 0, "--passes %s: there is no such pass%s%s%s", name,
-                 near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
-    return NULL;
-}
-
 // Runs the passes of one list, verifying the graph and its text after each.
 static bool run_list(ftc_graph *g, const char *list, ftc_entry_kind entry, ftc_diagnostics *d) {
     ftc_pipeline_options pipeline = {.pass = {.entry = entry}, .check_text = true};
     char *names = strdup(list), *rest = NULL;
     if (!names) abort();
     bool ok = true;
-    for (char *name = strtok_r(names, ",", &rest); name && ok; name = strtok_r(NULL, ",", &rest)) {
-        const ftc_pass *pass = find_pass(name, d);
-        ok = pass && ftc_pipeline_run_pass(g, pass, &pipeline, d);
-    }
+    for (char *name = strtok_r(names, ",", &rest); name && ok; name = strtok_r(NULL, ",", &rest))
+        ok = ftc_pass_check_name("--passes", name, NULL, d) &&
+             ftc_pipeline_run_pass(g, ftc_pass_find(name), &pipeline, d);
     free(names);
     return ok;
 }

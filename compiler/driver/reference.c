@@ -35,7 +35,7 @@ void ftc_gradients_free(ftc_gradients *g) {
     *g = (ftc_gradients){0};
 }
 
-// ---------------------------------------------------------------------------------------------- the batch
+// --- the batch ----------------------------------------------------------------------------------------
 
 // The extents and lengths of a batch, by the extents of a graph.
 typedef struct {
@@ -113,8 +113,7 @@ static ftc_id loss_of(const ftc_graph *g) {
     return 0; // differentiate has seen to it that there is one
 }
 
-// ---------------------------------------------------------------------------------------------- the three
-// ways
+// --- the three ways -----------------------------------------------------------------------------------
 
 ftc_gradients ftc_reference_interpret(const ftc_graph *reference, const ftc_stepper *stepper,
                                       const ftc_batch *batch) {

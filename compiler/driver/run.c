@@ -22,8 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-// ---------------------------------------------------------------------------------------------- what it
-// prints
+// --- what it prints -----------------------------------------------------------------------------------
 
 // Where metrics and progress go.
 typedef struct {
@@ -123,7 +122,7 @@ static void print_data(const ftc_training_data *data, const ftc_data_options *op
     free(labels);
 }
 
-// ---------------------------------------------------------------------------------------------- signals
+// --- signals ------------------------------------------------------------------------------------------
 
 static volatile sig_atomic_t stop_signal;
 
@@ -142,7 +141,7 @@ static void catch_signals(void) {
     sigaction(SIGTERM, &action, NULL);
 }
 
-// ---------------------------------------------------------------------------------------------- the run
+// --- the run ------------------------------------------------------------------------------------------
 
 // The newest .ftc of the current folder, allocated; NULL when there is none.
 static char *newest_artifact(void) {

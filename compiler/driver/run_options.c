@@ -9,7 +9,7 @@
 
 #define RUN(name)   offsetof(ftc_run_flags, name)
 #define TRAIN(name) offsetof(ftc_run_flags, train.name)
-const ftc_option ftc_run_option_table[] = {
+static const ftc_option OPTIONS[] = {
     {"epochs", "num_train_epochs", FTC_OPTION_NUMBER, TRAIN(epochs), "N", 0,
      "times through the data; fractions too"},
     {"max-steps", NULL, FTC_OPTION_INT, TRAIN(max_steps), "N", -1, "end after N optimizer steps instead"},
@@ -102,7 +102,7 @@ const ftc_option ftc_run_option_table[] = {
 };
 
 void ftc_run_option_groups(ftc_run_options *options, ftc_option_group *groups) {
-    groups[0] = (ftc_option_group){"Training", ftc_run_option_table, &options->run};
+    groups[0] = (ftc_option_group){"Training", OPTIONS, &options->run};
     groups[1] = (ftc_option_group){"Data", ftc_rows_option_table, &options->data};
     groups[2] = (ftc_option_group){"Columns", ftc_column_option_table, &options->data};
     groups[3] = (ftc_option_group){"Compiling (as for ftc compile)", ftc_model_option_table, &options->model};
@@ -127,8 +127,7 @@ void ftc_run_options_free(ftc_run_options *options) {
     ftc_model_options_free(&options->model);
 }
 
-// ---------------------------------------------------------------------------------------------- the train
-// block
+// --- the train block ----------------------------------------------------------------------------------
 
 static bool is_one_of(const char *name, const char *const *names) {
     for (; *names; names++) {
@@ -356,7 +355,7 @@ static bool apply_args(const ftc_command *self, const char *path, const ftc_opti
     return ok;
 }
 
-// ---------------------------------------------------------------------------------------------- all together
+// --- all together -------------------------------------------------------------------------------------
 
 // What follows from several options at once.
 static bool settle(const ftc_command *self, const ftc_model_candidate *c, ftc_run_options *o) {

@@ -30,8 +30,6 @@ typedef struct {
     ftc_text_list owned; // texts of the --args file that the fields above point to
 } ftc_run_options;
 
-extern const ftc_option ftc_run_option_table[];
-
 ftc_run_options ftc_run_options_default(void);
 
 // The groups of all tables for `options`; `groups` has room for 5.

@@ -64,7 +64,7 @@ typedef struct {
 enum { INTERPRET, EAGER, COMPILED, N_WAYS };
 static const char *const WAY_NAMES[N_WAYS] = {"interpret", "eager", "compiled"};
 
-// ---------------------------------------------------------------------------------------------- the batch
+// --- the batch ----------------------------------------------------------------------------------------
 
 // A few short sequences of random tokens.
 static ftc_dataset make_examples(const ftc_program *program, const ftc_batch *batch,
@@ -118,7 +118,7 @@ static ftc_status fill_batch(verification *v, verify_options *o) {
     return status;
 }
 
-// ---------------------------------------------------------------------------------------------- running
+// --- running ------------------------------------------------------------------------------------------
 
 static ftc_status prepare(verification *v, verify_options *o) {
     const ftc_program *program = v->model.program;
@@ -177,7 +177,7 @@ static void run_all(verification *v, const verify_options *o, ftc_gradients ways
     ways[COMPILED] = ftc_reference_compiled(&v->stepper, &v->batch);
 }
 
-// ---------------------------------------------------------------------------------------------- comparing
+// --- comparing ----------------------------------------------------------------------------------------
 
 typedef struct {
     double loss;       // relative
@@ -220,7 +220,7 @@ static bool is_close(const differences *d) {
     return d->loss <= LOSS_TOLERANCE && d->gradients[d->largest] <= GRADIENT_TOLERANCE; // false for a NaN
 }
 
-// ---------------------------------------------------------------------------------------------- telling
+// --- telling ------------------------------------------------------------------------------------------
 
 static void print_text(const verification *v, const ftc_gradients *ways, const differences *found,
                        int right) {
@@ -317,7 +317,7 @@ static int report(const verification *v, const ftc_gradients ways[N_WAYS], bool 
     return ok ? FTC_EXIT_OK : FTC_EXIT_FAILED;
 }
 
-// ---------------------------------------------------------------------------------------------- the command
+// --- the command --------------------------------------------------------------------------------------
 
 static bool compile_model(const char *path, const verify_options *o, verification *v) {
     ftc_diagnostics d = {0};

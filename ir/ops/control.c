@@ -34,7 +34,7 @@ const ftc_op_info ftc_op_info_detach = {
     .high = 2,
 };
 
-// --- functions with gradient text of their own ---------------------------------------------------------
+// --- functions with gradient text of their own --------------------------------------------------------
 //
 // What such a function returns is own_gradient(detach(y), x, dx): its value is y, and dx is what the gradient
 // text returned, where upstream(detach(y)) stood for the gradient that arrives. `differentiate` copies dx

@@ -24,6 +24,8 @@ import subprocess
 import sys
 import tempfile
 
+from checks import Checks
+
 BLOCK = re.compile(
     r"(?P<head><!-- (?P<what>dump|file) (?P<spec>[^>]*?) -->\n```\n)(?P<text>.*?)(?=^```)", re.DOTALL | re.MULTILINE
 )
@@ -78,38 +80,31 @@ def main():
     ftc, document = sys.argv[1], pathlib.Path(sys.argv[2])
     root = document.resolve().parent.parent
     dumps = make_dumps(ftc, str(root / "docs/tiny.ir"))
-    passed = failed = 0
+    checks = Checks(document.name)
 
     def shown(match):
-        nonlocal passed, failed
         if match["what"] == "file":
             expected = (root / match["spec"]).read_text(encoding="utf-8")
         else:
             name, parts = match["spec"].split(":")
             expected = select(dumps[name], parts)
-        if match["text"] == expected and expected:
-            passed += 1
-        else:
-            failed += 1
-            print(f"<!-- {match['what']} {match['spec']} --> is not what the compiler prints:")
-            old, new = match["text"].splitlines(), expected.splitlines()
-            print("\n".join(difflib.unified_diff(old, new, "document", "now", lineterm="")))
+        old, new = match["text"].splitlines(), expected.splitlines()
+        difference = "\n".join(difflib.unified_diff(old, new, "document", "now", lineterm=""))
+        what = f"<!-- {match['what']} {match['spec']} --> is not what the compiler prints:\n{difference}"
+        checks.that(what, match["text"] == expected and expected)
         return match["head"] + expected
 
     text = document.read_text(encoding="utf-8")
     updated = BLOCK.sub(shown, text)
     for name in dumps:
-        if f"\n## {name}\n" not in text:
-            failed += 1
-            print(f"pass {name} has no section")
+        checks.that(f"pass {name} has no section", f"\n## {name}\n" in text)
     if "--update" in sys.argv[3:]:
         document.write_text(updated, encoding="utf-8")
         return 0
-    if failed:
+    if checks.failed:
         print("to write the blocks anew: tests/structure/dumps.py build/ftc docs/pipeline.md --update")
         print("then read what the text says about them")
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed or not passed else 0
+    return checks.end()
 
 
 if __name__ == "__main__":

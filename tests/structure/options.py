@@ -11,9 +11,10 @@ holds fields that must be taken.
 import json
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
+
+from checks import Checks, Ftc
 
 NUMBER, WHOLE, LEAST_0, LEAST_1 = "expected a number", "expected an integer", "at least 0", "at least 1"
 ALWAYS = ["--max-steps", "1"]
@@ -208,43 +209,32 @@ GOOD = {
 
 
 def main():
-    ftc, model = (str(pathlib.Path(path).resolve()) for path in sys.argv[1:3])
-    data = pathlib.Path(model).parent / "data"
-    passed = failed = 0
-
-    def check(what, holds):
-        nonlocal passed, failed
-        passed += bool(holds)
-        failed += not holds
-        if not holds:
-            print(what, file=sys.stderr)
-
-    def run(*arguments):
-        command = [ftc, *arguments]
-        return subprocess.run(command, cwd=work, check=False, capture_output=True, text=True, timeout=120)
+    model = pathlib.Path(sys.argv[2]).resolve()
+    data = model.parent / "data"
+    checks = Checks()
 
     def refused(what, done, texts):
         told = done.returncode == 2 and all(text in done.stderr for text in texts)
-        check(f"{what}: status {done.returncode}, expected 2 and {texts}:\n{done.stderr}", told)
+        checks.that(f"{what}: status {done.returncode}, expected 2 and {texts}:\n{done.stderr}", told)
 
     def file_with(fields):
         pathlib.Path(work, "args.json").write_text(json.dumps(fields), encoding="utf-8")
         return ["--args", "args.json", "--test", str(data / "reviews-test.csv"), "--select-test", "40"]
 
     with tempfile.TemporaryDirectory() as work:
-        check("the model does not compile", run("compile", model, *SMALL, "-o", "small.ftc").returncode == 0)
+        ftc = Ftc(sys.argv[1], work)
+        small = ["--set", "hidden=32", "--set", "intermediate=64", "--set", "layers=1"]
+        checks.that("the model does not compile", ftc("compile", model, *small, "-o", "small.ftc").returncode == 0)
         pathlib.Path(work, "taken").write_text("a file", encoding="utf-8")
-        helped = run("run", "--help").stdout
-        lines = re.findall(
-            r"^  --([a-z0-9-]+).*?(?:\[([a-z0-9_]+)\])?$", re.sub(r"\n {8,}", " ", helped), re.M
-        )
+        helped = ftc("run", "--help").stdout
+        lines = re.findall(r"^  --([a-z0-9-]+).*?(?:\[([a-z0-9_]+)\])?$", re.sub(r"\n {8,}", " ", helped), re.M)
         listed = dict(reversed(lines))  # --batch stands under Training and under Compiling
         for name in listed.keys() ^ (BAD.keys() | NEVER_BAD):
-            check(f"--{name}: in `ftc run --help` or in BAD, not in both", False)
+            checks.that(f"--{name}: in `ftc run --help` or in BAD, not in both", False)
 
         for name, (value, text, *others) in BAD.items():
             others = [other.format(data=data) for other in others]
-            done = run("run", "small.ftc", *ALWAYS, *others, f"--{name}={value}")
+            done = ftc("run", "small.ftc", *ALWAYS, *others, f"--{name}={value}")
             refused(f"--{name} {value}", done, [text])
 
         for name, (value, text, *others) in BAD.items():
@@ -252,31 +242,30 @@ def main():
             field = alias or name.replace("-", "_")
             if field not in GOOD or others or name in NO_ERROR_OF_THE_FILE:
                 continue
-            done = run("run", "small.ftc", *ALWAYS, *file_with({field: value}))
+            done = ftc("run", "small.ftc", *ALWAYS, *file_with({field: value}))
             refused(f'"{field}": "{value}"', done, ["args.json", f'"{field}"', text])
 
-        check("the model does not train", run("run", "small.ftc", *ALWAYS, "--output", "out").returncode == 0)
+        trained = ftc("run", "small.ftc", *ALWAYS, "--output", "out")
+        checks.that("the model does not train", trained.returncode == 0)
         for command, words in COMMANDS.items():
             words = [word.format(data=data, model=model) for word in words]
-            helped = run(command, "--help").stdout
+            helped = ftc(command, "--help").stdout
             for name in sorted(set(re.findall(r"^  --([a-z0-9-]+)", helped, re.M))):
                 if name in NEVER_BAD | WITHOUT_MEANING.get(command, set()):
                     continue
                 value, text = (OTHERS.get(name) or BAD.get(name, ("", "a bad value in BAD or OTHERS")))[:2]
-                refused(f"ftc {command} --{name} {value}", run(command, *words, f"--{name}={value}"), [text])
+                refused(f"ftc {command} --{name} {value}", ftc(command, *words, f"--{name}={value}"), [text])
 
-        done = run("run", "small.ftc", *file_with(GOOD))
-        check(f"all fields together: status {done.returncode}:\n{done.stderr}", done.returncode == 0)
+        done = ftc("run", "small.ftc", *file_with(GOOD))
+        checks.that(f"all fields together: status {done.returncode}:\n{done.stderr}", done.returncode == 0)
         for name in ("push_to_hub", "fp16", "report_to"):
-            check(f"{name} is not named as ignored", re.search(rf"ignored: .*\b{name}\b", done.stderr))
-        check(
-            "a model evaluated before training is taken for the best",
-            "best model is that of step 0" not in done.stderr,
+            checks.that(f"{name} is not named as ignored", re.search(rf"ignored: .*\b{name}\b", done.stderr))
+        checks.that(
+            "a model evaluated before training is taken for the best", "best model is that of step 0" not in done.stderr
         )
-        done = run("run", "small.ftc", *ALWAYS, *file_with({**GOOD, "lerning_rate": 1}))
+        done = ftc("run", "small.ftc", *ALWAYS, *file_with({**GOOD, "lerning_rate": 1}))
         refused("an unknown field", done, ['did you mean "learning_rate"?'])
-    print(f"{passed} passed, {failed} failed")
-    return failed > 0
+    return checks.end()
 
 
 if __name__ == "__main__":

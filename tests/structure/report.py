@@ -7,9 +7,10 @@
 import html.parser
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
+
+from checks import Checks, Ftc
 
 VOID = {"meta", "br", "hr"}
 FIGURES = ["Loss", "Accuracy", "Learning rate", "Length of the training examples"]
@@ -62,20 +63,16 @@ class Page(html.parser.HTMLParser):
 
 
 def main():
-    ftc, model = (str(pathlib.Path(path).resolve()) for path in sys.argv[1:3])
-    failed = passed = 0
-
-    def check(what, holds):
-        nonlocal failed, passed
-        passed += bool(holds)
-        failed += not holds
-        if not holds:
-            print(f"report.html: {what}", file=sys.stderr)
-
+    checks = Checks("report.html")
+    check = checks.that
     with tempfile.TemporaryDirectory() as work:
-        run = [ftc, "run", model, "--set", "hidden=32", "--set", "intermediate=64", "--set", "layers=1"]
+        run = ["run", pathlib.Path(sys.argv[2]).resolve()]
+        run += ["--set", "hidden=32", "--set", "intermediate=64", "--set", "layers=1"]
         run += ["--max-steps", "20", "--select-train", "80", "--select-test", "40", "--output", "out"]
-        subprocess.run(run, cwd=work, check=True, capture_output=True)
+        done = Ftc(sys.argv[1], work)(*run)
+        check(f"ftc run ended with status {done.returncode}:\n{done.stderr}", done.returncode == 0)
+        if done.returncode:
+            return checks.end()
         text = pathlib.Path(work, "out/report.html").read_text()
         card = pathlib.Path(work, "out/README.md").read_text()
     page = Page()
@@ -96,8 +93,7 @@ def main():
     check("no number is missing", not re.search(r"[>\s-](nan|inf)\b", text.split("</style>")[1]))
     check("the card begins with front matter", card.startswith("---\n") and "\n---\n" in card)
     check("the card has a row for each epoch", len(re.findall(r"^\| [\d.]+ \|", card, re.M)) == 2)
-    print(f"{passed} passed, {failed} failed")
-    return failed > 0
+    return checks.end()
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ import os
 import pathlib
 import re
 import shlex
-import subprocess
 import sys
 import tempfile
+
+from checks import Checks, Ftc
 
 FENCE = re.compile(r"^(<!-- run -->\n)?```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -32,25 +33,16 @@ def table_rows(text):
 
 
 def main():
-    ftc, document = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2]).resolve()
+    document = pathlib.Path(sys.argv[2]).resolve()
     root = document.parent.parent
     text = document.read_text(encoding="utf-8")
     blocks = [match.groups() for match in FENCE.finditer(text)]
-    passed = failed = skipped = 0
-
-    def check(what, holds):
-        nonlocal passed, failed
-        passed += bool(holds)
-        failed += not holds
-        if not holds:
-            print(f"{document.name}: {what}", file=sys.stderr)
-
-    def run(words, folder):
-        return subprocess.run([ftc, *words], cwd=folder, check=False, capture_output=True, text=True)
+    checks = Checks(document.name)
+    ftc = Ftc(sys.argv[1], root)
 
     def is_taken(words):  # the help comes when everything before it was right
-        done = run([*words, "--help"], root)
-        check(f"ftc {shlex.join(words)}: {done.stderr}", done.returncode == 0)
+        done = ftc(*words, "--help")
+        checks.that(f"ftc {shlex.join(words)}: {done.stderr}", done.returncode == 0)
 
     criterion = set()
     for path in (root / "tests").glob("test_*.c"):
@@ -74,9 +66,9 @@ def main():
             elif code.startswith("--"):
                 is_taken(["run", *shlex.split(code)])
         names = re.findall(r"`([^`]*)`", held_by)
-        check(f"'{feature}' has no test", names)
+        checks.that(f"'{feature}' has no test", names)
         for name in names:
-            check(f"'{feature}': there is no test '{name}'", name in tests)
+            checks.that(f"'{feature}': there is no test '{name}'", name in tests)
 
     data = pathlib.Path(os.environ.get("FTC_SHARED_DATA", root.parent / "shared/data"))
     with tempfile.TemporaryDirectory() as work:
@@ -92,13 +84,11 @@ def main():
             if not is_run:
                 continue
             if not data.exists():
-                print("skipped: no ../shared/data")
-                skipped += 1
+                checks.skip("no ../shared/data")
                 continue
-            printed = "".join(run(words, clone).stdout for words in commands_of(script))
-            check(f"{script}prints:\n{printed}", printed == expected)
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    return 1 if failed or not passed else 0
+            printed = "".join(Ftc(sys.argv[1], clone)(*words).stdout for words in commands_of(script))
+            checks.that(f"{script}prints:\n{printed}", printed == expected)
+    return checks.end()
 
 
 if __name__ == "__main__":
