@@ -16,9 +16,12 @@ static int64_t arena_bytes(const ftc_program *program, uint32_t entries, int32_t
     return most;
 }
 
+int64_t ftc_program_memory(const ftc_program *program, uint32_t entries, int32_t threads) {
+    return ftc_model_state_bytes(program, entries) + arena_bytes(program, entries, threads);
+}
+
 ftc_status ftc_program_check_memory(const ftc_program *program, uint32_t entries, int32_t threads) {
-    int64_t bytes = ftc_model_state_bytes(program, entries) + arena_bytes(program, entries, threads);
-    return ftc_memory_check(bytes, program->model,
+    return ftc_memory_check(ftc_program_memory(program, entries, threads), program->model,
                             "compile with a smaller --batch or --max-length, or choose a smaller model");
 }
 

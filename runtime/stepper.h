@@ -22,8 +22,10 @@ typedef struct {
     uint64_t *ticks; // NULL, or where the entries write ftc_step_args.ticks
 } ftc_stepper;
 
-// Fails when calling these entries takes more memory than there is, for resident tensors, arena and the scratch of
-// all threads; to be called before anything is allocated.
+// Bytes that calling these entries takes: resident tensors, arena, scratch of all threads.
+int64_t ftc_program_memory(const ftc_program *program, uint32_t entries, int32_t threads);
+
+// Fails when that is more than there is; to be called before anything is allocated.
 ftc_status ftc_program_check_memory(const ftc_program *program, uint32_t entries, int32_t threads);
 
 // Allocates for the entries in `entries` (bits 1 << ftc_entry_kind), each of which the program must have.
