@@ -265,6 +265,9 @@ static const struct {
      "q = x * u\nloss = sum(attention(q, rename(x; S -> T), rename(q; S -> T), 0.25; D, T); B, S, A, D)"},
     {"mean_of_attention", "q = x * u\nh = attention(q, rename(q; S -> T), rename(q; S -> T), 0.25; D, "
                           "T)\nloss = sum(mean(h; S); B, A, D)"},
+    {"mean_of_causal_attention", "h = sum(x * u; A)\nk = rename(h; S -> T)\ns = select(outer (index(T) <= "
+                                 "index(S)), dot(h, k; D), -inf)\n"
+                                 "loss = sum(mean(dot(softmax(s; T), k; T); S); B, D)"},
     {"contraction_within_sequences_before_pairs", "k = rename(x * u; S -> T)\np = outer (y * exp(dot(sum(x; "
                                                   "S), k; D)))\nloss = sum(p * dot(x, k; D); B, S, A, T)"},
     {"sum_of_a_contraction_for_each_position",
