@@ -280,6 +280,7 @@ static const struct {
     {"weights_in_their_own_gradient", "loss = sum(w * w * w; H) + sum(m * m; V, H) + sum(exp(u); A, D)"},
     {"shared_table", "loss = sum(exp(dot(gather(m, V, ids), w; H)); B, S) + sum(dot(m, w; H); V)"},
     {"mean_and_softmax", "loss = sum(mean(softmax(x; D) * x; S); B, A, D)"},
+    {"two_axes_of_one_constant", "axis K = 3\nloss = sum(exp(rename(x * u; D -> K)); B, S, A, K)"},
     {"maximum", "loss = sum(max(x; D); B, S, A) + max(w; H)"},
     {"gradients_where_sigmoid_saturates", "loss = sum(silu(w * 1000) + sigmoid(w * 400); H)"},
     {"gradient_text_for_two_parameters",
