@@ -193,12 +193,9 @@ static ftc_value append(ftc_elaborator *e, ftc_node node, ftc_place place) {
 }
 
 static ftc_value leaf(ftc_elaborator *e, ftc_decl decl, ftc_place place) {
-    static const ftc_op ops[] = {[FTC_DECL_PARAM] = FTC_OP_param,
-                                 [FTC_DECL_MOMENT] = FTC_OP_param,
-                                 [FTC_DECL_GRADIENT] = FTC_OP_param,
-                                 [FTC_DECL_TOUCHED] = FTC_OP_param,
-                                 [FTC_DECL_INPUT] = FTC_OP_input,
-                                 [FTC_DECL_ARG] = FTC_OP_arg};
+    static const ftc_op ops[] = {[FTC_DECL_PARAM] = FTC_OP_param,    [FTC_DECL_MOMENT] = FTC_OP_param,
+                                 [FTC_DECL_GRADIENT] = FTC_OP_param, [FTC_DECL_TOUCHED] = FTC_OP_param,
+                                 [FTC_DECL_INPUT] = FTC_OP_input,    [FTC_DECL_ARG] = FTC_OP_arg};
     ftc_id id = ftc_graph_leaf(e->g, decl);
     if (id) return (ftc_value){.kind = FTC_VALUE_NODE, .node = id};
     ftc_node node = blank(ops[e->g->decls[decl].kind]);
@@ -291,6 +288,12 @@ static bool parse_dtype(const char *name, ftc_dtype *dtype) {
             *dtype = t;
             return true;
         }
+    return false;
+}
+
+static bool is_assigned(const ftc_graph *g, ftc_decl decl) {
+    for (ftc_id id = 1; id < g->n_nodes; id++)
+        if (g->nodes[id].op == FTC_OP_assign && g->nodes[id].decl == decl) return true;
     return false;
 }
 
@@ -421,6 +424,10 @@ static ftc_value eval_primitive(ftc_elaborator *e, const ftc_expr *call, ftc_op 
     if (info->attrs & FTC_ATTR_DECL) {
         if (!next) ftc_elab_error(e, call->place, "%s is written like this: %s", info->name, info->example);
         if (!next || !eval_decl(e, next, &node.decl)) return ERROR;
+        if (op == FTC_OP_assign && is_assigned(e->g, node.decl)) {
+            ftc_elab_error(e, call->place, "%s is assigned already", e->g->decls[node.decl].name);
+            return ERROR;
+        }
         next = next->next;
     }
     if (next) {

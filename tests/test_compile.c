@@ -222,8 +222,8 @@ Test(artifact, for_another_cpu_is_compiled_again) {
     free(object.bytes);
 }
 
-// Plans lie in the artifact, are taken when it is compiled again for this CPU, and change nothing but how the sums
-// over k are cut.
+// Plans lie in the artifact, are taken when it is compiled again for this CPU, and change nothing but how the
+// sums over k are cut.
 Test(artifact, remembers_tuned_plans) {
     ftc_diagnostics d = {0};
     static const char contraction[] = "forward: batch x 2, sum of 6, a, b.t, epilogue";
@@ -251,10 +251,12 @@ Test(artifact, remembers_tuned_plans) {
     free(object.bytes);
 }
 
-// The head alone multiplies: 6 * 2 cells for each sequence, forward and for its weights' gradient; and its input's.
+// The head alone multiplies: 6 * 2 cells for each sequence, forward and for its weights' gradient; and its
+// input's.
 Test(artifact, counts_what_its_kernels_execute) {
     ftc_diagnostics d = {0};
-    ftc_object object = compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_EVAL});
+    ftc_object object =
+        compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_EVAL});
     ftc_loaded_program *described = ftc_program_describe(&object, &d);
     double flops[FTC_ENTRY_COUNT] = {0}, bytes = 0;
     for (int e = 0; e < FTC_ENTRY_COUNT; e++) {
@@ -277,11 +279,10 @@ Test(artifact, counts_what_its_kernels_execute) {
 
 static ftc_graph *tiny_bert_of(const char *layers) {
     ftc_diagnostics d = {0};
-    const ftc_override list[] = {
-        {"hidden", "48", "test", false}, {"layers", layers, "test", false},
-        {"heads", "3", "test", false},   {"intermediate", "80", "test", false},
-        {"vocab", "50", "test", false},  {"positions", "40", "test", false},
-        {"batch", "6", "test", false},   {"labels", "3", "test", false}};
+    const ftc_override list[] = {{"hidden", "48", "test", false}, {"layers", layers, "test", false},
+                                 {"heads", "3", "test", false},   {"intermediate", "80", "test", false},
+                                 {"vocab", "50", "test", false},  {"positions", "40", "test", false},
+                                 {"batch", "6", "test", false},   {"labels", "3", "test", false}};
     const ftc_settings settings = {list, sizeof list / sizeof *list};
     ftc_graph *g = ftc_parse_file(FTC_SOURCE_ROOT "/models/bert-cls.ir", &settings, &d);
     cr_assert(g, "%s", d.count ? d.list[0].text : "");
@@ -395,7 +396,8 @@ static void count_code(const char *layers, int *functions, size_t *bytes) {
     ftc_graph_free(g);
 }
 
-// With three layers there is a first, a last and one between: more layers are more calls of the same functions.
+// With three layers there is a first, a last and one between: more layers are more calls of the same
+// functions.
 Test(compile, code_does_not_grow_with_depth) {
     int few, many;
     size_t few_bytes, many_bytes;
@@ -403,12 +405,15 @@ Test(compile, code_does_not_grow_with_depth) {
     count_code("6", &many, &many_bytes);
     cr_expect_gt(few, 50);
     cr_expect_eq(many, few, "%d functions with six layers, %d with three", many, few);
-    cr_expect_eq(many_bytes, few_bytes, "%zu bytes of code with six layers, %zu with three", many_bytes, few_bytes);
+    cr_expect_eq(many_bytes, few_bytes, "%zu bytes of code with six layers, %zu with three", many_bytes,
+                 few_bytes);
 }
 
 Test(compile, bad_models_are_diagnosed) {
     static const char *const models[][2] = {
         {"model none\naxis H = 3\nx = sum(param \"w\" f32[H]; H)\noutput x\n", "loss"},
+        {"model none\naxis H = 3\nw = param \"w\" f32[H]\nloss = sum(w; H)\nassign(w * 2, w)\noutput loss\n",
+         "model:5: error: w is assigned here and trained, too"},
         {"model none\naxis H = 3\nloss = exp(param \"w\" f32[H])\noutput loss\n", "f32[H]"},
         {"model none\naxis H = 3\nloss = sum(param \"w\" f32[H]; H)\noutput loss\ntrain { optimizer = magic "
          "}\n",
