@@ -156,10 +156,9 @@ Test(commands, bench_prints_one_object, .timeout = 240) {
     char *dir = test_directory();
     outcome o = FTC(dir, "bench", MODEL, SMALL, "--batch", "2", "--length", "16", "--steps", "3", "--json");
     cr_assert_eq(o.status, 0, "%s", o.err);
-    static const char *const FIELDS[] = {"step_ms_min",    "step_ms_median", "tokens_per_second",
-                                         "gflops",         "share_of_peak",  "arena_bytes",
-                                         "executed_gflop", "nominal_gflop",
-                                         "peak_rss_bytes", "compile_seconds"};
+    static const char *const FIELDS[] = {
+        "step_ms_min", "step_ms_median", "tokens_per_second", "gflops",         "share_of_peak",
+        "arena_bytes", "executed_gflop", "nominal_gflop",     "peak_rss_bytes", "compile_seconds"};
     for (size_t i = 0; i < sizeof FIELDS / sizeof *FIELDS; i++) {
         cr_assert(last_number(o.out, FIELDS[i]) > 0, "%s", FIELDS[i]);
     }
@@ -167,8 +166,8 @@ Test(commands, bench_prints_one_object, .timeout = 240) {
     // One layer, of which the head reads one token: nearly nothing is left of its feed-forward block.
     cr_assert_lt(last_number(o.out, "executed_gflop"), 0.6 * last_number(o.out, "nominal_gflop"));
     forget(&o);
-    ASSERT_FTC(dir, 0, out, "| all |", "bench", MODEL, SMALL, "--batch", "2", "--length", "16", "--steps", "1",
-               "--kernels");
+    ASSERT_FTC(dir, 0, out, "| all |", "bench", MODEL, SMALL, "--batch", "2", "--length", "16", "--steps",
+               "1", "--kernels");
     scratch_free(dir);
 }
 
@@ -615,6 +614,19 @@ Test(commands, bad_weights, .timeout = 240) {
     ASSERT_FTC(dir, 2, err, "is it complete?", "run", MODEL, "--pretrained", "output");
     free(text);
     free(weights);
+    scratch_free(dir);
+}
+
+// What a directory's config.json asks for and training here would not do.
+Test(commands, other_problems_are_refused, .timeout = 240) {
+    char *dir = test_directory();
+    write_file(dir, "config.json", "{\"problem_type\": \"multi_label_classification\"}");
+    ASSERT_FTC(dir, 2, err, "which gives a text several classes", "compile", MODEL, SMALL, "--pretrained",
+               ".");
+    ASSERT_FTC(dir, 0, err, "", "compile", MODEL, SMALL, "--pretrained", ".", "--loss", "cross_entropy");
+    write_file(dir, "config.json", "{\"problem_type\": \"regression\", \"num_labels\": 3}");
+    ASSERT_FTC(dir, 2, err, "several numbers", "compile", MODEL, SMALL, "--pretrained", ".");
+    ASSERT_FTC(dir, 0, err, "", "compile", MODEL, SMALL, "--pretrained", ".", "--set", "labels=1");
     scratch_free(dir);
 }
 
