@@ -1,9 +1,12 @@
 // From a source graph to an artifact and back: what an artifact holds, what is refused, and that the number
 // of threads and the optional passes do not change the results.
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cjson/cJSON.h>
 
@@ -183,6 +186,23 @@ Test(artifact, that_cannot_be_written_leaves_nothing) {
     free(object.bytes);
     cr_assert_eq(rmdir(dir), 0); // empty
     free(dir);
+}
+
+// As root, a device would be replaced, too.
+Test(artifact, does_not_take_the_place_of_a_pipe) {
+    ftc_diagnostics d = {0};
+    ftc_object object = compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_EVAL});
+    char *dir = test_directory(), *path = ftc_path_join(dir, "pipe");
+    cr_assert_eq(mkfifo(path, 0666), 0);
+    int fd = open(path, O_RDWR);
+    cr_assert(fd >= 0 && fcntl(fd, F_SETPIPE_SZ, 1 << 20) > (int)object.size);
+    cr_assert(ftc_artifact_write(path, &object, &d), "%s", d.count ? d.list[0].text : "");
+    struct stat info;
+    cr_expect(stat(path, &info) == 0 && S_ISFIFO(info.st_mode));
+    close(fd);
+    free(path);
+    free(object.bytes);
+    scratch_free(dir);
 }
 
 // The first `text` in the object behind `key`, to be overwritten.
