@@ -619,6 +619,14 @@ Test(commands, bad_weights, .timeout = 240) {
     scratch_free(dir);
 }
 
+// bf16 keeps fewer bits than f32, and is compared accordingly.
+Test(commands, verify_in_either_precision, .timeout = 240) {
+    char *dir = test_directory();
+    ASSERT_FTC(dir, 0, out, "(at most 1e-05)", "verify", MODEL, SMALL);
+    ASSERT_FTC(dir, 0, out, "compiled: loss ", "verify", MODEL, SMALL, "--precision", "bf16");
+    scratch_free(dir);
+}
+
 // What a directory's config.json asks for and training here would not do.
 Test(commands, other_problems_are_refused, .timeout = 240) {
     char *dir = test_directory();
