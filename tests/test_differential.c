@@ -268,6 +268,8 @@ static const struct {
     {"mean_of_causal_attention", "h = sum(x * u; A)\nk = rename(h; S -> T)\ns = select(outer (index(T) <= "
                                  "index(S)), dot(h, k; D), -inf)\n"
                                  "loss = sum(mean(dot(softmax(s; T), k; T); S); B, D)"},
+    {"heads_of_queries_on_shared_keys", "k = rename(sum(x * u; A); S -> T)\nh = attention(x * u, k, k, 0.25; "
+                                        "D, T)\nloss = sum(exp(h); B, S, A, D)"},
     {"contraction_within_sequences_before_pairs", "k = rename(x * u; S -> T)\np = outer (y * exp(dot(sum(x; "
                                                   "S), k; D)))\nloss = sum(p * dot(x, k; D); B, S, A, T)"},
     {"sum_of_a_contraction_for_each_position",
