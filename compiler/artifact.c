@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -31,22 +32,25 @@ static trailer make_trailer(const ftc_object *object) {
 
 bool ftc_artifact_write(const char *path, const ftc_object *object, ftc_diagnostics *d) {
     trailer t = make_trailer(object);
+    struct stat info;
+    bool in_place =
+        stat(path, &info) == 0 && !S_ISREG(info.st_mode); // a device or a pipe must not be replaced by a file
     char *beside;
-    if (asprintf(&beside, "%s.tmp%d", path, (int)getpid()) < 0) abort();
-    FILE *f = fopen(beside, "wbx");
+    if (asprintf(&beside, in_place ? "%s" : "%s.tmp%d", path, (int)getpid()) < 0) abort();
+    FILE *f = fopen(beside, in_place ? "wb" : "wbx");
     bool ok = f && fwrite(object->bytes, 1, object->size, f) == object->size &&
-              fwrite(&t, sizeof t, 1, f) == 1 && fflush(f) == 0 && fsync(fileno(f)) == 0;
+              fwrite(&t, sizeof t, 1, f) == 1 && fflush(f) == 0 && (in_place || fsync(fileno(f)) == 0);
     int error = errno;
     if (f && fclose(f) != 0 && ok) {
         ok = false;
         error = errno;
     }
-    if (ok && rename(beside, path) != 0) {
+    if (ok && !in_place && rename(beside, path) != 0) {
         ok = false;
         error = errno;
     }
     if (!ok) {
-        if (f) unlink(beside);
+        if (f && !in_place) unlink(beside);
         ftc_diag_add(d, path, NULL, 0, 0, "cannot write the artifact: %s; choose another place with -o",
                      strerror(error));
     }

@@ -2,10 +2,39 @@
 //
 // Token axes come first (ftc_axes_packed_order); of the others the order in a node's type is the order in
 // memory. Values that end in an update take the order of the stored tensor, so that the update runs along
-// both, and this order moves up through the maps to the contraction that makes the gradient. Everything else
-// keeps the order that the operations gave it.
+// both, and this order moves up through the maps to the contraction that makes the gradient. Values over two
+// ragged axes, as scores of attention are, all have these in one order, since the kernel that holds them is
+// cut into blocks along the first: an axis along which a maximum is taken comes last, else the order is that
+// of declaration. Everything else keeps the order that the operations gave it.
 #include "compiler/passes.h"
+#include "compiler/regions.h"
 #include "ir/op.h"
+
+#include <stdlib.h>
+
+// Whether a maximum of a value over two ragged axes is taken along each axis, [n_axes]; to be freed.
+static bool *find_maximized(const ftc_graph *g) {
+    bool *maximized = calloc(g->n_axes, sizeof *maximized);
+    if (!maximized) abort();
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
+        const ftc_node *node = &g->nodes[v];
+        if (node->op != FTC_OP_max || !ftc_region_is_quadratic(g, &g->nodes[node->arg[0]].type)) continue;
+        for (int i = 0; i < node->axes.n; i++) maximized[node->axes.at[i]] = true;
+    }
+    return maximized;
+}
+
+static void order_ragged(const ftc_graph *g, const bool *maximized, ftc_axes *axes) {
+    for (int i = 0; i < axes->n; i++) {
+        for (int j = i + 1; j < axes->n; j++) {
+            ftc_axis a = axes->at[i], b = axes->at[j];
+            if (ftc_axis_over(g, a) == FTC_NO_AXIS || ftc_axis_over(g, b) == FTC_NO_AXIS) continue;
+            if (maximized[a] == maximized[b] ? a < b : maximized[b]) continue;
+            axes->at[i] = b;
+            axes->at[j] = a;
+        }
+    }
+}
 
 bool ftc_pass_layout(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
     (void)options;
@@ -28,5 +57,13 @@ bool ftc_pass_layout(ftc_graph *g, const ftc_pass_options *options, ftc_diagnost
             }
         }
     }
+    bool *maximized = find_maximized(g);
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
+        ftc_op_class class = ftc_node_class(&g->nodes[v]);
+        if ((class == FTC_CLASS_MAP || class == FTC_CLASS_DOT || class == FTC_CLASS_REDUCE) &&
+            ftc_region_is_quadratic(g, &g->nodes[v].type))
+            order_ragged(g, maximized, &g->nodes[v].type.axes);
+    }
+    free(maximized);
     return true;
 }

@@ -2,6 +2,7 @@
 //
 //   - A contraction with more than one row, column or summed axis at each position of its batch axes, or
 //     without any column, or whose operands are no matrices in memory, becomes a sum of products.
+//     Within sequences, where only one operand has heads, it becomes one for each head instead.
 //   - A reduction of a value over two ragged axes along several axes becomes two: along the last ragged
 //     one, which makes a value that can be in memory, then along the others.
 //   - A sum of such a value along the first ragged axis, which tile kernels cut into blocks, becomes a
@@ -25,6 +26,43 @@ static bool has_kernel(const ftc_graph *g, const ftc_node *dot) {
     return c.rows.n <= 1 && c.cols.n <= 1 && c.sums.n <= 1;
 }
 
+static bool is_ragged(const ftc_graph *g, ftc_axis axis) {
+    return ftc_axis_over(g, axis) != FTC_NO_AXIS;
+}
+
+// Of axes that stand beside a ragged one: the others.
+static ftc_axes beside_ragged(const ftc_graph *g, const ftc_axes *axes) {
+    ftc_axes others = {0};
+    for (int i = 0; i < axes->n; i++)
+        if (!is_ragged(g, axes->at[i])) ftc_axes_add(&others, axes->at[i]);
+    return others.n < axes->n ? others : (ftc_axes){0};
+}
+
+static ftc_id repeated(ftc_graph *g, ftc_id x, const ftc_axes *along) {
+    return along->n ? ftc_build_map2(g, FTC_OP_mul, x, ftc_build_fill(g, 1, g->nodes[x].type.dtype, along))
+                    : x;
+}
+
+// A contraction within sequences where only one operand has heads, as queries on shared keys: one for each
+// head. 0: it is none.
+static ftc_id for_each_head(ftc_graph *g, const ftc_node *dot, ftc_id a, ftc_id b) {
+    ftc_node mapped = *dot;
+    mapped.arg[0] = a;
+    mapped.arg[1] = b;
+    ftc_dot_shape c = ftc_region_dot_shape(g, &mapped);
+    ftc_axes rows = beside_ragged(g, &c.rows), cols = beside_ragged(g, &c.cols),
+             sums = beside_ragged(g, &c.sums);
+    if (c.batch.n == 0 || rows.n + cols.n + sums.n == 0 || c.rows.n - rows.n > 1 || c.cols.n - cols.n != 1 ||
+        c.sums.n - sums.n > 1)
+        return 0;
+    ftc_build_cursor(g, dot->loc, dot->phase);
+    ftc_axes along = ftc_axes_minus(&dot->axes, &sums);
+    ftc_id product = ftc_build_dot(g, repeated(g, c.a, &cols), repeated(g, c.b, &rows), &along);
+    if (sums.n) product = ftc_build_sum(g, product, &sums);
+    g->nodes[product].type.axes = dot->type.axes; // the layout that was chosen
+    return product;
+}
+
 static ftc_id sum_of_products(ftc_graph *g, const ftc_node *dot, ftc_id a, ftc_id b) {
     ftc_build_cursor(g, dot->loc, dot->phase);
     a = ftc_build_cast(g, FTC_F32, a);
@@ -32,10 +70,6 @@ static ftc_id sum_of_products(ftc_graph *g, const ftc_node *dot, ftc_id a, ftc_i
     ftc_id sum = ftc_build_sum(g, ftc_build_map2(g, FTC_OP_mul, a, b), &dot->axes);
     g->nodes[sum].type.axes = dot->type.axes; // the layout that was chosen
     return sum;
-}
-
-static bool is_ragged(const ftc_graph *g, ftc_axis axis) {
-    return ftc_axis_over(g, axis) != FTC_NO_AXIS;
 }
 
 // x, which has two ragged axes, reduced along one axis.
@@ -96,10 +130,11 @@ bool ftc_pass_lower(ftc_graph *g, const ftc_pass_options *options, ftc_diagnosti
     ftc_id *map = calloc(g->n_nodes, sizeof *map);
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
-        if (ftc_node_class(node) == FTC_CLASS_DOT && !has_kernel(g, node))
-            map[v] = sum_of_products(out, node, map[node->arg[0]], map[node->arg[1]]);
-        else if (ftc_node_class(node) == FTC_CLASS_REDUCE &&
-                 ftc_region_is_quadratic(g, &g->nodes[node->arg[0]].type))
+        if (ftc_node_class(node) == FTC_CLASS_DOT && !has_kernel(g, node)) {
+            map[v] = for_each_head(out, node, map[node->arg[0]], map[node->arg[1]]);
+            if (!map[v]) map[v] = sum_of_products(out, node, map[node->arg[0]], map[node->arg[1]]);
+        } else if (ftc_node_class(node) == FTC_CLASS_REDUCE &&
+                   ftc_region_is_quadratic(g, &g->nodes[node->arg[0]].type))
             map[v] = reduced(out, node, map[node->arg[0]]);
         else {
             if (is_assigned_constant(g, node))

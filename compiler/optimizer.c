@@ -334,8 +334,24 @@ static const char *find_optimizer(const ftc_graph *g, ftc_diagnostics *d) {
     return NULL;
 }
 
+// A parameter has one new value: the optimizer's, or the model's own.
+static bool check_assignments(const ftc_graph *g, ftc_diagnostics *d) {
+    int errors = d->count;
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        const ftc_node *node = &g->nodes[id];
+        if (ftc_node_class(node) != FTC_CLASS_ASSIGN) continue;
+        const ftc_decl_def *decl = &g->decls[node->decl];
+        if (decl->kind != FTC_DECL_PARAM || decl->frozen) continue;
+        ftc_diag_add(d, node->loc.line ? g->files[node->loc.file] : NULL, NULL, (int)node->loc.line, 0,
+                     "%s is assigned here and trained, too; declare it frozen, or leave out assign",
+                     decl->name);
+    }
+    return d->count == errors;
+}
+
 bool ftc_pass_optimizer(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
     if (options->entry == FTC_ENTRY_EVAL) return true;
+    if (!check_assignments(g, d)) return false;
     int errors = d->count;
     updater u = {.g = g, .optimizer = find_optimizer(g, d), .d = d};
     if (!u.optimizer || !(u.groups = ftc_groups_read(g, d))) return false;

@@ -29,8 +29,16 @@ static char *canonical(const char *text) {
     if (!trimmed) abort();
     if (!parse_number(trimmed, &v)) return trimmed;
     free(trimmed);
-    bool integer = v == floor(v) && fabs(v) < 1e15;
-    if (asprintf(&number, integer ? "%.0f" : "%.17g", v == 0 ? 0.0 : v) < 0) abort();
+    if (v == 0) v = 0; // not -0
+    if (v == floor(v) && fabs(v) < 1e15) {
+        if (asprintf(&number, "%.0f", v) < 0) abort();
+        return number;
+    }
+    for (int digits = 15; digits <= 17; digits++) { // as few as tell it from all others: 0.1
+        free(number);
+        if (asprintf(&number, "%.*g", digits, v) < 0) abort();
+        if (strtod(number, NULL) == v) break;
+    }
     return number;
 }
 
@@ -254,8 +262,10 @@ ftc_status ftc_labels_find(const ftc_labels *labels, const ftc_table *table, siz
     ftc_status status = FTC_STATUS_OK;
     if (labels->kind == FTC_LABELS_NUMBERS) {
         double number;
-        if (parse_number(value, &number))
+        if (parse_number(value, &number) && isfinite((float)number))
             *out = (float)number;
+        else if (parse_number(value, &number))
+            status = ftc_table_error(table, index, "the label \"%s\" is too large for a float", value);
         else
             status = ftc_table_error(table, index,
                                      "the label \"%s\" is no number, which a model with one label needs; "

@@ -132,6 +132,18 @@ static ftc_status read_more(scanner *s, size_t consumed) {
     }
 }
 
+// How a file begins that is no text, and what makes a text of it.
+static const struct {
+    const char *start, *what, *remedy;
+} BINARIES[] = {
+    {"\x1F\x8B", "compressed", "unpack it (gunzip)"},
+    {"BZh91AY&SY", "compressed", "unpack it (bunzip2)"},
+    {"\xFD\x37zXZ", "compressed", "unpack it (unxz)"},
+    {"\x28\xB5\x2F\xFD", "compressed", "unpack it (unzstd)"},
+    {"PK\x03\x04", "a ZIP archive or a spreadsheet", "unpack it, or save it as CSV"},
+    {"PAR1\x15", "a Parquet file", "save it as CSV or JSON lines"},
+};
+
 static ftc_status check_start(scanner *s, size_t *at) {
     const unsigned char *d = (const unsigned char *)s->data;
     const char *path = s->table->path;
@@ -139,6 +151,12 @@ static ftc_status check_start(scanner *s, size_t *at) {
     if (s->size >= 2 && ((d[0] == 0xFF && d[1] == 0xFE) || (d[0] == 0xFE && d[1] == 0xFF)))
         return ftc_status_make(FTC_BAD_INPUT, "%s: the file is UTF-16; convert it (iconv -f UTF-16 -t UTF-8)",
                                path);
+    for (size_t i = 0; i < sizeof BINARIES / sizeof *BINARIES; i++) {
+        size_t size = strlen(BINARIES[i].start);
+        if (s->size > size && memcmp(d, BINARIES[i].start, size) == 0)
+            return ftc_status_make(FTC_BAD_INPUT, "%s: the file is %s; %s", path, BINARIES[i].what,
+                                   BINARIES[i].remedy);
+    }
     *at = s->size >= 3 && memcmp(d, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
     return FTC_STATUS_OK;
 }
@@ -189,6 +207,15 @@ static bool is_number(const char *text) {
     return *end == '\0' && text[strcspn(text, "0123456789")] != '\0'; // no "nan", no "inf"
 }
 
+// What to do about a file in one column because something else than commas stands between its fields.
+static const char *separator_hint(const ftc_table *t) {
+    if (t->format != FTC_TABLE_CSV || t->names.count != 1) return "";
+    const char *name = ftc_fields_get(&t->names, 0);
+    if (strchr(name, '\t')) return "; its fields are separated by tabs: pass --format tsv";
+    if (strchr(name, '\r')) return "; its lines end with CR alone: end them with LF (tr '\\r' '\\n')";
+    return strchr(name, ';') ? "; its fields are separated by semicolons: save it with commas" : "";
+}
+
 static ftc_status check_row(scanner *s) {
     ftc_table *t = s->table;
     if (t->format == FTC_TABLE_JSON_LINES) return check_json_row(s);
@@ -200,11 +227,13 @@ static ftc_status check_row(scanner *s) {
             const char *name = ftc_fields_get(&s->fields, i);
             ftc_fields_push(&t->names, name, strlen(name));
         }
-    if (s->fields.count != t->names.count)
-        return ftc_status_make(
-            FTC_BAD_INPUT, "%s:%zu: the row has %zu fields, the first row has %zu%s", t->path, s->line,
-            s->fields.count, t->names.count,
-            t->format == FTC_TABLE_CSV ? "; a field with a comma or a line end must be quoted" : "");
+    if (s->fields.count != t->names.count) {
+        const char *hint = separator_hint(t);
+        if (!*hint && t->format == FTC_TABLE_CSV)
+            hint = "; a field with a comma or a line end must be quoted";
+        return ftc_status_make(FTC_BAD_INPUT, "%s:%zu: the row has %zu fields, the first row has %zu%s",
+                               t->path, s->line, s->fields.count, t->names.count, hint);
+    }
     return FTC_STATUS_OK;
 }
 
@@ -298,13 +327,13 @@ static ftc_status no_column(const ftc_table *t, const char *wanted, const char *
     char *columns = list_columns(t, wanted);
     ftc_status status;
     if (wanted)
-        status =
-            ftc_status_make(FTC_BAD_INPUT, "%s: there is no column \"%s\"; %s", t->path, wanted, columns);
+        status = ftc_status_make(FTC_BAD_INPUT, "%s: there is no column \"%s\"%s %s%s", t->path, wanted,
+                                 *columns == 'd' ? ";" : ".", columns, separator_hint(t));
     else
         status = ftc_status_make(
             FTC_BAD_INPUT,
-            "%s: no column is called \"%s\" or \"%s\"; name the one of the %ss (--%s-column). %s", t->path,
-            defaults[0], defaults[1], role, role, columns);
+            "%s: no column is called \"%s\" or \"%s\"; name the one of the %ss (--%s-column). %s%s", t->path,
+            defaults[0], defaults[1], role, role, columns, separator_hint(t));
     free(columns);
     return status;
 }
@@ -323,6 +352,12 @@ static ftc_status choose_column(ftc_table *t, int role, const char *wanted) {
             return ftc_status_make(FTC_BAD_INPUT, "%s: there is no column %s: there are %zu, numbered from 0",
                                    t->path, wanted, t->names.count);
     }
+    for (size_t other = column + 1; column != NONE && other < t->names.count; other++)
+        if (t->format != FTC_TABLE_JSON_LINES &&
+            strcmp(ftc_fields_get(&t->names, other), ftc_fields_get(&t->names, column)) == 0)
+            return ftc_status_make(FTC_BAD_INPUT,
+                                   "%s: the columns %zu and %zu are both called \"%s\"; rename one", t->path,
+                                   column, other, ftc_fields_get(&t->names, other));
     if (column == NONE)
         return no_column(t, wanted, names[role], role == LABEL ? default_labels : default_texts);
     t->columns[role] = column;
@@ -369,7 +404,9 @@ static ftc_status choose_columns(ftc_table *t, const ftc_table_options *o, const
         lines = t->names.count == 1;
         number_columns(t);
     }
-    if (t->rows == 0) return ftc_status_make(FTC_BAD_INPUT, "%s: there is a header, but no row", t->path);
+    if (t->rows == 0)
+        return ftc_status_make(FTC_BAD_INPUT, "%s: there is a header, but no row%s", t->path,
+                               separator_hint(t));
     for (int role = 0; role < ROLES; role++) t->columns[role] = NONE;
     FTC_RETURN_IF_ERROR(choose_column(t, TEXT, o->text_column ? o->text_column : lines ? "0" : NULL));
     if (o->pair_column) FTC_RETURN_IF_ERROR(choose_column(t, PAIR, o->pair_column));
@@ -393,7 +430,9 @@ static ftc_status open_table(ftc_table *t, const ftc_table_options *options) {
     t->fd = open(t->path, O_RDONLY | O_CLOEXEC);
     if (t->fd < 0 || fstat(t->fd, &info) != 0)
         return ftc_status_make(FTC_BAD_INPUT, "%s: cannot open: %s", t->path, strerror(errno));
-    if (!S_ISREG(info.st_mode)) return ftc_status_make(FTC_BAD_INPUT, "%s: not a file", t->path);
+    if (!S_ISREG(info.st_mode))
+        return ftc_status_make(FTC_BAD_INPUT, "%s: not a file%s", t->path,
+                               S_ISDIR(info.st_mode) ? "" : "; it is read more than once, so save it as one");
     scanner s = {.table = t};
     ftc_status status = scan(&s);
     if (status.code == FTC_OK && t->rows == 0)

@@ -1,9 +1,12 @@
 // From a source graph to an artifact and back: what an artifact holds, what is refused, and that the number
 // of threads and the optional passes do not change the results.
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cjson/cJSON.h>
 
@@ -201,6 +204,23 @@ Test(artifact, that_cannot_be_written_leaves_nothing) {
     free(dir);
 }
 
+// As root, a device would be replaced, too.
+Test(artifact, does_not_take_the_place_of_a_pipe) {
+    ftc_diagnostics d = {0};
+    ftc_object object = compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_EVAL});
+    char *dir = test_directory(), *path = ftc_path_join(dir, "pipe");
+    cr_assert_eq(mkfifo(path, 0666), 0);
+    int fd = open(path, O_RDWR);
+    cr_assert(fd >= 0 && fcntl(fd, F_SETPIPE_SZ, 1 << 20) > (int)object.size);
+    cr_assert(ftc_artifact_write(path, &object, &d), "%s", d.count ? d.list[0].text : "");
+    struct stat info;
+    cr_expect(stat(path, &info) == 0 && S_ISFIFO(info.st_mode));
+    close(fd);
+    free(path);
+    free(object.bytes);
+    scratch_free(dir);
+}
+
 // The first `text` in the object behind `key`, to be overwritten.
 static char *find(const ftc_object *object, const char *key, const char *text) {
     char *at = memmem(object->bytes, object->size, key, strlen(key));
@@ -238,8 +258,8 @@ Test(artifact, for_another_cpu_is_compiled_again) {
     free(object.bytes);
 }
 
-// Plans lie in the artifact, are taken when it is compiled again for this CPU, and change nothing but how the sums
-// over k are cut.
+// Plans lie in the artifact, are taken when it is compiled again for this CPU, and change nothing but how the
+// sums over k are cut.
 Test(artifact, remembers_tuned_plans) {
     ftc_diagnostics d = {0};
     static const char contraction[] = "forward: batch x 2, sum of 6, a, b.t, epilogue";
@@ -267,7 +287,8 @@ Test(artifact, remembers_tuned_plans) {
     free(object.bytes);
 }
 
-// The head alone multiplies: 6 * 2 cells for each sequence, forward and for its weights' gradient; and its input's.
+// The head alone multiplies: 6 * 2 cells for each sequence, forward and for its weights' gradient; and its
+// input's.
 Test(artifact, counts_what_its_kernels_execute) {
     ftc_diagnostics d = {0};
     ftc_object object =
@@ -440,7 +461,8 @@ static void count_code(const char *layers, int *functions, size_t *bytes) {
     ftc_graph_free(g);
 }
 
-// With three layers there is a first, a last and one between: more layers are more calls of the same functions.
+// With three layers there is a first, a last and one between: more layers are more calls of the same
+// functions.
 Test(compile, code_does_not_grow_with_depth) {
     int few, many;
     size_t few_bytes, many_bytes;
@@ -455,6 +477,8 @@ Test(compile, code_does_not_grow_with_depth) {
 Test(compile, bad_models_are_diagnosed) {
     static const char *const models[][2] = {
         {"model none\naxis H = 3\nx = sum(param \"w\" f32[H]; H)\noutput x\n", "loss"},
+        {"model none\naxis H = 3\nw = param \"w\" f32[H]\nloss = sum(w; H)\nassign(w * 2, w)\noutput loss\n",
+         "model:5: error: w is assigned here and trained, too"},
         {"model none\naxis H = 3\nloss = exp(param \"w\" f32[H])\noutput loss\n", "f32[H]"},
         {"model none\naxis H = 3\nloss = sum(param \"w\" f32[H]; H)\noutput loss\ntrain { optimizer = magic "
          "}\n",

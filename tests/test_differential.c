@@ -263,6 +263,11 @@ static const struct {
      "q = x * u\nloss = sum(attention(q, rename(x; S -> T), rename(q; S -> T), 0.25; D, T); B, S, A, D)"},
     {"mean_of_attention", "q = x * u\nh = attention(q, rename(q; S -> T), rename(q; S -> T), 0.25; D, "
                           "T)\nloss = sum(mean(h; S); B, A, D)"},
+    {"mean_of_causal_attention", "h = sum(x * u; A)\nk = rename(h; S -> T)\ns = select(outer (index(T) <= "
+                                 "index(S)), dot(h, k; D), -inf)\n"
+                                 "loss = sum(mean(dot(softmax(s; T), k; T); S); B, D)"},
+    {"heads_of_queries_on_shared_keys", "k = rename(sum(x * u; A); S -> T)\nh = attention(x * u, k, k, 0.25; "
+                                        "D, T)\nloss = sum(exp(h); B, S, A, D)"},
     {"contraction_within_sequences_before_pairs", "k = rename(x * u; S -> T)\np = outer (y * exp(dot(sum(x; "
                                                   "S), k; D)))\nloss = sum(p * dot(x, k; D); B, S, A, T)"},
     {"sum_of_a_contraction_for_each_position",
@@ -275,6 +280,7 @@ static const struct {
     {"weights_in_their_own_gradient", "loss = sum(w * w * w; H) + sum(m * m; V, H) + sum(exp(u); A, D)"},
     {"shared_table", "loss = sum(exp(dot(gather(m, V, ids), w; H)); B, S) + sum(dot(m, w; H); V)"},
     {"mean_and_softmax", "loss = sum(mean(softmax(x; D) * x; S); B, A, D)"},
+    {"two_axes_of_one_constant", "axis K = 3\nloss = sum(exp(rename(x * u; D -> K)); B, S, A, K)"},
     {"maximum", "loss = sum(max(x; D); B, S, A) + max(w; H)"},
     {"gradients_where_sigmoid_saturates", "loss = sum(silu(w * 1000) + sigmoid(w * 400); H)"},
     {"gradient_text_for_two_parameters",

@@ -82,6 +82,8 @@ Test(labels, chooses_the_mapping) {
     expect_mapping("pos neg", 2, sentiments, true, FTC_LABELS_SORTED, "neg → 0, pos → 1");
     expect_mapping("true false", 2, NULL, true, FTC_LABELS_SORTED, "false → 0, true → 1");
     expect_mapping("7 9", 3, NULL, true, FTC_LABELS_SORTED, "7 → 0, 9 → 1");
+    expect_mapping("0.1 0.30000000000000004", 2, NULL, true, FTC_LABELS_SORTED,
+                   "0.1 → 0, 0.30000000000000004 → 1");
     expect_mapping("0.5 -3 1e3", 1, NULL, true, FTC_LABELS_NUMBERS, "numbers");
 }
 
@@ -141,6 +143,7 @@ Test(labels, says_what_does_not_fit) {
                    "has 2: pass --set labels=5");
     expect_failure("1 2", 2, sentiments, false,
                    "are neither the names of the model's labels nor numbers 0 to 1");
+    expect_failure("0 1e39", 1, NULL, true, "labels.csv:3: the label \"1e+39\" is too large for a float");
     expect_failure("0 1 x", 1, NULL, true, "labels.csv:4: the label \"x\" is no number");
     char *many = NULL;
     size_t size = 0;

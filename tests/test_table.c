@@ -287,6 +287,26 @@ Test(table, says_what_is_wrong_and_where) {
          "latin1.csv:4: not UTF-8: byte 0xe9 at offset 22"},
         {"nul.csv", BYTES("text,label\na\0b,1\n"), {0}, "nul.csv:2: a NUL byte at offset 12"},
         {"utf16.csv", BYTES("\xFF\xFEt\0"), {0}, "utf16.csv: the file is UTF-16"},
+        {"packed.csv",
+         BYTES("\x1F\x8B\x08\0"),
+         {0},
+         "packed.csv: the file is compressed; unpack it (gunzip)"},
+        {"book.csv", BYTES("PK\x03\x04\x14"), {0}, "book.csv: the file is a ZIP archive or a spreadsheet"},
+        {"tabs.csv",
+         BYTES("text\tlabel\na\t1\n"),
+         {0},
+         "its fields are separated by tabs: pass --format tsv"},
+        {"semicolons.csv", BYTES("text;label\na, b;1\n"), {0}, "its fields are separated by semicolons"},
+        {"cr.csv", BYTES("text,label\ra,1\r"), {0}, "cr.csv: there is a header, but no row"},
+        {"one.csv", BYTES("text\ra\r"), {.without_label = true}, "no row; its lines end with CR alone"},
+        {"twice.csv",
+         BYTES("text,label,text\na,1,b\n"),
+         {0},
+         "twice.csv: the columns 0 and 2 are both called \"text\"; rename one"},
+        {"other.csv",
+         BYTES("text,label\na,1\n"),
+         {.text_column = "nothing"},
+         "there is no column \"nothing\". The columns are \"text\", \"label\""},
         {"column.csv",
          BYTES("Text,stars,date\na,1,x\n"),
          {.text_column = "txt"},
@@ -316,6 +336,8 @@ Test(table, says_what_is_wrong_and_where) {
     }
     ftc_table *table = NULL;
     char *missing = test_join(directory, "missing.csv");
+    expect_message(ftc_table_open("/dev/null", &UNLABELLED, &table),
+                   "/dev/null: not a file; it is read more");
     expect_message(ftc_table_open(missing, &UNLABELLED, &table),
                    "missing.csv: cannot open: No such file or directory");
     expect_message(ftc_table_open(directory, &UNLABELLED, &table), "not a file");

@@ -4,6 +4,7 @@
 #include "ir/diag.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -38,14 +39,17 @@ static void print_commands(FILE *to) {
 
 // The exit status of a command whose output must have arrived.
 static int flushed(const char *command, int status) {
+    errno = 0;
     bool arrived = fflush(stdout) == 0 && !ferror(stdout);
     if (arrived) return status;
-    fprintf(stderr, "ftc %s: standard output: cannot write: %s\n", command, strerror(errno));
+    fprintf(stderr, "ftc %s: standard output: cannot write%s%s\n", command, errno ? ": " : " all of it",
+            errno ? strerror(errno) : "");
     return status == FTC_EXIT_OK ? FTC_EXIT_USAGE : status;
 }
 
 int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : NULL, *names[N_COMMANDS];
+    signal(SIGXFSZ, SIG_IGN); // a file beyond the limit is an error like a full disk
     if (!name) {
         print_commands(stderr);
         return FTC_EXIT_USAGE;

@@ -268,10 +268,36 @@ static void resolve_paths(ftc_graph *g, const char *model_path) {
     free(copy);
 }
 
+// Whether the directory's config.json asks for another loss than `auto` stands for: training by that one
+// would be a silent error.
+static bool check_problem(const ftc_graph *g, const char *dir, ftc_diagnostics *d) {
+    const ftc_graph_setting *loss = find_config(g, "loss"), *labels = find_config(g, "labels");
+    if (!dir || !loss || !loss->text || strcmp(loss->text, "auto") != 0 || !labels) return true;
+    ftc_hf_config *config;
+    if (!ftc_diag_add_status(d, ftc_hf_config_read(dir, &config))) return false;
+    const char *problem = "";
+    ftc_hf_config_text(config, "problem_type", &problem);
+    bool classes = strcmp(problem, "multi_label_classification") == 0;
+    bool numbers = strcmp(problem, "regression") == 0 && labels->number > 1 &&
+                   ftc_hf_label_count(dir, config) == (int32_t)labels->number;
+    if (classes || numbers)
+        ftc_diag_add(
+            d, NULL, NULL, 0, 0,
+            "%s/config.json: problem_type is \"%s\", which gives a text several %s; ftc trains one a "
+            "text: pass --loss cross_entropy to train a class",
+            dir, problem, classes ? "classes" : "numbers");
+    ftc_hf_config_free(config);
+    return !classes && !numbers;
+}
+
 bool ftc_model_read(const char *path, const ftc_model_options *options, ftc_model_source *out,
                     ftc_diagnostics *d) {
     char *name = NULL, *text = ftc_parse_read_model(path, &name, d);
     bool ok = text && ftc_model_read_text(name, text, options, out, d);
+    if (ok && !check_problem(out->graph, options->pretrained, d)) {
+        ftc_model_source_free(out);
+        ok = false;
+    }
     if (ok) resolve_paths(out->graph, path);
     free(text);
     free(name);
@@ -486,7 +512,8 @@ static bool compile_again(const ftc_model *old, const ftc_model_options *options
     if (!ftc_model_read_text("model.ir of the artifact", old->program->source, &again, &source, d))
         return false;
     copy_paths(old->program, source.graph);
-    bool ok = compile_and_load(&source, &again, entries, old->loaded, out, d);
+    bool ok = check_problem(source.graph, again.pretrained, d) &&
+              compile_and_load(&source, &again, entries, old->loaded, out, d);
     ftc_model_source_free(&source);
     return ok;
 }

@@ -264,6 +264,18 @@ static ftc_status open_metrics(run *r) {
     return ftc_status_make(FTC_BAD_INPUT, "%s: cannot write the metrics: %s", path, strerror(errno));
 }
 
+// Whether all lines of --metrics have arrived.
+static ftc_status close_metrics(run *r) {
+    FILE *metrics = r->console.metrics;
+    if (!metrics || metrics == stdout) return FTC_STATUS_OK; // of standard output, main tells
+    bool arrived = !ferror(metrics);
+    r->console.metrics = NULL;
+    errno = 0;
+    if (fclose(metrics) == 0 && arrived) return FTC_STATUS_OK;
+    return ftc_status_make(FTC_BAD_INPUT, "%s: cannot write all of the metrics%s%s", r->options.run.metrics,
+                           errno ? ": " : "; is the disk full?", errno ? strerror(errno) : "");
+}
+
 static ftc_status train(run *r) {
     const ftc_program *program = r->model.program;
     const ftc_run_options *o = &r->options;
@@ -302,7 +314,7 @@ static ftc_status train(run *r) {
     FTC_RETURN_IF_ERROR(ftc_train(&training, &result));
     ftc_status status = write_summary(r, &result);
     ftc_train_result_free(&result);
-    return status;
+    return status.code == FTC_OK ? close_metrics(r) : status;
 }
 
 static void free_run(run *r) {

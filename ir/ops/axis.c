@@ -296,6 +296,12 @@ const ftc_op_info ftc_op_info_place = {
 
 // --- rename -------------------------------------------------------------------------------------------
 
+// Whether two axes have as many elements in every batch: one extent, or one constant written twice.
+static bool same_extent(const ftc_graph *g, ftc_axis a, ftc_axis b) {
+    const ftc_extent_def *x = ftc_axis_extent(g, a), *y = ftc_axis_extent(g, b);
+    return x == y || (x->kind == FTC_EXTENT_CONST && y->kind == FTC_EXTENT_CONST && x->bound == y->bound);
+}
+
 static bool infer_rename(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
                          int error_size) {
     const ftc_type *x = operand(g, node, 0);
@@ -306,7 +312,7 @@ static bool infer_rename(const ftc_graph *g, const ftc_node *node, ftc_type *typ
                  ftc_type_text(g, x, text, sizeof text));
         return false;
     }
-    if (g->axes[node->axis].extent != g->axes[node->to].extent) {
+    if (!same_extent(g, node->axis, node->to)) {
         const ftc_extent_def *from = ftc_axis_extent(g, node->axis), *to = ftc_axis_extent(g, node->to);
         snprintf(error, (size_t)error_size, "axes %s (%s%lld) and %s (%s%lld) have different extents",
                  g->axes[node->axis].name, from->kind == FTC_EXTENT_CONST ? "" : "up to ",
