@@ -20,6 +20,8 @@ typedef struct {
     bool budget_is_a_wish; // no error when it cannot be met
     int32_t tile_rows;     // fuse: rows of a block in a tile kernel, 0: choose
     bool bf16;             // remat, precision: contractions on bf16, values kept for later as bf16
+    const char *const *rules_left_out; // shrink, simplify: names of rules that are not applied
+    int n_rules_left_out;
 } ftc_pass_options;
 
 // What a graph has been through, as it shows; bits.
@@ -49,6 +51,10 @@ extern const ftc_pass ftc_passes[];
 extern const int ftc_n_passes;
 
 const ftc_pass *ftc_pass_find(const char *name); // NULL: unknown
+
+// Whether --no-pass may name it: an optional pass, or a rule of one, as "simplify:demand". False after a
+// diagnostic.
+bool ftc_pass_check_skip(const char *name, ftc_diagnostics *d);
 
 // The name that the train block has for an optimizer, which may be given by transformers' name
 // ("adamw_torch"); NULL: unknown.

@@ -25,7 +25,8 @@ const ftc_option ftc_model_option_table[] = {
      "shapes, weights and tokenizer of this directory"},
     {"batch", NULL, FTC_OPTION_INT, FIELD(batch), "N", 1, "most sequences in a batch"},
     {"max-length", NULL, FTC_OPTION_INT, FIELD(max_length), "N", 1, "most tokens in a sequence"},
-    {"no-pass", NULL, FTC_OPTION_LIST, FIELD(no_pass), "PASS", 0, "leave out a pass of the compiler"},
+    {"no-pass", NULL, FTC_OPTION_LIST, FIELD(no_pass), "PASS", 0,
+     "leave out a pass of the compiler, or a rule, as simplify:demand"},
     {"precision", NULL, FTC_OPTION_CHOICE, FIELD(precision), "fp32|bf16", 0,
      "numbers that are stored between kernels and multiplied; fp32 unless set"},
     {"gemm", NULL, FTC_OPTION_CHOICE, FIELD(gemm), "native|openblas", 0,
@@ -331,19 +332,8 @@ bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_o
                      options->memory);
         return false;
     }
-    for (int i = 0; i < compile.n_skip; i++) {
-        const ftc_pass *pass = ftc_pass_find(compile.skip[i]);
-        if (pass && pass->optional) continue;
-        const char *names[64], *nearest = NULL;
-        int n = 0;
-        for (int k = 0; k < ftc_n_passes; k++)
-            if (ftc_passes[k].optional) names[n++] = ftc_passes[k].name;
-        if (!pass) nearest = ftc_diag_nearest(compile.skip[i], names, n);
-        ftc_diag_add(d, NULL, NULL, 0, 0, "--no-pass %s: %s%s%s%s", compile.skip[i],
-                     pass ? "the pass cannot be left out" : "there is no such pass",
-                     nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
-        return false;
-    }
+    for (int i = 0; i < compile.n_skip; i++)
+        if (!ftc_pass_check_skip(compile.skip[i], d)) return false;
     *out = compile;
     return true;
 }
