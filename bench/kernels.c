@@ -1,10 +1,12 @@
 // ftc-kernels: the compiled contractions alone, on every matrix product of BERT's layers in its three roles,
 // as GFLOP/s and as a share of the FMA peak measured on the spot, beside OpenBLAS.
 //
-//     ftc-kernels [--target NAME] [--threads N] [--tokens N]...
+//     ftc-kernels [--target NAME] [--threads N] [--serve] [--tokens N]...
 //
 // Times are minima over repetitions of about 0.1 s in total; B (and what the epilogue would do) is packed
-// anew each time.
+// anew each time. With --serve the process prints the table's head and how many rows there are, then for each
+// line of standard input the row of that number (from 0), or for "peak" the peak measured again, so that
+// bench/kernels can take turns with another contender.
 #include <cblas.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -111,11 +113,15 @@ typedef struct {
     double seconds; // thread 0: the shortest
 } job;
 
+// Each thread multiplies a share of the rows. OpenBLAS's own threads are not used: nothing keeps them off the
+// cores of ours, and where two met, it reached half.
 static void run_openblas(const job *j) {
     const product *p = &j->p;
+    int64_t begin = p->m * j->thread / j->threads, end = p->m * (j->thread + 1) / j->threads;
     cblas_sgemm(CblasRowMajor, p->a_transposed ? CblasTrans : CblasNoTrans,
-                p->b_transposed ? CblasTrans : CblasNoTrans, (blasint)p->m, (blasint)p->n, (blasint)p->k, 1,
-                j->a, (blasint)p->lda, j->b, (blasint)p->ldb, 0, j->c, (blasint)p->n);
+                p->b_transposed ? CblasTrans : CblasNoTrans, (blasint)(end - begin), (blasint)p->n,
+                (blasint)p->k, 1, j->a + begin * (p->a_transposed ? 1 : p->lda), (blasint)p->lda, j->b,
+                (blasint)p->ldb, 0, j->c + begin * p->n, (blasint)p->n);
 }
 
 // All threads do the same number of repetitions; a repetition's time is from barrier to barrier.
@@ -129,7 +135,7 @@ static void *run_job(void *context) {
         double start = now_seconds();
         if (j->p.compiled)
             j->p.compiled(j->p.m, j->p.n, j->p.k, j->a, j->b, j->c, j->scratch, j->thread, j->threads);
-        else if (j->thread == 0)
+        else
             run_openblas(j);
         pthread_barrier_wait(j->barrier);
         double seconds = now_seconds() - start;
@@ -155,19 +161,6 @@ static double measure_gflops(product p, int64_t tokens, int threads, const float
     return 2e-9 * (double)p.m * (double)p.n * (double)p.k / jobs[0].seconds;
 }
 
-static double measure_peak_gflops(peak_fn *peak, int lanes) {
-    const int64_t n = 2000000;
-    double best = 1e30;
-    for (int r = 0; r < 8; r++) {
-        double start = now_seconds();
-        volatile float sink = peak(n, 0.5f);
-        (void)sink;
-        double seconds = now_seconds() - start;
-        if (seconds < best) best = seconds;
-    }
-    return 2e-9 * (double)n * PEAK_ACCUMULATORS * lanes / best;
-}
-
 static float *random_floats(int64_t n) {
     float *x = must(aligned_alloc(64, ((size_t)n * sizeof *x + FTC_STEP_SLACK_BYTES + 63) / 64 * 64),
                     "out of memory");
@@ -179,81 +172,139 @@ static float *random_floats(int64_t n) {
 // again.
 static void choose_openblas_kernels(char **argv) {
     if (getenv("OPENBLAS_CORETYPE")) return;
-    int bits = ftc_target_host()->vector_bits;
-    setenv("OPENBLAS_CORETYPE", bits == 512 ? "SkylakeX" : bits == 256 ? "Haswell" : "Nehalem", 1);
+    const ftc_target *host = ftc_target_host();
+    // Zen 4 does a vector of 512 bits in two halves: OpenBLAS's kernels for AVX2 reach more on it.
+    bool wide = host->vector_bits == 512 && strcmp(host->cpu, "znver4") != 0;
+    setenv("OPENBLAS_CORETYPE", wide ? "SkylakeX" : host->vector_bits >= 256 ? "Haswell" : "Nehalem", 1);
     execv("/proc/self/exe", argv);
+}
+
+// What all rows of the table share.
+typedef struct {
+    ftc_loaded_object *code;
+    int64_t scratch_bytes[N_WEIGHTS][N_ROLES], tokens[16];
+    int n_tokens, threads, lanes;
+    peak_fn *peak;
+    double peak_gflops;
+    float *a, *b, *c, *scratch;
+} table;
+
+static double measure_peak_gflops(const table *t) {
+    const int64_t n = 2000000;
+    double best = 1e30;
+    for (int r = 0; r < 8; r++) {
+        double start = now_seconds();
+        volatile float sink = t->peak(n, 0.5f);
+        (void)sink;
+        double seconds = now_seconds() - start;
+        if (seconds < best) best = seconds;
+    }
+    return 2e-9 * (double)n * PEAK_ACCUMULATORS * t->lanes * t->threads / best;
+}
+
+static int count_rows(const table *t) {
+    return N_ROLES * N_WEIGHTS * t->n_tokens;
+}
+
+static void print_row(const table *t, int row) {
+    int role = row / (N_WEIGHTS * t->n_tokens), w = row / t->n_tokens % N_WEIGHTS;
+    int64_t tokens = t->tokens[row % t->n_tokens];
+    char name[32], *error = NULL;
+    symbol_name(name, sizeof name, w, role);
+    product p = product_of(w, role, tokens);
+    double theirs = measure_gflops(p, tokens, t->threads, t->a, t->b, t->c, t->scratch);
+    p.compiled = (ftc_contraction_fn *)ftc_object_lookup(t->code, name, &error);
+    p.scratch_bytes = t->scratch_bytes[w][role];
+    double ours = measure_gflops(p, tokens, t->threads, t->a, t->b, t->c, t->scratch);
+    printf("| %-15s | %-6s | %4ld | %4ld | %6ld | %7.1f | %5.1f %% | %8.1f | %5.1f %% |\n", roles[role],
+           weights[w].model, (long)weights[w].in, (long)weights[w].out, (long)tokens, ours,
+           100 * ours / t->peak_gflops, theirs, 100 * theirs / t->peak_gflops);
+    fflush(stdout);
+}
+
+static void serve(table *t) {
+    char line[32], *end;
+    printf("%d rows\n", count_rows(t));
+    fflush(stdout);
+    while (fgets(line, sizeof line, stdin)) {
+        if (strcmp(line, "peak\n") == 0) {
+            t->peak_gflops = measure_peak_gflops(t);
+            printf("%.1f\n", t->peak_gflops);
+            fflush(stdout);
+            continue;
+        }
+        long row = strtol(line, &end, 10);
+        if (end == line || row < 0 || row >= count_rows(t)) must(NULL, "there is no row of this number");
+        print_row(t, (int)row);
+    }
 }
 
 int main(int argc, char **argv) {
     choose_openblas_kernels(argv);
     const char *target_name = "native";
-    int threads = 1, n_tokens = 0;
-    int64_t tokens[16] = {300, 1024, 4096};
-    for (int i = 1; i < argc; i += 2) {
-        const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (strcmp(argv[i], "--target") == 0)
+    bool serves = false;
+    table t = {.tokens = {300, 1024, 4096}, .threads = 1};
+    for (int i = 1; i < argc; i++) {
+        const char *option = argv[i];
+        if (strcmp(option, "--serve") == 0) {
+            serves = true;
+            continue;
+        }
+        const char *value = i + 1 < argc ? argv[++i] : "";
+        if (strcmp(option, "--target") == 0)
             target_name = value;
-        else if (strcmp(argv[i], "--threads") == 0)
-            threads = atoi(value);
-        else if (strcmp(argv[i], "--tokens") == 0 && n_tokens < 16)
-            tokens[n_tokens++] = atol(value);
+        else if (strcmp(option, "--threads") == 0)
+            t.threads = atoi(value);
+        else if (strcmp(option, "--tokens") == 0 && t.n_tokens < 16)
+            t.tokens[t.n_tokens++] = atol(value);
         else
-            must(NULL, "usage: ftc-kernels [--target NAME] [--threads N] [--tokens N]...");
+            must(NULL, "usage: ftc-kernels [--target NAME] [--threads N] [--serve] [--tokens N]...");
     }
-    if (n_tokens == 0) n_tokens = 3;
-    for (int i = 0; i < n_tokens; i++)
-        if (tokens[i] < 1 || tokens[i] > MAX_TOKENS) must(NULL, "--tokens takes 1 to 16384");
-    if (threads < 1 || threads > MAX_THREADS) must(NULL, "--threads takes 1 to 256");
+    if (t.n_tokens == 0) t.n_tokens = 3;
+    for (int i = 0; i < t.n_tokens; i++)
+        if (t.tokens[i] < 1 || t.tokens[i] > MAX_TOKENS) must(NULL, "--tokens takes 1 to 16384");
+    if (t.threads < 1 || t.threads > MAX_THREADS) must(NULL, "--threads takes 1 to 256");
     const ftc_target *target = ftc_target_named(target_name);
     if (!target || !ftc_target_supported_here(target))
         must(NULL, "--target takes native, avx512, avx2 or generic, as far as this CPU can execute it");
 
     char *error = NULL;
     ftc_codegen *cg = must(ftc_codegen_new(target, "kernels", &error), error);
-    int64_t scratch_bytes[N_WEIGHTS][N_ROLES], most_scratch = 0;
+    int64_t most_scratch = 0;
     for (int w = 0; w < N_WEIGHTS; w++)
         for (int role = 0; role < N_ROLES; role++) {
-            scratch_bytes[w][role] = emit_product(cg, w, role);
-            if (scratch_bytes[w][role] > most_scratch) most_scratch = scratch_bytes[w][role];
+            t.scratch_bytes[w][role] = emit_product(cg, w, role);
+            if (t.scratch_bytes[w][role] > most_scratch) most_scratch = t.scratch_bytes[w][role];
         }
     emit_peak(cg);
     if (!ftc_object_optimize(cg, &error)) must(NULL, error);
     size_t size;
     char *object = must(ftc_object_emit(cg, &size, &error), error);
-    ftc_loaded_object *loaded = must(ftc_object_load(object, size, &error), error);
+    t.code = must(ftc_object_load(object, size, &error), error);
 
-    peak_fn *peak = (peak_fn *)ftc_object_lookup(loaded, "peak", &error);
-    double peak_gflops = measure_peak_gflops(peak, cg->lanes) * threads;
-    openblas_set_num_threads(threads);
+    t.peak = (peak_fn *)ftc_object_lookup(t.code, "peak", &error);
+    t.lanes = cg->lanes;
+    t.peak_gflops = measure_peak_gflops(&t);
+    openblas_set_num_threads(1);
     printf("%s (%s), %d thread%s, FMA peak %.1f GFLOP/s; OpenBLAS kernels: %s\n\n", target->name, target->cpu,
-           threads, threads > 1 ? "s" : "", peak_gflops, openblas_get_corename());
+           t.threads, t.threads > 1 ? "s" : "", t.peak_gflops, openblas_get_corename());
     printf("| role            | model  |   in |  out | tokens | GFLOP/s | of peak | OpenBLAS | of peak |\n");
     printf("|-----------------|--------|-----:|-----:|-------:|--------:|--------:|---------:|--------:|\n");
 
     int64_t most = 0;
-    for (int i = 0; i < n_tokens; i++) most = tokens[i] > most ? tokens[i] : most;
+    for (int i = 0; i < t.n_tokens; i++) most = t.tokens[i] > most ? t.tokens[i] : most;
     most = (most > 768 ? most : 768) * 3072;
-    float *a = random_floats(most), *b = random_floats(most), *c = random_floats(most);
-    float *scratch = random_floats(most_scratch / (int64_t)sizeof(float) * threads);
-    for (int role = 0; role < N_ROLES; role++)
-        for (int w = 0; w < N_WEIGHTS; w++)
-            for (int i = 0; i < n_tokens; i++) {
-                char name[32];
-                symbol_name(name, sizeof name, w, role);
-                product p = product_of(w, role, tokens[i]);
-                double theirs = measure_gflops(p, tokens[i], threads, a, b, c, scratch);
-                p.compiled = (ftc_contraction_fn *)ftc_object_lookup(loaded, name, &error);
-                p.scratch_bytes = scratch_bytes[w][role];
-                double ours = measure_gflops(p, tokens[i], threads, a, b, c, scratch);
-                printf("| %-15s | %-6s | %4ld | %4ld | %6ld | %7.1f | %5.1f %% | %8.1f | %5.1f %% |\n",
-                       roles[role], weights[w].model, (long)weights[w].in, (long)weights[w].out,
-                       (long)tokens[i], ours, 100 * ours / peak_gflops, theirs, 100 * theirs / peak_gflops);
-            }
-    free(a);
-    free(b);
-    free(c);
-    free(scratch);
-    ftc_object_unload(loaded);
+    t.a = random_floats(most);
+    t.b = random_floats(most);
+    t.c = random_floats(most);
+    t.scratch = random_floats(most_scratch / (int64_t)sizeof(float) * t.threads);
+    if (serves) serve(&t);
+    for (int row = 0; !serves && row < count_rows(&t); row++) print_row(&t, row);
+    free(t.a);
+    free(t.b);
+    free(t.c);
+    free(t.scratch);
+    ftc_object_unload(t.code);
     free(object);
     ftc_codegen_free(cg);
     return 0;

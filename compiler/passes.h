@@ -20,6 +20,8 @@ typedef struct {
     bool budget_is_a_wish; // no error when it cannot be met
     int32_t tile_rows;     // fuse: rows of a block in a tile kernel, 0: choose
     bool bf16;             // remat, precision: contractions on bf16, values kept for later as bf16
+    const char *const *rules_left_out; // shrink, simplify: names of rules that are not applied
+    int n_rules_left_out;
 } ftc_pass_options;
 
 // What a graph has been through, as it shows; bits.
@@ -56,6 +58,10 @@ int64_t ftc_resident_bytes(const ftc_graph *g, ftc_decl_kind kind);
 // Whether there is a pass of this name, or a word `also` (up to a NULL; NULL: no more words); false after a
 // diagnostic that names the option which asks for it, and the nearest name.
 bool ftc_pass_check_name(const char *option, const char *name, const char *const *also, ftc_diagnostics *d);
+
+// Whether --no-pass may name it: an optional pass, or a rule of one, as "simplify:demand". False after a
+// diagnostic.
+bool ftc_pass_check_skip(const char *name, ftc_diagnostics *d);
 
 // The name that the train block has for an optimizer, which may be given by transformers' name
 // ("adamw_torch"); NULL: unknown.

@@ -1,9 +1,11 @@
 #include "compiler/pipeline.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "compiler/clock.h"
+#include "compiler/simplify.h"
 #include "ir/parse.h"
 #include "ir/print.h"
 #include "ir/verify.h"
@@ -59,6 +61,42 @@ bool ftc_pass_check_name(const char *option, const char *name, const char *const
     return false;
 }
 
+// The rule in PASS:RULE; NULL: the name is that of a pass, or has another pass.
+static const char *rule_of(const char *name, const ftc_pass *pass) {
+    size_t n = strlen(pass->name);
+    return !strncmp(name, pass->name, n) && name[n] == ':' ? name + n + 1 : NULL;
+}
+
+static bool refuse(const char *name, const char *why, const char *nearest, ftc_diagnostics *d) {
+    ftc_diag_add(d, NULL, NULL, 0, 0, "--no-pass %s: %s%s%s%s", name, why, nearest ? "; did you mean " : "",
+                 nearest ? nearest : "", nearest ? "?" : "");
+    return false;
+}
+
+static bool check_rule(const char *name, const ftc_pass *pass, const char *rule, ftc_diagnostics *d) {
+    if (pass->run != ftc_pass_simplify) return refuse(name, "the pass has no rules", NULL, d);
+    const char **names = calloc((size_t)ftc_n_simplify_rules, sizeof *names);
+    bool found = false;
+    for (int i = 0; i < ftc_n_simplify_rules; i++) {
+        names[i] = ftc_simplify_rules[i].name;
+        found |= !strcmp(names[i], rule);
+    }
+    const char *nearest = found ? NULL : ftc_diag_nearest(rule, names, ftc_n_simplify_rules);
+    char whole[128];
+    if (nearest) snprintf(whole, sizeof whole, "%s:%s", pass->name, nearest);
+    free(names);
+    return found || refuse(name, "there is no such rule", nearest ? whole : NULL, d);
+}
+
+bool ftc_pass_check_skip(const char *name, ftc_diagnostics *d) {
+    for (int i = 0; i < ftc_n_passes; i++) {
+        const char *rule = rule_of(name, &ftc_passes[i]);
+        if (rule) return check_rule(name, &ftc_passes[i], rule, d);
+    }
+    if (!ftc_pass_check_name("--no-pass", name, NULL, d)) return false;
+    return ftc_pass_find(name)->optional || refuse(name, "the pass cannot be left out", NULL, d);
+}
+
 // Whether the graph's text, parsed back, is the graph.
 static bool survives_text(const ftc_graph *g, ftc_diagnostics *d) {
     char *text = ftc_print_text(g), why[256];
@@ -97,9 +135,18 @@ static bool check_stage(const ftc_graph *g, const ftc_pass *pass, ftc_diagnostic
 bool ftc_pipeline_run_pass(ftc_graph *g, const ftc_pass *pass, const ftc_pipeline_options *options,
                            ftc_diagnostics *d) {
     if (!check_stage(g, pass, d)) return false;
+    ftc_pass_options own = options->pass;
+    const char **rules = calloc((size_t)options->n_skip + 1, sizeof *rules);
+    for (int i = 0; i < options->n_skip; i++) {
+        const char *rule = rule_of(options->skip[i], pass);
+        if (rule) rules[own.n_rules_left_out++] = rule;
+    }
+    own.rules_left_out = rules;
     double start = ftc_now_seconds();
-    if (!pass->run(g, &options->pass, d)) return false;
+    bool ok = pass->run(g, &own, d);
     double seconds = ftc_now_seconds() - start;
+    free(rules);
+    if (!ok) return false;
     if (!ftc_verify_graph(g, d)) {
         ftc_diag_add(d, NULL, NULL, 0, 0, "internal error: pass %s left a graph that does not verify",
                      pass->name);

@@ -6,7 +6,7 @@
 
 typedef struct {
     ftc_pass_options pass;
-    const char *const *skip; // names of passes that --no-pass switches off
+    const char *const *skip; // what --no-pass switches off: passes, and rules as "simplify:demand"
     int n_skip;
     // Called after each pass with the graph as it is then; NULL: not.
     void (*after)(void *context, const ftc_pass *pass, const ftc_graph *g, double seconds);

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "compiler/passes.h"
 #include "compiler/pattern.h"
@@ -85,7 +86,7 @@ const ftc_rule ftc_simplify_rules[] = {
     EXACT("le(1, random)", "0"),
     // one position of an axis
     {.name = "demand", .sweep = ftc_sweep_demand, .exact = true},
-    {.name = "support", .sweep = ftc_sweep_support},
+    {.name = "support", .sweep = ftc_sweep_support, .needs = "demand"},
     // products of three
     {.name = "associate", .sweep = ftc_sweep_associate},
     {.name = "factors", .sweep = ftc_sweep_factors},
@@ -213,8 +214,20 @@ static bool is_differentiated(const ftc_graph *g, ftc_entry_kind entry) {
     return false;
 }
 
+static bool is_left_out(const ftc_pass_options *options, const ftc_rule *rule) {
+    for (int i = 0; i < options->n_rules_left_out; i++) {
+        const char *name = options->rules_left_out[i];
+        if (!strcmp(name, rule->name) || (rule->needs && !strcmp(name, rule->needs))) return true;
+    }
+    return false;
+}
+
 bool ftc_pass_simplify(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
     (void)d;
-    ftc_simplify(g, ftc_simplify_rules, ftc_n_simplify_rules, is_differentiated(g, options->entry), NULL);
+    ftc_rule rules[sizeof ftc_simplify_rules / sizeof *ftc_simplify_rules];
+    int n = 0;
+    for (int r = 0; r < ftc_n_simplify_rules; r++)
+        if (!is_left_out(options, &ftc_simplify_rules[r])) rules[n++] = ftc_simplify_rules[r];
+    ftc_simplify(g, rules, n, is_differentiated(g, options->entry), NULL);
     return true;
 }

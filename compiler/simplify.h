@@ -17,6 +17,7 @@ typedef struct {
     bool exact; // gives equal numbers, but for the sign of zero; else they may differ in rounding, or where a
                 // value is not finite
     bool after_gradient; // only once nothing remains to be differentiated
+    const char *needs;   // a rule without which this one is not applied: no kernel does what it leaves
 } ftc_rule;
 
 extern const ftc_rule ftc_simplify_rules[];

@@ -167,6 +167,7 @@ static ftc_status copy_tensor(const ftc_safetensors *file, const ftc_tensor_info
     if (info->dtype == FTC_F32) {
         FTC_RETURN_IF_ERROR(
             ftc_status_annotate(ftc_safetensors_read_f32(tensor, to), "%s", ftc_safetensors_path(file)));
+        ftc_safetensors_release(tensor);
         int64_t at = ftc_first_not_finite(to, ftc_tensor_elements(info));
         if (at < 0) return FTC_STATUS_OK;
         return ftc_status_make(
@@ -178,6 +179,7 @@ static ftc_status copy_tensor(const ftc_safetensors *file, const ftc_tensor_info
                                ftc_safetensors_path(file), tensor->name);
     }
     memcpy(to, tensor->data, (size_t)tensor->bytes);
+    ftc_safetensors_release(tensor);
     return FTC_STATUS_OK;
 }
 

@@ -220,12 +220,30 @@ static float float_from_half(uint16_t half) {
     return sign ? -value : value;
 }
 
+// Copies what differs, page by page.
+static void copy_changed(char *to, const char *from, size_t bytes) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    for (size_t at = 0, n; at < bytes; at += n) {
+        n = page - (uintptr_t)(to + at) % page;
+        if (n > bytes - at) n = bytes - at;
+        if (memcmp(to + at, from + at, n) != 0) memcpy(to + at, from + at, n);
+    }
+}
+
+void ftc_safetensors_release(const ftc_safetensor *tensor) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)tensor->data;
+    uintptr_t end = begin + (uintptr_t)tensor->bytes;
+    begin = (begin + page - 1) / page * page;
+    end = end / page * page;
+    if (begin < end) madvise((void *)begin, end - begin, MADV_DONTNEED); // only a hint: the file has them
+}
+
 ftc_status ftc_safetensors_read_f32(const ftc_safetensor *tensor, float *out) {
+    const char *bytes = tensor->data; // not necessarily aligned
     if (tensor->dtype == FTC_SAFE_F32) {
-        memcpy(out, tensor->data, (size_t)tensor->bytes);
+        copy_changed((char *)out, bytes, (size_t)tensor->bytes);
         return FTC_STATUS_OK;
     }
-    const char *bytes = tensor->data; // not necessarily aligned
     if (tensor->dtype == FTC_SAFE_F64) {
         for (int64_t i = 0; i < tensor->bytes / 8; i++) {
             double value;

@@ -43,8 +43,14 @@ const ftc_safetensor *ftc_safetensors_at(const ftc_safetensors *file,
 const ftc_safetensor *ftc_safetensors_find(const ftc_safetensors *file, const char *name); // NULL: none
 const char *ftc_safetensors_path(const ftc_safetensors *file);
 
-// Converts an F32, F16, BF16 or F64 tensor to `out`, which has room for all of its elements.
+// Converts an F32, F16, BF16 or F64 tensor to `out`, which has room for all of its elements. Pages of `out`
+// that hold an F32 tensor's values already are not written: where these are zeros (moments of rows that no
+// token has touched), untouched memory stays untouched.
 ftc_status ftc_safetensors_read_f32(const ftc_safetensor *tensor, float *out);
+
+// Gives back the memory that reading the tensor of a file took: the file's mapped pages. It can be read
+// again.
+void ftc_safetensors_release(const ftc_safetensor *tensor);
 
 // Writes a file with metadata {"format": "pt"}, durably. Of each tensor `bytes` is computed.
 ftc_status ftc_safetensors_write(const char *path, const ftc_safetensor *tensors, int32_t n);

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,7 +13,9 @@
 
 #include "compiler/artifact.h"
 #include "compiler/object.h"
+#include "compiler/simplify.h"
 #include "ir/parse.h"
+#include "ir/print.h"
 #include "ir/verify.h"
 #include "tests/call_program.h"
 #include "tests/paths.h"
@@ -415,31 +418,74 @@ static float *gradients(const ftc_graph *g, const test_values *v, const char *co
     return all;
 }
 
+// The gradients without these passes are those of all passes.
+static void expect_same_gradients(const ftc_graph *g, const test_values *v, const float *all_passes,
+                                  int64_t n, const char *const *skip, int n_skip, const char *name) {
+    int64_t m;
+    float *fewer = gradients(g, v, skip, n_skip, &m);
+    cr_assert_eq(n, m);
+    double sum = 0, norm = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double d = (double)fewer[i] - (double)all_passes[i];
+        sum += d * d;
+        norm += (double)all_passes[i] * (double)all_passes[i];
+    }
+    cr_expect(sqrt(sum / norm) < 1e-5, "without %s: differs by %g", name, sqrt(sum / norm));
+    free(fewer);
+}
+
 Test(compile, optional_passes_change_nothing_but_rounding) {
     ftc_graph *g = tiny_bert();
     test_values *v = test_values_new(g, 12);
-    int64_t n, m;
+    int64_t n;
     float *all_passes = gradients(g, v, NULL, 0, &n);
     const char *optional[64];
     int n_optional = 0;
     for (int i = 0; i < ftc_n_passes; i++)
         if (ftc_passes[i].optional) optional[n_optional++] = ftc_passes[i].name;
     cr_assert_gt(n_optional, 0);
-    for (int first = 0; first <= n_optional; first++) { // each alone, then all
-        bool all = first == n_optional;
-        float *fewer = gradients(g, v, all ? optional : &optional[first], all ? n_optional : 1, &m);
-        cr_assert_eq(n, m);
-        double sum = 0, norm = 0;
-        for (int64_t i = 0; i < n; i++) {
-            double d = (double)fewer[i] - (double)all_passes[i];
-            sum += d * d;
-            norm += (double)all_passes[i] * (double)all_passes[i];
-        }
-        cr_expect(sqrt(sum / norm) < 1e-5, "without %s: differs by %g", all ? "all of them" : optional[first],
-                  sqrt(sum / norm));
-        free(fewer);
-    }
+    for (int i = 0; i < n_optional; i++)
+        expect_same_gradients(g, v, all_passes, n, &optional[i], 1, optional[i]);
+    expect_same_gradients(g, v, all_passes, n, optional, n_optional, "all of them");
     free(all_passes);
+    test_values_free(v);
+    ftc_graph_free(g);
+}
+
+// The final graph of tiny BERT's gradients without these passes and rules. To be freed.
+static char *final_text(const ftc_graph *source, const char *const *skip, int n_skip) {
+    ftc_diagnostics d = {0};
+    ftc_graph *g = ftc_compile_entry_graph(source, FTC_ENTRY_GRAD);
+    ftc_pipeline_options options = {.pass = {.entry = FTC_ENTRY_GRAD}, .skip = skip, .n_skip = n_skip};
+    bool ok = ftc_pipeline_run(g, &options, &d);
+    cr_assert(ok, "without %s: %s", n_skip ? skip[0] : "nothing", ok ? "" : d.list[0].text);
+    char *text = ftc_print_text(g);
+    ftc_graph_free(g);
+    return text;
+}
+
+Test(compile, rules_left_out_change_nothing_but_rounding) {
+    ftc_graph *g = tiny_bert();
+    test_values *v = test_values_new(g, 12);
+    int64_t n;
+    float *all_rules = gradients(g, v, NULL, 0, &n);
+    char *all_rules_text = final_text(g, NULL, 0);
+    int n_matter = 0;
+    for (int r = 0; r < ftc_n_simplify_rules; r++) {
+        char shrink[64], simplify[64];
+        snprintf(shrink, sizeof shrink, "shrink:%s", ftc_simplify_rules[r].name);
+        snprintf(simplify, sizeof simplify, "simplify:%s", ftc_simplify_rules[r].name);
+        const char *skip[] = {shrink, simplify};
+        char *text = final_text(g, skip, 2);
+        if (strcmp(text, all_rules_text) != 0) {
+            n_matter++;
+            expect_same_gradients(g, v, all_rules, n, skip, 2, ftc_simplify_rules[r].name);
+        }
+        free(text);
+    }
+    cr_expect_gt(n_matter, 5); // others never apply to this model
+    free(all_rules_text);
+    free(all_rules);
     test_values_free(v);
     ftc_graph_free(g);
 }

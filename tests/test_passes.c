@@ -8,6 +8,7 @@
 
 #include "compiler/passes.h"
 #include "compiler/pattern.h"
+#include "compiler/pipeline.h"
 #include "compiler/simplify.h"
 #include "ir/build.h"
 #include "ir/op.h"
@@ -470,6 +471,50 @@ Test(support, leaves_sums_with_others_alone) {
     cr_expect_eq(count_axis(f.g, f.t.S, FTC_OP_add), 1);
     cr_expect_eq(count_axis(f.g, f.t.S, FTC_OP_exp), 1);
     ftc_graph_free(f.g);
+}
+
+// --- leaving rules out --------------------------------------------------------------------------------
+
+Test(rules, are_left_out_by_name) {
+    static const char *const SKIPS[][2] = {{"simplify:detach", NULL},  // another rule
+                                           {"shrink:mul(x, 1)", NULL}, // of another pass
+                                           {"simplify:mul(x, 1)", NULL},
+                                           {"simplify:detach", "simplify:mul(x, 1)"}};
+    const ftc_pass *simplify = ftc_pass_find("simplify");
+    for (int i = 0; i < 4; i++) {
+        fixture f = begin();
+        ftc_graph_add_output(f.g, "result", map2(&f, FTC_OP_mul, f.x, ftc_build_const(f.g, 1)), 0xf);
+        ftc_diagnostics d = {0};
+        ftc_pipeline_options options = {.skip = SKIPS[i], .n_skip = SKIPS[i][1] ? 2 : 1};
+        cr_assert(ftc_pipeline_run_pass(f.g, simplify, &options, &d));
+        cr_expect_eq(count_op(f.g, FTC_OP_mul), i >= 2, "without %s", SKIPS[i][0]);
+        ftc_graph_free(f.g);
+    }
+}
+
+Test(rules, that_do_not_exist_are_diagnosed) {
+    static const char *const NAMES[][2] = {
+        {"simplify", NULL},
+        {"simplify:demand", NULL},
+        {"shrink:mul(x, 1)", NULL},
+        {"simplfy", "there is no such pass; did you mean simplify?"},
+        {"fuse", "the pass cannot be left out"},
+        {"simplify:demnd", "there is no such rule; did you mean simplify:demand?"},
+        {"shrink:mul(x,1)", "there is no such rule; did you mean shrink:mul(x, 1)?"},
+        {"simplify:", "there is no such rule"},
+        {"cse:demand", "the pass has no rules"},
+        {"simplfy:demand", "there is no such pass"},
+    };
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
+        ftc_diagnostics d = {0};
+        char expected[128];
+        bool ok = ftc_pass_check_skip(NAMES[i][0], &d);
+        cr_expect_eq(ok, !NAMES[i][1], "%s", NAMES[i][0]);
+        snprintf(expected, sizeof expected, "--no-pass %s: %s\n", NAMES[i][0],
+                 NAMES[i][1] ? NAMES[i][1] : "");
+        if (!ok) cr_expect(strstr(d.list[0].text, expected), "%s, not %s", d.list[0].text, expected);
+        ftc_diag_free(&d);
+    }
 }
 
 // --- random graphs ------------------------------------------------------------------------------------

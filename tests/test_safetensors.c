@@ -1,9 +1,12 @@
 // Safetensors: what is written comes back, and every damage is named.
+#include "runtime/memory.h"
 #include "runtime/safetensors.h"
 #include "tests/scratch.h"
 
 #include <math.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <unistd.h>
 
 static const float VALUES[6] = {1, -2, 3.5f, 0, 1e-30f, INFINITY};
 
@@ -32,6 +35,56 @@ Test(safetensors, comes_back) {
     cr_assert_not_null(ftc_safetensors_find(file, "\"quoted\""));
     cr_assert_null(ftc_safetensors_find(file, "b"));
     ftc_safetensors_close(file);
+    free(path);
+    scratch_free(dir);
+}
+
+// Bytes of this process that are in memory now.
+static int64_t resident_bytes(void) {
+    FILE *file = fopen("/proc/self/statm", "r");
+    long all, resident;
+    cr_assert_eq(fscanf(file, "%ld %ld", &all, &resident), 2);
+    fclose(file);
+    return (int64_t)resident * sysconf(_SC_PAGESIZE);
+}
+
+// A tensor of 16 MB with one row that is not zero: reading it takes neither memory for the file's pages nor
+// for the pages of zeros in what it is read to.
+Test(safetensors, reading_takes_no_memory_but_for_what_it_writes) {
+    enum { ROWS = 4096, COLUMNS = 1024, BYTES = ROWS * COLUMNS * 4, FEW = 1 << 21 };
+    char *dir = test_directory(), *path = ftc_path_join(dir, "x.safetensors");
+    float *values = calloc(ROWS * COLUMNS, sizeof *values);
+    cr_assert_not_null(values);
+    for (int i = 0; i < COLUMNS; i++) values[7 * COLUMNS + i] = (float)i;
+    ftc_safetensor tensor = {
+        .name = "x", .dtype = FTC_SAFE_F32, .rank = 2, .dims = {ROWS, COLUMNS}, .data = values};
+    ASSERT_OK(ftc_safetensors_write(path, &tensor, 1));
+    ftc_safetensors *file;
+    ASSERT_OK(ftc_safetensors_open(path, &file));
+    const ftc_safetensor *x = ftc_safetensors_at(file, 0);
+    ftc_memory back, full;
+    ASSERT_OK(ftc_memory_map(BYTES, "x", &back));
+    ASSERT_OK(ftc_memory_map(BYTES, "x", &full));
+    ftc_memory_use_small_pages(back.data, BYTES);
+    memset(full.data, 1, BYTES);
+
+    int64_t before = resident_bytes();
+    ASSERT_OK(ftc_safetensors_read_f32(x, (float *)back.data));
+    int64_t read = resident_bytes();
+    ftc_safetensors_release(x);
+    int64_t released = resident_bytes();
+    cr_expect_lt(read - before, BYTES + FEW, "%lld bytes more", (long long)(read - before));
+    cr_expect_lt(released - before, FEW, "%lld bytes more", (long long)(released - before));
+    cr_expect_gt(read - released, BYTES / 2, "%lld bytes released", (long long)(read - released));
+    cr_expect_eq(memcmp(back.data, values, BYTES), 0);
+
+    ASSERT_OK(
+        ftc_safetensors_read_f32(x, (float *)full.data)); // over other numbers; released, it is there again
+    cr_expect_eq(memcmp(full.data, values, BYTES), 0);
+    ftc_memory_unmap(&back);
+    ftc_memory_unmap(&full);
+    ftc_safetensors_close(file);
+    free(values);
     free(path);
     scratch_free(dir);
 }

@@ -25,7 +25,8 @@ const ftc_option ftc_model_option_table[] = {
      "shapes, weights and tokenizer of this directory"},
     {"batch", NULL, FTC_OPTION_INT, FIELD(batch), "N", 1, "most sequences in a batch"},
     {"max-length", NULL, FTC_OPTION_INT, FIELD(max_length), "N", 1, "most tokens in a sequence"},
-    {"no-pass", NULL, FTC_OPTION_LIST, FIELD(no_pass), "PASS", 0, "leave out a pass of the compiler"},
+    {"no-pass", NULL, FTC_OPTION_LIST, FIELD(no_pass), "PASS", 0,
+     "leave out a pass of the compiler, or a rule, as simplify:demand"},
     {"precision", NULL, FTC_OPTION_CHOICE, FIELD(precision), "fp32|bf16", 0,
      "numbers that are stored between kernels and multiplied; fp32 unless set"},
     {"gemm", NULL, FTC_OPTION_CHOICE, FIELD(gemm), "native|openblas", 0,
@@ -274,7 +275,7 @@ static bool check_problem(const ftc_graph *g, const char *dir, ftc_diagnostics *
     const ftc_graph_setting *loss = find_config(g, "loss"), *labels = find_config(g, "labels");
     if (!dir || !loss || !loss->text || strcmp(loss->text, "auto") != 0 || !labels) return true;
     ftc_hf_config *config;
-    if (!ftc_diag_add_status(d, ftc_hf_config_read(dir, &config))) return false;
+    if (!add_status(d, ftc_hf_config_read(dir, &config))) return false;
     const char *problem = "";
     ftc_hf_config_text(config, "problem_type", &problem);
     bool classes = strcmp(problem, "multi_label_classification") == 0;
@@ -355,12 +356,8 @@ bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_o
                      options->memory);
         return false;
     }
-    for (int i = 0; i < compile.n_skip; i++) {
-        if (!ftc_pass_check_name("--no-pass", compile.skip[i], NULL, d)) return false;
-        if (ftc_pass_find(compile.skip[i])->optional) continue;
-        ftc_diag_add(d, NULL, NULL, 0, 0, "--no-pass %s: the pass cannot be left out", compile.skip[i]);
-        return false;
-    }
+    for (int i = 0; i < compile.n_skip; i++)
+        if (!ftc_pass_check_skip(compile.skip[i], d)) return false;
     *out = compile;
     return true;
 }

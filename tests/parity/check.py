@@ -2,8 +2,9 @@
 """Runs ftc on a golden of make_goldens.py and compares every number with PyTorch's.
 
 Compares: the loss of step 1 (1e-5 relative), every gradient of step 1 (1e-4, norm of the difference over norm), losses
-and learning rates of all steps (1e-3, 1e-7), logits on held-out texts before and after training (1e-4, 1e-3).
-Standard library only; the tiny golden is committed.
+and learning rates of all steps (1e-3, 1e-7), logits on held-out texts before and after training (1e-4, 1e-3). With
+--precision bf16, losses and gradients are compared with those of PyTorch's autocast to bfloat16, and how far both are from
+the exact ones. Standard library only; the tiny golden is committed.
 
 Usage: check.py FTC MODEL.ir [GOLDEN_DIR]
 """
@@ -18,6 +19,7 @@ import sys
 import tempfile
 
 import compare
+import tensorfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TINY = os.path.join(HERE, "..", "golden", "parity", "tiny")
@@ -39,6 +41,18 @@ TRAINER_KEYS = {
     "train_loss": 1e-5,
 }
 LOGITS_AFTER = 1e-3
+
+# bf16 has 8 bits: a rounding is off by at most 2^-8, in the mean square by 2^-9.3. A number that is the product of n rounded
+# ones is off by sqrt(n) times that. In the tiny BERT logits come through n = 26 (two layers of six contractions and the head's
+# two, two operands each): 0.8 %, of logits about as large as the loss; the mean over four texts halves it: 0.4 % of the loss.
+# Two samples of such an error, ftc's and autocast's, rarely differ by more than twice that.
+AUTOCAST_LOSS = 2**-7
+# Of all numbers together: the root mean square of ftc's distance from the exact ones over that of autocast's. Of 20 losses it
+# is itself off by 1/sqrt(2 * 20) = 16 %, the ratio of two by 22 %, twice that with room for other CPUs; the gradients'
+# is a mean over thousands. One tensor's error may be the luck of a few numbers.
+AUTOCAST_LOSS_RATIO = 1.5
+AUTOCAST_GRADIENT_RATIO = 1.25
+AUTOCAST_ONE_GRADIENT_RATIO = 2
 
 
 class Check:
@@ -76,6 +90,10 @@ def worst(ours, golden):
     return max(abs(a - b) / max(abs(b), 1e-30) for a, b in zip(ours, golden))
 
 
+def root_mean_square(errors):
+    return math.hypot(*errors) / math.sqrt(len(errors))
+
+
 def flat(rows):
     return [value for row in rows for value in row]
 
@@ -93,21 +111,26 @@ def check_logits(check, what, directory, golden_dir, golden, tolerance):
     check.that(f"logits {what}", relative(flat(ours), flat(golden["logits"])), tolerance)
 
 
-def check_run(check, artifact, golden_dir, run, scratch):
-    """Trains as the golden did, without dropout, and follows it step by step."""
-    output, metrics = os.path.join(scratch, run["name"]), os.path.join(scratch, run["name"] + ".jsonl")
+def steps_of(metrics):
+    with open(metrics, encoding="utf-8") as file:
+        return [line for line in map(json.loads, file) if "loss" in line]
+
+
+def options_of(run, golden_dir, metrics, scratch):
+    """What makes `ftc run` train as the golden did, without dropout."""
     options = run.get("flags")
     if options is None:
         options = ["--args", os.path.join(scratch, "training_args.json")]
         with open(options[1], "w", encoding="utf-8") as file:
             json.dump(run["training_args"], file)
-    options += [
-        "--train",
-        os.path.join(golden_dir, "train.csv"),
-        "--test",
-        os.path.join(golden_dir, "test.csv"),
-    ]
-    options += ["--no-shuffle", "--dropout", 0, "--metrics", metrics]
+    data = ["--train", os.path.join(golden_dir, "train.csv"), "--test", os.path.join(golden_dir, "test.csv")]
+    return [*options, *data, "--no-shuffle", "--dropout", 0, "--metrics", metrics]
+
+
+def check_run(check, artifact, golden_dir, run, scratch):
+    """Trains as the golden did and follows it step by step."""
+    output, metrics = os.path.join(scratch, run["name"]), os.path.join(scratch, run["name"] + ".jsonl")
+    options = options_of(run, golden_dir, metrics, scratch)
     resume_after = run.get("resume_after")
     if (
         resume_after
@@ -121,8 +144,7 @@ def check_run(check, artifact, golden_dir, run, scratch):
             file.writelines(kept)
         options += ["--resume-from-checkpoint", os.path.join(first, f"checkpoint-{resume_after}")]
     check.run("run", artifact, *options, "--output", output)
-    with open(metrics, encoding="utf-8") as file:
-        steps = [line for line in map(json.loads, file) if "loss" in line]
+    steps = steps_of(metrics)
 
     def of(key):
         return [line[key] for line in steps]
@@ -134,6 +156,37 @@ def check_run(check, artifact, golden_dir, run, scratch):
     if run.get("training_args", {}).get("max_grad_norm"):  # else nobody has use for the norm, or pays for it
         check.that(f"{label}: norms of the gradient", worst(of("grad_norm"), run["grad_norm"]), LOSS)
     check_logits(check, f"after {label}", output, golden_dir, run, LOGITS_AFTER)
+
+
+def check_autocast(check, artifact, gradients, golden_dir, golden, scratch):
+    """Losses and gradients in bf16 beside those of PyTorch's autocast."""
+    exact = tensorfile.read(os.path.join(golden_dir, "grads.safetensors"))
+    ours = {name: error for name, error, _ in compare.errors(tensorfile.read(gradients), exact)}
+    theirs = golden["autocast_gradient_error"]
+    check.that(
+        f"bf16: gradients, rms error over autocast's {root_mean_square(theirs.values()):.1e}",
+        root_mean_square([ours[name] for name in theirs]) / root_mean_square(theirs.values()),
+        AUTOCAST_GRADIENT_RATIO,
+    )
+    worst_name = max(theirs, key=lambda name: ours[name] / theirs[name])
+    ratio = ours[worst_name] / theirs[worst_name]
+    check.that(
+        f"bf16: error over autocast's, of all gradients {worst_name}", ratio, AUTOCAST_ONE_GRADIENT_RATIO
+    )
+    for run in golden["runs"]:
+        if "autocast_loss" not in run:
+            continue
+        metrics = os.path.join(scratch, "bf16.jsonl")
+        options = options_of(run, golden_dir, metrics, scratch)
+        check.run("run", artifact, *options, "--output", os.path.join(scratch, "bf16"))
+        losses, label = [line["loss"] for line in steps_of(metrics)], f"bf16, run '{run['name']}'"
+        check.that(f"{label}: losses beside autocast's", worst(losses, run["autocast_loss"]), AUTOCAST_LOSS)
+        errors = [
+            root_mean_square([(a - b) / b for a, b in zip(some, run["loss"])])
+            for some in (losses, run["autocast_loss"])
+        ]
+        what = f"{label}: losses, rms error over autocast's {errors[1]:.1e}"
+        check.that(what, errors[0] / errors[1], AUTOCAST_LOSS_RATIO)
 
 
 def check_trainer(check, artifact, golden_dir, scratch):
@@ -172,17 +225,9 @@ def main():
     check = Check(args.ftc)
     with tempfile.TemporaryDirectory() as scratch:
         grads = os.path.join(scratch, "grads.safetensors")
-        check.run(
-            *[
-                "verify",
-                args.model,
-                "--pretrained",
-                pretrained,
-                "--train",
-                os.path.join(args.golden, "train.csv"),
-            ],
-            *["--batch", golden["batch"], "--dump-grads", grads],
-        )
+        verify = ["verify", args.model, "--pretrained", pretrained, "--batch", golden["batch"]]
+        verify += ["--train", os.path.join(args.golden, "train.csv"), "--dump-grads", grads]
+        check.run(*verify)
         compared, failed = compare.compare(grads, os.path.join(args.golden, "grads.safetensors"), GRADIENT)
         check.passed += compared - failed
         check.failed += failed
@@ -194,6 +239,10 @@ def main():
             check_run(check, artifact, args.golden, run, scratch)
         if os.path.exists(os.path.join(args.golden, "trainer.json")):
             check_trainer(check, artifact, args.golden, scratch)
+
+        check.run(*verify, "--precision", "bf16")
+        check.run("compile", args.model, "--pretrained", pretrained, "-o", artifact, "--precision", "bf16")
+        check_autocast(check, artifact, grads, args.golden, golden, scratch)
     print(f"{check.passed} passed, {check.failed} failed")
     return 1 if check.failed else 0
 

@@ -9,7 +9,8 @@ Needs torch and transformers (bench/peers.sh sets them up). A golden is a folder
     golden.json         batches as token ids, losses and learning rates of every step, logits afterwards
 
 PyTorch computes in double, so that a difference is ftc's alone; golden.json also says how far PyTorch's own float32 is
-from it. Dropout is 0; RECIPES below says how each run trains.
+from it, and what PyTorch's autocast to bfloat16 makes of the gradients and of the runs in AUTOCAST. Dropout is 0; RECIPES
+below says how each run trains.
 
 Usage: make_goldens.py                                    the tiny BERT of tests/golden/parity/tiny
        make_goldens.py --pretrained DIR --out DIR         the same for a pretrained BERT, with a random head
@@ -101,6 +102,7 @@ ALONE = [
         "resume_after": 10,
     },
 ]
+AUTOCAST = ["tutorial", "fast"]
 RECIPES = {
     "tiny": [TUTORIAL, FAST, TRAINER, *({**PLAIN, **recipe} for recipe in ALONE)],
     "pretrained": [TUTORIAL],
@@ -187,17 +189,18 @@ def padded(ids):
     return {"input_ids": matrix, "attention_mask": mask}
 
 
-def loss_of(model, batch, smoothing=0.0):
-    output = model(**padded(batch["input_ids"]), labels=torch.tensor(batch["labels"]))
+def loss_of(model, batch, smoothing=0.0, autocast=False):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        output = model(**padded(batch["input_ids"]), labels=torch.tensor(batch["labels"]))
     if not smoothing:
         return output.loss
     logs = output.logits.log_softmax(-1)  # as transformers' LabelSmoother weighs it
     return (1 - smoothing) * output.loss - smoothing * logs.mean(-1).mean()
 
 
-def first_gradients(directory, batch, dtype):
+def first_gradients(directory, batch, dtype, autocast=False):
     model = load(directory, dtype)
-    loss = loss_of(model, batch)
+    loss = loss_of(model, batch, autocast=autocast)
     loss.backward()
     return loss.item(), {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
 
@@ -213,7 +216,7 @@ def parameter_groups(model, recipe):
     ]
 
 
-def train(directory, batches, test_ids, recipe, dtype):
+def train(directory, batches, test_ids, recipe, dtype, autocast=False):
     """A native loop: the gradient of a step is the mean over the batches that its window really has."""
     size = recipe["accumulate"]
     windows = [batches[i : i + size] for i in range(0, len(batches), size)] * recipe["epochs"]
@@ -239,7 +242,7 @@ def train(directory, batches, test_ids, recipe, dtype):
         optimizer.zero_grad()
         loss = 0.0
         for batch in window:
-            part = loss_of(model, batch, recipe.get("label_smoothing", 0.0)) / len(window)
+            part = loss_of(model, batch, recipe.get("label_smoothing", 0.0), autocast) / len(window)
             part.backward()
             loss += part.item()
         limit = recipe["max_grad_norm"] or math.inf
@@ -298,15 +301,18 @@ def make_run(directory, batches, test_ids, recipe):
         "grad_norm": max(abs(a - b) / b for a, b in zip(single["grad_norm"], run["grad_norm"])),
         "logits": relative(single["logits"], run["logits"]),
     }
-    return {"name": recipe["name"], **options_of(recipe), **run, "float32_error": error}
+    rounded = {}
+    if recipe["name"] in AUTOCAST:
+        rounded["autocast_loss"] = train(directory, batches, test_ids, recipe, torch.float32, autocast=True)[
+            "loss"
+        ]
+    return {"name": recipe["name"], **options_of(recipe), **run, **rounded, "float32_error": error}
 
 
-def gradient_error(directory, batch, grads):
-    _, single = first_gradients(directory, batch, torch.float32)
-    zero_in_theory = [
-        name for name in grads if name.endswith("key.bias")
-    ]  # softmax ignores a shift of all keys
-    return max(relative(single[n], grads[n]) for n in grads if n not in zero_in_theory)
+def gradient_errors(directory, batch, grads, autocast=False):
+    """Of every parameter but those whose gradient is zero in theory: softmax ignores a shift of all keys."""
+    _, single = first_gradients(directory, batch, torch.float32, autocast)
+    return {name: relative(single[name], grads[name]) for name in grads if not name.endswith("key.bias")}
 
 
 def make_golden(out, kind, tokenizer):
@@ -333,7 +339,8 @@ def make_golden(out, kind, tokenizer):
         "loss": loss,
         "before": evaluate(load(model_dir, torch.float64), test_ids),
         "runs": runs,
-        "float32_gradient_error": gradient_error(model_dir, batches[0], grads),
+        "float32_gradient_error": max(gradient_errors(model_dir, batches[0], grads).values()),
+        "autocast_gradient_error": gradient_errors(model_dir, batches[0], grads, autocast=True),
         "batches": batches,
         "test_ids": test_ids,
     }
