@@ -265,7 +265,7 @@ Test(artifact, for_another_cpu_is_compiled_again) {
 // sums over k are cut.
 Test(artifact, remembers_tuned_plans) {
     ftc_diagnostics d = {0};
-    static const char contraction[] = "forward: batch x 2, sum of 6, a, b.t, epilogue";
+    static const char contraction[] = "forward: batch x 2, sum of 6, a, b.t";
     ftc_tuned tuned = {0};
     ftc_tuned_add(&tuned, contraction, "1x1, tile 3x64, k 5, keep b", 1.25);
     ftc_tuned_add(&tuned, "forward: of another model", "no plan", 2);
