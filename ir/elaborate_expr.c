@@ -193,12 +193,9 @@ static ftc_value append(ftc_elaborator *e, ftc_node node, ftc_place place) {
 }
 
 static ftc_value leaf(ftc_elaborator *e, ftc_decl decl, ftc_place place) {
-    static const ftc_op ops[] = {[FTC_DECL_PARAM] = FTC_OP_param,
-                                 [FTC_DECL_MOMENT] = FTC_OP_param,
-                                 [FTC_DECL_GRADIENT] = FTC_OP_param,
-                                 [FTC_DECL_TOUCHED] = FTC_OP_param,
-                                 [FTC_DECL_INPUT] = FTC_OP_input,
-                                 [FTC_DECL_ARG] = FTC_OP_arg};
+    static const ftc_op ops[] = {[FTC_DECL_PARAM] = FTC_OP_param,    [FTC_DECL_MOMENT] = FTC_OP_param,
+                                 [FTC_DECL_GRADIENT] = FTC_OP_param, [FTC_DECL_TOUCHED] = FTC_OP_param,
+                                 [FTC_DECL_INPUT] = FTC_OP_input,    [FTC_DECL_ARG] = FTC_OP_arg};
     ftc_id id = ftc_graph_leaf(e->g, decl);
     if (id) return (ftc_value){.kind = FTC_VALUE_NODE, .node = id};
     ftc_node node = blank(ops[e->g->decls[decl].kind]);
@@ -625,9 +622,7 @@ void ftc_elab_node(ftc_elaborator *e, const ftc_stmt *s) {
     g->cursor_phase = s->node.phase;
     ftc_value v = eval_primitive(e, s->expr, op);
     ftc_type type;
-    ftc_axes dims[FTC_MAX_DIMS];
-    uint8_t n_dims;
-    if (v.kind == FTC_VALUE_ERROR || !ftc_elab_type(e, &s->node.type, &type, dims, &n_dims)) return;
+    if (v.kind == FTC_VALUE_ERROR || !ftc_elab_type(e, &s->node.type, &type, NULL, NULL)) return;
     if (v.kind != FTC_VALUE_NODE) {
         ftc_elab_error(e, s->place, "the operands of a labelled node are nodes");
         return;

@@ -51,8 +51,20 @@ static void expect_round_trip(const ftc_graph *g) {
 
 #define MODEL(name) (FTC_SOURCE_ROOT "/models/" name)
 
-// --- models
-// -------------------------------------------------------------------------------------------------
+// Values have up to eight axes, though a stored tensor has at most four dimensions.
+Test(language, values_of_many_axes_survive_their_text) {
+    static const char text[] = "model wide\naxis B <= 4\naxis H = 2, I = 3, J = 2, K = 3, L = 2\n"
+                               "input x : f32[B, H, I]\ninput y : f32[J, K, L]\n"
+                               "output all = outer mul(x, y)\n";
+    ftc_diagnostics d = {0};
+    ftc_graph *g = ftc_parse_text("wide", text, NULL, &d);
+    cr_assert_not_null(g, "%s", d.count ? d.list[0].text : "");
+    cr_assert_eq(g->nodes[g->outputs[0].node].type.axes.n, 6);
+    expect_round_trip(g);
+    ftc_graph_free(g);
+}
+
+// --- models -------------------------------------------------------------------------------------------
 
 Test(language, models_survive_their_text) {
     static const ftc_override large[] = {{"layers", "12", "--set", FTC_OVERRIDE_CONFIG},
