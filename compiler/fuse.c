@@ -77,6 +77,7 @@ typedef struct {
     ftc_id *first_member, *next_member; // of each cluster, by cluster and by node, in order
     ftc_id *first_update,
         *next_update; // assignments to a parameter and its state: by declaration and by node
+    bool *late;       // by node: an assignment that stands alone, behind all that read the old value
     uint32_t *stamp, current_stamp;
     position *place;
     tile *tiles;      // by kernel
@@ -86,6 +87,14 @@ typedef struct {
 
 static ftc_op_class class_of(const fusion *f, ftc_id id) {
     return ftc_node_class(&f->g->nodes[id]);
+}
+
+// The axes that a value loops over.
+static ftc_axes space_of(const fusion *f, ftc_id id) {
+    const ftc_node *node = &f->g->nodes[id];
+    ftc_op_class class = ftc_node_class(node);
+    const ftc_type *type = class == FTC_CLASS_REDUCE ? &f->g->nodes[node->arg[0]].type : &node->type;
+    return ftc_axes_packed_order(f->g, &type->axes);
 }
 
 static void *grow(void *array, int n, int *capacity, size_t size) {
@@ -355,6 +364,76 @@ static bool needs_cluster(fusion *f, ftc_id id, ftc_id cluster, uint32_t stamp) 
     return false;
 }
 
+// Whether `r` reads each cell of the tensor where it computes the same cell.
+static bool reads_own_cells(const fusion *f, reading r, ftc_id leaf) {
+    ftc_axes space = space_of(f, r.id);
+    return !r.moved && ftc_axes_same_set(&space, &f->g->nodes[leaf].type.axes);
+}
+
+typedef enum { UNSEEN, ON_PATH, DONE } mark;
+
+typedef struct {
+    mark *marks;  // by node
+    ftc_id *path; // units, each needed before the one before it
+    ftc_id *via;  // … because this assignment overwrites what it reads; 0: its value is read
+    uint32_t n;
+    bool cyclic;
+} ordering;
+
+static void follow(fusion *f, ordering *o, ftc_id id, ftc_id via) {
+    if (o->cyclic || o->marks[id] == DONE) return;
+    if (o->marks[id] == ON_PATH) { // one of the assignments on the way has to wait
+        for (uint32_t i = o->n; !via && o->path[i - 1] != id;) via = o->via[--i];
+        f->late[via] = o->cyclic = true;
+        return;
+    }
+    o->marks[id] = ON_PATH;
+    o->path[o->n] = id;
+    o->via[o->n++] = via;
+    const unit *u = &f->units[id];
+    for (int i = 0; i < u->n_reads; i++)
+        if (f->anchored[u->reads[i].id]) follow(f, o, u->reads[i].id, 0);
+    for (uint32_t i = f->user_start[id]; i < f->user_start[id + 1]; i++) {
+        ftc_id assign = f->users[i];
+        if (class_of(f, assign) != FTC_CLASS_ASSIGN || f->late[assign]) continue;
+        const unit *old = &f->units[ftc_graph_leaf(f->g, f->g->nodes[assign].decl)];
+        for (uint32_t k = 0; k < old->n_readers; k++)
+            if (f->readers[old->first_reader + k].id != id)
+                follow(f, o, f->readers[old->first_reader + k].id, assign);
+    }
+    o->marks[id] = DONE;
+    o->n--;
+}
+
+// A new value is written where it is computed, after all that read the old one. Where these need the new
+// value themselves, or new values need each other's old ones, or the value the old one of other cells, it is
+// computed like any other value and copied at the end.
+static void find_late_assignments(fusion *f) {
+    const ftc_graph *g = f->g;
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
+        if (class_of(f, v) != FTC_CLASS_ASSIGN) continue;
+        ftc_id leaf = ftc_graph_leaf(g, g->nodes[v].decl), value = g->nodes[v].arg[0];
+        const unit *old = &f->units[leaf];
+        for (uint32_t i = 0; i < old->n_readers; i++) {
+            reading r = f->readers[old->first_reader + i];
+            f->late[v] |= r.id == value && !reads_own_cells(f, r, leaf);
+        }
+    }
+    ordering o = {.marks = calloc(g->n_nodes, sizeof *o.marks),
+                  .path = calloc(g->n_nodes, sizeof *o.path),
+                  .via = calloc(g->n_nodes, sizeof *o.via)};
+    do {
+        memset(o.marks, 0, g->n_nodes * sizeof *o.marks);
+        o.n = 0;
+        o.cyclic = false;
+        for (ftc_id v = 1; v < g->n_nodes; v++)
+            if (f->anchored[v]) follow(f, &o, v, 0);
+    } while (o.cyclic);
+    free(o.marks);
+    free(o.path);
+    free(o.via);
+}
+
 static bool reads_only_visited(const fusion *f, const unit *u) {
     for (int i = 0; i < u->n_reads; i++)
         if (f->anchored[u->reads[i].id] && !f->visited[u->reads[i].id]) return false;
@@ -381,9 +460,18 @@ static void enter_cluster(fusion *f, ftc_id cluster) {
         }
 }
 
+// Everything that reads what the assignment overwrites.
+static void visit_readers(fusion *f, ftc_id assign) {
+    const ftc_node *node = &f->g->nodes[assign];
+    const unit *old = &f->units[ftc_graph_leaf(f->g, node->decl)];
+    for (uint32_t i = 0; i < old->n_readers; i++) {
+        ftc_id reader = f->readers[old->first_reader + i].id;
+        if (reader != node->arg[0] || f->late[assign]) visit(f, reader);
+    }
+}
+
 static void visit(fusion *f, ftc_id id) {
     if (f->visited[id]) return;
-    const ftc_graph *g = f->g;
     const unit *u = &f->units[id];
     if (f->in_tile[id] && !f->entered[f->cluster[id]]) {
         f->entered[f->cluster[id]] = true;
@@ -391,13 +479,10 @@ static void visit(fusion *f, ftc_id id) {
         if (f->visited[id]) return;
     }
     f->visited[id] = true;
-    if (class_of(f, id) == FTC_CLASS_ASSIGN) {
-        const unit *old = &f->units[ftc_graph_leaf(g, g->nodes[id].decl)];
-        for (uint32_t i = 0; i < old->n_readers; i++) {
-            ftc_id reader = f->readers[old->first_reader + i].id;
-            if (reader != id && reader != g->nodes[id].arg[0]) visit(f, reader);
-        }
-    }
+    if (class_of(f, id) == FTC_CLASS_ASSIGN && f->late[id]) visit_readers(f, id);
+    for (uint32_t i = f->user_start[id]; i < f->user_start[id + 1]; i++)
+        if (class_of(f, f->users[i]) == FTC_CLASS_ASSIGN && !f->late[f->users[i]])
+            visit_readers(f, f->users[i]);
     for (int i = 0; i < u->n_reads; i++)
         if (f->anchored[u->reads[i].id]) visit(f, u->reads[i].id);
     f->order[f->n_order++] = id;
@@ -495,14 +580,6 @@ static bool is_token_group(const ftc_graph *g, const ftc_axes *axes) {
     return true;
 }
 
-// The axes that a value loops over.
-static ftc_axes space_of(const fusion *f, ftc_id id) {
-    const ftc_node *node = &f->g->nodes[id];
-    ftc_op_class class = ftc_node_class(node);
-    const ftc_type *type = class == FTC_CLASS_REDUCE ? &f->g->nodes[node->arg[0]].type : &node->type;
-    return ftc_axes_packed_order(f->g, &type->axes);
-}
-
 // Whether the axes of `set` come last in `order`, which gives them as `cols`, and one index can run over
 // them: a ragged axis has no other beside it.
 static bool cols_are_a_row(const ftc_graph *g, const ftc_axes *order, const ftc_axes *set, ftc_axes *cols) {
@@ -584,9 +661,7 @@ static position earliest_assign(fusion *f, ftc_id assign, position first) {
     for (uint32_t i = 0; i < old->n_readers; i++) {
         reading r = f->readers[old->first_reader + i];
         if (r.id == value || !f->place[r.id]) continue;
-        ftc_axes space = space_of(f, r.id);
-        bool same_cell = !r.moved && ftc_axes_same_set(&space, &g->nodes[leaf].type.axes);
-        position p = same_cell ? f->place[r.id] : AFTER_KERNEL(KERNEL_OF(f->place[r.id]));
+        position p = reads_own_cells(f, r, leaf) ? f->place[r.id] : AFTER_KERNEL(KERNEL_OF(f->place[r.id]));
         if (p > first) first = p;
     }
     return first;
@@ -798,11 +873,16 @@ static position join_any(fusion *f, ftc_id id, position first) {
     return p || !again ? p : join_late(f, id, first);
 }
 
+// A kernel that copies the new value, whose own kernel and all readers of the old one have run by then.
+static position place_late(fusion *f, ftc_id assign) {
+    return new_kernel(f, kernel_for(f, assign), "rows", f->g->nodes[assign].phase);
+}
+
 static bool place_unit(fusion *f, ftc_id id, ftc_diagnostics *d) {
     const ftc_graph *g = f->g;
     const ftc_node *node = &g->nodes[id];
     if (ftc_node_class(node) == FTC_CLASS_ASSIGN) {
-        f->place[id] = f->place[ftc_region_source(g, node->arg[0])];
+        f->place[id] = f->late[id] ? place_late(f, id) : f->place[node->arg[0]];
         return true;
     }
     position first = earliest(f, id);
@@ -936,6 +1016,7 @@ bool ftc_pass_fuse(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostic
     f.next_member = calloc(g->n_nodes, sizeof *f.next_member);
     f.first_update = calloc(g->n_decls + 1, sizeof *f.first_update);
     f.next_update = calloc(g->n_nodes, sizeof *f.next_update);
+    f.late = calloc(g->n_nodes, sizeof *f.late);
     f.stamp = calloc(g->n_nodes, sizeof *f.stamp);
     f.place = calloc(g->n_nodes, sizeof *f.place);
     find_users(&f);
@@ -943,6 +1024,7 @@ bool ftc_pass_fuse(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostic
     find_anchors(&f);
     find_readings(&f);
     find_readers(&f);
+    find_late_assignments(&f);
     find_clusters(&f);
     find_order(&f);
     bool ok = true;
@@ -963,6 +1045,7 @@ bool ftc_pass_fuse(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostic
     free(f.next_member);
     free(f.first_update);
     free(f.next_update);
+    free(f.late);
     free(f.phase);
     free(f.stamp);
     free(f.place);

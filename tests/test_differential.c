@@ -280,6 +280,10 @@ static const struct {
      "g = gather(m, V, ids)\na = outer minimum(m, y)\nb = outer maximum(g, u)\n"
      "loss = sum(exp(dot(a, sum(b; D); H)); B, S, V, A)"},
     {"weights_in_their_own_gradient", "loss = sum(w * w * w; H) + sum(m * m; V, H) + sum(exp(u); A, D)"},
+    {"weights_at_a_position_in_their_own_gradient",
+     "loss = sum(w * at(w, H, 0); H) + sum(m * at(m, V, 1); V, H)"},
+    {"weights_in_each_others_gradients", "v = param \"v\" f32[H]\nn = param \"n\" f32[V, H]\nloss = sum(w * "
+                                         "v; H) + sum(m * at(n, V, 1) + n; V, H)"},
     {"shared_table", "loss = sum(exp(dot(gather(m, V, ids), w; H)); B, S) + sum(dot(m, w; H); V)"},
     {"mean_and_softmax", "loss = sum(mean(softmax(x; D) * x; S); B, A, D)"},
     {"maximum", "loss = sum(max(x; D); B, S, A) + max(w; H)"},
@@ -305,6 +309,37 @@ Test(differential, corner_cases_agree) {
             check_compiled(g, seed, ftc_target_named("native"), false, true);
             check_compiled(g, seed, ftc_target_named("native"), true, false);
         }
+        ftc_graph_free(g);
+        free(text);
+    }
+}
+
+// What a model assigns itself: every reader sees the old values, wherever the new ones come from.
+Test(differential, assignments_see_the_old_values) {
+    static const char *const texts[] = {
+        "assign(l, k)\nassign(k, l)", // swapped
+        "assign(l * at(k, H, 1), k)\nassign(k * 2, l)",
+        "assign(n * at(n, V, 2), n)",
+        "assign(rename(k * 2; H -> G), o)\nassign(rename(o; G -> H), k)",
+        "new = k * 2\nassign(new, k)\noutput out = dot(new * 3, n * k; H)",
+        "assign(sum(n; V), k)\nassign(n + dot(n, k; H), n)",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        ftc_diagnostics d = {0};
+        char *text;
+        if (asprintf(
+                &text,
+                "model assigns\n%saxis G = H\nk = param \"k\" f32[H] frozen\nl = param \"l\" f32[H] frozen\n"
+                "n = param \"n\" f32[V, H] frozen\no = param \"o\" f32[G] frozen\n%s\noutput loss = sum(w * "
+                "k; H)\n",
+                DECLARATIONS, texts[i]) < 0)
+            abort();
+        ftc_graph *g = ftc_parse_text("assigns", text, NULL, &d);
+        cr_assert(g, "%s", d.count ? d.list[0].text : "");
+        ftc_compile_options options = {.entries = 1u << FTC_ENTRY_STEP};
+        ftc_loaded_program *loaded = test_compile(g, &options);
+        check_step(g, ftc_program_of(loaded), 1);
+        ftc_program_unload(loaded);
         ftc_graph_free(g);
         free(text);
     }
