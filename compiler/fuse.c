@@ -702,7 +702,8 @@ static position join_tile(fusion *f, ftc_id id, uint32_t k, position first) {
         if (!accumulates && kernel->block != FTC_NO_AXIS && !ftc_axes_has(&own, kernel->block)) return 0;
         return new_step(f, k, (tile_step){.cols = c.cols, .accumulates = accumulates});
     }
-    if (ftc_node_class(node) != FTC_CLASS_MAP && ftc_node_class(node) != FTC_CLASS_REDUCE) return 0;
+    ftc_op_class class = ftc_node_class(node);
+    if (class != FTC_CLASS_MAP && class != FTC_CLASS_REDUCE && class != FTC_CLASS_SOURCE) return 0;
     ftc_axes space = space_of(f, id), local = ftc_axes_minus(&space, &kernel->rows);
     if (!ftc_axes_subset(&kernel->rows, &space)) return 0;
     if (kernel->block != FTC_NO_AXIS) {
