@@ -28,14 +28,6 @@ static double difference(const double *expected, const float *got, int64_t n) {
     return sqrt(sum) / fmax(sqrt(norm), SMALLEST_NORM);
 }
 
-static void print_failure(const ftc_graph *g, const char *what, uint64_t seed, const char *name,
-                          double error) {
-    char *text = ftc_print_text(g);
-    cr_expect_fail("%s, seed %llu, %s: differs by %.3g\n%s", what, (unsigned long long)seed, name, error,
-                   getenv("FTC_TEST_PRINT") ? text : "(set FTC_TEST_PRINT to see the graph)");
-    free(text);
-}
-
 static ftc_graph *random_graph(uint64_t seed, int n_nodes) {
     test_graph_options options = {.n_nodes = n_nodes, .quadratic = seed % 3 == 0, .step_abi = true};
     return test_random_graph(seed, &options);
@@ -49,6 +41,54 @@ static ftc_graph *with_gradients(const ftc_graph *forward) {
     bool ok = ftc_pass_differentiate(g, &options, &d) && ftc_verify_graph(g, &d);
     cr_assert(ok, "%s", d.count ? d.list[0].text : "");
     return g;
+}
+
+// Whether rounding may decide, as where a maximum takes one of two values that are nearly the same: the
+// interpreter itself gives something else for inputs that differ by some roundings.
+static bool rounding_decides(const ftc_graph *given, uint64_t seed) {
+    static const double steps[] = {0, 2e-7, -2e-7};
+    enum { RUNS = sizeof steps / sizeof *steps };
+    bool is_forward = true;
+    for (uint32_t i = 0; i < given->n_outputs; i++)
+        is_forward &= strncmp(given->outputs[i].name, "grad:", 5) != 0;
+    ftc_graph *g = is_forward ? with_gradients(given) : ftc_graph_clone(given);
+    test_values *v[RUNS];
+    ftc_interp *in[RUNS];
+    bool decides = false;
+    for (int run = 0; run < RUNS; run++) {
+        v[run] = test_values_new(g, seed);
+        for (uint32_t i = 0; i < g->n_decls; i++) {
+            int64_t n = ftc_interp_cells(g, &v[run]->b, &g->decls[i].type.axes);
+            for (int64_t k = 0; k < n && g->decls[i].type.dtype == FTC_F32; k++)
+                v[run]->tensors[i][k] += (i + 1) * steps[run];
+        }
+        in[run] = ftc_interp_new(g, &v[run]->b);
+        ftc_interp_run(in[run]);
+        for (uint32_t i = 0; i < g->n_outputs; i++) {
+            int64_t n;
+            const double *expected = ftc_interp_value(in[0], g->outputs[i].node, &n),
+                         *got = ftc_interp_value(in[run], g->outputs[i].node, &n);
+            float *rounded = calloc((size_t)n + 1, sizeof *rounded);
+            for (int64_t k = 0; k < n; k++) rounded[k] = (float)got[k];
+            decides |= difference(expected, rounded, n) > TOLERANCE;
+            free(rounded);
+        }
+    }
+    for (int run = 0; run < RUNS; run++) {
+        ftc_interp_free(in[run]);
+        test_values_free(v[run]);
+    }
+    ftc_graph_free(g);
+    return decides;
+}
+
+static void print_failure(const ftc_graph *g, const char *what, uint64_t seed, const char *name,
+                          double error) {
+    if (rounding_decides(g, seed)) return;
+    char *text = ftc_print_text(g);
+    cr_expect_fail("%s, seed %llu, %s: differs by %.3g\n%s", what, (unsigned long long)seed, name, error,
+                   getenv("FTC_TEST_PRINT") ? text : "(set FTC_TEST_PRINT to see the graph)");
+    free(text);
 }
 
 // --- eager
@@ -273,6 +313,8 @@ static const struct {
     {"attention_on_attention",
      "q = x * u\nh = attention(q, rename(q; S -> T), rename(q; S -> T), 0; D, T)\n"
      "h = attention(h, rename(h; S -> T), rename(h; S -> T), 0; D, T)\nloss = sum(mean(h; S); B, A, D)"},
+    {"contraction_of_random_numbers",
+     "loss = sum(exp(dot(random(; B, A, S, T), rename(x * u; S -> T); T)); B, S, A, D)"},
     {"sum_over_pairs_of_tokens", "loss = sum(outer (y * rename(y; S -> T)); B, S, T)"},
     {"vector_times_a_matrix_for_each_token",
      "g = gather(m, V, ids)\nloss = sum(exp(dot(outer minimum(m, y), g; H)); B, S, V)"},
