@@ -266,11 +266,11 @@ static void end(row_emitter *r) {
     free(r->accumulator);
 }
 
-// The condition c of assign(select(c, x, w), w); 0: the assignment is another.
+// The condition c of assign(select(c, x, w), w); 0: the assignment is another, or of a value made before.
 static ftc_id assigns_where(const ftc_graph *g, const ftc_node *assign) {
     const ftc_node *value = &g->nodes[assign->arg[0]];
     bool keeps = value->op == FTC_OP_select && value->arg[2] == ftc_graph_leaf(g, assign->decl);
-    return keeps ? value->arg[0] : 0;
+    return keeps && value->kernel == assign->kernel ? value->arg[0] : 0;
 }
 
 LLVMValueRef ftc_emit_row_condition(ftc_emitter *e, ftc_row *row, const ftc_env *env) {

@@ -277,13 +277,28 @@ static void emit_item(tile_emitter *t) {
     if (blocked) ftc_cg_loop_end(cg, &blocks);
 }
 
-// length² of sequence b along the kernel's ragged axis, 1 when there is none.
-static LLVMValueRef cost_of(tile_emitter *t, ftc_axis ragged, LLVMValueRef b) {
+// What an item of the sequence that is bound costs: its length² along the ragged axis, 1 when there is none.
+static LLVMValueRef cost_of(tile_emitter *t, ftc_axis ragged) {
     if (ragged == FTC_NO_AXIS) return ftc_cg_i64(t->e->cg, 1);
-    ftc_env env = ftc_env_empty(t->e);
-    env.index[ftc_axis_extent(t->e->g, ragged)->over] = b;
-    LLVMValueRef length = ftc_emit_extent(t->e, ragged, &env);
+    LLVMValueRef length = ftc_emit_extent(t->e, ragged, &t->env);
     return ftc_cg_mul(t->e->cg, length, length);
+}
+
+// Items of the sequence that is bound: `rest` may have the sequence's tokens.
+static LLVMValueRef count_of(tile_emitter *t, const ftc_axes *rest) {
+    LLVMValueRef count = ftc_cg_i64(t->e->cg, 1);
+    for (int i = 0; i < rest->n; i++)
+        count = ftc_cg_mul(t->e->cg, count, ftc_emit_extent(t->e, rest->at[i], &t->env));
+    return count;
+}
+
+static void bind_rest(tile_emitter *t, const ftc_axes *rest, LLVMValueRef item) {
+    ftc_codegen *cg = t->e->cg;
+    for (int i = rest->n - 1; i >= 0; i--) {
+        LLVMValueRef extent = ftc_emit_extent(t->e, rest->at[i], &t->env);
+        t->env.index[rest->at[i]] = i ? ftc_cg_rem(cg, item, extent) : item;
+        if (i) item = ftc_cg_div(cg, item, extent);
+    }
 }
 
 void ftc_emit_tile_kernel(ftc_emitter *e) {
@@ -295,7 +310,8 @@ void ftc_emit_tile_kernel(ftc_emitter *e) {
         const ftc_node *node = &g->nodes[id];
         if (node->step + 1 > t.n_steps) t.n_steps = node->step + 1;
         for (int i = 0; i < node->type.axes.n; i++)
-            if (ftc_axis_extent(g, node->type.axes.at[i])->kind == FTC_EXTENT_RAGGED)
+            if (ftc_axis_extent(g, node->type.axes.at[i])->kind == FTC_EXTENT_RAGGED &&
+                !ftc_axes_has(&t.kernel->rows, node->type.axes.at[i]))
                 ragged = node->type.axes.at[i];
     }
     t.dot_of = calloc((size_t)t.n_steps, sizeof *t.dot_of);
@@ -311,26 +327,27 @@ void ftc_emit_tile_kernel(ftc_emitter *e) {
     ftc_axes rest = t.kernel->rows, head = ftc_axes_of(first);
     rest = ftc_axes_minus(&rest, &head);
     LLVMValueRef zero = ftc_cg_i64(cg, 0), one = ftc_cg_i64(cg, 1);
-    LLVMValueRef n = ftc_emit_extent(e, first, &t.env), n_rest = ftc_emit_total(e, &rest);
+    LLVMValueRef n = ftc_emit_extent(e, first, &t.env);
     bool by_length = ragged != FTC_NO_AXIS && ftc_axis_extent(g, ragged)->over == first;
     ftc_axis measured = by_length ? ragged : FTC_NO_AXIS;
     ftc_cg_loop sum = ftc_cg_loop_begin(cg, zero, n, one);
     LLVMValueRef total = ftc_cg_loop_carry(cg, &sum, zero);
-    ftc_cg_loop_next(&sum, total, ftc_cg_add(cg, total, cost_of(&t, measured, sum.index)));
+    t.env.index[first] = sum.index;
+    LLVMValueRef all = ftc_cg_mul(cg, cost_of(&t, measured), count_of(&t, &rest));
+    ftc_cg_loop_next(&sum, total, ftc_cg_add(cg, total, all));
     ftc_cg_loop_end(cg, &sum);
-    total = ftc_cg_max(cg, ftc_cg_mul(cg, ftc_cg_loop_result(&sum, total), n_rest), one);
+    total = ftc_cg_max(cg, ftc_cg_loop_result(&sum, total), one);
 
     ftc_cg_loop outer = ftc_cg_loop_begin(cg, zero, n, one);
     LLVMValueRef before = ftc_cg_loop_carry(cg, &outer, zero);
-    LLVMValueRef cost = cost_of(&t, measured, outer.index);
+    t.env.index[first] = outer.index;
+    LLVMValueRef cost = cost_of(&t, measured), n_rest = count_of(&t, &rest);
     ftc_cg_loop_next(&outer, before, ftc_cg_add(cg, before, ftc_cg_mul(cg, cost, n_rest)));
     ftc_cg_loop inner = ftc_cg_loop_begin(cg, zero, n_rest, one);
     LLVMValueRef start = ftc_cg_add(cg, before, ftc_cg_mul(cg, cost, inner.index));
     LLVMValueRef owner = ftc_cg_div(cg, ftc_cg_mul(cg, start, e->threads), total);
     ftc_cg_if mine = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntEQ, owner, e->thread));
-    t.env.index[first] = outer.index;
-    if (rest.n) ftc_emit_bind_rows(e, &t.env, &rest, inner.index, NULL);
-    t.env.rows = (ftc_flat){0};
+    bind_rest(&t, &rest, inner.index);
     emit_item(&t);
     ftc_cg_if_end(cg, &mine);
     ftc_cg_loop_end(cg, &inner);

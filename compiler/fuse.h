@@ -46,6 +46,7 @@ typedef struct {
         *next_update; // assignments to a parameter and its state: by declaration, and by node
 
     // ftc_fuse_order
+    bool *late;      // of assignments: it copies its value at the end, behind all that read the old one
     bool *in_tile;   // can only be computed inside a tile kernel
     ftc_id *cluster; // the values of one tile kernel have the same
     ftc_id *order;   // [n_order] the units, every one after what it reads
@@ -66,6 +67,20 @@ bool ftc_fuse_place_units(ftc_fusion *f, ftc_diagnostics *d);
 
 static inline ftc_op_class ftc_fuse_class(const ftc_fusion *f, ftc_id id) {
     return ftc_node_class(&f->g->nodes[id]);
+}
+
+// The axes that a value loops over.
+static inline ftc_axes ftc_fuse_space(const ftc_fusion *f, ftc_id id) {
+    const ftc_node *node = &f->g->nodes[id];
+    const ftc_type *type =
+        ftc_fuse_class(f, id) == FTC_CLASS_REDUCE ? &f->g->nodes[node->arg[0]].type : &node->type;
+    return ftc_axes_packed_order(f->g, &type->axes);
+}
+
+// Whether the reader `r` reads each cell of the tensor where it computes the same cell.
+static inline bool ftc_fuse_reads_own_cells(const ftc_fusion *f, ftc_fuse_read r, ftc_id leaf) {
+    ftc_axes space = ftc_fuse_space(f, r.id);
+    return !r.moved && ftc_axes_same_set(&space, &f->g->nodes[leaf].type.axes);
 }
 
 // Of an assignment: the first to the same parameter or its state, from which next_update leads on.

@@ -3,6 +3,7 @@
 // Every unit follows what it reads, an update follows every reader of the old weight, and a gradient stands
 // just before its update, so that it dies there.
 #include <stdlib.h>
+#include <string.h>
 
 #include "compiler/fuse.h"
 #include "compiler/regions.h"
@@ -52,6 +53,70 @@ static void find_clusters(ftc_fusion *f) {
         }
     }
     for (ftc_id v = g->n_nodes; v-- > 1;) f->cluster[v] = cluster_of(f, v);
+}
+
+// --- late assignments ---------------------------------------------------------------------------------
+
+typedef enum { UNSEEN, ON_PATH, DONE } mark;
+
+typedef struct {
+    ftc_fusion *f;
+    mark *marks;  // by node
+    ftc_id *path; // [n] units, each needed before the one before it
+    ftc_id *via;  // … because this assignment overwrites what it reads; 0: its value is read
+    uint32_t n;
+    bool found;
+} cycle_search;
+
+static void follow(cycle_search *c, ftc_id id, ftc_id via) {
+    ftc_fusion *f = c->f;
+    if (c->found || c->marks[id] == DONE) return;
+    if (c->marks[id] == ON_PATH) { // one of the assignments on the way has to wait
+        for (uint32_t i = c->n; !via && c->path[i - 1] != id;) via = c->via[--i];
+        f->late[via] = c->found = true;
+        return;
+    }
+    c->marks[id] = ON_PATH;
+    c->path[c->n] = id;
+    c->via[c->n++] = via;
+    const ftc_fuse_unit *u = &f->units[id];
+    for (uint32_t i = 0; i < u->n_reads; i++)
+        if (f->anchored[u->reads[i].id]) follow(c, u->reads[i].id, 0);
+    for (uint32_t i = f->user_start[id]; i < f->user_start[id + 1]; i++) {
+        ftc_id assign = f->users[i];
+        if (ftc_fuse_class(f, assign) != FTC_CLASS_ASSIGN || f->late[assign]) continue;
+        const ftc_fuse_unit *old = &f->units[ftc_graph_leaf(f->g, f->g->nodes[assign].decl)];
+        for (uint32_t k = 0; k < old->n_readers; k++)
+            if (old->readers[k].id != id) follow(c, old->readers[k].id, assign);
+    }
+    c->marks[id] = DONE;
+    c->n--;
+}
+
+// A new value is written where it is computed, after all that read the old one. Where these need the new
+// value themselves, or new values need each other's old ones, or the value the old one of other cells, it is
+// computed like any other value and copied at the end.
+static void find_late_assignments(ftc_fusion *f) {
+    const ftc_graph *g = f->g;
+    f->late = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *f->late);
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
+        if (ftc_fuse_class(f, v) != FTC_CLASS_ASSIGN) continue;
+        ftc_id leaf = ftc_graph_leaf(g, g->nodes[v].decl), value = g->nodes[v].arg[0];
+        const ftc_fuse_unit *old = &f->units[leaf];
+        for (uint32_t i = 0; i < old->n_readers; i++)
+            f->late[v] |= old->readers[i].id == value && !ftc_fuse_reads_own_cells(f, old->readers[i], leaf);
+    }
+    cycle_search c = {.f = f};
+    c.marks = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *c.marks);
+    c.path = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *c.path);
+    c.via = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *c.via);
+    do {
+        memset(c.marks, 0, g->n_nodes * sizeof *c.marks);
+        c.n = 0;
+        c.found = false;
+        for (ftc_id v = 1; v < g->n_nodes; v++)
+            if (f->anchored[v]) follow(&c, v, 0);
+    } while (c.found);
 }
 
 // --- the order: a depth-first walk from what is wanted ------------------------------------------------
@@ -104,6 +169,14 @@ static void enter_cluster(ordering *o, ftc_id cluster) {
         }
 }
 
+// Everything that reads what the assignment overwrites.
+static void visit_readers(ordering *o, ftc_id assign) {
+    const ftc_node *node = &o->f->g->nodes[assign];
+    const ftc_fuse_unit *old = &o->f->units[ftc_graph_leaf(o->f->g, node->decl)];
+    for (uint32_t i = 0; i < old->n_readers; i++)
+        if (old->readers[i].id != node->arg[0] || o->f->late[assign]) visit(o, old->readers[i].id);
+}
+
 static void visit(ordering *o, ftc_id id) {
     ftc_fusion *f = o->f;
     if (o->visited[id]) return;
@@ -113,14 +186,10 @@ static void visit(ordering *o, ftc_id id) {
         if (o->visited[id]) return;
     }
     o->visited[id] = true;
-    if (ftc_fuse_class(f, id) == FTC_CLASS_ASSIGN) {
-        const ftc_node *assign = &f->g->nodes[id];
-        const ftc_fuse_unit *old = &f->units[ftc_graph_leaf(f->g, assign->decl)];
-        for (uint32_t i = 0; i < old->n_readers; i++) {
-            ftc_id reader = old->readers[i].id;
-            if (reader != id && reader != assign->arg[0]) visit(o, reader);
-        }
-    }
+    if (ftc_fuse_class(f, id) == FTC_CLASS_ASSIGN && f->late[id]) visit_readers(o, id);
+    for (uint32_t i = f->user_start[id]; i < f->user_start[id + 1]; i++)
+        if (ftc_fuse_class(f, f->users[i]) == FTC_CLASS_ASSIGN && !f->late[f->users[i]])
+            visit_readers(o, f->users[i]);
     const ftc_fuse_unit *u = &f->units[id];
     for (uint32_t i = 0; i < u->n_reads; i++)
         if (f->anchored[u->reads[i].id]) visit(o, u->reads[i].id);
@@ -169,6 +238,7 @@ static void visit_updates(ordering *o) {
 
 void ftc_fuse_order(ftc_fusion *f) {
     const ftc_graph *g = f->g;
+    find_late_assignments(f);
     find_clusters(f);
     ordering o = {.f = f};
     o.visited = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *o.visited);

@@ -29,14 +29,6 @@ typedef struct {
 
 // --- axes ---------------------------------------------------------------------------------------------
 
-// The axes that a value loops over.
-static ftc_axes space_of(const ftc_fusion *f, ftc_id id) {
-    const ftc_node *node = &f->g->nodes[id];
-    ftc_op_class class = ftc_node_class(node);
-    const ftc_type *type = class == FTC_CLASS_REDUCE ? &f->g->nodes[node->arg[0]].type : &node->type;
-    return ftc_axes_packed_order(f->g, &type->axes);
-}
-
 // Whether the axes of `set` come last in `order`, which gives them as `cols`, and one index can run over
 // them: a ragged axis has no other beside it.
 static bool cols_are_a_row(const ftc_graph *g, const ftc_axes *order, const ftc_axes *set, ftc_axes *cols) {
@@ -105,7 +97,7 @@ static ftc_fuse_place new_kernel(placing *p, ftc_kernel kernel, ftc_phase phase)
 static ftc_kernel kernel_for(ftc_fusion *f, ftc_id id) {
     const ftc_graph *g = f->g;
     const ftc_node *node = &g->nodes[id];
-    ftc_axes space = space_of(f, id), cols = {0};
+    ftc_axes space = ftc_fuse_space(f, id), cols = {0};
     ftc_kernel k = {.kind = FTC_KERNEL_ROWS, .block = FTC_NO_AXIS};
     if (ftc_node_class(node) == FTC_CLASS_SCATTER) {
         k.kind = FTC_KERNEL_SCATTER;
@@ -145,7 +137,7 @@ static ftc_fuse_place new_tile(placing *p, ftc_id id) {
         kernel.rows = c.batch;
         if (c.rows.n) kernel.block = c.rows.at[0];
     } else {
-        ftc_axes space = space_of(f, id);
+        ftc_axes space = ftc_fuse_space(f, id);
         for (int i = 0; i < space.n; i++) {
             bool ragged = ftc_axis_extent(g, space.at[i])->kind == FTC_EXTENT_RAGGED;
             if (!ragged)
@@ -197,9 +189,7 @@ static ftc_fuse_place after_readers(const ftc_fusion *f, ftc_id assign, ftc_fuse
         ftc_fuse_read r = old->readers[i];
         ftc_fuse_place at = f->place[r.id];
         if (r.id == value || !at) continue;
-        ftc_axes space = space_of(f, r.id);
-        bool same_cell = !r.moved && ftc_axes_same_set(&space, &g->nodes[leaf].type.axes);
-        if (!same_cell) at = FTC_AFTER_KERNEL(FTC_KERNEL_OF(at));
+        if (!ftc_fuse_reads_own_cells(f, r, leaf)) at = FTC_AFTER_KERNEL(FTC_KERNEL_OF(at));
         if (at > first) first = at;
     }
     return first;
@@ -250,8 +240,8 @@ static ftc_fuse_place join_tile(placing *p, ftc_id id, uint32_t k, ftc_fuse_plac
         if (!accumulates && kernel->block != FTC_NO_AXIS && !ftc_axes_has(&own, kernel->block)) return 0;
         return new_step(p, k, (tile_step){.cols = c.cols, .accumulates = accumulates});
     }
-    if (class != FTC_CLASS_MAP && class != FTC_CLASS_REDUCE) return 0;
-    ftc_axes space = space_of(f, id), local = ftc_axes_minus(&space, &kernel->rows);
+    if (class != FTC_CLASS_MAP && class != FTC_CLASS_REDUCE && class != FTC_CLASS_SOURCE) return 0;
+    ftc_axes space = ftc_fuse_space(f, id), local = ftc_axes_minus(&space, &kernel->rows);
     if (!ftc_axes_subset(&kernel->rows, &space)) return 0;
     if (kernel->block != FTC_NO_AXIS) {
         if (!ftc_axes_has(&local, kernel->block)) return 0;
@@ -277,7 +267,7 @@ static bool fits(ftc_fusion *f, ftc_id id, uint32_t k, bool follows_operand) {
     const ftc_kernel *kernel = &g->kernels[k];
     const ftc_node *node = &g->nodes[id];
     ftc_op_class class = ftc_node_class(node);
-    ftc_axes space = space_of(f, id), loops = ftc_axes_union(&kernel->rows, &kernel->cols);
+    ftc_axes space = ftc_fuse_space(f, id), loops = ftc_axes_union(&kernel->rows, &kernel->cols);
     bool whole = ftc_axes_same_set(&space, &loops);
     bool is_map = class != FTC_CLASS_REDUCE && class != FTC_CLASS_DOT && class != FTC_CLASS_SCATTER;
     switch (kernel->kind) {
@@ -302,7 +292,7 @@ static bool fits(ftc_fusion *f, ftc_id id, uint32_t k, bool follows_operand) {
 static ftc_fuse_place join_late(const placing *p, ftc_id id, ftc_fuse_place first) {
     ftc_fusion *f = p->f;
     const ftc_fuse_unit *u = &f->units[id];
-    ftc_axes space = space_of(f, id);
+    ftc_axes space = ftc_fuse_space(f, id);
     uint32_t latest = 0, newest = f->g->n_kernels ? f->g->n_kernels - 1 : 0;
     for (uint32_t i = 0; i < u->n_reads; i++) {
         const ftc_fuse_unit *operand = &f->units[u->reads[i].id];
@@ -397,7 +387,8 @@ static bool place_unit(placing *p, ftc_id id, ftc_diagnostics *d) {
     ftc_fusion *f = p->f;
     const ftc_node *node = &f->g->nodes[id];
     if (ftc_node_class(node) == FTC_CLASS_ASSIGN) {
-        f->place[id] = f->place[ftc_region_source(f->g, node->arg[0])];
+        // A late one copies the new value, whose own kernel and all readers of the old one have run by then.
+        f->place[id] = f->late[id] ? new_kernel(p, kernel_for(f, id), node->phase) : f->place[node->arg[0]];
         return true;
     }
     ftc_fuse_place first = after_reads(p, id);

@@ -8,7 +8,8 @@
 //   - A sum of such a value along the first ragged axis, which tile kernels cut into blocks, becomes a
 //     contraction with ones, which they add up block by block.
 //   - An output that is a parameter or an input, another name for a value, or the same value as another
-//     output becomes a copy, since each output has memory of its own.
+//     output becomes a copy, since each output has memory of its own. So does a parameter, an input or another
+//     name that is assigned, since an assignment stands where its value is computed.
 //   - A constant that is assigned to several tensors becomes one for each, so that their kernels have
 //     nothing in common.
 #include <stdlib.h>
@@ -115,6 +116,11 @@ static bool is_assigned_constant(const ftc_graph *g, const ftc_node *node) {
            ftc_node_class(&g->nodes[node->arg[0]]) == FTC_CLASS_SOURCE;
 }
 
+// Whether no kernel makes the value: a tensor, or another name for a value.
+static bool is_view(const ftc_graph *g, ftc_id id) {
+    return ftc_region_source(g, id) != id || ftc_node_class(&g->nodes[id]) == FTC_CLASS_LEAF;
+}
+
 static ftc_id copy_of(ftc_graph *g, ftc_id x) {
     const ftc_node *node = &g->nodes[x];
     ftc_dtype dtype = node->type.dtype;
@@ -139,7 +145,15 @@ bool ftc_pass_lower(ftc_graph *g, const ftc_pass_options *options, ftc_diagnosti
         else {
             if (is_assigned_constant(g, node))
                 map[node->arg[0]] = ftc_graph_copy_node(out, g, node->arg[0], map);
+            ftc_id view =
+                ftc_node_class(node) == FTC_CLASS_ASSIGN && is_view(g, node->arg[0]) ? node->arg[0] : 0;
+            ftc_id viewed = map[view];
+            if (view) {
+                map[view] = copy_of(out, viewed);
+                out->nodes[map[view]].type.axes = node->type.axes;
+            }
             map[v] = ftc_graph_copy_node(out, g, v, map);
+            map[view] = viewed;
         }
     }
     ftc_graph_replace_nodes(g, out, map);

@@ -267,10 +267,25 @@ static bool step_abi_gives(const ftc_graph *g, const ftc_type *type) {
     return type->dtype == FTC_F32;
 }
 
+// Sizes around those of vectors, blocks and loops that run once.
+static void draw_sizes(generator *m) {
+    enum { CHOICES = 4 };
+    const test_axes *t = &m->t;
+    const struct {
+        ftc_axis axis;
+        int64_t sizes[CHOICES];
+    } list[] = {{t->B, {4, 4, 1, 6}}, {t->S, {5, 5, 2, 18}}, {t->H, {6, 1, 16, 24}},
+                {t->A, {2, 2, 1, 3}}, {t->D, {3, 3, 8, 1}},  {t->V, {7, 7, 17, 33}}};
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        t->g->extents[t->g->axes[list[i].axis].extent].bound =
+            list[i].sizes[test_random_below(&m->random, CHOICES)];
+}
+
 ftc_graph *test_random_graph(uint64_t seed, const test_graph_options *options) {
     generator m = {.t = test_axes_new("random"), .random = {seed}, .options = options};
     test_axes t = m.t;
     ftc_graph *g = t.g;
+    draw_sizes(&m);
     add_value(&m, test_param(g, "w.VH", test_list(2, t.V, t.H)), true, 1);
     add_value(&m, test_param(g, "w.HAD", test_list(3, t.H, t.A, t.D)), true, 1);
     add_value(&m, test_param(g, "w.H", test_list(1, t.H)), true, 1);

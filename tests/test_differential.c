@@ -28,14 +28,6 @@ static double difference(const double *expected, const float *got, int64_t n) {
     return sqrt(sum) / fmax(sqrt(norm), SMALLEST_NORM);
 }
 
-static void print_failure(const ftc_graph *g, const char *what, uint64_t seed, const char *name,
-                          double error) {
-    char *text = ftc_print_text(g);
-    cr_expect_fail("%s, seed %llu, %s: differs by %.3g\n%s", what, (unsigned long long)seed, name, error,
-                   getenv("FTC_TEST_PRINT") ? text : "(set FTC_TEST_PRINT to see the graph)");
-    free(text);
-}
-
 static ftc_graph *random_graph(uint64_t seed, int n_nodes) {
     test_graph_options options = {.n_nodes = n_nodes, .quadratic = seed % 3 == 0, .step_abi = true};
     return test_random_graph(seed, &options);
@@ -49,6 +41,54 @@ static ftc_graph *with_gradients(const ftc_graph *forward) {
     bool ok = ftc_pass_differentiate(g, &options, &d) && ftc_verify_graph(g, &d);
     cr_assert(ok, "%s", d.count ? d.list[0].text : "");
     return g;
+}
+
+// Whether rounding may decide, as where a maximum takes one of two values that are nearly the same: the
+// interpreter itself gives something else for inputs that differ by some roundings.
+static bool rounding_decides(const ftc_graph *given, uint64_t seed) {
+    static const double steps[] = {0, 2e-7, -2e-7};
+    enum { RUNS = sizeof steps / sizeof *steps };
+    bool is_forward = true;
+    for (uint32_t i = 0; i < given->n_outputs; i++)
+        is_forward &= strncmp(given->outputs[i].name, "grad:", 5) != 0;
+    ftc_graph *g = is_forward ? with_gradients(given) : ftc_graph_clone(given);
+    test_values *v[RUNS];
+    ftc_interp *in[RUNS];
+    bool decides = false;
+    for (int run = 0; run < RUNS; run++) {
+        v[run] = test_values_new(g, seed);
+        for (uint32_t i = 0; i < g->n_decls; i++) {
+            int64_t n = ftc_interp_cells(g, &v[run]->b, &g->decls[i].type.axes);
+            for (int64_t k = 0; k < n && g->decls[i].type.dtype == FTC_F32; k++)
+                v[run]->tensors[i][k] += (i + 1) * steps[run];
+        }
+        in[run] = ftc_interp_new(g, &v[run]->b);
+        ftc_interp_run(in[run]);
+        for (uint32_t i = 0; i < g->n_outputs; i++) {
+            int64_t n;
+            const double *expected = ftc_interp_value(in[0], g->outputs[i].node, &n),
+                         *got = ftc_interp_value(in[run], g->outputs[i].node, &n);
+            float *rounded = calloc((size_t)n + 1, sizeof *rounded);
+            for (int64_t k = 0; k < n; k++) rounded[k] = (float)got[k];
+            decides |= difference(expected, rounded, n) > TOLERANCE;
+            free(rounded);
+        }
+    }
+    for (int run = 0; run < RUNS; run++) {
+        ftc_interp_free(in[run]);
+        test_values_free(v[run]);
+    }
+    ftc_graph_free(g);
+    return decides;
+}
+
+static void print_failure(const ftc_graph *g, const char *what, uint64_t seed, const char *name,
+                          double error) {
+    if (rounding_decides(g, seed)) return;
+    char *text = ftc_print_text(g);
+    cr_expect_fail("%s, seed %llu, %s: differs by %.3g\n%s", what, (unsigned long long)seed, name, error,
+                   getenv("FTC_TEST_PRINT") ? text : "(set FTC_TEST_PRINT to see the graph)");
+    free(text);
 }
 
 // --- eager --------------------------------------------------------------------------------------------
@@ -276,8 +316,19 @@ static const struct {
     {"attention_on_attention",
      "q = x * u\nh = attention(q, rename(q; S -> T), rename(q; S -> T), 0; D, T)\n"
      "h = attention(h, rename(h; S -> T), rename(h; S -> T), 0; D, T)\nloss = sum(mean(h; S); B, A, D)"},
+    {"contraction_of_random_numbers",
+     "loss = sum(exp(dot(random(; B, A, S, T), rename(x * u; S -> T); T)); B, S, A, D)"},
     {"sum_over_pairs_of_tokens", "loss = sum(outer (y * rename(y; S -> T)); B, S, T)"},
+    {"vector_times_a_matrix_for_each_token",
+     "g = gather(m, V, ids)\nloss = sum(exp(dot(outer minimum(m, y), g; H)); B, S, V)"},
+    {"matrix_product_for_each_token",
+     "g = gather(m, V, ids)\na = outer minimum(m, y)\nb = outer maximum(g, u)\n"
+     "loss = sum(exp(dot(a, sum(b; D); H)); B, S, V, A)"},
     {"weights_in_their_own_gradient", "loss = sum(w * w * w; H) + sum(m * m; V, H) + sum(exp(u); A, D)"},
+    {"weights_at_a_position_in_their_own_gradient",
+     "loss = sum(w * at(w, H, 0); H) + sum(m * at(m, V, 1); V, H)"},
+    {"weights_in_each_others_gradients", "v = param \"v\" f32[H]\nn = param \"n\" f32[V, H]\nloss = sum(w * "
+                                         "v; H) + sum(m * at(n, V, 1) + n; V, H)"},
     {"shared_table", "loss = sum(exp(dot(gather(m, V, ids), w; H)); B, S) + sum(dot(m, w; H); V)"},
     {"mean_and_softmax", "loss = sum(mean(softmax(x; D) * x; S); B, A, D)"},
     {"two_axes_of_one_constant", "axis K = 3\nloss = sum(exp(rename(x * u; D -> K)); B, S, A, K)"},
@@ -304,6 +355,37 @@ Test(differential, corner_cases_agree) {
             check_compiled(g, seed, ftc_target_named("native"), false, true);
             check_compiled(g, seed, ftc_target_named("native"), true, false);
         }
+        ftc_graph_free(g);
+        free(text);
+    }
+}
+
+// What a model assigns itself: every reader sees the old values, wherever the new ones come from.
+Test(differential, assignments_see_the_old_values) {
+    static const char *const texts[] = {
+        "assign(l, k)\nassign(k, l)", // swapped
+        "assign(l * at(k, H, 1), k)\nassign(k * 2, l)",
+        "assign(n * at(n, V, 2), n)",
+        "assign(rename(k * 2; H -> G), o)\nassign(rename(o; G -> H), k)",
+        "new = k * 2\nassign(new, k)\noutput out = dot(new * 3, n * k; H)",
+        "assign(sum(n; V), k)\nassign(n + dot(n, k; H), n)",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        ftc_diagnostics d = {0};
+        char *text;
+        if (asprintf(
+                &text,
+                "model assigns\n%saxis G = H\nk = param \"k\" f32[H] frozen\nl = param \"l\" f32[H] frozen\n"
+                "n = param \"n\" f32[V, H] frozen\no = param \"o\" f32[G] frozen\n%s\noutput loss = sum(w * "
+                "k; H)\n",
+                DECLARATIONS, texts[i]) < 0)
+            abort();
+        ftc_graph *g = ftc_parse_text("assigns", text, NULL, &d);
+        cr_assert(g, "%s", d.count ? d.list[0].text : "");
+        ftc_compile_options options = {.entries = 1u << FTC_ENTRY_STEP};
+        ftc_loaded_program *loaded = test_compile(g, &options);
+        check_step(g, ftc_program_of(loaded), 1);
+        ftc_program_unload(loaded);
         ftc_graph_free(g);
         free(text);
     }
