@@ -284,6 +284,26 @@ Test(commands, args_follow_trainer, .timeout = 240) {
     scratch_free(dir);
 }
 
+// A file of metrics is written again; nothing else is written over.
+Test(commands, metrics_replace_metrics_alone, .timeout = 240) {
+    static const char *const KEPT[] = {"label,text\n1,good\n0,bad\n", "{\"text\": \"good\", \"label\": 1}\n",
+                                       "{"};
+    char *dir = test_directory();
+    compile_small(dir);
+    for (int i = 0; i < 3; i++) {
+        write_file(dir, "file", KEPT[i]);
+        ASSERT_FTC(dir, 2, err, "--metrics file: the file has something else in it", "run", "--max-steps",
+                   "1", "--metrics", "file");
+        char *text = read_text(dir, "file");
+        cr_expect_str_eq(text, KEPT[i]);
+        free(text);
+    }
+    write_file(dir, "file", "");
+    for (int i = 0; i < 2; i++)
+        ASSERT_FTC(dir, 0, err, "saved", "run", "--max-steps", "1", "--eval-on-start", "--metrics", "file");
+    scratch_free(dir);
+}
+
 // Two micro-batches of 4 without clipping are one batch of 8.
 Test(commands, accumulation_is_the_larger_batch, .timeout = 240) {
     char *dir = test_directory();

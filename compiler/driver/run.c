@@ -248,6 +248,23 @@ static ftc_status write_summary(const run *r, const ftc_train_result *result) {
     return status;
 }
 
+// Metrics take the place of earlier ones, and of nothing else: data, say.
+static ftc_status check_metrics_file(const char *path) {
+    static const char START[] = "{\"step\":";
+    char text[sizeof START] = "";
+    struct stat info;
+    if (stat(path, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size == 0) return FTC_STATUS_OK;
+    FILE *f = fopen(path, "rb");
+    size_t n = f ? fread(text, 1, strlen(START), f) : 0;
+    if (f) fclose(f);
+    if (n == strlen(START) && memcmp(text, START, n) == 0) return FTC_STATUS_OK;
+    return ftc_status_make(
+        FTC_BAD_INPUT,
+        "--metrics %s: the file has something else in it, which would be lost; choose another "
+        "name, or remove it",
+        path);
+}
+
 static ftc_status open_metrics(run *r) {
     const char *path = r->options.run.metrics;
     r->console = (console){
@@ -259,6 +276,7 @@ static ftc_status open_metrics(run *r) {
         .model_options = &r->options.model,
     };
     if (!path) return FTC_STATUS_OK;
+    FTC_RETURN_IF_ERROR(check_metrics_file(path));
     r->console.metrics = fopen(path, r->options.run.train.resume ? "a" : "w");
     if (r->console.metrics) return FTC_STATUS_OK;
     return ftc_status_make(FTC_BAD_INPUT, "%s: cannot write the metrics: %s", path, strerror(errno));
