@@ -300,6 +300,10 @@ static const struct {
     {"contraction_over_tokens", "loss = sum(exp(dot(x, gather(m, V, ids); S)); B, A, D, H)"},
     {"batch_axis_innermost", "loss = sum(exp(dot(gather(m, V, ids), m; H)); B, S, V)"},
     {"outer_product", "loss = sum(outer (w * u); H, A, D)"},
+    {"random_numbers_gathered",
+     "first = at(ids, S, 0)\npicked = gather(random(; V), V, first)\n"
+     "output picked, place = cast(gather(index(V), V, first), f32)\n"
+     "loss = sum(exp(gather(random(; V, H), V, ids) * w); B, S, H) + sum(picked * z; B)"},
     {"gather_renamed", "g = gather(m, V, ids)\nloss = sum(exp(dot(g, rename(g; S -> T); H)); B, S, T)"},
     {"attention",
      "q = x * u\nloss = sum(attention(q, rename(x; S -> T), rename(q; S -> T), 0.25; D, T); B, S, A, D)"},
