@@ -8,8 +8,9 @@
 // - A sum of such a value along the first ragged axis, which tile kernels cut into blocks, becomes a
 //   contraction with ones, which they add up block by block.
 // - An output that is a parameter or an input, another name for a value, or the same value as another output
-//   becomes a copy, since each output has memory of its own. So does a parameter, an input or another name
-//   that is assigned, since an assignment stands where its value is computed.
+//   becomes a copy, since each output has memory of its own; so does one whose axes lie in another order. So
+//   does a parameter, an input or another name that is assigned, since an assignment stands where its value
+//   is computed.
 // - A constant that is assigned to several tensors becomes one for each, so that their kernels have nothing
 // in
 //   common.
@@ -93,6 +94,10 @@ static bool needs_copy(const ftc_graph *g, uint32_t output) {
     ftc_id id = g->outputs[output].node;
     for (uint32_t i = 0; i < output; i++)
         if (g->outputs[i].node == id) return true;
+    ftc_axes made = ftc_axes_packed_order(g, &g->nodes[id].type.axes),
+             wanted = ftc_axes_packed_order(g, &g->outputs[output].order);
+    for (int k = 0; k < made.n; k++)
+        if (made.at[k] != wanted.at[k]) return true;
     return is_view(g, id);
 }
 
@@ -133,6 +138,10 @@ bool ftc_pass_lower(ftc_graph *g, const ftc_pass_options *options, ftc_diagnosti
     ftc_graph_replace_nodes(g, out, map);
     free(map);
     for (uint32_t i = 0; i < g->n_outputs; i++)
-        if (needs_copy(g, i)) g->outputs[i].node = copy_of(g, g->outputs[i].node);
+        if (needs_copy(g, i)) {
+            ftc_id copy = copy_of(g, g->outputs[i].node);
+            g->nodes[copy].type.axes = g->outputs[i].order;
+            g->outputs[i].node = copy;
+        }
     return true;
 }

@@ -283,6 +283,9 @@ static const struct {
     const char *name, *text;
 } MODELS[] = {
     {"outputs_without_kernels", "output out = w, again = w, seen = detach(w * 2)\nloss = sum(w; H)"},
+    {"outputs_in_other_orders_than_they_are_made",
+     "k = param \"k\" f32[H, A, D]\na = at(outer add(scatter_add(x, V, ids), k), V, 1)\n"
+     "output out = tanh(a), again = tanh(a + k), other = tanh(k + a)\nloss = sum(exp(a); A, D, H)"},
     {"one_output_twice", "e = exp(w)\noutput out = e, again = e\nloss = sum(e; H)"},
     {"sum_of_ragged_and_constant_axes", "loss = sum(sum(x; S, A, D) * z; B)"},
     {"sum_over_tokens_of_sequences", "loss = sum(sum(y; S) * z; B)"},
