@@ -390,15 +390,21 @@ static LLVMValueRef random_value(ftc_emitter *e, ftc_id id, const ftc_env *env) 
     ftc_codegen *cg = e->cg;
     const ftc_axes *axes = &e->g->nodes[id].axes;
     int last = axes->n - 1;
-    if (env->lanes > 1 && (last < 0 || env->vector_axis != axes->at[last] || env->cols.axes.n > 1)) {
+    bool indexed = env->indexed != FTC_NO_AXIS;
+    if (env->lanes > 1 &&
+        (indexed || last < 0 || env->vector_axis != axes->at[last] || env->cols.axes.n > 1)) {
         // The lanes run over another axis than the last coordinate: one lane at a time.
         LLVMValueRef result = LLVMGetUndef(ftc_cg_vector_type(cg, cg->f32, env->lanes));
         for (int lane = 0; lane < env->lanes; lane++) {
             ftc_env one = scalar_env(env);
-            ftc_axis axis = env->vector_axis;
-            one.index[axis] = ftc_cg_add(cg, env->index[axis], ftc_cg_i64(cg, lane));
-            result = LLVMBuildInsertElement(cg->builder, result, random_value(e, id, &one),
-                                            ftc_cg_i32(cg, lane), "");
+            LLVMValueRef at = ftc_cg_i32(cg, lane);
+            if (env->vector_axis != FTC_NO_AXIS)
+                one.index[env->vector_axis] =
+                    ftc_cg_add(cg, env->index[env->vector_axis], ftc_cg_i64(cg, lane));
+            if (indexed)
+                one.index[env->indexed] = LLVMBuildSExt(
+                    cg->builder, LLVMBuildExtractElement(cg->builder, env->lane_index, at, ""), cg->i64, "");
+            result = LLVMBuildInsertElement(cg->builder, result, random_value(e, id, &one), at, "");
         }
         return result;
     }
@@ -434,6 +440,7 @@ static LLVMValueRef constant(ftc_emitter *e, ftc_dtype dtype, double value, int 
 // The coordinate on `axis` of each lane, i32.
 static LLVMValueRef coordinate(ftc_emitter *e, ftc_axis axis, const ftc_env *env, int lanes) {
     ftc_codegen *cg = e->cg;
+    if (lanes > 1 && env->indexed == axis) return env->lane_index;
     LLVMValueRef first = LLVMBuildTrunc(cg->builder, bound_index(e, env, axis), cg->i32, "");
     if (lanes == 1) return first;
     return env->vector_axis == axis ? ftc_cg_iota(cg, first, lanes) : ftc_cg_splat(cg, first, lanes);
@@ -495,6 +502,7 @@ static LLVMValueRef compute(ftc_emitter *e, ftc_id id, const ftc_env *env, int l
     case FTC_CLASS_RENAME: {
         ftc_env renamed = moved_env(env, node->axis, env->index[node->to]);
         if (env->vector_axis == node->to) renamed.vector_axis = node->axis;
+        if (env->indexed == node->to) renamed.indexed = node->axis;
         return ftc_emit_value(e, node->arg[0], &renamed, NULL);
     }
     case FTC_CLASS_AT: {

@@ -5,7 +5,8 @@
 // both, and this order moves up through the maps to the contraction that makes the gradient. Values over two
 // ragged axes, as scores of attention are, all have these in one order, since the kernel that holds them is
 // cut into blocks along the first: an axis along which a maximum is taken comes last, else the order is that
-// of declaration. Everything else keeps the order that the operations gave it.
+// of declaration. Outputs keep the order that the model gave them; everything else keeps the order that the
+// operations gave it.
 #include "compiler/passes.h"
 #include "compiler/regions.h"
 #include "ir/op.h"
@@ -39,9 +40,11 @@ static void order_ragged(const ftc_graph *g, const bool *maximized, ftc_axes *ax
 bool ftc_pass_layout(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
     (void)options;
     (void)d;
+    bool *is_assigned = calloc(g->n_nodes, sizeof *is_assigned);
     for (ftc_id v = g->n_nodes; v-- > 1;) {
         ftc_node *node = &g->nodes[v];
         if (ftc_node_class(node) == FTC_CLASS_ASSIGN) {
+            is_assigned[node->arg[0]] = true;
             node->type.axes = g->decls[node->decl].type.axes;
             if (ftc_node_class(&g->nodes[node->arg[0]]) != FTC_CLASS_LEAF)
                 g->nodes[node->arg[0]].type.axes = node->type.axes;
@@ -65,5 +68,11 @@ bool ftc_pass_layout(ftc_graph *g, const ftc_pass_options *options, ftc_diagnost
             order_ragged(g, maximized, &g->nodes[v].type.axes);
     }
     free(maximized);
+    for (uint32_t i = g->n_outputs; i-- > 0;) { // the first of several that are one value
+        ftc_node *node = &g->nodes[g->outputs[i].node];
+        if (ftc_node_class(node) != FTC_CLASS_LEAF && !is_assigned[g->outputs[i].node])
+            node->type.axes = g->outputs[i].order;
+    }
+    free(is_assigned);
     return true;
 }

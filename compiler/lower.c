@@ -8,8 +8,9 @@
 //   - A sum of such a value along the first ragged axis, which tile kernels cut into blocks, becomes a
 //     contraction with ones, which they add up block by block.
 //   - An output that is a parameter or an input, another name for a value, or the same value as another
-//     output becomes a copy, since each output has memory of its own. So does a parameter, an input or another
-//     name that is assigned, since an assignment stands where its value is computed.
+//     output becomes a copy, since each output has memory of its own; so does one whose axes lie in another
+//     order. So does a parameter, an input or another name that is assigned, since an assignment stands where its
+//     value is computed.
 //   - A constant that is assigned to several tensors becomes one for each, so that their kernels have
 //     nothing in common.
 #include <stdlib.h>
@@ -116,11 +117,6 @@ static bool is_assigned_constant(const ftc_graph *g, const ftc_node *node) {
            ftc_node_class(&g->nodes[node->arg[0]]) == FTC_CLASS_SOURCE;
 }
 
-// Whether no kernel makes the value: a tensor, or another name for a value.
-static bool is_view(const ftc_graph *g, ftc_id id) {
-    return ftc_region_source(g, id) != id || ftc_node_class(&g->nodes[id]) == FTC_CLASS_LEAF;
-}
-
 static ftc_id copy_of(ftc_graph *g, ftc_id x) {
     const ftc_node *node = &g->nodes[x];
     ftc_dtype dtype = node->type.dtype;
@@ -146,7 +142,7 @@ bool ftc_pass_lower(ftc_graph *g, const ftc_pass_options *options, ftc_diagnosti
             if (is_assigned_constant(g, node))
                 map[node->arg[0]] = ftc_graph_copy_node(out, g, node->arg[0], map);
             ftc_id view =
-                ftc_node_class(node) == FTC_CLASS_ASSIGN && is_view(g, node->arg[0]) ? node->arg[0] : 0;
+                ftc_node_class(node) == FTC_CLASS_ASSIGN && ftc_region_is_view(g, node->arg[0]) ? node->arg[0] : 0;
             ftc_id viewed = map[view];
             if (view) {
                 map[view] = copy_of(out, viewed);
@@ -159,6 +155,10 @@ bool ftc_pass_lower(ftc_graph *g, const ftc_pass_options *options, ftc_diagnosti
     ftc_graph_replace_nodes(g, out, map);
     free(map);
     for (uint32_t i = 0; i < g->n_outputs; i++)
-        if (!ftc_region_is_own_output(g, i)) g->outputs[i].node = copy_of(g, g->outputs[i].node);
+        if (!ftc_region_is_own_output(g, i)) {
+            ftc_id copy = copy_of(g, g->outputs[i].node);
+            g->nodes[copy].type.axes = g->outputs[i].order;
+            g->outputs[i].node = copy;
+        }
     return true;
 }

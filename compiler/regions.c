@@ -26,11 +26,19 @@ ftc_id ftc_region_source(const ftc_graph *g, ftc_id id) {
     }
 }
 
+bool ftc_region_is_view(const ftc_graph *g, ftc_id id) {
+    return ftc_region_source(g, id) != id || ftc_node_class(&g->nodes[id]) == FTC_CLASS_LEAF;
+}
+
 bool ftc_region_is_own_output(const ftc_graph *g, uint32_t output) {
     ftc_id id = g->outputs[output].node;
     for (uint32_t i = 0; i < output; i++)
         if (g->outputs[i].node == id) return false;
-    return ftc_region_source(g, id) == id && ftc_node_class(&g->nodes[id]) != FTC_CLASS_LEAF;
+    ftc_axes made = ftc_axes_packed_order(g, &g->nodes[id].type.axes),
+             wanted = ftc_axes_packed_order(g, &g->outputs[output].order);
+    for (int k = 0; k < made.n; k++)
+        if (made.at[k] != wanted.at[k]) return false;
+    return !ftc_region_is_view(g, id);
 }
 
 ftc_id ftc_region_operand(const ftc_graph *g, ftc_id id) {

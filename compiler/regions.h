@@ -15,8 +15,11 @@ bool ftc_region_is_token_axis(const ftc_graph *g, const ftc_axes *of, ftc_axis a
 // Follows rename and detach, which move no data, to the node that holds the cells.
 ftc_id ftc_region_source(const ftc_graph *g, ftc_id id);
 
-// Whether an output is a value that a kernel computes for it: not a parameter or an input, nor another name for
-// a value, nor what an earlier output is.
+// Whether no kernel makes the value: a tensor, or another name for a value.
+bool ftc_region_is_view(const ftc_graph *g, ftc_id id);
+
+// Whether an output is a value that a kernel computes for it, with the axes in the order that the model has: no
+// view, nor what an earlier output is.
 bool ftc_region_is_own_output(const ftc_graph *g, uint32_t output);
 
 // The node whose cells a contraction reads as its operand `id`: its source; or, when that is a parameter or an

@@ -162,8 +162,10 @@ ftc_graph *ftc_graph_clone(const ftc_graph *g) {
         c->nodes[id].offset = g->nodes[id].offset;
     }
     for (uint32_t k = 1; k < g->n_kernels; k++) ftc_graph_add_kernel(c, g->kernels[k]);
-    for (uint32_t i = 0; i < g->n_outputs; i++)
+    for (uint32_t i = 0; i < g->n_outputs; i++) {
         ftc_graph_add_output(c, g->outputs[i].name, g->outputs[i].node, g->outputs[i].entries);
+        c->outputs[i].order = g->outputs[i].order;
+    }
     c->arena_bytes = g->arena_bytes;
     c->scratch_bytes = g->scratch_bytes;
     c->peak_live_bytes = g->peak_live_bytes;
@@ -255,7 +257,10 @@ uint32_t ftc_graph_add_file(ftc_graph *g, const char *name) {
 void ftc_graph_add_output(ftc_graph *g, const char *name, ftc_id node, uint32_t entries) {
     GROW(g, outputs);
     g->outputs[g->n_outputs++] =
-        (ftc_output){.name = ftc_graph_string(g, name), .node = node, .entries = entries};
+        (ftc_output){.name = ftc_graph_string(g, name),
+                     .node = node,
+                     .entries = entries,
+                     .order = node < g->n_nodes ? g->nodes[node].type.axes : (ftc_axes){0}};
 }
 
 static ftc_graph_setting owned_setting(ftc_graph *g, ftc_graph_setting s) {

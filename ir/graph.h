@@ -125,6 +125,7 @@ typedef struct {
     const char *name;
     ftc_id node;
     uint32_t entries;
+    ftc_axes order; // of the axes when it became an output: so the caller gets it, whatever node makes it
 } ftc_output;
 
 typedef enum {

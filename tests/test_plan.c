@@ -123,7 +123,7 @@ static void check_plan(const ftc_graph *g) {
 }
 
 Test(plan, no_live_value_is_overwritten) {
-    enum { GRAPHS = 200 };
+    enum { GRAPHS = 600 };
     static const ftc_entry_kind entries[] = {FTC_ENTRY_STEP, FTC_ENTRY_GRAD, FTC_ENTRY_EVAL};
     for (uint64_t seed = 1; seed <= GRAPHS; seed++) {
         test_graph_options options = {
