@@ -6,8 +6,6 @@
 // values. With a query for each token the usual order is the cheaper one, and stays.
 //
 // x · w may carry a bias: a · (x · w + b) = (a · x) · w + a · b. Nobody else may read what is taken apart.
-#include <stdlib.h>
-
 #include "compiler/simplify.h"
 #include "ir/build.h"
 #include "ir/op.h"
@@ -121,26 +119,12 @@ static ftc_id rewritten(ftc_graph *g, const chain *c, const ftc_id *map) {
     return ftc_build_map2(g, FTC_OP_add, product, contracted(g, map[c->a], bias, &c->outer));
 }
 
+static ftc_id associated(ftc_graph *to, const ftc_graph *g, const uint32_t *uses, const ftc_id *map,
+                         ftc_id id) {
+    chain c;
+    return find_chain(g, uses, id, &c) ? rewritten(to, &c, map) : 0;
+}
+
 bool ftc_sweep_associate(ftc_graph *g) {
-    uint32_t *uses = calloc(g->n_nodes, sizeof *uses);
-    ftc_id *map = calloc(g->n_nodes, sizeof *map);
-    if (!uses || !map) abort();
-    ftc_graph_count_uses(g, uses);
-    ftc_graph *out = ftc_graph_new_like(g);
-    bool changed = false;
-    for (ftc_id id = 1; id < g->n_nodes; id++) {
-        const ftc_node *node = ftc_graph_node(g, id);
-        chain c;
-        bool found = find_chain(g, uses, id, &c);
-        ftc_build_cursor(out, node->loc, node->phase);
-        map[id] = found ? rewritten(out, &c, map) : ftc_graph_copy_node(out, g, id, map);
-        changed |= found;
-    }
-    if (changed)
-        ftc_graph_replace_nodes(g, out, map);
-    else
-        ftc_graph_free(out);
-    free(uses);
-    free(map);
-    return changed;
+    return ftc_sweep(g, associated);
 }

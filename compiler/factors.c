@@ -1,18 +1,14 @@
-// factors: factors of a contraction are multiplied where there are fewest cells. A rule of simplify that
-// looks at the whole graph.
+// factors: factors of a contraction are multiplied where there are fewest cells. A rule of simplify that looks
+// at the whole graph.
 //
-//   out   dot(x * r, y; A) → dot(x, y; A) * r where r has none of A and the result has fewer cells than x;
-//   the same
-//         for x / r, and through select(c, x * r, 0). So attention's probabilities are never divided by their
-//         sums: the context is. And the gradient of the sums is made from the context, not from the
+//   out   dot(x * r, y; A) → dot(x, y; A) * r where r has none of A and the result has fewer cells than x; the
+//         same for x / r, and through select(c, x * r, 0). So attention's probabilities are never divided by
+//         their sums: the context is. And the gradient of the sums is made from the context, not from the
 //         probabilities (Dao et al. 2022, "FlashAttention", section 3.1).
 //   in    dot(x, y; A) * r → dot(x * r, y; A) where the result is over two ragged axes and x has fewer cells.
-//   So
-//         queries are scaled, not scores.
+//         So queries are scaled, not scores.
 //
 // Nobody else may read what is taken apart.
-#include <stdlib.h>
-
 #include "compiler/pattern.h"
 #include "compiler/regions.h"
 #include "compiler/simplify.h"
@@ -125,24 +121,5 @@ static ftc_id rewritten(ftc_graph *to, const ftc_graph *g, const uint32_t *uses,
 }
 
 bool ftc_sweep_factors(ftc_graph *g) {
-    uint32_t *uses = calloc(g->n_nodes, sizeof *uses);
-    ftc_id *map = calloc(g->n_nodes, sizeof *map);
-    if (!uses || !map) abort();
-    ftc_graph_count_uses(g, uses);
-    ftc_graph *out = ftc_graph_new_like(g);
-    bool changed = false;
-    for (ftc_id id = 1; id < g->n_nodes; id++) {
-        const ftc_node *node = ftc_graph_node(g, id);
-        ftc_build_cursor(out, node->loc, node->phase);
-        map[id] = rewritten(out, g, uses, map, id);
-        changed |= map[id] != 0;
-        if (!map[id]) map[id] = ftc_graph_copy_node(out, g, id, map);
-    }
-    if (changed)
-        ftc_graph_replace_nodes(g, out, map);
-    else
-        ftc_graph_free(out);
-    free(uses);
-    free(map);
-    return changed;
+    return ftc_sweep(g, rewritten);
 }

@@ -164,6 +164,29 @@ static bool sweep_nodes(const rewriter *w, ftc_graph *g) {
     return changed;
 }
 
+bool ftc_sweep(ftc_graph *g, ftc_sweep_fn *rewrite) {
+    uint32_t *uses = calloc(g->n_nodes, sizeof *uses);
+    ftc_id *map = calloc(g->n_nodes, sizeof *map);
+    if (!uses || !map) abort();
+    ftc_graph_count_uses(g, uses);
+    ftc_graph *out = ftc_graph_new_like(g);
+    bool changed = false;
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        const ftc_node *node = ftc_graph_node(g, id);
+        ftc_build_cursor(out, node->loc, node->phase);
+        map[id] = rewrite(out, g, uses, map, id);
+        changed |= map[id] != 0;
+        if (!map[id]) map[id] = ftc_graph_copy_node(out, g, id, map);
+    }
+    if (changed)
+        ftc_graph_replace_nodes(g, out, map);
+    else
+        ftc_graph_free(out);
+    free(uses);
+    free(map);
+    return changed;
+}
+
 static bool sweep_graph(const rewriter *w, ftc_graph *g) {
     bool changed = false;
     for (int r = 0; r < w->n_rules; r++) {

@@ -58,6 +58,12 @@ ftc_id ftc_rule_detach(ftc_graph *g, ftc_id id);
 bool ftc_sweep_demand(ftc_graph *g);
 bool ftc_sweep_support(ftc_graph *g);
 
+// Rebuilds the graph node by node. rewrite() gives what takes the place of node `id`, made in `to`, where map[…] is what
+// has become of the nodes before, or 0: a copy does. uses: how often each node is read. Returns whether it changed anything.
+typedef ftc_id ftc_sweep_fn(ftc_graph *to, const ftc_graph *g, const uint32_t *uses, const ftc_id *map,
+                            ftc_id id);
+bool ftc_sweep(ftc_graph *g, ftc_sweep_fn *rewrite);
+
 // --- compiler/associate.c, compiler/factors.c ---------------------------------------------------------
 
 bool ftc_sweep_associate(ftc_graph *g);
