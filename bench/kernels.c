@@ -16,10 +16,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "compiler/driver/peak.h"
 #include "compiler/emit_contraction_loops.h"
 #include "compiler/object.h"
 
-enum { MAX_TOKENS = 1 << 14, MAX_THREADS = 256, N_WEIGHTS = 6, N_ROLES = 3, PEAK_ACCUMULATORS = 12 };
+enum { MAX_TOKENS = 1 << 14, MAX_THREADS = 256, N_WEIGHTS = 6, N_ROLES = 3 };
 
 // y[tokens, out] = x[tokens, in] · W[out, in]ᵀ
 static const struct {
@@ -28,8 +29,6 @@ static const struct {
 } weights[N_WEIGHTS] = {{"MiniLM", 384, 384}, {"MiniLM", 384, 1536}, {"MiniLM", 1536, 384},
                         {"BERT", 768, 768},   {"BERT", 768, 3072},   {"BERT", 3072, 768}};
 static const char *const roles[N_ROLES] = {"forward", "input gradient", "weight gradient"};
-
-typedef float peak_fn(int64_t n, float x);
 
 // One product: C[m × n] = op(A) · op(B); m or k is the number of tokens.
 typedef struct {
@@ -61,7 +60,7 @@ static void *must(void *pointer, const char *error) {
     exit(1);
 }
 
-// --- code ------------------------------------------------------------------------------------------------
+// --- code ---------------------------------------------------------------------------------------------
 
 static void symbol_name(char *name, size_t size, int weight, int role) {
     snprintf(name, size, "product_%d_%d", weight, role);
@@ -83,26 +82,7 @@ static int64_t emit_product(ftc_codegen *cg, int weight, int role) {
     return ftc_emit_contraction_alone(cg, name, &what, &plan);
 }
 
-// float peak(n, x): n rounds of PEAK_ACCUMULATORS independent FMAs.
-static void emit_peak(ftc_codegen *cg) {
-    LLVMTypeRef params[] = {cg->i64, cg->f32};
-    ftc_cg_function f = ftc_cg_function_begin(cg, "peak", cg->f32, params, 2, FTC_CG_EXPORTED, false);
-    LLVMValueRef x = ftc_cg_splat(cg, LLVMGetParam(f.function, 1), cg->lanes), sum[PEAK_ACCUMULATORS];
-    ftc_cg_loop loop =
-        ftc_cg_loop_begin_nonempty(cg, ftc_cg_i64(cg, 0), LLVMGetParam(f.function, 0), ftc_cg_i64(cg, 1));
-    for (int i = 0; i < PEAK_ACCUMULATORS; i++) {
-        LLVMValueRef start = ftc_cg_splat(cg, ftc_cg_f32(cg, (float)i), cg->lanes);
-        sum[i] = ftc_cg_loop_carry(cg, &loop, start);
-        ftc_cg_loop_next(&loop, sum[i], ftc_cg_fma(cg, sum[i], x, x));
-    }
-    ftc_cg_loop_end(cg, &loop);
-    LLVMValueRef total = ftc_cg_loop_result(&loop, sum[0]);
-    for (int i = 1; i < PEAK_ACCUMULATORS; i++)
-        total = ftc_cg_fadd(cg, total, ftc_cg_loop_result(&loop, sum[i]));
-    ftc_cg_function_end(cg, f, ftc_cg_sum_lanes(cg, total));
-}
-
-// --- measuring -------------------------------------------------------------------------------------------
+// --- measuring ----------------------------------------------------------------------------------------
 
 typedef struct {
     product p;
@@ -183,23 +163,18 @@ static void choose_openblas_kernels(char **argv) {
 typedef struct {
     ftc_loaded_object *code;
     int64_t scratch_bytes[N_WEIGHTS][N_ROLES], tokens[16];
-    int n_tokens, threads, lanes;
-    peak_fn *peak;
+    int n_tokens, threads;
     double peak_gflops;
     float *a, *b, *c, *scratch;
 } table;
 
-static double measure_peak_gflops(const table *t) {
-    const int64_t n = 2000000;
-    double best = 1e30;
-    for (int r = 0; r < 8; r++) {
-        double start = now_seconds();
-        volatile float sink = t->peak(n, 0.5f);
-        (void)sink;
-        double seconds = now_seconds() - start;
-        if (seconds < best) best = seconds;
-    }
-    return 2e-9 * (double)n * PEAK_ACCUMULATORS * t->lanes * t->threads / best;
+static double measure_peak_gflops(int threads) {
+    ftc_threads *pool = NULL;
+    ftc_status status = ftc_threads_create(threads, &pool);
+    must(pool, status.message);
+    double gflops = ftc_peak_gflops(pool);
+    ftc_threads_free(pool); // its threads would be in the way of ours
+    return gflops;
 }
 
 static int count_rows(const table *t) {
@@ -228,7 +203,7 @@ static void serve(table *t) {
     fflush(stdout);
     while (fgets(line, sizeof line, stdin)) {
         if (strcmp(line, "peak\n") == 0) {
-            t->peak_gflops = measure_peak_gflops(t);
+            t->peak_gflops = measure_peak_gflops(t->threads);
             printf("%.1f\n", t->peak_gflops);
             fflush(stdout);
             continue;
@@ -276,15 +251,12 @@ int main(int argc, char **argv) {
             t.scratch_bytes[w][role] = emit_product(cg, w, role);
             if (t.scratch_bytes[w][role] > most_scratch) most_scratch = t.scratch_bytes[w][role];
         }
-    emit_peak(cg);
     if (!ftc_object_optimize(cg, &error)) must(NULL, error);
     size_t size;
     char *object = must(ftc_object_emit(cg, &size, &error), error);
     t.code = must(ftc_object_load(object, size, &error), error);
 
-    t.peak = (peak_fn *)ftc_object_lookup(t.code, "peak", &error);
-    t.lanes = cg->lanes;
-    t.peak_gflops = measure_peak_gflops(&t);
+    t.peak_gflops = measure_peak_gflops(t.threads);
     openblas_set_num_threads(1);
     printf("%s (%s), %d thread%s, FMA peak %.1f GFLOP/s; OpenBLAS kernels: %s\n\n", target->name, target->cpu,
            t.threads, t.threads > 1 ? "s" : "", t.peak_gflops, openblas_get_corename());
