@@ -60,7 +60,7 @@ void ftc_codegen_free(ftc_codegen *cg) {
     free(cg);
 }
 
-// --- functions -------------------------------------------------------------------------------------------
+// --- functions ----------------------------------------------------------------------------------------
 
 static LLVMAttributeRef enum_attribute(ftc_codegen *cg, const char *name) {
     return LLVMCreateEnumAttribute(cg->context, LLVMGetEnumAttributeKindForName(name, strlen(name)), 0);
@@ -126,7 +126,7 @@ LLVMValueRef ftc_cg_intrinsic(ftc_codegen *cg, const char *name, const LLVMTypeR
     return ftc_cg_call(cg, function, args, n_args);
 }
 
-// --- control flow ----------------------------------------------------------------------------------------
+// --- control flow -------------------------------------------------------------------------------------
 
 static LLVMBasicBlockRef new_block(ftc_codegen *cg, const char *name) {
     return LLVMAppendBasicBlockInContext(cg->context, cg->function, name);
@@ -229,7 +229,7 @@ LLVMValueRef ftc_cg_variable(ftc_codegen *cg, LLVMTypeRef type) {
     return variable;
 }
 
-// --- constants and integers ------------------------------------------------------------------------------
+// --- constants and integers ---------------------------------------------------------------------------
 
 LLVMValueRef ftc_cg_i64(ftc_codegen *cg, int64_t value) {
     return LLVMConstInt(cg->i64, (uint64_t)value, 1);
@@ -286,7 +286,7 @@ LLVMValueRef ftc_cg_select(ftc_codegen *cg, LLVMValueRef condition, LLVMValueRef
     return LLVMBuildSelect(cg->builder, condition, a, b, "");
 }
 
-// --- vectors ---------------------------------------------------------------------------------------------
+// --- vectors ------------------------------------------------------------------------------------------
 
 LLVMTypeRef ftc_cg_vector_type(ftc_codegen *cg, LLVMTypeRef element, int lanes) {
     (void)cg;
@@ -378,7 +378,7 @@ LLVMValueRef ftc_cg_max_lanes(ftc_codegen *cg, LLVMValueRef vector) {
     return reduce_by_halves(cg, vector, ftc_cg_fmax);
 }
 
-// --- memory ----------------------------------------------------------------------------------------------
+// --- memory -------------------------------------------------------------------------------------------
 
 static int element_bytes(ftc_codegen *cg, LLVMTypeRef type) {
     if (LLVMGetTypeKind(type) == LLVMVectorTypeKind) type = LLVMGetElementType(type);

@@ -44,7 +44,7 @@ struct ftc_codegen {
 ftc_codegen *ftc_codegen_new(const ftc_target *target, const char *module_name, char **error);
 void ftc_codegen_free(ftc_codegen *cg);
 
-// --- functions -------------------------------------------------------------------------------------------
+// --- functions ----------------------------------------------------------------------------------------
 
 typedef enum {
     FTC_CG_EXPORTED, // visible in the object file
@@ -80,7 +80,7 @@ LLVMValueRef ftc_cg_call(ftc_codegen *cg, LLVMValueRef function, const LLVMValue
 LLVMValueRef ftc_cg_intrinsic(ftc_codegen *cg, const char *name, const LLVMTypeRef *types, int n_types,
                               const LLVMValueRef *args, int n_args);
 
-// --- control flow ----------------------------------------------------------------------------------------
+// --- control flow -------------------------------------------------------------------------------------
 
 // for (i = start; i < end; i += step), all i64, step > 0. A loop whose first test is known to pass may say so
 // with ftc_cg_loop_begin_nonempty: its body runs at least once and the test stands at the end.
@@ -120,7 +120,7 @@ void ftc_cg_if_end(ftc_codegen *cg, ftc_cg_if *branch);
 // branch.
 LLVMValueRef ftc_cg_variable(ftc_codegen *cg, LLVMTypeRef type);
 
-// --- constants and integers ------------------------------------------------------------------------------
+// --- constants and integers ---------------------------------------------------------------------------
 
 LLVMValueRef ftc_cg_i64(ftc_codegen *cg, int64_t value);
 LLVMValueRef ftc_cg_i32(ftc_codegen *cg, int32_t value);
@@ -139,7 +139,7 @@ LLVMValueRef ftc_cg_round_up(ftc_codegen *cg, LLVMValueRef a, int64_t b); // to 
 LLVMValueRef ftc_cg_compare(ftc_codegen *cg, LLVMIntPredicate p, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef ftc_cg_select(ftc_codegen *cg, LLVMValueRef condition, LLVMValueRef a, LLVMValueRef b);
 
-// --- vectors ---------------------------------------------------------------------------------------------
+// --- vectors ------------------------------------------------------------------------------------------
 
 LLVMTypeRef ftc_cg_vector_type(ftc_codegen *cg, LLVMTypeRef element,
                                int lanes); // lanes 1: the element itself
@@ -168,7 +168,7 @@ LLVMValueRef ftc_cg_max_lanes(ftc_codegen *cg, LLVMValueRef vector);
 // Lanes of `vector` chosen and ordered by `lanes` (constants), as LLVM's shufflevector of (a, b).
 LLVMValueRef ftc_cg_shuffle(ftc_codegen *cg, LLVMValueRef a, LLVMValueRef b, const int *lanes, int n);
 
-// --- memory ----------------------------------------------------------------------------------------------
+// --- memory -------------------------------------------------------------------------------------------
 
 // &((element *)base)[index].
 LLVMValueRef ftc_cg_at(ftc_codegen *cg, LLVMTypeRef element, LLVMValueRef base, LLVMValueRef index);

@@ -27,7 +27,7 @@ static ftc_scalar const_bool(const ftc_scalar_builder *b, int value) {
     return ftc_cg_splat(codegen_of(b), ftc_cg_bool(codegen_of(b), value), lanes_of(b));
 }
 
-// --- one LLVM instruction each ---------------------------------------------------------------------------
+// --- one LLVM instruction each ------------------------------------------------------------------------
 
 #define BINARY(name, build)                                                                                  \
     static ftc_scalar name(const ftc_scalar_builder *b, ftc_scalar x, ftc_scalar y) {                        \
@@ -100,7 +100,7 @@ static ftc_scalar fcmp(const ftc_scalar_builder *b, ftc_predicate p, ftc_scalar 
     return ftc_cg_fp(codegen_of(b), LLVMBuildFCmp(codegen_of(b)->builder, predicates[p], x, y, ""));
 }
 
-// --- what takes more than one ----------------------------------------------------------------------------
+// --- what takes more than one -------------------------------------------------------------------------
 
 static ftc_scalar fmax2(const ftc_scalar_builder *b, ftc_scalar x, ftc_scalar y) {
     return ftc_cg_fmax(codegen_of(b), x, y);

@@ -30,8 +30,7 @@ bool ftc_emit_has_buffer(const ftc_graph *g, ftc_id id) {
            output_of(g, id);
 }
 
-// --- what a kernel is called with
-// -----------------------------------------------------------------------------------
+// --- what a kernel is called with ---------------------------------------------------------------------
 
 static int bind(ftc_emitter *e, ftc_id id) {
     for (int i = 0; i < e->n_bindings; i++)
@@ -93,8 +92,7 @@ static char *kernel_key(ftc_emitter *e) {
     return key;
 }
 
-// --- one kernel
-// ---------------------------------------------------------------------------------------------------
+// --- one kernel ---------------------------------------------------------------------------------------
 
 static LLVMValueRef emit_kernel(ftc_emitter *e, const char *name) {
     ftc_codegen *cg = e->cg;
@@ -164,8 +162,7 @@ static bool make_call(ftc_emitter *e, ftc_kernel_cache *cache, const char *symbo
     return e->error[0] == 0;
 }
 
-// --- the entry
-// ----------------------------------------------------------------------------------------------------
+// --- the entry ----------------------------------------------------------------------------------------
 
 // The entry is a loop over constant tables, so that its code does not grow with the number of kernels:
 //

@@ -10,7 +10,7 @@ enum {
     FIRST_B = 6,
 };
 
-// --- the instructions --------------------------------------------------------------------------------------
+// --- the instructions ---------------------------------------------------------------------------------
 
 static LLVMValueRef number(ftc_codegen *cg, int tile) {
     return LLVMConstInt(cg->i8, (unsigned)tile, 0);
@@ -64,7 +64,7 @@ void ftc_amx_configure(ftc_codegen *cg) {
     amx_of(cg)->configure(cg);
 }
 
-// --- the micro-kernel ------------------------------------------------------------------------------------
+// --- the micro-kernel ---------------------------------------------------------------------------------
 
 // C = or C += the tiles' sums, which lie in `sums` (rows × vectors * 16).
 static void emit_result(ftc_codegen *cg, LLVMValueRef sums, int vectors, LLVMValueRef c, LLVMValueRef ldc,

@@ -1,13 +1,11 @@
 // A contraction, cut for threads, caches and registers.
 //
 //     threads      the micro-kernel blocks of C form a grid, row blocks × panels; it is cut into row ranges ×
-//     column
-//                  ranges, one a thread, in the proportion that gives the busiest thread the least to do
+//                  column ranges, one a thread, in the proportion that gives the busiest thread the least to do
 //     columns      of the thread's range, plan.cols at a time
 //       rows       of the thread's range, plan.rows at a time: one tile of C
 //         k        plan.k_chunk at a time: B[chunk × cols] is packed into scratch (once for all rows with
-//         keep_b), and
-//                  the block product adds A[rows × chunk] · B to the tile
+//                  keep_b), and the block product adds A[rows × chunk] · B to the tile
 //         epilogue consumes the tile
 //
 // Packed B is what stays in L2; rows of A pass through L1, 8 × k_chunk at a time, and are read where they
@@ -36,7 +34,7 @@ static int64_t round_up(int64_t a, int64_t b) {
     return (a + b - 1) / b * b;
 }
 
-// --- plans -----------------------------------------------------------------------------------------------
+// --- plans --------------------------------------------------------------------------------------------
 
 // The cuts that suit extents up to (m, n, k), for a block of C that is given.
 static ftc_contraction_plan plan_for_shape(const ftc_target *target, ftc_gemm_shape shape, int64_t m, int64_t n,
@@ -115,7 +113,7 @@ bool ftc_contraction_plan_parse(const ftc_target *target, const ftc_contraction_
     return true;
 }
 
-// --- code ------------------------------------------------------------------------------------------------
+// --- code ---------------------------------------------------------------------------------------------
 
 // Bytes of scratch: packed B, then the buffer for rows of A, then the tile of C.
 typedef struct {
@@ -257,7 +255,7 @@ void ftc_emit_contraction(ftc_codegen *cg, const ftc_contraction *x) {
     ftc_cg_loop_end(cg, &col);
 }
 
-// --- alone -----------------------------------------------------------------------------------------------
+// --- alone --------------------------------------------------------------------------------------------
 
 typedef struct {
     LLVMValueRef c, ldc;

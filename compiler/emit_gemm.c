@@ -54,7 +54,7 @@ bool ftc_gemm_shape_resize(const ftc_target *target, ftc_gemm_shape *shape, int 
     return true;
 }
 
-// --- the micro-kernel ------------------------------------------------------------------------------------
+// --- the micro-kernel ---------------------------------------------------------------------------------
 
 // The word at `address` in every lane.
 static LLVMValueRef broadcast(ftc_codegen *cg, ftc_gemm_kind kind, LLVMValueRef address) {
@@ -168,7 +168,7 @@ static LLVMValueRef kernel_table(ftc_codegen *cg, const ftc_gemm_shape *shape) {
     return table;
 }
 
-// --- the block -------------------------------------------------------------------------------------------
+// --- the block ----------------------------------------------------------------------------------------
 
 enum { BLOCK_PARAMS = 12 };
 

@@ -5,8 +5,7 @@
 // of several kinds, and what they read is counted in *words* of 32 bits: one f32, or a pair of bf16 at k and
 // k + 1 (zero for a k past the end). B is packed into panels of `cols` columns,
 //
-//     packed[panel][word of k][cols], panel p holding columns p*cols … p*cols + cols - 1, anything past the
-//     last column
+//     packed[panel][word of k][cols], panel p holding columns p*cols … p*cols + cols - 1, anything past the last
 //
 // (or lies unpacked with unit stride along n). A is read where it is, one broadcast a word, when it is f32
 // and so are the products; otherwise each block of rows is brought into words in a small buffer first, and

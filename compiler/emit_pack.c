@@ -48,7 +48,7 @@ LLVMValueRef ftc_emit_packed_size(ftc_codegen *cg, const ftc_gemm_shape *shape, 
     return ftc_cg_mul(cg, ftc_emit_packed_depth(cg, shape, k), ftc_cg_round_up(cg, n, shape->cols));
 }
 
-// --- words -----------------------------------------------------------------------------------------------
+// --- words --------------------------------------------------------------------------------------------
 
 // A vector (lanes 1: one) of elements that lie side by side; masked-off ones are zero.
 static LLVMValueRef load_elements(const packer *p, LLVMValueRef from, int lanes, LLVMValueRef mask) {
@@ -106,7 +106,7 @@ static void fill_up(const packer *p, LLVMValueRef k, LLVMValueRef to, int width)
     ftc_cg_loop_end(cg, &rest);
 }
 
-// --- functions -------------------------------------------------------------------------------------------
+// --- functions ----------------------------------------------------------------------------------------
 
 // Begins `void ftc.pack.<what>…(matrix, ld, k, n, packed)` unless the module has it: returns the function
 // then.
@@ -294,7 +294,7 @@ void ftc_emit_pack(ftc_codegen *cg, const ftc_gemm_shape *shape, const ftc_matri
     ftc_cg_call(cg, function, (LLVMValueRef[]){b->base, b->ld, k, n, packed}, 5);
 }
 
-// --- rows of A -------------------------------------------------------------------------------------------
+// --- rows of A ----------------------------------------------------------------------------------------
 
 // Distance, in words, from row to row of a block of A whose k lies side by side.
 static LLVMValueRef row_words(ftc_codegen *cg, const ftc_gemm_shape *shape, LLVMValueRef k) {

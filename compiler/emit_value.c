@@ -8,8 +8,7 @@
 #include "compiler/regions.h"
 #include "ir/op.h"
 
-// --- the call's arguments
-// -----------------------------------------------------------------------------------------
+// --- the call's arguments -----------------------------------------------------------------------------
 
 LLVMValueRef ftc_emit_field(ftc_emitter *e, size_t offset, LLVMTypeRef type) {
     return ftc_cg_load(e->cg, type, ftc_cg_at(e->cg, e->cg->i8, e->args, ftc_cg_i64(e->cg, (int64_t)offset)));
@@ -75,8 +74,7 @@ LLVMValueRef ftc_emit_scratch(ftc_emitter *e, int64_t bytes) {
     return at;
 }
 
-// --- environments
-// -------------------------------------------------------------------------------------------------
+// --- environments -------------------------------------------------------------------------------------
 
 ftc_env ftc_env_empty(const ftc_emitter *e) {
     (void)e;
@@ -133,8 +131,7 @@ void ftc_emit_bind_rows(ftc_emitter *e, ftc_env *env, const ftc_axes *order, LLV
     }
 }
 
-// --- addresses
-// ----------------------------------------------------------------------------------------------------
+// --- addresses ----------------------------------------------------------------------------------------
 
 static ftc_axes stored_order(const ftc_emitter *e, ftc_id id) {
     const ftc_node *node = &e->g->nodes[id];
@@ -244,8 +241,7 @@ LLVMValueRef ftc_emit_address(ftc_emitter *e, ftc_id id, const ftc_env *env, LLV
     return ftc_cg_at(cg, type, storage->base, offset);
 }
 
-// --- loads and stores
-// ---------------------------------------------------------------------------------------------
+// --- loads and stores ---------------------------------------------------------------------------------
 
 LLVMTypeRef ftc_emit_stored_type(ftc_emitter *e, ftc_dtype dtype) {
     switch (dtype) {
@@ -337,8 +333,7 @@ void ftc_emit_store(ftc_emitter *e, ftc_id id, LLVMValueRef value, const ftc_env
     }
 }
 
-// --- values
-// -------------------------------------------------------------------------------------------------------
+// --- values -------------------------------------------------------------------------------------------
 
 ftc_values ftc_values_new(const ftc_emitter *e) {
     return (ftc_values){.uniform = calloc(e->g->n_nodes, sizeof(LLVMValueRef)),
