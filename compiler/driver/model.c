@@ -577,6 +577,10 @@ bool ftc_model_finish(ftc_model_candidate *c, const ftc_model_options *options, 
              compile_and_load(&c->source, options, entries, NULL, out, d);
     } else if ((*why = other_structure(c->artifact.program, options))) {
         ok = compile_again(&c->artifact, options, entries, out, d);
+        if (!ok) {
+            free(*why);
+            *why = NULL;
+        }
     } else {
         if (c->is_recompiled && !(*why = strdup("it was compiled for CPU features that this machine lacks")))
             abort();

@@ -94,7 +94,7 @@ bool ftc_model_find(const char *path, const ftc_model_options *options, ftc_mode
 
 // Makes the program: compiles MODEL.ir in memory, hands out the artifact's, or, when `options` ask for
 // another structure than the artifact has, compiles again from the source inside. Takes the candidate. *why
-// (allocated, or NULL) tells people why an artifact was compiled again.
+// (allocated; NULL after a failure, too) tells people why an artifact was compiled again.
 bool ftc_model_finish(ftc_model_candidate *candidate, const ftc_model_options *options, uint32_t entries,
                       ftc_model *out, char **why, ftc_diagnostics *d);
 void ftc_model_candidate_free(ftc_model_candidate *candidate);
