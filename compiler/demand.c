@@ -201,17 +201,13 @@ typedef struct {
     position where;
 } support;
 
-static bool is_zero(const ftc_node *node) {
-    return ftc_is_constant(node) && node->value == 0;
-}
-
 // Mask of the operands that are zero but at the position.
 static uint8_t supported_args(const ftc_graph *g, const support *supports, const ftc_node *node,
                               position where) {
     uint8_t mask = 0;
     for (int i = 0; i < node->n_args; i++) {
         const support *s = &supports[node->arg[i]];
-        bool zero = is_zero(ftc_graph_node(g, node->arg[i]));
+        bool zero = ftc_is_zero(ftc_graph_node(g, node->arg[i]));
         if (zero || (s->one_position && same_position(s->where, where))) mask |= (uint8_t)(1 << i);
     }
     return mask;

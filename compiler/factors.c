@@ -35,11 +35,6 @@ static int64_t cells_of(const ftc_graph *g, ftc_id id) {
     return ftc_type_max_elements(g, &ftc_graph_node(g, id)->type);
 }
 
-static bool is_zero(const ftc_graph *g, ftc_id id) {
-    const ftc_node *node = ftc_graph_node(g, id);
-    return ftc_is_constant(node) && node->value == 0;
-}
-
 // Which operand of a product or quotient is a factor without any of the axes, the other one having all axes
 // of the node: -1 when there is none.
 static int factor_of(const ftc_graph *g, const ftc_node *node, const ftc_axes *axes) {
@@ -57,7 +52,7 @@ static operand take_apart(const ftc_graph *g, const uint32_t *uses, ftc_id id, c
     while (uses[o.x] == 1 && o.n_steps < MAX_STEPS) {
         const ftc_node *node = ftc_graph_node(g, o.x);
         int factor = factor_of(g, node, axes);
-        bool masks = node->op == FTC_OP_select && is_zero(g, node->arg[2]) &&
+        bool masks = node->op == FTC_OP_select && ftc_is_zero(ftc_graph_node(g, node->arg[2])) &&
                      axes_of(g, node->arg[1])->n == node->type.axes.n;
         if (factor < 0 && !masks) break;
         o.step[o.n_steps].op = node->op;
@@ -68,6 +63,12 @@ static operand take_apart(const ftc_graph *g, const uint32_t *uses, ftc_id id, c
     return o;
 }
 
+// The contraction with x for its operand `side`.
+static ftc_id with_operand(ftc_graph *to, const ftc_node *dot, const ftc_id *map, int side, ftc_id x) {
+    return side ? ftc_build_dot(to, map[dot->arg[0]], x, &dot->axes)
+                : ftc_build_dot(to, x, map[dot->arg[1]], &dot->axes);
+}
+
 // The contraction with the factors of one operand behind it, those with the fewest axes first.
 static ftc_id move_out(ftc_graph *to, const ftc_graph *g, const ftc_id *map, ftc_id id, int side,
                        const operand *o) {
@@ -76,8 +77,7 @@ static ftc_id move_out(ftc_graph *to, const ftc_graph *g, const ftc_id *map, ftc
     for (int i = o->n_steps - 1; i >= 0; i--)
         if (o->step[i].op == FTC_OP_select)
             x = ftc_build_map(to, FTC_OP_select, FTC_F32, 3, (ftc_id[]){map[o->step[i].value], x, zero});
-    ftc_id result = side ? ftc_build_dot(to, map[dot->arg[0]], x, &dot->axes)
-                         : ftc_build_dot(to, x, map[dot->arg[1]], &dot->axes);
+    ftc_id result = with_operand(to, dot, map, side, x);
     for (int n = 0; n <= dot->type.axes.n; n++)
         for (int i = 0; i < o->n_steps; i++)
             if (o->step[i].op != FTC_OP_select && axes_of(g, o->step[i].value)->n == n)
@@ -100,9 +100,7 @@ static ftc_id move_in(ftc_graph *to, const ftc_graph *g, const uint32_t *uses, c
             if (cells_of(g, x) >= cells_of(g, product)) continue;
             if (!ftc_axes_subset(axes_of(g, factor), axes_of(g, x))) continue;
             if (!ftc_axes_subset(axes_of(g, factor), &dot->type.axes)) continue;
-            ftc_id scaled = ftc_build_map2(to, node->op, map[x], map[factor]);
-            return side ? ftc_build_dot(to, map[dot->arg[0]], scaled, &dot->axes)
-                        : ftc_build_dot(to, scaled, map[dot->arg[1]], &dot->axes);
+            return with_operand(to, dot, map, side, ftc_build_map2(to, node->op, map[x], map[factor]));
         }
     }
     return 0;

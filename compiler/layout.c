@@ -7,11 +7,17 @@
 // cut into blocks along the first: an axis along which a maximum is taken comes last, else the order is that
 // of declaration. Outputs keep the order that the model gave them; everything else keeps the order that the
 // operations gave it.
+#include <stdlib.h>
+
 #include "compiler/passes.h"
 #include "compiler/regions.h"
 #include "ir/op.h"
 
-#include <stdlib.h>
+// Whether nothing but the layout decides in which order the node's axes lie.
+static bool is_free(const ftc_node *node) {
+    ftc_op_class class = ftc_node_class(node);
+    return class == FTC_CLASS_MAP || class == FTC_CLASS_DOT || class == FTC_CLASS_REDUCE;
+}
 
 // Whether a maximum of a value over two ragged axes is taken along each axis, [n_axes]; to be freed.
 static bool *find_maximized(const ftc_graph *g) {
@@ -51,22 +57,16 @@ bool ftc_pass_layout(ftc_graph *g, const ftc_pass_options *options, ftc_diagnost
         } else if (ftc_node_class(node) == FTC_CLASS_MAP) {
             for (int i = 0; i < node->n_args; i++) {
                 ftc_node *arg = &g->nodes[node->arg[i]];
-                ftc_op_class class = ftc_node_class(arg);
-                bool free_order =
-                    class == FTC_CLASS_MAP || class == FTC_CLASS_DOT || class == FTC_CLASS_REDUCE;
-                if (free_order && node->phase == FTC_PHASE_UPDATE &&
+                if (is_free(arg) && node->phase == FTC_PHASE_UPDATE &&
                     ftc_axes_same_set(&arg->type.axes, &node->type.axes))
                     arg->type.axes = node->type.axes;
             }
         }
     }
     bool *maximized = find_maximized(g);
-    for (ftc_id v = 1; v < g->n_nodes; v++) {
-        ftc_op_class class = ftc_node_class(&g->nodes[v]);
-        if ((class == FTC_CLASS_MAP || class == FTC_CLASS_DOT || class == FTC_CLASS_REDUCE) &&
-            ftc_region_is_quadratic(g, &g->nodes[v].type))
+    for (ftc_id v = 1; v < g->n_nodes; v++)
+        if (is_free(&g->nodes[v]) && ftc_region_is_quadratic(g, &g->nodes[v].type))
             order_ragged(g, maximized, &g->nodes[v].type.axes);
-    }
     free(maximized);
     for (uint32_t i = g->n_outputs; i-- > 0;) { // the first of several that are one value
         ftc_node *node = &g->nodes[g->outputs[i].node];

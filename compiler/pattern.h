@@ -44,6 +44,7 @@ ftc_id ftc_pattern_build(const ftc_pattern *p, ftc_graph *g, const ftc_pattern_m
 
 // const or fill.
 bool ftc_is_constant(const ftc_node *node);
+bool ftc_is_zero(const ftc_node *node); // a constant 0
 
 // The rule of simplify that a map of constants is a constant: builds it, or returns 0 for any other node.
 ftc_id ftc_rule_fold(ftc_graph *g, ftc_id id);

@@ -278,5 +278,5 @@ ftc_id ftc_rule_place_zero(ftc_graph *g, ftc_id id) {
     ftc_node node = *ftc_graph_node(g, id);
     if (node.op != FTC_OP_place) return 0;
     const ftc_node *x = ftc_graph_node(g, node.arg[0]);
-    return ftc_is_constant(x) && x->value == 0 ? ftc_build_fill(g, 0, x->type.dtype, &node.axes) : 0;
+    return ftc_is_zero(x) ? ftc_build_fill(g, 0, x->type.dtype, &node.axes) : 0;
 }
