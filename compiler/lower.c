@@ -9,10 +9,10 @@
 //     contraction with ones, which they add up block by block.
 //   - An output that is a parameter or an input, another name for a value, or the same value as another
 //     output becomes a copy, since each output has memory of its own; so does one whose axes lie in another
-//     order. So does a parameter, an input or another name that is assigned, since an assignment stands where its
-//     value is computed.
-//   - A constant that is assigned to several tensors becomes one for each, so that their kernels have
-//     nothing in common.
+//     order.
+//   - A parameter, an input or another name that is assigned becomes a copy, since an assignment stands where
+//     its value is computed. A constant that is assigned to several tensors becomes one for each, so that
+//     their kernels have nothing in common.
 #include <stdlib.h>
 
 #include "compiler/passes.h"
@@ -112,17 +112,22 @@ static ftc_id reduced(ftc_graph *g, const ftc_node *reduce, ftc_id x) {
     return x;
 }
 
-static bool is_assigned_constant(const ftc_graph *g, const ftc_node *node) {
-    return ftc_node_class(node) == FTC_CLASS_ASSIGN &&
-           ftc_node_class(&g->nodes[node->arg[0]]) == FTC_CLASS_SOURCE;
-}
-
 static ftc_id copy_of(ftc_graph *g, ftc_id x) {
     const ftc_node *node = &g->nodes[x];
     ftc_dtype dtype = node->type.dtype;
     ftc_build_cursor(g, node->loc, node->phase);
     if (dtype == FTC_BOOL) return ftc_build_map2(g, FTC_OP_or, x, x);
     return ftc_build_map2(g, FTC_OP_mul, x, ftc_build_fill(g, 1, dtype, &(ftc_axes){0}));
+}
+
+// The value that an assignment of g writes, as a node of `out` of its own where it needs one.
+static ftc_id assigned(ftc_graph *out, const ftc_graph *g, const ftc_node *assign, const ftc_id *map) {
+    ftc_id value = assign->arg[0];
+    if (ftc_node_class(&g->nodes[value]) == FTC_CLASS_SOURCE) return ftc_graph_copy_node(out, g, value, map);
+    if (!ftc_region_is_view(g, value)) return map[value];
+    ftc_id copy = copy_of(out, map[value]);
+    out->nodes[copy].type.axes = assign->type.axes;
+    return copy;
 }
 
 bool ftc_pass_lower(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
@@ -138,19 +143,12 @@ bool ftc_pass_lower(ftc_graph *g, const ftc_pass_options *options, ftc_diagnosti
         } else if (ftc_node_class(node) == FTC_CLASS_REDUCE &&
                    ftc_region_is_quadratic(g, &g->nodes[node->arg[0]].type))
             map[v] = reduced(out, node, map[node->arg[0]]);
-        else {
-            if (is_assigned_constant(g, node))
-                map[node->arg[0]] = ftc_graph_copy_node(out, g, node->arg[0], map);
-            ftc_id view =
-                ftc_node_class(node) == FTC_CLASS_ASSIGN && ftc_region_is_view(g, node->arg[0]) ? node->arg[0] : 0;
-            ftc_id viewed = map[view];
-            if (view) {
-                map[view] = copy_of(out, viewed);
-                out->nodes[map[view]].type.axes = node->type.axes;
-            }
+        else if (ftc_node_class(node) == FTC_CLASS_ASSIGN) {
+            ftc_node copy = *node;
+            copy.arg[0] = assigned(out, g, node, map);
+            map[v] = ftc_graph_append(out, copy);
+        } else
             map[v] = ftc_graph_copy_node(out, g, v, map);
-            map[view] = viewed;
-        }
     }
     ftc_graph_replace_nodes(g, out, map);
     free(map);
