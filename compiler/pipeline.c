@@ -48,6 +48,14 @@ const ftc_pass *ftc_pass_find(const char *name) {
     return NULL;
 }
 
+// Adds "OPTION NAME: WHY; did you mean NEAREST?"; always false.
+static bool refuse(const char *option, const char *name, const char *why, const char *nearest,
+                   ftc_diagnostics *d) {
+    ftc_diag_add(d, NULL, NULL, 0, 0, "%s %s: %s%s%s%s", option, name, why, nearest ? "; did you mean " : "",
+                 nearest ? nearest : "", nearest ? "?" : "");
+    return false;
+}
+
 bool ftc_pass_check_name(const char *option, const char *name, const char *const *also, ftc_diagnostics *d) {
     const char *names[sizeof ftc_passes / sizeof *ftc_passes + 8];
     int n = 0;
@@ -55,10 +63,7 @@ bool ftc_pass_check_name(const char *option, const char *name, const char *const
     for (int i = 0; i < ftc_n_passes; i++) names[n++] = ftc_passes[i].name;
     for (int i = 0; i < n; i++)
         if (!strcmp(names[i], name)) return true;
-    const char *near = ftc_diag_nearest(name, names, n);
-    ftc_diag_add(d, NULL, NULL, 0, 0, "%s %s: there is no such pass%s%s%s", option, name,
-                 near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
-    return false;
+    return refuse(option, name, "there is no such pass", ftc_diag_nearest(name, names, n), d);
 }
 
 // The rule in PASS:RULE; NULL: the name is that of a pass, or has another pass.
@@ -67,14 +72,10 @@ static const char *rule_of(const char *name, const ftc_pass *pass) {
     return !strncmp(name, pass->name, n) && name[n] == ':' ? name + n + 1 : NULL;
 }
 
-static bool refuse(const char *name, const char *why, const char *nearest, ftc_diagnostics *d) {
-    ftc_diag_add(d, NULL, NULL, 0, 0, "--no-pass %s: %s%s%s%s", name, why, nearest ? "; did you mean " : "",
-                 nearest ? nearest : "", nearest ? "?" : "");
-    return false;
-}
+static const char NO_PASS[] = "--no-pass";
 
 static bool check_rule(const char *name, const ftc_pass *pass, const char *rule, ftc_diagnostics *d) {
-    if (pass->run != ftc_pass_simplify) return refuse(name, "the pass has no rules", NULL, d);
+    if (pass->run != ftc_pass_simplify) return refuse(NO_PASS, name, "the pass has no rules", NULL, d);
     const char **names = calloc((size_t)ftc_n_simplify_rules, sizeof *names);
     bool found = false;
     for (int i = 0; i < ftc_n_simplify_rules; i++) {
@@ -85,7 +86,7 @@ static bool check_rule(const char *name, const ftc_pass *pass, const char *rule,
     char whole[128];
     if (nearest) snprintf(whole, sizeof whole, "%s:%s", pass->name, nearest);
     free(names);
-    return found || refuse(name, "there is no such rule", nearest ? whole : NULL, d);
+    return found || refuse(NO_PASS, name, "there is no such rule", nearest ? whole : NULL, d);
 }
 
 bool ftc_pass_check_skip(const char *name, ftc_diagnostics *d) {
@@ -93,8 +94,8 @@ bool ftc_pass_check_skip(const char *name, ftc_diagnostics *d) {
         const char *rule = rule_of(name, &ftc_passes[i]);
         if (rule) return check_rule(name, &ftc_passes[i], rule, d);
     }
-    if (!ftc_pass_check_name("--no-pass", name, NULL, d)) return false;
-    return ftc_pass_find(name)->optional || refuse(name, "the pass cannot be left out", NULL, d);
+    if (!ftc_pass_check_name(NO_PASS, name, NULL, d)) return false;
+    return ftc_pass_find(name)->optional || refuse(NO_PASS, name, "the pass cannot be left out", NULL, d);
 }
 
 // Whether the graph's text, parsed back, is the graph.
