@@ -5,15 +5,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Room for the largest of the entries, scratch of all threads included.
-static int64_t arena_bytes(const ftc_program *program, uint32_t entries, int32_t threads) {
-    int64_t most = 0;
+// The entry's arena, the scratch of all threads included.
+static int64_t room_of(const ftc_entry *entry, int32_t threads) {
+    return entry->arena_bytes + threads * entry->scratch_bytes;
+}
+
+const ftc_entry *ftc_program_largest(const ftc_program *program, uint32_t entries, int32_t threads) {
+    const ftc_entry *largest = NULL;
     for (int i = 0; i < FTC_ENTRY_COUNT; i++) {
         const ftc_entry *entry = &program->entries[i];
-        int64_t bytes = entry->arena_bytes + threads * entry->scratch_bytes;
-        if (entries & 1u << i && bytes > most) most = bytes;
+        if (!(entries & 1u << i)) continue;
+        if (!largest || room_of(entry, threads) > room_of(largest, threads)) largest = entry;
     }
-    return most;
+    return largest;
+}
+
+static int64_t arena_bytes(const ftc_program *program, uint32_t entries, int32_t threads) {
+    const ftc_entry *largest = ftc_program_largest(program, entries, threads);
+    return largest ? room_of(largest, threads) : 0;
 }
 
 int64_t ftc_program_memory(const ftc_program *program, uint32_t entries, int32_t threads) {

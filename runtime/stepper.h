@@ -22,6 +22,9 @@ typedef struct {
     uint64_t *ticks; // NULL, or where the entries write ftc_step_args.ticks
 } ftc_stepper;
 
+// Of these entries the one that needs the most room for arena and scratch, which is that of all; NULL: none.
+const ftc_entry *ftc_program_largest(const ftc_program *program, uint32_t entries, int32_t threads);
+
 // Bytes that calling these entries takes: resident tensors, arena, scratch of all threads.
 int64_t ftc_program_memory(const ftc_program *program, uint32_t entries, int32_t threads);
 

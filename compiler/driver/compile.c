@@ -140,15 +140,7 @@ static void print_memory(const ftc_program *program, uint32_t entries, int32_t t
         const char *name;
     } PARTS[] = {
         {FTC_ROLE_PARAM, "parameters"}, {FTC_ROLE_MOMENT, "moments"}, {FTC_ROLE_GRADIENT, "gradients"}};
-    const ftc_entry *largest = NULL;
-    int64_t most = -1;
-    for (int e = 0; e < FTC_ENTRY_COUNT; e++) {
-        const ftc_entry *entry = &program->entries[e];
-        int64_t bytes = entry->arena_bytes + threads * entry->scratch_bytes;
-        if (!(entries & 1u << e) || bytes <= most) continue;
-        largest = entry;
-        most = bytes;
-    }
+    const ftc_entry *largest = ftc_program_largest(program, entries, threads);
     printf(" %.1f MB:", megabytes(ftc_program_memory(program, entries, threads)));
     for (size_t i = 0; i < sizeof PARTS / sizeof *PARTS; i++) {
         int64_t bytes = ftc_model_role_bytes(program, PARTS[i].role, entries);
