@@ -13,12 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "compiler/driver/peak.h"
 #include "compiler/emit_contraction_loops.h"
 #include "compiler/object.h"
+#include "runtime/clock.h"
 
 enum { MAX_TOKENS = 1 << 14, MAX_THREADS = 256, N_WEIGHTS = 6, N_ROLES = 3 };
 
@@ -46,12 +46,6 @@ static product product_of(int weight, int role, int64_t tokens) {
     case 1: return (product){.m = tokens, .n = in, .k = out, .lda = out, .ldb = in};
     default: return (product){.m = out, .n = in, .k = tokens, .a_transposed = true, .lda = out, .ldb = in};
     }
-}
-
-static double now_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static void *must(void *pointer, const char *error) {
@@ -112,13 +106,13 @@ static void *run_job(void *context) {
     j->seconds = 1e30;
     for (int r = 0; r < repetitions; r++) {
         pthread_barrier_wait(j->barrier);
-        double start = now_seconds();
+        double start = ftc_clock_seconds();
         if (j->p.compiled)
             j->p.compiled(j->p.m, j->p.n, j->p.k, j->a, j->b, j->c, j->scratch, j->thread, j->threads);
         else
             run_openblas(j);
         pthread_barrier_wait(j->barrier);
-        double seconds = now_seconds() - start;
+        double seconds = ftc_clock_seconds() - start;
         if (seconds < j->seconds) j->seconds = seconds;
     }
     return NULL;

@@ -14,6 +14,8 @@ import re
 import sys
 import tempfile
 
+from checks import Checks
+
 # Megabytes that a process may take more or less than another beside what is printed: texts, labels, huge pages that
 # are only used in part.
 TOLERANCE = 5
@@ -26,14 +28,7 @@ MORE_THREADS = 12
 def main():
     ftc, model = (str(pathlib.Path(path).resolve()) for path in sys.argv[1:3])
     tokenizer = str(pathlib.Path(model).parent / "data/tokenizer")
-    passed = failed = 0
-
-    def check(what, holds):
-        nonlocal passed, failed
-        passed += bool(holds)
-        failed += not holds
-        if not holds:
-            print(what, file=sys.stderr)
+    checks = Checks()
 
     def run(*words):
         """The exit status, what was printed, and the most megabytes that were resident."""
@@ -42,7 +37,7 @@ def main():
             pid = os.posix_spawn(ftc, [ftc, *words], os.environ, file_actions=actions)
         _, status, usage = os.wait4(pid, 0)
         text = pathlib.Path("out").read_text(encoding="utf-8")
-        check(f"ftc {' '.join(words)}: {pathlib.Path('err').read_text(encoding='utf-8')}", status == 0)
+        checks.that(f"ftc {' '.join(words)}: {pathlib.Path('err').read_text(encoding='utf-8')}", status == 0)
         return text, usage.ru_maxrss * 1024 / 1e6
 
     def compiled(sizes, *options):
@@ -65,7 +60,7 @@ def main():
         train = ["run", "model.ftc", "--train", "texts.csv", "--tokenizer", tokenizer, "--cache", "none"]
         train += ["--output", "output", "--batch", str(sizes["batch"]), "--max-steps", "1", "--no-report"]
         text, peak = run(*bench)
-        check(
+        checks.that(
             f"bench tells another peak than {peak}:\n{text}",
             abs(json.loads(text)["peak_rss_bytes"] / 1e6 - peak) < 1,
         )
@@ -87,11 +82,10 @@ def main():
             for name, peak, printed in taken(LARGE, *options):
                 own = peak - base[name]
                 print(f"{' '.join([name, *options])}: {printed:.1f} MB are printed, {own:.1f} are taken")
-                check(f"these are {own - printed:.1f} MB more", abs(own - printed) < TOLERANCE)
+                checks.that(f"these are {own - printed:.1f} MB more", abs(own - printed) < TOLERANCE)
                 if options and name in ("bench", "run"):
-                    check(f"{printed} MB are over the budget", printed <= budget)
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed or not passed else 0
+                    checks.that(f"{printed} MB are over the budget", printed <= budget)
+    return checks.end()
 
 
 if __name__ == "__main__":
