@@ -187,7 +187,9 @@ LLVMValueRef ftc_cg_load_masked(ftc_codegen *cg, LLVMTypeRef vector_type, LLVMVa
                                 LLVMValueRef mask);
 void ftc_cg_store_masked(ftc_codegen *cg, LLVMValueRef value, LLVMValueRef address, LLVMValueRef mask);
 
-// Brings the cache line of ((element *)base)[index] into L1; the address may lie outside of everything.
-void ftc_cg_prefetch(ftc_codegen *cg, LLVMTypeRef element, LLVMValueRef base, LLVMValueRef index);
+// Brings the cache line of ((element *)base)[index] into a cache; the address may lie outside of everything.
+typedef enum { FTC_CG_INTO_L2 = 2, FTC_CG_INTO_L1 = 3 } ftc_cg_cache; // llvm.prefetch's locality
+void ftc_cg_prefetch(ftc_codegen *cg, LLVMTypeRef element, LLVMValueRef base, LLVMValueRef index,
+                     ftc_cg_cache into);
 
 #endif

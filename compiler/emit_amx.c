@@ -22,7 +22,10 @@ static void instruction_configure(ftc_codegen *cg) {
     if (!config) {
         LLVMValueRef bytes[64];
         for (int i = 0; i < 64; i++) {
-            int value = i == 0 ? 1 : i >= 48 && i < 56 ? TILE_ROWS : i >= 16 && i < 32 && i % 2 == 0 ? TILE_BYTES : 0;
+            int value = i == 0                            ? 1
+                        : i >= 48 && i < 56               ? TILE_ROWS
+                        : i >= 16 && i < 32 && i % 2 == 0 ? TILE_BYTES
+                                                          : 0;
             bytes[i] = number(cg, value);
         }
         config = LLVMAddGlobal(cg->module, LLVMArrayType2(cg->i8, 64), "ftc.amx.config");
@@ -77,7 +80,8 @@ static void emit_result(ftc_codegen *cg, LLVMValueRef sums, int vectors, LLVMVal
         LLVMValueRef from = ftc_cg_mul(cg, row.index, ftc_cg_i64(cg, vectors * TILE_WORDS));
         LLVMValueRef to = ftc_cg_add(cg, ftc_cg_mul(cg, row.index, ldc), column);
         to = ftc_cg_at(cg, cg->f32, c, to);
-        LLVMValueRef sum = ftc_cg_load(cg, vector, ftc_cg_at(cg, cg->f32, sums, ftc_cg_add(cg, from, column)));
+        LLVMValueRef sum =
+            ftc_cg_load(cg, vector, ftc_cg_at(cg, cg->f32, sums, ftc_cg_add(cg, from, column)));
         ftc_cg_if adding = ftc_cg_if_begin(cg, accumulate);
         LLVMValueRef added = ftc_cg_fadd(cg, ftc_cg_load(cg, vector, to), sum);
         LLVMBasicBlockRef blocks[2] = {LLVMGetInsertBlock(cg->builder)};
@@ -94,26 +98,27 @@ static void emit_result(ftc_codegen *cg, LLVMValueRef sums, int vectors, LLVMVal
     ftc_cg_loop_end(cg, &row);
 }
 
-LLVMValueRef ftc_amx_kernel_function(ftc_codegen *cg, const char *name, int rows, int vectors) {
-    LLVMTypeRef params[] = {cg->ptr, cg->i64, cg->i64, cg->ptr, cg->i64, cg->ptr,
-                            cg->i64, cg->i64, cg->i64, cg->i1,  cg->i64};
-    ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, 11, FTC_CG_OUTLINED, true);
-    LLVMValueRef arg[11];
+LLVMValueRef ftc_amx_kernel_function(ftc_codegen *cg, const ftc_gemm_shape *shape, const char *name, int rows,
+                                     int vectors) {
+    LLVMTypeRef params[] = {cg->ptr, cg->i64, cg->ptr, cg->ptr, cg->i64, cg->i64, cg->i64, cg->i1, cg->i64};
+    ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, 9, FTC_CG_OUTLINED, true);
+    LLVMValueRef arg[9];
     LLVMGetParams(f.function, arg);
-    LLVMValueRef a = arg[0], a_row = arg[1], b = arg[3], ldb = arg[4], k = arg[7];
+    LLVMValueRef a = arg[0], lda = arg[1], b = arg[2], k = arg[5], ldb = ftc_cg_i64(cg, shape->cols);
     const ftc_amx *amx = amx_of(cg);
     int row_tiles = rows / TILE_ROWS;
     LLVMValueRef word_bytes = ftc_cg_i64(cg, 4), step = ftc_cg_i64(cg, TILE_WORDS);
-    LLVMValueRef a_stride = ftc_cg_mul(cg, a_row, word_bytes), b_stride = ftc_cg_mul(cg, ldb, word_bytes);
+    LLVMValueRef a_stride = ftc_cg_mul(cg, lda, word_bytes), b_stride = ftc_cg_mul(cg, ldb, word_bytes);
     for (int c = 0; c < row_tiles * vectors; c++) amx->zero(cg, c);
 
     ftc_cg_loop depth = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), k, step);
     for (int i = 0; i < row_tiles; i++) {
-        LLVMValueRef offset = ftc_cg_mul(cg, a_row, ftc_cg_i64(cg, i * TILE_ROWS));
+        LLVMValueRef offset = ftc_cg_mul(cg, lda, ftc_cg_i64(cg, i * TILE_ROWS));
         amx->load(cg, FIRST_A + i, ftc_cg_at(cg, cg->i32, a, ftc_cg_add(cg, offset, depth.index)), a_stride);
     }
     for (int j = 0; j < vectors; j++) {
-        LLVMValueRef offset = ftc_cg_add(cg, ftc_cg_mul(cg, ldb, depth.index), ftc_cg_i64(cg, j * TILE_WORDS));
+        LLVMValueRef offset =
+            ftc_cg_add(cg, ftc_cg_mul(cg, ldb, depth.index), ftc_cg_i64(cg, j * TILE_WORDS));
         amx->load(cg, FIRST_B + j, ftc_cg_at(cg, cg->i32, b, offset), b_stride);
     }
     for (int i = 0; i < row_tiles; i++)
@@ -128,7 +133,7 @@ LLVMValueRef ftc_amx_kernel_function(ftc_codegen *cg, const char *name, int rows
             amx->store(cg, i * vectors + j, ftc_cg_at(cg, cg->f32, sums, ftc_cg_i64(cg, at)),
                        ftc_cg_i64(cg, vectors * TILE_BYTES));
         }
-    emit_result(cg, sums, vectors, arg[5], arg[6], arg[10], arg[8], arg[9]);
+    emit_result(cg, sums, vectors, arg[3], arg[4], arg[8], arg[6], arg[7]);
     ftc_cg_function_end(cg, f, NULL);
     return f.function;
 }

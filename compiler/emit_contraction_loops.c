@@ -6,7 +6,8 @@
 //       rows       of the thread's range, plan.rows at a time: one tile of C
 //         k        plan.k_chunk at a time: B[chunk × cols] is packed into scratch (once for all rows with
 //                  keep_b), and the block product adds A[rows × chunk] · B to the tile
-//         epilogue consumes the tile
+//         epilogue consumes the tile, a few rows at a time, as soon as their last chunk is added: they are in
+//                  the cache then
 //
 // Packed B is what stays in L2; rows of A pass through L1, 8 × k_chunk at a time, and are read where they
 // are: broadcasts of single elements cost the same at any stride. C's tile is touched once per chunk, little
@@ -24,6 +25,13 @@
 #include <stdio.h>
 #include <string.h>
 
+enum {
+    EPILOGUE_ROWS = 32, // at once, or as many more as whole blocks have
+    // What a thread pays besides its blocks of C, counted in blocks:
+    READING_A = 1, // for each row of blocks
+    PACKING_B = 1, // for each panel
+};
+
 static int64_t min(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
@@ -37,8 +45,8 @@ static int64_t round_up(int64_t a, int64_t b) {
 // --- plans --------------------------------------------------------------------------------------------
 
 // The cuts that suit extents up to (m, n, k), for a block of C that is given.
-static ftc_contraction_plan plan_for_shape(const ftc_target *target, ftc_gemm_shape shape, int64_t m, int64_t n,
-                                           int64_t k) {
+static ftc_contraction_plan plan_for_shape(const ftc_target *target, ftc_gemm_shape shape, int64_t m,
+                                           int64_t n, int64_t k) {
     ftc_contraction_plan plan = {.shape = shape, .k_chunk = shape.k_chunk};
     int64_t k_bytes = (int64_t)sizeof(float) / shape.k_per_word; // of packed B, for each k and column
     int64_t panel_bytes = shape.cols * k_bytes, half_l2 = target->l2_bytes / 2;
@@ -65,12 +73,14 @@ void ftc_contraction_case_text(const ftc_contraction_case *c, char text[FTC_CONT
     const int64_t bounds[3] = {c->m, c->n, c->k};
     char extent[3][24];
     for (int i = 0; i < 3; i++) {
-        if (c->extents[i]) snprintf(extent[i], sizeof extent[i], "%s", c->extents[i]);
-        else snprintf(extent[i], sizeof extent[i], "%lld", (long long)bounds[i]);
+        if (c->extents[i])
+            snprintf(extent[i], sizeof extent[i], "%s", c->extents[i]);
+        else
+            snprintf(extent[i], sizeof extent[i], "%lld", (long long)bounds[i]);
     }
-    snprintf(text, FTC_CONTRACTION_TEXT, "%s: %s x %s, sum of %s, a%s%s, b%s%s%s", c->role, extent[0], extent[1],
-             extent[2], forms[c->a], c->a_transposed ? ".t" : "", forms[c->b], c->b_transposed ? ".t" : "",
-             c->has_epilogue ? ", epilogue" : "");
+    snprintf(text, FTC_CONTRACTION_TEXT, "%s: %s x %s, sum of %s, a%s%s, b%s%s%s", c->role, extent[0],
+             extent[1], extent[2], forms[c->a], c->a_transposed ? ".t" : "", forms[c->b],
+             c->b_transposed ? ".t" : "", c->has_epilogue ? ", epilogue" : "");
 }
 
 void ftc_contraction_plan_text(const ftc_contraction_plan *plan, char text[FTC_CONTRACTION_TEXT]) {
@@ -85,8 +95,8 @@ bool ftc_contraction_plan_parse(const ftc_target *target, const ftc_contraction_
     long long tile_rows, tile_cols, k_chunk;
     int rows, vectors, end = 0;
     char word[8];
-    if (sscanf(text, "%dx%d, tile %lldx%lld, k %lld, %7s b%n", &rows, &vectors, &tile_rows, &tile_cols, &k_chunk,
-               word, &end) != 6 ||
+    if (sscanf(text, "%dx%d, tile %lldx%lld, k %lld, %7s b%n", &rows, &vectors, &tile_rows, &tile_cols,
+               &k_chunk, word, &end) != 6 ||
         !end || text[end] || (strcmp(word, "keep") && strcmp(word, "repack"))) {
         *why = "it is no plan, as \"8x3, tile 128x384, k 384, keep b\"";
         return false;
@@ -134,8 +144,8 @@ int64_t ftc_contraction_scratch_bytes(const ftc_contraction_plan *plan, ftc_gemm
 }
 
 // i64 ftc.gemm.row_ranges(row_blocks, panels, threads): into how many row ranges C is cut; there are threads
-// / that column ranges. Tries all and takes the one whose largest range costs least: its blocks, and a row or
-// column of blocks more for reading A and packing B.
+// / that column ranges. Tries all and takes the one whose largest range costs least: its blocks, a column of
+// blocks more for reading A and a few rows of blocks more for packing B.
 static LLVMValueRef row_ranges_function(ftc_codegen *cg) {
     LLVMValueRef found = ftc_cg_function_find(cg, "ftc.gemm.row_ranges");
     if (found) return found;
@@ -148,10 +158,10 @@ static LLVMValueRef row_ranges_function(ftc_codegen *cg) {
     LLVMValueRef best = ftc_cg_loop_carry(cg, &loop, one);
     LLVMValueRef least = ftc_cg_loop_carry(cg, &loop, ftc_cg_i64(cg, INT64_MAX));
     LLVMValueRef row_ranges = loop.index, col_ranges = ftc_cg_div(cg, threads, row_ranges), range[2], cost;
-    for (int i = 0; i < 2; i++) { // the larger halves, rounded up, and one
+    for (int i = 0; i < 2; i++) { // the larger parts, rounded up, and what comes besides
         LLVMValueRef extent = i ? panels : row_blocks, ranges = i ? col_ranges : row_ranges;
         range[i] = ftc_cg_div(cg, ftc_cg_add(cg, extent, ftc_cg_sub(cg, ranges, one)), ranges);
-        range[i] = ftc_cg_add(cg, range[i], one);
+        range[i] = ftc_cg_add(cg, range[i], ftc_cg_i64(cg, i ? READING_A : PACKING_B));
     }
     cost = ftc_cg_mul(cg, range[0], range[1]);
     LLVMValueRef better = ftc_cg_compare(cg, LLVMIntSLT, cost, least);
@@ -211,7 +221,6 @@ void ftc_emit_contraction(ftc_codegen *cg, const ftc_contraction *x) {
     LLVMValueRef buffer =
         parts.buffer ? ftc_cg_at(cg, cg->i8, x->scratch, ftc_cg_i64(cg, parts.packed)) : NULL;
     LLVMValueRef own_tile = ftc_cg_at(cg, cg->i8, x->scratch, ftc_cg_i64(cg, parts.packed + parts.buffer));
-    LLVMValueRef a_row = x->a.transposed ? one : x->a.ld, a_col = x->a.transposed ? x->a.ld : one;
     LLVMValueRef k_chunk = ftc_cg_i64(cg, plan->k_chunk), k_end = ftc_cg_max(cg, x->k, one);
 
     ftc_cg_loop col = ftc_cg_loop_begin(cg, col_begin, col_end, ftc_cg_max(cg, block_cols, one));
@@ -233,24 +242,36 @@ void ftc_emit_contraction(ftc_codegen *cg, const ftc_contraction *x) {
     ftc_cg_if needed = ftc_cg_if_begin(cg, plan->keep_b ? first_tile : ftc_cg_bool(cg, true));
     ftc_emit_pack(cg, &shape, &b, depth, cols, packed);
     ftc_cg_if_end(cg, &needed);
-    ftc_emit_block(
-        cg, &(ftc_gemm_block){
-                .shape = shape,
-                .m = rows,
-                .n = cols,
-                .k = depth,
-                .a = element(cg, x->a.form, x->a.base, row.index, a_row, ftc_cg_mul(cg, chunk.index, a_col)),
-                .a_row = a_row,
-                .a_col = a_col,
-                .a_form = x->a.form,
-                .buffer = buffer,
-                .b = packed,
-                .c = tile,
-                .ldc = tile_ld,
-                .accumulate = ftc_cg_compare(cg, LLVMIntNE, chunk.index, zero),
-            });
+    LLVMValueRef last = ftc_cg_compare(cg, LLVMIntSGE, ftc_cg_add(cg, chunk.index, k_chunk), x->k);
+    LLVMValueRef step = ftc_cg_max(cg, rows, one);
+    if (x->epilogue)
+        step = ftc_cg_select(cg, last, ftc_cg_i64(cg, round_up(EPILOGUE_ROWS, shape.rows)), step);
+    ftc_cg_loop group = ftc_cg_loop_begin(cg, zero, rows, step);
+    LLVMValueRef group_rows = ftc_cg_min(cg, step, ftc_cg_sub(cg, rows, group.index));
+    LLVMValueRef row0 = ftc_cg_add(cg, row.index, group.index);
+    LLVMValueRef group_tile = ftc_cg_at(cg, cg->f32, tile, ftc_cg_mul(cg, group.index, tile_ld));
+    ftc_matrix a = x->a;
+    a.base = a.transposed ? element(cg, a.form, a.base, chunk.index, a.ld, row0)
+                          : element(cg, a.form, a.base, row0, a.ld, chunk.index);
+    ftc_emit_block(cg, &(ftc_gemm_block){
+                           .shape = shape,
+                           .m = group_rows,
+                           .n = cols,
+                           .k = depth,
+                           .a = a,
+                           .buffer = buffer,
+                           .b = packed,
+                           .c = group_tile,
+                           .ldc = tile_ld,
+                           .accumulate = ftc_cg_compare(cg, LLVMIntNE, chunk.index, zero),
+                       });
+    if (x->epilogue) {
+        ftc_cg_if finished = ftc_cg_if_begin(cg, last);
+        x->epilogue(x->context, cg, group_tile, tile_ld, row0, group_rows, col.index, cols);
+        ftc_cg_if_end(cg, &finished);
+    }
+    ftc_cg_loop_end(cg, &group);
     ftc_cg_loop_end(cg, &chunk);
-    if (x->epilogue) x->epilogue(x->context, cg, tile, tile_ld, row.index, rows, col.index, cols);
     ftc_cg_loop_end(cg, &row);
     ftc_cg_loop_end(cg, &col);
 }
@@ -261,8 +282,8 @@ typedef struct {
     LLVMValueRef c, ldc;
 } copy_target;
 
-static void copy_tile(void *context, ftc_codegen *cg, LLVMValueRef tile, LLVMValueRef tile_ld, LLVMValueRef row0,
-                      LLVMValueRef rows, LLVMValueRef col0, LLVMValueRef cols) {
+static void copy_tile(void *context, ftc_codegen *cg, LLVMValueRef tile, LLVMValueRef tile_ld,
+                      LLVMValueRef row0, LLVMValueRef rows, LLVMValueRef col0, LLVMValueRef cols) {
     copy_target *to = context;
     LLVMTypeRef vector = ftc_cg_vector_type(cg, cg->f32, cg->lanes);
     LLVMValueRef zero = ftc_cg_i64(cg, 0);

@@ -7,9 +7,9 @@
 //
 //     packed[panel][word of k][cols], panel p holding columns p*cols … p*cols + cols - 1, anything past the last
 //
-// (or lies unpacked with unit stride along n). A is read where it is, one broadcast a word, when it is f32
-// and so are the products; otherwise each block of rows is brought into words in a small buffer first, and
-// stays in L1 while the panels of B pass. `rows × cols` of C stay in registers over all of k:
+// A is read where it is, one broadcast a word, when it is f32 and so are the products; otherwise each block of
+// rows is brought into words in a small buffer first. A block of rows stays in L1 while the panels of B pass, and
+// `rows × cols` of C stay in registers over all of k:
 //
 //     f32, bf16 pairs  AVX-512  8 × 48    AVX2  6 × 16    SSE  4 × 8
 //     AMX              32 × 32
@@ -85,18 +85,14 @@ void ftc_emit_pack(ftc_codegen *cg, const ftc_gemm_shape *shape, const ftc_matri
 // Bytes of the buffer for a block of rows of A; 0 when A is read where it is.
 int64_t ftc_gemm_buffer_bytes(const ftc_gemm_shape *shape, ftc_gemm_form a, int64_t k);
 
-// Whole vectors of C, and of B when it is not packed, are read: up to `cols` - 1 elements past the last one
-// must be readable (FTC_STEP_SLACK_BYTES is enough). Only elements of C are written. A and B must not overlap
-// C.
+// Whole vectors of C are read: up to `cols` - 1 elements past the last one must be readable
+// (FTC_STEP_SLACK_BYTES is enough). Only elements of C are written. A and B must not overlap C.
 typedef struct {
     ftc_gemm_shape shape;
-    LLVMValueRef m, n, k;      // any extents >= 0; k == 0 gives zero (or leaves C when accumulating)
-    LLVMValueRef a;            // element (m, k) at a[m * a_row + k * a_col]
-    LLVMValueRef a_row, a_col; // when A goes through the buffer, one of them is the constant 1 (or m is 1)
-    ftc_gemm_form a_form;
-    LLVMValueRef buffer; // 64-byte aligned, of ftc_gemm_buffer_bytes; NULL when that is 0
-    LLVMValueRef b;      // packed, when ldb is NULL; else f32, element (k, n) at b[k * ldb + n]
-    LLVMValueRef ldb;
+    LLVMValueRef m, n, k; // any extents >= 0; k == 0 gives zero (or leaves C when accumulating)
+    ftc_matrix a;
+    LLVMValueRef buffer;     // 64-byte aligned, of ftc_gemm_buffer_bytes; NULL when that is 0
+    LLVMValueRef b;          // packed
     LLVMValueRef c, ldc;     // element (m, n) at c[m * ldc + n]
     LLVMValueRef accumulate; // i1: add to C (else overwrite it)
 } ftc_gemm_block;
@@ -105,9 +101,8 @@ typedef struct {
 void ftc_emit_block(ftc_codegen *cg, const ftc_gemm_block *block);
 
 // --- emit_pack.c, for emit_gemm.c
-// Brings A[m × k] (m <= shape->rows) into words in `buffer`; *row and *word receive the distances, in words,
-// from row to row and from word to word.
-void ftc_emit_pack_rows(ftc_codegen *cg, const ftc_gemm_shape *shape, const ftc_matrix *a, LLVMValueRef m,
-                        LLVMValueRef k, LLVMValueRef buffer, LLVMValueRef *row, LLVMValueRef *word);
+// Brings A[m × k] (m <= shape->rows) into words in `buffer`; returns the matrix of words that it is then.
+ftc_matrix ftc_emit_pack_rows(ftc_codegen *cg, const ftc_gemm_shape *shape, const ftc_matrix *a,
+                              LLVMValueRef m, LLVMValueRef k, LLVMValueRef buffer);
 
 #endif

@@ -174,7 +174,7 @@ static LLVMValueRef pack_n_function(const packer *p) {
         LLVMValueRef from = ftc_cg_at(cg, p->element, source, ftc_cg_mul(cg, row, ld));
         LLVMValueRef ahead = ftc_cg_mul(cg, ld, ftc_cg_i64(cg, PREFETCH_ROWS));
         for (int j = 0; j < p->cols; j += per_line)
-            ftc_cg_prefetch(cg, p->element, from, ftc_cg_add(cg, ahead, ftc_cg_i64(cg, j)));
+            ftc_cg_prefetch(cg, p->element, from, ftc_cg_add(cg, ahead, ftc_cg_i64(cg, j)), FTC_CG_INTO_L1);
         LLVMValueRef to = ftc_cg_at(cg, p->word, panel, ftc_cg_mul(cg, rows.index, width));
         pack_n_row(p, from, ld, false, masks[masked], to);
         ftc_cg_loop_end(cg, &rows);
@@ -353,7 +353,8 @@ static LLVMValueRef turn_function(const packer *p) {
     for (int row0 = 0; row0 < p->cols; row0 += cg->lanes) {
         for (int i = 0; i < cg->lanes; i++) {
             LLVMValueRef word = ftc_cg_add(cg, words.index, ftc_cg_i64(cg, i));
-            LLVMValueRef at = ftc_cg_add(cg, ftc_cg_mul(cg, word, ftc_cg_i64(cg, p->cols)), ftc_cg_i64(cg, row0));
+            LLVMValueRef at =
+                ftc_cg_add(cg, ftc_cg_mul(cg, word, ftc_cg_i64(cg, p->cols)), ftc_cg_i64(cg, row0));
             v[i] = ftc_cg_load(cg, vector, ftc_cg_at(cg, p->word, panel, at));
         }
         transpose_vectors(cg, v, cg->lanes);
@@ -367,18 +368,18 @@ static LLVMValueRef turn_function(const packer *p) {
     return f.function;
 }
 
-void ftc_emit_pack_rows(ftc_codegen *cg, const ftc_gemm_shape *shape, const ftc_matrix *a, LLVMValueRef m,
-                        LLVMValueRef k, LLVMValueRef buffer, LLVMValueRef *row, LLVMValueRef *word) {
+ftc_matrix ftc_emit_pack_rows(ftc_codegen *cg, const ftc_gemm_shape *shape, const ftc_matrix *a,
+                              LLVMValueRef m, LLVMValueRef k, LLVMValueRef buffer) {
     packer p = packer_for(cg, shape, a->form, shape->rows);
     bool in_rows = !a->transposed || shape->kind == FTC_GEMM_AMX;
-    *row = in_rows ? row_words(cg, shape, k) : ftc_cg_i64(cg, 1);
-    *word = ftc_cg_i64(cg, in_rows ? 1 : shape->rows);
+    LLVMValueRef ld = in_rows ? row_words(cg, shape, k) : ftc_cg_i64(cg, shape->rows);
     LLVMValueRef function = a->transposed ? pack_n_function(&p) : pack_rows_function(&p), to = buffer;
     if (a->transposed && in_rows) // a panel first, behind the rows
-        to = ftc_cg_at(cg, p.word, buffer, ftc_cg_mul(cg, *row, ftc_cg_i64(cg, shape->rows)));
+        to = ftc_cg_at(cg, p.word, buffer, ftc_cg_mul(cg, ld, ftc_cg_i64(cg, shape->rows)));
     ftc_cg_call(cg, function, (LLVMValueRef[]){a->base, a->ld, k, m, to}, 5);
     if (to != buffer) {
         LLVMValueRef unused = ftc_cg_i64(cg, 0);
-        ftc_cg_call(cg, turn_function(&p), (LLVMValueRef[]){to, unused, *row, unused, buffer}, 5);
+        ftc_cg_call(cg, turn_function(&p), (LLVMValueRef[]){to, unused, ld, unused, buffer}, 5);
     }
+    return (ftc_matrix){buffer, ld, !in_rows, FTC_FORM_F32};
 }

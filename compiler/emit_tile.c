@@ -170,26 +170,25 @@ static void emit_dot(tile_emitter *t, int step) {
     ftc_id dot = t->dot_of[step];
     ftc_dot_shape c = dot_shape(t, dot);
     ftc_axis row = only_axis(&c.rows), col = only_axis(&c.cols), sum = only_axis(&c.sums);
-    operand a = t->buffer[step] ? packable(t, c.a, row, sum) : operand_of(t, c.a, row, sum);
+    operand a = packable(t, c.a, row, sum);
+    bool transposed = !is_constant(a.col_stride, 1);
     operand result = operand_of(t, dot, row, col), made = result;
     bool strided = col != FTC_NO_AXIS && !is_constant(result.col_stride, 1);
     if (strided) made = dense(t, row, col);
     LLVMValueRef accumulate = sum == t->kernel->block
                                   ? ftc_cg_compare(e->cg, LLVMIntSGT, t->block_start, ftc_cg_i64(e->cg, 0))
                                   : ftc_cg_bool(e->cg, false);
-    ftc_gemm_block block = {.shape = ftc_gemm_shape_for(e->cg->target, kind_of(t, &c)),
-                            .a_form = ftc_emit_form(e->g, c.a),
-                            .buffer = t->buffer[step],
-                            .m = extent(t, row),
-                            .n = extent(t, col),
-                            .k = extent(t, sum),
-                            .a = a.base,
-                            .a_row = a.row_stride,
-                            .a_col = a.col_stride,
-                            .b = t->packed[step],
-                            .c = made.base,
-                            .ldc = made.row_stride,
-                            .accumulate = strided ? ftc_cg_bool(e->cg, false) : accumulate};
+    ftc_gemm_block block = {
+        .shape = ftc_gemm_shape_for(e->cg->target, kind_of(t, &c)),
+        .a = {a.base, transposed ? a.col_stride : a.row_stride, transposed, ftc_emit_form(e->g, c.a)},
+        .buffer = t->buffer[step],
+        .m = extent(t, row),
+        .n = extent(t, col),
+        .k = extent(t, sum),
+        .b = t->packed[step],
+        .c = made.base,
+        .ldc = made.row_stride,
+        .accumulate = strided ? ftc_cg_bool(e->cg, false) : accumulate};
     ftc_emit_block(e->cg, &block);
     if (strided) emit_copy(t, FTC_FORM_F32, &made, &result, extent(t, row), extent(t, col), accumulate);
     e->ready[dot] = true;

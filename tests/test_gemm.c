@@ -17,8 +17,8 @@ enum { MAX_M = 130, MAX_N = 150, MAX_K = 180, PAD = 5, MAX_THREADS = 4, N_SHAPES
 typedef void contraction_fn(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
                             int64_t ldb, float *c, int64_t ldc, float *scratch, int64_t thread,
                             int64_t threads);
-typedef void block_fn(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, int64_t a_col,
-                      const float *b, int64_t ldb, float *c, int64_t ldc, float *packed, int64_t accumulate);
+typedef void block_fn(int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
+                      int64_t ldb, float *c, int64_t ldc, float *packed, int64_t accumulate);
 
 // --- emitted functions --------------------------------------------------------------------------------
 
@@ -83,8 +83,8 @@ static ftc_contraction_plan plan_of(const ftc_target *target, int variant) {
     for (size_t i = 0; which >= 0 && i < sizeof forced / sizeof *forced; i++) {
         const char *why;
         if (forced[i].lanes * 32 != target->vector_bits || which-- != 0) continue;
-        cr_assert(ftc_contraction_plan_parse(target, &LARGEST, forced[i].text, &plan, &why), "%s: %s", forced[i].text,
-                  why);
+        cr_assert(ftc_contraction_plan_parse(target, &LARGEST, forced[i].text, &plan, &why), "%s: %s",
+                  forced[i].text, why);
     }
     return plan;
 }
@@ -119,29 +119,26 @@ static int64_t emit_contraction(ftc_codegen *cg, int variant) {
     return ftc_contraction_scratch_bytes(&x.plan, FTC_FORM_F32, epilogue);
 }
 
-// One block, B packed before (ldb is then B's own) or read where it is.
-static void emit_block(ftc_codegen *cg, bool packed) {
-    LLVMTypeRef params[] = {cg->i64, cg->i64, cg->i64, cg->ptr, cg->i64, cg->i64,
-                            cg->ptr, cg->i64, cg->ptr, cg->i64, cg->ptr, cg->i64};
-    const char *name = packed ? "block_packed" : "block_direct";
-    ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, 12, FTC_CG_EXPORTED, false);
-    LLVMValueRef arg[12];
+// One block.
+static void emit_block(ftc_codegen *cg, bool a_transposed) {
+    LLVMTypeRef params[] = {cg->i64, cg->i64, cg->i64, cg->ptr, cg->i64, cg->ptr,
+                            cg->i64, cg->ptr, cg->i64, cg->ptr, cg->i64};
+    const char *name = a_transposed ? "block_t" : "block";
+    ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, 11, FTC_CG_EXPORTED, false);
+    LLVMValueRef arg[11];
     LLVMGetParams(f.function, arg);
     ftc_gemm_shape shape = ftc_gemm_shape_for(cg->target, FTC_GEMM_F32);
-    if (packed) ftc_emit_pack(cg, &shape, &(ftc_matrix){.base = arg[6], .ld = arg[7]}, arg[2], arg[1], arg[10]);
+    ftc_emit_pack(cg, &shape, &(ftc_matrix){.base = arg[5], .ld = arg[6]}, arg[2], arg[1], arg[9]);
     ftc_emit_block(cg, &(ftc_gemm_block){
                            .shape = shape,
                            .m = arg[0],
                            .n = arg[1],
                            .k = arg[2],
-                           .a = arg[3],
-                           .a_row = arg[4],
-                           .a_col = arg[5],
-                           .b = packed ? arg[10] : arg[6],
-                           .ldb = packed ? NULL : arg[7],
-                           .c = arg[8],
-                           .ldc = arg[9],
-                           .accumulate = ftc_cg_compare(cg, LLVMIntNE, arg[11], ftc_cg_i64(cg, 0)),
+                           .a = {.base = arg[3], .ld = arg[4], .transposed = a_transposed},
+                           .b = arg[9],
+                           .c = arg[7],
+                           .ldc = arg[8],
+                           .accumulate = ftc_cg_compare(cg, LLVMIntNE, arg[10], ftc_cg_i64(cg, 0)),
                        });
     ftc_cg_function_end(cg, f, NULL);
 }
@@ -272,16 +269,18 @@ static void check_blocks(const char *target_name) {
     ftc_gemm_shape shape = ftc_gemm_shape_for(c.cg->target, FTC_GEMM_F32);
     for (int s = 0; s < N_SHAPES * 4; s++) {
         int64_t m = random_extent(MAX_M), n = random_extent(MAX_N), k = random_extent(MAX_K) - s % 2;
-        int64_t a_row = random_below(2) ? 1 : k + 1, a_col = a_row == 1 ? m : 1, ldb = n + random_below(PAD);
-        int64_t ldc = n + random_below(PAD);
-        float *a = random_floats((m + 1) * (k + 1)), *b = random_floats(k * ldb),
+        int64_t pad = random_below(PAD), ldb = n + random_below(PAD), ldc = n + random_below(PAD);
+        float *a = random_floats((m + PAD) * (k + PAD)), *b = random_floats(k * ldb),
               *start = random_floats(m * ldc);
         float *out = random_floats(m * ldc), *packed = random_floats(ftc_packed_size(&shape, k, n));
         for (int variant = 0; variant < 4; variant++) {
-            block_fn *run = (block_fn *)find(&c, variant & 1 ? "block_packed" : "block_direct");
+            bool transposed = variant & 1;
+            int64_t lda = (transposed ? m : k) + pad;
+            block_fn *run = (block_fn *)find(&c, transposed ? "block_t" : "block");
             memcpy(out, start, (size_t)(m * ldc) * sizeof *out);
-            run(m, n, k, a, a_row, a_col, b, ldb, out, ldc, packed, variant >> 1);
-            check(out, ldc, start, m, n, k, a, a_row, a_col, b, ldb, 1, variant >> 1, 1, "block");
+            run(m, n, k, a, lda, b, ldb, out, ldc, packed, variant >> 1);
+            check(out, ldc, start, m, n, k, a, transposed ? 1 : lda, transposed ? lda : 1, b, ldb, 1,
+                  variant >> 1, 1, "block");
         }
         free(a);
         free(b);
@@ -360,8 +359,10 @@ static void emulated_store(ftc_codegen *cg, int tile, LLVMValueRef address, LLVM
 
 // One of the two bf16 of each word, as f32.
 static LLVMValueRef half_of(ftc_codegen *cg, LLVMValueRef words, bool upper) {
-    LLVMValueRef bits = upper ? LLVMBuildAnd(cg->builder, words, ftc_cg_splat(cg, ftc_cg_i32(cg, (int32_t)0xffff0000), 16), "")
-                              : LLVMBuildShl(cg->builder, words, ftc_cg_splat(cg, ftc_cg_i32(cg, 16), 16), "");
+    LLVMValueRef bits =
+        upper
+            ? LLVMBuildAnd(cg->builder, words, ftc_cg_splat(cg, ftc_cg_i32(cg, (int32_t)0xffff0000), 16), "")
+            : LLVMBuildShl(cg->builder, words, ftc_cg_splat(cg, ftc_cg_i32(cg, 16), 16), "");
     return LLVMBuildBitCast(cg->builder, bits, ftc_cg_vector_type(cg, cg->f32, 16), "");
 }
 
@@ -463,8 +464,9 @@ static void check_bf16(const ftc_target *target) {
                         magnitude += fabs(x * y);
                     }
                     double is = out[i * ldc + j];
-                    cr_assert(fabs(is - sum) <= 1e-6 * magnitude, "%s: (%ld, %ld) of %ld x %ld x %ld is %g, not %g", name,
-                              (long)i, (long)j, (long)m, (long)n, (long)k, is, sum);
+                    cr_assert(fabs(is - sum) <= 1e-6 * magnitude,
+                              "%s: (%ld, %ld) of %ld x %ld x %ld is %g, not %g", name, (long)i, (long)j,
+                              (long)m, (long)n, (long)k, is, sum);
                 }
         }
         free(left);
@@ -512,9 +514,11 @@ Test(gemm, bf16_amx_compiles) {
     ftc_codegen *cg = emit_bf16(&target, scratch_bytes);
     char *assembly = ftc_object_emit_assembly(cg, &size, &error);
     cr_assert(assembly, "%s", error);
-    cr_expect(strstr(assembly, "tdpbf16ps") && strstr(assembly, "tileloadd") && strstr(assembly, "ldtilecfg"));
+    cr_expect(strstr(assembly, "tdpbf16ps") && strstr(assembly, "tileloadd") &&
+              strstr(assembly, "ldtilecfg"));
     cr_expect(strstr(ftc_gemm_bf16_text(&target), "AMX"));
-    if (!ftc_target_host()->has_amx) fprintf(stderr, "AMX code: compiled, not executed: this CPU has no tiles\n");
+    if (!ftc_target_host()->has_amx)
+        fprintf(stderr, "AMX code: compiled, not executed: this CPU has no tiles\n");
     free(assembly);
     ftc_codegen_free(cg);
 }
