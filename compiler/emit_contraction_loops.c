@@ -29,7 +29,7 @@ enum {
     EPILOGUE_ROWS = 32, // at once, or as many more as whole blocks have
     // What a thread pays besides its blocks of C, counted in blocks:
     READING_A = 1, // for each row of blocks
-    PACKING_B = 1, // for each panel
+    PACKING_B = 4, // for each panel
 };
 
 static int64_t min(int64_t a, int64_t b) {
@@ -50,7 +50,7 @@ static ftc_contraction_plan plan_for_shape(const ftc_target *target, ftc_gemm_sh
     ftc_contraction_plan plan = {.shape = shape, .k_chunk = shape.k_chunk};
     int64_t k_bytes = (int64_t)sizeof(float) / shape.k_per_word; // of packed B, for each k and column
     int64_t panel_bytes = shape.cols * k_bytes, half_l2 = target->l2_bytes / 2;
-    int64_t least = round_up(96, shape.cols); // fewer columns would read A too often
+    int64_t least = round_up(192, shape.cols); // fewer columns would read A too often
     plan.keep_b = k <= plan.k_chunk || k * least * k_bytes <= target->l2_bytes * 5 / 4;
     plan.packed_k = plan.keep_b ? k : plan.k_chunk;
     plan.cols = half_l2 / (max(plan.packed_k, 1) * panel_bytes) * shape.cols;
