@@ -185,99 +185,112 @@ static bool apply_train_block(const ftc_command *self, const ftc_model_candidate
 
 // ---------------------------------------------------------------------------------------------- --args
 
-// Fields of TrainingArguments that say nothing about a training here: hubs, devices, reporting to services.
-static const char *const MEANINGLESS[] = {"accelerator_config",
-                                          "activation_checkpointing",
-                                          "auto_find_batch_size",
-                                          "average_tokens_across_devices",
-                                          "bf16_full_eval",
-                                          "batch_eval_metrics",
-                                          "dataloader_num_workers",
-                                          "dataloader_persistent_workers",
-                                          "dataloader_pin_memory",
-                                          "dataloader_prefetch_factor",
-                                          "ddp_backend",
-                                          "ddp_bucket_cap_mb",
-                                          "ddp_broadcast_buffers",
-                                          "ddp_find_unused_parameters",
-                                          "ddp_static_graph",
-                                          "ddp_timeout",
-                                          "debug",
-                                          "deepspeed",
-                                          "do_eval",
-                                          "do_predict",
-                                          "do_train",
-                                          "eval_accumulation_steps",
-                                          "eval_do_concat_batches",
-                                          "eval_use_gather_object",
-                                          "fp16",
-                                          "fp16_backend",
-                                          "fp16_full_eval",
-                                          "fp16_opt_level",
-                                          "fsdp",
-                                          "fsdp_config",
-                                          "full_determinism",
-                                          "gradient_checkpointing_kwargs",
-                                          "half_precision_backend",
-                                          "hub_always_push",
-                                          "hub_model_id",
-                                          "hub_private_repo",
-                                          "hub_revision",
-                                          "hub_strategy",
-                                          "hub_token",
-                                          "ignore_data_skip",
-                                          "include_for_metrics",
-                                          "include_inputs_for_metrics",
-                                          "include_num_input_tokens_seen",
-                                          "include_tokens_per_second",
-                                          "jit_mode_eval",
-                                          "label_names",
-                                          "length_column_name",
-                                          "liger_kernel_config",
-                                          "local_rank",
-                                          "log_level",
-                                          "log_level_replica",
-                                          "log_on_each_node",
-                                          "logging_dir",
-                                          "logging_nan_inf_filter",
-                                          "mp_parameters",
-                                          "neftune_noise_alpha",
-                                          "no_cuda",
-                                          "optim_args",
-                                          "optim_target_modules",
-                                          "overwrite_output_dir",
-                                          "parallelism_config",
-                                          "past_index",
-                                          "prediction_loss_only",
-                                          "project",
-                                          "push_to_hub",
-                                          "push_to_hub_model_id",
-                                          "push_to_hub_organization",
-                                          "push_to_hub_token",
-                                          "ray_scope",
-                                          "remove_unused_columns",
-                                          "report_to",
-                                          "restore_callback_states_from_checkpoint",
-                                          "run_name",
-                                          "save_on_each_node",
-                                          "save_safetensors",
-                                          "skip_memory_metrics",
-                                          "tf32",
-                                          "torch_compile",
-                                          "torch_compile_backend",
-                                          "torch_compile_mode",
-                                          "torch_empty_cache_steps",
-                                          "torchdynamo",
-                                          "tpu_metrics_debug",
-                                          "tpu_num_cores",
-                                          "trackio_space_id",
-                                          "use_cache",
-                                          "use_cpu",
-                                          "use_ipex",
-                                          "use_legacy_prediction_loop",
-                                          "use_liger_kernel",
-                                          "use_mps_device",
-                                          NULL};
+// Fields of TrainingArguments that say nothing about a training here: hubs, devices, reporting to services; each
+// with the value that to_json_string() writes when nobody has set it, if that is none of null, false, [] and {}.
+#define ANY_VALUE "*"
+typedef struct {
+    const char *name, *usual;
+} ignored_field;
+static const ignored_field IGNORED[] = {
+    {"accelerator_config", ANY_VALUE},
+    {"activation_checkpointing", NULL},
+    {"activation_checkpointing_kwargs", NULL},
+    {"auto_find_batch_size", NULL},
+    {"average_tokens_across_devices", "true"},
+    {"batch_eval_metrics", NULL},
+    {"bf16_full_eval", NULL},
+    {"dataloader_in_order", "true"},
+    {"dataloader_multiprocessing_context", NULL},
+    {"dataloader_num_workers", "0"},
+    {"dataloader_persistent_workers", NULL},
+    {"dataloader_pin_memory", "true"},
+    {"dataloader_prefetch_factor", NULL},
+    {"ddp_backend", NULL},
+    {"ddp_broadcast_buffers", NULL},
+    {"ddp_bucket_cap_mb", NULL},
+    {"ddp_find_unused_parameters", NULL},
+    {"ddp_static_graph", NULL},
+    {"ddp_timeout", "1800"},
+    {"debug", NULL},
+    {"deepspeed", NULL},
+    {"do_eval", ANY_VALUE},
+    {"do_predict", NULL},
+    {"do_train", ANY_VALUE},
+    {"enable_jit_checkpoint", NULL},
+    {"eval_accumulation_steps", NULL},
+    {"eval_do_concat_batches", "true"},
+    {"eval_use_gather_object", NULL},
+    {"fp16", NULL},
+    {"fp16_backend", "auto"},
+    {"fp16_full_eval", NULL},
+    {"fp16_opt_level", "O1"},
+    {"fsdp", NULL},
+    {"fsdp_config", NULL},
+    {"full_determinism", NULL},
+    {"gradient_checkpointing_kwargs", NULL},
+    {"half_precision_backend", "auto"},
+    {"hub_always_push", NULL},
+    {"hub_model_id", NULL},
+    {"hub_private_repo", NULL},
+    {"hub_revision", NULL},
+    {"hub_strategy", "every_save"},
+    {"hub_token", "<HUB_TOKEN>"},
+    {"ignore_data_skip", NULL},
+    {"include_for_metrics", NULL},
+    {"include_inputs_for_metrics", NULL},
+    {"include_num_input_tokens_seen", "no"},
+    {"include_tokens_per_second", "no"},
+    {"jit_mode_eval", NULL},
+    {"label_names", NULL},
+    {"length_column_name", "length"},
+    {"liger_kernel_config", NULL},
+    {"local_rank", "-1"},
+    {"log_level", "passive"},
+    {"log_level_replica", "warning"},
+    {"log_on_each_node", "true"},
+    {"logging_dir", ANY_VALUE},
+    {"logging_nan_inf_filter", "true"},
+    {"mp_parameters", NULL},
+    {"neftune_noise_alpha", NULL},
+    {"no_cuda", ANY_VALUE},
+    {"optim_args", NULL},
+    {"optim_target_modules", NULL},
+    {"overwrite_output_dir", NULL},
+    {"parallelism_config", NULL},
+    {"past_index", "-1"},
+    {"prediction_loss_only", NULL},
+    {"project", "huggingface"},
+    {"push_to_hub", NULL},
+    {"push_to_hub_model_id", NULL},
+    {"push_to_hub_organization", NULL},
+    {"push_to_hub_token", "<PUSH_TO_HUB_TOKEN>"},
+    {"ray_scope", NULL},
+    {"remove_unused_columns", "true"},
+    {"report_to", NULL},
+    {"restore_callback_states_from_checkpoint", NULL},
+    {"run_name", ANY_VALUE},
+    {"save_on_each_node", NULL},
+    {"save_safetensors", "true"},
+    {"skip_memory_metrics", "true"},
+    {"tf32", NULL},
+    {"torch_compile", NULL},
+    {"torch_compile_backend", NULL},
+    {"torch_compile_mode", NULL},
+    {"torch_empty_cache_steps", NULL},
+    {"torchdynamo", NULL},
+    {"tpu_metrics_debug", NULL},
+    {"tpu_num_cores", NULL},
+    {"trackio_bucket_id", NULL},
+    {"trackio_space_id", NULL},
+    {"trackio_static_space_id", NULL},
+    {"use_cache", NULL},
+    {"use_cpu", ANY_VALUE},
+    {"use_ipex", NULL},
+    {"use_legacy_prediction_loop", NULL},
+    {"use_liger_kernel", NULL},
+    {"use_mps_device", NULL},
+    {0},
+};
 
 // The value of a field as text, allocated; NULL for null, lists and objects.
 static char *value_text(const cJSON *field) {
@@ -290,25 +303,39 @@ static char *value_text(const cJSON *field) {
     return text;
 }
 
-// The fields of one file that have no meaning here but ask for something: "fp16, push_to_hub".
-typedef struct {
-    char *names;
-} ignored_fields;
+// Whether the field has the value that it has when nobody has set it, or one that asks for nothing.
+static bool is_usual(const ignored_field *ignored, const cJSON *field) {
+    bool is_empty = (cJSON_IsArray(field) || cJSON_IsObject(field)) && cJSON_GetArraySize(field) == 0;
+    if (cJSON_IsNull(field) || cJSON_IsFalse(field) || is_empty) return true;
+    if (!ignored->usual) return false;
+    char *text = value_text(field);
+    bool same = strcmp(ignored->usual, ANY_VALUE) == 0 || (text && strcmp(text, ignored->usual) == 0);
+    free(text);
+    return same;
+}
 
-static void note_ignored(ignored_fields *ignored, const char *name) {
+static const ignored_field *ignored_field_find(const char *name) {
+    for (const ignored_field *field = IGNORED; field->name; field++) {
+        if (strcmp(field->name, name) == 0) return field;
+    }
+    return NULL;
+}
+
+// Adds a name to a list of them, "fp16, push_to_hub".
+static void add_name(char **names, const char *name) {
     char *longer;
-    const char *before = ignored->names ? ignored->names : "";
-    if (asprintf(&longer, "%s%s%s", before, *before ? ", " : "", name) < 0) abort();
-    free(ignored->names);
-    ignored->names = longer;
+    if (asprintf(&longer, "%s%s%s", *names ? *names : "", *names ? ", " : "", name) < 0) abort();
+    free(*names);
+    *names = longer;
 }
 
 static bool apply_field(const ftc_command *self, const char *path, const cJSON *field,
-                        const ftc_option_group *groups, ftc_text_list *owned, ignored_fields *ignored) {
+                        const ftc_option_group *groups, ftc_text_list *owned, char **ignored) {
     const ftc_option *option;
     const ftc_option_group *group;
-    if (is_one_of(field->string, MEANINGLESS)) {
-        if (!cJSON_IsNull(field) && !cJSON_IsFalse(field)) note_ignored(ignored, field->string);
+    const ignored_field *meaningless = ignored_field_find(field->string);
+    if (meaningless) {
+        if (!is_usual(meaningless, field)) add_name(ignored, field->string);
         return true;
     }
     if (strcmp(field->string, "lr_scheduler_kwargs") == 0 && (cJSON_IsObject(field) || cJSON_IsNull(field))) {
@@ -319,6 +346,7 @@ static bool apply_field(const ftc_command *self, const char *path, const cJSON *
         return true;
     }
     if (!ftc_cli_find(groups, field->string, &option, &group)) {
+        if (cJSON_IsNull(field)) return true; // of another version of transformers; it asks for nothing
         const char *near = ftc_cli_nearest_option(groups, field->string);
         ftc_cli_error(self->name, "%s: unknown field \"%s\"%s%s%s", path, field->string,
                       near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
@@ -347,10 +375,10 @@ static bool apply_args(const ftc_command *self, const char *path, const ftc_opti
     }
     bool ok = true;
     const cJSON *field;
-    ignored_fields ignored = {0};
+    char *ignored = NULL;
     cJSON_ArrayForEach(field, json) ok = ok && apply_field(self, path, field, groups, owned, &ignored);
-    if (ok && ignored.names) fprintf(stderr, "%s: without meaning here, ignored: %s\n", path, ignored.names);
-    free(ignored.names);
+    if (ok && ignored) fprintf(stderr, "%s: without meaning here, ignored: %s\n", path, ignored);
+    free(ignored);
     cJSON_Delete(json);
     return ok;
 }

@@ -204,7 +204,13 @@ GOOD = {
     "disable_tqdm": True,
     "push_to_hub": True,
     "fp16": True,
-    "report_to": "none",
+    "report_to": ["tensorboard"],
+    # As TrainingArguments writes them when nobody has set them.
+    "debug": [],
+    "fsdp_config": {},
+    "ddp_timeout": 1800,
+    "log_level": "passive",
+    "a_field_of_tomorrow": None,
 }
 
 
@@ -260,6 +266,8 @@ def main():
         checks.that(f"all fields together: status {done.returncode}:\n{done.stderr}", done.returncode == 0)
         for name in ("push_to_hub", "fp16", "report_to"):
             checks.that(f"{name} is not named as ignored", re.search(rf"ignored: .*\b{name}\b", done.stderr))
+        for name in ("debug", "fsdp_config", "ddp_timeout", "log_level", "a_field_of_tomorrow"):
+            checks.that(f"{name} asks for nothing, but is named", name not in done.stderr)
         checks.that(
             "a model evaluated before training is taken for the best", "best model is that of step 0" not in done.stderr
         )
