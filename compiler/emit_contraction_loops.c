@@ -130,7 +130,7 @@ typedef struct {
     int64_t packed, buffer, tile;
 } scratch_parts;
 
-static scratch_parts parts_of(const ftc_contraction_plan *plan, ftc_gemm_form a) {
+static scratch_parts parts_of(const ftc_contraction_plan *plan, const ftc_matrix *a) {
     return (scratch_parts){
         .packed = ftc_packed_size(&plan->shape, plan->packed_k, plan->cols) * (int64_t)sizeof(float),
         .buffer = round_up(ftc_gemm_buffer_bytes(&plan->shape, a, plan->k_chunk), FTC_STEP_ALIGN),
@@ -138,7 +138,8 @@ static scratch_parts parts_of(const ftc_contraction_plan *plan, ftc_gemm_form a)
     };
 }
 
-int64_t ftc_contraction_scratch_bytes(const ftc_contraction_plan *plan, ftc_gemm_form a, bool has_epilogue) {
+int64_t ftc_contraction_scratch_bytes(const ftc_contraction_plan *plan, const ftc_matrix *a,
+                                      bool has_epilogue) {
     scratch_parts parts = parts_of(plan, a);
     return round_up(parts.packed + parts.buffer + (has_epilogue ? parts.tile : 0), FTC_STEP_ALIGN);
 }
@@ -195,7 +196,7 @@ static LLVMValueRef element(ftc_codegen *cg, ftc_gemm_form form, LLVMValueRef ba
 void ftc_emit_contraction(ftc_codegen *cg, const ftc_contraction *x) {
     const ftc_contraction_plan *plan = &x->plan;
     ftc_gemm_shape shape = plan->shape;
-    scratch_parts parts = parts_of(plan, x->a.form);
+    scratch_parts parts = parts_of(plan, &x->a);
     assert(plan->cols % shape.cols == 0 && plan->k_chunk % (shape.k_per_word * shape.word_unit) == 0);
     LLVMValueRef zero = ftc_cg_i64(cg, 0), one = ftc_cg_i64(cg, 1);
 
@@ -306,13 +307,14 @@ int64_t ftc_emit_contraction_alone(ftc_codegen *cg, const char *symbol, const ft
     const int64_t bounds[3] = {c->m, c->n, c->k};
     for (int i = 0; i < 3; i++) extent[i] = c->extents[i] ? arg[i] : ftc_cg_i64(cg, bounds[i]);
     copy_target target = {arg[5], ftc_cg_i64(cg, FTC_ALONE_LD(c->n))};
+    ftc_matrix a = {arg[3], ftc_cg_i64(cg, c->a_transposed ? c->m : c->k), c->a_transposed, c->a};
     ftc_emit_contraction(
         cg, &(ftc_contraction){
                 .plan = *plan,
                 .m = extent[0],
                 .n = extent[1],
                 .k = extent[2],
-                .a = {arg[3], ftc_cg_i64(cg, c->a_transposed ? c->m : c->k), c->a_transposed, c->a},
+                .a = a,
                 .b = {arg[4], ftc_cg_i64(cg, c->b_transposed ? c->k : c->n), c->b_transposed, c->b},
                 .c = target.c,
                 .ldc = target.ldc,
@@ -323,5 +325,5 @@ int64_t ftc_emit_contraction_alone(ftc_codegen *cg, const char *symbol, const ft
                 .context = &target,
             });
     ftc_cg_function_end(cg, f, NULL);
-    return ftc_contraction_scratch_bytes(plan, c->a, c->has_epilogue);
+    return ftc_contraction_scratch_bytes(plan, &a, c->has_epilogue);
 }

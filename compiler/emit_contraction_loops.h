@@ -40,8 +40,8 @@ bool ftc_contraction_plan_parse(const ftc_target *target, const ftc_contraction_
                                 ftc_contraction_plan *plan, const char **why);
 
 // Scratch that one thread needs, in bytes: a multiple of FTC_STEP_ALIGN. Without an epilogue C itself is the
-// tile.
-int64_t ftc_contraction_scratch_bytes(const ftc_contraction_plan *plan, ftc_gemm_form a, bool has_epilogue);
+// tile. Of A's base nothing is asked.
+int64_t ftc_contraction_scratch_bytes(const ftc_contraction_plan *plan, const ftc_matrix *a, bool has_epilogue);
 
 // Emits code that consumes a finished tile of C: rows row0 … row0 + rows - 1, columns col0 … col0 + cols - 1
 // (i64, run-time values). Element (r, c) of the tile is at tile[r * tile_ld + c] (f32); whole vectors may be

@@ -166,6 +166,6 @@ void ftc_emit_dot_kernel(ftc_emitter *e) {
         return;
     }
     c.plan = ftc_tuned_plan_for(e->tuned, cg->target, &what);
-    c.scratch = ftc_emit_scratch(e, ftc_contraction_scratch_bytes(&c.plan, c.a.form, what.has_epilogue));
+    c.scratch = ftc_emit_scratch(e, ftc_contraction_scratch_bytes(&c.plan, &c.a, what.has_epilogue));
     ftc_emit_contraction(cg, &c);
 }

@@ -256,10 +256,9 @@ static void call_kernel(ftc_codegen *cg, const ftc_gemm_shape *shape, bool trans
 // panel. `buffered`: A is packed first.
 static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape, ftc_gemm_form form,
                                    bool buffered, bool transposed) {
-    static const char *const whats[] = {".block", ".block.bf16", ".block.rounded"};
+    static const char *const whats[] = {".block.packing", ".block.bf16", ".block.rounded"};
     char name[NAME_SIZE];
-    name_function(name, whats[buffered ? form : FTC_FORM_F32], shape, transposed, shape->rows,
-                  shape->vectors);
+    name_function(name, buffered ? whats[form] : ".block", shape, transposed, shape->rows, shape->vectors);
     LLVMValueRef found = ftc_cg_function_find(cg, name);
     if (found) return found;
     LLVMTypeRef params[] = {cg->i64, cg->i64, cg->i64, cg->ptr, cg->i64,
@@ -298,7 +297,7 @@ static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape,
 }
 
 void ftc_emit_block(ftc_codegen *cg, const ftc_gemm_block *g) {
-    bool buffered = ftc_gemm_buffer_bytes(&g->shape, g->a.form, 1) > 0;
+    bool buffered = ftc_gemm_buffer_bytes(&g->shape, &g->a, 1) > 0;
     LLVMValueRef function = block_function(cg, &g->shape, g->a.form, buffered, g->a.transposed);
     LLVMValueRef args[] = {g->m, g->n, g->k,   g->a.base,     g->a.ld,
                            g->b, g->c, g->ldc, g->accumulate, g->buffer};

@@ -7,8 +7,9 @@
 //
 //     packed[panel][word of k][cols], panel p holding columns p*cols … p*cols + cols - 1, anything past the last
 //
-// A is read where it is, one broadcast a word, when it is f32 and so are the products; otherwise each block of
-// rows is brought into words in a small buffer first. A block of rows stays in L1 while the panels of B pass, and
+// A is read where it is, one broadcast a word, when it is f32 and so are the products; otherwise, and where the
+// words of its columns would crowd a single set of the cache, each block of rows is brought into words in a
+// small buffer first. A block of rows stays in L1 while the panels of B pass, and
 // `rows × cols` of C stay in registers over all of k:
 //
 //     f32, bf16 pairs  AVX-512  8 × 48    AVX2  6 × 16    SSE  4 × 8
@@ -82,8 +83,8 @@ int64_t ftc_packed_size(const ftc_gemm_shape *shape, int64_t k, int64_t n);
 void ftc_emit_pack(ftc_codegen *cg, const ftc_gemm_shape *shape, const ftc_matrix *b, LLVMValueRef k,
                    LLVMValueRef n, LLVMValueRef packed);
 
-// Bytes of the buffer for a block of rows of A; 0 when A is read where it is.
-int64_t ftc_gemm_buffer_bytes(const ftc_gemm_shape *shape, ftc_gemm_form a, int64_t k);
+// Bytes of the buffer for a block of rows of A; 0 when A is read where it is. Of A's base nothing is asked.
+int64_t ftc_gemm_buffer_bytes(const ftc_gemm_shape *shape, const ftc_matrix *a, int64_t k);
 
 // Whole vectors of C are read: up to `cols` - 1 elements past the last one must be readable
 // (FTC_STEP_SLACK_BYTES is enough). Only elements of C are written. A and B must not overlap C.

@@ -161,7 +161,7 @@ static LLVMValueRef pack_n_function(const packer *p) {
     LLVMValueRef depth = ftc_emit_packed_depth(cg, &p->shape, k), whole = whole_words(p, k);
     ftc_cg_loop panels = ftc_cg_loop_begin(cg, zero, n, width);
     LLVMValueRef left = ftc_cg_sub(cg, n, panels.index), masks[2][MAX_STEPS] = {0};
-    for (int j = 0; j < p->cols; j += vector_step(p))
+    for (int j = 0; j < p->cols && p->cols > 1; j += vector_step(p)) // a single column is there
         masks[1][j / vector_step(p)] =
             ftc_cg_tail_mask(cg, ftc_cg_sub(cg, left, ftc_cg_i64(cg, j)), vector_step(p));
     LLVMValueRef source = ftc_cg_at(cg, p->element, b, panels.index);
@@ -301,8 +301,14 @@ static LLVMValueRef row_words(ftc_codegen *cg, const ftc_gemm_shape *shape, LLVM
     return ftc_cg_round_up(cg, ftc_cg_ceil_div(cg, k, shape->k_per_word), cg->lanes);
 }
 
-int64_t ftc_gemm_buffer_bytes(const ftc_gemm_shape *shape, ftc_gemm_form a, int64_t k) {
-    if (shape->kind == FTC_GEMM_F32 && a == FTC_FORM_F32) return 0;
+// Whether the words that a row of A has at all k lie a known multiple of 4096 bytes apart: in one set of L1.
+static bool is_crowded(const ftc_matrix *a) {
+    if (!a->transposed || !LLVMIsAConstantInt(a->ld)) return false;
+    return LLVMConstIntGetSExtValue(a->ld) * 4 % 4096 == 0;
+}
+
+int64_t ftc_gemm_buffer_bytes(const ftc_gemm_shape *shape, const ftc_matrix *a, int64_t k) {
+    if (shape->kind == FTC_GEMM_F32 && a->form == FTC_FORM_F32 && !is_crowded(a)) return 0;
     int64_t words = (k + shape->k_per_word - 1) / shape->k_per_word, lanes = shape->cols / shape->vectors;
     words = (words + lanes - 1) / lanes * lanes;
     return words * shape->rows * 4 * (shape->kind == FTC_GEMM_AMX ? 2 : 1);

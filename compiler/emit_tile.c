@@ -22,7 +22,6 @@ typedef struct {
     int n_steps;
     ftc_id *dot_of;       // by step: its contraction, 0: row operations
     LLVMValueRef *packed; // by step: the packed right operand
-    LLVMValueRef *buffer; // by step: for rows of the left operand, NULL when it is read where it is
     ftc_env env;          // rows bound
     LLVMValueRef block_start, block_rows;
 } tile_emitter;
@@ -181,7 +180,6 @@ static void emit_dot(tile_emitter *t, int step) {
     ftc_gemm_block block = {
         .shape = ftc_gemm_shape_for(e->cg->target, kind_of(t, &c)),
         .a = {a.base, transposed ? a.col_stride : a.row_stride, transposed, ftc_emit_form(e->g, c.a)},
-        .buffer = t->buffer[step],
         .m = extent(t, row),
         .n = extent(t, col),
         .k = extent(t, sum),
@@ -189,6 +187,8 @@ static void emit_dot(tile_emitter *t, int step) {
         .c = made.base,
         .ldc = made.row_stride,
         .accumulate = strided ? ftc_cg_bool(e->cg, false) : accumulate};
+    int64_t buffer_bytes = ftc_gemm_buffer_bytes(&block.shape, &block.a, bound(t, sum));
+    if (buffer_bytes) block.buffer = ftc_emit_scratch(e, buffer_bytes);
     ftc_emit_block(e->cg, &block);
     if (strided) emit_copy(t, FTC_FORM_F32, &made, &result, extent(t, row), extent(t, col), accumulate);
     e->ready[dot] = true;
@@ -244,8 +244,6 @@ static void place_in_scratch(tile_emitter *t) {
         int64_t k = bound(t, only_axis(&c.sums));
         ftc_gemm_shape shape = ftc_gemm_shape_for(e->cg->target, kind_of(t, &c));
         t->packed[s] = ftc_emit_scratch(e, ftc_packed_size(&shape, k, bound(t, only_axis(&c.cols))) * 4);
-        int64_t buffer = ftc_gemm_buffer_bytes(&shape, ftc_emit_form(e->g, c.a), k);
-        if (buffer) t->buffer[s] = ftc_emit_scratch(e, buffer);
     }
 }
 
@@ -315,7 +313,6 @@ void ftc_emit_tile_kernel(ftc_emitter *e) {
     }
     t.dot_of = calloc((size_t)t.n_steps, sizeof *t.dot_of);
     t.packed = calloc((size_t)t.n_steps, sizeof *t.packed);
-    t.buffer = calloc((size_t)t.n_steps, sizeof *t.buffer);
     for (ftc_id id = e->first; id < e->last; id++)
         if (ftc_node_class(&g->nodes[id]) == FTC_CLASS_DOT) t.dot_of[g->nodes[id].step] = id;
     place_in_scratch(&t);
@@ -353,5 +350,4 @@ void ftc_emit_tile_kernel(ftc_emitter *e) {
     ftc_cg_loop_end(cg, &outer);
     free(t.dot_of);
     free(t.packed);
-    free(t.buffer);
 }

@@ -76,6 +76,12 @@ static const struct {
 // 1 the default one, 2 and more the forced ones of this target (none left: the small one again).
 enum { N_VARIANTS = 96 };
 
+// With both transposed, A's distance from k to k is CROWDED, known when code is made: rows of A are packed then.
+enum { CROWDED = 1024 };
+static bool is_crowded(int variant) {
+    return (variant & 3) == 3;
+}
+
 static ftc_contraction_plan plan_of(const ftc_target *target, int variant) {
     int which = (variant >> 4) - 2;
     if (which == -1) return ftc_contraction_plan_for(target, &LARGEST);
@@ -104,7 +110,7 @@ static int64_t emit_contraction(ftc_codegen *cg, int variant) {
         .m = arg[0],
         .n = arg[1],
         .k = arg[2],
-        .a = {arg[3], arg[4], variant & 1},
+        .a = {arg[3], is_crowded(variant) ? ftc_cg_i64(cg, CROWDED) : arg[4], variant & 1},
         .b = {arg[5], arg[6], variant >> 1 & 1},
         .c = arg[7],
         .ldc = arg[8],
@@ -116,7 +122,7 @@ static int64_t emit_contraction(ftc_codegen *cg, int variant) {
     };
     ftc_emit_contraction(cg, &x);
     ftc_cg_function_end(cg, f, NULL);
-    return ftc_contraction_scratch_bytes(&x.plan, FTC_FORM_F32, epilogue);
+    return ftc_contraction_scratch_bytes(&x.plan, &x.a, epilogue);
 }
 
 // One block.
@@ -236,6 +242,7 @@ static void check_contractions(const char *target_name) {
             int64_t m = random_extent(MAX_M), n = random_extent(MAX_N), k = random_extent(MAX_K);
             bool at = v & 1, bt = v >> 1 & 1, epilogue = v >> 3 & 1;
             int64_t lda = (at ? m : k) + random_below(PAD), ldb = (bt ? k : n) + random_below(PAD);
+            if (is_crowded(v)) lda = CROWDED;
             int64_t ldc = n + random_below(PAD);
             float *a = random_floats((at ? k : m) * lda), *b = random_floats((bt ? n : k) * ldb);
             float *start = random_floats(m * ldc), *first = random_floats(m * ldc),
