@@ -9,9 +9,9 @@
 //         epilogue consumes the tile, a few rows at a time, as soon as their last chunk is added: they are in
 //                  the cache then
 //
-// Packed B is what stays in L2; rows of A pass through L1, 8 × k_chunk at a time, and are read where they
-// are: broadcasts of single elements cost the same at any stride. C's tile is touched once per chunk, little
-// enough to leave L2.
+// Packed B is what stays in L2; rows of A pass through L1, 8 × k_chunk at a time, and are read where they are
+// unless their columns crowd the cache (compiler/emit_gemm.h). C's tile is touched once per chunk, little enough
+// to leave L2.
 //
 // With keep_b (k is small or known) each column of B is packed once per thread and tiles are short, so that
 // they are in L2 when the epilogue reads them. Without (k is the tokens of a batch, however many) tiles are
