@@ -349,6 +349,16 @@ Test(language, wrong_settings_are_refused) {
                    "hidden (128) must be a multiple of heads (3)");
     expect_refused(&(ftc_override){"heads", "0", "--set", FTC_OVERRIDE_CONFIG},
                    "must be a multiple of heads (0)");
+    expect_refused(&(ftc_override){"layers", "-1", "--set", FTC_OVERRIDE_CONFIG}, "must not be negative");
+    expect_refused(&(ftc_override){"dropout", "1", "--set", FTC_OVERRIDE_CONFIG}, "from 0 to below 1");
+    expect_refused(&(ftc_override){"attention_dropout", "-0.1", "--set", FTC_OVERRIDE_CONFIG},
+                   "from 0 to below 1");
+    expect_refused(&(ftc_override){"classifier_dropout", "2", "config.json", FTC_OVERRIDE_OPTIONAL},
+                   "from 0 to below 1");
+    expect_refused(&(ftc_override){"layer_norm_eps", "-1", "config.json", FTC_OVERRIDE_OPTIONAL},
+                   "must not be negative");
+    expect_refused(&(ftc_override){"initializer_range", "-1", "--set", FTC_OVERRIDE_CONFIG},
+                   "must not be negative");
     expect_refused(&(ftc_override){"hidden_act", "mish", "config.json", FTC_OVERRIDE_OPTIONAL},
                    "activation 'mish' is not known");
     expect_refused(&(ftc_override){"position_type", "rotary", "--set", FTC_OVERRIDE_CONFIG},
