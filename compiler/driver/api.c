@@ -158,7 +158,8 @@ static void describe(ftc_net *net) {
 
 // Sets one of ftc_net_options.options, "NAME=VALUE".
 static bool set_option(const char *text, ftc_model_options *options, ftc_diagnostics *d) {
-    const ftc_option_group groups[] = {{"", ftc_model_option_table, options}, {0}};
+    const ftc_option_group groups[] = {
+        {"", ftc_model_option_table, options}, {"", ftc_weights_option_table, options}, {0}};
     const ftc_option *option;
     const ftc_option_group *group;
     const char *equals = strchr(text, '=');

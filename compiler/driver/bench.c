@@ -341,6 +341,7 @@ int ftc_command_bench(const ftc_command *self, int argc, char **argv) {
     ftc_model_options model = ftc_model_options_default();
     ftc_option_group groups[] = {{"Options", OPTIONS, &options},
                                  {"Compiling (as for ftc compile)", ftc_model_option_table, &model},
+                                 {"Weights (as for ftc compile)", ftc_weights_option_table, &model},
                                  {0}};
     ftc_text_list words = {0};
     ftc_threads *threads = NULL;

@@ -289,8 +289,10 @@ static int compile_model(const char *path, const ftc_model_options *model, const
 int ftc_command_compile(const ftc_command *self, int argc, char **argv) {
     ftc_model_options model = ftc_model_options_default();
     compile_options options = {.emit = EMIT_ARTIFACT};
-    ftc_option_group groups[] = {
-        {"What is written", OPTIONS, &options}, {"The model", ftc_model_option_table, &model}, {0}};
+    ftc_option_group groups[] = {{"What is written", OPTIONS, &options},
+                                 {"The model", ftc_model_option_table, &model},
+                                 {"Its weights", ftc_weights_option_table, &model},
+                                 {0}};
     ftc_text_list models = {0};
     ftc_cli_result parsed = ftc_cli_parse(self, groups, argc, argv, &models);
     int status = FTC_EXIT_USAGE;

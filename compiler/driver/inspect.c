@@ -237,6 +237,7 @@ int ftc_command_inspect(const ftc_command *self, int argc, char **argv) {
                                  {"Data", ftc_rows_option_table, &data},
                                  {"Columns", ftc_column_option_table, &data},
                                  {"Compiling (as for ftc compile)", ftc_model_option_table, &model},
+                                 {"Weights (as for ftc compile)", ftc_weights_option_table, &model},
                                  {0}};
     ftc_text_list words = {0};
     ftc_cli_result parsed = ftc_cli_parse(self, groups, argc, argv, &words);

@@ -21,8 +21,6 @@ extern const ftc_library_file ftc_builtin_models[];
 const ftc_option ftc_model_option_table[] = {
     {"set", NULL, FTC_OPTION_LIST, FIELD(set), "NAME=VALUE", 0,
      "change an entry of the model's config block"},
-    {"pretrained", NULL, FTC_OPTION_TEXT, FIELD(pretrained), "DIR", 0,
-     "shapes, weights and tokenizer of this directory"},
     {"batch", NULL, FTC_OPTION_INT, FIELD(batch), "N", 1, "most sequences in a batch"},
     {"max-length", NULL, FTC_OPTION_INT, FIELD(max_length), "N", 1, "most tokens in a sequence"},
     {"no-pass", NULL, FTC_OPTION_LIST, FIELD(no_pass), "PASS", 0,
@@ -35,10 +33,16 @@ const ftc_option ftc_model_option_table[] = {
      "compile for avx512, avx2 or generic instead of this machine (native)"},
     {"tune", NULL, FTC_OPTION_FLAG, FIELD(tune), NULL, 0,
      "measure here how each contraction is best cut, and compile it so"},
-    {"memory", NULL, FTC_OPTION_TEXT, FIELD(memory), "BYTES", 0,
-     "most memory for tensors, arena and scratch of threads, as 2GB; \"least\": as little as can be"},
     {"loss", NULL, FTC_OPTION_TEXT, FIELD(loss), "NAME", 0,
      "auto, cross_entropy or mse (auto: mse for one label); as --set loss=NAME"},
+    {0},
+};
+
+const ftc_option ftc_weights_option_table[] = {
+    {"pretrained", NULL, FTC_OPTION_TEXT, FIELD(pretrained), "DIR", 0,
+     "shapes, weights and tokenizer of this directory"},
+    {"memory", NULL, FTC_OPTION_TEXT, FIELD(memory), "BYTES", 0,
+     "most memory for tensors, arena and scratch of threads, as 2GB; \"least\": as little as can be"},
     {"optim", NULL, FTC_OPTION_TEXT, FIELD(optim), "NAME", 0,
      "adamw, adam, adam_keras, sgd, lion or adafactor"},
     {"freeze", NULL, FTC_OPTION_LIST, FIELD(freeze), "PATTERN", 0,

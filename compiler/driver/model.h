@@ -33,8 +33,8 @@ typedef struct {
     double layer_decay;
 } ftc_model_options;
 
-// The table for an ftc_model_options.
-extern const ftc_option ftc_model_option_table[];
+// The tables for an ftc_model_options: the model and how it is computed; its weights and how they are trained.
+extern const ftc_option ftc_model_option_table[], ftc_weights_option_table[];
 
 ftc_model_options ftc_model_options_default(void);
 void ftc_model_options_free(ftc_model_options *options); // its lists

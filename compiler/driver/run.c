@@ -376,7 +376,7 @@ static bool prepare(const ftc_command *self, int argc, char **argv, const char *
 
 int ftc_command_run(const ftc_command *self, int argc, char **argv) {
     run r = {.options = ftc_run_options_default()};
-    ftc_option_group groups[5];
+    ftc_option_group groups[FTC_RUN_OPTION_GROUPS];
     ftc_text_list positional = {0};
     char *newest = NULL;
     ftc_run_option_groups(&r.options, groups);

@@ -101,12 +101,13 @@ static const ftc_option OPTIONS[] = {
     {0},
 };
 
-void ftc_run_option_groups(ftc_run_options *options, ftc_option_group *groups) {
+void ftc_run_option_groups(ftc_run_options *options, ftc_option_group groups[FTC_RUN_OPTION_GROUPS]) {
     groups[0] = (ftc_option_group){"Training", OPTIONS, &options->run};
     groups[1] = (ftc_option_group){"Data", ftc_rows_option_table, &options->data};
     groups[2] = (ftc_option_group){"Columns", ftc_column_option_table, &options->data};
     groups[3] = (ftc_option_group){"Compiling (as for ftc compile)", ftc_model_option_table, &options->model};
-    groups[4] = (ftc_option_group){0};
+    groups[4] = (ftc_option_group){"Weights (as for ftc compile)", ftc_weights_option_table, &options->model};
+    groups[5] = (ftc_option_group){0};
 }
 
 static ftc_run_options defaults(bool of_trainer) {
@@ -413,7 +414,7 @@ bool ftc_run_options_resolve(const ftc_command *self, int argc, char **argv, con
                              ftc_run_options *options) {
     const char *args = options->run.args;
     bool own_data = options->data.train != NULL;
-    ftc_option_group groups[5];
+    ftc_option_group groups[FTC_RUN_OPTION_GROUPS];
     ftc_run_option_groups(options, groups);
     ftc_model_options lists = options->model; // parsing again reuses their memory
     *options = defaults(args != NULL);

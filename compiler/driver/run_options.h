@@ -32,8 +32,9 @@ typedef struct {
 
 ftc_run_options ftc_run_options_default(void);
 
-// The groups of all tables for `options`; `groups` has room for 5.
-void ftc_run_option_groups(ftc_run_options *options, ftc_option_group *groups);
+// The groups of all tables for `options`.
+enum { FTC_RUN_OPTION_GROUPS = 6 };
+void ftc_run_option_groups(ftc_run_options *options, ftc_option_group groups[FTC_RUN_OPTION_GROUPS]);
 
 // Everything that says how `ftc run` goes: defaults, then the candidate's train block, then the --args file,
 // then the command line, which `options` must have been parsed from once already (to find the candidate).

@@ -379,6 +379,7 @@ int ftc_command_verify(const ftc_command *self, int argc, char **argv) {
     ftc_option_group groups[] = {
         {"What is compared", OPTIONS, &o.flags},
         {"The model", ftc_model_option_table, &o.model},
+        {"Its weights", ftc_weights_option_table, &o.model},
         {"The batch: the first rows of a file, or synthetic", ftc_rows_option_table, &o.data},
         {"Columns", ftc_column_option_table, &o.data},
         {0}};

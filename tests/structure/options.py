@@ -145,12 +145,6 @@ OTHERS = {
 MODEL = {"set", "pretrained", "no-pass", "target", "memory", "loss", "optim", "freeze", "group"}
 ROWS = {"test", "split-test", "select-train", "select-test"}
 WITHOUT_MEANING = {
-    "eval": {
-        "pretrained",
-        "memory",
-        "optim",
-        "group",
-    },  # nothing is trained, and the directory has its own weights
     "predict": {"label-column"},
     "tokenize": {"label-column"},
     "inspect": MODEL | ROWS,  # of a row of data
