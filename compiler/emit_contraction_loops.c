@@ -14,7 +14,7 @@
 // to leave L2.
 //
 // With keep_b (k is small or known) each column of B is packed once per thread and tiles are short, so that
-// they are in L2 when the epilogue reads them. Without (k is the tokens of a batch, however many) tiles are
+// they stay in L2 from chunk to chunk. Without (k is the tokens of a batch, however many) tiles are
 // tall, so that packing B again for each of them costs under one percent of the product.
 //
 // A result does not depend on the cut: each element of C is summed over k in chunks that start at multiples

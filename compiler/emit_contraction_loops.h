@@ -43,11 +43,10 @@ bool ftc_contraction_plan_parse(const ftc_target *target, const ftc_contraction_
 // tile. Of A's base nothing is asked.
 int64_t ftc_contraction_scratch_bytes(const ftc_contraction_plan *plan, const ftc_matrix *a, bool has_epilogue);
 
-// Emits code that consumes a finished tile of C: rows row0 … row0 + rows - 1, columns col0 … col0 + cols - 1
-// (i64, run-time values). Element (r, c) of the tile is at tile[r * tile_ld + c] (f32); whole vectors may be
-// read and written up to the next multiple of the lane count past `cols` (what is there is unspecified).
-// Called once, at code generation time. The tile is 64-byte aligned, tile_ld and col0 are multiples of the
-// gemm shape's `cols`.
+// Emits code that consumes finished rows of a tile of C: rows row0 … row0 + rows - 1, columns col0 … col0 + cols - 1
+// (i64, run-time values). Element (r, c) of them is at tile[r * tile_ld + c] (f32); whole vectors may be read and
+// written up to the next multiple of the lane count past `cols` (what is there is unspecified). Called once, at
+// code generation time. tile_ld and col0 are multiples of the gemm shape's `cols`.
 typedef void ftc_tile_epilogue(void *context, ftc_codegen *cg, LLVMValueRef tile, LLVMValueRef tile_ld,
                                LLVMValueRef row0, LLVMValueRef rows, LLVMValueRef col0, LLVMValueRef cols);
 

@@ -135,7 +135,7 @@ static LLVMValueRef kernel_function(ftc_codegen *cg, const ftc_gemm_shape *shape
                                          cg->i64, cg->i64, cg->i1,  cg->ptr, cg->i64};
     ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, KERNEL_PARAMS - 2 * transposed,
                                               FTC_CG_OUTLINED, true);
-    LLVMValueRef arg[KERNEL_PARAMS];
+    LLVMValueRef arg[KERNEL_PARAMS] = {0};
     LLVMGetParams(f.function, arg);
     LLVMValueRef lda = arg[1], c = arg[3], ldc = arg[4], k = arg[5], last = arg[6], accumulate = arg[7];
 
@@ -272,7 +272,7 @@ static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape,
     LLVMValueRef zero = ftc_cg_i64(cg, 0), one = ftc_cg_i64(cg, 1);
     LLVMTypeRef element = ftc_gemm_element_type(cg, form);
     LLVMValueRef a_row = transposed ? one : lda, depth = ftc_emit_packed_depth(cg, shape, k);
-    int64_t turn_bytes = WORDS_PER_TURN * shape->k_per_word * (form == FTC_FORM_BF16 ? 2 : 4);
+    int64_t turn_bytes = WORDS_PER_TURN * shape->k_per_word * ftc_gemm_element_bytes(form);
     if (shape->kind == FTC_GEMM_AMX) ftc_amx_configure(cg);
     ftc_cg_loop row = ftc_cg_loop_begin(cg, zero, m, ftc_cg_i64(cg, shape->rows));
     LLVMValueRef rows = ftc_cg_min(cg, ftc_cg_sub(cg, m, row.index), ftc_cg_i64(cg, shape->rows));

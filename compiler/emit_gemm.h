@@ -9,8 +9,8 @@
 //
 // A is read where it is, one broadcast a word, when it is f32 and so are the products; otherwise, and where the
 // words of its columns would crowd a single set of the cache, each block of rows is brought into words in a
-// small buffer first. A block of rows stays in L1 while the panels of B pass, and
-// `rows × cols` of C stay in registers over all of k:
+// small buffer first. A block of rows stays in L1 while the panels of B pass, and `rows × cols` of C stay in
+// registers over all of k:
 //
 //     f32, bf16 pairs  AVX-512  8 × 48    AVX2  6 × 16    SSE  4 × 8
 //     AMX              32 × 32
@@ -72,6 +72,7 @@ typedef struct {
 } ftc_matrix;
 
 LLVMTypeRef ftc_gemm_element_type(ftc_codegen *cg, ftc_gemm_form form); // as it lies in memory
+int ftc_gemm_element_bytes(ftc_gemm_form form);
 
 // Number of packed words of k, and of words that B[k × n] takes when packed.
 LLVMValueRef ftc_emit_packed_depth(ftc_codegen *cg, const ftc_gemm_shape *shape, LLVMValueRef k);

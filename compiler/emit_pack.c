@@ -32,6 +32,10 @@ LLVMTypeRef ftc_gemm_element_type(ftc_codegen *cg, ftc_gemm_form form) {
     return form == FTC_FORM_BF16 ? cg->i16 : cg->f32;
 }
 
+int ftc_gemm_element_bytes(ftc_gemm_form form) {
+    return form == FTC_FORM_BF16 ? 2 : 4;
+}
+
 int64_t ftc_packed_size(const ftc_gemm_shape *shape, int64_t k, int64_t n) {
     int64_t words = (k + shape->k_per_word - 1) / shape->k_per_word;
     words = (words + shape->word_unit - 1) / shape->word_unit * shape->word_unit;
@@ -156,7 +160,7 @@ static LLVMValueRef pack_n_function(const packer *p) {
     LLVMValueRef b = arg[0], ld = arg[1], k = arg[2], n = arg[3], packed = arg[4];
 
     int per_word = p->shape.k_per_word;
-    int per_line = BYTES_PER_LINE / (p->form == FTC_FORM_BF16 ? 2 : 4);
+    int per_line = BYTES_PER_LINE / ftc_gemm_element_bytes(p->form);
     LLVMValueRef zero = ftc_cg_i64(cg, 0), one = ftc_cg_i64(cg, 1), width = ftc_cg_i64(cg, p->cols);
     LLVMValueRef depth = ftc_emit_packed_depth(cg, &p->shape, k), whole = whole_words(p, k);
     ftc_cg_loop panels = ftc_cg_loop_begin(cg, zero, n, width);

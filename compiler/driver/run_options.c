@@ -307,7 +307,7 @@ static char *value_text(const cJSON *field) {
 // Whether the field has the value that it has when nobody has set it, or one that asks for nothing.
 static bool is_usual(const ignored_field *ignored, const cJSON *field) {
     bool is_empty = (cJSON_IsArray(field) || cJSON_IsObject(field)) && cJSON_GetArraySize(field) == 0;
-    if (cJSON_IsNull(field) || cJSON_IsFalse(field) || is_empty) return true;
+    if (cJSON_IsFalse(field) || is_empty) return true;
     if (!ignored->usual) return false;
     char *text = value_text(field);
     bool same = strcmp(ignored->usual, ANY_VALUE) == 0 || (text && strcmp(text, ignored->usual) == 0);
@@ -334,12 +334,13 @@ static bool apply_field(const ftc_command *self, const char *path, const cJSON *
                         const ftc_option_group *groups, ftc_text_list *owned, char **ignored) {
     const ftc_option *option;
     const ftc_option_group *group;
+    if (cJSON_IsNull(field)) return true; // the default, also of a field that only other versions have
     const ignored_field *meaningless = ignored_field_find(field->string);
     if (meaningless) {
         if (!is_usual(meaningless, field)) add_name(ignored, field->string);
         return true;
     }
-    if (strcmp(field->string, "lr_scheduler_kwargs") == 0 && (cJSON_IsObject(field) || cJSON_IsNull(field))) {
+    if (strcmp(field->string, "lr_scheduler_kwargs") == 0 && cJSON_IsObject(field)) {
         const cJSON *entry; // num_cycles, power, lr_end, timescale: options like the others
         cJSON_ArrayForEach(entry, field) {
             if (!apply_field(self, path, entry, groups, owned, ignored)) return false;
@@ -347,7 +348,6 @@ static bool apply_field(const ftc_command *self, const char *path, const cJSON *
         return true;
     }
     if (!ftc_cli_find(groups, field->string, &option, &group)) {
-        if (cJSON_IsNull(field)) return true; // of another version of transformers; it asks for nothing
         const char *near = ftc_cli_nearest_option(groups, field->string);
         ftc_cli_error(self->name, "%s: unknown field \"%s\"%s%s%s", path, field->string,
                       near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
@@ -355,7 +355,6 @@ static bool apply_field(const ftc_command *self, const char *path, const cJSON *
     }
     char *text = value_text(field), why[160];
     if (!text) {
-        if (cJSON_IsNull(field)) return true; // the default
         ftc_cli_error(self->name, "%s: \"%s\" is a list or an object; a single value is expected", path,
                       field->string);
         return false;
