@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "compiler/driver/peak.h"
-#include "compiler/emit_contraction_loops.h"
-#include "compiler/object.h"
+#include "compiler/emit/contraction_loops.h"
+#include "compiler/codegen/object.h"
 #include "runtime/clock.h"
 
 enum { MAX_TOKENS = 1 << 14, MAX_THREADS = 256, N_WEIGHTS = 6, N_ROLES = 3 };

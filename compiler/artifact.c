@@ -10,8 +10,8 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "compiler/object.h"
-#include "ir/parse.h"
+#include "compiler/codegen/object.h"
+#include "ir/lang/parse.h"
 #include "ir/print.h"
 
 // What follows the ELF object in the file.

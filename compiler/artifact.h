@@ -5,7 +5,7 @@
 #define FTC_ARTIFACT_H
 
 #include "compiler/compile.h"
-#include "compiler/tune.h"
+#include "compiler/emit/tune.h"
 #include "ir/step_abi.h"
 
 // Writes the object to `path`, beside it first and renamed when complete. False after a diagnostic; an artifact that was

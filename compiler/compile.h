@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 #include "compiler/pipeline.h"
-#include "compiler/target.h"
+#include "compiler/codegen/target.h"
 
 // Called with the graph of an entry after a pass; pass NULL: before the first.
 typedef void ftc_compile_after(void *context, ftc_entry_kind entry, const ftc_pass *pass, const ftc_graph *g,

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "compiler/regions.h"
+#include "compiler/passes/regions.h"
 #include "ir/op.h"
 
 // Adds `each` for every cell over the axes.

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "compiler/clock.h"
-#include "compiler/simplify.h"
-#include "ir/parse.h"
+#include "compiler/passes/simplify.h"
+#include "ir/lang/parse.h"
 #include "ir/print.h"
 #include "ir/verify.h"
 

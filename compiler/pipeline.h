@@ -2,7 +2,7 @@
 #ifndef FTC_PIPELINE_H
 #define FTC_PIPELINE_H
 
-#include "compiler/passes.h"
+#include "compiler/passes/passes.h"
 
 typedef struct {
     ftc_pass_options pass;

@@ -1,7 +1,7 @@
 // The graph: a training step as tensor operations over named axes.
 //
 // Everything that the compiler says about a model is in this one structure, and all of it can be printed as
-// .ir text and parsed back (ir/print.h, ir/parse.h). Nodes, axes, extents and declarations are small ids into
+// .ir text and parsed back (ir/print.h, ir/lang/parse.h). Nodes, axes, extents and declarations are small ids into
 // arrays; a node's operands always come before it, so the array order is a valid order of evaluation at every
 // stage.
 //

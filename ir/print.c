@@ -199,7 +199,7 @@ static void print_declaration(const ftc_graph *g, const ftc_decl_def *d, FILE *f
 
 // --- nodes --------------------------------------------------------------------------------------------
 
-// "(%3, V, %4, 0; B, S)": see ir/elaborate_expr.c for the order.
+// "(%3, V, %4, 0; B, S)": see ir/lang/elaborate_expr.c for the order.
 static void print_operands(const ftc_graph *g, const ftc_node *n, const ftc_op_info *info, FILE *f) {
     const char *separator = "";
 #define NEXT (fputs(separator, f), separator = ", ")

@@ -1,4 +1,4 @@
-// The graph as .ir text in its flat form: declarations, then one node a line. ir/parse.h reads it back.
+// The graph as .ir text in its flat form: declarations, then one node a line. ir/lang/parse.h reads it back.
 #ifndef FTC_PRINT_H
 #define FTC_PRINT_H
 

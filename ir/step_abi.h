@@ -5,7 +5,7 @@
 // data flows across threads. Entries allocate nothing and take no lock. They read and write only what the
 // arguments point to.
 //
-// The emitter (compiler/emit_*.c) builds code against this header and the runtime fills the structures in;
+// The emitter (compiler/emit) builds code against this header and the runtime fills the structures in;
 // what a particular model needs (its tensors, inputs, scalars, outputs, arena sizes) is listed in its
 // ftc_program.
 #ifndef FTC_STEP_ABI_H

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ir/ast.h"
-#include "ir/parse.h"
+#include "ir/lang/ast.h"
+#include "ir/lang/parse.h"
 
 enum { MOST_USES = 8 }; // one in the other
 

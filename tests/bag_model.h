@@ -6,7 +6,7 @@
 #define FTC_TESTS_BAG_MODEL_H
 
 #include "ir/step_abi.h"
-#include "runtime/dataset.h"
+#include "runtime/data/dataset.h"
 
 enum { BAG_VOCAB = 50, BAG_CLASSES = 3, BAG_MAX_BATCH = 16, BAG_MAX_LENGTH = 12 };
 

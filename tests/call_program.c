@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/threads.h"
+#include "runtime/loop/threads.h"
 
 struct test_call {
     const ftc_program *program;

@@ -1,7 +1,7 @@
 // libftc, through ftc.h and the shared library alone: on models/mlp.ir, as an artifact where nothing is to be
 // compiled.
-#include "compiler/driver/ftc.h"
-#include "runtime/schedule.h"
+#include "compiler/api/ftc.h"
+#include "runtime/loop/schedule.h"
 #include "tests/scratch.h"
 
 #include <math.h>

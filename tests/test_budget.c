@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "compiler/compile.h"
-#include "compiler/passes.h"
-#include "ir/parse.h"
-#include "runtime/stepper.h"
+#include "compiler/passes/passes.h"
+#include "ir/lang/parse.h"
+#include "runtime/loop/stepper.h"
 #include "tests/call_program.h"
 #include "tests/paths.h"
 #include "tests/random_graph.h"

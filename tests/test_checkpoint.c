@@ -1,5 +1,5 @@
 // Checkpoints: a run that is interrupted and resumed ends in the same bytes as one that was not.
-#include "runtime/train.h"
+#include "runtime/loop/train.h"
 #include "runtime/json.h"
 #include "tests/bag_model.h"
 #include "tests/scratch.h"

@@ -3,7 +3,7 @@
 // All tests have one timeout: Criterion loses memory, which LeakSanitizer finds, where the timeouts of a
 // suite differ.
 #include "runtime/json.h"
-#include "runtime/safetensors.h"
+#include "runtime/hub/safetensors.h"
 #include "tests/scratch.h"
 
 #include <dirent.h>

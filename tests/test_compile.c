@@ -12,9 +12,9 @@
 #include <cjson/cJSON.h>
 
 #include "compiler/artifact.h"
-#include "compiler/object.h"
-#include "compiler/simplify.h"
-#include "ir/parse.h"
+#include "compiler/codegen/object.h"
+#include "compiler/passes/simplify.h"
+#include "ir/lang/parse.h"
 #include "ir/print.h"
 #include "ir/verify.h"
 #include "tests/call_program.h"

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/eager.h"
-#include "compiler/passes.h"
-#include "ir/parse.h"
+#include "compiler/eager/eager.h"
+#include "compiler/passes/passes.h"
+#include "ir/lang/parse.h"
 #include "ir/print.h"
 #include "ir/verify.h"
 #include "tests/call_program.h"

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/emit_amx.h"
-#include "compiler/emit_contraction_loops.h"
-#include "compiler/emit_gemm.h"
-#include "compiler/object.h"
+#include "compiler/emit/amx.h"
+#include "compiler/emit/contraction_loops.h"
+#include "compiler/emit/gemm.h"
+#include "compiler/codegen/object.h"
 
 enum { MAX_M = 130, MAX_N = 150, MAX_K = 180, PAD = 5, MAX_THREADS = 4, N_SHAPES = 60, SLACK = 64 };
 

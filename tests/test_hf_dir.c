@@ -1,7 +1,7 @@
 // Hugging Face directories: config.json both ways, names with and without prefix, every refusal.
-#include "runtime/hf_dir.h"
+#include "runtime/hub/hf_dir.h"
 #include "runtime/json.h"
-#include "runtime/model_state.h"
+#include "runtime/loop/model_state.h"
 #include "tests/bag_model.h"
 #include "tests/scratch.h"
 

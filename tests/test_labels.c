@@ -1,6 +1,6 @@
 // From label columns to class ids and numbers.
 #include "runtime/files.h"
-#include "runtime/labels.h"
+#include "runtime/data/labels.h"
 #include "tests/paths.h"
 
 #include <string.h>

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "ir/op.h"
-#include "ir/parse.h"
+#include "ir/lang/parse.h"
 #include "ir/print.h"
 #include "ir/verify.h"
 #include "tests/paths.h"

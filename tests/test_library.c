@@ -4,10 +4,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "compiler/passes.h"
-#include "ir/elaborate.h"
+#include "compiler/passes/passes.h"
+#include "ir/lang/elaborate.h"
 #include "ir/interpret.h"
-#include "ir/parse.h"
+#include "ir/lang/parse.h"
 #include "tests/paths.h"
 #include "tests/random_graph.h"
 

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/codegen_scalar.h"
-#include "compiler/object.h"
+#include "compiler/codegen/scalar.h"
+#include "compiler/codegen/object.h"
 #include "ir/ops/math.h"
 
 #define MAX_ULP 2.0

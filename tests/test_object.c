@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/object.h"
+#include "compiler/codegen/object.h"
 
 typedef int64_t add_fn(int64_t a, int64_t b);
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/passes.h"
+#include "compiler/passes/passes.h"
 #include "ir/build.h"
 #include "ir/op.h"
 #include "ir/random.h"

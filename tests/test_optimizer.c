@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "compiler/compile.h"
-#include "compiler/passes.h"
+#include "compiler/passes/passes.h"
 #include "ir/interpret.h"
-#include "ir/parse.h"
+#include "ir/lang/parse.h"
 #include "ir/verify.h"
 
 static const char MODEL[] = "model tiny\n"

@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/passes.h"
-#include "compiler/pattern.h"
+#include "compiler/passes/passes.h"
+#include "compiler/passes/pattern.h"
 #include "compiler/pipeline.h"
-#include "compiler/simplify.h"
+#include "compiler/passes/simplify.h"
 #include "ir/build.h"
 #include "ir/op.h"
-#include "ir/parse.h"
+#include "ir/lang/parse.h"
 #include "ir/print.h"
 #include "ir/verify.h"
 #include "tests/random_graph.h"

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "compiler/compile.h"
-#include "compiler/plan.h"
+#include "compiler/passes/plan.h"
 #include "ir/op.h"
-#include "ir/parse.h"
+#include "ir/lang/parse.h"
 #include "ir/print.h"
 #include "tests/paths.h"
 #include "tests/random_graph.h"

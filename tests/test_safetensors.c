@@ -1,6 +1,6 @@
 // Safetensors: what is written comes back, and every damage is named.
-#include "runtime/memory.h"
-#include "runtime/safetensors.h"
+#include "runtime/loop/memory.h"
+#include "runtime/hub/safetensors.h"
 #include "tests/scratch.h"
 
 #include <math.h>

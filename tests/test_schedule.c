@@ -1,5 +1,5 @@
 // Learning-rate schedules against transformers' get_scheduler: tests/golden/parity/schedules.json.
-#include "runtime/schedule.h"
+#include "runtime/loop/schedule.h"
 #include "tests/scratch.h"
 
 #include <cjson/cJSON.h>

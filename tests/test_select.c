@@ -1,5 +1,5 @@
 // Permutations against NumPy's (goldens by tests/tools/make_select_goldens.py), and the choice of rows.
-#include "runtime/select.h"
+#include "runtime/data/select.h"
 
 #include <string.h>
 

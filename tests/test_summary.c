@@ -1,6 +1,6 @@
 // The model card and the report: what they say, and that no text can break out of its place.
-#include "runtime/html.h"
-#include "runtime/summary.h"
+#include "runtime/report/html.h"
+#include "runtime/report/summary.h"
 #include "tests/bag_model.h"
 #include "tests/scratch.h"
 

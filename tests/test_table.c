@@ -1,6 +1,6 @@
 // CSV, TSV and JSON lines: what is read, and what is said about files that cannot be.
 #include "runtime/files.h"
-#include "runtime/table.h"
+#include "runtime/data/table.h"
 #include "tests/paths.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 // The pool and its barrier: every thread enters, nobody passes early, also with more threads than processors.
-#include "runtime/threads.h"
+#include "runtime/loop/threads.h"
 
 #include <criterion/criterion.h>
 #include <stdatomic.h>

@@ -1,5 +1,5 @@
 // Token ids that are kept between runs: found again for the same content only.
-#include "runtime/token_cache.h"
+#include "runtime/text/token_cache.h"
 #include "tests/scratch.h"
 
 #include <dirent.h>

@@ -1,10 +1,10 @@
 // Token ids against Hugging Face's (goldens by tests/tools/make_tokenizer_goldens.py).
 #include "runtime/files.h"
-#include "runtime/normalize.h"
-#include "runtime/table.h"
-#include "runtime/tokenizer.h"
-#include "runtime/tokenizer_internal.h"
-#include "runtime/unicode.h"
+#include "runtime/text/normalize.h"
+#include "runtime/data/table.h"
+#include "runtime/text/tokenizer.h"
+#include "runtime/text/tokenizer_internal.h"
+#include "runtime/text/unicode.h"
 #include "tests/paths.h"
 
 #include <pthread.h>

@@ -1,5 +1,5 @@
 // The loop, against a model whose entries are written in C.
-#include "runtime/train.h"
+#include "runtime/loop/train.h"
 #include "tests/bag_model.h"
 #include "tests/scratch.h"
 

@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "compiler/compile.h"
-#include "compiler/passes.h"
+#include "compiler/passes/passes.h"
 #include "ir/interpret.h"
 #include "ir/op.h"
-#include "ir/parse.h"
+#include "ir/lang/parse.h"
 #include "ir/verify.h"
 #include "tests/paths.h"
 

@@ -5,9 +5,9 @@
 #include "compiler/driver/peak.h"
 #include "ir/print.h"
 #include "runtime/clock.h"
-#include "runtime/metrics.h"
-#include "runtime/model_state.h"
-#include "runtime/stepper.h"
+#include "runtime/loop/metrics.h"
+#include "runtime/loop/model_state.h"
+#include "runtime/loop/stepper.h"
 
 #include <stddef.h>
 #include <stdio.h>

@@ -3,13 +3,13 @@
 #define FTC_DRIVER_CLASSIFIER_H
 
 #include "compiler/driver/model.h"
-#include "runtime/batch.h"
-#include "runtime/evaluate.h"
-#include "runtime/hf_dir.h"
-#include "runtime/model_state.h"
-#include "runtime/stepper.h"
-#include "runtime/threads.h"
-#include "runtime/tokenizer.h"
+#include "runtime/data/batch.h"
+#include "runtime/loop/evaluate.h"
+#include "runtime/hub/hf_dir.h"
+#include "runtime/loop/model_state.h"
+#include "runtime/loop/stepper.h"
+#include "runtime/loop/threads.h"
+#include "runtime/text/tokenizer.h"
 
 typedef struct {
     ftc_model model;

@@ -2,12 +2,12 @@
 #include "compiler/driver/commands.h"
 #include "compiler/driver/model.h"
 #include "ir/print.h"
-#include "runtime/batch.h"
+#include "runtime/data/batch.h"
 #include "runtime/files.h"
-#include "runtime/memory.h"
-#include "runtime/model_state.h"
-#include "runtime/stepper.h"
-#include "runtime/threads.h"
+#include "runtime/loop/memory.h"
+#include "runtime/loop/model_state.h"
+#include "runtime/loop/stepper.h"
+#include "runtime/loop/threads.h"
 
 #include <errno.h>
 #include <libgen.h>

@@ -1,9 +1,9 @@
 #include "compiler/driver/data.h"
 
-#include "runtime/batch.h"
+#include "runtime/data/batch.h"
 #include "runtime/clock.h"
-#include "runtime/hf_dir.h"
-#include "runtime/token_cache.h"
+#include "runtime/hub/hf_dir.h"
+#include "runtime/text/token_cache.h"
 
 #include <stddef.h>
 #include <stdio.h>

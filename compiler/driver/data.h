@@ -5,12 +5,12 @@
 
 #include "compiler/driver/cli.h"
 #include "ir/step_abi.h"
-#include "runtime/dataset.h"
-#include "runtime/labels.h"
-#include "runtime/select.h"
-#include "runtime/table.h"
-#include "runtime/threads.h"
-#include "runtime/tokenizer.h"
+#include "runtime/data/dataset.h"
+#include "runtime/data/labels.h"
+#include "runtime/data/select.h"
+#include "runtime/data/table.h"
+#include "runtime/loop/threads.h"
+#include "runtime/text/tokenizer.h"
 
 typedef struct {
     const char *train, *test; // files; NULL: none

@@ -3,10 +3,10 @@
 #include "compiler/driver/data.h"
 #include "compiler/driver/model.h"
 #include "runtime/files.h"
-#include "runtime/hf_dir.h"
+#include "runtime/hub/hf_dir.h"
 #include "runtime/json.h"
-#include "runtime/model_state.h"
-#include "runtime/safetensors.h"
+#include "runtime/loop/model_state.h"
+#include "runtime/hub/safetensors.h"
 
 #include <stddef.h>
 #include <stdio.h>

@@ -1,10 +1,10 @@
 #include "compiler/driver/model.h"
 
-#include "ir/elaborate.h"
-#include "ir/parse.h"
+#include "ir/lang/elaborate.h"
+#include "ir/lang/parse.h"
 #include "runtime/files.h"
-#include "runtime/hf_dir.h"
-#include "runtime/threads.h"
+#include "runtime/hub/hf_dir.h"
+#include "runtime/loop/threads.h"
 
 #include <libgen.h>
 #include <math.h>

@@ -2,7 +2,7 @@
 #include "compiler/driver/commands.h"
 #include "compiler/driver/model.h"
 #include "compiler/pipeline.h"
-#include "ir/parse.h"
+#include "ir/lang/parse.h"
 #include "ir/print.h"
 #include "ir/verify.h"
 

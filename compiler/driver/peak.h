@@ -2,7 +2,7 @@
 #ifndef FTC_DRIVER_PEAK_H
 #define FTC_DRIVER_PEAK_H
 
-#include "runtime/threads.h"
+#include "runtime/loop/threads.h"
 
 // fp32 GFLOP/s of all threads of the pool together, the best of several short measurements (about half a
 // second in all). A multiply-add counts two.

@@ -2,7 +2,7 @@
 #include "compiler/driver/classifier.h"
 #include "compiler/driver/commands.h"
 #include "compiler/driver/texts.h"
-#include "runtime/metrics.h"
+#include "runtime/loop/metrics.h"
 
 #include <math.h>
 #include <stdio.h>

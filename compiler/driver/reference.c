@@ -1,7 +1,7 @@
 #include "compiler/driver/reference.h"
 
 #include "compiler/compile.h"
-#include "compiler/eager.h"
+#include "compiler/eager/eager.h"
 #include "ir/interpret.h"
 #include "ir/op.h"
 #include "runtime/clock.h"

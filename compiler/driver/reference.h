@@ -5,8 +5,8 @@
 
 #include "ir/diag.h"
 #include "ir/graph.h"
-#include "runtime/batch.h"
-#include "runtime/stepper.h"
+#include "runtime/data/batch.h"
+#include "runtime/loop/stepper.h"
 
 typedef struct {
     double loss, seconds;

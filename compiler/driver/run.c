@@ -6,10 +6,10 @@
 #include "compiler/driver/run_options.h"
 #include "compiler/driver/trace.h"
 #include "runtime/clock.h"
-#include "runtime/hf_dir.h"
-#include "runtime/metrics.h"
-#include "runtime/summary.h"
-#include "runtime/train.h"
+#include "runtime/hub/hf_dir.h"
+#include "runtime/loop/metrics.h"
+#include "runtime/report/summary.h"
+#include "runtime/loop/train.h"
 
 #include <dirent.h>
 #include <errno.h>

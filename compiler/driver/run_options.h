@@ -6,7 +6,7 @@
 #include "compiler/driver/cli.h"
 #include "compiler/driver/data.h"
 #include "compiler/driver/model.h"
-#include "runtime/train_options.h"
+#include "runtime/loop/train_options.h"
 
 // What only `ftc run` has, beside the loop's options.
 typedef struct {

@@ -3,8 +3,8 @@
 #define FTC_DRIVER_TRACE_H
 
 #include "compiler/driver/model.h"
-#include "runtime/batch.h"
-#include "runtime/stepper.h"
+#include "runtime/data/batch.h"
+#include "runtime/loop/stepper.h"
 
 // Runs the batch op by op and tells people of the first value that is not finite: what, where in the text
 // of the model at `path`, in which kernel, at which coordinates. Allocated; NULL when all values are finite

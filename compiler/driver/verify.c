@@ -4,8 +4,8 @@
 #include "compiler/driver/data.h"
 #include "compiler/driver/model.h"
 #include "compiler/driver/reference.h"
-#include "runtime/metrics.h"
-#include "runtime/safetensors.h"
+#include "runtime/loop/metrics.h"
+#include "runtime/hub/safetensors.h"
 
 #include <math.h>
 #include <stddef.h>

@@ -30,7 +30,7 @@ example model >"$work/example.ir"
 { cat ir/ops/map.c && example block; } >"$work/map.c"
 example pass >"$work/pass.c"
 # The declaration that the text says to add.
-{ echo '#include "compiler/passes.h"' && echo 'ftc_pass_fn ftc_pass_undetach;' && cat "$work/pass.c"; } >"$work/whole.c"
+{ echo '#include "compiler/passes/passes.h"' && echo 'ftc_pass_fn ftc_pass_undetach;' && cat "$work/pass.c"; } >"$work/whole.c"
 
 holds model "$ftc" compile "$work/example.ir" -o "$work/example.ftc"
 holds primitive grep -q ftc_op_info_softplus "$work/map.c"

@@ -1,10 +1,10 @@
-"""Prints the table of runtime/unicode_exceptions.inc: where utf8proc and Hugging Face's tokenizers disagree.
+"""Prints the table of runtime/text/unicode_exceptions.inc: where utf8proc and Hugging Face's tokenizers disagree.
 
 The tokenizers library takes its character classes from several Rust crates, each with tables of its own Unicode
 version (8 for punctuation and nonspacing marks, 9 for decompositions, the newest for \\w and lower case). ftc asks
 utf8proc, whose version is that of the system. This script asks both about every code point.
 
-    make_unicode_exceptions.py > runtime/unicode_exceptions.inc        (needs tokenizers, and libutf8proc 2.8)
+    make_unicode_exceptions.py > runtime/text/unicode_exceptions.inc        (needs tokenizers, and libutf8proc 2.8)
 """
 import ctypes
 import ctypes.util
@@ -33,7 +33,7 @@ def decompose(c, compatible):
 
 
 def system_flags(c):
-    """What runtime/unicode.c derives from utf8proc; keep the two alike."""
+    """What runtime/text/unicode.c derives from utf8proc; keep the two alike."""
     category = utf8proc.utf8proc_category_string(c).decode()
     flags = set()
     if category in ("Cc", "Cf", "Co") and c not in (9, 10, 13):
@@ -105,7 +105,7 @@ def main():
         else:
             ranges.append([c, c, reference])
             open_flags = reference
-    print("// Made by tests/tools/make_unicode_exceptions.py; included by runtime/unicode.c.")
+    print("// Made by tests/tools/make_unicode_exceptions.py; included by runtime/text/unicode.c.")
     print("static const ftc_unicode_range exceptions[] = {")
     for first, last, flags in ranges:
         names = " | ".join("FTC_UNICODE_" + f for f in FLAGS if f in flags) or "0"

@@ -1,0 +1,187 @@
+#include "compiler/codegen/object.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <llvm-c/Analysis.h>
+#include <llvm-c/Error.h>
+#include <llvm-c/LLJIT.h>
+#include <llvm-c/Object.h>
+#include <llvm-c/Orc.h>
+#include <llvm-c/Transforms/PassBuilder.h>
+
+// The emitters write vector code and place it in loops as it should run, so nothing is left to vectorize or
+// unroll: locals become registers, addresses common to an iteration are computed once, tests move to the ends
+// of loops.
+static const char pipeline[] =
+    "cgscc(inline),"
+    "function(sroa,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,"
+    "loop-mssa(loop-rotate,licm),early-cse<memssa>,instcombine<no-verify-fixpoint>,"
+    "simplifycfg),globaldce";
+
+// A copy of LLVM's message in *error; frees `failure`.
+static void set_error(LLVMErrorRef failure, const char *doing, char **error) {
+    char *message = LLVMGetErrorMessage(failure);
+    if (asprintf(error, "%s: %s", doing, message) < 0) *error = NULL;
+    LLVMDisposeErrorMessage(message);
+}
+
+static void set_error_text(char *message, const char *doing, char **error) {
+    if (asprintf(error, "%s: %s", doing, message) < 0) *error = NULL;
+    LLVMDisposeMessage(message);
+}
+
+static char *copy_bytes(const char *bytes, size_t size) {
+    char *copy = malloc(size + 1);
+    if (!copy) abort();
+    memcpy(copy, bytes, size);
+    copy[size] = '\0';
+    return copy;
+}
+
+bool ftc_object_optimize(ftc_codegen *cg, char **error) {
+    char *message = NULL;
+    if (LLVMVerifyModule(cg->module, LLVMReturnStatusAction, &message)) {
+        set_error_text(message, "the emitted module is not valid", error);
+        return false;
+    }
+    LLVMDisposeMessage(message);
+    LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
+    LLVMErrorRef failure = LLVMRunPasses(cg->module, pipeline, cg->machine, options);
+    LLVMDisposePassBuilderOptions(options);
+    if (failure) set_error(failure, "optimizing the module", error);
+    return !failure;
+}
+
+void ftc_object_add_section(ftc_codegen *cg, const char *name, const void *bytes, size_t size) {
+    LLVMValueRef data = LLVMConstStringInContext2(cg->context, bytes, size, 1);
+    // A symbol may not be called as a section is.
+    LLVMValueRef global = LLVMAddGlobal(cg->module, LLVMTypeOf(data), name + strspn(name, "."));
+    LLVMSetInitializer(global, data);
+    LLVMSetGlobalConstant(global, 1);
+    LLVMSetSection(global, name);
+    LLVMSetAlignment(global, 1);
+}
+
+static char *emit(ftc_codegen *cg, LLVMCodeGenFileType type, size_t *size, char **error) {
+    LLVMMemoryBufferRef buffer;
+    char *message = NULL;
+    if (LLVMTargetMachineEmitToMemoryBuffer(cg->machine, cg->module, type, &message, &buffer)) {
+        set_error_text(message, "generating machine code", error);
+        return NULL;
+    }
+    *size = LLVMGetBufferSize(buffer);
+    char *bytes = copy_bytes(LLVMGetBufferStart(buffer), *size);
+    LLVMDisposeMemoryBuffer(buffer);
+    return bytes;
+}
+
+char *ftc_object_emit(ftc_codegen *cg, size_t *size, char **error) {
+    return emit(cg, LLVMObjectFile, size, error);
+}
+
+char *ftc_object_emit_assembly(ftc_codegen *cg, size_t *size, char **error) {
+    return emit(cg, LLVMAssemblyFile, size, error);
+}
+
+char *ftc_object_print_ir(ftc_codegen *cg, size_t *size) {
+    char *text = LLVMPrintModuleToString(cg->module);
+    *size = strlen(text);
+    char *copy = copy_bytes(text, *size);
+    LLVMDisposeMessage(text);
+    return copy;
+}
+
+char *ftc_object_read_section(const void *object, size_t object_size, const char *name, size_t *size,
+                              char **error) {
+    LLVMMemoryBufferRef buffer = LLVMCreateMemoryBufferWithMemoryRangeCopy(object, object_size, "object");
+    char *message = NULL, *bytes = NULL;
+    LLVMBinaryRef binary = LLVMCreateBinary(buffer, NULL, &message);
+    if (!binary) {
+        set_error_text(message, "not an object file", error);
+        LLVMDisposeMemoryBuffer(buffer);
+        return NULL;
+    }
+    if (LLVMBinaryGetType(binary) != LLVMBinaryTypeELF64L) {
+        if (asprintf(error, "not an ELF object file for a 64-bit little-endian machine") < 0) *error = NULL;
+        goto done;
+    }
+    LLVMSectionIteratorRef section = LLVMObjectFileCopySectionIterator(binary);
+    for (; !LLVMObjectFileIsSectionIteratorAtEnd(binary, section); LLVMMoveToNextSection(section)) {
+        const char *section_name = LLVMGetSectionName(section);
+        if (!section_name || strcmp(section_name, name) != 0) continue;
+        *size = LLVMGetSectionSize(section);
+        bytes = copy_bytes(LLVMGetSectionContents(section), *size);
+        break;
+    }
+    LLVMDisposeSectionIterator(section);
+    if (!bytes && asprintf(error, "the object file has no section %s", name) < 0) *error = NULL;
+done:
+    LLVMDisposeBinary(binary);
+    LLVMDisposeMemoryBuffer(buffer);
+    return bytes;
+}
+
+// --- loading ------------------------------------------------------------------------------------------
+
+struct ftc_loaded_object {
+    LLVMOrcLLJITRef jit;
+};
+
+// LLVM would print what the caller gets as a message anyway.
+static void ignore_report(void *context, LLVMErrorRef failure) {
+    (void)context;
+    LLVMConsumeError(failure);
+}
+
+ftc_loaded_object *ftc_object_load(const void *object, size_t size, char **error) {
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeX86Target();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86AsmPrinter();
+    LLVMOrcLLJITRef jit;
+    LLVMErrorRef failure = LLVMOrcCreateLLJIT(&jit, NULL);
+    if (failure) {
+        set_error(failure, "creating the loader", error);
+        return NULL;
+    }
+    LLVMOrcExecutionSessionSetErrorReporter(LLVMOrcLLJITGetExecutionSession(jit), ignore_report, NULL);
+    LLVMOrcJITDylibRef library = LLVMOrcLLJITGetMainJITDylib(jit);
+    // The code calls nothing but memset, memcpy and memmove, which LLVM may make of loops.
+    LLVMOrcDefinitionGeneratorRef process_symbols;
+    failure = LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(
+        &process_symbols, LLVMOrcLLJITGetGlobalPrefix(jit), NULL, NULL);
+    if (!failure) {
+        LLVMOrcJITDylibAddGenerator(library, process_symbols);
+        failure = LLVMOrcLLJITAddObjectFile(
+            jit, library, LLVMCreateMemoryBufferWithMemoryRangeCopy(object, size, "compiled model"));
+    }
+    if (failure) {
+        set_error(failure, "loading the object file", error);
+        LLVMErrorRef ignored = LLVMOrcDisposeLLJIT(jit);
+        if (ignored) LLVMConsumeError(ignored);
+        return NULL;
+    }
+    ftc_loaded_object *loaded = malloc(sizeof *loaded);
+    if (!loaded) abort();
+    loaded->jit = jit;
+    return loaded;
+}
+
+ftc_code *ftc_object_lookup(ftc_loaded_object *loaded, const char *symbol, char **error) {
+    LLVMOrcExecutorAddress address;
+    LLVMErrorRef failure = LLVMOrcLLJITLookup(loaded->jit, &address, symbol);
+    if (failure) {
+        set_error(failure, "looking up a symbol", error);
+        return NULL;
+    }
+    return (ftc_code *)(uintptr_t)address;
+}
+
+void ftc_object_unload(ftc_loaded_object *loaded) {
+    if (!loaded) return;
+    LLVMErrorRef failure = LLVMOrcDisposeLLJIT(loaded->jit);
+    if (failure) LLVMConsumeError(failure);
+    free(loaded);
+}

@@ -1,0 +1,117 @@
+#include "compiler/codegen/target.h"
+
+#include <cpuid.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <llvm-c/Core.h>
+#include <llvm-c/TargetMachine.h>
+
+#define ARCH_REQ_XCOMP_PERM 0x1023
+#define XFEATURE_XTILEDATA  18
+
+// The x86-64 micro-architecture levels, spelt out so that they can be compared with the host's features.
+#define V2_FEATURES "+cx16,+sse3,+sse4.1,+sse4.2,+ssse3,+popcnt"
+#define V3_FEATURES V2_FEATURES ",+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe"
+#define V4_FEATURES V3_FEATURES ",+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl"
+
+static const ftc_target named_targets[] = {
+    {.name = "avx512",
+     .cpu = "x86-64-v4",
+     .features = V4_FEATURES,
+     .vector_bits = 512,
+     .vector_registers = 32,
+     .fma = true,
+     .l1d_bytes = 32 << 10,
+     .l2_bytes = 1 << 20},
+    {.name = "avx2",
+     .cpu = "x86-64-v3",
+     .features = V3_FEATURES,
+     .vector_bits = 256,
+     .vector_registers = 16,
+     .fma = true,
+     .l1d_bytes = 32 << 10,
+     .l2_bytes = 256 << 10},
+    {.name = "generic",
+     .cpu = "x86-64",
+     .features = "",
+     .vector_bits = 128,
+     .vector_registers = 16,
+     .fma = false,
+     .l1d_bytes = 32 << 10,
+     .l2_bytes = 256 << 10},
+};
+
+static ftc_target host;
+
+// Whether the comma-separated list has the entry "+name" (given with its sign and length).
+static bool has_feature(const char *list, const char *entry, size_t length) {
+    for (const char *at = list; at; at = strchr(at, ',')) {
+        at += *at == ',';
+        if (strncmp(at, entry, length) == 0 && (at[length] == ',' || at[length] == '\0')) return true;
+    }
+    return false;
+}
+
+static int64_t cache_bytes(int name, int64_t otherwise) {
+    long bytes = sysconf(name);
+    return bytes > 0 ? bytes : otherwise;
+}
+
+// CPUID says that the CPU has the tiles, arch_prctl whether this process may use them.
+static bool amx_is_permitted(void) {
+    unsigned eax, ebx, ecx, edx;
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return false;
+    bool has_bf16_tiles = (edx >> 22 & 1) && (edx >> 24 & 1);
+    return has_bf16_tiles && syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
+
+static void find_host(void) {
+    host.name = "native";
+    host.cpu = LLVMGetHostCPUName(); // never freed: the host target lives as long as the process
+    char *features = LLVMGetHostCPUFeatures();
+    host.features = features;
+#define HAS(feature) has_feature(host.features, "+" feature, strlen("+" feature))
+    bool avx512 = HAS("avx512f") && HAS("avx512bw") && HAS("avx512dq") && HAS("avx512vl");
+    host.vector_bits = avx512 ? 512 : HAS("avx2") ? 256 : 128;
+    host.vector_registers = avx512 ? 32 : 16;
+    host.fma = HAS("fma");
+    host.has_avx512_bf16 = avx512 && HAS("avx512bf16");
+    // AMD's do since Zen 4; Intel's are microcode and take four times as long.
+    host.bf16_pairs_are_fast = host.has_avx512_bf16 && strncmp(host.cpu, "znver", strlen("znver")) == 0;
+#undef HAS
+    host.has_amx = amx_is_permitted();
+    // Without the permission code with tiles cannot run here, whatever the CPU says.
+    if (!host.has_amx)
+        for (char *amx = features; (amx = strstr(amx, "+amx-"));) *amx = '-';
+    host.l1d_bytes = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32 << 10);
+    host.l2_bytes = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 256 << 10);
+}
+
+const ftc_target *ftc_target_host(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, find_host);
+    return &host;
+}
+
+const ftc_target *ftc_target_named(const char *name) {
+    if (strcmp(name, "native") == 0) return ftc_target_host();
+    for (size_t i = 0; i < sizeof named_targets / sizeof *named_targets; i++)
+        if (strcmp(name, named_targets[i].name) == 0) return &named_targets[i];
+    return NULL;
+}
+
+bool ftc_target_features_supported_here(const char *features) {
+    const char *host_features = ftc_target_host()->features;
+    for (const char *at = features; at; at = strchr(at, ',')) {
+        at += *at == ',';
+        if (*at == '+' && !has_feature(host_features, at, strcspn(at, ","))) return false;
+    }
+    return true;
+}
+
+bool ftc_target_supported_here(const ftc_target *target) {
+    return ftc_target_features_supported_here(target->features);
+}

@@ -1,0 +1,177 @@
+// How a kernel becomes code: what the files of compiler/emit share.
+//
+// A kernel is a function  void kernel(args, thread, threads, scratch, operands)  whose operands are the
+// addresses of the buffers that it reads and writes, in the order of first occurrence among its nodes (its
+// *bindings*), and the sites of its random nodes. Kernels that differ only in these are emitted once and
+// called with others, so that code does not grow with depth.
+//
+// Values are built on demand: ftc_emit_value gives the LLVM value of a node at the coordinates of an
+// environment, which binds every axis to an index; one axis (or a group of axes side by side in memory) may
+// run over the lanes of a vector.
+#ifndef FTC_EMIT_H
+#define FTC_EMIT_H
+
+#include "compiler/codegen/codegen.h"
+#include "compiler/emit/contraction_loops.h"
+#include "compiler/interface.h"
+#include "ir/graph.h"
+#include "ir/scalar.h"
+
+#define FTC_ENV_AXES 64 // most axes that a graph may have when it is emitted
+
+// Several axes that lie side by side in memory, addressed by one index.
+typedef struct {
+    ftc_axes axes;
+    LLVMValueRef index; // i64
+} ftc_flat;
+
+typedef struct {
+    LLVMValueRef index[FTC_ENV_AXES]; // i64 of each bound axis; of a vector axis its first lane's
+    LLVMValueRef lane_index; // i32 vector: coordinate on `indexed` of each lane, when they differ freely
+    ftc_axis indexed;
+    ftc_axis vector_axis; // the axis that runs over the lanes; FTC_NO_AXIS: none
+    ftc_flat rows, cols;  // groups of several axes; cols runs over the lanes when it is not empty
+    int lanes;
+    LLVMValueRef mask;      // lanes that are inside of the data; NULL: all
+    LLVMValueRef block_row; // row within the block of a tile kernel; NULL outside
+    LLVMValueRef local_col; // column within local storage
+} ftc_env;
+
+typedef enum {
+    FTC_STORED_NOWHERE,
+    FTC_STORED_MEMORY, // in the arena, a tensor, an input or an output: addressed by coordinates in packed
+                       // order
+    FTC_STORED_LOCAL,  // in scratch: base[block_row * ld + local_col]
+} ftc_storage_kind;
+
+typedef struct {
+    ftc_storage_kind kind;
+    LLVMValueRef base;
+    LLVMValueRef ld; // local: elements from row to row
+} ftc_storage;
+
+typedef struct {
+    ftc_codegen *cg;
+    const ftc_graph *g;
+    const ftc_interface *interface;
+    bool use_blas; // contractions call ftc_step_args.sgemm
+    const struct ftc_tuned *tuned; // plans of contractions (compiler/emit/tune.h); NULL: the default ones
+    uint32_t kernel;
+    ftc_id first, last; // the kernel's nodes: first … last - 1
+    ftc_id *bindings;   // values in memory, leaves and assigns whose buffers it is called with
+    int n_bindings, bindings_capacity;
+    ftc_id *sites; // its random nodes
+    int n_sites, sites_capacity;
+
+    // While the function is being built
+    LLVMValueRef args, thread, threads, scratch; // threads as i64
+    ftc_storage *storage;                        // by node id
+    bool *ready;                                 // by node id: its cells can be loaded from its storage
+    LLVMValueRef *site;    // by node id: key of a random node before its coordinates are mixed in
+    int64_t scratch_bytes; // used so far: the frame of row buffers and tiles
+    char error[256];
+} ftc_emitter;
+
+// Values that are known already, by node id: NULL where not. A cache is valid for one place in the code.
+typedef struct {
+    LLVMValueRef *uniform; // scalars that hold for the whole row
+    LLVMValueRef *vector;  // of the current iteration
+    bool in_loop;          // new values go to `vector`: they do not hold outside of the iteration
+} ftc_values;
+
+// --- dot.c
+ftc_gemm_form ftc_emit_form(const ftc_graph *g, ftc_id operand); // how a contraction reads its operand
+
+// The contraction of a dot kernel, whose nodes are first … last - 1, and its node.
+ftc_contraction_case ftc_contraction_case_of(const ftc_graph *g, ftc_id first, ftc_id last, ftc_id *dot);
+
+// --- emit.c
+bool ftc_emit_has_buffer(const ftc_graph *g, ftc_id id); // the value is in memory that outlives its kernel
+
+// --- value.c
+LLVMValueRef ftc_emit_field(ftc_emitter *e, size_t offset,
+                            LLVMTypeRef type); // loads a field of ftc_step_args
+LLVMValueRef ftc_emit_extent(ftc_emitter *e, ftc_axis axis, const ftc_env *env); // ragged: of env's sequence
+LLVMValueRef ftc_emit_sequence_start(ftc_emitter *e, ftc_axis ragged,
+                                     LLVMValueRef sequence); // token row, i64
+LLVMValueRef ftc_emit_total(ftc_emitter *e,
+                            const ftc_axes *axes); // number of cells over the axes in this call
+LLVMTypeRef ftc_emit_stored_type(ftc_emitter *e, ftc_dtype dtype); // as it lies in memory
+
+// Stride in elements of `axis` in packed order `order` (i64; 0 when it is not there), in env's sequence.
+LLVMValueRef ftc_emit_stride(ftc_emitter *e, const ftc_axes *order, ftc_axis axis, const ftc_env *env);
+// Address of the cell of stored value `id` at env (of the first lane); lane_stride gets the distance from
+// lane to lane (NULL: all lanes read this cell), lane_offsets the free per-lane offsets (i64 vector) or NULL.
+LLVMValueRef ftc_emit_address(ftc_emitter *e, ftc_id id, const ftc_env *env, LLVMValueRef *lane_stride,
+                              LLVMValueRef *lane_offsets);
+
+bool ftc_emit_is_uniform(const ftc_emitter *e, ftc_id id, const ftc_env *env); // the same in every lane
+LLVMValueRef ftc_emit_value(ftc_emitter *e, ftc_id id, const ftc_env *env, ftc_values *values);
+LLVMValueRef ftc_emit_random_key(ftc_emitter *e, LLVMValueRef site); // of (seed, step, micro-step, site), i64
+LLVMValueRef ftc_emit_load(ftc_emitter *e, ftc_id id, const ftc_env *env);
+void ftc_emit_store(ftc_emitter *e, ftc_id id, LLVMValueRef value, const ftc_env *env);
+ftc_values ftc_values_new(const ftc_emitter *e);
+void ftc_values_clear_vectors(const ftc_emitter *e, ftc_values *v);
+void ftc_values_free(ftc_values *v);
+
+// Binds the axes of `order` (packed) to the flat row index `row`. For tokens the sequence is found by
+// advancing *sequence (an i64 variable that starts at 0 and only grows while rows ascend).
+void ftc_emit_bind_rows(ftc_emitter *e, ftc_env *env, const ftc_axes *order, LLVMValueRef row,
+                        LLVMValueRef sequence);
+ftc_env ftc_env_empty(const ftc_emitter *e);
+
+// Takes `bytes` of the thread's scratch; the same for every call of the kernel.
+LLVMValueRef ftc_emit_scratch(ftc_emitter *e, int64_t bytes);
+
+// Range of this thread among `n` equal pieces of work: [begin, end).
+void ftc_emit_split(ftc_emitter *e, LLVMValueRef n, LLVMValueRef *begin, LLVMValueRef *end);
+
+// --- one emitter for each kind of kernel
+void ftc_emit_rows_kernel(ftc_emitter *e);
+void ftc_emit_columns_kernel(ftc_emitter *e);
+void ftc_emit_dot_kernel(ftc_emitter *e);
+void ftc_emit_tile_kernel(ftc_emitter *e);
+void ftc_emit_scatter_kernel(ftc_emitter *e);
+
+// The row operations of the nodes that belong to `step`, for the row that env binds, over columns begin … end
+// - 1 of the group `cols` (rows.c).
+typedef struct {
+    uint16_t step;
+    ftc_axes cols;
+    LLVMValueRef begin, end; // i64
+    int64_t granule;         // end - begin is a multiple of this
+    int64_t max_cols;        // upper bound of end
+    ftc_id tile_node;        // dot, scatter kernel: the node whose values are tile[column - begin]; else 0
+    LLVMValueRef tile;
+    ftc_id holds; // a condition that is known to hold; 0: none
+} ftc_row;
+void ftc_emit_row(ftc_emitter *e, const ftc_row *row, const ftc_env *env);
+// Of rows whose operations only assign, and only where a condition of the row holds: the condition (i1), under
+// which ftc_emit_row is then to be called. NULL: they do something in any case.
+LLVMValueRef ftc_emit_row_condition(ftc_emitter *e, ftc_row *row, const ftc_env *env);
+ftc_row ftc_row_of(ftc_emitter *e, const ftc_axes *cols, const ftc_env *env); // all columns, step 0
+LLVMValueRef ftc_emit_reduce_identity(ftc_emitter *e, ftc_id reduce, int lanes);
+LLVMValueRef ftc_emit_combine(ftc_emitter *e, ftc_id reduce, LLVMValueRef a, LLVMValueRef b);
+void ftc_emit_accumulate(ftc_emitter *e, ftc_id reduce, LLVMValueRef accumulator, const ftc_env *env,
+                         ftc_values *values);
+
+// --- emit.c
+// Kernel functions that the module has already, shared by all entries.
+typedef struct {
+    struct {
+        char *key; // the kernel's text with bindings and sites numbered
+        LLVMValueRef function;
+        int64_t scratch_bytes;
+    } *list;
+    int n, capacity;
+} ftc_kernel_cache;
+void ftc_kernel_cache_free(ftc_kernel_cache *cache);
+
+// Emits the kernels of `g` that the cache lacks and the function `symbol` (ftc_entry_fn) that calls them all
+// in order. *scratch_bytes: what one thread needs. Returns false and a message to be freed when a kernel
+// cannot be emitted.
+bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g,
+                    const ftc_interface *interface, bool use_blas, const struct ftc_tuned *tuned, const char *symbol,
+                    int64_t *scratch_bytes, char **error);
+
+#endif

@@ -1,0 +1,305 @@
+#include "compiler/emit/gemm.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "compiler/emit/amx.h"
+
+enum {
+    MAX_ACCUMULATORS = 32,
+    KERNEL_PARAMS = 10,
+    WORDS_PER_TURN = 4,  // of the micro-kernel's loop
+    PREFETCH_WORDS = 32, // when A is contiguous along m a line for each word is too little to be seen coming
+};
+
+ftc_gemm_kind ftc_gemm_kind_for(const ftc_target *target, ftc_gemm_form a, ftc_gemm_form b) {
+    if (a == FTC_FORM_F32 || b == FTC_FORM_F32) return FTC_GEMM_F32;
+    return target->has_amx ? FTC_GEMM_AMX : target->bf16_pairs_are_fast ? FTC_GEMM_PAIRS : FTC_GEMM_F32;
+}
+
+const char *ftc_gemm_bf16_text(const ftc_target *target) {
+    switch (ftc_gemm_kind_for(target, FTC_FORM_BF16, FTC_FORM_BF16)) {
+    case FTC_GEMM_AMX: return "multiplied by AMX tiles (tdpbf16ps), which this CPU has";
+    case FTC_GEMM_PAIRS: return "multiplied in pairs (vdpbf16ps), at twice the rate of fp32 on this CPU";
+    default: break;
+    }
+    if (target->has_avx512_bf16)
+        return "stored as bf16 and multiplied as fp32: without AMX, this CPU's vdpbf16ps is slower than an "
+               "FMA";
+    return "stored as bf16 and multiplied as fp32: this CPU has no instructions for bf16";
+}
+
+// The extents of packed panels are chosen so that the accumulators, one row of B and one broadcast element of
+// A fit in the vector registers: 8 * 3 + 3 + 1 of 32, 6 * 2 + 2 + 1 and 4 * 2 + 2 + 1 of 16. AMX has eight
+// tiles: 2 * 2 of C, two of A and two of B.
+ftc_gemm_shape ftc_gemm_shape_for(const ftc_target *target, ftc_gemm_kind kind) {
+    int lanes = target->vector_bits / 32;
+    ftc_gemm_shape shape = target->vector_registers >= 32 ? (ftc_gemm_shape){.rows = 8, .vectors = 3}
+                           : target->fma                  ? (ftc_gemm_shape){.rows = 6, .vectors = 2}
+                                                          : (ftc_gemm_shape){.rows = 4, .vectors = 2};
+    shape.row_unit = 1;
+    if (kind == FTC_GEMM_AMX) shape = (ftc_gemm_shape){.rows = 32, .vectors = 2, .row_unit = 16};
+    shape.kind = kind;
+    shape.cols = shape.vectors * lanes;
+    shape.k_per_word = kind == FTC_GEMM_F32 ? 1 : 2;
+    shape.word_unit = kind == FTC_GEMM_AMX ? lanes : 1;
+    shape.k_chunk = kind == FTC_GEMM_AMX ? 512 : 384 * shape.k_per_word;
+    return shape;
+}
+
+bool ftc_gemm_shape_resize(const ftc_target *target, ftc_gemm_shape *shape, int rows, int vectors) {
+    if (rows < 1 || vectors < 1) return false;
+    if (shape->kind == FTC_GEMM_AMX) return rows == shape->rows && vectors == shape->vectors;
+    if (rows > MAX_ACCUMULATORS || rows * vectors + vectors + 1 > target->vector_registers) return false;
+    shape->cols = shape->cols / shape->vectors * vectors;
+    shape->rows = rows;
+    shape->vectors = vectors;
+    return true;
+}
+
+// --- the micro-kernel ---------------------------------------------------------------------------------
+
+// The word at `address` in every lane.
+static LLVMValueRef broadcast(ftc_codegen *cg, ftc_gemm_kind kind, LLVMValueRef address) {
+    LLVMTypeRef word = kind == FTC_GEMM_F32 ? cg->f32 : cg->i32;
+    return ftc_cg_splat(cg, ftc_cg_load(cg, word, address), cg->lanes);
+}
+
+// sum + a · b, word by word.
+static LLVMValueRef add_products(ftc_codegen *cg, ftc_gemm_kind kind, LLVMValueRef a, LLVMValueRef b,
+                                 LLVMValueRef sum) {
+    if (kind == FTC_GEMM_F32) return ftc_cg_fma(cg, a, b, sum);
+    LLVMTypeRef pairs = ftc_cg_vector_type(cg, cg->bf16, 2 * cg->lanes);
+    LLVMValueRef args[] = {sum, LLVMBuildBitCast(cg->builder, a, pairs, ""),
+                           LLVMBuildBitCast(cg->builder, b, pairs, "")};
+    return ftc_cg_intrinsic(cg, "llvm.x86.avx512bf16.dpbf16ps.512", NULL, 0, args, 3);
+}
+
+// A value that LLVM knows nothing about. It would make the address of each row of A from that of the row before:
+// additions in the innermost loop, which on Intel's cores take places of FMAs.
+static LLVMValueRef opaque(ftc_codegen *cg, LLVMValueRef v) {
+    LLVMTypeRef type = LLVMFunctionType(cg->i64, &cg->i64, 1, 0);
+    LLVMValueRef code =
+        LLVMGetInlineAsm(type, "", 0, "=r,0", strlen("=r,0"), 0, 0, LLVMInlineAsmDialectATT, 0);
+    return LLVMBuildCall2(cg->builder, type, code, &v, 1, "");
+}
+
+// A block of accumulators and what makes them.
+typedef struct {
+    ftc_gemm_kind kind;
+    int rows, vectors;
+    LLVMValueRef row[MAX_ACCUMULATORS]; // where the rows of A are, in words
+    LLVMValueRef sum[MAX_ACCUMULATORS];
+} accumulators;
+
+// One word of k: that of A's first row is at `a`, the panel's row at `b`.
+static void add_word(ftc_codegen *cg, accumulators *c, LLVMValueRef a, LLVMValueRef b) {
+    LLVMTypeRef vector = ftc_cg_vector_type(cg, cg->f32, cg->lanes);
+    LLVMValueRef b_vector[MAX_ACCUMULATORS];
+    for (int j = 0; j < c->vectors; j++)
+        b_vector[j] = ftc_cg_load(cg, vector, ftc_cg_at(cg, cg->f32, b, ftc_cg_i64(cg, j * cg->lanes)));
+    for (int r = 0; r < c->rows; r++) {
+        LLVMValueRef x = broadcast(cg, c->kind, ftc_cg_at(cg, cg->f32, a, c->row[r]));
+        for (int j = 0; j < c->vectors; j++) {
+            LLVMValueRef *sum = &c->sum[r * c->vectors + j];
+            *sum = add_products(cg, c->kind, x, b_vector[j], *sum);
+        }
+    }
+}
+
+enum { NAME_SIZE = 64 };
+
+// ftc.gemm<what>[.pairs|.amx][.t].<rows>x<vectors>.<cols>: `cols` is that of the panels of B.
+static void name_function(char name[NAME_SIZE], const char *what, const ftc_gemm_shape *shape,
+                          bool transposed, int rows, int vectors) {
+    static const char *const kinds[] = {
+        [FTC_GEMM_F32] = "", [FTC_GEMM_PAIRS] = ".pairs", [FTC_GEMM_AMX] = ".amx"};
+    snprintf(name, NAME_SIZE, "ftc.gemm%s%s%s.%dx%d.%d", what, kinds[shape->kind], transposed ? ".t" : "",
+             rows, vectors, shape->cols);
+}
+
+// void ftc.gemm….<rows>x<vectors>.<cols>(a, lda, b, c, ldc, k, last, accumulate, ahead, ahead_step): a whole
+// `rows` × `vectors` block of accumulators from words of A and a panel of B; of the last vector only the first
+// `last` lanes exist in C (whole vectors of C are read). Word (m, k) of A is at a[m * lda + k], or at
+// a[k * lda + m] when transposed (.t). Rows of A that come next are brought into L2 meanwhile: what is at `ahead`
+// and, with each turn of the loop, ahead_step bytes further on; when A is transposed, it has no such parameters.
+// Blocks of fewer rows than shape->rows are the last: no rows come next, and no time is spent on making them fast.
+static LLVMValueRef kernel_function(ftc_codegen *cg, const ftc_gemm_shape *shape, bool transposed, int rows,
+                                    int vectors) {
+    char name[NAME_SIZE];
+    name_function(name, "", shape, transposed, rows, vectors);
+    LLVMValueRef found = ftc_cg_function_find(cg, name);
+    if (found) return found;
+    if (shape->kind == FTC_GEMM_AMX) return ftc_amx_kernel_function(cg, shape, name, rows, vectors);
+    LLVMTypeRef params[KERNEL_PARAMS] = {cg->ptr, cg->i64, cg->ptr, cg->ptr, cg->i64,
+                                         cg->i64, cg->i64, cg->i1,  cg->ptr, cg->i64};
+    ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, KERNEL_PARAMS - 2 * transposed,
+                                              FTC_CG_OUTLINED, true);
+    LLVMValueRef arg[KERNEL_PARAMS] = {0};
+    LLVMGetParams(f.function, arg);
+    LLVMValueRef lda = arg[1], c = arg[3], ldc = arg[4], k = arg[5], last = arg[6], accumulate = arg[7];
+
+    int lanes = cg->lanes, n_acc = rows * vectors;
+    LLVMTypeRef vector = ftc_cg_vector_type(cg, cg->f32, lanes);
+    LLVMValueRef address[MAX_ACCUMULATORS];
+    accumulators block = {.kind = shape->kind, .rows = rows, .vectors = vectors};
+    LLVMValueRef *acc = block.sum;
+    for (int r = 0; r < rows; r++) { // C is needed at the end
+        LLVMValueRef row = ftc_cg_i64(cg, r);
+        block.row[r] = transposed ? row : opaque(cg, ftc_cg_mul(cg, lda, row));
+        LLVMValueRef c_row = ftc_cg_at(cg, cg->f32, c, ftc_cg_mul(cg, ldc, row));
+        for (int j = 0; j < vectors; j++) {
+            address[r * vectors + j] = ftc_cg_at(cg, cg->f32, c_row, ftc_cg_i64(cg, j * lanes));
+            ftc_cg_prefetch(cg, cg->f32, c_row, ftc_cg_i64(cg, j * lanes), FTC_CG_INTO_L1);
+        }
+    }
+
+    enum { IN_A, IN_B, AHEAD };
+    int n_pointers = transposed ? AHEAD : AHEAD + 1;
+    LLVMValueRef at[] = {[IN_A] = arg[0], [IN_B] = arg[2], [AHEAD] = arg[8]}, first = ftc_cg_i64(cg, 0);
+    LLVMValueRef a_step = transposed ? lda : ftc_cg_i64(cg, 1), b_step = ftc_cg_i64(cg, shape->cols);
+    for (int i = 0; i < n_acc; i++) acc[i] = LLVMConstNull(vector);
+    for (int in_turns = rows == shape->rows; in_turns >= 0;
+         in_turns--) { // of several words, then word by word
+        int words = in_turns ? WORDS_PER_TURN : 1;
+        LLVMValueRef end = in_turns ? LLVMBuildAnd(cg->builder, k, ftc_cg_i64(cg, -WORDS_PER_TURN), "") : k;
+        ftc_cg_loop loop = ftc_cg_loop_begin(cg, first, end, ftc_cg_i64(cg, words));
+        LLVMValueRef pointers[AHEAD + 1], sums[MAX_ACCUMULATORS];
+        for (int i = 0; i < n_pointers; i++) pointers[i] = at[i] = ftc_cg_loop_carry(cg, &loop, at[i]);
+        for (int i = 0; i < n_acc; i++) sums[i] = acc[i] = ftc_cg_loop_carry(cg, &loop, acc[i]);
+        if (in_turns && !transposed) {
+            ftc_cg_prefetch(cg, cg->i8, at[AHEAD], ftc_cg_i64(cg, 0), FTC_CG_INTO_L2);
+            at[AHEAD] = ftc_cg_at(cg, cg->i8, at[AHEAD], arg[9]);
+        }
+        for (int w = 0; w < words; w++) {
+            if (transposed)
+                ftc_cg_prefetch(cg, cg->f32, at[IN_A], ftc_cg_mul(cg, lda, ftc_cg_i64(cg, PREFETCH_WORDS)),
+                                FTC_CG_INTO_L1);
+            add_word(cg, &block, at[IN_A], at[IN_B]);
+            at[IN_A] = ftc_cg_at(cg, cg->f32, at[IN_A], a_step);
+            at[IN_B] = ftc_cg_at(cg, cg->f32, at[IN_B], b_step);
+        }
+        for (int i = 0; i < n_pointers; i++) ftc_cg_loop_next(&loop, pointers[i], at[i]);
+        for (int i = 0; i < n_acc; i++) ftc_cg_loop_next(&loop, sums[i], acc[i]);
+        ftc_cg_loop_end(cg, &loop);
+        for (int i = 0; i < n_pointers; i++) at[i] = ftc_cg_loop_result(&loop, pointers[i]);
+        for (int i = 0; i < n_acc; i++) acc[i] = ftc_cg_loop_result(&loop, sums[i]);
+        first = end;
+    }
+
+    ftc_cg_if adding = ftc_cg_if_begin(cg, accumulate);
+    LLVMBasicBlockRef from[2] = {LLVMGetInsertBlock(cg->builder)};
+    LLVMValueRef sum[MAX_ACCUMULATORS];
+    for (int i = 0; i < n_acc; i++) sum[i] = ftc_cg_fadd(cg, ftc_cg_load(cg, vector, address[i]), acc[i]);
+    ftc_cg_if_else(cg, &adding);
+    from[1] = LLVMGetInsertBlock(cg->builder);
+    ftc_cg_if_end(cg, &adding);
+    for (int i = 0; i < n_acc; i++) {
+        LLVMValueRef phi = LLVMBuildPhi(cg->builder, vector, "");
+        LLVMAddIncoming(phi, (LLVMValueRef[]){sum[i], acc[i]}, from, 2);
+        sum[i] = phi;
+    }
+    for (int i = 0; i < n_acc; i++)
+        if (i % vectors < vectors - 1) ftc_cg_store(cg, sum[i], address[i]);
+    LLVMValueRef mask = ftc_cg_tail_mask(cg, last, lanes);
+    ftc_cg_if full = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntEQ, last, ftc_cg_i64(cg, lanes)));
+    for (int i = vectors - 1; i < n_acc; i += vectors) ftc_cg_store(cg, sum[i], address[i]);
+    ftc_cg_if_else(cg, &full);
+    for (int i = vectors - 1; i < n_acc; i += vectors) ftc_cg_store_masked(cg, sum[i], address[i], mask);
+    ftc_cg_if_end(cg, &full);
+    ftc_cg_function_end(cg, f, NULL);
+    return f.function;
+}
+
+// The table of micro-kernels, [rows / row_unit - 1][vectors - 1], as a constant.
+static LLVMValueRef kernel_table(ftc_codegen *cg, const ftc_gemm_shape *shape, bool transposed) {
+    char name[NAME_SIZE];
+    name_function(name, ".kernels", shape, transposed, shape->rows, shape->vectors);
+    LLVMValueRef table = LLVMGetNamedGlobal(cg->module, name);
+    if (table) return table;
+    LLVMValueRef kernels[MAX_ACCUMULATORS];
+    int n = 0;
+    for (int rows = shape->row_unit; rows <= shape->rows; rows += shape->row_unit)
+        for (int vectors = 1; vectors <= shape->vectors; vectors++)
+            kernels[n++] = kernel_function(cg, shape, transposed, rows, vectors);
+    table = LLVMAddGlobal(cg->module, LLVMArrayType2(cg->ptr, (uint64_t)n), name);
+    LLVMSetInitializer(table, LLVMConstArray2(cg->ptr, kernels, (uint64_t)n));
+    LLVMSetGlobalConstant(table, 1);
+    LLVMSetLinkage(table, LLVMInternalLinkage);
+    return table;
+}
+
+// --- the block ----------------------------------------------------------------------------------------
+
+enum { BLOCK_PARAMS = 9 };
+
+// Calls the micro-kernel for the rows and columns that there are: at most shape->rows and shape->cols. Fills in
+// args[6], the lanes of the last vector, and, for AMX, args[8], the rows.
+static void call_kernel(ftc_codegen *cg, const ftc_gemm_shape *shape, bool transposed, LLVMValueRef rows,
+                        LLVMValueRef cols, LLVMValueRef args[KERNEL_PARAMS]) {
+    LLVMValueRef table = kernel_table(cg, shape, transposed), one = ftc_cg_i64(cg, 1);
+    LLVMValueRef lanes = ftc_cg_i64(cg, cg->lanes);
+    LLVMTypeRef type =
+        LLVMGlobalGetValueType(kernel_function(cg, shape, transposed, shape->rows, shape->vectors));
+    LLVMValueRef row = ftc_cg_sub(cg, rows, one);
+    if (shape->row_unit > 1) row = ftc_cg_div(cg, row, ftc_cg_i64(cg, shape->row_unit));
+    row = ftc_cg_mul(cg, row, ftc_cg_i64(cg, shape->vectors));
+    LLVMValueRef whole = ftc_cg_div(cg, ftc_cg_sub(cg, cols, one), lanes);
+    args[6] = ftc_cg_sub(cg, cols, ftc_cg_mul(cg, whole, lanes));
+    LLVMValueRef kernel = ftc_cg_load(cg, cg->ptr, ftc_cg_at(cg, cg->ptr, table, ftc_cg_add(cg, row, whole)));
+    if (shape->kind == FTC_GEMM_AMX) args[8] = rows;
+    LLVMBuildCall2(cg->builder, type, kernel, args, LLVMCountParamTypes(type), "");
+}
+
+// void ftc.gemm.block…(m, n, k, a, lda, b, c, ldc, accumulate, buffer): a row block of A stays in L1 while the
+// panels of B pass by; meanwhile, unless A is transposed, the rows that come next are prefetched, one with each
+// panel. `buffered`: A is packed first.
+static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape, ftc_gemm_form form,
+                                   bool buffered, bool transposed) {
+    static const char *const whats[] = {".block.packing", ".block.bf16", ".block.rounded"};
+    char name[NAME_SIZE];
+    name_function(name, buffered ? whats[form] : ".block", shape, transposed, shape->rows, shape->vectors);
+    LLVMValueRef found = ftc_cg_function_find(cg, name);
+    if (found) return found;
+    LLVMTypeRef params[] = {cg->i64, cg->i64, cg->i64, cg->ptr, cg->i64,
+                            cg->ptr, cg->ptr, cg->i64, cg->i1,  cg->ptr};
+    ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, BLOCK_PARAMS + buffered,
+                                              FTC_CG_OUTLINED, true);
+    LLVMValueRef arg[BLOCK_PARAMS + 1];
+    LLVMGetParams(f.function, arg);
+    LLVMValueRef m = arg[0], n = arg[1], k = arg[2], lda = arg[4], b = arg[5], c = arg[6], ldc = arg[7];
+
+    LLVMValueRef zero = ftc_cg_i64(cg, 0), one = ftc_cg_i64(cg, 1);
+    LLVMTypeRef element = ftc_gemm_element_type(cg, form);
+    LLVMValueRef a_row = transposed ? one : lda, depth = ftc_emit_packed_depth(cg, shape, k);
+    int64_t turn_bytes = WORDS_PER_TURN * shape->k_per_word * ftc_gemm_element_bytes(form);
+    if (shape->kind == FTC_GEMM_AMX) ftc_amx_configure(cg);
+    ftc_cg_loop row = ftc_cg_loop_begin(cg, zero, m, ftc_cg_i64(cg, shape->rows));
+    LLVMValueRef rows = ftc_cg_min(cg, ftc_cg_sub(cg, m, row.index), ftc_cg_i64(cg, shape->rows));
+    ftc_matrix a = {ftc_cg_at(cg, element, arg[3], ftc_cg_mul(cg, row.index, a_row)), lda, transposed, form};
+    LLVMValueRef next_rows =
+        ftc_cg_at(cg, element, a.base, ftc_cg_mul(cg, a_row, ftc_cg_i64(cg, shape->rows)));
+    if (buffered) a = ftc_emit_pack_rows(cg, shape, &a, rows, k, arg[BLOCK_PARAMS]);
+    LLVMValueRef c_row = ftc_cg_at(cg, cg->f32, c, ftc_cg_mul(cg, row.index, ldc));
+    ftc_cg_loop col = ftc_cg_loop_begin(cg, zero, n, ftc_cg_i64(cg, shape->cols));
+    LLVMValueRef ahead = ftc_cg_loop_carry(cg, &col, next_rows);
+    LLVMValueRef cols = ftc_cg_min(cg, ftc_cg_sub(cg, n, col.index), ftc_cg_i64(cg, shape->cols));
+    LLVMValueRef panel = ftc_cg_at(cg, cg->f32, b, ftc_cg_mul(cg, col.index, depth));
+    LLVMValueRef c_at = ftc_cg_at(cg, cg->f32, c_row, col.index);
+    LLVMValueRef args[KERNEL_PARAMS] = {a.base, a.ld, panel,  c_at,  ldc,
+                                        depth,  NULL, arg[8], ahead, ftc_cg_i64(cg, turn_bytes)};
+    call_kernel(cg, shape, a.transposed, rows, cols, args);
+    ftc_cg_loop_next(&col, ahead, ftc_cg_at(cg, element, ahead, a_row));
+    ftc_cg_loop_end(cg, &col);
+    ftc_cg_loop_end(cg, &row);
+    ftc_cg_function_end(cg, f, NULL);
+    return f.function;
+}
+
+void ftc_emit_block(ftc_codegen *cg, const ftc_gemm_block *g) {
+    bool buffered = ftc_gemm_buffer_bytes(&g->shape, &g->a, 1) > 0;
+    LLVMValueRef function = block_function(cg, &g->shape, g->a.form, buffered, g->a.transposed);
+    LLVMValueRef args[] = {g->m, g->n, g->k,   g->a.base,     g->a.ld,
+                           g->b, g->c, g->ldc, g->accumulate, g->buffer};
+    ftc_cg_call(cg, function, args, BLOCK_PARAMS + buffered);
+}

@@ -1,0 +1,353 @@
+// Tile kernels: attention and its like. One work item for each cell of the kernel's `rows` (a sequence and a
+// head), its rows in blocks of `block_size`, everything between the first and the last step in this thread's
+// scratch.
+//
+//   for each item (shared among threads by cost, length²)
+//     pack the right operands that hold for the whole item (keys and values)
+//     for each block of rows
+//       for each step: a contraction (compiler/emit/gemm.h) or row operations (ftc_emit_row)
+//
+// A contraction over the blocked axis adds block by block, in order, into its result in memory; every other
+// result is complete within the block.
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "compiler/emit/emit.h"
+#include "compiler/passes/regions.h"
+#include "ir/op.h"
+
+typedef struct {
+    ftc_emitter *e;
+    const ftc_kernel *kernel;
+    int n_steps;
+    ftc_id *dot_of;       // by step: its contraction, 0: row operations
+    LLVMValueRef *packed; // by step: the packed right operand
+    ftc_env env;          // rows bound
+    LLVMValueRef block_start, block_rows;
+} tile_emitter;
+
+// One side of a contraction with its axes' strides.
+typedef struct {
+    LLVMValueRef base, row_stride, col_stride;
+} operand;
+
+static ftc_axis only_axis(const ftc_axes *axes) {
+    return axes->n ? axes->at[0] : FTC_NO_AXIS;
+}
+
+// The contraction with the blocked axis among its rows where it has it at all outside of the sums.
+static ftc_dot_shape dot_shape(const tile_emitter *t, ftc_id dot) {
+    ftc_dot_shape c = ftc_region_dot_shape(t->e->g, &t->e->g->nodes[dot]);
+    if (ftc_axes_has(&c.cols, t->kernel->block))
+        return (ftc_dot_shape){
+            .a = c.b, .b = c.a, .batch = c.batch, .rows = c.cols, .cols = c.rows, .sums = c.sums};
+    return c;
+}
+
+static bool has_block(const tile_emitter *t, ftc_id id) {
+    return t->kernel->block != FTC_NO_AXIS && ftc_axes_has(&t->e->g->nodes[id].type.axes, t->kernel->block);
+}
+
+static LLVMValueRef extent(tile_emitter *t, ftc_axis axis) {
+    if (axis == FTC_NO_AXIS) return ftc_cg_i64(t->e->cg, 1);
+    if (axis == t->kernel->block) return t->block_rows;
+    return ftc_emit_extent(t->e, axis, &t->env);
+}
+
+static int64_t bound(const tile_emitter *t, ftc_axis axis) {
+    if (axis == FTC_NO_AXIS) return 1;
+    return axis == t->kernel->block ? t->kernel->block_size : ftc_axis_extent(t->e->g, axis)->bound;
+}
+
+static operand operand_of(tile_emitter *t, ftc_id id, ftc_axis row, ftc_axis col) {
+    ftc_emitter *e = t->e;
+    ftc_codegen *cg = e->cg;
+    ftc_env env = t->env;
+    ftc_axis axes[] = {row, col};
+    for (int i = 0; i < 2; i++)
+        if (axes[i] != FTC_NO_AXIS)
+            env.index[axes[i]] = axes[i] == t->kernel->block ? t->block_start : ftc_cg_i64(cg, 0);
+    if (e->storage[ftc_region_source(e->g, id)].kind == FTC_STORED_LOCAL) {
+        const ftc_storage *s = &e->storage[ftc_region_source(e->g, id)];
+        LLVMValueRef strides[2];
+        for (int i = 0; i < 2; i++)
+            strides[i] = axes[i] == FTC_NO_AXIS        ? ftc_cg_i64(cg, 0)
+                         : axes[i] == t->kernel->block ? s->ld
+                                                       : ftc_cg_i64(cg, 1);
+        return (operand){s->base, strides[0], strides[1]};
+    }
+    // The names that the axes have where the data lies.
+    ftc_id cells = ftc_region_operand(e->g, id);
+    for (ftc_op_class class = ftc_node_class(&e->g->nodes[id]);
+         class == FTC_CLASS_RENAME || class == FTC_CLASS_DETACH; class = ftc_node_class(&e->g->nodes[id])) {
+        const ftc_node *view = &e->g->nodes[id];
+        if (class == FTC_CLASS_RENAME) {
+            env.index[view->axis] = env.index[view->to];
+            for (int i = 0; i < 2; i++)
+                if (axes[i] == view->to) axes[i] = view->axis;
+        }
+        id = view->arg[0];
+    }
+    LLVMValueRef lane_stride, lane_offsets;
+    ftc_axes order = ftc_region_view_order(e->g, cells);
+    operand o = {.base = ftc_emit_address(e, cells, &env, &lane_stride, &lane_offsets)};
+    o.row_stride = row == FTC_NO_AXIS ? ftc_cg_i64(cg, 0) : ftc_emit_stride(e, &order, axes[0], &env);
+    o.col_stride = col == FTC_NO_AXIS ? ftc_cg_i64(cg, 0) : ftc_emit_stride(e, &order, axes[1], &env);
+    return o;
+}
+
+static bool is_constant(LLVMValueRef v, int64_t value) {
+    return LLVMIsAConstantInt(v) && LLVMConstIntGetSExtValue(v) == value;
+}
+
+// From row to row of a matrix in scratch, in elements: whole lines of the cache, and no multiple of 1024 bytes, at
+// which the lines of a column would share few of its sets.
+static int64_t row_distance(int64_t cols) {
+    int64_t distance = (cols + 15) / 16 * 16;
+    return distance % 256 ? distance : distance + 16;
+}
+
+// A rows x cols matrix in scratch.
+static operand dense(tile_emitter *t, ftc_axis row, ftc_axis col) {
+    int64_t ld = row_distance(bound(t, col));
+    return (operand){ftc_emit_scratch(t->e, bound(t, row) * ld * 4), ftc_cg_i64(t->e->cg, ld),
+                     ftc_cg_i64(t->e->cg, 1)};
+}
+
+static LLVMValueRef cell(ftc_codegen *cg, ftc_gemm_form form, const operand *o, LLVMValueRef i,
+                         LLVMValueRef j) {
+    LLVMValueRef offset = ftc_cg_add(cg, ftc_cg_mul(cg, i, o->row_stride), ftc_cg_mul(cg, j, o->col_stride));
+    return ftc_cg_at(cg, ftc_gemm_element_type(cg, form), o->base, offset);
+}
+
+// to = from, or to += from where `add` (i1, f32 only; NULL: never) is true; cell by cell.
+static void emit_copy(tile_emitter *t, ftc_gemm_form form, const operand *from, const operand *to,
+                      LLVMValueRef rows, LLVMValueRef cols, LLVMValueRef add) {
+    ftc_codegen *cg = t->e->cg;
+    LLVMTypeRef type = ftc_gemm_element_type(cg, form);
+    ftc_cg_loop i = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), rows, ftc_cg_i64(cg, 1));
+    ftc_cg_loop j = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), cols, ftc_cg_i64(cg, 1));
+    LLVMValueRef value = ftc_cg_load(cg, type, cell(cg, form, from, i.index, j.index));
+    LLVMValueRef address = cell(cg, form, to, i.index, j.index);
+    if (add) {
+        LLVMValueRef sum = ftc_cg_fadd(cg, ftc_cg_load(cg, cg->f32, address), value);
+        value = ftc_cg_select(cg, add, sum, value);
+    }
+    ftc_cg_store(cg, value, address);
+    ftc_cg_loop_end(cg, &j);
+    ftc_cg_loop_end(cg, &i);
+}
+
+static ftc_gemm_kind kind_of(const tile_emitter *t, const ftc_dot_shape *c) {
+    return ftc_gemm_kind_for(t->e->cg->target, ftc_emit_form(t->e->g, c->a), ftc_emit_form(t->e->g, c->b));
+}
+
+// The operand, copied to scratch when neither of its axes is innermost in memory.
+static operand packable(tile_emitter *t, ftc_id id, ftc_axis row, ftc_axis col) {
+    operand o = operand_of(t, id, row, col);
+    if (row == FTC_NO_AXIS || col == FTC_NO_AXIS) return o;
+    if (is_constant(o.row_stride, 1) || is_constant(o.col_stride, 1)) return o;
+    operand copy = dense(t, row, col);
+    emit_copy(t, ftc_emit_form(t->e->g, id), &o, &copy, extent(t, row), extent(t, col), NULL);
+    return copy;
+}
+
+static void emit_pack(tile_emitter *t, int step) {
+    ftc_emitter *e = t->e;
+    ftc_dot_shape c = dot_shape(t, t->dot_of[step]);
+    ftc_axis sum = only_axis(&c.sums), col = only_axis(&c.cols);
+    operand b = packable(t, c.b, sum, col);
+    bool along_cols = is_constant(b.col_stride, 1) || col == FTC_NO_AXIS;
+    ftc_matrix matrix = {b.base, along_cols ? b.row_stride : b.col_stride, !along_cols,
+                         ftc_emit_form(e->g, c.b)};
+    ftc_gemm_shape shape = ftc_gemm_shape_for(e->cg->target, kind_of(t, &c));
+    ftc_emit_pack(e->cg, &shape, &matrix, extent(t, sum), extent(t, col), t->packed[step]);
+}
+
+static void emit_dot(tile_emitter *t, int step) {
+    ftc_emitter *e = t->e;
+    ftc_id dot = t->dot_of[step];
+    ftc_dot_shape c = dot_shape(t, dot);
+    ftc_axis row = only_axis(&c.rows), col = only_axis(&c.cols), sum = only_axis(&c.sums);
+    operand a = packable(t, c.a, row, sum);
+    bool transposed = !is_constant(a.col_stride, 1);
+    operand result = operand_of(t, dot, row, col), made = result;
+    bool strided = col != FTC_NO_AXIS && !is_constant(result.col_stride, 1);
+    if (strided) made = dense(t, row, col);
+    LLVMValueRef accumulate = sum == t->kernel->block
+                                  ? ftc_cg_compare(e->cg, LLVMIntSGT, t->block_start, ftc_cg_i64(e->cg, 0))
+                                  : ftc_cg_bool(e->cg, false);
+    ftc_gemm_block block = {
+        .shape = ftc_gemm_shape_for(e->cg->target, kind_of(t, &c)),
+        .a = {a.base, transposed ? a.col_stride : a.row_stride, transposed, ftc_emit_form(e->g, c.a)},
+        .m = extent(t, row),
+        .n = extent(t, col),
+        .k = extent(t, sum),
+        .b = t->packed[step],
+        .c = made.base,
+        .ldc = made.row_stride,
+        .accumulate = strided ? ftc_cg_bool(e->cg, false) : accumulate};
+    int64_t buffer_bytes = ftc_gemm_buffer_bytes(&block.shape, &block.a, bound(t, sum));
+    if (buffer_bytes) block.buffer = ftc_emit_scratch(e, buffer_bytes);
+    ftc_emit_block(e->cg, &block);
+    if (strided) emit_copy(t, FTC_FORM_F32, &made, &result, extent(t, row), extent(t, col), accumulate);
+    e->ready[dot] = true;
+}
+
+static void emit_rows(tile_emitter *t, int step) {
+    ftc_emitter *e = t->e;
+    ftc_codegen *cg = e->cg;
+    ftc_axes cols = {0};
+    for (ftc_id id = e->first; id < e->last; id++) {
+        const ftc_node *node = &e->g->nodes[id];
+        if (node->step != step || cols.n) continue;
+        bool reduces = ftc_node_class(node) == FTC_CLASS_REDUCE; // along what its operand alone has
+        ftc_axes local =
+            ftc_axes_minus(&e->g->nodes[reduces ? node->arg[0] : id].type.axes, &t->kernel->rows);
+        for (int i = 0; i < local.n; i++)
+            if (local.at[i] != t->kernel->block) cols = ftc_axes_of(local.at[i]);
+    }
+    ftc_cg_loop loop = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), t->block_rows, ftc_cg_i64(cg, 1));
+    ftc_env env = t->env;
+    env.block_row = loop.index;
+    if (t->kernel->block != FTC_NO_AXIS)
+        env.index[t->kernel->block] = ftc_cg_add(cg, t->block_start, loop.index);
+    ftc_row row = ftc_row_of(e, &cols, &env);
+    row.step = (uint16_t)step;
+    ftc_emit_row(e, &row, &env);
+    ftc_cg_loop_end(cg, &loop);
+}
+
+// Values that pass from one step to another, and packed operands, get their place in scratch.
+static void place_in_scratch(tile_emitter *t) {
+    ftc_emitter *e = t->e;
+    const ftc_graph *g = e->g;
+    for (ftc_id id = e->first; id < e->last; id++)
+        for (int i = 0; i < g->nodes[id].n_args; i++) {
+            ftc_id arg = ftc_region_source(g, g->nodes[id].arg[i]);
+            const ftc_node *node = &g->nodes[arg];
+            if (node->kernel != e->kernel || node->step == g->nodes[id].step) continue;
+            if (e->storage[arg].kind != FTC_STORED_NOWHERE) continue;
+            int64_t cols = 1;
+            for (int a = 0; a < node->type.axes.n; a++) {
+                ftc_axis axis = node->type.axes.at[a];
+                if (ftc_axes_has(&t->kernel->rows, axis) || axis == t->kernel->block) continue;
+                cols *= bound(t, axis);
+            }
+            int64_t ld = row_distance(cols);
+            e->storage[arg] = (ftc_storage){
+                FTC_STORED_LOCAL, ftc_emit_scratch(e, t->kernel->block_size * ld * 4), ftc_cg_i64(e->cg, ld)};
+        }
+    for (int s = 0; s < t->n_steps; s++) {
+        if (!t->dot_of[s]) continue;
+        ftc_dot_shape c = dot_shape(t, t->dot_of[s]);
+        int64_t k = bound(t, only_axis(&c.sums));
+        ftc_gemm_shape shape = ftc_gemm_shape_for(e->cg->target, kind_of(t, &c));
+        t->packed[s] = ftc_emit_scratch(e, ftc_packed_size(&shape, k, bound(t, only_axis(&c.cols))) * 4);
+    }
+}
+
+static void emit_item(tile_emitter *t) {
+    ftc_emitter *e = t->e;
+    ftc_codegen *cg = e->cg;
+    bool blocked = t->kernel->block != FTC_NO_AXIS;
+    t->block_start = ftc_cg_i64(cg, 0);
+    t->block_rows = ftc_cg_i64(cg, 1);
+    for (int s = 0; s < t->n_steps; s++)
+        if (t->dot_of[s] && !has_block(t, dot_shape(t, t->dot_of[s]).b)) emit_pack(t, s);
+    ftc_cg_loop blocks;
+    if (blocked) {
+        LLVMValueRef length = ftc_emit_extent(e, t->kernel->block, &t->env);
+        blocks = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), length, ftc_cg_i64(cg, t->kernel->block_size));
+        t->block_start = blocks.index;
+        t->block_rows =
+            ftc_cg_min(cg, ftc_cg_sub(cg, length, blocks.index), ftc_cg_i64(cg, t->kernel->block_size));
+    }
+    for (int s = 0; s < t->n_steps; s++) {
+        if (!t->dot_of[s]) {
+            emit_rows(t, s);
+            continue;
+        }
+        if (has_block(t, dot_shape(t, t->dot_of[s]).b)) emit_pack(t, s);
+        emit_dot(t, s);
+    }
+    if (blocked) ftc_cg_loop_end(cg, &blocks);
+}
+
+// What an item of the sequence that is bound costs: its length² along the ragged axis, 1 when there is none.
+static LLVMValueRef cost_of(tile_emitter *t, ftc_axis ragged) {
+    if (ragged == FTC_NO_AXIS) return ftc_cg_i64(t->e->cg, 1);
+    LLVMValueRef length = ftc_emit_extent(t->e, ragged, &t->env);
+    return ftc_cg_mul(t->e->cg, length, length);
+}
+
+// Items of the sequence that is bound: `rest` may have the sequence's tokens.
+static LLVMValueRef count_of(tile_emitter *t, const ftc_axes *rest) {
+    LLVMValueRef count = ftc_cg_i64(t->e->cg, 1);
+    for (int i = 0; i < rest->n; i++)
+        count = ftc_cg_mul(t->e->cg, count, ftc_emit_extent(t->e, rest->at[i], &t->env));
+    return count;
+}
+
+static void bind_rest(tile_emitter *t, const ftc_axes *rest, LLVMValueRef item) {
+    ftc_codegen *cg = t->e->cg;
+    for (int i = rest->n - 1; i >= 0; i--) {
+        LLVMValueRef extent = ftc_emit_extent(t->e, rest->at[i], &t->env);
+        t->env.index[rest->at[i]] = i ? ftc_cg_rem(cg, item, extent) : item;
+        if (i) item = ftc_cg_div(cg, item, extent);
+    }
+}
+
+void ftc_emit_tile_kernel(ftc_emitter *e) {
+    ftc_codegen *cg = e->cg;
+    const ftc_graph *g = e->g;
+    tile_emitter t = {.e = e, .kernel = &g->kernels[e->kernel], .env = ftc_env_empty(e)};
+    ftc_axis ragged = FTC_NO_AXIS;
+    for (ftc_id id = e->first; id < e->last; id++) {
+        const ftc_node *node = &g->nodes[id];
+        if (node->step + 1 > t.n_steps) t.n_steps = node->step + 1;
+        for (int i = 0; i < node->type.axes.n; i++)
+            if (ftc_axis_extent(g, node->type.axes.at[i])->kind == FTC_EXTENT_RAGGED &&
+                !ftc_axes_has(&t.kernel->rows, node->type.axes.at[i]))
+                ragged = node->type.axes.at[i];
+    }
+    t.dot_of = calloc((size_t)t.n_steps, sizeof *t.dot_of);
+    t.packed = calloc((size_t)t.n_steps, sizeof *t.packed);
+    for (ftc_id id = e->first; id < e->last; id++)
+        if (ftc_node_class(&g->nodes[id]) == FTC_CLASS_DOT) t.dot_of[g->nodes[id].step] = id;
+    place_in_scratch(&t);
+
+    // Items are ordered by (sequence, the rest); an item goes to the thread in whose share of the cost it
+    // starts.
+    ftc_axis first = t.kernel->rows.at[0];
+    ftc_axes rest = t.kernel->rows, head = ftc_axes_of(first);
+    rest = ftc_axes_minus(&rest, &head);
+    LLVMValueRef zero = ftc_cg_i64(cg, 0), one = ftc_cg_i64(cg, 1);
+    LLVMValueRef n = ftc_emit_extent(e, first, &t.env);
+    bool by_length = ragged != FTC_NO_AXIS && ftc_axis_extent(g, ragged)->over == first;
+    ftc_axis measured = by_length ? ragged : FTC_NO_AXIS;
+    ftc_cg_loop sum = ftc_cg_loop_begin(cg, zero, n, one);
+    LLVMValueRef total = ftc_cg_loop_carry(cg, &sum, zero);
+    t.env.index[first] = sum.index;
+    LLVMValueRef all = ftc_cg_mul(cg, cost_of(&t, measured), count_of(&t, &rest));
+    ftc_cg_loop_next(&sum, total, ftc_cg_add(cg, total, all));
+    ftc_cg_loop_end(cg, &sum);
+    total = ftc_cg_max(cg, ftc_cg_loop_result(&sum, total), one);
+
+    ftc_cg_loop outer = ftc_cg_loop_begin(cg, zero, n, one);
+    LLVMValueRef before = ftc_cg_loop_carry(cg, &outer, zero);
+    t.env.index[first] = outer.index;
+    LLVMValueRef cost = cost_of(&t, measured), n_rest = count_of(&t, &rest);
+    ftc_cg_loop_next(&outer, before, ftc_cg_add(cg, before, ftc_cg_mul(cg, cost, n_rest)));
+    ftc_cg_loop inner = ftc_cg_loop_begin(cg, zero, n_rest, one);
+    LLVMValueRef start = ftc_cg_add(cg, before, ftc_cg_mul(cg, cost, inner.index));
+    LLVMValueRef owner = ftc_cg_div(cg, ftc_cg_mul(cg, start, e->threads), total);
+    ftc_cg_if mine = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntEQ, owner, e->thread));
+    bind_rest(&t, &rest, inner.index);
+    emit_item(&t);
+    ftc_cg_if_end(cg, &mine);
+    ftc_cg_loop_end(cg, &inner);
+    ftc_cg_loop_end(cg, &outer);
+    free(t.dot_of);
+    free(t.packed);
+}

@@ -1,0 +1,538 @@
+#include "compiler/emit/emit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/codegen/scalar.h"
+#include "compiler/passes/regions.h"
+#include "ir/op.h"
+
+// --- the call's arguments -----------------------------------------------------------------------------
+
+LLVMValueRef ftc_emit_field(ftc_emitter *e, size_t offset, LLVMTypeRef type) {
+    return ftc_cg_load(e->cg, type, ftc_cg_at(e->cg, e->cg->i8, e->args, ftc_cg_i64(e->cg, (int64_t)offset)));
+}
+
+static LLVMValueRef extent_element(ftc_emitter *e, size_t table, const ftc_extent_def *extent,
+                                   LLVMTypeRef type) {
+    LLVMValueRef base = ftc_emit_field(e, table, e->cg->ptr);
+    int32_t i = ftc_interface_extent(e->interface, extent);
+    return ftc_cg_load(e->cg, type, ftc_cg_at(e->cg, type, base, ftc_cg_i64(e->cg, i)));
+}
+
+LLVMValueRef ftc_emit_sequence_start(ftc_emitter *e, ftc_axis ragged, LLVMValueRef sequence) {
+    ftc_codegen *cg = e->cg;
+    LLVMValueRef offsets =
+        extent_element(e, offsetof(ftc_step_args, offsets), ftc_axis_extent(e->g, ragged), cg->ptr);
+    LLVMValueRef start = ftc_cg_load(cg, cg->i32, ftc_cg_at(cg, cg->i32, offsets, sequence));
+    return LLVMBuildSExt(cg->builder, start, cg->i64, "");
+}
+
+LLVMValueRef ftc_emit_extent(ftc_emitter *e, ftc_axis axis, const ftc_env *env) {
+    const ftc_extent_def *extent = ftc_axis_extent(e->g, axis);
+    switch (extent->kind) {
+    case FTC_EXTENT_CONST: return ftc_cg_i64(e->cg, extent->bound);
+    case FTC_EXTENT_SYMBOL: return extent_element(e, offsetof(ftc_step_args, extents), extent, e->cg->i64);
+    default: break;
+    }
+    LLVMValueRef sequence = env->index[extent->over];
+    LLVMValueRef next = ftc_cg_add(e->cg, sequence, ftc_cg_i64(e->cg, 1));
+    return ftc_cg_sub(e->cg, ftc_emit_sequence_start(e, axis, next),
+                      ftc_emit_sequence_start(e, axis, sequence));
+}
+
+LLVMValueRef ftc_emit_total(ftc_emitter *e, const ftc_axes *axes) {
+    ftc_codegen *cg = e->cg;
+    LLVMValueRef total = ftc_cg_i64(cg, 1);
+    for (int i = 0; i < axes->n; i++) {
+        const ftc_extent_def *extent = ftc_axis_extent(e->g, axes->at[i]);
+        LLVMValueRef size;
+        if (extent->kind == FTC_EXTENT_RAGGED) {
+            ftc_env none = ftc_env_empty(e);
+            size = ftc_emit_sequence_start(e, axes->at[i], ftc_emit_extent(e, extent->over, &none));
+        } else if (extent->kind == FTC_EXTENT_SYMBOL && ftc_region_is_token_axis(e->g, axes, axes->at[i])) {
+            continue; // counted by its ragged axis
+        } else {
+            size = ftc_emit_extent(e, axes->at[i], NULL);
+        }
+        total = ftc_cg_mul(cg, total, size);
+    }
+    return total;
+}
+
+void ftc_emit_split(ftc_emitter *e, LLVMValueRef n, LLVMValueRef *begin, LLVMValueRef *end) {
+    ftc_codegen *cg = e->cg;
+    LLVMValueRef next = ftc_cg_add(cg, e->thread, ftc_cg_i64(cg, 1));
+    *begin = ftc_cg_div(cg, ftc_cg_mul(cg, n, e->thread), e->threads);
+    *end = ftc_cg_div(cg, ftc_cg_mul(cg, n, next), e->threads);
+}
+
+LLVMValueRef ftc_emit_scratch(ftc_emitter *e, int64_t bytes) {
+    LLVMValueRef at = ftc_cg_at(e->cg, e->cg->i8, e->scratch, ftc_cg_i64(e->cg, e->scratch_bytes));
+    e->scratch_bytes += (bytes + FTC_STEP_SLACK_BYTES + FTC_STEP_ALIGN - 1) / FTC_STEP_ALIGN * FTC_STEP_ALIGN;
+    return at;
+}
+
+// --- environments -------------------------------------------------------------------------------------
+
+ftc_env ftc_env_empty(const ftc_emitter *e) {
+    (void)e;
+    return (ftc_env){.vector_axis = FTC_NO_AXIS, .indexed = FTC_NO_AXIS, .lanes = 1};
+}
+
+static ftc_env scalar_env(const ftc_env *env) {
+    ftc_env scalar = *env;
+    scalar.vector_axis = FTC_NO_AXIS;
+    scalar.indexed = FTC_NO_AXIS;
+    scalar.cols = (ftc_flat){0};
+    scalar.lanes = 1;
+    scalar.mask = NULL;
+    return scalar;
+}
+
+void ftc_emit_bind_rows(ftc_emitter *e, ftc_env *env, const ftc_axes *order, LLVMValueRef row,
+                        LLVMValueRef sequence) {
+    ftc_codegen *cg = e->cg;
+    bool all_constant = order->n > 1 && ftc_region_constant_size(e->g, order) >= 0;
+    if (all_constant) env->rows = (ftc_flat){*order, row};
+    for (int i = order->n - 1; i >= 0; i--) {
+        ftc_axis axis = order->at[i];
+        const ftc_extent_def *extent = ftc_axis_extent(e->g, axis);
+        if (extent->kind == FTC_EXTENT_RAGGED) {
+            // `row` is now a token row: find its sequence.
+            ftc_axis over = extent->over;
+            LLVMBasicBlockRef head = LLVMAppendBasicBlockInContext(cg->context, cg->function, "sequence");
+            LLVMBasicBlockRef body =
+                LLVMAppendBasicBlockInContext(cg->context, cg->function, "sequence.next");
+            LLVMBasicBlockRef found =
+                LLVMAppendBasicBlockInContext(cg->context, cg->function, "sequence.found");
+            LLVMBuildBr(cg->builder, head);
+            LLVMPositionBuilderAtEnd(cg->builder, head);
+            LLVMValueRef b = ftc_cg_load(cg, cg->i64, sequence);
+            LLVMValueRef next = ftc_cg_add(cg, b, ftc_cg_i64(cg, 1));
+            LLVMValueRef past = ftc_cg_compare(cg, LLVMIntSGE, row, ftc_emit_sequence_start(e, axis, next));
+            LLVMBuildCondBr(cg->builder, past, body, found);
+            LLVMPositionBuilderAtEnd(cg->builder, body);
+            ftc_cg_store(cg, next, sequence);
+            LLVMBuildBr(cg->builder, head);
+            LLVMPositionBuilderAtEnd(cg->builder, found);
+            env->index[over] = b;
+            env->index[axis] = ftc_cg_sub(cg, row, ftc_emit_sequence_start(e, axis, b));
+            return; // the batch axis comes first
+        }
+        if (i == 0) {
+            env->index[axis] = row;
+            return;
+        }
+        LLVMValueRef size = ftc_emit_extent(e, axis, env);
+        env->index[axis] = ftc_cg_rem(cg, row, size);
+        row = ftc_cg_div(cg, row, size);
+    }
+}
+
+// --- addresses ----------------------------------------------------------------------------------------
+
+static ftc_axes stored_order(const ftc_emitter *e, ftc_id id) {
+    const ftc_node *node = &e->g->nodes[id];
+    ftc_op_class class = ftc_node_class(node);
+    if (class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN) return e->g->decls[node->decl].type.axes;
+    return ftc_axes_packed_order(e->g, &node->type.axes);
+}
+
+static bool group_covers(const ftc_flat *group, ftc_axis axis) {
+    return group->axes.n > 1 && group->index && ftc_axes_has(&group->axes, axis);
+}
+
+// Whether `order` holds all of the group side by side, the last one at position i.
+static bool group_ends_at(const ftc_flat *group, const ftc_axes *order, int i) {
+    int first = i + 1 - group->axes.n;
+    if (first < 0) return false;
+    for (int j = 0; j < group->axes.n; j++)
+        if (order->at[first + j] != group->axes.at[j]) return false;
+    return true;
+}
+
+static LLVMValueRef bound_index(const ftc_emitter *e, const ftc_env *env, ftc_axis axis) {
+    if (env->index[axis]) return env->index[axis];
+    fprintf(stderr, "internal error: axis %s is not bound in kernel %s\n", e->g->axes[axis].name,
+            e->g->kernels[e->kernel].name);
+    abort();
+}
+
+LLVMValueRef ftc_emit_stride(ftc_emitter *e, const ftc_axes *order, ftc_axis axis, const ftc_env *env) {
+    ftc_codegen *cg = e->cg;
+    LLVMValueRef stride = ftc_cg_i64(cg, 1);
+    for (int i = order->n - 1; i >= 0; i--) {
+        if (order->at[i] == axis) return stride;
+        stride = ftc_cg_mul(cg, stride, ftc_emit_extent(e, order->at[i], env));
+    }
+    return ftc_cg_i64(cg, 0);
+}
+
+// The first token rows of the lanes' sequences, for lanes that run over the batch axis; i64 vector.
+static LLVMValueRef sequence_starts(ftc_emitter *e, ftc_axis ragged, const ftc_env *env) {
+    ftc_codegen *cg = e->cg;
+    const ftc_extent_def *extent = ftc_axis_extent(e->g, ragged);
+    LLVMValueRef offsets = extent_element(e, offsetof(ftc_step_args, offsets), extent, cg->ptr);
+    LLVMValueRef first = ftc_cg_at(cg, cg->i32, offsets, bound_index(e, env, extent->over));
+    LLVMTypeRef type = ftc_cg_vector_type(cg, cg->i32, env->lanes);
+    LLVMValueRef starts =
+        env->mask ? ftc_cg_load_masked(cg, type, first, env->mask) : ftc_cg_load(cg, type, first);
+    return LLVMBuildSExt(cg->builder, starts, ftc_cg_vector_type(cg, cg->i64, env->lanes), "");
+}
+
+// *offsets += positions * stride, lane by lane.
+static void add_lane_offsets(ftc_emitter *e, LLVMValueRef *offsets, LLVMValueRef positions,
+                             LLVMValueRef stride) {
+    ftc_codegen *cg = e->cg;
+    int lanes = ftc_cg_lanes_of(LLVMTypeOf(positions));
+    LLVMValueRef more = LLVMBuildMul(cg->builder, positions, ftc_cg_splat(cg, stride, lanes), "");
+    *offsets = *offsets ? LLVMBuildAdd(cg->builder, *offsets, more, "") : more;
+}
+
+LLVMValueRef ftc_emit_address(ftc_emitter *e, ftc_id id, const ftc_env *env, LLVMValueRef *lane_stride,
+                              LLVMValueRef *lane_offsets) {
+    ftc_codegen *cg = e->cg;
+    const ftc_storage *storage = &e->storage[id];
+    ftc_axes order = stored_order(e, id);
+    LLVMTypeRef type = ftc_emit_stored_type(e, e->g->nodes[id].type.dtype);
+    *lane_stride = *lane_offsets = NULL;
+    if (storage->kind == FTC_STORED_LOCAL) {
+        LLVMValueRef offset =
+            env->block_row ? ftc_cg_mul(cg, env->block_row, storage->ld) : ftc_cg_i64(cg, 0);
+        if (!ftc_emit_is_uniform(e, id, env)) {
+            offset = ftc_cg_add(cg, offset, env->local_col);
+            *lane_stride = ftc_cg_i64(cg, 1);
+        }
+        return ftc_cg_at(cg, type, storage->base, offset);
+    }
+    LLVMValueRef offset = ftc_cg_i64(cg, 0), stride = ftc_cg_i64(cg, 1);
+    for (int i = order.n - 1; i >= 0; i--) {
+        ftc_axis axis = order.at[i];
+        const ftc_extent_def *extent = ftc_axis_extent(e->g, axis);
+        const ftc_flat *group = group_covers(&env->cols, axis)   ? &env->cols
+                                : group_covers(&env->rows, axis) ? &env->rows
+                                                                 : NULL;
+        if (group && group_ends_at(group, &order, i)) {
+            offset = ftc_cg_add(cg, offset, ftc_cg_mul(cg, group->index, stride));
+            if (group == &env->cols) *lane_stride = stride;
+            stride = ftc_cg_mul(cg, stride, ftc_cg_i64(cg, ftc_region_constant_size(e->g, &group->axes)));
+            i -= group->axes.n - 1;
+            continue;
+        }
+        if (env->indexed == axis) {
+            LLVMValueRef wide =
+                LLVMBuildSExt(cg->builder, env->lane_index, ftc_cg_vector_type(cg, cg->i64, env->lanes), "");
+            add_lane_offsets(e, lane_offsets, wide, stride);
+        } else {
+            LLVMValueRef index = bound_index(e, env, axis);
+            if (extent->kind == FTC_EXTENT_RAGGED && env->lanes > 1 && env->vector_axis == extent->over)
+                add_lane_offsets(e, lane_offsets, sequence_starts(e, axis, env), stride);
+            else if (extent->kind == FTC_EXTENT_RAGGED)
+                index = ftc_cg_add(cg, index,
+                                   ftc_emit_sequence_start(e, axis, bound_index(e, env, extent->over)));
+            offset = ftc_cg_add(cg, offset, ftc_cg_mul(cg, index, stride));
+            if (env->vector_axis == axis) *lane_stride = stride;
+        }
+        if (extent->kind == FTC_EXTENT_RAGGED) break; // the batch axis is part of the token row
+        if (i > 0) stride = ftc_cg_mul(cg, stride, ftc_emit_extent(e, axis, env));
+    }
+    return ftc_cg_at(cg, type, storage->base, offset);
+}
+
+// --- loads and stores ---------------------------------------------------------------------------------
+
+LLVMTypeRef ftc_emit_stored_type(ftc_emitter *e, ftc_dtype dtype) {
+    switch (dtype) {
+    case FTC_F32: return e->cg->f32;
+    case FTC_BF16: return e->cg->i16;
+    case FTC_BOOL: return e->cg->i8;
+    default: return e->cg->i32;
+    }
+}
+
+// From the form in memory to the form in registers: f32, i32 or i1.
+static LLVMValueRef from_stored(ftc_emitter *e, ftc_dtype dtype, LLVMValueRef v) {
+    ftc_codegen *cg = e->cg;
+    int lanes = ftc_cg_lanes_of(LLVMTypeOf(v));
+    if (dtype == FTC_BF16) return ftc_cg_f32_from_bf16(cg, v);
+    if (dtype == FTC_BOOL) return LLVMBuildTrunc(cg->builder, v, ftc_cg_vector_type(cg, cg->i1, lanes), "");
+    return v;
+}
+
+static LLVMValueRef to_stored(ftc_emitter *e, ftc_dtype dtype, LLVMValueRef v) {
+    ftc_codegen *cg = e->cg;
+    int lanes = ftc_cg_lanes_of(LLVMTypeOf(v));
+    if (dtype == FTC_BF16) { // it is rounded: what makes it did that
+        LLVMValueRef bits = LLVMBuildBitCast(cg->builder, v, ftc_cg_vector_type(cg, cg->i32, lanes), "");
+        bits = LLVMBuildLShr(cg->builder, bits, ftc_cg_splat(cg, ftc_cg_i32(cg, 16), lanes), "");
+        return LLVMBuildTrunc(cg->builder, bits, ftc_cg_vector_type(cg, cg->i16, lanes), "");
+    }
+    if (dtype == FTC_BOOL) return LLVMBuildZExt(cg->builder, v, ftc_cg_vector_type(cg, cg->i8, lanes), "");
+    return v;
+}
+
+static bool is_one(LLVMValueRef stride) {
+    return LLVMIsAConstantInt(stride) && LLVMConstIntGetSExtValue(stride) == 1;
+}
+
+// Addresses of all lanes, for accesses that are not contiguous.
+static LLVMValueRef lane_addresses(ftc_emitter *e, LLVMTypeRef type, LLVMValueRef address,
+                                   LLVMValueRef lane_stride, LLVMValueRef lane_offsets, int lanes) {
+    ftc_codegen *cg = e->cg;
+    LLVMValueRef offsets = lane_offsets;
+    if (lane_stride) {
+        LLVMValueRef steps = LLVMBuildMul(cg->builder, ftc_cg_iota(cg, ftc_cg_i64(cg, 0), lanes),
+                                          ftc_cg_splat(cg, lane_stride, lanes), "");
+        offsets = offsets ? LLVMBuildAdd(cg->builder, offsets, steps, "") : steps;
+    }
+    return LLVMBuildGEP2(cg->builder, type, address, &offsets, 1, "");
+}
+
+static LLVMValueRef full_mask(ftc_emitter *e, const ftc_env *env) {
+    return env->mask ? env->mask : ftc_cg_splat(e->cg, ftc_cg_bool(e->cg, true), env->lanes);
+}
+
+LLVMValueRef ftc_emit_load(ftc_emitter *e, ftc_id id, const ftc_env *env) {
+    ftc_codegen *cg = e->cg;
+    ftc_dtype dtype = e->g->nodes[id].type.dtype;
+    LLVMTypeRef type = ftc_emit_stored_type(e, dtype);
+    LLVMValueRef lane_stride, lane_offsets;
+    LLVMValueRef address = ftc_emit_address(e, id, env, &lane_stride, &lane_offsets);
+    if (env->lanes == 1 || (!lane_stride && !lane_offsets))
+        return from_stored(e, dtype, ftc_cg_load(cg, type, address));
+    LLVMTypeRef vector = ftc_cg_vector_type(cg, type, env->lanes);
+    if (!lane_offsets && is_one(lane_stride)) return from_stored(e, dtype, ftc_cg_load(cg, vector, address));
+    LLVMValueRef addresses = lane_addresses(e, type, address, lane_stride, lane_offsets, env->lanes);
+    LLVMTypeRef types[] = {vector, LLVMTypeOf(addresses)};
+    LLVMValueRef args[] = {addresses, ftc_cg_i32(cg, ftc_dtype_bytes(dtype)), full_mask(e, env),
+                           LLVMConstNull(vector)};
+    return from_stored(e, dtype, ftc_cg_intrinsic(cg, "llvm.masked.gather", types, 2, args, 4));
+}
+
+void ftc_emit_store(ftc_emitter *e, ftc_id id, LLVMValueRef value, const ftc_env *env) {
+    ftc_codegen *cg = e->cg;
+    ftc_dtype dtype = e->g->nodes[id].type.dtype;
+    LLVMTypeRef type = ftc_emit_stored_type(e, dtype);
+    value = to_stored(e, dtype, value);
+    LLVMValueRef lane_stride, lane_offsets;
+    LLVMValueRef address = ftc_emit_address(e, id, env, &lane_stride, &lane_offsets);
+    if (env->lanes == 1 || !lane_stride) {
+        ftc_cg_store(cg, value, address);
+    } else if (is_one(lane_stride)) {
+        if (env->mask)
+            ftc_cg_store_masked(cg, value, address, env->mask);
+        else
+            ftc_cg_store(cg, value, address);
+    } else {
+        LLVMValueRef addresses = lane_addresses(e, type, address, lane_stride, NULL, env->lanes);
+        LLVMTypeRef types[] = {LLVMTypeOf(value), LLVMTypeOf(addresses)};
+        LLVMValueRef args[] = {value, addresses, ftc_cg_i32(cg, ftc_dtype_bytes(dtype)), full_mask(e, env)};
+        ftc_cg_intrinsic(cg, "llvm.masked.scatter", types, 2, args, 4);
+    }
+}
+
+// --- values -------------------------------------------------------------------------------------------
+
+ftc_values ftc_values_new(const ftc_emitter *e) {
+    return (ftc_values){.uniform = calloc(e->g->n_nodes, sizeof(LLVMValueRef)),
+                        .vector = calloc(e->g->n_nodes, sizeof(LLVMValueRef))};
+}
+
+void ftc_values_clear_vectors(const ftc_emitter *e, ftc_values *v) {
+    memset(v->vector, 0, e->g->n_nodes * sizeof *v->vector);
+}
+
+void ftc_values_free(ftc_values *v) {
+    free(v->uniform);
+    free(v->vector);
+}
+
+bool ftc_emit_is_uniform(const ftc_emitter *e, ftc_id id, const ftc_env *env) {
+    const ftc_axes *axes = &e->g->nodes[id].type.axes;
+    if (env->lanes == 1 && env->vector_axis == FTC_NO_AXIS && env->cols.axes.n == 0) return true;
+    if (env->vector_axis != FTC_NO_AXIS && ftc_axes_has(axes, env->vector_axis)) return false;
+    if (env->indexed != FTC_NO_AXIS && ftc_axes_has(axes, env->indexed)) return false;
+    for (int i = 0; i < env->cols.axes.n; i++)
+        if (ftc_axes_has(axes, env->cols.axes.at[i])) return false;
+    return true;
+}
+
+// The mixing step of the key of a row of random numbers (ir/random.h): the finalizer of splitmix64.
+static LLVMValueRef mix_key(ftc_emitter *e, LLVMValueRef key, LLVMValueRef word) {
+    ftc_codegen *cg = e->cg;
+    LLVMBuilderRef b = cg->builder;
+    LLVMValueRef x = LLVMBuildAdd(b, word, LLVMConstInt(cg->i64, 0x9E3779B97F4A7C15ull, 0), "");
+    x = LLVMBuildXor(b, key, x, "");
+    x = LLVMBuildXor(b, x, LLVMBuildLShr(b, x, ftc_cg_i64(cg, 30), ""), "");
+    x = LLVMBuildMul(b, x, LLVMConstInt(cg->i64, 0xbf58476d1ce4e5b9ull, 0), "");
+    x = LLVMBuildXor(b, x, LLVMBuildLShr(b, x, ftc_cg_i64(cg, 27), ""), "");
+    x = LLVMBuildMul(b, x, LLVMConstInt(cg->i64, 0x94d049bb133111ebull, 0), "");
+    return LLVMBuildXor(b, x, LLVMBuildLShr(b, x, ftc_cg_i64(cg, 31), ""), "");
+}
+
+LLVMValueRef ftc_emit_random_key(ftc_emitter *e, LLVMValueRef site) {
+    LLVMValueRef key = ftc_emit_field(e, offsetof(ftc_step_args, seed), e->cg->i64);
+    LLVMValueRef step = ftc_emit_field(e, offsetof(ftc_step_args, step), e->cg->i32);
+    LLVMValueRef micro_step = ftc_emit_field(e, offsetof(ftc_step_args, micro_step), e->cg->i32);
+    key = mix_key(e, key, LLVMBuildZExt(e->cg->builder, step, e->cg->i64, ""));
+    key = mix_key(e, key, LLVMBuildZExt(e->cg->builder, micro_step, e->cg->i64, ""));
+    return mix_key(e, key, site);
+}
+
+static LLVMValueRef random_value(ftc_emitter *e, ftc_id id, const ftc_env *env) {
+    ftc_codegen *cg = e->cg;
+    const ftc_axes *axes = &e->g->nodes[id].axes;
+    int last = axes->n - 1;
+    bool indexed = env->indexed != FTC_NO_AXIS;
+    if (env->lanes > 1 &&
+        (indexed || last < 0 || env->vector_axis != axes->at[last] || env->cols.axes.n > 1)) {
+        // The lanes run over another axis than the last coordinate: one lane at a time.
+        LLVMValueRef result = LLVMGetUndef(ftc_cg_vector_type(cg, cg->f32, env->lanes));
+        for (int lane = 0; lane < env->lanes; lane++) {
+            ftc_env one = scalar_env(env);
+            LLVMValueRef at = ftc_cg_i32(cg, lane);
+            if (env->vector_axis != FTC_NO_AXIS)
+                one.index[env->vector_axis] =
+                    ftc_cg_add(cg, env->index[env->vector_axis], ftc_cg_i64(cg, lane));
+            if (indexed)
+                one.index[env->indexed] = LLVMBuildSExt(
+                    cg->builder, LLVMBuildExtractElement(cg->builder, env->lane_index, at, ""), cg->i64, "");
+            result = LLVMBuildInsertElement(cg->builder, result, random_value(e, id, &one), at, "");
+        }
+        return result;
+    }
+    LLVMValueRef key = e->site[id];
+    for (int i = 0; i < last; i++) key = mix_key(e, key, bound_index(e, env, axes->at[i]));
+    LLVMValueRef k0 = LLVMBuildTrunc(cg->builder, key, cg->i32, "");
+    LLVMValueRef k1 =
+        LLVMBuildTrunc(cg->builder, LLVMBuildLShr(cg->builder, key, ftc_cg_i64(cg, 32), ""), cg->i32, "");
+    LLVMValueRef j = ftc_cg_i32(cg, 0);
+    if (last >= 0) j = LLVMBuildTrunc(cg->builder, bound_index(e, env, axes->at[last]), cg->i32, "");
+    int n = env->lanes;
+    j = n > 1 ? ftc_cg_iota(cg, j, n) : j;
+    ftc_scalar_builder b = ftc_codegen_scalar_builder(cg, n);
+    ftc_scalar x = b.iadd(&b, b.imul(&b, j, b.const_i32(&b, (int32_t)0x9E3779B1u)), ftc_cg_splat(cg, k0, n));
+    x = b.ixor(&b, x, b.lshr(&b, x, b.const_i32(&b, 16)));
+    x = b.imul(&b, x, b.const_i32(&b, 0x21f0aaad));
+    x = b.ixor(&b, x, b.lshr(&b, x, b.const_i32(&b, 15)));
+    x = b.imul(&b, b.iadd(&b, x, ftc_cg_splat(cg, k1, n)), b.const_i32(&b, 0x735a2d97));
+    x = b.ixor(&b, x, b.lshr(&b, x, b.const_i32(&b, 15)));
+    x = b.f32_from_i32(&b, b.lshr(&b, x, b.const_i32(&b, 8)));
+    return b.fmul(&b, x, b.const_f32(&b, 0x1p-24f));
+}
+
+static LLVMValueRef constant(ftc_emitter *e, ftc_dtype dtype, double value, int lanes) {
+    ftc_codegen *cg = e->cg;
+    LLVMValueRef v = dtype == FTC_F32 || dtype == FTC_BF16 ? ftc_cg_f32(cg, (float)value)
+                     : dtype == FTC_BOOL                   ? ftc_cg_bool(cg, value != 0)
+                                                           : ftc_cg_i32(cg, (int32_t)(int64_t)value);
+    if (dtype == FTC_BF16) v = ftc_cg_f32_from_bf16(cg, ftc_cg_bf16_from_f32(cg, v));
+    return ftc_cg_splat(cg, v, lanes);
+}
+
+// The coordinate on `axis` of each lane, i32.
+static LLVMValueRef coordinate(ftc_emitter *e, ftc_axis axis, const ftc_env *env, int lanes) {
+    ftc_codegen *cg = e->cg;
+    if (lanes > 1 && env->indexed == axis) return env->lane_index;
+    LLVMValueRef first = LLVMBuildTrunc(cg->builder, bound_index(e, env, axis), cg->i32, "");
+    if (lanes == 1) return first;
+    return env->vector_axis == axis ? ftc_cg_iota(cg, first, lanes) : ftc_cg_splat(cg, first, lanes);
+}
+
+static LLVMValueRef source_value(ftc_emitter *e, ftc_id id, const ftc_env *env, int lanes) {
+    const ftc_node *node = &e->g->nodes[id];
+    uint32_t attrs = ftc_op_get(node->op)->attrs;
+    if (attrs & FTC_ATTR_VALUE) return constant(e, node->type.dtype, node->value, lanes);
+    if (attrs & FTC_ATTR_AXIS) return coordinate(e, node->axis, env, lanes);
+    return random_value(e, id, env);
+}
+
+static LLVMValueRef map_value(ftc_emitter *e, ftc_id id, const ftc_env *env, int lanes, ftc_values *values) {
+    const ftc_node *node = &e->g->nodes[id];
+    const ftc_op_info *info = ftc_op_get(node->op);
+    ftc_scalar x[FTC_MAX_ARGS];
+    for (int i = 0; i < node->n_args; i++) {
+        LLVMValueRef v = ftc_emit_value(e, node->arg[i], env, values);
+        x[i] = lanes > 1 && ftc_cg_lanes_of(LLVMTypeOf(v)) == 1 ? ftc_cg_splat(e->cg, v, lanes) : v;
+    }
+    ftc_map_types types = ftc_node_map_types(e->g, node);
+    ftc_scalar_builder b = ftc_codegen_scalar_builder(e->cg, lanes);
+    return info->body(&b, &types, x);
+}
+
+// The same place but for the position on one axis.
+static ftc_env moved_env(const ftc_env *env, ftc_axis axis, LLVMValueRef index) {
+    ftc_env moved = *env;
+    moved.index[axis] = index;
+    if (group_covers(&env->rows, axis))
+        moved.rows = (ftc_flat){0}; // its flat index is that of the old position
+    return moved;
+}
+
+static LLVMValueRef gather_value(ftc_emitter *e, ftc_id id, const ftc_env *env, ftc_values *values) {
+    const ftc_node *node = &e->g->nodes[id];
+    LLVMValueRef index = ftc_emit_value(e, node->arg[1], env, values);
+    ftc_env at = moved_env(env, node->axis, NULL);
+    if (ftc_cg_lanes_of(LLVMTypeOf(index)) == 1) {
+        at.index[node->axis] = LLVMBuildSExt(e->cg->builder, index, e->cg->i64, "");
+    } else {
+        if (env->mask) index = ftc_cg_select(e->cg, env->mask, index, LLVMConstNull(LLVMTypeOf(index)));
+        at.lane_index = index;
+        at.indexed = node->axis;
+    }
+    return ftc_emit_value(e, node->arg[0], &at, NULL);
+}
+
+static LLVMValueRef compute(ftc_emitter *e, ftc_id id, const ftc_env *env, int lanes, ftc_values *values) {
+    ftc_codegen *cg = e->cg;
+    const ftc_node *node = &e->g->nodes[id];
+    switch (ftc_node_class(node)) {
+    case FTC_CLASS_SOURCE: return source_value(e, id, env, lanes);
+    case FTC_CLASS_MAP: return map_value(e, id, env, lanes, values);
+    case FTC_CLASS_ASSIGN:
+    case FTC_CLASS_DETACH: return ftc_emit_value(e, node->arg[0], env, values);
+    case FTC_CLASS_GATHER: return gather_value(e, id, env, values);
+    case FTC_CLASS_RENAME: {
+        ftc_env renamed = moved_env(env, node->axis, env->index[node->to]);
+        if (env->vector_axis == node->to) renamed.vector_axis = node->axis;
+        if (env->indexed == node->to) renamed.indexed = node->axis;
+        return ftc_emit_value(e, node->arg[0], &renamed, NULL);
+    }
+    case FTC_CLASS_AT: {
+        ftc_env at = moved_env(env, node->axis, ftc_cg_i64(cg, node->index));
+        return ftc_emit_value(e, node->arg[0], &at, NULL);
+    }
+    case FTC_CLASS_PLACE: {
+        LLVMValueRef inner = ftc_emit_value(e, node->arg[0], env, values);
+        if (lanes > 1 && ftc_cg_lanes_of(LLVMTypeOf(inner)) == 1) inner = ftc_cg_splat(cg, inner, lanes);
+        ftc_scalar_builder b = ftc_codegen_scalar_builder(cg, lanes);
+        LLVMValueRef here = coordinate(e, node->axis, env, lanes);
+        LLVMValueRef there = ftc_cg_splat(cg, ftc_cg_i32(cg, (int32_t)node->index), lanes);
+        return b.select(&b, b.icmp(&b, FTC_EQ, here, there), inner, constant(e, node->type.dtype, 0, lanes));
+    }
+    default: break;
+    }
+    fprintf(stderr, "internal error: %%%u (%s) has no value in kernel %s\n", id, ftc_op_get(node->op)->name,
+            e->g->kernels[e->kernel].name);
+    abort();
+}
+
+LLVMValueRef ftc_emit_value(ftc_emitter *e, ftc_id id, const ftc_env *env, ftc_values *values) {
+    if (values && values->uniform[id]) return values->uniform[id];
+    if (values && values->vector[id]) return values->vector[id];
+    bool uniform = ftc_emit_is_uniform(e, id, env);
+    ftc_env scalar;
+    if (uniform && env->lanes > 1) {
+        scalar = scalar_env(env);
+        env = &scalar;
+    }
+    LLVMValueRef v;
+    if (e->ready[id])
+        v = ftc_emit_load(e, id, env);
+    else
+        v = compute(e, id, env, env->lanes, values);
+    if (values) (values->in_loop ? values->vector : values->uniform)[id] = v;
+    return v;
+}

@@ -1,0 +1,103 @@
+// differentiate: appends the gradient of the output "loss" with respect to every trained parameter.
+//
+// Reverse mode, graph to graph. The pass knows no operation: each brings its own rule (ftc_op_info.gradient),
+// which says what the gradient of the result means for each operand. The pass decides which nodes matter,
+// adds up the contributions of a value's readers and sums over the axes along which an operand was repeated.
+//
+// Functions with gradient text of their own bring it as a node like the others (own_gradient,
+// ir/ops/control.c). None is left when the pass is done, whatever the entry.
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/passes/passes.h"
+#include "ir/build.h"
+#include "ir/op.h"
+
+static bool is_float(ftc_dtype dtype) {
+    return dtype == FTC_F32 || dtype == FTC_BF16;
+}
+
+static bool is_trained(const ftc_graph *g, const ftc_node *node) {
+    if (ftc_node_class(node) != FTC_CLASS_LEAF) return false;
+    const ftc_decl_def *decl = &g->decls[node->decl];
+    return decl->kind == FTC_DECL_PARAM && !decl->frozen && is_float(decl->type.dtype);
+}
+
+// Whether a change of some trained parameter changes the node smoothly.
+static bool *find_active(const ftc_graph *g, ftc_id end) {
+    bool *active = calloc(end, sizeof *active);
+    for (ftc_id id = 1; id < end; id++) {
+        const ftc_node *node = ftc_graph_node(g, id);
+        active[id] = is_trained(g, node);
+        if (!ftc_op_get(node->op)->gradient || !is_float(node->type.dtype)) continue;
+        for (int i = 0; i < node->n_args; i++) active[id] |= active[node->arg[i]];
+    }
+    return active;
+}
+
+// Adds `contribution`, which may have axes that the value `id` lacks, to its gradient.
+static void accumulate(ftc_graph *g, ftc_id id, ftc_id contribution, ftc_id *gradient) {
+    ftc_axes repeated =
+        ftc_axes_minus(&ftc_graph_node(g, contribution)->type.axes, &ftc_graph_node(g, id)->type.axes);
+    ftc_id sum = ftc_build_sum(g, contribution, &repeated);
+    gradient[id] = gradient[id] ? ftc_build_map2(g, FTC_OP_add, gradient[id], sum) : sum;
+}
+
+static ftc_id find_loss(const ftc_graph *g, ftc_diagnostics *d) {
+    for (uint32_t i = 0; i < g->n_outputs; i++) {
+        if (strcmp(g->outputs[i].name, "loss")) continue;
+        const ftc_node *node = ftc_graph_node(g, g->outputs[i].node);
+        if (node->type.dtype == FTC_F32 && !node->type.axes.n) return g->outputs[i].node;
+        char type[256];
+        ftc_diag_add(d, node->loc.line ? g->files[node->loc.file] : NULL, NULL, (int)node->loc.line, 0,
+                     "the loss is %s; to be minimized it must be one f32 number: take its mean or sum",
+                     ftc_type_text(g, &node->type, type, sizeof type));
+        return 0;
+    }
+    ftc_diag_add(d, g->model, NULL, 0, 0, "the model has no output named loss, which training minimizes");
+    return 0;
+}
+
+// What carried a gradient of its own is a value like any other from now on. Nobody reads its gradient text.
+static void detach_calls(ftc_graph *g) {
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        ftc_node *node = ftc_graph_node(g, id);
+        if (ftc_node_class(node) != FTC_CLASS_CALL) continue;
+        node->op = FTC_OP_detach;
+        node->n_args = 1;
+    }
+}
+
+static void append_gradients(ftc_graph *g, ftc_id loss, ftc_entry_kind entry) {
+    ftc_id end = loss + 1;
+    bool *active = find_active(g, end);
+    ftc_id *gradient = calloc(end, sizeof *gradient);
+    ftc_build_cursor(g, ftc_graph_node(g, loss)->loc, FTC_PHASE_BACKWARD);
+    gradient[loss] = ftc_build_const(g, 1);
+    for (ftc_id id = loss; id > 0; id--) {
+        ftc_node node = *ftc_graph_node(g, id);
+        if (!active[id] || !gradient[id] || !node.n_args) continue;
+        ftc_build_cursor(g, node.loc, FTC_PHASE_BACKWARD);
+        ftc_id out[FTC_MAX_ARGS] = {0};
+        ftc_op_get(node.op)->gradient(g, id, gradient[id], out);
+        for (int i = 0; i < node.n_args; i++)
+            if (active[node.arg[i]] && out[i]) accumulate(g, node.arg[i], out[i], gradient);
+    }
+    for (ftc_id id = 1; id < end; id++) {
+        if (!gradient[id] || !is_trained(g, ftc_graph_node(g, id))) continue;
+        const char *name = g->decls[ftc_graph_node(g, id)->decl].name;
+        ftc_graph_add_output(g, ftc_graph_format(g, "grad:%s", name), gradient[id], 1u << entry);
+    }
+    free(active);
+    free(gradient);
+}
+
+bool ftc_pass_differentiate(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
+    if (options->entry == FTC_ENTRY_STEP || options->entry == FTC_ENTRY_GRAD) {
+        ftc_id loss = find_loss(g, d);
+        if (!loss) return false;
+        append_gradients(g, loss, options->entry);
+    }
+    detach_calls(g);
+    return true;
+}

@@ -1,0 +1,261 @@
+// fuse, second part: in which order the units are placed.
+//
+// Every unit follows what it reads, an update follows every reader of the old weight, and a gradient stands
+// just before its update, so that it dies there.
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/passes/fuse.h"
+#include "compiler/passes/regions.h"
+
+// --- clusters: what must share a tile kernel ----------------------------------------------------------
+
+static bool is_tile_unit(const ftc_graph *g, ftc_id id) {
+    const ftc_node *node = &g->nodes[id];
+    if (ftc_region_is_quadratic(g, &node->type)) return true;
+    if (ftc_node_class(node) == FTC_CLASS_REDUCE)
+        return ftc_region_is_quadratic(g, &g->nodes[node->arg[0]].type);
+    return ftc_node_class(node) == FTC_CLASS_DOT && ftc_region_dot_shape(g, node).batch.n > 0;
+}
+
+// Whether a tile value is needed with, or made from, values that only its kernel holds.
+static bool touches_quadratic(const ftc_graph *g, ftc_id id) {
+    const ftc_node *node = &g->nodes[id];
+    bool touches = ftc_region_is_quadratic(g, &node->type);
+    for (int i = 0; i < node->n_args; i++)
+        touches |= ftc_region_is_quadratic(g, &g->nodes[node->arg[i]].type);
+    return touches;
+}
+
+static ftc_id cluster_of(const ftc_fusion *f, ftc_id id) {
+    while (f->cluster[id] != id) id = f->cluster[id];
+    return id;
+}
+
+// Tile values that read one another share a kernel: clusters, by union-find. A contraction that stands alone
+// before them may be read from memory, and its kernel may be cut into blocks along another axis, or not at
+// all.
+static void find_clusters(ftc_fusion *f) {
+    const ftc_graph *g = f->g;
+    f->in_tile = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *f->in_tile);
+    f->cluster = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *f->cluster);
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
+        f->cluster[v] = v;
+        f->in_tile[v] = f->anchored[v] && is_tile_unit(g, v);
+    }
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
+        if (!f->in_tile[v]) continue;
+        for (uint32_t i = 0; i < f->units[v].n_reads; i++) {
+            ftc_id read = f->units[v].reads[i].id;
+            bool alone = f->cluster[read] == read && !touches_quadratic(g, read);
+            if (f->in_tile[read] && !alone && g->nodes[read].phase == g->nodes[v].phase)
+                f->cluster[cluster_of(f, v)] = cluster_of(f, read);
+        }
+    }
+    for (ftc_id v = g->n_nodes; v-- > 1;) f->cluster[v] = cluster_of(f, v);
+}
+
+// --- late assignments ---------------------------------------------------------------------------------
+
+typedef enum { UNSEEN, ON_PATH, DONE } mark;
+
+typedef struct {
+    ftc_fusion *f;
+    mark *marks;  // by node
+    ftc_id *path; // [n] units, each needed before the one before it
+    ftc_id *via;  // … because this assignment overwrites what it reads; 0: its value is read
+    uint32_t n;
+    bool found;
+} cycle_search;
+
+static void follow(cycle_search *c, ftc_id id, ftc_id via) {
+    ftc_fusion *f = c->f;
+    if (c->found || c->marks[id] == DONE) return;
+    if (c->marks[id] == ON_PATH) { // one of the assignments on the way has to wait
+        for (uint32_t i = c->n; !via && c->path[i - 1] != id;) via = c->via[--i];
+        f->late[via] = c->found = true;
+        return;
+    }
+    c->marks[id] = ON_PATH;
+    c->path[c->n] = id;
+    c->via[c->n++] = via;
+    const ftc_fuse_unit *u = &f->units[id];
+    for (uint32_t i = 0; i < u->n_reads; i++)
+        if (f->anchored[u->reads[i].id]) follow(c, u->reads[i].id, 0);
+    for (uint32_t i = f->user_start[id]; i < f->user_start[id + 1]; i++) {
+        ftc_id assign = f->users[i];
+        if (ftc_fuse_class(f, assign) != FTC_CLASS_ASSIGN || f->late[assign]) continue;
+        const ftc_fuse_unit *old = &f->units[ftc_graph_leaf(f->g, f->g->nodes[assign].decl)];
+        for (uint32_t k = 0; k < old->n_readers; k++)
+            if (old->readers[k].id != id) follow(c, old->readers[k].id, assign);
+    }
+    c->marks[id] = DONE;
+    c->n--;
+}
+
+// A new value is written where it is computed, after all that read the old one. Where these need the new
+// value themselves, or new values need each other's old ones, or the value the old one of other cells, it is
+// computed like any other value and copied at the end.
+static void find_late_assignments(ftc_fusion *f) {
+    const ftc_graph *g = f->g;
+    f->late = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *f->late);
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
+        if (ftc_fuse_class(f, v) != FTC_CLASS_ASSIGN) continue;
+        ftc_id leaf = ftc_graph_leaf(g, g->nodes[v].decl), value = g->nodes[v].arg[0];
+        const ftc_fuse_unit *old = &f->units[leaf];
+        for (uint32_t i = 0; i < old->n_readers; i++)
+            f->late[v] |= old->readers[i].id == value && !ftc_fuse_reads_own_cells(f, old->readers[i], leaf);
+    }
+    cycle_search c = {.f = f};
+    c.marks = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *c.marks);
+    c.path = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *c.path);
+    c.via = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *c.via);
+    do {
+        memset(c.marks, 0, g->n_nodes * sizeof *c.marks);
+        c.n = 0;
+        c.found = false;
+        for (ftc_id v = 1; v < g->n_nodes; v++)
+            if (f->anchored[v]) follow(&c, v, 0);
+    } while (c.found);
+}
+
+// --- the order: a depth-first walk from what is wanted ------------------------------------------------
+
+typedef struct {
+    ftc_fusion *f;
+    bool *visited;                      // by node
+    bool *entered;                      // by cluster
+    ftc_id *first_member, *next_member; // of a cluster, in the order of the graph: by cluster, and by node
+} ordering;
+
+static void append(ordering *o, ftc_id id) {
+    o->f->order[o->f->n_order++] = id;
+}
+
+// Whether computing `id` needs a member of the cluster. Stamped nodes are known not to.
+static bool needs_cluster(ftc_fusion *f, ftc_id id, ftc_id cluster, uint32_t stamp) {
+    if (!f->anchored[id] || f->stamp[id] == stamp) return false;
+    if (f->in_tile[id] && f->cluster[id] == cluster) return true;
+    for (uint32_t i = 0; i < f->units[id].n_reads; i++)
+        if (needs_cluster(f, f->units[id].reads[i].id, cluster, stamp)) return true;
+    f->stamp[id] = stamp;
+    return false;
+}
+
+static bool reads_only_visited(const ordering *o, const ftc_fuse_unit *u) {
+    for (uint32_t i = 0; i < u->n_reads; i++)
+        if (o->f->anchored[u->reads[i].id] && !o->visited[u->reads[i].id]) return false;
+    return true;
+}
+
+static void visit(ordering *o, ftc_id id);
+
+// The first visit of a cluster: everything from outside comes first, then all contractions that are ready. So
+// the tile kernel is complete once it starts, and has few steps.
+static void enter_cluster(ordering *o, ftc_id cluster) {
+    ftc_fusion *f = o->f;
+    uint32_t stamp = ++f->current_stamp;
+    for (ftc_id member = o->first_member[cluster]; member; member = o->next_member[member]) {
+        const ftc_fuse_unit *u = &f->units[member];
+        for (uint32_t i = 0; i < u->n_reads; i++)
+            if (f->anchored[u->reads[i].id] && !needs_cluster(f, u->reads[i].id, cluster, stamp))
+                visit(o, u->reads[i].id);
+    }
+    for (ftc_id member = o->first_member[cluster]; member; member = o->next_member[member])
+        if (!o->visited[member] && ftc_fuse_class(f, member) == FTC_CLASS_DOT &&
+            reads_only_visited(o, &f->units[member])) {
+            o->visited[member] = true;
+            append(o, member);
+        }
+}
+
+// Everything that reads what the assignment overwrites.
+static void visit_readers(ordering *o, ftc_id assign) {
+    const ftc_node *node = &o->f->g->nodes[assign];
+    const ftc_fuse_unit *old = &o->f->units[ftc_graph_leaf(o->f->g, node->decl)];
+    for (uint32_t i = 0; i < old->n_readers; i++)
+        if (old->readers[i].id != node->arg[0] || o->f->late[assign]) visit(o, old->readers[i].id);
+}
+
+static void visit(ordering *o, ftc_id id) {
+    ftc_fusion *f = o->f;
+    if (o->visited[id]) return;
+    if (f->in_tile[id] && !o->entered[f->cluster[id]]) {
+        o->entered[f->cluster[id]] = true;
+        enter_cluster(o, f->cluster[id]);
+        if (o->visited[id]) return;
+    }
+    o->visited[id] = true;
+    if (ftc_fuse_class(f, id) == FTC_CLASS_ASSIGN && f->late[id]) visit_readers(o, id);
+    for (uint32_t i = f->user_start[id]; i < f->user_start[id + 1]; i++)
+        if (ftc_fuse_class(f, f->users[i]) == FTC_CLASS_ASSIGN && !f->late[f->users[i]])
+            visit_readers(o, f->users[i]);
+    const ftc_fuse_unit *u = &f->units[id];
+    for (uint32_t i = 0; i < u->n_reads; i++)
+        if (f->anchored[u->reads[i].id]) visit(o, u->reads[i].id);
+    append(o, id);
+}
+
+// --- updates ------------------------------------------------------------------------------------------
+
+// The last value of the backward phase that an update needs: updates are ordered by it.
+static ftc_id last_gradient(const ftc_fusion *f, ftc_id id) {
+    const ftc_fuse_unit *u = &f->units[id];
+    ftc_id last = 0;
+    for (uint32_t i = 0; i < u->n_reads; i++) {
+        ftc_id read = u->reads[i].id;
+        if (!f->anchored[read]) continue;
+        ftc_id candidate = f->g->nodes[read].phase == FTC_PHASE_UPDATE ? last_gradient(f, read) : read;
+        if (candidate > last) last = candidate;
+    }
+    return last;
+}
+
+typedef struct {
+    ftc_id assign, gradient;
+    int rank; // the weight before its moments
+} update;
+
+static int compare_updates(const void *a, const void *b) {
+    const update *x = a, *y = b;
+    if (x->gradient != y->gradient) return x->gradient < y->gradient ? -1 : 1;
+    if (x->rank != y->rank) return x->rank - y->rank;
+    return x->assign < y->assign ? -1 : 1;
+}
+
+static void visit_updates(ordering *o) {
+    const ftc_graph *g = o->f->g;
+    update *updates = ftc_arena_alloc(o->f->memory, g->n_nodes * sizeof *updates);
+    uint32_t n = 0;
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
+        if (ftc_fuse_class(o->f, v) != FTC_CLASS_ASSIGN) continue;
+        int rank = g->decls[g->nodes[v].decl].kind != FTC_DECL_PARAM;
+        updates[n++] = (update){v, last_gradient(o->f, v), rank};
+    }
+    qsort(updates, n, sizeof *updates, compare_updates);
+    for (uint32_t i = 0; i < n; i++) visit(o, updates[i].assign);
+}
+
+void ftc_fuse_order(ftc_fusion *f) {
+    const ftc_graph *g = f->g;
+    find_late_assignments(f);
+    find_clusters(f);
+    ordering o = {.f = f};
+    o.visited = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *o.visited);
+    o.entered = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *o.entered);
+    o.first_member = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *o.first_member);
+    o.next_member = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *o.next_member);
+    for (ftc_id v = g->n_nodes; v-- > 1;) {
+        if (!f->in_tile[v]) continue;
+        o.next_member[v] = o.first_member[f->cluster[v]];
+        o.first_member[f->cluster[v]] = v;
+    }
+    f->order = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *f->order);
+    for (uint32_t i = 0; i < g->n_outputs; i++) {
+        ftc_id output = g->outputs[i].node;
+        if (g->nodes[output].phase == FTC_PHASE_FORWARD) visit(&o, output);
+    }
+    visit_updates(&o);
+    for (ftc_id v = 1; v < g->n_nodes; v++)
+        if (f->anchored[v]) visit(&o, v);
+}

@@ -1,0 +1,417 @@
+// fuse, third part: which kernel, and which step of it, computes each unit.
+//
+// The units come one after the other. Each goes into the kernel of its latest operand when that kernel can take
+// it, else into a new one.
+#include <stdlib.h>
+
+#include "compiler/passes/fuse.h"
+#include "compiler/passes/regions.h"
+#include "ir/print.h"
+
+typedef struct {
+    bool is_rows; // else a contraction
+    ftc_axes cols;
+    bool accumulates; // sums over the blocked axis: complete only when the kernel ends
+} tile_step;
+
+// What is known of a kernel beside its description in the graph.
+typedef struct {
+    ftc_phase phase; // of the value that it was made for
+    ftc_id cluster;  // tile: whose values it holds
+    tile_step *steps;
+    int n_steps, capacity;
+} kernel_state;
+
+typedef struct {
+    ftc_fusion *f;
+    kernel_state *kernels; // by kernel; a kernel is made for a unit, so there are no more than nodes
+} placing;
+
+// --- axes ---------------------------------------------------------------------------------------------
+
+// Whether the axes of `set` come last in `order`, which gives them as `cols`, and one index can run over
+// them: a ragged axis has no other beside it.
+static bool cols_are_a_row(const ftc_graph *g, const ftc_axes *order, const ftc_axes *set, ftc_axes *cols) {
+    *cols = (ftc_axes){0};
+    for (int i = order->n - set->n; i < order->n; i++) {
+        if (i < 0 || !ftc_axes_has(set, order->at[i])) return false;
+        ftc_axes_add(cols, order->at[i]);
+    }
+    return cols->n == 1 || ftc_region_constant_size(g, cols) >= 0;
+}
+
+// Whether every value in the expression of `id` has none of `group`'s axes or all of them side by side in its
+// order, so that one flat index runs over the group.
+static bool expression_is_flat(ftc_fusion *f, ftc_id id, const ftc_axes *group) {
+    const ftc_graph *g = f->g;
+    const ftc_node *node = &g->nodes[id];
+    ftc_axes common = ftc_axes_intersect(&node->type.axes, group);
+    if (common.n > 0) {
+        if (common.n != group->n) return false;
+        ftc_axes order = ftc_axes_packed_order(g, &node->type.axes);
+        if (!ftc_region_starts_with(&order, ftc_axes_find(&order, group->at[0]), group)) return false;
+        ftc_op_class class = ftc_node_class(node);
+        if (class == FTC_CLASS_SOURCE &&
+            (ftc_op_get(node->op)->attrs & FTC_ATTR_INDEX || node->axis != FTC_NO_AXIS))
+            return false; // index and random need the coordinates one by one
+    }
+    if (f->stamp[id] == f->current_stamp) return true;
+    f->stamp[id] = f->current_stamp;
+    if (f->anchored[id] || ftc_node_class(node) == FTC_CLASS_LEAF) return true;
+    for (int i = 0; i < node->n_args; i++)
+        if (!expression_is_flat(f, node->arg[i], group)) return false;
+    return true;
+}
+
+// The same for what is computed of `id` itself: its operands' expressions and its result.
+static bool operands_are_flat(ftc_fusion *f, ftc_id id, const ftc_axes *group) {
+    const ftc_node *node = &f->g->nodes[id];
+    if (group->n <= 1) return true;
+    f->current_stamp++;
+    if (ftc_node_class(node) == FTC_CLASS_SOURCE) return false;
+    for (int i = 0; i < node->n_args; i++)
+        if (!expression_is_flat(f, node->arg[i], group)) return false;
+    ftc_axes order = ftc_axes_packed_order(f->g, &node->type.axes);
+    int at = ftc_axes_find(&order, group->at[0]);
+    return at < 0 || ftc_region_starts_with(&order, at, group);
+}
+
+static bool is_token_group(const ftc_graph *g, const ftc_axes *axes) {
+    for (int i = 0; i < axes->n; i++)
+        if (!ftc_region_is_token_axis(g, axes, axes->at[i])) return false;
+    return true;
+}
+
+// --- new kernels --------------------------------------------------------------------------------------
+
+static ftc_fuse_place new_kernel(placing *p, ftc_kernel kernel, ftc_phase phase) {
+    ftc_graph *g = p->f->g;
+    kernel.name =
+        ftc_graph_format(g, "%s%u", ftc_kernel_kind_name(kernel.kind), g->n_kernels ? g->n_kernels : 1);
+    uint32_t k = ftc_graph_add_kernel(g, kernel);
+    p->kernels[k].phase = phase;
+    return FTC_AT_STEP(k, 0);
+}
+
+// Kind and loops of a new kernel for a value that is no contraction.
+static ftc_kernel kernel_for(ftc_fusion *f, ftc_id id) {
+    const ftc_graph *g = f->g;
+    const ftc_node *node = &g->nodes[id];
+    ftc_axes space = ftc_fuse_space(f, id), cols = {0};
+    ftc_kernel k = {.kind = FTC_KERNEL_ROWS, .block = FTC_NO_AXIS};
+    if (ftc_node_class(node) == FTC_CLASS_SCATTER) {
+        k.kind = FTC_KERNEL_SCATTER;
+        k.rows = ftc_axes_of(node->axis);
+        k.cols = ftc_axes_minus(&space, &k.rows);
+        return k;
+    }
+    if (ftc_node_class(node) == FTC_CLASS_REDUCE) {
+        bool is_row = cols_are_a_row(g, &space, &node->axes, &cols) && cols.n < space.n;
+        if (is_row && operands_are_flat(f, id, &cols)) {
+            k.cols = cols;
+            k.rows = ftc_axes_minus(&space, &cols);
+            return k;
+        }
+        k.kind = FTC_KERNEL_COLUMNS;
+        k.rows = ftc_axes_intersect(&space, &node->axes);
+        k.cols = ftc_axes_minus(&space, &k.rows);
+        return k;
+    }
+    for (int i = 0; i < space.n; i++)
+        if (!ftc_region_is_token_axis(g, &space, space.at[i])) ftc_axes_add(&cols, space.at[i]);
+    if (cols.n == space.n || cols.n == 0 || !operands_are_flat(f, id, &cols))
+        cols = space.n ? ftc_axes_of(space.at[space.n - 1]) : (ftc_axes){0};
+    k.cols = cols;
+    k.rows = ftc_axes_minus(&space, &cols);
+    return k;
+}
+
+static ftc_fuse_place new_tile(placing *p, ftc_id id) {
+    const ftc_fusion *f = p->f;
+    const ftc_graph *g = f->g;
+    const ftc_node *node = &g->nodes[id];
+    ftc_kernel kernel = {.kind = FTC_KERNEL_TILE, .block = FTC_NO_AXIS, .block_size = 1};
+    if (ftc_node_class(node) == FTC_CLASS_DOT) {
+        ftc_dot_shape c = ftc_region_dot_shape(g, node);
+        if (c.rows.n > 1 || c.cols.n > 1 || c.sums.n > 1) return 0;
+        kernel.rows = c.batch;
+        if (c.rows.n) kernel.block = c.rows.at[0];
+    } else {
+        ftc_axes space = ftc_fuse_space(f, id);
+        for (int i = 0; i < space.n; i++) {
+            bool ragged = ftc_axis_extent(g, space.at[i])->kind == FTC_EXTENT_RAGGED;
+            if (!ragged)
+                ftc_axes_add(&kernel.rows, space.at[i]);
+            else if (kernel.block == FTC_NO_AXIS)
+                kernel.block = space.at[i];
+        }
+    }
+    if (kernel.block != FTC_NO_AXIS) kernel.block_size = f->options->tile_rows ? f->options->tile_rows : 32;
+    ftc_fuse_place first = new_kernel(p, kernel, node->phase);
+    p->kernels[FTC_KERNEL_OF(first)].cluster = f->cluster[id];
+    return first;
+}
+
+// --- how early ----------------------------------------------------------------------------------------
+
+// The first place at which what `id` reads is complete.
+static ftc_fuse_place after_reads(const placing *p, ftc_id id) {
+    const ftc_fusion *f = p->f;
+    const ftc_fuse_unit *u = &f->units[id];
+    ftc_fuse_place first = FTC_AT_STEP(1, 0);
+    for (uint32_t i = 0; i < u->n_reads; i++) {
+        if (!f->anchored[u->reads[i].id]) continue;
+        ftc_fuse_place at = f->place[u->reads[i].id];
+        uint32_t k = FTC_KERNEL_OF(at);
+        ftc_kernel_kind kind = f->g->kernels[k].kind;
+        if (kind == FTC_KERNEL_TILE) {
+            const tile_step *step = &p->kernels[k].steps[FTC_STEP_OF(at)];
+            if (step->accumulates || u->reads[i].renamed)
+                at = FTC_AFTER_KERNEL(k);
+            else if (!step->is_rows || ftc_fuse_class(f, id) == FTC_CLASS_DOT)
+                at++;
+        } else if (u->reads[i].moved ||
+                   (kind == FTC_KERNEL_COLUMNS && ftc_fuse_class(f, id) == FTC_CLASS_REDUCE)) {
+            at = FTC_AFTER_KERNEL(k);
+        }
+        if (at > first) first = at;
+    }
+    return first;
+}
+
+// The same for an update, no earlier than `first`: it must come after every reader of the old value that is
+// not the same cell of the same kernel.
+static ftc_fuse_place after_readers(const ftc_fusion *f, ftc_id assign, ftc_fuse_place first) {
+    const ftc_graph *g = f->g;
+    ftc_id value = g->nodes[assign].arg[0], leaf = ftc_graph_leaf(g, g->nodes[assign].decl);
+    const ftc_fuse_unit *old = &f->units[leaf];
+    for (uint32_t i = 0; i < old->n_readers; i++) {
+        ftc_fuse_read r = old->readers[i];
+        ftc_fuse_place at = f->place[r.id];
+        if (r.id == value || !at) continue;
+        if (!ftc_fuse_reads_own_cells(f, r, leaf)) at = FTC_AFTER_KERNEL(FTC_KERNEL_OF(at));
+        if (at > first) first = at;
+    }
+    return first;
+}
+
+// Of a value that is assigned: the first place after the readers of all that is updated with it, in *first, and
+// the latest kernel that updates one of these tensors. Their new values read each other's old ones, so they
+// belong together. 0: none yet.
+static uint32_t find_update(const ftc_fusion *f, ftc_id id, ftc_fuse_place *first) {
+    const ftc_graph *g = f->g;
+    uint32_t latest = 0;
+    for (uint32_t u = f->user_start[id]; u < f->user_start[id + 1]; u++) {
+        if (ftc_fuse_class(f, f->users[u]) != FTC_CLASS_ASSIGN) continue;
+        for (ftc_id v = ftc_fuse_first_update(f, f->users[u]); v; v = f->next_update[v]) {
+            *first = after_readers(f, v, *first);
+            uint32_t k = FTC_KERNEL_OF(f->place[ftc_region_source(g, g->nodes[v].arg[0])]);
+            if (k > latest) latest = k;
+        }
+    }
+    return latest;
+}
+
+// --- joining a kernel ---------------------------------------------------------------------------------
+
+static ftc_fuse_place new_step(placing *p, uint32_t k, tile_step step) {
+    kernel_state *state = &p->kernels[k];
+    if (state->n_steps == state->capacity) {
+        state->capacity = state->capacity ? state->capacity * 2 : 8;
+        state->steps = realloc(state->steps, (size_t)state->capacity * sizeof *state->steps);
+        if (!state->steps) abort();
+    }
+    state->steps[state->n_steps] = step;
+    return FTC_AT_STEP(k, (uint16_t)state->n_steps++);
+}
+
+// Where tile kernel k computes `id`, at or after `first`; 0 when it cannot.
+static ftc_fuse_place join_tile(placing *p, ftc_id id, uint32_t k, ftc_fuse_place first) {
+    const ftc_fusion *f = p->f;
+    const ftc_node *node = &f->g->nodes[id];
+    const ftc_kernel *kernel = &f->g->kernels[k];
+    ftc_op_class class = ftc_node_class(node);
+    if (FTC_KERNEL_OF(first) > k || (f->in_tile[id] && p->kernels[k].cluster != f->cluster[id])) return 0;
+    if (class == FTC_CLASS_DOT) {
+        ftc_dot_shape c = ftc_region_dot_shape(f->g, node);
+        if (!ftc_axes_same_set(&c.batch, &kernel->rows)) return 0;
+        bool accumulates = ftc_axes_has(&c.sums, kernel->block);
+        ftc_axes own = ftc_axes_union(&c.rows, &c.cols);
+        if (!accumulates && kernel->block != FTC_NO_AXIS && !ftc_axes_has(&own, kernel->block)) return 0;
+        return new_step(p, k, (tile_step){.cols = c.cols, .accumulates = accumulates});
+    }
+    if (class != FTC_CLASS_MAP && class != FTC_CLASS_REDUCE && class != FTC_CLASS_SOURCE) return 0;
+    ftc_axes space = ftc_fuse_space(f, id), local = ftc_axes_minus(&space, &kernel->rows);
+    if (!ftc_axes_subset(&kernel->rows, &space)) return 0;
+    if (kernel->block != FTC_NO_AXIS) {
+        if (!ftc_axes_has(&local, kernel->block)) return 0;
+        ftc_axes block = ftc_axes_of(kernel->block);
+        local = ftc_axes_minus(&local, &block);
+    }
+    if (local.n > 1) return 0;
+    if (class == FTC_CLASS_REDUCE && !ftc_axes_same_set(&node->axes, &local)) return 0;
+    const kernel_state *state = &p->kernels[k];
+    for (int i = FTC_KERNEL_OF(first) == k ? FTC_STEP_OF(first) : 0; i < state->n_steps; i++) {
+        tile_step *step = &state->steps[i];
+        if (!step->is_rows) continue;
+        if (local.n && step->cols.n && !ftc_axes_same_set(&local, &step->cols)) continue;
+        if (local.n) step->cols = local;
+        return FTC_AT_STEP(k, (uint16_t)i);
+    }
+    return new_step(p, k, (tile_step){.is_rows = true, .cols = local});
+}
+
+// Whether kernel k, no tile kernel, which holds or follows everything that `id` reads, can compute it too.
+static bool fits(ftc_fusion *f, ftc_id id, uint32_t k, bool follows_operand) {
+    const ftc_graph *g = f->g;
+    const ftc_kernel *kernel = &g->kernels[k];
+    const ftc_node *node = &g->nodes[id];
+    ftc_op_class class = ftc_node_class(node);
+    ftc_axes space = ftc_fuse_space(f, id), loops = ftc_axes_union(&kernel->rows, &kernel->cols);
+    bool whole = ftc_axes_same_set(&space, &loops);
+    bool is_map = class != FTC_CLASS_REDUCE && class != FTC_CLASS_DOT && class != FTC_CLASS_SCATTER;
+    switch (kernel->kind) {
+    case FTC_KERNEL_ROWS:
+        if (is_map && !whole) return follows_operand && ftc_axes_same_set(&space, &kernel->rows);
+        return (is_map || (class == FTC_CLASS_REDUCE && ftc_axes_same_set(&node->axes, &kernel->cols))) &&
+               whole && operands_are_flat(f, id, &kernel->cols);
+    case FTC_KERNEL_COLUMNS:
+        if (is_map) return follows_operand && ftc_axes_same_set(&space, &kernel->cols);
+        return class == FTC_CLASS_REDUCE && whole && ftc_axes_same_set(&node->axes, &kernel->rows);
+    case FTC_KERNEL_DOT:
+        return is_map && follows_operand && whole && operands_are_flat(f, id, &kernel->cols) &&
+               (is_token_group(g, &kernel->rows) || operands_are_flat(f, id, &kernel->rows));
+    case FTC_KERNEL_SCATTER:
+        return is_map && follows_operand && whole && operands_are_flat(f, id, &kernel->cols);
+    default: return false;
+    }
+}
+
+// Computes a value once more as late as can be: in the newest kernel, or in the latest one that reads its
+// operand cell by cell.
+static ftc_fuse_place join_late(const placing *p, ftc_id id, ftc_fuse_place first) {
+    ftc_fusion *f = p->f;
+    const ftc_fuse_unit *u = &f->units[id];
+    ftc_axes space = ftc_fuse_space(f, id);
+    uint32_t latest = 0, newest = f->g->n_kernels ? f->g->n_kernels - 1 : 0;
+    for (uint32_t i = 0; i < u->n_reads; i++) {
+        const ftc_fuse_unit *operand = &f->units[u->reads[i].id];
+        if (u->reads[i].moved || !ftc_axes_same_set(&f->g->nodes[u->reads[i].id].type.axes, &space)) continue;
+        for (uint32_t j = 0; j < operand->n_readers; j++) {
+            ftc_fuse_read r = operand->readers[j];
+            if (!r.moved && FTC_KERNEL_OF(f->place[r.id]) > latest) latest = FTC_KERNEL_OF(f->place[r.id]);
+        }
+    }
+    uint32_t candidates[] = {newest, latest};
+    for (int i = 0; i < 2; i++) {
+        uint32_t k = candidates[i];
+        if (k < FTC_KERNEL_OF(first) || p->kernels[k].phase == FTC_PHASE_FORWARD) continue;
+        const ftc_kernel *kernel = &f->g->kernels[k];
+        ftc_axes loops = ftc_axes_union(&kernel->rows, &kernel->cols);
+        if (ftc_axes_same_set(&space, &loops) && fits(f, id, k, true)) return FTC_AT_STEP(k, 0);
+    }
+    return 0;
+}
+
+// Whether kernel k holds something that `id` reads, or reads it too; a count reads nothing and fits anywhere.
+static bool shares_operand(const ftc_fusion *f, ftc_id id, uint32_t k) {
+    const ftc_fuse_unit *u = &f->units[id];
+    if (u->n_reads == 0) return true;
+    for (uint32_t i = 0; i < u->n_reads; i++) {
+        const ftc_fuse_unit *operand = &f->units[u->reads[i].id];
+        if (FTC_KERNEL_OF(f->place[u->reads[i].id]) == k) return true;
+        for (uint32_t j = 0; j < operand->n_readers; j++) {
+            ftc_id reader = operand->readers[j].id;
+            if (reader != id && FTC_KERNEL_OF(f->place[reader]) == k) return true;
+        }
+    }
+    return false;
+}
+
+// Where a kernel that is there already computes `id`, at or after `first`; 0: nowhere. `update`: the kernel that
+// updates what is updated together with `id`, if any.
+static ftc_fuse_place join_any(placing *p, ftc_id id, ftc_fuse_place first, uint32_t update) {
+    ftc_fusion *f = p->f;
+    const ftc_graph *g = f->g;
+    uint32_t k_first = FTC_KERNEL_OF(first), n_kernels = g->n_kernels ? g->n_kernels : 1;
+    bool again = g->nodes[id].phase == FTC_PHASE_RECOMPUTE;
+    // The kernel of the latest operand; for the values of a tile, and for reductions, a later one will do as
+    // well. Reductions of values that have nothing in common stay apart: so their kernels look alike, and are
+    // emitted once.
+    bool reduces = ftc_fuse_class(f, id) == FTC_CLASS_REDUCE, patient = f->in_tile[id] || reduces;
+    if (update >= k_first && fits(f, id, update, update == k_first)) return FTC_AT_STEP(update, 0);
+    for (uint32_t k = k_first; k < n_kernels && (k == k_first || patient); k++) {
+        if (again && p->kernels[k].phase == FTC_PHASE_FORWARD) continue; // it would be kept since then
+        if (reduces && !f->in_tile[id] && !shares_operand(f, id, k)) continue;
+        ftc_fuse_place at = 0;
+        if (g->kernels[k].kind != FTC_KERNEL_TILE)
+            at = fits(f, id, k, k == k_first) ? FTC_AT_STEP(k, 0) : 0;
+        else if (f->in_tile[id] || k == k_first)
+            at = join_tile(p, id, k, first);
+        if (at) return at;
+    }
+    return again ? join_late(p, id, first) : 0;
+}
+
+// --- one unit after the other -------------------------------------------------------------------------
+
+// A kernel of its own; 0: no kernel can compute it.
+static ftc_fuse_place make_kernel(placing *p, ftc_id id) {
+    ftc_fusion *f = p->f;
+    const ftc_node *node = &f->g->nodes[id];
+    if (f->in_tile[id]) {
+        ftc_fuse_place first = new_tile(p, id);
+        return first ? join_tile(p, id, FTC_KERNEL_OF(first), first) : 0;
+    }
+    if (ftc_node_class(node) == FTC_CLASS_DOT) {
+        ftc_dot_shape c = ftc_region_dot_shape(f->g, node);
+        ftc_kernel dot = {.kind = FTC_KERNEL_DOT, .rows = c.rows, .cols = c.cols, .block = FTC_NO_AXIS};
+        return new_kernel(p, dot, node->phase);
+    }
+    return new_kernel(p, kernel_for(f, id), node->phase);
+}
+
+// Values that only tile kernels can hold may not be read from another kernel than k.
+static bool stays_in_tile(const ftc_fusion *f, ftc_id id, uint32_t k) {
+    const ftc_fuse_unit *u = &f->units[id];
+    for (uint32_t i = 0; i < u->n_reads; i++) {
+        ftc_id read = u->reads[i].id;
+        if (f->anchored[read] && ftc_region_is_quadratic(f->g, &f->g->nodes[read].type) &&
+            FTC_KERNEL_OF(f->place[read]) != k)
+            return false;
+    }
+    return true;
+}
+
+static bool place_unit(placing *p, ftc_id id, ftc_diagnostics *d) {
+    ftc_fusion *f = p->f;
+    const ftc_node *node = &f->g->nodes[id];
+    if (ftc_node_class(node) == FTC_CLASS_ASSIGN) {
+        // A late one copies the new value, whose own kernel and all readers of the old one have run by then.
+        f->place[id] = f->late[id] ? new_kernel(p, kernel_for(f, id), node->phase) : f->place[node->arg[0]];
+        return true;
+    }
+    ftc_fuse_place first = after_reads(p, id);
+    uint32_t update = find_update(f, id, &first);
+    ftc_fuse_place at = join_any(p, id, first, update);
+    if (!at) at = make_kernel(p, id);
+    if (at && stays_in_tile(f, id, FTC_KERNEL_OF(at))) {
+        f->place[id] = at;
+        return true;
+    }
+    const char *file = node->loc.line ? f->g->files[node->loc.file] : NULL;
+    ftc_diag_add(d, file, NULL, (int)node->loc.line, 0,
+                 "cannot form a kernel for this %s: it needs more than one row axis, one column axis and one "
+                 "summed axis for each cell of its batch axes; rewrite it with fewer axes",
+                 ftc_op_get(node->op)->name);
+    return false;
+}
+
+bool ftc_fuse_place_units(ftc_fusion *f, ftc_diagnostics *d) {
+    placing p = {.f = f, .kernels = ftc_arena_alloc(f->memory, (f->g->n_nodes + 1) * sizeof *p.kernels)};
+    f->place = ftc_arena_alloc(f->memory, f->g->n_nodes * sizeof *f->place);
+    bool ok = true;
+    for (uint32_t i = 0; i < f->n_order && ok; i++) ok = place_unit(&p, f->order[i], d);
+    for (uint32_t k = 0; k <= f->g->n_nodes; k++) free(p.kernels[k].steps);
+    return ok;
+}

@@ -1,0 +1,78 @@
+// layout: the order of each value's axes in memory.
+//
+// Token axes come first (ftc_axes_packed_order); of the others the order in a node's type is the order in
+// memory. Values that end in an update take the order of the stored tensor, so that the update runs along
+// both, and this order moves up through the maps to the contraction that makes the gradient. Values over two
+// ragged axes, as scores of attention are, all have these in one order, since the kernel that holds them is
+// cut into blocks along the first: an axis along which a maximum is taken comes last, else the order is that
+// of declaration. Outputs keep the order that the model gave them; everything else keeps the order that the
+// operations gave it.
+#include <stdlib.h>
+
+#include "compiler/passes/passes.h"
+#include "compiler/passes/regions.h"
+#include "ir/op.h"
+
+// Whether nothing but the layout decides in which order the node's axes lie.
+static bool is_free(const ftc_node *node) {
+    ftc_op_class class = ftc_node_class(node);
+    return class == FTC_CLASS_MAP || class == FTC_CLASS_DOT || class == FTC_CLASS_REDUCE;
+}
+
+// Whether a maximum of a value over two ragged axes is taken along each axis, [n_axes]; to be freed.
+static bool *find_maximized(const ftc_graph *g) {
+    bool *maximized = calloc(g->n_axes, sizeof *maximized);
+    if (!maximized) abort();
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
+        const ftc_node *node = &g->nodes[v];
+        if (node->op != FTC_OP_max || !ftc_region_is_quadratic(g, &g->nodes[node->arg[0]].type)) continue;
+        for (int i = 0; i < node->axes.n; i++) maximized[node->axes.at[i]] = true;
+    }
+    return maximized;
+}
+
+static void order_ragged(const ftc_graph *g, const bool *maximized, ftc_axes *axes) {
+    for (int i = 0; i < axes->n; i++) {
+        for (int j = i + 1; j < axes->n; j++) {
+            ftc_axis a = axes->at[i], b = axes->at[j];
+            if (ftc_axis_over(g, a) == FTC_NO_AXIS || ftc_axis_over(g, b) == FTC_NO_AXIS) continue;
+            if (maximized[a] == maximized[b] ? a < b : maximized[b]) continue;
+            axes->at[i] = b;
+            axes->at[j] = a;
+        }
+    }
+}
+
+bool ftc_pass_layout(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
+    (void)options;
+    (void)d;
+    bool *is_assigned = calloc(g->n_nodes, sizeof *is_assigned);
+    for (ftc_id v = g->n_nodes; v-- > 1;) {
+        ftc_node *node = &g->nodes[v];
+        if (ftc_node_class(node) == FTC_CLASS_ASSIGN) {
+            is_assigned[node->arg[0]] = true;
+            node->type.axes = g->decls[node->decl].type.axes;
+            if (ftc_node_class(&g->nodes[node->arg[0]]) != FTC_CLASS_LEAF)
+                g->nodes[node->arg[0]].type.axes = node->type.axes;
+        } else if (ftc_node_class(node) == FTC_CLASS_MAP) {
+            for (int i = 0; i < node->n_args; i++) {
+                ftc_node *arg = &g->nodes[node->arg[i]];
+                if (is_free(arg) && node->phase == FTC_PHASE_UPDATE &&
+                    ftc_axes_same_set(&arg->type.axes, &node->type.axes))
+                    arg->type.axes = node->type.axes;
+            }
+        }
+    }
+    bool *maximized = find_maximized(g);
+    for (ftc_id v = 1; v < g->n_nodes; v++)
+        if (is_free(&g->nodes[v]) && ftc_region_is_quadratic(g, &g->nodes[v].type))
+            order_ragged(g, maximized, &g->nodes[v].type.axes);
+    free(maximized);
+    for (uint32_t i = g->n_outputs; i-- > 0;) { // the first of several that are one value
+        ftc_node *node = &g->nodes[g->outputs[i].node];
+        if (ftc_node_class(node) != FTC_CLASS_LEAF && !is_assigned[g->outputs[i].node])
+            node->type.axes = g->outputs[i].order;
+    }
+    free(is_assigned);
+    return true;
+}

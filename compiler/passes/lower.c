@@ -1,0 +1,162 @@
+// lower: rewrites what no kernel does into what kernels do.
+//
+//   - A contraction with more than one row, column or summed axis at each position of its batch axes, or
+//     without any column, or whose operands are no matrices in memory, becomes a sum of products.
+//     Within sequences, where only one operand has heads, it becomes one for each head instead.
+//   - A reduction of a value over two ragged axes along several axes becomes two: along the last ragged
+//     one, which makes a value that can be in memory, then along the others.
+//   - A sum of such a value along the first ragged axis, which tile kernels cut into blocks, becomes a
+//     contraction with ones, which they add up block by block.
+//   - An output that is a parameter or an input, another name for a value, or the same value as another
+//     output becomes a copy, since each output has memory of its own; so does one whose axes lie in another
+//     order.
+//   - A parameter, an input or another name that is assigned becomes a copy, since an assignment stands where
+//     its value is computed. A constant that is assigned to several tensors becomes one for each, so that
+//     their kernels have nothing in common.
+#include <stdlib.h>
+
+#include "compiler/passes/passes.h"
+#include "compiler/passes/regions.h"
+#include "ir/build.h"
+#include "ir/op.h"
+
+// Whether a dot or tile kernel computes it (compiler/passes/fuse_place.c, compiler/emit/tile.c).
+static bool has_kernel(const ftc_graph *g, const ftc_node *dot) {
+    ftc_dot_shape c = ftc_region_dot_shape(g, dot);
+    if (c.cols.n == 0) return false; // a matrix times a vector
+    if (c.batch.n == 0) return ftc_region_is_matrix_product(g, dot);
+    return c.rows.n <= 1 && c.cols.n <= 1 && c.sums.n <= 1;
+}
+
+static bool is_ragged(const ftc_graph *g, ftc_axis axis) {
+    return ftc_axis_over(g, axis) != FTC_NO_AXIS;
+}
+
+// Of axes that stand beside a ragged one: the others.
+static ftc_axes beside_ragged(const ftc_graph *g, const ftc_axes *axes) {
+    ftc_axes others = {0};
+    for (int i = 0; i < axes->n; i++)
+        if (!is_ragged(g, axes->at[i])) ftc_axes_add(&others, axes->at[i]);
+    return others.n < axes->n ? others : (ftc_axes){0};
+}
+
+static ftc_id repeated(ftc_graph *g, ftc_id x, const ftc_axes *along) {
+    return along->n ? ftc_build_map2(g, FTC_OP_mul, x, ftc_build_fill(g, 1, g->nodes[x].type.dtype, along))
+                    : x;
+}
+
+// A contraction within sequences where only one operand has heads, as queries on shared keys: one for each
+// head. 0: it is none.
+static ftc_id for_each_head(ftc_graph *g, const ftc_node *dot, ftc_id a, ftc_id b) {
+    ftc_node mapped = *dot;
+    mapped.arg[0] = a;
+    mapped.arg[1] = b;
+    ftc_dot_shape c = ftc_region_dot_shape(g, &mapped);
+    ftc_axes rows = beside_ragged(g, &c.rows), cols = beside_ragged(g, &c.cols),
+             sums = beside_ragged(g, &c.sums);
+    if (c.batch.n == 0 || rows.n + cols.n + sums.n == 0 || c.rows.n - rows.n > 1 || c.cols.n - cols.n != 1 ||
+        c.sums.n - sums.n > 1)
+        return 0;
+    ftc_build_cursor(g, dot->loc, dot->phase);
+    ftc_axes along = ftc_axes_minus(&dot->axes, &sums);
+    ftc_id product = ftc_build_dot(g, repeated(g, c.a, &cols), repeated(g, c.b, &rows), &along);
+    if (sums.n) product = ftc_build_sum(g, product, &sums);
+    g->nodes[product].type.axes = dot->type.axes; // the layout that was chosen
+    return product;
+}
+
+static ftc_id sum_of_products(ftc_graph *g, const ftc_node *dot, ftc_id a, ftc_id b) {
+    ftc_build_cursor(g, dot->loc, dot->phase);
+    a = ftc_build_cast(g, FTC_F32, a);
+    b = ftc_build_cast(g, FTC_F32, b);
+    ftc_id sum = ftc_build_sum(g, ftc_build_map2(g, FTC_OP_mul, a, b), &dot->axes);
+    g->nodes[sum].type.axes = dot->type.axes; // the layout that was chosen
+    return sum;
+}
+
+// x, which has two ragged axes, reduced along one axis.
+static ftc_id reduced_along(ftc_graph *g, const ftc_node *reduce, ftc_id x, ftc_axis axis) {
+    ftc_axes order = ftc_axes_packed_order(g, &g->nodes[x].type.axes), ones = {0}, along = ftc_axes_of(axis);
+    bool in_blocks = false; // another ragged axis follows
+    for (int i = 0; i < order.n; i++) {
+        bool other = is_ragged(g, order.at[i]) && order.at[i] != axis;
+        if (!other) ftc_axes_add(&ones, order.at[i]);
+        in_blocks |= other && is_ragged(g, axis) && i > ftc_axes_find(&order, axis);
+    }
+    if (in_blocks && reduce->op == FTC_OP_sum)
+        return ftc_build_dot(g, x, ftc_build_fill(g, 1, FTC_F32, &ones), &along);
+    ftc_node node = *reduce;
+    node.axes = along;
+    node.arg[0] = x;
+    return ftc_build(g, node);
+}
+
+// x, which has two ragged axes, reduced along the last ragged axis that is asked for, then along the others.
+static ftc_id reduced(ftc_graph *g, const ftc_node *reduce, ftc_id x) {
+    ftc_axes order = ftc_axes_packed_order(g, &g->nodes[x].type.axes), rest = reduce->axes;
+    ftc_build_cursor(g, reduce->loc, reduce->phase);
+    for (int i = order.n - 1; i >= 0; i--) {
+        if (!ftc_axes_has(&rest, order.at[i]) || (rest.n > 1 && !is_ragged(g, order.at[i]))) continue;
+        ftc_axes first = ftc_axes_of(order.at[i]);
+        x = reduced_along(g, reduce, x, order.at[i]);
+        rest = ftc_axes_minus(&rest, &first);
+        break;
+    }
+    if (rest.n) {
+        ftc_node node = *reduce;
+        node.axes = rest;
+        node.arg[0] = x;
+        x = ftc_build(g, node);
+    }
+    g->nodes[x].type.axes = reduce->type.axes; // the layout that was chosen
+    return x;
+}
+
+static ftc_id copy_of(ftc_graph *g, ftc_id x) {
+    const ftc_node *node = &g->nodes[x];
+    ftc_dtype dtype = node->type.dtype;
+    ftc_build_cursor(g, node->loc, node->phase);
+    if (dtype == FTC_BOOL) return ftc_build_map2(g, FTC_OP_or, x, x);
+    return ftc_build_map2(g, FTC_OP_mul, x, ftc_build_fill(g, 1, dtype, &(ftc_axes){0}));
+}
+
+// The value that an assignment of g writes, as a node of `out` of its own where it needs one.
+static ftc_id assigned(ftc_graph *out, const ftc_graph *g, const ftc_node *assign, const ftc_id *map) {
+    ftc_id value = assign->arg[0];
+    if (ftc_node_class(&g->nodes[value]) == FTC_CLASS_SOURCE) return ftc_graph_copy_node(out, g, value, map);
+    if (!ftc_region_is_view(g, value)) return map[value];
+    ftc_id copy = copy_of(out, map[value]);
+    out->nodes[copy].type.axes = assign->type.axes;
+    return copy;
+}
+
+bool ftc_pass_lower(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
+    (void)options;
+    (void)d;
+    ftc_graph *out = ftc_graph_new_like(g);
+    ftc_id *map = calloc(g->n_nodes, sizeof *map);
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
+        const ftc_node *node = &g->nodes[v];
+        if (ftc_node_class(node) == FTC_CLASS_DOT && !has_kernel(g, node)) {
+            map[v] = for_each_head(out, node, map[node->arg[0]], map[node->arg[1]]);
+            if (!map[v]) map[v] = sum_of_products(out, node, map[node->arg[0]], map[node->arg[1]]);
+        } else if (ftc_node_class(node) == FTC_CLASS_REDUCE &&
+                   ftc_region_is_quadratic(g, &g->nodes[node->arg[0]].type))
+            map[v] = reduced(out, node, map[node->arg[0]]);
+        else if (ftc_node_class(node) == FTC_CLASS_ASSIGN) {
+            ftc_node copy = *node;
+            copy.arg[0] = assigned(out, g, node, map);
+            map[v] = ftc_graph_append(out, copy);
+        } else
+            map[v] = ftc_graph_copy_node(out, g, v, map);
+    }
+    ftc_graph_replace_nodes(g, out, map);
+    free(map);
+    for (uint32_t i = 0; i < g->n_outputs; i++)
+        if (!ftc_region_is_own_output(g, i)) {
+            ftc_id copy = copy_of(g, g->outputs[i].node);
+            g->nodes[copy].type.axes = g->outputs[i].order;
+            g->outputs[i].node = copy;
+        }
+    return true;
+}

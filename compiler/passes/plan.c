@@ -1,0 +1,124 @@
+// plan: every value that outlives its kernel gets a fixed place in one arena.
+//
+// Time is counted in barrier intervals: kernels of one interval run side by side, so that all buffers that
+// any of them touches are alive at once. Buffers are placed largest first, each at the lowest offset where it
+// overlaps no placed buffer that is alive with it (the greedy-by-size heuristic of Pisarchyk and Lee 2020,
+// arXiv:2001.03288). Then the result is checked pair by pair. peak_live_bytes is the largest sum of live
+// buffers in an interval: no plan can be smaller.
+#include "compiler/passes/plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "compiler/passes/passes.h"
+#include "ir/op.h"
+
+static bool is_output(const ftc_graph *g, ftc_id id) {
+    for (uint32_t i = 0; i < g->n_outputs; i++)
+        if (g->outputs[i].node == id) return true;
+    return false;
+}
+
+static int64_t aligned(int64_t bytes) {
+    return (bytes + FTC_STEP_ALIGN - 1) / FTC_STEP_ALIGN * FTC_STEP_ALIGN;
+}
+
+ftc_buffer *ftc_plan_buffers(const ftc_graph *g, int *n) {
+    uint32_t *interval = calloc(g->n_kernels + 1, sizeof *interval); // by kernel
+    uint32_t now = 1;
+    for (uint32_t k = 1; k < g->n_kernels; k++) interval[k] = now += g->kernels[k].barrier;
+    uint32_t *last =
+        calloc(g->n_nodes, sizeof *last); // by node: interval of the last reader in another kernel
+    for (ftc_id v = 1; v < g->n_nodes; v++)
+        for (int i = 0; i < g->nodes[v].n_args; i++) {
+            ftc_id arg = g->nodes[v].arg[i];
+            if (g->nodes[arg].kernel && g->nodes[arg].kernel != g->nodes[v].kernel)
+                last[arg] = interval[g->nodes[v].kernel];
+        }
+    ftc_buffer *buffers = calloc(g->n_nodes, sizeof *buffers);
+    *n = 0;
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
+        const ftc_node *node = &g->nodes[v];
+        if (!last[v] || is_output(g, v)) continue;
+        int64_t bytes = ftc_type_max_elements(g, &node->type) * ftc_dtype_bytes(node->type.dtype);
+        buffers[(*n)++] = (ftc_buffer){v, node->offset, aligned(bytes), interval[node->kernel], last[v]};
+    }
+    free(interval);
+    free(last);
+    return buffers;
+}
+
+static int by_size(const void *a, const void *b) {
+    const ftc_buffer *x = a, *y = b;
+    if (x->bytes != y->bytes) return x->bytes > y->bytes ? -1 : 1;
+    return x->node < y->node ? -1 : 1;
+}
+
+static bool is_before(const ftc_buffer *a, const ftc_buffer *b) {
+    return a->offset != b->offset ? a->offset < b->offset : a->node < b->node;
+}
+
+static bool alive_together(const ftc_buffer *a, const ftc_buffer *b) {
+    return a->from <= b->to && b->from <= a->to;
+}
+
+// The lowest offset at which buffer b overlaps none of the placed ones that live with it.
+static int64_t lowest_offset(const ftc_buffer *b, ftc_buffer **placed, int n_placed) {
+    int64_t offset = 0;
+    for (int i = 0; i < n_placed; i++) { // in order of offset
+        if (!alive_together(b, placed[i])) continue;
+        if (placed[i]->offset - offset >= b->bytes) break;
+        if (placed[i]->offset + placed[i]->bytes > offset) offset = placed[i]->offset + placed[i]->bytes;
+    }
+    return offset;
+}
+
+static int64_t peak_of(const ftc_buffer *buffers, int n) {
+    int64_t peak = 0;
+    for (int i = 0; i < n; i++) { // the live set only grows where a buffer begins
+        int64_t live = 0;
+        for (int j = 0; j < n; j++)
+            if (buffers[j].from <= buffers[i].from && buffers[i].from <= buffers[j].to)
+                live += buffers[j].bytes;
+        if (live > peak) peak = live;
+    }
+    return peak;
+}
+
+static void check(const ftc_graph *g, const ftc_buffer *buffers, int n) {
+    for (int i = 0; i < n; i++)
+        for (int j = i + 1; j < n; j++) {
+            const ftc_buffer *a = &buffers[i], *b = &buffers[j];
+            if (!alive_together(a, b) || a->offset + a->bytes <= b->offset ||
+                b->offset + b->bytes <= a->offset)
+                continue;
+            fprintf(stderr, "internal error: plan of %s: %%%u and %%%u are alive together and overlap\n",
+                    g->model, a->node, b->node);
+            abort();
+        }
+}
+
+bool ftc_pass_plan(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
+    (void)options;
+    (void)d;
+    int n;
+    ftc_buffer *buffers = ftc_plan_buffers(g, &n);
+    qsort(buffers, (size_t)n, sizeof *buffers, by_size);
+    ftc_buffer **placed = calloc((size_t)n + 1, sizeof *placed);
+    g->arena_bytes = 0;
+    for (int i = 0; i < n; i++) {
+        buffers[i].offset = lowest_offset(&buffers[i], placed, i);
+        g->nodes[buffers[i].node].offset = buffers[i].offset;
+        if (buffers[i].offset + buffers[i].bytes > g->arena_bytes)
+            g->arena_bytes = buffers[i].offset + buffers[i].bytes;
+        int at = i;
+        for (; at > 0 && is_before(&buffers[i], placed[at - 1]); at--) placed[at] = placed[at - 1];
+        placed[at] = &buffers[i];
+    }
+    g->arena_bytes = aligned(g->arena_bytes + FTC_STEP_SLACK_BYTES);
+    g->peak_live_bytes = peak_of(buffers, n);
+    check(g, buffers, n);
+    free(placed);
+    free(buffers);
+    return true;
+}

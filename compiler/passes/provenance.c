@@ -1,0 +1,42 @@
+#include "compiler/passes/provenance.h"
+
+#include <stdlib.h>
+
+#include "compiler/cost.h"
+#include "compiler/passes/plan.h"
+#include "ir/op.h"
+
+// The node that a kernel is there for: its first contraction, else its last node.
+static void choose_nodes(const ftc_graph *g, ftc_id *chosen) {
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
+        ftc_id *c = &chosen[g->nodes[v].kernel];
+        if (!*c || ftc_node_class(&g->nodes[*c]) != FTC_CLASS_DOT) *c = v;
+    }
+}
+
+ftc_kernel_info *ftc_provenance_kernels(const ftc_graph *g, int *n) {
+    int n_kernels = g->n_kernels ? (int)g->n_kernels - 1 : 0, n_buffers;
+    ftc_kernel_info *infos = calloc((size_t)n_kernels + 1, sizeof *infos);
+    ftc_id *chosen = calloc((size_t)g->n_kernels + 1, sizeof *chosen);
+    int64_t *live =
+        calloc((size_t)g->n_kernels + 2, sizeof *live); // by barrier interval, which the plan counts from 1
+    ftc_buffer *buffers = ftc_plan_buffers(g, &n_buffers);
+    for (int i = 0; i < n_buffers; i++)
+        for (uint32_t t = buffers[i].from; t <= buffers[i].to; t++) live[t] += buffers[i].bytes;
+    choose_nodes(g, chosen);
+    uint32_t interval = 1;
+    for (int i = 0; i < n_kernels; i++) {
+        interval += g->kernels[i + 1].barrier;
+        const ftc_node *node = &g->nodes[chosen[i + 1]];
+        bool is_model = node->loc.line && node->loc.file == 0; // the model's own text is the first file
+        infos[i] = (ftc_kernel_info){.line = is_model ? (int32_t)node->loc.line : 0,
+                                     .phase = node->phase,
+                                     .live_bytes = live[interval]};
+    }
+    ftc_cost_kernels(g, infos);
+    free(buffers);
+    free(live);
+    free(chosen);
+    *n = n_kernels;
+    return infos;
+}

@@ -1,0 +1,133 @@
+#include "compiler/passes/regions.h"
+
+#include "ir/op.h"
+
+bool ftc_region_is_quadratic(const ftc_graph *g, const ftc_type *type) {
+    int ragged = 0;
+    for (int i = 0; i < type->axes.n; i++)
+        ragged += ftc_axis_extent(g, type->axes.at[i])->kind == FTC_EXTENT_RAGGED;
+    return ragged >= 2;
+}
+
+bool ftc_region_is_token_axis(const ftc_graph *g, const ftc_axes *of, ftc_axis axis) {
+    if (ftc_axis_extent(g, axis)->kind == FTC_EXTENT_RAGGED) return true;
+    for (int i = 0; i < of->n; i++) {
+        const ftc_extent_def *extent = ftc_axis_extent(g, of->at[i]);
+        if (extent->kind == FTC_EXTENT_RAGGED && extent->over == axis) return true;
+    }
+    return false;
+}
+
+ftc_id ftc_region_source(const ftc_graph *g, ftc_id id) {
+    for (;;) {
+        ftc_op_class class = ftc_node_class(&g->nodes[id]);
+        if (class != FTC_CLASS_RENAME && class != FTC_CLASS_DETACH) return id;
+        id = g->nodes[id].arg[0];
+    }
+}
+
+bool ftc_region_is_view(const ftc_graph *g, ftc_id id) {
+    return ftc_region_source(g, id) != id || ftc_node_class(&g->nodes[id]) == FTC_CLASS_LEAF;
+}
+
+bool ftc_region_is_own_output(const ftc_graph *g, uint32_t output) {
+    ftc_id id = g->outputs[output].node;
+    for (uint32_t i = 0; i < output; i++)
+        if (g->outputs[i].node == id) return false;
+    ftc_axes made = ftc_axes_packed_order(g, &g->nodes[id].type.axes),
+             wanted = ftc_axes_packed_order(g, &g->outputs[output].order);
+    for (int k = 0; k < made.n; k++)
+        if (made.at[k] != wanted.at[k]) return false;
+    return !ftc_region_is_view(g, id);
+}
+
+ftc_id ftc_region_operand(const ftc_graph *g, ftc_id id) {
+    id = ftc_region_source(g, id);
+    const ftc_node *node = &g->nodes[id];
+    if (ftc_node_class(node) != FTC_CLASS_MAP || node->type.dtype != FTC_BF16) return id;
+    const ftc_node *arg = &g->nodes[node->arg[0]];
+    return ftc_node_class(arg) == FTC_CLASS_LEAF && arg->type.dtype == FTC_F32 ? node->arg[0] : id;
+}
+
+ftc_axes ftc_region_view_order(const ftc_graph *g, ftc_id id) {
+    const ftc_node *node = &g->nodes[id];
+    ftc_op_class class = ftc_node_class(node);
+    if (class == FTC_CLASS_DETACH) return ftc_region_view_order(g, node->arg[0]);
+    if (class != FTC_CLASS_RENAME)
+        return class == FTC_CLASS_LEAF ? node->type.axes : ftc_axes_packed_order(g, &node->type.axes);
+    ftc_axes order = ftc_region_view_order(g, node->arg[0]);
+    int i = ftc_axes_find(&order, node->axis);
+    if (i >= 0) order.at[i] = node->to;
+    return order;
+}
+
+int64_t ftc_region_constant_size(const ftc_graph *g, const ftc_axes *axes) {
+    int64_t size = 1;
+    for (int i = 0; i < axes->n; i++) {
+        const ftc_extent_def *extent = ftc_axis_extent(g, axes->at[i]);
+        if (extent->kind != FTC_EXTENT_CONST) return -1;
+        size *= extent->bound;
+    }
+    return size;
+}
+
+bool ftc_region_starts_with(const ftc_axes *order, int from, const ftc_axes *group) {
+    if (from < 0 || from + group->n > order->n) return false;
+    for (int i = 0; i < group->n; i++)
+        if (order->at[from + i] != group->at[i]) return false;
+    return true;
+}
+
+bool ftc_region_as_matrix(const ftc_graph *g, const ftc_axes *order, const ftc_axes *rows,
+                          const ftc_axes *cols, int64_t *row_stride, int64_t *col_stride) {
+    if (order->n != rows->n + cols->n) return false;
+    if (ftc_region_starts_with(order, 0, rows) && ftc_region_starts_with(order, rows->n, cols)) {
+        int64_t stride = ftc_region_constant_size(g, cols);
+        if (stride < 0) {
+            if (rows->n > 0) return false;
+            stride = 0; // a single row: never multiplied
+        }
+        *row_stride = stride;
+        *col_stride = 1;
+        return true;
+    }
+    if (ftc_region_starts_with(order, 0, cols) && ftc_region_starts_with(order, cols->n, rows)) {
+        int64_t stride = ftc_region_constant_size(g, rows);
+        if (stride < 0) return false;
+        *row_stride = 1;
+        *col_stride = stride;
+        return true;
+    }
+    return false;
+}
+
+ftc_dot_shape ftc_region_dot_shape(const ftc_graph *g, const ftc_node *dot) {
+    ftc_dot_shape c = {.sums = dot->axes};
+    ftc_axes left = ftc_region_view_order(g, dot->arg[0]), right = ftc_region_view_order(g, dot->arg[1]);
+    ftc_axes shared = ftc_axes_intersect(&left, &right);
+    c.batch = ftc_axes_minus(&shared, &dot->axes);
+    ftc_axes order = ftc_axes_packed_order(g, &dot->type.axes);
+    ftc_axes own = ftc_axes_minus(&order, &c.batch);
+    // A is the side that owns the result's outermost axis; a vector times a matrix is a product with one row.
+    bool left_first = own.n == 0 || ftc_axes_has(&left, own.at[0]);
+    if (ftc_axes_subset(&own, left_first ? &left : &right)) left_first = !left_first;
+    c.a = dot->arg[left_first ? 0 : 1];
+    c.b = dot->arg[left_first ? 1 : 0];
+    ftc_axes a = left_first ? left : right, b = left_first ? right : left;
+    ftc_axes a_order = ftc_axes_minus(&a, &dot->axes), b_order = ftc_axes_minus(&b, &dot->axes);
+    c.rows = ftc_axes_minus(&a_order, &c.batch);
+    c.cols = ftc_axes_minus(&b_order, &c.batch);
+    c.sums = ftc_axes_intersect(&a, &dot->axes); // in A's order
+    return c;
+}
+
+bool ftc_region_is_matrix_product(const ftc_graph *g, const ftc_node *dot) {
+    ftc_dot_shape c = ftc_region_dot_shape(g, dot);
+    if (c.batch.n > 0 || dot->type.dtype != FTC_F32) return false;
+    ftc_axes a = ftc_region_view_order(g, c.a), b = ftc_region_view_order(g, c.b);
+    ftc_axes result = ftc_axes_packed_order(g, &dot->type.axes);
+    int64_t row, col;
+    return ftc_region_as_matrix(g, &a, &c.rows, &c.sums, &row, &col) &&
+           ftc_region_as_matrix(g, &b, &c.sums, &c.cols, &row, &col) &&
+           ftc_region_as_matrix(g, &result, &c.rows, &c.cols, &row, &col) && col == 1;
+}

@@ -1,0 +1,51 @@
+// schedule: where all threads wait.
+//
+// The kernels run in the order that fuse gave them. A kernel waits when it reads what a kernel since the last
+// barrier wrote, or overwrites a tensor that such a kernel read: the two may split their work differently.
+// Kernels between two barriers run side by side; plan counts lifetimes in these intervals.
+#include <stdlib.h>
+
+#include "compiler/passes/passes.h"
+#include "ir/op.h"
+
+bool ftc_pass_schedule(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
+    (void)options;
+    (void)d;
+    uint32_t last_barrier = 0; // the kernel before which threads last waited
+    uint32_t *last_read =
+        calloc(g->n_decls + 1, sizeof *last_read); // by declaration: the last kernel that read its tensor
+    uint32_t *last_write = calloc(g->n_decls + 1, sizeof *last_write);
+    ftc_id start = 1;
+    while (start < g->n_nodes && g->nodes[start].kernel == 0) start++;
+    while (start < g->n_nodes) {
+        uint32_t k = g->nodes[start].kernel;
+        ftc_id end = start;
+        bool waits = false;
+        for (; end < g->n_nodes && g->nodes[end].kernel == k; end++) {
+            const ftc_node *node = &g->nodes[end];
+            for (int i = 0; i < node->n_args; i++) {
+                const ftc_node *arg = &g->nodes[node->arg[i]];
+                if (arg->kernel != k && arg->kernel != 0 && arg->kernel >= last_barrier) waits = true;
+                if (ftc_node_class(arg) == FTC_CLASS_LEAF && last_write[arg->decl] &&
+                    last_write[arg->decl] >= last_barrier)
+                    waits |= last_write[arg->decl] != k;
+            }
+            if (ftc_node_class(node) == FTC_CLASS_ASSIGN && last_read[node->decl] &&
+                last_read[node->decl] >= last_barrier)
+                waits |= last_read[node->decl] != k;
+        }
+        for (ftc_id v = start; v < end; v++) {
+            const ftc_node *node = &g->nodes[v];
+            for (int i = 0; i < node->n_args; i++)
+                if (ftc_node_class(&g->nodes[node->arg[i]]) == FTC_CLASS_LEAF)
+                    last_read[g->nodes[node->arg[i]].decl] = k;
+            if (ftc_node_class(node) == FTC_CLASS_ASSIGN) last_write[node->decl] = k;
+        }
+        g->kernels[k].barrier = waits;
+        if (waits) last_barrier = k;
+        start = end;
+    }
+    free(last_read);
+    free(last_write);
+    return true;
+}

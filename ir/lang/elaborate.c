@@ -1,0 +1,485 @@
+#include "ir/lang/elaborate.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ir/build.h"
+#include "ir/lang/elaborator.h"
+#include "ir/op.h"
+
+// --- diagnostics --------------------------------------------------------------------------------------
+
+enum { MOST_NOTES = 3 }; // calls between a place and the model
+
+static void note(ftc_elaborator *e, const ftc_module *m, ftc_place place, const char *text,
+                 const char *name) {
+    ftc_diag_note(e->d, m->source.name, m->source.text, place.line, place.column, text, name);
+}
+
+void ftc_elab_error(ftc_elaborator *e, ftc_place place, const char *format, ...) {
+    char message[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    // The first call, seen from the place of the error outward, that does not stand in a library file.
+    int call = e->n_frames - 1;
+    if (e->module->library)
+        while (call >= 0 && e->frames[call].caller && e->frames[call].caller->library) call--;
+    bool in_library = e->module->library && call >= 0 && e->frames[call].caller;
+    if (in_library) {
+        const ftc_frame *f = &e->frames[call];
+        ftc_diag_add(e->d, f->caller->source.name, f->caller->source.text, f->place.line, f->place.column,
+                     "in %s: %s", f->function->name, message);
+        note(e, e->module, place, "it is here", NULL);
+        call--;
+    } else {
+        ftc_diag_add(e->d, e->module->source.name, e->module->source.text, place.line, place.column, "%s",
+                     message);
+    }
+    for (int shown = 0; call >= 0 && e->frames[call].caller; call--) {
+        if (shown++ >= MOST_NOTES && call > 0) continue; // the outermost call is always shown
+        note(e, e->frames[call].caller, e->frames[call].place, "%s is called here",
+             e->frames[call].function->name);
+    }
+    if (e->d->count >= FTC_MAX_DIAGNOSTICS) e->stopped = true;
+}
+
+void ftc_elab_locate(ftc_elaborator *e, ftc_place place) {
+    if (e->main && e->module == e->main) e->g->cursor_loc.line = (uint32_t)place.line;
+}
+
+bool ftc_elab_tick(ftc_elaborator *e, ftc_place place) {
+    if (e->stopped) return false;
+    if (++e->work <= FTC_ELAB_MAX_WORK) return true;
+    e->stopped = true;
+    ftc_elab_error(e, place, "this model takes more than %d steps to build; is a loop too long?",
+                   FTC_ELAB_MAX_WORK);
+    return false;
+}
+
+// --- variables ----------------------------------------------------------------------------------------
+
+static ftc_binding *find(const ftc_elaborator *e, const char *name) {
+    for (uint32_t i = e->n_bindings; i > e->base; i--)
+        if (!strcmp(e->bindings[i - 1].name, name)) return &e->bindings[i - 1];
+    return NULL;
+}
+
+const ftc_value *ftc_elab_find(const ftc_elaborator *e, const char *name) {
+    const ftc_binding *b = find(e, name);
+    return b ? &b->value : NULL;
+}
+
+static void push(ftc_elaborator *e, const char *name, ftc_value value) {
+    if (e->n_bindings == e->bindings_capacity) {
+        uint32_t capacity = e->bindings_capacity ? 2 * e->bindings_capacity : 64;
+        ftc_binding *bindings = ftc_arena_alloc(e->arena, capacity * sizeof *bindings);
+        if (e->n_bindings) memcpy(bindings, e->bindings, e->n_bindings * sizeof *bindings);
+        e->bindings = bindings;
+        e->bindings_capacity = capacity;
+    }
+    e->bindings[e->n_bindings++] = (ftc_binding){name, value};
+}
+
+void ftc_elab_bind(ftc_elaborator *e, const char *name, ftc_value value) {
+    ftc_binding *b = find(e, name);
+    if (b)
+        b->value = value;
+    else
+        push(e, name, value);
+}
+
+// --- functions ----------------------------------------------------------------------------------------
+
+static bool bind_arguments(ftc_elaborator *e, const ftc_function *f, const ftc_expr *call,
+                           ftc_value values[FTC_ELAB_MAX_PARAMETERS]) {
+    const ftc_expr *given[FTC_ELAB_MAX_PARAMETERS] = {0};
+    const ftc_parameter *p = f->parameters;
+    int i = 0, n = 0;
+    for (const ftc_parameter *q = p; q; q = q->next) n++;
+    if (n > FTC_ELAB_MAX_PARAMETERS) {
+        ftc_elab_error(e, call->place, "%s has more than %d parameters", f->name, FTC_ELAB_MAX_PARAMETERS);
+        return false;
+    }
+    for (const ftc_expr *arg = call->args; arg; arg = arg->next, i++) {
+        int at = i;
+        if (arg->keyword) {
+            at = 0;
+            for (p = f->parameters; p && strcmp(p->name, arg->keyword); p = p->next) at++;
+        }
+        if (at >= n) {
+            if (arg->keyword)
+                ftc_elab_error(e, arg->place, "%s has no parameter '%s'", f->name, arg->keyword);
+            else
+                ftc_elab_error(e, arg->place, "%s takes %d arguments", f->name, n);
+            return false;
+        }
+        if (given[at]) {
+            ftc_elab_error(e, arg->place, "this parameter of %s is given twice", f->name);
+            return false;
+        }
+        given[at] = arg;
+    }
+    bool ok = true;
+    for (i = 0, p = f->parameters; p; p = p->next, i++) {
+        if (!given[i] && !p->value) {
+            ftc_elab_error(e, call->place, "%s needs its argument '%s'", f->name, p->name);
+            return false;
+        }
+        values[i] = ftc_elab_expr(e, given[i] ? given[i] : p->value);
+        ok &= values[i].kind != FTC_VALUE_ERROR;
+        if (!ok && e->n_frames) return false;
+    }
+    return ok;
+}
+
+// A group of axis parameters with one name takes all axes of the call's group; with several names, one axis
+// each. Returns the number of names, -1 after a diagnostic.
+static int bind_axes(ftc_elaborator *e, const ftc_function *f, const ftc_expr *call,
+                     ftc_binding bound[FTC_ELAB_MAX_PARAMETERS]) {
+    const ftc_axis_list *given = call->axes;
+    int total = 0;
+    for (const ftc_axis_list *list = f->axes; list && given; list = list->next, given = given->next) {
+        ftc_axes axes;
+        int n = 0;
+        if (!ftc_elab_axes(e, given->items, &axes)) return -1;
+        for (const ftc_axis_item *item = list->items; item; item = item->next) n++;
+        if (n == 1 ? axes.n == 0 : axes.n != n) {
+            ftc_elab_error(e, given->items ? given->items->place : call->place, "%s takes %d %s here, not %d",
+                           f->name, n, n == 1 ? "or more axes" : "axes", axes.n);
+            return -1;
+        }
+        int i = 0;
+        for (const ftc_axis_item *item = list->items; item; item = item->next, i++) {
+            if (total == FTC_ELAB_MAX_PARAMETERS) {
+                ftc_elab_error(e, call->place, "%s has more than %d axis parameters", f->name,
+                               FTC_ELAB_MAX_PARAMETERS);
+                return -1;
+            }
+            bound[total++] = (ftc_binding){
+                item->name, {.kind = FTC_VALUE_AXES, .axes = n == 1 ? axes : ftc_axes_of(axes.at[i])}};
+        }
+    }
+    int lists[2] = {0};
+    for (const ftc_axis_list *list = f->axes; list; list = list->next) lists[0]++;
+    for (const ftc_axis_list *list = call->axes; list; list = list->next) lists[1]++;
+    if (lists[0] == lists[1]) return total;
+    if (lists[0] == 0)
+        ftc_elab_error(e, call->place, "%s takes no axes", f->name);
+    else if (lists[0] == 1)
+        ftc_elab_error(e, call->place, "%s takes axes after ';': %s(…; A)", f->name, f->name);
+    else
+        ftc_elab_error(e, call->place, "%s takes axes after ';' with an arrow: %s(…; A -> B)", f->name,
+                       f->name);
+    return -1;
+}
+
+// Elaborates the body with the parameters bound. The frame's bindings start at `base`.
+static ftc_value run_body(ftc_elaborator *e, const ftc_function *f, ftc_place place, uint32_t base) {
+    const ftc_module *caller = e->module;
+    uint32_t callers_base = e->base;
+    e->frames[e->n_frames++] = (ftc_frame){f, caller, place};
+    e->module = f->module;
+    e->base = base;
+    e->result = (ftc_value){.kind = FTC_VALUE_NONE};
+    e->returned = false;
+    int errors = e->d->count;
+    ftc_elab_block(e, f->body);
+    ftc_value result = e->result;
+    if (e->d->count != errors || e->stopped) result.kind = FTC_VALUE_ERROR;
+    e->returned = false;
+    e->module = caller;
+    e->base = callers_base;
+    e->n_bindings = base;
+    e->n_frames--;
+    return result;
+}
+
+// Makes the parameters of a function visible; returns where its bindings start.
+static uint32_t push_arguments(ftc_elaborator *e, const ftc_function *f, const ftc_binding *axes, int n_axes,
+                               const ftc_value *values) {
+    uint32_t base = e->n_bindings;
+    for (int i = 0; i < n_axes; i++) push(e, axes[i].name, axes[i].value);
+    for (const ftc_parameter *p = f->parameters; p; p = p->next) push(e, p->name, *values++);
+    return base;
+}
+
+// Gives `result`, whose value is y, the gradient for one parameter of its function that the gradient text
+// returns. The function's parameters are bound from `base` on.
+static ftc_value with_gradient(ftc_elaborator *e, const ftc_function *gradient, ftc_place place,
+                               uint32_t base, ftc_value y, ftc_value dy, ftc_value result) {
+    ftc_value operands[] = {result, {0}, {0}};
+    for (uint32_t i = base; i < e->n_bindings; i++)
+        if (!strcmp(e->bindings[i].name, gradient->of)) operands[1] = e->bindings[i].value;
+    if (operands[1].kind != FTC_VALUE_NODE &&
+        operands[1].kind != FTC_VALUE_DECL) { // a number has no gradient
+        e->n_bindings = base;
+        return result;
+    }
+    push(e, gradient->parameters->name, y);
+    push(e, gradient->parameters->next->name, dy);
+    e->in_gradient = true;
+    operands[2] = run_body(e, gradient, place, base);
+    e->in_gradient = false;
+    const ftc_module *caller = e->module;
+    e->frames[e->n_frames++] = (ftc_frame){gradient, caller, place};
+    e->module = gradient->module;
+    result = ftc_elab_apply(e, FTC_OP_own_gradient, 3, operands, gradient->place);
+    e->module = caller;
+    e->n_frames--;
+    return result;
+}
+
+ftc_value ftc_elab_function(ftc_elaborator *e, const ftc_function *f, const ftc_expr *call) {
+    const ftc_value failed = {.kind = FTC_VALUE_ERROR};
+    ftc_value values[FTC_ELAB_MAX_PARAMETERS];
+    if (e->n_frames == FTC_ELAB_DEEPEST_CALL) {
+        ftc_elab_error(e, call->place, "calls are nested more than %d deep", FTC_ELAB_DEEPEST_CALL);
+        return failed;
+    }
+    if (call->outer) {
+        ftc_elab_error(e, call->place, "`outer` marks a primitive operation, and %s is a function", f->name);
+        return failed;
+    }
+    ftc_binding axes[FTC_ELAB_MAX_PARAMETERS];
+    int n_axes = bind_arguments(e, f, call, values) ? bind_axes(e, f, call, axes) : -1;
+    if (n_axes < 0) return failed;
+    uint32_t base = push_arguments(e, f, axes, n_axes, values);
+    ftc_elab_locate(e, call->place);
+    const uint32_t n_decls = e->g->n_decls;
+    ftc_value result = run_body(e, f, call->place, base);
+    // Nothing differentiates gradient text.
+    if (!f->gradients || e->in_gradient || (result.kind != FTC_VALUE_NODE && result.kind != FTC_VALUE_DECL))
+        return result;
+    result = ftc_elab_apply(e, FTC_OP_detach, 1, &result, call->place);
+    const ftc_value y = result, dy = ftc_elab_apply(e, FTC_OP_upstream, 1, &y, call->place);
+    for (const ftc_function *gradient = f->gradients; gradient; gradient = gradient->next) {
+        push_arguments(e, f, axes, n_axes, values);
+        result = with_gradient(e, gradient, call->place, base, y, dy, result);
+    }
+    for (uint32_t i = n_decls; i < e->g->n_decls; i++) {
+        if (e->g->decls[i].kind != FTC_DECL_PARAM) continue;
+        ftc_elab_error(e, call->place,
+                       "%s has gradient text, which gives none for \"%s\"; make that an argument", f->name,
+                       e->g->decls[i].name);
+        return failed;
+    }
+    return result;
+}
+
+// --- statements ---------------------------------------------------------------------------------------
+
+static void elab_assign(ftc_elaborator *e, const ftc_stmt *s) {
+    ftc_value v = ftc_elab_expr(e, s->expr);
+    if (v.kind == FTC_VALUE_NONE) {
+        ftc_elab_error(e, s->expr->place, "this returns nothing");
+        v.kind = FTC_VALUE_ERROR;
+    }
+    ftc_elab_bind(e, s->name, v);
+}
+
+static void elab_scope(ftc_elaborator *e, const ftc_stmt *s) {
+    const char *outer = e->prefix, *name;
+    if (!ftc_elab_text(e, s->last, &name)) return;
+    if (strlen(outer) + strlen(name) + 1 > FTC_ELAB_LONGEST_TEXT) {
+        ftc_elab_error(e, s->place, "this prefix is longer than %d bytes", FTC_ELAB_LONGEST_TEXT);
+        return;
+    }
+    e->prefix = *outer && *name ? ftc_graph_format(e->g, "%s.%s", outer, name) : *outer ? outer : name;
+    ftc_elab_block(e, s->body);
+    e->prefix = outer;
+}
+
+static void elab_for(ftc_elaborator *e, const ftc_stmt *s) {
+    int64_t first, last;
+    if (!ftc_elab_whole(e, s->expr, "the first value of a loop", INT32_MIN, INT32_MAX, &first) ||
+        !ftc_elab_whole(e, s->last, "the end of a loop", INT32_MIN, INT32_MAX, &last))
+        return;
+    int errors = e->d->count; // one error would be repeated in every round
+    for (int64_t i = first; i < last && e->d->count == errors && !e->returned; i++) {
+        if (!ftc_elab_tick(e, s->place)) return;
+        ftc_elab_bind(e, s->name, (ftc_value){.kind = FTC_VALUE_NUMBER, .number = (double)i});
+        ftc_elab_block(e, s->body);
+    }
+}
+
+static void elab_check(ftc_elaborator *e, const ftc_stmt *s) {
+    double holds;
+    const char *message;
+    if (ftc_elab_number(e, s->expr, "a condition", &holds) && !holds && ftc_elab_text(e, s->last, &message))
+        ftc_elab_error(e, s->place, "%s", message);
+}
+
+static void elab_statement(ftc_elaborator *e, const ftc_stmt *s) {
+    double condition;
+    ftc_value v;
+    switch (s->kind) {
+    case FTC_STMT_AXIS: ftc_elab_axis_statement(e, s); return;
+    case FTC_STMT_DECL: ftc_elab_decl(e, s->decl); return;
+    case FTC_STMT_INIT: ftc_elab_init(e, s->decl, &e->init, &e->init_std); return;
+    case FTC_STMT_ASSIGN: elab_assign(e, s); return;
+    case FTC_STMT_CALL: ftc_elab_expr(e, s->expr); return;
+    case FTC_STMT_SCOPE: elab_scope(e, s); return;
+    case FTC_STMT_FOR: elab_for(e, s); return;
+    case FTC_STMT_IF:
+        if (ftc_elab_number(e, s->expr, "a condition", &condition))
+            ftc_elab_block(e, condition ? s->body : s->other);
+        return;
+    case FTC_STMT_CHECK: elab_check(e, s); return;
+    case FTC_STMT_RETURN:
+        if (!e->n_frames) ftc_elab_error(e, s->place, "`return` stands in a function");
+        v = ftc_elab_expr(e, s->expr);
+        e->result = v;
+        e->returned = e->n_frames > 0;
+        return;
+    case FTC_STMT_OUTPUT: ftc_elab_output(e, s); return;
+    case FTC_STMT_NODE: ftc_elab_node(e, s); return;
+    case FTC_STMT_KERNEL: ftc_elab_kernel(e, s); return;
+    case FTC_STMT_SITES: e->g->next_site = (int64_t)s->sites; return;
+    case FTC_STMT_MEMORY:
+        e->g->arena_bytes = (int64_t)s->memory.arena;
+        e->g->scratch_bytes = (int64_t)s->memory.scratch;
+        e->g->peak_live_bytes = (int64_t)s->memory.peak;
+        return;
+    }
+}
+
+// In a function the first error ends it: what follows would repeat in every call.
+void ftc_elab_block(ftc_elaborator *e, const ftc_stmt *s) {
+    int errors = e->d->count;
+    for (; s && !e->returned && ftc_elab_tick(e, s->place); s = s->next) {
+        elab_statement(e, s);
+        if (e->n_frames && e->d->count != errors) return;
+    }
+}
+
+// --- modules ------------------------------------------------------------------------------------------
+
+static void load_library(ftc_elaborator *e) {
+    while (ftc_library_files[e->n_library].name) e->n_library++;
+    e->library = ftc_arena_alloc(e->arena, (size_t)e->n_library * sizeof *e->library);
+    for (int i = 0; i < e->n_library; i++) {
+        const ftc_library_file *file = &ftc_library_files[i];
+        ftc_module *m = ftc_parse_module(e->arena, (ftc_source){file->name, file->text}, e->d);
+        m->library = true;
+        e->library[i] = m;
+    }
+}
+
+static const char *base_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static void check_functions(ftc_elaborator *e) {
+    for (const ftc_function *f = e->main->functions; f; f = f->next)
+        for (const ftc_function *earlier = e->main->functions; earlier != f; earlier = earlier->next)
+            if (!strcmp(earlier->name, f->name))
+                ftc_elab_error(e, f->place, "there is a function '%s' already", f->name);
+}
+
+// Declarations that nothing reads have a leaf too.
+static void append_unused_leaves(ftc_elaborator *e) {
+    const ftc_graph *g = e->g;
+    bool *read = ftc_arena_alloc(e->arena, g->n_decls + 1);
+    for (ftc_id id = 1; id < g->n_nodes; id++)
+        if (ftc_node_class(&g->nodes[id]) == FTC_CLASS_LEAF) read[g->nodes[id].decl] = true;
+    for (uint32_t i = 0; i < g->n_decls; i++) {
+        const ftc_value v = {.kind = FTC_VALUE_DECL, .decl = (ftc_decl)i};
+        ftc_id leaf;
+        if (!read[i]) ftc_elab_as_node(e, &v, (ftc_place){0}, FTC_F32, &leaf);
+    }
+}
+
+// The graph of a module. NULL after diagnostics.
+static ftc_graph *elaborate(const ftc_module *module, const ftc_settings *overrides, ftc_diagnostics *d) {
+    int errors = d->count;
+    ftc_elaborator e = {.d = d, .main = module, .module = module, .prefix = "", .arena = ftc_arena_new()};
+    e.init = FTC_INIT_NORMAL;
+    e.init_std = 0.02;
+    e.g = ftc_graph_new(module->model ? module->model : "");
+    ftc_build_cursor(e.g, (ftc_loc){0}, FTC_PHASE_FORWARD);
+    if (module->use)
+        ftc_diag_add(d, module->source.name, module->source.text, module->use_place.line,
+                     module->use_place.column, "another text can only be used from a file");
+    else if (!module->model)
+        ftc_diag_add(d, module->source.name, NULL, 0, 0,
+                     "the text names no model; begin it with: model NAME");
+    if (!module->flat) {
+        e.g->cursor_loc.file = (uint16_t)ftc_graph_add_file(e.g, base_name(module->source.name));
+        load_library(&e);
+    }
+    ftc_elab_settings(&e, overrides);
+    check_functions(&e);
+    ftc_elab_block(&e, module->body);
+    if (d->count == errors && !module->flat) append_unused_leaves(&e);
+    if (d->count == errors && !module->flat && !e.g->n_outputs)
+        ftc_diag_add(d, module->source.name, NULL, 0, 0, "the model has no output; end it with: output loss");
+    ftc_build_cursor(e.g, (ftc_loc){0}, FTC_PHASE_FORWARD);
+    ftc_arena_free(e.arena);
+    if (d->count == errors) return e.g;
+    ftc_graph_free(e.g);
+    return NULL;
+}
+
+ftc_graph *ftc_parse_text(const char *name, const char *text, const ftc_settings *overrides,
+                          ftc_diagnostics *d) {
+    int errors = d->count;
+    ftc_arena *arena = ftc_arena_new();
+    const ftc_module *module = ftc_parse_module(arena, (ftc_source){name, text}, d);
+    ftc_graph *g = d->count == errors ? elaborate(module, overrides, d) : NULL;
+    ftc_arena_free(arena);
+    return g;
+}
+
+ftc_graph *ftc_parse_file(const char *path, const ftc_settings *overrides, ftc_diagnostics *d) {
+    char *name, *text = ftc_parse_read_model(path, &name, d);
+    if (!text) return NULL;
+    ftc_graph *g = ftc_parse_text(name, text, overrides, d);
+    free(text);
+    free(name);
+    return g;
+}
+
+// --- the library for passes ---------------------------------------------------------------------------
+
+struct ftc_library {
+    ftc_elaborator e;
+};
+
+ftc_library *ftc_library_open(ftc_graph *g, ftc_diagnostics *d) {
+    ftc_arena *arena = ftc_arena_new();
+    ftc_library *library = ftc_arena_alloc(arena, sizeof *library);
+    library->e = (ftc_elaborator){.g = g, .d = d, .prefix = "", .arena = arena};
+    load_library(&library->e);
+    return library;
+}
+
+ftc_id ftc_library_call(ftc_library *library, const char *function, const ftc_id *args, int n_args) {
+    ftc_elaborator *e = &library->e;
+    for (int i = 0; i < e->n_library; i++)
+        for (const ftc_function *f = e->library[i]->functions; f; f = f->next) {
+            if (strcmp(f->name, function)) continue;
+            const ftc_parameter *p = f->parameters;
+            for (int j = 0; j < n_args && p; j++, p = p->next)
+                push(e, p->name, (ftc_value){.kind = FTC_VALUE_NODE, .node = args[j]});
+            ftc_value v = run_body(e, f, f->place, 0);
+            ftc_id id = 0;
+            if (v.kind == FTC_VALUE_NODE || v.kind == FTC_VALUE_DECL || v.kind == FTC_VALUE_NUMBER) {
+                e->module = f->module;
+                ftc_elab_as_node(e, &v, f->place, FTC_F32, &id);
+                e->module = NULL;
+            }
+            return id;
+        }
+    ftc_diag_add(e->d, NULL, NULL, 0, 0, "the library has no function '%s'", function);
+    return 0;
+}
+
+void ftc_library_close(ftc_library *library) {
+    append_unused_leaves(&library->e);
+    ftc_arena_free(library->e.arena);
+}

@@ -1,0 +1,28 @@
+// From syntax to graph (the pass `expand`): inlines functions, unrolls loops, decides compile-time
+// conditions, resolves names, and appends nodes with their types inferred. Also applies library functions to
+// a graph that exists already.
+#ifndef FTC_ELABORATE_H
+#define FTC_ELABORATE_H
+
+#include "ir/lang/ast.h"
+#include "ir/lang/parse.h"
+
+// Passes that append library text (the optimizer's update) open the library on their graph, call its
+// functions, and close it. Nodes get the graph's cursor_loc and cursor_phase.
+typedef struct ftc_library ftc_library;
+
+ftc_library *ftc_library_open(ftc_graph *g, ftc_diagnostics *d);
+
+// Calls a function with nodes as its arguments. Returns what it returns, 0 when that is nothing or after a
+// diagnostic.
+ftc_id ftc_library_call(ftc_library *library, const char *function, const ftc_id *args, int n_args);
+
+void ftc_library_close(ftc_library *library);
+
+// The names and texts of ir/std, embedded at build time; the last name is NULL.
+typedef struct {
+    const char *name, *text;
+} ftc_library_file;
+extern const ftc_library_file ftc_library_files[];
+
+#endif

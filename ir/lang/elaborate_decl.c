@@ -1,0 +1,353 @@
+// Axes, types, declarations, outputs and kernels.
+#include <math.h>
+#include <string.h>
+
+#include "ir/lang/elaborator.h"
+#include "ir/op.h"
+
+static const int64_t LARGEST_SIZE = INT32_MAX; // of an axis
+static const double LARGEST_TENSOR = 1e12;     // elements
+
+// --- axes ---------------------------------------------------------------------------------------------
+
+static void report_unknown_axis(ftc_elaborator *e, const ftc_axis_item *item) {
+    enum { MOST = 500 };
+    const char *known[MOST];
+    int n = 0;
+    for (uint32_t i = e->base; i < e->n_bindings && n < MOST; i++)
+        if (e->bindings[i].value.kind == FTC_VALUE_AXES) known[n++] = e->bindings[i].name;
+    for (uint32_t i = 0; i < e->g->n_axes && n < MOST; i++) known[n++] = e->g->axes[i].name;
+    const char *nearest = ftc_diag_nearest(item->name, known, n);
+    if (nearest)
+        ftc_elab_error(e, item->place, "there is no axis '%s'; did you mean '%s'?", item->name, nearest);
+    else
+        ftc_elab_error(e, item->place, "there is no axis '%s'; declare it: axis %s = SIZE", item->name,
+                       item->name);
+}
+
+// The axes that one element of a list stands for.
+static bool item_axes(ftc_elaborator *e, const ftc_axis_item *item, ftc_axes *axes) {
+    if (item->value) {
+        ftc_value v = ftc_elab_expr(e, item->value);
+        ftc_id id;
+        if (!ftc_elab_as_node(e, &v, item->place, FTC_F32, &id)) return false;
+        *axes = ftc_graph_node(e->g, id)->type.axes;
+        return true;
+    }
+    const ftc_value *v = ftc_elab_find(e, item->name);
+    if (v && v->kind == FTC_VALUE_ERROR) return false;
+    if (v && v->kind == FTC_VALUE_AXES) {
+        *axes = v->axes;
+        return true;
+    }
+    ftc_axis axis = ftc_graph_find_axis(e->g, item->name);
+    if (axis == FTC_NO_AXIS) {
+        report_unknown_axis(e, item);
+        return false;
+    }
+    *axes = ftc_axes_of(axis);
+    return true;
+}
+
+// Appends the axes of a list to `axes`; none may be there already.
+static bool append_axes(ftc_elaborator *e, const ftc_axis_item *items, ftc_axes *axes) {
+    for (const ftc_axis_item *item = items; item; item = item->next) {
+        ftc_axes more;
+        if (!item_axes(e, item, &more)) return false;
+        for (int i = 0; i < more.n; i++) {
+            const char *name = e->g->axes[more.at[i]].name;
+            if (ftc_axes_has(axes, more.at[i])) {
+                ftc_elab_error(e, item->place,
+                               "axis %s occurs twice; give the other side a name: axis %s2 = %s", name, name,
+                               name);
+                return false;
+            }
+            if (axes->n == FTC_MAX_AXES) {
+                ftc_elab_error(e, item->place, "more than %d axes", FTC_MAX_AXES);
+                return false;
+            }
+            ftc_axes_add(axes, more.at[i]);
+        }
+    }
+    return true;
+}
+
+bool ftc_elab_axes(ftc_elaborator *e, const ftc_axis_item *items, ftc_axes *axes) {
+    ftc_axes all = {0};
+    if (!append_axes(e, items, &all)) return false;
+    *axes = all;
+    return true;
+}
+
+bool ftc_elab_axis(ftc_elaborator *e, const ftc_axis_item *item, ftc_axis *axis) {
+    ftc_axes axes;
+    if (!item_axes(e, item, &axes)) return false;
+    if (axes.n != 1) {
+        ftc_elab_error(e, item->place, "one axis is needed here, '%s' stands for %d", item->name, axes.n);
+        return false;
+    }
+    *axis = axes.at[0];
+    return true;
+}
+
+void ftc_elab_axis_statement(ftc_elaborator *e, const ftc_stmt *s) {
+    ftc_graph *g = e->g;
+    if (ftc_graph_find_axis(g, s->name) != FTC_NO_AXIS) {
+        ftc_elab_error(e, s->place, "axis %s is declared already", s->name);
+        return;
+    }
+    if (g->n_axes >= FTC_ELAB_MAX_AXES) {
+        if (!e->stopped) ftc_elab_error(e, s->place, "more than %d axes are declared", FTC_ELAB_MAX_AXES);
+        e->stopped = true;
+        return;
+    }
+    ftc_extent_def extent = {.kind = FTC_EXTENT_CONST, .name = s->name, .over = FTC_NO_AXIS};
+    if (s->axis.kind == FTC_AXIS_EQUALS && s->expr->kind == FTC_EXPR_NAME &&
+        !ftc_elab_find(e, s->expr->text)) {
+        ftc_axis same = ftc_graph_find_axis(g, s->expr->text);
+        bool is_config = false;
+        for (uint32_t i = 0; i < g->n_config; i++) is_config |= !strcmp(g->config[i].name, s->expr->text);
+        if (same != FTC_NO_AXIS && !is_config) {
+            ftc_graph_add_axis(g, s->name, g->axes[same].extent);
+            return;
+        }
+    }
+    if (s->axis.kind == FTC_AXIS_SYMBOL) extent.kind = FTC_EXTENT_SYMBOL;
+    if (s->axis.kind == FTC_AXIS_RAGGED) {
+        extent.kind = FTC_EXTENT_RAGGED;
+        if (!ftc_elab_axis(e, s->axis.over, &extent.over)) return;
+        if (ftc_axis_extent(g, extent.over)->kind == FTC_EXTENT_RAGGED) {
+            ftc_elab_error(e, s->axis.over->place,
+                           "axis %s is ragged itself; an axis can be ragged over one that is not",
+                           s->axis.over->name);
+            return;
+        }
+    }
+    const char *what =
+        extent.kind == FTC_EXTENT_CONST ? "the size of an axis" : "the largest size of an axis";
+    if (ftc_elab_whole(e, s->expr, what, 1, LARGEST_SIZE, &extent.bound))
+        ftc_graph_add_axis(g, s->name, ftc_graph_add_extent(g, extent));
+    else // what uses it is not wrong for that
+        ftc_elab_bind(e, s->name, (ftc_value){.kind = FTC_VALUE_ERROR});
+}
+
+// --- types --------------------------------------------------------------------------------------------
+
+// dims NULL: the type of a value, whose axes may be more than a stored tensor has dimensions.
+bool ftc_elab_type(ftc_elaborator *e, const ftc_type_syntax *s, ftc_type *type, ftc_axes *dims,
+                   uint8_t *n_dims) {
+    ftc_type t = {.dtype = s->dtype};
+    int n = 0;
+    double elements = 1;
+    for (const ftc_axis_list *dim = s->dims; dim; dim = dim->next) {
+        ftc_axes before = t.axes;
+        if (!append_axes(e, dim->items, &t.axes)) return false;
+        if (!dims) continue;
+        if (n == FTC_MAX_DIMS) {
+            ftc_elab_error(e, s->place, "a stored tensor has at most %d dimensions", FTC_MAX_DIMS);
+            return false;
+        }
+        dims[n++] = ftc_axes_minus(&t.axes, &before);
+    }
+    for (int i = 0; i < t.axes.n; i++) elements *= (double)ftc_axis_extent(e->g, t.axes.at[i])->bound;
+    if (elements > LARGEST_TENSOR) {
+        ftc_elab_error(e, s->place, "this tensor has %.3g elements, more than %.0g", elements,
+                       LARGEST_TENSOR);
+        return false;
+    }
+    ftc_axis lone;
+    if (!ftc_axes_ragged_complete(e->g, &t.axes, &lone)) {
+        ftc_elab_error(e, s->place, "axis %s is ragged over %s, which is missing", e->g->axes[lone].name,
+                       e->g->axes[ftc_axis_over(e->g, lone)].name);
+        return false;
+    }
+    *type = t;
+    if (n_dims) *n_dims = (uint8_t)n;
+    return true;
+}
+
+// --- declarations -------------------------------------------------------------------------------------
+
+void ftc_elab_init(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_init_kind *init, double *std) {
+    double deviation = 0;
+    if (s->init == FTC_INIT_NORMAL) {
+        if (!ftc_elab_number(e, s->init_std, "the standard deviation", &deviation)) return;
+        if (!(deviation >= 0 && isfinite(deviation))) {
+            ftc_elab_error(e, s->init_std->place, "the standard deviation is a number from 0, not %g",
+                           deviation);
+            return;
+        }
+    }
+    *init = s->init;
+    *std = deviation;
+}
+
+static bool param_attributes(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_decl_def *decl) {
+    decl->init = e->init;
+    decl->init_std = e->init_std;
+    decl->frozen = s->frozen;
+    if (s->has_init) ftc_elab_init(e, s, &decl->init, &decl->init_std);
+    for (int i = 0; i < decl->type.axes.n; i++)
+        if (ftc_axis_extent(e->g, decl->type.axes.at[i])->kind != FTC_EXTENT_CONST) {
+            ftc_elab_error(e, s->type.place, "a parameter has a fixed size, but axis %s has not",
+                           e->g->axes[decl->type.axes.at[i]].name);
+            return false;
+        }
+    if (!s->zero_row) return true;
+    int64_t row, rows = 1;
+    for (int i = 0; decl->n_dims && i < decl->dims[0].n; i++)
+        rows *= ftc_axis_extent(e->g, decl->dims[0].at[i])->bound;
+    if (!ftc_elab_whole(e, s->zero_row, "the row that stays zero", 0, rows - 1, &row)) return false;
+    decl->zero_row = (int32_t)row;
+    return true;
+}
+
+static bool input_attributes(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_decl_def *decl) {
+    if (!s->bound) return true;
+    if (decl->type.dtype != FTC_I32) {
+        ftc_elab_error(e, s->bound->place, "only values of type i32 can index an axis");
+        return false;
+    }
+    return ftc_elab_axis(e, s->bound, &decl->bound);
+}
+
+static bool arg_attributes(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_decl_def *decl) {
+    if (decl->type.dtype != FTC_F32 || decl->type.axes.n) {
+        ftc_elab_error(e, s->type.place, "a step argument is an f32 without axes");
+        return false;
+    }
+    double value = 0;
+    if (s->value && !ftc_elab_number(e, s->value, "the default", &value)) return false;
+    for (uint32_t i = 0; i < e->g->n_train && !(e->main && e->main->flat); i++) {
+        const ftc_graph_setting *train = &e->g->train[i];
+        if (!strcmp(train->name, decl->name) && !train->text) value = train->number;
+    }
+    decl->value = (float)value;
+    return true;
+}
+
+static bool of_attribute(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_decl_def *decl) {
+    const char *name;
+    if (!ftc_elab_text(e, s->of, &name)) return false;
+    decl->of = ftc_graph_find_decl(e->g, name);
+    if (decl->of != FTC_NO_DECL && e->g->decls[decl->of].kind == FTC_DECL_PARAM) return true;
+    ftc_elab_error(e, s->of->place, "there is no parameter \"%s\"", name);
+    return false;
+}
+
+static bool touched_attributes(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_decl_def *decl) {
+    decl->by = s->by ? ftc_graph_find_decl(e->g, s->by) : FTC_NO_DECL;
+    if (decl->by != FTC_NO_DECL && e->g->decls[decl->by].kind == FTC_DECL_INPUT) return true;
+    ftc_elab_error(e, s->place, "a list of touched rows says which input names them: by INPUT");
+    return false;
+}
+
+static ftc_loc decl_loc(ftc_elaborator *e, const ftc_decl_syntax *s) {
+    if (s->loc_file) return (ftc_loc){(uint16_t)ftc_graph_add_file(e->g, s->loc_file), (uint32_t)s->loc_line};
+    if (e->main && e->main->flat) return (ftc_loc){0};
+    ftc_elab_locate(e, s->place);
+    return e->g->cursor_loc;
+}
+
+static void report_declared(ftc_elaborator *e, const ftc_decl_syntax *s, const ftc_decl_def *before) {
+    bool is_param = before->kind == FTC_DECL_PARAM;
+    ftc_elab_error(e, s->place,
+                   is_param ? "\"%s\" is declared already; to use a parameter twice, keep it in a variable"
+                            : "'%s' is declared already",
+                   before->name);
+    if (e->main && before->loc.line)
+        ftc_diag_note(e->d, e->main->source.name, e->main->source.text, (int)before->loc.line, 0, "here");
+}
+
+ftc_value ftc_elab_decl(ftc_elaborator *e, const ftc_decl_syntax *s) {
+    ftc_graph *g = e->g;
+    const ftc_value failed = {.kind = FTC_VALUE_ERROR};
+    ftc_decl_def decl = {.kind = s->kind, .zero_row = -1, .of = FTC_NO_DECL, .bound = FTC_NO_AXIS};
+    bool named = s->kind == FTC_DECL_INPUT || s->kind == FTC_DECL_ARG;
+    if (named)
+        decl.name = s->name->text;
+    else if (!ftc_elab_text(e, s->name, &decl.name))
+        return failed;
+    if (s->kind == FTC_DECL_PARAM && *e->prefix)
+        decl.name = ftc_graph_format(g, "%s.%s", e->prefix, decl.name);
+    if (strlen(decl.name) > FTC_ELAB_LONGEST_TEXT) {
+        ftc_elab_error(e, s->place, "this name is longer than %d bytes", FTC_ELAB_LONGEST_TEXT);
+        return failed;
+    }
+    ftc_decl before = ftc_graph_find_decl(g, decl.name);
+    if (before != FTC_NO_DECL) {
+        ftc_value v = {.kind = FTC_VALUE_DECL, .decl = before};
+        // A step argument may be declared wherever it is used.
+        if (s->kind == FTC_DECL_ARG && g->decls[before].kind == FTC_DECL_ARG) {
+            ftc_elab_bind(e, decl.name, v);
+            return v;
+        }
+        report_declared(e, s, &g->decls[before]);
+        return failed;
+    }
+    // The optimizer gives each parameter up to three more.
+    uint32_t most = e->main && e->main->flat ? 4 * FTC_ELAB_MAX_DECLS : FTC_ELAB_MAX_DECLS;
+    if (g->n_decls >= most) {
+        if (!e->stopped) ftc_elab_error(e, s->place, "more than %u parameters and inputs", most);
+        e->stopped = true;
+        return failed;
+    }
+    ftc_value v = {.kind = FTC_VALUE_DECL, .decl = (ftc_decl)g->n_decls};
+    bool ok = ftc_elab_type(e, &s->type, &decl.type, decl.dims, &decl.n_dims);
+    if (ok && s->kind == FTC_DECL_PARAM) ok = param_attributes(e, s, &decl);
+    if (ok && s->kind == FTC_DECL_INPUT) ok = input_attributes(e, s, &decl);
+    if (ok && s->kind == FTC_DECL_ARG) ok = arg_attributes(e, s, &decl);
+    if (ok && s->kind == FTC_DECL_TOUCHED) ok = touched_attributes(e, s, &decl);
+    if (ok && s->of) ok = of_attribute(e, s, &decl);
+    if (ok) {
+        decl.loc = decl_loc(e, s);
+        ftc_graph_add_decl(g, decl);
+    } else {
+        v = failed;
+    }
+    if (named) ftc_elab_bind(e, s->name->text, v);
+    return v;
+}
+
+// --- outputs and kernels ------------------------------------------------------------------------------
+
+void ftc_elab_output(ftc_elaborator *e, const ftc_stmt *s) {
+    const uint32_t forward = 1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_GRAD | 1u << FTC_ENTRY_EVAL;
+    for (uint32_t i = 0; i < e->g->n_outputs; i++)
+        if (!strcmp(e->g->outputs[i].name, s->name)) {
+            ftc_elab_error(e, s->place, "there is an output '%s' already", s->name);
+            return;
+        }
+    ftc_value v = ftc_elab_expr(e, s->expr);
+    ftc_id id;
+    if (ftc_elab_as_node(e, &v, s->place, FTC_F32, &id))
+        ftc_graph_add_output(e->g, s->name, id, s->output.all ? forward : s->output.entries);
+}
+
+// The first occurrence of a name declares the kernel; later ones continue it.
+void ftc_elab_kernel(ftc_elaborator *e, const ftc_stmt *s) {
+    ftc_graph *g = e->g;
+    uint32_t k = 1;
+    while (k < g->n_kernels && strcmp(g->kernels[k].name, s->name)) k++;
+    if (s->kernel.header != (k == g->n_kernels)) {
+        ftc_elab_error(e, s->place,
+                       s->kernel.header ? "there is a kernel '%s' already" : "kernel '%s' has no kind yet",
+                       s->name);
+        return;
+    }
+    if (s->kernel.header) {
+        ftc_kernel kernel = {.kind = s->kernel.kind,
+                             .name = s->name,
+                             .block = FTC_NO_AXIS,
+                             .block_size = (int32_t)s->kernel.block_size,
+                             .barrier = s->kernel.barrier};
+        if (s->kernel.rows && !ftc_elab_axes(e, s->kernel.rows->items, &kernel.rows)) return;
+        if (s->kernel.cols && !ftc_elab_axes(e, s->kernel.cols->items, &kernel.cols)) return;
+        if (s->kernel.block && !ftc_elab_axis(e, s->kernel.block, &kernel.block)) return;
+        ftc_graph_add_kernel(g, kernel);
+    }
+    uint32_t outer = e->kernel;
+    e->kernel = k;
+    ftc_elab_block(e, s->body);
+    e->kernel = outer;
+}

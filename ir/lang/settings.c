@@ -1,0 +1,255 @@
+// The config and train blocks, whose values may come from outside.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ir/lang/elaborator.h"
+#include "ir/lang/parse.h"
+#include "ir/print.h"
+
+static bool names(const ftc_setting_syntax *s, const char *name) {
+    return !strcmp(s->name, name) || (s->hf_name && !strcmp(s->hf_name, name));
+}
+
+static void report_at(const ftc_module *m, ftc_diagnostics *d, const ftc_setting_syntax *s,
+                      const char *message) {
+    ftc_diag_add(d, m->source.name, m->source.text, s->place.line, s->place.column, "%s: %s", s->name,
+                 message);
+}
+
+static void report_unknown(const ftc_module *m, ftc_diagnostics *d, const ftc_override *o) {
+    enum { MOST = 100 };
+    const char *known[MOST] = {0};
+    int n = 0;
+    for (const ftc_setting_syntax *s = m->config; s && n < MOST; s = s->next) known[n++] = s->name;
+    const char *nearest = ftc_diag_nearest(o->name, known, n);
+    ftc_diag_add(d, m->source.name, NULL, 0, 0, "%s %s=%s: the config block has no entry '%s'%s%s%s",
+                 o->origin, o->name, o->value, o->name, nearest ? "; did you mean '" : "",
+                 nearest ? nearest : "", nearest ? "'?" : "");
+    if (nearest || !n) return;
+    char list[400] = "";
+    for (int i = 0; i < n && strlen(list) + strlen(known[i]) + 2 < sizeof list; i++)
+        strcat(strcat(list, i ? " " : ""), known[i]);
+    ftc_diag_note(d, NULL, NULL, 0, 0, "the entries are: %s", list);
+}
+
+static bool parse_number(const char *text, double *number) {
+    if (!strcmp(text, "true") || !strcmp(text, "false")) {
+        *number = !strcmp(text, "true");
+        return true;
+    }
+    char *end;
+    double x = strtod(text, &end);
+    if (end == text || *end || !isfinite(x)) return false;
+    *number = x;
+    return true;
+}
+
+// The value that an entry ends up with: the override's, that of the entry it names, or the text's own. A
+// number has text NULL.
+static bool resolve(const ftc_module *m, const ftc_setting_syntax *s, const ftc_settings *overrides,
+                    const ftc_graph_setting *before, int n_before, ftc_diagnostics *d,
+                    ftc_graph_setting *result) {
+    ftc_graph_setting r = {s->name, s->hf_name, s->text, s->number, s->is_integer};
+    for (int i = 0; s->bare && i < n_before; i++)
+        if (!strcmp(before[i].name, s->text)) {
+            r.text = before[i].text;
+            r.number = before[i].number;
+            r.is_integer = before[i].is_integer;
+            break;
+        }
+    for (int i = 0; overrides && i < overrides->n; i++) {
+        const ftc_override *o = &overrides->list[i];
+        if (o->kind == FTC_OVERRIDE_TRAIN || !names(s, o->name)) continue;
+        if (r.text) {
+            r.text = o->value;
+        } else if (!parse_number(o->value, &r.number)) {
+            ftc_diag_add(d, m->source.name, m->source.text, s->place.line, s->place.column,
+                         "%s %s=%s: '%s' is a number", o->origin, o->name, o->value, s->name);
+            return false;
+        } else if (r.is_integer && r.number != floor(r.number)) {
+            ftc_diag_add(d, m->source.name, m->source.text, s->place.line, s->place.column,
+                         "%s %s=%s: '%s' is a whole number", o->origin, o->name, o->value, s->name);
+            return false;
+        }
+    }
+    *result = r;
+    return true;
+}
+
+static int count(const ftc_setting_syntax *s) {
+    int n = 0;
+    for (; s; s = s->next) n++;
+    return n;
+}
+
+static bool repeated(const ftc_setting_syntax *first, const ftc_setting_syntax *s) {
+    for (; first != s; first = first->next)
+        if (!strcmp(first->name, s->name)) return true;
+    return false;
+}
+
+// All entries of the config block, in order, in the arena. Reports what is wrong with them and with the
+// overrides.
+static ftc_graph_setting *resolve_all(const ftc_module *m, const ftc_settings *overrides, ftc_arena *arena,
+                                      ftc_diagnostics *d, int *n_resolved) {
+    ftc_graph_setting *list = ftc_arena_alloc(arena, sizeof *list * (size_t)(count(m->config) + 1));
+    int n = 0;
+    for (const ftc_setting_syntax *s = m->config; s; s = s->next) {
+        if (repeated(m->config, s))
+            report_at(m, d, s, "this entry is there already");
+        else if (resolve(m, s, overrides, list, n, d, &list[n]))
+            n++;
+    }
+    for (int i = 0; overrides && i < overrides->n; i++) {
+        const ftc_override *o = &overrides->list[i];
+        if (o->kind == FTC_OVERRIDE_TRAIN) continue;
+        const ftc_setting_syntax *s = m->config;
+        while (s && !names(s, o->name)) s = s->next;
+        if (!s && o->kind == FTC_OVERRIDE_CONFIG)
+            report_unknown(m, d, o);
+        else if (s && m->flat && o->kind == FTC_OVERRIDE_CONFIG)
+            ftc_diag_add(
+                d, m->source.name, NULL, 0, 0,
+                "%s %s=%s: this text is a dump, its values are final; set them where the model is compiled",
+                o->origin, o->name, o->value);
+    }
+    *n_resolved = n;
+    return list;
+}
+
+// What an override of the train block sets: a number where its value is one, not true or false.
+static ftc_graph_setting train_setting(const char *name, const char *value) {
+    ftc_graph_setting setting = {.name = name};
+    bool is_word = !strcmp(value, "true") || !strcmp(value, "false");
+    if (!is_word && parse_number(value, &setting.number))
+        setting.is_integer = !strpbrk(value, ".eEpP");
+    else
+        setting.text = value;
+    return setting;
+}
+
+// The entries of the train block, in order, in the arena; what overrides add comes last.
+static ftc_graph_setting *train_entries(const ftc_module *m, const ftc_settings *overrides, ftc_arena *arena,
+                                        ftc_diagnostics *d, int *n_entries) {
+    int n = 0, room = count(m->train) + (overrides ? overrides->n : 0) + 1;
+    ftc_graph_setting *list = ftc_arena_alloc(arena, sizeof *list * (size_t)room);
+    for (const ftc_setting_syntax *s = m->train; s; s = s->next) {
+        if (repeated(m->train, s))
+            report_at(m, d, s, "this entry is there already");
+        else
+            list[n++] = (ftc_graph_setting){s->name, NULL, s->text, s->number, s->is_integer};
+    }
+    for (int i = 0; overrides && i < overrides->n; i++) {
+        const ftc_override *o = &overrides->list[i];
+        if (o->kind != FTC_OVERRIDE_TRAIN) continue;
+        int at = 0;
+        while (at < n && strcmp(list[at].name, o->name)) at++;
+        list[at] = train_setting(o->name, o->value);
+        if (at == n) n++;
+    }
+    *n_entries = n;
+    return list;
+}
+
+void ftc_elab_settings(ftc_elaborator *e, const ftc_settings *overrides) {
+    int n;
+    const ftc_graph_setting *config = resolve_all(e->main, overrides, e->arena, e->d, &n);
+    for (int i = 0; i < n; i++) ftc_graph_add_config(e->g, config[i]);
+    const ftc_graph_setting *train = train_entries(e->main, overrides, e->arena, e->d, &n);
+    for (int i = 0; i < n; i++) ftc_graph_add_train(e->g, train[i]);
+}
+
+// Bytes of the text that become something else: a value, or nothing that becomes entries of the train block.
+typedef struct {
+    uint32_t start, end;
+    const ftc_graph_setting *setting;
+    int n_added; // entries from `setting` on; 0: its value
+} edit;
+
+static int by_start(const void *a, const void *b) {
+    uint32_t x = ((const edit *)a)->start, y = ((const edit *)b)->start;
+    return x < y ? -1 : x > y;
+}
+
+static bool is_overridden(const ftc_setting_syntax *s, const ftc_settings *overrides) {
+    for (int i = 0; i < overrides->n; i++)
+        if (names(s, overrides->list[i].name)) return true;
+    return false;
+}
+
+// Values of the entries of a block that are not what the text says. With `referring`, an entry that says the
+// name of another goes on saying it unless it is one of those overridden. Returns how many edits there are
+// now.
+static int edit_values(edit *edits, int n, const ftc_setting_syntax *s, const ftc_graph_setting *setting,
+                       const ftc_settings *referring) {
+    for (; s; s = s->next, setting++) {
+        if (referring && s->bare && !is_overridden(s, referring)) continue;
+        bool same = setting->text ? s->text && !strcmp(s->text, setting->text)
+                                  : !s->text && s->number == setting->number;
+        if (!same) edits[n++] = (edit){s->start, s->end, setting, 0};
+    }
+    return n;
+}
+
+static void print_entries(FILE *f, const ftc_graph_setting *list, int n) {
+    for (int i = 0; i < n; i++) {
+        fprintf(f, "\n    %s = ", list[i].name);
+        ftc_print_setting(&list[i], f);
+    }
+}
+
+static void print_edited(FILE *f, const ftc_module *m, const ftc_graph_setting *config,
+                         const ftc_graph_setting *train, int n_train, const ftc_settings *referring,
+                         ftc_arena *arena) {
+    int n_in_text = count(m->train), n_added = n_train - n_in_text;
+    edit *edits = ftc_arena_alloc(arena, sizeof *edits * (size_t)(count(m->config) + n_in_text + 1));
+    int n = edit_values(edits, 0, m->config, config, referring);
+    n = edit_values(edits, n, m->train, train, referring);
+    const ftc_setting_syntax *last = m->train;
+    while (last && last->next) last = last->next;
+    if (last && n_added) edits[n++] = (edit){last->end, last->end, train + n_in_text, n_added};
+    qsort(edits, (size_t)n, sizeof *edits, by_start);
+    const char *text = m->source.text;
+    uint32_t done = 0;
+    for (int i = 0; i < n; i++) {
+        fprintf(f, "%.*s", (int)(edits[i].start - done), text + done);
+        if (!edits[i].n_added) ftc_print_setting(edits[i].setting, f);
+        print_entries(f, edits[i].setting, edits[i].n_added);
+        done = edits[i].end;
+    }
+    fputs(text + done, f);
+    if (last || !n_added) return;
+    fputs("\ntrain {", f);
+    print_entries(f, train, n_train);
+    fputs("\n}\n", f);
+}
+
+static char *edit_text(const char *name, const char *text, const ftc_settings *overrides, bool keep_names,
+                       ftc_diagnostics *d) {
+    int errors = d->count, n_config, n_train;
+    ftc_arena *arena = ftc_arena_new();
+    const ftc_module *m = ftc_parse_module(arena, (ftc_source){name, text}, d);
+    const ftc_graph_setting *config = resolve_all(m, overrides, arena, d, &n_config);
+    const ftc_graph_setting *train = train_entries(m, overrides, arena, d, &n_train);
+    char *result = NULL;
+    size_t size;
+    FILE *f = d->count == errors ? open_memstream(&result, &size) : NULL;
+    if (f) {
+        print_edited(f, m, config, train, n_train, keep_names ? overrides : NULL, arena);
+        fclose(f);
+    }
+    ftc_arena_free(arena);
+    return result;
+}
+
+char *ftc_parse_resolve(const char *name, const char *text, const ftc_settings *overrides,
+                        ftc_diagnostics *d) {
+    return edit_text(name, text, overrides, false, d);
+}
+
+char *ftc_parse_override(const char *name, const char *text, const ftc_settings *overrides,
+                         ftc_diagnostics *d) {
+    return edit_text(name, text, overrides, true, d);
+}

@@ -1,0 +1,110 @@
+#include "runtime/data/dataset.h"
+
+#include "runtime/grow.h"
+
+#include <string.h>
+
+int64_t ftc_dataset_tokens(const ftc_dataset *dataset) {
+    return dataset->n ? dataset->offsets[dataset->n] : 0;
+}
+
+void ftc_dataset_add(ftc_dataset *d, const ftc_tokens *tokens, float label) {
+    size_t n = (size_t)d->n, used = (size_t)ftc_dataset_tokens(d);
+    d->offsets = ftc_grow(d->offsets, &d->offsets_capacity, n + 2, sizeof *d->offsets);
+    d->ids = ftc_grow(d->ids, &d->ids_capacity, used + tokens->count, sizeof *d->ids);
+    d->types = ftc_grow(d->types, &d->types_capacity, used + tokens->count, sizeof *d->types);
+    d->labels = ftc_grow(d->labels, &d->labels_capacity, n + 1, sizeof *d->labels);
+    memcpy(d->ids + used, tokens->ids, tokens->count * sizeof *d->ids);
+    memcpy(d->types + used, tokens->types, tokens->count * sizeof *d->types);
+    d->offsets[n] = (int64_t)used;
+    d->offsets[n + 1] = (int64_t)(used + tokens->count);
+    d->labels[n] = label;
+    d->n++;
+}
+
+// --- reading ------------------------------------------------------------------------------------------
+
+// One thread's share of the rows.
+typedef struct {
+    ftc_dataset examples;
+    ftc_status status;
+} share;
+
+typedef struct {
+    const ftc_dataset_source *source;
+    share *shares; // [threads]
+} reading;
+
+static ftc_status read_row(const ftc_dataset_source *source, size_t index, ftc_row *row, ftc_tokens *tokens,
+                           ftc_dataset *to) {
+    size_t at = (size_t)source->rows[index];
+    float label = 0;
+    FTC_RETURN_IF_ERROR(ftc_table_read(source->table, at, row));
+    if (source->labels) {
+        FTC_RETURN_IF_ERROR(ftc_labels_find(source->labels, source->table, at, row->label, &label));
+    }
+    ftc_status status =
+        ftc_tokenizer_encode(source->tokenizer, row->text, row->pair, source->max_length, tokens);
+    if (status.code != FTC_OK) {
+        ftc_status located = ftc_table_error(source->table, at, "%s", status.message);
+        ftc_status_free(&status);
+        return located;
+    }
+    ftc_dataset_add(to, tokens, label);
+    return FTC_STATUS_OK;
+}
+
+static void read_share(void *context, int32_t thread, int32_t threads) {
+    const reading *r = context;
+    share *mine = &r->shares[thread];
+    size_t n = r->source->n, end = n * (size_t)(thread + 1) / (size_t)threads;
+    ftc_row row = {0};
+    ftc_tokens tokens = {0};
+    for (size_t i = n * (size_t)thread / (size_t)threads; i < end && mine->status.code == FTC_OK; i++) {
+        mine->status = read_row(r->source, i, &row, &tokens, &mine->examples);
+    }
+    ftc_row_free(&row);
+    ftc_tokens_free(&tokens);
+}
+
+static void append(ftc_dataset *to, const ftc_dataset *from) {
+    for (int64_t i = 0; i < from->n; i++) {
+        int64_t at = from->offsets[i];
+        ftc_tokens tokens = {from->ids + at, from->types + at, (size_t)ftc_dataset_length(from, i), 0};
+        ftc_dataset_add(to, &tokens, from->labels[i]);
+    }
+}
+
+ftc_status ftc_dataset_read(const ftc_dataset_source *source, ftc_threads *threads, ftc_dataset *out) {
+    int32_t n = ftc_threads_count(threads);
+    reading r = {source, calloc((size_t)n, sizeof *r.shares)};
+    if (!r.shares) abort();
+    ftc_threads_run(threads, read_share, &r);
+    ftc_dataset all = {0};
+    ftc_status status = FTC_STATUS_OK;
+    for (int32_t i = 0; i < n; i++) { // the first share that failed has the first row that did
+        share *part = &r.shares[i];
+        if (status.code == FTC_OK) {
+            status = part->status;
+            append(&all, &part->examples);
+        } else {
+            ftc_status_free(&part->status);
+        }
+        ftc_dataset_free(&part->examples);
+    }
+    free(r.shares);
+    if (status.code != FTC_OK) {
+        ftc_dataset_free(&all);
+        return status;
+    }
+    *out = all;
+    return FTC_STATUS_OK;
+}
+
+void ftc_dataset_free(ftc_dataset *dataset) {
+    free(dataset->offsets);
+    free(dataset->ids);
+    free(dataset->types);
+    free(dataset->labels);
+    *dataset = (ftc_dataset){0};
+}

@@ -1,0 +1,302 @@
+#include "runtime/data/labels.h"
+
+#include "runtime/grow.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_DISTINCT = 1000 }; // more different labels than this are no classes
+
+// --- one label ----------------------------------------------------------------------------------------
+
+static bool parse_number(const char *text, double *out) {
+    char *end;
+    if (!isdigit((unsigned char)text[strspn(text, "+-.")])) return false; // no "nan", no "inf"
+    *out = strtod(text, &end);
+    return *end == '\0' && isfinite(*out);
+}
+
+// The form in which labels are compared, allocated.
+static char *canonical(const char *text) {
+    text += strspn(text, " \t\r\n");
+    size_t size = strlen(text);
+    while (size && strchr(" \t\r\n", text[size - 1])) size--;
+    char *trimmed = strndup(text, size), *number = NULL;
+    double v;
+    if (!trimmed) abort();
+    if (!parse_number(trimmed, &v)) return trimmed;
+    free(trimmed);
+    if (v == 0) v = 0; // not -0
+    if (v == floor(v) && fabs(v) < 1e15) {
+        if (asprintf(&number, "%.0f", v) < 0) abort();
+        return number;
+    }
+    for (int digits = 15; digits <= 17; digits++) { // as few as tell it from all others: 0.1
+        free(number);
+        if (asprintf(&number, "%.*g", digits, v) < 0) abort();
+        if (strtod(number, NULL) == v) break;
+    }
+    return number;
+}
+
+// --- the distinct labels ------------------------------------------------------------------------------
+
+typedef struct {
+    char **values;
+    size_t count, capacity;
+    size_t last;   // where the label before was found
+    bool complete; // false if there are more than were kept
+    bool all_numbers;
+} label_set;
+
+static void set_free(label_set *set) {
+    for (size_t i = 0; i < set->count; i++) free(set->values[i]);
+    free(set->values);
+}
+
+// Adds a label if it is new; kept in the order of strcmp.
+static void set_add(label_set *set, const char *text) {
+    if (set->count && strcmp(set->values[set->last], text) == 0) return;
+    char *value = canonical(text);
+    size_t low = 0, high = set->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (strcmp(set->values[middle], value) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    set->last = low;
+    if (low < set->count && strcmp(set->values[low], value) == 0) {
+        free(value);
+        return;
+    }
+    double number;
+    set->all_numbers = set->all_numbers && parse_number(value, &number);
+    set->values = ftc_grow(set->values, &set->capacity, set->count + 1, sizeof *set->values);
+    memmove(set->values + low + 1, set->values + low, (set->count - low) * sizeof *set->values);
+    set->values[low] = value;
+    set->count++;
+}
+
+static ftc_status set_collect(const ftc_table *table, size_t most, label_set *set) {
+    ftc_row row = {0};
+    ftc_status status = FTC_STATUS_OK;
+    size_t rows = ftc_table_rows(table);
+    set->all_numbers = set->complete = true;
+    for (size_t i = 0; i < rows && set->complete; i++) {
+        status = ftc_table_read_label(table, i, &row);
+        if (status.code != FTC_OK) break;
+        set_add(set, row.label);
+        set->complete = set->count <= most;
+    }
+    ftc_row_free(&row);
+    return status;
+}
+
+static int compare_numbers(const void *a, const void *b) {
+    double x = strtod(*(char *const *)a, NULL), y = strtod(*(char *const *)b, NULL);
+    return (x > y) - (x < y);
+}
+
+// --- the mapping --------------------------------------------------------------------------------------
+
+static char *copy(const char *text) {
+    char *result = strdup(text);
+    if (!result) abort();
+    return result;
+}
+
+static int32_t id_of(const ftc_labels *labels, const char *canonical_text) {
+    for (int id = 0; id < labels->count; id++)
+        if (labels->values[id] && strcmp(labels->values[id], canonical_text) == 0) return id;
+    return -1;
+}
+
+static bool has_all(const ftc_labels *labels, const label_set *set) {
+    for (size_t i = 0; i < set->count; i++)
+        if (id_of(labels, set->values[i]) < 0) return false;
+    return set->complete;
+}
+
+static ftc_labels new_labels(ftc_labels_kind kind, int count) {
+    ftc_labels labels = {kind, count, calloc((size_t)count, sizeof(char *)),
+                         calloc((size_t)count, sizeof(char *))};
+    if (!labels.values || !labels.names) abort();
+    return labels;
+}
+
+static ftc_labels labels_from_names(int count, const char *const *id2label) {
+    ftc_labels labels = new_labels(FTC_LABELS_NAMES, count);
+    for (int id = 0; id < count; id++) {
+        labels.values[id] = canonical(id2label[id]);
+        labels.names[id] = copy(id2label[id]);
+    }
+    return labels;
+}
+
+static ftc_labels labels_from_ids(int count, const char *const *id2label) {
+    ftc_labels labels = new_labels(FTC_LABELS_IDS, count);
+    for (int id = 0; id < count; id++) {
+        if (asprintf(&labels.values[id], "%d", id) < 0) abort();
+        labels.names[id] = copy(id2label ? id2label[id] : labels.values[id]);
+    }
+    return labels;
+}
+
+static ftc_labels labels_from_sorted(int count, const label_set *set) {
+    ftc_labels labels = new_labels(FTC_LABELS_SORTED, count);
+    for (int id = 0; id < count; id++) {
+        if ((size_t)id < set->count) {
+            labels.values[id] = copy(set->values[id]);
+            labels.names[id] = copy(set->values[id]);
+        } else if (asprintf(&labels.names[id], "LABEL_%d", id) < 0) {
+            abort();
+        }
+    }
+    return labels;
+}
+
+// The first of the labels, for messages: "\"1\", \"2\", …"; allocated.
+static char *quote_some(char *const *values, size_t count) {
+    enum { SHOWN = 8 };
+    char *text = NULL;
+    size_t size = 0, shown = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out) abort();
+    for (size_t i = 0; i < count && shown < SHOWN; i++)
+        if (values[i]) fprintf(out, "%s\"%s\"", shown++ ? ", " : "", values[i]);
+    if (count > SHOWN) fprintf(out, ", …");
+    fclose(out);
+    return text;
+}
+
+static ftc_status does_not_fit(const ftc_table *table, int count, const label_set *set, bool may_sort) {
+    char *some = quote_some(set->values, set->count);
+    const char *path = ftc_table_path(table), *column = ftc_table_label_column(table);
+    ftc_status status;
+    if (!may_sort)
+        status = ftc_status_make(
+            FTC_BAD_INPUT,
+            "%s: the labels in column \"%s\" (%s) are neither the names of the model's labels nor "
+            "numbers 0 to %d",
+            path, column, some, count - 1);
+    else if (set->complete)
+        status = ftc_status_make(
+            FTC_BAD_INPUT,
+            "%s: column \"%s\" has %zu different labels (%s), the model has %d: pass --set labels=%zu", path,
+            column, set->count, some, count, set->count);
+    else
+        status = ftc_status_make(
+            FTC_BAD_INPUT,
+            "%s: column \"%s\" has more than %zu different labels (%s), the model has %d: choose another "
+            "column with --label-column, or, to predict a number, pass --set labels=1",
+            path, column, set->count - 1, some, count);
+    free(some);
+    return status;
+}
+
+static ftc_status check_numbers(const ftc_table *table) {
+    ftc_labels labels = {.kind = FTC_LABELS_NUMBERS, .count = 1};
+    ftc_row row = {0};
+    ftc_status status = FTC_STATUS_OK;
+    for (size_t i = 0; i < ftc_table_rows(table) && status.code == FTC_OK; i++) {
+        float label;
+        status = ftc_table_read_label(table, i, &row);
+        if (status.code == FTC_OK) status = ftc_labels_find(&labels, table, i, row.label, &label);
+    }
+    ftc_row_free(&row);
+    return status;
+}
+
+ftc_status ftc_labels_learn(const ftc_table *table, int count, const char *const *id2label, bool may_sort,
+                            ftc_labels *out) {
+    if (count == 1) {
+        FTC_RETURN_IF_ERROR(check_numbers(table));
+        *out = (ftc_labels){.kind = FTC_LABELS_NUMBERS, .count = 1};
+        return FTC_STATUS_OK;
+    }
+    label_set set = {0};
+    ftc_status status = set_collect(table, count > MAX_DISTINCT ? (size_t)count : MAX_DISTINCT, &set);
+    bool found = false;
+    ftc_labels labels;
+    if (status.code == FTC_OK && id2label) {
+        labels = labels_from_names(count, id2label);
+        found = has_all(&labels, &set);
+        if (!found) ftc_labels_free(&labels);
+    }
+    if (status.code == FTC_OK && !found) {
+        labels = labels_from_ids(count, id2label);
+        found = has_all(&labels, &set);
+        if (!found) ftc_labels_free(&labels);
+    }
+    if (status.code == FTC_OK && !found && may_sort && set.complete && set.count <= (size_t)count) {
+        if (set.all_numbers) qsort(set.values, set.count, sizeof *set.values, compare_numbers);
+        labels = labels_from_sorted(count, &set);
+        found = true;
+    }
+    if (found)
+        *out = labels;
+    else if (status.code == FTC_OK)
+        status = does_not_fit(table, count, &set, may_sort);
+    set_free(&set);
+    return status;
+}
+
+void ftc_labels_free(ftc_labels *labels) {
+    for (int id = 0; labels->values && id < labels->count; id++) {
+        free(labels->values[id]);
+        free(labels->names[id]);
+    }
+    free(labels->values);
+    free(labels->names);
+    *labels = (ftc_labels){0};
+}
+
+ftc_status ftc_labels_find(const ftc_labels *labels, const ftc_table *table, size_t index, const char *text,
+                           float *out) {
+    char *value = canonical(text);
+    ftc_status status = FTC_STATUS_OK;
+    if (labels->kind == FTC_LABELS_NUMBERS) {
+        double number;
+        if (parse_number(value, &number) && isfinite((float)number))
+            *out = (float)number;
+        else if (parse_number(value, &number))
+            status = ftc_table_error(table, index, "the label \"%s\" is too large for a float", value);
+        else
+            status = ftc_table_error(table, index,
+                                     "the label \"%s\" is no number, which a model with one label needs; "
+                                     "for classes pass --set labels=N",
+                                     value);
+    } else {
+        int32_t id = id_of(labels, value);
+        char *some = id < 0 ? quote_some(labels->values, (size_t)labels->count) : NULL;
+        if (id >= 0)
+            *out = (float)id;
+        else
+            status = ftc_table_error(
+                table, index, "the label \"%s\" is none of those that the model knows: %s", value, some);
+        free(some);
+    }
+    free(value);
+    return status;
+}
+
+char *ftc_labels_describe(const ftc_labels *labels) {
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out) abort();
+    if (labels->kind == FTC_LABELS_NUMBERS) fprintf(out, "numbers");
+    bool first = true;
+    for (int id = 0; labels->values && id < labels->count; id++) {
+        if (!labels->values[id]) continue;
+        fprintf(out, "%s%s → %d", first ? "" : ", ", labels->values[id], id);
+        first = false;
+    }
+    fclose(out);
+    return text;
+}

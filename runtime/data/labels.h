@@ -1,0 +1,46 @@
+// From what the label column says to what the model is trained on: class ids 0 … count-1, or numbers.
+#ifndef FTC_RUNTIME_LABELS_H
+#define FTC_RUNTIME_LABELS_H
+
+#include "runtime/status.h"
+#include "runtime/data/table.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum {
+    FTC_LABELS_NUMBERS, // regression: the label is the number itself
+    FTC_LABELS_NAMES,   // the names that the model's directory gives (id2label)
+    FTC_LABELS_IDS,     // the labels are ids already
+    FTC_LABELS_SORTED,  // the sorted distinct labels of the training file: stars 1 … 5 → 0 … 4
+} ftc_labels_kind;
+
+// Labels are compared as texts without white space around them, numbers by value ("3.0" is "3").
+typedef struct {
+    ftc_labels_kind kind;
+    int count;     // the model's number of labels; 1: regression
+    char **values; // [count] what the data says for each id; NULL: nothing does. values itself is NULL for
+                   // NUMBERS
+    char **names;  // [count] what to save as id2label. NULL for NUMBERS
+} ftc_labels;
+
+// Looks at the label of every row and chooses the mapping for a model with `count` labels:
+//   - `count` is 1: numbers;
+//   - `id2label` ([count] names, or NULL) if each label is one of its names;
+//   - ids, if each label is an integer 0 … count-1;
+//   - else, if `may_sort` (the file is for training), the sorted distinct labels: by value if all are
+//     numbers, else as texts. Fails if there are more than `count` of them.
+ftc_status ftc_labels_learn(const ftc_table *table, int count, const char *const *id2label, bool may_sort,
+                            ftc_labels *out);
+void ftc_labels_free(ftc_labels *labels);
+
+// The label of a row of any table: the class id, or for FTC_LABELS_NUMBERS the number. Fails, naming the row,
+// if the mapping does not have it.
+ftc_status ftc_labels_find(const ftc_labels *labels, const ftc_table *table, size_t index, const char *text,
+                           float *out);
+
+// One line for people: "1 → 0, 2 → 1"; allocated.
+char *ftc_labels_describe(const ftc_labels *labels);
+
+#endif

@@ -1,0 +1,219 @@
+#include "runtime/hub/hf_dir.h"
+
+#include "runtime/files.h"
+#include "runtime/json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct ftc_hf_config {
+    cJSON *json;
+};
+
+static const cJSON *entry(const ftc_hf_config *config, const char *name) {
+    return cJSON_GetObjectItemCaseSensitive(config->json, name);
+}
+
+// --- reading ------------------------------------------------------------------------------------------
+
+static ftc_status check_is_encoder(const ftc_hf_config *config, const char *path) {
+    const char *type, *positions;
+    if (ftc_hf_config_text(config, "model_type", &type) && strcmp(type, "bert") != 0) {
+        return ftc_status_make(FTC_BAD_INPUT, "%s: model_type is \"%s\"; ftc trains \"bert\"", path, type);
+    }
+    if (ftc_hf_config_text(config, "position_embedding_type", &positions) &&
+        strcmp(positions, "absolute") != 0) {
+        return ftc_status_make(
+            FTC_BAD_INPUT, "%s: position_embedding_type is \"%s\"; ftc trains \"absolute\"", path, positions);
+    }
+    if (cJSON_IsTrue(entry(config, "is_decoder")) || cJSON_IsTrue(entry(config, "add_cross_attention"))) {
+        return ftc_status_make(FTC_BAD_INPUT, "%s: the model is a decoder; ftc trains BERT's encoder", path);
+    }
+    return FTC_STATUS_OK;
+}
+
+ftc_status ftc_hf_config_read(const char *dir, ftc_hf_config **out) {
+    char *path = ftc_path_join(dir, "config.json");
+    ftc_hf_config *config = calloc(1, sizeof *config);
+    if (!config) abort();
+    ftc_status status = ftc_json_read(path, &config->json);
+    if (status.code == FTC_OK) status = check_is_encoder(config, path);
+    free(path);
+    if (status.code != FTC_OK) {
+        ftc_hf_config_free(config);
+        return status;
+    }
+    *out = config;
+    return FTC_STATUS_OK;
+}
+
+void ftc_hf_config_free(ftc_hf_config *config) {
+    if (!config) return;
+    cJSON_Delete(config->json);
+    free(config);
+}
+
+bool ftc_hf_config_number(const ftc_hf_config *config, const char *name, double *out) {
+    const cJSON *item = entry(config, name);
+    if (!cJSON_IsNumber(item)) return false;
+    *out = item->valuedouble;
+    return true;
+}
+
+bool ftc_hf_config_text(const ftc_hf_config *config, const char *name, const char **out) {
+    const char *text = cJSON_GetStringValue(entry(config, name));
+    if (!text) return false;
+    *out = text;
+    return true;
+}
+
+bool ftc_hf_config_entry(const ftc_hf_config *config, int32_t index, const char **name, char **value) {
+    const cJSON *item = cJSON_GetArrayItem(config->json, index); // an object's entries count as an array's
+    if (!item) return false;
+    char *text = NULL;
+    int n = 0;
+    if (cJSON_IsString(item)) n = asprintf(&text, "%s", item->valuestring);
+    if (cJSON_IsBool(item)) n = asprintf(&text, "%s", cJSON_IsTrue(item) ? "true" : "false");
+    if (cJSON_IsNumber(item)) n = asprintf(&text, "%.17g", item->valuedouble);
+    if (n < 0) abort();
+    *name = item->string;
+    *value = text;
+    return true;
+}
+
+int32_t ftc_hf_config_label_count(const ftc_hf_config *config) {
+    const cJSON *names = entry(config, "id2label");
+    int64_t n = 0;
+    if (cJSON_IsObject(names)) return cJSON_GetArraySize(names);
+    return ftc_json_count(entry(config, "num_labels"), &n) && n <= INT32_MAX ? (int32_t)n : 0;
+}
+
+const char *ftc_hf_config_label(const ftc_hf_config *config, int32_t id) {
+    char key[16];
+    snprintf(key, sizeof key, "%d", id);
+    return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(entry(config, "id2label"), key));
+}
+
+ftc_status ftc_hf_weights_open(const char *dir, ftc_safetensors **out) {
+    char *path = ftc_path_join(dir, "model.safetensors");
+    char *pickled = ftc_path_join(dir, "pytorch_model.bin"),
+         *index = ftc_path_join(dir, "model.safetensors.index.json");
+    ftc_status status = FTC_STATUS_OK;
+    if (ftc_file_exists(path)) {
+        status = ftc_safetensors_open(path, out);
+    } else if (ftc_file_exists(index)) {
+        status = ftc_status_make(FTC_BAD_INPUT,
+                                 "%s: the weights are split over several files; save them as one "
+                                 "model.safetensors",
+                                 dir);
+    } else if (ftc_file_exists(pickled)) {
+        status = ftc_status_make(FTC_BAD_INPUT,
+                                 "%s: has pytorch_model.bin, but ftc reads model.safetensors; save it "
+                                 "with save_pretrained of a newer transformers",
+                                 dir);
+    } else {
+        status = ftc_status_make(FTC_BAD_INPUT, "%s: has no model.safetensors", dir);
+    }
+    free(path);
+    free(pickled);
+    free(index);
+    return status;
+}
+
+int32_t ftc_hf_label_count(const char *dir, const ftc_hf_config *config) {
+    int32_t stated = ftc_hf_config_label_count(config), rows = 0;
+    ftc_safetensors *weights;
+    if (stated) return stated;
+    ftc_status status = ftc_hf_weights_open(dir, &weights);
+    if (status.code != FTC_OK) {
+        ftc_status_free(&status); // who loads the weights tells
+        return 0;
+    }
+    const ftc_safetensor *head = ftc_safetensors_find(weights, "classifier.weight");
+    if (head && head->rank == 2 && head->dims[0] <= INT32_MAX) rows = (int32_t)head->dims[0];
+    ftc_safetensors_close(weights);
+    return rows;
+}
+
+// --- writing ------------------------------------------------------------------------------------------
+
+// Sets `name`, replacing what was there.
+static void set(cJSON *json, const char *name, cJSON *value) {
+    cJSON_DeleteItemFromObjectCaseSensitive(json, name);
+    cJSON_AddItemToObject(json, name, value);
+}
+
+static bool is_bert(const ftc_program *program) {
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        if (strncmp(program->tensors[i].name, "bert.", 5) == 0) return true;
+    }
+    return false;
+}
+
+// The config.json that is carried over: without what the saved model no longer is.
+static ftc_status read_base(const char *dir, cJSON **out) {
+    static const char *const DROPPED[] = {"_name_or_path", "transformers_version", "torch_dtype",
+                                          "num_labels"};
+    char *path = ftc_path_join(dir, "config.json");
+    ftc_status status = ftc_file_exists(path) ? ftc_json_read(path, out) : FTC_STATUS_OK;
+    free(path);
+    if (*out) {
+        for (size_t i = 0; i < sizeof DROPPED / sizeof *DROPPED; i++) {
+            cJSON_DeleteItemFromObjectCaseSensitive(*out, DROPPED[i]);
+        }
+    }
+    return status;
+}
+
+static void set_labels(cJSON *json, const ftc_hf_config_extra *extra) {
+    cJSON *id2label = cJSON_CreateObject(), *label2id = cJSON_CreateObject();
+    for (int32_t i = 0; i < extra->n_labels; i++) {
+        char key[16], generic[24];
+        snprintf(key, sizeof key, "%d", i);
+        snprintf(generic, sizeof generic, "LABEL_%d", i);
+        const char *name = extra->labels && extra->labels[i] ? extra->labels[i] : generic;
+        cJSON_AddStringToObject(id2label, key, name);
+        cJSON_AddNumberToObject(label2id, name, i);
+    }
+    set(json, "id2label", id2label);
+    set(json, "label2id", label2id);
+    set(json, "problem_type",
+        cJSON_CreateString(extra->regression ? "regression" : "single_label_classification"));
+}
+
+ftc_status ftc_hf_config_write(const ftc_program *program, const ftc_hf_config_extra *extra,
+                               const char *path) {
+    cJSON *json = NULL;
+    if (extra->base_dir) FTC_RETURN_IF_ERROR(read_base(extra->base_dir, &json));
+    if (!json) json = cJSON_CreateObject();
+    if (is_bert(program)) {
+        const char *architecture = "BertForSequenceClassification";
+        set(json, "architectures", cJSON_CreateStringArray(&architecture, 1));
+        set(json, "model_type", cJSON_CreateString("bert"));
+        set(json, "dtype", cJSON_CreateString("float32"));
+    }
+    for (int32_t i = 0; i < program->n_config; i++) {
+        const ftc_setting *setting = &program->config[i];
+        if (!setting->hf_name || strcmp(setting->hf_name, "num_labels") == 0) continue; // id2label says it
+        set(json, setting->hf_name,
+            setting->text ? cJSON_CreateString(setting->text) : cJSON_CreateNumber(setting->number));
+    }
+    set_labels(json, extra);
+    ftc_status status = ftc_json_write(path, json);
+    cJSON_Delete(json);
+    return status;
+}
+
+ftc_status ftc_hf_tokenizer_copy(const char *from, const char *to) {
+    static const char *const NAMES[] = {"vocab.txt", "tokenizer.json", "tokenizer_config.json",
+                                        "special_tokens_map.json", "added_tokens.json"};
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
+        char *source = ftc_path_join(from, NAMES[i]), *target = ftc_path_join(to, NAMES[i]);
+        ftc_status status = ftc_file_exists(source) ? ftc_file_copy(source, target) : FTC_STATUS_OK;
+        free(source);
+        free(target);
+        if (status.code != FTC_OK) return status;
+    }
+    return FTC_STATUS_OK;
+}

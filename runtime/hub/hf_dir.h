@@ -1,0 +1,56 @@
+// A model directory in Hugging Face's layout: config.json, model.safetensors and the tokenizer's files.
+#ifndef FTC_RUNTIME_HF_DIR_H
+#define FTC_RUNTIME_HF_DIR_H
+
+#include "ir/step_abi.h"
+#include "runtime/hub/safetensors.h"
+#include "runtime/status.h"
+
+#include <stdbool.h>
+
+typedef struct ftc_hf_config ftc_hf_config;
+
+// Reads DIR/config.json. Refuses what is no BERT encoder: another model_type, a position_embedding_type other
+// than "absolute", a decoder.
+ftc_status ftc_hf_config_read(const char *dir, ftc_hf_config **out);
+void ftc_hf_config_free(ftc_hf_config *config);
+
+// The entry `name`; false when it is missing, null or of another type. The text belongs to the config.
+bool ftc_hf_config_number(const ftc_hf_config *config, const char *name, double *out);
+bool ftc_hf_config_text(const ftc_hf_config *config, const char *name, const char **out);
+
+// Entry number `index` of config.json; *value (allocated) is its text, NULL when it is null, a list or an
+// object. False behind the last entry.
+bool ftc_hf_config_entry(const ftc_hf_config *config, int32_t index, const char **name, char **value);
+
+// The number of labels that config.json states (id2label, else num_labels), 0 when it states none.
+int32_t ftc_hf_config_label_count(const ftc_hf_config *config);
+
+// The same for the directory: where config.json states none, as transformers writes it for its default of
+// two, the rows of the classifier among the weights; 0 when there is none either.
+int32_t ftc_hf_label_count(const char *dir, const ftc_hf_config *config);
+
+// The name of label `id` in id2label; NULL when there is none.
+const char *ftc_hf_config_label(const ftc_hf_config *config, int32_t id);
+
+// What a saved config.json says beside the program's own settings.
+typedef struct {
+    const char
+        *base_dir; // directory whose config.json is carried over where the program says nothing; or NULL
+    const char *const *labels; // [n_labels] names by id; NULL or a NULL element: LABEL_<id>
+    int32_t n_labels;
+    bool regression; // the label is a number
+} ftc_hf_config_extra;
+
+// Writes config.json of a classifier: every setting of the program that has a Hugging Face name,
+// architectures, model_type, id2label, label2id and problem_type.
+ftc_status ftc_hf_config_write(const ftc_program *program, const ftc_hf_config_extra *extra,
+                               const char *path);
+
+// Opens DIR/model.safetensors.
+ftc_status ftc_hf_weights_open(const char *dir, ftc_safetensors **out);
+
+// Copies the tokenizer's files (vocab.txt, tokenizer.json, tokenizer_config.json, …) that `from` has.
+ftc_status ftc_hf_tokenizer_copy(const char *from, const char *to);
+
+#endif

@@ -1,0 +1,163 @@
+#include "runtime/loop/checkpoint.h"
+
+#include "runtime/files.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+// --- the model ----------------------------------------------------------------------------------------
+
+static ftc_status check_finite(const ftc_model_state *state) {
+    for (int32_t i = 0; i < state->program->n_tensors; i++) {
+        const ftc_tensor_info *info = &state->program->tensors[i];
+        if (info->role != FTC_ROLE_PARAM || info->dtype != FTC_F32) continue;
+        int64_t at = ftc_first_not_finite(state->tensors[i], ftc_tensor_elements(info));
+        if (at < 0) continue;
+        return ftc_status_make(FTC_FAILED,
+                               "element %lld of \"%s\" is not finite: nothing is saved; try a smaller "
+                               "learning rate or clipping (--max-grad-norm 1)",
+                               (long long)at, info->name);
+    }
+    return FTC_STATUS_OK;
+}
+
+// Runs `expr` with `path` = dir/name.
+#define WITH_PATH(dir, name, expr)                                                                           \
+    do {                                                                                                     \
+        char *path = ftc_path_join(dir, name);                                                               \
+        ftc_status written = expr;                                                                           \
+        free(path);                                                                                          \
+        FTC_RETURN_IF_ERROR(written);                                                                        \
+    } while (0)
+
+// Everything that makes `dir` a model directory.
+static ftc_status write_model(const char *dir, const ftc_model_state *state, const ftc_model_files *files) {
+    const ftc_program *program = state->program;
+    FTC_RETURN_IF_ERROR(check_finite(state));
+    WITH_PATH(dir, "model.safetensors", ftc_model_state_save(state, FTC_ROLE_PARAM, path));
+    WITH_PATH(dir, "config.json", ftc_hf_config_write(program, &files->config, path));
+    if (program->source)
+        WITH_PATH(dir, "model.ir", ftc_file_write(path, program->source, strlen(program->source)));
+    return files->tokenizer_dir ? ftc_hf_tokenizer_copy(files->tokenizer_dir, dir) : FTC_STATUS_OK;
+}
+
+ftc_status ftc_model_save(const char *output, const ftc_model_state *state, const ftc_model_files *files) {
+    FTC_RETURN_IF_ERROR(ftc_dir_make(output));
+    char *final = ftc_path_join(output, "model"), *temporary;
+    ftc_status status = ftc_dir_begin(final, &temporary);
+    free(final);
+    if (status.code != FTC_OK) return status;
+    return ftc_dir_end(write_model(temporary, state, files), temporary, ftc_dir_merge, output);
+}
+
+// --- checkpoints --------------------------------------------------------------------------------------
+
+static ftc_status write_checkpoint(const char *dir, const ftc_train_options *options,
+                                   const ftc_model_state *state, const ftc_model_files *files,
+                                   const ftc_train_state *train, const ftc_train_identity *identity) {
+    FTC_RETURN_IF_ERROR(write_model(dir, state, files));
+    if (options->save_only_model) return FTC_STATUS_OK;
+    WITH_PATH(dir, "optimizer.safetensors", ftc_model_state_save(state, FTC_ROLE_MOMENT, path));
+    return ftc_train_state_write(dir, options, train, identity);
+}
+
+ftc_status ftc_checkpoint_save(const ftc_train_options *options, const ftc_model_state *state,
+                               const ftc_model_files *files, const ftc_train_state *train,
+                               const ftc_train_identity *identity) {
+    FTC_RETURN_IF_ERROR(ftc_dir_make(options->output));
+    char *final = ftc_checkpoint_path(options->output, train->step), *temporary;
+    ftc_status status = ftc_dir_begin(final, &temporary);
+    if (status.code == FTC_OK) {
+        status = write_checkpoint(temporary, options, state, files, train, identity);
+        status = ftc_dir_end(status, temporary, ftc_dir_commit, final);
+    }
+    free(final);
+    return status;
+}
+
+// A checkpoint-<step> directory.
+typedef struct {
+    int64_t step;
+    struct timespec written;
+    bool resumable;
+} found;
+
+static int by_time(const void *a, const void *b) {
+    const found *x = a, *y = b;
+    if (x->written.tv_sec != y->written.tv_sec) return x->written.tv_sec < y->written.tv_sec ? -1 : 1;
+    if (x->written.tv_nsec != y->written.tv_nsec) return x->written.tv_nsec < y->written.tv_nsec ? -1 : 1;
+    return (x->step > y->step) - (x->step < y->step);
+}
+
+// The checkpoints in `output`, oldest first.
+static size_t list_checkpoints(const char *output, found **out) {
+    DIR *dir = opendir(output);
+    size_t n = 0;
+    found *list = NULL;
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        long long step;
+        int length;
+        if (sscanf(entry->d_name, "checkpoint-%lld%n", &step, &length) != 1 || entry->d_name[length])
+            continue;
+        char *path = ftc_path_join(output, entry->d_name), *state = ftc_path_join(path, "resume.json");
+        char *weights = ftc_path_join(path, "model.safetensors");
+        struct stat info;
+        if (stat(weights, &info) == 0) {
+            list = realloc(list, (n + 1) * sizeof *list);
+            if (!list) abort();
+            list[n++] = (found){step, info.st_mtim, ftc_file_exists(state)};
+        }
+        free(path);
+        free(state);
+        free(weights);
+    }
+    if (dir) closedir(dir);
+    if (n > 0) qsort(list, n, sizeof *list, by_time);
+    *out = list;
+    return n;
+}
+
+char *ftc_checkpoint_latest(const char *output) {
+    found *list;
+    size_t n = list_checkpoints(output, &list);
+    while (n > 0 && !list[n - 1].resumable) n--;
+    char *path = n > 0 ? ftc_checkpoint_path(output, list[n - 1].step) : NULL;
+    free(list);
+    return path;
+}
+
+ftc_status ftc_checkpoint_rotate(const char *output, int64_t limit, int64_t keep) {
+    found *list;
+    size_t n = list_checkpoints(output, &list), left = n;
+    ftc_status status = FTC_STATUS_OK;
+    for (size_t i = 0; i + 1 < n && left > (size_t)limit && status.code == FTC_OK; i++) { // never the newest
+        if (list[i].step == keep) continue;
+        char *path = ftc_checkpoint_path(output, list[i].step);
+        status = ftc_dir_remove(path);
+        free(path);
+        left--;
+    }
+    free(list);
+    return status;
+}
+
+ftc_status ftc_checkpoint_restore(const char *path, ftc_model_state *state,
+                                  const ftc_train_identity *identity, ftc_train_state *train) {
+    char *weights = ftc_path_join(path, "model.safetensors");
+    char *moments = ftc_path_join(path, "optimizer.safetensors");
+    ftc_train_state read = {0};
+    ftc_status status = ftc_train_state_read(path, identity, &read);
+    if (status.code == FTC_OK) status = ftc_model_state_restore(state, FTC_ROLE_PARAM, weights);
+    if (status.code == FTC_OK) status = ftc_model_state_restore(state, FTC_ROLE_MOMENT, moments);
+    free(weights);
+    free(moments);
+    if (status.code != FTC_OK) {
+        ftc_train_state_free(&read);
+        return status;
+    }
+    *train = read;
+    return FTC_STATUS_OK;
+}

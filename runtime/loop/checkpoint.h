@@ -1,0 +1,40 @@
+// Saved models and checkpoints: directories in Hugging Face's layout, each written beside and renamed.
+//
+// OUTPUT holds the model (config.json, model.safetensors, the tokenizer's files, model.ir) and
+// OUTPUT/checkpoint-<step>/ the same, with optimizer.safetensors (the moments, "<parameter>.exp_avg") and
+// trainer_state.json.
+#ifndef FTC_RUNTIME_CHECKPOINT_H
+#define FTC_RUNTIME_CHECKPOINT_H
+
+#include "runtime/hub/hf_dir.h"
+#include "runtime/loop/model_state.h"
+#include "runtime/loop/train_options.h"
+#include "runtime/loop/train_state.h"
+
+// What a model directory holds beside the weights.
+typedef struct {
+    ftc_hf_config_extra config;
+    const char *tokenizer_dir; // whose tokenizer files are copied; NULL: none
+} ftc_model_files;
+
+// Writes the model into `output`, replacing the files of one that is there; other files stay.
+ftc_status ftc_model_save(const char *output, const ftc_model_state *state, const ftc_model_files *files);
+
+// Writes OUTPUT/checkpoint-<step>; with options->save_only_model without moments and state. Fails, writing
+// nothing, when a parameter is not finite.
+ftc_status ftc_checkpoint_save(const ftc_train_options *options, const ftc_model_state *state,
+                               const ftc_model_files *files, const ftc_train_state *train,
+                               const ftc_train_identity *identity);
+
+// The newest checkpoint of `output` that can be resumed, allocated; NULL when there is none.
+char *ftc_checkpoint_latest(const char *output);
+
+// Reads parameters, moments and the run's state back. Fails when `identity` is not that of the checkpoint.
+ftc_status ftc_checkpoint_restore(const char *path, ftc_model_state *state,
+                                  const ftc_train_identity *identity, ftc_train_state *train);
+
+// Removes the oldest checkpoints of `output` until `limit` (at least 1) are left; never that of step `keep`
+// (-1: none).
+ftc_status ftc_checkpoint_rotate(const char *output, int64_t limit, int64_t keep);
+
+#endif

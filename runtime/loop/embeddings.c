@@ -1,0 +1,168 @@
+#include "runtime/loop/embeddings.h"
+
+#include "runtime/grow.h"
+#include "runtime/loop/memory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    int32_t table, touched, by, output; // parameter, flags, input, factors: indices into the program's lists
+    int64_t rows, width;
+    float *factors; // [n_factors] of the updates so far, but for those that were 1
+    size_t n_factors, capacity;
+    size_t *applied; // [rows] how many of them an untouched row has been multiplied by
+} table;
+
+struct ftc_embeddings {
+    const ftc_program *program;
+    void *const *tensors;
+    table *list;
+    int32_t n;
+};
+
+// Whether output i has the factors of the table.
+static bool has_factors_of(const ftc_program *program, int32_t i, int32_t table) {
+    const char *name = program->tensors[table].name, *output = program->outputs[i].name;
+    size_t length = strlen(name);
+    return strncmp(output, name, length) == 0 && strcmp(output + length, ".untouched") == 0;
+}
+
+static int32_t find_factors(const ftc_program *program, int32_t table) {
+    for (int32_t i = 0; i < program->n_outputs; i++) {
+        if (has_factors_of(program, i, table)) return i;
+    }
+    abort(); // the compiler makes one with the flags
+}
+
+bool ftc_embeddings_own_output(const ftc_program *program, int32_t output) {
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        const ftc_tensor_info *info = &program->tensors[i];
+        if (info->role == FTC_ROLE_TOUCHED && has_factors_of(program, output, info->of)) return true;
+    }
+    return false;
+}
+
+static int is_moment_of(const ftc_program *program, int32_t index, int32_t table) {
+    return program->tensors[index].role == FTC_ROLE_MOMENT && program->tensors[index].of == table;
+}
+
+ftc_embeddings *ftc_embeddings_new(const ftc_program *program, void *const *tensors) {
+    ftc_embeddings *tables = calloc(1, sizeof *tables);
+    if (!tables) abort();
+    *tables = (ftc_embeddings){.program = program, .tensors = tensors};
+    tables->list = calloc((size_t)program->n_tensors + 1, sizeof *tables->list);
+    if (!tables->list) abort();
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        const ftc_tensor_info *info = &program->tensors[i];
+        if (info->role != FTC_ROLE_TOUCHED || !tensors[i]) continue;
+        const ftc_tensor_info *of = &program->tensors[info->of];
+        table *t = &tables->list[tables->n++];
+        *t = (table){.table = info->of,
+                     .touched = i,
+                     .by = info->by,
+                     .output = find_factors(program, info->of),
+                     .rows = of->dims[0],
+                     .width = of->dims[1]};
+        t->applied = calloc((size_t)t->rows, sizeof *t->applied);
+        if (!t->applied) abort();
+        for (int32_t k = 0; k < program->n_tensors; k++) { // untouched rows have none
+            if (is_moment_of(program, k, t->table))
+                ftc_memory_use_small_pages(tensors[k], (size_t)(t->rows * t->width) * sizeof(float));
+        }
+    }
+    return tables;
+}
+
+void ftc_embeddings_free(ftc_embeddings *tables) {
+    if (!tables) return;
+    for (int32_t i = 0; i < tables->n; i++) {
+        free(tables->list[i].factors);
+        free(tables->list[i].applied);
+    }
+    free(tables->list);
+    free(tables);
+}
+
+// Multiplies an untouched row by the factors that it has not seen yet.
+static void bring_up_to_date(const ftc_embeddings *tables, table *t, int64_t row) {
+    float *weights = (float *)tables->tensors[t->table] + row * t->width;
+    for (size_t k = t->applied[row]; k < t->n_factors; k++) {
+        float factor = t->factors[k];
+        for (int64_t i = 0; i < t->width; i++) weights[i] *= factor;
+    }
+    t->applied[row] = t->n_factors;
+}
+
+void ftc_embeddings_read(ftc_embeddings *tables, const ftc_batch *batch, int touch) {
+    for (int32_t k = 0; k < tables->n; k++) {
+        table *t = &tables->list[k];
+        uint8_t *touched = tables->tensors[t->touched];
+        const int32_t *rows = batch->inputs[t->by];
+        int64_t n = tables->program->inputs[t->by].per_token ? batch->tokens : batch->sequences;
+        for (int64_t i = 0; i < n; i++) {
+            if (touched[rows[i]]) continue;
+            bring_up_to_date(tables, t, rows[i]);
+            touched[rows[i]] = touch != 0;
+        }
+    }
+}
+
+void ftc_embeddings_updated(ftc_embeddings *tables, void *const *outputs) {
+    for (int32_t k = 0; k < tables->n; k++) {
+        table *t = &tables->list[k];
+        float factor = *(const float *)outputs[t->output];
+        if (factor == 1) continue; // no weight decay
+        t->factors = ftc_grow(t->factors, &t->capacity, t->n_factors + 1, sizeof *t->factors);
+        t->factors[t->n_factors++] = factor;
+    }
+}
+
+static void settle(const ftc_embeddings *tables, table *t) {
+    const uint8_t *touched = tables->tensors[t->touched];
+    for (int64_t row = 0; row < t->rows; row++) {
+        if (!touched[row]) bring_up_to_date(tables, t, row);
+    }
+}
+
+void ftc_embeddings_settle(ftc_embeddings *tables) {
+    for (int32_t k = 0; k < tables->n; k++) settle(tables, &tables->list[k]);
+}
+
+void ftc_embeddings_replaced(ftc_embeddings *tables) {
+    for (int32_t k = 0; k < tables->n; k++) {
+        table *t = &tables->list[k];
+        t->n_factors = 0;
+        memset(t->applied, 0, (size_t)t->rows * sizeof *t->applied);
+    }
+}
+
+static int has_moments(const ftc_embeddings *tables, const table *t, int64_t row) {
+    for (int32_t i = 0; i < tables->program->n_tensors; i++) {
+        if (!is_moment_of(tables->program, i, t->table)) continue;
+        const float *moments = (const float *)tables->tensors[i] + row * t->width;
+        for (int64_t k = 0; k < t->width; k++) {
+            if (moments[k] != 0) return 1;
+        }
+    }
+    return 0;
+}
+
+void ftc_embeddings_touch_by_moments(ftc_embeddings *tables) {
+    ftc_embeddings_settle(tables);
+    for (int32_t k = 0; k < tables->n; k++) {
+        table *t = &tables->list[k];
+        uint8_t *touched = tables->tensors[t->touched];
+        for (int64_t row = 0; row < t->rows; row++) touched[row] = has_moments(tables, t, row);
+    }
+}
+
+void ftc_embeddings_expose(ftc_embeddings *tables, int32_t tensor) {
+    for (int32_t k = 0; k < tables->n; k++) {
+        table *t = &tables->list[k];
+        if (tensor != t->table && tables->program->tensors[tensor].of != t->table) continue;
+        settle(tables, t);
+        memset(tables->tensors[t->touched], 1, (size_t)t->rows);
+    }
+}

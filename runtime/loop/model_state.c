@@ -1,0 +1,325 @@
+#include "runtime/loop/model_state.h"
+
+#include "runtime/hub/hf_dir.h"
+#include "runtime/data/random.h"
+#include "runtime/hub/safetensors.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int64_t ftc_first_not_finite(const float *values, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(values[i])) return i;
+    return -1;
+}
+
+int64_t ftc_tensor_elements(const ftc_tensor_info *info) {
+    int64_t elements = 1;
+    for (int32_t i = 0; i < info->rank; i++) elements *= info->dims[i];
+    return elements;
+}
+
+double ftc_cost_at(const ftc_cost *cost, double sequences, double tokens, double squares) {
+    return cost->fixed + cost->per_sequence * sequences + cost->per_token * tokens +
+           cost->per_token_squared * squares;
+}
+
+ftc_work ftc_entry_work(const ftc_entry *entry, double sequences, double tokens, double squares) {
+    ftc_work work = {0};
+    for (int32_t k = 0; k < entry->n_kernels && entry->kernel_info; k++) {
+        work.flops += ftc_cost_at(&entry->kernel_info[k].flops, sequences, tokens, squares);
+        work.bytes += ftc_cost_at(&entry->kernel_info[k].bytes, sequences, tokens, squares);
+    }
+    return work;
+}
+
+int64_t ftc_program_parameters(const ftc_program *program) {
+    int64_t elements = 0;
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        if (program->tensors[i].role == FTC_ROLE_PARAM) elements += ftc_tensor_elements(&program->tensors[i]);
+    }
+    return elements;
+}
+
+int64_t ftc_tensor_bytes(const ftc_tensor_info *info) {
+    return ftc_tensor_elements(info) * ftc_dtype_bytes(info->dtype);
+}
+
+// --- memory -------------------------------------------------------------------------------------------
+
+static const struct {
+    const char *what;
+    uint32_t entries; // that use it
+} ROLES[FTC_ROLE_COUNT] = {
+    [FTC_ROLE_PARAM] = {"the parameters", ~0u},
+    [FTC_ROLE_MOMENT] = {"the optimizer's moments", 1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_UPDATE},
+    [FTC_ROLE_GRADIENT] = {"the gradients", 1u << FTC_ENTRY_GRAD | 1u << FTC_ENTRY_UPDATE},
+    [FTC_ROLE_TOUCHED] = {"the lists of touched rows", 1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_UPDATE},
+};
+
+static size_t role_bytes(const ftc_program *program, ftc_tensor_role role) {
+    size_t bytes = 0;
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        if (program->tensors[i].role == role)
+            bytes += ftc_memory_stride((size_t)ftc_tensor_bytes(&program->tensors[i]));
+    }
+    return bytes;
+}
+
+int64_t ftc_model_role_bytes(const ftc_program *program, ftc_tensor_role role, uint32_t entries) {
+    return ROLES[role].entries & entries ? (int64_t)role_bytes(program, role) : 0;
+}
+
+int64_t ftc_model_state_bytes(const ftc_program *program, uint32_t entries) {
+    int64_t bytes = 0;
+    for (int role = 0; role < FTC_ROLE_COUNT; role++)
+        bytes += ftc_model_role_bytes(program, (ftc_tensor_role)role, entries);
+    return bytes;
+}
+
+static ftc_status map_role(ftc_model_state *state, ftc_tensor_role role) {
+    const ftc_program *program = state->program;
+    FTC_RETURN_IF_ERROR(ftc_memory_map(role_bytes(program, role), ROLES[role].what, &state->blocks[role]));
+    size_t at = 0;
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        if (program->tensors[i].role != role) continue;
+        state->tensors[i] = state->blocks[role].data + at;
+        at += ftc_memory_stride((size_t)ftc_tensor_bytes(&program->tensors[i]));
+    }
+    return FTC_STATUS_OK;
+}
+
+ftc_status ftc_model_state_create(const ftc_program *program, uint32_t entries, ftc_model_state *out) {
+    ftc_model_state state = {.program = program,
+                             .tensors = calloc((size_t)program->n_tensors + 1, sizeof *state.tensors)};
+    if (!state.tensors) abort();
+    for (int role = 0; role < FTC_ROLE_COUNT; role++) {
+        if (!(ROLES[role].entries & entries)) continue;
+        ftc_status status = map_role(&state, (ftc_tensor_role)role);
+        if (status.code != FTC_OK) {
+            ftc_model_state_free(&state);
+            return status;
+        }
+    }
+    state.tables = ftc_embeddings_new(program, state.tensors);
+    *out = state;
+    return FTC_STATUS_OK;
+}
+
+void ftc_model_state_free(ftc_model_state *state) {
+    for (int role = 0; role < FTC_ROLE_COUNT; role++) ftc_memory_unmap(&state->blocks[role]);
+    ftc_embeddings_free(state->tables);
+    free(state->tensors);
+    *state = (ftc_model_state){0};
+}
+
+// --- initial values -----------------------------------------------------------------------------------
+
+static void init_param(ftc_model_state *state, int32_t index, uint64_t seed) {
+    const ftc_tensor_info *info = &state->program->tensors[index];
+    float *values = state->tensors[index];
+    int64_t n = ftc_tensor_elements(info);
+    switch (info->init) {
+    case FTC_INIT_ZEROS: memset(values, 0, (size_t)n * sizeof *values); break;
+    case FTC_INIT_ONES:
+        for (int64_t i = 0; i < n; i++) values[i] = 1;
+        break;
+    case FTC_INIT_NORMAL: {
+        ftc_random random = ftc_random_named(seed, info->name);
+        for (int64_t i = 0; i < n; i++) values[i] = (float)(info->init_std * ftc_random_normal(&random));
+        break;
+    }
+    }
+    if (info->zero_row >= 0 && info->rank == 2) {
+        memset(values + info->zero_row * info->dims[1], 0, (size_t)info->dims[1] * sizeof *values);
+    }
+}
+
+void ftc_model_state_init(ftc_model_state *state, uint64_t seed) {
+    for (int32_t i = 0; i < state->program->n_tensors; i++) {
+        if (state->program->tensors[i].role == FTC_ROLE_PARAM) init_param(state, i, seed);
+    }
+    ftc_embeddings_replaced(state->tables);
+}
+
+// --- loading ------------------------------------------------------------------------------------------
+
+static bool same_shape(const ftc_tensor_info *info, const ftc_safetensor *tensor) {
+    if (info->rank != tensor->rank) return false;
+    return memcmp(info->dims, tensor->dims, (size_t)info->rank * sizeof *info->dims) == 0;
+}
+
+static ftc_status shape_error(const ftc_safetensors *file, const ftc_tensor_info *info,
+                              const ftc_safetensor *tensor) {
+    char theirs[128], ours[128];
+    return ftc_status_make(FTC_BAD_INPUT, "%s: tensor \"%s\" has shape %s, the model's \"%s\" has %s",
+                           ftc_safetensors_path(file), tensor->name,
+                           ftc_shape_format(tensor->dims, tensor->rank, theirs), info->name,
+                           ftc_shape_format(info->dims, info->rank, ours));
+}
+
+static ftc_status copy_tensor(const ftc_safetensors *file, const ftc_tensor_info *info,
+                              const ftc_safetensor *tensor, void *to) {
+    if (!same_shape(info, tensor)) return shape_error(file, info, tensor);
+    if (info->dtype == FTC_F32) {
+        FTC_RETURN_IF_ERROR(
+            ftc_status_annotate(ftc_safetensors_read_f32(tensor, to), "%s", ftc_safetensors_path(file)));
+        ftc_safetensors_release(tensor);
+        int64_t at = ftc_first_not_finite(to, ftc_tensor_elements(info));
+        if (at < 0) return FTC_STATUS_OK;
+        return ftc_status_make(
+            FTC_BAD_INPUT, "%s: element %lld of \"%s\" is %g; take weights from before it diverged",
+            ftc_safetensors_path(file), (long long)at, tensor->name, (double)((const float *)to)[at]);
+    }
+    if (tensor->bytes != ftc_tensor_bytes(info)) {
+        return ftc_status_make(FTC_BAD_INPUT, "%s: tensor \"%s\" was saved in another precision",
+                               ftc_safetensors_path(file), tensor->name);
+    }
+    memcpy(to, tensor->data, (size_t)tensor->bytes);
+    ftc_safetensors_release(tensor);
+    return FTC_STATUS_OK;
+}
+
+static const char PREFIX[] = "bert.";
+
+static const char *without_prefix(const char *name) {
+    return strncmp(name, PREFIX, sizeof PREFIX - 1) == 0 ? name + sizeof PREFIX - 1 : name;
+}
+
+// Whether a file's name means the parameter `name`: the prefix "bert." may be missing or be there in
+// addition, and the oldest files say LayerNorm.gamma and LayerNorm.beta.
+static bool names_parameter(const char *file_name, const char *name) {
+    static const char *const OLD[][2] = {{"LayerNorm.gamma", "LayerNorm.weight"},
+                                         {"LayerNorm.beta", "LayerNorm.bias"}};
+    file_name = without_prefix(file_name);
+    name = without_prefix(name);
+    if (strcmp(file_name, name) == 0) return true;
+    for (int i = 0; i < 2; i++) {
+        const char *old = strstr(file_name, OLD[i][0]);
+        if (!old || strlen(old) != strlen(OLD[i][0])) continue;
+        size_t stem = (size_t)(old - file_name);
+        if (strncmp(file_name, name, stem) == 0 && strcmp(name + stem, OLD[i][1]) == 0) return true;
+    }
+    return false;
+}
+
+// Buffers that Hugging Face once saved beside the weights.
+static bool is_buffer(const char *name) {
+    const char *last = strrchr(name, '.');
+    last = last ? last + 1 : name;
+    return strcmp(last, "position_ids") == 0 || strcmp(last, "token_type_ids") == 0;
+}
+
+static ftc_status load_params(ftc_model_state *state, const ftc_safetensors *file, uint64_t seed, bool *used,
+                              ftc_load_report *report) {
+    const ftc_program *program = state->program;
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        const ftc_tensor_info *info = &program->tensors[i];
+        if (info->role != FTC_ROLE_PARAM) continue;
+        int32_t at = 0, n = ftc_safetensors_count(file);
+        while (at < n && !names_parameter(ftc_safetensors_at(file, at)->name, info->name)) at++;
+        const ftc_safetensor *tensor = at < n ? ftc_safetensors_at(file, at) : NULL;
+        bool is_head = without_prefix(info->name) == info->name;
+        if (tensor) used[at] = true;
+        if (tensor && (!is_head || same_shape(info, tensor))) {
+            FTC_RETURN_IF_ERROR(copy_tensor(file, info, tensor, state->tensors[i]));
+        } else {
+            init_param(state, i, seed);
+            report->initialized[report->n_initialized++] = info->name;
+        }
+    }
+    return FTC_STATUS_OK;
+}
+
+ftc_status ftc_model_state_load(ftc_model_state *state, const char *dir, uint64_t seed,
+                                ftc_load_report *report) {
+    ftc_safetensors *file;
+    FTC_RETURN_IF_ERROR(ftc_hf_weights_open(dir, &file));
+    int32_t n = ftc_safetensors_count(file);
+    bool *used = calloc((size_t)n + 1, sizeof *used);
+    ftc_load_report found = {
+        .initialized = calloc((size_t)state->program->n_tensors + 1, sizeof *found.initialized),
+        .unused = calloc((size_t)n + 1, sizeof *found.unused),
+    };
+    if (!used || !found.initialized || !found.unused) abort();
+    ftc_status status = load_params(state, file, seed, used, &found);
+    ftc_embeddings_replaced(state->tables);
+    for (int32_t i = 0; status.code == FTC_OK && i < n; i++) {
+        const char *name = ftc_safetensors_at(file, i)->name;
+        if (used[i] || is_buffer(name)) continue;
+        if (!(found.unused[found.n_unused++] = strdup(name))) abort();
+    }
+    free(used);
+    ftc_safetensors_close(file);
+    if (status.code != FTC_OK) {
+        ftc_load_report_free(&found);
+        return status;
+    }
+    *report = found;
+    return FTC_STATUS_OK;
+}
+
+void ftc_load_report_free(ftc_load_report *report) {
+    for (int32_t i = 0; i < report->n_unused; i++) free(report->unused[i]);
+    free(report->unused);
+    free(report->initialized);
+    *report = (ftc_load_report){0};
+}
+
+// --- saving -------------------------------------------------------------------------------------------
+
+static ftc_safe_dtype safe_dtype(ftc_dtype dtype) {
+    switch (dtype) {
+    case FTC_F32: return FTC_SAFE_F32;
+    case FTC_BF16: return FTC_SAFE_BF16;
+    case FTC_I32: return FTC_SAFE_I32;
+    case FTC_U32: return FTC_SAFE_U32;
+    case FTC_BOOL: break; // no resident tensor is of this type
+    }
+    return FTC_SAFE_OTHER;
+}
+
+ftc_status ftc_model_state_save(const ftc_model_state *state, ftc_tensor_role role, const char *path) {
+    const ftc_program *program = state->program;
+    ftc_safetensor *tensors = calloc((size_t)program->n_tensors + 1, sizeof *tensors);
+    if (!tensors) abort();
+    if (role == FTC_ROLE_PARAM) ftc_embeddings_settle(state->tables);
+    int32_t n = 0;
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        const ftc_tensor_info *info = &program->tensors[i];
+        if (info->role != role) continue;
+        ftc_safetensor *tensor = &tensors[n++];
+        *tensor = (ftc_safetensor){.name = info->name,
+                                   .dtype = safe_dtype(info->dtype),
+                                   .rank = info->rank,
+                                   .data = state->tensors[i]};
+        memcpy(tensor->dims, info->dims, (size_t)info->rank * sizeof *info->dims);
+    }
+    ftc_status status = ftc_safetensors_write(path, tensors, n);
+    free(tensors);
+    return status;
+}
+
+ftc_status ftc_model_state_restore(ftc_model_state *state, ftc_tensor_role role, const char *path) {
+    ftc_safetensors *file;
+    FTC_RETURN_IF_ERROR(ftc_safetensors_open(path, &file));
+    const ftc_program *program = state->program;
+    ftc_status status = FTC_STATUS_OK;
+    for (int32_t i = 0; status.code == FTC_OK && i < program->n_tensors; i++) {
+        const ftc_tensor_info *info = &program->tensors[i];
+        if (info->role != role) continue;
+        const ftc_safetensor *tensor = ftc_safetensors_find(file, info->name);
+        if (tensor) {
+            status = copy_tensor(file, info, tensor, state->tensors[i]);
+        } else {
+            status = ftc_status_make(FTC_BAD_INPUT, "%s: lacks the tensor \"%s\"", path, info->name);
+        }
+    }
+    ftc_safetensors_close(file);
+    if (role == FTC_ROLE_PARAM) ftc_embeddings_replaced(state->tables);
+    if (role == FTC_ROLE_MOMENT) ftc_embeddings_touch_by_moments(state->tables);
+    return status;
+}

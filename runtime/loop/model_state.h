@@ -1,0 +1,72 @@
+// The resident tensors of a model: parameters, optimizer moments and gradient accumulators of an ftc_program.
+#ifndef FTC_RUNTIME_MODEL_STATE_H
+#define FTC_RUNTIME_MODEL_STATE_H
+
+#include "ir/step_abi.h"
+#include "runtime/loop/embeddings.h"
+#include "runtime/loop/memory.h"
+#include "runtime/status.h"
+
+typedef struct {
+    const ftc_program *program; // outlives the state
+    void **tensors; // [n_tensors] what ftc_step_args.tensors points to; NULL where no called entry uses it
+    ftc_memory blocks[FTC_ROLE_COUNT]; // by role: its tensors, one after the other
+    ftc_embeddings *tables;            // whose rows may be behind: what reads a table asks it first
+} ftc_model_state;
+
+// What ftc_model_state_load did beside copying.
+typedef struct {
+    const char **initialized; // [n_initialized] parameters that the directory lacks or has in another shape
+                              // (head only)
+    char **unused;            // [n_unused] tensors of the directory that the model has no use for
+    int32_t n_initialized, n_unused;
+} ftc_load_report;
+
+// Bytes that the tensors take which the entries in `entries` use; of all roles, or of one.
+int64_t ftc_model_state_bytes(const ftc_program *program, uint32_t entries);
+int64_t ftc_model_role_bytes(const ftc_program *program, ftc_tensor_role role, uint32_t entries);
+
+// Allocates, all zero, what the entries in `entries` (bits 1 << ftc_entry_kind) use: parameters always,
+// moments and touched rows for step and update, gradients for grad and update.
+ftc_status ftc_model_state_create(const ftc_program *program, uint32_t entries, ftc_model_state *out);
+void ftc_model_state_free(ftc_model_state *state);
+
+// Gives every parameter its initial value. The normal numbers of a parameter are a function of seed and its
+// name.
+void ftc_model_state_init(ftc_model_state *state, uint64_t seed);
+
+// Fills the parameters from DIR/model.safetensors, whose names may lack the prefix "bert."; those that it
+// lacks are initialised. A parameter of the encoder in another shape is an error; a head in another shape is
+// initialised anew. Fills the report, which is to be freed.
+ftc_status ftc_model_state_load(ftc_model_state *state, const char *dir, uint64_t seed,
+                                ftc_load_report *report);
+void ftc_load_report_free(ftc_load_report *report);
+
+// Writes all tensors of a role as safetensors, under the program's names and in stored form; parameters as
+// they are once all their rows are up to date.
+ftc_status ftc_model_state_save(const ftc_model_state *state, ftc_tensor_role role, const char *path);
+
+// Reads back what ftc_model_state_save wrote, perhaps for another compilation of the same model: every tensor
+// of the role must be there in the same shape.
+ftc_status ftc_model_state_restore(ftc_model_state *state, ftc_tensor_role role, const char *path);
+
+// The first element of `values` that is not finite, -1 when all are.
+int64_t ftc_first_not_finite(const float *values, int64_t n);
+
+int64_t ftc_tensor_elements(const ftc_tensor_info *info);
+int64_t ftc_tensor_bytes(const ftc_tensor_info *info);
+
+// Elements of all parameters.
+int64_t ftc_program_parameters(const ftc_program *program);
+
+// What something costs for a batch of so many sequences and tokens; `squares`: the sum of the lengths'
+// squares.
+double ftc_cost_at(const ftc_cost *cost, double sequences, double tokens, double squares);
+
+// What all kernels of an entry do for such a batch; zero where it is not known.
+typedef struct {
+    double flops, bytes;
+} ftc_work;
+ftc_work ftc_entry_work(const ftc_entry *entry, double sequences, double tokens, double squares);
+
+#endif

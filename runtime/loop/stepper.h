@@ -1,0 +1,61 @@
+// Calls the entries of a compiled model: holds what a call needs beside the batch (arena, threads, scalars,
+// outputs). The only place of the runtime that fills an ftc_step_args in.
+#ifndef FTC_RUNTIME_STEPPER_H
+#define FTC_RUNTIME_STEPPER_H
+
+#include "ir/step_abi.h"
+#include "runtime/data/batch.h"
+#include "runtime/loop/model_state.h"
+#include "runtime/status.h"
+#include "runtime/loop/threads.h"
+
+typedef struct {
+    const ftc_program *program; // outlives the stepper, as do state and threads
+    ftc_model_state *state;
+    ftc_threads *threads;
+    uint64_t seed;    // of dropout
+    float *scalars;   // [n_scalars] the step arguments; the program's defaults until set
+    void **outputs;   // [n_outputs]
+    ftc_memory arena; // shared by all entries
+    ftc_memory output_block;
+    ftc_sgemm_fn *sgemm;
+    uint64_t *ticks; // NULL, or where the entries write ftc_step_args.ticks
+} ftc_stepper;
+
+// Of these entries the one that needs the most room for arena and scratch, which is that of all; NULL: none.
+const ftc_entry *ftc_program_largest(const ftc_program *program, uint32_t entries, int32_t threads);
+
+// Bytes that calling these entries takes: resident tensors, arena, scratch of all threads.
+int64_t ftc_program_memory(const ftc_program *program, uint32_t entries, int32_t threads);
+
+// Fails when that is more than there is; to be called before anything is allocated.
+ftc_status ftc_program_check_memory(const ftc_program *program, uint32_t entries, int32_t threads);
+
+// Allocates for the entries in `entries` (bits 1 << ftc_entry_kind), each of which the program must have.
+// `sgemm` may be NULL when the program needs none.
+ftc_status ftc_stepper_create(const ftc_program *program, ftc_model_state *state, ftc_threads *threads,
+                              uint32_t entries, ftc_sgemm_fn *sgemm, ftc_stepper *out);
+void ftc_stepper_free(ftc_stepper *stepper);
+
+// Sets the scalar `name`; returns 0 when the program has none of this name.
+int ftc_stepper_set(ftc_stepper *stepper, const char *name, double value);
+
+// Sets the scalars that follow from the number of the optimizer step, counted from 1, and from the betas as they
+// are set: the bias corrections of Adam, and Adafactor's beta2. In double.
+void ftc_stepper_set_step(ftc_stepper *stepper, int64_t step);
+
+// The value of the scalar `name`, or `otherwise` when the program has none.
+double ftc_stepper_get(const ftc_stepper *stepper, const char *name, double otherwise);
+
+// Where the entries write the output `name`; NULL when `entry` does not write an output of this name.
+const float *ftc_stepper_output(const ftc_stepper *stepper, const char *name, ftc_entry_kind entry);
+
+// Values a sequence of the output `name`; 0 when there is none.
+int64_t ftc_stepper_output_columns(const ftc_stepper *stepper, const char *name);
+
+// Runs one entry on all threads. `step` counts optimizer steps from 1, `micro_step` micro-batches of one step
+// from 0.
+void ftc_stepper_call(ftc_stepper *stepper, ftc_entry_kind entry, const ftc_batch *batch, uint32_t step,
+                      uint32_t micro_step);
+
+#endif

@@ -1,0 +1,702 @@
+#include "runtime/loop/train.h"
+
+#include "runtime/clock.h"
+#include "runtime/files.h"
+#include "runtime/loop/metrics.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+// One run. Where it stands is `at`; the epoch, the position in it and the learning rate follow from at.step.
+typedef struct {
+    const ftc_training *t;
+    const ftc_train_options *o;
+    ftc_stepper stepper;
+    ftc_batch batch;
+    ftc_train_identity identity;
+    ftc_schedule schedule;
+    ftc_train_state at;
+    int64_t logging_steps, eval_steps, save_steps; // as numbers of steps; 0: never
+    int64_t eval_batch;
+    int64_t *order;      // [train->n] of epoch order_epoch
+    int64_t order_epoch; // -1: none yet
+    double last_lr;
+    double last_grad_norm; // NaN: the program does not tell it
+    double last_loss;
+    bool is_evaluating;
+    ftc_evaluation kept; // ftc_train_result.evaluation
+    int64_t kept_step;   // -1: none
+    ftc_profile profile;
+    bool counts_correct; // the program tells logits, and its labels are classes
+    // Of this call, for speeds: a resumed run begins in the middle.
+    double start;
+    double step_seconds;
+    int64_t start_step, examples, tokens;
+} run;
+
+// --- options ------------------------------------------------------------------------------------------
+
+static bool clips(const ftc_train_options *o) {
+    return o->max_grad_norm > 0 && isfinite(o->max_grad_norm);
+}
+
+static bool is_one_call(const ftc_train_options *o) {
+    return !clips(o) && o->accumulation == 1;
+}
+
+// What is called for each micro-batch.
+static ftc_entry_kind first_entry(const ftc_train_options *o) {
+    return is_one_call(o) ? FTC_ENTRY_STEP : FTC_ENTRY_GRAD;
+}
+
+uint32_t ftc_train_entries(const ftc_train_options *o, bool with_test) {
+    uint32_t entries = is_one_call(o) ? 1u << FTC_ENTRY_STEP : 1u << FTC_ENTRY_GRAD | 1u << FTC_ENTRY_UPDATE;
+    return with_test ? entries | 1u << FTC_ENTRY_EVAL : entries;
+}
+
+int64_t ftc_train_eval_batch(const ftc_train_options *o, const ftc_program *program) {
+    int32_t sequences, tokens;
+    ftc_program_extents(program, &sequences, &tokens);
+    int64_t most = sequences >= 0 ? program->extents[sequences].bound : 1;
+    int64_t batch = o->eval_batch ? o->eval_batch : 8; // Trainer's
+    return batch < most ? batch : most;
+}
+
+static bool watches_best(const ftc_train_options *o) {
+    return o->load_best || o->best_metric || o->patience > 0 || o->save_strategy == FTC_WHEN_BEST;
+}
+
+ftc_status ftc_train_check(const ftc_train_options *o, bool with_test) {
+    if (o->logging_strategy == FTC_WHEN_STEPS && o->logging_steps == 0) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "--logging-steps 0 never logs: set it, or --logging-strategy no");
+    }
+    if (o->save_strategy == FTC_WHEN_STEPS && o->save_steps == 0) {
+        return ftc_status_make(FTC_BAD_INPUT, "--save-steps 0 never saves: set it, or --save-strategy no");
+    }
+    if (watches_best(o) && (!with_test || o->eval_strategy == FTC_WHEN_NO)) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "the best model is found by evaluating: give --test (or --split-test) and "
+                               "--eval-strategy steps or epoch");
+    }
+    if (o->load_best && o->save_strategy == FTC_WHEN_NO) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "load_best_model_at_end needs checkpoints: set --save-strategy");
+    }
+    if (o->load_best && o->save_strategy != FTC_WHEN_BEST && o->save_strategy != o->eval_strategy) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "load_best_model_at_end needs a checkpoint at each evaluation: make "
+                               "--save-strategy and --eval-strategy the same, or save by \"best\"");
+    }
+    double lr_end = o->schedule_end >= 0 ? o->schedule_end : 1e-7;
+    if (o->schedule == FTC_SCHEDULE_POLYNOMIAL && !(o->lr > lr_end)) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "the polynomial schedule ends at a learning rate of %g: --lr must be larger",
+                               lr_end);
+    }
+    if (o->resume && !o->output) return ftc_status_make(FTC_BAD_INPUT, "--resume needs --output");
+    return FTC_STATUS_OK;
+}
+
+// A number of steps, or a fraction of all.
+static int64_t count_steps(double steps, int64_t total) {
+    return steps < 1 ? (int64_t)ceil(steps * (double)total) : (int64_t)steps;
+}
+
+static ftc_schedule make_schedule(const ftc_train_options *o, int64_t total) {
+    double warmup = o->warmup_steps > 0 ? o->warmup_steps : fmin(o->warmup_ratio, 0.999999);
+    ftc_schedule schedule =
+        ftc_schedule_make((ftc_schedule_kind)o->schedule, o->lr, count_steps(warmup, total), total);
+    if (o->schedule_cycles >= 0) schedule.cycles = o->schedule_cycles;
+    if (o->schedule_power >= 0) schedule.power = o->schedule_power;
+    if (o->schedule_end >= 0) schedule.lr_end = o->schedule_end;
+    if (o->schedule_timescale > 0) schedule.timescale = o->schedule_timescale;
+    return schedule;
+}
+
+// Of tokens, labels and where texts end; cut to what a JSON number holds exactly.
+static int64_t hash_data(const ftc_dataset *d) {
+    uint64_t hash = XXH3_64bits(d->ids, (size_t)ftc_dataset_tokens(d) * sizeof *d->ids);
+    hash = XXH3_64bits_withSeed(d->labels, (size_t)d->n * sizeof *d->labels, hash);
+    hash = XXH3_64bits_withSeed(d->offsets, (size_t)(d->n + 1) * sizeof *d->offsets, hash);
+    return (int64_t)(hash >> 12);
+}
+
+static ftc_status plan(run *r) {
+    const ftc_train_options *o = r->o;
+    int64_t n = r->t->train->n;
+    int64_t batches = o->drop_last ? n / o->batch : (n + o->batch - 1) / o->batch;
+    if (batches == 0) {
+        return ftc_status_make(FTC_BAD_INPUT, "%lld training examples make no batch of %lld%s", (long long)n,
+                               (long long)o->batch, n ? "; leave out --drop-last or lower --batch" : "");
+    }
+    int64_t per_epoch = (batches + o->accumulation - 1) / o->accumulation;
+    int64_t total = o->max_steps >= 0 ? o->max_steps : (int64_t)ceil(o->epochs * (double)per_epoch);
+    r->identity = (ftc_train_identity){
+        .examples = n,
+        .data = hash_data(r->t->train),
+        .sampling = o->sampling,
+        .batch = o->batch,
+        .accumulation = o->accumulation,
+        .batches_per_epoch = batches,
+        .steps_per_epoch = per_epoch,
+        .seed = o->seed,
+        .data_seed = o->data_seed >= 0 ? o->data_seed : o->seed,
+        .max_steps = total,
+    };
+    r->schedule = make_schedule(o, total);
+    r->logging_steps = count_steps(o->logging_steps, total);
+    r->eval_steps = o->eval_steps > 0 ? count_steps(o->eval_steps, total) : r->logging_steps;
+    r->save_steps = count_steps(o->save_steps, total);
+    r->eval_batch = ftc_train_eval_batch(o, r->t->program);
+    return FTC_STATUS_OK;
+}
+
+static bool ends_with(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+// What is divided by one minus such a number.
+static ftc_status check_shares(const run *r) {
+    static const char *const SHARES[] = {"dropout", "beta1", "beta2", "label_smoothing"};
+    for (int32_t i = 0; i < r->t->program->n_scalars; i++) {
+        const char *name = r->t->program->scalars[i].name;
+        double value = (double)r->stepper.scalars[i];
+        for (size_t k = 0; k < sizeof SHARES / sizeof *SHARES; k++)
+            if (ends_with(name, SHARES[k]) && !(value >= 0 && value < 1))
+                return ftc_status_make(FTC_BAD_INPUT, "%s is %g: expected a number from 0 to below 1", name,
+                                       value);
+    }
+    return FTC_STATUS_OK;
+}
+
+// The step arguments that stay the same through the run.
+static ftc_status set_scalars(run *r) {
+    const ftc_train_options *o = r->o;
+    ftc_stepper *s = &r->stepper;
+    const struct {
+        const char *name;
+        double value; // below 0: what the optimizer has
+    } hyperparameters[] = {
+        {"beta1", o->beta1},
+        {"beta2", o->beta2},
+        {"eps", o->eps},
+        {"momentum", o->momentum},
+        {"weight_decay", o->weight_decay},
+        {"weight_decay_no_decay", o->decay_all ? o->weight_decay : 0},
+    };
+    for (size_t i = 0; i < sizeof hyperparameters / sizeof *hyperparameters; i++)
+        if (hyperparameters[i].value >= 0)
+            ftc_stepper_set(s, hyperparameters[i].name, hyperparameters[i].value);
+    ftc_stepper_set(s, "max_grad_norm", clips(o) ? o->max_grad_norm : INFINITY);
+    if (!ftc_stepper_set(s, "label_smoothing", o->label_smoothing) && o->label_smoothing > 0) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "the model %s has no label smoothing: its loss takes no \"label_smoothing\"",
+                               r->t->program->model);
+    }
+    bool has_dropout = false;
+    for (int32_t i = 0; i < r->t->program->n_scalars; i++) {
+        if (!ends_with(r->t->program->scalars[i].name, "dropout")) continue;
+        has_dropout = true;
+        if (o->dropout >= 0) s->scalars[i] = (float)o->dropout;
+    }
+    if (o->dropout > 0 && !has_dropout) {
+        return ftc_status_make(FTC_BAD_INPUT, "the model %s has no dropout", r->t->program->model);
+    }
+    return check_shares(r);
+}
+
+// --- telling ------------------------------------------------------------------------------------------
+
+static double epoch_of(const run *r) {
+    return ftc_train_epoch(&r->at, &r->identity);
+}
+
+static void note(const run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void note(const run *r, const char *format, ...) {
+    if (!r->t->events.note) return;
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    r->t->events.note(r->t->events.context, text);
+}
+
+// Tells a log line and keeps it in the history; takes it.
+static void tell(run *r, cJSON *line) {
+    if (r->t->events.log) r->t->events.log(r->t->events.context, line);
+    cJSON_AddItemToArray(r->at.log_history, line);
+}
+
+static cJSON *new_line(const run *r) {
+    cJSON *line = cJSON_CreateObject();
+    cJSON_AddNumberToObject(line, "step", (double)r->at.step);
+    cJSON_AddNumberToObject(line, "epoch", epoch_of(r));
+    return line;
+}
+
+// Logs the steps since the last log line: their mean loss, tokens and time; norm and rate of the last one.
+static void log_steps(run *r) {
+    double steps = (double)(r->at.step - r->at.last_logged);
+    if (steps == 0) return;
+    cJSON *line = new_line(r);
+    cJSON_AddNumberToObject(line, "loss", r->at.window_loss / steps);
+    if (!isnan(r->last_grad_norm)) cJSON_AddNumberToObject(line, "grad_norm", r->last_grad_norm);
+    cJSON_AddNumberToObject(line, "learning_rate", r->last_lr);
+    cJSON_AddNumberToObject(line, "tokens", (double)r->at.window_tokens / steps);
+    cJSON_AddNumberToObject(line, "step_time", r->at.window_seconds / steps);
+    r->at.window_loss = r->at.window_seconds = 0;
+    r->at.window_tokens = 0;
+    r->at.last_logged = r->at.step;
+    tell(r, line);
+}
+
+static ftc_epoch_scores epoch_scores(const run *r) {
+    double n = (double)r->at.epoch_examples;
+    return (ftc_epoch_scores){
+        .epoch = epoch_of(r),
+        .loss = n > 0 ? r->at.epoch_loss / n : NAN,
+        .accuracy = n > 0 && r->counts_correct ? (double)r->at.epoch_correct / n : NAN,
+    };
+}
+
+static void tell_progress(const run *r) {
+    if (!r->t->events.progress) return;
+    int64_t done = r->at.step - r->start_step;
+    double accuracy = epoch_scores(r).accuracy;
+    ftc_progress progress = {
+        .what = "train",
+        .done = r->at.step,
+        .total = r->identity.max_steps,
+        .epoch = epoch_of(r),
+        .loss = r->last_loss,
+        .accuracy = isnan(accuracy) ? -1 : accuracy,
+        .examples_per_second = (double)r->examples / r->step_seconds,
+        .tokens_per_second = (double)r->tokens / r->step_seconds,
+        .seconds_left = r->step_seconds / (double)done * (double)(r->identity.max_steps - r->at.step),
+    };
+    r->t->events.progress(r->t->events.context, &progress);
+}
+
+static void tell_eval_progress(void *context, int64_t done, int64_t total) {
+    const run *r = context;
+    ftc_progress progress = {.what = "eval",
+                             .done = done,
+                             .total = total,
+                             .epoch = -1,
+                             .loss = -1,
+                             .accuracy = -1,
+                             .seconds_left = -1};
+    r->t->events.progress(r->t->events.context, &progress);
+}
+
+// --- one step -----------------------------------------------------------------------------------------
+
+// Packs batch number `index` of the epoch.
+static ftc_status fill_batch(run *r, int64_t epoch, int64_t index) {
+    const ftc_dataset *train = r->t->train;
+    if (r->order_epoch != epoch) {
+        ftc_order_epoch((ftc_sampling)r->o->sampling, train, r->o->batch, (uint64_t)r->identity.data_seed,
+                        epoch, r->order);
+        r->order_epoch = epoch;
+    }
+    int64_t first = index * r->o->batch, left = train->n - first;
+    return ftc_batch_fill(&r->batch, train, r->order + first, left < r->o->batch ? left : r->o->batch);
+}
+
+static void set_step_scalars(run *r, int64_t step, int64_t window) {
+    r->last_lr = ftc_schedule_lr(&r->schedule, step);
+    ftc_stepper_set(&r->stepper, "lr", r->last_lr);
+    ftc_stepper_set(&r->stepper, "accumulation", (double)window);
+    ftc_stepper_set_step(&r->stepper, step);
+}
+
+// Ends the run at a step whose batch is still at hand.
+static ftc_status not_finite(const run *r, const char *what, double value, int64_t micro) {
+    const ftc_train_events *events = &r->t->events;
+    int64_t number = r->at.step + 1;
+    char *where = events->trace ? events->trace(events->context, &r->stepper, &r->batch, (uint32_t)number,
+                                                (uint32_t)micro)
+                                : NULL;
+    ftc_status status = ftc_status_make(
+        FTC_FAILED,
+        "step %lld: %s is %g. %s%sThe weights are as they were before the step; nothing of it is saved. "
+        "Try a smaller --lr, a --warmup-ratio, or clip gradients with --max-grad-norm 1",
+        (long long)number, what, value, where ? where : "", where ? ".\n" : "");
+    free(where);
+    return status;
+}
+
+// What the micro-batches of one optimizer step add up to.
+typedef struct {
+    int64_t examples, tokens, padded, correct;
+    double loss;          // sum over the micro-batches
+    double examples_loss; // sum over the examples
+} window_sums;
+
+// The examples of the batch at hand that the largest of their logits [sequences, columns] gets right.
+static int64_t count_correct(const ftc_batch *batch, const float *logits, int64_t columns) {
+    int64_t correct = 0;
+    for (int64_t i = 0; i < batch->sequences; i++) {
+        correct += ftc_argmax(logits + i * columns, columns) == batch->classes[i];
+    }
+    return correct;
+}
+
+static void call(run *r, ftc_entry_kind entry, int64_t step, int64_t micro) {
+    ftc_stepper_call(&r->stepper, entry, &r->batch, (uint32_t)step, (uint32_t)micro);
+    ftc_profile_add(&r->profile, entry);
+}
+
+// Calls `entry` for all micro-batches of a step.
+static ftc_status call_window(run *r, ftc_entry_kind entry, int64_t step, int64_t epoch, int64_t first,
+                              int64_t window, window_sums *sums) {
+    const float *loss = ftc_stepper_output(&r->stepper, "loss", entry);
+    const float *logits = ftc_stepper_output(&r->stepper, "logits", entry);
+    int64_t columns = ftc_stepper_output_columns(&r->stepper, "logits");
+    for (int64_t micro = 0; micro < window; micro++) {
+        FTC_RETURN_IF_ERROR(fill_batch(r, epoch, first + micro));
+        call(r, entry, step, micro);
+        if (!isfinite(*loss)) return not_finite(r, "the loss", (double)*loss, micro);
+        sums->loss += (double)*loss;
+        sums->examples_loss += (double)*loss * (double)r->batch.sequences;
+        sums->examples += r->batch.sequences;
+        sums->tokens += r->batch.tokens;
+        sums->padded += r->batch.longest * r->batch.sequences;
+        if (r->counts_correct) sums->correct += count_correct(&r->batch, logits, columns);
+    }
+    return FTC_STATUS_OK;
+}
+
+// One optimizer step: all micro-batches of its window and the update.
+static ftc_status step(run *r) {
+    double start = ftc_clock_seconds();
+    int64_t per_epoch = r->identity.steps_per_epoch, accumulation = r->o->accumulation,
+            number = r->at.step + 1;
+    int64_t epoch = r->at.step / per_epoch, first = r->at.step % per_epoch * accumulation;
+    int64_t left = r->identity.batches_per_epoch - first, window = left < accumulation ? left : accumulation;
+    ftc_entry_kind entry = first_entry(r->o);
+    ftc_entry_kind last = is_one_call(r->o) ? FTC_ENTRY_STEP : FTC_ENTRY_UPDATE;
+    const float *norm = ftc_stepper_output(&r->stepper, "grad_norm", last);
+    window_sums sums = {0};
+    set_step_scalars(r, number, window);
+    FTC_RETURN_IF_ERROR(call_window(r, entry, number, epoch, first, window, &sums));
+    if (entry != last) call(r, last, number, 0);
+    if (norm && !isfinite(*norm)) return not_finite(r, "the gradient's norm", (double)*norm, window - 1);
+
+    double seconds = ftc_clock_seconds() - start;
+    r->last_loss = sums.loss / (double)window;
+    r->last_grad_norm = norm ? (double)*norm : NAN;
+    r->step_seconds += seconds;
+    r->tokens += sums.tokens;
+    r->examples += sums.examples;
+    r->at.step = number;
+    r->at.window_loss += r->last_loss;
+    r->at.window_seconds += seconds;
+    r->at.window_tokens += sums.tokens;
+    r->at.total_loss += r->last_loss;
+    r->at.examples_seen += sums.examples;
+    r->at.tokens_seen += sums.tokens;
+    r->at.tokens_padded += sums.padded;
+    r->at.epoch_examples += sums.examples;
+    r->at.epoch_correct += sums.correct;
+    r->at.epoch_loss += sums.examples_loss;
+    return FTC_STATUS_OK;
+}
+
+// --- evaluating ---------------------------------------------------------------------------------------
+
+// Compares an evaluation with the best one so far. *gained tells whether it is better.
+static ftc_status compare_with_best(run *r, const cJSON *line, bool *gained) {
+    const ftc_train_options *o = r->o;
+    const char *metric = o->best_metric ? o->best_metric : "loss";
+    char name[128];
+    snprintf(name, sizeof name, "%s%s", strncmp(metric, "eval_", 5) == 0 ? "" : "eval_", metric);
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(line, name);
+    if (!cJSON_IsNumber(item)) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "the metric_for_best_model \"%s\" is not among the evaluation's metrics; "
+                               "take loss, accuracy, f1, matthews_correlation or another that its line "
+                               "shows",
+                               metric);
+    }
+    bool greater = o->greater_is_better == FTC_CHOICE_AUTO ? !ends_with(metric, "loss")
+                                                           : o->greater_is_better == FTC_CHOICE_YES;
+    double value = item->valuedouble, gain = greater ? value - r->at.best_metric : r->at.best_metric - value;
+    *gained = !r->at.has_best || gain > 0;
+    bool counts = !r->at.has_best || gain > o->patience_threshold;
+    r->at.stale_evaluations = counts ? 0 : r->at.stale_evaluations + 1;
+    if (*gained) {
+        r->at.has_best = true;
+        r->at.best_metric = value;
+        r->at.best_step = r->at.step;
+    }
+    return FTC_STATUS_OK;
+}
+
+// Evaluates and tells it. What is evaluated before the first step is no candidate for the best model: it has
+// no checkpoint.
+static ftc_status evaluate(run *r, bool *gained) {
+    *gained = false;
+    if (!r->t->test) return FTC_STATUS_OK;
+    const ftc_train_events *events = &r->t->events;
+    ftc_evaluate_watch watch = {events->progress ? tell_eval_progress : NULL, r, r->t->stop};
+    ftc_evaluation evaluation;
+    ftc_epoch_scores train = epoch_scores(r);
+    r->is_evaluating = true;
+    FTC_RETURN_IF_ERROR(ftc_evaluate(&r->stepper, &r->batch, r->t->test, r->eval_batch, &watch, &evaluation));
+    r->is_evaluating = false;
+    cJSON *line = new_line(r);
+    if (!isnan(train.loss)) cJSON_AddNumberToObject(line, "epoch_loss", train.loss);
+    if (!isnan(train.accuracy)) cJSON_AddNumberToObject(line, "train_accuracy", train.accuracy);
+    ftc_evaluation_report(&evaluation, line);
+    bool is_candidate = watches_best(r->o) && r->at.step > 0;
+    ftc_status status = is_candidate ? compare_with_best(r, line, gained) : FTC_STATUS_OK;
+    tell(r, line);
+    if (status.code == FTC_OK && events->evaluated) events->evaluated(events->context, &evaluation, &train);
+    if (r->o->load_best && !*gained) { // the weights at hand are not those that the run ends with
+        ftc_evaluation_free(&evaluation);
+        return status;
+    }
+    ftc_evaluation_free(&r->kept);
+    r->kept = evaluation;
+    r->kept_step = r->at.step;
+    return status;
+}
+
+// --- saving -------------------------------------------------------------------------------------------
+
+static ftc_status save_checkpoint(run *r, const ftc_train_options *options) {
+    const ftc_train_options *o = options;
+    if (!o->output) return FTC_STATUS_OK;
+    FTC_RETURN_IF_ERROR(
+        ftc_status_annotate(ftc_checkpoint_save(o, r->t->state, r->t->files, &r->at, &r->identity),
+                            "step %lld", (long long)r->at.step));
+    note(r, "saved %s/checkpoint-%lld", o->output, (long long)r->at.step);
+    if (o->save_total_limit == 0) return FTC_STATUS_OK;
+    return ftc_checkpoint_rotate(o->output, o->save_total_limit,
+                                 o->load_best && r->at.has_best ? r->at.best_step : -1);
+}
+
+static bool is_multiple(int64_t step, int64_t of) {
+    return of > 0 && step % of == 0;
+}
+
+// What is due after a step, once.
+static ftc_status end_step(run *r) {
+    const ftc_train_options *o = r->o;
+    int64_t step = r->at.step;
+    bool last = step >= r->identity.max_steps, gained = false;
+    if ((o->logging_strategy == FTC_WHEN_STEPS && is_multiple(step, r->logging_steps)) ||
+        (step == 1 && o->logging_first_step)) {
+        log_steps(r);
+    }
+    if (o->eval_strategy == FTC_WHEN_STEPS && (double)step >= o->eval_delay &&
+        (is_multiple(step, r->eval_steps) || last)) {
+        FTC_RETURN_IF_ERROR(evaluate(r, &gained));
+    }
+    r->at.events_step = step;
+    bool save = o->save_strategy == FTC_WHEN_STEPS && (is_multiple(step, r->save_steps) || last);
+    return save || (gained && o->save_strategy == FTC_WHEN_BEST) ? save_checkpoint(r, o) : FTC_STATUS_OK;
+}
+
+// What is due after an epoch, once.
+static ftc_status end_epoch(run *r) {
+    const ftc_train_options *o = r->o;
+    bool gained = false;
+    if (o->logging_strategy == FTC_WHEN_EPOCH) log_steps(r);
+    if (o->eval_strategy == FTC_WHEN_EPOCH && epoch_of(r) >= o->eval_delay)
+        FTC_RETURN_IF_ERROR(evaluate(r, &gained));
+    r->at.epochs_ended++;
+    r->at.epoch_examples = r->at.epoch_correct = 0;
+    r->at.epoch_loss = 0;
+    bool save = o->save_strategy == FTC_WHEN_EPOCH || (gained && o->save_strategy == FTC_WHEN_BEST);
+    return save ? save_checkpoint(r, o) : FTC_STATUS_OK;
+}
+
+// --- the run ------------------------------------------------------------------------------------------
+
+static bool is_stopped(const run *r) {
+    return r->t->stop && *r->t->stop;
+}
+
+// A signal came: leaves a checkpoint that can be resumed.
+static ftc_status interrupt(run *r) {
+    if (!r->o->output) {
+        return ftc_status_make(FTC_FAILED, "interrupted after step %lld; nothing was saved (no --output)",
+                               (long long)r->at.step);
+    }
+    ftc_train_options options = *r->o;
+    options.save_only_model = false;
+    FTC_RETURN_IF_ERROR(save_checkpoint(r, &options));
+    return ftc_status_make(FTC_FAILED,
+                           "interrupted after step %lld of %lld; continue with --resume --output %s",
+                           (long long)r->at.step, (long long)r->identity.max_steps, options.output);
+}
+
+static bool is_patience_over(const run *r) {
+    return r->o->patience > 0 && r->at.stale_evaluations >= r->o->patience;
+}
+
+// Whether a failure is only that a signal ended an evaluation; then frees it.
+static bool is_evaluation_cut(const run *r, ftc_status *status) {
+    if (!is_stopped(r) || status->code != FTC_FAILED || !r->is_evaluating) return false;
+    ftc_status_free(status);
+    return true;
+}
+
+static ftc_status loop(run *r) {
+    if (r->at.step == 0 && r->o->eval_on_start) {
+        bool gained;
+        FTC_RETURN_IF_ERROR(evaluate(r, &gained));
+    }
+    for (;;) {
+        int64_t number = r->at.step, ended = r->at.epochs_ended * r->identity.steps_per_epoch;
+        bool is_last = number >= r->identity.max_steps || is_patience_over(r);
+        ftc_status status = FTC_STATUS_OK;
+        if (r->at.events_step < number) {
+            status = end_step(r);
+        } else if (number - ended >= r->identity.steps_per_epoch || (is_last && number > ended)) {
+            status = end_epoch(r);
+        } else if (is_last) {
+            return FTC_STATUS_OK;
+        } else if (is_stopped(r)) {
+            return interrupt(r);
+        } else {
+            status = step(r);
+            if (status.code == FTC_OK) tell_progress(r);
+        }
+        if (status.code != FTC_OK) return is_evaluation_cut(r, &status) ? interrupt(r) : status;
+    }
+}
+
+static ftc_status resume(run *r) {
+    char *path =
+        strcmp(r->o->resume, "last") == 0 ? ftc_checkpoint_latest(r->o->output) : strdup(r->o->resume);
+    if (!path) {
+        return ftc_status_make(FTC_BAD_INPUT, "%s: has no checkpoint to resume from; leave out --resume",
+                               r->o->output);
+    }
+    ftc_train_state train;
+    ftc_status status = ftc_checkpoint_restore(path, r->t->state, &r->identity, &train);
+    if (status.code == FTC_OK) {
+        ftc_train_state_free(&r->at);
+        r->at = train;
+        note(r, "resumed from %s", path);
+    }
+    free(path);
+    return status;
+}
+
+static ftc_status finish(run *r) {
+    const ftc_train_options *o = r->o;
+    double seconds = ftc_clock_seconds() - r->start, steps = (double)(r->at.step - r->start_step);
+    cJSON *line = new_line(r);
+    cJSON_AddNumberToObject(line, "train_runtime", seconds);
+    cJSON_AddNumberToObject(line, "train_samples_per_second", (double)r->examples / seconds);
+    cJSON_AddNumberToObject(line, "train_steps_per_second", steps / seconds);
+    cJSON_AddNumberToObject(line, "train_tokens_per_second", (double)r->tokens / seconds);
+    cJSON_AddNumberToObject(line, "train_loss", r->at.step ? r->at.total_loss / (double)r->at.step : 0);
+    tell(r, line);
+    if (r->at.step < r->identity.max_steps)
+        note(r, "stopped early: %lld evaluations without a gain", (long long)r->at.stale_evaluations);
+    if (o->load_best && r->at.has_best && r->at.best_step != r->at.step) {
+        char *dir = ftc_checkpoint_path(o->output, r->at.best_step),
+             *weights = ftc_path_join(dir, "model.safetensors");
+        ftc_status status = ftc_model_state_restore(r->t->state, FTC_ROLE_PARAM, weights);
+        note(r, "the best model is that of step %lld (%.9g)", (long long)r->at.best_step, r->at.best_metric);
+        free(dir);
+        free(weights);
+        FTC_RETURN_IF_ERROR(status);
+    }
+    if (!o->output) return FTC_STATUS_OK;
+    FTC_RETURN_IF_ERROR(ftc_model_save(o->output, r->t->state, r->t->files));
+    note(r, "saved %s", o->output);
+    return FTC_STATUS_OK;
+}
+
+static void note_eval_batch(const run *r) {
+    long long asked_for = (long long)r->o->eval_batch, used = (long long)r->eval_batch;
+    if (!r->t->test || used >= asked_for) return;
+    note(r,
+         "--eval-batch %lld: the model is compiled for batches of %lld, so %lld are evaluated at a time; the "
+         "scores are "
+         "the same",
+         asked_for, used, used);
+}
+
+static ftc_status prepare(run *r) {
+    const ftc_training *t = r->t;
+    FTC_RETURN_IF_ERROR(ftc_train_check(r->o, t->test != NULL));
+    FTC_RETURN_IF_ERROR(ftc_batch_create(t->program, &r->batch));
+    FTC_RETURN_IF_ERROR(plan(r));
+    note_eval_batch(r);
+    uint32_t entries = ftc_train_entries(r->o, t->test != NULL);
+    FTC_RETURN_IF_ERROR(ftc_stepper_create(t->program, t->state, t->threads, entries, t->sgemm, &r->stepper));
+    ftc_entry_kind entry = first_entry(r->o);
+    if (!ftc_stepper_output(&r->stepper, "loss", entry)) {
+        return ftc_status_make(FTC_BAD_INPUT, "the model %s has no output \"loss\": it cannot be trained",
+                               t->program->model);
+    }
+    r->counts_correct = r->batch.classes && ftc_stepper_output(&r->stepper, "logits", entry);
+    r->stepper.seed = (uint64_t)r->o->seed;
+    ftc_profile_create(t->program, &r->profile);
+    r->stepper.ticks = r->profile.ticks;
+    FTC_RETURN_IF_ERROR(set_scalars(r));
+    r->order = malloc((size_t)t->train->n * sizeof *r->order);
+    if (!r->order) abort();
+    if (r->o->resume) FTC_RETURN_IF_ERROR(resume(r));
+    return r->o->output ? ftc_dir_make(r->o->output) : FTC_STATUS_OK; // not only after hours of training
+}
+
+// Moves what reports are made of out of the run.
+static ftc_train_result take_result(run *r) {
+    ftc_train_result result = {
+        .state = r->at,
+        .evaluation = r->kept,
+        .evaluation_step = r->kept_step,
+        .profile = r->profile,
+        .step_seconds = r->step_seconds,
+        .steps = r->at.step - r->start_step,
+    };
+    r->at = (ftc_train_state){0};
+    r->kept = (ftc_evaluation){0};
+    r->profile = (ftc_profile){0};
+    return result;
+}
+
+void ftc_train_result_free(ftc_train_result *result) {
+    ftc_train_state_free(&result->state);
+    ftc_evaluation_free(&result->evaluation);
+    ftc_profile_free(&result->profile);
+}
+
+ftc_status ftc_train(const ftc_training *training, ftc_train_result *result) {
+    run r = {.t = training,
+             .o = training->options,
+             .order_epoch = -1,
+             .last_grad_norm = NAN,
+             .kept_step = -1,
+             .start = ftc_clock_seconds(),
+             .at.log_history = cJSON_CreateArray()};
+    ftc_status status = prepare(&r);
+    if (status.code == FTC_OK) {
+        r.start_step = r.at.step;
+        status = loop(&r);
+        if (status.code == FTC_OK) status = finish(&r);
+        if (status.code == FTC_OK && result) *result = take_result(&r);
+    }
+    free(r.order);
+    ftc_evaluation_free(&r.kept);
+    ftc_profile_free(&r.profile);
+    ftc_train_state_free(&r.at);
+    ftc_batch_free(&r.batch);
+    ftc_stepper_free(&r.stepper);
+    return status;
+}

@@ -1,0 +1,75 @@
+// The training loop.
+#ifndef FTC_RUNTIME_TRAIN_H
+#define FTC_RUNTIME_TRAIN_H
+
+#include "runtime/data/batch.h"
+#include "runtime/loop/checkpoint.h"
+#include "runtime/loop/evaluate.h"
+#include "runtime/loop/profile.h"
+#include "runtime/loop/progress.h"
+#include "runtime/loop/stepper.h"
+#include "runtime/loop/train_options.h"
+
+// How the epoch went so far, while it was trained: with dropout, and by weights that changed meanwhile.
+typedef struct {
+    double epoch;    // fractions too
+    double loss;     // mean over the epoch's examples; NaN before the first
+    double accuracy; // NaN where it is not known: the program does not tell logits, or predicts no classes
+} ftc_epoch_scores;
+
+// Whom the loop tells what happens. Any function may be NULL.
+typedef struct {
+    void *context;
+    void (*log)(void *context, const cJSON *line); // a step, an evaluation, the end
+    void (*evaluated)(void *context, const ftc_evaluation *evaluation,
+                      const ftc_epoch_scores *train);              // after the evaluation's log line
+    void (*progress)(void *context, const ftc_progress *progress); // after each step
+    void (*note)(void *context, const char *text);                 // "saved output/checkpoint-375"
+    // Where a value that is not finite comes from: a sentence, allocated, or NULL. Weights and moments are
+    // those before the step.
+    char *(*trace)(void *context, const ftc_stepper *stepper, const ftc_batch *batch, uint32_t step,
+                   uint32_t micro_step);
+} ftc_train_events;
+
+// Everything that a run needs. The caller owns it all.
+typedef struct {
+    const ftc_program *program;
+    ftc_model_state *state; // made for ftc_train_entries; parameters initialised or loaded
+    ftc_threads *threads;
+    ftc_sgemm_fn *sgemm; // NULL unless the program needs it
+    const ftc_dataset *train;
+    const ftc_dataset *test; // NULL: no evaluation
+    const ftc_train_options *options;
+    const ftc_model_files *files;
+    ftc_train_events events;
+    const volatile sig_atomic_t
+        *stop; // a signal's number ends the run at the next step, after a checkpoint; or NULL
+} ftc_training;
+
+// The entries that a run with these options calls, as bits 1 << ftc_entry_kind: step alone, or grad and
+// update when it accumulates or clips.
+uint32_t ftc_train_entries(const ftc_train_options *options, bool with_test);
+
+// The examples of a batch of evaluation: what the options say, or as many as the program takes where these
+// are fewer. The scores are the same but for rounding.
+int64_t ftc_train_eval_batch(const ftc_train_options *options, const ftc_program *program);
+
+// Checks what can be checked before anything is loaded: options that contradict each other.
+ftc_status ftc_train_check(const ftc_train_options *options, bool with_test);
+
+// What a run that came to its end leaves, for reports.
+typedef struct {
+    ftc_train_state state;
+    ftc_evaluation evaluation; // the last one of the weights that were saved
+    int64_t evaluation_step;   // -1: there was none
+    ftc_profile profile;       // of the steps of this call, not of those before a resumption
+    double step_seconds;       // they took together
+    int64_t steps;
+} ftc_train_result;
+
+// Runs to the end, and saves the model to options->output. Ends with FTC_FAILED when the loss is not finite
+// or `stop` was raised. `result` may be NULL; else it is to be freed after success.
+ftc_status ftc_train(const ftc_training *training, ftc_train_result *result);
+void ftc_train_result_free(ftc_train_result *result);
+
+#endif

@@ -1,0 +1,196 @@
+#include "runtime/loop/train_state.h"
+
+#include "runtime/files.h"
+#include "runtime/json.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void ftc_train_state_free(ftc_train_state *train) {
+    cJSON_Delete(train->log_history);
+    *train = (ftc_train_state){0};
+}
+
+char *ftc_checkpoint_path(const char *output, int64_t step) {
+    char name[40];
+    snprintf(name, sizeof name, "checkpoint-%lld", (long long)step);
+    return ftc_path_join(output, name);
+}
+
+// The numbers of the state that must come back exactly. Doubles are written as hexadecimal text.
+typedef struct {
+    const char *name;
+    size_t offset;
+    bool is_double;
+} state_field;
+
+#define INTEGER(field) {#field, offsetof(ftc_train_state, field), false}
+#define DOUBLE(field)  {#field, offsetof(ftc_train_state, field), true}
+static const state_field STATE_FIELDS[] = {
+    INTEGER(step),          INTEGER(events_step),       INTEGER(epochs_ended),
+    INTEGER(last_logged),   DOUBLE(window_loss),        DOUBLE(window_seconds),
+    INTEGER(window_tokens), DOUBLE(total_loss),         INTEGER(examples_seen),
+    INTEGER(tokens_seen),   INTEGER(tokens_padded),     INTEGER(epoch_examples),
+    INTEGER(epoch_correct), DOUBLE(epoch_loss),         DOUBLE(best_metric),
+    INTEGER(best_step),     INTEGER(stale_evaluations),
+};
+#undef INTEGER
+#undef DOUBLE
+
+static const struct {
+    const char *name, *option; // as people set it
+    size_t offset;
+} IDENTITY_FIELDS[] = {
+    {"examples", "the training data", offsetof(ftc_train_identity, examples)},
+    {"data", "the training data", offsetof(ftc_train_identity, data)},
+    {"batch", "--batch", offsetof(ftc_train_identity, batch)},
+    {"accumulation", "--accumulation", offsetof(ftc_train_identity, accumulation)},
+    {"steps_per_epoch", "--drop-last", offsetof(ftc_train_identity, steps_per_epoch)},
+    {"sampling", "--no-shuffle or --group-by-length", offsetof(ftc_train_identity, sampling)},
+    {"seed", "--seed", offsetof(ftc_train_identity, seed)},
+    {"data_seed", "--data-seed", offsetof(ftc_train_identity, data_seed)},
+};
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+// Writes `json` as DIR/NAME; takes it.
+static ftc_status write_json(const char *dir, const char *name, cJSON *json) {
+    char *path = ftc_path_join(dir, name);
+    ftc_status status = ftc_json_write(path, json);
+    free(path);
+    cJSON_Delete(json);
+    return status;
+}
+
+// --- trainer_state.json -------------------------------------------------------------------------------
+
+static void add_best(cJSON *json, const char *output, const ftc_train_state *train) {
+    if (!train->has_best) {
+        cJSON_AddNullToObject(json, "best_metric");
+        cJSON_AddNullToObject(json, "best_global_step");
+        cJSON_AddNullToObject(json, "best_model_checkpoint");
+        return;
+    }
+    char *path = ftc_checkpoint_path(output, train->best_step);
+    cJSON_AddNumberToObject(json, "best_metric", train->best_metric);
+    cJSON_AddNumberToObject(json, "best_global_step", (double)train->best_step);
+    cJSON_AddStringToObject(json, "best_model_checkpoint", path);
+    free(path);
+}
+
+double ftc_train_epoch(const ftc_train_state *train, const ftc_train_identity *identity) {
+    int64_t whole = train->step / identity->steps_per_epoch,
+            batches = train->step % identity->steps_per_epoch * identity->accumulation;
+    return (double)whole + (double)batches / (double)identity->batches_per_epoch;
+}
+
+// The fields of transformers' TrainerState.
+static cJSON *make_trainer_state(const ftc_train_options *options, const ftc_train_state *train,
+                                 const ftc_train_identity *identity) {
+    cJSON *json = cJSON_CreateObject();
+    double per_epoch = (double)identity->steps_per_epoch;
+    cJSON_AddNumberToObject(json, "global_step", (double)train->step);
+    cJSON_AddNumberToObject(json, "epoch", ftc_train_epoch(train, identity));
+    cJSON_AddNumberToObject(json, "max_steps", (double)identity->max_steps);
+    cJSON_AddNumberToObject(json, "num_train_epochs", ceil((double)identity->max_steps / per_epoch));
+    cJSON_AddNumberToObject(json, "train_batch_size", (double)identity->batch);
+    cJSON_AddNumberToObject(json, "logging_steps", options->logging_steps);
+    cJSON_AddNumberToObject(json, "eval_steps", options->eval_steps);
+    cJSON_AddNumberToObject(json, "save_steps", options->save_steps);
+    cJSON_AddNumberToObject(json, "num_input_tokens_seen", (double)train->tokens_seen);
+    add_best(json, options->output, train);
+    cJSON_AddItemToObject(json, "log_history",
+                          train->log_history ? cJSON_Duplicate(train->log_history, 1) : cJSON_CreateArray());
+    return json;
+}
+
+// --- resume.json --------------------------------------------------------------------------------------
+
+static cJSON *make_resume(const ftc_train_state *train, const ftc_train_identity *identity) {
+    cJSON *json = cJSON_CreateObject(), *run = cJSON_AddObjectToObject(json, "run");
+    for (size_t i = 0; i < COUNT(IDENTITY_FIELDS); i++) {
+        int64_t value = *(const int64_t *)((const char *)identity + IDENTITY_FIELDS[i].offset);
+        cJSON_AddNumberToObject(run, IDENTITY_FIELDS[i].name, (double)value);
+    }
+    for (size_t i = 0; i < COUNT(STATE_FIELDS); i++) {
+        const char *field = (const char *)train + STATE_FIELDS[i].offset;
+        char text[40];
+        if (STATE_FIELDS[i].is_double) {
+            snprintf(text, sizeof text, "%a", *(const double *)field);
+            cJSON_AddStringToObject(json, STATE_FIELDS[i].name, text);
+        } else {
+            cJSON_AddNumberToObject(json, STATE_FIELDS[i].name, (double)*(const int64_t *)field);
+        }
+    }
+    cJSON_AddBoolToObject(json, "has_best", train->has_best);
+    return json;
+}
+
+static ftc_status check_identity(const char *path, const cJSON *run, const ftc_train_identity *identity) {
+    for (size_t i = 0; i < COUNT(IDENTITY_FIELDS); i++) {
+        const cJSON *item = cJSON_GetObjectItemCaseSensitive(run, IDENTITY_FIELDS[i].name);
+        int64_t ours = *(const int64_t *)((const char *)identity + IDENTITY_FIELDS[i].offset);
+        if (!cJSON_IsNumber(item)) {
+            return ftc_status_make(FTC_BAD_INPUT, "%s: lacks \"%s\"; it cannot be resumed", path,
+                                   IDENTITY_FIELDS[i].name);
+        }
+        if ((double)ours != item->valuedouble) {
+            return ftc_status_make(
+                FTC_BAD_INPUT,
+                "%s: was made with %s = %.0f, this run has %lld; make %s the same, or start anew "
+                "without --resume",
+                path, IDENTITY_FIELDS[i].name, item->valuedouble, (long long)ours, IDENTITY_FIELDS[i].option);
+        }
+    }
+    return FTC_STATUS_OK;
+}
+
+static ftc_status read_resume(const char *path, const cJSON *json, const ftc_train_identity *identity,
+                              ftc_train_state *out) {
+    FTC_RETURN_IF_ERROR(check_identity(path, cJSON_GetObjectItemCaseSensitive(json, "run"), identity));
+    ftc_train_state train = {0};
+    for (size_t i = 0; i < COUNT(STATE_FIELDS); i++) {
+        const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, STATE_FIELDS[i].name);
+        char *field = (char *)&train + STATE_FIELDS[i].offset;
+        if (STATE_FIELDS[i].is_double && cJSON_IsString(item)) {
+            *(double *)field = strtod(item->valuestring, NULL);
+        } else if (STATE_FIELDS[i].is_double || !ftc_json_count(item, (int64_t *)field)) {
+            return ftc_status_make(FTC_BAD_INPUT, "%s: lacks \"%s\"; it cannot be resumed", path,
+                                   STATE_FIELDS[i].name);
+        }
+    }
+    train.has_best = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "has_best"));
+    *out = train;
+    return FTC_STATUS_OK;
+}
+
+// --- both ---------------------------------------------------------------------------------------------
+
+ftc_status ftc_train_state_write(const char *dir, const ftc_train_options *options,
+                                 const ftc_train_state *train, const ftc_train_identity *identity) {
+    FTC_RETURN_IF_ERROR(write_json(dir, "trainer_state.json", make_trainer_state(options, train, identity)));
+    return write_json(dir, "resume.json", make_resume(train, identity));
+}
+
+ftc_status ftc_train_state_read(const char *dir, const ftc_train_identity *identity, ftc_train_state *out) {
+    char *resume_path = ftc_path_join(dir, "resume.json"),
+         *trainer_path = ftc_path_join(dir, "trainer_state.json");
+    cJSON *resume = NULL, *trainer = NULL;
+    ftc_train_state train = {0};
+    ftc_status status = ftc_json_read(resume_path, &resume);
+    if (status.code == FTC_OK) status = read_resume(resume_path, resume, identity, &train);
+    if (status.code == FTC_OK) status = ftc_json_read(trainer_path, &trainer);
+    if (status.code == FTC_OK) {
+        const cJSON *history = cJSON_GetObjectItemCaseSensitive(trainer, "log_history");
+        train.log_history = cJSON_IsArray(history) ? cJSON_Duplicate(history, 1) : cJSON_CreateArray();
+        *out = train;
+    }
+    cJSON_Delete(resume);
+    cJSON_Delete(trainer);
+    free(resume_path);
+    free(trainer_path);
+    return status;
+}

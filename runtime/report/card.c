@@ -1,0 +1,150 @@
+// The model card, in the form of those that transformers' Trainer writes:
+// https://github.com/huggingface/transformers/blob/main/src/transformers/modelcard.py
+#include "runtime/report/summary.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+// JSON strings are YAML strings.
+static void write_quoted(FILE *out, const char *text) {
+    cJSON *string = cJSON_CreateString(text);
+    char *quoted = cJSON_PrintUnformatted(string);
+    if (!quoted) abort();
+    fputs(quoted, out);
+    free(quoted);
+    cJSON_Delete(string);
+}
+
+// The line of the evaluation whose weights were saved; NULL: none.
+static const cJSON *saved_evaluation(const ftc_summary *s) {
+    const cJSON *line = s->result->state.log_history->child, *found = NULL;
+    while ((line = ftc_summary_next_evaluation(line))) {
+        if (ftc_summary_value(line, "step") == (double)s->result->evaluation_step) found = line;
+        line = line->next;
+    }
+    return found;
+}
+
+static void write_front_matter(const ftc_summary *s, const char *name, const cJSON *evaluation, FILE *out) {
+    char title[64];
+    const cJSON *entry;
+    fputs("---\nlibrary_name: transformers\npipeline_tag: text-classification\n", out);
+    if (s->base_model) {
+        fputs("base_model: ", out);
+        write_quoted(out, s->base_model);
+        fputc('\n', out);
+    }
+    fputs("tags:\n- text-classification\n- ftc\n", out);
+    if (evaluation) {
+        fputs("metrics:\n", out);
+        cJSON_ArrayForEach(entry, evaluation) {
+            if (ftc_summary_is_score(entry)) fprintf(out, "- %s\n", entry->string + 5);
+        }
+    }
+    fputs("model-index:\n- name: ", out);
+    write_quoted(out, name);
+    if (!evaluation) {
+        fputs("\n  results: []\n---\n", out);
+        return;
+    }
+    char *data = ftc_summary_base_name(s->test_file ? s->test_file : s->train_file);
+    fputs("\n  results:\n  - task:\n      name: Text Classification\n      type: text-classification\n"
+          "    dataset:\n      name: ",
+          out);
+    write_quoted(out, data);
+    fputs("\n      type: text\n    metrics:\n", out);
+    cJSON_ArrayForEach(entry, evaluation) {
+        if (!ftc_summary_is_score(entry)) continue;
+        ftc_summary_title(entry->string, title, sizeof title);
+        fprintf(out, "    - name: %s\n      type: %s\n      value: %.6g\n", title, entry->string + 5,
+                entry->valuedouble);
+    }
+    fputs("---\n", out);
+    free(data);
+}
+
+static void write_results(const ftc_summary *s, FILE *out) {
+    const cJSON *line = ftc_summary_next_evaluation(s->result->state.log_history->child), *entry;
+    char title[64];
+    if (!line) return;
+    fputs("\n### Training results\n\n| Training Loss | Training Accuracy | Epoch | Step | Validation Loss |",
+          out);
+    cJSON_ArrayForEach(entry, line) {
+        if (!ftc_summary_is_score(entry)) continue;
+        ftc_summary_title(entry->string, title, sizeof title);
+        fprintf(out, " %s |", title);
+    }
+    fputs("\n|:---:|:---:|:---:|:---:|:---:|", out);
+    cJSON_ArrayForEach(entry, line)
+        if (ftc_summary_is_score(entry)) fputs(":---:|", out);
+    fputc('\n', out);
+    for (; line; line = ftc_summary_next_evaluation(line->next)) {
+        double loss = ftc_summary_value(line, "epoch_loss"),
+               accuracy = ftc_summary_value(line, "train_accuracy");
+        fputs("| ", out);
+        isnan(loss) ? fputs("No log", out) : fprintf(out, "%.4f", loss);
+        fputs(" | ", out);
+        isnan(accuracy) ? fputs("-", out) : fprintf(out, "%.4f", accuracy);
+        fprintf(out, " | %.6g | %.0f | %.4f |", ftc_summary_value(line, "epoch"),
+                ftc_summary_value(line, "step"), ftc_summary_value(line, "eval_loss"));
+        cJSON_ArrayForEach(entry, line)
+            if (ftc_summary_is_score(entry)) fprintf(out, " %.4f |", entry->valuedouble);
+        fputc('\n', out);
+    }
+}
+
+static void write_item(void *context, const char *name, const char *value) {
+    fprintf(context, "- %s: %s\n", name, value);
+}
+
+static void write_labels(const ftc_summary *s, FILE *out) {
+    if (s->labels->kind == FTC_LABELS_NUMBERS) {
+        fputs("The model predicts a number.\n", out);
+        return;
+    }
+    char *described = ftc_labels_describe(s->labels);
+    fprintf(out, "Labels, as the data names them: %s.\n", described);
+    free(described);
+}
+
+void ftc_card_write(const ftc_summary *s, FILE *out) {
+    char *name = ftc_summary_base_name(s->options->output), *data = ftc_summary_base_name(s->train_file),
+         title[64];
+    const cJSON *evaluation = saved_evaluation(s), *entry;
+    write_front_matter(s, name, evaluation, out);
+    fputs("\n<!-- This card was written by ftc at the end of the training. Proofread and complete it, then "
+          "remove this "
+          "comment. -->\n",
+          out);
+    fprintf(out, "\n# %s\n\n", name);
+    if (s->base_model) {
+        fprintf(out, "This model is a version of %s, fine-tuned on %s.\n", s->base_model, data);
+    } else {
+        fprintf(out, "This model (%s) was trained from random weights on %s.\n", s->program->model, data);
+    }
+    if (evaluation) {
+        fprintf(out, "It achieves the following results on the evaluation set:\n- Loss: %.4f\n",
+                ftc_summary_value(evaluation, "eval_loss"));
+        cJSON_ArrayForEach(entry, evaluation) {
+            if (!ftc_summary_is_score(entry)) continue;
+            ftc_summary_title(entry->string, title, sizeof title);
+            fprintf(out, "- %s: %.4f\n", title, entry->valuedouble);
+        }
+    }
+    fputs("\n## Model description\n\nMore information needed\n\n## Intended uses & limitations\n\nMore "
+          "information "
+          "needed\n\n## Training and evaluation data\n\n",
+          out);
+    fprintf(out, "%lld examples for training", (long long)s->train->n);
+    if (s->test) fprintf(out, ", %lld for evaluation", (long long)s->test->n);
+    fprintf(out, "; at most %d tokens each.\n", s->max_length);
+    write_labels(s, out);
+    fputs("\n## Training procedure\n\n### Training hyperparameters\n\nThe following hyperparameters were "
+          "used during "
+          "training:\n",
+          out);
+    ftc_summary_hyperparameters(s, write_item, out);
+    write_results(s, out);
+    free(name);
+    free(data);
+}

@@ -1,0 +1,152 @@
+#include "runtime/text/normalize.h"
+
+#include "runtime/grow.h"
+#include "runtime/text/unicode.h"
+
+#include <string.h>
+
+void ftc_codepoints_push(ftc_codepoints *text, uint32_t c) {
+    text->data = ftc_grow(text->data, &text->capacity, text->count + 1, sizeof *text->data);
+    text->data[text->count++] = c;
+}
+
+void ftc_codepoints_free(ftc_codepoints *text) {
+    free(text->data);
+    *text = (ftc_codepoints){0};
+}
+
+ftc_normalize_step *ftc_normalizer_add(ftc_normalizer *normalizer, ftc_normalize_kind kind) {
+    if (normalizer->count == FTC_NORMALIZE_MAX_STEPS) return NULL;
+    ftc_normalize_step *step = &normalizer->steps[normalizer->count++];
+    *step = (ftc_normalize_step){.kind = kind};
+    return step;
+}
+
+void ftc_normalizer_free(ftc_normalizer *normalizer) {
+    for (size_t i = 0; i < normalizer->count; i++) {
+        ftc_codepoints_free(&normalizer->steps[i].pattern);
+        ftc_codepoints_free(&normalizer->steps[i].content);
+    }
+    normalizer->count = 0;
+}
+
+bool ftc_normalizer_is_local(const ftc_normalizer *normalizer) {
+    for (size_t i = 0; i < normalizer->count; i++)
+        if (normalizer->steps[i].kind >= FTC_NORMALIZE_STRIP_LEFT) return false;
+    return true;
+}
+
+// --- the steps ----------------------------------------------------------------------------------------
+
+static bool is_chinese(uint32_t c) {
+    return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x20000 && c <= 0x2A6DF) ||
+           (c >= 0x2A700 && c <= 0x2B73F) || (c >= 0x2B740 && c <= 0x2B81F) ||
+           (c >= 0x2B920 &&
+            c <= 0x2CEAF) || // the tokenizers library begins at 2B920 where Unicode's block begins at 2B820
+           (c >= 0xF900 && c <= 0xFAFF) ||
+           (c >= 0x2F800 && c <= 0x2FA1F);
+}
+
+static void clean(ftc_codepoints *text) {
+    size_t n = 0;
+    for (size_t i = 0; i < text->count; i++) {
+        uint32_t c = text->data[i];
+        if (c == 0xFFFD || (ftc_unicode_flags(c) & FTC_UNICODE_CONTROL)) continue;
+        text->data[n++] = ftc_unicode_is_space(c) ? ' ' : c;
+    }
+    text->count = n;
+}
+
+static void drop(ftc_codepoints *text, unsigned flag) {
+    size_t n = 0;
+    for (size_t i = 0; i < text->count; i++)
+        if (!(ftc_unicode_flags(text->data[i]) & flag)) text->data[n++] = text->data[i];
+    text->count = n;
+}
+
+static void space_chinese(const ftc_codepoints *text, ftc_codepoints *out) {
+    for (size_t i = 0; i < text->count; i++) {
+        bool chinese = is_chinese(text->data[i]);
+        if (chinese) ftc_codepoints_push(out, ' ');
+        ftc_codepoints_push(out, text->data[i]);
+        if (chinese) ftc_codepoints_push(out, ' ');
+    }
+}
+
+static void lower(const ftc_codepoints *text, ftc_codepoints *out) {
+    for (size_t i = 0; i < text->count; i++) {
+        uint32_t c[2];
+        size_t n = ftc_unicode_lower(text->data[i], c);
+        for (size_t k = 0; k < n; k++) ftc_codepoints_push(out, c[k]);
+    }
+}
+
+static void decompose(const ftc_codepoints *text, bool compatible, ftc_codepoints *out) {
+    for (size_t i = 0; i < text->count; i++) {
+        uint32_t c[FTC_UNICODE_MAX_DECOMPOSED];
+        size_t n = ftc_unicode_decompose(text->data[i], compatible, c);
+        for (size_t k = 0; k < n; k++) ftc_codepoints_push(out, c[k]);
+    }
+    ftc_unicode_reorder(out->data, out->count);
+}
+
+static void compose(ftc_codepoints *text) {
+    text->count = ftc_unicode_compose(text->data, text->count);
+}
+
+static void strip_left(ftc_codepoints *text) {
+    size_t n = 0;
+    while (n < text->count && ftc_unicode_is_space(text->data[n])) n++;
+    text->count -= n;
+    if (n && text->count) memmove(text->data, text->data + n, text->count * sizeof *text->data);
+}
+
+static void strip_right(ftc_codepoints *text) {
+    while (text->count && ftc_unicode_is_space(text->data[text->count - 1])) text->count--;
+}
+
+static void replace(const ftc_codepoints *text, const ftc_normalize_step *step, ftc_codepoints *out) {
+    const ftc_codepoints *pattern = &step->pattern;
+    for (size_t i = 0; i < text->count;) {
+        if (text->count - i >= pattern->count &&
+            memcmp(text->data + i, pattern->data, pattern->count * sizeof *pattern->data) == 0) {
+            for (size_t k = 0; k < step->content.count; k++) ftc_codepoints_push(out, step->content.data[k]);
+            i += pattern->count;
+        } else {
+            ftc_codepoints_push(out, text->data[i++]);
+        }
+    }
+}
+
+void ftc_normalizer_apply(const ftc_normalizer *normalizer, ftc_codepoints *text, ftc_codepoints *spare) {
+    for (size_t i = 0; i < normalizer->count; i++) {
+        const ftc_normalize_step *step = &normalizer->steps[i];
+        spare->count = 0;
+        bool moved = true; // the result is in `spare`
+        switch (step->kind) {
+        case FTC_NORMALIZE_SPACE_CHINESE: space_chinese(text, spare); break;
+        case FTC_NORMALIZE_NFD:
+        case FTC_NORMALIZE_NFC: decompose(text, false, spare); break;
+        case FTC_NORMALIZE_NFKD:
+        case FTC_NORMALIZE_NFKC: decompose(text, true, spare); break;
+        case FTC_NORMALIZE_LOWER: lower(text, spare); break;
+        case FTC_NORMALIZE_REPLACE: replace(text, step, spare); break;
+        default: moved = false; break;
+        }
+        if (moved) {
+            ftc_codepoints result = *spare;
+            *spare = *text;
+            *text = result;
+        }
+        switch (step->kind) {
+        case FTC_NORMALIZE_CLEAN: clean(text); break;
+        case FTC_NORMALIZE_STRIP_NONSPACING: drop(text, FTC_UNICODE_NONSPACING); break;
+        case FTC_NORMALIZE_STRIP_MARKS: drop(text, FTC_UNICODE_MARK); break;
+        case FTC_NORMALIZE_NFC:
+        case FTC_NORMALIZE_NFKC: compose(text); break;
+        case FTC_NORMALIZE_STRIP_LEFT: strip_left(text); break;
+        case FTC_NORMALIZE_STRIP_RIGHT: strip_right(text); break;
+        default: break;
+        }
+    }
+}

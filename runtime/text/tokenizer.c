@@ -1,0 +1,352 @@
+#include "runtime/text/tokenizer_internal.h"
+
+#include "runtime/grow.h"
+#include "runtime/text/unicode.h"
+
+#include <string.h>
+
+// One call of ftc_tokenizer_encode.
+typedef struct {
+    const ftc_tokenizer *tokenizer;
+    ftc_tokens *out;
+    int32_t *ids; // word pieces and added tokens of both texts, in out->types until the template is applied
+    size_t count, limit; // the text at hand adds no id beyond `limit`
+    ftc_codepoints codepoints, spare;
+    char *utf8; // normalized text
+    size_t utf8_capacity;
+} encoder;
+
+static const uint8_t *identity_map(void) {
+    static const uint8_t map[256] = {
+#define ROW(n) n, n + 1, n + 2, n + 3, n + 4, n + 5, n + 6, n + 7
+        ROW(0),   ROW(8),   ROW(16),  ROW(24),  ROW(32),  ROW(40),  ROW(48),  ROW(56),
+        ROW(64),  ROW(72),  ROW(80),  ROW(88),  ROW(96),  ROW(104), ROW(112), ROW(120),
+        ROW(128), ROW(136), ROW(144), ROW(152), ROW(160), ROW(168), ROW(176), ROW(184),
+        ROW(192), ROW(200), ROW(208), ROW(216), ROW(224), ROW(232), ROW(240), ROW(248),
+#undef ROW
+    };
+    return map;
+}
+
+static bool is_full(const encoder *e) {
+    return e->count >= e->limit;
+}
+
+static void reserve(encoder *e, size_t more) {
+    ftc_tokens *out = e->out;
+    size_t capacity = out->capacity;
+    out->ids = ftc_grow(out->ids, &capacity, e->count + more, sizeof *out->ids);
+    out->types = ftc_grow(out->types, &out->capacity, e->count + more, sizeof *out->types);
+    e->ids = out->types;
+}
+
+static void push_id(encoder *e, int32_t id) {
+    if (is_full(e)) return;
+    reserve(e, 1);
+    e->ids[e->count++] = id;
+}
+
+static void push_word(encoder *e, const uint8_t map[256], const char *word, size_t size) {
+    if (is_full(e)) return;
+    reserve(e, size);
+    size_t n = ftc_wordpiece_cut(e->tokenizer->vocabulary, map, word, size, e->ids + e->count);
+    if (n == 0) push_id(e, e->tokenizer->unk_id);
+    e->count += n;
+    if (e->count > e->limit) e->count = e->limit;
+}
+
+// --- added tokens -------------------------------------------------------------------------------------
+
+void ftc_added_tokens_push(ftc_added_tokens *list, ftc_added_token token) {
+    list->tokens = ftc_grow(list->tokens, &list->capacity, list->count + 1, sizeof *list->tokens);
+    token.text = strndup(token.text, token.size);
+    list->tokens[list->count++] = token;
+    list->starts[(uint8_t)token.text[0]] = true;
+}
+
+typedef struct {
+    const ftc_added_token *token; // NULL: none is left
+    size_t begin, end;            // bytes that it covers, swallowed white space included
+} added_match;
+
+static bool word_before(const char *text, size_t at) {
+    size_t start = at;
+    while (start > 0 && ((uint8_t)text[--start] & 0xC0) == 0x80) {
+    }
+    uint32_t c;
+    return start < at && ftc_utf8_decode(text + start, at - start, &c) &&
+           (ftc_unicode_flags(c) & FTC_UNICODE_WORD);
+}
+
+static bool word_after(const char *text, size_t size, size_t at) {
+    uint32_t c;
+    return ftc_utf8_decode(text + at, size - at, &c) && (ftc_unicode_flags(c) & FTC_UNICODE_WORD);
+}
+
+static size_t skip_spaces_left(const char *text, size_t at) {
+    while (at > 0) {
+        size_t start = at;
+        while (start > 0 && ((uint8_t)text[--start] & 0xC0) == 0x80) {
+        }
+        uint32_t c;
+        if (ftc_utf8_decode(text + start, at - start, &c) != at - start || !ftc_unicode_is_space(c)) break;
+        at = start;
+    }
+    return at;
+}
+
+static size_t skip_spaces_right(const char *text, size_t size, size_t at) {
+    uint32_t c;
+    size_t n;
+    while ((n = ftc_utf8_decode(text + at, size - at, &c)) != 0 && ftc_unicode_is_space(c)) at += n;
+    return at;
+}
+
+// The next added token: leftmost, then longest. *search is where to look; bytes before `covered` are taken
+// already.
+static added_match next_added(const ftc_added_tokens *list, const char *text, size_t size, size_t *search,
+                              size_t covered) {
+    for (size_t at = *search; at < size; at++) {
+        if (!list->starts[(uint8_t)text[at]]) continue;
+        const ftc_added_token *longest = NULL;
+        for (size_t i = 0; i < list->count; i++) {
+            const ftc_added_token *token = &list->tokens[i];
+            if (token->size <= size - at && (!longest || token->size > longest->size) &&
+                memcmp(text + at, token->text, token->size) == 0)
+                longest = token;
+        }
+        if (!longest) continue;
+        added_match match = {longest, at, at + longest->size};
+        *search = match.end;
+        at = match.end - 1; // where to go on if the match does not count
+        if (longest->single_word && (word_before(text, match.begin) || word_after(text, size, match.end)))
+            continue;
+        if (longest->lstrip) match.begin = skip_spaces_left(text, match.begin);
+        if (match.begin < covered) match.begin = covered;
+        if (longest->rstrip) match.end = skip_spaces_right(text, size, match.end);
+        if (match.end < match.begin) match.end = match.begin;
+        return match;
+    }
+    return (added_match){NULL, size, size};
+}
+
+// --- words --------------------------------------------------------------------------------------------
+
+int ftc_split_class(unsigned split, uint32_t c) {
+    if ((split & (FTC_SPLIT_SPACES | FTC_SPLIT_SYMBOLS)) && ftc_unicode_is_space(c)) return FTC_CHAR_SPACE;
+    unsigned flags = ftc_unicode_flags(c);
+    if ((split & FTC_SPLIT_PUNCTUATION) && (flags & FTC_UNICODE_PUNCTUATION)) return FTC_CHAR_ALONE;
+    if ((split & FTC_SPLIT_SYMBOLS) && !(flags & FTC_UNICODE_WORD)) return FTC_CHAR_SYMBOL;
+    return FTC_CHAR_WORD;
+}
+
+// Normalized text without added tokens.
+static void encode_words(encoder *e, const char *text, size_t size) {
+    size_t begin = 0, at = 0;
+    int open = FTC_CHAR_SPACE; // the class of the word that begins at `begin`
+    while (at < size && !is_full(e)) {
+        uint32_t c = 0;
+        size_t n = ftc_utf8_decode(text + at, size - at, &c);
+        int class = ftc_split_class(e->tokenizer->split, c);
+        if (class != open || class == FTC_CHAR_ALONE) {
+            if (open != FTC_CHAR_SPACE) push_word(e, identity_map(), text + begin, at - begin);
+            begin = at;
+            open = class;
+        }
+        at += n;
+    }
+    if (open != FTC_CHAR_SPACE) push_word(e, identity_map(), text + begin, at - begin);
+}
+
+// Any text without unnormalized added tokens. `offset` is where it stands in what the user gave.
+static ftc_status encode_slowly(encoder *e, const char *text, size_t size, size_t offset) {
+    e->codepoints.count = 0;
+    for (size_t at = 0; at < size;) {
+        uint32_t c;
+        size_t n = ftc_utf8_decode(text + at, size - at, &c);
+        if (n == 0)
+            return ftc_status_make(FTC_BAD_INPUT, "the text is not valid UTF-8 (byte 0x%02x at offset %zu)",
+                                   (uint8_t)text[at], offset + at);
+        ftc_codepoints_push(&e->codepoints, c);
+        at += n;
+    }
+    ftc_normalizer_apply(&e->tokenizer->normalizer, &e->codepoints, &e->spare);
+    e->utf8 = ftc_grow(e->utf8, &e->utf8_capacity, e->codepoints.count * 4, 1);
+    size_t length = 0;
+    for (size_t i = 0; i < e->codepoints.count; i++)
+        length += ftc_utf8_encode(e->codepoints.data[i], e->utf8 + length);
+
+    size_t covered = 0, search = 0;
+    while (!is_full(e)) {
+        added_match match = next_added(&e->tokenizer->normalized, e->utf8, length, &search, covered);
+        encode_words(e, e->utf8 + covered, match.begin - covered);
+        if (!match.token) break;
+        push_id(e, match.token->id);
+        covered = match.end;
+    }
+    return FTC_STATUS_OK;
+}
+
+// Text without unnormalized added tokens, most of it ASCII: what stands between two blanks is looked up byte
+// by byte if all of it can be.
+static ftc_status encode_segment(encoder *e, const char *text, size_t size, size_t offset) {
+    const ftc_tokenizer *t = e->tokenizer;
+    if (!t->local) return encode_slowly(e, text, size, offset);
+    for (size_t at = 0; at < size && !is_full(e);) {
+        const uint8_t *class = t->class;
+        size_t end = at, slow = 0;
+        for (; end < size && class[(uint8_t)text[end]] != FTC_CHAR_SPACE; end++)
+            slow |= class[(uint8_t)text[end]] == FTC_CHAR_SLOW;
+        if (slow) {
+            FTC_RETURN_IF_ERROR(encode_slowly(e, text + at, end - at, offset + at));
+        } else {
+            while (at < end) {
+                size_t begin = at++;
+                int open = class[(uint8_t)text[begin]];
+                while (open != FTC_CHAR_ALONE && at < end && class[(uint8_t)text[at]] == open) at++;
+                push_word(e, t->lower, text + begin, at - begin);
+            }
+        }
+        at = end + 1;
+    }
+    return FTC_STATUS_OK;
+}
+
+static ftc_status encode_text(encoder *e, const char *text) {
+    size_t size = strlen(text), covered = 0, search = 0;
+    while (!is_full(e)) {
+        added_match match = next_added(&e->tokenizer->raw, text, size, &search, covered);
+        FTC_RETURN_IF_ERROR(encode_segment(e, text + covered, match.begin - covered, covered));
+        if (!match.token) break;
+        push_id(e, match.token->id);
+        covered = match.end;
+    }
+    return FTC_STATUS_OK;
+}
+
+// --- whole inputs -------------------------------------------------------------------------------------
+
+// Cuts the lengths of two texts so that they hold at most `room` tokens: the longer one gives first
+// (the tokenizers library's "longest_first").
+static void truncate_pair(size_t room, size_t *first, size_t *second) {
+    if (*first + *second <= room) return;
+    size_t *shorter = *first > *second ? second : first, *longer = shorter == first ? second : first;
+    *longer = *shorter > room || room - *shorter < *shorter ? *shorter : room - *shorter;
+    if (*shorter + *longer > room) {
+        *shorter = room / 2;
+        *longer = room - room / 2;
+    }
+}
+
+static void apply_template(encoder *e, const ftc_template *template, const size_t begins[2],
+                           const size_t lengths[2]) {
+    ftc_tokens *out = e->out;
+    size_t n = 0;
+    for (size_t p = 0; p < template->count; p++) {
+        const ftc_template_part *part = &template->parts[p];
+        size_t length = part->text < 0 ? 1 : lengths[part->text];
+        const int32_t *ids = part->text < 0 ? &part->id : e->ids + begins[part->text];
+        memcpy(out->ids + n, ids, length * sizeof *ids);
+        n += length;
+    }
+    out->count = n;
+    n = 0;
+    for (size_t p = 0; p < template->count; p++) {
+        const ftc_template_part *part = &template->parts[p];
+        size_t length = part->text < 0 ? 1 : lengths[part->text];
+        while (length-- > 0) out->types[n++] = part->type;
+    }
+}
+
+static ftc_status encode(encoder *e, const char *text, const char *pair, int max_length) {
+    const ftc_template *template = &e->tokenizer->templates[pair ? FTC_TEMPLATE_PAIR : FTC_TEMPLATE_SINGLE];
+    size_t special = 0;
+    for (size_t p = 0; p < template->count; p++) special += template->parts[p].text < 0;
+    if (max_length < 0 || (size_t)max_length <= special)
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "a maximum length of %d leaves no room beside the %zu special tokens",
+                               max_length, special);
+    size_t room = (size_t)max_length - special, begins[2] = {0}, lengths[2] = {0};
+    const char *texts[2] = {text, pair};
+    for (int i = 0; i < 2 && texts[i]; i++) {
+        begins[i] = e->count;
+        e->limit = pair ? SIZE_MAX : room; // which of two texts is longer decides where they are cut
+        FTC_RETURN_IF_ERROR(encode_text(e, texts[i]));
+        lengths[i] = e->count - begins[i];
+    }
+    truncate_pair(room, &lengths[0], &lengths[1]);
+    reserve(e, special);
+    apply_template(e, template, begins, lengths);
+    return FTC_STATUS_OK;
+}
+
+ftc_status ftc_tokenizer_encode(const ftc_tokenizer *tokenizer, const char *text, const char *pair,
+                                int max_length, ftc_tokens *out) {
+    encoder e = {.tokenizer = tokenizer, .out = out};
+    ftc_status status = encode(&e, text, pair, max_length);
+    ftc_codepoints_free(&e.codepoints);
+    ftc_codepoints_free(&e.spare);
+    free(e.utf8);
+    return status;
+}
+
+void ftc_tokens_free(ftc_tokens *tokens) {
+    free(tokens->ids);
+    free(tokens->types);
+    *tokens = (ftc_tokens){0};
+}
+
+// --- the tokenizer ------------------------------------------------------------------------------------
+
+void ftc_tokenizer_prepare(ftc_tokenizer *t) {
+    t->local = ftc_normalizer_is_local(&t->normalizer) && t->normalized.count == 0;
+    ftc_codepoints text = {0}, spare = {0};
+    for (uint32_t c = 0; c < 256; c++) {
+        text.count = 0;
+        ftc_codepoints_push(&text, c);
+        ftc_normalizer_apply(&t->normalizer, &text, &spare);
+        bool fast = c < 0x80 && text.count == 1 && text.data[0] < 0x80;
+        t->class[c] = (uint8_t)(fast ? ftc_split_class(t->split, text.data[0]) : FTC_CHAR_SLOW);
+        t->lower[c] = (uint8_t)(fast ? text.data[0] : c);
+    }
+    ftc_codepoints_free(&text);
+    ftc_codepoints_free(&spare);
+}
+
+static void added_tokens_free(ftc_added_tokens *list) {
+    for (size_t i = 0; i < list->count; i++) free(list->tokens[i].text);
+    free(list->tokens);
+}
+
+void ftc_tokenizer_close(ftc_tokenizer *t) {
+    if (!t) return;
+    ftc_normalizer_free(&t->normalizer);
+    ftc_wordpiece_free(t->vocabulary);
+    added_tokens_free(&t->raw);
+    added_tokens_free(&t->normalized);
+    free(t);
+}
+
+int32_t ftc_tokenizer_vocab_size(const ftc_tokenizer *t) {
+    return ftc_wordpiece_size(t->vocabulary);
+}
+
+int32_t ftc_tokenizer_pad_id(const ftc_tokenizer *t) {
+    return t->pad_id;
+}
+
+int32_t ftc_tokenizer_unk_id(const ftc_tokenizer *t) {
+    return t->unk_id;
+}
+
+const char *ftc_tokenizer_token(const ftc_tokenizer *t, int32_t id) {
+    return ftc_wordpiece_token(t->vocabulary, id);
+}
+
+int ftc_tokenizer_model_max_length(const ftc_tokenizer *t) {
+    return t->model_max_length;
+}
+
+uint64_t ftc_tokenizer_fingerprint(const ftc_tokenizer *t) {
+    return t->fingerprint;
+}

@@ -1,0 +1,80 @@
+// What a loaded tokenizer consists of: filled by tokenizer_load.c, used by tokenizer.c.
+#ifndef FTC_RUNTIME_TOKENIZER_INTERNAL_H
+#define FTC_RUNTIME_TOKENIZER_INTERNAL_H
+
+#include "runtime/text/normalize.h"
+#include "runtime/text/tokenizer.h"
+#include "runtime/text/wordpiece.h"
+
+#include <stdbool.h>
+
+// A token that is sought in the text itself, before words are split.
+typedef struct {
+    char *text;
+    size_t size; // bytes, at least 1
+    int32_t id;
+    bool single_word;    // not where a word character stands beside it
+    bool lstrip, rstrip; // swallows the white space to its left, right
+} ftc_added_token;
+
+typedef struct {
+    ftc_added_token *tokens;
+    size_t count, capacity;
+    bool starts[256]; // whether some token begins with this byte
+} ftc_added_tokens;
+
+// How the pre-tokenizer cuts normalized text into words; all flags together are a Sequence.
+enum {
+    FTC_SPLIT_SPACES = 1,      // at white space, which is dropped
+    FTC_SPLIT_PUNCTUATION = 2, // around every punctuation character
+    FTC_SPLIT_SYMBOLS = 4,     // between word characters and others (\w+|[^\w\s]+)
+};
+
+// The class that splitting gives to a character: neighbours of one class stand in one word.
+enum {
+    FTC_CHAR_WORD,
+    FTC_CHAR_SYMBOL,
+    FTC_CHAR_ALONE, // a word of its own
+    FTC_CHAR_SPACE, // no part of a word
+    FTC_CHAR_SLOW,  // (bytes only) needs the whole normalizer
+};
+
+// One part of the template by which special tokens are put around the texts.
+typedef struct {
+    int32_t text; // 0: the first text, 1: the second, -1: the token `id`
+    int32_t id, type;
+} ftc_template_part;
+
+enum { FTC_TEMPLATE_SINGLE, FTC_TEMPLATE_PAIR, FTC_TEMPLATE_MAX_PARTS = 16 };
+
+typedef struct {
+    ftc_template_part parts[FTC_TEMPLATE_MAX_PARTS];
+    size_t count;
+} ftc_template;
+
+struct ftc_tokenizer {
+    ftc_normalizer normalizer;
+    unsigned split; // FTC_SPLIT_*
+    ftc_wordpiece *vocabulary;
+    ftc_added_tokens raw, normalized; // sought before, after normalization
+    ftc_template templates[2];
+    int32_t unk_id, pad_id;
+    int model_max_length;
+    uint64_t fingerprint; // of the files read so far
+
+    // Derived by ftc_tokenizer_prepare: what becomes of single bytes where nothing depends on the neighbours.
+    bool local;         // whether the text between two blanks can be tokenized by itself
+    uint8_t class[256]; // FTC_CHAR_*
+    uint8_t lower[256]; // the normalized byte
+};
+
+// Appends a copy of the token.
+void ftc_added_tokens_push(ftc_added_tokens *list, ftc_added_token token);
+
+// The class of a normalized character.
+int ftc_split_class(unsigned split, uint32_t c);
+
+// Fills the derived fields in; to be called when everything else is there.
+void ftc_tokenizer_prepare(ftc_tokenizer *tokenizer);
+
+#endif
