@@ -242,7 +242,8 @@ static bool measure_scratch(const ftc_graph *g, ftc_entry_kind entry, const ftc_
     ftc_interface in = {0};
     ftc_kernel_cache cache = {0};
     ftc_interface_add_graph(&in, g, entry);
-    bool ok = ftc_emit_entry(cg, &cache, g, &in, options->use_blas, options->tuned, ftc_entry_name(entry), bytes, &error);
+    bool ok = ftc_emit_entry(cg, &cache, g, &in, options->use_blas, options->tuned, ftc_entry_name(entry),
+                             bytes, &error);
     ftc_kernel_cache_free(&cache);
     ftc_interface_free(&in);
     ftc_codegen_free(cg);
@@ -272,7 +273,8 @@ static ftc_graph *plan_entry(const ftc_graph *source, ftc_entry_kind entry, ftc_
     const ftc_target *target = options->target ? options->target : ftc_target_host();
     ftc_compile_options round = *options;
     bool trains = entry == FTC_ENTRY_STEP || entry == FTC_ENTRY_GRAD;
-    bool is_budget = options->memory_budget_bytes && options->memory_budget_bytes != FTC_LEAST_MEMORY && trains;
+    bool is_budget =
+        options->memory_budget_bytes && options->memory_budget_bytes != FTC_LEAST_MEMORY && trains;
     int64_t reserved = 0, needed = 0;
     if (!is_budget) round.threads = 0;
     if (round.threads) {

@@ -81,7 +81,7 @@ static ftc_scalar fma3(const ftc_scalar_builder *b, ftc_scalar first, ftc_scalar
 static ftc_scalar choose(const ftc_scalar_builder *b, ftc_scalar condition, ftc_scalar first,
                          ftc_scalar second) {
     const ints *c = condition, *x = first, *y = second;
-    EACH(ints, blend((ints)-(words)c[v], x[v], y[v])) // unsigned: lanes beyond the last cell hold anything
+    EACH(ints, blend((ints) - (words)c[v], x[v], y[v])) // unsigned: lanes beyond the last cell hold anything
 }
 
 #define UNARY(name, from, to, expression)                                                                    \

@@ -41,7 +41,8 @@ bool ftc_contraction_plan_parse(const ftc_target *target, const ftc_contraction_
 
 // Scratch that one thread needs, in bytes: a multiple of FTC_STEP_ALIGN. Without an epilogue C itself is the
 // tile. Of A's base nothing is asked.
-int64_t ftc_contraction_scratch_bytes(const ftc_contraction_plan *plan, const ftc_matrix *a, bool has_epilogue);
+int64_t ftc_contraction_scratch_bytes(const ftc_contraction_plan *plan, const ftc_matrix *a,
+                                      bool has_epilogue);
 
 // Emits code that consumes finished rows of a tile of C: rows row0 … row0 + rows - 1, columns col0 … col0 + cols - 1
 // (i64, run-time values). Element (r, c) of them is at tile[r * tile_ld + c] (f32); whole vectors may be read and

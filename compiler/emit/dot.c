@@ -122,8 +122,10 @@ static const char *varying_extent(const ftc_graph *g, const ftc_axes *axes) {
 ftc_contraction_case ftc_contraction_case_of(const ftc_graph *g, ftc_id first, ftc_id last, ftc_id *dot) {
     ftc_contraction_case c = {0};
     for (ftc_id id = first; id < last; id++) {
-        if (ftc_node_class(&g->nodes[id]) == FTC_CLASS_DOT) *dot = id;
-        else if (ftc_emit_has_buffer(g, id)) c.has_epilogue = true;
+        if (ftc_node_class(&g->nodes[id]) == FTC_CLASS_DOT)
+            *dot = id;
+        else if (ftc_emit_has_buffer(g, id))
+            c.has_epilogue = true;
     }
     ftc_dot_shape shape = ftc_region_dot_shape(g, &g->nodes[*dot]);
     const ftc_axes *groups[3] = {&shape.rows, &shape.cols, &shape.sums};

@@ -322,8 +322,8 @@ static void emit_calls(ftc_emitter *e, const kernel_call *calls, const char *sym
 }
 
 bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g,
-                    const ftc_interface *interface, bool use_blas, const struct ftc_tuned *tuned, const char *symbol,
-                    int64_t *scratch_bytes, char **error) {
+                    const ftc_interface *interface, bool use_blas, const struct ftc_tuned *tuned,
+                    const char *symbol, int64_t *scratch_bytes, char **error) {
     if (g->n_axes > FTC_ENV_AXES) {
         if (asprintf(error, "the model has %u axes; at most %d can be compiled", g->n_axes, FTC_ENV_AXES) < 0)
             *error = NULL;
@@ -339,7 +339,8 @@ bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g
     int64_t scratch = 0;
     bool ok = true;
     for (uint32_t k = 1; k < g->n_kernels && ok; k++) {
-        ftc_emitter e = {.cg = cg, .g = g, .interface = interface, .use_blas = use_blas, .tuned = tuned, .kernel = k};
+        ftc_emitter e = {
+            .cg = cg, .g = g, .interface = interface, .use_blas = use_blas, .tuned = tuned, .kernel = k};
         e.first = first[k];
         e.last = last[k];
         if (!e.first) continue;

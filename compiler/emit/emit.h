@@ -54,7 +54,7 @@ typedef struct {
     ftc_codegen *cg;
     const ftc_graph *g;
     const ftc_interface *interface;
-    bool use_blas; // contractions call ftc_step_args.sgemm
+    bool use_blas;                 // contractions call ftc_step_args.sgemm
     const struct ftc_tuned *tuned; // plans of contractions (compiler/emit/tune.h); NULL: the default ones
     uint32_t kernel;
     ftc_id first, last; // the kernel's nodes: first … last - 1
@@ -171,7 +171,7 @@ void ftc_kernel_cache_free(ftc_kernel_cache *cache);
 // in order. *scratch_bytes: what one thread needs. Returns false and a message to be freed when a kernel
 // cannot be emitted.
 bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g,
-                    const ftc_interface *interface, bool use_blas, const struct ftc_tuned *tuned, const char *symbol,
-                    int64_t *scratch_bytes, char **error);
+                    const ftc_interface *interface, bool use_blas, const struct ftc_tuned *tuned,
+                    const char *symbol, int64_t *scratch_bytes, char **error);
 
 #endif

@@ -26,7 +26,7 @@ typedef struct {
 typedef struct {
     ftc_token_kind kind;
     ftc_place place;
-    int end_column;   // just past it
+    int end_column;      // just past it
     bool first;          // the first token on its line
     bool is_integer;     // number: written without point or exponent
     const char *text;    // name and mark as written; a string's contents

@@ -627,9 +627,10 @@ static ftc_stmt *parse_statement(parser *p) {
 
 // Whether a token that is first on its line looks like the beginning of a statement.
 static bool begins_statement(const ftc_token *t) {
-    static const char *const words[] = {"axis",   "output", "param", "moment", "gradient", "touched", "input", "arg",
-                                        "scope",  "for",    "if",    "kernel", "memory",   "init",    "check",
-                                        "return", "sites",  "fn",    "config", "train",    "model",   "use"};
+    static const char *const words[] = {"axis",   "output", "param", "moment", "gradient", "touched",
+                                        "input",  "arg",    "scope", "for",    "if",       "kernel",
+                                        "memory", "init",   "check", "return", "sites",    "fn",
+                                        "config", "train",  "model", "use"};
     if (!t->first) return false;
     if (t->kind == FTC_TOKEN_LABEL) return true;
     if (t->kind != FTC_TOKEN_NAME) return false;
