@@ -33,11 +33,11 @@ warnings='-Wall -Wextra -pedantic-errors -Werror -fsyntax-only'
 printf '#include <ftc.h>\n' >"$work/include.c"
 for standard in c99 c11 c17; do
     # shellcheck disable=SC2086 # a list
-    holds "ftc.h as $standard" "$@" -std=$standard $warnings -I "$root/compiler/driver" "$work/include.c"
+    holds "ftc.h as $standard" "$@" -std=$standard $warnings -I "$root/compiler/api" "$work/include.c"
 done
 if command -v c++ >/dev/null; then
     # shellcheck disable=SC2086
-    holds 'ftc.h as C++' c++ -x c++ -std=c++11 $warnings -I "$root/compiler/driver" "$work/include.c"
+    holds 'ftc.h as C++' c++ -x c++ -std=c++11 $warnings -I "$root/compiler/api" "$work/include.c"
 else
     echo 'skipped: no C++ compiler'
 fi
