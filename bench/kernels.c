@@ -18,7 +18,7 @@
 #include "compiler/driver/peak.h"
 #include "compiler/emit/contraction_loops.h"
 #include "compiler/codegen/object.h"
-#include "runtime/clock.h"
+#include "ir/base/clock.h"
 
 enum { MAX_TOKENS = 1 << 14, MAX_THREADS = 256, N_WEIGHTS = 6, N_ROLES = 3 };
 

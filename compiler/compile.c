@@ -4,21 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/clock.h"
 #include "compiler/cost.h"
 #include "compiler/emit/emit.h"
 #include "compiler/codegen/object.h"
 #include "compiler/passes/provenance.h"
 #include "compiler/passes/regions.h"
 #include "compiler/emit/tune.h"
+#include "ir/base/clock.h"
+#include "ir/base/name.h"
 #include "ir/build.h"
 #include "ir/op.h"
 #include "ir/print.h"
-
-static bool ends_with(const char *text, const char *end) {
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && !strcmp(text + n - m, end);
-}
 
 ftc_graph *ftc_compile_entry_graph(const ftc_graph *source, ftc_entry_kind entry) {
     if (entry != FTC_ENTRY_EVAL) {
@@ -35,7 +31,7 @@ ftc_graph *ftc_compile_entry_graph(const ftc_graph *source, ftc_entry_kind entry
         map[v] = ftc_graph_copy_node(g, source, v, map);
         bool is_leaf = ftc_node_class(node) == FTC_CLASS_LEAF;
         const ftc_decl_def *decl = is_leaf ? &source->decls[node->decl] : NULL;
-        if (decl && decl->kind == FTC_DECL_ARG && ends_with(decl->name, "dropout"))
+        if (decl && decl->kind == FTC_DECL_ARG && ftc_name_ends_with(decl->name, "dropout"))
             map[v] = ftc_build_const(g, 0);
     }
     for (uint32_t i = 0; i < source->n_outputs; i++)
@@ -301,7 +297,7 @@ ftc_graph *ftc_compile_plan(const ftc_graph *source, ftc_entry_kind entry, const
 
 // Tells how long the part that ends now has taken since *start, which becomes now.
 static void time_part(const ftc_compile_options *options, const char *part, double *start) {
-    double now = ftc_now_seconds();
+    double now = ftc_clock_seconds();
     if (options->timed) options->timed(options->context, part, now - *start);
     *start = now;
 }
@@ -309,7 +305,7 @@ static void time_part(const ftc_compile_options *options, const char *part, doub
 // Emits all entries and turns the module into an object.
 static bool emit_object(const ftc_graph *source, ftc_graph *const *graphs, const ftc_compile_options *options,
                         const ftc_target *target, double start, ftc_object *object, ftc_diagnostics *d) {
-    double part = ftc_now_seconds();
+    double part = ftc_clock_seconds();
     char *error = NULL;
     ftc_codegen *cg = ftc_codegen_new(target, source->model, &error);
     if (!cg) return failed(d, error);
@@ -349,7 +345,7 @@ static bool emit_object(const ftc_graph *source, ftc_graph *const *graphs, const
         made.bytes = ftc_object_emit(cg, &made.size, &error);
         ok = made.bytes != NULL;
         time_part(options, "LLVM: code", &part);
-        if (ok) record_seconds(&made, ftc_now_seconds() - start);
+        if (ok) record_seconds(&made, ftc_clock_seconds() - start);
         if (ok) *object = made;
     }
     ftc_kernel_cache_free(&cache);
@@ -360,7 +356,7 @@ static bool emit_object(const ftc_graph *source, ftc_graph *const *graphs, const
 
 bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ftc_object *object,
                  ftc_diagnostics *d) {
-    double start = ftc_now_seconds();
+    double start = ftc_clock_seconds();
     uint32_t entries = options->entries ? options->entries : (1u << FTC_ENTRY_COUNT) - 1;
     ftc_graph *graphs[FTC_ENTRY_COUNT] = {0};
     static const ftc_entry_kind order[] = {FTC_ENTRY_UPDATE, FTC_ENTRY_STEP, FTC_ENTRY_GRAD, FTC_ENTRY_EVAL};

@@ -4,8 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/clock.h"
 #include "compiler/passes/simplify.h"
+#include "ir/base/clock.h"
+#include "ir/base/name.h"
 #include "ir/lang/parse.h"
 #include "ir/print.h"
 #include "ir/verify.h"
@@ -63,7 +64,7 @@ bool ftc_pass_check_name(const char *option, const char *name, const char *const
     for (int i = 0; i < ftc_n_passes; i++) names[n++] = ftc_passes[i].name;
     for (int i = 0; i < n; i++)
         if (!strcmp(names[i], name)) return true;
-    return refuse(option, name, "there is no such pass", ftc_diag_nearest(name, names, n), d);
+    return refuse(option, name, "there is no such pass", ftc_name_nearest(name, names, n), d);
 }
 
 // The rule in PASS:RULE; NULL: the name is that of a pass, or has another pass.
@@ -82,7 +83,7 @@ static bool check_rule(const char *name, const ftc_pass *pass, const char *rule,
         names[i] = ftc_simplify_rules[i].name;
         found |= !strcmp(names[i], rule);
     }
-    const char *nearest = found ? NULL : ftc_diag_nearest(rule, names, ftc_n_simplify_rules);
+    const char *nearest = found ? NULL : ftc_name_nearest(rule, names, ftc_n_simplify_rules);
     char whole[128];
     if (nearest) snprintf(whole, sizeof whole, "%s:%s", pass->name, nearest);
     free(names);
@@ -143,9 +144,9 @@ bool ftc_pipeline_run_pass(ftc_graph *g, const ftc_pass *pass, const ftc_pipelin
         if (rule) rules[own.n_rules_left_out++] = rule;
     }
     own.rules_left_out = rules;
-    double start = ftc_now_seconds();
+    double start = ftc_clock_seconds();
     bool ok = pass->run(g, &own, d);
-    double seconds = ftc_now_seconds() - start;
+    double seconds = ftc_clock_seconds() - start;
     free(rules);
     if (!ok) return false;
     if (!ftc_verify_graph(g, d)) {

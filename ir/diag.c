@@ -82,35 +82,3 @@ void ftc_diag_free(ftc_diagnostics *d) {
     for (int i = 0; i < d->count && i < FTC_MAX_DIAGNOSTICS; i++) free(d->list[i].text);
     *d = (ftc_diagnostics){0};
 }
-
-static int minimum(int a, int b) {
-    return a < b ? a : b;
-}
-
-static int edit_distance(const char *a, const char *b) {
-    enum { LONGEST = 63 };
-    int row[LONGEST + 1], m = (int)strlen(a), n = (int)strlen(b);
-    if (m > LONGEST || n > LONGEST) return LONGEST;
-    for (int j = 0; j <= n; j++) row[j] = j;
-    for (int i = 1; i <= m; i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int j = 1; j <= n; j++) {
-            int replaced = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            row[j] = minimum(replaced, minimum(row[j], row[j - 1]) + 1);
-        }
-    }
-    return row[n];
-}
-
-const char *ftc_diag_nearest(const char *name, const char *const *names, int n) {
-    const char *nearest = NULL;
-    int length = (int)strlen(name);
-    int best = length < length / 3 + 2 ? length : length / 3 + 2; // one more than what counts as near
-    for (int i = 0; i < n; i++) {
-        int distance = edit_distance(name, names[i]);
-        if (distance < best) best = distance, nearest = names[i];
-    }
-    return nearest;
-}

@@ -32,8 +32,4 @@ void ftc_diag_note(ftc_diagnostics *d, const char *file, const char *source, int
 
 void ftc_diag_free(ftc_diagnostics *d);
 
-// Levenshtein's nearest of `n` names to `name`, NULL when none is near (distance over 1/3 of the length + 1,
-// or nothing in common).
-const char *ftc_diag_nearest(const char *name, const char *const *names, int n);
-
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ir/arena.h"
+#include "ir/base/name.h"
 #include "ir/op.h"
 
 // --- axes ---------------------------------------------------------------------------------------------
@@ -208,9 +209,7 @@ ftc_axis ftc_graph_find_axis(const ftc_graph *g, const char *name) {
 
 // The slot of the declaration of that name, or the free one where it belongs.
 static ftc_decl *decl_slot(const ftc_graph *g, const char *name) {
-    uint32_t hash = 2166136261u; // FNV-1a
-    for (const char *c = name; *c; c++) hash = (hash ^ (unsigned char)*c) * 16777619u;
-    for (;; hash++) {
+    for (uint32_t hash = (uint32_t)ftc_name_hash(name);; hash++) {
         ftc_decl *slot = &g->decl_slots[hash & (g->n_decl_slots - 1)];
         if (*slot == FTC_NO_DECL || !strcmp(g->decls[*slot].name, name)) return slot;
     }
@@ -346,6 +345,15 @@ int64_t ftc_type_max_elements(const ftc_graph *g, const ftc_type *t) {
 const char *ftc_dtype_name(ftc_dtype dtype) {
     static const char *const names[] = {"f32", "bf16", "i32", "u32", "bool"};
     return names[dtype];
+}
+
+bool ftc_dtype_named(const char *name, ftc_dtype *dtype) {
+    for (ftc_dtype t = FTC_F32; t <= FTC_BOOL; t++)
+        if (!strcmp(ftc_dtype_name(t), name)) {
+            *dtype = t;
+            return true;
+        }
+    return false;
 }
 
 char *ftc_axes_text(const ftc_graph *g, const ftc_axes *axes, char *text, int size) {

@@ -258,6 +258,7 @@ void ftc_graph_find_needed(const ftc_graph *g, bool *needed);
 // Number of elements of a type at the upper bounds (ragged axes at their bound). Used for planning.
 int64_t ftc_type_max_elements(const ftc_graph *g, const ftc_type *t);
 const char *ftc_dtype_name(ftc_dtype dtype);
+bool ftc_dtype_named(const char *name, ftc_dtype *dtype); // false when no dtype has the name
 
 // "f32[B, S, H]" or "B, S, H" written into `text`, cut off where it is full. Returns text.
 char *ftc_type_text(const ftc_graph *g, const ftc_type *t, char *text, int size);

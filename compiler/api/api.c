@@ -8,7 +8,7 @@
 #include "runtime/loop/embeddings.h"
 #include "runtime/loop/evaluate.h"
 #include "runtime/loop/model_state.h"
-#include "runtime/nearest.h"
+#include "ir/base/name.h"
 #include "runtime/loop/stepper.h"
 #include "runtime/loop/threads.h"
 #include "runtime/text/tokenizer.h"
@@ -489,7 +489,7 @@ static ftc_error *no_scalar(const ftc_trainer *trainer, const char *name) {
     const ftc_program *program = program_of(trainer);
     const char **names = allocate((size_t)program->n_scalars, sizeof *names);
     for (int32_t i = 0; i < program->n_scalars; i++) names[i] = program->scalars[i].name;
-    const char *near = ftc_nearest_name(name, names, (size_t)program->n_scalars);
+    const char *near = ftc_name_nearest(name, names, program->n_scalars);
     free(names);
     return INPUT_ERROR("the model %s has no scalar \"%s\"%s%s%s", program->model, name,
                        near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");

@@ -4,7 +4,7 @@
 #include "compiler/driver/model.h"
 #include "compiler/driver/peak.h"
 #include "ir/print.h"
-#include "runtime/clock.h"
+#include "ir/base/clock.h"
 #include "runtime/loop/metrics.h"
 #include "runtime/loop/model_state.h"
 #include "runtime/loop/stepper.h"

@@ -1,5 +1,6 @@
 #include "compiler/driver/cli.h"
 
+#include "ir/base/name.h"
 #include "ir/diag.h"
 
 #include <errno.h>
@@ -41,8 +42,8 @@ const char *ftc_cli_nearest_option(const ftc_option_group *groups, const char *n
         }
     }
     char *dashes = with_separator(name, '-'), *underscores = with_separator(name, '_');
-    const char *nearest = ftc_diag_nearest(dashes, names, n_names);
-    if (!nearest) nearest = ftc_diag_nearest(underscores, aliases, n_aliases);
+    const char *nearest = ftc_name_nearest(dashes, names, n_names);
+    if (!nearest) nearest = ftc_name_nearest(underscores, aliases, n_aliases);
     free(dashes);
     free(underscores);
     return nearest;

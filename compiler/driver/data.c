@@ -1,7 +1,7 @@
 #include "compiler/driver/data.h"
 
 #include "runtime/data/batch.h"
-#include "runtime/clock.h"
+#include "ir/base/clock.h"
 #include "runtime/hub/hf_dir.h"
 #include "runtime/text/token_cache.h"
 

@@ -1,6 +1,7 @@
 // ftc: compiles the training of a model, and trains it.
 #include "compiler/driver/cli.h"
 #include "compiler/driver/commands.h"
+#include "ir/base/name.h"
 #include "ir/diag.h"
 
 #include <errno.h>
@@ -63,7 +64,7 @@ int main(int argc, char **argv) {
         if (strcmp(name, names[i]) == 0)
             return flushed(name, COMMANDS[i].run(&COMMANDS[i], argc - 1, argv + 1));
     }
-    const char *near = ftc_diag_nearest(name, names, N_COMMANDS);
+    const char *near = ftc_name_nearest(name, names, N_COMMANDS);
     fprintf(stderr, "ftc: unknown command %s%s%s%s; ftc --help lists all\n", name,
             near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     return FTC_EXIT_USAGE;

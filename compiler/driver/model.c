@@ -1,5 +1,6 @@
 #include "compiler/driver/model.h"
 
+#include "ir/base/name.h"
 #include "ir/lang/elaborate.h"
 #include "ir/lang/parse.h"
 #include "runtime/files.h"
@@ -519,11 +520,6 @@ static bool compile_again(const ftc_model *old, const ftc_model_options *options
     return ok;
 }
 
-static bool ends_with(const char *text, const char *end) {
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 // Settings of a graph in the form that programs have. To be freed.
 static ftc_setting *list_settings(const ftc_graph_setting *settings, uint32_t n) {
     ftc_setting *list = calloc((size_t)n + 1, sizeof *list);
@@ -556,7 +552,7 @@ static void describe_artifact(ftc_model_candidate *c) {
 bool ftc_model_find(const char *path, const ftc_model_options *options, ftc_model_candidate *out,
                     ftc_diagnostics *d) {
     ftc_model_candidate c = {.path = path, .pretrained = options->pretrained};
-    if (ends_with(path, ".ir")) {
+    if (ftc_name_ends_with(path, ".ir")) {
         if (!ftc_model_read(path, options, &c.source, d)) return false;
         describe_source(&c);
     } else {

@@ -1,6 +1,6 @@
 #include "compiler/driver/peak.h"
 
-#include "runtime/clock.h"
+#include "ir/base/clock.h"
 
 #include <stdint.h>
 

@@ -4,7 +4,7 @@
 #include "compiler/eager/eager.h"
 #include "ir/interpret.h"
 #include "ir/op.h"
-#include "runtime/clock.h"
+#include "ir/base/clock.h"
 
 #include <math.h>
 #include <stdlib.h>

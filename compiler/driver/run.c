@@ -5,7 +5,7 @@
 #include "compiler/driver/model.h"
 #include "compiler/driver/run_options.h"
 #include "compiler/driver/trace.h"
-#include "runtime/clock.h"
+#include "ir/base/clock.h"
 #include "runtime/hub/hf_dir.h"
 #include "runtime/loop/metrics.h"
 #include "runtime/report/summary.h"

@@ -2,7 +2,7 @@
 #include "compiler/driver/commands.h"
 #include "compiler/driver/model.h"
 #include "compiler/driver/texts.h"
-#include "runtime/clock.h"
+#include "ir/base/clock.h"
 
 #include <stddef.h>
 #include <stdio.h>

@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/clock.h"
 #include "compiler/emit/emit.h"
 #include "compiler/codegen/object.h"
+#include "ir/base/clock.h"
 
 enum { MOST_CANDIDATES = 8, LEAST_ROUNDS = 5, MOST_ROUNDS = 60 };
 
@@ -201,14 +201,14 @@ static void measure(search *s, ftc_contraction_fn *const *fns, const int64_t *sc
     x.b = filled(s->what.k * s->what.n);
     x.c = filled(s->what.m * FTC_ALONE_LD(s->what.n));
     x.scratch = filled(most * tune->threads / (int64_t)sizeof(float));
-    double begin = ftc_now_seconds(), enough = SECONDS * s->n_candidates;
+    double begin = ftc_clock_seconds(), enough = SECONDS * s->n_candidates;
     for (int round = 0; round <= MOST_ROUNDS; round++) { // the first one does not count
-        if (round > LEAST_ROUNDS && ftc_now_seconds() - begin > enough) break;
+        if (round > LEAST_ROUNDS && ftc_clock_seconds() - begin > enough) break;
         for (int i = 0; i < s->n_candidates; i++) {
             x.fn = fns[i];
-            double start = ftc_now_seconds();
+            double start = ftc_clock_seconds();
             tune->run(tune->pool, call_on_thread, &x);
-            double seconds = (ftc_now_seconds() - start) / x.repetitions;
+            double seconds = (ftc_clock_seconds() - start) / x.repetitions;
             if (round <= 1 || seconds < s->seconds[i]) s->seconds[i] = seconds;
         }
     }

@@ -6,6 +6,7 @@
 // nodes remains, in its phase.
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "compiler/passes/passes.h"
 #include "compiler/passes/simplify.h"
@@ -27,22 +28,32 @@ static bool same_value(const ftc_node *a, const ftc_node *b) {
            a->decl == b->decl;
 }
 
-static uint64_t mixed(uint64_t h, uint64_t word) {
-    h = (h ^ word) * 0x9E3779B97F4A7C15u;
-    return h ^ (h >> 29);
-}
-
 static uint64_t hashed(const ftc_node *node) {
-    uint64_t h = mixed(node->op, node->type.dtype), value;
-    memcpy(&value, &node->value, sizeof value);
-    if (ftc_op_get(node->op)->commutative)
-        h = mixed(mixed(h, node->arg[0] + node->arg[1]), node->arg[0] ^ node->arg[1]);
-    else
-        for (int i = 0; i < node->n_args; i++) h = mixed(h, node->arg[i]);
-    for (int i = 0; i < node->type.axes.n; i++) h = mixed(h, node->type.axes.at[i]);
-    for (int i = 0; i < node->axes.n; i++) h = mixed(h, node->axes.at[i]);
-    h = mixed(h, (uint64_t)node->axis << 32 | (uint64_t)node->to << 16 | node->decl);
-    return mixed(mixed(h, value), (uint64_t)node->index);
+    struct {
+        ftc_op op;
+        ftc_dtype dtype;
+        ftc_id arg[FTC_MAX_ARGS];
+        ftc_axis axis, to, of_type[FTC_MAX_AXES], axes[FTC_MAX_AXES];
+        ftc_decl decl;
+        double value;
+        int64_t index;
+    } key;
+    memset(&key, 0, sizeof key); // padding, too
+    key.op = node->op;
+    key.dtype = node->type.dtype;
+    memcpy(key.arg, node->arg, node->n_args * sizeof *node->arg);
+    if (ftc_op_get(node->op)->commutative && key.arg[0] > key.arg[1]) {
+        key.arg[0] = node->arg[1];
+        key.arg[1] = node->arg[0];
+    }
+    key.axis = node->axis;
+    key.to = node->to;
+    memcpy(key.of_type, node->type.axes.at, node->type.axes.n * sizeof *key.of_type);
+    memcpy(key.axes, node->axes.at, node->axes.n * sizeof *key.axes);
+    key.decl = node->decl;
+    key.value = node->value;
+    key.index = node->index;
+    return XXH3_64bits(&key, sizeof key);
 }
 
 typedef struct {

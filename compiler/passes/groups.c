@@ -1,5 +1,7 @@
 #include "compiler/passes/groups.h"
 
+#include "ir/base/name.h"
+
 #include <ctype.h>
 #include <fnmatch.h>
 #include <math.h>
@@ -46,7 +48,7 @@ static void find_nearest(const ftc_graph *g, const char *pattern, char *near, si
             if (!end) break;
         }
     }
-    const char *nearest = ftc_diag_nearest(pattern, (const char *const *)known, n);
+    const char *nearest = ftc_name_nearest(pattern, (const char *const *)known, n);
     if (!nearest && n) nearest = known[n - 1];
     snprintf(near, size, "%s", nearest ? nearest : "");
     for (int i = 0; i < n; i++) free(known[i]);

@@ -18,6 +18,7 @@
 
 #include "compiler/passes/groups.h"
 #include "compiler/passes/passes.h"
+#include "ir/base/name.h"
 #include "ir/build.h"
 #include "ir/lang/elaborate.h"
 #include "ir/op.h"
@@ -328,7 +329,7 @@ static const char *find_optimizer(const ftc_graph *g, ftc_diagnostics *d) {
         if (n > 1) strcat(list, ", ");
         strcat(list, optimizers[o].name);
     }
-    const char *near = ftc_diag_nearest(name, names, n);
+    const char *near = ftc_name_nearest(name, names, n);
     ftc_diag_add(d, g->model, NULL, 0, 0, "optimizer '%s' is not known%s%s%s; there are %s", name,
                  near ? "; did you mean '" : "", near ? near : "", near ? "'" : "", list);
     return NULL;

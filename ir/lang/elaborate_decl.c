@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "ir/base/name.h"
 #include "ir/lang/elaborator.h"
 #include "ir/op.h"
 
@@ -17,7 +18,7 @@ static void report_unknown_axis(ftc_elaborator *e, const ftc_axis_item *item) {
     for (uint32_t i = e->base; i < e->n_bindings && n < MOST; i++)
         if (e->bindings[i].value.kind == FTC_VALUE_AXES) known[n++] = e->bindings[i].name;
     for (uint32_t i = 0; i < e->g->n_axes && n < MOST; i++) known[n++] = e->g->axes[i].name;
-    const char *nearest = ftc_diag_nearest(item->name, known, n);
+    const char *nearest = ftc_name_nearest(item->name, known, n);
     if (nearest)
         ftc_elab_error(e, item->place, "there is no axis '%s'; did you mean '%s'?", item->name, nearest);
     else

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ir/base/name.h"
 #include "ir/build.h"
 #include "ir/lang/elaborator.h"
 #include "ir/op.h"
@@ -244,7 +245,7 @@ static void report_unknown(ftc_elaborator *e, const ftc_expr *expr) {
     for (uint32_t i = e->base; i < e->n_bindings && n < MOST; i++) known[n++] = e->bindings[i].name;
     for (uint32_t i = 0; i < e->g->n_config && n < MOST; i++) known[n++] = e->g->config[i].name;
     for (uint32_t i = 0; i < e->g->n_axes && n < MOST; i++) known[n++] = e->g->axes[i].name;
-    const char *nearest = ftc_diag_nearest(expr->text, known, n);
+    const char *nearest = ftc_name_nearest(expr->text, known, n);
     if (nearest)
         ftc_elab_error(e, expr->place, "unknown name '%s'; did you mean '%s'?", expr->text, nearest);
     else
@@ -277,15 +278,6 @@ static ftc_value eval_label(ftc_elaborator *e, const ftc_expr *expr) {
 }
 
 // --- primitives ---------------------------------------------------------------------------------------
-
-static bool parse_dtype(const char *name, ftc_dtype *dtype) {
-    for (ftc_dtype t = FTC_F32; t <= FTC_BOOL; t++)
-        if (!strcmp(ftc_dtype_name(t), name)) {
-            *dtype = t;
-            return true;
-        }
-    return false;
-}
 
 static bool is_assigned(const ftc_graph *g, ftc_decl decl) {
     for (ftc_id id = 1; id < g->n_nodes; id++)
@@ -411,7 +403,7 @@ static ftc_value eval_primitive(ftc_elaborator *e, const ftc_expr *call, ftc_op 
         next = next->next;
     }
     if ((info->attrs & FTC_ATTR_DTYPE) && next) {
-        if (next->kind != FTC_EXPR_NAME || !parse_dtype(next->text, &node.type.dtype)) {
+        if (next->kind != FTC_EXPR_NAME || !ftc_dtype_named(next->text, &node.type.dtype)) {
             ftc_elab_error(e, next->place, "expected f32, bf16, i32, u32 or bool");
             return ERROR;
         }
@@ -567,7 +559,7 @@ static void report_unknown_function(ftc_elaborator *e, const ftc_expr *call) {
     }
     for (int op = FTC_OP_NONE + 1; op < FTC_OP_COUNT && n < MOST; op++)
         known[n++] = ftc_op_get((ftc_op)op)->name;
-    const char *nearest = ftc_diag_nearest(call->text, known, n);
+    const char *nearest = ftc_name_nearest(call->text, known, n);
     if (nearest)
         ftc_elab_error(e, call->place, "unknown function '%s'; did you mean '%s'?", call->text, nearest);
     else

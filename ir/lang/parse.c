@@ -184,19 +184,9 @@ static ftc_axis_list *parse_axis_lists(parser *p, const char *close) {
     return first;
 }
 
-static bool dtype_find(const char *name, ftc_dtype *dtype) {
-    static const ftc_dtype all[] = {FTC_F32, FTC_BF16, FTC_I32, FTC_U32, FTC_BOOL};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (!strcmp(ftc_dtype_name(all[i]), name)) {
-            *dtype = all[i];
-            return true;
-        }
-    return false;
-}
-
 static ftc_type_syntax parse_type(parser *p) {
     ftc_type_syntax type = {.place = peek(p)->place};
-    if (peek(p)->kind != FTC_TOKEN_NAME || !dtype_find(peek(p)->text, &type.dtype)) {
+    if (peek(p)->kind != FTC_TOKEN_NAME || !ftc_dtype_named(peek(p)->text, &type.dtype)) {
         fail_expected(p, "a type, such as f32[B, S, H] (f32, bf16, i32, u32 or bool)");
         return type;
     }

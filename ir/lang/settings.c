@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/base/name.h"
 #include "ir/lang/elaborator.h"
 #include "ir/lang/parse.h"
 #include "ir/print.h"
@@ -23,7 +24,7 @@ static void report_unknown(const ftc_module *m, ftc_diagnostics *d, const ftc_ov
     const char *known[MOST] = {0};
     int n = 0;
     for (const ftc_setting_syntax *s = m->config; s && n < MOST; s = s->next) known[n++] = s->name;
-    const char *nearest = ftc_diag_nearest(o->name, known, n);
+    const char *nearest = ftc_name_nearest(o->name, known, n);
     ftc_diag_add(d, m->source.name, NULL, 0, 0, "%s %s=%s: the config block has no entry '%s'%s%s%s",
                  o->origin, o->name, o->value, o->name, nearest ? "; did you mean '" : "",
                  nearest ? nearest : "", nearest ? "'?" : "");

@@ -1,5 +1,7 @@
 #include "runtime/data/random.h"
 
+#include "ir/base/name.h"
+
 #include <math.h>
 
 // The finalizer of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
@@ -14,9 +16,7 @@ uint64_t ftc_random_next(ftc_random *random) {
 }
 
 ftc_random ftc_random_named(uint64_t seed, const char *name) {
-    uint64_t hash = 0xcbf29ce484222325u; // FNV-1a
-    for (; *name; name++) hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
-    return (ftc_random){.state = mix(mix(seed + 1) ^ hash)};
+    return (ftc_random){.state = mix(mix(seed + 1) ^ ftc_name_hash(name))};
 }
 
 double ftc_random_normal(ftc_random *random) {

@@ -2,7 +2,7 @@
 
 #include "runtime/data/fields.h"
 #include "runtime/grow.h"
-#include "runtime/nearest.h"
+#include "ir/base/name.h"
 #include "runtime/text/unicode.h"
 
 #include <errno.h>
@@ -312,7 +312,7 @@ static char *list_columns(const ftc_table *t, const char *wanted) {
     const char **names = calloc(n + 1, sizeof *names);
     if (!out || !names) abort();
     for (size_t i = 0; i < n; i++) names[i] = ftc_fields_get(&t->names, i);
-    const char *nearest = wanted ? ftc_nearest_name(wanted, names, n) : NULL;
+    const char *nearest = wanted ? ftc_name_nearest(wanted, names, (int)n) : NULL;
     if (nearest) fprintf(out, "did you mean \"%s\"? ", nearest);
     fprintf(out, n == 1 ? "The only column is" : "The columns are");
     for (size_t i = 0; i < n && i < SHOWN; i++) fprintf(out, "%s \"%s\"", i ? "," : "", names[i]);

@@ -1,6 +1,6 @@
 #include "runtime/loop/evaluate.h"
 
-#include "runtime/clock.h"
+#include "ir/base/clock.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 #include "runtime/loop/train.h"
 
-#include "runtime/clock.h"
+#include "ir/base/clock.h"
+#include "ir/base/name.h"
 #include "runtime/files.h"
 #include "runtime/loop/metrics.h"
 
@@ -156,11 +157,6 @@ static ftc_status plan(run *r) {
     return FTC_STATUS_OK;
 }
 
-static bool ends_with(const char *text, const char *end) {
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 // What is divided by one minus such a number.
 static ftc_status check_shares(const run *r) {
     static const char *const SHARES[] = {"dropout", "beta1", "beta2", "label_smoothing"};
@@ -168,7 +164,7 @@ static ftc_status check_shares(const run *r) {
         const char *name = r->t->program->scalars[i].name;
         double value = (double)r->stepper.scalars[i];
         for (size_t k = 0; k < sizeof SHARES / sizeof *SHARES; k++)
-            if (ends_with(name, SHARES[k]) && !(value >= 0 && value < 1))
+            if (ftc_name_ends_with(name, SHARES[k]) && !(value >= 0 && value < 1))
                 return ftc_status_make(FTC_BAD_INPUT, "%s is %g: expected a number from 0 to below 1", name,
                                        value);
     }
@@ -201,7 +197,7 @@ static ftc_status set_scalars(run *r) {
     }
     bool has_dropout = false;
     for (int32_t i = 0; i < r->t->program->n_scalars; i++) {
-        if (!ends_with(r->t->program->scalars[i].name, "dropout")) continue;
+        if (!ftc_name_ends_with(r->t->program->scalars[i].name, "dropout")) continue;
         has_dropout = true;
         if (o->dropout >= 0) s->scalars[i] = (float)o->dropout;
     }
@@ -426,7 +422,7 @@ static ftc_status compare_with_best(run *r, const cJSON *line, bool *gained) {
                                "shows",
                                metric);
     }
-    bool greater = o->greater_is_better == FTC_CHOICE_AUTO ? !ends_with(metric, "loss")
+    bool greater = o->greater_is_better == FTC_CHOICE_AUTO ? !ftc_name_ends_with(metric, "loss")
                                                            : o->greater_is_better == FTC_CHOICE_YES;
     double value = item->valuedouble, gain = greater ? value - r->at.best_metric : r->at.best_metric - value;
     *gained = !r->at.has_best || gain > 0;

@@ -39,6 +39,7 @@ missing() { # the paths on standard input that are no files
 ir=$(sources ir)
 compiler=$(sources compiler | grep -vE '^compiler/(driver|api)/')
 runtime=$(sources runtime)
+base=$(sources ir/base)
 library="$ir $compiler $runtime"
 everything="$library $(sources compiler/driver) $(sources compiler/api) $(sources tests) $(sources bench)"
 
@@ -46,11 +47,12 @@ everything="$library $(sources compiler/driver) $(sources compiler/api) $(source
 {
     check 'include paths start at the root of the repository' \
         "$(own_includes $everything | sed 's/^.*#include "\([^"]*\)".*$/\1/' | sort -u | missing)"
+    check 'ir/base/, which every room may include, knows ir/base/ only' "$(own_includes $base | grep -v '"ir/base/')"
     check 'ir/ knows ir/ only' "$(own_includes $ir | grep -v '"ir/')"
-    libc='<(assert|ctype|errno|float|inttypes|limits|math|stdarg|stdbool|stddef|stdint|stdio|stdlib|string|unistd)\.h>'
+    libc='<(assert|ctype|errno|float|inttypes|limits|math|stdarg|stdbool|stddef|stdint|stdio|stdlib|string|time|unistd)\.h>'
     check 'ir/ needs libc only' "$(system_includes $ir | grep -vE "$libc")"
-    check 'of ir/, runtime/ knows the ABI of the step only; of compiler/, nothing' \
-        "$(own_includes $runtime | grep -vE '"(runtime/|ir/step_abi\.h)')"
+    check 'of ir/, runtime/ knows the ABI of the step and ir/base/; of compiler/, nothing' \
+        "$(own_includes $runtime | grep -vE '"(runtime/|ir/base/|ir/step_abi\.h)')"
     check 'compiler/ knows ir/ and compiler/ without driver and api' \
         "$(own_includes $compiler | grep -vE '"(ir/|compiler/((passes|emit|codegen|eager)/)?[a-z_]+\.h)')"
     check 'only codegen/ and emit/ of compiler/ know LLVM' \

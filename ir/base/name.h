@@ -1,0 +1,21 @@
+// What every room does with names and short texts.
+#ifndef FTC_NAME_H
+#define FTC_NAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+bool ftc_name_starts_with(const char *text, const char *start);
+bool ftc_name_ends_with(const char *text, const char *end);
+
+// FNV-1a of a name: for tables of names, and for random numbers that are a function of a name. (What hashes
+// data takes xxhash.)
+uint64_t ftc_name_hash(const char *name);
+
+// "Did you mean": the one of `n` names at the smallest edit distance (Levenshtein's, letter case ignored) to
+// a mistyped one. NULL when none is near: the distance is at most a third of the length + 1, and something is
+// in common.
+const char *ftc_name_nearest(const char *name, const char *const *names, int n);
+
+#endif
