@@ -193,85 +193,127 @@ static LLVMValueRef element(ftc_codegen *cg, ftc_gemm_form form, LLVMValueRef ba
     return ftc_cg_at(cg, type, base, ftc_cg_add(cg, ftc_cg_mul(cg, row, ld), col));
 }
 
-void ftc_emit_contraction(ftc_codegen *cg, const ftc_contraction *x) {
-    const ftc_contraction_plan *plan = &x->plan;
-    ftc_gemm_shape shape = plan->shape;
-    scratch_parts parts = parts_of(plan, &x->a);
-    assert(plan->cols % shape.cols == 0 && plan->k_chunk % (shape.k_per_word * shape.word_unit) == 0);
-    LLVMValueRef zero = ftc_cg_i64(cg, 0), one = ftc_cg_i64(cg, 1);
+// The rows and columns of C that a thread has.
+typedef struct {
+    LLVMValueRef row_begin, row_end, col_begin, col_end;
+} thread_range;
 
-    // This thread's rows and columns of C.
-    LLVMValueRef row_blocks = ftc_cg_ceil_div(cg, x->m, shape.rows),
-                 panels = ftc_cg_ceil_div(cg, x->n, shape.cols);
+static thread_range range_of_thread(ftc_codegen *cg, const ftc_contraction *x) {
+    const ftc_gemm_shape *shape = &x->plan.shape;
+    LLVMValueRef row_blocks = ftc_cg_ceil_div(cg, x->m, shape->rows);
+    LLVMValueRef panels = ftc_cg_ceil_div(cg, x->n, shape->cols);
     LLVMValueRef row_ranges =
         ftc_cg_call(cg, row_ranges_function(cg), (LLVMValueRef[]){row_blocks, panels, x->threads}, 3);
     LLVMValueRef col_ranges = ftc_cg_div(cg, x->threads, row_ranges);
-    LLVMValueRef row_begin, row_end, col_begin, col_end;
-    cut_range(cg, x->m, shape.rows, ftc_cg_rem(cg, x->thread, row_ranges), row_ranges, &row_begin, &row_end);
-    cut_range(cg, x->n, shape.cols, ftc_cg_div(cg, x->thread, row_ranges), col_ranges, &col_begin, &col_end);
+    thread_range r;
+    cut_range(cg, x->m, shape->rows, ftc_cg_rem(cg, x->thread, row_ranges), row_ranges, &r.row_begin,
+              &r.row_end);
+    cut_range(cg, x->n, shape->cols, ftc_cg_div(cg, x->thread, row_ranges), col_ranges, &r.col_begin,
+              &r.col_end);
     LLVMValueRef works = ftc_cg_compare(cg, LLVMIntSLT, x->thread, ftc_cg_mul(cg, row_ranges, col_ranges));
-    row_end = ftc_cg_select(cg, works, row_end, row_begin);
+    r.row_end = ftc_cg_select(cg, works, r.row_end, r.row_begin);
+    return r;
+}
 
-    // Column blocks of the same width, as far as panels allow.
-    LLVMValueRef range_panels = ftc_cg_ceil_div(cg, ftc_cg_sub(cg, col_end, col_begin), shape.cols);
-    LLVMValueRef blocks = ftc_cg_max(cg, ftc_cg_ceil_div(cg, range_panels, plan->cols / shape.cols), one);
-    LLVMValueRef block_panels =
-        ftc_cg_div(cg, ftc_cg_add(cg, range_panels, ftc_cg_sub(cg, blocks, one)), blocks);
-    LLVMValueRef block_cols = ftc_cg_mul(cg, block_panels, ftc_cg_i64(cg, shape.cols));
+// How many columns at a time: column blocks of the same width, as far as panels allow.
+static LLVMValueRef columns_at_once(ftc_codegen *cg, const ftc_contraction_plan *plan,
+                                    const thread_range *range) {
+    int cols = plan->shape.cols;
+    LLVMValueRef one = ftc_cg_i64(cg, 1);
+    LLVMValueRef panels = ftc_cg_ceil_div(cg, ftc_cg_sub(cg, range->col_end, range->col_begin), cols);
+    LLVMValueRef blocks = ftc_cg_max(cg, ftc_cg_ceil_div(cg, panels, plan->cols / cols), one);
+    LLVMValueRef block_panels = ftc_cg_div(cg, ftc_cg_add(cg, panels, ftc_cg_sub(cg, blocks, one)), blocks);
+    return ftc_cg_mul(cg, block_panels, ftc_cg_i64(cg, cols));
+}
 
-    LLVMValueRef buffer =
-        parts.buffer ? ftc_cg_at(cg, cg->i8, x->scratch, ftc_cg_i64(cg, parts.packed)) : NULL;
-    LLVMValueRef own_tile = ftc_cg_at(cg, cg->i8, x->scratch, ftc_cg_i64(cg, parts.packed + parts.buffer));
-    LLVMValueRef k_chunk = ftc_cg_i64(cg, plan->k_chunk), k_end = ftc_cg_max(cg, x->k, one);
+// A tile of C: rows row0 … row0 + rows - 1 and columns col0 … col0 + cols - 1 of it are at `base`.
+typedef struct {
+    LLVMValueRef base, ld, row0, rows, col0, cols;
+} c_tile;
 
-    ftc_cg_loop col = ftc_cg_loop_begin(cg, col_begin, col_end, ftc_cg_max(cg, block_cols, one));
-    LLVMValueRef cols = ftc_cg_min(cg, block_cols, ftc_cg_sub(cg, col_end, col.index));
-    ftc_cg_loop row = ftc_cg_loop_begin(cg, row_begin, row_end, ftc_cg_i64(cg, plan->rows));
-    LLVMValueRef rows = ftc_cg_min(cg, ftc_cg_i64(cg, plan->rows), ftc_cg_sub(cg, row_end, row.index));
-    LLVMValueRef tile_ld = x->epilogue ? ftc_cg_i64(cg, plan->cols) : x->ldc;
-    LLVMValueRef tile =
-        x->epilogue ? own_tile : element(cg, FTC_FORM_F32, x->c, row.index, x->ldc, col.index);
-
-    ftc_cg_loop chunk = ftc_cg_loop_begin(cg, zero, k_end, k_chunk); // once with k = 0: C is zero then
-    LLVMValueRef depth = ftc_cg_min(cg, k_chunk, ftc_cg_sub(cg, x->k, chunk.index));
+// B[chunk … chunk + depth × the tile's columns], packed into scratch: once for all rows from first_row on when it is
+// kept, else for each tile.
+static LLVMValueRef pack_chunk(ftc_codegen *cg, const ftc_contraction *x, const c_tile *tile,
+                               LLVMValueRef first_row, LLVMValueRef chunk, LLVMValueRef depth) {
+    const ftc_contraction_plan *plan = &x->plan;
     ftc_matrix b = x->b;
-    b.base = b.transposed ? element(cg, b.form, b.base, col.index, b.ld, chunk.index)
-                          : element(cg, b.form, b.base, chunk.index, b.ld, col.index);
-    LLVMValueRef kept = ftc_emit_packed_size(cg, &shape, chunk.index, cols); // chunks before
-    LLVMValueRef packed = ftc_cg_at(cg, cg->f32, x->scratch, plan->keep_b ? kept : zero);
-    LLVMValueRef first_tile = ftc_cg_compare(cg, LLVMIntEQ, row.index, row_begin);
-    ftc_cg_if needed = ftc_cg_if_begin(cg, plan->keep_b ? first_tile : ftc_cg_bool(cg, true));
-    ftc_emit_pack(cg, &shape, &b, depth, cols, packed);
+    b.base = b.transposed ? element(cg, b.form, b.base, tile->col0, b.ld, chunk)
+                          : element(cg, b.form, b.base, chunk, b.ld, tile->col0);
+    LLVMValueRef kept = ftc_emit_packed_size(cg, &plan->shape, chunk, tile->cols); // chunks before
+    LLVMValueRef packed = ftc_cg_at(cg, cg->f32, x->scratch, plan->keep_b ? kept : ftc_cg_i64(cg, 0));
+    LLVMValueRef is_first = ftc_cg_compare(cg, LLVMIntEQ, tile->row0, first_row);
+    ftc_cg_if needed = ftc_cg_if_begin(cg, plan->keep_b ? is_first : ftc_cg_bool(cg, true));
+    ftc_emit_pack(cg, &plan->shape, &b, depth, tile->cols, packed);
     ftc_cg_if_end(cg, &needed);
-    LLVMValueRef last = ftc_cg_compare(cg, LLVMIntSGE, ftc_cg_add(cg, chunk.index, k_chunk), x->k);
-    LLVMValueRef step = ftc_cg_max(cg, rows, one);
-    if (x->epilogue)
-        step = ftc_cg_select(cg, last, ftc_cg_i64(cg, round_up(EPILOGUE_ROWS, shape.rows)), step);
-    ftc_cg_loop group = ftc_cg_loop_begin(cg, zero, rows, step);
-    LLVMValueRef group_rows = ftc_cg_min(cg, step, ftc_cg_sub(cg, rows, group.index));
-    LLVMValueRef row0 = ftc_cg_add(cg, row.index, group.index);
-    LLVMValueRef group_tile = ftc_cg_at(cg, cg->f32, tile, ftc_cg_mul(cg, group.index, tile_ld));
+    return packed;
+}
+
+// tile += A[the tile's rows × chunk … chunk + depth] · packed B. With the last chunk the rows are finished, and the
+// epilogue consumes them, a few at a time.
+static void add_chunk(ftc_codegen *cg, const ftc_contraction *x, const c_tile *tile, LLVMValueRef packed,
+                      LLVMValueRef buffer, LLVMValueRef chunk, LLVMValueRef depth) {
+    const ftc_contraction_plan *plan = &x->plan;
+    LLVMValueRef zero = ftc_cg_i64(cg, 0), chunk_end = ftc_cg_add(cg, chunk, ftc_cg_i64(cg, plan->k_chunk));
+    LLVMValueRef last = ftc_cg_compare(cg, LLVMIntSGE, chunk_end, x->k);
+    LLVMValueRef step = ftc_cg_max(cg, tile->rows, ftc_cg_i64(cg, 1));
+    if (x->epilogue) {
+        LLVMValueRef few = ftc_cg_i64(cg, round_up(EPILOGUE_ROWS, plan->shape.rows));
+        step = ftc_cg_select(cg, last, few, step);
+    }
+    ftc_cg_loop group = ftc_cg_loop_begin(cg, zero, tile->rows, step);
+    LLVMValueRef rows = ftc_cg_min(cg, step, ftc_cg_sub(cg, tile->rows, group.index));
+    LLVMValueRef row0 = ftc_cg_add(cg, tile->row0, group.index);
+    LLVMValueRef c = ftc_cg_at(cg, cg->f32, tile->base, ftc_cg_mul(cg, group.index, tile->ld));
     ftc_matrix a = x->a;
-    a.base = a.transposed ? element(cg, a.form, a.base, chunk.index, a.ld, row0)
-                          : element(cg, a.form, a.base, row0, a.ld, chunk.index);
+    a.base = a.transposed ? element(cg, a.form, a.base, chunk, a.ld, row0)
+                          : element(cg, a.form, a.base, row0, a.ld, chunk);
     ftc_emit_block(cg, &(ftc_gemm_block){
-                           .shape = shape,
-                           .m = group_rows,
-                           .n = cols,
+                           .shape = plan->shape,
+                           .m = rows,
+                           .n = tile->cols,
                            .k = depth,
                            .a = a,
                            .buffer = buffer,
                            .b = packed,
-                           .c = group_tile,
-                           .ldc = tile_ld,
-                           .accumulate = ftc_cg_compare(cg, LLVMIntNE, chunk.index, zero),
+                           .c = c,
+                           .ldc = tile->ld,
+                           .accumulate = ftc_cg_compare(cg, LLVMIntNE, chunk, zero),
                        });
     if (x->epilogue) {
         ftc_cg_if finished = ftc_cg_if_begin(cg, last);
-        x->epilogue(x->context, cg, group_tile, tile_ld, row0, group_rows, col.index, cols);
+        x->epilogue(x->context, cg, c, tile->ld, row0, rows, tile->col0, tile->cols);
         ftc_cg_if_end(cg, &finished);
     }
     ftc_cg_loop_end(cg, &group);
+}
+
+void ftc_emit_contraction(ftc_codegen *cg, const ftc_contraction *x) {
+    const ftc_contraction_plan *plan = &x->plan;
+    const ftc_gemm_shape *shape = &plan->shape;
+    scratch_parts parts = parts_of(plan, &x->a);
+    assert(plan->cols % shape->cols == 0 && plan->k_chunk % (shape->k_per_word * shape->word_unit) == 0);
+    LLVMValueRef zero = ftc_cg_i64(cg, 0), one = ftc_cg_i64(cg, 1);
+
+    thread_range range = range_of_thread(cg, x);
+    LLVMValueRef cols_at_once = columns_at_once(cg, plan, &range);
+    LLVMValueRef buffer =
+        parts.buffer ? ftc_cg_at(cg, cg->i8, x->scratch, ftc_cg_i64(cg, parts.packed)) : NULL;
+    LLVMValueRef own_tile = ftc_cg_at(cg, cg->i8, x->scratch, ftc_cg_i64(cg, parts.packed + parts.buffer));
+    LLVMValueRef rows_at_once = ftc_cg_i64(cg, plan->rows), k_at_once = ftc_cg_i64(cg, plan->k_chunk);
+    LLVMValueRef k_end = ftc_cg_max(cg, x->k, one); // a chunk even with k = 0: C is zero then
+
+    ftc_cg_loop col =
+        ftc_cg_loop_begin(cg, range.col_begin, range.col_end, ftc_cg_max(cg, cols_at_once, one));
+    c_tile tile = {.ld = x->epilogue ? ftc_cg_i64(cg, plan->cols) : x->ldc, .col0 = col.index};
+    tile.cols = ftc_cg_min(cg, cols_at_once, ftc_cg_sub(cg, range.col_end, col.index));
+    ftc_cg_loop row = ftc_cg_loop_begin(cg, range.row_begin, range.row_end, rows_at_once);
+    tile.row0 = row.index;
+    tile.rows = ftc_cg_min(cg, rows_at_once, ftc_cg_sub(cg, range.row_end, row.index));
+    tile.base = x->epilogue ? own_tile : element(cg, FTC_FORM_F32, x->c, row.index, x->ldc, col.index);
+    ftc_cg_loop chunk = ftc_cg_loop_begin(cg, zero, k_end, k_at_once);
+    LLVMValueRef depth = ftc_cg_min(cg, k_at_once, ftc_cg_sub(cg, x->k, chunk.index));
+    LLVMValueRef packed = pack_chunk(cg, x, &tile, range.row_begin, chunk.index, depth);
+    add_chunk(cg, x, &tile, packed, buffer, chunk.index, depth);
     ftc_cg_loop_end(cg, &chunk);
     ftc_cg_loop_end(cg, &row);
     ftc_cg_loop_end(cg, &col);

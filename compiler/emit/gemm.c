@@ -7,10 +7,13 @@
 
 enum {
     MAX_ACCUMULATORS = 32,
-    KERNEL_PARAMS = 10,
     WORDS_PER_TURN = 4,  // of the micro-kernel's loop
     PREFETCH_WORDS = 32, // when A is contiguous along m a line for each word is too little to be seen coming
 };
+
+// The parameters of a micro-kernel. When A is transposed it has none of what is ahead; that for AMX has the rows of
+// the block in its place.
+enum { A, LDA, B, C, LDC, K, LAST, ACCUMULATE, AHEAD, AHEAD_STEP, N_PARAMS, AMX_ROWS = AHEAD };
 
 ftc_gemm_kind ftc_gemm_kind_for(const ftc_target *target, ftc_gemm_form a, ftc_gemm_form b) {
     if (a == FTC_FORM_F32 || b == FTC_FORM_F32) return FTC_GEMM_F32;
@@ -88,7 +91,8 @@ static LLVMValueRef opaque(ftc_codegen *cg, LLVMValueRef v) {
 typedef struct {
     ftc_gemm_kind kind;
     int rows, vectors;
-    LLVMValueRef row[MAX_ACCUMULATORS]; // where the rows of A are, in words
+    LLVMValueRef row[MAX_ACCUMULATORS];     // where the rows of A are, in words
+    LLVMValueRef address[MAX_ACCUMULATORS]; // where its vectors lie in C
     LLVMValueRef sum[MAX_ACCUMULATORS];
 } accumulators;
 
@@ -118,6 +122,91 @@ static void name_function(char name[NAME_SIZE], const char *what, const ftc_gemm
              rows, vectors, shape->cols);
 }
 
+// A block of zeros: where its rows of A are and its vectors of C, which are brought into L1 for the end.
+static accumulators begin_block(ftc_codegen *cg, const ftc_gemm_shape *shape, bool transposed, int rows,
+                                int vectors, const LLVMValueRef arg[N_PARAMS]) {
+    accumulators block = {.kind = shape->kind, .rows = rows, .vectors = vectors};
+    for (int r = 0; r < rows; r++) {
+        LLVMValueRef row = ftc_cg_i64(cg, r);
+        block.row[r] = transposed ? row : opaque(cg, ftc_cg_mul(cg, arg[LDA], row));
+        LLVMValueRef c_row = ftc_cg_at(cg, cg->f32, arg[C], ftc_cg_mul(cg, arg[LDC], row));
+        for (int j = 0; j < vectors; j++) {
+            LLVMValueRef col = ftc_cg_i64(cg, j * cg->lanes);
+            block.address[r * vectors + j] = ftc_cg_at(cg, cg->f32, c_row, col);
+            block.sum[r * vectors + j] = LLVMConstNull(ftc_cg_vector_type(cg, cg->f32, cg->lanes));
+            ftc_cg_prefetch(cg, cg->f32, c_row, col, FTC_CG_INTO_L1);
+        }
+    }
+    return block;
+}
+
+// Where the micro-kernel is: in A, in the panel of B, and, unless A is transposed, in the rows that come next.
+enum { IN_A, IN_B, IN_NEXT, MAX_POINTERS };
+
+// The loop over words `first` … `end` - 1 of k, `words` of them a turn. `at` and the block's sums go on from where
+// they are.
+static void add_words(ftc_codegen *cg, const ftc_gemm_shape *shape, bool transposed,
+                      const LLVMValueRef arg[N_PARAMS], LLVMValueRef first, LLVMValueRef end, int words,
+                      LLVMValueRef at[MAX_POINTERS], accumulators *block) {
+    int n_pointers = transposed ? IN_NEXT : MAX_POINTERS, n_sums = block->rows * block->vectors;
+    LLVMValueRef a_step = transposed ? arg[LDA] : ftc_cg_i64(cg, 1), b_step = ftc_cg_i64(cg, shape->cols);
+    LLVMValueRef pointers[MAX_POINTERS], sums[MAX_ACCUMULATORS];
+    ftc_cg_loop loop = ftc_cg_loop_begin(cg, first, end, ftc_cg_i64(cg, words));
+    for (int i = 0; i < n_pointers; i++) pointers[i] = at[i] = ftc_cg_loop_carry(cg, &loop, at[i]);
+    for (int i = 0; i < n_sums; i++) sums[i] = block->sum[i] = ftc_cg_loop_carry(cg, &loop, block->sum[i]);
+    if (words > 1 && !transposed) {
+        ftc_cg_prefetch(cg, cg->i8, at[IN_NEXT], ftc_cg_i64(cg, 0), FTC_CG_INTO_L2);
+        at[IN_NEXT] = ftc_cg_at(cg, cg->i8, at[IN_NEXT], arg[AHEAD_STEP]);
+    }
+    for (int w = 0; w < words; w++) {
+        if (transposed) {
+            LLVMValueRef ahead = ftc_cg_mul(cg, arg[LDA], ftc_cg_i64(cg, PREFETCH_WORDS));
+            ftc_cg_prefetch(cg, cg->f32, at[IN_A], ahead, FTC_CG_INTO_L1);
+        }
+        add_word(cg, block, at[IN_A], at[IN_B]);
+        at[IN_A] = ftc_cg_at(cg, cg->f32, at[IN_A], a_step);
+        at[IN_B] = ftc_cg_at(cg, cg->f32, at[IN_B], b_step);
+    }
+    for (int i = 0; i < n_pointers; i++) ftc_cg_loop_next(&loop, pointers[i], at[i]);
+    for (int i = 0; i < n_sums; i++) ftc_cg_loop_next(&loop, sums[i], block->sum[i]);
+    ftc_cg_loop_end(cg, &loop);
+    for (int i = 0; i < n_pointers; i++) at[i] = ftc_cg_loop_result(&loop, pointers[i]);
+    for (int i = 0; i < n_sums; i++) block->sum[i] = ftc_cg_loop_result(&loop, sums[i]);
+}
+
+// What is in C comes on top, if `accumulate` says so.
+static void add_what_is_there(ftc_codegen *cg, LLVMValueRef accumulate, accumulators *block) {
+    LLVMTypeRef vector = ftc_cg_vector_type(cg, cg->f32, cg->lanes);
+    int n_sums = block->rows * block->vectors;
+    ftc_cg_if adding = ftc_cg_if_begin(cg, accumulate);
+    LLVMBasicBlockRef from[2] = {LLVMGetInsertBlock(cg->builder)};
+    LLVMValueRef sum[MAX_ACCUMULATORS];
+    for (int i = 0; i < n_sums; i++)
+        sum[i] = ftc_cg_fadd(cg, ftc_cg_load(cg, vector, block->address[i]), block->sum[i]);
+    ftc_cg_if_else(cg, &adding);
+    from[1] = LLVMGetInsertBlock(cg->builder);
+    ftc_cg_if_end(cg, &adding);
+    for (int i = 0; i < n_sums; i++) {
+        LLVMValueRef phi = LLVMBuildPhi(cg->builder, vector, "");
+        LLVMAddIncoming(phi, (LLVMValueRef[]){sum[i], block->sum[i]}, from, 2);
+        block->sum[i] = phi;
+    }
+}
+
+// The block into C; of each row's last vector the first `last` lanes.
+static void store_block(ftc_codegen *cg, LLVMValueRef last, const accumulators *block) {
+    int n_sums = block->rows * block->vectors, vectors = block->vectors;
+    for (int i = 0; i < n_sums; i++)
+        if (i % vectors < vectors - 1) ftc_cg_store(cg, block->sum[i], block->address[i]);
+    LLVMValueRef mask = ftc_cg_tail_mask(cg, last, cg->lanes);
+    ftc_cg_if full = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntEQ, last, ftc_cg_i64(cg, cg->lanes)));
+    for (int i = vectors - 1; i < n_sums; i += vectors) ftc_cg_store(cg, block->sum[i], block->address[i]);
+    ftc_cg_if_else(cg, &full);
+    for (int i = vectors - 1; i < n_sums; i += vectors)
+        ftc_cg_store_masked(cg, block->sum[i], block->address[i], mask);
+    ftc_cg_if_end(cg, &full);
+}
+
 // void ftc.gemm….<rows>x<vectors>.<cols>(a, lda, b, c, ldc, k, last, accumulate, ahead, ahead_step): a whole
 // `rows` × `vectors` block of accumulators from words of A and a panel of B; of the last vector only the first
 // `last` lanes exist in C (whole vectors of C are read). Word (m, k) of A is at a[m * lda + k], or at
@@ -131,82 +220,22 @@ static LLVMValueRef kernel_function(ftc_codegen *cg, const ftc_gemm_shape *shape
     LLVMValueRef found = ftc_cg_function_find(cg, name);
     if (found) return found;
     if (shape->kind == FTC_GEMM_AMX) return ftc_amx_kernel_function(cg, shape, name, rows, vectors);
-    LLVMTypeRef params[KERNEL_PARAMS] = {cg->ptr, cg->i64, cg->ptr, cg->ptr, cg->i64,
-                                         cg->i64, cg->i64, cg->i1,  cg->ptr, cg->i64};
-    ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, KERNEL_PARAMS - 2 * transposed,
+    LLVMTypeRef params[N_PARAMS] = {cg->ptr, cg->i64, cg->ptr, cg->ptr, cg->i64,
+                                    cg->i64, cg->i64, cg->i1,  cg->ptr, cg->i64};
+    ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, transposed ? AHEAD : N_PARAMS,
                                               FTC_CG_OUTLINED, true);
-    LLVMValueRef arg[KERNEL_PARAMS] = {0};
+    LLVMValueRef arg[N_PARAMS] = {0};
     LLVMGetParams(f.function, arg);
-    LLVMValueRef lda = arg[1], c = arg[3], ldc = arg[4], k = arg[5], last = arg[6], accumulate = arg[7];
-
-    int lanes = cg->lanes, n_acc = rows * vectors;
-    LLVMTypeRef vector = ftc_cg_vector_type(cg, cg->f32, lanes);
-    LLVMValueRef address[MAX_ACCUMULATORS];
-    accumulators block = {.kind = shape->kind, .rows = rows, .vectors = vectors};
-    LLVMValueRef *acc = block.sum;
-    for (int r = 0; r < rows; r++) { // C is needed at the end
-        LLVMValueRef row = ftc_cg_i64(cg, r);
-        block.row[r] = transposed ? row : opaque(cg, ftc_cg_mul(cg, lda, row));
-        LLVMValueRef c_row = ftc_cg_at(cg, cg->f32, c, ftc_cg_mul(cg, ldc, row));
-        for (int j = 0; j < vectors; j++) {
-            address[r * vectors + j] = ftc_cg_at(cg, cg->f32, c_row, ftc_cg_i64(cg, j * lanes));
-            ftc_cg_prefetch(cg, cg->f32, c_row, ftc_cg_i64(cg, j * lanes), FTC_CG_INTO_L1);
-        }
+    accumulators block = begin_block(cg, shape, transposed, rows, vectors, arg);
+    LLVMValueRef at[MAX_POINTERS] = {[IN_A] = arg[A], [IN_B] = arg[B], [IN_NEXT] = arg[AHEAD]};
+    LLVMValueRef k = arg[K], in_turns = ftc_cg_i64(cg, 0);
+    if (rows == shape->rows) {
+        in_turns = LLVMBuildAnd(cg->builder, k, ftc_cg_i64(cg, -WORDS_PER_TURN), "");
+        add_words(cg, shape, transposed, arg, ftc_cg_i64(cg, 0), in_turns, WORDS_PER_TURN, at, &block);
     }
-
-    enum { IN_A, IN_B, AHEAD };
-    int n_pointers = transposed ? AHEAD : AHEAD + 1;
-    LLVMValueRef at[] = {[IN_A] = arg[0], [IN_B] = arg[2], [AHEAD] = arg[8]}, first = ftc_cg_i64(cg, 0);
-    LLVMValueRef a_step = transposed ? lda : ftc_cg_i64(cg, 1), b_step = ftc_cg_i64(cg, shape->cols);
-    for (int i = 0; i < n_acc; i++) acc[i] = LLVMConstNull(vector);
-    for (int in_turns = rows == shape->rows; in_turns >= 0;
-         in_turns--) { // of several words, then word by word
-        int words = in_turns ? WORDS_PER_TURN : 1;
-        LLVMValueRef end = in_turns ? LLVMBuildAnd(cg->builder, k, ftc_cg_i64(cg, -WORDS_PER_TURN), "") : k;
-        ftc_cg_loop loop = ftc_cg_loop_begin(cg, first, end, ftc_cg_i64(cg, words));
-        LLVMValueRef pointers[AHEAD + 1], sums[MAX_ACCUMULATORS];
-        for (int i = 0; i < n_pointers; i++) pointers[i] = at[i] = ftc_cg_loop_carry(cg, &loop, at[i]);
-        for (int i = 0; i < n_acc; i++) sums[i] = acc[i] = ftc_cg_loop_carry(cg, &loop, acc[i]);
-        if (in_turns && !transposed) {
-            ftc_cg_prefetch(cg, cg->i8, at[AHEAD], ftc_cg_i64(cg, 0), FTC_CG_INTO_L2);
-            at[AHEAD] = ftc_cg_at(cg, cg->i8, at[AHEAD], arg[9]);
-        }
-        for (int w = 0; w < words; w++) {
-            if (transposed)
-                ftc_cg_prefetch(cg, cg->f32, at[IN_A], ftc_cg_mul(cg, lda, ftc_cg_i64(cg, PREFETCH_WORDS)),
-                                FTC_CG_INTO_L1);
-            add_word(cg, &block, at[IN_A], at[IN_B]);
-            at[IN_A] = ftc_cg_at(cg, cg->f32, at[IN_A], a_step);
-            at[IN_B] = ftc_cg_at(cg, cg->f32, at[IN_B], b_step);
-        }
-        for (int i = 0; i < n_pointers; i++) ftc_cg_loop_next(&loop, pointers[i], at[i]);
-        for (int i = 0; i < n_acc; i++) ftc_cg_loop_next(&loop, sums[i], acc[i]);
-        ftc_cg_loop_end(cg, &loop);
-        for (int i = 0; i < n_pointers; i++) at[i] = ftc_cg_loop_result(&loop, pointers[i]);
-        for (int i = 0; i < n_acc; i++) acc[i] = ftc_cg_loop_result(&loop, sums[i]);
-        first = end;
-    }
-
-    ftc_cg_if adding = ftc_cg_if_begin(cg, accumulate);
-    LLVMBasicBlockRef from[2] = {LLVMGetInsertBlock(cg->builder)};
-    LLVMValueRef sum[MAX_ACCUMULATORS];
-    for (int i = 0; i < n_acc; i++) sum[i] = ftc_cg_fadd(cg, ftc_cg_load(cg, vector, address[i]), acc[i]);
-    ftc_cg_if_else(cg, &adding);
-    from[1] = LLVMGetInsertBlock(cg->builder);
-    ftc_cg_if_end(cg, &adding);
-    for (int i = 0; i < n_acc; i++) {
-        LLVMValueRef phi = LLVMBuildPhi(cg->builder, vector, "");
-        LLVMAddIncoming(phi, (LLVMValueRef[]){sum[i], acc[i]}, from, 2);
-        sum[i] = phi;
-    }
-    for (int i = 0; i < n_acc; i++)
-        if (i % vectors < vectors - 1) ftc_cg_store(cg, sum[i], address[i]);
-    LLVMValueRef mask = ftc_cg_tail_mask(cg, last, lanes);
-    ftc_cg_if full = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntEQ, last, ftc_cg_i64(cg, lanes)));
-    for (int i = vectors - 1; i < n_acc; i += vectors) ftc_cg_store(cg, sum[i], address[i]);
-    ftc_cg_if_else(cg, &full);
-    for (int i = vectors - 1; i < n_acc; i += vectors) ftc_cg_store_masked(cg, sum[i], address[i], mask);
-    ftc_cg_if_end(cg, &full);
+    add_words(cg, shape, transposed, arg, in_turns, k, 1, at, &block);
+    add_what_is_there(cg, arg[ACCUMULATE], &block);
+    store_block(cg, arg[LAST], &block);
     ftc_cg_function_end(cg, f, NULL);
     return f.function;
 }
@@ -234,9 +263,9 @@ static LLVMValueRef kernel_table(ftc_codegen *cg, const ftc_gemm_shape *shape, b
 enum { BLOCK_PARAMS = 9 };
 
 // Calls the micro-kernel for the rows and columns that there are: at most shape->rows and shape->cols. Fills in
-// args[6], the lanes of the last vector, and, for AMX, args[8], the rows.
+// args[LAST], the lanes of the last vector, and, for AMX, args[AMX_ROWS].
 static void call_kernel(ftc_codegen *cg, const ftc_gemm_shape *shape, bool transposed, LLVMValueRef rows,
-                        LLVMValueRef cols, LLVMValueRef args[KERNEL_PARAMS]) {
+                        LLVMValueRef cols, LLVMValueRef args[N_PARAMS]) {
     LLVMValueRef table = kernel_table(cg, shape, transposed), one = ftc_cg_i64(cg, 1);
     LLVMValueRef lanes = ftc_cg_i64(cg, cg->lanes);
     LLVMTypeRef type =
@@ -245,9 +274,9 @@ static void call_kernel(ftc_codegen *cg, const ftc_gemm_shape *shape, bool trans
     if (shape->row_unit > 1) row = ftc_cg_div(cg, row, ftc_cg_i64(cg, shape->row_unit));
     row = ftc_cg_mul(cg, row, ftc_cg_i64(cg, shape->vectors));
     LLVMValueRef whole = ftc_cg_div(cg, ftc_cg_sub(cg, cols, one), lanes);
-    args[6] = ftc_cg_sub(cg, cols, ftc_cg_mul(cg, whole, lanes));
+    args[LAST] = ftc_cg_sub(cg, cols, ftc_cg_mul(cg, whole, lanes));
     LLVMValueRef kernel = ftc_cg_load(cg, cg->ptr, ftc_cg_at(cg, cg->ptr, table, ftc_cg_add(cg, row, whole)));
-    if (shape->kind == FTC_GEMM_AMX) args[8] = rows;
+    if (shape->kind == FTC_GEMM_AMX) args[AMX_ROWS] = rows;
     LLVMBuildCall2(cg->builder, type, kernel, args, LLVMCountParamTypes(type), "");
 }
 
@@ -286,8 +315,8 @@ static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape,
     LLVMValueRef cols = ftc_cg_min(cg, ftc_cg_sub(cg, n, col.index), ftc_cg_i64(cg, shape->cols));
     LLVMValueRef panel = ftc_cg_at(cg, cg->f32, b, ftc_cg_mul(cg, col.index, depth));
     LLVMValueRef c_at = ftc_cg_at(cg, cg->f32, c_row, col.index);
-    LLVMValueRef args[KERNEL_PARAMS] = {a.base, a.ld, panel,  c_at,  ldc,
-                                        depth,  NULL, arg[8], ahead, ftc_cg_i64(cg, turn_bytes)};
+    LLVMValueRef args[N_PARAMS] = {a.base, a.ld, panel,  c_at,  ldc,
+                                   depth,  NULL, arg[8], ahead, ftc_cg_i64(cg, turn_bytes)};
     call_kernel(cg, shape, a.transposed, rows, cols, args);
     ftc_cg_loop_next(&col, ahead, ftc_cg_at(cg, element, ahead, a_row));
     ftc_cg_loop_end(cg, &col);
