@@ -7,9 +7,10 @@
 
 enum { LONGEST_EXCERPT = 120, BEFORE_CARET = 80 }; // code points of a source line that are shown
 
+// Whether it continues a code point.
 static bool continues(char c) {
     return ((unsigned char)c & 0xc0) == 0x80;
-} // a code point
+}
 
 // The source line and, under it, a caret below code point `column`. Tabs are kept so that both lines align;
 // of a long line only what surrounds the caret is shown.

@@ -1,9 +1,9 @@
 // The graph: a training step as tensor operations over named axes.
 //
 // Everything that the compiler says about a model is in this one structure, and all of it can be printed as
-// .ir text and parsed back (ir/print.h, ir/lang/parse.h). Nodes, axes, extents and declarations are small ids into
-// arrays; a node's operands always come before it, so the array order is a valid order of evaluation at every
-// stage.
+// .ir text and parsed back (ir/print.h, ir/lang/parse.h). Nodes, axes, extents and declarations are small ids
+// into arrays; a node's operands always come before it, so the array order is a valid order of evaluation at
+// every stage.
 //
 // Sizes. An axis is a name plus an extent; an extent is a constant, a symbol (known at each call, up to a
 // bound) or ragged: a length of its own for every element of another axis. Two axes with the same extent (S,
@@ -170,8 +170,8 @@ typedef struct {
     uint32_t n_extents, extents_capacity;
     ftc_decl_def *decls;
     uint32_t n_decls, decls_capacity;
-    ftc_decl
-        *decl_slots; // [n_decl_slots] by the hash of their names, open addressing, FTC_NO_DECL where free
+    // [n_decl_slots] by the hash of their names, open addressing, FTC_NO_DECL where free.
+    ftc_decl *decl_slots;
     uint32_t n_decl_slots;
     ftc_output *outputs;
     uint32_t n_outputs, outputs_capacity;

@@ -15,8 +15,8 @@
 typedef struct {
     const int64_t *extents;        // [n_extents] symbol: the extent in this call (others are not read)
     const int32_t *const *lengths; // [n_extents] ragged: length for each element of the axis it is over
-    double *const
-        *tensors; // [n_decls] cells of each declaration; an arg has one. Assigned ones are overwritten
+    // [n_decls] cells of each declaration; an arg has one. Assigned ones are overwritten.
+    double *const *tensors;
     uint64_t seed;
     uint32_t step, micro_step;
     bool keep_all; // every value stays readable after the run; else outputs and assigned values only
@@ -56,8 +56,8 @@ int64_t ftc_interp_cells(const ftc_graph *g, const ftc_bindings *b, const ftc_ax
 typedef struct {
     ftc_axes order;              // as the cells lie in memory
     int64_t inner[FTC_MAX_AXES]; // cells of all axes behind the axis and the ragged axes beside it
-    int64_t
-        *before[FTC_MAX_AXES]; // axis with ragged axes over it: times inner, the cells before each element
+    // Axis with ragged axes over it: times inner, the cells before each element.
+    int64_t *before[FTC_MAX_AXES];
 } ftc_walk_layout;
 
 typedef struct {

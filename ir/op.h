@@ -33,8 +33,8 @@ enum {
     FTC_ATTR_VALUE = 1 << 3, // a number
     FTC_ATTR_INDEX = 1 << 4, // an integer
     FTC_ATTR_DECL = 1 << 5,  // a declaration
-    FTC_ATTR_DTYPE =
-        1 << 6, // the result's dtype cannot be derived (cast, const, fill): set in node.type.dtype
+    // The result's dtype cannot be derived (cast, const, fill): set in node.type.dtype.
+    FTC_ATTR_DTYPE = 1 << 6,
 };
 
 typedef struct ftc_interp ftc_interp;

@@ -3,8 +3,8 @@
 // offset in memory. So whoever computes a cell, in whatever order, draws the same number. The emitter writes
 // the same arithmetic as code.
 //
-//   row key   h = seed; then, for each word w of step, micro_step, site, and the coordinates of all axes of the
-//             random node but the last, in the node's order:  h = mix(h ^ (w + 0x9E3779B97F4A7C15))
+//   row key   h = seed; then, for each word w of step, micro_step, site, and the coordinates of all axes of
+//             the random node but the last, in the node's order:  h = mix(h ^ (w + 0x9E3779B97F4A7C15))
 //             (64 bits, wrapping) where mix is the finalizer of splitmix64.
 //             k0 = low 32 bits of h, k1 = high 32 bits.
 //   cell      from the last coordinate j (0 for a node over no axes), in 32 bits, wrapping:

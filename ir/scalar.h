@@ -32,8 +32,8 @@ struct ftc_scalar_builder {
     ftc_scalar_ternary *fma;        // x * y + z
     ftc_scalar_unary *fneg, *fabs, *fsqrt;
     ftc_scalar_unary *frint; // to the nearest integer, ties to even
-    ftc_scalar_binary
-        *fscale; // x · 2ⁿ for an integer n in f32, rounded once; NULL where that takes several steps
+    // x · 2ⁿ for an integer n in f32, rounded once; NULL where that takes several steps.
+    ftc_scalar_binary *fscale;
     ftc_scalar_compare *fcmp;
     // i32 × i32 → i32, wrapping; shifts by less than 32
     ftc_scalar_binary *iadd, *isub, *imul, *shl, *lshr, *ashr, *iand, *ior, *ixor;

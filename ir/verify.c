@@ -174,8 +174,8 @@ static void verify_outputs(verifier *v) {
 static void verify_kernels(verifier *v) {
     const ftc_graph *g = v->g;
     bool *closed = calloc(g->n_kernels, sizeof *closed);
-    uint32_t *assigned_in =
-        calloc(g->n_decls + 1, sizeof *assigned_in); // the kernel of the assign, 0: none yet
+    // The kernel of the assign, 0: none yet.
+    uint32_t *assigned_in = calloc(g->n_decls + 1, sizeof *assigned_in);
     uint32_t current = 0;
     for (ftc_id id = 1; id < g->n_nodes; id++) {
         const ftc_node *node = ftc_graph_node(g, id);

@@ -1,7 +1,7 @@
 // The result of a runtime function: success, or what went wrong, where, and what to do about it.
 //
-// Every runtime function that can fail returns an ftc_status. The message is one line without a newline, made for
-// the user ("reviews.csv:17: the row has 2 fields, the header has 3"); only the driver prints it.
+// Every runtime function that can fail returns an ftc_status. The message is one line without a newline, made
+// for the user ("reviews.csv:17: the row has 2 fields, the header has 3"); only the driver prints it.
 #ifndef FTC_RUNTIME_STATUS_H
 #define FTC_RUNTIME_STATUS_H
 

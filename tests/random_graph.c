@@ -163,15 +163,15 @@ static void draw_attributes(generator *m, ftc_node *node) {
     if (node->op == FTC_OP_random) node->index = g->next_site++;
     if (class == FTC_CLASS_AT || class == FTC_CLASS_PLACE) {
         if (class == FTC_CLASS_PLACE) node->axis = any_axis(m);
-        if (ftc_axis_extent(g, node->axis)->kind != FTC_EXTENT_CONST)
-            node->index = 0; // elements may have one position
+        // Elements may have one position.
+        if (ftc_axis_extent(g, node->axis)->kind != FTC_EXTENT_CONST) node->index = 0;
         node->axes = *first;
         if (class == FTC_CLASS_PLACE && first->n < FTC_MAX_AXES) ftc_axes_add(&node->axes, node->axis);
     }
     if (class == FTC_CLASS_GATHER || class == FTC_CLASS_SCATTER) {
         const ftc_node *ids = &g->nodes[node->arg[1]];
-        node->axis =
-            ids->op == FTC_OP_input ? g->decls[ids->decl].bound : FTC_NO_AXIS; // others may exceed the axis
+        // Others may exceed the axis.
+        node->axis = ids->op == FTC_OP_input ? g->decls[ids->decl].bound : FTC_NO_AXIS;
         node->index =
             m->options->smooth && class == FTC_CLASS_GATHER ? -1 : test_random_below(&m->random, 3) - 1;
     }

@@ -448,8 +448,8 @@ Test(trainer, leaves_untouched_rows_for_later_bit_by_bit) {
     const float *after = ftc_trainer_tensor(lazy, "embedding.weight"),
                 *before = ftc_trainer_tensor(fresh, "embedding.weight");
     cr_assert_neq(after[1600 * 64], before[1600 * 64]); // a row that no example has: only decayed
-    cr_assert_float_eq((double)after[1600 * 64] / (double)before[1600 * 64], 0.98781,
-                       2e-5); // product of 1 - lr / 2
+    // Product of 1 - lr / 2.
+    cr_assert_float_eq((double)after[1600 * 64] / (double)before[1600 * 64], 0.98781, 2e-5);
     for (int i = 0; i < 2; i++) ftc_trainer_free(both[i]);
     ftc_trainer_free(fresh);
     ftc_net_free(net);

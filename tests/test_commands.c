@@ -573,8 +573,8 @@ Test(commands, sentences_and_pairs_of_glue, .timeout = 240) {
     ASSERT_FTC(dir, 0, err, "labels: 0 → 0, 1 → 1", "run", COLA, GLUE, "--train", cola, "--select-train",
                "167", "--test", cola, "--select-test", "50");
     cr_assert_eq(metric(dir, "step"), 10); // batches of 16, and what is left over is dropped
-    cr_assert_float_eq(metric(dir, "learning_rate"), 5e-4,
-                       1e-12); // constant; random weights need larger steps
+    // Constant; random weights need larger steps.
+    cr_assert_float_eq(metric(dir, "learning_rate"), 5e-4, 1e-12);
     cr_assert(!isnan(metric(dir, "train_accuracy")));
     cr_assert(!isnan(metric(dir, "eval_matthews_correlation")));
     ASSERT_FTC(dir, 0, err, "20 examples of ", "run", MODEL, GLUE, "--train", sst, "--test", sst_dev,

@@ -61,8 +61,8 @@ static void contraction_name(char name[32], int variant) {
     snprintf(name, 32, "contraction_%d", variant);
 }
 
-// Plans that --tune might choose, and odd ones, with the lanes that their columns are for. What a target cannot
-// execute is left to the others.
+// Plans that --tune might choose, and odd ones, with the lanes that their columns are for. What a target
+// cannot execute is left to the others.
 static const struct {
     int lanes;
     const char *text;
@@ -72,11 +72,11 @@ static const struct {
               {8, "12x1, tile 25x24, k 7, keep b"},   {8, "1x1, tile 5x40, k 64, repack b"},
               {4, "2x4, tile 8x32, k 50, keep b"},    {4, "1x1, tile 3x4, k 33, repack b"}};
 
-// Variants: bit 0 A transposed, bit 1 B transposed, bit 2 keep_b, bit 3 epilogue; from bit 4 on: 0 the small plan,
-// 1 the default one, 2 and more the forced ones of this target (none left: the small one again).
+// Variants: bit 0 A transposed, bit 1 B transposed, bit 2 keep_b, bit 3 epilogue; from bit 4 on: 0 the small
+// plan, 1 the default one, 2 and more the forced ones of this target (none left: the small one again).
 enum { N_VARIANTS = 96 };
 
-// With both transposed, A's distance from k to k is CROWDED, known when code is made: rows of A are packed then.
+// With both transposed, A's distance from k to k is CROWDED, known when code is made: its rows are packed then.
 enum { CROWDED = 1024 };
 static bool is_crowded(int variant) {
     return (variant & 3) == 3;
@@ -390,7 +390,7 @@ static void emulated_add_products(ftc_codegen *cg, int c, int a, int b) {
 static const ftc_amx emulation = {emulated_configure, emulated_zero, emulated_load, emulated_store,
                                   emulated_add_products};
 
-// Variants: bit 0 A transposed, bit 1 B transposed, bits 2 and 3 A and B f32 that is rounded while it is packed.
+// Variants: bit 0 A transposed, bit 1 B transposed, bits 2 and 3 A and B f32, rounded while it is packed.
 enum { N_BF16 = 16 };
 
 static ftc_contraction_case bf16_case(int variant) {

@@ -546,8 +546,8 @@ Test(language, examples_of_primitives_are_valid) {
         char text[2000];
         const char *given = declares ? "" : logical ? "input x : bool[B, S]\ninput y : bool[B, S]\n" : values;
         snprintf(text, sizeof text, "%s%s%s\noutput one = 1\n", axes, given, info->example);
-        if (strstr(info->example, "; T)"))
-            memcpy(strstr(text, "x : f32[B, S"), "x : f32[B, T", 12); // over keys
+        // Over keys.
+        if (strstr(info->example, "; T)")) memcpy(strstr(text, "x : f32[B, S"), "x : f32[B, T", 12);
         ftc_diagnostics d = {0};
         ftc_graph *g = ftc_parse_text(info->name, text, NULL, &d);
         cr_expect_not_null(g, "%s", d.count ? d.list[0].text : "");

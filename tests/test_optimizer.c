@@ -108,8 +108,8 @@ static const struct {
 Test(optimizer, a_step_is_accumulation_and_update) {
     state once = start(), twice = start();
     double loss = run(&once, FTC_ENTRY_STEP, "loss");
-    cells(&twice, "accumulation")[0] =
-        2; // the same batch two times: the mean of the gradients is the gradient
+    // The same batch two times: the mean of the gradients is the gradient.
+    cells(&twice, "accumulation")[0] = 2;
     cr_expect_eq(run(&twice, FTC_ENTRY_GRAD, "loss"), loss);
     cr_expect_eq(run(&twice, FTC_ENTRY_GRAD, "loss"), loss);
     double square = 0;

@@ -131,8 +131,8 @@ static ftc_id build_pattern(pattern_builder *p, int index, bool is_bool) {
     } else {
         const char name[] = {term->letter, 0};
         *known = test_input(g, name, dtype, axes[p->variant][term->letter - 'x'], FTC_NO_AXIS);
-        if (!is_bool)
-            *known = ftc_build_map2(g, FTC_OP_add, *known, ftc_build_const(g, 1.5)); // positive, for sqrt
+        // Positive, for sqrt.
+        if (!is_bool) *known = ftc_build_map2(g, FTC_OP_add, *known, ftc_build_const(g, 1.5));
     }
     return *known;
 }

@@ -78,8 +78,8 @@ Test(safetensors, reading_takes_no_memory_but_for_what_it_writes) {
     cr_expect_gt(read - released, BYTES / 2, "%lld bytes released", (long long)(read - released));
     cr_expect_eq(memcmp(back.data, values, BYTES), 0);
 
-    ASSERT_OK(
-        ftc_safetensors_read_f32(x, (float *)full.data)); // over other numbers; released, it is there again
+    // Over other numbers; released, it is there again.
+    ASSERT_OK(ftc_safetensors_read_f32(x, (float *)full.data));
     cr_expect_eq(memcmp(full.data, values, BYTES), 0);
     ftc_memory_unmap(&back);
     ftc_memory_unmap(&full);

@@ -73,8 +73,8 @@ static const char ROWS[] = "label,text,second\n0,good foods,bad\n1,bad food,good
 Test(token_cache, the_same_content_is_found_again) {
     cr_expect_not(hits(ROWS, false, 8, "cache"));
     cr_expect(hits(ROWS, false, 8, "cache"));
-    cr_expect(hits("second,text,label\nx,good foods,yes\ny,bad food,no\n", false, 8,
-                   "cache")); // labels are read anew
+    // Labels are read anew.
+    cr_expect(hits("second,text,label\nx,good foods,yes\ny,bad food,no\n", false, 8, "cache"));
     cr_expect(hits(ROWS, false, 8, "cache"));
 }
 

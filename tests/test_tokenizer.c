@@ -332,8 +332,8 @@ Test(tokenizer, tells_its_vocabulary) {
     cr_expect_null(ftc_tokenizer_token(uncased, ftc_tokenizer_vocab_size(uncased)));
     cr_expect_eq(ftc_tokenizer_model_max_length(uncased), 64);
     cr_expect_eq(ftc_tokenizer_model_max_length(added), 0);
-    int32_t size =
-        ftc_tokenizer_vocab_size(uncased); // five added tokens are new, "good" is in the vocabulary
+    // Five added tokens are new, "good" is in the vocabulary.
+    int32_t size = ftc_tokenizer_vocab_size(uncased);
     cr_expect_eq(ftc_tokenizer_vocab_size(added), size + 5);
     cr_expect_str_eq(ftc_tokenizer_token(added, size), "<new>");
     ftc_tokenizer_close(uncased);

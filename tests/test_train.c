@@ -262,8 +262,8 @@ Test(train, steps_epochs_and_windows) {
     record r = {0};
     ASSERT_OK(train_on(&BAG_PROGRAM, &train, &test, &options, 1, &r, NULL));
     double step[MOST_LINES];
-    static const double LOGGED[] = {1, 2, 4, 4, 6,
-                                    8, 8, 9, 9}; // twice: an evaluation; at the end one more, and the sum
+    // Twice: an evaluation; at the end one more, and the sum.
+    static const double LOGGED[] = {1, 2, 4, 4, 6, 8, 8, 9, 9};
     cr_assert_eq(values(&r, "step", step), 9);
     for (int i = 0; i < 9; i++) cr_assert_eq(step[i], LOGGED[i]);
     double loss[MOST_LINES], eval_loss[MOST_LINES];

@@ -431,7 +431,7 @@ void ftc_cg_store_masked(ftc_codegen *cg, LLVMValueRef value, LLVMValueRef addre
 void ftc_cg_prefetch(ftc_codegen *cg, LLVMTypeRef element, LLVMValueRef base, LLVMValueRef index,
                      ftc_cg_cache into) {
     LLVMValueRef address = LLVMBuildGEP2(cg->builder, element, base, &index, 1, "");
-    LLVMValueRef args[] = {address, ftc_cg_i32(cg, 0), ftc_cg_i32(cg, into),
-                           ftc_cg_i32(cg, 1)}; // read, keep, data
+    // The last three: read, keep, data.
+    LLVMValueRef args[] = {address, ftc_cg_i32(cg, 0), ftc_cg_i32(cg, into), ftc_cg_i32(cg, 1)};
     ftc_cg_intrinsic(cg, "llvm.prefetch", &cg->ptr, 1, args, 4);
 }

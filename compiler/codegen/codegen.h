@@ -141,9 +141,9 @@ LLVMValueRef ftc_cg_select(ftc_codegen *cg, LLVMValueRef condition, LLVMValueRef
 
 // --- vectors ------------------------------------------------------------------------------------------
 
-LLVMTypeRef ftc_cg_vector_type(ftc_codegen *cg, LLVMTypeRef element,
-                               int lanes); // lanes 1: the element itself
-int ftc_cg_lanes_of(LLVMTypeRef type);     // 1 for a scalar
+// lanes 1: the element itself.
+LLVMTypeRef ftc_cg_vector_type(ftc_codegen *cg, LLVMTypeRef element, int lanes);
+int ftc_cg_lanes_of(LLVMTypeRef type); // 1 for a scalar
 LLVMValueRef ftc_cg_splat(ftc_codegen *cg, LLVMValueRef scalar, int lanes);
 
 // {first, first + 1, …}: integer vector of the scalar's type.
@@ -155,8 +155,8 @@ LLVMValueRef ftc_cg_fadd(ftc_codegen *cg, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef ftc_cg_fsub(ftc_codegen *cg, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef ftc_cg_fmul(ftc_codegen *cg, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef ftc_cg_fdiv(ftc_codegen *cg, LLVMValueRef a, LLVMValueRef b);
-LLVMValueRef ftc_cg_fmax(ftc_codegen *cg, LLVMValueRef a,
-                         LLVMValueRef b); // the other operand when one is NaN
+// The other operand when one is NaN.
+LLVMValueRef ftc_cg_fmax(ftc_codegen *cg, LLVMValueRef a, LLVMValueRef b);
 
 // a * b + c: one rounding where the target has FMA, else two (never a library call).
 LLVMValueRef ftc_cg_fma(ftc_codegen *cg, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);

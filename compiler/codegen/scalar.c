@@ -129,8 +129,9 @@ static ftc_scalar scale_by_register(const ftc_scalar_builder *b, ftc_scalar x, f
     for (int first = 0; first < lanes_of(b); first += cg->lanes) {
         for (int i = 0; i < cg->lanes; i++) list[i] = first + i;
         LLVMValueRef part = ftc_cg_shuffle(cg, x, x, list, cg->lanes);
+        // The last two: all lanes; rounding as set.
         LLVMValueRef args[] = {part, ftc_cg_shuffle(cg, n, n, list, cg->lanes), part,
-                               LLVMConstAllOnes(cg->i16), ftc_cg_i32(cg, 4)}; // all lanes; rounding as set
+                               LLVMConstAllOnes(cg->i16), ftc_cg_i32(cg, 4)};
         parts[n_parts++] = ftc_cg_intrinsic(cg, "llvm.x86.avx512.mask.scalef.ps.512", NULL, 0, args, 5);
     }
     for (int width = cg->lanes; n_parts > 1; n_parts /= 2, width *= 2)

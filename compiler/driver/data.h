@@ -40,8 +40,8 @@ typedef struct {
     ftc_labels labels;
     ftc_dataset train, test;
     bool has_test;
-    ftc_table *train_table,
-        *test_table;         // files, open; test_table NULL: the test rows are the training file's
+    // Files, open; test_table NULL: the test rows are the training file's.
+    ftc_table *train_table, *test_table;
     ftc_selection test_rows; // rows of the one or the other, in the order of `test`
     double seconds;          // that tokenization took
     bool from_cache;         // it did not take place: all token ids were in the cache

@@ -33,7 +33,7 @@ typedef struct {
     double layer_decay;
 } ftc_model_options;
 
-// The tables for an ftc_model_options: the model and how it is computed; its weights and how they are trained.
+// The tables for an ftc_model_options: the model and how it is computed; its weights, how they are trained.
 extern const ftc_option ftc_model_option_table[], ftc_weights_option_table[];
 
 ftc_model_options ftc_model_options_default(void);

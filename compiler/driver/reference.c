@@ -251,8 +251,8 @@ static bool look_at(void *context, ftc_id id, const ftc_cell *cells, int64_t n) 
     search *s = context;
     const ftc_node *node = &s->g->nodes[id];
     bool is_float = node->type.dtype == FTC_F32 || node->type.dtype == FTC_BF16;
-    if (!is_float || ftc_node_class(node) == FTC_CLASS_SOURCE)
-        return true; // an inf that was written is meant
+    // An inf that was written is meant.
+    if (!is_float || ftc_node_class(node) == FTC_CLASS_SOURCE) return true;
     for (int64_t i = 0; i < n; i++) {
         if (isfinite(cells[i].f)) continue;
         *s->found = (ftc_not_finite){.node = id, .value = (double)cells[i].f};

@@ -11,8 +11,8 @@
 typedef struct {
     double loss, seconds;
     int32_t n_tensors;
-    double **
-        gradients; // [n_tensors] by index of the parameter in the program, in stored form; NULL: it gets none
+    // [n_tensors] by index of the parameter in the program, in stored form; NULL: it gets none.
+    double **gradients;
 } ftc_gradients;
 
 void ftc_gradients_free(ftc_gradients *g);

@@ -186,8 +186,8 @@ static bool apply_train_block(const ftc_command *self, const ftc_model_candidate
 
 // ---------------------------------------------------------------------------------------------- --args
 
-// Fields of TrainingArguments that say nothing about a training here: hubs, devices, reporting to services; each
-// with the value that to_json_string() writes when nobody has set it, if that is none of null, false, [] and {}.
+// Fields of TrainingArguments that say nothing about a training here: hubs, devices, reports to services;
+// each with the value that to_json_string() writes when nobody has set it, if none of null, false, [] and {}.
 #define ANY_VALUE "*"
 typedef struct {
     const char *name, *usual;

@@ -20,8 +20,8 @@ typedef struct {
     double loss, gradient, smallest_share;
 } tolerances;
 
-// bf16 has 8 bits: a rounding is off by at most 2^-8 = 0.4 %, and a gradient comes through two dozen of them in
-// each of BERT's layers.
+// bf16 has 8 bits: a rounding is off by at most 2^-8 = 0.4 %, and a gradient comes through two dozen of them
+// in each of BERT's layers.
 static const tolerances FP32 = {1e-5, 1e-4, 1e-3}, BF16 = {1e-2, 5e-2, 1e-2};
 
 // The interpreter does about so many floating-point operations a second; it is left out where it would take
@@ -96,8 +96,8 @@ static ftc_dataset make_examples(const ftc_program *program, const ftc_batch *ba
             tokens.ids[k] = (int32_t)((state >> 33) % (uint64_t)vocab);
             tokens.types[k] = (int32_t)(k * (size_t)types / tokens.count);
         }
-        ftc_dataset_add(&dataset, &tokens,
-                        (float)((i + 1) / 2 % classes)); // not one of each: gradients of biases would cancel
+        // Not one of each: gradients of biases would cancel.
+        ftc_dataset_add(&dataset, &tokens, (float)((i + 1) / 2 % classes));
     }
     ftc_tokens_free(&tokens);
     return dataset;

@@ -425,9 +425,9 @@ static ftc_id shared_operand(const ftc_graph *g, ftc_id id) {
     case FTC_CLASS_DETACH:
     case FTC_CLASS_CALL: return node->arg[0];
     case FTC_CLASS_ASSIGN:
-        return ftc_node_class(&g->nodes[ftc_region_source(g, node->arg[0])]) == FTC_CLASS_LEAF
-                   ? 0
-                   : node->arg[0]; // a tensor may change before it is read
+        // A tensor may change before it is read.
+        if (ftc_node_class(&g->nodes[ftc_region_source(g, node->arg[0])]) == FTC_CLASS_LEAF) return 0;
+        return node->arg[0];
     case FTC_CLASS_RENAME: {
         ftc_axes from = ftc_axes_packed_order(g, &g->nodes[node->arg[0]].type.axes);
         ftc_axes to = ftc_axes_packed_order(g, &node->type.axes);

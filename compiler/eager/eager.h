@@ -51,8 +51,8 @@ void ftc_eager_free(ftc_eager *e);
 const ftc_graph *ftc_eager_graph(const ftc_eager *e);
 const ftc_eager_bindings *ftc_eager_bindings_of(const ftc_eager *e);
 const ftc_bindings *ftc_eager_walk_bindings(const ftc_eager *e); // extents and lengths, as walks take them
-ftc_cell *ftc_eager_cells(const ftc_eager *e,
-                          ftc_id id); // of an operand, or of the node that is being evaluated
+// Of an operand, or of the node that is being evaluated.
+ftc_cell *ftc_eager_cells(const ftc_eager *e, ftc_id id);
 
 // At least n cells for use within one node; `which` (0 … 2) tells several from each other.
 ftc_cell *ftc_eager_scratch(ftc_eager *e, int which, int64_t n);

@@ -1,5 +1,5 @@
-// 2 × 2 tiles of C, two of A and two of B: four products for four loads. LLVM is given the registers by number
-// and allocates none: its allocator spills tiles wrongly in several versions.
+// 2 × 2 tiles of C, two of A and two of B: four products for four loads. LLVM is given the registers by
+// number and allocates none: its allocator spills tiles wrongly in several versions.
 #include "compiler/emit/amx.h"
 
 enum {

@@ -9,8 +9,8 @@
 typedef struct ftc_amx {
     void (*configure)(ftc_codegen *cg); // once, before any other
     void (*zero)(ftc_codegen *cg, int tile);
-    void (*load)(ftc_codegen *cg, int tile, LLVMValueRef address,
-                 LLVMValueRef stride); // bytes from row to row
+    // `stride`: bytes from row to row.
+    void (*load)(ftc_codegen *cg, int tile, LLVMValueRef address, LLVMValueRef stride);
     void (*store)(ftc_codegen *cg, int tile, LLVMValueRef address, LLVMValueRef stride);
     // c[i][j] += Σ a[i][w] · b[w][j] over 16 words of two bf16 each
     void (*add_products)(ftc_codegen *cg, int c, int a, int b);

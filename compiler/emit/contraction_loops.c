@@ -1,7 +1,7 @@
 // A contraction, cut for threads, caches and registers.
 //
 //     threads      the micro-kernel blocks of C form a grid, row blocks × panels; it is cut into row ranges ×
-//                  column ranges, one a thread, in the proportion that gives the busiest thread the least to do
+//                  column ranges, one a thread, in the proportion that leaves the busiest thread the least
 //     columns      of the thread's range, plan.cols at a time
 //       rows       of the thread's range, plan.rows at a time: one tile of C
 //         k        plan.k_chunk at a time: B[chunk × cols] is packed into scratch (once for all rows with
@@ -10,8 +10,8 @@
 //                  the cache then
 //
 // Packed B is what stays in L2; rows of A pass through L1, 8 × k_chunk at a time, and are read where they are
-// unless their columns crowd the cache (compiler/emit/gemm.h). C's tile is touched once per chunk, little enough
-// to leave L2.
+// unless their columns crowd the cache (compiler/emit/gemm.h). C's tile is touched once per chunk, little
+// enough to leave L2.
 //
 // With keep_b (k is small or known) each column of B is packed once per thread and tiles are short, so that
 // they stay in L2 from chunk to chunk. Without (k is the tokens of a batch, however many) tiles are
@@ -231,8 +231,8 @@ typedef struct {
     LLVMValueRef base, ld, row0, rows, col0, cols;
 } c_tile;
 
-// B[chunk … chunk + depth × the tile's columns], packed into scratch: once for all rows from first_row on when it is
-// kept, else for each tile.
+// B[chunk … chunk + depth × the tile's columns], packed into scratch: once for all rows from first_row on
+// when it is kept, else for each tile.
 static LLVMValueRef pack_chunk(ftc_codegen *cg, const ftc_contraction *x, const c_tile *tile,
                                LLVMValueRef first_row, LLVMValueRef chunk, LLVMValueRef depth) {
     const ftc_contraction_plan *plan = &x->plan;
@@ -248,8 +248,8 @@ static LLVMValueRef pack_chunk(ftc_codegen *cg, const ftc_contraction *x, const 
     return packed;
 }
 
-// tile += A[the tile's rows × chunk … chunk + depth] · packed B. With the last chunk the rows are finished, and the
-// epilogue consumes them, a few at a time.
+// tile += A[the tile's rows × chunk … chunk + depth] · packed B. With the last chunk the rows are finished,
+// and the epilogue consumes them, a few at a time.
 static void add_chunk(ftc_codegen *cg, const ftc_contraction *x, const c_tile *tile, LLVMValueRef packed,
                       LLVMValueRef buffer, LLVMValueRef chunk, LLVMValueRef depth) {
     const ftc_contraction_plan *plan = &x->plan;

@@ -33,8 +33,8 @@ void ftc_contraction_case_text(const ftc_contraction_case *c, char text[FTC_CONT
 // The plan that is taken unless one was tuned (compiler/emit/tune.h).
 ftc_contraction_plan ftc_contraction_plan_for(const ftc_target *target, const ftc_contraction_case *c);
 
-// A plan in words, "8x3, tile 128x384, k 384, keep b", and back. False, *plan untouched: the text is no plan, or
-// none that this target can execute; *why (a constant) says what is wrong.
+// A plan in words, "8x3, tile 128x384, k 384, keep b", and back. False, *plan untouched: the text is no plan,
+// or none that this target can execute; *why (a constant) says what is wrong.
 void ftc_contraction_plan_text(const ftc_contraction_plan *plan, char text[FTC_CONTRACTION_TEXT]);
 bool ftc_contraction_plan_parse(const ftc_target *target, const ftc_contraction_case *c, const char *text,
                                 ftc_contraction_plan *plan, const char **why);
@@ -44,10 +44,11 @@ bool ftc_contraction_plan_parse(const ftc_target *target, const ftc_contraction_
 int64_t ftc_contraction_scratch_bytes(const ftc_contraction_plan *plan, const ftc_matrix *a,
                                       bool has_epilogue);
 
-// Emits code that consumes finished rows of a tile of C: rows row0 … row0 + rows - 1, columns col0 … col0 + cols - 1
-// (i64, run-time values). Element (r, c) of them is at tile[r * tile_ld + c] (f32); whole vectors may be read and
-// written up to the next multiple of the lane count past `cols` (what is there is unspecified). Called once, at
-// code generation time. tile_ld and col0 are multiples of the gemm shape's `cols`.
+// Emits code that consumes finished rows of a tile of C: rows row0 … row0 + rows - 1, columns col0 … col0 +
+// cols - 1 (i64, run-time values). Element (r, c) of them is at tile[r * tile_ld + c] (f32); whole vectors
+// may be read and written up to the next multiple of the lane count past `cols` (what is there is
+// unspecified). Called once, at code generation time. tile_ld and col0 are multiples of the gemm shape's
+// `cols`.
 typedef void ftc_tile_epilogue(void *context, ftc_codegen *cg, LLVMValueRef tile, LLVMValueRef tile_ld,
                                LLVMValueRef row0, LLVMValueRef rows, LLVMValueRef col0, LLVMValueRef cols);
 
@@ -66,8 +67,8 @@ typedef struct {
 void ftc_emit_contraction(ftc_codegen *cg, const ftc_contraction *contraction);
 
 // A contraction by itself, to be measured: an exported function on dense matrices with the bounds as their
-// extents, but for rows of C, which lie FTC_ALONE_LD(n) apart. An epilogue copies the tiles to C. Extents that the
-// case does not fix are those of the call. Returns the scratch that each thread needs, in bytes.
+// extents, but for rows of C, which lie FTC_ALONE_LD(n) apart. An epilogue copies the tiles to C. Extents
+// that the case does not fix are those of the call. Returns the scratch that each thread needs, in bytes.
 typedef void ftc_contraction_fn(int64_t m, int64_t n, int64_t k, const void *a, const void *b, float *c,
                                 void *scratch, int64_t thread, int64_t threads);
 #define FTC_ALONE_LD(n) (((n) + 63) / 64 * 64)

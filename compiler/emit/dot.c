@@ -23,8 +23,8 @@ static void emit_epilogue(void *context, ftc_codegen *cg, LLVMValueRef tile, LLV
     if (t->kernel->rows.n)
         ftc_emit_bind_rows(e, &env, &t->kernel->rows, ftc_cg_add(cg, row0, loop.index), t->sequence);
     ftc_row row = ftc_row_of(e, &t->kernel->cols, &env);
-    row.granule =
-        row.granule % cg->lanes ? 1 : cg->lanes; // tiles start and end at whole vectors, or at the end
+    // Tiles start and end at whole vectors, or at the end.
+    row.granule = row.granule % cg->lanes ? 1 : cg->lanes;
     row.begin = col0;
     row.end = ftc_cg_add(cg, col0, cols);
     row.tile_node = t->dot;

@@ -89,13 +89,13 @@ ftc_contraction_case ftc_contraction_case_of(const ftc_graph *g, ftc_id first, f
 bool ftc_emit_has_buffer(const ftc_graph *g, ftc_id id); // the value is in memory that outlives its kernel
 
 // --- value.c
-LLVMValueRef ftc_emit_field(ftc_emitter *e, size_t offset,
-                            LLVMTypeRef type); // loads a field of ftc_step_args
+// Loads a field of ftc_step_args.
+LLVMValueRef ftc_emit_field(ftc_emitter *e, size_t offset, LLVMTypeRef type);
 LLVMValueRef ftc_emit_extent(ftc_emitter *e, ftc_axis axis, const ftc_env *env); // ragged: of env's sequence
-LLVMValueRef ftc_emit_sequence_start(ftc_emitter *e, ftc_axis ragged,
-                                     LLVMValueRef sequence); // token row, i64
-LLVMValueRef ftc_emit_total(ftc_emitter *e,
-                            const ftc_axes *axes); // number of cells over the axes in this call
+// The token row, i64.
+LLVMValueRef ftc_emit_sequence_start(ftc_emitter *e, ftc_axis ragged, LLVMValueRef sequence);
+// Number of cells over the axes in this call.
+LLVMValueRef ftc_emit_total(ftc_emitter *e, const ftc_axes *axes);
 LLVMTypeRef ftc_emit_stored_type(ftc_emitter *e, ftc_dtype dtype); // as it lies in memory
 
 // Stride in elements of `axis` in packed order `order` (i64; 0 when it is not there), in env's sequence.
@@ -146,8 +146,8 @@ typedef struct {
     ftc_id holds; // a condition that is known to hold; 0: none
 } ftc_row;
 void ftc_emit_row(ftc_emitter *e, const ftc_row *row, const ftc_env *env);
-// Of rows whose operations only assign, and only where a condition of the row holds: the condition (i1), under
-// which ftc_emit_row is then to be called. NULL: they do something in any case.
+// Of rows whose operations only assign, and only where a condition of the row holds: the condition (i1),
+// under which ftc_emit_row is then to be called. NULL: they do something in any case.
 LLVMValueRef ftc_emit_row_condition(ftc_emitter *e, ftc_row *row, const ftc_env *env);
 ftc_row ftc_row_of(ftc_emitter *e, const ftc_axes *cols, const ftc_env *env); // all columns, step 0
 LLVMValueRef ftc_emit_reduce_identity(ftc_emitter *e, ftc_id reduce, int lanes);

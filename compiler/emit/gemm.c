@@ -11,8 +11,8 @@ enum {
     PREFETCH_WORDS = 32, // when A is contiguous along m a line for each word is too little to be seen coming
 };
 
-// The parameters of a micro-kernel. When A is transposed it has none of what is ahead; that for AMX has the rows of
-// the block in its place.
+// The parameters of a micro-kernel. When A is transposed it has none of what is ahead; that for AMX has the
+// rows of the block in its place.
 enum { A, LDA, B, C, LDC, K, LAST, ACCUMULATE, AHEAD, AHEAD_STEP, N_PARAMS, AMX_ROWS = AHEAD };
 
 ftc_gemm_kind ftc_gemm_kind_for(const ftc_target *target, ftc_gemm_form a, ftc_gemm_form b) {
@@ -78,8 +78,8 @@ static LLVMValueRef add_products(ftc_codegen *cg, ftc_gemm_kind kind, LLVMValueR
     return ftc_cg_intrinsic(cg, "llvm.x86.avx512bf16.dpbf16ps.512", NULL, 0, args, 3);
 }
 
-// A value that LLVM knows nothing about. It would make the address of each row of A from that of the row before:
-// additions in the innermost loop, which on Intel's cores take places of FMAs.
+// A value that LLVM knows nothing about. It would make the address of each row of A from that of the row
+// before: additions in the innermost loop, which on Intel's cores take places of FMAs.
 static LLVMValueRef opaque(ftc_codegen *cg, LLVMValueRef v) {
     LLVMTypeRef type = LLVMFunctionType(cg->i64, &cg->i64, 1, 0);
     LLVMValueRef code =
@@ -140,11 +140,11 @@ static accumulators begin_block(ftc_codegen *cg, const ftc_gemm_shape *shape, bo
     return block;
 }
 
-// Where the micro-kernel is: in A, in the panel of B, and, unless A is transposed, in the rows that come next.
+// Where the micro-kernel is: in A, in the panel of B, and, unless A is transposed, in the rows to come.
 enum { IN_A, IN_B, IN_NEXT, MAX_POINTERS };
 
-// The loop over words `first` … `end` - 1 of k, `words` of them a turn. `at` and the block's sums go on from where
-// they are.
+// The loop over words `first` … `end` - 1 of k, `words` of them a turn. `at` and the block's sums go on from
+// where they are.
 static void add_words(ftc_codegen *cg, const ftc_gemm_shape *shape, bool transposed,
                       const LLVMValueRef arg[N_PARAMS], LLVMValueRef first, LLVMValueRef end, int words,
                       LLVMValueRef at[MAX_POINTERS], accumulators *block) {
@@ -208,11 +208,12 @@ static void store_block(ftc_codegen *cg, LLVMValueRef last, const accumulators *
 }
 
 // void ftc.gemm….<rows>x<vectors>.<cols>(a, lda, b, c, ldc, k, last, accumulate, ahead, ahead_step): a whole
-// `rows` × `vectors` block of accumulators from words of A and a panel of B; of the last vector only the first
-// `last` lanes exist in C (whole vectors of C are read). Word (m, k) of A is at a[m * lda + k], or at
-// a[k * lda + m] when transposed (.t). Rows of A that come next are brought into L2 meanwhile: what is at `ahead`
-// and, with each turn of the loop, ahead_step bytes further on; when A is transposed, it has no such parameters.
-// Blocks of fewer rows than shape->rows are the last: no rows come next, and no time is spent on making them fast.
+// `rows` × `vectors` block of accumulators from words of A and a panel of B; of the last vector only the
+// first `last` lanes exist in C (whole vectors of C are read). Word (m, k) of A is at a[m * lda + k], or at
+// a[k * lda + m] when transposed (.t). Rows of A that come next are brought into L2 meanwhile: what is at
+// `ahead` and, with each turn of the loop, ahead_step bytes further on; when A is transposed, it has no such
+// parameters. Blocks of fewer rows than shape->rows are the last: no rows come next, and no time is spent on
+// making them fast.
 static LLVMValueRef kernel_function(ftc_codegen *cg, const ftc_gemm_shape *shape, bool transposed, int rows,
                                     int vectors) {
     char name[NAME_SIZE];
@@ -262,8 +263,8 @@ static LLVMValueRef kernel_table(ftc_codegen *cg, const ftc_gemm_shape *shape, b
 
 enum { BLOCK_PARAMS = 9 };
 
-// Calls the micro-kernel for the rows and columns that there are: at most shape->rows and shape->cols. Fills in
-// args[LAST], the lanes of the last vector, and, for AMX, args[AMX_ROWS].
+// Calls the micro-kernel for the rows and columns that there are: at most shape->rows and shape->cols. Fills
+// in args[LAST], the lanes of the last vector, and, for AMX, args[AMX_ROWS].
 static void call_kernel(ftc_codegen *cg, const ftc_gemm_shape *shape, bool transposed, LLVMValueRef rows,
                         LLVMValueRef cols, LLVMValueRef args[N_PARAMS]) {
     LLVMValueRef table = kernel_table(cg, shape, transposed), one = ftc_cg_i64(cg, 1);
@@ -280,9 +281,9 @@ static void call_kernel(ftc_codegen *cg, const ftc_gemm_shape *shape, bool trans
     LLVMBuildCall2(cg->builder, type, kernel, args, LLVMCountParamTypes(type), "");
 }
 
-// void ftc.gemm.block…(m, n, k, a, lda, b, c, ldc, accumulate, buffer): a row block of A stays in L1 while the
-// panels of B pass by; meanwhile, unless A is transposed, the rows that come next are prefetched, one with each
-// panel. `buffered`: A is packed first.
+// void ftc.gemm.block…(m, n, k, a, lda, b, c, ldc, accumulate, buffer): a row block of A stays in L1 while
+// the panels of B pass by; meanwhile, unless A is transposed, the rows that come next are prefetched, one
+// with each panel. `buffered`: A is packed first.
 static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape, ftc_gemm_form form,
                                    bool buffered, bool transposed) {
     static const char *const whats[] = {".block.packing", ".block.bf16", ".block.rounded"};

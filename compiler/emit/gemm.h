@@ -5,12 +5,12 @@
 // of several kinds, and what they read is counted in *words* of 32 bits: one f32, or a pair of bf16 at k and
 // k + 1 (zero for a k past the end). B is packed into panels of `cols` columns,
 //
-//     packed[panel][word of k][cols], panel p holding columns p*cols … p*cols + cols - 1, anything past the last
+//     packed[panel][word of k][cols], panel p has columns p*cols … p*cols + cols - 1, anything past the last
 //
-// A is read where it is, one broadcast a word, when it is f32 and so are the products; otherwise, and where the
-// words of its columns would crowd a single set of the cache, each block of rows is brought into words in a
-// small buffer first. A block of rows stays in L1 while the panels of B pass, and `rows × cols` of C stay in
-// registers over all of k:
+// A is read where it is, one broadcast a word, when it is f32 and so are the products; otherwise, and where
+// the words of its columns would crowd a single set of the cache, each block of rows is brought into words in
+// a small buffer first. A block of rows stays in L1 while the panels of B pass, and `rows × cols` of C stay
+// in registers over all of k:
 //
 //     f32, bf16 pairs  AVX-512  8 × 48    AVX2  6 × 16    SSE  4 × 8
 //     AMX              32 × 32
@@ -58,7 +58,8 @@ typedef struct {
 
 ftc_gemm_shape ftc_gemm_shape_for(const ftc_target *target, ftc_gemm_kind kind);
 
-// Gives the shape other blocks of C. False, and nothing changed, when the target's registers cannot hold them.
+// Gives the shape other blocks of C. False, and nothing changed, when the target's registers cannot hold
+// them.
 bool ftc_gemm_shape_resize(const ftc_target *target, ftc_gemm_shape *shape, int rows, int vectors);
 
 // A matrix in memory with unit stride along one of its axes. For A[m × k]: element (m, k) at base[m * ld +

@@ -100,8 +100,8 @@ static bool is_constant(LLVMValueRef v, int64_t value) {
     return LLVMIsAConstantInt(v) && LLVMConstIntGetSExtValue(v) == value;
 }
 
-// From row to row of a matrix in scratch, in elements: whole lines of the cache, and no multiple of 1024 bytes, at
-// which the lines of a column would share few of its sets.
+// From row to row of a matrix in scratch, in elements: whole lines of the cache, and no multiple of 1024
+// bytes, at which the lines of a column would share few of its sets.
 static int64_t row_distance(int64_t cols) {
     int64_t distance = (cols + 15) / 16 * 16;
     return distance % 256 ? distance : distance + 16;

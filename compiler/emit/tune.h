@@ -1,8 +1,8 @@
 // Plans of contractions chosen by measurement: --tune.
 //
 // The choices are those of ftc_contraction_plan; its default is made in contraction_loops.c and the search is
-// here. What was found is recorded in the artifact, and taken again whenever it is compiled for such a CPU. Only
-// the k_chunk of a plan can change a result, in its rounding.
+// here. What was found is recorded in the artifact, and taken again whenever it is compiled for such a CPU.
+// Only the k_chunk of a plan can change a result, in its rounding.
 #ifndef FTC_TUNE_H
 #define FTC_TUNE_H
 
@@ -32,7 +32,8 @@ ftc_contraction_plan ftc_tuned_plan_for(const ftc_tuned *tuned, const ftc_target
 typedef void ftc_tune_run(void *pool, void (*fn)(void *context, int32_t thread, int32_t threads),
                           void *context);
 
-// Told of every contraction that was measured, after it. `contraction` and `plan` are texts; seconds of one call.
+// Told of every contraction that was measured, after it. `contraction` and `plan` are texts; seconds of one
+// call.
 typedef void ftc_tune_told(void *context, const char *contraction, const char *plan, double default_seconds,
                            double seconds);
 
@@ -44,8 +45,9 @@ typedef struct {
     void *context;
 } ftc_tune_options;
 
-// Measures candidates for the contractions of the model's step that count, at the model's bounds, and adds those
-// that are faster than the default to *tuned. False after a diagnostic: there is nothing to measure, or not here.
+// Measures candidates for the contractions of the model's step that count, at the model's bounds, and adds
+// those that are faster than the default to *tuned. False after a diagnostic: there is nothing to measure, or
+// not here.
 bool ftc_tune(const ftc_graph *source, const ftc_compile_options *options, const ftc_tune_options *tune,
               ftc_tuned *tuned, ftc_diagnostics *d);
 

@@ -466,8 +466,8 @@ static LLVMValueRef map_value(ftc_emitter *e, ftc_id id, const ftc_env *env, int
 static ftc_env moved_env(const ftc_env *env, ftc_axis axis, LLVMValueRef index) {
     ftc_env moved = *env;
     moved.index[axis] = index;
-    if (group_covers(&env->rows, axis))
-        moved.rows = (ftc_flat){0}; // its flat index is that of the old position
+    // Its flat index is that of the old position.
+    if (group_covers(&env->rows, axis)) moved.rows = (ftc_flat){0};
     return moved;
 }
 

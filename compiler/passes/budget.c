@@ -1,5 +1,5 @@
-// remat: what is stored for the backward phase, and what is computed again there (compiler/passes/remat.c), so that
-// the plan meets the memory budget.
+// remat: what is stored for the backward phase, and what is computed again there (compiler/passes/remat.c),
+// so that the plan meets the memory budget.
 //
 // Without a budget no contraction is computed again. With one, the price of memory rises step by step: first
 // what saves much for little work is recomputed (the context of attention, the inner values of a feed-forward

@@ -1,9 +1,9 @@
-// factors: factors of a contraction are multiplied where there are fewest cells. A rule of simplify that looks
-// at the whole graph.
+// factors: factors of a contraction are multiplied where there are fewest cells. A rule of simplify that
+// looks at the whole graph.
 //
-//   out   dot(x * r, y; A) → dot(x, y; A) * r where r has none of A and the result has fewer cells than x; the
-//         same for x / r, and through select(c, x * r, 0). So attention's probabilities are never divided by
-//         their sums: the context is. And the gradient of the sums is made from the context, not from the
+//   out   dot(x * r, y; A) → dot(x, y; A) * r where r has none of A and the result has fewer cells than x;
+//         the same for x / r, and through select(c, x * r, 0). So attention's probabilities are never divided
+//         by their sums: the context is. And the gradient of the sums is made from the context, not from the
 //         probabilities (Dao et al. 2022, "FlashAttention", section 3.1).
 //   in    dot(x, y; A) * r → dot(x * r, y; A) where the result is over two ragged axes and x has fewer cells.
 //         So queries are scaled, not scores.
@@ -20,10 +20,10 @@ enum { MAX_STEPS = 8 };
 // What lies between a contraction and the value x: factors of x, and conditions where it counts.
 typedef struct {
     ftc_id x;
-    struct {
+    struct {       // from the contraction to x
         ftc_op op; // mul, div: by `value`; select: where `value` is true
         ftc_id value;
-    } step[MAX_STEPS]; // from the contraction to x
+    } step[MAX_STEPS];
     int n_steps, n_factors;
 } operand;
 

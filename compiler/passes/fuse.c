@@ -1,6 +1,6 @@
 // fuse: groups the nodes into kernels.
 //
-//   anchor    decides which values are computed once, by one kernel, and which are repeated where they are read
+//   anchor    decides which values are computed once, by one kernel, and which again wherever they are read
 //   order     lists the anchored values so that every one follows what it reads
 //   place     walks this list and puts each value into the kernel of its latest operand when that kernel can
 //             take it, else into a new one: so no cycle can arise

@@ -42,8 +42,8 @@ typedef struct {
     ftc_id *users; // users of id: users[user_start[id]] … users[user_start[id + 1] - 1]
     bool *is_output, *anchored;
     ftc_fuse_unit *units; // of leaves the readers alone
-    ftc_id *first_update,
-        *next_update; // assignments to a parameter and its state: by declaration, and by node
+    // Assignments to a parameter and its state: by declaration, and by node.
+    ftc_id *first_update, *next_update;
 
     // ftc_fuse_order
     bool *late;      // of assignments: it copies its value at the end, behind all that read the old one

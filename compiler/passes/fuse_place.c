@@ -1,7 +1,7 @@
 // fuse, third part: which kernel, and which step of it, computes each unit.
 //
-// The units come one after the other. Each goes into the kernel of its latest operand when that kernel can take
-// it, else into a new one.
+// The units come one after the other. Each goes into the kernel of its latest operand when that kernel can
+// take it, else into a new one.
 #include <stdlib.h>
 
 #include "compiler/passes/fuse.h"
@@ -51,9 +51,10 @@ static bool expression_is_flat(ftc_fusion *f, ftc_id id, const ftc_axes *group) 
         ftc_axes order = ftc_axes_packed_order(g, &node->type.axes);
         if (!ftc_region_starts_with(&order, ftc_axes_find(&order, group->at[0]), group)) return false;
         ftc_op_class class = ftc_node_class(node);
+        // `index` and `random` need the coordinates one by one.
         if (class == FTC_CLASS_SOURCE &&
             (ftc_op_get(node->op)->attrs & FTC_ATTR_INDEX || node->axis != FTC_NO_AXIS))
-            return false; // index and random need the coordinates one by one
+            return false;
     }
     if (f->stamp[id] == f->current_stamp) return true;
     f->stamp[id] = f->current_stamp;
@@ -195,9 +196,9 @@ static ftc_fuse_place after_readers(const ftc_fusion *f, ftc_id assign, ftc_fuse
     return first;
 }
 
-// Of a value that is assigned: the first place after the readers of all that is updated with it, in *first, and
-// the latest kernel that updates one of these tensors. Their new values read each other's old ones, so they
-// belong together. 0: none yet.
+// Of a value that is assigned: the first place after the readers of all that is updated with it, in *first,
+// and the latest kernel that updates one of these tensors. Their new values read each other's old ones, so
+// they belong together. 0: none yet.
 static uint32_t find_update(const ftc_fusion *f, ftc_id id, ftc_fuse_place *first) {
     const ftc_graph *g = f->g;
     uint32_t latest = 0;
@@ -328,8 +329,8 @@ static bool shares_operand(const ftc_fusion *f, ftc_id id, uint32_t k) {
     return false;
 }
 
-// Where a kernel that is there already computes `id`, at or after `first`; 0: nowhere. `update`: the kernel that
-// updates what is updated together with `id`, if any.
+// Where a kernel that is there already computes `id`, at or after `first`; 0: nowhere. `update`: the kernel
+// that updates what is updated together with `id`, if any.
 static ftc_fuse_place join_any(placing *p, ftc_id id, ftc_fuse_place first, uint32_t update) {
     ftc_fusion *f = p->f;
     const ftc_graph *g = f->g;

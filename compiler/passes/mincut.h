@@ -23,8 +23,8 @@ typedef struct {
 ftc_network ftc_network_new(uint32_t n_vertices);
 void ftc_network_add_edge(ftc_network *n, uint32_t from, uint32_t to, int64_t capacity);
 
-// Which vertices are on the sink's side of the minimum cut; of several cuts, the one nearest to the sink. To be
-// freed. The capacities are used up.
+// Which vertices are on the sink's side of the minimum cut; of several cuts, the one nearest to the sink. To
+// be freed. The capacities are used up.
 bool *ftc_network_cut(ftc_network *n, uint32_t source, uint32_t sink);
 void ftc_network_free(ftc_network *n);
 

@@ -27,8 +27,8 @@ ftc_buffer *ftc_plan_buffers(const ftc_graph *g, int *n) {
     uint32_t *interval = calloc(g->n_kernels + 1, sizeof *interval); // by kernel
     uint32_t now = 1;
     for (uint32_t k = 1; k < g->n_kernels; k++) interval[k] = now += g->kernels[k].barrier;
-    uint32_t *last =
-        calloc(g->n_nodes, sizeof *last); // by node: interval of the last reader in another kernel
+    // By node: interval of the last reader in another kernel.
+    uint32_t *last = calloc(g->n_nodes, sizeof *last);
     for (ftc_id v = 1; v < g->n_nodes; v++)
         for (int i = 0; i < g->nodes[v].n_args; i++) {
             ftc_id arg = g->nodes[v].arg[i];

@@ -27,7 +27,7 @@ static bool is_few(const ftc_graph *g, ftc_id id) {
     return ftc_type_max_elements(g, &g->nodes[id].type) < FEW_CELLS;
 }
 
-// By node: whether an f32 value of the forward phase becomes bf16 if it is kept for a later phase. To be freed.
+// By node: whether an f32 value of the forward phase becomes bf16 if kept for a later phase. To be freed.
 static bool *find_narrow(const ftc_graph *g) {
     bool *narrow = calloc(g->n_nodes, sizeof *narrow), *statistic = calloc(g->n_nodes, sizeof *statistic);
     for (ftc_id v = 1; v < g->n_nodes; v++) {
@@ -67,8 +67,9 @@ static ftc_id narrow_of(rounding *r, ftc_id id) {
     if (r->narrow[id]) return r->narrow[id];
     ftc_op_class class = ftc_node_class(node);
     ftc_id arg = node->n_args ? node->arg[0] : 0;
+    // Of a widened one what it was.
     if (class == FTC_CLASS_MAP && node->n_args == 1 && r->g->nodes[arg].type.dtype == FTC_BF16)
-        return r->map[arg]; // a widened one
+        return r->map[arg];
     if (class != FTC_CLASS_RENAME && class != FTC_CLASS_DETACH) {
         ftc_build_cursor(r->out, node->loc, node->phase);
         return r->narrow[id] = ftc_build_cast(r->out, FTC_BF16, r->map[id]);

@@ -18,8 +18,8 @@ ftc_kernel_info *ftc_provenance_kernels(const ftc_graph *g, int *n) {
     int n_kernels = g->n_kernels ? (int)g->n_kernels - 1 : 0, n_buffers;
     ftc_kernel_info *infos = calloc((size_t)n_kernels + 1, sizeof *infos);
     ftc_id *chosen = calloc((size_t)g->n_kernels + 1, sizeof *chosen);
-    int64_t *live =
-        calloc((size_t)g->n_kernels + 2, sizeof *live); // by barrier interval, which the plan counts from 1
+    // By barrier interval, which the plan counts from 1.
+    int64_t *live = calloc((size_t)g->n_kernels + 2, sizeof *live);
     ftc_buffer *buffers = ftc_plan_buffers(g, &n_buffers);
     for (int i = 0; i < n_buffers; i++)
         for (uint32_t t = buffers[i].from; t <= buffers[i].to; t++) live[t] += buffers[i].bytes;

@@ -18,12 +18,12 @@ ftc_id ftc_region_source(const ftc_graph *g, ftc_id id);
 // Whether no kernel makes the value: a tensor, or another name for a value.
 bool ftc_region_is_view(const ftc_graph *g, ftc_id id);
 
-// Whether an output is a value that a kernel computes for it, with the axes in the order that the model has: no
-// view, nor what an earlier output is.
+// Whether an output is a value that a kernel computes for it, with the axes in the order that the model has:
+// no view, nor what an earlier output is.
 bool ftc_region_is_own_output(const ftc_graph *g, uint32_t output);
 
-// The node whose cells a contraction reads as its operand `id`: its source; or, when that is a parameter or an
-// input rounded to bf16, this, which is rounded while it is packed and never stored twice.
+// The node whose cells a contraction reads as its operand `id`: its source; or, when that is a parameter or
+// an input rounded to bf16, this, which is rounded while it is packed and never stored twice.
 ftc_id ftc_region_operand(const ftc_graph *g, ftc_id id);
 
 // Whether order[from …] starts with exactly the axes of `group`, in its order; an empty group always does.

@@ -68,8 +68,8 @@ void ftc_remat_choose(const ftc_graph *g, const ftc_remat_prices *prices, ftc_re
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
         if (node->phase != FTC_PHASE_FORWARD) continue;
-        if (ftc_node_class(node) == FTC_CLASS_LEAF)
-            continue; // in memory already: stops the search at no cost
+        // In memory already: stops the search at no cost.
+        if (ftc_node_class(node) == FTC_CLASS_LEAF) continue;
         int64_t bytes = ftc_type_max_elements(g, &node->type) * ftc_dtype_bytes(node->type.dtype);
         int64_t price = price_of(g, v, prices);
         if (ftc_region_is_quadratic(g, &node->type)) bytes = FTC_INFINITE_CAPACITY;

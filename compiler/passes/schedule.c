@@ -12,8 +12,8 @@ bool ftc_pass_schedule(ftc_graph *g, const ftc_pass_options *options, ftc_diagno
     (void)options;
     (void)d;
     uint32_t last_barrier = 0; // the kernel before which threads last waited
-    uint32_t *last_read =
-        calloc(g->n_decls + 1, sizeof *last_read); // by declaration: the last kernel that read its tensor
+    // By declaration: the last kernel that read its tensor.
+    uint32_t *last_read = calloc(g->n_decls + 1, sizeof *last_read);
     uint32_t *last_write = calloc(g->n_decls + 1, sizeof *last_write);
     ftc_id start = 1;
     while (start < g->n_nodes && g->nodes[start].kernel == 0) start++;

@@ -28,7 +28,7 @@ extern const int ftc_n_simplify_rules;
 // applied.
 void ftc_simplify(ftc_graph *g, const ftc_rule *rules, int n_rules, bool differentiated, int *applied);
 
-// --- rules that look at axes (compiler/passes/simplify_axes.c) -----------------------------------------------
+// --- rules that look at axes (compiler/passes/simplify_axes.c) -----------------------------------------
 
 // Whether the node is x * fill(1; axes), which repeats x along axes that it lacks; if so, gives x.
 bool ftc_is_broadcast(const ftc_graph *g, const ftc_node *node, ftc_id *x);
@@ -53,18 +53,19 @@ ftc_id ftc_rule_place_zero(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_cast_same(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_detach(ftc_graph *g, ftc_id id);
 
-// --- rules that look at the whole graph (compiler/passes/demand.c) -------------------------------------------
+// --- rules that look at the whole graph (compiler/passes/demand.c) -------------------------------------
 
 bool ftc_sweep_demand(ftc_graph *g);
 bool ftc_sweep_support(ftc_graph *g);
 
-// Rebuilds the graph node by node. rewrite() gives what takes the place of node `id`, made in `to`, where map[…] is what
-// has become of the nodes before, or 0: a copy does. uses: how often each node is read. Returns whether it changed anything.
+// Rebuilds the graph node by node. rewrite() gives what takes the place of node `id`, made in `to`, where
+// map[…] is what has become of the nodes before, or 0: a copy does. uses: how often each node is read.
+// Returns whether it changed anything.
 typedef ftc_id ftc_sweep_fn(ftc_graph *to, const ftc_graph *g, const uint32_t *uses, const ftc_id *map,
                             ftc_id id);
 bool ftc_sweep(ftc_graph *g, ftc_sweep_fn *rewrite);
 
-// --- compiler/passes/associate.c, compiler/passes/factors.c ---------------------------------------------------------
+// --- compiler/passes/associate.c, compiler/passes/factors.c --------------------------------------------
 
 bool ftc_sweep_associate(ftc_graph *g);
 bool ftc_sweep_factors(ftc_graph *g);

@@ -214,8 +214,8 @@ static ftc_value with_gradient(ftc_elaborator *e, const ftc_function *gradient, 
     ftc_value operands[] = {result, {0}, {0}};
     for (uint32_t i = base; i < e->n_bindings; i++)
         if (!strcmp(e->bindings[i].name, gradient->of)) operands[1] = e->bindings[i].value;
-    if (operands[1].kind != FTC_VALUE_NODE &&
-        operands[1].kind != FTC_VALUE_DECL) { // a number has no gradient
+    bool is_number = operands[1].kind != FTC_VALUE_NODE && operands[1].kind != FTC_VALUE_DECL;
+    if (is_number) { // it has no gradient
         e->n_bindings = base;
         return result;
     }

@@ -108,8 +108,8 @@ ftc_scalar ftc_math_log(const ftc_scalar_builder *b, ftc_scalar x) {
 
     ftc_scalar regular =
         b->band(b, b->fcmp(b, FTC_GT, x, number(b, 0)), b->fcmp(b, FTC_LT, x, number(b, INFINITY)));
-    ftc_scalar special =
-        b->select(b, b->fcmp(b, FTC_LT, x, number(b, 0)), number(b, NAN), x); // inf, NaN: x itself
+    // inf, NaN: x itself.
+    ftc_scalar special = b->select(b, b->fcmp(b, FTC_LT, x, number(b, 0)), number(b, NAN), x);
     special = b->select(b, b->fcmp(b, FTC_EQ, x, number(b, 0)), number(b, -INFINITY), special);
     return b->select(b, regular, result, special);
 }

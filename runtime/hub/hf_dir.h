@@ -35,8 +35,8 @@ const char *ftc_hf_config_label(const ftc_hf_config *config, int32_t id);
 
 // What a saved config.json says beside the program's own settings.
 typedef struct {
-    const char
-        *base_dir; // directory whose config.json is carried over where the program says nothing; or NULL
+    // Directory whose config.json is carried over where the program says nothing; or NULL.
+    const char *base_dir;
     const char *const *labels; // [n_labels] names by id; NULL or a NULL element: LABEL_<id>
     int32_t n_labels;
     bool regression; // the label is a number

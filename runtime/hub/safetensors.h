@@ -38,8 +38,8 @@ ftc_status ftc_safetensors_open(const char *path, ftc_safetensors **out);
 void ftc_safetensors_close(ftc_safetensors *file);
 
 int32_t ftc_safetensors_count(const ftc_safetensors *file);
-const ftc_safetensor *ftc_safetensors_at(const ftc_safetensors *file,
-                                         int32_t index); // in the order of their data
+// In the order of their data.
+const ftc_safetensor *ftc_safetensors_at(const ftc_safetensors *file, int32_t index);
 const ftc_safetensor *ftc_safetensors_find(const ftc_safetensors *file, const char *name); // NULL: none
 const char *ftc_safetensors_path(const ftc_safetensors *file);
 

@@ -10,8 +10,8 @@
 typedef struct {
     double accuracy;
     double precision, recall, f1; // of class 1 when there are two classes, else the macro average
-    double precision_macro, recall_macro,
-        f1_macro;    // means over the classes that occur in labels or predictions
+    // Means over the classes that occur in labels or predictions.
+    double precision_macro, recall_macro, f1_macro;
     double f1_micro; // over all classes together: the accuracy
     double matthews; // correlation coefficient (R_k for more than two classes)
 } ftc_class_scores;

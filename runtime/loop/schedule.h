@@ -21,8 +21,8 @@ typedef enum {
 typedef struct {
     ftc_schedule_kind kind;
     double lr; // the peak
-    int64_t
-        warmup_steps; // the rate rises linearly from 0 over so many steps (not with FTC_SCHEDULE_CONSTANT)
+    // The rate rises linearly from 0 over so many steps (not with FTC_SCHEDULE_CONSTANT).
+    int64_t warmup_steps;
     int64_t total_steps;
     double cycles;        // cosine: waves, 0.5 by default; cosine_with_restarts: restarts, 1 by default
     double lr_end, power; // polynomial: 1e-7 and 1 by default

@@ -21,8 +21,8 @@ typedef struct {
 typedef struct {
     void *context;
     void (*log)(void *context, const cJSON *line); // a step, an evaluation, the end
-    void (*evaluated)(void *context, const ftc_evaluation *evaluation,
-                      const ftc_epoch_scores *train);              // after the evaluation's log line
+    // After the evaluation's log line.
+    void (*evaluated)(void *context, const ftc_evaluation *evaluation, const ftc_epoch_scores *train);
     void (*progress)(void *context, const ftc_progress *progress); // after each step
     void (*note)(void *context, const char *text);                 // "saved output/checkpoint-375"
     // Where a value that is not finite comes from: a sentence, allocated, or NULL. Weights and moments are
@@ -42,8 +42,8 @@ typedef struct {
     const ftc_train_options *options;
     const ftc_model_files *files;
     ftc_train_events events;
-    const volatile sig_atomic_t
-        *stop; // a signal's number ends the run at the next step, after a checkpoint; or NULL
+    // A signal's number ends the run at the next step, after a checkpoint; or NULL.
+    const volatile sig_atomic_t *stop;
 } ftc_training;
 
 // The entries that a run with these options calls, as bits 1 << ftc_entry_kind: step alone, or grad and

@@ -49,8 +49,8 @@ typedef struct {
     int64_t save_total_limit; // newest checkpoints to keep (and the best one); 0: all
     bool save_only_model;     // no moments: such a checkpoint cannot be resumed
     bool load_best;           // end with the best checkpoint's weights
-    const char
-        *best_metric; // name of an evaluation metric, "eval_" may be missing; NULL: loss when one is needed
+    // Name of an evaluation metric, "eval_" may be missing; NULL: loss when one is needed.
+    const char *best_metric;
     int32_t greater_is_better; // ftc_choice; auto: unless the metric is a loss
     int64_t patience;          // stop after so many evaluations without a gain; 0: never
     double patience_threshold; // what counts as a gain

@@ -38,13 +38,11 @@ bool ftc_normalizer_is_local(const ftc_normalizer *normalizer) {
 
 // --- the steps ----------------------------------------------------------------------------------------
 
+// As the tokenizers library has it, which begins at 2B920 where Unicode's block begins at 2B820.
 static bool is_chinese(uint32_t c) {
     return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x20000 && c <= 0x2A6DF) ||
            (c >= 0x2A700 && c <= 0x2B73F) || (c >= 0x2B740 && c <= 0x2B81F) ||
-           (c >= 0x2B920 &&
-            c <= 0x2CEAF) || // the tokenizers library begins at 2B920 where Unicode's block begins at 2B820
-           (c >= 0xF900 && c <= 0xFAFF) ||
-           (c >= 0x2F800 && c <= 0x2FA1F);
+           (c >= 0x2B920 && c <= 0x2CEAF) || (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
 }
 
 static void clean(ftc_codepoints *text) {

@@ -11,8 +11,8 @@
 
 enum {
     FTC_UNICODE_CONTROL = 1 << 0, // categories Cc, Cf, Co, but not tab, line feed and carriage return
-    FTC_UNICODE_PUNCTUATION =
-        1 << 1, // categories P*, and every ASCII character that is no letter, digit or blank
+    // Categories P*, and every ASCII character that is no letter, digit or blank.
+    FTC_UNICODE_PUNCTUATION = 1 << 1,
     FTC_UNICODE_NONSPACING = 1 << 2, // category Mn: what BERT strips as an accent
     FTC_UNICODE_MARK = 1 << 3,       // categories M*
     FTC_UNICODE_WORD = 1 << 4,       // a word character of a regular expression (\w)
