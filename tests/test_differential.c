@@ -360,6 +360,9 @@ static const struct {
      "gradient(y, dy -> a) { return outer (dy * b) }\n"
      "gradient(y, dy -> b) { return dy * a }\n"
      "loss = sum(exp(scaled(x * u, u; A, D)); B, S) + sum(sigmoid(scaled(u, exp(u); A, D)) * z; B)"},
+    {"scores_that_the_gradient_alone_reads",
+     "k = rename(x * u; S -> T)\nr = dot(gather(m, V, ids), dot(x, k; D); S)\n"
+     "loss = sum(sum(normal_cdf(r - r); T) * outer (w * sum(u; D)); B, A, H)"},
     {"gradient_text_behind_one_position", "loss = sum(at(sigmoid(x * u), S, 0); B, A, D)"},
 };
 

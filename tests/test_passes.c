@@ -577,6 +577,75 @@ Test(passes, keep_the_values_of_random_graphs_at_a_position) {
     cr_expect(narrowed > 200, "only %d", narrowed);
 }
 
+// --- operands that an operation does not have ---------------------------------------------------------
+
+// No pass and no rule may look at an operand before it knows that the operation has it: where there is none
+// stands a number that is no node, nor the index of any memory.
+static void mark_missing_operands(ftc_graph *g) {
+    for (ftc_id id = 1; id < g->n_nodes; id++)
+        for (int i = g->nodes[id].n_args; i < FTC_MAX_ARGS; i++) g->nodes[id].arg[i] = UINT32_MAX;
+}
+
+// Random graphs have no nodes that functions alone make, and nothing is assigned.
+static void append_other_operations(ftc_graph *g) {
+    ftc_id x = g->decls[ftc_graph_find_decl(g, "w.H")].leaf;
+    ftc_decl_def rate = {.kind = FTC_DECL_ARG, .name = "rate", .of = FTC_NO_DECL, .bound = FTC_NO_AXIS};
+    ftc_node nodes[] = {{.op = FTC_OP_arg, .decl = ftc_graph_add_decl(g, rate)},
+                        {.op = FTC_OP_upstream, .n_args = 1, .arg = {x}},
+                        {.op = FTC_OP_own_gradient, .n_args = 3, .arg = {x, x, x}},
+                        {.op = FTC_OP_assign, .n_args = 1, .arg = {x}, .decl = g->nodes[x].decl}};
+    for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++) ftc_build(g, nodes[i]);
+}
+
+// Every rule on nodes is tried on every node, whatever its operation.
+static void try_rules(ftc_graph *g, int *met) {
+    for (uint32_t n = g->n_nodes; n > 1; g->n_nodes = --n) {
+        ftc_id id = n - 1;
+        met[g->nodes[id].op]++;
+        for (int r = 0; r < ftc_n_simplify_rules; r++) {
+            const ftc_rule *rule = &ftc_simplify_rules[r];
+            ftc_node before = g->nodes[id];
+            ftc_id after = rule->apply ? rule->apply(g, id) : 0;
+            if (after)
+                cr_expect(g->nodes[after].type.dtype == before.type.dtype &&
+                              ftc_axes_same_set(&g->nodes[after].type.axes, &before.type.axes),
+                          "%s: another type", rule->name);
+            g->n_nodes = n;
+        }
+    }
+}
+
+Test(passes, look_at_no_operand_that_an_operation_lacks) {
+    int met[FTC_OP_COUNT] = {0};
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        ftc_graph *g = test_random_graph(
+            seed, &(test_graph_options){.n_nodes = 60, .quadratic = true, .step_abi = true});
+        run_pass(ftc_pass_differentiate, g, FTC_ENTRY_GRAD);
+        append_other_operations(g);
+        mark_missing_operands(g);
+        for (int r = 0; r < ftc_n_simplify_rules; r++) {
+            ftc_graph *copy = ftc_graph_clone(g);
+            if (ftc_simplify_rules[r].sweep) ftc_simplify_rules[r].sweep(copy);
+            ftc_graph_free(copy);
+        }
+        ftc_graph *copy = ftc_graph_clone(g);
+        ftc_simplify(copy, ftc_simplify_rules, ftc_n_simplify_rules, true, NULL);
+        ftc_graph_free(copy);
+        try_rules(g, met);
+        ftc_graph_free(g);
+    }
+    for (int op = 1; op < FTC_OP_COUNT; op++)
+        cr_expect(met[op] > 0, "no graph has %s", ftc_op_get((ftc_op)op)->name);
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        ftc_graph *g = test_random_graph(seed, &(test_graph_options){.n_nodes = 12, .step_abi = true});
+        for (int p = 0; p < ftc_n_passes; p++) {
+            mark_missing_operands(g);
+            run_pass(ftc_passes[p].run, g, FTC_ENTRY_STEP);
+        }
+        ftc_graph_free(g);
+    }
+}
+
 // --- products of three --------------------------------------------------------------------------------
 
 static ftc_graph *attention_of(const char *query_axes, const char *loss) {

@@ -65,6 +65,7 @@ static void detach_calls(ftc_graph *g) {
         if (ftc_node_class(node) != FTC_CLASS_CALL) continue;
         node->op = FTC_OP_detach;
         node->n_args = 1;
+        node->arg[1] = node->arg[2] = 0;
     }
 }
 

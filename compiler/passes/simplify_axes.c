@@ -150,8 +150,9 @@ ftc_id ftc_rule_sum_factor(ftc_graph *g, ftc_id id) {
 // x / y → x * (1 / y) where y repeats along some axes of x: many divisions become one.
 ftc_id ftc_rule_div_repeated(ftc_graph *g, ftc_id id) {
     ftc_node node = *ftc_graph_node(g, id);
+    if (node.op != FTC_OP_div) return 0;
     int y_axes = axes_of(g, node.arg[1])->n;
-    if (node.op != FTC_OP_div || y_axes == 0 || y_axes == node.type.axes.n) return 0;
+    if (y_axes == 0 || y_axes == node.type.axes.n) return 0;
     ftc_id one = ftc_build_const(g, 1);
     return ftc_build_map2(g, FTC_OP_mul, node.arg[0], ftc_build_map2(g, FTC_OP_div, one, node.arg[1]));
 }
