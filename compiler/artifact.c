@@ -181,7 +181,8 @@ static void read_manifest(ftc_loaded_program *loaded) {
     ftc_scalar_info *scalars = table_for(m, "scalars", sizeof *scalars, &p->n_scalars);
     i = 0;
     cJSON_ArrayForEach(o, cJSON_GetObjectItem(m, "scalars"))
-        scalars[i++] = (ftc_scalar_info){text_of(o, "name"), (float)number_of(o, "value")};
+        scalars[i++] = (ftc_scalar_info){text_of(o, "name"), (float)number_of(o, "value"),
+                                         (ftc_scalar_role)int_of(o, "role")};
     p->scalars = scalars;
     ftc_output_info *outputs = table_for(m, "outputs", sizeof *outputs, &p->n_outputs);
     i = 0;

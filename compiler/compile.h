@@ -52,8 +52,8 @@ bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ft
 ftc_graph *ftc_compile_plan(const ftc_graph *source, ftc_entry_kind entry, const ftc_compile_options *options,
                             ftc_diagnostics *d);
 
-// The graph of an entry before the first pass. EVAL: dropout probabilities are zero. UPDATE: without
-// outputs of its own; the forward phase tells how parameters are read.
+// The graph of an entry before the first pass, where `training` is a constant. UPDATE: without outputs of its
+// own; the forward phase tells how parameters are read.
 ftc_graph *ftc_compile_entry_graph(const ftc_graph *source, ftc_entry_kind entry);
 
 #endif

@@ -70,7 +70,7 @@ static void add_decl(ftc_interface *in, const ftc_graph *g, const ftc_decl_def *
         break;
     case FTC_DECL_ARG:
         if (FIND(in, scalars, decl->name) < 0)
-            APPEND(in, scalars, (ftc_scalar_info){decl->name, decl->value});
+            APPEND(in, scalars, (ftc_scalar_info){decl->name, decl->value, decl->role});
         break;
     default:
         if (FIND(in, tensors, decl->name) < 0) add_tensor(in, g, decl);

@@ -78,13 +78,14 @@ typedef struct {
     uint8_t n_dims; // the stored form: each stored dimension is one axis or several merged, (A D)
     ftc_axes dims[FTC_MAX_DIMS];
     ftc_init_kind init;
-    double init_std;  // FTC_INIT_NORMAL
-    int32_t zero_row; // row without gradient that starts at zero (padding_idx), else -1
-    bool frozen;      // gets no gradient and no update
-    ftc_decl of;      // moment, gradient, touched: the weight
-    ftc_decl by;      // touched: the input whose values are the rows that a call reads
-    ftc_axis bound;   // integer input: values index this axis; else FTC_NO_AXIS
-    float value;      // arg: default
+    double init_std;      // FTC_INIT_NORMAL
+    int32_t zero_row;     // row without gradient that starts at zero (padding_idx), else -1
+    bool frozen;          // gets no gradient and no update
+    ftc_decl of;          // moment, gradient, touched: the weight
+    ftc_decl by;          // touched: the input whose values are the rows that a call reads
+    ftc_axis bound;       // integer input: values index this axis; else FTC_NO_AXIS
+    float value;          // arg: default
+    ftc_scalar_role role; // arg
     ftc_loc loc;
     ftc_id leaf; // its leaf node, 0: none yet; set by ftc_graph_append
 } ftc_decl_def;

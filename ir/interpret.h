@@ -19,7 +19,8 @@ typedef struct {
     double *const *tensors;
     uint64_t seed;
     uint32_t step, micro_step;
-    bool keep_all; // every value stays readable after the run; else outputs and assigned values only
+    ftc_entry_kind entry; // what `training` depends on
+    bool keep_all;        // every value stays readable after the run; else outputs and assigned values only
 } ftc_bindings;
 
 typedef struct ftc_interp ftc_interp;

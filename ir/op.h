@@ -11,7 +11,7 @@
 // the operation's name.
 typedef enum {
     FTC_CLASS_LEAF,    // reads a declaration: param, input, arg
-    FTC_CLASS_SOURCE,  // computed from coordinates alone: const, fill, index, random
+    FTC_CLASS_SOURCE,  // computed from coordinates alone: const, fill, index, random, training
     FTC_CLASS_MAP,     // one cell from the cells at the same coordinates; narrower operands are repeated
     FTC_CLASS_REDUCE,  // sum, max over `axes`
     FTC_CLASS_DOT,     // sum of products over `axes`

@@ -193,6 +193,7 @@ static void print_declaration(const ftc_graph *g, const ftc_decl_def *d, FILE *f
     if (d->bound != FTC_NO_AXIS) fprintf(f, " in %s", g->axes[d->bound].name);
     if (d->kind == FTC_DECL_TOUCHED) fprintf(f, " by %s", g->decls[d->by].name);
     if (d->kind == FTC_DECL_ARG) fputs(" = ", f), print_float(d->value, f);
+    if (d->role) fprintf(f, " as %s", ftc_scalar_role_name(d->role));
     print_loc(g, d->loc, f);
     fputc('\n', f);
 }

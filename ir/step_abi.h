@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FTC_STEP_ABI_VERSION 2
+#define FTC_STEP_ABI_VERSION 3
 
 // The alignment, in bytes, of the arena, of every tensor and of every input and output buffer. Buffers are
 // readable FTC_STEP_SLACK_BYTES past their end, so that a vector load may overhang the last element.
@@ -67,9 +67,14 @@ typedef enum {
     FTC_ENTRY_GRAD,   // forward, backward: adds gradient / scalar "accumulation" into the gradient tensors
     FTC_ENTRY_UPDATE, // global norm, clipping by scalar "max_grad_norm", update; then zeroes the gradient
                       // tensors
-    FTC_ENTRY_EVAL,   // forward without dropout
+    FTC_ENTRY_EVAL,   // forward, where `training` is false
     FTC_ENTRY_COUNT
 } ftc_entry_kind;
+
+// What `training` is in an entry.
+static inline int32_t ftc_entry_trains(ftc_entry_kind entry) {
+    return entry != FTC_ENTRY_EVAL;
+}
 
 static inline const char *ftc_entry_name(ftc_entry_kind entry) { // NULL outside of the enumeration
     static const char *const names[] = {"step", "grad", "update", "eval"};
@@ -157,9 +162,21 @@ typedef struct {
     int64_t bound;     // values lie in 0 … bound-1 (checked by the runtime before the call); 0: any
 } ftc_input_info;
 
+// What a step argument is to those who do not know its name, by `as` in its declaration.
+typedef enum {
+    FTC_SCALAR_PLAIN,
+    FTC_SCALAR_DROPOUT, // a probability: --dropout sets it
+    FTC_SCALAR_ROLE_COUNT
+} ftc_scalar_role;
+
+static inline const char *ftc_scalar_role_name(ftc_scalar_role role) { // NULL: it has none
+    return role == FTC_SCALAR_DROPOUT ? "dropout" : NULL;
+}
+
 typedef struct {
-    const char *name; // "lr", "beta1", "beta2", "eps", "weight_decay", "bias_correction1", …, "dropout", …
+    const char *name; // "lr", "beta1", "beta2", "eps", "weight_decay", "bias_correction1", …
     float value;      // default
+    ftc_scalar_role role;
 } ftc_scalar_info;
 
 typedef struct {

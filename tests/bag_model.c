@@ -174,17 +174,17 @@ static const ftc_tensor_info TENSORS[BAG_TENSORS] = {
 };
 
 static const ftc_scalar_info SCALAR_INFOS[SCALARS] = {
-    [LR] = {"lr", 0},
-    [BETA1] = {"beta1", 0.9f},
-    [BETA2] = {"beta2", 0.999f},
-    [EPS] = {"eps", 1e-8f},
-    [DECAY] = {"weight_decay", 0.01f},
-    [NO_DECAY] = {"weight_decay_no_decay", 0.01f},
-    [CORRECTION1] = {"bias_correction1", 1},
-    [CORRECTION2] = {"bias_correction2_sqrt", 1},
-    [ACCUMULATION] = {"accumulation", 1},
-    [MAX_NORM] = {"max_grad_norm", 0},
-    [DROPOUT] = {"hidden_dropout", 0},
+    [LR] = {.name = "lr"},
+    [BETA1] = {.name = "beta1", .value = 0.9f},
+    [BETA2] = {.name = "beta2", .value = 0.999f},
+    [EPS] = {.name = "eps", .value = 1e-8f},
+    [DECAY] = {.name = "weight_decay", .value = 0.01f},
+    [NO_DECAY] = {.name = "weight_decay_no_decay", .value = 0.01f},
+    [CORRECTION1] = {.name = "bias_correction1", .value = 1},
+    [CORRECTION2] = {.name = "bias_correction2_sqrt", .value = 1},
+    [ACCUMULATION] = {.name = "accumulation", .value = 1},
+    [MAX_NORM] = {.name = "max_grad_norm"},
+    [DROPOUT] = {.name = "rate_of_zeros", .role = FTC_SCALAR_DROPOUT},
 };
 
 #define IN(entry) (1u << FTC_ENTRY_##entry)

@@ -225,6 +225,7 @@ static void check_compiled(const ftc_graph *forward, uint64_t seed, const ftc_ta
                            bool with_step) {
     ftc_graph *g = with_gradients(forward);
     test_values *v = test_values_new(g, seed);
+    v->b.entry = FTC_ENTRY_EVAL;
     ftc_interp *in = ftc_interp_new(g, &v->b);
     ftc_interp_run(in);
     ftc_compile_options options = {.entries = 1u << FTC_ENTRY_GRAD | 1u << FTC_ENTRY_EVAL |
@@ -244,6 +245,8 @@ static void check_compiled(const ftc_graph *forward, uint64_t seed, const ftc_ta
         double error = difference(expected, test_call_output(call, g->outputs[i].name, &n), n);
         if (error > TOLERANCE) print_failure(forward, "compiled, forward", seed, g->outputs[i].name, error);
     }
+    v->b.entry = FTC_ENTRY_GRAD;
+    ftc_interp_run(in);
     test_call_run(call, FTC_ENTRY_GRAD);
     check_gradients(g, in, v, call, seed, target->name);
     if (with_step) check_step(forward, program, seed);

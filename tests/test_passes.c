@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compiler/compile.h"
 #include "compiler/passes/passes.h"
 #include "compiler/passes/pattern.h"
 #include "compiler/pipeline.h"
@@ -660,8 +661,10 @@ static ftc_graph *attention_of(const char *query_axes, const char *loss) {
             "loss = %s\noutput loss\n",
             query_axes, loss) < 0)
         abort();
-    ftc_graph *g = ftc_parse_text("m.ir", text, NULL, &d);
-    cr_assert(g, "%s", d.count ? d.list[0].text : "");
+    ftc_graph *source = ftc_parse_text("m.ir", text, NULL, &d);
+    cr_assert(source, "%s", d.count ? d.list[0].text : "");
+    ftc_graph *g = ftc_compile_entry_graph(source, FTC_ENTRY_GRAD); // where dropout is
+    ftc_graph_free(source);
     free(text);
     return g;
 }

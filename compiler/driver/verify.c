@@ -146,11 +146,7 @@ static ftc_status prepare(verification *v, verify_options *o) {
     FTC_RETURN_IF_ERROR(ftc_stepper_create(program, &v->state, v->threads, entries, sgemm, &v->stepper));
     v->stepper.seed = (uint64_t)o->flags.seed;
     double dropout = o->flags.dump_grads ? 0 : o->flags.dropout;
-    for (int32_t i = 0; i < program->n_scalars && dropout >= 0; i++) {
-        const char *name = program->scalars[i].name, *end = strstr(name, "dropout");
-        if (end && strcmp(end, "dropout") == 0) ftc_stepper_set(&v->stepper, name, dropout);
-    }
-    return FTC_STATUS_OK;
+    return dropout >= 0 ? ftc_stepper_set_dropout(&v->stepper, dropout) : FTC_STATUS_OK;
 }
 
 static double step_flops(const verification *v) {

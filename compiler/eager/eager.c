@@ -498,8 +498,10 @@ static void run_node(ftc_eager *e, ftc_id id) {
             run_fill(e, id);
         else if (attrs & FTC_ATTR_AXIS)
             run_index(e, id);
-        else
+        else if (attrs & FTC_ATTR_AXES)
             run_random(e, id);
+        else
+            e->value[id]->i = ftc_entry_trains(e->b->entry);
         break;
     case FTC_CLASS_MAP: run_map(e, id); break;
     case FTC_CLASS_REDUCE: run_reduce(e, id); break;

@@ -27,6 +27,7 @@ typedef struct {
                           // one f32. Assigned ones are overwritten
     uint64_t seed;
     uint32_t step, micro_step;
+    ftc_entry_kind entry; // what `training` depends on
     ftc_sgemm_fn *sgemm;
     ftc_eager_visit *visit; // called with each node's value, in graph order; NULL: not called
     void *context;

@@ -75,6 +75,7 @@ struct ftc_decl_syntax {
     const char *by;       // touched: name of an input
     ftc_axis_item *bound; // input … in V; NULL: none
     ftc_expr *value;      // arg: default
+    ftc_scalar_role role; // arg
     const char *loc_file; // NULL: where the declaration stands
     double loc_line;
 };

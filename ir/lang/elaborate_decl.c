@@ -224,6 +224,7 @@ static bool arg_attributes(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_decl
         if (!strcmp(train->name, decl->name) && !train->text) value = train->number;
     }
     decl->value = (float)value;
+    decl->role = s->role;
     return true;
 }
 
@@ -280,6 +281,7 @@ ftc_value ftc_elab_decl(ftc_elaborator *e, const ftc_decl_syntax *s) {
         ftc_value v = {.kind = FTC_VALUE_DECL, .decl = before};
         // A step argument may be declared wherever it is used.
         if (s->kind == FTC_DECL_ARG && g->decls[before].kind == FTC_DECL_ARG) {
+            if (s->role) g->decls[before].role = s->role;
             ftc_elab_bind(e, decl.name, v);
             return v;
         }

@@ -37,11 +37,24 @@ static bool as_number(const ftc_elaborator *e, const ftc_value *v, double *x) {
     return true;
 }
 
+// Whether the value is another one in evaluation than in training and depends on nothing else.
+static bool is_about_training(const ftc_graph *g, ftc_id id) {
+    const ftc_node *node = ftc_graph_node(g, id);
+    bool about = node->op == FTC_OP_training;
+    for (int i = 0; i < node->n_args; i++) about |= is_about_training(g, node->arg[i]);
+    return about && !node->type.axes.n;
+}
+
 bool ftc_elab_number(ftc_elaborator *e, const ftc_expr *expr, const char *what, double *x) {
     ftc_value v = ftc_elab_expr(e, expr);
     if (v.kind == FTC_VALUE_ERROR) return false;
     if (as_number(e, &v, x)) return true;
-    if (v.kind == FTC_VALUE_AXES && v.axes.n == 1)
+    if (v.kind == FTC_VALUE_NODE && is_about_training(e->g, v.node))
+        ftc_elab_error(e, expr->place,
+                       "%s is the same in training and evaluation, which run one text; "
+                       "choose between two values instead: select(training, A, B)",
+                       what);
+    else if (v.kind == FTC_VALUE_AXES && v.axes.n == 1)
         ftc_elab_error(e, expr->place, "%s is a number, but axis %s has no fixed size", what,
                        e->g->axes[v.axes.at[0]].name);
     else
@@ -266,6 +279,7 @@ static ftc_value eval_name(ftc_elaborator *e, const ftc_expr *expr) {
     if (!strcmp(expr->text, "nan")) return number_value(NAN);
     if (!strcmp(expr->text, "true")) return number_value(1);
     if (!strcmp(expr->text, "false")) return number_value(0);
+    if (!strcmp(expr->text, "training")) return append(e, blank(FTC_OP_training), expr->place);
     report_unknown(e, expr);
     return ERROR;
 }

@@ -232,6 +232,15 @@ static void parse_loc(parser *p, const char **file, double *line) {
     expect_mark(p, ")");
 }
 
+static ftc_scalar_role parse_scalar_role(parser *p) {
+    const ftc_token *t = peek(p);
+    const char *name = expect_name(p, "the role of an argument");
+    for (ftc_scalar_role role = 0; role < FTC_SCALAR_ROLE_COUNT; role++)
+        if (ftc_scalar_role_name(role) && !strcmp(ftc_scalar_role_name(role), name)) return role;
+    FAIL(p, t->place, "'%s' is no role of an argument; there is dropout", name);
+    return FTC_SCALAR_PLAIN;
+}
+
 // Everything after the keyword.
 static ftc_decl_syntax *parse_decl(parser *p, ftc_decl_kind kind, ftc_place place) {
     ftc_decl_syntax *decl = new_node(p, sizeof *decl);
@@ -262,6 +271,8 @@ static ftc_decl_syntax *parse_decl(parser *p, ftc_decl_kind kind, ftc_place plac
             decl->by = expect_name(p, "the name of an input");
         else if (kind == FTC_DECL_ARG && accept_mark(p, "="))
             decl->value = parse_expr(p);
+        else if (kind == FTC_DECL_ARG && accept_word(p, "as"))
+            decl->role = parse_scalar_role(p);
         else if (accept_word(p, "loc"))
             parse_loc(p, &decl->loc_file, &decl->loc_line);
         else

@@ -198,3 +198,27 @@ const ftc_op_info ftc_op_info_random = {
     .infer = infer_random,
     .interpret = interpret_random,
 };
+
+// --- training -----------------------------------------------------------------------------------------
+
+static bool infer_training(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
+                           int error_size) {
+    (void)g, (void)node, (void)error, (void)error_size;
+    *type = (ftc_type){.dtype = FTC_BOOL};
+    return true;
+}
+
+static void interpret_training(ftc_interp *in, ftc_id id) {
+    *ftc_interp_result(in, id) = ftc_entry_trains(ftc_interp_bindings(in)->entry);
+}
+
+const ftc_op_info ftc_op_info_training = {
+    .name = "training",
+    .doc =
+        "Whether this is a training step: true in step, grad and update, false in eval. It is written as a "
+        "name, and a constant once the graph of an entry is made.",
+    .example = "y = select(training, x * 2, x)",
+    .class = FTC_CLASS_SOURCE,
+    .infer = infer_training,
+    .interpret = interpret_training,
+};

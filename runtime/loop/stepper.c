@@ -1,6 +1,7 @@
 #include "runtime/loop/stepper.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,6 +115,22 @@ int ftc_stepper_set(ftc_stepper *stepper, const char *name, double value) {
     if (i < 0) return 0;
     stepper->scalars[i] = (float)value;
     return 1;
+}
+
+ftc_status ftc_stepper_set_dropout(ftc_stepper *stepper, double probability) {
+    const ftc_program *program = stepper->program;
+    bool found = probability == 0;
+    for (int32_t i = 0; i < program->n_scalars; i++) {
+        if (program->scalars[i].role != FTC_SCALAR_DROPOUT) continue;
+        stepper->scalars[i] = (float)probability;
+        found = true;
+    }
+    if (found) return FTC_STATUS_OK;
+    return ftc_status_make(
+        FTC_BAD_INPUT,
+        "the model %s has no dropout that can be set; declare its probability in the model: "
+        "arg p : f32 = 0.1 as dropout",
+        program->model);
 }
 
 double ftc_stepper_get(const ftc_stepper *stepper, const char *name, double otherwise) {

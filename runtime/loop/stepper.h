@@ -40,6 +40,9 @@ void ftc_stepper_free(ftc_stepper *stepper);
 // Sets the scalar `name`; returns 0 when the program has none of this name.
 int ftc_stepper_set(ftc_stepper *stepper, const char *name, double value);
 
+// Sets the scalars whose role is dropout; fails when there is none and the probability is not 0.
+ftc_status ftc_stepper_set_dropout(ftc_stepper *stepper, double probability);
+
 // Sets the scalars that follow from the number of the optimizer step, counted from 1, and from the betas as
 // they are set: the bias corrections of Adam, and Adafactor's beta2. In double.
 void ftc_stepper_set_step(ftc_stepper *stepper, int64_t step);

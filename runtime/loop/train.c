@@ -159,14 +159,16 @@ static ftc_status plan(run *r) {
 
 // What is divided by one minus such a number.
 static ftc_status check_shares(const run *r) {
-    static const char *const SHARES[] = {"dropout", "beta1", "beta2", "label_smoothing"};
+    static const char *const SHARES[] = {"beta1", "beta2", "label_smoothing"};
     for (int32_t i = 0; i < r->t->program->n_scalars; i++) {
-        const char *name = r->t->program->scalars[i].name;
+        const ftc_scalar_info *scalar = &r->t->program->scalars[i];
+        const char *name = scalar->name;
         double value = (double)r->stepper.scalars[i];
-        for (size_t k = 0; k < sizeof SHARES / sizeof *SHARES; k++)
-            if (ftc_name_ends_with(name, SHARES[k]) && !(value >= 0 && value < 1))
-                return ftc_status_make(FTC_BAD_INPUT, "%s is %g: expected a number from 0 to below 1", name,
-                                       value);
+        bool is_share = scalar->role == FTC_SCALAR_DROPOUT;
+        for (size_t k = 0; k < sizeof SHARES / sizeof *SHARES; k++) is_share |= strcmp(name, SHARES[k]) == 0;
+        if (is_share && !(value >= 0 && value < 1))
+            return ftc_status_make(FTC_BAD_INPUT, "%s is %g: expected a number from 0 to below 1", name,
+                                   value);
     }
     return FTC_STATUS_OK;
 }
@@ -195,15 +197,7 @@ static ftc_status set_scalars(run *r) {
                                "the model %s has no label smoothing: its loss takes no \"label_smoothing\"",
                                r->t->program->model);
     }
-    bool has_dropout = false;
-    for (int32_t i = 0; i < r->t->program->n_scalars; i++) {
-        if (!ftc_name_ends_with(r->t->program->scalars[i].name, "dropout")) continue;
-        has_dropout = true;
-        if (o->dropout >= 0) s->scalars[i] = (float)o->dropout;
-    }
-    if (o->dropout > 0 && !has_dropout) {
-        return ftc_status_make(FTC_BAD_INPUT, "the model %s has no dropout", r->t->program->model);
-    }
+    if (o->dropout >= 0) FTC_RETURN_IF_ERROR(ftc_stepper_set_dropout(s, o->dropout));
     return check_shares(r);
 }
 
