@@ -1,12 +1,12 @@
 #include "compiler/compile.h"
 
-#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "compiler/cost.h"
 #include "compiler/emit/emit.h"
 #include "compiler/codegen/object.h"
+#include "compiler/manifest.h"
 #include "compiler/passes/provenance.h"
 #include "compiler/passes/regions.h"
 #include "compiler/emit/tune.h"
@@ -57,149 +57,67 @@ ftc_graph *ftc_compile_entry_graph(const ftc_graph *source, ftc_entry_kind entry
     return g;
 }
 
-// --- manifest -----------------------------------------------------------------------------------------
+// --- the description ----------------------------------------------------------------------------------
 
-static cJSON *add_object(cJSON *array) {
-    cJSON *o = cJSON_CreateObject();
-    cJSON_AddItemToArray(array, o);
-    return o;
+// Settings as programs have them.
+static const ftc_setting *settings_of(ftc_arena *arena, const ftc_graph_setting *settings, uint32_t n) {
+    ftc_setting *list = ftc_arena_alloc(arena, n * sizeof *list);
+    for (uint32_t i = 0; i < n; i++)
+        list[i] = (ftc_setting){settings[i].name, settings[i].hf_name, settings[i].text, settings[i].number};
+    return list;
 }
 
-static void add_settings(cJSON *manifest, const char *name, const ftc_graph_setting *settings, uint32_t n) {
-    cJSON *array = cJSON_AddArrayToObject(manifest, name);
-    for (uint32_t i = 0; i < n; i++) {
-        cJSON *o = add_object(array);
-        cJSON_AddStringToObject(o, "name", settings[i].name);
-        if (settings[i].hf_name) cJSON_AddStringToObject(o, "hf_name", settings[i].hf_name);
-        if (settings[i].text)
-            cJSON_AddStringToObject(o, "text", settings[i].text);
-        else
-            cJSON_AddNumberToObject(o, "number", settings[i].number);
-    }
-}
-
-// Eleven numbers a kernel: line, phase, live bytes, then both costs.
-static void add_kernel_info(cJSON *entry, const ftc_graph *g) {
-    int n;
-    ftc_kernel_info *infos = ftc_provenance_kernels(g, &n);
-    cJSON *array = cJSON_AddArrayToObject(entry, "kernel_info");
-    for (int k = 0; k < n; k++) {
-        const ftc_cost *flops = &infos[k].flops, *bytes = &infos[k].bytes;
-        const double numbers[] = {
-            infos[k].line,       infos[k].phase,   (double)infos[k].live_bytes, flops->fixed,
-            flops->per_sequence, flops->per_token, flops->per_token_squared,    bytes->fixed,
-            bytes->per_sequence, bytes->per_token, bytes->per_token_squared};
-        cJSON_AddItemToArray(array, cJSON_CreateDoubleArray(numbers, sizeof numbers / sizeof *numbers));
-    }
+static ftc_entry describe_entry(ftc_arena *arena, const ftc_graph *g, int64_t scratch_bytes) {
+    ftc_entry entry = {
+        .arena_bytes = g->arena_bytes, .scratch_bytes = scratch_bytes, .peak_live_bytes = g->peak_live_bytes};
+    ftc_kernel_info *infos = ftc_provenance_kernels(g, &entry.n_kernels);
+    size_t n = (size_t)entry.n_kernels;
+    const char **names = ftc_arena_alloc(arena, n * sizeof *names);
+    for (size_t k = 0; k < n; k++) names[k] = g->kernels[k + 1].name;
+    entry.kernels = names;
+    entry.kernel_info = memcpy(ftc_arena_alloc(arena, n * sizeof *infos), infos, n * sizeof *infos);
     free(infos);
+    return entry;
 }
 
-static void add_tuned(cJSON *manifest, const ftc_tuned *tuned) {
-    cJSON *array = cJSON_AddArrayToObject(manifest, "tuned");
-    for (int i = 0; tuned && i < tuned->n; i++) {
-        cJSON *o = add_object(array);
-        cJSON_AddStringToObject(o, "contraction", tuned->list[i].contraction);
-        cJSON_AddStringToObject(o, "plan", tuned->list[i].plan);
-        cJSON_AddNumberToObject(o, "gain", tuned->list[i].gain);
-    }
-}
-
-// The time that compiling takes is known when the object file is complete: the manifest holds room for it, filled in there.
-static const char SECONDS_KEY[] = "\"compile_seconds\":", SECONDS_ROOM[] = "            0";
-
-static void record_seconds(ftc_object *object, double seconds) {
-    char *key = memmem(object->bytes, object->size, SECONDS_KEY, strlen(SECONDS_KEY));
-    size_t behind = object->size - (size_t)(key - object->bytes);
-    char *room = memmem(key, behind, SECONDS_ROOM, strlen(SECONDS_ROOM)), text[64];
-    int width = (int)strlen(SECONDS_ROOM);
-    if (snprintf(text, sizeof text, "%*.6f", width, seconds) == width) memcpy(room, text, strlen(text));
-}
-
-// The manifest of the entries compiled: what compiler/artifact.c reads back into an ftc_program.
-static char *make_manifest(const ftc_graph *source, const ftc_compile_options *options,
-                           const ftc_target *target, const ftc_interface *in, const ftc_graph *const *graphs,
-                           const int64_t *scratch_bytes) {
-    cJSON *m = cJSON_CreateObject();
-    cJSON_AddNumberToObject(m, "abi", FTC_STEP_ABI_VERSION);
-    cJSON_AddStringToObject(m, "model", source->model);
-    if (options->pretrained) cJSON_AddStringToObject(m, "pretrained", options->pretrained);
-    cJSON_AddStringToObject(m, "precision", options->bf16 ? "bf16" : "fp32");
-    cJSON_AddBoolToObject(m, "needs_sgemm", options->use_blas);
-    cJSON_AddNumberToObject(m, "memory_budget_bytes", (double)options->memory_budget_bytes);
-    cJSON_AddItemToObject(m, "skip", cJSON_CreateStringArray(options->skip, options->n_skip));
-    cJSON_AddStringToObject(m, "cpu", target->cpu);
-    cJSON_AddStringToObject(m, "features", target->features);
-    cJSON_AddRawToObject(m, "compile_seconds", SECONDS_ROOM);
-    add_tuned(m, options->tuned);
-    double per_token, per_token_squared;
-    ftc_cost_nominal(source, &per_token, &per_token_squared);
-    cJSON_AddNumberToObject(m, "flops_per_token", per_token);
-    cJSON_AddNumberToObject(m, "flops_per_token_squared", per_token_squared);
-    cJSON *array = cJSON_AddArrayToObject(m, "entries");
+// What was asked for and how the caller is to call it. Owns what it says: the graphs may go.
+static ftc_manifest *describe(const ftc_graph *source, const ftc_compile_options *options,
+                              const ftc_target *target, const ftc_interface *in, ftc_graph *const *graphs,
+                              const int64_t *scratch_bytes) {
+    ftc_manifest *m = ftc_manifest_new();
+    m->cpu_features = target->features;
+    m->memory_budget_bytes = options->memory_budget_bytes;
+    m->skip = options->skip;
+    m->n_skip = options->n_skip;
+    m->tuned = options->tuned ? options->tuned->list : NULL;
+    m->n_tuned = options->tuned ? options->tuned->n : 0;
+    m->program = (ftc_program){.model = source->model,
+                               .pretrained = options->pretrained,
+                               .precision = options->bf16 ? "bf16" : "fp32",
+                               .features = target->cpu,
+                               .needs_sgemm = options->use_blas,
+                               .tensors = in->tensors,
+                               .n_tensors = in->n_tensors,
+                               .inputs = in->inputs,
+                               .n_inputs = in->n_inputs,
+                               .scalars = in->scalars,
+                               .n_scalars = in->n_scalars,
+                               .outputs = in->outputs,
+                               .n_outputs = in->n_outputs,
+                               .extents = in->extents,
+                               .n_extents = in->n_extents,
+                               .config = settings_of(m->arena, source->config, source->n_config),
+                               .n_config = (int32_t)source->n_config,
+                               .train = settings_of(m->arena, source->train, source->n_train),
+                               .n_train = (int32_t)source->n_train};
+    ftc_cost_nominal(source, &m->program.flops_per_token, &m->program.flops_per_token_squared);
     for (int i = 0; i < FTC_ENTRY_COUNT; i++) {
-        cJSON *o = add_object(array);
         if (!graphs[i]) continue;
-        cJSON_AddStringToObject(o, "symbol", ftc_entry_name((ftc_entry_kind)i));
-        cJSON_AddNumberToObject(o, "arena_bytes", (double)graphs[i]->arena_bytes);
-        cJSON_AddNumberToObject(o, "scratch_bytes", (double)scratch_bytes[i]);
-        cJSON_AddNumberToObject(o, "peak_live_bytes", (double)graphs[i]->peak_live_bytes);
-        cJSON *kernels = cJSON_AddArrayToObject(o, "kernels");
-        for (uint32_t k = 1; k < graphs[i]->n_kernels; k++)
-            cJSON_AddItemToArray(kernels, cJSON_CreateString(graphs[i]->kernels[k].name));
-        add_kernel_info(o, graphs[i]);
+        m->entries |= 1u << i;
+        m->program.entries[i] = describe_entry(m->arena, graphs[i], scratch_bytes[i]);
     }
-    array = cJSON_AddArrayToObject(m, "tensors");
-    for (int i = 0; i < in->n_tensors; i++) {
-        const ftc_tensor_info *t = &in->tensors[i];
-        cJSON *o = add_object(array);
-        cJSON_AddStringToObject(o, "name", t->name);
-        cJSON_AddNumberToObject(o, "role", t->role);
-        cJSON_AddNumberToObject(o, "dtype", t->dtype);
-        cJSON *dims = cJSON_AddArrayToObject(o, "dims");
-        for (int j = 0; j < t->rank; j++) cJSON_AddItemToArray(dims, cJSON_CreateNumber((double)t->dims[j]));
-        cJSON_AddNumberToObject(o, "of", t->of);
-        cJSON_AddNumberToObject(o, "by", t->by);
-        cJSON_AddNumberToObject(o, "trainable", t->trainable);
-        cJSON_AddNumberToObject(o, "zero_row", t->zero_row);
-        cJSON_AddNumberToObject(o, "init", t->init);
-        cJSON_AddNumberToObject(o, "init_std", t->init_std);
-    }
-    array = cJSON_AddArrayToObject(m, "inputs");
-    for (int i = 0; i < in->n_inputs; i++) {
-        cJSON *o = add_object(array);
-        cJSON_AddStringToObject(o, "name", in->inputs[i].name);
-        cJSON_AddNumberToObject(o, "dtype", in->inputs[i].dtype);
-        cJSON_AddNumberToObject(o, "per_token", in->inputs[i].per_token);
-        cJSON_AddNumberToObject(o, "bound", (double)in->inputs[i].bound);
-    }
-    array = cJSON_AddArrayToObject(m, "scalars");
-    for (int i = 0; i < in->n_scalars; i++) {
-        cJSON *o = add_object(array);
-        cJSON_AddStringToObject(o, "name", in->scalars[i].name);
-        cJSON_AddNumberToObject(o, "value", in->scalars[i].value);
-        cJSON_AddNumberToObject(o, "role", in->scalars[i].role);
-    }
-    array = cJSON_AddArrayToObject(m, "outputs");
-    for (int i = 0; i < in->n_outputs; i++) {
-        cJSON *o = add_object(array);
-        cJSON_AddStringToObject(o, "name", in->outputs[i].name);
-        cJSON_AddNumberToObject(o, "dtype", in->outputs[i].dtype);
-        cJSON_AddNumberToObject(o, "per_sequence", in->outputs[i].per_sequence);
-        cJSON_AddNumberToObject(o, "columns", (double)in->outputs[i].columns);
-        cJSON_AddNumberToObject(o, "entries", in->outputs[i].entries);
-    }
-    array = cJSON_AddArrayToObject(m, "extents");
-    for (int i = 0; i < in->n_extents; i++) {
-        cJSON *o = add_object(array);
-        cJSON_AddStringToObject(o, "name", in->extents[i].name);
-        cJSON_AddNumberToObject(o, "ragged_over", in->extents[i].ragged_over);
-        cJSON_AddNumberToObject(o, "bound", (double)in->extents[i].bound);
-    }
-    add_settings(m, "config", source->config, source->n_config);
-    add_settings(m, "train", source->train, source->n_train);
-    char *text = cJSON_Print(m);
-    cJSON_Delete(m);
-    return text;
+    ftc_manifest_own(m);
+    return m;
 }
 
 // --- compile ------------------------------------------------------------------------------------------
@@ -355,15 +273,16 @@ static bool emit_object(const ftc_graph *source, ftc_graph *const *graphs, const
             ftc_object_add_section(cg, ".ftc.graph", text, strlen(text));
             free(text);
         }
-        const ftc_graph *const *planned = (const ftc_graph *const *)graphs;
-        text = make_manifest(source, options, target, &in, planned, scratch_bytes);
+        ftc_manifest *m = describe(source, options, target, &in, graphs, scratch_bytes);
+        m->program.compile_seconds = ftc_clock_seconds() - start;
+        text = ftc_manifest_write(m);
+        ftc_manifest_free(m);
         ftc_object_add_section(cg, ".ftc.manifest", text, strlen(text));
         free(text);
         ftc_object made = {0};
         made.bytes = ftc_object_emit(cg, &made.size, &error);
         ok = made.bytes != NULL;
         time_part(options, "LLVM: code", &part);
-        if (ok) record_seconds(&made, ftc_clock_seconds() - start);
         if (ok) *object = made;
     }
     ftc_kernel_cache_free(&cache);

@@ -100,8 +100,9 @@ Test(artifact, holds_manifest_source_and_graph) {
     cr_assert_str_eq(source, TINY);
     cJSON *json = cJSON_Parse(manifest);
     cr_assert(json, "the manifest is no JSON");
-    cr_expect_str_eq(cJSON_GetStringValue(cJSON_GetObjectItem(json, "pretrained")), "somewhere");
-    cr_expect_gt(cJSON_GetNumberValue(cJSON_GetObjectItem(json, "compile_seconds")), 0);
+    const cJSON *program = cJSON_GetObjectItem(json, "program");
+    cr_expect_str_eq(cJSON_GetStringValue(cJSON_GetObjectItem(program, "pretrained")), "somewhere");
+    cr_expect_gt(cJSON_GetNumberValue(cJSON_GetObjectItem(program, "compile_seconds")), 0);
     ftc_graph *g = ftc_parse_text("graph", graph, NULL, &d);
     cr_assert(g, "%s", d.count ? d.list[0].text : "");
     cr_expect(ftc_verify_graph(g, &d) && g->n_kernels > 1 && g->arena_bytes > 0);
@@ -251,7 +252,7 @@ Test(artifact, for_another_cpu_is_compiled_again) {
     bool recompiled = false;
     const ftc_target *avx2 = ftc_target_named("avx2");
     ftc_object object = compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_EVAL, .target = avx2});
-    char *feature = find(&object, "\"features\":", "+");
+    char *feature = find(&object, "\"cpu_features\":", "+");
     memcpy(feature, "+q", 2); // there is no such feature
     ftc_loaded_program *loaded = ftc_program_load(&object, &recompiled, &d);
     cr_assert(loaded, "%s", d.count ? d.list[0].text : "");
@@ -339,7 +340,7 @@ Test(artifact, keeps_its_options_when_it_is_compiled_again) {
     programs[1] = described(g, &options, &objects[1]);
     options.memory_budget_bytes = FTC_LEAST_MEMORY;
     programs[2] = described(g, &options, &objects[2]);
-    memcpy(find(&objects[2], "\"features\":", "+"), "+q", 2); // there is no such feature
+    memcpy(find(&objects[2], "\"cpu_features\":", "+"), "+q", 2); // there is no such feature
     programs[3] = ftc_program_load(&objects[2], &recompiled, &d);
     cr_assert(programs[3] && recompiled, "%s", d.count ? d.list[0].text : "");
     ftc_entry steps[4];
