@@ -108,6 +108,8 @@ static ftc_manifest *describe(const ftc_graph *source, const ftc_compile_options
                                .n_extents = in->n_extents,
                                .config = settings_of(m->arena, source->config, source->n_config),
                                .n_config = (int32_t)source->n_config,
+                               .family = settings_of(m->arena, source->family, source->n_family),
+                               .n_family = (int32_t)source->n_family,
                                .train = settings_of(m->arena, source->train, source->n_train),
                                .n_train = (int32_t)source->n_train};
     ftc_cost_nominal(source, &m->program.flops_per_token, &m->program.flops_per_token_squared);

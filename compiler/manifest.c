@@ -156,6 +156,7 @@ static const ftc_field PROGRAM[] = {
     ONE(flops_per_token_squared),
     ONE(compile_seconds),
     LIST(config, n_config, .fields = SETTING),
+    LIST(family, n_family, .fields = SETTING),
     LIST(train, n_train, .fields = SETTING),
     LIST(extents, n_extents, .fields = EXTENT),
     LIST(inputs, n_inputs, .fields = INPUT),

@@ -102,6 +102,7 @@ bool ftc_graph_equal(const ftc_graph *a, const ftc_graph *b, char *why, int why_
     COMPARE(0, n_outputs, outputs, same_output);
     COMPARE(1, n_kernels, kernels, same_kernel);
     COMPARE(0, n_config, config, same_setting);
+    COMPARE(0, n_family, family, same_setting);
     COMPARE(0, n_train, train, same_setting);
     if (a->next_site != b->next_site)
         DIFFERENT("%lld and %lld random sites", (long long)a->next_site, (long long)b->next_site);

@@ -137,6 +137,7 @@ void ftc_graph_free(ftc_graph *g) {
     free(g->outputs);
     free(g->kernels);
     free(g->config);
+    free(g->family);
     free(g->train);
     free(g->files);
     ftc_arena_free(g->arena); // g itself lives there
@@ -148,6 +149,7 @@ ftc_graph *ftc_graph_new_like(const ftc_graph *g) {
     for (uint32_t i = 0; i < g->n_axes; i++) ftc_graph_add_axis(c, g->axes[i].name, g->axes[i].extent);
     for (uint32_t i = 0; i < g->n_decls; i++) ftc_graph_add_decl(c, g->decls[i]);
     for (uint32_t i = 0; i < g->n_config; i++) ftc_graph_add_config(c, g->config[i]);
+    for (uint32_t i = 0; i < g->n_family; i++) ftc_graph_add_family(c, g->family[i]);
     for (uint32_t i = 0; i < g->n_train; i++) ftc_graph_add_train(c, g->train[i]);
     for (uint32_t i = 0; i < g->n_files; i++) ftc_graph_add_file(c, g->files[i]);
     c->next_site = g->next_site;
@@ -272,6 +274,11 @@ static ftc_graph_setting owned_setting(ftc_graph *g, ftc_graph_setting s) {
 void ftc_graph_add_config(ftc_graph *g, ftc_graph_setting setting) {
     GROW(g, config);
     g->config[g->n_config++] = owned_setting(g, setting);
+}
+
+void ftc_graph_add_family(ftc_graph *g, ftc_graph_setting setting) {
+    GROW(g, family);
+    g->family[g->n_family++] = owned_setting(g, setting);
 }
 
 void ftc_graph_add_train(ftc_graph *g, ftc_graph_setting setting) {

@@ -150,7 +150,7 @@ typedef struct {
     bool barrier; // all threads wait before it: it reads what another thread wrote
 } ftc_kernel;
 
-// An entry of the model's config or train block, in source order.
+// An entry of the model's config, family or train block, in source order.
 typedef struct {
     const char *name, *hf_name; // hf_name NULL: Hugging Face has none
     const char *text;           // a string or name; NULL: a number
@@ -178,8 +178,8 @@ typedef struct {
     uint32_t n_outputs, outputs_capacity;
     ftc_kernel *kernels; // kernels[0] is unused
     uint32_t n_kernels, kernels_capacity;
-    ftc_graph_setting *config, *train;
-    uint32_t n_config, config_capacity, n_train, train_capacity;
+    ftc_graph_setting *config, *family, *train;
+    uint32_t n_config, config_capacity, n_family, family_capacity, n_train, train_capacity;
     const char **files;
     uint32_t n_files, files_capacity;
     int64_t next_site;  // the next unused random site
@@ -224,6 +224,7 @@ uint32_t ftc_graph_add_kernel(ftc_graph *g, ftc_kernel kernel);
 uint32_t ftc_graph_add_file(ftc_graph *g, const char *name); // index of the file, added if new
 void ftc_graph_add_output(ftc_graph *g, const char *name, ftc_id node, uint32_t entries);
 void ftc_graph_add_config(ftc_graph *g, ftc_graph_setting setting);
+void ftc_graph_add_family(ftc_graph *g, ftc_graph_setting setting);
 void ftc_graph_add_train(ftc_graph *g, ftc_graph_setting setting);
 
 // Appends a node whose type is set already; offset is set to -1. No check: ftc_verify_graph (ir/verify.h)

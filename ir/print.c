@@ -293,6 +293,7 @@ static void print_outputs(const ftc_graph *g, FILE *f) {
 void ftc_print_graph(const ftc_graph *g, FILE *f) {
     if (g->model && *g->model) fprintf(f, "model %s\n\n", g->model);
     print_settings("config", g->config, g->n_config, f);
+    print_settings("family", g->family, g->n_family, f);
     print_axis_declarations(g, f);
     for (uint32_t i = 0; i < g->n_decls; i++) print_declaration(g, &g->decls[i], f);
     if (g->n_decls) fputc('\n', f);

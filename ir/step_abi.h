@@ -193,7 +193,7 @@ typedef struct {
     int64_t bound; // largest extent (ragged: largest length of one sequence) that the arena was planned for
 } ftc_extent_info;
 
-// One entry of the model's `config` or `train` block. A number has text NULL.
+// One entry of the model's `config`, `family` or `train` block. A number has text NULL.
 typedef struct {
     const char *name;    // "hidden"
     const char *hf_name; // "hidden_size", NULL when Hugging Face has none
@@ -210,13 +210,14 @@ typedef struct {
     const char *features;   // CPU that the code was compiled for, for people
     int32_t needs_sgemm;
     ftc_entry entries[FTC_ENTRY_COUNT];
-    int32_t n_tensors, n_inputs, n_scalars, n_outputs, n_extents, n_config, n_train;
+    int32_t n_tensors, n_inputs, n_scalars, n_outputs, n_extents, n_config, n_family, n_train;
     const ftc_tensor_info *tensors;
     const ftc_input_info *inputs;
     const ftc_scalar_info *scalars;
     const ftc_output_info *outputs;
     const ftc_extent_info *extents;
     const ftc_setting *config;
+    const ftc_setting *family; // text: how Hugging Face's files name what the model has (runtime/hub/names.h)
     const ftc_setting *train;
     double flops_per_token, flops_per_token_squared; // nominal, of one step: tokens * a + Σ length² * b
     double compile_seconds;

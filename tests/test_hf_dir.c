@@ -1,5 +1,6 @@
 // Hugging Face directories: config.json both ways, names with and without prefix, every refusal.
 #include "runtime/hub/hf_dir.h"
+#include "runtime/hub/names.h"
 #include "runtime/json.h"
 #include "runtime/loop/model_state.h"
 #include "tests/bag_model.h"
@@ -36,10 +37,8 @@ Test(hf_dir, config_is_read) {
     scratch_free(dir);
 }
 
-Test(hf_dir, what_is_no_bert_encoder_is_refused) {
+Test(hf_dir, what_is_no_encoder_is_refused) {
     static const char *const CASES[][2] = {
-        {"{\"model_type\": \"roberta\"}", "model_type is \"roberta\""},
-        {"{\"position_embedding_type\": \"relative_key\"}", "position_embedding_type is \"relative_key\""},
         {"{\"is_decoder\": true}", "decoder"},
         {"{\"model_type\": ", "not valid JSON"},
         {"[1]", "a JSON object is expected"},
@@ -189,6 +188,78 @@ Test(hf_dir, missing_head_is_initialized_and_wrong_shape_refused) {
                  "\"bert.embeddings.word_embeddings.weight\" has [50, 3]");
     ftc_model_state_free(&state);
     scratch_free(dir);
+}
+
+// What may be missing is what the family block says: a tensor of the encoder that a file lacks, under every
+// name that the family does not have, is an error.
+Test(hf_dir, an_encoder_that_a_file_does_not_fill_is_refused) {
+    static const struct {
+        const char *name, *error;
+    } CASES[] = {
+        {"roberta.embeddings.word_embeddings.weight",
+         "none of its tensors has the name of a parameter of the encoder, such as "
+         "\"bert.embeddings.word_embeddings.weight\"; they have names such as"},
+        {"word_embeddings.weight", "none of its tensors"},
+        {"bert.bert.embeddings.word_embeddings.weight", "none of its tensors"},
+        {"classifier.weight", "none of its tensors"},
+    };
+    char *dir = test_directory();
+    ftc_model_state state;
+    ftc_load_report report;
+    ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, 1u << FTC_ENTRY_EVAL, &state));
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        ftc_safetensor tensors[] = {matrix(CASES[i].name, BAG_VOCAB, BAG_CLASSES),
+                                    vector("classifier.bias", 3)};
+        write_weights(dir, tensors, 2);
+        ASSERT_FAILS(ftc_model_state_load(&state, dir, 1, &report), FTC_BAD_INPUT, CASES[i].error);
+    }
+    write_weights(dir, NULL, 0);
+    ASSERT_FAILS(ftc_model_state_load(&state, dir, 1, &report), FTC_BAD_INPUT, "none of its tensors");
+    ftc_model_state_free(&state);
+    scratch_free(dir);
+}
+
+// Without a family block nothing may be missing, and names are what they are.
+Test(hf_dir, without_a_family_everything_must_be_there) {
+    ftc_program program = BAG_PROGRAM;
+    program.n_family = 0;
+    char *dir = test_directory();
+    ftc_model_state state;
+    ftc_load_report report;
+    ASSERT_OK(ftc_model_state_create(&program, 1u << FTC_ENTRY_EVAL, &state));
+    ftc_safetensor tensors[] = {matrix("bert.embeddings.word_embeddings.weight", BAG_VOCAB, BAG_CLASSES),
+                                vector("classifier.bias", 2)};
+    write_weights(dir, tensors, 1);
+    ASSERT_FAILS(ftc_model_state_load(&state, dir, 1, &report), FTC_BAD_INPUT, "lacks \"classifier.bias\"");
+    write_weights(dir, tensors, 2);
+    ASSERT_FAILS(ftc_model_state_load(&state, dir, 1, &report), FTC_BAD_INPUT, "has shape [2]");
+    tensors[0].name += strlen("bert.");
+    tensors[1].dims[0] = 3;
+    write_weights(dir, tensors, 2);
+    ASSERT_FAILS(ftc_model_state_load(&state, dir, 1, &report), FTC_BAD_INPUT, "lacks \"bert.");
+    ftc_model_state_free(&state);
+    scratch_free(dir);
+}
+
+Test(hf_dir, names_of_a_family) {
+    static const char *const NAMES[][2] = {
+        {"bert.x.LayerNorm.gamma", "x.LayerNorm.weight"},
+        {"x.LayerNorm.gamma", "x.LayerNorm.weight"},
+        {"bert.x.words.old", "x.words.weight"},
+        {"x.words.old.bias", "x.words.old.bias"},
+        {"gamma", "gamma"},
+        {"classifier.bias", "classifier.bias"},
+    };
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
+        char *name = ftc_family_name(&BAG_PROGRAM, NAMES[i][0]);
+        cr_expect_str_eq(name, NAMES[i][1]);
+        free(name);
+    }
+    cr_expect_not(ftc_family_in_head(&BAG_PROGRAM, "bert.pooler.dense.bias"));
+    cr_expect(ftc_family_in_head(&BAG_PROGRAM, "classifier.bias"));
+    cr_expect(ftc_family_may_lack(&BAG_PROGRAM, "bert.pooler.dense.bias"));
+    cr_expect(ftc_family_may_lack(&BAG_PROGRAM, "bert.extra.w"));
+    cr_expect_not(ftc_family_may_lack(&BAG_PROGRAM, "bert.encoder.w"));
 }
 
 Test(hf_dir, initial_values_follow_the_declaration) {

@@ -295,6 +295,7 @@ Test(language, wrong_uses_are_refused) {
         const char *text, *message;
     } cases[] = {
         {"use \"model.ir\" axis B <= 8", "nothing but config and train blocks"},
+        {"use \"model.ir\" family { prefix = \"a.\" }", "nothing but config and train blocks"},
         {"model m use \"model.ir\"", "nothing but config and train blocks"},
         {"use \"../model.ir\"", "must lie in the same folder"},
         {"use \"missing.ir\"", "No such file"},
@@ -326,6 +327,37 @@ Test(language, wrong_uses_are_refused) {
     remove(folder);
     free(used);
     free(folder);
+}
+
+Test(language, wrong_families_are_refused) {
+    static const struct {
+        const char *family, *message;
+    } cases[] = {
+        {"prefix = \"berd.\"", "prefix: no parameter's name starts with \"berd.\""},
+        {"may_lack = \"bert.a, bert.b\"", "may_lack: no parameter's name starts with \"bert.b\""},
+        {"head = classifier", "head: no parameter's name starts with \"classifier\""},
+        {"aliases = \"a: b, c\"", "aliases: expected OLD: NEW"},
+        {"prefixes = \"bert.\"", "no entry 'prefixes'; did you mean 'prefix'?"},
+        {"weights = \"bert.\"", "no entry 'weights'; there are model_type,"},
+        {"prefix = 3", "prefix: text is expected"},
+        {"prefix = \"bert.\" prefix = \"bert.\"", "prefix: this entry is there already"},
+        {"model_type = bert",
+         "m.ir:1:18: error: config.json: model_type is \"roberta\", this model is a \"bert\""},
+    };
+    const ftc_override other = {"model_type", "roberta", "config.json", FTC_OVERRIDE_OPTIONAL};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ftc_diagnostics d = {0};
+        char *text;
+        cr_assert(asprintf(&text,
+                           "model m family { %s }\naxis H = 2\noutput y = sum(param \"bert.a\" f32[H]; H)",
+                           cases[i].family) > 0);
+        cr_expect_null(ftc_parse_text("m.ir", text, &(ftc_settings){&other, 1}, &d), "%s", text);
+        cr_assert_gt(d.count, 0, "%s", text);
+        cr_expect_not_null(strstr(d.list[0].text, cases[i].message), "\"%s\" is not in: %s", cases[i].message,
+                           d.list[0].text);
+        ftc_diag_free(&d);
+        free(text);
+    }
 }
 
 static void expect_refused(const ftc_override *o, const char *part) {

@@ -170,10 +170,10 @@ void ftc_trainer_free(ftc_trainer *trainer); // NULL is allowed
 // Moments, gradients and the number of steps stay.
 void ftc_trainer_init(ftc_trainer *trainer);
 
-// Reads the parameters from DIR/model.safetensors, which ftc or Hugging Face has saved; names may lack the
-// prefix "bert.". `directory` NULL: the net's own. Parameters that the directory lacks get their initial
-// values. The shape of an encoder's parameter must fit; a head of another shape is initialised. Moments,
-// gradients and the number of steps stay. After an error the parameters are undefined.
+// Reads the parameters from DIR/model.safetensors, which ftc or Hugging Face has saved; what names mean, the
+// family block of the model says. `directory` NULL: the net's own. A parameter of the encoder must be there in
+// its shape; a head that is missing or of another shape gets its initial values. Moments, gradients and the
+// number of steps stay. After an error the parameters are undefined.
 ftc_error *ftc_trainer_load(ftc_trainer *trainer, const char *directory);
 
 // Of the last ftc_trainer_load: the parameters that were initialised, and the directory's tensors that have

@@ -146,7 +146,7 @@ struct ftc_stmt {
 
 // --- modules ------------------------------------------------------------------------------------------
 
-// NAME = VALUE "hf_name" in config and train blocks.
+// NAME = VALUE "hf_name" in config, family and train blocks.
 typedef struct ftc_setting_syntax {
     ftc_place place;
     const char *name, *hf_name;
@@ -185,7 +185,7 @@ struct ftc_module {
     const char *model; // NULL: none named
     const char *use;   // the file whose settings this text changes; NULL: none
     ftc_place use_place;
-    ftc_setting_syntax *config, *train;
+    ftc_setting_syntax *config, *family, *train;
     ftc_function *functions;
     ftc_stmt *body;
     bool flat; // holds nodes: a dump

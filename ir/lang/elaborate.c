@@ -412,10 +412,12 @@ static ftc_graph *elaborate(const ftc_module *module, const ftc_settings *overri
         e.g->cursor_loc.file = (uint16_t)ftc_graph_add_file(e.g, base_name(module->source.name));
         load_library(&e);
     }
+    ftc_elab_family(&e, overrides);
     ftc_elab_settings(&e, overrides);
     check_functions(&e);
     ftc_elab_block(&e, module->body);
     if (d->count == errors && !module->flat) append_unused_leaves(&e);
+    if (d->count == errors && !module->flat) ftc_elab_check_family(&e);
     if (d->count == errors && !module->flat && !e.g->n_outputs)
         ftc_diag_add(d, module->source.name, NULL, 0, 0, "the model has no output; end it with: output loss");
     ftc_build_cursor(e.g, (ftc_loc){0}, FTC_PHASE_FORWARD);

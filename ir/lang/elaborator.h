@@ -117,4 +117,9 @@ void ftc_elab_kernel(ftc_elaborator *e, const ftc_stmt *s);
 // Config and train blocks (settings.c): adds them to the graph.
 void ftc_elab_settings(ftc_elaborator *e, const ftc_settings *overrides);
 
+// The family block (family.c): adds it to the graph; checks, when all parameters are declared, that they have
+// the names that it speaks of.
+void ftc_elab_family(ftc_elaborator *e, const ftc_settings *overrides);
+void ftc_elab_check_family(ftc_elaborator *e);
+
 #endif

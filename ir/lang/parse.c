@@ -631,7 +631,7 @@ static bool begins_statement(const ftc_token *t) {
     static const char *const words[] = {"axis",   "output", "param", "moment", "gradient", "touched",
                                         "input",  "arg",    "scope", "for",    "if",       "kernel",
                                         "memory", "init",   "check", "return", "sites",    "fn",
-                                        "config", "train",  "model", "use"};
+                                        "config", "family", "train", "model",  "use"};
     if (!t->first) return false;
     if (t->kind == FTC_TOKEN_LABEL) return true;
     if (t->kind != FTC_TOKEN_NAME) return false;
@@ -791,6 +791,8 @@ static void parse_items(parser *p) {
             p->module->use = expect_string(p, "the name of a file in quotes");
         } else if (accept_word(p, "config"))
             parse_settings(p, &p->module->config, true);
+        else if (accept_word(p, "family"))
+            parse_settings(p, &p->module->family, false);
         else if (accept_word(p, "train"))
             parse_settings(p, &p->module->train, false);
         else if (accept_word(p, "fn"))

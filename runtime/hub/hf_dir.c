@@ -1,6 +1,7 @@
 #include "runtime/hub/hf_dir.h"
 
 #include "runtime/files.h"
+#include "runtime/hub/names.h"
 #include "runtime/json.h"
 
 #include <stdio.h>
@@ -18,17 +19,8 @@ static const cJSON *entry(const ftc_hf_config *config, const char *name) {
 // --- reading ------------------------------------------------------------------------------------------
 
 static ftc_status check_is_encoder(const ftc_hf_config *config, const char *path) {
-    const char *type, *positions;
-    if (ftc_hf_config_text(config, "model_type", &type) && strcmp(type, "bert") != 0) {
-        return ftc_status_make(FTC_BAD_INPUT, "%s: model_type is \"%s\"; ftc trains \"bert\"", path, type);
-    }
-    if (ftc_hf_config_text(config, "position_embedding_type", &positions) &&
-        strcmp(positions, "absolute") != 0) {
-        return ftc_status_make(
-            FTC_BAD_INPUT, "%s: position_embedding_type is \"%s\"; ftc trains \"absolute\"", path, positions);
-    }
     if (cJSON_IsTrue(entry(config, "is_decoder")) || cJSON_IsTrue(entry(config, "add_cross_attention"))) {
-        return ftc_status_make(FTC_BAD_INPUT, "%s: the model is a decoder; ftc trains BERT's encoder", path);
+        return ftc_status_make(FTC_BAD_INPUT, "%s: the model is a decoder; ftc trains encoders", path);
     }
     return FTC_STATUS_OK;
 }
@@ -144,13 +136,6 @@ static void set(cJSON *json, const char *name, cJSON *value) {
     cJSON_AddItemToObject(json, name, value);
 }
 
-static bool is_bert(const ftc_program *program) {
-    for (int32_t i = 0; i < program->n_tensors; i++) {
-        if (strncmp(program->tensors[i].name, "bert.", 5) == 0) return true;
-    }
-    return false;
-}
-
 // The config.json that is carried over: without what the saved model no longer is.
 static ftc_status read_base(const char *dir, cJSON **out) {
     static const char *const DROPPED[] = {"_name_or_path", "transformers_version", "torch_dtype",
@@ -187,12 +172,11 @@ ftc_status ftc_hf_config_write(const ftc_program *program, const ftc_hf_config_e
     cJSON *json = NULL;
     if (extra->base_dir) FTC_RETURN_IF_ERROR(read_base(extra->base_dir, &json));
     if (!json) json = cJSON_CreateObject();
-    if (is_bert(program)) {
-        const char *architecture = "BertForSequenceClassification";
-        set(json, "architectures", cJSON_CreateStringArray(&architecture, 1));
-        set(json, "model_type", cJSON_CreateString("bert"));
-        set(json, "dtype", cJSON_CreateString("float32"));
-    }
+    const char *type = ftc_family_text(program, "model_type");
+    const char *architecture = ftc_family_text(program, "architecture");
+    if (*type) set(json, "model_type", cJSON_CreateString(type));
+    if (*architecture) set(json, "architectures", cJSON_CreateStringArray(&architecture, 1));
+    set(json, "dtype", cJSON_CreateString("float32"));
     for (int32_t i = 0; i < program->n_config; i++) {
         const ftc_setting *setting = &program->config[i];
         if (!setting->hf_name || strcmp(setting->hf_name, "num_labels") == 0) continue; // id2label says it

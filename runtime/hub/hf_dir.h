@@ -10,8 +10,7 @@
 
 typedef struct ftc_hf_config ftc_hf_config;
 
-// Reads DIR/config.json. Refuses what is no BERT encoder: another model_type, a position_embedding_type other
-// than "absolute", a decoder.
+// Reads DIR/config.json. Refuses a decoder; whether its model_type is the model's, the family block says.
 ftc_status ftc_hf_config_read(const char *dir, ftc_hf_config **out);
 void ftc_hf_config_free(ftc_hf_config *config);
 
@@ -42,8 +41,8 @@ typedef struct {
     bool regression; // the label is a number
 } ftc_hf_config_extra;
 
-// Writes config.json of a classifier: every setting of the program that has a Hugging Face name,
-// architectures, model_type, id2label, label2id and problem_type.
+// Writes config.json of a classifier: every setting of the program that has a Hugging Face name, what its
+// family block says, id2label, label2id and problem_type.
 ftc_status ftc_hf_config_write(const ftc_program *program, const ftc_hf_config_extra *extra,
                                const char *path);
 

@@ -1,7 +1,8 @@
 #include "runtime/loop/model_state.h"
 
-#include "runtime/hub/hf_dir.h"
 #include "runtime/data/random.h"
+#include "runtime/hub/hf_dir.h"
+#include "runtime/hub/names.h"
 #include "runtime/hub/safetensors.h"
 
 #include <math.h>
@@ -183,27 +184,79 @@ static ftc_status copy_tensor(const ftc_safetensors *file, const ftc_tensor_info
     return FTC_STATUS_OK;
 }
 
-static const char PREFIX[] = "bert.";
+// A tensor of a file by its name in the family.
+typedef struct {
+    char *name;
+    int32_t index;
+} named_tensor;
 
-static const char *without_prefix(const char *name) {
-    return strncmp(name, PREFIX, sizeof PREFIX - 1) == 0 ? name + sizeof PREFIX - 1 : name;
+static int by_name(const void *a, const void *b) {
+    const named_tensor *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+    return order ? order : (x->index > y->index) - (x->index < y->index);
 }
 
-// Whether a file's name means the parameter `name`: the prefix "bert." may be missing or be there in
-// addition, and the oldest files say LayerNorm.gamma and LayerNorm.beta.
-static bool names_parameter(const char *file_name, const char *name) {
-    static const char *const OLD[][2] = {{"LayerNorm.gamma", "LayerNorm.weight"},
-                                         {"LayerNorm.beta", "LayerNorm.bias"}};
-    file_name = without_prefix(file_name);
-    name = without_prefix(name);
-    if (strcmp(file_name, name) == 0) return true;
-    for (int i = 0; i < 2; i++) {
-        const char *old = strstr(file_name, OLD[i][0]);
-        if (!old || strlen(old) != strlen(OLD[i][0])) continue;
-        size_t stem = (size_t)(old - file_name);
-        if (strncmp(file_name, name, stem) == 0 && strcmp(name + stem, OLD[i][1]) == 0) return true;
+static int compare_name(const void *name, const void *tensor) {
+    return strcmp(name, ((const named_tensor *)tensor)->name);
+}
+
+// Which tensor of the file each parameter is, NULL: none. [n_tensors], allocated.
+static const ftc_safetensor **match_names(const ftc_program *program, const ftc_safetensors *file) {
+    int32_t n = ftc_safetensors_count(file);
+    named_tensor *list = calloc((size_t)n + 1, sizeof *list);
+    const ftc_safetensor **matches = calloc((size_t)program->n_tensors + 1, sizeof *matches);
+    if (!list || !matches) abort();
+    for (int32_t i = 0; i < n; i++)
+        list[i] = (named_tensor){ftc_family_name(program, ftc_safetensors_at(file, i)->name), i};
+    qsort(list, (size_t)n, sizeof *list, by_name);
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        if (program->tensors[i].role != FTC_ROLE_PARAM) continue;
+        char *name = ftc_family_name(program, program->tensors[i].name);
+        const named_tensor *found = bsearch(name, list, (size_t)n, sizeof *list, compare_name);
+        if (found) matches[i] = ftc_safetensors_at(file, found->index);
+        free(name);
     }
-    return false;
+    for (int32_t i = 0; i < n; i++) free(list[i].name);
+    free(list);
+    return matches;
+}
+
+static ftc_status lacks_error(const ftc_safetensors *file, const char *missing, int32_t n_missing,
+                              int32_t n_found) {
+    const char *path = ftc_safetensors_path(file);
+    if (n_found == 0) {
+        const char *theirs = ftc_safetensors_count(file) ? ftc_safetensors_at(file, 0)->name : "";
+        return ftc_status_make(
+            FTC_BAD_INPUT,
+            "%s: none of its tensors has the name of a parameter of the encoder, such as \"%s\"; "
+            "they have names such as \"%s\": these are the weights of another model",
+            path, missing, theirs);
+    }
+    char more[32] = "";
+    if (n_missing > 1) snprintf(more, sizeof more, " and %d more", n_missing - 1);
+    return ftc_status_make(
+        FTC_BAD_INPUT,
+        "%s: lacks \"%s\"%s of the encoder; what may be missing and is then initialised, the "
+        "family block of the model's text names: head and may_lack",
+        path, missing, more);
+}
+
+// The encoder's parameters must be there in their shapes.
+static ftc_status check_encoder(const ftc_program *program, const ftc_safetensors *file,
+                                const ftc_safetensor *const *matches) {
+    const char *missing = NULL;
+    int32_t n_missing = 0, n_found = 0;
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        const ftc_tensor_info *info = &program->tensors[i];
+        if (info->role != FTC_ROLE_PARAM || ftc_family_in_head(program, info->name)) continue;
+        if (matches[i] && !same_shape(info, matches[i])) return shape_error(file, info, matches[i]);
+        if (matches[i]) {
+            n_found++;
+        } else if (!ftc_family_may_lack(program, info->name)) {
+            if (!n_missing++) missing = info->name;
+        }
+    }
+    return missing ? lacks_error(file, missing, n_missing, n_found) : FTC_STATUS_OK;
 }
 
 // Buffers that Hugging Face once saved beside the weights.
@@ -213,19 +266,15 @@ static bool is_buffer(const char *name) {
     return strcmp(last, "position_ids") == 0 || strcmp(last, "token_type_ids") == 0;
 }
 
-static ftc_status load_params(ftc_model_state *state, const ftc_safetensors *file, uint64_t seed, bool *used,
-                              ftc_load_report *report) {
+static ftc_status load_params(ftc_model_state *state, const ftc_safetensors *file, uint64_t seed,
+                              const ftc_safetensor *const *matches, ftc_load_report *report) {
     const ftc_program *program = state->program;
+    FTC_RETURN_IF_ERROR(check_encoder(program, file, matches));
     for (int32_t i = 0; i < program->n_tensors; i++) {
         const ftc_tensor_info *info = &program->tensors[i];
         if (info->role != FTC_ROLE_PARAM) continue;
-        int32_t at = 0, n = ftc_safetensors_count(file);
-        while (at < n && !names_parameter(ftc_safetensors_at(file, at)->name, info->name)) at++;
-        const ftc_safetensor *tensor = at < n ? ftc_safetensors_at(file, at) : NULL;
-        bool is_head = without_prefix(info->name) == info->name;
-        if (tensor) used[at] = true;
-        if (tensor && (!is_head || same_shape(info, tensor))) {
-            FTC_RETURN_IF_ERROR(copy_tensor(file, info, tensor, state->tensors[i]));
+        if (matches[i] && same_shape(info, matches[i])) {
+            FTC_RETURN_IF_ERROR(copy_tensor(file, info, matches[i], state->tensors[i]));
         } else {
             init_param(state, i, seed);
             report->initialized[report->n_initialized++] = info->name;
@@ -234,25 +283,36 @@ static ftc_status load_params(ftc_model_state *state, const ftc_safetensors *fil
     return FTC_STATUS_OK;
 }
 
+// The tensors of the file that are no parameter.
+static void list_unused(const ftc_program *program, const ftc_safetensors *file,
+                        const ftc_safetensor *const *matches, ftc_load_report *report) {
+    int32_t n = ftc_safetensors_count(file);
+    const ftc_safetensor *first = n ? ftc_safetensors_at(file, 0) : NULL;
+    bool *used = calloc((size_t)n + 1, sizeof *used);
+    if (!used) abort();
+    for (int32_t i = 0; i < program->n_tensors; i++)
+        if (matches[i]) used[matches[i] - first] = true;
+    for (int32_t i = 0; i < n; i++) {
+        if (used[i] || is_buffer(first[i].name)) continue;
+        if (!(report->unused[report->n_unused++] = strdup(first[i].name))) abort();
+    }
+    free(used);
+}
+
 ftc_status ftc_model_state_load(ftc_model_state *state, const char *dir, uint64_t seed,
                                 ftc_load_report *report) {
     ftc_safetensors *file;
     FTC_RETURN_IF_ERROR(ftc_hf_weights_open(dir, &file));
-    int32_t n = ftc_safetensors_count(file);
-    bool *used = calloc((size_t)n + 1, sizeof *used);
     ftc_load_report found = {
         .initialized = calloc((size_t)state->program->n_tensors + 1, sizeof *found.initialized),
-        .unused = calloc((size_t)n + 1, sizeof *found.unused),
+        .unused = calloc((size_t)ftc_safetensors_count(file) + 1, sizeof *found.unused),
     };
-    if (!used || !found.initialized || !found.unused) abort();
-    ftc_status status = load_params(state, file, seed, used, &found);
+    if (!found.initialized || !found.unused) abort();
+    const ftc_safetensor **matches = match_names(state->program, file);
+    ftc_status status = load_params(state, file, seed, matches, &found);
     ftc_embeddings_replaced(state->tables);
-    for (int32_t i = 0; status.code == FTC_OK && i < n; i++) {
-        const char *name = ftc_safetensors_at(file, i)->name;
-        if (used[i] || is_buffer(name)) continue;
-        if (!(found.unused[found.n_unused++] = strdup(name))) abort();
-    }
-    free(used);
+    if (status.code == FTC_OK) list_unused(state->program, file, matches, &found);
+    free(matches);
     ftc_safetensors_close(file);
     if (status.code != FTC_OK) {
         ftc_load_report_free(&found);

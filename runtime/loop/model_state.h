@@ -16,8 +16,7 @@ typedef struct {
 
 // What ftc_model_state_load did beside copying.
 typedef struct {
-    const char **initialized; // [n_initialized] parameters that the directory lacks or has in another shape
-                              // (head only)
+    const char **initialized; // [n_initialized] parameters that are missing, or a head in another shape
     char **unused;            // [n_unused] tensors of the directory that the model has no use for
     int32_t n_initialized, n_unused;
 } ftc_load_report;
@@ -35,9 +34,10 @@ void ftc_model_state_free(ftc_model_state *state);
 // name.
 void ftc_model_state_init(ftc_model_state *state, uint64_t seed);
 
-// Fills the parameters from DIR/model.safetensors, whose names may lack the prefix "bert."; those that it
-// lacks are initialised. A parameter of the encoder in another shape is an error; a head in another shape is
-// initialised anew. Fills the report, which is to be freed.
+// Fills the parameters from DIR/model.safetensors, under the names that the program's family has for them
+// (runtime/hub/names.h). A parameter of the encoder that is missing or has another shape is an error; what the
+// file may lack, and a head that is missing or of another shape, is initialised. Fills the report, which is to
+// be freed.
 ftc_status ftc_model_state_load(ftc_model_state *state, const char *dir, uint64_t seed,
                                 ftc_load_report *report);
 void ftc_load_report_free(ftc_load_report *report);

@@ -1,0 +1,54 @@
+#include "runtime/hub/names.h"
+
+#include "ir/base/name.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Goes through "a, b, c": the item at *list and its length; false behind the last.
+static bool next_item(const char **list, const char **item, size_t *n) {
+    *item = *list + strspn(*list, ", ");
+    *n = strcspn(*item, ",");
+    *list = *item + *n;
+    return *n > 0;
+}
+
+const char *ftc_family_text(const ftc_program *program, const char *name) {
+    for (int32_t i = 0; i < program->n_family; i++)
+        if (strcmp(program->family[i].name, name) == 0) return program->family[i].text;
+    return "";
+}
+
+// Whether the name starts with an item of the list.
+static bool starts_with_any(const char *name, const char *list) {
+    const char *item;
+    size_t n;
+    while (next_item(&list, &item, &n))
+        if (strncmp(name, item, n) == 0) return true;
+    return false;
+}
+
+bool ftc_family_in_head(const ftc_program *program, const char *parameter) {
+    return starts_with_any(parameter, ftc_family_text(program, "head"));
+}
+
+bool ftc_family_may_lack(const ftc_program *program, const char *parameter) {
+    return starts_with_any(parameter, ftc_family_text(program, "may_lack"));
+}
+
+char *ftc_family_name(const ftc_program *program, const char *name) {
+    const char *prefix = ftc_family_text(program, "prefix"), *list = ftc_family_text(program, "aliases"),
+               *item;
+    if (ftc_name_starts_with(name, prefix)) name += strlen(prefix);
+    size_t length = strlen(name), n;
+    char *result = NULL;
+    while (!result && next_item(&list, &item, &n)) { // "OLD: NEW", ends of names
+        size_t old = strcspn(item, ":");
+        if (old >= n || length < old || memcmp(name + length - old, item, old) != 0) continue;
+        size_t at = old + 1 + strspn(item + old + 1, " ");
+        if (asprintf(&result, "%.*s%.*s", (int)(length - old), name, (int)(n - at), item + at) < 0) abort();
+    }
+    if (!result && !(result = strdup(name))) abort();
+    return result;
+}
