@@ -26,7 +26,10 @@ static void add_extent(ftc_interface *in, const ftc_graph *g, const ftc_extent_d
         add_extent(in, g, parent);
         over = FIND(in, extents, parent->name);
     }
-    APPEND(in, extents, (ftc_extent_info){extent->name, over, extent->bound});
+    int64_t least = extent->least;
+    if (extent->kind == FTC_EXTENT_SYMBOL && !least) least = 1; // there is no batch of nothing
+    APPEND(in, extents,
+           (ftc_extent_info){extent->name, over, extent->bound, least, (int32_t)extent->least_line});
 }
 
 static void add_tensor(ftc_interface *in, const ftc_graph *g, const ftc_decl_def *decl) {

@@ -85,6 +85,8 @@ static const ftc_field EXTENT[] = {
     ONE(name),
     ONE(ragged_over, INDEX_OF(n_extents)),
     ONE(bound, NOT_NEGATIVE),
+    ONE(least, NOT_NEGATIVE),
+    ONE(least_line, NOT_NEGATIVE),
     {0},
 };
 #undef OF

@@ -290,12 +290,24 @@ static bool is_leaf(ftc_op op) {
     return op == FTC_OP_param || op == FTC_OP_input || op == FTC_OP_arg;
 }
 
+static bool names_position(ftc_op op) {
+    ftc_op_class class = ftc_op_get(op)->class;
+    return class == FTC_CLASS_AT || class == FTC_CLASS_PLACE;
+}
+
 ftc_id ftc_graph_append(ftc_graph *g, ftc_node node) {
     GROW(g, nodes);
     node.offset = -1;
     g->nodes[g->n_nodes] = node;
     if (is_leaf(node.op) && node.decl < g->n_decls && !g->decls[node.decl].leaf)
         g->decls[node.decl].leaf = g->n_nodes;
+    if (names_position(node.op) && node.axis < g->n_axes) {
+        ftc_extent_def *extent = &g->extents[g->axes[node.axis].extent];
+        if (extent->least <= node.index) {
+            extent->least = node.index + 1;
+            extent->least_line = (uint32_t)ftc_model_line(&node.loc);
+        }
+    }
     return g->n_nodes++;
 }
 

@@ -36,13 +36,26 @@ typedef struct {
     ftc_axis at[FTC_MAX_AXES];
 } ftc_axes;
 
+// Where a node comes from: file is an index into graph->files, line from 1 (0: made by the compiler).
+typedef struct {
+    uint16_t file;
+    uint32_t line;
+} ftc_loc;
+
+// The line of the model's own text, which is the first file; 0: not known, or in another file.
+static inline int32_t ftc_model_line(const ftc_loc *loc) {
+    return loc->file == 0 ? (int32_t)loc->line : 0;
+}
+
 typedef enum { FTC_EXTENT_CONST, FTC_EXTENT_SYMBOL, FTC_EXTENT_RAGGED } ftc_extent_kind;
 
 typedef struct {
     ftc_extent_kind kind;
-    const char *name; // name of the first axis that has it
-    int64_t bound;    // constant: the size; symbol, ragged: the largest size planned for
-    ftc_axis over;    // ragged: the axis whose every element has its own length, else FTC_NO_AXIS
+    const char *name;    // name of the first axis that has it
+    int64_t bound;       // constant: the size; symbol, ragged: the largest size planned for
+    ftc_axis over;       // ragged: the axis whose every element has its own length, else FTC_NO_AXIS
+    int64_t least;       // so many positions the nodes name by number (at, place); set by ftc_graph_append
+    uint32_t least_line; // where they do, in the model's own text; 0: not known
 } ftc_extent_def;
 
 typedef struct {
@@ -54,12 +67,6 @@ typedef struct {
     ftc_dtype dtype;
     ftc_axes axes;
 } ftc_type;
-
-// Where a node comes from: file is an index into graph->files, line from 1 (0: made by the compiler).
-typedef struct {
-    uint16_t file;
-    uint32_t line;
-} ftc_loc;
 
 typedef enum {
     FTC_DECL_PARAM,    // a weight

@@ -131,7 +131,7 @@ static void place_view(ftc_walk *w, int v) {
 }
 
 bool ftc_walk_next(ftc_walk *w) {
-    int last = w->axes.n - 1, i = w->started ? last - 1 : 0;
+    int last = w->axes.n - 1, i = w->started ? last - !w->by_cell : 0;
     if (w->started && i < 0) return false;
     if (w->started) w->coordinate[i]++;
     w->started = true;
@@ -144,7 +144,7 @@ bool ftc_walk_next(ftc_walk *w) {
             w->coordinate[i]++;
         }
     }
-    w->n = last < 0 ? 1 : count_here(w, last);
+    w->n = last < 0 || w->by_cell ? 1 : count_here(w, last);
     for (int v = 0; v < w->n_views; v++) place_view(w, v);
     return true;
 }

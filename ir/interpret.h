@@ -74,6 +74,7 @@ typedef struct {
     const ftc_graph *g;
     const ftc_bindings *b;
     bool started;
+    bool by_cell; // may be set before the first row: each coordinate of the space is a row of its own
 } ftc_walk;
 
 // `row`: the axis along which rows had better run; FTC_NO_AXIS, or when others of the space are ragged over

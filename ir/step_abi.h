@@ -191,6 +191,9 @@ typedef struct {
     const char *name;    // "B", "S"
     int32_t ragged_over; // index of the extent whose every element has a length of its own, else -1
     int64_t bound; // largest extent (ragged: largest length of one sequence) that the arena was planned for
+    int64_t least; // smallest extent (ragged: smallest length) with which every position is there that the
+                   // model reads or writes by number; checked by the runtime before the call
+    int32_t least_line; // of ftc_program.source: where that position is named; 0: not known
 } ftc_extent_info;
 
 // One entry of the model's `config`, `family` or `train` block. A number has text NULL.

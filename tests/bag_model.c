@@ -211,7 +211,7 @@ const ftc_program BAG_PROGRAM = {
     .outputs = (const ftc_output_info[]){{"loss", FTC_F32, 0, 1, IN(STEP) | IN(GRAD) | IN(EVAL)},
                                          {"logits", FTC_F32, 1, C, IN(STEP) | IN(GRAD) | IN(EVAL)},
                                          {"grad_norm", FTC_F32, 0, 1, IN(STEP) | IN(UPDATE)}},
-    .extents = (const ftc_extent_info[]){{"B", -1, BAG_MAX_BATCH}, {"S", 0, BAG_MAX_LENGTH}},
+    .extents = (const ftc_extent_info[]){{"B", -1, BAG_MAX_BATCH, 1, 0}, {"S", 0, BAG_MAX_LENGTH, 0, 0}},
     .family = (const ftc_setting[]){{"model_type", NULL, "bert", 0},
                                     {"architecture", NULL, "BertForSequenceClassification", 0},
                                     {"prefix", NULL, "bert.", 0},

@@ -330,6 +330,20 @@ static double draw_cell(test_random *r, const ftc_graph *g, const ftc_decl_def *
     return test_random_below(r, n);
 }
 
+// The least length of a ragged extent's sequences: what is named by number must be there, and the maximum of nothing is
+// not finite.
+static int64_t least_length(const ftc_graph *g, uint32_t extent) {
+    bool has_maximum = false;
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        const ftc_node *node = &g->nodes[id];
+        bool of_nothing = ftc_node_class(node) == FTC_CLASS_REDUCE && isinf(ftc_op_get(node->op)->identity);
+        for (int i = 0; i < node->axes.n && of_nothing; i++)
+            has_maximum |= g->axes[node->axes.at[i]].extent == extent;
+    }
+    int64_t least = g->extents[extent].least;
+    return least ? least : has_maximum;
+}
+
 test_values *test_values_new(const ftc_graph *g, uint64_t seed) {
     test_random r = {seed ^ 0x5DEECE66Du};
     test_values *v = calloc(1, sizeof *v);
@@ -344,10 +358,10 @@ test_values *test_values_new(const ftc_graph *g, uint64_t seed) {
     }
     for (uint32_t e = 0; e < g->n_extents; e++) {
         if (g->extents[e].kind != FTC_EXTENT_RAGGED) continue;
-        int64_t n = v->extents[g->axes[g->extents[e].over].extent];
+        int64_t n = v->extents[g->axes[g->extents[e].over].extent], least = least_length(g, e);
         v->lengths[e] = calloc((size_t)n, sizeof **v->lengths);
         for (int64_t i = 0; i < n; i++)
-            v->lengths[e][i] = 1 + test_random_below(&r, (int)g->extents[e].bound);
+            v->lengths[e][i] = (int32_t)least + test_random_below(&r, (int)(g->extents[e].bound - least) + 1);
     }
     v->b = (ftc_bindings){.extents = v->extents,
                           .lengths = (const int32_t *const *)v->lengths,

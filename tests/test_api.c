@@ -527,8 +527,7 @@ Test(trainer, refuses_what_does_not_fit) {
     FAILS(ftc_trainer_bind_packed(trainer, 0, e.offsets, e.ids, NULL, e.labels), 2, "0 sequences");
     FAILS(ftc_trainer_step(trainer), 2, "no batch");
     FAILS(ftc_trainer_bind_packed(trainer, 33, e.offsets, e.ids, NULL, e.labels), 2, "1 to 32");
-    int64_t offsets[] = {0, 4, 4}, long_offsets[] = {0, 129};
-    FAILS(ftc_trainer_bind_packed(trainer, 2, offsets, e.ids, NULL, e.labels), 2, "sequence 1 has 0 tokens");
+    int64_t long_offsets[] = {0, 129};
     FAILS(ftc_trainer_bind_packed(trainer, 1, long_offsets, e.ids, NULL, e.labels), 2, "129 tokens");
     const int32_t *rows[] = {e.ids}, lengths[] = {-3};
     FAILS(ftc_trainer_bind(trainer, 1, rows, NULL, lengths, NULL), 2, "sequence 0 has -3 tokens");
@@ -541,6 +540,52 @@ Test(trainer, refuses_what_does_not_fit) {
     FAILS(ftc_trainer_step(trainer), 2, "no batch");
     ftc_trainer_free(trainer);
     ftc_net_free(net);
+}
+
+// The mean of nothing is 0, so that such a sequence's logits are those of any other empty one.
+Test(trainer, takes_empty_sequences) {
+    ftc_net *net = open_artifact();
+    ftc_trainer *trainer = create(net, 2);
+    examples e = make_examples();
+    const float *logits = ftc_trainer_output(trainer, "logits", NULL);
+    const int64_t offsets[] = {0, 0, 4, 4, 7, 7};
+    OK(ftc_trainer_bind_packed(trainer, 1, offsets, e.ids, NULL, e.labels));
+    OK(ftc_trainer_eval(trainer));
+    float alone[LABELS];
+    memcpy(alone, logits, sizeof alone);
+    for (int i = 0; i < LABELS; i++) cr_assert(isfinite(alone[i]));
+    OK(ftc_trainer_bind_packed(trainer, 5, offsets, e.ids, NULL, e.labels));
+    OK(ftc_trainer_eval(trainer));
+    for (int i = 0; i < 5; i += 2) cr_expect_arr_eq(logits + i * LABELS, alone, sizeof alone);
+    OK(ftc_trainer_grad(trainer));
+    OK(ftc_trainer_update(trainer)); // no gradient is NaN
+    OK(ftc_trainer_step(trainer));
+    ftc_trainer_free(trainer);
+    ftc_net_free(net);
+}
+
+// at(x, S, 3) reads a token that a sequence of three has not: an error, before anything is read.
+Test(trainer, wants_the_positions_that_the_model_names) {
+    static const char TEXT[] = "model fourth\naxis B <= 8\naxis S ragged B <= 16\naxis H = 4, V = 60, C = 3\n"
+                               "input ids : i32[B, S] in V\ninput label : i32[B] in C\n"
+                               "x = embedding(\"embedding\", ids; V -> H)\n"
+                               "logits = linear(\"head\", at(x, S, 3); H -> C)\n"
+                               "loss = mean(cross_entropy(logits, label; C); B)\noutput loss, logits\n";
+    char *dir = test_directory(), *path = test_write(dir, "fourth.ir", TEXT, strlen(TEXT));
+    ftc_net *net;
+    OK(ftc_net_open(path, NULL, &net));
+    ftc_trainer *trainer = create(net, 1);
+    const int64_t offsets[] = {0, 4, 7};
+    const int32_t ids[7] = {0};
+    const float labels[2] = {0};
+    OK(ftc_trainer_bind_packed(trainer, 1, offsets, ids, NULL, labels));
+    OK(ftc_trainer_step(trainer));
+    FAILS(ftc_trainer_bind_packed(trainer, 2, offsets, ids, NULL, labels), 2,
+          "example 1 has 3 positions along axis S, but the model fourth names position 3 of it (line 8)");
+    ftc_trainer_free(trainer);
+    ftc_net_free(net);
+    free(path);
+    scratch_free(dir);
 }
 
 Test(trainer, tells_a_loss_that_is_not_finite) {

@@ -706,6 +706,29 @@ Test(commands, verify_in_either_precision, .timeout = 240) {
     scratch_free(dir);
 }
 
+// Every length that has room for the special tokens; and verify's own batch for what reads no tokens at all.
+Test(commands, any_length_and_none, .timeout = 240) {
+    static const char MEAN[] =
+        "model short\nconfig { max_length = 1 }\naxis B <= 4\naxis S ragged B <= max_length\n"
+        "axis C = 3, V = 1660, H = 4\ninput ids : i32[B, S] in V\ninput label : i32[B] in C\n"
+        "logits = linear(\"c\", mean(embedding(\"e\", ids; V -> H); S); H -> C)\n"
+        "loss = mean(cross_entropy(logits, label; C); B)\noutput loss, logits\n";
+    static const char NONE[] = "model none\naxis B <= 4\naxis C = 3\ninput label : i32[B] in C\n"
+                               "logits = fill(1; B, C) * param \"b\" f32[C]\n"
+                               "loss = mean(cross_entropy(logits, label; C); B)\noutput loss, logits\n";
+    char *dir = test_directory();
+    write_file(dir, "short.ir", MEAN);
+    write_file(dir, "none.ir", NONE);
+    write_file(dir, "t.csv", "text,label\nthe soup,0\ngood,1\na waiter,2\n");
+    ASSERT_FTC(dir, 0, out, "3 sequences, 3 tokens", "verify", "short.ir");
+    ASSERT_FTC(dir, 0, out, "3 sequences, 0 tokens", "verify", "none.ir");
+    ASSERT_FTC(dir, 2, err, "no room for the 2 special tokens", "run", "short.ir", "--train", "t.csv",
+               "--tokenizer", TOKENIZER);
+    ASSERT_FTC(dir, 0, err, "saved", "run", "short.ir", "--train", "t.csv", "--tokenizer", TOKENIZER, "--set",
+               "max_length=2");
+    scratch_free(dir);
+}
+
 // What a directory's config.json asks for and training here would not do.
 Test(commands, other_problems_are_refused, .timeout = 240) {
     char *dir = test_directory();

@@ -354,6 +354,9 @@ static const struct {
     {"weights_in_each_others_gradients", "v = param \"v\" f32[H]\nn = param \"n\" f32[V, H]\nloss = sum(w * "
                                          "v; H) + sum(m * at(n, V, 1) + n; V, H)"},
     {"shared_table", "loss = sum(exp(dot(gather(m, V, ids), w; H)); B, S) + sum(dot(m, w; H); V)"},
+    {"attention_that_pools",
+     "s = dot(x, u; A, D)\n"
+     "loss = sum(exp(sum(softmax(s; S) * y; S)); B) + sum(dot(softmax(s; S), x; S); B, A, D)"},
     {"mean_and_softmax", "loss = sum(mean(softmax(x; D) * x; S); B, A, D)"},
     {"two_axes_of_one_constant", "axis K = 3\nloss = sum(exp(rename(x * u; D -> K)); B, S, A, K)"},
     {"maximum", "loss = sum(max(x; D); B, S, A) + max(w; H)"},

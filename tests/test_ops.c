@@ -203,7 +203,7 @@ Test(gradient, leaves_the_dead_row_alone) {
     ftc_axes all = t.g->nodes[x].type.axes;
     ftc_graph_add_output(t.g, "loss", ftc_build_sum(t.g, x, &all), 0xf);
     differentiate(t.g);
-    test_values *v = test_values_new(t.g, 3);
+    test_values *v = test_values_new(t.g, 6);
     int64_t n;
     ftc_interp *in = ftc_interp_new(t.g, &v->b);
     ftc_interp_run(in);

@@ -249,9 +249,23 @@ Test(simplify, sums_broadcasts_by_counting) {
     }
 }
 
+// What is summed along S may be nothing, where a factor may be infinite.
+Test(simplify, keeps_factors_of_what_may_be_nothing) {
+    for (int is_named = 0; is_named < 2; is_named++) {
+        fixture f = begin();
+        ftc_axes s = test_list(2, f.t.S, f.t.H);
+        ftc_graph_add_output(f.g, "sum", ftc_build_sum(f.g, map2(&f, FTC_OP_div, f.x, f.b), &s), 0xf);
+        if (is_named) ftc_graph_add_output(f.g, "at", ftc_build_at(f.g, f.x, f.t.S, 0), 0xf);
+        int applied = 0;
+        ftc_simplify(f.g, find_rule("sum_factor"), 1, true, &applied);
+        cr_expect_eq(applied > 0, is_named);
+        ftc_graph_free(f.g);
+    }
+}
+
 Test(simplify, takes_factors_out_of_sums) {
     fixture f = begin();
-    ftc_axes s = test_list(2, f.t.S, f.t.H);
+    ftc_axes s = test_list(1, f.t.H);
     check_rule(&f, ftc_build_sum(f.g, map2(&f, FTC_OP_mul, f.b, f.x), &s), "sum_factor", FTC_OP_mul, 1);
     f = begin();
     ftc_id positive = map2(&f, FTC_OP_add, f.b, ftc_build_const(f.g, 2));
@@ -262,7 +276,7 @@ Test(simplify, takes_factors_out_of_sums) {
     apply_rule(f.g, "sum_factor");
     for (ftc_id id = 1; id < f.g->n_nodes; id++)
         if (f.g->nodes[id].op == FTC_OP_div || f.g->nodes[id].op == FTC_OP_neg)
-            cr_expect_eq(f.g->nodes[id].type.axes.n, 1);
+            cr_expect_eq(f.g->nodes[id].type.axes.n, 2);
     ftc_graph_free(f.g);
 }
 

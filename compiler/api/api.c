@@ -518,8 +518,8 @@ static ftc_error *check_count(const ftc_trainer *trainer, int32_t n) {
 }
 
 static ftc_error *check_length(const ftc_trainer *trainer, int32_t sequence, int64_t length) {
-    if (length >= 1 && length <= trainer->batch.max_length) return NULL;
-    return INPUT_ERROR("sequence %d has %lld tokens, but the model %s was compiled for 1 to %lld", sequence,
+    if (length >= 0 && length <= trainer->batch.max_length) return NULL;
+    return INPUT_ERROR("sequence %d has %lld tokens, but the model %s was compiled for 0 to %lld", sequence,
                        (long long)length, program_of(trainer)->model, (long long)trainer->batch.max_length);
 }
 

@@ -148,7 +148,7 @@ void ftc_tokenizer_free(ftc_tokenizer *tokenizer); // NULL is allowed
 
 // Encodes `text`, or `text` and `pair` (NULL: none), special tokens included, cut to `max_length` tokens.
 // Writes *count ids, and their types unless `types` is NULL: both have room for `max_length`. Fails when a
-// text is no UTF-8 or `max_length` leaves no room beside the special tokens.
+// text is no UTF-8 or `max_length` has no room for the special tokens.
 ftc_error *ftc_tokenize(const ftc_tokenizer *tokenizer, const char *text, const char *pair,
                         int32_t max_length, int32_t *ids, int32_t *types, int32_t *count);
 

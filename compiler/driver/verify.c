@@ -72,9 +72,14 @@ static const char *const WAY_NAMES[N_WAYS] = {"interpret", "eager", "compiled"};
 
 // --- the batch ----------------------------------------------------------------------------------------
 
+// `wanted`, or what the program allows.
+static int64_t size_between(const ftc_extent_info *extent, int64_t wanted) {
+    int64_t size = wanted < extent->bound ? wanted : extent->bound;
+    return size > extent->least ? size : extent->least;
+}
+
 // A few short sequences of random tokens.
-static ftc_dataset make_examples(const ftc_program *program, const ftc_batch *batch,
-                                 const verify_options *o) {
+static ftc_dataset make_examples(const ftc_program *program, const verify_options *o) {
     int64_t vocab = 2, types = 1, classes = 1;
     for (int32_t i = 0; i < program->n_inputs; i++) {
         const ftc_input_info *input = &program->inputs[i];
@@ -82,15 +87,18 @@ static ftc_dataset make_examples(const ftc_program *program, const ftc_batch *ba
         if (strcmp(input->name, "types") == 0 && input->bound) types = input->bound;
         if (strcmp(input->name, "label") == 0 && input->bound) classes = input->bound;
     }
-    int64_t n = o->model.batch ? o->model.batch : batch->max_sequences < 3 ? batch->max_sequences : 3;
-    int64_t longest = batch->max_length < 12 ? batch->max_length : 12;
+    int32_t sequences, of_tokens;
+    ftc_program_extents(program, &sequences, &of_tokens);
+    int64_t n = o->model.batch ? o->model.batch : size_between(&program->extents[sequences], 3);
+    int64_t longest = of_tokens < 0 ? 0 : size_between(&program->extents[of_tokens], 12);
+    int64_t shortest = of_tokens < 0 ? 0 : size_between(&program->extents[of_tokens], 1);
     ftc_dataset dataset = {0};
-    ftc_tokens tokens = {calloc((size_t)longest, sizeof(int32_t)), calloc((size_t)longest, sizeof(int32_t)),
-                         0, (size_t)longest};
+    ftc_tokens tokens = {calloc((size_t)longest + 1, sizeof(int32_t)),
+                         calloc((size_t)longest + 1, sizeof(int32_t)), 0, (size_t)longest};
     if (!tokens.ids || !tokens.types) abort();
     uint64_t state = (uint64_t)o->flags.seed;
     for (int64_t i = 0; i < n; i++) {
-        tokens.count = (size_t)(longest - (longest - 1) * (i % 3) / 2); // all, half, one
+        tokens.count = (size_t)(longest - (longest - shortest) * (i % 3) / 2); // all, half, the least
         for (size_t k = 0; k < tokens.count; k++) {
             state = state * 6364136223846793005u + 1442695040888963407u;
             tokens.ids[k] = (int32_t)((state >> 33) % (uint64_t)vocab);
@@ -113,7 +121,7 @@ static ftc_status fill_batch(verification *v, verify_options *o) {
             o->data.tokenizer = ftc_setting_text(program->train, program->n_train, "tokenizer");
         FTC_RETURN_IF_ERROR(ftc_data_read(program, &o->data, program->pretrained, v->threads, &v->data));
     } else {
-        v->data.train = make_examples(program, &v->batch, o);
+        v->data.train = make_examples(program, o);
     }
     int64_t n = v->data.train.n < v->batch.max_sequences ? v->data.train.n : v->batch.max_sequences;
     int64_t *order = malloc((size_t)(n + 1) * sizeof *order);

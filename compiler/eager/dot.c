@@ -190,12 +190,10 @@ static void run_position(ftc_eager *e, const ftc_dot_shape *shape, ftc_id id, co
 void ftc_eager_dot(ftc_eager *e, ftc_id id) {
     const ftc_graph *g = ftc_eager_graph(e);
     ftc_dot_shape shape = ftc_region_dot_shape(g, &g->nodes[id]);
-    // Rows run along a summed axis, so that each row is one position of the batch.
-    ftc_axes sums = ftc_axes_packed_order(g, &shape.sums), along = ftc_axes_of(sums.at[sums.n - 1]);
-    ftc_axes space = ftc_axes_union(&shape.batch, &along);
     position p = {.axes = &shape.batch};
     ftc_walk w;
-    ftc_walk_begin(&w, g, ftc_eager_walk_bindings(e), &space, along.at[0]);
+    ftc_walk_begin(&w, g, ftc_eager_walk_bindings(e), &shape.batch, FTC_NO_AXIS);
+    w.by_cell = true;
     ftc_walk_view(&w, &g->nodes[shape.a].type.axes);
     ftc_walk_view(&w, &g->nodes[shape.b].type.axes);
     ftc_walk_view(&w, &g->nodes[id].type.axes);

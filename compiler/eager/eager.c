@@ -104,11 +104,11 @@ static void rows_begin(rows *r, const ftc_eager *e, const ftc_axes *space, const
         ftc_axis_extent(e->g, along)->bound > ftc_type_max_elements(e->g, &inner))
         r->merged = false;
     if (r->merged) {
-        ftc_axes last = ftc_axes_of(r->inner.at[r->inner.n - 1]), outer = ftc_axes_minus(&order, &r->inner);
-        order = ftc_axes_union(&outer, &last);
-        along = last.at[0];
+        order = ftc_axes_minus(&order, &r->inner);
+        along = FTC_NO_AXIS;
     }
     ftc_walk_begin(&r->walk, e->g, &e->walk, &order, along);
+    r->walk.by_cell = r->merged;
     for (int v = 0; v < n_views; v++) ftc_walk_view(&r->walk, views[v]);
 }
 

@@ -46,8 +46,9 @@ static int factor_of(const ftc_graph *g, const ftc_node *node, const ftc_axes *a
     return -1;
 }
 
-// Takes operand `id` of a contraction over `axes` apart.
-static operand take_apart(const ftc_graph *g, const uint32_t *uses, ftc_id id, const ftc_axes *axes) {
+// Takes operand `id` of a contraction apart.
+static operand take_apart(const ftc_graph *g, const uint32_t *uses, ftc_id id, const ftc_node *dot) {
+    const ftc_axes *axes = &dot->axes;
     operand o = {.x = id};
     while (uses[o.x] == 1 && o.n_steps < MAX_STEPS) {
         const ftc_node *node = ftc_graph_node(g, o.x);
@@ -55,6 +56,7 @@ static operand take_apart(const ftc_graph *g, const uint32_t *uses, ftc_id id, c
         bool masks = node->op == FTC_OP_select && ftc_is_zero(ftc_graph_node(g, node->arg[2])) &&
                      axes_of(g, node->arg[1])->n == node->type.axes.n;
         if (factor < 0 && !masks) break;
+        if (!masks && ftc_may_sum_nothing(g, dot, node->arg[factor])) break;
         o.step[o.n_steps].op = node->op;
         o.step[o.n_steps++].value = node->arg[masks ? 0 : factor];
         o.n_factors += !masks;
@@ -112,7 +114,7 @@ static ftc_id rewritten(ftc_graph *to, const ftc_graph *g, const uint32_t *uses,
     if (node->op != FTC_OP_dot) return move_in(to, g, uses, map, id);
     for (int side = 0; side < 2; side++) {
         if (cells_of(g, id) >= cells_of(g, node->arg[side])) continue;
-        operand o = take_apart(g, uses, node->arg[side], &node->axes);
+        operand o = take_apart(g, uses, node->arg[side], node);
         if (o.n_factors) return move_out(to, g, map, id, side, &o);
     }
     return 0;

@@ -28,8 +28,7 @@ ftc_kernel_info *ftc_provenance_kernels(const ftc_graph *g, int *n) {
     for (int i = 0; i < n_kernels; i++) {
         interval += g->kernels[i + 1].barrier;
         const ftc_node *node = &g->nodes[chosen[i + 1]];
-        bool is_model = node->loc.line && node->loc.file == 0; // the model's own text is the first file
-        infos[i] = (ftc_kernel_info){.line = is_model ? (int32_t)node->loc.line : 0,
+        infos[i] = (ftc_kernel_info){.line = ftc_model_line(&node->loc),
                                      .phase = node->phase,
                                      .live_bytes = live[interval]};
     }

@@ -26,6 +26,21 @@ ftc_id ftc_rule_detach(ftc_graph *g, ftc_id id) {
     return node->op == FTC_OP_detach ? node->arg[0] : 0;
 }
 
+// --- empty sequences ----------------------------------------------------------------------------------
+
+bool ftc_may_sum_nothing(const ftc_graph *g, const ftc_node *sum, ftc_id factor) {
+    for (int i = 0; i < sum->axes.n; i++) {
+        ftc_axis over = ftc_axis_over(g, sum->axes.at[i]);
+        if (over == FTC_NO_AXIS || !ftc_axes_has(axes_of(g, factor), over)) continue;
+        bool is_there = ftc_axis_extent(g, sum->axes.at[i])->least > 0;
+        // A cell of the result may lie in a sequence that has some length.
+        for (int k = 0; k < sum->type.axes.n; k++)
+            is_there |= ftc_axis_extent(g, sum->type.axes.at[k]) == ftc_axis_extent(g, sum->axes.at[i]);
+        if (!is_there) return true;
+    }
+    return false;
+}
+
 // --- broadcasts ---------------------------------------------------------------------------------------
 
 bool ftc_is_broadcast(const ftc_graph *g, const ftc_node *node, ftc_id *x) {
@@ -127,7 +142,8 @@ ftc_id ftc_rule_sum_broadcast(ftc_graph *g, ftc_id id) {
     return ftc_build_broadcast(g, ftc_build_sum(g, x, &own), &node.type.axes);
 }
 
-// sum(x * y; R) → sum(x; R) * y where y has none of R; the same for x / y and -x.
+// sum(x * y; R) → sum(x; R) * y where y has none of R; the same for x / y and -x. Not where there may be nothing to sum:
+// y may be infinite there.
 ftc_id ftc_rule_sum_factor(ftc_graph *g, ftc_id id) {
     ftc_node node = *ftc_graph_node(g, id);
     if (!is_sum(&node)) return 0;
@@ -142,6 +158,7 @@ ftc_id ftc_rule_sum_factor(ftc_graph *g, ftc_id id) {
         ftc_axis lone;
         ftc_axes rest = ftc_axes_minus(axes_of(g, inner.arg[1 - i]), &node.axes);
         if (shared.n || !ftc_axes_ragged_complete(g, &rest, &lone)) continue;
+        if (ftc_may_sum_nothing(g, &node, inner.arg[i])) continue;
         return ftc_build_map2(g, inner.op, ftc_build_sum(g, inner.arg[1 - i], &node.axes), inner.arg[i]);
     }
     return 0;

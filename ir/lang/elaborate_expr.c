@@ -470,6 +470,19 @@ static ftc_value eval_dims(ftc_elaborator *e, const ftc_expr *call) {
     return number_value(e->g->decls[decl].n_dims);
 }
 
+// ragged(; A, S): whether a sum over the axes may find nothing there, an axis being ragged.
+static ftc_value eval_ragged(ftc_elaborator *e, const ftc_expr *call) {
+    ftc_axes axes;
+    if (call->args || !call->axes || call->axes->next) {
+        ftc_elab_error(e, call->place, "write ragged(; AXES)");
+        return ERROR;
+    }
+    if (!ftc_elab_axes(e, call->axes->items, &axes)) return ERROR;
+    bool is_ragged = false;
+    for (int i = 0; i < axes.n; i++) is_ragged |= ftc_axis_over(e->g, axes.at[i]) != FTC_NO_AXIS;
+    return number_value(is_ragged);
+}
+
 // count(; A, S): the number of elements that a sum over these axes adds; a tensor where an axis is not
 // constant.
 static ftc_value eval_count(ftc_elaborator *e, const ftc_expr *call) {
@@ -590,6 +603,7 @@ static ftc_value eval_call(ftc_elaborator *e, const ftc_expr *call) {
     if (!strcmp(call->text, "count")) return eval_count(e, call);
     if (!strcmp(call->text, "divides")) return eval_divides(e, call);
     if (!strcmp(call->text, "dims")) return eval_dims(e, call);
+    if (!strcmp(call->text, "ragged")) return eval_ragged(e, call);
     op = ftc_op_find(call->text);
     if (op) return eval_primitive(e, call, op);
     report_unknown_function(e, call);

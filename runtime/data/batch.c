@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,6 +121,22 @@ void ftc_batch_free(ftc_batch *batch) {
 
 // --- filling ------------------------------------------------------------------------------------------
 
+// Whether `who` (such as "example 3") has all positions of an extent that the model names.
+static ftc_status check_least(const ftc_program *program, int32_t extent, const char *who, int64_t size) {
+    const ftc_extent_info *info = &program->extents[extent];
+    if (size >= info->least) return FTC_STATUS_OK;
+    if (info->least == 1 && !info->least_line)
+        return ftc_status_make(FTC_BAD_INPUT, "%s has nothing along axis %s", who, info->name);
+    char where[64] = "";
+    if (info->least_line) snprintf(where, sizeof where, " (line %d)", info->least_line);
+    return ftc_status_make(FTC_BAD_INPUT,
+                           "%s has %lld position%s along axis %s, but the model %s names position %lld of "
+                           "it%s: leave out what is "
+                           "shorter than %lld, or let the model name a position that is always there",
+                           who, (long long)size, size == 1 ? "" : "s", info->name, program->model,
+                           (long long)info->least - 1, where, (long long)info->least);
+}
+
 static ftc_status check_sizes(const ftc_batch *batch, const ftc_dataset *dataset, const int64_t *examples,
                               int64_t n) {
     if (n > batch->max_sequences) {
@@ -129,8 +146,14 @@ static ftc_status check_sizes(const ftc_batch *batch, const ftc_dataset *dataset
             "--batch %lld",
             (long long)n, (long long)batch->max_sequences, (long long)n);
     }
-    for (int64_t i = 0; batch->max_length && i < n; i++) {
+    int32_t sequences, tokens;
+    ftc_program_extents(batch->program, &sequences, &tokens);
+    FTC_RETURN_IF_ERROR(check_least(batch->program, sequences, "the batch", n));
+    for (int64_t i = 0; tokens >= 0 && i < n; i++) {
         int64_t length = ftc_dataset_length(dataset, examples[i]);
+        char who[48];
+        snprintf(who, sizeof who, "example %lld", (long long)examples[i]);
+        FTC_RETURN_IF_ERROR(check_least(batch->program, tokens, who, length));
         if (length > batch->max_length) {
             return ftc_status_make(
                 FTC_BAD_INPUT,

@@ -262,10 +262,12 @@ static ftc_status encode(encoder *e, const char *text, const char *pair, int max
     const ftc_template *template = &e->tokenizer->templates[pair ? FTC_TEMPLATE_PAIR : FTC_TEMPLATE_SINGLE];
     size_t special = 0;
     for (size_t p = 0; p < template->count; p++) special += template->parts[p].text < 0;
-    if (max_length < 0 || (size_t)max_length <= special)
+    if (max_length < 0 || (size_t)max_length < special)
         return ftc_status_make(FTC_BAD_INPUT,
-                               "a maximum length of %d leaves no room beside the %zu special tokens",
-                               max_length, special);
+                               "a maximum length of %d has no room for the %zu special tokens that this "
+                               "tokenizer adds to %s: set a maximum length of more than %zu (%zu leaves "
+                               "nothing of a text)",
+                               max_length, special, pair ? "two texts" : "a text", special, special);
     size_t room = (size_t)max_length - special, begins[2] = {0}, lengths[2] = {0};
     const char *texts[2] = {text, pair};
     for (int i = 0; i < 2 && texts[i]; i++) {

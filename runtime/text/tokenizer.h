@@ -30,7 +30,7 @@ void ftc_tokens_free(ftc_tokens *tokens);
 // Encodes `text`, or `text` and `pair` (NULL: none), as "[CLS] text [SEP]" or "[CLS] text [SEP] pair [SEP]"
 // (or what the template of tokenizer.json says), cut to `max_length` tokens, special ones included: the
 // longer of the two loses first. Several threads may use one tokenizer at the same time. Fails if a text is
-// no UTF-8 or `max_length` leaves no room beside the special tokens; *out is then undefined, but may be used
+// no UTF-8 or `max_length` has no room for the special tokens; *out is then undefined, but may be used
 // again.
 ftc_status ftc_tokenizer_encode(const ftc_tokenizer *tokenizer, const char *text, const char *pair,
                                 int max_length, ftc_tokens *out);

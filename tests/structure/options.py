@@ -89,7 +89,7 @@ BAD = {
     "header": ("maybe", "expected auto|yes|no"),
     "set": ("hiden=3", "hidden"),
     "pretrained": ("nowhere", "nowhere/config.json"),
-    "max-length": ("2", "leaves no room"),
+    "max-length": ("1", "no room for the 2 special tokens"),
     "no-pass": ("cze", "did you mean cse?"),
     "precision": ("fp8", "expected fp32|bf16"),
     "gemm": ("mkl", "expected native|openblas"),
