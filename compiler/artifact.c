@@ -30,16 +30,36 @@ static trailer make_trailer(const ftc_object *object) {
     return t;
 }
 
-bool ftc_artifact_write(const char *path, const ftc_object *object, ftc_diagnostics *d) {
+ftc_object ftc_artifact_object(const ftc_compiled *compiled) {
+    char *manifest = ftc_manifest_write(compiled->manifest),
+         *graph = compiled->step ? ftc_print_text(compiled->step) : NULL;
+    const char *source = compiled->manifest->program.source;
+    ftc_object_section sections[] = {{".ftc.source", source, strlen(source)},
+                                     {".ftc.manifest", manifest, strlen(manifest)},
+                                     {".ftc.graph", graph, graph ? strlen(graph) : 0}};
+    ftc_object object;
+    object.bytes = ftc_object_add_sections(compiled->code.bytes, compiled->code.size, sections, graph ? 3 : 2,
+                                           &object.size);
+    free(graph);
+    free(manifest);
+    return object;
+}
+
+static bool write_object(const ftc_object *object, FILE *f) {
     trailer t = make_trailer(object);
+    return fwrite(object->bytes, 1, object->size, f) == object->size && fwrite(&t, sizeof t, 1, f) == 1 &&
+           fflush(f) == 0;
+}
+
+bool ftc_artifact_write(const char *path, const ftc_compiled *compiled, ftc_diagnostics *d) {
+    ftc_object object = ftc_artifact_object(compiled);
     struct stat info;
-    bool in_place =
-        stat(path, &info) == 0 && !S_ISREG(info.st_mode); // a device or a pipe must not be replaced by a file
+    // A device or a pipe must not be replaced by a file.
+    bool in_place = stat(path, &info) == 0 && !S_ISREG(info.st_mode);
     char *beside;
     if (asprintf(&beside, in_place ? "%s" : "%s.tmp%d", path, (int)getpid()) < 0) abort();
     FILE *f = fopen(beside, in_place ? "wb" : "wbx");
-    bool ok = f && fwrite(object->bytes, 1, object->size, f) == object->size &&
-              fwrite(&t, sizeof t, 1, f) == 1 && fflush(f) == 0 && (in_place || fsync(fileno(f)) == 0);
+    bool ok = f && write_object(&object, f) && (in_place || fsync(fileno(f)) == 0);
     int error = errno;
     if (f && fclose(f) != 0 && ok) {
         ok = false;
@@ -55,32 +75,42 @@ bool ftc_artifact_write(const char *path, const ftc_object *object, ftc_diagnost
                      strerror(error));
     }
     free(beside);
+    free(object.bytes);
     return ok;
 }
 
-bool ftc_artifact_read(const char *path, ftc_object *object, ftc_diagnostics *d) {
+// All that is in a file; NULL after an error, which errno tells. To be freed.
+static char *read_all(const char *path, size_t *size) {
     FILE *f = fopen(path, "rb");
-    if (!f) {
+    if (!f) return NULL;
+    char *bytes = NULL;
+    size_t capacity = 0, got;
+    *size = 0;
+    do {
+        if (*size == capacity && !(bytes = realloc(bytes, capacity = capacity ? capacity * 2 : 1 << 20)))
+            abort();
+        got = fread(bytes + *size, 1, capacity - *size, f);
+        *size += got;
+    } while (got > 0);
+    int error = ferror(f) ? errno : 0;
+    fclose(f);
+    if (!error) return bytes;
+    free(bytes);
+    errno = error;
+    return NULL;
+}
+
+bool ftc_artifact_read(const char *path, ftc_object *object, ftc_diagnostics *d) {
+    size_t size;
+    char *bytes = read_all(path, &size);
+    if (!bytes) {
         ftc_diag_add(d, path, NULL, 0, 0, "cannot read the artifact: %s; make it with `ftc compile MODEL.ir`",
                      strerror(errno));
         return false;
     }
-    char *bytes = NULL;
-    size_t size = 0, capacity = 0, got;
-    do {
-        if (size == capacity) bytes = realloc(bytes, capacity = capacity ? capacity * 2 : 1 << 20);
-        got = fread(bytes + size, 1, capacity - size, f);
-        size += got;
-    } while (got > 0);
-    bool read_error = ferror(f);
-    fclose(f);
     ftc_object found = {bytes, size > sizeof(trailer) ? size - sizeof(trailer) : 0};
-    bool ok = !read_error && found.size > 0;
-    if (ok) {
-        trailer expected = make_trailer(&found);
-        ok = !memcmp(&expected, bytes + found.size, sizeof expected);
-    }
-    if (!ok) {
+    trailer expected = make_trailer(&found);
+    if (!found.size || memcmp(&expected, bytes + found.size, sizeof expected)) {
         ftc_diag_add(d, path, NULL, 0, 0,
                      "not an artifact of this version of ftc, or damaged (its hash does not match); "
                      "make it again with `ftc compile`");
@@ -102,16 +132,19 @@ char *ftc_artifact_section(const ftc_object *object, const char *name, ftc_diagn
     return text;
 }
 
-// --- manifest to program ------------------------------------------------------------------------------
+ftc_manifest *ftc_artifact_describe(const ftc_object *object, ftc_diagnostics *d) {
+    char *text = ftc_artifact_section(object, "manifest", d);
+    char *source = text ? ftc_artifact_section(object, "source", d) : NULL;
+    ftc_manifest *m = source ? ftc_manifest_read(text, d) : NULL;
+    if (m) m->program.source = ftc_arena_strdup(m->arena, source);
+    free(source);
+    free(text);
+    return m;
+}
 
-struct ftc_loaded_program {
-    ftc_manifest *manifest; // and its program
-    ftc_loaded_object *code;
-    char *source;
-};
+// --- compiling again ----------------------------------------------------------------------------------
 
-ftc_compile_options ftc_program_options(const ftc_loaded_program *loaded) {
-    const ftc_manifest *m = loaded->manifest;
+ftc_compile_options ftc_manifest_options(const ftc_manifest *m) {
     return (ftc_compile_options){
         .entries = m->entries,
         .skip = m->skip,
@@ -124,89 +157,101 @@ ftc_compile_options ftc_program_options(const ftc_loaded_program *loaded) {
     };
 }
 
-// Compiles the source of a described program for this machine. What was tuned was tuned for another.
-static bool compile_again(const ftc_loaded_program *loaded, ftc_object *object, ftc_diagnostics *d) {
-    ftc_graph *g = ftc_parse_text("artifact", loaded->source, NULL, d);
-    if (!g) return false;
-    const ftc_program *p = ftc_program_of(loaded);
-    for (uint32_t i = 0; i < g->n_train; i++) // whoever compiled it has made paths of the source his own
-        for (int32_t k = 0; k < p->n_train; k++)
-            if (p->train[k].text && !strcmp(p->train[k].name, g->train[i].name))
-                g->train[i].text = p->train[k].text;
-    ftc_compile_options options = ftc_program_options(loaded);
-    bool ok = ftc_compile(g, &options, object, d);
-    ftc_graph_free(g);
-    return ok;
-}
-
-ftc_loaded_program *ftc_program_describe(const ftc_object *object, ftc_diagnostics *d) {
-    char *text = ftc_artifact_section(object, "manifest", d);
-    char *source = text ? ftc_artifact_section(object, "source", d) : NULL;
-    ftc_manifest *manifest = source ? ftc_manifest_read(text, d) : NULL;
-    free(text);
-    if (!manifest) {
-        free(source);
-        return NULL;
-    }
-    manifest->program.source = source;
-    ftc_loaded_program *loaded = calloc(1, sizeof *loaded);
-    loaded->manifest = manifest;
-    loaded->source = source;
-    return loaded;
-}
-
-// Loads the code of a described program, for which this machine has all features.
-static bool load_code(ftc_loaded_program *loaded, const ftc_object *object, ftc_diagnostics *d) {
-    char *error = NULL;
-    loaded->code = ftc_object_load(object->bytes, object->size, &error);
-    if (!loaded->code) {
-        ftc_diag_add(d, NULL, NULL, 0, 0, "cannot load the artifact's code: %s",
-                     error ? error : "out of memory");
-        free(error);
-        return false;
-    }
-    for (int i = 0; i < FTC_ENTRY_COUNT; i++) {
-        if (!(loaded->manifest->entries >> i & 1)) continue;
-        ftc_entry *entry = &loaded->manifest->program.entries[i];
-        char symbol[64];
-        snprintf(symbol, sizeof symbol, "ftc_%s", ftc_entry_name((ftc_entry_kind)i));
-        entry->fn = (ftc_entry_fn *)ftc_object_lookup(loaded->code, symbol, &error);
-        if (!entry->fn) {
-            ftc_diag_add(d, NULL, NULL, 0, 0, "the artifact has no function %s (%s)", symbol,
-                         error ? error : "");
-            free(error);
-            return false;
-        }
-    }
-    return true;
-}
-
-ftc_loaded_program *ftc_program_load(const ftc_object *object, bool *recompiled, ftc_diagnostics *d) {
-    ftc_loaded_program *loaded = ftc_program_describe(object, d);
-    if (!loaded) return NULL;
-    bool fits = ftc_target_features_supported_here(loaded->manifest->cpu_features);
-    ftc_object again = {0};
-    if (!fits) {
-        bool ok = compile_again(loaded, &again, d);
-        ftc_program_unload(loaded);
-        loaded = ok ? ftc_program_describe(&again, d) : NULL;
-    }
-    if (loaded && !load_code(loaded, fits ? object : &again, d)) {
-        ftc_program_unload(loaded);
-        loaded = NULL;
-    }
-    free(again.bytes);
-    if (loaded) *recompiled = !fits;
-    return loaded;
-}
-
-ftc_tuned ftc_program_tuned(const ftc_loaded_program *loaded, const ftc_target *target) {
+ftc_tuned ftc_manifest_tuned(const ftc_manifest *m, const ftc_target *target) {
     ftc_tuned tuned = {0};
-    const ftc_manifest *m = loaded->manifest;
     if (strcmp(m->program.features, target->cpu)) return tuned;
     for (int32_t i = 0; i < m->n_tuned; i++)
         ftc_tuned_add(&tuned, m->tuned[i].contraction, m->tuned[i].plan, m->tuned[i].gain);
     return tuned;
+}
+
+// Compiles a described program for this machine. What was tuned was tuned for another.
+static bool compile_again(const ftc_manifest *m, ftc_compiled *compiled, ftc_diagnostics *d) {
+    const ftc_program *p = &m->program;
+    ftc_graph *g = ftc_parse_text("artifact", p->source, NULL, d);
+    if (!g) return false;
+    for (uint32_t i = 0; i < g->n_train; i++) // whoever compiled it has made paths of the source his own
+        for (int32_t k = 0; k < p->n_train; k++)
+            if (p->train[k].text && !strcmp(p->train[k].name, g->train[i].name))
+                g->train[i].text = p->train[k].text;
+    ftc_compile_options options = ftc_manifest_options(m);
+    bool ok = ftc_compile(g, &options, compiled, d);
+    ftc_graph_free(g);
+    return ok;
+}
+
+// --- programs -----------------------------------------------------------------------------------------
+
+struct ftc_loaded_program {
+    ftc_manifest *manifest; // and its program
+    ftc_loaded_object *code;
+};
+
+// Finds the functions of a program in its code.
+static bool find_functions(ftc_loaded_program *loaded, ftc_diagnostics *d) {
+    for (int i = 0; i < FTC_ENTRY_COUNT; i++) {
+        if (!(loaded->manifest->entries >> i & 1)) continue;
+        ftc_entry *entry = &loaded->manifest->program.entries[i];
+        char symbol[64], *error = NULL;
+        snprintf(symbol, sizeof symbol, "ftc_%s", ftc_entry_name((ftc_entry_kind)i));
+        entry->fn = (ftc_entry_fn *)ftc_object_lookup(loaded->code, symbol, &error);
+        if (entry->fn) continue;
+        ftc_diag_add(d, NULL, NULL, 0, 0, "the artifact has no function %s (%s)", symbol, error ? error : "");
+        free(error);
+        return false;
+    }
+    return true;
+}
+
+// A program of this code, which this machine has all features for. Takes the manifest, in any case.
+static ftc_loaded_program *load(ftc_manifest *manifest, const ftc_object *object, ftc_diagnostics *d) {
+    ftc_loaded_program *loaded = calloc(1, sizeof *loaded);
+    if (!loaded) abort();
+    char *error = NULL;
+    *loaded = (ftc_loaded_program){manifest, ftc_object_load(object->bytes, object->size, &error)};
+    if (!loaded->code)
+        ftc_diag_add(d, NULL, NULL, 0, 0, "cannot load the code: %s", error ? error : "out of memory");
+    free(error);
+    if (loaded->code && find_functions(loaded, d)) return loaded;
+    ftc_program_unload(loaded);
+    return NULL;
+}
+
+ftc_loaded_program *ftc_program_take(ftc_compiled *compiled, ftc_diagnostics *d) {
+    ftc_manifest *manifest = compiled->manifest;
+    ftc_loaded_program *loaded = NULL;
+    if (ftc_target_features_supported_here(manifest->cpu_features)) {
+        compiled->manifest = NULL;
+        loaded = load(manifest, &compiled->code, d);
+    } else {
+        ftc_diag_add(
+            d, NULL, NULL, 0, 0,
+            "%s is compiled for CPU features that this machine lacks; to run it here, compile it for this "
+            "machine (--target native)",
+            manifest->program.model);
+    }
+    ftc_compiled_free(compiled);
+    return loaded;
+}
+
+ftc_loaded_program *ftc_program_load(const ftc_object *object, bool *recompiled, ftc_diagnostics *d) {
+    ftc_manifest *m = ftc_artifact_describe(object, d);
+    if (!m) return NULL;
+    ftc_loaded_program *loaded = NULL;
+    ftc_compiled again;
+    bool fits = ftc_target_features_supported_here(m->cpu_features);
+    if (fits) {
+        loaded = load(m, object, d);
+    } else {
+        if (compile_again(m, &again, d)) loaded = ftc_program_take(&again, d);
+        ftc_manifest_free(m);
+    }
+    if (loaded) *recompiled = !fits;
+    return loaded;
+}
+
+const ftc_manifest *ftc_program_manifest(const ftc_loaded_program *loaded) {
+    return loaded->manifest;
 }
 
 const ftc_program *ftc_program_of(const ftc_loaded_program *loaded) {
@@ -216,6 +261,5 @@ const ftc_program *ftc_program_of(const ftc_loaded_program *loaded) {
 void ftc_program_unload(ftc_loaded_program *loaded) {
     ftc_object_unload(loaded->code);
     ftc_manifest_free(loaded->manifest);
-    free(loaded->source);
     free(loaded);
 }

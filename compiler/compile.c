@@ -57,72 +57,7 @@ ftc_graph *ftc_compile_entry_graph(const ftc_graph *source, ftc_entry_kind entry
     return g;
 }
 
-// --- the description ----------------------------------------------------------------------------------
-
-// Settings as programs have them.
-static const ftc_setting *settings_of(ftc_arena *arena, const ftc_graph_setting *settings, uint32_t n) {
-    ftc_setting *list = ftc_arena_alloc(arena, n * sizeof *list);
-    for (uint32_t i = 0; i < n; i++)
-        list[i] = (ftc_setting){settings[i].name, settings[i].hf_name, settings[i].text, settings[i].number};
-    return list;
-}
-
-static ftc_entry describe_entry(ftc_arena *arena, const ftc_graph *g, int64_t scratch_bytes) {
-    ftc_entry entry = {
-        .arena_bytes = g->arena_bytes, .scratch_bytes = scratch_bytes, .peak_live_bytes = g->peak_live_bytes};
-    ftc_kernel_info *infos = ftc_provenance_kernels(g, &entry.n_kernels);
-    size_t n = (size_t)entry.n_kernels;
-    const char **names = ftc_arena_alloc(arena, n * sizeof *names);
-    for (size_t k = 0; k < n; k++) names[k] = g->kernels[k + 1].name;
-    entry.kernels = names;
-    entry.kernel_info = memcpy(ftc_arena_alloc(arena, n * sizeof *infos), infos, n * sizeof *infos);
-    free(infos);
-    return entry;
-}
-
-// What was asked for and how the caller is to call it. Owns what it says: the graphs may go.
-static ftc_manifest *describe(const ftc_graph *source, const ftc_compile_options *options,
-                              const ftc_target *target, const ftc_interface *in, ftc_graph *const *graphs,
-                              const int64_t *scratch_bytes) {
-    ftc_manifest *m = ftc_manifest_new();
-    m->cpu_features = target->features;
-    m->memory_budget_bytes = options->memory_budget_bytes;
-    m->skip = options->skip;
-    m->n_skip = options->n_skip;
-    m->tuned = options->tuned ? options->tuned->list : NULL;
-    m->n_tuned = options->tuned ? options->tuned->n : 0;
-    m->program = (ftc_program){.model = source->model,
-                               .pretrained = options->pretrained,
-                               .precision = options->bf16 ? "bf16" : "fp32",
-                               .features = target->cpu,
-                               .needs_sgemm = options->use_blas,
-                               .tensors = in->tensors,
-                               .n_tensors = in->n_tensors,
-                               .inputs = in->inputs,
-                               .n_inputs = in->n_inputs,
-                               .scalars = in->scalars,
-                               .n_scalars = in->n_scalars,
-                               .outputs = in->outputs,
-                               .n_outputs = in->n_outputs,
-                               .extents = in->extents,
-                               .n_extents = in->n_extents,
-                               .config = settings_of(m->arena, source->config, source->n_config),
-                               .n_config = (int32_t)source->n_config,
-                               .family = settings_of(m->arena, source->family, source->n_family),
-                               .n_family = (int32_t)source->n_family,
-                               .train = settings_of(m->arena, source->train, source->n_train),
-                               .n_train = (int32_t)source->n_train};
-    ftc_cost_nominal(source, &m->program.flops_per_token, &m->program.flops_per_token_squared);
-    for (int i = 0; i < FTC_ENTRY_COUNT; i++) {
-        if (!graphs[i]) continue;
-        m->entries |= 1u << i;
-        m->program.entries[i] = describe_entry(m->arena, graphs[i], scratch_bytes[i]);
-    }
-    ftc_manifest_own(m);
-    return m;
-}
-
-// --- compile ------------------------------------------------------------------------------------------
+// --- passes -------------------------------------------------------------------------------------------
 
 typedef struct {
     const ftc_compile_options *options;
@@ -233,6 +168,18 @@ ftc_graph *ftc_compile_plan(const ftc_graph *source, ftc_entry_kind entry, const
     return plan_entry(source, entry, NULL, options, d);
 }
 
+// --- code ---------------------------------------------------------------------------------------------
+
+// A compilation under way.
+typedef struct {
+    const ftc_graph *source;
+    const ftc_compile_options *options;
+    const ftc_target *target;
+    ftc_graph *graphs[FTC_ENTRY_COUNT]; // after the last pass; NULL: not asked for
+    ftc_interface interface;            // of all of them
+    int64_t scratch_bytes[FTC_ENTRY_COUNT];
+} compilation;
+
 // Tells how long the part that ends now has taken since *start, which becomes now.
 static void time_part(const ftc_compile_options *options, const char *part, double *start) {
     double now = ftc_clock_seconds();
@@ -240,75 +187,147 @@ static void time_part(const ftc_compile_options *options, const char *part, doub
     *start = now;
 }
 
-// Emits all entries and turns the module into an object.
-static bool emit_object(const ftc_graph *source, ftc_graph *const *graphs, const ftc_compile_options *options,
-                        const ftc_target *target, double start, ftc_object *object, ftc_diagnostics *d) {
+// Each entry through the passes, the update first: what it needs counts against the memory of the others.
+static bool plan_entries(compilation *c, ftc_diagnostics *d) {
+    static const ftc_entry_kind order[] = {FTC_ENTRY_UPDATE, FTC_ENTRY_STEP, FTC_ENTRY_GRAD, FTC_ENTRY_EVAL};
+    const uint32_t asked = c->options->entries ? c->options->entries : (1u << FTC_ENTRY_COUNT) - 1;
+    for (int i = 0; i < FTC_ENTRY_COUNT; i++) {
+        ftc_entry_kind entry = order[i];
+        if (!(asked >> entry & 1)) continue;
+        c->graphs[entry] = plan_entry(c->source, entry, c->graphs, c->options, d);
+        if (!c->graphs[entry]) return false;
+    }
+    for (int i = 0; i < FTC_ENTRY_COUNT; i++)
+        if (c->graphs[i]) ftc_interface_add_graph(&c->interface, c->graphs[i], (ftc_entry_kind)i);
+    return true;
+}
+
+static bool emit_entries(compilation *c, ftc_codegen *cg, double *part, char **error) {
+    ftc_kernel_cache cache = {0};
+    bool ok = true;
+    for (int i = 0; i < FTC_ENTRY_COUNT && ok; i++) {
+        ftc_graph *g = c->graphs[i];
+        if (!g) continue;
+        const char *name = ftc_entry_name((ftc_entry_kind)i);
+        ok = ftc_emit_entry(cg, &cache, g, &c->interface, c->options->use_blas, c->options->tuned,
+                            ftc_graph_format(g, "ftc_%s", name), &c->scratch_bytes[i], error);
+        time_part(c->options, ftc_graph_format(g, "emit %s", name), part);
+    }
+    ftc_kernel_cache_free(&cache);
+    return ok;
+}
+
+// From the planned graphs to an object, and to the texts that are asked for.
+static bool generate(compilation *c, ftc_object *object, ftc_diagnostics *d) {
+    const ftc_compile_options *options = c->options;
     double part = ftc_clock_seconds();
     char *error = NULL;
-    ftc_codegen *cg = ftc_codegen_new(target, source->model, &error);
+    ftc_codegen *cg = ftc_codegen_new(c->target, c->source->model, &error);
     if (!cg) return failed(d, error);
-    ftc_interface in = {0};
-    ftc_kernel_cache cache = {0};
-    int64_t scratch_bytes[FTC_ENTRY_COUNT] = {0};
-    bool ok = true;
-    for (int i = 0; i < FTC_ENTRY_COUNT; i++)
-        if (graphs[i]) ftc_interface_add_graph(&in, graphs[i], (ftc_entry_kind)i);
-    for (int i = 0; i < FTC_ENTRY_COUNT && ok; i++) {
-        if (!graphs[i]) continue;
-        const char *symbol = ftc_graph_format(graphs[i], "ftc_%s", ftc_entry_name((ftc_entry_kind)i));
-        ok = ftc_emit_entry(cg, &cache, graphs[i], &in, options->use_blas, options->tuned, symbol,
-                            &scratch_bytes[i], &error);
-        time_part(options, ftc_graph_format(graphs[i], "emit %s", ftc_entry_name((ftc_entry_kind)i)), &part);
-    }
-    ok = ok && ftc_object_optimize(cg, &error);
+    bool ok = emit_entries(c, cg, &part, &error) && ftc_object_optimize(cg, &error);
     time_part(options, "LLVM: optimize", &part);
     size_t size;
     if (ok && options->llvm) *options->llvm = ftc_object_print_ir(cg, &size);
     if (ok && options->assembly)
         ok = (*options->assembly = ftc_object_emit_assembly(cg, &size, &error)) != NULL;
-    if (ok) {
-        char *text = options->source_text ? strdup(options->source_text) : ftc_print_text(source);
-        ftc_object_add_section(cg, ".ftc.source", text, strlen(text));
-        free(text);
-        if (graphs[FTC_ENTRY_STEP]) {
-            text = ftc_print_text(graphs[FTC_ENTRY_STEP]);
-            ftc_object_add_section(cg, ".ftc.graph", text, strlen(text));
-            free(text);
-        }
-        ftc_manifest *m = describe(source, options, target, &in, graphs, scratch_bytes);
-        m->program.compile_seconds = ftc_clock_seconds() - start;
-        text = ftc_manifest_write(m);
-        ftc_manifest_free(m);
-        ftc_object_add_section(cg, ".ftc.manifest", text, strlen(text));
-        free(text);
-        ftc_object made = {0};
-        made.bytes = ftc_object_emit(cg, &made.size, &error);
-        ok = made.bytes != NULL;
-        time_part(options, "LLVM: code", &part);
-        if (ok) *object = made;
-    }
-    ftc_kernel_cache_free(&cache);
-    ftc_interface_free(&in);
+    if (ok) ok = (object->bytes = ftc_object_emit(cg, &object->size, &error)) != NULL;
+    time_part(options, "LLVM: code", &part);
     ftc_codegen_free(cg);
     return ok || failed(d, error);
 }
 
-bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ftc_object *object,
+// --- the description ----------------------------------------------------------------------------------
+
+// Settings as programs have them.
+static const ftc_setting *settings_of(ftc_arena *arena, const ftc_graph_setting *settings, uint32_t n) {
+    ftc_setting *list = ftc_arena_alloc(arena, n * sizeof *list);
+    for (uint32_t i = 0; i < n; i++)
+        list[i] = (ftc_setting){settings[i].name, settings[i].hf_name, settings[i].text, settings[i].number};
+    return list;
+}
+
+static ftc_entry describe_entry(ftc_arena *arena, const ftc_graph *g, int64_t scratch_bytes) {
+    ftc_entry entry = {
+        .arena_bytes = g->arena_bytes, .scratch_bytes = scratch_bytes, .peak_live_bytes = g->peak_live_bytes};
+    ftc_kernel_info *infos = ftc_provenance_kernels(g, &entry.n_kernels);
+    size_t n = (size_t)entry.n_kernels;
+    const char **names = ftc_arena_alloc(arena, n * sizeof *names);
+    for (size_t k = 0; k < n; k++) names[k] = g->kernels[k + 1].name;
+    entry.kernels = names;
+    entry.kernel_info = memcpy(ftc_arena_alloc(arena, n * sizeof *infos), infos, n * sizeof *infos);
+    free(infos);
+    return entry;
+}
+
+// What was asked for and how the caller is to call it. Owns what it says: the graphs may go.
+static ftc_manifest *describe(const compilation *c) {
+    const ftc_graph *source = c->source;
+    const ftc_compile_options *options = c->options;
+    const ftc_interface *in = &c->interface;
+    ftc_manifest *m = ftc_manifest_new();
+    m->cpu_features = c->target->features;
+    m->memory_budget_bytes = options->memory_budget_bytes;
+    m->skip = options->skip;
+    m->n_skip = options->n_skip;
+    m->tuned = options->tuned ? options->tuned->list : NULL;
+    m->n_tuned = options->tuned ? options->tuned->n : 0;
+    m->program = (ftc_program){.model = source->model,
+                               .pretrained = options->pretrained,
+                               .precision = options->bf16 ? "bf16" : "fp32",
+                               .features = c->target->cpu,
+                               .needs_sgemm = options->use_blas,
+                               .tensors = in->tensors,
+                               .n_tensors = in->n_tensors,
+                               .inputs = in->inputs,
+                               .n_inputs = in->n_inputs,
+                               .scalars = in->scalars,
+                               .n_scalars = in->n_scalars,
+                               .outputs = in->outputs,
+                               .n_outputs = in->n_outputs,
+                               .extents = in->extents,
+                               .n_extents = in->n_extents,
+                               .config = settings_of(m->arena, source->config, source->n_config),
+                               .n_config = (int32_t)source->n_config,
+                               .family = settings_of(m->arena, source->family, source->n_family),
+                               .n_family = (int32_t)source->n_family,
+                               .train = settings_of(m->arena, source->train, source->n_train),
+                               .n_train = (int32_t)source->n_train};
+    ftc_cost_nominal(source, &m->program.flops_per_token, &m->program.flops_per_token_squared);
+    for (int i = 0; i < FTC_ENTRY_COUNT; i++) {
+        if (!c->graphs[i]) continue;
+        m->entries |= 1u << i;
+        m->program.entries[i] = describe_entry(m->arena, c->graphs[i], c->scratch_bytes[i]);
+    }
+    ftc_manifest_own(m);
+    char *text = options->source_text ? NULL : ftc_print_text(source);
+    m->program.source = ftc_arena_strdup(m->arena, text ? text : options->source_text);
+    free(text);
+    return m;
+}
+
+// --- all of it ----------------------------------------------------------------------------------------
+
+bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ftc_compiled *compiled,
                  ftc_diagnostics *d) {
     double start = ftc_clock_seconds();
-    uint32_t entries = options->entries ? options->entries : (1u << FTC_ENTRY_COUNT) - 1;
-    ftc_graph *graphs[FTC_ENTRY_COUNT] = {0};
-    static const ftc_entry_kind order[] = {FTC_ENTRY_UPDATE, FTC_ENTRY_STEP, FTC_ENTRY_GRAD, FTC_ENTRY_EVAL};
-    bool ok = true;
-    for (int i = 0; i < FTC_ENTRY_COUNT && ok; i++) {
-        ftc_entry_kind entry = order[i];
-        if (!(entries >> entry & 1)) continue;
-        graphs[entry] = plan_entry(source, entry, graphs, options, d);
-        ok = graphs[entry] != NULL;
-    }
     const ftc_target *target = options->target ? options->target : ftc_target_host();
-    ok = ok && emit_object(source, graphs, options, target, start, object, d);
+    compilation c = {.source = source, .options = options, .target = target};
+    ftc_object code = {0};
+    bool ok = plan_entries(&c, d) && generate(&c, &code, d);
+    if (ok) {
+        *compiled = (ftc_compiled){code, describe(&c), c.graphs[FTC_ENTRY_STEP]};
+        c.graphs[FTC_ENTRY_STEP] = NULL;
+        compiled->manifest->program.compile_seconds = ftc_clock_seconds() - start;
+    }
     for (int i = 0; i < FTC_ENTRY_COUNT; i++)
-        if (graphs[i]) ftc_graph_free(graphs[i]);
+        if (c.graphs[i]) ftc_graph_free(c.graphs[i]);
+    ftc_interface_free(&c.interface);
     return ok;
+}
+
+void ftc_compiled_free(ftc_compiled *compiled) {
+    free(compiled->code.bytes);
+    ftc_manifest_free(compiled->manifest);
+    if (compiled->step) ftc_graph_free(compiled->step);
+    *compiled = (ftc_compiled){0};
 }

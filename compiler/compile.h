@@ -1,4 +1,4 @@
-// From a source graph to machine code: every entry point through all passes, into one object file.
+// From a source graph to machine code: every entry point through all passes, into one object and its description.
 #ifndef FTC_COMPILE_H
 #define FTC_COMPILE_H
 
@@ -35,17 +35,27 @@ typedef struct {
     char **assembly, **llvm; // when not NULL: receive the module as text, to be freed
 } ftc_compile_options;
 
-// An object file: code, and sections with the manifest (JSON), the source graph and the final graphs (.ir
-// text).
+// An ELF object file.
 typedef struct {
     char *bytes;
     size_t size;
 } ftc_object;
 
-// Compiles the model whose source graph (as parsed, forward only) is `source`. False after diagnostics;
-// *object is untouched then. The bytes are to be freed.
-bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ftc_object *object,
+// What a compilation makes. The description comes from the graphs and needs no file and no JSON: whoever runs the
+// program in this process takes it as it is (ftc_program_take), and only an artifact has it as text
+// (ftc_artifact_write). The code is an object in both cases, because that is what LLVM's code generator makes, and what
+// its loader links.
+typedef struct {
+    ftc_object code;
+    struct ftc_manifest *manifest; // with the model's text as its program's source
+    ftc_graph *step;               // after the last pass; NULL: not compiled
+} ftc_compiled;
+
+// Compiles the model whose source graph (as parsed, forward only) is `source`. False after diagnostics; *compiled is
+// untouched then.
+bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ftc_compiled *compiled,
                  ftc_diagnostics *d);
+void ftc_compiled_free(ftc_compiled *compiled); // zeros are allowed
 
 // An entry's graph after the last pass, as ftc_compile would emit it if it were the only one. NULL after
 // diagnostics.

@@ -12,11 +12,11 @@
 #include "ir/diag.h"
 #include "ir/step_abi.h"
 
-typedef struct {
+typedef struct ftc_manifest {
     int32_t abi;              // FTC_STEP_ABI_VERSION
     const char *cpu_features; // that the code needs, as LLVM writes them: "+avx2,+fma,…"
     uint32_t entries;         // mask of 1 << ftc_entry_kind: what was compiled
-    ftc_program program;      // without code and source, which are not of the manifest
+    ftc_program program;      // its functions and its source are not written: they are sections of their own
     // What is needed to compile it again as it was.
     int64_t memory_budget_bytes;
     int32_t n_skip, n_tuned;

@@ -180,13 +180,10 @@ void test_call_run(test_call *c, ftc_entry_kind entry) {
 
 ftc_loaded_program *test_compile(const ftc_graph *source, const ftc_compile_options *options) {
     ftc_diagnostics d = {0};
-    ftc_object object = {0};
-    bool recompiled;
+    ftc_compiled compiled;
     ftc_loaded_program *loaded = NULL;
-    if (ftc_compile(source, options, &object, &d)) loaded = ftc_program_load(&object, &recompiled, &d);
+    if (ftc_compile(source, options, &compiled, &d)) loaded = ftc_program_take(&compiled, &d);
     cr_assert(loaded, "%s", d.count ? d.list[0].text : "");
-    cr_assert(!recompiled);
-    free(object.bytes);
     return loaded;
 }
 

@@ -109,16 +109,16 @@ Test(budget, the_smallest_that_can_be_met_is_told) {
     ftc_compile_options options = {
         .entries = 1u << FTC_ENTRY_STEP, .memory_budget_bytes = 100000, .threads = THREADS};
     ftc_diagnostics d = {0};
-    ftc_object object = {0};
-    cr_assert(!ftc_compile(g, &options, &object, &d));
+    ftc_compiled compiled = {0};
+    cr_assert(!ftc_compile(g, &options, &compiled, &d));
     cr_assert_eq(d.count, 1);
     const char *told = strstr(d.list[0].text, "the smallest is ");
     cr_assert_not_null(told, "%s", d.list[0].text);
     double megabytes = strtod(told + strlen("the smallest is "), NULL);
     ftc_diag_free(&d);
     options.memory_budget_bytes = (int64_t)((megabytes + 0.05) * 1e6); // it is told with one digit
-    cr_expect(ftc_compile(g, &options, &object, &d), "%s", d.count ? d.list[0].text : "");
-    free(object.bytes);
+    cr_expect(ftc_compile(g, &options, &compiled, &d), "%s", d.count ? d.list[0].text : "");
+    ftc_compiled_free(&compiled);
     ftc_graph_free(g);
 }
 

@@ -40,12 +40,20 @@ static const char TINY[] = "model tiny\n"
                            "output loss, logits\n"
                            "train { lr = 0.5 }\n";
 
-static ftc_object compiled(const ftc_compile_options *options) {
+static ftc_compiled compiled(const ftc_compile_options *options) {
     ftc_diagnostics d = {0};
-    ftc_object object = {0};
+    ftc_compiled compiled;
     ftc_graph *g = parsed(TINY);
-    cr_assert(ftc_compile(g, options, &object, &d), "%s", d.count ? d.list[0].text : "");
+    cr_assert(ftc_compile(g, options, &compiled, &d), "%s", d.count ? d.list[0].text : "");
     ftc_graph_free(g);
+    return compiled;
+}
+
+// The object of its artifact.
+static ftc_object object_of(const ftc_compile_options *options) {
+    ftc_compiled c = compiled(options);
+    ftc_object object = ftc_artifact_object(&c);
+    ftc_compiled_free(&c);
     return object;
 }
 
@@ -77,23 +85,25 @@ static void expect_diagnostic(ftc_diagnostics *d, const char *text) {
 
 Test(artifact, comes_back_as_it_was_written) {
     ftc_diagnostics d = {0};
-    ftc_object object = compiled(&(ftc_compile_options){0}), again;
+    ftc_compiled c = compiled(&(ftc_compile_options){0});
+    ftc_object object = ftc_artifact_object(&c), again;
     char *dir = test_directory(), *path = ftc_path_join(dir, "tiny.ftc");
-    cr_assert(ftc_artifact_write(path, &object, &d));
-    cr_assert(ftc_artifact_write(path, &object, &d)); // over the old one
+    cr_assert(ftc_artifact_write(path, &c, &d));
+    cr_assert(ftc_artifact_write(path, &c, &d)); // over the old one
     cr_assert(ftc_artifact_read(path, &again, &d));
     cr_assert_eq(object.size, again.size);
     cr_assert_arr_eq(object.bytes, again.bytes, object.size);
     cr_assert_arr_eq(again.bytes, "\177ELF", 4);
     free(again.bytes);
     free(object.bytes);
+    ftc_compiled_free(&c);
     free(path);
     scratch_free(dir);
 }
 
 Test(artifact, holds_manifest_source_and_graph) {
     ftc_diagnostics d = {0};
-    ftc_object object = compiled(&(ftc_compile_options){.pretrained = "somewhere", .source_text = TINY});
+    ftc_object object = object_of(&(ftc_compile_options){.pretrained = "somewhere", .source_text = TINY});
     char *source = ftc_artifact_section(&object, "source", &d),
          *graph = ftc_artifact_section(&object, "graph", &d);
     char *manifest = ftc_artifact_section(&object, "manifest", &d);
@@ -119,9 +129,9 @@ Test(artifact, holds_manifest_source_and_graph) {
 Test(artifact, describes_its_program) {
     ftc_diagnostics d = {0};
     ftc_object object =
-        compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_EVAL | 1u << FTC_ENTRY_GRAD});
-    ftc_loaded_program *described = ftc_program_describe(&object, &d);
-    const ftc_program *p = ftc_program_of(described);
+        object_of(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_EVAL | 1u << FTC_ENTRY_GRAD});
+    ftc_manifest *described = ftc_artifact_describe(&object, &d);
+    const ftc_program *p = &described->program;
     cr_expect_str_eq(p->model, "tiny");
     cr_expect_null(p->pretrained);
     cr_expect_null(p->entries[FTC_ENTRY_EVAL].fn);
@@ -143,7 +153,7 @@ Test(artifact, describes_its_program) {
             cr_expect_eq(p->tensors[p->tensors[i].of].role, FTC_ROLE_PARAM);
     }
     cr_expect(params == 3 && gradients == 3);
-    ftc_program_unload(described);
+    ftc_manifest_free(described);
     bool recompiled;
     ftc_loaded_program *loaded = ftc_program_load(&object, &recompiled, &d);
     cr_assert(loaded);
@@ -167,11 +177,12 @@ static void expect_refused(const char *dir, const char *bytes, size_t size) {
 
 Test(artifact, is_refused_when_damaged) {
     ftc_diagnostics d = {0};
-    ftc_object object = compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_EVAL}), none = {0};
+    ftc_compiled c = compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_EVAL});
+    ftc_object none = {0};
     char *dir = test_directory(), *path = ftc_path_join(dir, "good.ftc"), *bytes,
          *missing = ftc_path_join(dir, "no.ftc");
     size_t size;
-    cr_assert(ftc_artifact_write(path, &object, &d));
+    cr_assert(ftc_artifact_write(path, &c, &d));
     ASSERT_OK(ftc_file_read(path, &bytes, &size));
     for (size_t at = 0; at < size; at += size / 50) { // a flipped bit anywhere
         bytes[at] ^= 4;
@@ -192,18 +203,18 @@ Test(artifact, is_refused_when_damaged) {
     free(missing);
     free(bytes);
     free(path);
-    free(object.bytes);
+    ftc_compiled_free(&c);
     scratch_free(dir);
 }
 
 Test(artifact, that_cannot_be_written_leaves_nothing) {
     ftc_diagnostics d = {0};
-    ftc_object object = compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_EVAL});
+    ftc_compiled c = compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_EVAL});
     char *dir = test_directory(), *path = ftc_path_join(dir, "no/where.ftc");
-    cr_assert(!ftc_artifact_write(path, &object, &d));
+    cr_assert(!ftc_artifact_write(path, &c, &d));
     expect_diagnostic(&d, "cannot write the artifact");
     free(path);
-    free(object.bytes);
+    ftc_compiled_free(&c);
     cr_assert_eq(rmdir(dir), 0); // empty
     free(dir);
 }
@@ -211,17 +222,17 @@ Test(artifact, that_cannot_be_written_leaves_nothing) {
 // As root, a device would be replaced, too.
 Test(artifact, does_not_take_the_place_of_a_pipe) {
     ftc_diagnostics d = {0};
-    ftc_object object = compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_EVAL});
+    ftc_compiled c = compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_EVAL});
     char *dir = test_directory(), *path = ftc_path_join(dir, "pipe");
     cr_assert_eq(mkfifo(path, 0666), 0);
     int fd = open(path, O_RDWR);
-    cr_assert(fd >= 0 && fcntl(fd, F_SETPIPE_SZ, 1 << 20) > (int)object.size);
-    cr_assert(ftc_artifact_write(path, &object, &d), "%s", d.count ? d.list[0].text : "");
+    cr_assert(fd >= 0 && fcntl(fd, F_SETPIPE_SZ, 1 << 20) > 0);
+    cr_assert(ftc_artifact_write(path, &c, &d), "%s", d.count ? d.list[0].text : "");
     struct stat info;
     cr_expect(stat(path, &info) == 0 && S_ISFIFO(info.st_mode));
     close(fd);
     free(path);
-    free(object.bytes);
+    ftc_compiled_free(&c);
     scratch_free(dir);
 }
 
@@ -237,7 +248,7 @@ static char *find(const ftc_object *object, const char *key, const char *text) {
 Test(artifact, of_another_version_is_refused) {
     ftc_diagnostics d = {0};
     bool recompiled;
-    ftc_object object = compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_EVAL});
+    ftc_object object = object_of(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_EVAL});
     char current[16];
     snprintf(current, sizeof current, "%d", FTC_STEP_ABI_VERSION);
     char *version = find(&object, "\"abi\":", current);
@@ -251,7 +262,7 @@ Test(artifact, for_another_cpu_is_compiled_again) {
     ftc_diagnostics d = {0};
     bool recompiled = false;
     const ftc_target *avx2 = ftc_target_named("avx2");
-    ftc_object object = compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_EVAL, .target = avx2});
+    ftc_object object = object_of(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_EVAL, .target = avx2});
     char *feature = find(&object, "\"cpu_features\":", "+");
     memcpy(feature, "+q", 2); // there is no such feature
     ftc_loaded_program *loaded = ftc_program_load(&object, &recompiled, &d);
@@ -271,19 +282,19 @@ Test(artifact, remembers_tuned_plans) {
     ftc_tuned_add(&tuned, contraction, "1x1, tile 3x64, k 5, keep b", 1.25);
     ftc_tuned_add(&tuned, "forward: of another model", "no plan", 2);
     char *llvm[2];
-    ftc_object plain = compiled(&(ftc_compile_options){.llvm = &llvm[0]}),
-               object = compiled(&(ftc_compile_options){.tuned = &tuned, .llvm = &llvm[1]});
+    ftc_object plain = object_of(&(ftc_compile_options){.llvm = &llvm[0]}),
+               object = object_of(&(ftc_compile_options){.tuned = &tuned, .llvm = &llvm[1]});
     cr_expect_null(strstr(llvm[0], "ftc.gemm.block.1x1"), "the default plan is the odd one");
     cr_expect(strstr(llvm[1], "ftc.gemm.block.1x1"), "the plan for \"%s\" was not taken", contraction);
-    ftc_loaded_program *described = ftc_program_describe(&object, &d);
-    ftc_tuned again = ftc_program_tuned(described, ftc_target_host()),
-              elsewhere = ftc_program_tuned(described, ftc_target_named("generic"));
+    ftc_manifest *described = ftc_artifact_describe(&object, &d);
+    ftc_tuned again = ftc_manifest_tuned(described, ftc_target_host()),
+              elsewhere = ftc_manifest_tuned(described, ftc_target_named("generic"));
     cr_assert_eq(again.n, 2);
     cr_expect_str_eq(again.list[0].contraction, contraction);
     cr_expect_str_eq(again.list[0].plan, tuned.list[0].plan);
     cr_expect_float_eq(again.list[0].gain, 1.25, 1e-9);
     cr_expect_eq(elsewhere.n, 0);
-    ftc_program_unload(described);
+    ftc_manifest_free(described);
     ftc_tuned_free(&again);
     ftc_tuned_free(&tuned);
     for (int i = 0; i < 2; i++) free(llvm[i]);
@@ -296,11 +307,11 @@ Test(artifact, remembers_tuned_plans) {
 Test(artifact, counts_what_its_kernels_execute) {
     ftc_diagnostics d = {0};
     ftc_object object =
-        compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_EVAL});
-    ftc_loaded_program *described = ftc_program_describe(&object, &d);
+        object_of(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_EVAL});
+    ftc_manifest *described = ftc_artifact_describe(&object, &d);
     double flops[FTC_ENTRY_COUNT] = {0}, bytes = 0;
     for (int e = 0; e < FTC_ENTRY_COUNT; e++) {
-        const ftc_entry *entry = &ftc_program_of(described)->entries[e];
+        const ftc_entry *entry = &described->program.entries[e];
         for (int32_t k = 0; k < entry->n_kernels; k++) {
             const ftc_cost *cost = &entry->kernel_info[k].flops;
             flops[e] += cost->per_sequence;
@@ -311,17 +322,15 @@ Test(artifact, counts_what_its_kernels_execute) {
     cr_expect_eq(flops[FTC_ENTRY_EVAL], 2 * 6 * 2);
     cr_expect_eq(flops[FTC_ENTRY_STEP], 3 * 2 * 6 * 2);
     cr_expect_gt(bytes, 6 * 4); // each token's row of the table is read
-    ftc_program_unload(described);
+    ftc_manifest_free(described);
     free(object.bytes);
 }
 
-static ftc_loaded_program *described(const ftc_graph *g, const ftc_compile_options *options,
-                                     ftc_object *object) {
+static ftc_compiled compiled_graph(const ftc_graph *g, const ftc_compile_options *options) {
     ftc_diagnostics d = {0};
-    cr_assert(ftc_compile(g, options, object, &d), "%s", d.count ? d.list[0].text : "");
-    ftc_loaded_program *program = ftc_program_describe(object, &d);
-    cr_assert(program);
-    return program;
+    ftc_compiled made;
+    cr_assert(ftc_compile(g, options, &made, &d), "%s", d.count ? d.list[0].text : "");
+    return made;
 }
 
 Test(artifact, keeps_its_options_when_it_is_compiled_again) {
@@ -332,32 +341,62 @@ Test(artifact, keeps_its_options_when_it_is_compiled_again) {
         if (!strcmp(g->train[i].name, "data")) g->train[i].text = "elsewhere/train.csv";
     static const char *const skip[] = {"shrink", "simplify"};
     ftc_compile_options options = {.target = ftc_target_named("avx2"), .entries = 1u << FTC_ENTRY_STEP};
-    ftc_object objects[3];
-    ftc_loaded_program *programs[4];
-    programs[0] = described(g, &options, &objects[0]);
+    ftc_compiled made[3];
+    made[0] = compiled_graph(g, &options);
     options.skip = skip;
     options.n_skip = 2;
-    programs[1] = described(g, &options, &objects[1]);
+    made[1] = compiled_graph(g, &options);
     options.memory_budget_bytes = FTC_LEAST_MEMORY;
-    programs[2] = described(g, &options, &objects[2]);
-    memcpy(find(&objects[2], "\"cpu_features\":", "+"), "+q", 2); // there is no such feature
-    programs[3] = ftc_program_load(&objects[2], &recompiled, &d);
-    cr_assert(programs[3] && recompiled, "%s", d.count ? d.list[0].text : "");
-    ftc_entry steps[4];
-    for (int i = 0; i < 4; i++) steps[i] = ftc_program_of(programs[i])->entries[FTC_ENTRY_STEP];
+    made[2] = compiled_graph(g, &options);
+    ftc_object object = ftc_artifact_object(&made[2]);
+    memcpy(find(&object, "\"cpu_features\":", "+"), "+q", 2); // there is no such feature
+    ftc_loaded_program *loaded = ftc_program_load(&object, &recompiled, &d);
+    cr_assert(loaded && recompiled, "%s", d.count ? d.list[0].text : "");
+    const ftc_program *again = ftc_program_of(loaded);
+    ftc_entry steps[4] = {[3] = again->entries[FTC_ENTRY_STEP]};
+    for (int i = 0; i < 3; i++) steps[i] = made[i].manifest->program.entries[FTC_ENTRY_STEP];
     cr_expect_neq(steps[0].n_kernels, steps[1].n_kernels, "the passes do nothing here");
     cr_expect_gt(steps[1].arena_bytes, steps[2].arena_bytes, "the budget does nothing here");
     cr_expect_eq(steps[3].n_kernels, steps[2].n_kernels);
     cr_expect_eq(steps[3].arena_bytes, steps[2].arena_bytes);
-    const ftc_program *again = ftc_program_of(programs[3]);
     cr_expect_null(again->entries[FTC_ENTRY_EVAL].fn);
-    cr_expect_str_eq(again->source, ftc_program_of(programs[2])->source);
+    cr_expect_str_eq(again->source, made[2].manifest->program.source);
     for (int32_t i = 0; i < again->n_train; i++)
         if (!strcmp(again->train[i].name, "data"))
             cr_expect_str_eq(again->train[i].text, "elsewhere/train.csv");
-    for (int i = 0; i < 4; i++) ftc_program_unload(programs[i]);
-    for (int i = 0; i < 3; i++) free(objects[i].bytes);
+    ftc_program_unload(loaded);
+    free(object.bytes);
+    for (int i = 0; i < 3; i++) ftc_compiled_free(&made[i]);
     ftc_graph_free(g);
+}
+
+// What a program in memory is said to be is what its artifact says.
+Test(artifact, describes_what_was_compiled) {
+    static const char *const skip[] = {"cse"};
+    ftc_diagnostics d = {0};
+    ftc_graph *g = tiny_bert();
+    ftc_compiled made =
+        compiled_graph(g, &(ftc_compile_options){.skip = skip, .n_skip = 1, .pretrained = "somewhere"});
+    ftc_object object = ftc_artifact_object(&made);
+    ftc_manifest *read = ftc_artifact_describe(&object, &d);
+    cr_assert(read, "%s", d.count ? d.list[0].text : "");
+    char *texts[] = {ftc_manifest_write(made.manifest), ftc_manifest_write(read)};
+    cr_expect_str_eq(texts[0], texts[1]);
+    cr_expect_str_eq(made.manifest->program.source, read->program.source);
+    for (int i = 0; i < 2; i++) free(texts[i]);
+    ftc_manifest_free(read);
+    free(object.bytes);
+    ftc_compiled_free(&made);
+    ftc_graph_free(g);
+}
+
+Test(artifact, for_another_cpu_is_not_run_where_it_was_compiled) {
+    ftc_diagnostics d = {0};
+    ftc_compiled made = compiled(&(ftc_compile_options){.entries = 1u << FTC_ENTRY_EVAL});
+    made.manifest->cpu_features = "+made-up";
+    cr_expect_null(ftc_program_take(&made, &d));
+    cr_expect_null(made.manifest);
+    expect_diagnostic(&d, "tiny is compiled for CPU features that this machine lacks");
 }
 
 // --- what does not change the results -----------------------------------------------------------------
@@ -494,16 +533,16 @@ Test(compile, rules_left_out_change_nothing_but_rounding) {
 // Functions and bytes of code of tiny BERT, all entries.
 static void count_code(const char *layers, int *functions, size_t *bytes) {
     ftc_diagnostics d = {0};
-    ftc_object object = {0};
+    ftc_compiled made;
     char *llvm = NULL, *error = NULL;
     ftc_graph *g = tiny_bert_of(layers);
-    cr_assert(ftc_compile(g, &(ftc_compile_options){.llvm = &llvm}, &object, &d));
+    cr_assert(ftc_compile(g, &(ftc_compile_options){.llvm = &llvm}, &made, &d));
     *functions = 0;
     for (const char *at = llvm; (at = strstr(at, "\ndefine ")); at++) ++*functions;
-    char *code = ftc_object_read_section(object.bytes, object.size, ".text", bytes, &error);
+    char *code = ftc_object_read_section(made.code.bytes, made.code.size, ".text", bytes, &error);
     cr_assert(code, "%s", error);
     free(code);
-    free(object.bytes);
+    ftc_compiled_free(&made);
     free(llvm);
     ftc_graph_free(g);
 }
@@ -533,10 +572,10 @@ Test(compile, bad_models_are_diagnosed) {
     };
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         ftc_diagnostics d = {0};
-        ftc_object object = {0};
+        ftc_compiled made = {0};
         ftc_graph *g = parsed(models[i][0]);
-        cr_expect(!ftc_compile(g, &(ftc_compile_options){0}, &object, &d), "%s", models[i][0]);
-        cr_expect_null(object.bytes);
+        cr_expect(!ftc_compile(g, &(ftc_compile_options){0}, &made, &d), "%s", models[i][0]);
+        cr_expect_null(made.manifest);
         expect_diagnostic(&d, models[i][1]);
         ftc_graph_free(g);
     }

@@ -1,6 +1,7 @@
 // From a module to an object file and back, and the targets: sections, text forms, loading, and what broken
 // files are told.
 #include <criterion/criterion.h>
+#include <elf.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@ typedef int64_t add_fn(int64_t a, int64_t b);
 
 static const char payload[] = "model bert_cls\n\0with a NUL";
 
-// int64_t add(a, b), internal code that nothing calls, and a section beside it.
+// int64_t add(a, b), and internal code that nothing calls.
 static ftc_codegen *make_module(void) {
     char *error = NULL;
     ftc_codegen *cg = ftc_codegen_new(ftc_target_host(), "adder", &error);
@@ -21,15 +22,21 @@ static ftc_codegen *make_module(void) {
     ftc_cg_function f = ftc_cg_function_begin(cg, "add", cg->i64, params, 2, FTC_CG_EXPORTED, false);
     LLVMValueRef sum = ftc_cg_add(cg, LLVMGetParam(f.function, 0), LLVMGetParam(f.function, 1));
     ftc_cg_function_end(cg, f, sum);
-    ftc_object_add_section(cg, ".ftc.test", payload, sizeof payload);
     cr_assert(ftc_object_optimize(cg, &error), "%s", error);
     return cg;
 }
 
+// The module as an object, with two sections beside the code.
 static char *make_object(size_t *size) {
+    static const ftc_object_section sections[] = {{".ftc.test", payload, sizeof payload},
+                                                  {".ftc.empty", "", 0}};
     ftc_codegen *cg = make_module();
-    char *error = NULL, *object = ftc_object_emit(cg, size, &error);
-    cr_assert(object, "%s", error);
+    size_t code_size;
+    char *error = NULL, *code = ftc_object_emit(cg, &code_size, &error);
+    cr_assert(code, "%s", error);
+    char *object = ftc_object_add_sections(code, code_size, sections, 2, size);
+    cr_assert_arr_eq(object + sizeof(Elf64_Ehdr), code + sizeof(Elf64_Ehdr), code_size - sizeof(Elf64_Ehdr));
+    free(code);
     ftc_codegen_free(cg);
     return object;
 }
@@ -55,6 +62,12 @@ Test(object, sections) {
     char *section = ftc_object_read_section(object, size, ".ftc.test", &section_size, &error);
     cr_assert(section, "%s", error);
     cr_expect(section_size == sizeof payload && memcmp(section, payload, sizeof payload) == 0);
+    free(section);
+    section = ftc_object_read_section(object, size, ".ftc.empty", &section_size, &error);
+    cr_expect(section && section_size == 0);
+    free(section);
+    section = ftc_object_read_section(object, size, ".text", &section_size, &error);
+    cr_expect(section && section_size > 0, "the names of the sections before are lost");
     free(section);
     cr_expect(!ftc_object_read_section(object, size, ".ftc.other", &section_size, &error));
     cr_expect(strstr(error, ".ftc.other"), "%s", error);

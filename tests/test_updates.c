@@ -259,9 +259,9 @@ static uint32_t kernels_of(const char *train) {
     ftc_compile_options options = {
         .entries = 1u << FTC_ENTRY_STEP, .after = count_kernels, .context = &kernels};
     ftc_diagnostics d = {0};
-    ftc_object object = {0};
-    cr_assert(ftc_compile(g, &options, &object, &d), "%s", d.count ? d.list[0].text : "");
-    free(object.bytes);
+    ftc_compiled compiled = {0};
+    cr_assert(ftc_compile(g, &options, &compiled, &d), "%s", d.count ? d.list[0].text : "");
+    ftc_compiled_free(&compiled);
     ftc_graph_free(g);
     return kernels;
 }

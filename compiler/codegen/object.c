@@ -1,5 +1,6 @@
 #include "compiler/codegen/object.h"
 
+#include <elf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,16 +55,6 @@ bool ftc_object_optimize(ftc_codegen *cg, char **error) {
     return !failure;
 }
 
-void ftc_object_add_section(ftc_codegen *cg, const char *name, const void *bytes, size_t size) {
-    LLVMValueRef data = LLVMConstStringInContext2(cg->context, bytes, size, 1);
-    // A symbol may not be called as a section is.
-    LLVMValueRef global = LLVMAddGlobal(cg->module, LLVMTypeOf(data), name + strspn(name, "."));
-    LLVMSetInitializer(global, data);
-    LLVMSetGlobalConstant(global, 1);
-    LLVMSetSection(global, name);
-    LLVMSetAlignment(global, 1);
-}
-
 static char *emit(ftc_codegen *cg, LLVMCodeGenFileType type, size_t *size, char **error) {
     LLVMMemoryBufferRef buffer;
     char *message = NULL;
@@ -91,6 +82,48 @@ char *ftc_object_print_ir(ftc_codegen *cg, size_t *size) {
     char *copy = copy_bytes(text, *size);
     LLVMDisposeMessage(text);
     return copy;
+}
+
+// --- sections -----------------------------------------------------------------------------------------
+
+// An object's header says where the table of its sections stands, and which of them holds their names. What is added
+// goes behind all that is there, so that nothing moves: contents, then a longer copy of the names, then of the table.
+char *ftc_object_add_sections(const char *object, size_t object_size, const ftc_object_section *sections,
+                              int n, size_t *size) {
+    Elf64_Ehdr header;
+    memcpy(&header, object, sizeof header);
+    size_t n_table = header.e_shnum + (size_t)n, at = object_size;
+    Elf64_Shdr *table = calloc(n_table, sizeof *table);
+    char *bytes = NULL;
+    FILE *f = open_memstream(&bytes, size);
+    if (!table || !f) abort();
+    memcpy(table, object + header.e_shoff, header.e_shnum * sizeof *table);
+    Elf64_Shdr *names = &table[header.e_shstrndx];
+    uint64_t name = names->sh_size;
+    fwrite(object, 1, object_size, f);
+    for (int i = 0; i < n; i++) {
+        // SHF_ALLOC: else `objcopy -O binary -j` would leave it out.
+        table[header.e_shnum + i] = (Elf64_Shdr){.sh_name = (uint32_t)name,
+                                                 .sh_type = SHT_PROGBITS,
+                                                 .sh_flags = SHF_ALLOC,
+                                                 .sh_offset = at,
+                                                 .sh_size = sections[i].size,
+                                                 .sh_addralign = 1};
+        at += fwrite(sections[i].bytes, 1, sections[i].size, f);
+        name += strlen(sections[i].name) + 1;
+    }
+    fwrite(object + names->sh_offset, 1, names->sh_size, f);
+    for (int i = 0; i < n; i++) fwrite(sections[i].name, 1, strlen(sections[i].name) + 1, f);
+    names->sh_offset = at;
+    names->sh_size = name;
+    for (at += name; at % _Alignof(Elf64_Shdr); at++) fputc(0, f);
+    fwrite(table, sizeof *table, n_table, f);
+    header.e_shoff = at;
+    header.e_shnum = (uint16_t)n_table;
+    if (fclose(f) != 0) abort();
+    memcpy(bytes, &header, sizeof header);
+    free(table);
+    return bytes;
 }
 
 char *ftc_object_read_section(const void *object, size_t object_size, const char *name, size_t *size,

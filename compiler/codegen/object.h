@@ -1,5 +1,5 @@
-// From a module to machine code: optimization, the ELF object file, reading its sections back without
-// executing anything, and loading it into this process.
+// From a module to machine code: optimization, the ELF object file, adding sections to it and reading them
+// back without executing anything, and loading it into this process.
 //
 // Functions that can fail return NULL (or false) and a one-line message in *error, to be freed by the caller.
 #ifndef FTC_OBJECT_H
@@ -12,14 +12,22 @@
 // Runs LLVM's optimizer on the module: what code that is already vectorized still profits from.
 bool ftc_object_optimize(ftc_codegen *cg, char **error);
 
-// Adds a section of that name with those bytes (copied) to the object file that the module becomes.
-void ftc_object_add_section(ftc_codegen *cg, const char *name, const void *bytes, size_t size);
-
 // The module as an ELF object file / as assembly text / as LLVM IR text. The bytes are allocated; text ends
 // with a NUL that *size does not count.
 char *ftc_object_emit(ftc_codegen *cg, size_t *size, char **error);
 char *ftc_object_emit_assembly(ftc_codegen *cg, size_t *size, char **error);
 char *ftc_object_print_ir(ftc_codegen *cg, size_t *size);
+
+// A section to be added to an object file; its name and bytes are the caller's.
+typedef struct {
+    const char *name; // ".ftc.source"
+    const void *bytes;
+    size_t size;
+} ftc_object_section;
+
+// A copy of an object file that ftc_object_emit made, with `n` more sections. To be freed.
+char *ftc_object_add_sections(const char *object, size_t object_size, const ftc_object_section *sections,
+                              int n, size_t *size);
 
 // A copy of the bytes of section `name`, followed by a NUL that *size does not count.
 char *ftc_object_read_section(const void *object, size_t object_size, const char *name, size_t *size,

@@ -216,36 +216,34 @@ static char *emitted_text(const ftc_model_source *source, const compile_options 
     if (options->emit == EMIT_KERNELS) return kernels_text(source, compile, d);
     char *text = NULL;
     *(options->emit == EMIT_LLVM ? &compile->llvm : &compile->assembly) = &text;
-    ftc_object object = {0};
-    if (!ftc_compile(source->graph, compile, &object, d)) {
+    ftc_compiled compiled = {0};
+    if (!ftc_compile(source->graph, compile, &compiled, d)) {
         free(text);
         text = NULL;
     }
-    free(object.bytes);
+    ftc_compiled_free(&compiled);
     return text;
 }
 
 static int make_artifact(const char *path, const ftc_model_source *source, const compile_options *options,
                          ftc_compile_options *compile, ftc_diagnostics *d) {
     watch w = {.options = options};
-    ftc_object object = {0};
+    ftc_compiled compiled = {0};
     compile->after = after_pass;
     compile->timed = after_part;
     compile->context = &w;
-    ftc_loaded_program *described = NULL;
-    if (ftc_compile(source->graph, compile, &object, d)) described = ftc_program_describe(&object, d);
     int status = FTC_EXIT_USAGE;
-    if (described && !w.failed && summarize(ftc_program_of(described), compile->target)) {
+    if (ftc_compile(source->graph, compile, &compiled, d) && !w.failed &&
+        summarize(&compiled.manifest->program, compile->target)) {
         if (options->time_passes) print_times(&w);
         char *output = options->output ? strdup(options->output) : default_output(path);
-        if (ftc_artifact_write(output, &object, d)) {
+        if (ftc_artifact_write(output, &compiled, d)) {
             printf("wrote %s\n", output);
             status = FTC_EXIT_OK;
         }
         free(output);
     }
-    if (described) ftc_program_unload(described);
-    free(object.bytes);
+    ftc_compiled_free(&compiled);
     return status;
 }
 

@@ -2,6 +2,8 @@
 #include "compiler/driver/commands.h"
 #include "compiler/driver/data.h"
 #include "compiler/driver/model.h"
+#include "ir/base/name.h"
+#include "ir/print.h"
 #include "runtime/files.h"
 #include "runtime/hub/hf_dir.h"
 #include "runtime/json.h"
@@ -66,13 +68,10 @@ static void print_entries(const ftc_program *program, bool kernels) {
     }
 }
 
-static void print_tuned(const ftc_loaded_program *loaded) {
-    ftc_tuned tuned = ftc_program_tuned(loaded, &(ftc_target){.cpu = ftc_program_of(loaded)->features});
-    if (tuned.n) printf("tuned plans        gain\n");
-    for (int i = 0; i < tuned.n; i++)
-        printf("  %-16.2f %s\n  %-16s %s\n", tuned.list[i].gain, tuned.list[i].contraction, "",
-               tuned.list[i].plan);
-    ftc_tuned_free(&tuned);
+static void print_tuned(const ftc_manifest *m) {
+    if (m->n_tuned) printf("tuned plans        gain\n");
+    for (int32_t i = 0; i < m->n_tuned; i++)
+        printf("  %-16.2f %s\n  %-16s %s\n", m->tuned[i].gain, m->tuned[i].contraction, "", m->tuned[i].plan);
 }
 
 static void print_program(const ftc_program *program, const inspect_options *o) {
@@ -97,42 +96,42 @@ static void print_program(const ftc_program *program, const inspect_options *o) 
     if (o->tensors) print_tensors(program);
 }
 
-// Prints a text section of the object.
-static bool print_section(const ftc_object *object, const char *name, ftc_diagnostics *d) {
-    char *text = ftc_artifact_section(object, name, d);
-    if (text) fputs(text, stdout);
-    free(text);
-    return text != NULL;
+// `graph`: the step's final graph as text, where it is asked for.
+static void print_asked(const ftc_manifest *m, const char *graph, const inspect_options *o) {
+    if (o->source) {
+        fputs(m->program.source, stdout);
+    } else if (o->graph) {
+        fputs(graph, stdout);
+    } else {
+        print_program(&m->program, o);
+        print_tuned(m);
+    }
 }
 
-static bool print_object(const ftc_object *object, const inspect_options *o, ftc_diagnostics *d) {
-    if (o->source) return print_section(object, "source", d);
-    if (o->graph) return print_section(object, "graph", d);
-    ftc_loaded_program *loaded = ftc_program_describe(object, d);
-    if (!loaded) return false;
-    print_program(ftc_program_of(loaded), o);
-    print_tuned(loaded);
-    ftc_program_unload(loaded);
+static bool inspect_source(const char *path, const ftc_model_options *options, const inspect_options *o,
+                           ftc_diagnostics *d) {
+    ftc_model_source source;
+    ftc_compiled compiled;
+    if (!ftc_model_read(path, options, &source, d)) return false;
+    bool ok = ftc_model_compile(&source, options, 0, &compiled, d);
+    ftc_model_source_free(&source);
+    if (!ok) return false;
+    char *graph = o->graph ? ftc_print_text(compiled.step) : NULL;
+    print_asked(compiled.manifest, graph, o);
+    free(graph);
+    ftc_compiled_free(&compiled);
     return true;
 }
 
-// An artifact, or MODEL.ir after compiling it.
-static bool inspect_model(const char *path, const ftc_model_options *options, const inspect_options *o,
-                          ftc_diagnostics *d) {
-    ftc_object object = {0};
-    size_t n = strlen(path);
-    bool ok;
-    if (n > 3 && strcmp(path + n - 3, ".ir") == 0) {
-        ftc_model_source source;
-        ok = ftc_model_read(path, options, &source, d);
-        if (ok) {
-            ok = ftc_model_compile(&source, options, 0, &object, d);
-            ftc_model_source_free(&source);
-        }
-    } else {
-        ok = ftc_artifact_read(path, &object, d);
-    }
-    ok = ok && print_object(&object, o, d);
+static bool inspect_artifact(const char *path, const inspect_options *o, ftc_diagnostics *d) {
+    ftc_object object;
+    if (!ftc_artifact_read(path, &object, d)) return false;
+    ftc_manifest *m = ftc_artifact_describe(&object, d);
+    char *graph = m && o->graph ? ftc_artifact_section(&object, "graph", d) : NULL;
+    bool ok = m && (graph || !o->graph);
+    if (ok) print_asked(m, graph, o);
+    free(graph);
+    ftc_manifest_free(m);
     free(object.bytes);
     return ok;
 }
@@ -226,7 +225,9 @@ static int inspect_path(const ftc_command *self, const char *path, const ftc_mod
     ftc_diagnostics d = {0};
     if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
         return ftc_status_report(self->name, inspect_directory(path));
-    return inspect_model(path, model, o, &d) ? FTC_EXIT_OK : ftc_diag_report(&d);
+    bool ok =
+        ftc_name_ends_with(path, ".ir") ? inspect_source(path, model, o, &d) : inspect_artifact(path, o, &d);
+    return ok ? FTC_EXIT_OK : ftc_diag_report(&d);
 }
 
 int ftc_command_inspect(const ftc_command *self, int argc, char **argv) {

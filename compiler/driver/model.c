@@ -296,15 +296,24 @@ static bool check_problem(const ftc_graph *g, const char *dir, ftc_diagnostics *
     return !classes && !numbers;
 }
 
+// The source of a model's file, which has been read.
+static bool make_source(const char *path, const char *name, const char *text,
+                        const ftc_model_options *options, ftc_model_source *out, ftc_diagnostics *d) {
+    ftc_model_source source;
+    if (!ftc_model_read_text(name, text, options, &source, d)) return false;
+    if (!check_problem(source.graph, options->pretrained, d)) {
+        ftc_model_source_free(&source);
+        return false;
+    }
+    resolve_paths(source.graph, path);
+    *out = source;
+    return true;
+}
+
 bool ftc_model_read(const char *path, const ftc_model_options *options, ftc_model_source *out,
                     ftc_diagnostics *d) {
     char *name = NULL, *text = ftc_parse_read_model(path, &name, d);
-    bool ok = text && ftc_model_read_text(name, text, options, out, d);
-    if (ok && !check_problem(out->graph, options->pretrained, d)) {
-        ftc_model_source_free(out);
-        ok = false;
-    }
-    if (ok) resolve_paths(out->graph, path);
+    bool ok = text && make_source(path, name, text, options, out, d);
     free(text);
     free(name);
     return ok;
@@ -394,9 +403,9 @@ bool ftc_model_tune(const ftc_model_source *source, const ftc_compile_options *c
 }
 
 // What `options` leave open is as in `old`.
-static void keep_choices(const ftc_loaded_program *old, const ftc_model_options *options,
+static void keep_choices(const ftc_manifest *old, const ftc_model_options *options,
                          ftc_compile_options *compile) {
-    ftc_compile_options was = ftc_program_options(old);
+    ftc_compile_options was = ftc_manifest_options(old);
     if (options->gemm == FTC_GEMM_UNSET) compile->use_blas = was.use_blas;
     if (options->precision == FTC_PRECISION_UNSET) compile->bf16 = was.bf16;
     if (!options->memory) compile->memory_budget_bytes = was.memory_budget_bytes;
@@ -408,39 +417,37 @@ static void keep_choices(const ftc_loaded_program *old, const ftc_model_options 
 // `old`: the program that is compiled again, whose choices and tuned plans hold unless the options ask for
 // others; NULL: none.
 static bool compile(const ftc_model_source *source, const ftc_model_options *options, uint32_t entries,
-                    const ftc_loaded_program *old, ftc_object *object, ftc_diagnostics *d) {
+                    const ftc_manifest *old, ftc_compiled *compiled, ftc_diagnostics *d) {
     ftc_compile_options compile;
     if (!ftc_model_compile_options(source, options, &compile, d)) return false;
     ftc_tuned tuned = {0};
     if (old) keep_choices(old, options, &compile);
-    if (old && !options->tune) tuned = ftc_program_tuned(old, compile.target);
+    if (old && !options->tune) tuned = ftc_manifest_tuned(old, compile.target);
     compile.entries = entries;
     compile.tuned = &tuned;
     bool ok = (!options->tune || ftc_model_tune(source, &compile, &tuned, d)) &&
-              ftc_compile(source->graph, &compile, object, d);
+              ftc_compile(source->graph, &compile, compiled, d);
     ftc_tuned_free(&tuned);
     return ok;
 }
 
 bool ftc_model_compile(const ftc_model_source *source, const ftc_model_options *options, uint32_t entries,
-                       ftc_object *object, ftc_diagnostics *d) {
-    return compile(source, options, entries, NULL, object, d);
+                       ftc_compiled *compiled, ftc_diagnostics *d) {
+    return compile(source, options, entries, NULL, compiled, d);
 }
 
-static bool load(const ftc_object *object, ftc_model *out, bool *recompiled, ftc_diagnostics *d) {
-    ftc_loaded_program *loaded = ftc_program_load(object, recompiled, d);
+// Of a program that was loaded; false when it was not.
+static bool set_model(ftc_loaded_program *loaded, ftc_model *out) {
     if (!loaded) return false;
     *out = (ftc_model){loaded, ftc_program_of(loaded)};
     return true;
 }
 
 static bool compile_and_load(ftc_model_source *source, const ftc_model_options *options, uint32_t entries,
-                             const ftc_loaded_program *old, ftc_model *out, ftc_diagnostics *d) {
-    ftc_object object = {0};
-    bool recompiled,
-        ok = compile(source, options, entries, old, &object, d) && load(&object, out, &recompiled, d);
-    free(object.bytes);
-    return ok;
+                             const ftc_manifest *old, ftc_model *out, ftc_diagnostics *d) {
+    ftc_compiled compiled;
+    return compile(source, options, entries, old, &compiled, d) &&
+           set_model(ftc_program_take(&compiled, d), out);
 }
 
 // The first entry of the train block that the options ask for and the program does not have; NULL: none. *was
@@ -515,7 +522,7 @@ static bool compile_again(const ftc_model *old, const ftc_model_options *options
         return false;
     copy_paths(old->program, source.graph);
     bool ok = check_problem(source.graph, again.pretrained, d) &&
-              compile_and_load(&source, &again, entries, old->loaded, out, d);
+              compile_and_load(&source, &again, entries, ftc_program_manifest(old->loaded), out, d);
     ftc_model_source_free(&source);
     return ok;
 }
@@ -553,12 +560,16 @@ bool ftc_model_find(const char *path, const ftc_model_options *options, ftc_mode
                     ftc_diagnostics *d) {
     ftc_model_candidate c = {.path = path, .pretrained = options->pretrained};
     if (ftc_name_ends_with(path, ".ir")) {
-        if (!ftc_model_read(path, options, &c.source, d)) return false;
+        c.text = ftc_parse_read_model(path, &c.name, d);
+        if (!c.text || !make_source(path, c.name, c.text, options, &c.source, d)) {
+            ftc_model_candidate_free(&c);
+            return false;
+        }
         describe_source(&c);
     } else {
         ftc_object object;
         if (!ftc_artifact_read(path, &object, d)) return false;
-        bool ok = load(&object, &c.artifact, &c.is_recompiled, d);
+        bool ok = set_model(ftc_program_load(&object, &c.is_recompiled, d), &c.artifact);
         free(object.bytes);
         if (!ok) return false;
         describe_artifact(&c);
@@ -573,7 +584,7 @@ bool ftc_model_finish(ftc_model_candidate *c, const ftc_model_options *options, 
     *why = NULL;
     if (c->source.graph) {
         ftc_model_source_free(&c->source);
-        ok = ftc_model_read(c->path, options, &c->source, d) &&
+        ok = make_source(c->path, c->name, c->text, options, &c->source, d) &&
              compile_and_load(&c->source, options, entries, NULL, out, d);
     } else if ((*why = other_structure(c->artifact.program, options))) {
         ok = compile_again(&c->artifact, options, entries, out, d);
@@ -594,6 +605,8 @@ bool ftc_model_finish(ftc_model_candidate *c, const ftc_model_options *options, 
 void ftc_model_candidate_free(ftc_model_candidate *c) {
     ftc_model_source_free(&c->source);
     ftc_model_close(&c->artifact);
+    free(c->text);
+    free(c->name);
     free(c->train);
     *c = (ftc_model_candidate){0};
 }

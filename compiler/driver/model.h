@@ -67,7 +67,7 @@ bool ftc_model_tune(const ftc_model_source *source, const ftc_compile_options *c
 
 // Compiles the entries in `entries` (bits 1 << ftc_entry_kind; 0: all).
 bool ftc_model_compile(const ftc_model_source *source, const ftc_model_options *options, uint32_t entries,
-                       ftc_object *object, ftc_diagnostics *d);
+                       ftc_compiled *compiled, ftc_diagnostics *d);
 
 // A program that can be called.
 typedef struct {
@@ -79,7 +79,8 @@ typedef struct {
 // still change.
 typedef struct {
     const char *path;        // the caller's
-    ftc_model_source source; // MODEL.ir; graph NULL for an artifact
+    char *text, *name;       // MODEL.ir as it was read, and what diagnostics call it; NULL for an artifact
+    ftc_model_source source; // of that, by the options so far; graph NULL for an artifact
     ftc_model artifact;      // as it lies in the file; loaded NULL for MODEL.ir
     bool is_recompiled;      // the artifact's code was for another CPU
     ftc_setting *train;      // [n_train] the train block

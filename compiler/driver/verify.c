@@ -334,14 +334,12 @@ static int report(const verification *v, const ftc_gradients ways[N_WAYS], bool 
 
 static bool compile_model(const char *path, const verify_options *o, verification *v) {
     ftc_diagnostics d = {0};
-    ftc_object object = {0};
-    bool recompiled;
+    ftc_compiled compiled;
     if (ftc_model_read(path, &o->model, &v->source, &d) &&
         (v->reference = ftc_reference_graph(v->source.graph, &d)) &&
-        ftc_model_compile(&v->source, &o->model, 1u << FTC_ENTRY_GRAD, &object, &d)) {
-        v->model.loaded = ftc_program_load(&object, &recompiled, &d);
+        ftc_model_compile(&v->source, &o->model, 1u << FTC_ENTRY_GRAD, &compiled, &d)) {
+        v->model.loaded = ftc_program_take(&compiled, &d);
     }
-    free(object.bytes);
     if (!v->model.loaded) {
         ftc_diag_report(&d);
         return false;
