@@ -11,6 +11,7 @@
 #include <math.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 extern char **environ;
@@ -203,6 +204,24 @@ Test(commands, bench_prints_one_object, .timeout = 240) {
     forget(&o);
     ASSERT_FTC(dir, 0, out, "| all |", "bench", MODEL, SMALL, "--batch", "2", "--length", "16", "--steps",
                "1", "--kernels");
+    scratch_free(dir);
+}
+
+// From a pipe, which can be read once.
+Test(commands, a_model_is_read_once, .timeout = 240) {
+    char *dir = test_directory(), *path = ftc_path_join(dir, "model.ir"), *text;
+    size_t bytes;
+    ASSERT_OK(ftc_file_read(FTC_SOURCE_ROOT "/models/mlp.ir", &text, &bytes));
+    cr_assert_eq(mkfifo(path, 0600), 0);
+    pid_t pid = start(dir, (const char *const[]){"bench", "model.ir", "--steps", "1", "--warmup", "0", NULL});
+    int fd = open(path, O_WRONLY);
+    cr_assert_eq(write(fd, text, bytes), (ssize_t)bytes);
+    close(fd);
+    outcome o = finish(dir, pid);
+    cr_expect_eq(o.status, 0, "%s", o.err);
+    forget(&o);
+    free(text);
+    free(path);
     scratch_free(dir);
 }
 

@@ -8,6 +8,7 @@
 #include <cjson/cJSON.h>
 
 #include "compiler/manifest.h"
+#include "ir/lang/parse.h"
 
 // --- a manifest with something in every field ---------------------------------------------------------
 
@@ -191,6 +192,22 @@ Test(manifest, tells_of_every_member) {
     expect_covered("ftc_extent_info", table(program, "extents"), sizeof(ftc_extent_info), 0, 0);
     expect_covered("ftc_setting", table(program, "config"), sizeof(ftc_setting), 0, 0);
     expect_covered("ftc_tuned_plan", table(ftc_manifest_fields, "tuned"), sizeof(ftc_tuned_plan), 0, 0);
+}
+
+// docs/artifact.md tells of what stands in the manifest itself and in its program.
+Test(manifest, is_described) {
+    ftc_diagnostics d = {0};
+    char *text = ftc_parse_read(FTC_SOURCE_ROOT "/docs/artifact.md", &d);
+    cr_assert(text, "%s", d.count ? d.list[0].text : "");
+    const ftc_field *const tables[] = {ftc_manifest_fields, table(ftc_manifest_fields, "program")};
+    for (int i = 0; i < 2; i++) {
+        for (const ftc_field *f = tables[i]; f->name; f++) {
+            char quoted[64];
+            snprintf(quoted, sizeof quoted, "`%s`", f->name);
+            cr_expect(strstr(text, quoted), "docs/artifact.md does not tell of %s", f->name);
+        }
+    }
+    free(text);
 }
 
 // --- damage -------------------------------------------------------------------------------------------
