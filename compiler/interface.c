@@ -57,10 +57,26 @@ static void add_tensor(ftc_interface *in, const ftc_graph *g, const ftc_decl_def
     APPEND(in, tensors, info);
 }
 
+static void add_decl(ftc_interface *in, const ftc_graph *g, const ftc_decl_def *decl);
+
 static bool over_tokens(const ftc_graph *g, const ftc_type *type) {
     for (int i = 0; i < type->axes.n; i++)
         if (ftc_axis_extent(g, type->axes.at[i])->kind == FTC_EXTENT_RAGGED) return true;
     return false;
+}
+
+// A scalar that is computed from others, which the interface has or gets first.
+static void add_formula(ftc_interface *in, const ftc_graph *g, const ftc_decl_def *decl) {
+    ftc_formula_code *code = calloc((size_t)decl->formula.n, sizeof *code);
+    if (!code) abort();
+    for (int32_t i = 0; i < decl->formula.n; i++) {
+        code[i] = decl->formula.code[i];
+        if (code[i].op != FTC_FORMULA_scalar) continue;
+        const ftc_decl_def *argument = &g->decls[code[i].scalar];
+        add_decl(in, g, argument);
+        code[i].scalar = FIND(in, scalars, argument->name);
+    }
+    APPEND(in, scalars, (ftc_scalar_info){.name = decl->name, .formula = {decl->formula.n, code}});
 }
 
 static void add_decl(ftc_interface *in, const ftc_graph *g, const ftc_decl_def *decl) {
@@ -73,7 +89,11 @@ static void add_decl(ftc_interface *in, const ftc_graph *g, const ftc_decl_def *
         break;
     case FTC_DECL_ARG:
         if (FIND(in, scalars, decl->name) < 0)
-            APPEND(in, scalars, (ftc_scalar_info){decl->name, decl->value, decl->role});
+            APPEND(in, scalars,
+                   (ftc_scalar_info){.name = decl->name, .value = decl->value, .role = decl->role});
+        break;
+    case FTC_DECL_SCALAR:
+        if (FIND(in, scalars, decl->name) < 0) add_formula(in, g, decl);
         break;
     default:
         if (FIND(in, tensors, decl->name) < 0) add_tensor(in, g, decl);
@@ -105,6 +125,7 @@ void ftc_interface_add_graph(ftc_interface *in, const ftc_graph *g, ftc_entry_ki
 void ftc_interface_free(ftc_interface *in) {
     free(in->tensors);
     free(in->inputs);
+    for (int32_t i = 0; i < in->n_scalars; i++) free((void *)in->scalars[i].formula.code);
     free(in->scalars);
     free(in->outputs);
     free(in->extents);
@@ -120,7 +141,8 @@ static int32_t found(int32_t index, const char *name) {
 int32_t ftc_interface_decl(const ftc_interface *in, const ftc_decl_def *decl) {
     switch (decl->kind) {
     case FTC_DECL_INPUT: return found(FIND(in, inputs, decl->name), decl->name);
-    case FTC_DECL_ARG: return found(FIND(in, scalars, decl->name), decl->name);
+    case FTC_DECL_ARG:
+    case FTC_DECL_SCALAR: return found(FIND(in, scalars, decl->name), decl->name);
     default: return found(FIND(in, tensors, decl->name), decl->name);
     }
 }

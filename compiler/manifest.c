@@ -101,11 +101,28 @@ static const ftc_field INPUT[] = {
 };
 #undef OF
 
+#define OF ftc_formula_code
+static const ftc_field FORMULA_CODE[] = {
+    ONE(op, BELOW(FTC_FORMULA_COUNT)),
+    ONE(scalar, INDEX_OF(n_scalars)),
+    ONE(number),
+    {0},
+};
+#undef OF
+
+#define OF ftc_formula
+static const ftc_field FORMULA[] = {
+    LIST(code, n, .fields = FORMULA_CODE),
+    {0},
+};
+#undef OF
+
 #define OF ftc_scalar_info
 static const ftc_field SCALAR[] = {
     ONE(name),
     ONE(value),
     ONE(role, BELOW(FTC_SCALAR_ROLE_COUNT)),
+    ONE(formula, .fields = FORMULA),
     {0},
 };
 #undef OF

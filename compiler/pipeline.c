@@ -28,6 +28,8 @@ const ftc_pass ftc_passes[] = {
      "rewrites to a fixed point: algebra, constants, demand"},
     {"cse", ftc_pass_cse, true, 0, FROM_KERNELS, "computes equal values once"},
     {"dce", ftc_pass_dce, true, 0, FROM_KERNELS, "drops what no output and no update needs"},
+    {"scalars", ftc_pass_scalars, false, 0, FROM_KERNELS,
+     "leaves to the caller what follows from arguments and the step alone: computed in double, once a step"},
     {"remat", ftc_pass_remat, false, 0, FROM_KERNELS,
      "recomputes in the backward phase what is cheaper to make again than to keep"},
     {"precision", ftc_pass_precision, false, 0, FROM_KERNELS,

@@ -36,7 +36,7 @@ static bool same_decl(const ftc_decl_def *a, const ftc_decl_def *b) {
            (!param || (a->init == b->init && a->zero_row == b->zero_row && a->frozen == b->frozen)) &&
            (!param || a->init != FTC_INIT_NORMAL || same_number(a->init_std, b->init_std)) &&
            a->of == b->of && (a->kind != FTC_DECL_TOUCHED || a->by == b->by) && a->bound == b->bound &&
-           (a->kind != FTC_DECL_ARG || same_number((double)a->value, (double)b->value)) && a->role == b->role;
+           (a->kind != FTC_DECL_ARG || same_number(a->value, b->value)) && a->role == b->role;
 }
 
 static bool same_node(const ftc_node *a, const ftc_node *b) {

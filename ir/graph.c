@@ -231,6 +231,10 @@ ftc_decl ftc_graph_add_decl(ftc_graph *g, ftc_decl_def info) {
     if (2 * g->n_decls >= g->n_decl_slots) grow_decl_slots(g);
     info.name = ftc_graph_string(g, info.name);
     info.leaf = 0;
+    if (info.formula.n) {
+        size_t bytes = (size_t)info.formula.n * sizeof *info.formula.code;
+        info.formula.code = memcpy(ftc_arena_alloc(g->arena, bytes), info.formula.code, bytes);
+    }
     *decl_slot(g, info.name) = (ftc_decl)g->n_decls;
     g->decls[g->n_decls] = info;
     return (ftc_decl)g->n_decls++;

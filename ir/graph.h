@@ -75,6 +75,7 @@ typedef enum {
     FTC_DECL_TOUCHED,  // which rows of a table of weights have had a gradient, named "<weight>.touched"
     FTC_DECL_INPUT,    // given at each call: tensor
     FTC_DECL_ARG,      // given at each call: f32 scalar with a default
+    FTC_DECL_SCALAR, // computed before each call by a formula over arguments and the step; named by its text
 } ftc_decl_kind;
 
 // What the graph reads from outside. Each declaration has exactly one leaf node (param, input or arg).
@@ -91,8 +92,9 @@ typedef struct {
     ftc_decl of;          // moment, gradient, touched: the weight
     ftc_decl by;          // touched: the input whose values are the rows that a call reads
     ftc_axis bound;       // integer input: values index this axis; else FTC_NO_AXIS
-    float value;          // arg: default
+    double value;         // arg: default
     ftc_scalar_role role; // arg
+    ftc_formula formula;  // scalar; its scalars are args, by declaration
     ftc_loc loc;
     ftc_id leaf; // its leaf node, 0: none yet; set by ftc_graph_append
 } ftc_decl_def;

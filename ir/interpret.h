@@ -17,6 +17,7 @@ typedef struct {
     const int32_t *const *lengths; // [n_extents] ragged: length for each element of the axis it is over
     // [n_decls] cells of each declaration; an arg has one. Assigned ones are overwritten.
     double *const *tensors;
+    bool rounds_scalars; // args and step scalars are rounded to f32 where tensors are computed from them
     uint64_t seed;
     uint32_t step, micro_step;
     ftc_entry_kind entry; // what `training` depends on

@@ -19,7 +19,8 @@ const char *ftc_kernel_kind_name(ftc_kernel_kind kind) {
 
 const char *ftc_decl_kind_name(ftc_decl_kind kind) {
     NAME_OF(kind, [FTC_DECL_PARAM] = "param", [FTC_DECL_MOMENT] = "moment", [FTC_DECL_GRADIENT] = "gradient",
-            [FTC_DECL_TOUCHED] = "touched", [FTC_DECL_INPUT] = "input", [FTC_DECL_ARG] = "arg");
+            [FTC_DECL_TOUCHED] = "touched", [FTC_DECL_INPUT] = "input", [FTC_DECL_ARG] = "arg",
+            [FTC_DECL_SCALAR] = "scalar");
 }
 
 // --- values -------------------------------------------------------------------------------------------
@@ -33,8 +34,7 @@ static bool short_decimal(double x, char text[40]) {
     return false;
 }
 
-// Decimal where that is short and exact, else hexadecimal; inf, nan.
-static void print_number(double x, FILE *f) {
+void ftc_print_number(double x, FILE *f) {
     char text[40];
     if (isnan(x))
         fputs("nan", f);
@@ -44,19 +44,6 @@ static void print_number(double x, FILE *f) {
         fputs(text, f);
     else
         fprintf(f, "%a", x);
-}
-
-// A float reads back through a double.
-static void print_float(float x, FILE *f) {
-    char text[40];
-    for (int digits = 1; digits <= 9; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, (double)x);
-        if ((float)strtod(text, NULL) == x) break;
-    }
-    if (isfinite(x))
-        fputs(text, f);
-    else
-        print_number((double)x, f);
 }
 
 // `braces`: the text is an expression, where {name} is replaced.
@@ -179,20 +166,19 @@ static void print_declaration(const ftc_graph *g, const ftc_decl_def *d, FILE *f
     else
         print_string(d->name, true, f);
     if (d->of != FTC_NO_DECL) fputs(" of ", f), print_string(g->decls[d->of].name, true, f);
-    fputc(' ', f);
-    print_stored_type(g, d, f);
+    if (d->kind != FTC_DECL_SCALAR) fputc(' ', f), print_stored_type(g, d, f);
     if (d->kind == FTC_DECL_PARAM) {
         fputs(d->init == FTC_INIT_ZEROS  ? " init zeros"
               : d->init == FTC_INIT_ONES ? " init ones"
                                          : " init normal(",
               f);
-        if (d->init == FTC_INIT_NORMAL) print_number(d->init_std, f), fputc(')', f);
+        if (d->init == FTC_INIT_NORMAL) ftc_print_number(d->init_std, f), fputc(')', f);
         if (d->zero_row >= 0) fprintf(f, " zero_row %d", d->zero_row);
         if (d->frozen) fputs(" frozen", f);
     }
     if (d->bound != FTC_NO_AXIS) fprintf(f, " in %s", g->axes[d->bound].name);
     if (d->kind == FTC_DECL_TOUCHED) fprintf(f, " by %s", g->decls[d->by].name);
-    if (d->kind == FTC_DECL_ARG) fputs(" = ", f), print_float(d->value, f);
+    if (d->kind == FTC_DECL_ARG) fputs(" = ", f), ftc_print_number(d->value, f);
     if (d->role) fprintf(f, " as %s", ftc_scalar_role_name(d->role));
     print_loc(g, d->loc, f);
     fputc('\n', f);
@@ -209,7 +195,7 @@ static void print_operands(const ftc_graph *g, const ftc_node *n, const ftc_op_i
     if ((info->attrs & FTC_ATTR_AXIS) && !(info->attrs & FTC_ATTR_TO)) NEXT, fputs(g->axes[n->axis].name, f);
     for (int i = 1; i < n->n_args; i++) NEXT, fprintf(f, "%%%u", n->arg[i]);
     if ((info->attrs & FTC_ATTR_INDEX) && n->index >= 0) NEXT, fprintf(f, "%lld", (long long)n->index);
-    if (info->attrs & FTC_ATTR_VALUE) NEXT, print_number(n->value, f);
+    if (info->attrs & FTC_ATTR_VALUE) NEXT, ftc_print_number(n->value, f);
     if (info->attrs & FTC_ATTR_DTYPE) NEXT, fputs(ftc_dtype_name(n->type.dtype), f);
     if (info->attrs & FTC_ATTR_DECL) NEXT, print_string(g->decls[n->decl].name, true, f);
 #undef NEXT

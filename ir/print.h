@@ -12,6 +12,7 @@ void ftc_print_graph(const ftc_graph *g, FILE *f);
 char *ftc_print_text(const ftc_graph *g); // the same; to be freed, NULL when memory is exhausted
 
 void ftc_print_node(const ftc_graph *g, ftc_id id, FILE *f); // one line: %12 = dot(%3, %4; H) : f32[B, I]
+void ftc_print_number(double x, FILE *f); // decimal where that is short and exact, else hexadecimal; inf, nan
 void ftc_print_setting(const ftc_graph_setting *setting, FILE *f); // its value: 128, 1e-12, "gelu"
 
 // Whether two graphs say the same. Locations are ignored. If not, describes the first difference in `why`.
@@ -19,6 +20,6 @@ bool ftc_graph_equal(const ftc_graph *a, const ftc_graph *b, char *why, int why_
 
 // The words of the language for these values; NULL outside of the enumeration.
 const char *ftc_kernel_kind_name(ftc_kernel_kind kind); // "rows", "columns", "dot", "tile", "scatter"
-const char *ftc_decl_kind_name(ftc_decl_kind kind);     // "param", "moment", "gradient", "input", "arg"
+const char *ftc_decl_kind_name(ftc_decl_kind kind);     // "param", "moment", "gradient", "input", "arg", …
 
 #endif

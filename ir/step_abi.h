@@ -11,6 +11,7 @@
 #ifndef FTC_STEP_ABI_H
 #define FTC_STEP_ABI_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,7 +45,7 @@ typedef struct {
     const void *const
         *inputs;          // [n_inputs]  packed: an input over [B, S] is one row of all tokens of the batch
     void *const *outputs; // [n_outputs] written by the entries that the output's `entries` mask names
-    const float *scalars; // [n_scalars] step arguments
+    const float *scalars; // [n_scalars] step arguments and what is computed from them (ftc_scalar_info)
     const int64_t
         *extents; // [n_extents] of each symbolic axis in this call (B: sequences; ragged: all tokens)
     const int32_t *const *offsets; // [n_extents] for a ragged extent over B: B+1 prefix sums of the lengths
@@ -173,10 +174,95 @@ static inline const char *ftc_scalar_role_name(ftc_scalar_role role) { // NULL: 
     return role == FTC_SCALAR_DROPOUT ? "dropout" : NULL;
 }
 
+// The operations of formulas: name, operands, and the value for the operands x; booleans are 0 and 1. They are
+// the language's operations of the same names, in double.
+#define FTC_FORMULA_OPS(OP)                                                                                  \
+    OP(add, 2, x[0] + x[1])                                                                                  \
+    OP(sub, 2, x[0] - x[1])                                                                                  \
+    OP(mul, 2, x[0] * x[1])                                                                                  \
+    OP(div, 2, x[0] / x[1])                                                                                  \
+    OP(neg, 1, -x[0])                                                                                        \
+    OP(abs, 1, fabs(x[0]))                                                                                   \
+    OP(minimum, 2, x[0] < x[1] || isnan(x[1]) ? x[0] : x[1])                                                 \
+    OP(maximum, 2, x[0] > x[1] || isnan(x[1]) ? x[0] : x[1])                                                 \
+    OP(exp, 1, exp(x[0]))                                                                                    \
+    OP(log, 1, log(x[0]))                                                                                    \
+    OP(pow, 2, x[0] < 0 ? NAN : pow(x[0], x[1]))                                                             \
+    OP(sqrt, 1, sqrt(x[0]))                                                                                  \
+    OP(rsqrt, 1, 1 / sqrt(x[0]))                                                                             \
+    OP(erf, 1, erf(x[0]))                                                                                    \
+    OP(normal_cdf, 1, 0.5 * erfc(-x[0] * M_SQRT1_2))                                                         \
+    OP(tanh, 1, tanh(x[0]))                                                                                  \
+    OP(eq, 2, x[0] == x[1])                                                                                  \
+    OP(lt, 2, x[0] < x[1])                                                                                   \
+    OP(le, 2, x[0] <= x[1])                                                                                  \
+    OP(and, 2, x[0] != 0 && x[1] != 0)                                                                       \
+    OP(or, 2, x[0] != 0 || x[1] != 0)                                                                        \
+    OP(not, 1, x[0] == 0)                                                                                    \
+    OP(select, 3, x[0] != 0 ? x[1] : x[2])
+
+typedef enum {
+    FTC_FORMULA_number, // pushes `number`
+    FTC_FORMULA_scalar, // pushes the scalar with the index `scalar`, which has no formula, unrounded
+    FTC_FORMULA_step,   // pushes the number of the optimizer step, from 1
+#define OP(name, n_args, value)                                                                              \
+    FTC_FORMULA_##name, // pops its operands, the last one first, and pushes its value
+    FTC_FORMULA_OPS(OP)
+#undef OP
+        FTC_FORMULA_COUNT
+} ftc_formula_op;
+
 typedef struct {
-    const char *name; // "lr", "beta1", "beta2", "eps", "weight_decay", "bias_correction1", …
-    float value;      // default
-    ftc_scalar_role role;
+    ftc_formula_op op;
+    int32_t scalar;
+    double number;
+} ftc_formula_code;
+
+#define FTC_FORMULA_DEPTH 64
+
+// A postfix formula that leaves one number, and never has more than FTC_FORMULA_DEPTH on its stack. n 0: none.
+typedef struct {
+    int32_t n;
+    const ftc_formula_code *code;
+} ftc_formula;
+
+// Makes one number of an operation's operands, which lie at the end of the stack; gives how many they were.
+static inline int32_t ftc_formula_apply(ftc_formula_op op, double *end) {
+    switch (op) {
+#define OP(name, n_args, value)                                                                              \
+    case FTC_FORMULA_##name: {                                                                               \
+        double *x = end - (n_args);                                                                          \
+        x[0] = value;                                                                                        \
+        return n_args;                                                                                       \
+    }
+        FTC_FORMULA_OPS(OP)
+#undef OP
+    default: return 0;
+    }
+}
+
+// The value of a formula, in double; `scalars` are the values by index.
+static inline double ftc_formula_value(const ftc_formula *formula, const double *scalars, double step) {
+    double stack[FTC_FORMULA_DEPTH] = {0}, *end = stack;
+    for (int32_t i = 0; i < formula->n; i++) {
+        const ftc_formula_code *code = &formula->code[i];
+        switch (code->op) {
+        case FTC_FORMULA_number: *end++ = code->number; break;
+        case FTC_FORMULA_scalar: *end++ = scalars[code->scalar]; break;
+        case FTC_FORMULA_step: *end++ = step; break;
+        default: end += 1 - ftc_formula_apply(code->op, end);
+        }
+    }
+    return stack[0];
+}
+
+// A number of the step: an argument, which the caller sets, or a value of a formula over arguments, which the
+// caller computes before each call. Both are doubles, rounded once to ftc_step_args.scalars.
+typedef struct {
+    const char *name;     // "lr", "beta1", "eps", "weight_decay", …; or the formula's text
+    double value;         // of an argument: default
+    ftc_scalar_role role; // of an argument
+    ftc_formula formula;  // n 0: an argument
 } ftc_scalar_info;
 
 typedef struct {

@@ -79,9 +79,10 @@ static void verify_decls(verifier *v) {
     for (uint32_t i = 0; i < g->n_decls; i++) {
         const ftc_decl_def *decl = &g->decls[i];
         if (!verify_axis_list(v, decl->loc, decl->name, &decl->type.axes)) continue;
-        bool tensor = decl->kind != FTC_DECL_INPUT && decl->kind != FTC_DECL_ARG;
-        if (decl->kind == FTC_DECL_ARG && (decl->type.axes.n || decl->type.dtype != FTC_F32))
-            report(v, decl->loc, "argument %s is not one f32 number", decl->name);
+        bool scalar = decl->kind == FTC_DECL_ARG || decl->kind == FTC_DECL_SCALAR;
+        bool tensor = decl->kind != FTC_DECL_INPUT && !scalar;
+        if (scalar && (decl->type.axes.n || decl->type.dtype != FTC_F32))
+            report(v, decl->loc, "%s is not one f32 number", decl->name);
         bool belongs = tensor && decl->kind != FTC_DECL_PARAM;
         if (belongs && decl->of >= g->n_decls)
             report(v, decl->loc, "%s does not say which parameter it belongs to", decl->name);

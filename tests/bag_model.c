@@ -173,15 +173,22 @@ static const ftc_tensor_info TENSORS[BAG_TENSORS] = {
     [BAG_BIAS_GRAD] = STATE(BIAS_NAME ".grad", FTC_ROLE_GRADIENT, C, 0, 1, BAG_BIAS),
 };
 
+// 1 - pow(BETA, step), and the root of that.
+#define CORRECTION(beta)                                                                                     \
+    {FTC_FORMULA_number, 0, 1}, {FTC_FORMULA_scalar, beta, 0}, {FTC_FORMULA_step, 0, 0},                     \
+        {FTC_FORMULA_pow, 0, 0}, {FTC_FORMULA_sub, 0, 0}
+static const ftc_formula_code CORRECTION1_CODE[] = {CORRECTION(BETA1)},
+                              CORRECTION2_CODE[] = {CORRECTION(BETA2), {FTC_FORMULA_sqrt, 0, 0}};
+
 static const ftc_scalar_info SCALAR_INFOS[SCALARS] = {
     [LR] = {.name = "lr"},
-    [BETA1] = {.name = "beta1", .value = 0.9f},
-    [BETA2] = {.name = "beta2", .value = 0.999f},
-    [EPS] = {.name = "eps", .value = 1e-8f},
-    [DECAY] = {.name = "weight_decay", .value = 0.01f},
-    [NO_DECAY] = {.name = "weight_decay_no_decay", .value = 0.01f},
-    [CORRECTION1] = {.name = "bias_correction1", .value = 1},
-    [CORRECTION2] = {.name = "bias_correction2_sqrt", .value = 1},
+    [BETA1] = {.name = "beta1", .value = 0.9},
+    [BETA2] = {.name = "beta2", .value = 0.999},
+    [EPS] = {.name = "eps", .value = 1e-8},
+    [DECAY] = {.name = "weight_decay", .value = 0.01},
+    [NO_DECAY] = {.name = "weight_decay_no_decay", .value = 0.01},
+    [CORRECTION1] = {.name = "sub(1, pow(beta1, step))", .formula = {5, CORRECTION1_CODE}},
+    [CORRECTION2] = {.name = "sqrt(sub(1, pow(beta2, step)))", .formula = {6, CORRECTION2_CODE}},
     [ACCUMULATION] = {.name = "accumulation", .value = 1},
     [MAX_NORM] = {.name = "max_grad_norm"},
     [DROPOUT] = {.name = "rate_of_zeros", .role = FTC_SCALAR_DROPOUT},

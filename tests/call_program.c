@@ -111,10 +111,15 @@ test_call *test_call_new(const ftc_program *program, const ftc_graph *g, const t
     for (int32_t i = 0; i < program->n_inputs; i++) c->inputs[i] = values_of(g, v, program->inputs[i].name);
     for (int32_t i = 0; i < program->n_outputs; i++)
         c->outputs[i] = buffer(program->outputs[i].columns * 4 * c->sequences);
+    double *arguments = zeroed(program->n_scalars, sizeof *arguments);
     for (int32_t i = 0; i < program->n_scalars; i++) {
-        ftc_decl decl = ftc_graph_find_decl(g, program->scalars[i].name);
-        c->scalars[i] = decl == FTC_NO_DECL ? program->scalars[i].value : (float)v->tensors[decl][0];
+        const ftc_scalar_info *scalar = &program->scalars[i];
+        ftc_decl decl = ftc_graph_find_decl(g, scalar->name);
+        arguments[i] = decl == FTC_NO_DECL ? scalar->value : v->tensors[decl][0];
+        if (scalar->formula.n) arguments[i] = ftc_formula_value(&scalar->formula, arguments, v->b.step);
+        c->scalars[i] = (float)arguments[i];
     }
+    free(arguments);
     int64_t arena = 0;
     for (int e = 0; e < FTC_ENTRY_COUNT; e++) {
         const ftc_entry *entry = &program->entries[e];

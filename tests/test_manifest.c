@@ -189,6 +189,9 @@ Test(manifest, tells_of_every_member) {
     expect_covered("ftc_input_info", table(program, "inputs"), sizeof(ftc_input_info), 0, 0);
     expect_covered("ftc_output_info", table(program, "outputs"), sizeof(ftc_output_info), 0, 0);
     expect_covered("ftc_scalar_info", table(program, "scalars"), sizeof(ftc_scalar_info), 0, 0);
+    const ftc_field *formula = table(table(program, "scalars"), "formula");
+    expect_covered("ftc_formula", formula, sizeof(ftc_formula), 0, 0);
+    expect_covered("ftc_formula_code", table(formula, "code"), sizeof(ftc_formula_code), 0, 0);
     expect_covered("ftc_extent_info", table(program, "extents"), sizeof(ftc_extent_info), 0, 0);
     expect_covered("ftc_setting", table(program, "config"), sizeof(ftc_setting), 0, 0);
     expect_covered("ftc_tuned_plan", table(ftc_manifest_fields, "tuned"), sizeof(ftc_tuned_plan), 0, 0);

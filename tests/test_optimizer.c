@@ -61,8 +61,6 @@ static state start(void) {
     cells(&s, "lr")[0] = 0.1;
     cells(&s, "accumulation")[0] = 1;
     cells(&s, "max_grad_norm")[0] = 1e9;
-    cells(&s, "bias_correction1")[0] = 0.1;
-    cells(&s, "bias_correction2_sqrt")[0] = sqrt(0.001);
     cells(&s, "beta1")[0] = 0.9;
     cells(&s, "beta2")[0] = 0.999;
     cells(&s, "eps")[0] = 1e-8;

@@ -117,7 +117,8 @@ struct ftc_net {
     ftc_tensor_desc *tensors; // [n_tensors]
     int32_t n_tensors;
     ftc_input_desc *inputs;
-    ftc_scalar_desc *scalars;
+    ftc_scalar_desc *scalars; // [n_scalars]
+    int32_t n_scalars;
     ftc_output_desc *outputs; // [n_outputs]
     int32_t n_outputs;
 };
@@ -145,7 +146,8 @@ static void describe(ftc_net *net) {
     net->scalars = allocate((size_t)program->n_scalars, sizeof *net->scalars);
     for (int32_t i = 0; i < program->n_scalars; i++) {
         const ftc_scalar_info *scalar = &program->scalars[i];
-        net->scalars[i] = (ftc_scalar_desc){scalar->name, scalar->value};
+        if (scalar->formula.n) continue; // nobody sets it
+        net->scalars[net->n_scalars++] = (ftc_scalar_desc){scalar->name, scalar->value};
     }
     net->outputs = allocate((size_t)program->n_outputs, sizeof *net->outputs);
     for (int32_t i = 0; i < program->n_outputs; i++) {
@@ -295,7 +297,7 @@ const ftc_input_desc *ftc_net_inputs(const ftc_net *net, int32_t *n) {
 }
 
 const ftc_scalar_desc *ftc_net_scalars(const ftc_net *net, int32_t *n) {
-    *n = net->model.program->n_scalars;
+    *n = net->n_scalars;
     return net->scalars;
 }
 
@@ -486,12 +488,12 @@ ftc_error *ftc_trainer_save(const ftc_trainer *trainer, const char *directory, c
 // --- scalars ------------------------------------------------------------------------------------------
 
 static ftc_error *no_scalar(const ftc_trainer *trainer, const char *name) {
-    const ftc_program *program = program_of(trainer);
-    const char **names = allocate((size_t)program->n_scalars, sizeof *names);
-    for (int32_t i = 0; i < program->n_scalars; i++) names[i] = program->scalars[i].name;
-    const char *near = ftc_name_nearest(name, names, program->n_scalars);
+    const ftc_net *net = trainer->net;
+    const char **names = allocate((size_t)net->n_scalars, sizeof *names);
+    for (int32_t i = 0; i < net->n_scalars; i++) names[i] = net->scalars[i].name;
+    const char *near = ftc_name_nearest(name, names, net->n_scalars);
     free(names);
-    return INPUT_ERROR("the model %s has no scalar \"%s\"%s%s%s", program->model, name,
+    return INPUT_ERROR("the model %s has no scalar \"%s\"%s%s%s", program_of(trainer)->model, name,
                        near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
@@ -585,7 +587,6 @@ static ftc_error *call(ftc_trainer *trainer, ftc_entry_kind entry, const char *w
     ftc_error *error = check_call(trainer, entry);
     if (error) return error;
     int64_t step = trainer->steps + 1;
-    ftc_stepper_set_step(&trainer->stepper, step);
     ftc_stepper_call(&trainer->stepper, entry, &trainer->batch, (uint32_t)step, trainer->micro_steps);
     if (entry == FTC_ENTRY_GRAD) {
         trainer->micro_steps++;

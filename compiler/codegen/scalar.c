@@ -33,10 +33,10 @@ static ftc_scalar const_bool(const ftc_scalar_builder *b, int value) {
     static ftc_scalar name(const ftc_scalar_builder *b, ftc_scalar x, ftc_scalar y) {                        \
         return ftc_cg_fp(codegen_of(b), build(codegen_of(b)->builder, x, y, ""));                            \
     }
-BINARY(fadd, LLVMBuildFAdd)
-BINARY(fsub, LLVMBuildFSub)
-BINARY(fmul, LLVMBuildFMul)
-BINARY(fdiv, LLVMBuildFDiv)
+BINARY(add_f32, LLVMBuildFAdd)
+BINARY(sub_f32, LLVMBuildFSub)
+BINARY(mul_f32, LLVMBuildFMul)
+BINARY(div_f32, LLVMBuildFDiv)
 BINARY(iadd, LLVMBuildAdd)
 BINARY(isub, LLVMBuildSub)
 BINARY(imul, LLVMBuildMul)
@@ -115,7 +115,7 @@ static ftc_scalar fmin2(const ftc_scalar_builder *b, ftc_scalar x, ftc_scalar y)
 // Without SSE 4.1 LLVM would call the C library: adding 2^23 to |x| drops the fraction instead.
 static ftc_scalar round_even_by_adding(const ftc_scalar_builder *b, ftc_scalar x) {
     ftc_scalar shift = const_f32(b, 0x1p23f), magnitude = absolute(b, x);
-    ftc_scalar rounded = fsub(b, fadd(b, magnitude, shift), shift);
+    ftc_scalar rounded = sub_f32(b, add_f32(b, magnitude, shift), shift);
     ftc_scalar sign = iand(b, bits_from_f32(b, x), const_i32(b, INT32_MIN));
     rounded = f32_from_bits(b, ior(b, bits_from_f32(b, rounded), sign));
     return choose(b, fcmp(b, FTC_LT, magnitude, shift), rounded, x);
@@ -186,10 +186,10 @@ ftc_scalar_builder ftc_codegen_scalar_builder(ftc_codegen *cg, int lanes) {
         .const_f32 = const_f32,
         .const_i32 = const_i32,
         .const_bool = const_bool,
-        .fadd = fadd,
-        .fsub = fsub,
-        .fmul = fmul,
-        .fdiv = fdiv,
+        .fadd = add_f32,
+        .fsub = sub_f32,
+        .fmul = mul_f32,
+        .fdiv = div_f32,
         .fmin = fmin2,
         .fmax = fmax2,
         .fma = fma3,

@@ -107,8 +107,6 @@ static int by_value(const void *a, const void *b) {
 
 static void set_scalars(ftc_stepper *stepper) {
     ftc_stepper_set(stepper, "lr", 1e-5);
-    ftc_stepper_set(stepper, "bias_correction1", 0.1);
-    ftc_stepper_set(stepper, "bias_correction2_sqrt", 0.03);
 }
 
 static void time_steps(ftc_stepper *stepper, const ftc_batch *batch, const bench_options *o, result *r) {

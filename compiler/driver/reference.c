@@ -24,6 +24,7 @@ ftc_graph *ftc_reference_graph(const ftc_graph *source, ftc_diagnostics *d) {
         ok = ftc_pipeline_run_pass(g, &ftc_passes[i], &pipeline, d);
         if (strcmp(ftc_passes[i].name, "optimizer") == 0) break; // what follows changes how, not what
     }
+    ok = ok && ftc_pipeline_run_pass(g, ftc_pass_find("scalars"), &pipeline, d); // in double for all
     if (ok) return g;
     ftc_graph_free(g);
     return NULL;
@@ -123,6 +124,7 @@ ftc_gradients ftc_reference_interpret(const ftc_graph *reference, const ftc_step
     ftc_bindings b = {.extents = s.extents,
                       .lengths = (const int32_t *const *)s.lengths,
                       .tensors = tensors,
+                      .rounds_scalars = true,
                       .seed = stepper->seed,
                       .step = 1};
     for (uint32_t i = 0; i < g->n_decls; i++) {
@@ -131,8 +133,7 @@ ftc_gradients ftc_reference_interpret(const ftc_graph *reference, const ftc_step
         const void *memory = memory_of(decl, stepper, batch);
         tensors[i] = allocated(n, sizeof **tensors);
         for (int64_t k = 0; memory && k < n; k++) tensors[i][k] = number_at(memory, decl->type.dtype, k);
-        if (decl->kind == FTC_DECL_ARG)
-            tensors[i][0] = ftc_stepper_get(stepper, decl->name, (double)decl->value);
+        if (decl->kind == FTC_DECL_ARG) tensors[i][0] = ftc_stepper_get(stepper, decl->name, decl->value);
     }
     double start = ftc_clock_seconds();
     ftc_interp *in = ftc_interp_new(g, &b);
@@ -168,26 +169,31 @@ typedef struct {
 } eager_call;
 
 static eager_call begin_eager(const ftc_graph *g, const ftc_stepper *stepper, const ftc_batch *batch,
-                              ftc_sgemm_fn *sgemm) {
+                              ftc_sgemm_fn *sgemm, uint32_t step) {
     eager_call c = {sizes_of(g, batch),
                     allocated(g->n_decls, sizeof *c.tensors),
                     allocated(g->n_decls, sizeof *c.own),
                     {0}};
     const ftc_bindings walk = {.extents = c.sizes.extents,
                                .lengths = (const int32_t *const *)c.sizes.lengths};
+    double *arguments =
+        allocated(g->n_decls, sizeof *arguments); // they come before what is computed from them
     for (uint32_t i = 0; i < g->n_decls; i++) {
         const ftc_decl_def *decl = &g->decls[i];
         c.tensors[i] = (void *)memory_of(decl, stepper, batch); // read only: gradients alone are assigned
         if (!c.tensors[i])
             c.tensors[i] = c.own[i] = allocated(ftc_interp_cells(g, &walk, &decl->type.axes), sizeof(float));
-        if (decl->kind == FTC_DECL_ARG)
-            *(float *)c.own[i] = (float)ftc_stepper_get(stepper, decl->name, (double)decl->value);
+        if (decl->kind == FTC_DECL_ARG) arguments[i] = ftc_stepper_get(stepper, decl->name, decl->value);
+        if (decl->kind == FTC_DECL_ARG) *(float *)c.own[i] = (float)arguments[i];
+        if (decl->kind == FTC_DECL_SCALAR)
+            *(float *)c.own[i] = (float)ftc_formula_value(&decl->formula, arguments, step);
     }
+    free(arguments);
     c.bindings = (ftc_eager_bindings){.extents = walk.extents,
                                       .lengths = walk.lengths,
                                       .tensors = c.tensors,
                                       .seed = stepper->seed,
-                                      .step = 1,
+                                      .step = step,
                                       .sgemm = sgemm};
     return c;
 }
@@ -202,7 +208,7 @@ static void end_eager(const ftc_graph *g, eager_call *c) {
 ftc_gradients ftc_reference_eager(const ftc_graph *reference, const ftc_stepper *stepper,
                                   const ftc_batch *batch, ftc_sgemm_fn *sgemm) {
     const ftc_graph *g = reference;
-    eager_call c = begin_eager(g, stepper, batch, sgemm);
+    eager_call c = begin_eager(g, stepper, batch, sgemm, 1);
     double start = ftc_clock_seconds();
     ftc_eager *e = ftc_eager_new(g, &c.bindings);
     ftc_eager_run(e);
@@ -266,9 +272,8 @@ bool ftc_reference_find_not_finite(const ftc_graph *reference, const ftc_stepper
                                    const ftc_batch *batch, ftc_sgemm_fn *sgemm, uint32_t step,
                                    uint32_t micro_step, ftc_not_finite *out) {
     ftc_not_finite found = {0};
-    eager_call c = begin_eager(reference, stepper, batch, sgemm);
+    eager_call c = begin_eager(reference, stepper, batch, sgemm, step);
     search s = {reference, &c.bindings, &found};
-    c.bindings.step = step;
     c.bindings.micro_step = micro_step;
     c.bindings.visit = look_at;
     c.bindings.context = &s;

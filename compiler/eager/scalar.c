@@ -46,10 +46,10 @@ CONSTANT(const_bool, int, ints)
         const vector *x = first, *y = second;                                                                \
         EACH(vector, x[v] operator y[v])                                                                     \
     }
-BINARY(fadd, floats, +)
-BINARY(fsub, floats, -)
-BINARY(fmul, floats, *)
-BINARY(fdiv, floats, /)
+BINARY(add_f32, floats, +)
+BINARY(sub_f32, floats, -)
+BINARY(mul_f32, floats, *)
+BINARY(div_f32, floats, /)
 BINARY(iadd, words, +)
 BINARY(isub, words, -)
 BINARY(imul, words, *)
@@ -162,10 +162,10 @@ ftc_eager_lanes *ftc_eager_lanes_new(void) {
         .const_f32 = const_f32,
         .const_i32 = const_i32,
         .const_bool = const_bool,
-        .fadd = fadd,
-        .fsub = fsub,
-        .fmul = fmul,
-        .fdiv = fdiv,
+        .fadd = add_f32,
+        .fsub = sub_f32,
+        .fmul = mul_f32,
+        .fdiv = div_f32,
         .fmin = fmin2,
         .fmax = fmax2,
         .fma = fma3,

@@ -201,7 +201,7 @@ static LLVMValueRef buffer_entry(ftc_emitter *e, ftc_id id) {
     if (class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN) {
         const ftc_decl_def *decl = &g->decls[node->decl];
         int64_t i = ftc_interface_decl(e->interface, decl);
-        if (decl->kind == FTC_DECL_ARG)
+        if (decl->kind == FTC_DECL_ARG || decl->kind == FTC_DECL_SCALAR)
             return operand_entry(e->cg, offsetof(ftc_step_args, scalars), i * (int64_t)sizeof(float));
         size_t table =
             decl->kind == FTC_DECL_INPUT ? offsetof(ftc_step_args, inputs) : offsetof(ftc_step_args, tensors);

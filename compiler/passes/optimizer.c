@@ -120,7 +120,7 @@ static ftc_id group_argument(ftc_graph *g, const char *what, double value) {
                                                     .zero_row = -1,
                                                     .of = FTC_NO_DECL,
                                                     .bound = FTC_NO_AXIS,
-                                                    .value = (float)value});
+                                                    .value = value});
     return leaf_of(g, decl);
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ir/base/name.h"
+#include "ir/formula.h"
 #include "ir/lang/elaborator.h"
 #include "ir/op.h"
 
@@ -223,7 +224,7 @@ static bool arg_attributes(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_decl
         const ftc_graph_setting *train = &e->g->train[i];
         if (!strcmp(train->name, decl->name) && !train->text) value = train->number;
     }
-    decl->value = (float)value;
+    decl->value = value;
     decl->role = s->role;
     return true;
 }
@@ -242,6 +243,14 @@ static bool touched_attributes(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_
     if (decl->by != FTC_NO_DECL && e->g->decls[decl->by].kind == FTC_DECL_INPUT) return true;
     ftc_elab_error(e, s->place, "a list of touched rows says which input names them: by INPUT");
     return false;
+}
+
+// In dumps: scalar "sub(1, pow(beta1, step))".
+static ftc_value scalar_decl(ftc_elaborator *e, const ftc_decl_syntax *s) {
+    ftc_decl decl = ftc_formula_declare_text(e->g, s->name->text);
+    if (decl != FTC_NO_DECL) return (ftc_value){.kind = FTC_VALUE_DECL, .decl = decl};
+    ftc_elab_error(e, s->name->place, "this is no formula over arguments, step and numbers");
+    return (ftc_value){.kind = FTC_VALUE_ERROR};
 }
 
 static ftc_loc decl_loc(ftc_elaborator *e, const ftc_decl_syntax *s) {
@@ -266,6 +275,7 @@ ftc_value ftc_elab_decl(ftc_elaborator *e, const ftc_decl_syntax *s) {
     const ftc_value failed = {.kind = FTC_VALUE_ERROR};
     ftc_decl_def decl = {.kind = s->kind, .zero_row = -1, .of = FTC_NO_DECL, .bound = FTC_NO_AXIS};
     bool named = s->kind == FTC_DECL_INPUT || s->kind == FTC_DECL_ARG;
+    if (s->kind == FTC_DECL_SCALAR) return scalar_decl(e, s);
     if (named)
         decl.name = s->name->text;
     else if (!ftc_elab_text(e, s->name, &decl.name))
@@ -274,6 +284,10 @@ ftc_value ftc_elab_decl(ftc_elaborator *e, const ftc_decl_syntax *s) {
         decl.name = ftc_graph_format(g, "%s.%s", e->prefix, decl.name);
     if (strlen(decl.name) > FTC_ELAB_LONGEST_TEXT) {
         ftc_elab_error(e, s->place, "this name is longer than %d bytes", FTC_ELAB_LONGEST_TEXT);
+        return failed;
+    }
+    if (!strcmp(decl.name, "step")) {
+        ftc_elab_error(e, s->place, "'step' is the number of the optimizer step; take another name");
         return failed;
     }
     ftc_decl before = ftc_graph_find_decl(g, decl.name);

@@ -7,6 +7,7 @@
 
 #include "ir/base/name.h"
 #include "ir/build.h"
+#include "ir/formula.h"
 #include "ir/lang/elaborator.h"
 #include "ir/op.h"
 
@@ -207,7 +208,8 @@ static ftc_value append(ftc_elaborator *e, ftc_node node, ftc_place place) {
 static ftc_value leaf(ftc_elaborator *e, ftc_decl decl, ftc_place place) {
     static const ftc_op ops[] = {[FTC_DECL_PARAM] = FTC_OP_param,    [FTC_DECL_MOMENT] = FTC_OP_param,
                                  [FTC_DECL_GRADIENT] = FTC_OP_param, [FTC_DECL_TOUCHED] = FTC_OP_param,
-                                 [FTC_DECL_INPUT] = FTC_OP_input,    [FTC_DECL_ARG] = FTC_OP_arg};
+                                 [FTC_DECL_INPUT] = FTC_OP_input,    [FTC_DECL_ARG] = FTC_OP_arg,
+                                 [FTC_DECL_SCALAR] = FTC_OP_arg};
     ftc_id id = ftc_graph_leaf(e->g, decl);
     if (id) return (ftc_value){.kind = FTC_VALUE_NODE, .node = id};
     ftc_node node = blank(ops[e->g->decls[decl].kind]);
@@ -280,6 +282,8 @@ static ftc_value eval_name(ftc_elaborator *e, const ftc_expr *expr) {
     if (!strcmp(expr->text, "true")) return number_value(1);
     if (!strcmp(expr->text, "false")) return number_value(0);
     if (!strcmp(expr->text, "training")) return append(e, blank(FTC_OP_training), expr->place);
+    if (!strcmp(expr->text, "step"))
+        return (ftc_value){.kind = FTC_VALUE_DECL, .decl = ftc_formula_declare_text(e->g, "step")};
     report_unknown(e, expr);
     return ERROR;
 }

@@ -252,6 +252,7 @@ static ftc_decl_syntax *parse_decl(parser *p, ftc_decl_kind kind, ftc_place plac
     decl->name->place = peek(p)->place;
     decl->name->height = 1;
     decl->name->text = named ? expect_name(p, "a name") : expect_string(p, "a name in quotes");
+    if (kind == FTC_DECL_SCALAR) return decl;
     if (named) expect_mark(p, ":");
     if (!named && kind != FTC_DECL_PARAM) {
         if (!accept_word(p, "of")) fail_expected(p, "of \"PARAMETER\"");

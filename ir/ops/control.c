@@ -141,7 +141,7 @@ static bool infer_assign(const ftc_graph *g, const ftc_node *node, ftc_type *typ
         return false;
     }
     const ftc_decl_def *decl = &g->decls[node->decl];
-    if (decl->kind == FTC_DECL_INPUT || decl->kind == FTC_DECL_ARG) {
+    if (decl->kind == FTC_DECL_INPUT || decl->kind == FTC_DECL_ARG || decl->kind == FTC_DECL_SCALAR) {
         snprintf(error, (size_t)error_size, "%s is given at each call and cannot be assigned", decl->name);
         return false;
     }

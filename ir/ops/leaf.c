@@ -1,6 +1,7 @@
 // Leaves and sources: values that come from declarations or from coordinates alone.
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ir/build.h"
@@ -28,6 +29,22 @@ static void interpret_leaf(ftc_interp *in, ftc_id id) {
     if (n) memcpy(ftc_interp_result(in, id), b->tensors[node->decl], (size_t)n * sizeof(double));
 }
 
+// An argument, or what is computed from arguments once a step.
+static void interpret_scalar(ftc_interp *in, ftc_id id) {
+    const ftc_graph *g = ftc_interp_graph(in);
+    const ftc_bindings *b = ftc_interp_bindings(in);
+    const ftc_decl decl = ftc_graph_node(g, id)->decl;
+    const ftc_formula *formula = &g->decls[decl].formula;
+    double *values = calloc(g->n_decls, sizeof *values), *out = ftc_interp_result(in, id);
+    if (!values) abort();
+    for (int32_t i = 0; i < formula->n; i++)
+        if (formula->code[i].op == FTC_FORMULA_scalar)
+            values[formula->code[i].scalar] = b->tensors[formula->code[i].scalar][0];
+    *out = formula->n ? ftc_formula_value(formula, values, b->step) : b->tensors[decl][0];
+    if (b->rounds_scalars) *out = (float)*out;
+    free(values);
+}
+
 const ftc_op_info ftc_op_info_param = {
     .name = "param",
     .doc = "A tensor that stays from step to step: a weight, a moment of the optimizer or a gradient "
@@ -52,12 +69,14 @@ const ftc_op_info ftc_op_info_input = {
 
 const ftc_op_info ftc_op_info_arg = {
     .name = "arg",
-    .doc = "A number given at each call, such as the learning rate, with a default.",
+    .doc =
+        "A number given at each call, such as the learning rate, with a default; or, in dumps, one that is "
+        "computed from such numbers before each call.",
     .example = "arg dropout : f32 = 0.1",
     .class = FTC_CLASS_LEAF,
     .attrs = FTC_ATTR_DECL,
     .infer = infer_leaf,
-    .interpret = interpret_leaf,
+    .interpret = interpret_scalar,
 };
 
 // --- const, fill --------------------------------------------------------------------------------------

@@ -459,6 +459,43 @@ const ftc_op_info ftc_op_info_log = {
     .high = 3,
 };
 
+static double eval_pow(const ftc_map_types *t, const double *x) {
+    (void)t;
+    return x[0] < 0 ? NAN : pow(x[0], x[1]);
+}
+
+// exp(y log x), which loses log2 |y log x| bits. x⁰ is 1 for every x.
+static ftc_scalar body_pow(const ftc_scalar_builder *b, const ftc_map_types *t, const ftc_scalar *x) {
+    (void)t;
+    ftc_scalar power = ftc_math_exp(b, b->fmul(b, x[1], ftc_math_log(b, x[0])));
+    ftc_scalar is_one = b->fcmp(b, FTC_EQ, x[1], b->const_f32(b, 0)),
+               is_none = b->fcmp(b, FTC_LT, x[0], b->const_f32(b, 0));
+    power = b->select(b, is_one, b->const_f32(b, 1), power);
+    return b->select(b, is_none, b->const_f32(b, NAN), power);
+}
+
+static void gradient_pow(ftc_graph *g, ftc_id id, ftc_id grad, ftc_id out[FTC_MAX_ARGS]) {
+    ftc_id x = arg(g, id, 0), y = arg(g, id, 1);
+    ftc_id less = ftc_build_map2(g, FTC_OP_sub, y, ftc_build_const(g, 1));
+    ftc_id slope = mul(g, y, ftc_build_map2(g, FTC_OP_pow, x, less));
+    out[0] = mul(g, grad, slope);
+    out[1] = mul(g, grad, mul(g, id, ftc_build_map1(g, FTC_OP_log, x)));
+}
+
+const ftc_op_info ftc_op_info_pow = {
+    .name = "pow",
+    .doc = "The first value to the power of the second. NaN where the first is below 0.",
+    .example = "z = pow(x, 1.5)",
+    .class = FTC_CLASS_MAP,
+    .n_args = 2,
+    .infer = infer_float,
+    .gradient = gradient_pow,
+    .eval = eval_pow,
+    .body = body_pow,
+    .low = 0.5,
+    .high = 2,
+};
+
 static double eval_erf(const ftc_map_types *t, const double *x) {
     (void)t;
     return erf(x[0]);

@@ -1,8 +1,6 @@
 #include "runtime/loop/stepper.h"
 
-#include <math.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,11 +76,12 @@ ftc_status ftc_stepper_create(const ftc_program *program, ftc_model_state *state
         .state = state,
         .threads = threads,
         .sgemm = sgemm,
+        .arguments = calloc((size_t)program->n_scalars + 1, sizeof *stepper.arguments),
         .scalars = calloc((size_t)program->n_scalars + 1, sizeof *stepper.scalars),
         .outputs = calloc((size_t)program->n_outputs + 1, sizeof *stepper.outputs),
     };
-    if (!stepper.scalars || !stepper.outputs) abort();
-    for (int32_t i = 0; i < program->n_scalars; i++) stepper.scalars[i] = program->scalars[i].value;
+    if (!stepper.arguments || !stepper.scalars || !stepper.outputs) abort();
+    for (int32_t i = 0; i < program->n_scalars; i++) stepper.arguments[i] = program->scalars[i].value;
     ftc_status status = map_arena(&stepper, entries);
     if (status.code == FTC_OK) status = map_outputs(&stepper);
     if (status.code != FTC_OK) {
@@ -96,6 +95,7 @@ ftc_status ftc_stepper_create(const ftc_program *program, ftc_model_state *state
 void ftc_stepper_free(ftc_stepper *stepper) {
     ftc_memory_unmap(&stepper->arena);
     ftc_memory_unmap(&stepper->output_block);
+    free(stepper->arguments);
     free(stepper->scalars);
     free(stepper->outputs);
     *stepper = (ftc_stepper){0};
@@ -103,17 +103,17 @@ void ftc_stepper_free(ftc_stepper *stepper) {
 
 // --- by name ------------------------------------------------------------------------------------------
 
-static int32_t find_scalar(const ftc_program *program, const char *name) {
+static int32_t find_argument(const ftc_program *program, const char *name) {
     for (int32_t i = 0; i < program->n_scalars; i++) {
-        if (strcmp(program->scalars[i].name, name) == 0) return i;
+        if (!program->scalars[i].formula.n && strcmp(program->scalars[i].name, name) == 0) return i;
     }
     return -1;
 }
 
 int ftc_stepper_set(ftc_stepper *stepper, const char *name, double value) {
-    int32_t i = find_scalar(stepper->program, name);
+    int32_t i = find_argument(stepper->program, name);
     if (i < 0) return 0;
-    stepper->scalars[i] = (float)value;
+    stepper->arguments[i] = value;
     return 1;
 }
 
@@ -122,7 +122,7 @@ ftc_status ftc_stepper_set_dropout(ftc_stepper *stepper, double probability) {
     bool found = probability == 0;
     for (int32_t i = 0; i < program->n_scalars; i++) {
         if (program->scalars[i].role != FTC_SCALAR_DROPOUT) continue;
-        stepper->scalars[i] = (float)probability;
+        stepper->arguments[i] = probability;
         found = true;
     }
     if (found) return FTC_STATUS_OK;
@@ -134,23 +134,8 @@ ftc_status ftc_stepper_set_dropout(ftc_stepper *stepper, double probability) {
 }
 
 double ftc_stepper_get(const ftc_stepper *stepper, const char *name, double otherwise) {
-    int32_t i = find_scalar(stepper->program, name);
-    return i < 0 ? otherwise : (double)stepper->scalars[i];
-}
-
-// A scalar as a person wrote it: 0.999 and not the nearest float, whose distance to 1 is another by 1e-5 of
-// it.
-static double as_written(const ftc_stepper *stepper, const char *name) {
-    char text[32];
-    snprintf(text, sizeof text, "%.7g", ftc_stepper_get(stepper, name, 0));
-    return strtod(text, NULL);
-}
-
-void ftc_stepper_set_step(ftc_stepper *stepper, int64_t step) {
-    double beta1 = as_written(stepper, "beta1"), beta2 = as_written(stepper, "beta2");
-    ftc_stepper_set(stepper, "bias_correction1", 1 - pow(beta1, (double)step));
-    ftc_stepper_set(stepper, "bias_correction2_sqrt", sqrt(1 - pow(beta2, (double)step)));
-    ftc_stepper_set(stepper, "adafactor_beta2", 1 - pow((double)step, -0.8));
+    int32_t i = find_argument(stepper->program, name);
+    return i < 0 ? otherwise : stepper->arguments[i];
 }
 
 static int32_t find_output(const ftc_program *program, const char *name) {
@@ -182,8 +167,19 @@ static void enter(void *context, int32_t thread, int32_t threads) {
     c->fn(c->args, thread, threads);
 }
 
+static void compute_scalars(ftc_stepper *stepper, uint32_t step) {
+    const ftc_program *program = stepper->program;
+    for (int32_t i = 0; i < program->n_scalars; i++) {
+        const ftc_formula *formula = &program->scalars[i].formula;
+        double value =
+            formula->n ? ftc_formula_value(formula, stepper->arguments, step) : stepper->arguments[i];
+        stepper->scalars[i] = (float)value;
+    }
+}
+
 void ftc_stepper_call(ftc_stepper *stepper, ftc_entry_kind entry, const ftc_batch *batch, uint32_t step,
                       uint32_t micro_step) {
+    compute_scalars(stepper, step);
     ftc_step_args args = {
         .arena = stepper->arena.data,
         .tensors = stepper->state->tensors,

@@ -13,10 +13,11 @@ typedef struct {
     const ftc_program *program; // outlives the stepper, as do state and threads
     ftc_model_state *state;
     ftc_threads *threads;
-    uint64_t seed;    // of dropout
-    float *scalars;   // [n_scalars] the step arguments; the program's defaults until set
-    void **outputs;   // [n_outputs]
-    ftc_memory arena; // shared by all entries
+    uint64_t seed;     // of dropout
+    double *arguments; // [n_scalars] the step arguments; the program's defaults until set
+    float *scalars;    // [n_scalars] those and what follows from them, as a call reads them
+    void **outputs;    // [n_outputs]
+    ftc_memory arena;  // shared by all entries
     ftc_memory output_block;
     ftc_sgemm_fn *sgemm;
     uint64_t *ticks; // NULL, or where the entries write ftc_step_args.ticks
@@ -37,17 +38,13 @@ ftc_status ftc_stepper_create(const ftc_program *program, ftc_model_state *state
                               uint32_t entries, ftc_sgemm_fn *sgemm, ftc_stepper *out);
 void ftc_stepper_free(ftc_stepper *stepper);
 
-// Sets the scalar `name`; returns 0 when the program has none of this name.
+// Sets the step argument `name`; returns 0 when the program has none of this name.
 int ftc_stepper_set(ftc_stepper *stepper, const char *name, double value);
 
-// Sets the scalars whose role is dropout; fails when there is none and the probability is not 0.
+// Sets the step arguments whose role is dropout; fails when there is none and the probability is not 0.
 ftc_status ftc_stepper_set_dropout(ftc_stepper *stepper, double probability);
 
-// Sets the scalars that follow from the number of the optimizer step, counted from 1, and from the betas as
-// they are set: the bias corrections of Adam, and Adafactor's beta2. In double.
-void ftc_stepper_set_step(ftc_stepper *stepper, int64_t step);
-
-// The value of the scalar `name`, or `otherwise` when the program has none.
+// The value of the step argument `name`, or `otherwise` when the program has none.
 double ftc_stepper_get(const ftc_stepper *stepper, const char *name, double otherwise);
 
 // Where the entries write the output `name`; NULL when `entry` does not write an output of this name.
@@ -56,7 +53,7 @@ const float *ftc_stepper_output(const ftc_stepper *stepper, const char *name, ft
 // Values a sequence of the output `name`; 0 when there is none.
 int64_t ftc_stepper_output_columns(const ftc_stepper *stepper, const char *name);
 
-// Runs one entry on all threads. `step` counts optimizer steps from 1, `micro_step` micro-batches of one step
+// Computes what follows from the arguments and the step, then runs one entry on all threads. `step` counts optimizer steps from 1, `micro_step` micro-batches of one step
 // from 0.
 void ftc_stepper_call(ftc_stepper *stepper, ftc_entry_kind entry, const ftc_batch *batch, uint32_t step,
                       uint32_t micro_step);

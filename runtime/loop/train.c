@@ -163,7 +163,7 @@ static ftc_status check_shares(const run *r) {
     for (int32_t i = 0; i < r->t->program->n_scalars; i++) {
         const ftc_scalar_info *scalar = &r->t->program->scalars[i];
         const char *name = scalar->name;
-        double value = (double)r->stepper.scalars[i];
+        double value = r->stepper.arguments[i];
         bool is_share = scalar->role == FTC_SCALAR_DROPOUT;
         for (size_t k = 0; k < sizeof SHARES / sizeof *SHARES; k++) is_share |= strcmp(name, SHARES[k]) == 0;
         if (is_share && !(value >= 0 && value < 1))
@@ -304,7 +304,6 @@ static void set_step_scalars(run *r, int64_t step, int64_t window) {
     r->last_lr = ftc_schedule_lr(&r->schedule, step);
     ftc_stepper_set(&r->stepper, "lr", r->last_lr);
     ftc_stepper_set(&r->stepper, "accumulation", (double)window);
-    ftc_stepper_set_step(&r->stepper, step);
 }
 
 // Ends the run at a step whose batch is still at hand.

@@ -106,11 +106,8 @@ static const char *train_setting(const ftc_program *program, const char *name) {
 // `name`; NaN when the program takes none of this name.
 static double argument(const ftc_program *program, const char *name, double given) {
     for (int32_t i = 0; i < program->n_scalars; i++) {
-        // The default was a decimal number before it was a float: 0.9 and not 0.899999976.
-        char text[40];
-        if (strcmp(program->scalars[i].name, name) != 0) continue;
-        snprintf(text, sizeof text, "%.7g", (double)program->scalars[i].value);
-        return given >= 0 ? given : strtod(text, NULL);
+        if (strcmp(program->scalars[i].name, name) == 0)
+            return given >= 0 ? given : program->scalars[i].value;
     }
     return NAN;
 }
