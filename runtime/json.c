@@ -2,25 +2,71 @@
 
 #include "runtime/files.h"
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+// cJSON keeps the position of the last error in a global variable.
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+// Whether a string of the text holds a NUL, as it is or escaped: cJSON's strings would end there.
+static bool has_nul(const char *text, size_t bytes) {
+    static const char ESCAPE[] = "\\u0000";
+    const char *end = text + bytes;
+    for (const char *at = text; (at = memmem(at, (size_t)(end - at), ESCAPE, sizeof ESCAPE - 1)); at++) {
+        const char *first = at; // of the backslashes: of two, one is the other's escape
+        while (first > text && first[-1] == '\\') first--;
+        if ((at - first) % 2 == 0) return true;
+    }
+    return memchr(text, '\0', bytes) != NULL;
+}
+
+// The object, or NULL and what is wrong.
+static cJSON *parse(const char *text, size_t bytes, ftc_json_fault *fault) {
+    fault->kind = FTC_JSON_NUL;
+    if (has_nul(text, bytes)) return NULL;
+    const char *end = text;
+    pthread_mutex_lock(&lock);
+    cJSON *json = cJSON_ParseWithLengthOpts(text, bytes, &end, false);
+    pthread_mutex_unlock(&lock);
+    size_t at = (size_t)(end - text);
+    while (json && at < bytes && strchr(" \t\r\n", text[at])) at++;
+    bool is_whole = json && at == bytes;
+    if (is_whole && cJSON_IsObject(json)) return json;
+    fault->kind = is_whole ? FTC_JSON_NO_OBJECT : FTC_JSON_BROKEN;
+    fault->at = at;
+    cJSON_Delete(json);
+    return NULL;
+}
+
+cJSON *ftc_json_parse(const char *text, size_t bytes, ftc_json_fault *fault) {
+    ftc_json_fault any;
+    return parse(text, bytes, fault ? fault : &any);
+}
+
+ftc_status ftc_json_parse_file(const char *path, const char *text, size_t bytes, cJSON **out) {
+    ftc_json_fault fault;
+    cJSON *json = parse(text, bytes, &fault);
+    if (json) {
+        *out = json;
+        return FTC_STATUS_OK;
+    }
+    switch (fault.kind) {
+    case FTC_JSON_NUL:
+        return ftc_status_make(FTC_BAD_INPUT, "%s: a string with \\u0000 cannot be read", path);
+    case FTC_JSON_NO_OBJECT: return ftc_status_make(FTC_BAD_INPUT, "%s: a JSON object is expected", path);
+    case FTC_JSON_BROKEN: break;
+    }
+    return ftc_status_make(FTC_BAD_INPUT, "%s: not valid JSON at byte %zu; is the file complete?", path,
+                           fault.at);
+}
 
 ftc_status ftc_json_read(const char *path, cJSON **out) {
     char *text;
     size_t bytes;
     FTC_RETURN_IF_ERROR(ftc_file_read(path, &text, &bytes));
-    const char *end = text;
-    cJSON *json = cJSON_ParseWithLengthOpts(text, bytes, &end, 0);
-    ftc_status status = FTC_STATUS_OK;
-    if (!json) {
-        status = ftc_status_make(FTC_BAD_INPUT, "%s: not valid JSON at byte %td; is the file complete?", path,
-                                 end - text);
-    } else if (!cJSON_IsObject(json)) {
-        status = ftc_status_make(FTC_BAD_INPUT, "%s: a JSON object is expected", path);
-        cJSON_Delete(json);
-    } else {
-        *out = json;
-    }
+    ftc_status status = ftc_json_parse_file(path, text, bytes, out);
     free(text);
     return status;
 }
@@ -33,6 +79,10 @@ ftc_status ftc_json_write(const char *path, const cJSON *json) {
     ftc_status status = ftc_file_write(path, text, n + 1);
     free(text);
     return status;
+}
+
+const cJSON *ftc_json_last(const cJSON *array) {
+    return array && array->child ? array->child->prev : NULL; // cJSON's lists are circular backwards
 }
 
 int ftc_json_count(const cJSON *item, int64_t *out) {

@@ -42,6 +42,9 @@ Test(hf_dir, what_is_no_encoder_is_refused) {
         {"{\"is_decoder\": true}", "decoder"},
         {"{\"model_type\": ", "not valid JSON"},
         {"[1]", "a JSON object is expected"},
+        {"{} {}", "not valid JSON at byte 3"},
+        {"{\"hidden_act\": \"ge\\u0000lu\"}", "a string with \\u0000 cannot be read"},
+        {"{\"hidden_act\": \"a\\\\\\u0000\"}", "a string with \\u0000 cannot be read"},
     };
     char *dir = test_directory();
     ftc_hf_config *config = NULL;
@@ -51,6 +54,41 @@ Test(hf_dir, what_is_no_encoder_is_refused) {
         ASSERT_FAILS(ftc_hf_config_read(dir, &config), FTC_BAD_INPUT, CASES[i][1]);
         cr_assert_null(config);
     }
+    scratch_free(dir);
+}
+
+// Entries and labels are walked: what sought each by its place or its name took minutes for so many.
+Test(hf_dir, large_configs_are_read_once, .timeout = 20) {
+    enum { N = 200000 };
+    char *dir = test_directory(), *text, *path = ftc_path_join(dir, "config.json");
+    size_t bytes;
+    FILE *f = open_memstream(&text, &bytes);
+    fputs("{\"hidden_act\": \"a\\\\u0000\"", f); // a backslash and letters: no NUL
+    for (int i = 0; i < N; i++) fprintf(f, ", \"key%d\": %d", i, i);
+    fputs(", \"id2label\": {\"0\": \"name0\"", f);
+    for (int i = 1; i < N; i++) fprintf(f, ", \"%d\": \"name%d\"", i, i);
+    fputs("}}", f);
+    fclose(f);
+    ASSERT_OK(ftc_file_write(path, text, bytes));
+
+    ftc_hf_config *config;
+    ASSERT_OK(ftc_hf_config_read(dir, &config));
+    const char *name;
+    char *value;
+    int n = 0;
+    for (const struct cJSON *at = NULL; ftc_hf_config_next(config, &at, &name, &value); n++) {
+        if (n == 0) cr_expect_str_eq(value, "a\\u0000");
+        if (n == N) cr_expect(strcmp(name, "key199999") == 0 && strcmp(value, "199999") == 0);
+        free(value);
+    }
+    cr_expect_eq(n, N + 2);
+    cr_assert_eq(ftc_hf_config_label_count(config), N);
+    for (int i = 0; i < N; i++) cr_assert_eq(atoi(ftc_hf_config_label(config, i) + strlen("name")), i);
+    cr_expect_null(ftc_hf_config_label(config, N));
+    cr_expect_null(ftc_hf_config_label(config, -1));
+    ftc_hf_config_free(config);
+    free(text);
+    free(path);
     scratch_free(dir);
 }
 

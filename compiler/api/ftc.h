@@ -171,9 +171,9 @@ void ftc_trainer_free(ftc_trainer *trainer); // NULL is allowed
 void ftc_trainer_init(ftc_trainer *trainer);
 
 // Reads the parameters from DIR/model.safetensors, which ftc or Hugging Face has saved; what names mean, the
-// family block of the model says. `directory` NULL: the net's own. A parameter of the encoder must be there in
-// its shape; a head that is missing or of another shape gets its initial values. Moments, gradients and the
-// number of steps stay. After an error the parameters are undefined.
+// family block of the model says. `directory` NULL: the net's own. A parameter of the encoder must be there
+// in its shape; a head that is missing or of another shape gets its initial values. Moments, gradients and
+// the number of steps stay. After an error the parameters are undefined.
 ftc_error *ftc_trainer_load(ftc_trainer *trainer, const char *directory);
 
 // Of the last ftc_trainer_load: the parameters that were initialised, and the directory's tensors that have

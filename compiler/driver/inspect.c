@@ -145,7 +145,7 @@ static ftc_status inspect_directory(const char *dir) {
     const char *name;
     char *value, shape[128];
     printf("config\n");
-    for (int32_t i = 0; ftc_hf_config_entry(config, i, &name, &value); i++) {
+    for (const struct cJSON *at = NULL; ftc_hf_config_next(config, &at, &name, &value);) {
         if (value) printf("  %-30s %s\n", name, value);
         free(value);
     }

@@ -4,7 +4,6 @@
 #include "ir/lang/elaborate.h"
 #include "ir/lang/parse.h"
 #include "runtime/files.h"
-#include "runtime/hub/hf_dir.h"
 #include "runtime/loop/threads.h"
 
 #include <libgen.h>
@@ -130,7 +129,7 @@ static void add_number(overrides *o, const char *name, int64_t value, const char
 static void add_config_json(overrides *o, const char *dir, const ftc_hf_config *config) {
     const char *name;
     char *value;
-    for (int32_t i = 0; ftc_hf_config_entry(config, i, &name, &value); i++) {
+    for (const struct cJSON *at = NULL; ftc_hf_config_next(config, &at, &name, &value);) {
         if (!value) continue; // null, a list or an object
         add(o, (ftc_override){.name = keep(o, strdup(name)),
                               .value = keep(o, value),
@@ -214,6 +213,26 @@ static bool check_shapes(const ftc_graph *g, const ftc_hf_config *config, const 
     return ok;
 }
 
+// Whether config.json asks for another loss than `auto` stands for: training by that one would be a silent
+// error.
+static bool check_problem(const ftc_graph *g, const ftc_hf_config *config, const char *dir,
+                          ftc_diagnostics *d) {
+    const ftc_graph_setting *loss = find_config(g, "loss"), *labels = find_config(g, "labels");
+    if (!loss || !loss->text || strcmp(loss->text, "auto") != 0 || !labels) return true;
+    const char *problem = "";
+    ftc_hf_config_text(config, "problem_type", &problem);
+    bool classes = strcmp(problem, "multi_label_classification") == 0;
+    bool numbers = strcmp(problem, "regression") == 0 && labels->number > 1 &&
+                   ftc_hf_label_count(dir, config) == (int32_t)labels->number;
+    if (classes || numbers)
+        ftc_diag_add(
+            d, NULL, NULL, 0, 0,
+            "%s/config.json: problem_type is \"%s\", which gives a text several %s; ftc trains one a "
+            "text: pass --loss cross_entropy to train a class",
+            dir, problem, classes ? "classes" : "numbers");
+    return !classes && !numbers;
+}
+
 // Parses with the overrides so far; with --max-length once more, cut to what the model's positions allow.
 static ftc_graph *parse(const char *name, const char *text, const ftc_model_options *options, overrides *o,
                         ftc_diagnostics *d) {
@@ -227,32 +246,38 @@ static ftc_graph *parse(const char *name, const char *text, const ftc_model_opti
     return ftc_parse_text(name, text, &(ftc_settings){o->list, o->n}, d);
 }
 
-bool ftc_model_read_text(const char *name, const char *text, const ftc_model_options *options,
-                         ftc_model_source *out, ftc_diagnostics *d) {
+// The graph of a text and the text with all values in place. `config`: the directory's config.json, NULL
+// without one.
+static bool build(const char *name, const char *text, const ftc_model_options *options,
+                  const ftc_hf_config *config, ftc_model_source *out, ftc_diagnostics *d) {
     overrides o = {0};
-    ftc_hf_config *config = NULL;
     ftc_graph *g = NULL;
     char *resolved = NULL;
-    bool ok = true;
-    if (options->pretrained) {
-        ok = add_status(d, ftc_hf_config_read(options->pretrained, &config));
-        if (ok) add_config_json(&o, options->pretrained, config);
-    }
-    ok = ok && add_sets(&o, options, d);
+    if (config) add_config_json(&o, options->pretrained, config);
+    bool ok = add_sets(&o, options, d);
     if (options->batch) add_number(&o, "batch", options->batch, "--batch");
     if (options->loss) add(&o, (ftc_override){"loss", options->loss, "--loss", FTC_OVERRIDE_CONFIG});
     add_train_entries(&o, options);
     if (ok) g = parse(name, text, options, &o, d);
-    ok = g && (!config || check_shapes(g, config, options->pretrained, d));
+    ok = g && (!config || (check_shapes(g, config, options->pretrained, d) &&
+                           check_problem(g, config, options->pretrained, d)));
     if (ok) resolved = ftc_parse_resolve(name, text, &(ftc_settings){o.list, o.n}, d);
     if (resolved) {
         *out = (ftc_model_source){resolved, g};
     } else if (g) {
         ftc_graph_free(g);
     }
-    ftc_hf_config_free(config);
     free_overrides(&o);
     return resolved != NULL;
+}
+
+bool ftc_model_read_text(const char *name, const char *text, const ftc_model_options *options,
+                         ftc_model_source *out, ftc_diagnostics *d) {
+    ftc_hf_config *config = NULL;
+    bool ok = !options->pretrained || add_status(d, ftc_hf_config_read(options->pretrained, &config));
+    ok = ok && build(name, text, options, config, out, d);
+    ftc_hf_config_free(config);
+    return ok;
 }
 
 // The entries of the train block that are paths.
@@ -274,48 +299,38 @@ static void resolve_paths(ftc_graph *g, const char *model_path) {
     free(copy);
 }
 
-// Whether the directory's config.json asks for another loss than `auto` stands for: training by that one
-// would be a silent error.
-static bool check_problem(const ftc_graph *g, const char *dir, ftc_diagnostics *d) {
-    const ftc_graph_setting *loss = find_config(g, "loss"), *labels = find_config(g, "labels");
-    if (!dir || !loss || !loss->text || strcmp(loss->text, "auto") != 0 || !labels) return true;
-    ftc_hf_config *config;
-    if (!add_status(d, ftc_hf_config_read(dir, &config))) return false;
-    const char *problem = "";
-    ftc_hf_config_text(config, "problem_type", &problem);
-    bool classes = strcmp(problem, "multi_label_classification") == 0;
-    bool numbers = strcmp(problem, "regression") == 0 && labels->number > 1 &&
-                   ftc_hf_label_count(dir, config) == (int32_t)labels->number;
-    if (classes || numbers)
-        ftc_diag_add(
-            d, NULL, NULL, 0, 0,
-            "%s/config.json: problem_type is \"%s\", which gives a text several %s; ftc trains one a "
-            "text: pass --loss cross_entropy to train a class",
-            dir, problem, classes ? "classes" : "numbers");
-    ftc_hf_config_free(config);
-    return !classes && !numbers;
+static void close_texts(ftc_model_texts *texts) {
+    free(texts->name);
+    free(texts->text);
+    ftc_hf_config_free(texts->config);
+    *texts = (ftc_model_texts){0};
 }
 
-// The source of a model's file, which has been read.
-static bool make_source(const char *path, const char *name, const char *text,
-                        const ftc_model_options *options, ftc_model_source *out, ftc_diagnostics *d) {
-    ftc_model_source source;
-    if (!ftc_model_read_text(name, text, options, &source, d)) return false;
-    if (!check_problem(source.graph, options->pretrained, d)) {
-        ftc_model_source_free(&source);
+static bool open_texts(const char *path, const char *pretrained, ftc_model_texts *out, ftc_diagnostics *d) {
+    ftc_model_texts texts = {.pretrained = pretrained};
+    texts.text = ftc_parse_read_model(path, &texts.name, d);
+    if (!texts.text) return false;
+    if (pretrained && !add_status(d, ftc_hf_config_read(pretrained, &texts.config))) {
+        close_texts(&texts);
         return false;
     }
-    resolve_paths(source.graph, path);
-    *out = source;
+    *out = texts;
+    return true;
+}
+
+static bool read_texts(const char *path, const ftc_model_texts *texts, const ftc_model_options *options,
+                       ftc_model_source *out, ftc_diagnostics *d) {
+    if (!build(texts->name, texts->text, options, texts->config, out, d)) return false;
+    resolve_paths(out->graph, path);
     return true;
 }
 
 bool ftc_model_read(const char *path, const ftc_model_options *options, ftc_model_source *out,
                     ftc_diagnostics *d) {
-    char *name = NULL, *text = ftc_parse_read_model(path, &name, d);
-    bool ok = text && make_source(path, name, text, options, out, d);
-    free(text);
-    free(name);
+    ftc_model_texts texts;
+    if (!open_texts(path, options->pretrained, &texts, d)) return false;
+    bool ok = read_texts(path, &texts, options, out, d);
+    close_texts(&texts);
     return ok;
 }
 
@@ -521,8 +536,7 @@ static bool compile_again(const ftc_model *old, const ftc_model_options *options
     if (!ftc_model_read_text("model.ir of the artifact", old->program->source, &again, &source, d))
         return false;
     copy_paths(old->program, source.graph);
-    bool ok = check_problem(source.graph, again.pretrained, d) &&
-              compile_and_load(&source, &again, entries, ftc_program_manifest(old->loaded), out, d);
+    bool ok = compile_and_load(&source, &again, entries, ftc_program_manifest(old->loaded), out, d);
     ftc_model_source_free(&source);
     return ok;
 }
@@ -560,9 +574,9 @@ bool ftc_model_find(const char *path, const ftc_model_options *options, ftc_mode
                     ftc_diagnostics *d) {
     ftc_model_candidate c = {.path = path, .pretrained = options->pretrained};
     if (ftc_name_ends_with(path, ".ir")) {
-        c.text = ftc_parse_read_model(path, &c.name, d);
-        if (!c.text || !make_source(path, c.name, c.text, options, &c.source, d)) {
-            ftc_model_candidate_free(&c);
+        if (!open_texts(path, options->pretrained, &c.texts, d)) return false;
+        if (!read_texts(path, &c.texts, options, &c.source, d)) {
+            close_texts(&c.texts);
             return false;
         }
         describe_source(&c);
@@ -578,13 +592,22 @@ bool ftc_model_find(const char *path, const ftc_model_options *options, ftc_mode
     return true;
 }
 
+// Reads again only what is another now.
+static bool reopen_texts(ftc_model_candidate *c, const char *pretrained, ftc_diagnostics *d) {
+    const char *was = c->texts.pretrained;
+    if (was == pretrained || (was && pretrained && strcmp(was, pretrained) == 0)) return true;
+    close_texts(&c->texts);
+    return open_texts(c->path, pretrained, &c->texts, d);
+}
+
 bool ftc_model_finish(ftc_model_candidate *c, const ftc_model_options *options, uint32_t entries,
                       ftc_model *out, char **why, ftc_diagnostics *d) {
     bool ok = true;
     *why = NULL;
     if (c->source.graph) {
         ftc_model_source_free(&c->source);
-        ok = make_source(c->path, c->name, c->text, options, &c->source, d) &&
+        ok = reopen_texts(c, options->pretrained, d) &&
+             read_texts(c->path, &c->texts, options, &c->source, d) &&
              compile_and_load(&c->source, options, entries, NULL, out, d);
     } else if ((*why = other_structure(c->artifact.program, options))) {
         ok = compile_again(&c->artifact, options, entries, out, d);
@@ -603,10 +626,9 @@ bool ftc_model_finish(ftc_model_candidate *c, const ftc_model_options *options, 
 }
 
 void ftc_model_candidate_free(ftc_model_candidate *c) {
+    close_texts(&c->texts);
     ftc_model_source_free(&c->source);
     ftc_model_close(&c->artifact);
-    free(c->text);
-    free(c->name);
     free(c->train);
     *c = (ftc_model_candidate){0};
 }

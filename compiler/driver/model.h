@@ -8,6 +8,7 @@
 #include "compiler/driver/cli.h"
 #include "ir/diag.h"
 #include "ir/graph.h"
+#include "runtime/hub/hf_dir.h"
 #include "runtime/status.h"
 
 // Choices that an artifact keeps when they are not set: where its model is compiled again, too.
@@ -75,12 +76,19 @@ typedef struct {
     const ftc_program *program;
 } ftc_model;
 
+// What MODEL.ir is read from.
+typedef struct {
+    char *name, *text;      // the file that the text is from, and the text
+    const char *pretrained; // the caller's; NULL: none
+    ftc_hf_config *config;  // of that directory
+} ftc_model_texts;
+
 // A model that was found but is perhaps not compiled yet: its defaults are known, what is asked of it may
 // still change.
 typedef struct {
     const char *path;        // the caller's
-    char *text, *name;       // MODEL.ir as it was read, and what diagnostics call it; NULL for an artifact
-    ftc_model_source source; // of that, by the options so far; graph NULL for an artifact
+    ftc_model_texts texts;   // of MODEL.ir
+    ftc_model_source source; // of these, by the options so far; graph NULL for an artifact
     ftc_model artifact;      // as it lies in the file; loaded NULL for MODEL.ir
     bool is_recompiled;      // the artifact's code was for another CPU
     ftc_setting *train;      // [n_train] the train block

@@ -2,13 +2,13 @@
 
 #include "runtime/data/fields.h"
 #include "runtime/grow.h"
+#include "runtime/json.h"
 #include "ir/base/name.h"
 #include "runtime/text/unicode.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +16,6 @@
 #include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cjson/cJSON.h>
 
 enum { READ_BYTES = 1 << 18 };
 
@@ -59,26 +57,6 @@ static size_t count_lines(const char *data, size_t size) {
 }
 
 // --- JSON ---------------------------------------------------------------------------------------------
-
-// cJSON keeps the position of the last error in a global variable.
-static pthread_mutex_t json_lock = PTHREAD_MUTEX_INITIALIZER;
-
-static cJSON *parse_json(const char *line) {
-    pthread_mutex_lock(&json_lock);
-    cJSON *json = cJSON_ParseWithOpts(line, NULL, true);
-    pthread_mutex_unlock(&json_lock);
-    return json;
-}
-
-// Whether a JSON text holds the escape of a NUL, which would end a string early.
-static bool has_nul_escape(const char *json) {
-    for (const char *at = json; (at = strstr(at, "\\u0000")); at++) {
-        size_t backslashes = 1;
-        while (at - backslashes >= json && at[-(ptrdiff_t)backslashes] == '\\') backslashes++;
-        if (backslashes % 2) return true;
-    }
-    return false;
-}
 
 // Appends the value as a field; false if it is neither text nor number nor truth value.
 static bool push_json(ftc_fields *fields, const cJSON *value) {
@@ -186,19 +164,18 @@ static ftc_status check_json_row(scanner *s) {
         return ftc_status_make(FTC_BAD_INPUT,
                                "%s: the file is a JSON array; one object a line is expected (jq -c '.[]')",
                                t->path);
-    if (has_nul_escape(line))
-        return ftc_status_make(FTC_BAD_INPUT, "%s:%zu: a string with \\u0000 cannot be read", t->path,
-                               s->line);
-    cJSON *json = parse_json(line);
-    ftc_status status = FTC_STATUS_OK;
-    if (!cJSON_IsObject(json))
-        status = ftc_status_make(FTC_BAD_INPUT, "%s:%zu: not a JSON object; one object a line is expected",
-                                 t->path, s->line);
-    else if (t->rows == 0)
-        for (const cJSON *item = json->child; item; item = item->next)
-            ftc_fields_push(&t->names, item->string, strlen(item->string));
+    ftc_json_fault fault;
+    cJSON *json = ftc_json_parse(line, strlen(line), &fault);
+    if (!json)
+        return ftc_status_make(FTC_BAD_INPUT, "%s:%zu: %s", t->path, s->line,
+                               fault.kind == FTC_JSON_NUL
+                                   ? "a string with \\u0000 cannot be read"
+                                   : "not a JSON object; one object a line is expected");
+    const cJSON *item;
+    if (t->rows == 0)
+        cJSON_ArrayForEach(item, json) ftc_fields_push(&t->names, item->string, strlen(item->string));
     cJSON_Delete(json);
-    return status;
+    return FTC_STATUS_OK;
 }
 
 static bool is_number(const char *text) {
@@ -508,7 +485,8 @@ static ftc_status fill_window(const ftc_table *t, size_t index, struct ftc_row_b
 
 // Replaces the one field, a JSON object, by the fields of the roles asked for; columns[] then tells which.
 static ftc_status pick_json(const ftc_table *t, size_t index, ftc_fields *fields, size_t columns[ROLES]) {
-    cJSON *json = parse_json(ftc_fields_get(fields, 0));
+    const char *line = ftc_fields_get(fields, 0);
+    cJSON *json = ftc_json_parse(line, strlen(line), NULL);
     if (!json) return changed(t);
     ftc_fields_clear(fields);
     ftc_status status = FTC_STATUS_OK;

@@ -10,6 +10,8 @@
 
 struct ftc_hf_config {
     cJSON *json;
+    const char **labels; // [n_labels] id2label's names by id, NULL where it has none
+    int32_t n_labels;
 };
 
 static const cJSON *entry(const ftc_hf_config *config, const char *name) {
@@ -25,6 +27,21 @@ static ftc_status check_is_encoder(const ftc_hf_config *config, const char *path
     return FTC_STATUS_OK;
 }
 
+// Keys of id2label are numbers as text.
+static void list_labels(ftc_hf_config *config) {
+    const cJSON *names = entry(config, "id2label"), *name;
+    if (!cJSON_IsObject(names)) return;
+    config->n_labels = cJSON_GetArraySize(names);
+    config->labels = calloc((size_t)config->n_labels + 1, sizeof *config->labels);
+    if (!config->labels) abort();
+    cJSON_ArrayForEach(name, names) {
+        char *end;
+        long id = strtol(name->string, &end, 10);
+        if (end != name->string && !*end && id >= 0 && id < config->n_labels)
+            config->labels[id] = cJSON_GetStringValue(name);
+    }
+}
+
 ftc_status ftc_hf_config_read(const char *dir, ftc_hf_config **out) {
     char *path = ftc_path_join(dir, "config.json");
     ftc_hf_config *config = calloc(1, sizeof *config);
@@ -36,6 +53,7 @@ ftc_status ftc_hf_config_read(const char *dir, ftc_hf_config **out) {
         ftc_hf_config_free(config);
         return status;
     }
+    list_labels(config);
     *out = config;
     return FTC_STATUS_OK;
 }
@@ -43,6 +61,7 @@ ftc_status ftc_hf_config_read(const char *dir, ftc_hf_config **out) {
 void ftc_hf_config_free(ftc_hf_config *config) {
     if (!config) return;
     cJSON_Delete(config->json);
+    free(config->labels);
     free(config);
 }
 
@@ -60,8 +79,9 @@ bool ftc_hf_config_text(const ftc_hf_config *config, const char *name, const cha
     return true;
 }
 
-bool ftc_hf_config_entry(const ftc_hf_config *config, int32_t index, const char **name, char **value) {
-    const cJSON *item = cJSON_GetArrayItem(config->json, index); // an object's entries count as an array's
+bool ftc_hf_config_next(const ftc_hf_config *config, const struct cJSON **at, const char **name,
+                        char **value) {
+    const cJSON *item = *at = *at ? (*at)->next : config->json->child;
     if (!item) return false;
     char *text = NULL;
     int n = 0;
@@ -75,16 +95,13 @@ bool ftc_hf_config_entry(const ftc_hf_config *config, int32_t index, const char 
 }
 
 int32_t ftc_hf_config_label_count(const ftc_hf_config *config) {
-    const cJSON *names = entry(config, "id2label");
     int64_t n = 0;
-    if (cJSON_IsObject(names)) return cJSON_GetArraySize(names);
+    if (config->labels) return config->n_labels;
     return ftc_json_count(entry(config, "num_labels"), &n) && n <= INT32_MAX ? (int32_t)n : 0;
 }
 
 const char *ftc_hf_config_label(const ftc_hf_config *config, int32_t id) {
-    char key[16];
-    snprintf(key, sizeof key, "%d", id);
-    return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(entry(config, "id2label"), key));
+    return id >= 0 && id < config->n_labels ? config->labels[id] : NULL;
 }
 
 ftc_status ftc_hf_weights_open(const char *dir, ftc_safetensors **out) {

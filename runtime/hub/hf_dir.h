@@ -18,9 +18,11 @@ void ftc_hf_config_free(ftc_hf_config *config);
 bool ftc_hf_config_number(const ftc_hf_config *config, const char *name, double *out);
 bool ftc_hf_config_text(const ftc_hf_config *config, const char *name, const char **out);
 
-// Entry number `index` of config.json; *value (allocated) is its text, NULL when it is null, a list or an
-// object. False behind the last entry.
-bool ftc_hf_config_entry(const ftc_hf_config *config, int32_t index, const char **name, char **value);
+// Goes through the entries of config.json: *at is NULL before the first. *value (allocated) is the entry's
+// text, NULL when it is null, a list or an object. False behind the last one.
+struct cJSON;
+bool ftc_hf_config_next(const ftc_hf_config *config, const struct cJSON **at, const char **name,
+                        char **value);
 
 // The number of labels that config.json states (id2label, else num_labels), 0 when it states none.
 int32_t ftc_hf_config_label_count(const ftc_hf_config *config);

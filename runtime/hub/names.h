@@ -15,8 +15,8 @@ bool ftc_family_in_head(const ftc_program *program, const char *parameter);
 // Whether a file of weights may lack this parameter of the encoder.
 bool ftc_family_may_lack(const ftc_program *program, const char *parameter);
 
-// What a parameter or a tensor of a file is called among files and programs of the family: without the prefix,
-// by its present name where it has an older one. Allocated.
+// What a parameter or a tensor of a file is called among files and programs of the family: without the
+// prefix, by its present name where it has an older one. Allocated.
 char *ftc_family_name(const ftc_program *program, const char *name);
 
 #endif

@@ -35,9 +35,9 @@ void ftc_model_state_free(ftc_model_state *state);
 void ftc_model_state_init(ftc_model_state *state, uint64_t seed);
 
 // Fills the parameters from DIR/model.safetensors, under the names that the program's family has for them
-// (runtime/hub/names.h). A parameter of the encoder that is missing or has another shape is an error; what the
-// file may lack, and a head that is missing or of another shape, is initialised. Fills the report, which is to
-// be freed.
+// (runtime/hub/names.h). A parameter of the encoder that is missing or has another shape is an error; what
+// the file may lack, and a head that is missing or of another shape, is initialised. Fills the report, which
+// is to be freed.
 ftc_status ftc_model_state_load(ftc_model_state *state, const char *dir, uint64_t seed,
                                 ftc_load_report *report);
 void ftc_load_report_free(ftc_load_report *report);

@@ -1,4 +1,5 @@
 // report.html: one page, no script, nothing loaded from anywhere.
+#include "runtime/json.h"
 #include "runtime/report/html.h"
 #include "runtime/report/summary.h"
 
@@ -89,8 +90,7 @@ static const ftc_evaluation *evaluation_of(const ftc_summary *s) {
 // --- the head -----------------------------------------------------------------------------------------
 
 static const cJSON *last_line(const ftc_summary *s) {
-    const cJSON *history = s->result->state.log_history;
-    return cJSON_GetArrayItem(history, cJSON_GetArraySize(history) - 1);
+    return ftc_json_last(s->result->state.log_history);
 }
 
 static void write_head(const ftc_summary *s, FILE *out) {
@@ -205,7 +205,7 @@ static ftc_point *smooth(const ftc_point *points, int64_t n, int64_t window) {
 
 // All curves have the same axis of steps.
 static double last_step(const cJSON *history) {
-    return ftc_summary_value(cJSON_GetArrayItem(history, cJSON_GetArraySize(history) - 1), "step");
+    return ftc_summary_value(ftc_json_last(history), "step");
 }
 
 // "Test loss from 1.61 to 0.94. "

@@ -1,6 +1,7 @@
 #include "runtime/text/tokenizer_internal.h"
 
 #include "runtime/files.h"
+#include "runtime/json.h"
 #include "runtime/text/unicode.h"
 
 #include <limits.h>
@@ -8,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <cjson/cJSON.h>
 #include <xxhash.h>
 
 #define MAX_VOCABULARY_BYTES (1 << 24)
@@ -33,18 +33,7 @@ static ftc_status read_json(loader *l, const char *path, cJSON **out) {
     char *text;
     size_t bytes;
     FTC_RETURN_IF_ERROR(read_file(l, path, &text, &bytes));
-    const char *end = text;
-    cJSON *json = cJSON_ParseWithLengthOpts(text, bytes, &end, false);
-    ftc_status status = FTC_STATUS_OK;
-    if (!json) {
-        status = ftc_status_make(FTC_BAD_INPUT, "%s: not valid JSON at byte %td; is the file complete?", path,
-                                 end - text);
-    } else if (!cJSON_IsObject(json)) {
-        cJSON_Delete(json);
-        status = ftc_status_make(FTC_BAD_INPUT, "%s: a JSON object is expected", path);
-    } else {
-        *out = json;
-    }
+    ftc_status status = ftc_json_parse_file(path, text, bytes, out);
     free(text);
     return status;
 }
