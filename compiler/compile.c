@@ -16,7 +16,8 @@
 #include "ir/op.h"
 #include "ir/print.h"
 
-// The node of `g` for node `v` of the source. `training`, which has none until something needs it, is a constant.
+// The node of `g` for node `v` of the source. `training`, which has none until something needs it, is a
+// constant.
 static ftc_id in_entry(ftc_graph *g, const ftc_graph *source, ftc_id v, ftc_entry_kind entry, ftc_id *map) {
     const ftc_axes none = {0};
     if (source->nodes[v].op == FTC_OP_training && !map[v])
@@ -69,9 +70,9 @@ static void forward_after(void *context, const ftc_pass *pass, const ftc_graph *
     c->options->after(c->options->context, c->entry, pass, g, seconds);
 }
 
-// Runs the passes on an entry's graph. `graphs` (NULL: none) has those that are done: what the state takes that this
-// entry does not know counts as well. Whoever can call the step need not call grad, which then only comes as near to
-// the budget as it can.
+// Runs the passes on an entry's graph. `graphs` (NULL: none) has those that are done: what the state takes
+// that this entry does not know counts as well. Whoever can call the step need not call grad, which then only
+// comes as near to the budget as it can.
 static bool run_passes(ftc_graph *g, ftc_entry_kind entry, ftc_graph *const *graphs, int64_t scratch_bytes,
                        const ftc_compile_options *options, ftc_diagnostics *d) {
     entry_context context = {options, entry};
@@ -135,8 +136,8 @@ static ftc_graph *plan_round(const ftc_graph *source, ftc_entry_kind entry, ftc_
     return NULL;
 }
 
-// With a budget, room is left for the scratch that the plan without one needs, and for more when it turns out that the
-// plan needs more.
+// With a budget, room is left for the scratch that the plan without one needs, and for more when it turns out
+// that the plan needs more.
 static ftc_graph *plan_entry(const ftc_graph *source, ftc_entry_kind entry, ftc_graph *const *graphs,
                              const ftc_compile_options *options, ftc_diagnostics *d) {
     const ftc_target *target = options->target ? options->target : ftc_target_host();

@@ -1,4 +1,5 @@
-// From a source graph to machine code: every entry point through all passes, into one object and its description.
+// From a source graph to machine code: every entry point through all passes, into one object and its
+// description.
 #ifndef FTC_COMPILE_H
 #define FTC_COMPILE_H
 
@@ -41,18 +42,18 @@ typedef struct {
     size_t size;
 } ftc_object;
 
-// What a compilation makes. The description comes from the graphs and needs no file and no JSON: whoever runs the
-// program in this process takes it as it is (ftc_program_take), and only an artifact has it as text
-// (ftc_artifact_write). The code is an object in both cases, because that is what LLVM's code generator makes, and what
-// its loader links.
+// What a compilation makes. The description comes from the graphs and needs no file and no JSON: whoever runs
+// the program in this process takes it as it is (ftc_program_take), and only an artifact has it as text
+// (ftc_artifact_write). The code is an object in both cases, because that is what LLVM's code generator
+// makes, and what its loader links.
 typedef struct {
     ftc_object code;
     struct ftc_manifest *manifest; // with the model's text as its program's source
     ftc_graph *step;               // after the last pass; NULL: not compiled
 } ftc_compiled;
 
-// Compiles the model whose source graph (as parsed, forward only) is `source`. False after diagnostics; *compiled is
-// untouched then.
+// Compiles the model whose source graph (as parsed, forward only) is `source`. False after diagnostics;
+// *compiled is untouched then.
 bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ftc_compiled *compiled,
                  ftc_diagnostics *d);
 void ftc_compiled_free(ftc_compiled *compiled); // zeros are allowed

@@ -1,7 +1,7 @@
 // What an artifact says of its code: the manifest, as a structure and as JSON.
 //
-// The fields of ftc_manifest, and of all structures that it reaches, stand in the tables of manifest.c, each in
-// one line. Writing, reading and copying walk these tables and know no field by name.
+// The fields of ftc_manifest, and of all structures that it reaches, stand in the tables of manifest.c, each
+// in one line. Writing, reading and copying walk these tables and know no field by name.
 #ifndef FTC_MANIFEST_H
 #define FTC_MANIFEST_H
 

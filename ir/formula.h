@@ -1,8 +1,8 @@
 // Formulas of step scalars (ftc_formula in ir/step_abi.h): where they come from, and their text.
 //
 // An expression over arguments, `step` and numbers alone is, by the language's definition, evaluated once a
-// step in double and rounded once to f32. The text of a formula, "sub(1, pow(beta1, step))", is also the name of
-// the declaration that stands for its value, so that equal formulas are one.
+// step in double and rounded once to f32. The text of a formula, "sub(1, pow(beta1, step))", is also the name
+// of the declaration that stands for its value, so that equal formulas are one.
 #ifndef FTC_FORMULA_H
 #define FTC_FORMULA_H
 
@@ -18,7 +18,8 @@ typedef struct {
 } ftc_formula_builder;
 
 // Whether a value is that of a formula: no axes, and nothing but operations of FTC_FORMULA_OPS on arguments,
-// `step` and numbers, at least one that is no number. Then *out has it; false, too, where it would be too long.
+// `step` and numbers, at least one that is no number. Then *out has it; false, too, where it would be too
+// long.
 bool ftc_formula_of(const ftc_graph *g, ftc_id id, ftc_formula_builder *out);
 
 // The formula of a text; find(context, name) gives the index of an argument, below 0: there is none.

@@ -95,8 +95,8 @@ static inline const char *ftc_phase_name(ftc_phase phase) { // NULL outside of t
     return (size_t)phase < FTC_PHASE_COUNT ? names[phase] : NULL;
 }
 
-// Something that depends on a batch: fixed + per_sequence * sequences + per_token * tokens + per_token_squared *
-// Σ length².
+// Something that depends on a batch: fixed + per_sequence * sequences + per_token * tokens +
+// per_token_squared * Σ length².
 typedef struct {
     double fixed, per_sequence, per_token, per_token_squared;
 } ftc_cost;
@@ -174,8 +174,8 @@ static inline const char *ftc_scalar_role_name(ftc_scalar_role role) { // NULL: 
     return role == FTC_SCALAR_DROPOUT ? "dropout" : NULL;
 }
 
-// The operations of formulas: name, operands, and the value for the operands x; booleans are 0 and 1. They are
-// the language's operations of the same names, in double.
+// The operations of formulas: name, operands, and the value for the operands x; booleans are 0 and 1. They
+// are the language's operations of the same names, in double.
 #define FTC_FORMULA_OPS(OP)                                                                                  \
     OP(add, 2, x[0] + x[1])                                                                                  \
     OP(sub, 2, x[0] - x[1])                                                                                  \
@@ -220,7 +220,8 @@ typedef struct {
 
 #define FTC_FORMULA_DEPTH 64
 
-// A postfix formula that leaves one number, and never has more than FTC_FORMULA_DEPTH on its stack. n 0: none.
+// A postfix formula that leaves one number, and never has more than FTC_FORMULA_DEPTH on its stack. n 0:
+// none.
 typedef struct {
     int32_t n;
     const ftc_formula_code *code;

@@ -330,8 +330,8 @@ static double draw_cell(test_random *r, const ftc_graph *g, const ftc_decl_def *
     return test_random_below(r, n);
 }
 
-// The least length of a ragged extent's sequences: what is named by number must be there, and the maximum of nothing is
-// not finite.
+// The least length of a ragged extent's sequences: what is named by number must be there, and the maximum of
+// nothing is not finite.
 static int64_t least_length(const ftc_graph *g, uint32_t extent) {
     bool has_maximum = false;
     for (ftc_id id = 1; id < g->n_nodes; id++) {

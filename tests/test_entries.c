@@ -1,5 +1,5 @@
-// What the entries of one model do differently: `training`, and which outputs and assignments they have. Compiled,
-// beside the interpreter and eager.
+// What the entries of one model do differently: `training`, and which outputs and assignments they have.
+// Compiled, beside the interpreter and eager.
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>

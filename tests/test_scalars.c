@@ -1,5 +1,5 @@
-// Step scalars: what follows from arguments, the number of the step and numbers alone is evaluated once a step in
-// double, by the interpreter, op by op and in compiled programs alike.
+// Step scalars: what follows from arguments, the number of the step and numbers alone is evaluated once a
+// step in double, by the interpreter, op by op and in compiled programs alike.
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>

@@ -28,9 +28,8 @@ ftc_kernel_info *ftc_provenance_kernels(const ftc_graph *g, int *n) {
     for (int i = 0; i < n_kernels; i++) {
         interval += g->kernels[i + 1].barrier;
         const ftc_node *node = &g->nodes[chosen[i + 1]];
-        infos[i] = (ftc_kernel_info){.line = ftc_model_line(&node->loc),
-                                     .phase = node->phase,
-                                     .live_bytes = live[interval]};
+        infos[i] = (ftc_kernel_info){
+            .line = ftc_model_line(&node->loc), .phase = node->phase, .live_bytes = live[interval]};
     }
     ftc_cost_kernels(g, infos);
     free(buffers);

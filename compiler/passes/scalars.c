@@ -1,7 +1,8 @@
-// scalars: what follows from arguments, the number of the step and numbers alone is computed by the caller, once
-// a step and in double, as the language says (ir/formula.h).
+// scalars: what follows from arguments, the number of the step and numbers alone is computed by the caller,
+// once a step and in double, as the language says (ir/formula.h).
 //
-// The largest such expressions of f32 become declarations with a formula; what no one else reads of them goes.
+// The largest such expressions of f32 become declarations with a formula; what no one else reads of them
+// goes.
 #include <stdlib.h>
 
 #include "compiler/passes/passes.h"

@@ -33,8 +33,9 @@ void ftc_simplify(ftc_graph *g, const ftc_rule *rules, int n_rules, bool differe
 // Whether the node is x * fill(1; axes), which repeats x along axes that it lacks; if so, gives x.
 bool ftc_is_broadcast(const ftc_graph *g, const ftc_node *node, ftc_id *x);
 
-// Whether a sum or contraction may be over nothing, an empty sequence, in a place that has a value of `factor` of its
-// own. The sum is 0 there; times a factor behind it, which may be infinite or NaN where there is nothing, it is not.
+// Whether a sum or contraction may be over nothing, an empty sequence, in a place that has a value of
+// `factor` of its own. The sum is 0 there; times a factor behind it, which may be infinite or NaN where there
+// is nothing, it is not.
 bool ftc_may_sum_nothing(const ftc_graph *g, const ftc_node *sum, ftc_id factor);
 
 // Whether all operands of the node that have some axis `to` are renames of it from the same axis `from`,

@@ -142,8 +142,8 @@ ftc_id ftc_rule_sum_broadcast(ftc_graph *g, ftc_id id) {
     return ftc_build_broadcast(g, ftc_build_sum(g, x, &own), &node.type.axes);
 }
 
-// sum(x * y; R) → sum(x; R) * y where y has none of R; the same for x / y and -x. Not where there may be nothing to sum:
-// y may be infinite there.
+// sum(x * y; R) → sum(x; R) * y where y has none of R; the same for x / y and -x. Not where there may be
+// nothing to sum: y may be infinite there.
 ftc_id ftc_rule_sum_factor(ftc_graph *g, ftc_id id) {
     ftc_node node = *ftc_graph_node(g, id);
     if (!is_sum(&node)) return 0;

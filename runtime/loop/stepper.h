@@ -53,8 +53,8 @@ const float *ftc_stepper_output(const ftc_stepper *stepper, const char *name, ft
 // Values a sequence of the output `name`; 0 when there is none.
 int64_t ftc_stepper_output_columns(const ftc_stepper *stepper, const char *name);
 
-// Computes what follows from the arguments and the step, then runs one entry on all threads. `step` counts optimizer steps from 1, `micro_step` micro-batches of one step
-// from 0.
+// Computes what follows from the arguments and the step, then runs one entry on all threads. `step` counts
+// optimizer steps from 1, `micro_step` micro-batches of one step from 0.
 void ftc_stepper_call(ftc_stepper *stepper, ftc_entry_kind entry, const ftc_batch *batch, uint32_t step,
                       uint32_t micro_step);
 
