@@ -11,52 +11,7 @@
 #include "compiler/passes/regions.h"
 #include "compiler/emit/tune.h"
 #include "ir/base/clock.h"
-#include "ir/base/name.h"
-#include "ir/build.h"
-#include "ir/op.h"
 #include "ir/print.h"
-
-// The node of `g` for node `v` of the source. `training`, which has none until something needs it, is a
-// constant.
-static ftc_id in_entry(ftc_graph *g, const ftc_graph *source, ftc_id v, ftc_entry_kind entry, ftc_id *map) {
-    const ftc_axes none = {0};
-    if (source->nodes[v].op == FTC_OP_training && !map[v])
-        map[v] = ftc_build_fill(g, ftc_entry_trains(entry), FTC_BOOL, &none);
-    return map[v];
-}
-
-// What `training` chooses where node `v` is a select on it; 0: nothing, or less than all axes of the result.
-static ftc_id chosen_by_training(const ftc_graph *g, const ftc_graph *source, ftc_id v, ftc_entry_kind entry,
-                                 const ftc_id *map) {
-    const ftc_node *node = &source->nodes[v];
-    if (node->op != FTC_OP_select || source->nodes[node->arg[0]].op != FTC_OP_training) return 0;
-    ftc_id chosen = map[node->arg[ftc_entry_trains(entry) ? 1 : 2]];
-    return chosen && ftc_axes_same_set(&g->nodes[chosen].type.axes, &node->type.axes) ? chosen : 0;
-}
-
-ftc_graph *ftc_compile_entry_graph(const ftc_graph *source, ftc_entry_kind entry) {
-    ftc_graph *g = ftc_graph_new_like(source);
-    ftc_id *map = calloc(source->n_nodes, sizeof *map);
-    if (!map) abort();
-    for (ftc_id v = 1; v < source->n_nodes; v++) {
-        ftc_node node = source->nodes[v];
-        ftc_build_cursor(g, node.loc, node.phase);
-        map[v] = chosen_by_training(g, source, v, entry, map);
-        if (map[v] || node.op == FTC_OP_training) continue;
-        for (int i = 0; i < node.n_args; i++) node.arg[i] = in_entry(g, source, node.arg[i], entry, map);
-        map[v] = ftc_graph_append(g, node);
-    }
-    // The update needs the forward phase only to see how parameters are read.
-    const uint32_t never = entry == FTC_ENTRY_UPDATE ? 1u << FTC_ENTRY_UPDATE : 0;
-    for (uint32_t i = 0; i < source->n_outputs; i++) {
-        const ftc_output *output = &source->outputs[i];
-        ftc_id node = in_entry(g, source, output->node, entry, map);
-        ftc_graph_add_output(g, output->name, node, output->entries & ~never);
-        g->outputs[i].order = output->order;
-    }
-    free(map);
-    return g;
-}
 
 // --- passes -------------------------------------------------------------------------------------------
 

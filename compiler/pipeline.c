@@ -24,6 +24,9 @@ const ftc_pass ftc_passes[] = {
      "appends the gradient of the loss with respect to every trained parameter; no gradient text is left"},
     {"optimizer", ftc_pass_optimizer, false, 0, FROM_UPDATES,
      "appends the update, or the accumulation, of every trained parameter"},
+    {"assign", ftc_pass_assign, false, 0, FROM_KERNELS,
+     "gives updated(W) the optimizer's value, and puts what the model's own assignments need behind the "
+     "updates"},
     {"simplify", ftc_pass_simplify, true, 0, FROM_KERNELS,
      "rewrites to a fixed point: algebra, constants, demand"},
     {"cse", ftc_pass_cse, true, 0, FROM_KERNELS, "computes equal values once"},

@@ -47,8 +47,9 @@ static bool same_node(const ftc_node *a, const ftc_node *b) {
            (!(attrs & FTC_ATTR_AXIS) || a->axis == b->axis) && (!(attrs & FTC_ATTR_TO) || a->to == b->to) &&
            (!(attrs & FTC_ATTR_VALUE) || same_number(a->value, b->value)) &&
            (!(attrs & FTC_ATTR_INDEX) || a->index == b->index) &&
-           (!(attrs & FTC_ATTR_DECL) || a->decl == b->decl) && a->outer == b->outer && a->phase == b->phase &&
-           a->kernel == b->kernel && a->step == b->step && a->offset == b->offset;
+           (!(attrs & FTC_ATTR_DECL) || a->decl == b->decl) && a->entries == b->entries &&
+           a->outer == b->outer && a->phase == b->phase && a->kernel == b->kernel && a->step == b->step &&
+           a->offset == b->offset;
 }
 
 static bool same_kernel(const ftc_kernel *a, const ftc_kernel *b) {

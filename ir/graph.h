@@ -122,6 +122,9 @@ typedef struct {
     int64_t index; // at, place: the position; random: the site; gather, scatter_add: row without gradient,
                    // else -1
     ftc_decl decl; // param, input, arg, assign (the tensor written)
+    uint8_t
+        entries; // assign: a mask of the entries that run it, 0: once an optimizer step; in the graph of an
+                 // entry, which has no others, 0
     // Provenance and what the later passes decide.
     ftc_loc loc;
     ftc_phase phase;
@@ -129,6 +132,10 @@ typedef struct {
     uint16_t step;   // tile kernels: the step within the kernel, from 0
     int64_t offset;  // bytes from the start of the arena; -1: not in memory
 } ftc_node;
+
+// When an assignment runs that does not say it, and one each micro-batch.
+#define FTC_ENTRIES_ONCE_A_STEP      (1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_UPDATE)
+#define FTC_ENTRIES_EACH_MICRO_BATCH (1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_GRAD)
 
 // A named result. `entries` is a mask of 1 << ftc_entry_kind.
 typedef struct {

@@ -22,6 +22,7 @@ typedef enum {
     FTC_CLASS_RENAME,  // the same cells under another axis name
     FTC_CLASS_DETACH,  // the same cells, no gradient
     FTC_CLASS_CALL,    // the same cells as operand 0, and what `differentiate` makes of them; then it is gone
+    FTC_CLASS_UPDATED, // operand 0, a parameter's leaf, after the optimizer: what `assign` puts in its place
     FTC_CLASS_ASSIGN,  // writes operand 0 to the declaration's tensor at the end of the step
 } ftc_op_class;
 

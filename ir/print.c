@@ -206,6 +206,17 @@ static void print_operands(const ftc_graph *g, const ftc_node *n, const ftc_op_i
     fputc(')', f);
 }
 
+static void print_entries(uint32_t entries, FILE *f) {
+    const char *separator = "";
+    fputs(" entries(", f);
+    for (int entry = 0; entry < FTC_ENTRY_COUNT; entry++) {
+        if (!(entries >> entry & 1)) continue;
+        fprintf(f, "%s%s", separator, ftc_entry_name((ftc_entry_kind)entry));
+        separator = ", ";
+    }
+    fputc(')', f);
+}
+
 void ftc_print_node(const ftc_graph *g, ftc_id id, FILE *f) {
     const ftc_node *n = ftc_graph_node(g, id);
     const ftc_op_info *info = ftc_op_get(n->op);
@@ -214,6 +225,10 @@ void ftc_print_node(const ftc_graph *g, ftc_id id, FILE *f) {
     fputs(" : ", f);
     print_type(g, &n->type, f);
     if (n->phase != FTC_PHASE_FORWARD) fprintf(f, " %s", ftc_phase_name(n->phase));
+    if (n->entries == FTC_ENTRIES_EACH_MICRO_BATCH)
+        fputs(" each micro_batch", f);
+    else if (n->entries)
+        print_entries(n->entries, f);
     if (n->step) fprintf(f, " step %u", n->step);
     if (n->offset >= 0) fprintf(f, " @%lld", (long long)n->offset);
     print_loc(g, n->loc, f);
@@ -261,16 +276,11 @@ static void print_nodes(const ftc_graph *g, FILE *f) {
 
 static void print_outputs(const ftc_graph *g, FILE *f) {
     for (uint32_t i = 0; i < g->n_outputs; i++) {
-        const char *separator = "";
         fputs("output ", f);
         print_name(g->outputs[i].name, f);
-        fprintf(f, " = %%%u entries(", g->outputs[i].node);
-        for (int entry = 0; entry < FTC_ENTRY_COUNT; entry++) {
-            if (!(g->outputs[i].entries >> entry & 1)) continue;
-            fprintf(f, "%s%s", separator, ftc_entry_name((ftc_entry_kind)entry));
-            separator = ", ";
-        }
-        fputs(")\n", f);
+        fprintf(f, " = %%%u", g->outputs[i].node);
+        print_entries(g->outputs[i].entries, f);
+        fputc('\n', f);
     }
 }
 

@@ -341,6 +341,38 @@ Test(trainer, gives_gradients_that_differences_confirm) {
     ftc_net_free(net);
 }
 
+// What a model assigns to state of its own, by the calls of this library.
+Test(trainer, assigns_state_once_a_step) {
+    char *dir = test_directory(), *command;
+    cr_assert(asprintf(&command, "%s compile %s/tests/golden/language/state.ir -o %s/state.ftc > %s/out",
+                       FTC_COMMAND, FTC_SOURCE_ROOT, dir, dir) > 0);
+    cr_assert_eq(system(command), 0);
+    char *path = ftc_path_join(dir, "state.ftc");
+    ftc_net *net;
+    OK(ftc_net_open(path, NULL, &net));
+    ftc_trainer *trainer = create(net, 2);
+    examples e = make_examples();
+    bind(trainer, &e, 0, BATCH);
+    OK(ftc_trainer_step(trainer));
+    OK(ftc_trainer_eval(trainer));
+    for (int i = 0; i < 3; i++) OK(ftc_trainer_grad(trainer));
+    OK(ftc_trainer_update(trainer));
+    OK(ftc_trainer_eval(trainer));
+    OK(ftc_trainer_eval(trainer));
+    static const struct {
+        const char *name;
+        float value;
+    } expected[] = {{"steps", 2}, {"batches", 4}, {"evals", 3}, {"both", 5}};
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
+        cr_expect_eq(*(float *)ftc_trainer_tensor(trainer, expected[i].name), expected[i].value, "%s",
+                     expected[i].name);
+    ftc_trainer_free(trainer);
+    ftc_net_free(net);
+    free(path);
+    free(command);
+    scratch_free(dir);
+}
+
 Test(trainer, accumulates_and_clips) {
     ftc_net *net = open_artifact();
     ftc_trainer *whole = create(net, 2), *halves = create(net, 2), *clipped = create(net, 2);

@@ -339,6 +339,57 @@ Test(commands, accumulation_is_the_larger_batch, .timeout = 240) {
     scratch_free(dir);
 }
 
+// The first value of a tensor that a run has saved.
+static double saved_value(const char *dir, const char *file, const char *name) {
+    char *path = ftc_path_join(dir, file);
+    ftc_safetensors *tensors;
+    ASSERT_OK(ftc_safetensors_open(path, &tensors));
+    const ftc_safetensor *tensor = ftc_safetensors_find(tensors, name);
+    cr_assert_not_null(tensor, "%s", name);
+    double value = (double)*(const float *)tensor->data;
+    ftc_safetensors_close(tensors);
+    free(path);
+    return value;
+}
+
+// State of the model's own counts optimizer steps and micro-batches, and goes on where a checkpoint left it.
+Test(commands, state_is_assigned_once_a_step_and_survives_resuming, .timeout = 240) {
+    static const char STATE[] = FTC_SOURCE_ROOT "/tests/golden/language/state.ir";
+#define STATE_RUN(...)                                                                                       \
+    "run", STATE, "--train", TRAIN, "--test", TEST, "--tokenizer", TOKENIZER, "--select-test", "16",         \
+        "--select-train", "32", "--batch", "4", "--accumulation", "2", "--dropout", "0.3", __VA_ARGS__
+    char *dir = test_directory();
+    ASSERT_FTC(dir, 0, err, "saved whole", STATE_RUN("--epochs", "2", "--output", "whole"));
+    cr_expect_eq(saved_value(dir, "whole/model.safetensors", "steps"), 8);
+    cr_expect_eq(saved_value(dir, "whole/model.safetensors", "batches"), 16);
+    double evals = saved_value(dir, "whole/model.safetensors", "evals");
+    cr_expect_gt(evals, 0);
+    cr_expect_eq(saved_value(dir, "whole/model.safetensors", "both"), 8 + evals);
+    cr_expect_neq(saved_value(dir, "whole/model.safetensors", "head.mean"), 0);
+    // The first epoch's checkpoint has the state of then, from which the second one ends in the same bytes.
+    ASSERT_FTC(
+        dir, 0, err, "saved two",
+        STATE_RUN("--epochs", "2", "--save-strategy", "epoch", "--save-total-limit", "0", "--output", "two"));
+    cr_expect_eq(saved_value(dir, "two/checkpoint-4/model.safetensors", "steps"), 4);
+    ASSERT_FTC(dir, 0, err, "resumed from",
+               STATE_RUN("--epochs", "2", "--output", "cut", "--resume-from-checkpoint", "two/checkpoint-4"));
+    assert_same_file(dir, "whole/model.safetensors", "cut/model.safetensors");
+    ASSERT_FTC(dir, 0, err, "saved one",
+               STATE_RUN("--epochs", "1", "--output", "one", "--accumulation", "1"));
+    cr_expect_eq(saved_value(dir, "one/model.safetensors", "steps"), 8);
+    cr_expect_eq(saved_value(dir, "one/model.safetensors", "batches"), 8);
+    write_file(dir, "plain.ir",
+               "model plain\naxis B <= 4, V = 9, C = 2\naxis S ragged B <= 8\ninput ids : i32[B, S] in V\n"
+               "input label : i32[B] in C\narg my_dropout : f32 = 0.1\n"
+               "x = mean(embedding(\"e\", ids; V -> C); S) * (1 - my_dropout)\n"
+               "output loss = mean(cross_entropy(x, label; C); B)\n");
+    ASSERT_FTC(dir, 2, err, "the model plain has no dropout that can be set", "verify", "plain.ir",
+               "--dropout", "0.5");
+    ASSERT_FTC(dir, 0, out, "compiled", "verify", "plain.ir", "--dropout", "0");
+    scratch_free(dir);
+#undef STATE_RUN
+}
+
 Test(commands, compile_tells_what_a_step_takes, .timeout = 240) {
     static const char *const PARTS[] = {"bert_cls: 67109 parameters",
                                         "a step of 8 sequences of 128 tokens: ",

@@ -8,6 +8,7 @@
 
 #include "compiler/compile.h"
 #include "compiler/eager/eager.h"
+#include "compiler/pipeline.h"
 #include "ir/lang/parse.h"
 #include "ir/op.h"
 #include "tests/call_program.h"
@@ -116,6 +117,195 @@ Test(training, alone_has_dropout, .timeout = 60) {
             cr_expect_eq(count_of(plans[entry], FTC_OP_random) > 0, has_forward && entry != FTC_ENTRY_EVAL,
                          "%s, p = %s", ftc_entry_name(entry), probabilities[i]);
             ftc_graph_free(plans[entry]);
+        }
+        ftc_graph_free(source);
+    }
+}
+
+// --- assignments --------------------------------------------------------------------------------------
+
+#define STATE (FTC_SOURCE_ROOT "/tests/golden/language/state.ir")
+
+static ftc_graph *state_model(void) {
+    static const ftc_override small = {"vocab", "20", "test", FTC_OVERRIDE_CONFIG};
+    ftc_diagnostics d = {0};
+    ftc_graph *g = ftc_parse_file(STATE, &(ftc_settings){&small, 1}, &d);
+    cr_assert(g, "%s", d.count ? d.list[0].text : "");
+    return g;
+}
+
+// The graph of an entry with all that it updates.
+static ftc_graph *updating(const ftc_graph *source, ftc_entry_kind entry) {
+    ftc_diagnostics d = {0};
+    ftc_graph *g = ftc_compile_entry_graph(source, entry);
+    ftc_pipeline_options options = {.pass.entry = entry, .check_text = true};
+    for (int i = 0; i < ftc_n_passes; i++) {
+        cr_assert(ftc_pipeline_run_pass(g, &ftc_passes[i], &options, &d), "%s",
+                  d.count ? d.list[0].text : "");
+        if (ftc_passes[i].run == ftc_pass_assign) break;
+    }
+    cr_assert_eq(count_of(g, FTC_OP_updated), 0);
+    return g;
+}
+
+static double *cells_of(const ftc_graph *g, const test_values *v, const char *name) {
+    ftc_decl decl = ftc_graph_find_decl(g, name);
+    cr_assert_neq(decl, FTC_NO_DECL, "%s", name);
+    return v->tensors[decl];
+}
+
+static float *tensor(const test_call *call, const char *name) {
+    int64_t n;
+    return (float *)(uintptr_t)test_call_tensor(call, name, &n);
+}
+
+static void fill(double *cells, int64_t n, uint64_t seed) {
+    test_random random = {seed};
+    for (int64_t i = 0; i < n; i++) cells[i] = test_random_between(&random, -0.1, 0.1);
+}
+
+static void expect_cells(const double *expected, const float *got, int64_t n, const char *name,
+                         const char *where) {
+    double worst = 0;
+    for (int64_t i = 0; i < n; i++) worst = fmax(worst, fabs((double)got[i] - expected[i]));
+    cr_expect(worst < 2e-5, "%s after %s: off by %g", name, where, worst);
+}
+
+// What each entry leaves in every tensor, and that it assigns what it says and nothing else.
+Test(assignments, compiled_entries_agree_with_the_interpreter, .timeout = 60) {
+    static const struct {
+        const char *name;
+        uint32_t entries;
+    } counters[] = {{"steps", FTC_ENTRIES_ONCE_A_STEP},
+                    {"batches", FTC_ENTRIES_EACH_MICRO_BATCH},
+                    {"evals", 1u << FTC_ENTRY_EVAL},
+                    {"both", FTC_ENTRIES_ONCE_A_STEP | 1u << FTC_ENTRY_EVAL}};
+    ftc_graph *source = state_model();
+    ftc_loaded_program *loaded = test_compile(source, &(ftc_compile_options){.check_text = true});
+    for (ftc_entry_kind entry = 0; entry < FTC_ENTRY_COUNT; entry++) {
+        ftc_graph *g = updating(source, entry);
+        test_values *v = test_values_new(g, 7);
+        for (uint32_t i = 0; i < g->n_decls; i++) {
+            const ftc_decl_def *decl = &g->decls[i];
+            if (decl->kind == FTC_DECL_GRADIENT)
+                fill(v->tensors[i], ftc_interp_cells(g, &v->b, &decl->type.axes), i);
+            if (decl->kind == FTC_DECL_ARG) v->tensors[i][0] = (double)decl->value;
+        }
+        for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) *cells_of(g, v, counters[i].name) = 3;
+        test_call *call = test_call_new(ftc_program_of(loaded), g, v, 2);
+        ftc_interp *in = ftc_interp_new(g, &v->b);
+        ftc_interp_run(in);
+        test_call_run(call, entry);
+        for (uint32_t i = 0; i < g->n_decls; i++) {
+            const ftc_decl_def *decl = &g->decls[i];
+            bool is_state = decl->kind == FTC_DECL_PARAM || decl->kind == FTC_DECL_MOMENT ||
+                            decl->kind == FTC_DECL_GRADIENT;
+            if (!is_state) continue;
+            int64_t n = ftc_interp_cells(g, &v->b, &decl->type.axes);
+            expect_cells(v->tensors[i], tensor(call, decl->name), n, decl->name, ftc_entry_name(entry));
+        }
+        for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
+            cr_expect_eq(*tensor(call, counters[i].name), 3 + (counters[i].entries >> entry & 1),
+                         "%s after %s", counters[i].name, ftc_entry_name(entry));
+        ftc_interp_free(in);
+        test_call_free(call);
+        test_values_free(v);
+        ftc_graph_free(g);
+    }
+    ftc_program_unload(loaded);
+    ftc_graph_free(source);
+}
+
+// Averages of weights beside a plain loop, through steps in one call and in several, with evaluations between them.
+Test(assignments, average_weights_as_a_plain_loop_does, .timeout = 60) {
+    static const ftc_entry_kind calls[] = {FTC_ENTRY_STEP,   FTC_ENTRY_EVAL, FTC_ENTRY_GRAD, FTC_ENTRY_GRAD,
+                                           FTC_ENTRY_UPDATE, FTC_ENTRY_EVAL, FTC_ENTRY_STEP};
+    enum { CALLS = sizeof calls / sizeof *calls, CELLS = 5 * 8, ROWS = 20 * 8 };
+    ftc_graph *source = state_model(), *g = updating(source, FTC_ENTRY_STEP);
+    ftc_loaded_program *loaded = test_compile(source, &(ftc_compile_options){0});
+    test_values *v = test_values_new(g, 3);
+    for (uint32_t i = 0; i < g->n_decls; i++)
+        if (g->decls[i].kind == FTC_DECL_ARG) v->tensors[i][0] = (double)g->decls[i].value;
+    test_call *call = test_call_new(ftc_program_of(loaded), g, v, 2);
+    double mean[CELLS], before[CELLS], rows[ROWS];
+    for (int i = 0; i < CELLS; i++) mean[i] = (double)tensor(call, "head.mean")[i];
+    for (int i = 0; i < CELLS; i++) before[i] = (double)tensor(call, "head.before")[i];
+    for (int i = 0; i < ROWS; i++) rows[i] = (double)tensor(call, "table.mean")[i];
+    for (int c = 0; c < CALLS; c++) {
+        float W[CELLS];
+        memcpy(W, tensor(call, "head"), sizeof W);
+        test_call_run(call, calls[c]);
+        const char *where = ftc_entry_name(calls[c]);
+        bool steps = calls[c] == FTC_ENTRY_STEP || calls[c] == FTC_ENTRY_UPDATE;
+        double moved = 0;
+        for (int i = 0; i < CELLS; i++) moved += (double)tensor(call, "head")[i] - (double)W[i];
+        cr_expect_eq(steps, moved != 0, "%s", where);
+        for (int i = 0; i < CELLS && steps; i++)
+            mean[i] = 0.9 * mean[i] + 0.1 * (double)tensor(call, "head")[i];
+        for (int i = 0; i < CELLS && steps; i++) before[i] = (double)W[i];
+        for (int i = 0; i < ROWS && steps; i++)
+            rows[i] = 0.9 * rows[i] + 0.1 * (double)tensor(call, "table")[i];
+        expect_cells(mean, tensor(call, "head.mean"), CELLS, "head.mean", where);
+        expect_cells(before, tensor(call, "head.before"), CELLS, "head.before", where);
+        expect_cells(rows, tensor(call, "table.mean"), ROWS, "table.mean", where);
+        if (calls[c] == FTC_ENTRY_STEP) cr_expect_float_eq(first_of(call, "moved"), moved, 1e-4);
+        if (calls[c] == FTC_ENTRY_EVAL) cr_expect_eq(first_of(call, "moved"), 0);
+    }
+    test_call_free(call);
+    test_values_free(v);
+    ftc_program_unload(loaded);
+    ftc_graph_free(g);
+    ftc_graph_free(source);
+}
+
+// A step that is not finite, and a micro-batch that is not, assign nothing.
+Test(assignments, change_nothing_where_the_loss_is_not_finite, .timeout = 60) {
+    static const char *const names[] = {"head.mean", "head.before", "steps", "batches", "activity", "both"};
+    ftc_graph *source = state_model(), *g = updating(source, FTC_ENTRY_STEP);
+    ftc_loaded_program *loaded = test_compile(source, &(ftc_compile_options){0});
+    test_values *v = test_values_new(g, 3);
+    test_call *call = test_call_new(ftc_program_of(loaded), g, v, 2);
+    for (int i = 0; i < 5 * 8; i++) tensor(call, "head")[i] = NAN;
+    static const ftc_entry_kind calls[] = {FTC_ENTRY_STEP, FTC_ENTRY_GRAD, FTC_ENTRY_UPDATE};
+    for (int c = 0; c < 3; c++) {
+        test_call_run(call, calls[c]);
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+            expect_cells(cells_of(g, v, names[i]), tensor(call, names[i]), names[i][0] == 'a' ? 8 : 5,
+                         names[i], ftc_entry_name(calls[c]));
+    }
+    test_call_free(call);
+    test_values_free(v);
+    ftc_program_unload(loaded);
+    ftc_graph_free(g);
+    ftc_graph_free(source);
+}
+
+// Rows of a table may be left for later only where no entry reads them as they lie there.
+Test(assignments, of_any_entry_are_readers_of_a_table, .timeout = 60) {
+    static const struct {
+        const char *text;
+        bool waits;
+    } cases[] = {{"", true},
+                 {"assign(table, copy)\n", false},
+                 {"assign(table, copy) entries(eval)\n", false},
+                 {"assign(updated(table), copy) entries(eval)\n", false},
+                 {"output whole = table entries(eval)\n", false},
+                 {"assign(copy + sum(x; B), copy) each micro_batch\n", true},
+                 {"assign(copy + table * sum(x; B, V, H), copy) each micro_batch\n", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[800];
+        snprintf(text, sizeof text,
+                 "model m\naxis B <= 4, V = 9, H = 8\ninput ids : i32[B] in V\ninput x : f32[B, V, H]\n"
+                 "table = param \"table\" f32[V, H]\ncopy = param \"copy\" f32[V, H] frozen\n"
+                 "y = gather(table, V, ids)\n%soutput loss = sum(y * y; B, H)\n",
+                 cases[i].text);
+        ftc_graph *source = parsed(text);
+        for (ftc_entry_kind entry = 0; entry < FTC_ENTRY_COUNT; entry++) {
+            bool updates = FTC_ENTRIES_ONCE_A_STEP >> entry & 1;
+            ftc_graph *g = updating(source, entry);
+            bool waits = ftc_graph_find_decl(g, "table.touched") != FTC_NO_DECL;
+            cr_expect_eq(waits, updates && cases[i].waits, "%s in %s", cases[i].text, ftc_entry_name(entry));
+            ftc_graph_free(g);
         }
         ftc_graph_free(source);
     }

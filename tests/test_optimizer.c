@@ -197,10 +197,11 @@ Test(optimizer, clipping_scales_the_gradient) {
 
 // What a model assigns itself, before its loss, is kept back with the rest where the loss is not finite.
 Test(optimizer, assignments_of_the_model_are_guarded) {
-    static const char text[] = "model average\naxis B <= 2, H = 3\ninput x : f32[B, H]\n"
-                               "seen = param \"seen\" f32[H] frozen\nassign(mean(x; B), seen)\n"
-                               "y = x * param \"w\" f32[H] - seen\n"
-                               "output loss = mean(sum(y * y; H); B)\n";
+    static const char text[] =
+        "model average\naxis B <= 2, H = 3\ninput x : f32[B, H]\n"
+        "seen = param \"seen\" f32[H] frozen\nassign(mean(x; B), seen) each micro_batch\n"
+        "y = x * param \"w\" f32[H] - seen\n"
+        "output loss = mean(sum(y * y; H); B)\n";
     ftc_diagnostics d = {0};
     ftc_graph *g = ftc_parse_text("average", text, NULL, &d);
     ftc_pass_options options = {.entry = FTC_ENTRY_STEP};

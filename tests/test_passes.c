@@ -608,6 +608,7 @@ static void append_other_operations(ftc_graph *g) {
     ftc_node nodes[] = {{.op = FTC_OP_arg, .decl = ftc_graph_add_decl(g, rate)},
                         {.op = FTC_OP_upstream, .n_args = 1, .arg = {x}},
                         {.op = FTC_OP_own_gradient, .n_args = 3, .arg = {x, x, x}},
+                        {.op = FTC_OP_updated, .n_args = 1, .arg = {x}},
                         {.op = FTC_OP_assign, .n_args = 1, .arg = {x}, .decl = g->nodes[x].decl}};
     for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++) ftc_build(g, nodes[i]);
 }

@@ -423,6 +423,7 @@ static ftc_id shared_operand(const ftc_graph *g, ftc_id id) {
     const ftc_node *node = &g->nodes[id];
     switch (ftc_node_class(node)) {
     case FTC_CLASS_DETACH:
+    case FTC_CLASS_UPDATED:
     case FTC_CLASS_CALL: return node->arg[0];
     case FTC_CLASS_ASSIGN:
         // A tensor may change before it is read.
@@ -512,6 +513,7 @@ static void run_node(ftc_eager *e, ftc_id id) {
     case FTC_CLASS_PLACE: run_position(e, id, axes_of(e, id)); break;
     case FTC_CLASS_RENAME: run_rename(e, id); break;
     case FTC_CLASS_DETACH:
+    case FTC_CLASS_UPDATED:
     case FTC_CLASS_CALL: break; // always shared
     case FTC_CLASS_ASSIGN:
         memcpy(e->value[id], e->value[node->arg[0]], (size_t)cells_of(e, id) * sizeof(ftc_cell));

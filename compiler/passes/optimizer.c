@@ -130,6 +130,8 @@ static ftc_decl looked_up_by(const ftc_graph *g, ftc_decl param) {
     ftc_id leaf = ftc_graph_leaf(g, param);
     ftc_decl by = FTC_NO_DECL;
     if (table->n_dims != 2 || table->dims[0].n != 1) return FTC_NO_DECL;
+    for (uint32_t i = 0; i < g->n_outputs; i++)
+        if (g->outputs[i].node == leaf) return FTC_NO_DECL; // all of it is given away
     for (ftc_id id = 1; id < g->n_nodes; id++) {
         const ftc_node *node = ftc_graph_node(g, id);
         for (int i = 0; i < node->n_args; i++) {
@@ -350,9 +352,17 @@ static bool check_assignments(const ftc_graph *g, ftc_diagnostics *d) {
     return d->count == errors;
 }
 
+static bool has_assignments(const ftc_graph *g) {
+    for (ftc_id id = 1; id < g->n_nodes; id++)
+        if (ftc_node_class(&g->nodes[id]) == FTC_CLASS_ASSIGN) return true;
+    return false;
+}
+
 bool ftc_pass_optimizer(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
-    if (options->entry == FTC_ENTRY_EVAL) return true;
     if (!check_assignments(g, d)) return false;
+    if (options->entry == FTC_ENTRY_EVAL) return true;
+    // Gradients are accumulated even so; only what the model assigns each micro-batch is not.
+    const bool guards = options->entry != FTC_ENTRY_GRAD || has_assignments(g);
     int errors = d->count;
     updater u = {.g = g, .optimizer = find_optimizer(g, d), .d = d};
     if (!u.optimizer || !(u.groups = ftc_groups_read(g, d))) return false;
@@ -361,13 +371,13 @@ bool ftc_pass_optimizer(ftc_graph *g, const ftc_pass_options *options, ftc_diagn
         update_from_accumulators(&u);
     } else {
         ftc_id loss = find_output(g, "loss");
-        if (loss && options->entry == FTC_ENTRY_STEP) u.finite = is_finite(g, loss);
+        if (loss && guards) u.finite = is_finite(g, loss);
         consume_gradients(&u, options->entry);
     }
     ftc_library_close(u.library);
     free(u.groups);
     if (d->count != errors) return false;
-    if (options->entry != FTC_ENTRY_GRAD) guard_assignments(g, u.finite);
+    if (guards) guard_assignments(g, u.finite);
     // The forward phase told only how the tables are read.
     return options->entry != FTC_ENTRY_UPDATE || ftc_pass_dce(g, options, d);
 }

@@ -55,6 +55,7 @@ struct ftc_expr {
     double number;         // number, label
     const char *keyword;   // as an argument: "eps" in eps = 1e-5, else NULL
     ftc_expr *args;        // call
+    uint32_t entries;      // call of assign: those that run it, a mask; 0: none are written
     ftc_axis_list *axes;   // call: after ';'
     ftc_decl_syntax *decl; // param
     ftc_expr *next;

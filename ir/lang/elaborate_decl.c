@@ -337,7 +337,8 @@ void ftc_elab_output(ftc_elaborator *e, const ftc_stmt *s) {
         }
     ftc_value v = ftc_elab_expr(e, s->expr);
     ftc_id id;
-    if (ftc_elab_as_node(e, &v, s->place, FTC_F32, &id))
+    if (!ftc_elab_as_node(e, &v, s->place, FTC_F32, &id)) return;
+    if (strcmp(s->name, "loss") || ftc_elab_check_loss(e, s->place, id))
         ftc_graph_add_output(e->g, s->name, id, s->output.all ? forward : s->output.entries);
 }
 

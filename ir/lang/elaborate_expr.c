@@ -297,12 +297,6 @@ static ftc_value eval_label(ftc_elaborator *e, const ftc_expr *expr) {
 
 // --- primitives ---------------------------------------------------------------------------------------
 
-static bool is_assigned(const ftc_graph *g, ftc_decl decl) {
-    for (ftc_id id = 1; id < g->n_nodes; id++)
-        if (g->nodes[id].op == FTC_OP_assign && g->nodes[id].decl == decl) return true;
-    return false;
-}
-
 // The declaration that an argument names: in quotes, or by a value that reads it.
 static bool eval_decl(ftc_elaborator *e, const ftc_expr *arg, ftc_decl *decl) {
     ftc_value v = ftc_elab_expr(e, arg);
@@ -430,10 +424,6 @@ static ftc_value eval_primitive(ftc_elaborator *e, const ftc_expr *call, ftc_op 
     if (info->attrs & FTC_ATTR_DECL) {
         if (!next) ftc_elab_error(e, call->place, "%s is written like this: %s", info->name, info->example);
         if (!next || !eval_decl(e, next, &node.decl)) return ERROR;
-        if (op == FTC_OP_assign && is_assigned(e->g, node.decl)) {
-            ftc_elab_error(e, call->place, "%s is assigned already", e->g->decls[node.decl].name);
-            return ERROR;
-        }
         next = next->next;
     }
     if (next) {
@@ -441,6 +431,9 @@ static ftc_value eval_primitive(ftc_elaborator *e, const ftc_expr *call, ftc_op 
         return ERROR;
     }
     if (!eval_axes_section(e, call, info, &node) || !operands_to_nodes(e, operands, at, &node)) return ERROR;
+    node.entries = (uint8_t)call->entries;
+    if (op == FTC_OP_assign && !ftc_elab_check_assign(e, call, &node)) return ERROR;
+    if (op == FTC_OP_updated && !ftc_elab_check_updated(e, call, &node)) return ERROR;
     if (op == FTC_OP_random) {
         if (node.index < 0) node.index = e->g->next_site;
         if (node.index >= e->g->next_site) e->g->next_site = node.index + 1;

@@ -114,6 +114,11 @@ void ftc_elab_init(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_init_kind *i
 void ftc_elab_output(ftc_elaborator *e, const ftc_stmt *s);
 void ftc_elab_kernel(ftc_elaborator *e, const ftc_stmt *s);
 
+// What an assignment, updated(…) or the loss may depend on; false after a diagnostic (elaborate_assign.c).
+bool ftc_elab_check_assign(ftc_elaborator *e, const ftc_expr *call, const ftc_node *node);
+bool ftc_elab_check_updated(ftc_elaborator *e, const ftc_expr *call, const ftc_node *node);
+bool ftc_elab_check_loss(ftc_elaborator *e, ftc_place place, ftc_id loss);
+
 // Config and train blocks (settings.c): adds them to the graph.
 void ftc_elab_settings(ftc_elaborator *e, const ftc_settings *overrides);
 

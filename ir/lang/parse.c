@@ -436,6 +436,41 @@ static ftc_stmt *parse_axis_statement(parser *p, ftc_place place, ftc_stmt **las
     return first;
 }
 
+// (step, eval) behind `entries`: a mask.
+static uint32_t parse_entries(parser *p) {
+    uint32_t entries = 0;
+    expect_mark(p, "(");
+    while (peek(p)->kind == FTC_TOKEN_NAME) {
+        const ftc_token *t = take(p);
+        int entry = 0;
+        while (entry < FTC_ENTRY_COUNT && strcmp(ftc_entry_name(entry), t->text)) entry++;
+        if (entry == FTC_ENTRY_COUNT)
+            FAIL(p, t->place, "'%s' is none of step, grad, update, eval", t->text);
+        else
+            entries |= 1u << entry;
+        if (!accept_mark(p, ",")) break;
+    }
+    expect_mark(p, ")");
+    return entries;
+}
+
+// Behind assign(…): each micro_batch, or entries(step, update, eval). False: neither stands here.
+static bool parse_when(parser *p, ftc_expr *call) {
+    const ftc_token *t = peek(p);
+    if (accept_word(p, "each")) {
+        if (!accept_word(p, "micro_batch")) fail_expected(p, "micro_batch");
+        call->entries = FTC_ENTRIES_EACH_MICRO_BATCH;
+    } else if (accept_word(p, "entries")) {
+        call->entries = parse_entries(p);
+        if (!p->failed && !call->entries) FAIL(p, t->place, "an assignment that no entry runs");
+    } else {
+        return false;
+    }
+    if (!p->failed && (call->kind != FTC_EXPR_CALL || strcmp(call->text, "assign")))
+        FAIL(p, t->place, "only an assignment says when it runs: assign(x, p) each micro_batch");
+    return true;
+}
+
 static ftc_stmt *parse_output_statement(parser *p, ftc_place place, ftc_stmt **last) {
     ftc_stmt *first = NULL, **tail = &first;
     do {
@@ -445,22 +480,8 @@ static ftc_stmt *parse_output_statement(parser *p, ftc_place place, ftc_stmt **l
         s->name = peek(p)->kind == FTC_TOKEN_STRING ? take(p)->text : expect_name(p, "the name of an output");
         s->expr->text = s->name;
         if (accept_mark(p, "=")) s->expr = parse_expr(p);
-        s->output.all = true;
-        if (accept_word(p, "entries")) {
-            s->output.all = false;
-            expect_mark(p, "(");
-            while (peek(p)->kind == FTC_TOKEN_NAME) {
-                const ftc_token *t = take(p);
-                int entry = 0;
-                while (entry < FTC_ENTRY_COUNT && strcmp(ftc_entry_name(entry), t->text)) entry++;
-                if (entry == FTC_ENTRY_COUNT)
-                    FAIL(p, t->place, "'%s' is none of step, grad, update, eval", t->text);
-                else
-                    s->output.entries |= 1u << entry;
-                if (!accept_mark(p, ",")) break;
-            }
-            expect_mark(p, ")");
-        }
+        s->output.all = !accept_word(p, "entries");
+        if (!s->output.all) s->output.entries = parse_entries(p);
         *tail = *last = s;
         tail = &s->next;
     } while (accept_mark(p, ","));
@@ -521,7 +542,7 @@ static ftc_stmt *parse_node(parser *p) {
             s->node.step = expect_count(p, "the number of a step", UINT16_MAX);
         else if (accept_word(p, "loc"))
             parse_loc(p, &s->node.loc_file, &s->node.loc_line);
-        else {
+        else if (!parse_when(p, s->expr)) {
             bool found = false;
             for (ftc_phase phase = 0; ftc_phase_name(phase); phase++)
                 if (accept_word(p, ftc_phase_name(phase))) s->node.phase = phase, found = true;
@@ -621,6 +642,7 @@ static ftc_stmt *parse_statement(parser *p) {
     } else if (t->kind == FTC_TOKEN_NAME && token_is(after, FTC_TOKEN_MARK, "(")) {
         s = new_stmt(p, FTC_STMT_CALL, t->place);
         s->expr = parse_expr(p);
+        parse_when(p, s->expr);
     } else {
         fail_expected_at(p, t->place, "a statement");
     }

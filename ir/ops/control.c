@@ -131,6 +131,31 @@ const ftc_op_info ftc_op_info_own_gradient = {
     .high = 2,
 };
 
+// --- updated ------------------------------------------------------------------------------------------
+
+static bool infer_updated(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
+                          int error_size) {
+    const ftc_node *leaf = ftc_graph_node(g, node->arg[0]);
+    *type = leaf->type;
+    if (leaf->op == FTC_OP_param && g->decls[leaf->decl].kind == FTC_DECL_PARAM) return true;
+    snprintf(error, (size_t)error_size, "only a parameter has a new value");
+    return false;
+}
+
+const ftc_op_info ftc_op_info_updated = {
+    .name = "updated",
+    .doc = "The value that a trained parameter has after the optimizer's step; in grad and eval, or where "
+           "nothing "
+           "trains it, the parameter itself. No gradient flows through it.",
+    .example = "assign(0.999 * E + 0.001 * updated(W), E)",
+    .class = FTC_CLASS_UPDATED,
+    .n_args = 1,
+    .infer = infer_updated,
+    .interpret = interpret_copy,
+    .low = -2,
+    .high = 2,
+};
+
 // --- assign -------------------------------------------------------------------------------------------
 
 static bool infer_assign(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
@@ -159,8 +184,9 @@ static bool infer_assign(const ftc_graph *g, const ftc_node *node, ftc_type *typ
 const ftc_op_info ftc_op_info_assign = {
     .name = "assign",
     .doc =
-        "At the end of the step, the declared tensor takes the value. All reads in the step see the old one.",
-    .example = "assign(W - lr * dW, W)",
+        "At the end of the call, the declared tensor takes the value; all reads in the call see the old one. "
+        "It runs once an optimizer step, unless it says: each micro_batch, or entries(…).",
+    .example = "assign(0.999 * E + 0.001 * W, E)",
     .class = FTC_CLASS_ASSIGN,
     .n_args = 1,
     .attrs = FTC_ATTR_DECL,
