@@ -26,8 +26,10 @@ typedef uint16_t ftc_decl;   // a declaration; FTC_NO_DECL is none
 
 #define FTC_NO_AXIS  ((ftc_axis)0xffff)
 #define FTC_NO_DECL  ((ftc_decl)0xffff)
-#define FTC_MAX_AXES 8
+#define FTC_MAX_AXES 8 // of a value
 #define FTC_MAX_ARGS 3
+
+#define FTC_MAX_GRAPH_AXES 256 // that a graph may declare
 
 // An ordered list of distinct axes. The order is for people and for defaults; whether two lists are the same
 // set is what the language asks.

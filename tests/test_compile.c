@@ -560,6 +560,33 @@ Test(compile, code_does_not_grow_with_depth) {
                  few_bytes);
 }
 
+// n axes, of which the last ones are used.
+static char *model_of_axes(int n) {
+    char *text;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    fprintf(f, "model wide\n");
+    for (int i = 1; i <= n; i++) fprintf(f, "axis A%d = 2\n", i);
+    fprintf(f, "w = param \"w\" f32[A%d, A%d]\noutput loss = sum(exp(w); A%d, A%d)\n", n - 1, n, n - 1, n);
+    fclose(f);
+    return text;
+}
+
+Test(compile, models_with_as_many_axes_as_there_may_be) {
+    char *most = model_of_axes(FTC_MAX_GRAPH_AXES), *more = model_of_axes(FTC_MAX_GRAPH_AXES + 1);
+    ftc_graph *g = parsed(most);
+    ftc_compile_options options = {.entries = 1u << FTC_ENTRY_GRAD};
+    ftc_program_unload(test_compile(g, &options));
+    ftc_graph_free(g);
+    ftc_diagnostics d = {0};
+    cr_assert_not(ftc_parse_text("model", more, NULL, &d));
+    cr_expect(strstr(d.list[0].text, "model:258:1: error: more than 256 axes are declared"), "%s",
+              d.list[0].text);
+    ftc_diag_free(&d);
+    free(most);
+    free(more);
+}
+
 Test(compile, bad_models_are_diagnosed) {
     static const char *const models[][2] = {
         {"model none\naxis H = 3\nx = sum(param \"w\" f32[H]; H)\noutput x\n", "loss"},

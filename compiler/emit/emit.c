@@ -324,11 +324,6 @@ static void emit_calls(ftc_emitter *e, const kernel_call *calls, const char *sym
 bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g,
                     const ftc_interface *interface, bool use_blas, const struct ftc_tuned *tuned,
                     const char *symbol, int64_t *scratch_bytes, char **error) {
-    if (g->n_axes > FTC_ENV_AXES) {
-        if (asprintf(error, "the model has %u axes; at most %d can be compiled", g->n_axes, FTC_ENV_AXES) < 0)
-            *error = NULL;
-        return false;
-    }
     kernel_call *calls = calloc(g->n_kernels + 1, sizeof *calls);
     ftc_id *first = calloc(g->n_kernels + 1, sizeof *first), *last = calloc(g->n_kernels + 1, sizeof *last);
     for (ftc_id id = 1; id < g->n_nodes; id++) {

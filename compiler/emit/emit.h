@@ -17,8 +17,6 @@
 #include "ir/graph.h"
 #include "ir/scalar.h"
 
-#define FTC_ENV_AXES 64 // most axes that a graph may have when it is emitted
-
 // Several axes that lie side by side in memory, addressed by one index.
 typedef struct {
     ftc_axes axes;
@@ -26,7 +24,7 @@ typedef struct {
 } ftc_flat;
 
 typedef struct {
-    LLVMValueRef index[FTC_ENV_AXES]; // i64 of each bound axis; of a vector axis its first lane's
+    LLVMValueRef index[FTC_MAX_GRAPH_AXES]; // i64 of each bound axis; of a vector axis its first lane's
     LLVMValueRef lane_index; // i32 vector: coordinate on `indexed` of each lane, when they differ freely
     ftc_axis indexed;
     ftc_axis vector_axis; // the axis that runs over the lanes; FTC_NO_AXIS: none

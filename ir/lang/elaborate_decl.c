@@ -98,8 +98,8 @@ void ftc_elab_axis_statement(ftc_elaborator *e, const ftc_stmt *s) {
         ftc_elab_error(e, s->place, "axis %s is declared already", s->name);
         return;
     }
-    if (g->n_axes >= FTC_ELAB_MAX_AXES) {
-        if (!e->stopped) ftc_elab_error(e, s->place, "more than %d axes are declared", FTC_ELAB_MAX_AXES);
+    if (g->n_axes >= FTC_MAX_GRAPH_AXES) {
+        if (!e->stopped) ftc_elab_error(e, s->place, "more than %d axes are declared", FTC_MAX_GRAPH_AXES);
         e->stopped = true;
         return;
     }

@@ -13,7 +13,6 @@ enum {
     FTC_ELAB_MAX_PARAMETERS = 16,
     FTC_ELAB_LONGEST_TEXT = 500,
     FTC_ELAB_MAX_DECLS = 16000,
-    FTC_ELAB_MAX_AXES = 4096,
     FTC_ELAB_MAX_NODES = 1000000,
     FTC_ELAB_MAX_WORK = 20000000, // expressions and statements
 };
