@@ -79,6 +79,7 @@ typedef struct {
     ftc_interpret_fn *interpret; // all but maps
     ftc_body_fn *body;           // maps; reductions: combines the value so far (x[0]) with one more (x[1])
     double identity;             // reductions: the value of an empty one
+    bool rounds;              // computes anew: the last bit of an f32 result depends on what it is fused with
     uint8_t zero_any;         // maps: mask of operands, each of which makes the result zero when it is zero
     uint8_t zero_all;         // maps: mask of operands that make the result zero when all of them are zero
     double low, high;         // operands for tests are drawn from here, away from kinks

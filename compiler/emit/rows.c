@@ -68,8 +68,9 @@ static int cost_of(const row_emitter *r, ftc_id id) {
     return cost;
 }
 
-// Gives a row of scratch to the costly values that a later loop needs again.
-static void keep_costly_values(row_emitter *r) {
+// Gives a row of scratch to the values that a later loop needs again, where they are costly, or where it decides
+// by their last bit.
+static void keep_values(row_emitter *r) {
     const ftc_graph *g = r->e->g;
     for (int i = 0; i < r->n; i++) {
         const ftc_node *node = &g->nodes[r->nodes[i]];
@@ -77,7 +78,8 @@ static void keep_costly_values(row_emitter *r) {
             ftc_id arg = node->arg[a];
             if (!in_step(r, arg) || !is_vector(r, arg) || r->level[arg] >= r->level[r->nodes[i]]) continue;
             if (r->e->storage[arg].kind != FTC_STORED_NOWHERE || arg == r->row->tile_node) continue;
-            if (g->nodes[arg].type.dtype != FTC_F32 || cost_of(r, arg) <= 2) continue;
+            if (g->nodes[arg].type.dtype != FTC_F32) continue;
+            if (cost_of(r, arg) <= 2 && !ftc_region_decides(g, node)) continue;
             r->e->storage[arg] = (ftc_storage){FTC_STORED_LOCAL, ftc_emit_scratch(r->e, r->row->max_cols * 4),
                                                ftc_cg_i64(r->e->cg, 0)};
         }
@@ -295,7 +297,7 @@ LLVMValueRef ftc_emit_row_condition(ftc_emitter *e, ftc_row *row, const ftc_env 
 
 void ftc_emit_row(ftc_emitter *e, const ftc_row *row, const ftc_env *env) {
     row_emitter r = begin(e, row, env);
-    keep_costly_values(&r);
+    keep_values(&r);
     if (row->holds) r.values.uniform[row->holds] = ftc_cg_bool(e->cg, true);
     if (row->tile_node && row->cols.n == 0) {
         LLVMValueRef value = ftc_cg_load(e->cg, e->cg->f32, row->tile);

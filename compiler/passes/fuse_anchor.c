@@ -2,7 +2,8 @@
 //
 // Contractions and reductions always are; a map when it is read in a way that needs memory (operand of a
 // contraction, table of a gather, stored for a later phase, assigned, an output), when it ends the chain of
-// maps behind a contraction, or when several readers would repeat a wide expression.
+// maps behind a contraction, when several readers would repeat a wide expression, or when a decision depends on
+// its last bit.
 #include <stdlib.h>
 
 #include "compiler/passes/fuse.h"
@@ -138,9 +139,16 @@ static bool is_link(expression *e, ftc_id id) {
     return computed >= 2;
 }
 
+// Whether a decision depends on it that is not its only reader.
+static bool is_shared_decisive(const ftc_fusion *f, ftc_id id) {
+    if (f->g->nodes[id].type.axes.n == 0 || f->g->nodes[id].type.dtype != FTC_F32) return false;
+    return count_users(f, id) > 1 || !ftc_region_decides(f->g, &f->g->nodes[f->users[f->user_start[id]]]);
+}
+
 static void find_anchors(expression *e) {
     ftc_fusion *f = e->f;
     const ftc_graph *g = f->g;
+    bool *decisive = ftc_region_find_decisive(g);
     f->anchored = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *f->anchored);
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
@@ -162,11 +170,12 @@ static void find_anchors(expression *e) {
         case FTC_CLASS_ASSIGN: anchor(f, node->arg[0]); break;
         default: break;
         }
-        if (f->is_output[v]) anchor(f, v);
+        if (f->is_output[v] || (decisive[v] && is_shared_decisive(f, v))) anchor(f, v);
         anchor_stored_operands(f, v);
     }
     for (ftc_id v = 1; v < g->n_nodes; v++)
         if (!f->anchored[v]) f->anchored[v] = is_repeated_wide(e, v) || is_link(e, v);
+    free(decisive);
 }
 
 // --- units --------------------------------------------------------------------------------------------

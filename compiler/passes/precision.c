@@ -56,7 +56,7 @@ typedef struct {
     ftc_id *narrow;   // … its bf16 form, 0: none yet
     ftc_id *wide[2];  // … this as f32 again, read by the forward phase and by later ones
     bool *contracted; // … a contraction reads it
-    bool *projected;  // … it is computed from contractions and parameters alone
+    bool *at_once;    // … the forward phase reads it rounded, too, if a later phase does
     bool *kept;       // … a later phase reads it, as bf16
 } rounding;
 
@@ -92,30 +92,32 @@ static ftc_id wide_of(rounding *r, ftc_id id, ftc_phase phase) {
 static ftc_id operand_for(rounding *r, const ftc_node *reader, ftc_id id) {
     bool is_later = reader->phase != FTC_PHASE_FORWARD;
     if (ftc_node_class(reader) == FTC_CLASS_DOT) return narrow_of(r, id);
-    if (r->kept[id] && (is_later || r->projected[id])) return wide_of(r, id, reader->phase);
+    if (r->kept[id] && (is_later || r->at_once[id])) return wide_of(r, id, reader->phase);
     bool is_sum = ftc_node_class(reader) == FTC_CLASS_REDUCE && is_later;
     return is_sum && r->contracted[id] && !is_few(r->g, id) ? wide_of(r, id, reader->phase) : r->map[id];
 }
 
 static void find_properties(rounding *r) {
     const ftc_graph *g = r->g;
-    bool *narrow = find_narrow(g);
+    bool *narrow = find_narrow(g), *decisive = ftc_region_find_decisive(g);
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
         ftc_op_class class = ftc_node_class(node);
-        r->projected[v] = class == FTC_CLASS_DOT;
+        r->at_once[v] = class == FTC_CLASS_DOT;
         bool only = class == FTC_CLASS_MAP;
         for (int i = 0; i < node->n_args; i++) {
             ftc_id arg = node->arg[i];
-            r->projected[v] |= r->projected[arg];
-            only &= r->projected[arg] || ftc_node_class(&g->nodes[arg]) == FTC_CLASS_LEAF ||
+            r->at_once[v] |= r->at_once[arg];
+            only &= r->at_once[arg] || ftc_node_class(&g->nodes[arg]) == FTC_CLASS_LEAF ||
                     g->nodes[arg].type.axes.n == 0;
             if (class == FTC_CLASS_DOT) r->contracted[ftc_region_source(g, arg)] = true;
             r->kept[arg] |= narrow[arg] && node->phase != FTC_PHASE_FORWARD;
         }
-        r->projected[v] &= only || class == FTC_CLASS_DOT;
+        r->at_once[v] &= only || class == FTC_CLASS_DOT;
     }
+    for (ftc_id v = 1; v < g->n_nodes; v++) r->at_once[v] |= decisive[v];
     free(narrow);
+    free(decisive);
 }
 
 bool ftc_pass_precision(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
@@ -127,7 +129,7 @@ bool ftc_pass_precision(ftc_graph *g, const ftc_pass_options *options, ftc_diagn
                   .narrow = calloc(n, sizeof *r.narrow),
                   .wide = {calloc(n, sizeof **r.wide), calloc(n, sizeof **r.wide)},
                   .contracted = calloc(n, sizeof *r.contracted),
-                  .projected = calloc(n, sizeof *r.projected),
+                  .at_once = calloc(n, sizeof *r.at_once),
                   .kept = calloc(n, sizeof *r.kept)};
     find_properties(&r);
     for (ftc_id v = 1; v < n; v++) {
@@ -141,7 +143,7 @@ bool ftc_pass_precision(ftc_graph *g, const ftc_pass_options *options, ftc_diagn
     free(r.wide[0]);
     free(r.wide[1]);
     free(r.contracted);
-    free(r.projected);
+    free(r.at_once);
     free(r.kept);
     return ftc_pass_dce(g, options, d); // renames whose readers have all turned to the bf16 form
 }

@@ -1,5 +1,7 @@
 #include "compiler/passes/regions.h"
 
+#include <stdlib.h>
+
 #include "ir/op.h"
 
 bool ftc_region_is_quadratic(const ftc_graph *g, const ftc_type *type) {
@@ -47,6 +49,43 @@ ftc_id ftc_region_operand(const ftc_graph *g, ftc_id id) {
     if (ftc_node_class(node) != FTC_CLASS_MAP || node->type.dtype != FTC_BF16) return id;
     const ftc_node *arg = &g->nodes[node->arg[0]];
     return ftc_node_class(arg) == FTC_CLASS_LEAF && arg->type.dtype == FTC_F32 ? node->arg[0] : id;
+}
+
+static bool is_float(ftc_dtype dtype) {
+    return dtype == FTC_F32 || dtype == FTC_BF16;
+}
+
+bool ftc_region_decides(const ftc_graph *g, const ftc_node *node) {
+    if (ftc_node_class(node) != FTC_CLASS_MAP || is_float(node->type.dtype)) return false;
+    return is_float(g->nodes[node->arg[0]].type.dtype);
+}
+
+// Whether the node's bits are those of its operands', wherever it is computed.
+static bool keeps_bits(const ftc_node *node) {
+    switch (ftc_node_class(node)) {
+    case FTC_CLASS_MAP: return !ftc_op_get(node->op)->rounds && node->type.dtype != FTC_BF16;
+    case FTC_CLASS_RENAME:
+    case FTC_CLASS_DETACH:
+    case FTC_CLASS_GATHER:
+    case FTC_CLASS_AT:
+    case FTC_CLASS_PLACE: return true;
+    default: return false;
+    }
+}
+
+bool *ftc_region_find_decisive(const ftc_graph *g) {
+    bool *decisive = calloc(g->n_nodes, sizeof *decisive), *asked = calloc(g->n_nodes, sizeof *asked);
+    if (!decisive || !asked) abort();
+    for (ftc_id v = g->n_nodes; v-- > 1;) {
+        const ftc_node *node = &g->nodes[v];
+        ftc_op_class class = ftc_node_class(node);
+        bool passes_on = asked[v] && keeps_bits(node);
+        decisive[v] = asked[v] && !passes_on && class != FTC_CLASS_LEAF && class != FTC_CLASS_SOURCE;
+        for (int i = 0; i < node->n_args && (passes_on || ftc_region_decides(g, node)); i++)
+            asked[node->arg[i]] |= is_float(g->nodes[node->arg[i]].type.dtype);
+    }
+    free(asked);
+    return decisive;
 }
 
 ftc_axes ftc_region_view_order(const ftc_graph *g, ftc_id id) {

@@ -13,6 +13,11 @@
 //   never recomputed  reductions and what has an effect, except those never-stored values
 //   at a price        contractions: their floating-point operations, in bytes
 //   recomputed free   maps, gathers, random masks, renames, constants
+//   stored if read    what a decision depends on bit by bit (ftc_region_find_decisive): the winners of a maximum, the
+//                     sign of an activation
+//
+// A never-stored value that is compared with a reduction of such a value is compared with one that is made again
+// from the same copy: else not even the largest score might equal the maximum.
 //
 // Among cuts of equal cost the one nearest to the backward pass is taken (the residual sum rather than both
 // its terms).
@@ -57,7 +62,30 @@ static int64_t price_of(const ftc_graph *g, ftc_id id, const ftc_remat_prices *p
     return bytes < (double)FTC_INFINITE_CAPACITY ? (int64_t)bytes : FTC_INFINITE_CAPACITY;
 }
 
+static bool reduces_quadratic(const ftc_graph *g, const ftc_node *node) {
+    return ftc_node_class(node) == FTC_CLASS_REDUCE &&
+           ftc_region_is_quadratic(g, &g->nodes[node->arg[0]].type);
+}
+
+// By node: whether it is never stored, since of two ragged axes, or a reduction that is compared with such a value.
+// To be freed.
+static bool *find_never_stored(const ftc_graph *g) {
+    bool *never = calloc(g->n_nodes, sizeof *never);
+    if (!never) abort();
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
+        const ftc_node *node = &g->nodes[v];
+        never[v] |= ftc_region_is_quadratic(g, &node->type);
+        if (!never[v] || !ftc_region_decides(g, node)) continue;
+        for (int i = 0; i < node->n_args; i++) {
+            ftc_id arg = ftc_region_source(g, node->arg[i]);
+            never[arg] |= reduces_quadratic(g, &g->nodes[arg]);
+        }
+    }
+    return never;
+}
+
 void ftc_remat_choose(const ftc_graph *g, const ftc_remat_prices *prices, ftc_remat_choice *choice) {
+    bool *never_stored = find_never_stored(g), *decisive = ftc_region_find_decisive(g);
     bool *needed_later = calloc(g->n_nodes, sizeof *needed_later);
     for (ftc_id v = 1; v < g->n_nodes; v++)
         if (g->nodes[v].phase != FTC_PHASE_FORWARD)
@@ -71,8 +99,8 @@ void ftc_remat_choose(const ftc_graph *g, const ftc_remat_prices *prices, ftc_re
         // In memory already: stops the search at no cost.
         if (ftc_node_class(node) == FTC_CLASS_LEAF) continue;
         int64_t bytes = ftc_type_max_elements(g, &node->type) * ftc_dtype_bytes(node->type.dtype);
-        int64_t price = price_of(g, v, prices);
-        if (ftc_region_is_quadratic(g, &node->type)) bytes = FTC_INFINITE_CAPACITY;
+        int64_t price = decisive[v] ? FTC_INFINITE_CAPACITY : price_of(g, v, prices);
+        if (never_stored[v]) bytes = FTC_INFINITE_CAPACITY, price = 0;
         ftc_network_add_edge(&n, 2 * v, 2 * v + 1, bytes);
         if (price > 0) ftc_network_add_edge(&n, SOURCE, 2 * v, price);
         for (int i = 0; i < node->n_args && price < FTC_INFINITE_CAPACITY; i++)
@@ -85,6 +113,8 @@ void ftc_remat_choose(const ftc_graph *g, const ftc_remat_prices *prices, ftc_re
         choice[v] = !reaches[2 * v + 1] ? FTC_REMAT_UNUSED
                     : reaches[2 * v]    ? FTC_REMAT_AGAIN
                                         : FTC_REMAT_STORED;
+    free(never_stored);
+    free(decisive);
     free(needed_later);
     free(reaches);
     ftc_network_free(&n);
@@ -123,7 +153,8 @@ static ftc_id read_later(rewriting *r, ftc_id id) {
     if (r->again[id]) return r->again[id];
     ftc_node copy = r->g->nodes[id];
     for (int i = 0; i < copy.n_args; i++) copy.arg[i] = read_later(r, copy.arg[i]);
-    copy.phase = ftc_region_is_quadratic(r->g, &copy.type) ? FTC_PHASE_BACKWARD : FTC_PHASE_RECOMPUTE;
+    bool in_kernel = ftc_region_is_quadratic(r->g, &copy.type) || reduces_quadratic(r->g, &r->g->nodes[id]);
+    copy.phase = in_kernel ? FTC_PHASE_BACKWARD : FTC_PHASE_RECOMPUTE;
     return r->again[id] = ftc_graph_append(r->out, copy);
 }
 

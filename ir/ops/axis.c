@@ -186,6 +186,7 @@ const ftc_op_info ftc_op_info_scatter_add = {
     .infer = infer_scatter_add,
     .gradient = gradient_scatter_add,
     .interpret = interpret_scatter_add,
+    .rounds = true,
     .low = -2,
     .high = 2,
 };

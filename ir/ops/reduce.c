@@ -74,6 +74,7 @@ const ftc_op_info ftc_op_info_sum = {
     .interpret = interpret_sum,
     .body = body_sum,
     .identity = 0,
+    .rounds = true,
     .low = -2,
     .high = 2,
 };
@@ -215,6 +216,7 @@ const ftc_op_info ftc_op_info_dot = {
     .infer = infer_dot,
     .gradient = gradient_dot,
     .interpret = interpret_dot,
+    .rounds = true,
     .low = -2,
     .high = 2,
 };
