@@ -202,7 +202,8 @@ static void try_operation(generator *m, ftc_op op) {
     bool exact = true;
     double limit[FTC_MAX_ARGS] = {0};
     node.n_args = info->n_args;
-    node.type.dtype = test_random_below(&m->random, 2) ? FTC_F32 : FTC_I32;
+    node.type.dtype =
+        (ftc_dtype[]){FTC_F32, FTC_I32, FTC_BF16}[test_random_below(&m->random, m->options->smooth ? 2 : 3)];
     for (int i = 0; i < node.n_args; i++) {
         int k = test_random_below(&m->random, m->n_values);
         node.arg[i] = m->value[k];

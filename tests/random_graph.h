@@ -32,7 +32,7 @@ typedef struct {
     int n_nodes;    // operations, about
     bool quadratic; // values over S and T, too
     bool step_abi;  // outputs are such as ftc_step_args can give: f32, none over tokens
-    bool smooth;    // no detach and no rows without gradient: gradients are derivatives
+    bool smooth;    // no detach, no bf16 and no rows without gradient: gradients are derivatives
 } test_graph_options;
 
 // A graph with the scalar output "loss", in which all cells of the last values are summed, and two more

@@ -40,9 +40,15 @@ static ftc_axes beside_ragged(const ftc_graph *g, const ftc_axes *axes) {
     return others.n < axes->n ? others : (ftc_axes){0};
 }
 
+// x times one: in f32 where it is bf16, which has no arithmetic.
+static ftc_id times_one(ftc_graph *g, ftc_id x, const ftc_axes *along) {
+    ftc_dtype dtype = g->nodes[x].type.dtype, wide = dtype == FTC_BF16 ? FTC_F32 : dtype;
+    ftc_id one = ftc_build_fill(g, 1, wide, along);
+    return ftc_build_cast(g, dtype, ftc_build_map2(g, FTC_OP_mul, ftc_build_cast(g, wide, x), one));
+}
+
 static ftc_id repeated(ftc_graph *g, ftc_id x, const ftc_axes *along) {
-    return along->n ? ftc_build_map2(g, FTC_OP_mul, x, ftc_build_fill(g, 1, g->nodes[x].type.dtype, along))
-                    : x;
+    return along->n ? times_one(g, x, along) : x;
 }
 
 // A contraction within sequences where only one operand has heads, as queries on shared keys: one for each
@@ -114,10 +120,9 @@ static ftc_id reduced(ftc_graph *g, const ftc_node *reduce, ftc_id x) {
 
 static ftc_id copy_of(ftc_graph *g, ftc_id x) {
     const ftc_node *node = &g->nodes[x];
-    ftc_dtype dtype = node->type.dtype;
     ftc_build_cursor(g, node->loc, node->phase);
-    if (dtype == FTC_BOOL) return ftc_build_map2(g, FTC_OP_or, x, x);
-    return ftc_build_map2(g, FTC_OP_mul, x, ftc_build_fill(g, 1, dtype, &(ftc_axes){0}));
+    return node->type.dtype == FTC_BOOL ? ftc_build_map2(g, FTC_OP_or, x, x)
+                                        : times_one(g, x, &(ftc_axes){0});
 }
 
 // The value that an assignment of g writes, as a node of `out` of its own where it needs one.

@@ -77,7 +77,8 @@ ftc_id ftc_rule_lift_broadcast(ftc_graph *g, ftc_id id) {
         found |= x != 0;
         all = ftc_axes_union(&all, axes_of(g, args[i]));
     }
-    if (!found || (node.type.dtype == FTC_BOOL && all.n < node.type.axes.n)) return 0;
+    bool multiplies = node.type.dtype != FTC_BOOL && node.type.dtype != FTC_BF16;
+    if (!found || (!multiplies && all.n < node.type.axes.n)) return 0;
     return ftc_build_broadcast(g, ftc_build_map(g, node.op, node.type.dtype, node.n_args, args),
                                &node.type.axes);
 }
