@@ -1,10 +1,12 @@
 #include "ir/interpret.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ir/op.h"
+#include "ir/random.h"
 
 static void *allocated(size_t n, size_t size) {
     void *p = calloc(n ? n : 1, size);
@@ -238,6 +240,42 @@ static void store(ftc_interp *in, ftc_id id) {
     ftc_walk_end(&w);
 }
 
+// Evaluates a node that is no map with the magnitudes of its operands: a sum is rounded as its terms are
+// large.
+static double *sum_of_magnitudes(ftc_interp *in, ftc_id id) {
+    const ftc_node *node = ftc_graph_node(in->g, id);
+    double *own = in->value[id], *operand[FTC_MAX_ARGS], *result;
+    for (int k = 0; k < node->n_args; k++) {
+        int64_t n = ftc_interp_cells(in->g, in->b, &in->g->nodes[node->arg[k]].type.axes);
+        double *magnitude = allocated((size_t)n, sizeof *magnitude);
+        operand[k] = in->value[node->arg[k]];
+        for (int64_t i = 0; i < n; i++) magnitude[i] = fabs(operand[k][i]);
+        in->value[node->arg[k]] = magnitude;
+    }
+    in->value[id] = result =
+        allocated((size_t)ftc_interp_cells(in->g, in->b, &node->type.axes), sizeof *result);
+    ftc_op_get(node->op)->interpret(in, id);
+    for (int k = node->n_args; k-- > 0;) { // one value may be both operands
+        forget(in, node->arg[k]);
+        in->value[node->arg[k]] = operand[k];
+    }
+    in->value[id] = own;
+    return result;
+}
+
+static void add_noise(ftc_interp *in, ftc_id id) {
+    const ftc_node *node = ftc_graph_node(in->g, id);
+    uint64_t key = ftc_random_fold(in->b->noise_seed, id);
+    int64_t n = ftc_interp_cells(in->g, in->b, &node->type.axes);
+    double *sum = ftc_node_class(node) == FTC_CLASS_MAP ? NULL : sum_of_magnitudes(in, id);
+    for (int64_t i = 0; i < n; i++) {
+        double size = sum ? sum[i] : in->value[id][i];
+        if (isfinite(size))
+            in->value[id][i] += in->b->noise * (2 * (double)ftc_random_cell(key, (uint32_t)i) - 1) * size;
+    }
+    free(sum);
+}
+
 void ftc_interp_run(ftc_interp *in) {
     const ftc_graph *g = in->g;
     for (ftc_id id = 1; id < g->n_nodes; id++) {
@@ -249,6 +287,7 @@ void ftc_interp_run(ftc_interp *in) {
             interpret_map(in, id);
         else
             info->interpret(in, id);
+        if (in->b->noise != 0 && info->rounds && node->type.dtype == FTC_F32) add_noise(in, id);
         for (int i = 0; i < node->n_args; i++)
             if (in->last_reader[node->arg[i]] == id) forget(in, node->arg[i]);
         if (in->last_reader[id] == id) forget(in, id);

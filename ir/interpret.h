@@ -21,7 +21,11 @@ typedef struct {
     uint64_t seed;
     uint32_t step, micro_step;
     ftc_entry_kind entry; // what `training` depends on
-    bool keep_all;        // every value stays readable after the run; else outputs and assigned values only
+    // Every f32 value that is computed (ftc_op_info.rounds) is off by up to this share of itself, at
+    // random: what another rounding might have made of it.
+    double noise;
+    uint64_t noise_seed;
+    bool keep_all; // every value stays readable after the run; else outputs and assigned values only
 } ftc_bindings;
 
 typedef struct ftc_interp ftc_interp;

@@ -68,8 +68,8 @@ static int cost_of(const row_emitter *r, ftc_id id) {
     return cost;
 }
 
-// Gives a row of scratch to the values that a later loop needs again, where they are costly, or where it decides
-// by their last bit.
+// Gives a row of scratch to the values that a later loop needs again, where they are costly, or where it
+// decides by their last bit.
 static void keep_values(row_emitter *r) {
     const ftc_graph *g = r->e->g;
     for (int i = 0; i < r->n; i++) {

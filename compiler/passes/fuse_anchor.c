@@ -2,8 +2,8 @@
 //
 // Contractions and reductions always are; a map when it is read in a way that needs memory (operand of a
 // contraction, table of a gather, stored for a later phase, assigned, an output), when it ends the chain of
-// maps behind a contraction, when several readers would repeat a wide expression, or when a decision depends on
-// its last bit.
+// maps behind a contraction, when several readers would repeat a wide expression, or when a decision
+// depends on its last bit.
 #include <stdlib.h>
 
 #include "compiler/passes/fuse.h"

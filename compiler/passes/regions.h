@@ -29,8 +29,9 @@ ftc_id ftc_region_operand(const ftc_graph *g, ftc_id id);
 // Whether the node makes something discrete of a number: a comparison, a cast to an integer.
 bool ftc_region_decides(const ftc_graph *g, const ftc_node *node);
 
-// By node: whether a decision depends on its last bit. Computed again beside other operations it may be rounded
-// otherwise, and the decision be another one: it must be computed once and read from memory. To be freed.
+// By node: whether a decision depends on its last bit. Computed again beside other operations it may be
+// rounded otherwise, and the decision be another one: it must be computed once and read from memory. To be
+// freed.
 bool *ftc_region_find_decisive(const ftc_graph *g);
 
 // Whether order[from …] starts with exactly the axes of `group`, in its order; an empty group always does.

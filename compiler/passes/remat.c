@@ -13,11 +13,11 @@
 //   never recomputed  reductions and what has an effect, except those never-stored values
 //   at a price        contractions: their floating-point operations, in bytes
 //   recomputed free   maps, gathers, random masks, renames, constants
-//   stored if read    what a decision depends on bit by bit (ftc_region_find_decisive): the winners of a maximum, the
-//                     sign of an activation
+//   stored if read    what a decision depends on bit by bit (ftc_region_find_decisive): the winners of a
+//                     maximum, the sign of an activation
 //
-// A never-stored value that is compared with a reduction of such a value is compared with one that is made again
-// from the same copy: else not even the largest score might equal the maximum.
+// A never-stored value that is compared with a reduction of such a value is compared with one that is made
+// again from the same copy: else not even the largest score might equal the maximum.
 //
 // Among cuts of equal cost the one nearest to the backward pass is taken (the residual sum rather than both
 // its terms).
@@ -67,8 +67,8 @@ static bool reduces_quadratic(const ftc_graph *g, const ftc_node *node) {
            ftc_region_is_quadratic(g, &g->nodes[node->arg[0]].type);
 }
 
-// By node: whether it is never stored, since of two ragged axes, or a reduction that is compared with such a value.
-// To be freed.
+// By node: whether it is never stored, since of two ragged axes, or a reduction that is compared with such
+// a value. To be freed.
 static bool *find_never_stored(const ftc_graph *g) {
     bool *never = calloc(g->n_nodes, sizeof *never);
     if (!never) abort();

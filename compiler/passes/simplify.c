@@ -65,6 +65,7 @@ const ftc_rule ftc_simplify_rules[] = {
     INEXACT("div(x, c)", "mul(x, div(1, c))"),
     INEXACT("mul(mul(x, c), d)", "mul(x, mul(c, d))"),
     INEXACT("add(add(x, c), d)", "add(x, add(c, d))"),
+    INEXACT("add(mul(x, c), mul(x, d))", "mul(x, add(c, d))"),
     // conditions
     EXACT_FORGETS("select(1, x, y)", "x"),
     EXACT_FORGETS("select(0, x, y)", "y"),
