@@ -1,12 +1,13 @@
-// The graph of an entry, made from the one graph of the source: what `training` is there, which assignments run, and
-// whether parameters have new values.
+// The graph of an entry, made from the one graph of the source: what `training` is there, which assignments
+// run, and whether parameters have new values.
 #include <stdlib.h>
 
 #include "compiler/compile.h"
 #include "ir/build.h"
 #include "ir/op.h"
 
-// The node of `g` for node `v` of the source. `training`, which has none until something needs it, is a constant.
+// The node of `g` for node `v` of the source. `training`, which has none until something needs it, is a
+// constant.
 static ftc_id in_entry(ftc_graph *g, const ftc_graph *source, ftc_id v, ftc_entry_kind entry, ftc_id *map) {
     const ftc_axes none = {0};
     if (source->nodes[v].op == FTC_OP_training && !map[v])
@@ -29,8 +30,8 @@ static bool is_run(const ftc_node *assign, ftc_entry_kind entry) {
     return entries >> entry & 1;
 }
 
-// What the entry takes for node `v` and its value: nothing is updated in grad and eval, and others' assignments are
-// values that nobody reads. 0: the node itself.
+// What the entry takes for node `v`: nothing is updated in grad and eval, and others' assignments are values
+// that nobody reads. 0: the node itself.
 static ftc_id replaced_in_entry(ftc_graph *g, const ftc_graph *source, ftc_id v, ftc_entry_kind entry,
                                 ftc_id *map) {
     const ftc_node *node = &source->nodes[v];

@@ -216,7 +216,8 @@ Test(assignments, compiled_entries_agree_with_the_interpreter, .timeout = 60) {
     ftc_graph_free(source);
 }
 
-// Averages of weights beside a plain loop, through steps in one call and in several, with evaluations between them.
+// Averages of weights beside a plain loop, through steps in one call and in several, with evaluations between
+// them.
 Test(assignments, average_weights_as_a_plain_loop_does, .timeout = 60) {
     static const ftc_entry_kind calls[] = {FTC_ENTRY_STEP,   FTC_ENTRY_EVAL, FTC_ENTRY_GRAD, FTC_ENTRY_GRAD,
                                            FTC_ENTRY_UPDATE, FTC_ENTRY_EVAL, FTC_ENTRY_STEP};
@@ -309,4 +310,24 @@ Test(assignments, of_any_entry_are_readers_of_a_table, .timeout = 60) {
         }
         ftc_graph_free(source);
     }
+}
+
+// Where the train block freezes it, nothing trains a parameter, and its new value is its value.
+Test(assignments, of_a_frozen_parameter_take_its_value, .timeout = 60) {
+    ftc_graph *source = parsed("model m\naxis B <= 4, H = 3\ninput x : f32[B, H]\n"
+                               "w = param \"w\" f32[H]\nu = param \"u\" f32[H]\n"
+                               "copy = param \"copy\" f32[H] frozen\nassign(updated(w) * 2, copy)\n"
+                               "output loss = sum(x * u * w; B, H)\ntrain { freeze = \"w\" }\n");
+    ftc_loaded_program *loaded = test_compile(source, &(ftc_compile_options){.check_text = true});
+    test_values *v = test_values_new(source, 5);
+    test_call *call = test_call_new(ftc_program_of(loaded), source, v, 1);
+    test_call_run(call, FTC_ENTRY_STEP);
+    for (int i = 0; i < 3; i++) {
+        cr_expect_eq(tensor(call, "w")[i], (float)cells_of(source, v, "w")[i]);
+        cr_expect_eq(tensor(call, "copy")[i], 2 * tensor(call, "w")[i]);
+    }
+    test_call_free(call);
+    test_values_free(v);
+    ftc_program_unload(loaded);
+    ftc_graph_free(source);
 }

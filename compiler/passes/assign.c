@@ -1,8 +1,8 @@
 // assign: what the model assigns to its own state, now that the optimizer's updates are there.
 //
-// Where updated(W) stood, stands the value that the optimizer assigns to W, or W itself where nothing trains it.
-// What depends on that is made behind the updates. What only assignments read, and what needs no batch, belongs to
-// the update phase: an average of the weights takes no memory while gradients are made.
+// Where updated(W) stood, stands the value that the optimizer assigns to W, or W itself where nothing trains
+// it; what depends on that is made behind the updates. What only assignments read, and what needs no batch,
+// belongs to the update phase: an average of the weights takes no memory while gradients are made.
 #include <stdlib.h>
 
 #include "compiler/passes/passes.h"

@@ -1,6 +1,6 @@
-// When assignments run: once an optimizer step, each micro-batch, in evaluation. An entry can only assign what
-// it knows: the update of several micro-batches has no batch, and a parameter's new value is there once an
-// optimizer step.
+// When assignments run: once an optimizer step, each micro-batch, in evaluation. An entry can only assign
+// what it knows: the update of several micro-batches has no batch, and a parameter's new value is there once
+// an optimizer step.
 #include <stdlib.h>
 #include <string.h>
 
