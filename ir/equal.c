@@ -67,6 +67,17 @@ static bool same_output(const ftc_output *a, const ftc_output *b) {
     return same_text(a->name, b->name) && a->node == b->node && a->entries == b->entries;
 }
 
+// The same but for blanks.
+static bool same_functions(const char *a, const char *b) {
+    if (!a || !b) return a == b;
+    while (*a && *b) {
+        a += strspn(a, " \t\r\n"), b += strspn(b, " \t\r\n");
+        if (*a != *b) return false;
+        if (*a) a++, b++;
+    }
+    return !a[strspn(a, " \t\r\n")] && !b[strspn(b, " \t\r\n")];
+}
+
 static bool same_axis(const ftc_axis_def *a, const ftc_axis_def *b) {
     return same_text(a->name, b->name) && a->extent == b->extent;
 }
@@ -103,6 +114,7 @@ bool ftc_graph_equal(const ftc_graph *a, const ftc_graph *b, char *why, int why_
     COMPARE(0, n_outputs, outputs, same_output);
     COMPARE(1, n_kernels, kernels, same_kernel);
     COMPARE(0, n_config, config, same_setting);
+    if (!same_functions(a->functions, b->functions)) DIFFERENT("the model's own functions differ");
     COMPARE(0, n_family, family, same_setting);
     COMPARE(0, n_train, train, same_setting);
     if (a->next_site != b->next_site)

@@ -152,6 +152,8 @@ ftc_graph *ftc_graph_new_like(const ftc_graph *g) {
     for (uint32_t i = 0; i < g->n_family; i++) ftc_graph_add_family(c, g->family[i]);
     for (uint32_t i = 0; i < g->n_train; i++) ftc_graph_add_train(c, g->train[i]);
     for (uint32_t i = 0; i < g->n_files; i++) ftc_graph_add_file(c, g->files[i]);
+    c->functions = ftc_graph_string(c, g->functions);
+    c->functions_file = ftc_graph_string(c, g->functions_file);
     c->next_site = g->next_site;
     c->cursor_loc = g->cursor_loc;
     c->cursor_phase = g->cursor_phase;
@@ -238,6 +240,24 @@ ftc_decl ftc_graph_add_decl(ftc_graph *g, ftc_decl_def info) {
     *decl_slot(g, info.name) = (ftc_decl)g->n_decls;
     g->decls[g->n_decls] = info;
     return (ftc_decl)g->n_decls++;
+}
+
+ftc_decl ftc_graph_add_companion(ftc_graph *g, ftc_decl param, ftc_decl_kind kind, const char *name,
+                                 int first, int n) {
+    const ftc_decl_def *of = &g->decls[param];
+    ftc_decl_def def = {.kind = kind,
+                        .name = name,
+                        .type.dtype = of->type.dtype,
+                        .n_dims = (uint8_t)n,
+                        .zero_row = -1,
+                        .of = param,
+                        .bound = FTC_NO_AXIS,
+                        .loc = of->loc};
+    for (int i = 0; i < n; i++) {
+        def.dims[i] = of->dims[first + i];
+        def.type.axes = ftc_axes_union(&def.type.axes, &def.dims[i]);
+    }
+    return ftc_graph_add_decl(g, def);
 }
 
 ftc_decl ftc_graph_find_decl(const ftc_graph *g, const char *name) {

@@ -198,6 +198,9 @@ typedef struct {
     uint32_t n_kernels, kernels_capacity;
     ftc_graph_setting *config, *family, *train;
     uint32_t n_config, config_capacity, n_family, family_capacity, n_train, train_capacity;
+    // Text of the model's own functions and optimizers that the pass `optimizer` may call, with all else of its
+    // file blank, so that places in it are those in the file; NULL: there are none, or the pass has been.
+    const char *functions, *functions_file;
     const char **files;
     uint32_t n_files, files_capacity;
     int64_t next_site;  // the next unused random site
@@ -237,6 +240,9 @@ ftc_extent ftc_graph_add_extent(ftc_graph *g, ftc_extent_def info);
 ftc_axis ftc_graph_add_axis(ftc_graph *g, const char *name, ftc_extent extent);
 ftc_axis ftc_graph_find_axis(const ftc_graph *g, const char *name); // FTC_NO_AXIS: none
 ftc_decl ftc_graph_add_decl(ftc_graph *g, ftc_decl_def info);
+// Declares a tensor that belongs to a parameter and has `n` of its stored dimensions, from number `first` on.
+ftc_decl ftc_graph_add_companion(ftc_graph *g, ftc_decl param, ftc_decl_kind kind, const char *name,
+                                 int first, int n);
 ftc_decl ftc_graph_find_decl(const ftc_graph *g, const char *name); // FTC_NO_DECL: none
 uint32_t ftc_graph_add_kernel(ftc_graph *g, ftc_kernel kernel);
 uint32_t ftc_graph_add_file(ftc_graph *g, const char *name); // index of the file, added if new

@@ -120,6 +120,15 @@ static void print_settings(const char *block, const ftc_graph_setting *list, uin
     fputs("}\n\n", f);
 }
 
+// Without the lines that are blank.
+static void print_functions(const char *text, FILE *f) {
+    for (const char *end; *text; text = *end ? end + 1 : end) {
+        end = text + strcspn(text, "\n");
+        if (strspn(text, " \t\r") < (size_t)(end - text)) fprintf(f, "%.*s\n", (int)(end - text), text);
+    }
+    fputc('\n', f);
+}
+
 static void print_axis_declarations(const ftc_graph *g, FILE *f) {
     for (uint32_t a = 0; a < g->n_axes; a++) {
         uint32_t same = 0; // the first axis with this extent
@@ -290,6 +299,7 @@ void ftc_print_graph(const ftc_graph *g, FILE *f) {
     if (g->model && *g->model) fprintf(f, "model %s\n\n", g->model);
     print_settings("config", g->config, g->n_config, f);
     print_settings("family", g->family, g->n_family, f);
+    if (g->functions) print_functions(g->functions, f);
     print_axis_declarations(g, f);
     for (uint32_t i = 0; i < g->n_decls; i++) print_declaration(g, &g->decls[i], f);
     if (g->n_decls) fputc('\n', f);

@@ -475,6 +475,37 @@ Test(commands, sigterm_leaves_a_checkpoint_and_resume_is_bitwise, .timeout = 240
     scratch_free(dir);
 }
 
+// An optimizer of the model's own: its state is saved under its name, and resuming continues bit by bit.
+Test(commands, own_optimizers_are_saved_and_resumed, .timeout = 240) {
+    static const char OWN[] =
+        "\noptimizer plain(p, g, rate) also \"plain_momentum\" {\n    state sum_of_steps like p\n"
+        "    sum = 0.5 * sum_of_steps + g\n    assign(sum, sum_of_steps)\n"
+        "    assign(p - rate * sum, p)\n}\n";
+    char *dir = test_directory(), *model = read_text(FTC_SOURCE_ROOT, "models/mlp.ir"), *text;
+    cr_assert(asprintf(&text, "%s%s", model, OWN) > 0);
+    char *path = ftc_path_join(dir, "own.ir");
+    ASSERT_OK(ftc_file_write(path, text, strlen(text)));
+#define PLAIN                                                                                                \
+    "run", "own.ir", "--train", TRAIN, "--tokenizer", TOKENIZER, "--optim", "plain_momentum", "--lr", "0.1", \
+        "--schedule", "constant", "--set", "hidden=16"
+    ASSERT_FTC(dir, 0, err, "saved whole", PLAIN, "--max-steps", "6", "--output", "whole");
+    ASSERT_FTC(dir, 0, err, "saved cut", PLAIN, "--max-steps", "3", "--save-strategy", "steps",
+               "--save-steps", "3", "--output", "cut");
+    char *header = read_text(dir, "cut/checkpoint-3/optimizer.safetensors");
+    cr_expect_not_null(strstr(header + 8, "\"hidden.weight.sum_of_steps\""), "%s",
+                       header + 8); // behind its length
+    free(header);
+    ASSERT_FTC(dir, 0, err, "resumed from cut/checkpoint-3", PLAIN, "--max-steps", "6", "--output", "cut",
+               "--resume");
+    assert_same_file(dir, "whole/model.safetensors", "cut/model.safetensors");
+    ASSERT_FTC(dir, 2, err, "did you mean 'plain'; there are plain, adamw,", "run", "own.ir", "--optim",
+               "plane");
+    free(path);
+    free(text);
+    free(model);
+    scratch_free(dir);
+}
+
 // A second signal ends the run at once, whatever it is doing.
 Test(commands, two_signals_end_at_once, .timeout = 240) {
     char *dir = test_directory();

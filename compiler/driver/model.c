@@ -44,7 +44,7 @@ const ftc_option ftc_weights_option_table[] = {
     {"memory", NULL, FTC_OPTION_TEXT, FIELD(memory), "BYTES", 0,
      "most memory for tensors, arena and scratch of threads, as 2GB; \"least\": as little as can be"},
     {"optim", NULL, FTC_OPTION_TEXT, FIELD(optim), "NAME", 0,
-     "adamw, adam, adam_keras, sgd, lion or adafactor"},
+     "adamw, adam, adam_keras, sgd, lion, adafactor, or an optimizer of the model's own"},
     {"freeze", NULL, FTC_OPTION_LIST, FIELD(freeze), "PATTERN", 0,
      "do not train parameters with such names, as \"bert.embeddings.*\""},
     {"group", NULL, FTC_OPTION_LIST, FIELD(group), "PATTERN:VALUES", 0,
@@ -174,8 +174,7 @@ static const char *joined(overrides *o, const ftc_text_list *list, const char *s
 static void add_train_entries(overrides *o, const ftc_model_options *options) {
     char *decay = NULL;
     if (options->layer_decay > 0 && asprintf(&decay, "%.17g", options->layer_decay) < 0) abort();
-    const char *optimizer = options->optim ? ftc_optimizer_name(options->optim) : NULL;
-    add_train(o, "optimizer", optimizer ? optimizer : options->optim);
+    add_train(o, "optimizer", options->optim);
     add_train(o, "freeze", joined(o, &options->freeze, ", "));
     add_train(o, "group", joined(o, &options->group, "; "));
     add_train(o, "layer_decay", decay ? keep(o, decay) : NULL);

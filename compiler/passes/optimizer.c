@@ -1,5 +1,5 @@
 // optimizer: appends what happens to the gradients, so that it is part of the compiled step. The arithmetic
-// is library text (ir/std/optimizers.ir); this file only says to which tensors it is applied:
+// is text, the model's own or the library's (ir/std/optimizers.ir); this file only says to which tensors it is applied:
 //
 //   step    each gradient goes into the update of its parameter at once
 //   grad    each gradient is added to its accumulator, "<parameter>.grad"
@@ -18,58 +18,21 @@
 
 #include "compiler/passes/groups.h"
 #include "compiler/passes/passes.h"
+#include "compiler/passes/pattern.h"
+#include "compiler/passes/simplify.h"
 #include "ir/base/name.h"
 #include "ir/build.h"
+#include "ir/formula.h"
 #include "ir/lang/elaborate.h"
 #include "ir/op.h"
-
-enum { MOST_SLOTS = 2 };
-
-// A tensor of state that goes with each parameter, and which of its stored dimensions it has.
-typedef struct {
-    const char *name;
-    enum { WHOLE, ROWS, COLUMNS } dims;
-} slot;
-
-// The optimizers, by the name in the train block or by one that transformers has for it. Of several lines
-// with one name the first one counts whose `matrix` fits: for parameters of two stored dimensions only.
-static const struct {
-    const char *name, *others; // "|adamw_torch|"
-    const char *function;      // (parameter, gradient, rate, decay, slots...)
-    const char *decay;         // (parameter): its weight decay unless a group says otherwise
-    const char *untouched;     // (rate, decay): what a row without moments and gradient is multiplied by
-    slot slots[MOST_SLOTS];
-    bool matrix;
-} optimizers[] = {
-    {"adamw",
-     "|adamw_torch|adamw_torch_fused|",
-     "adamw",
-     "decay_of_adamw",
-     "untouched_by_adamw",
-     {{"exp_avg", WHOLE}, {"exp_avg_sq", WHOLE}},
-     false},
-    {"adam", "", "adam", "decay_if_asked", NULL, {{"exp_avg", WHOLE}, {"exp_avg_sq", WHOLE}}, false},
-    {"adam_keras", "", "adam_keras", "decay_if_asked", NULL, {{"m", WHOLE}, {"v", WHOLE}}, false},
-    {"sgd", "", "sgd", "decay_if_asked", NULL, {{"momentum_buffer", WHOLE}}, false},
-    {"lion", "|lion_32bit|", "lion", "decay_if_asked", "untouched_by_lion", {{"exp_avg", WHOLE}}, false},
-    {"adafactor",
-     "",
-     "adafactor",
-     "decay_if_asked",
-     NULL,
-     {{"exp_avg_sq_row", ROWS}, {"exp_avg_sq_col", COLUMNS}},
-     true},
-    {"adafactor", "", "adafactor_vector", "decay_if_asked", NULL, {{"exp_avg_sq", WHOLE}}, false},
-};
-enum { N_OPTIMIZERS = sizeof optimizers / sizeof *optimizers };
 
 // What the pass works with.
 typedef struct {
     ftc_graph *g;
     ftc_library *library;
-    const char *optimizer; // name in the table
-    ftc_group *groups;     // by declaration
-    ftc_id finite;         // whether anything is to be updated; 0: always
+    const ftc_function *optimizer;
+    ftc_group *groups; // by declaration
+    ftc_id finite;     // whether anything is to be updated; 0: always
     ftc_diagnostics *d;
 } updater;
 
@@ -79,31 +42,17 @@ static const char GRADIENT_PREFIX[] = "grad:";
 static ftc_id leaf_of(ftc_graph *g, ftc_decl decl) {
     ftc_id leaf = ftc_graph_leaf(g, decl);
     if (leaf) return leaf;
-    return ftc_build(g, (ftc_node){.op = FTC_OP_param, .decl = decl, .axis = FTC_NO_AXIS, .to = FTC_NO_AXIS});
-}
-
-// The leaf of a tensor "<parameter>.<slot>" with the parameter's dimensions or one of them, declared if it is
-// new.
-static ftc_id companion(ftc_graph *g, ftc_decl param, ftc_decl_kind kind, slot slot) {
-    ftc_decl_def info = g->decls[param];
-    info.name = ftc_graph_format(g, "%s.%s", g->decls[param].name, slot.name);
-    ftc_decl decl = ftc_graph_find_decl(g, info.name);
-    if (decl == FTC_NO_DECL) {
-        if (slot.dims != WHOLE) {
-            info.dims[0] = info.type.axes = info.dims[slot.dims == COLUMNS];
-            info.n_dims = 1;
-        }
-        info.kind = kind;
-        info.of = param;
-        info.init = FTC_INIT_ZEROS;
-        info.zero_row = -1;
-        decl = ftc_graph_add_decl(g, info);
-    }
-    return leaf_of(g, decl);
+    ftc_decl_kind kind = g->decls[decl].kind;
+    ftc_op op = kind == FTC_DECL_ARG || kind == FTC_DECL_SCALAR ? FTC_OP_arg : FTC_OP_param;
+    return ftc_build(g, (ftc_node){.op = op, .decl = decl, .axis = FTC_NO_AXIS, .to = FTC_NO_AXIS});
 }
 
 static ftc_id accumulator(ftc_graph *g, ftc_decl param) {
-    return companion(g, param, FTC_DECL_GRADIENT, (slot){"grad", WHOLE});
+    const char *name = ftc_graph_format(g, "%s.grad", g->decls[param].name);
+    ftc_decl decl = ftc_graph_find_decl(g, name);
+    if (decl == FTC_NO_DECL)
+        decl = ftc_graph_add_companion(g, param, FTC_DECL_GRADIENT, name, 0, g->decls[param].n_dims);
+    return leaf_of(g, decl);
 }
 
 // The leaf of a step argument that holds a number of a group: "lr_factor_0p1". An argument and no constant,
@@ -170,26 +119,104 @@ static void spare_untouched_rows(updater *u, ftc_decl table, ftc_decl by, ftc_id
                          1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_UPDATE);
 }
 
-static bool append_update(updater *u, ftc_decl param, ftc_id gradient) {
-    int errors = u->d->count, o = 0, n = 4;
-    bool is_matrix = u->g->decls[param].n_dims == 2;
-    while (strcmp(optimizers[o].name, u->optimizer) || (optimizers[o].matrix && !is_matrix)) o++;
+// Appends what the optimizer does to a parameter.
+static void append_optimizer(updater *u, ftc_decl param, ftc_id gradient) {
     const ftc_group *group = &u->groups[param];
-    ftc_decl by = optimizers[o].untouched ? looked_up_by(u->g, param) : FTC_NO_DECL;
-    ftc_id args[4 + MOST_SLOTS] = {leaf_of(u->g, param), gradient};
+    ftc_id args[4] = {leaf_of(u->g, param), gradient};
     args[2] = ftc_library_call(u->library, "learning_rate", NULL, 0);
-    if (group->lr_factor != 1)
+    if (args[2] && group->lr_factor != 1)
         args[2] =
             ftc_build_map2(u->g, FTC_OP_mul, args[2], group_argument(u->g, "lr_factor", group->lr_factor));
     args[3] = group->has_weight_decay ? group_argument(u->g, "weight_decay", group->weight_decay)
-                                      : ftc_library_call(u->library, optimizers[o].decay, args, 1);
-    for (int i = 0; i < MOST_SLOTS && optimizers[o].slots[i].name; i++)
-        args[n++] = companion(u->g, param, FTC_DECL_MOMENT, optimizers[o].slots[i]);
-    ftc_library_call(u->library, optimizers[o].function, args, n);
-    if (by != FTC_NO_DECL)
-        spare_untouched_rows(u, param, by,
-                             ftc_library_call(u->library, optimizers[o].untouched, &args[2], 2));
-    return u->d->count == errors;
+                                      : ftc_library_decay(u->library, u->optimizer, args[0]);
+    if (args[2] && args[3]) ftc_library_update(u->library, u->optimizer, args);
+}
+
+// --- untouched rows -----------------------------------------------------------------------------------
+
+// The optimizer's text on a table alone, with a gradient and state that are zero, simplified. NULL where it does not
+// work cell by cell, or has state that is not a row's own: what becomes of a row may then depend on others.
+static ftc_graph *update_of_nothing(const updater *u, ftc_decl table) {
+    ftc_graph *h = ftc_graph_new_like(u->g);
+    updater alone = {.g = h, .groups = u->groups, .d = u->d};
+    ftc_build_cursor(h, (ftc_loc){0}, FTC_PHASE_UPDATE);
+    alone.library = ftc_library_open(h, u->d);
+    alone.optimizer = ftc_library_optimizer(alone.library, u->optimizer->name);
+    leaf_of(h, table);
+    append_optimizer(&alone, table, ftc_build_fill(h, 0, FTC_F32, &h->decls[table].type.axes));
+    ftc_library_close(alone.library);
+    ftc_graph *out = ftc_graph_new_like(h);
+    ftc_id *map = calloc(h->n_nodes, sizeof *map);
+    bool by_cells = true;
+    for (ftc_id id = 1; id < h->n_nodes; id++) {
+        const ftc_node *node = ftc_graph_node(h, id);
+        ftc_op_class class = ftc_node_class(node);
+        bool is_state = class == FTC_CLASS_LEAF && h->decls[node->decl].kind == FTC_DECL_MOMENT &&
+                        h->decls[node->decl].of == table;
+        by_cells &= class == FTC_CLASS_LEAF || class == FTC_CLASS_SOURCE || class == FTC_CLASS_MAP ||
+                    class == FTC_CLASS_ASSIGN;
+        by_cells &= !is_state || ftc_axes_subset(&h->decls[table].dims[0], &node->type.axes);
+        map[id] = is_state ? ftc_build_fill(out, 0, node->type.dtype, &node->type.axes)
+                           : ftc_graph_copy_node(out, h, id, map);
+    }
+    ftc_graph_replace_nodes(h, out, map);
+    free(map);
+    if (by_cells) {
+        ftc_simplify(h, ftc_simplify_rules, ftc_n_simplify_rules, true, NULL);
+        return h;
+    }
+    ftc_graph_free(h);
+    return NULL;
+}
+
+// A step scalar of h, of the same expression in g, which has its arguments.
+static ftc_id copy_scalar(ftc_graph *g, const ftc_graph *h, ftc_id id) {
+    ftc_node node = *ftc_graph_node(h, id);
+    if (ftc_node_class(&node) == FTC_CLASS_LEAF)
+        return leaf_of(g, ftc_graph_find_decl(g, h->decls[node.decl].name));
+    for (int i = 0; i < node.n_args; i++) node.arg[i] = copy_scalar(g, h, node.arg[i]);
+    return ftc_build(g, node);
+}
+
+// By what the new value of the table, in h, multiplies the old one; 0: it is no product with a step scalar.
+static ftc_id factor_of(ftc_graph *h, ftc_decl table, ftc_id value) {
+    ftc_id old = ftc_graph_leaf(h, table);
+    if (value == old) return ftc_build_const(h, 1);
+    const ftc_node *node = ftc_graph_node(h, value);
+    if (node->op != FTC_OP_mul || (node->arg[0] != old && node->arg[1] != old)) return 0;
+    ftc_id factor = node->arg[node->arg[0] == old];
+    ftc_formula_builder formula;
+    bool is_scalar = ftc_formula_of(h, factor, &formula) ||
+                     (ftc_is_constant(ftc_graph_node(h, factor)) && !ftc_graph_node(h, factor)->type.axes.n);
+    return is_scalar ? factor : 0;
+}
+
+// The node of h by which an update multiplies a row of the table whose gradient and state have been zero so far, as
+// long as that is all that it does to it; else 0.
+static ftc_id untouched_factor(ftc_graph *h, ftc_decl table) {
+    ftc_id factor = 0;
+    uint32_t n_nodes = h->n_nodes;
+    for (ftc_id id = 1; id < n_nodes; id++) {
+        const ftc_node *node = ftc_graph_node(h, id);
+        ftc_id value = node->arg[0];
+        if (ftc_node_class(node) != FTC_CLASS_ASSIGN) continue;
+        bool known = node->decl == table ? (factor = factor_of(h, table, value)) != 0
+                                         : ftc_is_zero(ftc_graph_node(h, value));
+        if (!known) return 0;
+    }
+    return factor;
+}
+
+static bool append_update(updater *u, ftc_decl param, ftc_id gradient) {
+    int errors = u->d->count;
+    ftc_decl by = looked_up_by(u->g, param);
+    ftc_graph *nothing = by != FTC_NO_DECL ? update_of_nothing(u, param) : NULL;
+    if (u->d->count == errors) append_optimizer(u, param, gradient);
+    bool ok = u->d->count == errors;
+    ftc_id factor = ok && nothing ? untouched_factor(nothing, param) : 0;
+    if (factor) spare_untouched_rows(u, param, by, copy_scalar(u->g, nothing, factor));
+    ftc_graph_free(nothing);
+    return ok;
 }
 
 static void set_cursor(ftc_graph *g, ftc_decl param) {
@@ -209,7 +236,7 @@ static void consume_gradients(updater *u, ftc_entry_kind entry) {
         ftc_decl param = ftc_graph_find_decl(g, output.name + strlen(GRADIENT_PREFIX));
         set_cursor(g, param);
         if (entry == FTC_ENTRY_STEP) {
-            append_update(u, param, output.node);
+            if (!append_update(u, param, output.node)) return;
         } else {
             ftc_id args[] = {accumulator(g, param), output.node};
             ftc_library_call(u->library, "accumulate", args, 2);
@@ -304,33 +331,19 @@ static ftc_id find_output(const ftc_graph *g, const char *name) { // 0: none
     return 0;
 }
 
-// Whether line `o` of the table has this name.
-static bool is_called(int o, const char *name) {
-    char between[80];
-    snprintf(between, sizeof between, "|%s|", name);
-    return !strcmp(optimizers[o].name, name) || strstr(optimizers[o].others, between);
-}
-
-const char *ftc_optimizer_name(const char *name) {
-    for (int o = 0; o < N_OPTIMIZERS; o++)
-        if (is_called(o, name)) return optimizers[o].name;
-    return NULL;
-}
-
-// The name in the table of the train block's optimizer, adamw if it has none; NULL after a diagnostic.
-static const char *find_optimizer(const ftc_graph *g, ftc_diagnostics *d) {
-    const char *name = "adamw", *names[N_OPTIMIZERS];
+// The optimizer that the train block names, adamw if it has none; NULL after a diagnostic.
+static const ftc_function *find_optimizer(const ftc_graph *g, const ftc_library *library,
+                                          ftc_diagnostics *d) {
+    enum { MOST = 100 };
+    const char *name = "adamw", *names[MOST];
     for (uint32_t i = 0; i < g->n_train; i++)
         if (!strcmp(g->train[i].name, "optimizer")) name = g->train[i].text ? g->train[i].text : "";
-    if (ftc_optimizer_name(name)) return ftc_optimizer_name(name);
-    char list[200] = "";
-    int n = 0;
-    for (int o = 0; o < N_OPTIMIZERS; o++) {
-        if (optimizers[o].matrix) continue; // the next line has the same name
-        names[n++] = optimizers[o].name;
-        if (n > 1) strcat(list, ", ");
-        strcat(list, optimizers[o].name);
-    }
+    const ftc_function *optimizer = ftc_library_optimizer(library, name);
+    if (optimizer) return optimizer;
+    char list[400] = "";
+    int n = ftc_library_optimizers(library, names, MOST);
+    for (int i = 0; i < n && strlen(list) + strlen(names[i]) + 2 < sizeof list; i++)
+        strcat(strcat(list, i ? ", " : ""), names[i]);
     const char *near = ftc_name_nearest(name, names, n);
     ftc_diag_add(d, g->model, NULL, 0, 0, "optimizer '%s' is not known%s%s%s; there are %s", name,
                  near ? "; did you mean '" : "", near ? near : "", near ? "'" : "", list);
@@ -360,14 +373,19 @@ static bool has_assignments(const ftc_graph *g) {
 
 bool ftc_pass_optimizer(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
     if (!check_assignments(g, d)) return false;
-    if (options->entry == FTC_ENTRY_EVAL) return true;
+    if (options->entry == FTC_ENTRY_EVAL) {
+        g->functions = NULL;
+        return true;
+    }
     // Gradients are accumulated even so; only what the model assigns each micro-batch is not.
     const bool guards = options->entry != FTC_ENTRY_GRAD || has_assignments(g);
     int errors = d->count;
-    updater u = {.g = g, .optimizer = find_optimizer(g, d), .d = d};
-    if (!u.optimizer || !(u.groups = ftc_groups_read(g, d))) return false;
-    u.library = ftc_library_open(g, d);
-    if (options->entry == FTC_ENTRY_UPDATE) {
+    updater u = {.g = g, .library = ftc_library_open(g, d), .d = d};
+    u.optimizer = find_optimizer(g, u.library, d);
+    u.groups = ftc_groups_read(g, d);
+    if (!u.optimizer || !u.groups) {
+        // said already
+    } else if (options->entry == FTC_ENTRY_UPDATE) {
         update_from_accumulators(&u);
     } else {
         ftc_id loss = find_output(g, "loss");
@@ -376,6 +394,7 @@ bool ftc_pass_optimizer(ftc_graph *g, const ftc_pass_options *options, ftc_diagn
     }
     ftc_library_close(u.library);
     free(u.groups);
+    g->functions = NULL; // nobody calls them any more
     if (d->count != errors) return false;
     if (guards) guard_assignments(g, u.finite);
     // The forward phase told only how the tables are read.

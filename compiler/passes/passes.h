@@ -63,8 +63,4 @@ bool ftc_pass_check_name(const char *option, const char *name, const char *const
 // diagnostic.
 bool ftc_pass_check_skip(const char *name, ftc_diagnostics *d);
 
-// The name that the train block has for an optimizer, which may be given by transformers' name
-// ("adamw_torch"); NULL: unknown.
-const char *ftc_optimizer_name(const char *name);
-
 #endif

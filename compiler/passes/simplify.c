@@ -47,6 +47,7 @@ const ftc_rule ftc_simplify_rules[] = {
     EXACT("div(x, 1)", "x"),
     EXACT("div(x, -1)", "neg(x)"),
     INEXACT_FORGETS("mul(x, 0)", "0"),
+    INEXACT_FORGETS("div(0, x)", "0"),
     INEXACT_FORGETS("sub(x, x)", "0"),
     // signs move outwards and vanish
     EXACT("neg(neg(x))", "x"),

@@ -95,6 +95,7 @@ typedef enum {
     FTC_STMT_CHECK,  // check labels > 0 "…"
     FTC_STMT_RETURN, // return x
     FTC_STMT_OUTPUT, // output loss
+    FTC_STMT_STATE,  // state exp_avg like p
     // in dumps
     FTC_STMT_NODE,   // %12 = …
     FTC_STMT_KERNEL, // kernel k3 dot rows(B, S) { … }
@@ -107,7 +108,7 @@ struct ftc_stmt {
     ftc_place place;
     const char *name; // axis, assign, for, output, kernel
     ftc_expr *expr;   // axis: extent or bound; assign, call, check, if, return: the expression; for: first;
-                      // output: node
+                      // output: node; state: the parameter
     ftc_expr *last;   // for: one past the last; scope: the prefix; check: the message
     ftc_stmt *body;   // scope, for, if, kernel
     ftc_stmt *other;  // if: else
@@ -117,6 +118,7 @@ struct ftc_stmt {
             enum { FTC_AXIS_EQUALS, FTC_AXIS_SYMBOL, FTC_AXIS_RAGGED } kind;
             ftc_axis_item *over; // ragged
         } axis;
+        enum { FTC_STATE_WHOLE, FTC_STATE_ROWS, FTC_STATE_COLUMNS } state; // what dimensions it has
         struct {
             bool all;         // entries are not written
             uint32_t entries; // mask
@@ -169,6 +171,7 @@ typedef struct ftc_parameter {
 
 typedef struct ftc_function {
     ftc_place place;
+    uint32_t start, end; // bytes in the source
     const char *name;
     ftc_parameter *parameters;
     ftc_axis_list *axes; // names of axis parameters, in the groups of the call
@@ -177,6 +180,7 @@ typedef struct ftc_function {
     // Gradient text: functions of the result and of the gradient that arrives at it.
     struct ftc_function *gradients;
     const char *of; // in gradient text: the parameter whose gradient it returns, else NULL
+    ftc_expr *also; // optimizer: other names, in quotes
     struct ftc_function *next;
 } ftc_function;
 
@@ -188,6 +192,7 @@ struct ftc_module {
     ftc_place use_place;
     ftc_setting_syntax *config, *family, *train;
     ftc_function *functions;
+    ftc_function *optimizers; // functions of (parameter, gradient, rate, decay)
     ftc_stmt *body;
     bool flat; // holds nodes: a dump
 };

@@ -336,6 +336,7 @@ static void elab_statement(ftc_elaborator *e, const ftc_stmt *s) {
         e->returned = e->n_frames > 0;
         return;
     case FTC_STMT_OUTPUT: ftc_elab_output(e, s); return;
+    case FTC_STMT_STATE: ftc_elab_state(e, s); return;
     case FTC_STMT_NODE: ftc_elab_node(e, s); return;
     case FTC_STMT_KERNEL: ftc_elab_kernel(e, s); return;
     case FTC_STMT_SITES: e->g->next_site = (int64_t)s->sites; return;
@@ -381,6 +382,56 @@ static void check_functions(ftc_elaborator *e) {
                 ftc_elab_error(e, f->place, "there is a function '%s' already", f->name);
 }
 
+static bool is_called(const ftc_function *optimizer, const char *name) {
+    bool found = !strcmp(optimizer->name, name);
+    for (const ftc_expr *other = optimizer->also; other; other = other->next)
+        found |= !strcmp(other->text, name);
+    return found;
+}
+
+// The functions that the pass `optimizer` calls by name.
+static bool is_called_by_pass(const char *name) {
+    static const char *const names[] = {"learning_rate", "weight_decay_of", "accumulate", "clip_factor"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(name, names[i])) return true;
+    return false;
+}
+
+// The functions and optimizers of a module that the pass may call, or NULL: its text, where all else is blank.
+static const char *functions_text(const ftc_module *m, ftc_arena *arena) {
+    bool needed = m->optimizers != NULL;
+    for (const ftc_function *f = m->functions; f; f = f->next) needed |= is_called_by_pass(f->name);
+    if (!needed) return NULL;
+    char *text = ftc_arena_strdup(arena, m->source.text);
+    for (char *c = text; *c; c++)
+        if (*c != '\n') *c = ' ';
+    const ftc_function *const lists[] = {m->functions, m->optimizers};
+    for (int i = 0; i < 2; i++)
+        for (const ftc_function *f = lists[i]; f; f = f->next)
+            memcpy(text + f->start, m->source.text + f->start, f->end - f->start);
+    return text;
+}
+
+// A function of the model that has the name of the optimizer it trains with is meant to be that.
+static void check_optimizers(ftc_elaborator *e) {
+    const char *name = "adamw";
+    for (uint32_t i = 0; i < e->g->n_train; i++)
+        if (!strcmp(e->g->train[i].name, "optimizer") && e->g->train[i].text) name = e->g->train[i].text;
+    for (const ftc_function *f = e->main->optimizers; f; f = f->next) {
+        if (is_called(f, name)) name = "";
+        for (const ftc_function *earlier = e->main->optimizers; earlier != f; earlier = earlier->next)
+            if (is_called(earlier, f->name))
+                ftc_elab_error(e, f->place, "there is an optimizer '%s' already", f->name);
+    }
+    for (const ftc_function *f = e->main->functions; f; f = f->next)
+        if (!strcmp(f->name, name))
+            ftc_elab_error(
+                e, f->place,
+                "a function is no optimizer, and '%s' would be the library's; write optimizer %s(p, g, "
+                "rate, decay) { state … }, or give the function another name",
+                name, name);
+}
+
 // Declarations that nothing reads have a leaf too.
 static void append_unused_leaves(ftc_elaborator *e) {
     const ftc_graph *g = e->g;
@@ -415,6 +466,10 @@ static ftc_graph *elaborate(const ftc_module *module, const ftc_settings *overri
     ftc_elab_family(&e, overrides);
     ftc_elab_settings(&e, overrides);
     check_functions(&e);
+    check_optimizers(&e);
+    const char *functions = functions_text(module, e.arena);
+    e.g->functions = ftc_graph_string(e.g, functions);
+    e.g->functions_file = functions ? ftc_graph_string(e.g, module->source.name) : NULL;
     ftc_elab_block(&e, module->body);
     if (d->count == errors && !module->flat) append_unused_leaves(&e);
     if (d->count == errors && !module->flat) ftc_elab_check_family(&e);
@@ -457,31 +512,93 @@ ftc_library *ftc_library_open(ftc_graph *g, ftc_diagnostics *d) {
     ftc_library *library = ftc_arena_alloc(arena, sizeof *library);
     library->e = (ftc_elaborator){.g = g, .d = d, .prefix = "", .arena = arena};
     load_library(&library->e);
+    if (g->functions)
+        library->e.own = ftc_parse_module(arena, (ftc_source){g->functions_file, g->functions}, d);
     return library;
 }
 
-ftc_id ftc_library_call(ftc_library *library, const char *function, const ftc_id *args, int n_args) {
-    ftc_elaborator *e = &library->e;
-    for (int i = 0; i < e->n_library; i++)
-        for (const ftc_function *f = e->library[i]->functions; f; f = f->next) {
-            if (strcmp(f->name, function)) continue;
-            const ftc_parameter *p = f->parameters;
-            for (int j = 0; j < n_args && p; j++, p = p->next)
-                push(e, p->name, (ftc_value){.kind = FTC_VALUE_NODE, .node = args[j]});
-            ftc_value v = run_body(e, f, f->place, 0);
-            ftc_id id = 0;
-            if (v.kind == FTC_VALUE_NODE || v.kind == FTC_VALUE_DECL || v.kind == FTC_VALUE_NUMBER) {
-                e->module = f->module;
-                ftc_elab_as_node(e, &v, f->place, FTC_F32, &id);
-                e->module = NULL;
-            }
-            return id;
+// Calls a function or an optimizer with values for its first parameters.
+static ftc_id call(ftc_elaborator *e, const ftc_function *f, const ftc_value *args, int n_args) {
+    const ftc_parameter *p = f->parameters;
+    for (int j = 0; j < n_args && p; j++, p = p->next) push(e, p->name, args[j]);
+    ftc_value v = run_body(e, f, f->place, 0);
+    ftc_id id = 0;
+    if (v.kind == FTC_VALUE_NODE || v.kind == FTC_VALUE_DECL || v.kind == FTC_VALUE_NUMBER) {
+        e->module = f->module;
+        ftc_elab_as_node(e, &v, f->place, FTC_F32, &id);
+        e->module = NULL;
+    }
+    return id;
+}
+
+// Calls the model's own function of that name, or the library's.
+static ftc_id call_by_name(ftc_elaborator *e, const char *name, const ftc_value *args, int n_args) {
+    for (int i = -1; i < e->n_library; i++) {
+        const ftc_module *m = ftc_elab_module(e, i);
+        for (const ftc_function *f = m ? m->functions : NULL; f; f = f->next) {
+            if (strcmp(f->name, name)) continue;
+            int n = 0;
+            for (const ftc_parameter *p = f->parameters; p; p = p->next) n++;
+            if (n == n_args && !f->axes) return call(e, f, args, n_args);
+            ftc_diag_add(e->d, m->source.name, m->source.text, f->place.line, f->place.column,
+                         "%s is called by the optimizer's pass, with %d arguments", f->name, n_args);
+            return 0;
         }
-    ftc_diag_add(e->d, NULL, NULL, 0, 0, "the library has no function '%s'", function);
+    }
+    ftc_diag_add(e->d, NULL, NULL, 0, 0, "the library has no function '%s'", name);
     return 0;
+}
+
+static ftc_value node_value(ftc_id node) {
+    return (ftc_value){.kind = FTC_VALUE_NODE, .node = node};
+}
+
+ftc_id ftc_library_call(ftc_library *library, const char *function, const ftc_id *args, int n_args) {
+    ftc_value values[FTC_ELAB_MAX_PARAMETERS];
+    for (int i = 0; i < n_args; i++) values[i] = node_value(args[i]);
+    return call_by_name(&library->e, function, values, n_args);
 }
 
 void ftc_library_close(ftc_library *library) {
     append_unused_leaves(&library->e);
     ftc_arena_free(library->e.arena);
+}
+
+// --- optimizers ---------------------------------------------------------------------------------------
+
+const ftc_function *ftc_library_optimizer(const ftc_library *library, const char *name) {
+    for (int i = -1; i < library->e.n_library; i++) {
+        const ftc_module *m = ftc_elab_module(&library->e, i);
+        for (const ftc_function *f = m ? m->optimizers : NULL; f; f = f->next)
+            if (is_called(f, name)) return f;
+    }
+    return NULL;
+}
+
+int ftc_library_optimizers(const ftc_library *library, const char **names, int most) {
+    int n = 0;
+    for (int i = -1; i < library->e.n_library; i++) {
+        const ftc_module *m = ftc_elab_module(&library->e, i);
+        for (const ftc_function *f = m ? m->optimizers : NULL; f && n < most; f = f->next)
+            if (ftc_library_optimizer(library, f->name) == f) names[n++] = f->name;
+    }
+    return n;
+}
+
+ftc_id ftc_library_decay(ftc_library *library, const ftc_function *optimizer, ftc_id p) {
+    const ftc_parameter *decay = optimizer->parameters;
+    while (decay && !decay->value) decay = decay->next;
+    ftc_value args[] = {node_value(p), {.kind = FTC_VALUE_NUMBER}};
+    library->e.module = optimizer->module;
+    bool ok = !decay || ftc_elab_number(&library->e, decay->value, "the weight decay", &args[1].number);
+    library->e.module = NULL;
+    return ok ? call_by_name(&library->e, "weight_decay_of", args, 2) : 0;
+}
+
+void ftc_library_update(ftc_library *library, const ftc_function *optimizer, const ftc_id args[4]) {
+    ftc_value values[4];
+    for (int i = 0; i < 4; i++) values[i] = node_value(args[i]);
+    library->e.in_optimizer = true;
+    call(&library->e, optimizer, values, 4);
+    library->e.in_optimizer = false;
 }

@@ -326,6 +326,44 @@ ftc_value ftc_elab_decl(ftc_elaborator *e, const ftc_decl_syntax *s) {
     return v;
 }
 
+// A tensor "<parameter>.<name>" of an optimizer.
+void ftc_elab_state(ftc_elaborator *e, const ftc_stmt *s) {
+    ftc_graph *g = e->g;
+    if (!e->in_optimizer) {
+        ftc_elab_error(e, s->place,
+                       "`state` stands in an optimizer: optimizer NAME(p, g, rate, decay) { … }");
+        return;
+    }
+    ftc_value p = ftc_elab_expr(e, s->expr);
+    if (p.kind == FTC_VALUE_NODE) p.decl = ftc_graph_node(g, p.node)->decl;
+    bool is_leaf = p.kind == FTC_VALUE_DECL ||
+                   (p.kind == FTC_VALUE_NODE && ftc_node_class(ftc_graph_node(g, p.node)) == FTC_CLASS_LEAF);
+    if (p.kind == FTC_VALUE_ERROR) return;
+    if (!is_leaf || g->decls[p.decl].kind != FTC_DECL_PARAM) {
+        ftc_elab_error(e, s->expr->place, "a state belongs to the optimizer's parameter, its first one");
+        return;
+    }
+    if (s->state != FTC_STATE_WHOLE && g->decls[p.decl].n_dims != 2) {
+        ftc_elab_error(e, s->expr->place, "\"%s\" is no matrix: ask before, if dims(p) == 2 { … }",
+                       g->decls[p.decl].name);
+        return;
+    }
+    const char *name = ftc_graph_format(g, "%s.%s", g->decls[p.decl].name, s->name);
+    if (ftc_graph_find_decl(g, name) != FTC_NO_DECL || !strcmp(s->name, "grad") ||
+        !strcmp(s->name, "touched")) {
+        ftc_elab_error(e, s->place, "\"%s\" is declared already; give the state another name", name);
+        return;
+    }
+    if (g->n_decls >= 4 * FTC_ELAB_MAX_DECLS) {
+        if (!e->stopped) ftc_elab_error(e, s->place, "more than %d tensors of state", 3 * FTC_ELAB_MAX_DECLS);
+        e->stopped = true;
+        return;
+    }
+    ftc_decl decl = ftc_graph_add_companion(g, p.decl, FTC_DECL_MOMENT, name, s->state == FTC_STATE_COLUMNS,
+                                            s->state == FTC_STATE_WHOLE ? g->decls[p.decl].n_dims : 1);
+    ftc_elab_bind(e, s->name, (ftc_value){.kind = FTC_VALUE_DECL, .decl = decl});
+}
+
 // --- outputs and kernels ------------------------------------------------------------------------------
 
 void ftc_elab_output(ftc_elaborator *e, const ftc_stmt *s) {

@@ -565,7 +565,7 @@ static ftc_value eval_infix(ftc_elaborator *e, const ftc_expr *call, ftc_op op, 
 
 static const ftc_function *find_function(const ftc_elaborator *e, const char *name) {
     for (int i = -1; i < e->n_library; i++) {
-        const ftc_module *m = i < 0 ? e->main : e->library[i];
+        const ftc_module *m = ftc_elab_module(e, i);
         for (const ftc_function *f = m ? m->functions : NULL; f; f = f->next)
             if (!strcmp(f->name, name)) return f;
     }
@@ -577,7 +577,7 @@ static void report_unknown_function(ftc_elaborator *e, const ftc_expr *call) {
     const char *known[MOST];
     int n = 0;
     for (int i = -1; i < e->n_library; i++) {
-        const ftc_module *m = i < 0 ? e->main : e->library[i];
+        const ftc_module *m = ftc_elab_module(e, i);
         for (const ftc_function *f = m ? m->functions : NULL; f && n < MOST; f = f->next)
             known[n++] = f->name;
     }

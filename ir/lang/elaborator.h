@@ -51,6 +51,8 @@ typedef struct {
     ftc_diagnostics *d;
     ftc_arena *arena;
     const ftc_module *main;   // NULL: a pass uses the library
+    const ftc_module *own;    // a pass: the model's own functions; NULL: it has none that a pass may call
+    bool in_optimizer;        // the text is that of an optimizer
     const ftc_module *module; // whose text is being elaborated
     const ftc_module **library;
     int n_library;
@@ -83,6 +85,12 @@ void ftc_elab_locate(ftc_elaborator *e, ftc_place place);
 // Counts one unit of work; false when elaboration is to stop.
 bool ftc_elab_tick(ftc_elaborator *e, ftc_place place);
 
+// The modules in which a function is looked for, in order, from -1 to n_library - 1: the model's own text, which may be
+// NULL, and the library.
+static inline const ftc_module *ftc_elab_module(const ftc_elaborator *e, int i) {
+    return i >= 0 ? e->library[i] : e->main ? e->main : e->own;
+}
+
 ftc_value ftc_elab_expr(ftc_elaborator *e, const ftc_expr *expr);
 ftc_value ftc_elab_function(ftc_elaborator *e, const ftc_function *f, const ftc_expr *call); // elaborate.c
 void ftc_elab_block(ftc_elaborator *e, const ftc_stmt *s);                                   // elaborate.c
@@ -110,6 +118,7 @@ bool ftc_elab_type(ftc_elaborator *e, const ftc_type_syntax *s, ftc_type *type, 
 ftc_value ftc_elab_decl(ftc_elaborator *e, const ftc_decl_syntax *s);
 void ftc_elab_axis_statement(ftc_elaborator *e, const ftc_stmt *s);
 void ftc_elab_init(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_init_kind *init, double *std);
+void ftc_elab_state(ftc_elaborator *e, const ftc_stmt *s);
 void ftc_elab_output(ftc_elaborator *e, const ftc_stmt *s);
 void ftc_elab_kernel(ftc_elaborator *e, const ftc_stmt *s);
 

@@ -488,6 +488,21 @@ static ftc_stmt *parse_output_statement(parser *p, ftc_place place, ftc_stmt **l
     return first;
 }
 
+// state NAME [ ( "like" | "over" ( "rows" | "columns" ) "of" ) NAME ]
+static ftc_stmt *parse_state(parser *p, ftc_place place) {
+    ftc_stmt *s = new_stmt(p, FTC_STMT_STATE, place);
+    s->name = expect_name(p, "the name of a state");
+    if (accept_word(p, "over")) {
+        s->state = accept_word(p, "rows") ? FTC_STATE_ROWS : FTC_STATE_COLUMNS;
+        if (s->state == FTC_STATE_COLUMNS && !accept_word(p, "columns")) fail_expected(p, "rows or columns");
+        if (!accept_word(p, "of")) fail_expected(p, "of PARAMETER");
+    } else if (!accept_word(p, "like")) {
+        fail_expected(p, "like PARAMETER, over rows of PARAMETER or over columns of PARAMETER");
+    }
+    s->expr = parse_primary(p);
+    return s;
+}
+
 static ftc_stmt *parse_scope(parser *p, ftc_place place) {
     ftc_stmt *s = new_stmt(p, FTC_STMT_SCOPE, place);
     if (peek(p)->kind != FTC_TOKEN_STRING) fail_expected(p, "a prefix in quotes");
@@ -619,6 +634,7 @@ static ftc_stmt *parse_statement(parser *p) {
     if (accept_word(p, "if")) return parse_if(p, t->place);
     if (accept_word(p, "kernel")) return parse_kernel(p, t->place);
     if (accept_word(p, "memory")) return parse_memory(p, t->place);
+    if (after->kind == FTC_TOKEN_NAME && accept_word(p, "state")) return parse_state(p, t->place);
     if (accept_word(p, "init")) {
         s = new_stmt(p, FTC_STMT_INIT, t->place);
         s->decl = new_node(p, sizeof *s->decl);
@@ -781,29 +797,50 @@ static ftc_function *parse_gradient(parser *p, const ftc_function *f) {
     return gradient;
 }
 
-static void parse_function(parser *p, ftc_function ***tail) {
+// optimizer adamw(p, g, rate, decay = 0.01) also "adamw_torch" { … }, after the parameters.
+static void parse_other_names(parser *p, ftc_function *f) {
+    ftc_expr **tail = &f->also;
+    if (accept_word(p, "also")) do {
+            if (peek(p)->kind != FTC_TOKEN_STRING) fail_expected(p, "another name in quotes");
+            *tail = parse_primary(p);
+            tail = &(*tail)->next;
+        } while (accept_mark(p, ","));
+    int n = 0;
+    for (const ftc_parameter *q = f->parameters; q; q = q->next, n++)
+        if (q->value && n != 3)
+            FAIL(p, q->place, "only the fourth parameter has a default, the weight decay");
+    if (n < 2 || n > 4 || f->axes)
+        FAIL(p, f->place,
+             "an optimizer takes 2 to 4 parameters: optimizer %s(p, g, rate, decay = 0.01) { … }", f->name);
+}
+
+static void parse_function(parser *p, ftc_function ***tail, bool is_optimizer) {
     ftc_function *f = new_node(p, sizeof *f);
     f->module = p->module;
+    f->start = p->next[-1].start;
     f->place = peek(p)->place;
     f->name = expect_name(p, "the name of a function");
     expect_mark(p, "(");
     if (!at_mark(p, ")") && !at_mark(p, ";")) f->parameters = parse_parameters(p);
     if (accept_mark(p, ";")) f->axes = parse_axis_lists(p, ")");
     expect_mark(p, ")");
+    if (is_optimizer) parse_other_names(p, f);
     f->body = parse_block(p);
     // In dumps, `gradient "name"` declares a tensor.
     for (ftc_function **last = &f->gradients;
-         at_word(p, "gradient") && token_is(peek_at(p, 1), FTC_TOKEN_MARK, "("); last = &(*last)->next) {
+         !is_optimizer && at_word(p, "gradient") && token_is(peek_at(p, 1), FTC_TOKEN_MARK, "(");
+         last = &(*last)->next) {
         p->next++;
         *last = parse_gradient(p, f);
     }
     if (p->failed) return;
+    f->end = p->next[-1].end;
     **tail = f;
     *tail = &f->next;
 }
 
 static void parse_items(parser *p) {
-    ftc_function **functions = &p->module->functions;
+    ftc_function **functions = &p->module->functions, **optimizers = &p->module->optimizers;
     ftc_stmt **tail = &p->module->body;
     while (p->next->kind != FTC_TOKEN_END) {
         const ftc_token *start = p->next;
@@ -819,7 +856,9 @@ static void parse_items(parser *p) {
         else if (accept_word(p, "train"))
             parse_settings(p, &p->module->train, false);
         else if (accept_word(p, "fn"))
-            parse_function(p, &functions);
+            parse_function(p, &functions, false);
+        else if (accept_word(p, "optimizer"))
+            parse_function(p, &optimizers, true);
         else {
             ftc_stmt *last = NULL, *s = parse_statement_list(p, &last);
             if (!p->failed) {
