@@ -268,10 +268,12 @@ static void add_noise(ftc_interp *in, ftc_id id) {
     uint64_t key = ftc_random_fold(in->b->noise_seed, id);
     int64_t n = ftc_interp_cells(in->g, in->b, &node->type.axes);
     double *sum = ftc_node_class(node) == FTC_CLASS_MAP ? NULL : sum_of_magnitudes(in, id);
+    double noise = in->b->noise, f32_noise = 0x1p-22;
+    if (node->phase == FTC_PHASE_UPDATE && noise > f32_noise) noise = f32_noise;
     for (int64_t i = 0; i < n; i++) {
         double size = sum ? sum[i] : in->value[id][i];
         if (isfinite(size))
-            in->value[id][i] += in->b->noise * (2 * (double)ftc_random_cell(key, (uint32_t)i) - 1) * size;
+            in->value[id][i] += noise * (2 * (double)ftc_random_cell(key, (uint32_t)i) - 1) * size;
     }
     free(sum);
 }
