@@ -7,10 +7,12 @@
 #include "compiler/emit/emit.h"
 #include "compiler/codegen/object.h"
 #include "compiler/manifest.h"
+#include "compiler/passes/bounds.h"
 #include "compiler/passes/provenance.h"
 #include "compiler/passes/regions.h"
 #include "compiler/emit/tune.h"
 #include "ir/base/clock.h"
+#include "ir/op.h"
 #include "ir/print.h"
 
 // --- passes -------------------------------------------------------------------------------------------
@@ -75,13 +77,24 @@ static bool measure_scratch(const ftc_graph *g, ftc_entry_kind entry, const ftc_
     return ok || failed(d, error);
 }
 
+// What the pass bounds has made sure of, whatever was made of the indices since: nothing is emitted without.
+static bool check_indices(const ftc_graph *g, ftc_diagnostics *d) {
+    ftc_id unproven;
+    if (ftc_bounds_proven(g, &unproven)) return true;
+    const ftc_node *node = &g->nodes[unproven];
+    ftc_diag_add(d, g->model, NULL, (int)ftc_model_line(&node->loc), 0,
+                 "internal error: the indices of %s into axis %s are no longer known to be rows",
+                 ftc_op_get(node->op)->name, g->axes[node->axis].name);
+    return false;
+}
+
 // A round of ftc_plan_entry: a graph whose plan leaves room for *scratch bytes, and what it then needs.
 static ftc_graph *plan_round(const ftc_graph *source, ftc_entry_kind entry, ftc_graph *const *graphs,
                              const ftc_compile_options *options, const ftc_target *target, int64_t *scratch,
                              ftc_diagnostics *d) {
     ftc_graph *g = ftc_compile_entry_graph(source, entry);
     int64_t thread_bytes = 0;
-    bool ok = run_passes(g, entry, graphs, *scratch, options, d);
+    bool ok = run_passes(g, entry, graphs, *scratch, options, d) && check_indices(g, d);
     if (ok && options->threads) ok = measure_scratch(g, entry, options, target, &thread_bytes, d);
     if (ok) {
         *scratch = options->threads * thread_bytes;
@@ -155,6 +168,7 @@ static bool plan_entries(compilation *c, ftc_diagnostics *d) {
     }
     for (int i = 0; i < FTC_ENTRY_COUNT; i++)
         if (c->graphs[i]) ftc_interface_add_graph(&c->interface, c->graphs[i], (ftc_entry_kind)i);
+    ftc_interface_add_checks(&c->interface, c->source);
     return true;
 }
 
@@ -242,6 +256,8 @@ static ftc_manifest *describe(const compilation *c) {
                                .n_outputs = in->n_outputs,
                                .extents = in->extents,
                                .n_extents = in->n_extents,
+                               .checks = in->checks,
+                               .n_checks = in->n_checks,
                                .config = settings_of(m->arena, source->config, source->n_config),
                                .n_config = (int32_t)source->n_config,
                                .family = settings_of(m->arena, source->family, source->n_family),

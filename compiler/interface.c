@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compiler/passes/bounds.h"
+
 // Finds `name` in a table whose elements start with a name.
 static int32_t find(const void *table, int32_t n, size_t size, const char *name) {
     for (int32_t i = 0; i < n; i++) {
@@ -122,11 +124,23 @@ void ftc_interface_add_graph(ftc_interface *in, const ftc_graph *g, ftc_entry_ki
     }
 }
 
+void ftc_interface_add_checks(ftc_interface *in, const ftc_graph *source) {
+    for (int32_t i = 0; i < in->n_outputs; i++) {
+        if (strncmp(in->outputs[i].name, FTC_FAULT_PREFIX, strlen(FTC_FAULT_PREFIX)) != 0) continue;
+        const char *extent;
+        ftc_check_info info = ftc_bounds_describe(source, in->outputs[i].name, &extent);
+        info.extent = extent ? FIND(in, extents, extent) : -1;
+        info.output = i;
+        APPEND(in, checks, info);
+    }
+}
+
 void ftc_interface_free(ftc_interface *in) {
     free(in->tensors);
     free(in->inputs);
     for (int32_t i = 0; i < in->n_scalars; i++) free((void *)in->scalars[i].formula.code);
     free(in->scalars);
+    free(in->checks);
     free(in->outputs);
     free(in->extents);
     *in = (ftc_interface){0};

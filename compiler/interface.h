@@ -12,12 +12,17 @@ typedef struct {
     ftc_scalar_info *scalars;
     ftc_output_info *outputs;
     ftc_extent_info *extents;
-    int32_t n_tensors, n_inputs, n_scalars, n_outputs, n_extents;
+    ftc_check_info *checks;
+    int32_t n_tensors, n_inputs, n_scalars, n_outputs, n_extents, n_checks;
 } ftc_interface;
 
 // Adds what `g` declares and is not there yet; outputs of `entry` get its bit. Strings are borrowed from the
 // graph, which must live as long as the interface.
 void ftc_interface_add_graph(ftc_interface *in, const ftc_graph *g, ftc_entry_kind entry);
+
+// Adds what the outputs check by which the entries at hand tell of an index outside of its table. `source` is
+// the graph from which they were made, and lives as long.
+void ftc_interface_add_checks(ftc_interface *in, const ftc_graph *source);
 void ftc_interface_free(ftc_interface *in);
 
 // The index of a declaration in the table of its kind; aborts when it was not added.

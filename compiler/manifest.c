@@ -138,6 +138,18 @@ static const ftc_field OUTPUT[] = {
 };
 #undef OF
 
+#define OF ftc_check_info
+static const ftc_field CHECK[] = {
+    ONE(what),
+    ONE(axis),
+    ONE(bound, NOT_NEGATIVE),
+    ONE(line, NOT_NEGATIVE),
+    ONE(extent, INDEX_OF(n_extents)),
+    ONE(output, INDEX_OF(n_outputs)),
+    {0},
+};
+#undef OF
+
 #define OF ftc_tensor_info
 static const ftc_field TENSOR[] = {
     ONE(name),
@@ -181,6 +193,7 @@ static const ftc_field PROGRAM[] = {
     LIST(inputs, n_inputs, .fields = INPUT),
     LIST(scalars, n_scalars, .fields = SCALAR),
     LIST(outputs, n_outputs, .fields = OUTPUT),
+    LIST(checks, n_checks, .fields = CHECK),
     LIST(tensors, n_tensors, .fields = TENSOR),
     ALL(entries, .fields = ENTRY),
     {0},

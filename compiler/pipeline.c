@@ -17,6 +17,8 @@
 const ftc_pass ftc_passes[] = {
     {"freeze", ftc_pass_freeze, false, 0, FTC_HAS_GRADIENTS | FROM_UPDATES,
      "marks the parameters that the train block excludes from training"},
+    {"bounds", ftc_pass_bounds, false, 0, FTC_HAS_GRADIENTS | FROM_UPDATES,
+     "lets no index leave its table: what is not shown to be a row is replaced by the nearest, and checked"},
     {"shrink", ftc_pass_simplify, true, 0, FTC_HAS_GRADIENTS | FROM_UPDATES,
      "simplify before there are gradients: computes what the outputs read, and the backward phase inherits "
      "it"},

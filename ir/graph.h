@@ -24,10 +24,11 @@ typedef uint16_t ftc_axis;   // an axis; FTC_NO_AXIS is none
 typedef uint16_t ftc_extent; // an extent
 typedef uint16_t ftc_decl;   // a declaration; FTC_NO_DECL is none
 
-#define FTC_NO_AXIS  ((ftc_axis)0xffff)
-#define FTC_NO_DECL  ((ftc_decl)0xffff)
-#define FTC_MAX_AXES 8 // of a value
-#define FTC_MAX_ARGS 3
+#define FTC_NO_AXIS   ((ftc_axis)0xffff)
+#define FTC_NO_DECL   ((ftc_decl)0xffff)
+#define FTC_NO_EXTENT ((ftc_extent)0xffff)
+#define FTC_MAX_AXES  8 // of a value
+#define FTC_MAX_ARGS  3
 
 #define FTC_MAX_GRAPH_AXES 256 // that a graph may declare
 

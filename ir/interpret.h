@@ -33,7 +33,7 @@ typedef struct ftc_interp ftc_interp;
 ftc_interp *ftc_interp_new(const ftc_graph *g, const ftc_bindings *b);
 
 // Evaluates all nodes, then copies assigned values to b->tensors. May be called again after the bindings
-// changed. Aborts when an index of gather or scatter_add is no row of the table.
+// changed.
 void ftc_interp_run(ftc_interp *in);
 
 // The cells of a node's value and, when n_cells is given, how many. NULL: not kept.

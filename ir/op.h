@@ -5,6 +5,7 @@
 #define FTC_OP_H
 
 #include "ir/graph.h"
+#include "ir/range.h"
 #include "ir/scalar.h"
 
 // How an operation relates its operands' cells to its result's; passes and emitters ask for this, never for
@@ -51,6 +52,10 @@ typedef bool ftc_infer_fn(const ftc_graph *g, const ftc_node *node, ftc_type *ty
 // with ir/build.h.
 typedef void ftc_gradient_fn(ftc_graph *g, ftc_id id, ftc_id grad, ftc_id out[FTC_MAX_ARGS]);
 
+// What the result of `node` can be when its operands are what `args` says, in exact arithmetic; what the
+// dtype does to it is added by ftc_range_find.
+typedef ftc_range ftc_range_fn(const ftc_graph *g, const ftc_node *node, const ftc_range *args);
+
 // The dtypes of a map: of its result and of its operands.
 typedef struct {
     ftc_dtype to, from[FTC_MAX_ARGS];
@@ -78,6 +83,7 @@ typedef struct {
     ftc_eval_fn *eval;           // maps
     ftc_interpret_fn *interpret; // all but maps
     ftc_body_fn *body;           // maps; reductions: combines the value so far (x[0]) with one more (x[1])
+    ftc_range_fn *range;         // NULL: the result can be whatever its dtype can hold
     double identity;             // reductions: the value of an empty one
     bool rounds;              // computes anew: the last bit of an f32 result depends on what it is fused with
     uint8_t zero_any;         // maps: mask of operands, each of which makes the result zero when it is zero

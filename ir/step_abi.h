@@ -283,6 +283,18 @@ typedef struct {
     int32_t least_line; // of ftc_program.source: where that position is named; 0: not known
 } ftc_extent_info;
 
+// What an output "fault:…" tells, which entries with indices computed in the graph write. -inf: all of them
+// were rows of the table. Else the call changed no tensor (it read the nearest rows), and minus the value is
+// the lowest position along `extent` with an index outside.
+typedef struct {
+    const char *what; // the table's name; of one that is no tensor, the operation
+    const char *axis; // that is indexed
+    int64_t bound;    // of its extent
+    int32_t line;     // of ftc_program.source; 0: not known
+    int32_t extent;   // index of the extent, else -1
+    int32_t output;   // index of the output
+} ftc_check_info;
+
 // One entry of the model's `config`, `family` or `train` block. A number has text NULL.
 typedef struct {
     const char *name;    // "hidden"
@@ -300,12 +312,13 @@ typedef struct {
     const char *features;   // CPU that the code was compiled for, for people
     int32_t needs_sgemm;
     ftc_entry entries[FTC_ENTRY_COUNT];
-    int32_t n_tensors, n_inputs, n_scalars, n_outputs, n_extents, n_config, n_family, n_train;
+    int32_t n_tensors, n_inputs, n_scalars, n_outputs, n_extents, n_checks, n_config, n_family, n_train;
     const ftc_tensor_info *tensors;
     const ftc_input_info *inputs;
     const ftc_scalar_info *scalars;
     const ftc_output_info *outputs;
     const ftc_extent_info *extents;
+    const ftc_check_info *checks;
     const ftc_setting *config;
     const ftc_setting *family; // text: how Hugging Face's files name what the model has (runtime/hub/names.h)
     const ftc_setting *train;

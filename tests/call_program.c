@@ -6,6 +6,8 @@
 
 #include "runtime/loop/threads.h"
 
+enum { MOST_BUFFERS = 512 };
+
 struct test_call {
     const ftc_program *program;
     ftc_step_args args;
@@ -17,15 +19,34 @@ struct test_call {
     int64_t *extents;
     int32_t **offsets;
     int64_t **square_offsets;
+    struct {
+        const char *bytes;
+        int64_t n;
+    } buffers[MOST_BUFFERS]; // what lies behind their ends stays as it is
+    int n_buffers;
 };
 
+static size_t with_slack(int64_t bytes) {
+    return ((size_t)bytes + FTC_STEP_SLACK_BYTES + FTC_STEP_ALIGN - 1) / FTC_STEP_ALIGN * FTC_STEP_ALIGN;
+}
+
 // A buffer as the step's ABI wants it, full of NaN.
-static void *buffer(int64_t bytes) {
-    size_t whole =
-        ((size_t)bytes + FTC_STEP_SLACK_BYTES + FTC_STEP_ALIGN - 1) / FTC_STEP_ALIGN * FTC_STEP_ALIGN;
-    void *p = aligned_alloc(FTC_STEP_ALIGN, whole);
+static void *buffer(test_call *c, int64_t bytes) {
+    void *p = aligned_alloc(FTC_STEP_ALIGN, with_slack(bytes));
     cr_assert_not_null(p);
-    return memset(p, 0xff, whole);
+    cr_assert_lt(c->n_buffers, MOST_BUFFERS);
+    c->buffers[c->n_buffers].bytes = p;
+    c->buffers[c->n_buffers++].n = bytes;
+    return memset(p, 0xff, with_slack(bytes));
+}
+
+static void check_ends(const test_call *c) {
+    for (int i = 0; i < c->n_buffers; i++) {
+        size_t end = with_slack(c->buffers[i].n);
+        for (size_t k = (size_t)c->buffers[i].n; k < end; k++)
+            cr_assert_eq(c->buffers[i].bytes[k], '\xff', "byte %zu behind the end of a buffer was written",
+                         k - (size_t)c->buffers[i].n);
+    }
 }
 
 static void *zeroed(int64_t n, size_t size) {
@@ -35,8 +56,8 @@ static void *zeroed(int64_t n, size_t size) {
 }
 
 // The values of a declaration in its own type.
-static void *converted(const double *x, int64_t n, ftc_dtype dtype) {
-    void *p = buffer(n * 4);
+static void *converted(test_call *c, const double *x, int64_t n, ftc_dtype dtype) {
+    void *p = buffer(c, n * ftc_dtype_bytes(dtype));
     for (int64_t i = 0; i < n; i++) {
         switch (dtype) {
         case FTC_F32: ((float *)p)[i] = (float)x[i]; break;
@@ -49,11 +70,11 @@ static void *converted(const double *x, int64_t n, ftc_dtype dtype) {
     return p;
 }
 
-static void *values_of(const ftc_graph *g, const test_values *v, const char *name) {
+static void *values_of(test_call *c, const ftc_graph *g, const test_values *v, const char *name) {
     ftc_decl decl = ftc_graph_find_decl(g, name);
     if (decl == FTC_NO_DECL) return NULL;
     const ftc_type *type = &g->decls[decl].type;
-    return converted(v->tensors[decl], ftc_interp_cells(g, &v->b, &type->axes), type->dtype);
+    return converted(c, v->tensors[decl], ftc_interp_cells(g, &v->b, &type->axes), type->dtype);
 }
 
 static int64_t elements(const ftc_tensor_info *t) {
@@ -103,14 +124,16 @@ test_call *test_call_new(const ftc_program *program, const ftc_graph *g, const t
     fill_extents(c, g, v);
     for (int32_t i = 0; i < program->n_tensors; i++) {
         const ftc_tensor_info *t = &program->tensors[i];
-        c->tensors[i] = values_of(g, v, t->name);
+        c->tensors[i] = values_of(c, g, v, t->name);
         // What the graph does not know: no moments, no gradient so far, and every row is to be updated.
         int filling = t->role == FTC_ROLE_TOUCHED;
-        if (!c->tensors[i]) c->tensors[i] = memset(buffer(elements(t) * 4), filling, (size_t)elements(t) * 4);
+        int64_t bytes = elements(t) * ftc_dtype_bytes(t->dtype);
+        if (!c->tensors[i]) c->tensors[i] = memset(buffer(c, bytes), filling, (size_t)bytes);
     }
-    for (int32_t i = 0; i < program->n_inputs; i++) c->inputs[i] = values_of(g, v, program->inputs[i].name);
+    for (int32_t i = 0; i < program->n_inputs; i++)
+        c->inputs[i] = values_of(c, g, v, program->inputs[i].name);
     for (int32_t i = 0; i < program->n_outputs; i++)
-        c->outputs[i] = buffer(program->outputs[i].columns * 4 * c->sequences);
+        c->outputs[i] = buffer(c, program->outputs[i].columns * 4 * c->sequences);
     double *arguments = zeroed(program->n_scalars, sizeof *arguments);
     for (int32_t i = 0; i < program->n_scalars; i++) {
         const ftc_scalar_info *scalar = &program->scalars[i];
@@ -126,7 +149,7 @@ test_call *test_call_new(const ftc_program *program, const ftc_graph *g, const t
         int64_t bytes = entry->arena_bytes + threads * entry->scratch_bytes;
         if (entry->fn && bytes > arena) arena = bytes;
     }
-    c->arena = buffer(arena);
+    c->arena = buffer(c, arena);
     c->args = (ftc_step_args){
         .arena = c->arena,
         .tensors = c->tensors,
@@ -181,6 +204,7 @@ void test_call_run(test_call *c, ftc_entry_kind entry) {
     call what = {c->program->entries[entry].fn, &c->args};
     cr_assert(what.fn);
     ftc_threads_run(c->threads, enter, &what);
+    check_ends(c);
 }
 
 ftc_loaded_program *test_compile(const ftc_graph *source, const ftc_compile_options *options) {

@@ -620,6 +620,54 @@ Test(trainer, wants_the_positions_that_the_model_names) {
     scratch_free(dir);
 }
 
+// A model whose positions are told by its tokens: ids beyond the table of positions make a call fail that
+// changes nothing.
+Test(trainer, changes_nothing_when_an_index_leaves_its_table) {
+    static const char TEXT[] =
+        "model places\naxis B <= 8\naxis S ragged B <= 16\naxis H = 4, V = 60, P = 10, C = 3\n"
+        "input ids : i32[B, S] in V\ninput label : i32[B] in C\ninit normal(0.3)\n"
+        "x = embedding(\"words\", ids; V -> H) + embedding(\"places\", ids - 1; P -> H)\n"
+        "logits = linear(\"head\", mean(x; S); H -> C)\n"
+        "loss = mean(cross_entropy(logits, label; C); B)\noutput loss, logits\n";
+    char *dir = test_directory(), *path = test_write(dir, "places.ir", TEXT, strlen(TEXT));
+    ftc_net *net;
+    OK(ftc_net_open(path, NULL, &net));
+    ftc_trainer *trainer = create(net, 2), *other = create(net, 1);
+    int32_t n;
+    const ftc_output_desc *outputs = ftc_net_outputs(net, &n);
+    for (int32_t i = 0; i < n; i++) cr_expect_null(strchr(outputs[i].name, ':'), "%s", outputs[i].name);
+    const int64_t offsets[] = {0, 2, 4, 6};
+    const int32_t good[6] = {1, 2, 3, 4, 5, 10}, bad[6] = {1, 2, 3, 11, 0, 4};
+    const float labels[3] = {0, 1, 2};
+    for (int with_faults = 0; with_faults < 2; with_faults++) {
+        ftc_trainer *t = with_faults ? trainer : other;
+        for (int i = 0; i < 3; i++) {
+            OK(ftc_trainer_bind_packed(t, 3, offsets, good, NULL, labels));
+            OK(ftc_trainer_step(t));
+            OK(ftc_trainer_grad(t));
+            if (with_faults) {
+                const char *what =
+                    "sequence 1 along axis B: an index into \"places.weight\" lies outside of axis P, "
+                    "which has the positions 0 to 9 (line 8 of the model)";
+                OK(ftc_trainer_bind_packed(t, 3, offsets, bad, NULL, labels));
+                FAILS(ftc_trainer_step(t), 2, what);
+                FAILS(ftc_trainer_grad(t), 2, what);
+                FAILS(ftc_trainer_eval(t), 2, what);
+                cr_assert_eq(ftc_trainer_steps(t), 2 * i + 1);
+                OK(ftc_trainer_bind_packed(t, 3, offsets, good, NULL, labels));
+            }
+            OK(ftc_trainer_grad(t));
+            OK(ftc_trainer_update(t));
+        }
+    }
+    assert_same_tensors(net, trainer, other);
+    ftc_trainer_free(trainer);
+    ftc_trainer_free(other);
+    ftc_net_free(net);
+    free(path);
+    scratch_free(dir);
+}
+
 Test(trainer, tells_a_loss_that_is_not_finite) {
     ftc_net *net = open_artifact();
     ftc_trainer *trainer = create(net, 1);

@@ -830,6 +830,32 @@ Test(commands, any_length_and_none, .timeout = 240) {
     scratch_free(dir);
 }
 
+// A table that is smaller than the texts have tokens: training ends with what there is, verify compares all
+// the same.
+Test(commands, an_index_outside_of_its_table_is_exit_2, .timeout = 240) {
+    static const char TEXT[] =
+        "model places\naxis B <= 4\naxis S ragged B <= 32\naxis C = 3, V = 1660, H = 4, P = 6\n"
+        "input ids : i32[B, S] in V\ninput label : i32[B] in C\ninit normal(0.3)\n"
+        "x = embedding(\"words\", ids; V -> H) + embedding(\"places\", index(S); P -> H)\n"
+        "logits = linear(\"c\", mean(x; S); H -> C)\n"
+        "loss = mean(cross_entropy(logits, label; C); B)\noutput loss, logits\n"
+        "train { text_column = text  label_column = label  batch = 2 }\n";
+    char *dir = test_directory();
+    write_file(dir, "places.ir", TEXT);
+    write_file(dir, "good.csv", "text,label\nthe soup,0\ngood,1\na waiter,2\n");
+    write_file(dir, "bad.csv",
+               "text,label\nthe soup,0\nthe soup was good and the waiter rude,1\na waiter,2\n");
+    const char *why =
+        "an index into \"places.weight\" lies outside of axis P, which has the positions 0 to 5 (line 8";
+    ASSERT_FTC(dir, 2, err, why, "verify", "places.ir");
+    ASSERT_FTC(dir, 2, err, why, "run", "places.ir", "--train", "bad.csv", "--tokenizer", TOKENIZER);
+    ASSERT_FTC(dir, 2, err, why, "run", "places.ir", "--train", "bad.csv", "--tokenizer", TOKENIZER,
+               "--gradient-accumulation-steps", "2");
+    ASSERT_FTC(dir, 0, err, "saved", "run", "places.ir", "--train", "good.csv", "--tokenizer", TOKENIZER);
+    ASSERT_FTC(dir, 2, err, why, "eval", "output", "--test", "bad.csv");
+    scratch_free(dir);
+}
+
 // What a directory's config.json asks for and training here would not do.
 Test(commands, other_problems_are_refused, .timeout = 240) {
     char *dir = test_directory();

@@ -152,7 +152,7 @@ static void describe(ftc_net *net) {
     net->outputs = allocate((size_t)program->n_outputs, sizeof *net->outputs);
     for (int32_t i = 0; i < program->n_outputs; i++) {
         const ftc_output_info *output = &program->outputs[i];
-        if (ftc_embeddings_own_output(program, i)) continue;
+        if (ftc_embeddings_own_output(program, i) || ftc_stepper_own_output(program, i)) continue;
         net->outputs[net->n_outputs++] =
             (ftc_output_desc){output->name, output->per_sequence, output->columns, output->entries};
     }
@@ -587,7 +587,9 @@ static ftc_error *call(ftc_trainer *trainer, ftc_entry_kind entry, const char *w
     ftc_error *error = check_call(trainer, entry);
     if (error) return error;
     int64_t step = trainer->steps + 1;
-    ftc_stepper_call(&trainer->stepper, entry, &trainer->batch, (uint32_t)step, trainer->micro_steps);
+    error = status_error(
+        ftc_stepper_call(&trainer->stepper, entry, &trainer->batch, (uint32_t)step, trainer->micro_steps));
+    if (error) return error;
     if (entry == FTC_ENTRY_GRAD) {
         trainer->micro_steps++;
     } else if (entry != FTC_ENTRY_EVAL) {

@@ -212,7 +212,8 @@ ftc_error *ftc_trainer_bind_packed(ftc_trainer *trainer, int32_t n, const int64_
 
 // The calls, on the batch at hand (ftc_trainer_update needs none). Dropout differs from step to step, and
 // from gradient to gradient within a step. A loss or norm that is not finite is an error of status 1; the
-// outputs tell the value.
+// outputs tell the value. An index that the model computes and that is no row of its table is one of status
+// 2: then nothing has changed, and the call does not count.
 ftc_error *ftc_trainer_step(ftc_trainer *trainer);
 ftc_error *ftc_trainer_grad(ftc_trainer *trainer);
 ftc_error *ftc_trainer_update(ftc_trainer *trainer);

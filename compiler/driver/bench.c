@@ -109,10 +109,11 @@ static void set_scalars(ftc_stepper *stepper) {
     ftc_stepper_set(stepper, "lr", 1e-5);
 }
 
-static void time_steps(ftc_stepper *stepper, const ftc_batch *batch, const bench_options *o, result *r) {
+static ftc_status time_steps(ftc_stepper *stepper, const ftc_batch *batch, const bench_options *o,
+                             result *r) {
     for (int64_t i = 0; i < o->warmup + o->steps; i++) {
         double start = ftc_clock_seconds();
-        ftc_stepper_call(stepper, FTC_ENTRY_STEP, batch, (uint32_t)i + 1, 0);
+        FTC_RETURN_IF_ERROR(ftc_stepper_call(stepper, FTC_ENTRY_STEP, batch, (uint32_t)i + 1, 0));
         if (i < o->warmup) continue;
         r->seconds[i - o->warmup] = ftc_clock_seconds() - start;
         for (int32_t k = 0; stepper->ticks && k < r->kernels.n; k++) {
@@ -122,6 +123,7 @@ static void time_steps(ftc_stepper *stepper, const ftc_batch *batch, const bench
     qsort(r->seconds, (size_t)o->steps, sizeof *r->seconds, by_value);
     const float *loss = ftc_stepper_output(stepper, "loss", FTC_ENTRY_STEP);
     r->loss = loss ? (double)*loss : 0;
+    return FTC_STATUS_OK;
 }
 
 static ftc_status measure_with(const ftc_program *program, const bench_options *o, ftc_threads *threads,
@@ -158,7 +160,7 @@ static ftc_status measure_with(const ftc_program *program, const bench_options *
     r->kernels.sums = calloc((size_t)r->kernels.n + 1, sizeof *r->kernels.sums);
     r->seconds = calloc((size_t)o->steps, sizeof *r->seconds);
     if (!r->kernels.sums || !r->seconds || (o->kernels && !stepper->ticks)) abort();
-    time_steps(stepper, batch, o, r);
+    FTC_RETURN_IF_ERROR(time_steps(stepper, batch, o, r));
     r->peak_gflops = ftc_peak_gflops(threads);
     return FTC_STATUS_OK;
 }

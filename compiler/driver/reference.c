@@ -33,6 +33,7 @@ ftc_graph *ftc_reference_graph(const ftc_graph *source, ftc_diagnostics *d) {
 void ftc_gradients_free(ftc_gradients *g) {
     for (int32_t i = 0; i < g->n_tensors; i++) free(g->gradients[i]);
     free(g->gradients);
+    free(g->faults);
     *g = (ftc_gradients){0};
 }
 
@@ -107,11 +108,19 @@ static double number_at(const void *memory, ftc_dtype dtype, int64_t i) {
     return x.value;
 }
 
-static ftc_id loss_of(const ftc_graph *g) {
+static ftc_id output_of(const ftc_graph *g, const char *name) {
     for (uint32_t i = 0; i < g->n_outputs; i++) {
-        if (strcmp(g->outputs[i].name, "loss") == 0) return g->outputs[i].node;
+        if (strcmp(g->outputs[i].name, name) == 0) return g->outputs[i].node;
     }
-    return 0; // differentiate has seen to it that there is one
+    return 0;
+}
+
+static ftc_id loss_of(const ftc_graph *g) {
+    return output_of(g, "loss"); // differentiate has seen to it that there is one
+}
+
+static const char *name_of_check(const ftc_program *program, int32_t check) {
+    return program->outputs[program->checks[check].output].name;
 }
 
 // --- the three ways -----------------------------------------------------------------------------------
@@ -141,6 +150,10 @@ ftc_gradients ftc_reference_interpret(const ftc_graph *reference, const ftc_step
     ftc_gradients out = {.n_tensors = stepper->program->n_tensors,
                          .loss = ftc_interp_value(in, loss_of(g), NULL)[0],
                          .seconds = ftc_clock_seconds() - start};
+    const ftc_program *program = stepper->program;
+    out.faults = allocated(program->n_checks, sizeof *out.faults);
+    for (int32_t i = 0; i < program->n_checks; i++)
+        out.faults[i] = ftc_interp_value(in, output_of(g, name_of_check(program, i)), NULL)[0];
     out.gradients = allocated(out.n_tensors, sizeof *out.gradients);
     for (uint32_t i = 0; i < g->n_decls; i++) {
         if (g->decls[i].kind == FTC_DECL_GRADIENT) {
@@ -215,6 +228,10 @@ ftc_gradients ftc_reference_eager(const ftc_graph *reference, const ftc_stepper 
     ftc_gradients out = {.n_tensors = stepper->program->n_tensors,
                          .loss = (double)ftc_eager_value(e, loss_of(g), NULL)->f,
                          .seconds = ftc_clock_seconds() - start};
+    const ftc_program *program = stepper->program;
+    out.faults = allocated(program->n_checks, sizeof *out.faults);
+    for (int32_t i = 0; i < program->n_checks; i++)
+        out.faults[i] = (double)ftc_eager_value(e, output_of(g, name_of_check(program, i)), NULL)->f;
     out.gradients = allocated(out.n_tensors, sizeof *out.gradients);
     for (uint32_t i = 0; i < g->n_decls; i++) {
         if (g->decls[i].kind != FTC_DECL_GRADIENT) continue;
@@ -288,10 +305,14 @@ bool ftc_reference_find_not_finite(const ftc_graph *reference, const ftc_stepper
 ftc_gradients ftc_reference_compiled(ftc_stepper *stepper, const ftc_batch *batch) {
     const ftc_program *program = stepper->program;
     double start = ftc_clock_seconds();
-    ftc_stepper_call(stepper, FTC_ENTRY_GRAD, batch, 1, 0);
+    ftc_status status = ftc_stepper_call(stepper, FTC_ENTRY_GRAD, batch, 1, 0);
+    ftc_status_free(&status); // `faults` tells the same
     ftc_gradients out = {.n_tensors = program->n_tensors,
                          .loss = (double)*ftc_stepper_output(stepper, "loss", FTC_ENTRY_GRAD),
                          .seconds = ftc_clock_seconds() - start};
+    out.faults = allocated(program->n_checks, sizeof *out.faults);
+    for (int32_t i = 0; i < program->n_checks; i++)
+        out.faults[i] = (double)*ftc_stepper_output(stepper, name_of_check(program, i), FTC_ENTRY_GRAD);
     out.gradients = allocated(out.n_tensors, sizeof *out.gradients);
     for (int32_t i = 0; i < program->n_tensors; i++) {
         const ftc_tensor_info *t = &program->tensors[i];

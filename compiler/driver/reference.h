@@ -10,6 +10,7 @@
 
 typedef struct {
     double loss, seconds;
+    double *faults; // [n_checks] what the program's checks tell (ftc_check_info)
     int32_t n_tensors;
     // [n_tensors] by index of the parameter in the program, in stored form; NULL: it gets none.
     double **gradients;

@@ -318,6 +318,12 @@ static int report(const verification *v, const ftc_gradients ways[N_WAYS], bool 
     for (int w = right + 1; w < N_WAYS; w++) {
         if (!ways[w].gradients) continue;
         bool bf16 = w == COMPILED && strcmp(v->model.program->precision, "bf16") == 0; // others know no other
+        for (int32_t i = 0; i < v->model.program->n_checks; i++) {
+            if (ways[w].faults[i] == ways[right].faults[i]) continue;
+            fprintf(stderr, "ftc verify: %s finds another index outside of axis %s than %s\n", WAY_NAMES[w],
+                    v->model.program->checks[i].axis, WAY_NAMES[right]);
+            ok = false;
+        }
         found[w] = compare(v->model.program, &ways[right], &ways[w], bf16 ? &BF16 : &FP32);
         ok &= is_close(&found[w]);
     }
@@ -355,6 +361,8 @@ static int verify(const ftc_command *self, const char *path, verify_options *o, 
     ftc_gradients ways[N_WAYS] = {0};
     run_all(v, o, ways);
     int code = report(v, ways, o->flags.json);
+    status = ftc_stepper_find_fault(&v->stepper, FTC_ENTRY_GRAD);
+    if (status.code != FTC_OK && code == FTC_EXIT_OK) code = ftc_status_report(self->name, status);
     for (int w = 0; w < N_WAYS; w++) ftc_gradients_free(&ways[w]);
     if (o->flags.dump_grads) {
         status = dump_gradients(v, o->flags.dump_grads);

@@ -247,16 +247,16 @@ static void run_reduce(ftc_eager *e, ftc_id id) {
     rows_end(&r);
 }
 
-static int64_t row_of(const ftc_eager *e, const ftc_node *node, int32_t index, int64_t count) {
-    if (index >= 0 && index < count) return index;
-    fprintf(stderr, "ftc: %s: index %d is outside axis %s with %lld positions\n", ftc_op_get(node->op)->name,
-            index, e->g->axes[node->axis].name, (long long)count);
-    abort();
+// The row that an index means: its own, or the nearest where it is none.
+static int64_t row_of(ftc_dtype dtype, ftc_cell index, int64_t count) {
+    int64_t row = dtype == FTC_U32 ? (int64_t)(uint32_t)index.i : index.i;
+    return row < 0 ? 0 : row < count ? row : count - 1;
 }
 
 static void run_gather(ftc_eager *e, ftc_id id) {
     const ftc_node *node = &e->g->nodes[id];
     const ftc_cell *table = e->value[node->arg[0]], *ids = e->value[node->arg[1]];
+    ftc_dtype dtype = e->g->nodes[node->arg[1]].type.dtype;
     ftc_cell *out = e->value[id];
     const ftc_axes *views[] = {axes_of(e, node->arg[0]), axes_of(e, node->arg[1]), axes_of(e, id)};
     rows r;
@@ -264,7 +264,7 @@ static void run_gather(ftc_eager *e, ftc_id id) {
     int64_t stride = ftc_walk_stride(&r.walk, 0, node->axis), count = ftc_walk_count(&r.walk, node->axis);
     while (rows_next(&r)) {
         for (int64_t j = 0, row = 0; j < r.n; j++) {
-            if (j == 0 || r.step[1]) row = row_of(e, node, ids[r.at[1] + j * r.step[1]].i, count);
+            if (j == 0 || r.step[1]) row = row_of(dtype, ids[r.at[1] + j * r.step[1]], count);
             out[r.at[2] + j * r.step[2]] = table[r.at[0] + j * r.step[0] + row * stride];
         }
     }
@@ -274,6 +274,7 @@ static void run_gather(ftc_eager *e, ftc_id id) {
 static void run_scatter(ftc_eager *e, ftc_id id) {
     const ftc_node *node = &e->g->nodes[id];
     const ftc_cell *x = e->value[node->arg[0]], *ids = e->value[node->arg[1]];
+    ftc_dtype dtype = e->g->nodes[node->arg[1]].type.dtype;
     ftc_cell *out = e->value[id];
     const ftc_axes *views[] = {axes_of(e, node->arg[0]), axes_of(e, node->arg[1]), axes_of(e, id)};
     int64_t n_cells = cells_of(e, id);
@@ -283,8 +284,9 @@ static void run_scatter(ftc_eager *e, ftc_id id) {
     int64_t stride = ftc_walk_stride(&r.walk, 2, node->axis), count = ftc_walk_count(&r.walk, node->axis);
     while (rows_next(&r)) {
         for (int64_t j = 0, row = 0; j < r.n; j++) {
-            if (j == 0 || r.step[1]) row = row_of(e, node, ids[r.at[1] + j * r.step[1]].i, count);
-            if (row != node->index)
+            ftc_cell index = ids[r.at[1] + j * r.step[1]];
+            if (j == 0 || r.step[1]) row = row_of(dtype, index, count);
+            if (row != node->index && (int32_t)row == index.i)
                 out[r.at[2] + j * r.step[2] + row * stride].f += x[r.at[0] + j * r.step[0]].f;
         }
     }

@@ -39,7 +39,7 @@ typedef struct ftc_eager ftc_eager;
 ftc_eager *ftc_eager_new(const ftc_graph *g, const ftc_eager_bindings *b);
 
 // Evaluates all nodes, then writes assigned values to their tensors. May be called again after the bindings
-// changed. Aborts when memory is exhausted or an index of gather or scatter_add is no row of the table.
+// changed. Aborts when memory is exhausted.
 void ftc_eager_run(ftc_eager *e);
 
 // The cells of an output's node and, when n_cells is given, how many; valid until the next run.

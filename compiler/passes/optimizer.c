@@ -6,9 +6,10 @@
 //   update  the accumulators' global norm, clipping, the updates; the accumulators go back to zero
 //   eval    nothing
 //
-// A step whose loss (update: whose norm) is not finite changes nothing: each of its assignments writes back
-// what was there. So it is with the rows of a table that no gradient has reached, where the optimizer would
-// only multiply them by a number: the caller does that when it needs them (FTC_ROLE_TOUCHED, ir/step_abi.h).
+// A step whose loss (update: whose norm) is not finite, and any call with an index outside of its table
+// (compiler/passes/bounds.c), changes nothing: each of its assignments writes back what was there. So it is
+// with the rows of a table that no gradient has reached, where the optimizer would only multiply them by a
+// number: the caller does that when it needs them (FTC_ROLE_TOUCHED, ir/step_abi.h).
 //
 // differentiate hands over each gradient as an output "grad:<parameter>", which is taken away here.
 #include <math.h>
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compiler/passes/bounds.h"
 #include "compiler/passes/groups.h"
 #include "compiler/passes/passes.h"
 #include "compiler/passes/pattern.h"
@@ -32,7 +34,8 @@ typedef struct {
     ftc_library *library;
     const ftc_function *optimizer;
     ftc_group *groups; // by declaration
-    ftc_id finite;     // whether anything is to be updated; 0: always
+    ftc_id faultless;  // whether all indices were rows of their tables; 0: they are
+    ftc_id finite;     // that, and whether anything is to be updated; 0: always
     ftc_diagnostics *d;
 } updater;
 
@@ -245,6 +248,23 @@ static void consume_gradients(updater *u, ftc_entry_kind entry) {
     g->n_outputs = kept;
 }
 
+// Whether no check of the entry tells of a fault; 0: there is no check.
+static ftc_id is_faultless(ftc_graph *g) {
+    ftc_id most = 0;
+    for (uint32_t i = 0; i < g->n_outputs; i++) {
+        if (strncmp(g->outputs[i].name, FTC_FAULT_PREFIX, strlen(FTC_FAULT_PREFIX)) != 0) continue;
+        ftc_id fault = g->outputs[i].node;
+        ftc_build_cursor(g, ftc_graph_node(g, fault)->loc, FTC_PHASE_UPDATE);
+        most = most ? ftc_build_map2(g, FTC_OP_maximum, most, fault) : fault;
+    }
+    return most ? ftc_build_map2(g, FTC_OP_eq, most, ftc_build_const(g, -INFINITY)) : 0;
+}
+
+// Both conditions, each 0 where it always holds.
+static ftc_id both(ftc_graph *g, ftc_id x, ftc_id y) {
+    return x && y ? ftc_build_map2(g, FTC_OP_and, x, y) : x ? x : y;
+}
+
 static ftc_id is_finite(ftc_graph *g, ftc_id scalar) {
     ftc_build_cursor(g, ftc_graph_node(g, scalar)->loc, FTC_PHASE_UPDATE);
     return ftc_build_map2(g, FTC_OP_lt, ftc_build_map1(g, FTC_OP_abs, scalar), ftc_build_const(g, INFINITY));
@@ -272,7 +292,7 @@ static void update_from_accumulators(updater *u) {
     if (!total) return;
     ftc_build_cursor(g, (ftc_loc){0}, FTC_PHASE_UPDATE);
     ftc_id norm = ftc_build_map1(g, FTC_OP_sqrt, total);
-    u->finite = is_finite(g, norm);
+    u->finite = both(g, is_finite(g, norm), u->faultless);
     ftc_graph_add_output(g, "grad_norm", norm, 1u << FTC_ENTRY_UPDATE);
     ftc_id factor = ftc_library_call(u->library, "clip_factor", &norm, 1);
     for (uint32_t i = 0; i < n_decls; i++) {
@@ -295,12 +315,12 @@ static void update_from_accumulators(updater *u) {
 // table, row by row, that a gradient has reached it. 0: nothing.
 static ftc_id condition_of(ftc_graph *g, ftc_decl assigned, ftc_id finite) {
     ftc_decl of = g->decls[assigned].of, touched = find_touched(g, of == FTC_NO_DECL ? assigned : of);
-    if (touched == FTC_NO_DECL) return finite;
-    return finite ? ftc_build_map2(g, FTC_OP_and, leaf_of(g, touched), finite) : leaf_of(g, touched);
+    return touched == FTC_NO_DECL ? finite : both(g, leaf_of(g, touched), finite);
 }
 
-// Lets the assignments to parameters and moments keep the old values where their condition does not hold.
-static void guard_assignments(ftc_graph *g, ftc_id finite) {
+// Lets the assignments to parameters and moments keep the old values where their condition does not hold, and
+// those to accumulators where an index was no row.
+static void guard_assignments(ftc_graph *g, ftc_id faultless, ftc_id finite) {
     ftc_graph *out = ftc_graph_new_like(g);
     ftc_id *map = calloc(g->n_nodes, sizeof *map);
     if (!map) abort();
@@ -312,13 +332,10 @@ static void guard_assignments(ftc_graph *g, ftc_id finite) {
         ftc_node node = *ftc_graph_node(g, id);
         if (ftc_node_class(&node) != FTC_CLASS_ASSIGN) continue;
         node.arg[0] = map[node.arg[0]];
-        ftc_build_cursor(out, node.loc, node.phase);
-        if (g->decls[node.decl].kind != FTC_DECL_GRADIENT) {
-            ftc_build_cursor(out, node.loc, FTC_PHASE_UPDATE);
-            ftc_id condition = condition_of(out, node.decl, map[finite]);
-            if (condition)
-                node.arg[0] = ftc_build_select(out, condition, node.arg[0], leaf_of(out, node.decl));
-        }
+        bool is_sum = g->decls[node.decl].kind == FTC_DECL_GRADIENT;
+        ftc_build_cursor(out, node.loc, is_sum ? node.phase : FTC_PHASE_UPDATE);
+        ftc_id condition = is_sum ? map[faultless] : condition_of(out, node.decl, map[finite]);
+        if (condition) node.arg[0] = ftc_build_select(out, condition, node.arg[0], leaf_of(out, node.decl));
         map[id] = ftc_build(out, node);
     }
     ftc_graph_replace_nodes(g, out, map);
@@ -372,15 +389,18 @@ static bool has_assignments(const ftc_graph *g) {
 }
 
 bool ftc_pass_optimizer(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
+    ftc_id faultless = is_faultless(g);
     if (!check_assignments(g, d)) return false;
     if (options->entry == FTC_ENTRY_EVAL) {
+        if (faultless) guard_assignments(g, faultless, faultless);
         g->functions = NULL;
         return true;
     }
     // Gradients are accumulated even so; only what the model assigns each micro-batch is not.
     const bool guards = options->entry != FTC_ENTRY_GRAD || has_assignments(g);
     int errors = d->count;
-    updater u = {.g = g, .library = ftc_library_open(g, d), .d = d};
+    updater u = {
+        .g = g, .library = ftc_library_open(g, d), .faultless = faultless, .finite = faultless, .d = d};
     u.optimizer = find_optimizer(g, u.library, d);
     u.groups = ftc_groups_read(g, d);
     if (!u.optimizer || !u.groups) {
@@ -389,14 +409,14 @@ bool ftc_pass_optimizer(ftc_graph *g, const ftc_pass_options *options, ftc_diagn
         update_from_accumulators(&u);
     } else {
         ftc_id loss = find_output(g, "loss");
-        if (loss && guards) u.finite = is_finite(g, loss);
+        if (loss && guards) u.finite = both(g, is_finite(g, loss), faultless);
         consume_gradients(&u, options->entry);
     }
     ftc_library_close(u.library);
     free(u.groups);
     g->functions = NULL; // nobody calls them any more
     if (d->count != errors) return false;
-    if (guards) guard_assignments(g, u.finite);
+    if (guards || faultless) guard_assignments(g, faultless, u.finite);
     // The forward phase told only how the tables are read.
     return options->entry != FTC_ENTRY_UPDATE || ftc_pass_dce(g, options, d);
 }

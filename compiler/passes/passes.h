@@ -42,9 +42,9 @@ typedef struct {
     const char *summary;  // one line: what it does and what holds after it
 } ftc_pass;
 
-ftc_pass_fn ftc_pass_freeze, ftc_pass_differentiate, ftc_pass_optimizer, ftc_pass_assign, ftc_pass_simplify,
-    ftc_pass_cse, ftc_pass_dce, ftc_pass_scalars, ftc_pass_remat, ftc_pass_precision, ftc_pass_layout,
-    ftc_pass_lower, ftc_pass_fuse, ftc_pass_schedule, ftc_pass_plan;
+ftc_pass_fn ftc_pass_freeze, ftc_pass_bounds, ftc_pass_differentiate, ftc_pass_optimizer, ftc_pass_assign,
+    ftc_pass_simplify, ftc_pass_cse, ftc_pass_dce, ftc_pass_scalars, ftc_pass_remat, ftc_pass_precision,
+    ftc_pass_layout, ftc_pass_lower, ftc_pass_fuse, ftc_pass_schedule, ftc_pass_plan;
 
 // The table, in the order in which `ftc compile` runs it. A pass may occur more than once.
 extern const ftc_pass ftc_passes[];

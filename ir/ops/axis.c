@@ -43,12 +43,14 @@ static bool check_indices(const ftc_graph *g, const ftc_node *node, char *error,
     return true;
 }
 
-// Aborts when an index is no row: whoever gives inputs checks them.
-static int64_t row_of(const ftc_graph *g, const ftc_node *node, double index, int64_t count) {
-    if (index >= 0 && index < (double)count) return (int64_t)index;
-    fprintf(stderr, "ftc: %s: index %g is outside axis %s with %lld positions\n", ftc_op_get(node->op)->name,
-            index, g->axes[node->axis].name, (long long)count);
-    abort();
+// The row that an index means: its own, or the nearest where it is none.
+static int64_t row_of(double index, int64_t count) {
+    return index < 0 ? 0 : index < (double)count ? (int64_t)index : count - 1;
+}
+
+static ftc_range range_same(const ftc_graph *g, const ftc_node *node, const ftc_range *args) {
+    (void)g, (void)node;
+    return args[0];
 }
 
 // --- gather -------------------------------------------------------------------------------------------
@@ -92,7 +94,7 @@ static void interpret_gather(ftc_interp *in, ftc_id id) {
     while (ftc_walk_next(&w)) {
         int64_t stride = ftc_walk_stride(&w, t, node->axis), count = ftc_walk_count(&w, node->axis);
         for (int64_t j = 0; j < w.n; j++) {
-            int64_t row = row_of(g, node, ids[w.at[i] + j * w.step[i]], count);
+            int64_t row = row_of(ids[w.at[i] + j * w.step[i]], count);
             out[w.at[o] + j * w.step[o]] = table[w.at[t] + j * w.step[t] + row * stride];
         }
     }
@@ -103,7 +105,10 @@ const ftc_op_info ftc_op_info_gather = {
     .name = "gather",
     .doc = "Rows of a table: the cells whose position on the named axis is given by the indices. The result "
            "has the "
-           "indices' axes, then the table's others. A row may be named that gets no gradient (-1: none).",
+           "indices' axes, then the table's others. An index that is no position counts as the nearest that "
+           "is one; "
+           "compiled, such a call changes nothing and is an error. A row may be named that gets no gradient "
+           "(-1: none).",
     .example = "x = gather(table, V, ids)",
     .class = FTC_CLASS_GATHER,
     .n_args = 2,
@@ -111,6 +116,7 @@ const ftc_op_info ftc_op_info_gather = {
     .infer = infer_gather,
     .gradient = gradient_gather,
     .interpret = interpret_gather,
+    .range = range_same,
     .low = -2,
     .high = 2,
 };
@@ -166,8 +172,9 @@ static void interpret_scatter_add(ftc_interp *in, ftc_id id) {
     while (ftc_walk_next(&w)) {
         int64_t stride = ftc_walk_stride(&w, o, node->axis), count = ftc_walk_count(&w, node->axis);
         for (int64_t j = 0; j < w.n; j++) {
-            int64_t row = row_of(g, node, ids[w.at[i] + j * w.step[i]], count);
-            if (row == node->index) continue;
+            double index = ids[w.at[i] + j * w.step[i]];
+            int64_t row = row_of(index, count);
+            if (row == node->index || (double)row != index) continue;
             out[w.at[o] + j * w.step[o] + row * stride] += x[w.at[a] + j * w.step[a]];
         }
     }
@@ -178,7 +185,8 @@ const ftc_op_info ftc_op_info_scatter_add = {
     .name = "scatter_add",
     .doc = "The converse of gather: each row of the value is added to the row of the result that its index "
            "names, in the "
-           "order of the rows. What would be added to the dead row (-1: none) is left out.",
+           "order of the rows. What would be added to the dead row (-1: none), or where there is none, is "
+           "left out.",
     .example = "dtable = scatter_add(dx, V, ids)",
     .class = FTC_CLASS_SCATTER,
     .n_args = 2,
@@ -245,6 +253,7 @@ const ftc_op_info ftc_op_info_at = {
     .infer = infer_at,
     .gradient = gradient_at,
     .interpret = interpret_at,
+    .range = range_same,
     .low = -2,
     .high = 2,
 };
@@ -281,6 +290,11 @@ static void interpret_place(ftc_interp *in, ftc_id id) {
     interpret_position(in, id, &ftc_graph_node(ftc_interp_graph(in), id)->type.axes);
 }
 
+static ftc_range range_place(const ftc_graph *g, const ftc_node *node, const ftc_range *args) {
+    (void)g, (void)node;
+    return ftc_range_hull(args[0], ftc_range_between(0, 0));
+}
+
 const ftc_op_info ftc_op_info_place = {
     .name = "place",
     .doc = "The converse of at: the value at one position of an axis that is added, zero at the others.",
@@ -291,6 +305,7 @@ const ftc_op_info ftc_op_info_place = {
     .infer = infer_place,
     .gradient = gradient_place,
     .interpret = interpret_place,
+    .range = range_place,
     .low = -2,
     .high = 2,
 };
@@ -355,6 +370,7 @@ const ftc_op_info ftc_op_info_rename = {
     .infer = infer_rename,
     .gradient = gradient_rename,
     .interpret = interpret_rename,
+    .range = range_same,
     .low = -2,
     .high = 2,
 };

@@ -13,6 +13,11 @@ static void interpret_copy(ftc_interp *in, ftc_id id) {
     if (n) memcpy(ftc_interp_result(in, id), x, (size_t)n * sizeof *x);
 }
 
+static ftc_range range_same(const ftc_graph *g, const ftc_node *node, const ftc_range *args) {
+    (void)g, (void)node;
+    return args[0];
+}
+
 // --- detach -------------------------------------------------------------------------------------------
 
 static bool infer_detach(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
@@ -30,6 +35,7 @@ const ftc_op_info ftc_op_info_detach = {
     .n_args = 1,
     .infer = infer_detach,
     .interpret = interpret_copy,
+    .range = range_same,
     .low = -2,
     .high = 2,
 };
@@ -127,6 +133,7 @@ const ftc_op_info ftc_op_info_own_gradient = {
     .infer = infer_own_gradient,
     .gradient = gradient_of_call,
     .interpret = interpret_copy,
+    .range = range_same,
     .low = -2,
     .high = 2,
 };
@@ -192,6 +199,7 @@ const ftc_op_info ftc_op_info_assign = {
     .attrs = FTC_ATTR_DECL,
     .infer = infer_assign,
     .interpret = interpret_copy,
+    .range = range_same,
     .low = -2,
     .high = 2,
 };

@@ -45,6 +45,14 @@ static void interpret_scalar(ftc_interp *in, ftc_id id) {
     free(values);
 }
 
+// An input declared `in` an axis is checked by the caller: it lies below the axis's largest extent.
+static ftc_range range_input(const ftc_graph *g, const ftc_node *node, const ftc_range *args) {
+    (void)args;
+    const ftc_decl_def *decl = &g->decls[node->decl];
+    if (decl->bound == FTC_NO_AXIS) return ftc_range_any(decl->type.dtype);
+    return ftc_range_between(0, (double)ftc_axis_extent(g, decl->bound)->bound - 1);
+}
+
 const ftc_op_info ftc_op_info_param = {
     .name = "param",
     .doc = "A tensor that stays from step to step: a weight, a moment of the optimizer or a gradient "
@@ -65,6 +73,7 @@ const ftc_op_info ftc_op_info_input = {
     .attrs = FTC_ATTR_DECL,
     .infer = infer_leaf,
     .interpret = interpret_leaf,
+    .range = range_input,
 };
 
 const ftc_op_info ftc_op_info_arg = {
@@ -109,6 +118,11 @@ static void interpret_fill(ftc_interp *in, ftc_id id) {
     for (int64_t i = 0; i < n; i++) out[i] = node->value;
 }
 
+static ftc_range range_fill(const ftc_graph *g, const ftc_node *node, const ftc_range *args) {
+    (void)g, (void)args;
+    return isnan(node->value) ? ftc_range_any(FTC_F32) : ftc_range_between(node->value, node->value);
+}
+
 const ftc_op_info ftc_op_info_const = {
     .name = "const",
     .doc = "A number.",
@@ -117,6 +131,7 @@ const ftc_op_info ftc_op_info_const = {
     .attrs = FTC_ATTR_VALUE | FTC_ATTR_DTYPE,
     .infer = infer_fill,
     .interpret = interpret_fill,
+    .range = range_fill,
 };
 
 const ftc_op_info ftc_op_info_fill = {
@@ -128,6 +143,7 @@ const ftc_op_info ftc_op_info_fill = {
     .attrs = FTC_ATTR_VALUE | FTC_ATTR_AXES | FTC_ATTR_DTYPE,
     .infer = infer_fill,
     .interpret = interpret_fill,
+    .range = range_fill,
 };
 
 // --- index --------------------------------------------------------------------------------------------
@@ -157,6 +173,13 @@ static void interpret_index(ftc_interp *in, ftc_id id) {
     ftc_walk_end(&w);
 }
 
+static ftc_range range_index(const ftc_graph *g, const ftc_node *node, const ftc_range *args) {
+    (void)args;
+    ftc_range r = ftc_range_between(0, (double)ftc_axis_extent(g, node->axis)->bound - 1);
+    r.below = g->axes[node->axis].extent;
+    return r;
+}
+
 const ftc_op_info ftc_op_info_index = {
     .name = "index",
     .doc = "The position along an axis, from 0. Along a ragged axis it starts again in each sequence, and "
@@ -167,6 +190,7 @@ const ftc_op_info ftc_op_info_index = {
     .attrs = FTC_ATTR_AXIS,
     .infer = infer_index,
     .interpret = interpret_index,
+    .range = range_index,
 };
 
 // --- random -------------------------------------------------------------------------------------------
@@ -206,6 +230,12 @@ static void interpret_random(ftc_interp *in, ftc_id id) {
     ftc_walk_end(&w);
 }
 
+// Multiples of 2^-24 below 1.
+static ftc_range range_random(const ftc_graph *g, const ftc_node *node, const ftc_range *args) {
+    (void)g, (void)node, (void)args;
+    return ftc_range_between(0, 1 - 0x1p-24);
+}
+
 const ftc_op_info ftc_op_info_random = {
     .name = "random",
     .doc = "Uniform numbers in [0, 1), a function of seed, step, micro-step, site and coordinates "
@@ -216,6 +246,7 @@ const ftc_op_info ftc_op_info_random = {
     .attrs = FTC_ATTR_AXES | FTC_ATTR_INDEX,
     .infer = infer_random,
     .interpret = interpret_random,
+    .range = range_random,
 };
 
 // --- training -----------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@
 
 #include "ir/build.h"
 #include "ir/op.h"
+#include "ir/ops/map_range.h"
 #include "ir/ops/math.h"
 
 // --- types --------------------------------------------------------------------------------------------
@@ -128,6 +129,15 @@ static bool is_float(const ftc_map_types *t) {
     return t->from[0] == FTC_F32;
 }
 
+// Unsigned order is signed order with the top bit flipped.
+static ftc_scalar compare(const ftc_scalar_builder *b, const ftc_map_types *t, ftc_predicate p,
+                          const ftc_scalar *x) {
+    if (is_float(t)) return b->fcmp(b, p, x[0], x[1]);
+    if (t->from[0] == FTC_I32) return b->icmp(b, p, x[0], x[1]);
+    ftc_scalar top = b->const_i32(b, INT32_MIN);
+    return b->icmp(b, p, b->ixor(b, x[0], top), b->ixor(b, x[1], top));
+}
+
 // Operand i of node id. Nodes move when others are built: read operands first.
 static ftc_id arg(const ftc_graph *g, ftc_id id, int i) {
     return ftc_graph_node(g, id)->arg[i];
@@ -172,6 +182,7 @@ const ftc_op_info ftc_op_info_add = {
     .gradient = gradient_add,
     .eval = eval_add,
     .body = body_add,
+    .range = ftc_range_add,
     .zero_all = 3,
     .rounds = true,
     .low = -2,
@@ -204,6 +215,7 @@ const ftc_op_info ftc_op_info_sub = {
     .gradient = gradient_sub,
     .eval = eval_sub,
     .body = body_sub,
+    .range = ftc_range_sub,
     .zero_all = 3,
     .rounds = true,
     .low = -2,
@@ -235,6 +247,7 @@ const ftc_op_info ftc_op_info_mul = {
     .gradient = gradient_mul,
     .eval = eval_mul,
     .body = body_mul,
+    .range = ftc_range_mul,
     .zero_any = 3,
     .rounds = true,
     .low = -2,
@@ -269,6 +282,7 @@ const ftc_op_info ftc_op_info_div = {
     .gradient = gradient_div,
     .eval = eval_div,
     .body = body_div,
+    .range = ftc_range_div,
     .zero_any = 1,
     .rounds = true,
     .low = 0.5,
@@ -299,6 +313,7 @@ const ftc_op_info ftc_op_info_neg = {
     .gradient = gradient_neg,
     .eval = eval_neg,
     .body = body_neg,
+    .range = ftc_range_neg,
     .zero_any = 1,
     .low = -2,
     .high = 2,
@@ -331,6 +346,7 @@ const ftc_op_info ftc_op_info_abs = {
     .gradient = gradient_abs,
     .eval = eval_abs,
     .body = body_abs,
+    .range = ftc_range_abs,
     .zero_any = 1,
     .low = -2,
     .high = -0.2,
@@ -342,8 +358,8 @@ static double eval_minimum(const ftc_map_types *t, const double *x) {
 }
 
 static ftc_scalar body_minimum(const ftc_scalar_builder *b, const ftc_map_types *t, const ftc_scalar *x) {
-    (void)t;
-    return b->fmin(b, x[0], x[1]);
+    if (is_float(t)) return b->fmin(b, x[0], x[1]);
+    return b->select(b, compare(b, t, FTC_LT, x), x[0], x[1]);
 }
 
 static void gradient_minimum(ftc_graph *g, ftc_id id, ftc_id grad, ftc_id out[FTC_MAX_ARGS]) {
@@ -360,10 +376,11 @@ const ftc_op_info ftc_op_info_minimum = {
     .example = "z = minimum(x, 1)",
     .class = FTC_CLASS_MAP,
     .n_args = 2,
-    .infer = infer_float,
+    .infer = infer_number,
     .gradient = gradient_minimum,
     .eval = eval_minimum,
     .body = body_minimum,
+    .range = ftc_range_minimum,
     .zero_all = 3,
     .low = -2,
     .high = 2,
@@ -376,8 +393,8 @@ static double eval_maximum(const ftc_map_types *t, const double *x) {
 }
 
 static ftc_scalar body_maximum(const ftc_scalar_builder *b, const ftc_map_types *t, const ftc_scalar *x) {
-    (void)t;
-    return b->fmax(b, x[0], x[1]);
+    if (is_float(t)) return b->fmax(b, x[0], x[1]);
+    return b->select(b, compare(b, t, FTC_GT, x), x[0], x[1]);
 }
 
 static void gradient_maximum(ftc_graph *g, ftc_id id, ftc_id grad, ftc_id out[FTC_MAX_ARGS]) {
@@ -395,10 +412,11 @@ const ftc_op_info ftc_op_info_maximum = {
     .example = "relu = maximum(x, 0)",
     .class = FTC_CLASS_MAP,
     .n_args = 2,
-    .infer = infer_float,
+    .infer = infer_number,
     .gradient = gradient_maximum,
     .eval = eval_maximum,
     .body = body_maximum,
+    .range = ftc_range_maximum,
     .zero_all = 3,
     .low = -2,
     .high = 2,
@@ -659,15 +677,6 @@ const ftc_op_info ftc_op_info_rsqrt = {
 
 // --- comparisons and logic ----------------------------------------------------------------------------
 
-// Unsigned order is signed order with the top bit flipped.
-static ftc_scalar compare(const ftc_scalar_builder *b, const ftc_map_types *t, ftc_predicate p,
-                          const ftc_scalar *x) {
-    if (is_float(t)) return b->fcmp(b, p, x[0], x[1]);
-    if (t->from[0] == FTC_I32) return b->icmp(b, p, x[0], x[1]);
-    ftc_scalar top = b->const_i32(b, INT32_MIN);
-    return b->icmp(b, p, b->ixor(b, x[0], top), b->ixor(b, x[1], top));
-}
-
 static double eval_eq(const ftc_map_types *t, const double *x) {
     (void)t;
     return x[0] == x[1];
@@ -853,6 +862,7 @@ const ftc_op_info ftc_op_info_select = {
     .gradient = gradient_select,
     .eval = eval_select,
     .body = body_select,
+    .range = ftc_range_select,
     .zero_all = 6,
     .low = -2,
     .high = 2,
@@ -880,10 +890,10 @@ static double rounded_to_bf16(double x) {
 }
 
 static double eval_cast(const ftc_map_types *t, const double *x) {
+    bool from_float = t->from[0] == FTC_F32 || t->from[0] == FTC_BF16;
     switch (t->to) {
     case FTC_BF16: return rounded_to_bf16(x[0]);
-    case FTC_I32:
-        return isnan(x[0]) ? 0 : fabs(x[0]) < 0x1p62 ? wrapped(FTC_I32, (uint64_t)(int64_t)x[0]) : 0;
+    case FTC_I32: return from_float ? trunc(ftc_within_i32(x[0])) : wrapped(FTC_I32, (uint64_t)(int64_t)x[0]);
     case FTC_U32: return wrapped(FTC_U32, (uint64_t)(int64_t)x[0]);
     case FTC_BOOL: return x[0] != 0;
     default: return x[0];
@@ -903,8 +913,11 @@ static ftc_scalar body_cast(const ftc_scalar_builder *b, const ftc_map_types *t,
         return to == FTC_BF16 ? b->round_to_bf16(b, f) : f;
     }
     case FTC_I32:
-    case FTC_U32:
-        return from_float ? b->i32_from_f32(b, x[0]) : from == FTC_BOOL ? b->i32_from_bool(b, x[0]) : x[0];
+    case FTC_U32: {
+        if (!from_float) return from == FTC_BOOL ? b->i32_from_bool(b, x[0]) : x[0];
+        ftc_scalar least = b->const_f32(b, FTC_LEAST_INTEGER), most = b->const_f32(b, FTC_MOST_INTEGER);
+        return b->i32_from_f32(b, b->fmin(b, b->fmax(b, x[0], least), most));
+    }
     default:
         if (from == FTC_BOOL) return x[0];
         return from_float ? b->fcmp(b, FTC_NE, x[0], b->const_f32(b, 0))
@@ -919,7 +932,9 @@ static void gradient_cast(ftc_graph *g, ftc_id id, ftc_id grad, ftc_id out[FTC_M
 
 const ftc_op_info ftc_op_info_cast = {
     .name = "cast",
-    .doc = "The value in another dtype: to an integer it loses its fraction, to bf16 it is rounded to "
+    .doc = "The value in another dtype: to an integer it loses its fraction and becomes the nearest that "
+           "there is (NaN the "
+           "least), to bf16 it is rounded to "
            "nearest (the gradient "
            "passes as if it were not), to bool it is whether it is not zero.",
     .example = "y = cast(hit, f32)",
@@ -930,6 +945,7 @@ const ftc_op_info ftc_op_info_cast = {
     .gradient = gradient_cast,
     .eval = eval_cast,
     .body = body_cast,
+    .range = ftc_range_cast,
     .zero_any = 1,
     .low = -2,
     .high = 2,

@@ -114,6 +114,16 @@ static ftc_scalar body_max(const ftc_scalar_builder *b, const ftc_map_types *typ
     return b->fmax(b, x[0], x[1]);
 }
 
+// One of the cells, or -inf where a sequence may be empty.
+static ftc_range range_max(const ftc_graph *g, const ftc_node *node, const ftc_range *args) {
+    ftc_range r = args[0];
+    for (int i = 0; i < node->axes.n; i++) {
+        const ftc_extent_def *extent = ftc_axis_extent(g, node->axes.at[i]);
+        if (extent->kind == FTC_EXTENT_RAGGED && !extent->least) r.low = -INFINITY;
+    }
+    return r;
+}
+
 const ftc_op_info ftc_op_info_max = {
     .name = "max",
     .doc = "The largest cell along the named axes, -inf where there is none. Equal largest cells share the "
@@ -125,6 +135,7 @@ const ftc_op_info ftc_op_info_max = {
     .infer = infer_reduce,
     .gradient = gradient_max,
     .interpret = interpret_max,
+    .range = range_max,
     .body = body_max,
     .identity = -INFINITY,
     .low = -2,

@@ -35,8 +35,8 @@ static ftc_status run(ftc_stepper *stepper, ftc_batch *batch, const ftc_dataset 
         if (status.code == FTC_OK && watch && watch->stop && *watch->stop) {
             status = ftc_status_make(FTC_FAILED, "the evaluation was interrupted");
         }
+        if (status.code == FTC_OK) status = ftc_stepper_call(stepper, FTC_ENTRY_EVAL, batch, 1, 0);
         if (status.code != FTC_OK) break;
-        ftc_stepper_call(stepper, FTC_ENTRY_EVAL, batch, 1, 0);
         e->loss += (double)*loss * (double)n;
         e->samples += n;
         e->tokens += batch->tokens;

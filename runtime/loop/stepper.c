@@ -1,6 +1,7 @@
 #include "runtime/loop/stepper.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -177,8 +178,36 @@ static void compute_scalars(ftc_stepper *stepper, uint32_t step) {
     }
 }
 
-void ftc_stepper_call(ftc_stepper *stepper, ftc_entry_kind entry, const ftc_batch *batch, uint32_t step,
-                      uint32_t micro_step) {
+int ftc_stepper_own_output(const ftc_program *program, int32_t output) {
+    for (int32_t i = 0; i < program->n_checks; i++)
+        if (program->checks[i].output == output) return 1;
+    return 0;
+}
+
+ftc_status ftc_stepper_find_fault(const ftc_stepper *stepper, ftc_entry_kind entry) {
+    const ftc_program *program = stepper->program;
+    for (int32_t i = 0; i < program->n_checks; i++) {
+        const ftc_check_info *check = &program->checks[i];
+        double fault = (double)*(const float *)stepper->outputs[check->output];
+        if (!(program->outputs[check->output].entries & 1u << entry) || fault == -INFINITY) continue;
+        char who[64] = "", where[48] = "";
+        if (check->extent >= 0)
+            snprintf(who, sizeof who, "sequence %.0f along axis %s: ", -fault,
+                     program->extents[check->extent].name);
+        if (check->line) snprintf(where, sizeof where, " (line %d of the model)", check->line);
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "%san index into \"%s\" lies outside of axis %s, which has the positions 0 to "
+                               "%lld%s. Nothing has changed: "
+                               "give data that the model has room for, or let it limit the index, as in "
+                               "minimum(maximum(i, 0), %lld)",
+                               who, check->what, check->axis, (long long)check->bound - 1, where,
+                               (long long)check->bound - 1);
+    }
+    return FTC_STATUS_OK;
+}
+
+ftc_status ftc_stepper_call(ftc_stepper *stepper, ftc_entry_kind entry, const ftc_batch *batch, uint32_t step,
+                            uint32_t micro_step) {
     compute_scalars(stepper, step);
     ftc_step_args args = {
         .arena = stepper->arena.data,
@@ -203,4 +232,5 @@ void ftc_stepper_call(ftc_stepper *stepper, ftc_entry_kind entry, const ftc_batc
     ftc_threads_run(stepper->threads, enter, &c);
     if (entry == FTC_ENTRY_STEP || entry == FTC_ENTRY_UPDATE)
         ftc_embeddings_updated(stepper->state->tables, stepper->outputs);
+    return ftc_stepper_find_fault(stepper, entry);
 }

@@ -53,9 +53,16 @@ const float *ftc_stepper_output(const ftc_stepper *stepper, const char *name, ft
 // Values a sequence of the output `name`; 0 when there is none.
 int64_t ftc_stepper_output_columns(const ftc_stepper *stepper, const char *name);
 
+// Whether only ftc_stepper_call reads the output: it tells of indices outside of their tables.
+int ftc_stepper_own_output(const ftc_program *program, int32_t output);
+
+// Fails when the last call, of `entry`, met an index outside of its table, which the model had computed.
+ftc_status ftc_stepper_find_fault(const ftc_stepper *stepper, ftc_entry_kind entry);
+
 // Computes what follows from the arguments and the step, then runs one entry on all threads. `step` counts
-// optimizer steps from 1, `micro_step` micro-batches of one step from 0.
-void ftc_stepper_call(ftc_stepper *stepper, ftc_entry_kind entry, const ftc_batch *batch, uint32_t step,
-                      uint32_t micro_step);
+// optimizer steps from 1, `micro_step` micro-batches of one step from 0. Fails as ftc_stepper_find_fault
+// does: then no tensor has changed, and an `update` would lack what a `grad` should have added.
+ftc_status ftc_stepper_call(ftc_stepper *stepper, ftc_entry_kind entry, const ftc_batch *batch, uint32_t step,
+                            uint32_t micro_step);
 
 #endif

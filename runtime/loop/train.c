@@ -338,9 +338,10 @@ static int64_t count_correct(const ftc_batch *batch, const float *logits, int64_
     return correct;
 }
 
-static void call(run *r, ftc_entry_kind entry, int64_t step, int64_t micro) {
-    ftc_stepper_call(&r->stepper, entry, &r->batch, (uint32_t)step, (uint32_t)micro);
+static ftc_status call(run *r, ftc_entry_kind entry, int64_t step, int64_t micro) {
+    FTC_RETURN_IF_ERROR(ftc_stepper_call(&r->stepper, entry, &r->batch, (uint32_t)step, (uint32_t)micro));
     ftc_profile_add(&r->profile, entry);
+    return FTC_STATUS_OK;
 }
 
 // Calls `entry` for all micro-batches of a step.
@@ -351,7 +352,7 @@ static ftc_status call_window(run *r, ftc_entry_kind entry, int64_t step, int64_
     int64_t columns = ftc_stepper_output_columns(&r->stepper, "logits");
     for (int64_t micro = 0; micro < window; micro++) {
         FTC_RETURN_IF_ERROR(fill_batch(r, epoch, first + micro));
-        call(r, entry, step, micro);
+        FTC_RETURN_IF_ERROR(call(r, entry, step, micro));
         if (!isfinite(*loss)) return not_finite(r, "the loss", (double)*loss, micro);
         sums->loss += (double)*loss;
         sums->examples_loss += (double)*loss * (double)r->batch.sequences;
@@ -376,7 +377,7 @@ static ftc_status step(run *r) {
     window_sums sums = {0};
     set_step_scalars(r, number, window);
     FTC_RETURN_IF_ERROR(call_window(r, entry, number, epoch, first, window, &sums));
-    if (entry != last) call(r, last, number, 0);
+    if (entry != last) FTC_RETURN_IF_ERROR(call(r, last, number, 0));
     if (norm && !isfinite(*norm)) return not_finite(r, "the gradient's norm", (double)*norm, window - 1);
 
     double seconds = ftc_clock_seconds() - start;
