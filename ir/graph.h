@@ -199,8 +199,8 @@ typedef struct {
     uint32_t n_kernels, kernels_capacity;
     ftc_graph_setting *config, *family, *train;
     uint32_t n_config, config_capacity, n_family, family_capacity, n_train, train_capacity;
-    // Text of the model's own functions and optimizers that the pass `optimizer` may call, with all else of its
-    // file blank, so that places in it are those in the file; NULL: there are none, or the pass has been.
+    // Text of the model's own functions and optimizers that the pass `optimizer` may call, with all else of
+    // its file blank, so that places in it are those in the file; NULL: there are none, or the pass has been.
     const char *functions, *functions_file;
     const char **files;
     uint32_t n_files, files_capacity;

@@ -46,7 +46,7 @@ static char *read_model(const char *path, int depth, char **name, ftc_diagnostic
 
 // The text of the used file with the values of module m.
 static char *read_used(const ftc_module *m, ftc_arena *arena, int depth, char **name, ftc_diagnostics *d) {
-    if (m->model || m->family || m->body || m->functions) {
+    if (m->model || m->family || m->body || m->functions || m->optimizers) {
         report(m, d, "a text that uses another has nothing but config and train blocks besides");
     } else if (strchr(m->use, '/')) {
         report(m, d, "the file must lie in the same folder; leave the folder out");

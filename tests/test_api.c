@@ -145,8 +145,8 @@ Test(net, describes_itself) {
     int found = 0;
     const ftc_scalar_desc *scalars = ftc_net_scalars(net, &n);
     for (int32_t i = 0; i < n; i++) {
-        if (strcmp(scalars[i].name, "beta1") == 0) found += scalars[i].initial == 0.9f;
-        if (strcmp(scalars[i].name, "dropout") == 0) found += scalars[i].initial == 0.1f;
+        if (strcmp(scalars[i].name, "beta1") == 0) found += scalars[i].initial == 0.9;
+        if (strcmp(scalars[i].name, "dropout") == 0) found += scalars[i].initial == 0.1;
     }
     cr_assert_eq(found, 2);
     const ftc_output_desc *outputs = ftc_net_outputs(net, &n);

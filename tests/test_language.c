@@ -300,6 +300,7 @@ Test(language, wrong_uses_are_refused) {
     } cases[] = {
         {"use \"model.ir\" axis B <= 8", "nothing but config and train blocks"},
         {"use \"model.ir\" family { prefix = \"a.\" }", "nothing but config and train blocks"},
+        {"use \"model.ir\" optimizer adamw(p, g) {\n}", "nothing but config and train blocks"},
         {"model m use \"model.ir\"", "nothing but config and train blocks"},
         {"use \"../model.ir\"", "must lie in the same folder"},
         {"use \"missing.ir\"", "No such file"},

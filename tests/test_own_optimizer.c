@@ -1,5 +1,5 @@
-// An optimizer of the model's own: its text is used, its state is named and kept, what is wrong in it is shown where it
-// stands; and whether a table's untouched rows may wait follows from the text.
+// An optimizer of the model's own: its text is used, its state is named and kept, what is wrong in it is
+// shown where it stands; and whether a table's untouched rows may wait follows from the text.
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>

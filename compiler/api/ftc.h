@@ -123,7 +123,7 @@ typedef struct {
 
 typedef struct {
     const char *name; // "lr", "beta1", "weight_decay", "accumulation", "max_grad_norm", "hidden_dropout", …
-    float initial;    // until it is set
+    double initial;   // until it is set
 } ftc_scalar_desc;
 
 typedef struct {
@@ -185,12 +185,13 @@ const char *const *ftc_trainer_unused(const ftc_trainer *trainer, int32_t *n);
 // when the net has none of this name, or none of the trainer's calls uses it.
 void *ftc_trainer_tensor(ftc_trainer *trainer, const char *name);
 
-// Sets a scalar (ftc_net_scalars) for the calls to come; the step computes with it in f32. Two of them:
+// Sets a scalar (ftc_net_scalars) for the calls to come. What follows from scalars alone the step computes in
+// double, the rest in f32. Two of them:
 //
 //   - accumulation: what gradients are divided by, that is how many go into one ftc_trainer_update
 //   - max_grad_norm: the largest norm that gradients have in an update; INFINITY for no clipping
 //
-// What depends on the number of the step (bias corrections) the trainer sets itself.
+// What depends on the number of the step (bias corrections) follows from ftc_trainer_steps.
 ftc_error *ftc_trainer_set(ftc_trainer *trainer, const char *name, double value);
 
 // Makes a batch of `n` sequences the one at hand. Everything is copied.

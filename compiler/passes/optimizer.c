@@ -1,5 +1,6 @@
 // optimizer: appends what happens to the gradients, so that it is part of the compiled step. The arithmetic
-// is text, the model's own or the library's (ir/std/optimizers.ir); this file only says to which tensors it is applied:
+// is text, the model's own or the library's (ir/std/optimizers.ir); this file only says to which tensors it
+// is applied:
 //
 //   step    each gradient goes into the update of its parameter at once
 //   grad    each gradient is added to its accumulator, "<parameter>.grad"
@@ -137,8 +138,9 @@ static void append_optimizer(updater *u, ftc_decl param, ftc_id gradient) {
 
 // --- untouched rows -----------------------------------------------------------------------------------
 
-// The optimizer's text on a table alone, with a gradient and state that are zero, simplified. NULL where it does not
-// work cell by cell, or has state that is not a row's own: what becomes of a row may then depend on others.
+// The optimizer's text on a table alone, with a gradient and state that are zero, simplified. NULL where it
+// does not work cell by cell, or has state that is not a row's own: what becomes of a row may then depend on
+// others.
 static ftc_graph *update_of_nothing(const updater *u, ftc_decl table) {
     ftc_graph *h = ftc_graph_new_like(u->g);
     updater alone = {.g = h, .groups = u->groups, .d = u->d};
@@ -194,8 +196,8 @@ static ftc_id factor_of(ftc_graph *h, ftc_decl table, ftc_id value) {
     return is_scalar ? factor : 0;
 }
 
-// The node of h by which an update multiplies a row of the table whose gradient and state have been zero so far, as
-// long as that is all that it does to it; else 0.
+// The node of h by which an update multiplies a row of the table whose gradient and state have been zero so
+// far, as long as that is all that it does to it; else 0.
 static ftc_id untouched_factor(ftc_graph *h, ftc_decl table) {
     ftc_id factor = 0;
     uint32_t n_nodes = h->n_nodes;

@@ -397,7 +397,8 @@ static bool is_called_by_pass(const char *name) {
     return false;
 }
 
-// The functions and optimizers of a module that the pass may call, or NULL: its text, where all else is blank.
+// The functions and optimizers of a module that the pass may call, or NULL: its text, where all else is
+// blank.
 static const char *functions_text(const ftc_module *m, ftc_arena *arena) {
     bool needed = m->optimizers != NULL;
     for (const ftc_function *f = m->functions; f; f = f->next) needed |= is_called_by_pass(f->name);

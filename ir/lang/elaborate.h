@@ -13,18 +13,19 @@ typedef struct ftc_library ftc_library;
 
 ftc_library *ftc_library_open(ftc_graph *g, ftc_diagnostics *d);
 
-// Calls a function with nodes as its arguments, the model's own before the library's. Returns what it returns, 0 when that is nothing or after a
-// diagnostic.
+// Calls a function with nodes as its arguments, the model's own before the library's. Returns what it
+// returns, 0 when that is nothing or after a diagnostic.
 ftc_id ftc_library_call(ftc_library *library, const char *function, const ftc_id *args, int n_args);
 
 void ftc_library_close(ftc_library *library);
 
-// The optimizer of this name, or with this other name; the model's own come before the library's. NULL: there is
-// none. And the names of all, at most `most`; how many.
+// The optimizer of this name, or with this other name; the model's own come before the library's. NULL: there
+// is none. And the names of all, at most `most`; how many.
 const ftc_function *ftc_library_optimizer(const ftc_library *library, const char *name);
 int ftc_library_optimizers(const ftc_library *library, const char **names, int most);
 
-// The weight decay of parameter p: an argument, whose default the optimizer's text says. 0 after a diagnostic.
+// The weight decay of parameter p: an argument, whose default the optimizer's text says. 0 after a
+// diagnostic.
 ftc_id ftc_library_decay(ftc_library *library, const ftc_function *optimizer, ftc_id p);
 
 // Appends what it does to a parameter: args are the parameter, its gradient, learning rate and weight decay.

@@ -85,8 +85,8 @@ void ftc_elab_locate(ftc_elaborator *e, ftc_place place);
 // Counts one unit of work; false when elaboration is to stop.
 bool ftc_elab_tick(ftc_elaborator *e, ftc_place place);
 
-// The modules in which a function is looked for, in order, from -1 to n_library - 1: the model's own text, which may be
-// NULL, and the library.
+// The modules in which a function is looked for, in order, from -1 to n_library - 1: the model's own text,
+// which may be NULL, and the library.
 static inline const ftc_module *ftc_elab_module(const ftc_elaborator *e, int i) {
     return i >= 0 ? e->library[i] : e->main ? e->main : e->own;
 }
