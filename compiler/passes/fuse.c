@@ -100,7 +100,7 @@ static bool check_lowered(const ftc_graph *g, ftc_diagnostics *d) {
 bool ftc_pass_fuse(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
     // What remat has copied for all of its readers, nobody needs any more; a value without a reader has no
     // place.
-    if (!ftc_pass_dce(g, options, d) || !check_lowered(g, d)) return false;
+    if (!check_lowered(g, d) || !ftc_pass_dce(g, options, d)) return false;
     ftc_fusion f = {.g = g, .options = options, .memory = ftc_arena_new()};
     f.stamp = ftc_arena_alloc(f.memory, g->n_nodes * sizeof *f.stamp);
     ftc_fuse_anchor(&f);
