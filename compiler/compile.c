@@ -169,6 +169,7 @@ static bool plan_entries(compilation *c, ftc_diagnostics *d) {
     for (int i = 0; i < FTC_ENTRY_COUNT; i++)
         if (c->graphs[i]) ftc_interface_add_graph(&c->interface, c->graphs[i], (ftc_entry_kind)i);
     ftc_interface_add_checks(&c->interface, c->source);
+    ftc_interface_add_counts(&c->interface, c->source);
     return true;
 }
 
@@ -216,16 +217,15 @@ static const ftc_setting *settings_of(ftc_arena *arena, const ftc_graph_setting 
     return list;
 }
 
-static ftc_entry describe_entry(ftc_arena *arena, const ftc_graph *g, int64_t scratch_bytes) {
+static ftc_entry describe_entry(ftc_arena *arena, const ftc_interface *in, const ftc_graph *g,
+                                int64_t scratch_bytes) {
     ftc_entry entry = {
         .arena_bytes = g->arena_bytes, .scratch_bytes = scratch_bytes, .peak_live_bytes = g->peak_live_bytes};
-    ftc_kernel_info *infos = ftc_provenance_kernels(g, &entry.n_kernels);
+    entry.kernel_info = ftc_provenance_kernels(arena, in, g, &entry.n_kernels);
     size_t n = (size_t)entry.n_kernels;
     const char **names = ftc_arena_alloc(arena, n * sizeof *names);
     for (size_t k = 0; k < n; k++) names[k] = g->kernels[k + 1].name;
     entry.kernels = names;
-    entry.kernel_info = memcpy(ftc_arena_alloc(arena, n * sizeof *infos), infos, n * sizeof *infos);
-    free(infos);
     return entry;
 }
 
@@ -258,17 +258,21 @@ static ftc_manifest *describe(const compilation *c) {
                                .n_extents = in->n_extents,
                                .checks = in->checks,
                                .n_checks = in->n_checks,
+                               .counts = in->counts,
+                               .n_counts = in->n_counts,
                                .config = settings_of(m->arena, source->config, source->n_config),
                                .n_config = (int32_t)source->n_config,
                                .family = settings_of(m->arena, source->family, source->n_family),
                                .n_family = (int32_t)source->n_family,
                                .train = settings_of(m->arena, source->train, source->n_train),
                                .n_train = (int32_t)source->n_train};
-    ftc_cost_nominal(source, &m->program.flops_per_token, &m->program.flops_per_token_squared);
+    double *nominal = ftc_arena_alloc(m->arena, (size_t)in->n_counts * sizeof *nominal);
+    ftc_cost_nominal(in, source, nominal);
+    m->program.nominal_flops = nominal;
     for (int i = 0; i < FTC_ENTRY_COUNT; i++) {
         if (!c->graphs[i]) continue;
         m->entries |= 1u << i;
-        m->program.entries[i] = describe_entry(m->arena, c->graphs[i], c->scratch_bytes[i]);
+        m->program.entries[i] = describe_entry(m->arena, in, c->graphs[i], c->scratch_bytes[i]);
     }
     ftc_manifest_own(m);
     char *text = options->source_text ? NULL : ftc_print_text(source);

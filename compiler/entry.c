@@ -60,8 +60,9 @@ ftc_graph *ftc_compile_entry_graph(const ftc_graph *source, ftc_entry_kind entry
     for (uint32_t i = 0; i < source->n_outputs; i++) {
         const ftc_output *output = &source->outputs[i];
         ftc_id node = in_entry(g, source, output->node, entry, map);
-        ftc_graph_add_output(g, output->name, node, output->entries & ~never);
-        g->outputs[i].order = output->order;
+        ftc_output *added = ftc_graph_add_output(g, output->name, node, output->entries & ~never);
+        added->role = output->role;
+        added->order = output->order;
     }
     // What others assign tells that, too: no output of any entry, but read until the optimizer has seen it.
     const bool updates = FTC_ENTRIES_ONCE_A_STEP >> entry & 1;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "compiler/passes/bounds.h"
+#include "ir/op.h"
 
 // Finds `name` in a table whose elements start with a name.
 static int32_t find(const void *table, int32_t n, size_t size, const char *name) {
@@ -20,18 +21,25 @@ static int32_t find(const void *table, int32_t n, size_t size, const char *name)
     ((in)->table = realloc((in)->table, (size_t)((in)->n_##table + 1) * sizeof *(in)->table),                \
      (in)->table[(in)->n_##table++] = __VA_ARGS__)
 
+static int32_t found(int32_t index, const char *name) {
+    if (index >= 0) return index;
+    fprintf(stderr, "internal error: %s is not part of the program's interface\n", name);
+    abort();
+}
+
 static void add_extent(ftc_interface *in, const ftc_graph *g, const ftc_extent_def *extent) {
-    if (extent->kind == FTC_EXTENT_CONST || FIND(in, extents, extent->name) >= 0) return;
-    int32_t over = -1;
+    if (FIND(in, extents, extent->name) >= 0) return;
+    ftc_extent_info info = {.name = extent->name, .ragged_over = -1, .bound = extent->bound};
+    if (extent->kind == FTC_EXTENT_CONST) info.least = extent->bound;
     if (extent->kind == FTC_EXTENT_RAGGED) {
         const ftc_extent_def *parent = ftc_axis_extent(g, extent->over);
         add_extent(in, g, parent);
-        over = FIND(in, extents, parent->name);
+        info.ragged_over = FIND(in, extents, parent->name);
     }
-    int64_t least = extent->least;
-    if (extent->kind == FTC_EXTENT_SYMBOL && !least) least = 1; // there is no batch of nothing
-    APPEND(in, extents,
-           (ftc_extent_info){extent->name, over, extent->bound, least, (int32_t)extent->least_line});
+    info.least = info.least ? info.least : extent->least;
+    info.least_line = (int32_t)extent->least_line;
+    if (extent->kind == FTC_EXTENT_SYMBOL && !info.least) info.least = 1; // there is no batch of nothing
+    APPEND(in, extents, info);
 }
 
 static void add_tensor(ftc_interface *in, const ftc_graph *g, const ftc_decl_def *decl) {
@@ -59,12 +67,104 @@ static void add_tensor(ftc_interface *in, const ftc_graph *g, const ftc_decl_def
     APPEND(in, tensors, info);
 }
 
+// --- counts -------------------------------------------------------------------------------------------
+
+static int compare_indices(const void *a, const void *b) {
+    return (*(const int32_t *)a > *(const int32_t *)b) - (*(const int32_t *)a < *(const int32_t *)b);
+}
+
+// The extents that cells over the axes are counted by: an axis that others are ragged over is counted with
+// them.
+static ftc_count_info count_of(const ftc_interface *in, const ftc_graph *g, const ftc_axes *axes) {
+    ftc_count_info count = {0};
+    for (int i = 0; i < axes->n; i++) {
+        const ftc_extent_def *extent = ftc_axis_extent(g, axes->at[i]);
+        if (extent->kind != FTC_EXTENT_CONST && !ftc_axes_over(g, axes, axes->at[i]).n)
+            count.extents[count.n++] = ftc_interface_extent(in, extent);
+    }
+    qsort(count.extents, (size_t)count.n, sizeof *count.extents, compare_indices);
+    return count;
+}
+
+static int32_t find_count(const ftc_interface *in, const ftc_count_info *count) {
+    for (int32_t i = 0; i < in->n_counts; i++) {
+        size_t bytes = (size_t)count->n * sizeof *count->extents;
+        if (in->counts[i].n == count->n && !memcmp(in->counts[i].extents, count->extents, bytes)) return i;
+    }
+    return -1;
+}
+
+static int32_t add_count(ftc_interface *in, const ftc_graph *g, const ftc_axes *axes) {
+    ftc_count_info count = count_of(in, g, axes);
+    int32_t i = find_count(in, &count);
+    if (i >= 0) return i;
+    APPEND(in, counts, count);
+    return in->n_counts - 1;
+}
+
+// The caller knows where the blocks of a value in memory begin that has several ragged axes.
+static void add_prefix(ftc_interface *in, const ftc_graph *g, const ftc_axes *axes) {
+    for (int i = 0; i < axes->n; i++) {
+        ftc_axes ragged = ftc_axes_over(g, axes, axes->at[i]);
+        if (ragged.n < 2) continue;
+        int32_t at = add_count(in, g, &ragged);
+        in->counts[at].has_prefix = 1;
+    }
+}
+
+void ftc_interface_add_counts(ftc_interface *in, const ftc_graph *g) {
+    add_count(in, g, &(ftc_axes){0});
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        const ftc_node *node = &g->nodes[id];
+        add_count(in, g, &node->type.axes);
+        if (node->offset >= 0) add_prefix(in, g, &node->type.axes);
+        ftc_axes worked = ftc_axes_union(&node->type.axes, &node->axes);
+        if (ftc_node_class(node) == FTC_CLASS_DOT) add_count(in, g, &worked);
+    }
+}
+
+int64_t ftc_interface_each(const ftc_graph *g, const ftc_axes *axes) {
+    int64_t each = 1;
+    for (int i = 0; i < axes->n; i++) {
+        const ftc_extent_def *extent = ftc_axis_extent(g, axes->at[i]);
+        if (extent->kind == FTC_EXTENT_CONST && !ftc_axes_over(g, axes, axes->at[i]).n) each *= extent->bound;
+    }
+    return each;
+}
+
+int32_t ftc_interface_count(const ftc_interface *in, const ftc_graph *g, const ftc_axes *axes) {
+    ftc_count_info count = count_of(in, g, axes);
+    return found(find_count(in, &count), "a count");
+}
+
+// --- inputs and outputs -------------------------------------------------------------------------------
+
 static void add_decl(ftc_interface *in, const ftc_graph *g, const ftc_decl_def *decl);
 
-static bool over_tokens(const ftc_graph *g, const ftc_type *type) {
-    for (int i = 0; i < type->axes.n; i++)
-        if (ftc_axis_extent(g, type->axes.at[i])->kind == FTC_EXTENT_RAGGED) return true;
-    return false;
+// The axes of an input or output, in the order of memory.
+static void describe_axes(const ftc_interface *in, const ftc_graph *g, const ftc_axes *axes,
+                          ftc_axis_info *out) {
+    ftc_axes order = ftc_axes_interface_order(g, axes);
+    for (int i = 0; i < order.n; i++) {
+        const ftc_extent_def *extent = ftc_axis_extent(g, order.at[i]);
+        int32_t index = FIND(in, extents, extent->name);
+        out[i] = (ftc_axis_info){g->axes[order.at[i]].name, index, index < 0 ? extent->bound : 0};
+    }
+}
+
+static void add_input(ftc_interface *in, const ftc_graph *g, const ftc_decl_def *decl) {
+    ftc_input_info info = {.name = decl->name,
+                           .dtype = decl->type.dtype,
+                           .role = decl->from,
+                           .column = decl->column,
+                           .bound = decl->bound == FTC_NO_AXIS ? 0 : ftc_axis_extent(g, decl->bound)->bound};
+    const ftc_axes *axes = &decl->type.axes;
+    info.each = ftc_interface_each(g, axes);
+    info.count = add_count(in, g, axes);
+    info.rank = axes->n;
+    describe_axes(in, g, axes, info.axes);
+    add_prefix(in, g, axes);
+    APPEND(in, inputs, info);
 }
 
 // A scalar that is computed from others, which the interface has or gets first.
@@ -84,10 +184,7 @@ static void add_formula(ftc_interface *in, const ftc_graph *g, const ftc_decl_de
 static void add_decl(ftc_interface *in, const ftc_graph *g, const ftc_decl_def *decl) {
     switch (decl->kind) {
     case FTC_DECL_INPUT:
-        if (FIND(in, inputs, decl->name) < 0)
-            APPEND(in, inputs,
-                   (ftc_input_info){decl->name, decl->type.dtype, over_tokens(g, &decl->type),
-                                    decl->bound == FTC_NO_AXIS ? 0 : ftc_axis_extent(g, decl->bound)->bound});
+        if (FIND(in, inputs, decl->name) < 0) add_input(in, g, decl);
         break;
     case FTC_DECL_ARG:
         if (FIND(in, scalars, decl->name) < 0)
@@ -102,31 +199,37 @@ static void add_decl(ftc_interface *in, const ftc_graph *g, const ftc_decl_def *
     }
 }
 
+static int32_t add_output(ftc_interface *in, const ftc_graph *g, const ftc_output *output) {
+    int32_t at = FIND(in, outputs, output->name);
+    if (at >= 0) return at;
+    ftc_output_info info = {.name = output->name,
+                            .dtype = g->nodes[output->node].type.dtype,
+                            .role = output->role,
+                            .of = output->of == FTC_NO_DECL ? -1
+                                                            : FIND(in, tensors, g->decls[output->of].name)};
+    info.each = ftc_interface_each(g, &output->order);
+    info.count = add_count(in, g, &output->order);
+    info.rank = output->order.n;
+    describe_axes(in, g, &output->order, info.axes);
+    add_prefix(in, g, &output->order);
+    APPEND(in, outputs, info);
+    return in->n_outputs - 1;
+}
+
 void ftc_interface_add_graph(ftc_interface *in, const ftc_graph *g, ftc_entry_kind entry) {
-    for (uint32_t i = 0; i < g->n_extents; i++) add_extent(in, g, &g->extents[i]);
+    for (uint32_t i = 0; i < g->n_extents; i++)
+        if (g->extents[i].kind != FTC_EXTENT_CONST) add_extent(in, g, &g->extents[i]);
     for (uint32_t i = 0; i < g->n_decls; i++) add_decl(in, g, &g->decls[i]);
     for (uint32_t i = 0; i < g->n_outputs; i++) {
-        const ftc_type *type = &g->nodes[g->outputs[i].node].type;
-        int32_t at = FIND(in, outputs, g->outputs[i].name);
-        if (at < 0) {
-            ftc_output_info info = {.name = g->outputs[i].name, .dtype = type->dtype, .columns = 1};
-            for (int a = 0; a < type->axes.n; a++) {
-                const ftc_extent_def *extent = ftc_axis_extent(g, type->axes.at[a]);
-                if (extent->kind == FTC_EXTENT_CONST)
-                    info.columns *= extent->bound;
-                else
-                    info.per_sequence = 1;
-            }
-            at = in->n_outputs;
-            APPEND(in, outputs, info);
-        }
+        int32_t at = add_output(in, g, &g->outputs[i]);
         in->outputs[at].entries |= 1u << entry;
     }
+    ftc_interface_add_counts(in, g);
 }
 
 void ftc_interface_add_checks(ftc_interface *in, const ftc_graph *source) {
     for (int32_t i = 0; i < in->n_outputs; i++) {
-        if (strncmp(in->outputs[i].name, FTC_FAULT_PREFIX, strlen(FTC_FAULT_PREFIX)) != 0) continue;
+        if (in->outputs[i].role != FTC_OUTPUT_FAULT) continue;
         const char *extent;
         ftc_check_info info = ftc_bounds_describe(source, in->outputs[i].name, &extent);
         info.extent = extent ? FIND(in, extents, extent) : -1;
@@ -143,13 +246,8 @@ void ftc_interface_free(ftc_interface *in) {
     free(in->checks);
     free(in->outputs);
     free(in->extents);
+    free(in->counts);
     *in = (ftc_interface){0};
-}
-
-static int32_t found(int32_t index, const char *name) {
-    if (index >= 0) return index;
-    fprintf(stderr, "internal error: %s is not part of the program's interface\n", name);
-    abort();
 }
 
 int32_t ftc_interface_decl(const ftc_interface *in, const ftc_decl_def *decl) {

@@ -48,23 +48,13 @@
 // One field, one line.
 // clang-format off
 
-#define OF ftc_cost
-static const ftc_field COST[] = {
-    ONE(fixed),
-    ONE(per_sequence),
-    ONE(per_token),
-    ONE(per_token_squared),
-    {0},
-};
-#undef OF
-
 #define OF ftc_kernel_info
 static const ftc_field KERNEL[] = {
     ONE(line, NOT_NEGATIVE),
     ONE(phase, BELOW(FTC_PHASE_COUNT)),
     ONE(live_bytes, NOT_NEGATIVE),
-    ONE(flops, .fields = COST),
-    ONE(bytes, .fields = COST),
+    LIST(flops, n_counts),
+    LIST(bytes, n_counts),
     {0},
 };
 #undef OF
@@ -91,12 +81,33 @@ static const ftc_field EXTENT[] = {
 };
 #undef OF
 
+#define OF ftc_count_info
+static const ftc_field COUNT[] = {
+    PREFIX(extents, n, INDEX_OF(n_extents)),
+    ONE(has_prefix, FROM_TO(0, 1)),
+    {0},
+};
+#undef OF
+
+#define OF ftc_axis_info
+static const ftc_field AXIS[] = {
+    ONE(name),
+    ONE(extent, INDEX_OF(n_extents)),
+    ONE(size, NOT_NEGATIVE),
+    {0},
+};
+#undef OF
+
 #define OF ftc_input_info
 static const ftc_field INPUT[] = {
     ONE(name),
     ONE(dtype, FROM_TO(0, FTC_BOOL)),
-    ONE(per_token, FROM_TO(0, 1)),
+    ONE(role, BELOW(FTC_INPUT_ROLE_COUNT)),
+    ONE(column, OPTIONAL),
     ONE(bound, NOT_NEGATIVE),
+    ONE(each, NOT_NEGATIVE),
+    ONE(count, INDEX_OF(n_counts)),
+    PREFIX(axes, rank, .fields = AXIS),
     {0},
 };
 #undef OF
@@ -131,9 +142,12 @@ static const ftc_field SCALAR[] = {
 static const ftc_field OUTPUT[] = {
     ONE(name),
     ONE(dtype, FROM_TO(0, FTC_BOOL)),
-    ONE(per_sequence, FROM_TO(0, 1)),
-    ONE(columns, NOT_NEGATIVE),
+    ONE(role, BELOW(FTC_OUTPUT_ROLE_COUNT)),
+    ONE(of, INDEX_OF(n_tensors)),
     ONE(entries, BELOW(1 << FTC_ENTRY_COUNT)),
+    ONE(each, NOT_NEGATIVE),
+    ONE(count, INDEX_OF(n_counts)),
+    PREFIX(axes, rank, .fields = AXIS),
     {0},
 };
 #undef OF
@@ -183,18 +197,18 @@ static const ftc_field PROGRAM[] = {
     ONE(precision),
     ONE(features),
     ONE(needs_sgemm, FROM_TO(0, 1)),
-    ONE(flops_per_token),
-    ONE(flops_per_token_squared),
     ONE(compile_seconds),
     LIST(config, n_config, .fields = SETTING),
     LIST(family, n_family, .fields = SETTING),
     LIST(train, n_train, .fields = SETTING),
     LIST(extents, n_extents, .fields = EXTENT),
+    LIST(counts, n_counts, .fields = COUNT),
+    LIST(nominal_flops, n_counts),
     LIST(inputs, n_inputs, .fields = INPUT),
     LIST(scalars, n_scalars, .fields = SCALAR),
+    LIST(tensors, n_tensors, .fields = TENSOR),
     LIST(outputs, n_outputs, .fields = OUTPUT),
     LIST(checks, n_checks, .fields = CHECK),
-    LIST(tensors, n_tensors, .fields = TENSOR),
     ALL(entries, .fields = ENTRY),
     {0},
 };

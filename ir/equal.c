@@ -36,6 +36,7 @@ static bool same_decl(const ftc_decl_def *a, const ftc_decl_def *b) {
            (!param || (a->init == b->init && a->zero_row == b->zero_row && a->frozen == b->frozen)) &&
            (!param || a->init != FTC_INIT_NORMAL || same_number(a->init_std, b->init_std)) &&
            a->of == b->of && (a->kind != FTC_DECL_TOUCHED || a->by == b->by) && a->bound == b->bound &&
+           (a->kind != FTC_DECL_INPUT || (a->from == b->from && same_text(a->column, b->column))) &&
            (a->kind != FTC_DECL_ARG || same_number(a->value, b->value)) && a->role == b->role;
 }
 
@@ -64,7 +65,8 @@ static bool same_setting(const ftc_graph_setting *a, const ftc_graph_setting *b)
 }
 
 static bool same_output(const ftc_output *a, const ftc_output *b) {
-    return same_text(a->name, b->name) && a->node == b->node && a->entries == b->entries;
+    return same_text(a->name, b->name) && a->node == b->node && a->entries == b->entries &&
+           a->role == b->role && a->of == b->of;
 }
 
 // The same but for blanks.

@@ -98,6 +98,24 @@ ftc_axes ftc_axes_packed_order(const ftc_graph *g, const ftc_axes *axes) {
     return ftc_axes_union(&order, axes);
 }
 
+ftc_axes ftc_axes_over(const ftc_graph *g, const ftc_axes *axes, ftc_axis over) {
+    ftc_axes ragged = {0};
+    for (int i = 0; i < axes->n; i++)
+        if (ftc_axis_over(g, axes->at[i]) == over) ftc_axes_add(&ragged, axes->at[i]);
+    return ragged;
+}
+
+ftc_axes ftc_axes_interface_order(const ftc_graph *g, const ftc_axes *axes) {
+    ftc_axes first = {0};
+    for (int i = 0; i < axes->n; i++) {
+        ftc_axis over = ftc_axis_over(g, axes->at[i]);
+        if (over != FTC_NO_AXIS) ftc_axes_add(&first, over);
+    }
+    for (int i = 0; i < axes->n && !first.n; i++)
+        if (is_batch_axis(g, axes->at[i])) ftc_axes_add(&first, axes->at[i]);
+    return ftc_axes_union(&first, axes);
+}
+
 // --- graph --------------------------------------------------------------------------------------------
 
 // Makes room for one more element of `size` bytes and returns the (possibly moved) array.
@@ -168,8 +186,11 @@ ftc_graph *ftc_graph_clone(const ftc_graph *g) {
     }
     for (uint32_t k = 1; k < g->n_kernels; k++) ftc_graph_add_kernel(c, g->kernels[k]);
     for (uint32_t i = 0; i < g->n_outputs; i++) {
-        ftc_graph_add_output(c, g->outputs[i].name, g->outputs[i].node, g->outputs[i].entries);
-        c->outputs[i].order = g->outputs[i].order;
+        const ftc_output *from = &g->outputs[i];
+        ftc_output *to = ftc_graph_add_output(c, from->name, from->node, from->entries);
+        to->role = from->role;
+        to->of = from->of;
+        to->order = from->order;
     }
     c->arena_bytes = g->arena_bytes;
     c->scratch_bytes = g->scratch_bytes;
@@ -232,6 +253,7 @@ ftc_decl ftc_graph_add_decl(ftc_graph *g, ftc_decl_def info) {
     GROW(g, decls);
     if (2 * g->n_decls >= g->n_decl_slots) grow_decl_slots(g);
     info.name = ftc_graph_string(g, info.name);
+    info.column = ftc_graph_string(g, info.column);
     info.leaf = 0;
     if (info.formula.n) {
         size_t bytes = (size_t)info.formula.n * sizeof *info.formula.code;
@@ -279,13 +301,38 @@ uint32_t ftc_graph_add_file(ftc_graph *g, const char *name) {
     return g->n_files++;
 }
 
-void ftc_graph_add_output(ftc_graph *g, const char *name, ftc_id node, uint32_t entries) {
+ftc_output *ftc_graph_add_output(ftc_graph *g, const char *name, ftc_id node, uint32_t entries) {
     GROW(g, outputs);
-    g->outputs[g->n_outputs++] =
-        (ftc_output){.name = ftc_graph_string(g, name),
-                     .node = node,
-                     .entries = entries,
-                     .order = node < g->n_nodes ? g->nodes[node].type.axes : (ftc_axes){0}};
+    ftc_output *output = &g->outputs[g->n_outputs++];
+    *output = (ftc_output){.name = ftc_graph_string(g, name),
+                           .node = node,
+                           .entries = entries,
+                           .of = FTC_NO_DECL,
+                           .order = g->nodes[node].type.axes};
+    return output;
+}
+
+const ftc_output *ftc_graph_find_output(const ftc_graph *g, ftc_output_role role) {
+    for (uint32_t i = 0; i < g->n_outputs; i++)
+        if (g->outputs[i].role == role) return &g->outputs[i];
+    return NULL;
+}
+
+const char *ftc_input_role_name(ftc_input_role role) {
+    static const char *const names[] = {[FTC_FROM_COLUMN] = "column",
+                                        [FTC_FROM_TOKENS] = "tokens",
+                                        [FTC_FROM_TOKEN_TYPES] = "token_types",
+                                        [FTC_FROM_LABEL] = "label"};
+    return (size_t)role < FTC_INPUT_ROLE_COUNT ? names[role] : NULL;
+}
+
+const char *ftc_output_role_name(ftc_output_role role) {
+    static const char *const names[] = {[FTC_OUTPUT_VALUE] = "value",         [FTC_OUTPUT_LOSS] = "loss",
+                                        [FTC_OUTPUT_WEIGHT] = "weight",       [FTC_OUTPUT_SCORES] = "scores",
+                                        [FTC_OUTPUT_EMBEDDING] = "embedding", [FTC_OUTPUT_NORM] = "norm",
+                                        [FTC_OUTPUT_FACTOR] = "factor",       [FTC_OUTPUT_FAULT] = "fault",
+                                        [FTC_OUTPUT_GRADIENT] = "gradient"};
+    return (size_t)role < FTC_OUTPUT_ROLE_COUNT ? names[role] : NULL;
 }
 
 static ftc_graph_setting owned_setting(ftc_graph *g, ftc_graph_setting s) {

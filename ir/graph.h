@@ -95,6 +95,8 @@ typedef struct {
     ftc_decl of;          // moment, gradient, touched: the weight
     ftc_decl by;          // touched: the input whose values are the rows that a call reads
     ftc_axis bound;       // integer input: values index this axis; else FTC_NO_AXIS
+    ftc_input_role from;  // input: what feeds it
+    const char *column;   // input from a column: its name
     double value;         // arg: default
     ftc_scalar_role role; // arg
     ftc_formula formula;  // scalar; its scalars are args, by declaration
@@ -145,6 +147,8 @@ typedef struct {
     const char *name;
     ftc_id node;
     uint32_t entries;
+    ftc_output_role role;
+    ftc_decl of;    // factor, gradient: the parameter; else FTC_NO_DECL
     ftc_axes order; // of the axes when it became an output: so the caller gets it, whatever node makes it
 } ftc_output;
 
@@ -247,7 +251,13 @@ ftc_decl ftc_graph_add_companion(ftc_graph *g, ftc_decl param, ftc_decl_kind kin
 ftc_decl ftc_graph_find_decl(const ftc_graph *g, const char *name); // FTC_NO_DECL: none
 uint32_t ftc_graph_add_kernel(ftc_graph *g, ftc_kernel kernel);
 uint32_t ftc_graph_add_file(ftc_graph *g, const char *name); // index of the file, added if new
-void ftc_graph_add_output(ftc_graph *g, const char *name, ftc_id node, uint32_t entries);
+// The new output, valid until the next one is added; its role is FTC_OUTPUT_VALUE until it is set.
+ftc_output *ftc_graph_add_output(ftc_graph *g, const char *name, ftc_id node, uint32_t entries);
+const ftc_output *ftc_graph_find_output(const ftc_graph *g, ftc_output_role role); // NULL: none has it
+
+// As they are written in .ir text; NULL outside of the enumeration.
+const char *ftc_input_role_name(ftc_input_role role);
+const char *ftc_output_role_name(ftc_output_role role);
 void ftc_graph_add_config(ftc_graph *g, ftc_graph_setting setting);
 void ftc_graph_add_family(ftc_graph *g, ftc_graph_setting setting);
 void ftc_graph_add_train(ftc_graph *g, ftc_graph_setting setting);
@@ -294,6 +304,9 @@ char *ftc_axes_text(const ftc_graph *g, const ftc_axes *axes, char *text, int si
 // The axis over which `a` is ragged, FTC_NO_AXIS when its extent is one for all.
 ftc_axis ftc_axis_over(const ftc_graph *g, ftc_axis a);
 
+// Those of the list that are ragged over `over`.
+ftc_axes ftc_axes_over(const ftc_graph *g, const ftc_axes *axes, ftc_axis over);
+
 // Whether each ragged axis of the list comes with the axis that it is ragged over; if not, `lone` is one that
 // does not.
 bool ftc_axes_ragged_complete(const ftc_graph *g, const ftc_axes *axes, ftc_axis *lone);
@@ -302,5 +315,9 @@ bool ftc_axes_ragged_complete(const ftc_graph *g, const ftc_axes *axes, ftc_axis
 // one row for each token), then the others in type order. Every buffer in memory has this order, parameters
 // the order of their stored form.
 ftc_axes ftc_axes_packed_order(const ftc_graph *g, const ftc_axes *axes);
+
+// The order in which an input or output over `axes` lies in memory (ir/step_abi.h): the batch axis first
+// (that which others are ragged over, or else the first), the rest as declared.
+ftc_axes ftc_axes_interface_order(const ftc_graph *g, const ftc_axes *axes);
 
 #endif

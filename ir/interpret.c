@@ -68,10 +68,10 @@ void ftc_walk_begin(ftc_walk *w, const ftc_graph *g, const ftc_bindings *b, cons
     w->axes = order;
 }
 
-int ftc_walk_view_as(ftc_walk *w, const ftc_axes *axes, ftc_axis own, ftc_axis seen) {
+// Cells of the axes of `order`, given as they lie in memory.
+static ftc_walk_layout lay_out(const ftc_walk *w, const ftc_axes *order) {
     const ftc_graph *g = w->g;
-    ftc_walk_layout *view = &w->view[w->n_views];
-    view->order = ftc_axes_packed_order(g, axes);
+    ftc_walk_layout layout = {.order = *order}, *view = &layout;
     int64_t cells = 1;
     for (int i = view->order.n - 1; i >= 0; i--) {
         ftc_axis axis = view->order.at[i];
@@ -88,8 +88,21 @@ int ftc_walk_view_as(ftc_walk *w, const ftc_axes *axes, ftc_axis own, ftc_axis s
             cells *= count;
         }
     }
+    return layout;
+}
+
+int ftc_walk_view_as(ftc_walk *w, const ftc_axes *axes, ftc_axis own, ftc_axis seen) {
+    ftc_axes order = ftc_axes_packed_order(w->g, axes);
+    ftc_walk_layout *view = &w->view[w->n_views];
+    *view = lay_out(w, &order);
     for (int i = 0; i < view->order.n; i++)
         if (view->order.at[i] == own) view->order.at[i] = seen;
+    return w->n_views++;
+}
+
+int ftc_walk_interface_view(ftc_walk *w, const ftc_axes *axes) {
+    ftc_axes order = ftc_axes_interface_order(w->g, axes);
+    w->view[w->n_views] = lay_out(w, &order);
     return w->n_views++;
 }
 
@@ -123,10 +136,8 @@ static void place_view(ftc_walk *w, int v) {
             ragged = 1;
             continue;
         }
-        if (over != FTC_NO_AXIS) {
-            stride *= ragged;
-            ragged *= axis_count(w->g, w->b, axis, coordinate(w, over));
-        }
+        stride *= ragged;
+        if (over != FTC_NO_AXIS) ragged *= axis_count(w->g, w->b, axis, coordinate(w, over));
         w->at[v] += c * stride;
         if (axis == row) w->step[v] = stride;
     }
@@ -195,6 +206,11 @@ const ftc_graph *ftc_interp_graph(const ftc_interp *in) {
 const ftc_bindings *ftc_interp_bindings(const ftc_interp *in) {
     return in->b;
 }
+int64_t ftc_interp_first_slot(const ftc_interp *in, ftc_axis axis) {
+    bool batch_like = ftc_axis_extent(in->g, axis)->kind == FTC_EXTENT_SYMBOL;
+    return batch_like && in->b->first_slots ? in->b->first_slots[in->g->axes[axis].extent] : 0;
+}
+
 double *ftc_interp_result(ftc_interp *in, ftc_id id) {
     return in->value[id];
 }

@@ -17,6 +17,7 @@ typedef struct {
     const int32_t *const *lengths; // [n_extents] ragged: length for each element of the axis it is over
     // [n_decls] cells of each declaration; an arg has one. Assigned ones are overwritten.
     double *const *tensors;
+    const int64_t *first_slots; // [n_extents] as in ftc_step_args; NULL: zeros
     bool rounds_scalars; // args and step scalars are rounded to f32 where tensors are computed from them
     uint64_t seed;
     uint32_t step, micro_step;
@@ -90,6 +91,8 @@ void ftc_walk_begin(ftc_walk *w, const ftc_graph *g, const ftc_bindings *b, cons
 // Adds a view of a value over `axes` (any order); ..._as when its axis `own` is called `seen` in the space.
 int ftc_walk_view(ftc_walk *w, const ftc_axes *axes);
 int ftc_walk_view_as(ftc_walk *w, const ftc_axes *axes, ftc_axis own, ftc_axis seen);
+// A view of an input or output over `axes` as the caller has it in memory (ir/step_abi.h).
+int ftc_walk_interface_view(ftc_walk *w, const ftc_axes *axes);
 
 bool ftc_walk_next(ftc_walk *w); // false: no further row
 void ftc_walk_end(ftc_walk *w);
@@ -102,6 +105,7 @@ int64_t ftc_walk_stride(const ftc_walk *w, int view, ftc_axis axis);
 
 const ftc_graph *ftc_interp_graph(const ftc_interp *in);
 const ftc_bindings *ftc_interp_bindings(const ftc_interp *in);
+int64_t ftc_interp_first_slot(const ftc_interp *in, ftc_axis axis); // 0 for axes that are not batch-like
 double *ftc_interp_result(ftc_interp *in, ftc_id id); // zeroed cells of the node that is being evaluated
 
 #endif

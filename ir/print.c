@@ -186,6 +186,8 @@ static void print_declaration(const ftc_graph *g, const ftc_decl_def *d, FILE *f
         if (d->frozen) fputs(" frozen", f);
     }
     if (d->bound != FTC_NO_AXIS) fprintf(f, " in %s", g->axes[d->bound].name);
+    if (d->kind == FTC_DECL_INPUT) fprintf(f, " from %s", ftc_input_role_name(d->from));
+    if (d->kind == FTC_DECL_INPUT && d->column) fputc(' ', f), print_string(d->column, true, f);
     if (d->kind == FTC_DECL_TOUCHED) fprintf(f, " by %s", g->decls[d->by].name);
     if (d->kind == FTC_DECL_ARG) fputs(" = ", f), ftc_print_number(d->value, f);
     if (d->role) fprintf(f, " as %s", ftc_scalar_role_name(d->role));
@@ -285,10 +287,13 @@ static void print_nodes(const ftc_graph *g, FILE *f) {
 
 static void print_outputs(const ftc_graph *g, FILE *f) {
     for (uint32_t i = 0; i < g->n_outputs; i++) {
+        const ftc_output *output = &g->outputs[i];
         fputs("output ", f);
-        print_name(g->outputs[i].name, f);
-        fprintf(f, " = %%%u", g->outputs[i].node);
-        print_entries(g->outputs[i].entries, f);
+        print_name(output->name, f);
+        fprintf(f, " = %%%u", output->node);
+        if (output->role != FTC_OUTPUT_VALUE) fprintf(f, " as %s", ftc_output_role_name(output->role));
+        if (output->of != FTC_NO_DECL) fputs(" of ", f), print_string(g->decls[output->of].name, true, f);
+        print_entries(output->entries, f);
         fputc('\n', f);
     }
 }

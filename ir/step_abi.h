@@ -8,6 +8,17 @@
 // The emitter (compiler/emit) builds code against this header and the runtime fills the structures in;
 // what a particular model needs (its tensors, inputs, scalars, outputs, arena sizes) is listed in its
 // ftc_program.
+//
+// Sizes. An *extent* is a number of positions that is known at each call: of a batch-like axis (B:
+// sequences), or ragged over a batch-like one: each of its elements has a length of its own (S: tokens).
+// Where the axis that others are ragged over is constant, it is an extent that is always the same. The axes
+// of an input or output are constants or extents.
+//
+// Order in memory. An input or output lies packed: its batch axis first, then a block for each of its
+// elements, row-major in declared order. The batch axis is the batch-like one over which other axes are
+// ragged, or else the first. A block has the lengths of its own element: f32[B, A, S] is, for each sequence,
+// A rows of as many cells as it has tokens. All ragged axes of an input or output are ragged over one axis.
+// ftc_axis_info lists the axes in this order.
 #ifndef FTC_STEP_ABI_H
 #define FTC_STEP_ABI_H
 
@@ -40,17 +51,20 @@ typedef void ftc_sgemm_fn(int32_t transpose_a, int32_t transpose_b, int64_t m, i
 // The arguments of one call. The caller owns everything; nothing is kept after the return.
 // The order of the fields is the ABI: the emitter addresses them by offset.
 typedef struct {
-    char *arena;          // entry's arena_bytes, then threads * scratch_bytes
-    void *const *tensors; // [n_tensors] resident tensors in stored form, contiguous, row-major
-    const void *const
-        *inputs;          // [n_inputs]  packed: an input over [B, S] is one row of all tokens of the batch
-    void *const *outputs; // [n_outputs] written by the entries that the output's `entries` mask names
-    const float *scalars; // [n_scalars] step arguments and what is computed from them (ftc_scalar_info)
-    const int64_t
-        *extents; // [n_extents] of each symbolic axis in this call (B: sequences; ragged: all tokens)
-    const int32_t *const *offsets; // [n_extents] for a ragged extent over B: B+1 prefix sums of the lengths
-    const int64_t *const
-        *square_offsets; // [n_extents] for a ragged extent over B: B+1 prefix sums of length²
+    char *arena;               // entry's arena_bytes, then threads * scratch_bytes
+    void *const *tensors;      // [n_tensors] resident tensors in stored form, contiguous, row-major
+    const void *const *inputs; // [n_inputs] packed
+    void *const *outputs;      // [n_outputs] packed; written by the entries of the output's `entries`
+    const float *scalars;      // [n_scalars] step arguments and what is computed from them (ftc_scalar_info)
+    const int64_t *extents;    // [n_extents] batch-like: elements in this call; ragged: sum of the lengths
+    // [n_extents] ragged: elements + 1 prefix sums of the lengths; else NULL
+    const int32_t *const *offsets;
+    // [n_counts] where ftc_count_info.has_prefix: elements + 1 prefix sums of the products of the lengths;
+    // else NULL
+    const int64_t *const *prefixes;
+    // [n_extents] batch-like: place of this call's first element in the global batch, for coordinates of
+    // random numbers
+    const int64_t *first_slots;
     uint64_t seed;       // random numbers are a function of (seed, step, micro_step, site, coordinates)
     uint32_t step;       // optimizer step, from 1
     uint32_t micro_step; // micro-batch within the optimizer step, from 0
@@ -95,11 +109,17 @@ static inline const char *ftc_phase_name(ftc_phase phase) { // NULL outside of t
     return (size_t)phase < FTC_PHASE_COUNT ? names[phase] : NULL;
 }
 
-// Something that depends on a batch: fixed + per_sequence * sequences + per_token * tokens +
-// per_token_squared * Σ length².
+#define FTC_MAX_RANK 8 // axes of an input or output
+
+// A set of extents, perhaps with one several times, over which cells are counted. Each batch-like extent of
+// the set counts its elements; those that are ragged over the same axis, which the set does not name beside
+// them, count the sum of the products of their lengths: {} is 1, {B} sequences, {S} tokens, {S, S} Σ length²,
+// {S, N} tokens times N.
 typedef struct {
-    double fixed, per_sequence, per_token, per_token_squared;
-} ftc_cost;
+    int32_t n;
+    int32_t extents[FTC_MAX_RANK]; // ascending
+    int32_t has_prefix; // the set is of several extents ragged over one axis, and values lie over it
+} ftc_count_info;
 
 // What reports say of a kernel.
 typedef struct {
@@ -107,8 +127,10 @@ typedef struct {
                   // not known
     ftc_phase phase;    // of that
     int64_t live_bytes; // of the arena, while it runs: at the upper bounds of batch and length
-    ftc_cost flops;     // of its contractions as they are executed, 2 a multiply-add
-    ftc_cost bytes;     // that it reads and writes in memory, each once, caches aside
+    // Coefficients, [n_counts] as the program has: Σ flops[i] * counts[i]. Of contractions as they are
+    // executed, 2 a multiply-add; of what it reads and writes in memory, each once, caches aside.
+    int32_t n_counts;
+    const double *flops, *bytes;
 } ftc_kernel_info;
 
 typedef struct {
@@ -129,7 +151,7 @@ typedef enum {
                        // zero
     FTC_ROLE_TOUCHED,  // bool, one for each row of the table `of`, which is read only by the rows that input
                        // `by` names: 0 for a row without moments and gradient so far. step and update leave
-                       // such rows as they are, and write to the output "<table>.untouched" by what a row
+                       // such rows as they are, and write to the output with FTC_OUTPUT_FACTOR by what a row
                        // would have been multiplied. Before a call of step or grad names a row for the first
                        // time, the caller multiplies it by the factor of each update before, in their order,
                        // and sets its flag; before anything else reads the table, it does so for all rows
@@ -156,11 +178,31 @@ typedef struct {
     double init_std;            // FTC_INIT_NORMAL: standard deviation, mean 0
 } ftc_tensor_info;
 
+// An axis of an input or output.
 typedef struct {
-    const char *name; // the runtime feeds "ids", "types" (token types) and "label"
+    const char *name; // "S"
+    int32_t extent;   // index into ftc_program.extents; -1: constant
+    int64_t size;     // positions of a constant axis, else 0
+} ftc_axis_info;
+
+// What feeds an input where rows of a file are the batch.
+typedef enum {
+    FTC_FROM_COLUMN,      // the column `column`: a number, or a list of numbers
+    FTC_FROM_TOKENS,      // the ids of the text's tokens: i32[B, S]
+    FTC_FROM_TOKEN_TYPES, // their types (0 for the text, 1 for its pair): i32[B, S]
+    FTC_FROM_LABEL,       // the label: i32[B] a class, f32[B] a value, else as a column
+    FTC_INPUT_ROLE_COUNT
+} ftc_input_role;
+
+typedef struct {
+    const char *name;
     ftc_dtype dtype;
-    int32_t per_token; // 1: one value a token ([B, S] packed), 0: one a sequence ([B])
-    int64_t bound;     // values lie in 0 … bound-1 (checked by the runtime before the call); 0: any
+    ftc_input_role role;
+    const char *column; // FTC_FROM_COLUMN, else NULL
+    int64_t bound;      // values lie in 0 … bound-1 (checked by the runtime before the call); 0: any
+    int64_t each;       // it has each * counts[count] cells
+    int32_t count, rank;
+    ftc_axis_info axes[FTC_MAX_RANK]; // in memory order
 } ftc_input_info;
 
 // What a step argument is to those who do not know its name, by `as` in its declaration.
@@ -266,20 +308,38 @@ typedef struct {
     ftc_formula formula;  // n 0: an argument
 } ftc_scalar_info;
 
+// What an output means to the loop.
+typedef enum {
+    FTC_OUTPUT_VALUE,  // nothing: whoever asks for it by name gets it
+    FTC_OUTPUT_LOSS,   // f32: what training makes small, a mean over examples
+    FTC_OUTPUT_WEIGHT, // f32: over how many of them this call's loss is the mean; without one, the sequences
+    FTC_OUTPUT_SCORES, // f32[B, C] of each class, or f32[B], f32[B, 1] the predicted value
+    FTC_OUTPUT_EMBEDDING, // f32[B, H]: a vector that stands for the text
+    FTC_OUTPUT_NORM,      // f32: the gradients' global norm, before clipping
+    FTC_OUTPUT_FACTOR,    // f32: by what untouched rows of `of` would have been multiplied (FTC_ROLE_TOUCHED)
+    FTC_OUTPUT_FAULT,     // f32: what a check tells (ftc_check_info)
+    FTC_OUTPUT_GRADIENT,  // of parameter `of`: only between two passes of the compiler
+    FTC_OUTPUT_ROLE_COUNT
+} ftc_output_role;
+
 typedef struct {
-    const char *name; // "loss" (mean over the batch), "logits", "grad_norm"
+    const char *name;
     ftc_dtype dtype;
-    int32_t per_sequence; // 1: [B, columns], 0: [columns]
-    int64_t columns;      // values a sequence (1 for a scalar)
-    uint32_t entries;     // bit mask of 1 << ftc_entry_kind: who writes it
+    ftc_output_role role;
+    int32_t of;       // FTC_OUTPUT_FACTOR: index of the table, else -1
+    uint32_t entries; // bit mask of 1 << ftc_entry_kind: who writes it
+    int64_t each;     // it has each * counts[count] cells
+    int32_t count, rank;
+    ftc_axis_info axes[FTC_MAX_RANK]; // in memory order
 } ftc_output_info;
 
 typedef struct {
     const char *name;    // "B", "S"
     int32_t ragged_over; // index of the extent whose every element has a length of its own, else -1
-    int64_t bound; // largest extent (ragged: largest length of one sequence) that the arena was planned for
-    int64_t least; // smallest extent (ragged: smallest length) with which every position is there that the
-                   // model reads or writes by number; checked by the runtime before the call
+    int64_t bound;       // most elements, or the largest length, that the arena was planned for
+    // Fewest elements, or the smallest length, with which every position is there that the model reads or
+    // writes by number; checked by the runtime before the call.
+    int64_t least;
     int32_t least_line; // of ftc_program.source: where that position is named; 0: not known
 } ftc_extent_info;
 
@@ -312,17 +372,20 @@ typedef struct {
     const char *features;   // CPU that the code was compiled for, for people
     int32_t needs_sgemm;
     ftc_entry entries[FTC_ENTRY_COUNT];
-    int32_t n_tensors, n_inputs, n_scalars, n_outputs, n_extents, n_checks, n_config, n_family, n_train;
+    int32_t n_tensors, n_inputs, n_scalars, n_outputs, n_extents, n_counts, n_checks, n_config, n_family,
+        n_train;
     const ftc_tensor_info *tensors;
     const ftc_input_info *inputs;
     const ftc_scalar_info *scalars;
     const ftc_output_info *outputs;
     const ftc_extent_info *extents;
     const ftc_check_info *checks;
+    const ftc_count_info *counts; // the first is {}
     const ftc_setting *config;
     const ftc_setting *family; // text: how Hugging Face's files name what the model has (runtime/hub/names.h)
     const ftc_setting *train;
-    double flops_per_token, flops_per_token_squared; // nominal, of one step: tokens * a + Σ length² * b
+    // [n_counts] of one step, nominal: each contraction three times (forward, both gradients).
+    const double *nominal_flops;
     double compile_seconds;
 } ftc_program;
 

@@ -195,6 +195,7 @@ static const ftc_scalar_info SCALAR_INFOS[SCALARS] = {
 };
 
 #define IN(entry) (1u << FTC_ENTRY_##entry)
+enum { FORWARD = IN(STEP) | IN(GRAD) | IN(EVAL) };
 
 const ftc_program BAG_PROGRAM = {
     .model = "bag",
@@ -213,12 +214,20 @@ const ftc_program BAG_PROGRAM = {
     .n_config = 3,
     .n_family = 6,
     .tensors = TENSORS,
-    .inputs = (const ftc_input_info[]){{"ids", FTC_I32, 1, V}, {"label", FTC_I32, 0, C}},
+    .n_counts = 3,
+    .inputs =
+        (const ftc_input_info[]){
+            {"ids", FTC_I32, FTC_FROM_TOKENS, NULL, V, 1, 2, 2, {{"B", 0, 0}, {"S", 1, 0}}},
+            {"label", FTC_I32, FTC_FROM_LABEL, NULL, C, 1, 1, 1, {{"B", 0, 0}}}},
     .scalars = SCALAR_INFOS,
-    .outputs = (const ftc_output_info[]){{"loss", FTC_F32, 0, 1, IN(STEP) | IN(GRAD) | IN(EVAL)},
-                                         {"logits", FTC_F32, 1, C, IN(STEP) | IN(GRAD) | IN(EVAL)},
-                                         {"grad_norm", FTC_F32, 0, 1, IN(STEP) | IN(UPDATE)}},
+    .outputs =
+        (const ftc_output_info[]){
+            {"loss", FTC_F32, FTC_OUTPUT_LOSS, -1, FORWARD, 1, 0, 0, {{0}}},
+            {"logits", FTC_F32, FTC_OUTPUT_SCORES, -1, FORWARD, C, 1, 2, {{"B", 0, 0}, {"C", -1, C}}},
+            {"grad_norm", FTC_F32, FTC_OUTPUT_NORM, -1, IN(STEP) | IN(UPDATE), 1, 0, 0, {{0}}}},
     .extents = (const ftc_extent_info[]){{"B", -1, BAG_MAX_BATCH, 1, 0}, {"S", 0, BAG_MAX_LENGTH, 0, 0}},
+    .counts = (const ftc_count_info[]){{0, {0}, 0}, {1, {0}, 0}, {1, {1}, 0}},
+    .nominal_flops = (const double[]){0, 0, 0},
     .family = (const ftc_setting[]){{"model_type", NULL, "bert", 0},
                                     {"architecture", NULL, "BertForSequenceClassification", 0},
                                     {"prefix", NULL, "bert.", 0},

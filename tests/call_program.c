@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/data/batch.h"
 #include "runtime/loop/threads.h"
 
 enum { MOST_BUFFERS = 512 };
@@ -12,13 +13,10 @@ struct test_call {
     const ftc_program *program;
     ftc_step_args args;
     ftc_threads *threads;
-    int64_t sequences;
+    ftc_batch batch; // its sizes; the inputs are buffers of our own
     char *arena;
     void **tensors, **inputs, **outputs;
     float *scalars;
-    int64_t *extents;
-    int32_t **offsets;
-    int64_t **square_offsets;
     struct {
         const char *bytes;
         int64_t n;
@@ -77,34 +75,47 @@ static void *values_of(test_call *c, const ftc_graph *g, const test_values *v, c
     return converted(c, v->tensors[decl], ftc_interp_cells(g, &v->b, &type->axes), type->dtype);
 }
 
+// The values of an input, in the order of memory.
+static void *input_of(test_call *c, const ftc_graph *g, const test_values *v, const char *name) {
+    ftc_decl decl = ftc_graph_find_decl(g, name);
+    cr_assert_neq(decl, FTC_NO_DECL);
+    const ftc_type *type = &g->decls[decl].type;
+    double *x = test_interface_cells(g, &v->b, type, v->tensors[decl]);
+    void *p = converted(c, x, ftc_interp_cells(g, &v->b, &type->axes), type->dtype);
+    free(x);
+    return p;
+}
+
+static int64_t output_cells(const test_call *c, int32_t output) {
+    const ftc_output_info *info = &c->program->outputs[output];
+    return info->each * (int64_t)c->batch.counts[info->count];
+}
+
 static int64_t elements(const ftc_tensor_info *t) {
     int64_t n = 1;
     for (int i = 0; i < t->rank; i++) n *= t->dims[i];
     return n;
 }
 
+// The sizes of the batch: those of the graph's extents, by name.
 static void fill_extents(test_call *c, const ftc_graph *g, const test_values *v) {
     const ftc_program *p = c->program;
+    int64_t *elements = zeroed(p->n_extents, sizeof *elements);
+    const int32_t **lengths = zeroed(p->n_extents, sizeof *lengths);
     for (int32_t i = 0; i < p->n_extents; i++) {
         uint32_t k = 0;
         while (k < g->n_extents &&
                (!g->extents[k].name || strcmp(g->extents[k].name, p->extents[i].name) != 0))
             k++;
         cr_assert_lt(k, g->n_extents);
-        if (p->extents[i].ragged_over < 0) {
-            c->extents[i] = c->sequences = v->extents[k];
-            continue;
-        }
-        int64_t n = v->extents[g->axes[g->extents[k].over].extent];
-        c->offsets[i] = zeroed(n + 1, sizeof **c->offsets);
-        c->square_offsets[i] = zeroed(n + 1, sizeof **c->square_offsets);
-        for (int64_t b = 0; b < n; b++) {
-            int64_t length = v->lengths[k][b];
-            c->offsets[i][b + 1] = c->offsets[i][b] + (int32_t)length;
-            c->square_offsets[i][b + 1] = c->square_offsets[i][b] + length * length;
-        }
-        c->extents[i] = c->offsets[i][n];
+        elements[i] = g->extents[k].kind == FTC_EXTENT_CONST ? g->extents[k].bound : v->extents[k];
+        lengths[i] = v->lengths[k];
+        if (v->b.first_slots) c->batch.first_slots[i] = v->b.first_slots[k];
     }
+    ftc_status status = ftc_batch_resize(&c->batch, elements, lengths, NULL);
+    cr_assert_eq(status.code, FTC_OK, "%s", status.message);
+    free(elements);
+    free(lengths);
 }
 
 test_call *test_call_new(const ftc_program *program, const ftc_graph *g, const test_values *v,
@@ -115,12 +126,10 @@ test_call *test_call_new(const ftc_program *program, const ftc_graph *g, const t
     c->inputs = zeroed(program->n_inputs, sizeof *c->inputs);
     c->outputs = zeroed(program->n_outputs, sizeof *c->outputs);
     c->scalars = zeroed(program->n_scalars, sizeof *c->scalars);
-    c->extents = zeroed(program->n_extents, sizeof *c->extents);
-    c->offsets = zeroed(program->n_extents, sizeof *c->offsets);
-    c->square_offsets = zeroed(program->n_extents, sizeof *c->square_offsets);
-    c->sequences = 1;
     ftc_status status = ftc_threads_create(threads, &c->threads);
     cr_assert_eq(status.code, FTC_OK);
+    status = ftc_batch_create(program, &c->batch);
+    cr_assert_eq(status.code, FTC_OK, "%s", status.message);
     fill_extents(c, g, v);
     for (int32_t i = 0; i < program->n_tensors; i++) {
         const ftc_tensor_info *t = &program->tensors[i];
@@ -130,10 +139,9 @@ test_call *test_call_new(const ftc_program *program, const ftc_graph *g, const t
         int64_t bytes = elements(t) * ftc_dtype_bytes(t->dtype);
         if (!c->tensors[i]) c->tensors[i] = memset(buffer(c, bytes), filling, (size_t)bytes);
     }
-    for (int32_t i = 0; i < program->n_inputs; i++)
-        c->inputs[i] = values_of(c, g, v, program->inputs[i].name);
+    for (int32_t i = 0; i < program->n_inputs; i++) c->inputs[i] = input_of(c, g, v, program->inputs[i].name);
     for (int32_t i = 0; i < program->n_outputs; i++)
-        c->outputs[i] = buffer(c, program->outputs[i].columns * 4 * c->sequences);
+        c->outputs[i] = buffer(c, output_cells(c, i) * ftc_dtype_bytes(program->outputs[i].dtype));
     double *arguments = zeroed(program->n_scalars, sizeof *arguments);
     for (int32_t i = 0; i < program->n_scalars; i++) {
         const ftc_scalar_info *scalar = &program->scalars[i];
@@ -156,9 +164,10 @@ test_call *test_call_new(const ftc_program *program, const ftc_graph *g, const t
         .inputs = (const void *const *)c->inputs,
         .outputs = c->outputs,
         .scalars = c->scalars,
-        .extents = c->extents,
-        .offsets = (const int32_t *const *)c->offsets,
-        .square_offsets = (const int64_t *const *)c->square_offsets,
+        .extents = c->batch.extents,
+        .offsets = (const int32_t *const *)c->batch.offsets,
+        .prefixes = (const int64_t *const *)c->batch.prefixes,
+        .first_slots = c->batch.first_slots,
         .seed = v->b.seed,
         .step = v->b.step,
         .micro_step = v->b.micro_step,
@@ -173,16 +182,13 @@ void test_call_free(test_call *c) {
     for (int32_t i = 0; i < p->n_tensors; i++) free(c->tensors[i]);
     for (int32_t i = 0; i < p->n_inputs; i++) free(c->inputs[i]);
     for (int32_t i = 0; i < p->n_outputs; i++) free(c->outputs[i]);
-    for (int32_t i = 0; i < p->n_extents; i++) free(c->offsets[i]), free(c->square_offsets[i]);
+    ftc_batch_free(&c->batch);
     ftc_threads_free(c->threads);
     free(c->arena);
     free(c->tensors);
     free(c->inputs);
     free(c->outputs);
     free(c->scalars);
-    free(c->extents);
-    free(c->offsets);
-    free(c->square_offsets);
     free(c);
 }
 
@@ -230,9 +236,33 @@ const float *test_call_output(const test_call *c, const char *name, int64_t *n) 
     for (int32_t i = 0; i < c->program->n_outputs; i++) {
         const ftc_output_info *o = &c->program->outputs[i];
         if (strcmp(o->name, name) != 0) continue;
-        *n = o->columns * (o->per_sequence ? c->sequences : 1);
+        *n = output_cells(c, i);
         return c->outputs[i];
     }
     cr_assert_fail("the program has no output %s", name);
     return NULL;
+}
+
+static double from_bf16(uint16_t half) {
+    uint32_t bits = (uint32_t)half << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return (double)value;
+}
+
+double *test_call_cells(const test_call *c, const char *name, int64_t *n) {
+    const void *cells = test_call_output(c, name, n);
+    int32_t i = 0;
+    while (strcmp(c->program->outputs[i].name, name) != 0) i++;
+    double *out = zeroed(*n, sizeof *out);
+    for (int64_t k = 0; k < *n; k++) {
+        switch (c->program->outputs[i].dtype) {
+        case FTC_F32: out[k] = (double)((const float *)cells)[k]; break;
+        case FTC_I32: out[k] = ((const int32_t *)cells)[k]; break;
+        case FTC_U32: out[k] = ((const uint32_t *)cells)[k]; break;
+        case FTC_BOOL: out[k] = ((const uint8_t *)cells)[k]; break;
+        case FTC_BF16: out[k] = from_bf16(((const uint16_t *)cells)[k]); break;
+        }
+    }
+    return out;
 }

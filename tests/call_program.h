@@ -28,4 +28,7 @@ ftc_loaded_program *test_compile(const ftc_graph *source, const ftc_compile_opti
 const float *test_call_tensor(const test_call *c, const char *name, int64_t *n);
 const float *test_call_output(const test_call *c, const char *name, int64_t *n);
 
+// Those of an output of any dtype, as numbers. To be freed.
+double *test_call_cells(const test_call *c, const char *name, int64_t *n);
+
 #endif

@@ -52,6 +52,15 @@ test_axes test_axes_new(const char *model) {
     t.A = add_axis(t.g, "A", FTC_EXTENT_CONST, 2, FTC_NO_AXIS);
     t.D = add_axis(t.g, "D", FTC_EXTENT_CONST, 3, FTC_NO_AXIS);
     t.V = add_axis(t.g, "V", FTC_EXTENT_CONST, 7, FTC_NO_AXIS);
+    t.N = t.U = t.Q = FTC_NO_AXIS;
+    return t;
+}
+
+test_axes test_axes_new_wide(const char *model) {
+    test_axes t = test_axes_new(model);
+    t.N = add_axis(t.g, "N", FTC_EXTENT_SYMBOL, 3, FTC_NO_AXIS);
+    t.U = add_axis(t.g, "U", FTC_EXTENT_RAGGED, 4, t.B);
+    t.Q = add_axis(t.g, "Q", FTC_EXTENT_RAGGED, 3, t.N);
     return t;
 }
 
@@ -70,7 +79,8 @@ ftc_id test_param(ftc_graph *g, const char *name, ftc_axes axes) {
 }
 
 ftc_id test_input(ftc_graph *g, const char *name, ftc_dtype dtype, ftc_axes axes, ftc_axis bound) {
-    ftc_decl_def def = {.kind = FTC_DECL_INPUT, .name = name, .type = {dtype, axes}, .bound = bound};
+    ftc_decl_def def = {
+        .kind = FTC_DECL_INPUT, .name = name, .type = {dtype, axes}, .bound = bound, .column = name};
     for (int i = 0; i < axes.n; i++) def.dims[def.n_dims++] = ftc_axes_of(axes.at[i]);
     return add_leaf(g, FTC_OP_input, def);
 }
@@ -190,7 +200,7 @@ static void clear_attributes(ftc_node *node) {
 
 static bool wanted(const generator *m, const ftc_type *type) {
     if (type->axes.n > MAX_RESULT_AXES) return false;
-    bool quadratic = ftc_axes_has(&type->axes, m->t.S) && ftc_axes_has(&type->axes, m->t.T);
+    bool quadratic = ftc_axes_over(m->t.g, &type->axes, m->t.B).n > 1;
     return !quadratic || m->options->quadratic;
 }
 
@@ -262,10 +272,11 @@ static ftc_id summed(ftc_graph *g, ftc_id x) {
     return ftc_build_map2(g, FTC_OP_mul, ftc_build_sum(g, x, &axes), ftc_build_const(g, (float)(1 / n)));
 }
 
-static bool step_abi_gives(const ftc_graph *g, const ftc_type *type) {
-    for (int i = 0; i < type->axes.n; i++)
-        if (ftc_axis_over(g, type->axes.at[i]) != FTC_NO_AXIS) return false;
-    return type->dtype == FTC_F32;
+// Values over several ragged axes of one batch axis cannot be stored, nor can outputs be ragged over several axes.
+static bool step_abi_gives(const generator *m, const ftc_type *type) {
+    int ragged = 0;
+    for (int i = 0; i < type->axes.n; i++) ragged += ftc_axis_over(m->t.g, type->axes.at[i]) != FTC_NO_AXIS;
+    return m->options->wide ? ragged <= 1 : ragged == 0 && type->dtype == FTC_F32;
 }
 
 // Sizes around those of vectors, blocks and loops that run once.
@@ -276,14 +287,30 @@ static void draw_sizes(generator *m) {
         ftc_axis axis;
         int64_t sizes[CHOICES];
     } list[] = {{t->B, {4, 4, 1, 6}}, {t->S, {5, 5, 2, 18}}, {t->H, {6, 1, 16, 24}},
-                {t->A, {2, 2, 1, 3}}, {t->D, {3, 3, 8, 1}},  {t->V, {7, 7, 17, 33}}};
+                {t->A, {2, 2, 1, 3}}, {t->D, {3, 3, 8, 1}},  {t->V, {7, 7, 17, 33}},
+                {t->N, {3, 1, 5, 2}}, {t->U, {4, 1, 9, 17}}, {t->Q, {3, 2, 1, 6}}};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
-        t->g->extents[t->g->axes[list[i].axis].extent].bound =
-            list[i].sizes[test_random_below(&m->random, CHOICES)];
+        if (list[i].axis != FTC_NO_AXIS)
+            t->g->extents[t->g->axes[list[i].axis].extent].bound =
+                list[i].sizes[test_random_below(&m->random, CHOICES)];
+}
+
+// Inputs over the axes of wide graphs, in orders that no kernel has its operands in.
+static void add_wide_inputs(generator *m) {
+    const test_axes *t = &m->t;
+    add_value(m, test_input(t->g, "x_N", FTC_F32, test_list(1, t->N), FTC_NO_AXIS), true, 1);
+    add_value(m, test_input(t->g, "x_HBU", FTC_F32, test_list(3, t->H, t->B, t->U), FTC_NO_AXIS), true, 1);
+    add_value(m, test_input(t->g, "x_ANQ", FTC_F32, test_list(3, t->A, t->N, t->Q), FTC_NO_AXIS), true, 1);
+    add_value(m, test_input(t->g, "x_SDNB", FTC_F32, test_list(4, t->S, t->D, t->N, t->B), FTC_NO_AXIS), true,
+              1);
+    add_value(m, test_input(t->g, "ids_BU", FTC_I32, test_list(2, t->B, t->U), t->V), true, 7);
+    add_value(m, test_input(t->g, "is_NQ", FTC_BOOL, test_list(2, t->N, t->Q), FTC_NO_AXIS), true, 1);
 }
 
 ftc_graph *test_random_graph(uint64_t seed, const test_graph_options *options) {
-    generator m = {.t = test_axes_new("random"), .random = {seed}, .options = options};
+    generator m = {.t = options->wide ? test_axes_new_wide("random") : test_axes_new("random"),
+                   .random = {seed},
+                   .options = options};
     test_axes t = m.t;
     ftc_graph *g = t.g;
     draw_sizes(&m);
@@ -296,6 +323,7 @@ ftc_graph *test_random_graph(uint64_t seed, const test_graph_options *options) {
     add_value(&m, test_input(g, "x_B", FTC_F32, test_list(1, t.B), FTC_NO_AXIS), true, 1);
     add_value(&m, test_input(g, "ids_BS", FTC_I32, test_list(2, t.B, t.S), t.V), true, 7);
     add_value(&m, test_input(g, "ids_B", FTC_I32, test_list(1, t.B), t.A), true, 2);
+    if (options->wide) add_wide_inputs(&m);
     int first = m.n_values;
     for (int round = 0; round < options->n_nodes; round++) {
         ftc_op op = (ftc_op)(1 + test_random_below(&m.random, FTC_OP_COUNT - 1));
@@ -313,11 +341,16 @@ ftc_graph *test_random_graph(uint64_t seed, const test_graph_options *options) {
     for (int i = m.n_values - 1; i >= first && n_terms < 5; i--) {
         if (g->nodes[m.value[i]].type.dtype != FTC_F32) continue;
         loss = ftc_build_map2(g, FTC_OP_add, loss, summed(g, m.value[i]));
-        bool is_output = !options->step_abi || step_abi_gives(g, &g->nodes[m.value[i]].type);
+        bool is_output = !options->step_abi || step_abi_gives(&m, &g->nodes[m.value[i]].type);
         if (n_terms++ < 2 && is_output)
             ftc_graph_add_output(g, ftc_graph_format(g, "value%d", n_terms), m.value[i], 0xf);
     }
-    ftc_graph_add_output(g, "loss", loss, 0xf);
+    ftc_graph_add_output(g, "loss", loss, 0xf)->role = FTC_OUTPUT_LOSS;
+    for (int i = m.n_values - 1; i >= 0 && options->wide && g->n_outputs < 6;
+         i -= 3) { // of any dtype, inputs too
+        if (!step_abi_gives(&m, &g->nodes[m.value[i]].type)) continue;
+        ftc_graph_add_output(g, ftc_graph_format(g, "wide%u", g->n_outputs), m.value[i], 0xf);
+    }
     return g;
 }
 
@@ -399,6 +432,19 @@ double *test_cells_as(const ftc_interp *in, const ftc_graph *g, const ftc_bindin
     int from = ftc_walk_view(&w, &g->nodes[id].type.axes), to = ftc_walk_view(&w, axes);
     while (ftc_walk_next(&w))
         for (int64_t j = 0; j < w.n; j++) out[w.at[to] + j * w.step[to]] = x[w.at[from] + j * w.step[from]];
+    ftc_walk_end(&w);
+    return out;
+}
+
+double *test_interface_cells(const ftc_graph *g, const ftc_bindings *b, const ftc_type *type,
+                             const double *packed) {
+    double *out = calloc((size_t)ftc_interp_cells(g, b, &type->axes) + 1, sizeof *out);
+    ftc_walk w;
+    ftc_walk_begin(&w, g, b, &type->axes, FTC_NO_AXIS);
+    int from = ftc_walk_view(&w, &type->axes), to = ftc_walk_interface_view(&w, &type->axes);
+    while (ftc_walk_next(&w))
+        for (int64_t j = 0; j < w.n; j++)
+            out[w.at[to] + j * w.step[to]] = packed[w.at[from] + j * w.step[from]];
     ftc_walk_end(&w);
     return out;
 }

@@ -19,9 +19,11 @@ double test_random_between(test_random *r, double low, double high); // an f32 v
 typedef struct {
     ftc_graph *g;
     ftc_axis B, S, T, H, A, D, V; // B <= 4, S ragged B <= 5, T = S, H = 6, A = 2, D = 3, V = 7
+    ftc_axis N, U, Q;             // of wide ones: N <= 3, U ragged B <= 4, Q ragged N <= 3; else FTC_NO_AXIS
 } test_axes;
 
 test_axes test_axes_new(const char *model);
+test_axes test_axes_new_wide(const char *model);
 
 // A leaf with its declaration. Parameters may only have H, A, D and V.
 ftc_id test_param(ftc_graph *g, const char *name, ftc_axes axes);
@@ -31,7 +33,8 @@ ftc_axes test_list(int n, ...); // of ftc_axis
 typedef struct {
     int n_nodes;    // operations, about
     bool quadratic; // values over S and T, too
-    bool step_abi;  // outputs are such as ftc_step_args can give: f32, none over tokens
+    bool wide;      // several batch-like and ragged axes, inputs and outputs of every order
+    bool step_abi;  // outputs are such as ftc_step_args can give: f32, none over tokens unless it is wide
     bool smooth;    // no detach, no bf16 and no rows without gradient: gradients are derivatives
 } test_graph_options;
 
@@ -57,6 +60,11 @@ void test_values_free(test_values *v);
 // can be compared whose axes are ordered differently. To be freed by the caller.
 double *test_cells_as(const ftc_interp *in, const ftc_graph *g, const ftc_bindings *b, ftc_id id,
                       const ftc_axes *axes, int64_t *n);
+
+// The cells of an input or output of this type as the step has them in memory, of cells in packed order. To
+// be freed by the caller.
+double *test_interface_cells(const ftc_graph *g, const ftc_bindings *b, const ftc_type *type,
+                             const double *packed);
 
 // The node of an output; 0: there is none of that name.
 ftc_id test_output(const ftc_graph *g, const char *name);

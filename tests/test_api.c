@@ -139,7 +139,8 @@ Test(net, describes_itself) {
         bool is_label = strcmp(inputs[i].name, "label") == 0;
         cr_assert(is_label || strcmp(inputs[i].name, "ids") == 0);
         cr_assert_eq(inputs[i].type, FTC_ELEMENT_I32);
-        cr_assert_eq(inputs[i].per_token, !is_label);
+        cr_assert_eq(inputs[i].rank, is_label ? 1 : 2);
+        cr_assert_str_eq(inputs[i].axes[0].extent, "B");
         cr_assert_eq(inputs[i].bound, is_label ? LABELS : 1660);
     }
     int found = 0;
@@ -153,7 +154,8 @@ Test(net, describes_itself) {
     for (int32_t i = 0; i < n; i++) {
         if (strcmp(outputs[i].name, "grad_norm") == 0) cr_assert_eq(outputs[i].calls, FTC_CALL_UPDATE);
         if (strcmp(outputs[i].name, "logits") == 0)
-            cr_assert(outputs[i].per_sequence && outputs[i].columns == LABELS);
+            cr_assert(outputs[i].rank == 2 && outputs[i].axes[1].size == LABELS &&
+                      !outputs[i].axes[1].extent);
     }
     ftc_net_free(net);
 }
@@ -230,19 +232,25 @@ Test(tokenizer, encodes_texts_and_pairs) {
 
 // --- training -----------------------------------------------------------------------------------------
 
+// The first number of an output.
+static float number(const ftc_trainer *trainer, const char *name) {
+    return *(const float *)ftc_trainer_output(trainer, name, NULL);
+}
+
 Test(trainer, learns) {
     ftc_net *net = open_artifact();
     ftc_trainer *trainer = create(net, 2);
     examples e = make_examples();
-    int64_t columns;
+    int64_t cells;
     const float *loss = ftc_trainer_output(trainer, "loss", NULL);
-    const float *logits = ftc_trainer_output(trainer, "logits", &columns);
-    cr_assert_eq(columns, LABELS);
+    const float *logits = ftc_trainer_output(trainer, "logits", NULL);
     cr_assert_null(ftc_trainer_output(trainer, "perplexity", NULL));
     train(trainer, &e, 90);
     cr_assert_eq(ftc_trainer_steps(trainer), 90);
     bind(trainer, &e, 0, N);
     OK(ftc_trainer_eval(trainer));
+    cr_assert_eq(ftc_trainer_output(trainer, "logits", &cells), logits);
+    cr_assert_eq(cells, N * LABELS);
     cr_assert_lt(*loss, 0.2);
     for (int i = 0; i < N; i++) {
         int best = 0;
@@ -263,8 +271,7 @@ Test(trainer, calls_openblas_where_the_net_asks_for_it) {
     bind(theirs, &e, 0, N);
     OK(ftc_trainer_eval(ours));
     OK(ftc_trainer_eval(theirs));
-    cr_assert_float_eq(*ftc_trainer_output(ours, "loss", NULL), *ftc_trainer_output(theirs, "loss", NULL),
-                       1e-5);
+    cr_assert_float_eq(number(ours, "loss"), number(theirs, "loss"), 1e-5);
     ftc_trainer_free(ours);
     ftc_trainer_free(theirs);
     ftc_net_free(net);
@@ -318,7 +325,7 @@ static double loss_at(ftc_trainer *trainer, float *weight, float value) {
     *weight = value;
     OK(ftc_trainer_eval(trainer));
     *weight = kept;
-    return (double)*ftc_trainer_output(trainer, "loss", NULL);
+    return number(trainer, "loss");
 }
 
 Test(trainer, gives_gradients_that_differences_confirm) {
@@ -405,7 +412,7 @@ Test(trainer, accumulates_and_clips) {
     const float *norm = ftc_trainer_output(halves, "grad_norm", NULL);
     cr_assert_gt(squares, 0);
     cr_assert_float_eq((double)*norm, sqrt(squares), 1e-5 * sqrt(squares));
-    cr_assert_float_eq(*ftc_trainer_output(clipped, "grad_norm", NULL), *norm, 1e-6); // before clipping
+    cr_assert_float_eq(number(clipped, "grad_norm"), *norm, 1e-6); // before clipping
 
     // Two halves are one whole; the moment of clipped gradients is smaller by the factor.
     double factor = 1e-3 / (sqrt(squares) + 1e-6);
@@ -472,7 +479,7 @@ Test(trainer, leaves_untouched_rows_for_later_bit_by_bit) {
     float loss[2];
     for (int i = 0; i < 2; i++) {
         train_in_all_ways(both[i], &e);
-        loss[i] = *ftc_trainer_output(both[i], "loss", NULL);
+        loss[i] = number(both[i], "loss");
     }
     cr_assert_eq(loss[0], loss[1]);
     assert_same_tensors(net, lazy, dense);
@@ -676,7 +683,7 @@ Test(trainer, tells_a_loss_that_is_not_finite) {
     ((float *)ftc_trainer_tensor(trainer, "classifier.bias"))[2] = NAN;
     bind(trainer, &e, 0, 4);
     FAILS(ftc_trainer_eval(trainer), 1, "the loss is");
-    cr_assert(isnan(*ftc_trainer_output(trainer, "loss", NULL)));
+    cr_assert(isnan(number(trainer, "loss")));
     FAILS(ftc_trainer_save(trainer, dir, NULL, NULL), 1, "\"classifier.bias\" is not finite");
     char *weights = ftc_path_join(dir, "model.safetensors");
     cr_assert(!ftc_file_exists(weights));

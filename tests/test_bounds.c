@@ -166,8 +166,7 @@ Test(bounds, checks_what_is_not_shown) {
         cr_assert_geq(asprintf(&text, "y = %s\noutput loss = sum(y; axes(y))", TABLES[i].text), 0);
         ftc_graph *g = parse(text), *step = entry_of(g, FTC_ENTRY_STEP);
         int n = 0;
-        for (uint32_t k = 0; k < step->n_outputs; k++)
-            n += !strncmp(step->outputs[k].name, FTC_FAULT_PREFIX, strlen(FTC_FAULT_PREFIX));
+        for (uint32_t k = 0; k < step->n_outputs; k++) n += step->outputs[k].role == FTC_OUTPUT_FAULT;
         cr_expect_eq(n, TABLES[i].n_checks, "%s: %d checks", TABLES[i].text, n);
         ftc_id unproven;
         cr_expect(ftc_bounds_proven(step, &unproven), "%s", TABLES[i].text);
@@ -290,7 +289,7 @@ static void check_call(const ftc_program *program, const ftc_graph *g, ftc_entry
     test_call_run(call, entry);
     bool fails = false;
     for (uint32_t i = 0; i < g->n_outputs; i++) {
-        if (strncmp(g->outputs[i].name, FTC_FAULT_PREFIX, strlen(FTC_FAULT_PREFIX)) != 0) continue;
+        if (g->outputs[i].role != FTC_OUTPUT_FAULT) continue;
         int64_t n;
         double expected = ftc_interp_value(in, g->outputs[i].node, NULL)[0];
         float got = *test_call_output(call, g->outputs[i].name, &n);

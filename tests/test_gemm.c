@@ -76,7 +76,8 @@ static const struct {
 // plan, 1 the default one, 2 and more the forced ones of this target (none left: the small one again).
 enum { N_VARIANTS = 96 };
 
-// With both transposed, A's distance from k to k is CROWDED, known when code is made: so its rows are packed.
+// With both transposed, A's distance from k to k is CROWDED, known when code is made: its rows are packed
+// then.
 enum { CROWDED = 1024 };
 static bool is_crowded(int variant) {
     return (variant & 3) == 3;

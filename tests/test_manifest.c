@@ -184,7 +184,8 @@ Test(manifest, tells_of_every_member) {
                    sizeof(void *));
     expect_covered("ftc_entry", entry, sizeof(ftc_entry), offsetof(ftc_entry, fn), sizeof(void *));
     expect_covered("ftc_kernel_info", kernel, sizeof(ftc_kernel_info), 0, 0);
-    expect_covered("ftc_cost", table(kernel, "flops"), sizeof(ftc_cost), 0, 0);
+    expect_covered("ftc_count_info", table(program, "counts"), sizeof(ftc_count_info), 0, 0);
+    expect_covered("ftc_axis_info", table(table(program, "inputs"), "axes"), sizeof(ftc_axis_info), 0, 0);
     expect_covered("ftc_tensor_info", table(program, "tensors"), sizeof(ftc_tensor_info), 0, 0);
     expect_covered("ftc_input_info", table(program, "inputs"), sizeof(ftc_input_info), 0, 0);
     expect_covered("ftc_output_info", table(program, "outputs"), sizeof(ftc_output_info), 0, 0);

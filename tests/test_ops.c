@@ -114,7 +114,7 @@ static void add_loss(ftc_graph *g, ftc_id y) {
     ftc_axes axes = g->nodes[y].type.axes;
     ftc_id weight = test_input(g, "weight", FTC_F32, axes, FTC_NO_AXIS);
     ftc_id loss = ftc_build_sum(g, ftc_build_map2(g, FTC_OP_mul, y, weight), &axes);
-    ftc_graph_add_output(g, "loss", loss, 0xf);
+    ftc_graph_add_output(g, "loss", loss, 0xf)->role = FTC_OUTPUT_LOSS;
 }
 
 // The operation on samples over different axes; variant chooses which.
@@ -181,7 +181,7 @@ Test(gradient, is_shared_among_ties_of_max) {
     test_axes t = test_axes_new("ties");
     ftc_axes h = test_list(1, t.H);
     ftc_id w = test_param(t.g, "w", h);
-    ftc_graph_add_output(t.g, "loss", ftc_build_max(t.g, w, &h), 0xf);
+    ftc_graph_add_output(t.g, "loss", ftc_build_max(t.g, w, &h), 0xf)->role = FTC_OUTPUT_LOSS;
     differentiate(t.g);
     test_values *v = test_values_new(t.g, 1);
     const double cells[] = {3, 1, 3, 2, 3, 0};
@@ -201,7 +201,7 @@ Test(gradient, leaves_the_dead_row_alone) {
     ftc_id ids = test_input(t.g, "ids", FTC_I32, test_list(2, t.B, t.S), t.A);
     ftc_id x = ftc_build_gather(t.g, table, t.A, ids, 1);
     ftc_axes all = t.g->nodes[x].type.axes;
-    ftc_graph_add_output(t.g, "loss", ftc_build_sum(t.g, x, &all), 0xf);
+    ftc_graph_add_output(t.g, "loss", ftc_build_sum(t.g, x, &all), 0xf)->role = FTC_OUTPUT_LOSS;
     differentiate(t.g);
     test_values *v = test_values_new(t.g, 6);
     int64_t n;
@@ -228,7 +228,7 @@ Test(gradient, does_not_pass_detach_nor_reach_frozen_parameters) {
     t.g->decls[t.g->nodes[b].decl].frozen = true;
     ftc_node detach = {.op = FTC_OP_detach, .n_args = 1, .arg = {c}, .decl = FTC_NO_DECL};
     ftc_id x = ftc_build_map2(t.g, FTC_OP_mul, ftc_build_map2(t.g, FTC_OP_mul, a, b), ftc_build(t.g, detach));
-    ftc_graph_add_output(t.g, "loss", ftc_build_sum(t.g, x, &h), 0xf);
+    ftc_graph_add_output(t.g, "loss", ftc_build_sum(t.g, x, &h), 0xf)->role = FTC_OUTPUT_LOSS;
     differentiate(t.g);
     cr_expect(test_output(t.g, "grad:a") != 0);
     cr_expect_eq(test_output(t.g, "grad:b"), 0);
@@ -248,8 +248,8 @@ static void expect_refused(ftc_graph *g, const char *part) {
 Test(gradient, needs_a_loss_that_is_one_number) {
     test_axes t = test_axes_new("losses");
     ftc_id w = test_param(t.g, "w", test_list(1, t.H));
-    expect_refused(t.g, "no output named loss");
-    ftc_graph_add_output(t.g, "loss", w, 0xf);
+    expect_refused(t.g, "no output as the loss");
+    ftc_graph_add_output(t.g, "loss", w, 0xf)->role = FTC_OUTPUT_LOSS;
     expect_refused(t.g, "f32[H]");
     ftc_graph_free(t.g);
 }

@@ -361,7 +361,7 @@ Test(simplify, keeps_detach_until_gradients_are_there) {
     ftc_node detach = {.op = FTC_OP_detach, .n_args = 1, .arg = {f.w}, .decl = FTC_NO_DECL};
     ftc_id w = map2(&f, FTC_OP_mul, ftc_build(f.g, detach), f.w);
     ftc_axes all = f.g->nodes[w].type.axes;
-    ftc_graph_add_output(f.g, "loss", ftc_build_sum(f.g, w, &all), 0xf);
+    ftc_graph_add_output(f.g, "loss", ftc_build_sum(f.g, w, &all), 0xf)->role = FTC_OUTPUT_LOSS;
     run_pass(ftc_pass_simplify, f.g, FTC_ENTRY_STEP);
     cr_expect_eq(count_op(f.g, FTC_OP_detach), 1);
     run_pass(ftc_pass_differentiate, f.g, FTC_ENTRY_STEP);
@@ -577,7 +577,7 @@ Test(passes, keep_the_values_of_random_graphs_at_a_position) {
             loss = ftc_build_map2(g, FTC_OP_add, loss, ftc_build_sum(g, x, &rest));
             n++;
         }
-        ftc_graph_add_output(g, "loss", loss, 0xf);
+        ftc_graph_add_output(g, "loss", loss, 0xf)->role = FTC_OUTPUT_LOSS;
         run_pass(ftc_pass_differentiate, g, FTC_ENTRY_GRAD);
         ftc_graph *before = ftc_graph_clone(g);
         int applied[128] = {0};

@@ -116,12 +116,55 @@ struct ftc_net {
     char *recompiled;         // why, or NULL
     ftc_tensor_desc *tensors; // [n_tensors]
     int32_t n_tensors;
+    ftc_extent_desc *extents; // [n_extents]
     ftc_input_desc *inputs;
     ftc_scalar_desc *scalars; // [n_scalars]
     int32_t n_scalars;
     ftc_output_desc *outputs; // [n_outputs]
     int32_t n_outputs;
 };
+
+// Whether only the runtime reads an output.
+static bool is_runtimes_own(const ftc_output_info *output) {
+    return output->role == FTC_OUTPUT_FACTOR || output->role == FTC_OUTPUT_FAULT;
+}
+
+static void describe_axes(const ftc_program *program, const ftc_axis_info *axes, int32_t rank,
+                          ftc_axis_desc *out) {
+    for (int32_t i = 0; i < rank; i++)
+        out[i] = (ftc_axis_desc){
+            axes[i].name, axes[i].extent < 0 ? NULL : program->extents[axes[i].extent].name, axes[i].size};
+}
+
+static void describe_interface(ftc_net *net) {
+    const ftc_program *program = net->model.program;
+    net->extents = allocate((size_t)program->n_extents, sizeof *net->extents);
+    for (int32_t i = 0; i < program->n_extents; i++) {
+        const ftc_extent_info *e = &program->extents[i];
+        const char *over = e->ragged_over < 0 ? NULL : program->extents[e->ragged_over].name;
+        net->extents[i] = (ftc_extent_desc){e->name, over, e->least, e->bound};
+    }
+    net->inputs = allocate((size_t)program->n_inputs, sizeof *net->inputs);
+    for (int32_t i = 0; i < program->n_inputs; i++) {
+        const ftc_input_info *input = &program->inputs[i];
+        net->inputs[i] = (ftc_input_desc){.name = input->name,
+                                          .type = (ftc_element)input->dtype,
+                                          .bound = input->bound,
+                                          .rank = input->rank};
+        describe_axes(program, input->axes, input->rank, net->inputs[i].axes);
+    }
+    net->outputs = allocate((size_t)program->n_outputs, sizeof *net->outputs);
+    for (int32_t i = 0; i < program->n_outputs; i++) {
+        const ftc_output_info *output = &program->outputs[i];
+        if (is_runtimes_own(output)) continue;
+        ftc_output_desc *desc = &net->outputs[net->n_outputs++];
+        *desc = (ftc_output_desc){.name = output->name,
+                                  .type = (ftc_element)output->dtype,
+                                  .calls = output->entries,
+                                  .rank = output->rank};
+        describe_axes(program, output->axes, output->rank, desc->axes);
+    }
+}
 
 static void describe(ftc_net *net) {
     const ftc_program *program = net->model.program;
@@ -137,25 +180,13 @@ static void describe(ftc_net *net) {
                                   .trainable = t->trainable};
         memcpy(desc->dims, t->dims, sizeof t->dims);
     }
-    net->inputs = allocate((size_t)program->n_inputs, sizeof *net->inputs);
-    for (int32_t i = 0; i < program->n_inputs; i++) {
-        const ftc_input_info *input = &program->inputs[i];
-        net->inputs[i] =
-            (ftc_input_desc){input->name, (ftc_element)input->dtype, input->per_token, input->bound};
-    }
     net->scalars = allocate((size_t)program->n_scalars, sizeof *net->scalars);
     for (int32_t i = 0; i < program->n_scalars; i++) {
         const ftc_scalar_info *scalar = &program->scalars[i];
         if (scalar->formula.n) continue; // nobody sets it
         net->scalars[net->n_scalars++] = (ftc_scalar_desc){scalar->name, scalar->value};
     }
-    net->outputs = allocate((size_t)program->n_outputs, sizeof *net->outputs);
-    for (int32_t i = 0; i < program->n_outputs; i++) {
-        const ftc_output_info *output = &program->outputs[i];
-        if (ftc_embeddings_own_output(program, i) || ftc_stepper_own_output(program, i)) continue;
-        net->outputs[net->n_outputs++] =
-            (ftc_output_desc){output->name, output->per_sequence, output->columns, output->entries};
-    }
+    describe_interface(net);
 }
 
 // Sets one of ftc_net_options.options, "NAME=VALUE".
@@ -244,6 +275,7 @@ void ftc_net_free(ftc_net *net) {
     pthread_mutex_unlock(&process_lock);
     free(net->recompiled);
     free(net->tensors);
+    free(net->extents);
     free(net->inputs);
     free(net->scalars);
     free(net->outputs);
@@ -267,15 +299,11 @@ static int64_t bound_of(const ftc_program *program, int32_t extent) {
 }
 
 int64_t ftc_net_max_sequences(const ftc_net *net) {
-    int32_t sequences, tokens;
-    ftc_program_extents(net->model.program, &sequences, &tokens);
-    return bound_of(net->model.program, sequences);
+    return bound_of(net->model.program, ftc_program_row_extents(net->model.program).sequences);
 }
 
 int64_t ftc_net_max_length(const ftc_net *net) {
-    int32_t sequences, tokens;
-    ftc_program_extents(net->model.program, &sequences, &tokens);
-    return bound_of(net->model.program, tokens);
+    return bound_of(net->model.program, ftc_program_row_extents(net->model.program).tokens);
 }
 
 unsigned ftc_net_calls(const ftc_net *net) {
@@ -289,6 +317,11 @@ unsigned ftc_net_calls(const ftc_net *net) {
 const ftc_tensor_desc *ftc_net_tensors(const ftc_net *net, int32_t *n) {
     *n = net->n_tensors;
     return net->tensors;
+}
+
+const ftc_extent_desc *ftc_net_extents(const ftc_net *net, int32_t *n) {
+    *n = net->model.program->n_extents;
+    return net->extents;
 }
 
 const ftc_input_desc *ftc_net_inputs(const ftc_net *net, int32_t *n) {
@@ -478,7 +511,7 @@ ftc_error *ftc_trainer_save(const ftc_trainer *trainer, const char *directory, c
     const ftc_model_files files = {
         .config = {.base_dir = trainer->directory,
                    .labels = labels,
-                   .n_labels = (int32_t)ftc_stepper_output_columns(&trainer->stepper, "logits"),
+                   .n_labels = (int32_t)ftc_program_score_columns(program),
                    .regression = ftc_program_is_regression(program)},
         .tokenizer_dir = tokenizer,
     };
@@ -525,7 +558,123 @@ static ftc_error *check_length(const ftc_trainer *trainer, int32_t sequence, int
                        (long long)length, program_of(trainer)->model, (long long)trainer->batch.max_length);
 }
 
+// The number of an extent or input by its name; -1: there is none.
+static int32_t find_extent(const ftc_program *program, const char *name) {
+    for (int32_t i = 0; i < program->n_extents; i++)
+        if (strcmp(program->extents[i].name, name) == 0) return i;
+    return -1;
+}
+
+static int32_t find_input(const ftc_program *program, const char *name) {
+    for (int32_t i = 0; i < program->n_inputs; i++)
+        if (strcmp(program->inputs[i].name, name) == 0) return i;
+    return -1;
+}
+
+// The sizes of a batch by extent: elements, -1 where they are not known; lengths, NULL where not.
+typedef struct {
+    int64_t *elements;
+    int32_t **lengths;
+} batch_sizes;
+
+static ftc_error *set_elements(const ftc_program *program, batch_sizes *sizes, int32_t extent, int64_t n) {
+    const ftc_extent_info *info = &program->extents[extent];
+    if (n < 0 || (sizes->elements[extent] >= 0 && sizes->elements[extent] != n))
+        return INPUT_ERROR("the extent \"%s\" is given %lld elements%s", info->name, (long long)n,
+                           n < 0 ? "" : " and another number of them");
+    sizes->elements[extent] = n;
+    return NULL;
+}
+
+static ftc_error *set_size(const ftc_program *program, batch_sizes *sizes, const ftc_extent_size *size) {
+    int32_t e = find_extent(program, size->name);
+    if (e < 0) return INPUT_ERROR("the model %s has no extent \"%s\"", program->model, size->name);
+    int32_t over = program->extents[e].ragged_over;
+    if ((over < 0) != !size->offsets)
+        return INPUT_ERROR("the extent \"%s\" is %s: give it %s", size->name,
+                           over < 0 ? "not ragged" : "ragged", over < 0 ? "n alone" : "offsets");
+    if (over < 0) return set_elements(program, sizes, e, size->n);
+    if (sizes->lengths[e]) return INPUT_ERROR("the extent \"%s\" is given twice", size->name);
+    ftc_error *error = set_elements(program, sizes, over, size->n);
+    if (error) return error;
+    if (size->n > program->extents[over].bound)
+        return INPUT_ERROR(
+            "the extent \"%s\" has %lld lengths, but the model %s was compiled for at most %lld", size->name,
+            (long long)size->n, program->model, (long long)program->extents[over].bound);
+    sizes->lengths[e] = allocate((size_t)size->n, sizeof **sizes->lengths);
+    for (int64_t i = 0; i < size->n; i++) {
+        int64_t length = size->offsets[i + 1] - size->offsets[i];
+        if (length < 0 || length > program->extents[e].bound)
+            return INPUT_ERROR(
+                "length %lld of the extent \"%s\" is %lld, but the model %s was compiled for 0 to %lld",
+                (long long)i, size->name, (long long)length, program->model,
+                (long long)program->extents[e].bound);
+        sizes->lengths[e][i] = (int32_t)length;
+    }
+    return NULL;
+}
+
+// That every extent has a size; a constant one has it from the model.
+static ftc_error *complete_sizes(const ftc_program *program, batch_sizes *sizes) {
+    for (int32_t e = 0; e < program->n_extents; e++) {
+        const ftc_extent_info *info = &program->extents[e];
+        bool ragged = info->ragged_over >= 0;
+        if (!ragged && sizes->elements[e] < 0 && info->least == info->bound) sizes->elements[e] = info->bound;
+        if (ragged ? !sizes->lengths[e] : sizes->elements[e] < 0)
+            return INPUT_ERROR("the extent \"%s\" of the model %s is missing", info->name, program->model);
+    }
+    return NULL;
+}
+
+static ftc_error *copy_inputs(ftc_trainer *trainer, const ftc_input_cells *inputs, int32_t n) {
+    const ftc_program *program = program_of(trainer);
+    bool *given = allocate((size_t)program->n_inputs, sizeof *given);
+    ftc_error *error = NULL;
+    for (int32_t k = 0; k < n && !error; k++) {
+        int32_t i = find_input(program, inputs[k].name);
+        if (i < 0 || given[i]) {
+            error = i < 0 ? INPUT_ERROR("the model %s has no input \"%s\"", program->model, inputs[k].name)
+                          : INPUT_ERROR("the input \"%s\" is given twice", inputs[k].name);
+            break;
+        }
+        size_t bytes =
+            (size_t)(ftc_batch_cells(&trainer->batch, i) * ftc_dtype_bytes(program->inputs[i].dtype));
+        if (bytes) memcpy(trainer->batch.inputs[i], inputs[k].cells, bytes);
+        given[i] = true;
+    }
+    for (int32_t i = 0; i < program->n_inputs && !error; i++)
+        if (!given[i])
+            error = INPUT_ERROR("the input \"%s\" of the model %s is missing", program->inputs[i].name,
+                                program->model);
+    free(given);
+    return error;
+}
+
+ftc_error *ftc_trainer_bind_inputs(ftc_trainer *trainer, const ftc_extent_size *extents, int32_t n_extents,
+                                   const ftc_input_cells *inputs, int32_t n_inputs) {
+    const ftc_program *program = program_of(trainer);
+    batch_sizes sizes = {allocate((size_t)program->n_extents, sizeof *sizes.elements),
+                         allocate((size_t)program->n_extents, sizeof *sizes.lengths)};
+    ftc_error *error = NULL;
+    trainer->has_batch = false;
+    for (int32_t e = 0; e < program->n_extents; e++) sizes.elements[e] = -1;
+    for (int32_t i = 0; i < n_extents && !error; i++) error = set_size(program, &sizes, &extents[i]);
+    if (!error) error = complete_sizes(program, &sizes);
+    if (!error)
+        error = status_error(
+            ftc_batch_resize(&trainer->batch, sizes.elements, (const int32_t *const *)sizes.lengths, NULL));
+    if (!error) error = copy_inputs(trainer, inputs, n_inputs);
+    if (!error) error = status_error(ftc_batch_check(&trainer->batch, NULL));
+    for (int32_t e = 0; e < program->n_extents; e++) free(sizes.lengths[e]);
+    free(sizes.lengths);
+    free(sizes.elements);
+    trainer->has_batch = !error;
+    return error;
+}
+
 static ftc_error *bind(ftc_trainer *trainer, int32_t n, const ftc_dataset *sequences) {
+    ftc_error *unfit = status_error(ftc_batch_check_feed(program_of(trainer)));
+    if (unfit) return unfit;
     ftc_error *error = status_error(ftc_batch_fill(&trainer->batch, sequences, trainer->order, n));
     trainer->has_batch = !error;
     return error;
@@ -582,8 +731,8 @@ static ftc_error *check_call(const ftc_trainer *trainer, ftc_entry_kind entry) {
     return NULL;
 }
 
-// Runs an entry; fails when the output `watched` is not finite afterwards.
-static ftc_error *call(ftc_trainer *trainer, ftc_entry_kind entry, const char *watched) {
+// Runs an entry; fails when the output of the role `watched` is not finite afterwards.
+static ftc_error *call(ftc_trainer *trainer, ftc_entry_kind entry, ftc_output_role watched) {
     ftc_error *error = check_call(trainer, entry);
     if (error) return error;
     int64_t step = trainer->steps + 1;
@@ -596,39 +745,37 @@ static ftc_error *call(ftc_trainer *trainer, ftc_entry_kind entry, const char *w
         trainer->steps = step;
         trainer->micro_steps = 0;
     }
-    const float *value = ftc_stepper_output(&trainer->stepper, watched, entry);
+    const float *value = ftc_stepper_result(&trainer->stepper, watched, entry);
     if (!value || isfinite(*value)) return NULL;
-    return status_error(ftc_status_make(FTC_FAILED,
-                                        "%s: step %lld: the %s is %g; try a smaller \"lr\", or clipping",
-                                        CALLS[entry].function, (long long)step, watched, (double)*value));
+    return status_error(ftc_status_make(
+        FTC_FAILED, "%s: step %lld: the %s is %g; try a smaller \"lr\", or clipping", CALLS[entry].function,
+        (long long)step, watched == FTC_OUTPUT_NORM ? "grad_norm" : "loss", (double)*value));
 }
 
 ftc_error *ftc_trainer_step(ftc_trainer *trainer) {
-    return call(trainer, FTC_ENTRY_STEP, "loss");
+    return call(trainer, FTC_ENTRY_STEP, FTC_OUTPUT_LOSS);
 }
 
 ftc_error *ftc_trainer_grad(ftc_trainer *trainer) {
-    return call(trainer, FTC_ENTRY_GRAD, "loss");
+    return call(trainer, FTC_ENTRY_GRAD, FTC_OUTPUT_LOSS);
 }
 
 ftc_error *ftc_trainer_update(ftc_trainer *trainer) {
-    return call(trainer, FTC_ENTRY_UPDATE, "grad_norm");
+    return call(trainer, FTC_ENTRY_UPDATE, FTC_OUTPUT_NORM);
 }
 
 ftc_error *ftc_trainer_eval(ftc_trainer *trainer) {
-    return call(trainer, FTC_ENTRY_EVAL, "loss");
+    return call(trainer, FTC_ENTRY_EVAL, FTC_OUTPUT_LOSS);
 }
 
-const float *ftc_trainer_output(const ftc_trainer *trainer, const char *name, int64_t *columns) {
-    const ftc_net *net = trainer->net;
-    for (int32_t i = 0; i < net->n_outputs; i++) {
-        const ftc_output_desc *output = &net->outputs[i];
-        if (strcmp(output->name, name) != 0) continue;
-        for (int entry = 0; entry < FTC_ENTRY_COUNT; entry++) {
-            if (!(output->calls & trainer->calls & 1u << entry)) continue;
-            if (columns) *columns = output->columns;
-            return ftc_stepper_output(&trainer->stepper, name, (ftc_entry_kind)entry);
-        }
+const void *ftc_trainer_output(const ftc_trainer *trainer, const char *name, int64_t *cells) {
+    const ftc_program *program = program_of(trainer);
+    for (int32_t i = 0; i < program->n_outputs; i++) {
+        const ftc_output_info *output = &program->outputs[i];
+        bool own = is_runtimes_own(output) || !(output->entries & trainer->calls);
+        if (own || strcmp(output->name, name) != 0) continue;
+        if (cells) *cells = output->each * (int64_t)trainer->batch.counts[output->count];
+        return trainer->stepper.outputs[i];
     }
     return NULL;
 }

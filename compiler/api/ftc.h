@@ -114,11 +114,32 @@ typedef struct {
     int trainable;   // 0: a frozen parameter
 } ftc_tensor_desc;
 
+// How long things are in a batch: of a batch-like axis the number of its elements ("B": sequences), or of an
+// axis that is ragged over such a one a length for each of its elements ("S": tokens).
+typedef struct {
+    const char *name;        // "B", "S"
+    const char *ragged_over; // "B"; NULL: a batch-like axis
+    int64_t least, most;     // elements, or of a length
+} ftc_extent_desc;
+
+#define FTC_RANK 8
+
+// An axis of an input or output: constant, or of an extent.
+typedef struct {
+    const char *name;
+    const char *extent; // the name of the extent that says how long it is; NULL: it is constant
+    int64_t size;       // of a constant axis, else 0
+} ftc_axis_desc;
+
+// Cells of inputs and outputs lie packed and row-major, in the order of the axes here. Of one that is ragged,
+// the axis over which it is comes first, and each of its elements has a block of its own lengths, behind the
+// one before: [B, S, H] is one row of H cells for each token of the batch.
 typedef struct {
     const char *name; // "ids", "types", "label"
     ftc_element type;
-    int per_token; // 1: one value a token, 0: one a sequence
     int64_t bound; // values lie in 0 … bound-1; 0: any
+    int rank;
+    ftc_axis_desc axes[FTC_RANK]; // [rank]
 } ftc_input_desc;
 
 typedef struct {
@@ -128,13 +149,15 @@ typedef struct {
 
 typedef struct {
     const char *name; // "loss", "logits", "grad_norm"
-    int per_sequence; // 1: f32[sequences, columns], 0: f32[columns]
-    int64_t columns;
+    ftc_element type;
     unsigned calls; // FTC_CALL_… that write it
+    int rank;
+    ftc_axis_desc axes[FTC_RANK]; // [rank]
 } ftc_output_desc;
 
 // The lists, [*n] each.
 const ftc_tensor_desc *ftc_net_tensors(const ftc_net *net, int32_t *n);
+const ftc_extent_desc *ftc_net_extents(const ftc_net *net, int32_t *n);
 const ftc_input_desc *ftc_net_inputs(const ftc_net *net, int32_t *n);
 const ftc_scalar_desc *ftc_net_scalars(const ftc_net *net, int32_t *n);
 const ftc_output_desc *ftc_net_outputs(const ftc_net *net, int32_t *n);
@@ -194,7 +217,29 @@ void *ftc_trainer_tensor(ftc_trainer *trainer, const char *name);
 // What depends on the number of the step (bias corrections) follows from ftc_trainer_steps.
 ftc_error *ftc_trainer_set(ftc_trainer *trainer, const char *name, double value);
 
-// Makes a batch of `n` sequences the one at hand. Everything is copied.
+// The size of an extent in a batch: of a batch-like one, `n` elements and no offsets; of a ragged one, for
+// each of the `n` elements of the axis that it is ragged over, length i is offsets[i + 1] - offsets[i].
+typedef struct {
+    const char *name;
+    int64_t n;
+    const int64_t *offsets; // [n + 1], NULL: batch-like
+} ftc_extent_size;
+
+// The cells of an input, as many as its axes have in the batch, in its own type (1 byte a bool).
+typedef struct {
+    const char *name;
+    const void *cells;
+} ftc_input_cells;
+
+// Makes a batch the one at hand, for any net: all its extents and all its inputs, each once, in any order. A
+// batch-like extent may be left out where a ragged one tells the number of its elements. Everything is
+// copied. Fails, naming extent or input, when something is missing, unknown or does not fit the net; then no
+// batch is at hand.
+ftc_error *ftc_trainer_bind_inputs(ftc_trainer *trainer, const ftc_extent_size *extents, int32_t n_extents,
+                                   const ftc_input_cells *inputs, int32_t n_inputs);
+
+// The same for a net whose inputs are a text and its label (`from tokens`, `from token_types`, `from label`):
+// makes a batch of `n` sequences the one at hand. Everything is copied.
 //
 //   - ids: [n] pointers to lengths[i] token ids each
 //   - types: [n] pointers to lengths[i] token types each; NULL: all are 0
@@ -220,10 +265,10 @@ ftc_error *ftc_trainer_grad(ftc_trainer *trainer);
 ftc_error *ftc_trainer_update(ftc_trainer *trainer);
 ftc_error *ftc_trainer_eval(ftc_trainer *trainer);
 
-// Where the calls write an output (ftc_net_outputs); the address stays, so it can be asked for once. A row of
-// *columns values (NULL: not asked for), per_sequence one for each sequence of the batch. Holds what the last
-// call wrote that writes it. NULL when none of the trainer's calls writes an output of this name.
-const float *ftc_trainer_output(const ftc_trainer *trainer, const char *name, int64_t *columns);
+// Where the calls write an output (ftc_net_outputs), in its own type; the address stays, so it can be asked
+// for once. *cells: how many it has for the batch at hand (NULL: not asked for). Holds what the last call
+// wrote that writes it. NULL when none of the trainer's calls writes an output of this name.
+const void *ftc_trainer_output(const ftc_trainer *trainer, const char *name, int64_t *cells);
 
 // The number of steps and updates so far; it counts in Adam's bias corrections and in dropout. Setting it,
 // with the same weights and moments, continues another training bit by bit.
@@ -234,7 +279,7 @@ void ftc_trainer_set_steps(ftc_trainer *trainer, int64_t steps);
 // ftc_net_open and transformers read. Files of these names are replaced when all are complete; others stay.
 //
 //   - tokenizer: directory whose tokenizer files are copied along; NULL: none
-//   - labels: the names of the classes, as many as "logits" has columns; NULL: LABEL_0, LABEL_1, …
+//   - labels: the names of the classes, as many as the output that is declared as scores has for a sequence; NULL: LABEL_0, LABEL_1, …
 //
 // Fails, writing nothing, when a parameter is not finite.
 ftc_error *ftc_trainer_save(const ftc_trainer *trainer, const char *directory, const char *tokenizer,

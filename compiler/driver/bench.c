@@ -3,6 +3,7 @@
 #include "compiler/driver/commands.h"
 #include "compiler/driver/model.h"
 #include "compiler/driver/peak.h"
+#include "compiler/driver/synthetic.h"
 #include "ir/print.h"
 #include "ir/base/clock.h"
 #include "runtime/loop/metrics.h"
@@ -69,36 +70,12 @@ typedef struct {
 typedef struct {
     double *seconds; // [steps], sorted in the end
     kernel_times kernels;
-    int64_t tokens;            // a step
-    double sequences, squares; // a step; Σ length²
-    double flops;              // nominal, a step
+    int64_t tokens; // a step
+    double *counts; // [n_counts] of the batch
+    double flops;   // nominal, a step
     double peak_gflops;
     double loss;
 } result;
-
-// Examples of exactly `length` random tokens.
-static ftc_dataset make_dataset(const ftc_program *program, int64_t batch, int64_t length) {
-    ftc_dataset dataset = {0};
-    int64_t vocab = 100, classes = 1;
-    for (int32_t i = 0; i < program->n_inputs; i++) {
-        const ftc_input_info *input = &program->inputs[i];
-        if (strcmp(input->name, "ids") == 0 && input->bound) vocab = input->bound;
-        if (strcmp(input->name, "label") == 0 && input->bound) classes = input->bound;
-    }
-    ftc_tokens tokens = {calloc((size_t)length, sizeof(int32_t)), calloc((size_t)length, sizeof(int32_t)),
-                         (size_t)length, (size_t)length};
-    if (!tokens.ids || !tokens.types) abort();
-    uint64_t state = 1;
-    for (int64_t i = 0; i < batch; i++) {
-        for (int64_t k = 0; k < length; k++) {
-            state = state * 6364136223846793005u + 1442695040888963407u;
-            tokens.ids[k] = (int32_t)(1 + (state >> 33) % (uint64_t)(vocab - 1));
-        }
-        ftc_dataset_add(&dataset, &tokens, (float)(i % classes));
-    }
-    ftc_tokens_free(&tokens);
-    return dataset;
-}
 
 static int by_value(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
@@ -121,7 +98,7 @@ static ftc_status time_steps(ftc_stepper *stepper, const ftc_batch *batch, const
         }
     }
     qsort(r->seconds, (size_t)o->steps, sizeof *r->seconds, by_value);
-    const float *loss = ftc_stepper_output(stepper, "loss", FTC_ENTRY_STEP);
+    const float *loss = ftc_stepper_result(stepper, FTC_OUTPUT_LOSS, FTC_ENTRY_STEP);
     r->loss = loss ? (double)*loss : 0;
     return FTC_STATUS_OK;
 }
@@ -138,22 +115,15 @@ static ftc_status measure_with(const ftc_program *program, const bench_options *
     FTC_RETURN_IF_ERROR(ftc_stepper_create(program, state, threads, entries, sgemm, stepper));
     set_scalars(stepper);
 
-    int64_t sequences = o->batch ? o->batch : batch->max_sequences,
-            length = o->length ? o->length : batch->max_length;
-    ftc_dataset dataset = make_dataset(program, sequences, length);
-    int64_t *order = malloc((size_t)sequences * sizeof *order);
-    if (!order) abort();
-    for (int64_t i = 0; i < sequences; i++) order[i] = i;
-    ftc_status status = ftc_batch_fill(batch, &dataset, order, sequences);
-    free(order);
-    ftc_dataset_free(&dataset);
-    if (status.code != FTC_OK) return status;
-
+    const ftc_synthetic sizes = {.sequences = o->batch ? o->batch : batch->max_sequences,
+                                 .length = o->length ? o->length : batch->max_length,
+                                 .seed = 1};
+    FTC_RETURN_IF_ERROR(ftc_synthetic_fill(batch, &sizes));
     r->tokens = batch->tokens;
-    r->flops = program->flops_per_token * (double)batch->tokens +
-               program->flops_per_token_squared * (double)length * (double)length * (double)sequences;
-    r->sequences = (double)sequences;
-    r->squares = (double)length * (double)length * (double)sequences;
+    r->counts = calloc((size_t)program->n_counts + 1, sizeof *r->counts);
+    if (!r->counts) abort();
+    memcpy(r->counts, batch->counts, (size_t)program->n_counts * sizeof *r->counts);
+    r->flops = ftc_program_cost(program, program->nominal_flops, r->counts);
     r->kernels.n = program->entries[FTC_ENTRY_STEP].n_kernels;
     if (o->kernels)
         stepper->ticks = r->kernels.ticks = calloc((size_t)r->kernels.n + 1, sizeof *stepper->ticks);
@@ -179,10 +149,6 @@ static ftc_status measure(const ftc_program *program, const bench_options *o, ft
 
 // --- the report ---------------------------------------------------------------------------------------
 
-static double cost_of(const result *r, const ftc_cost *cost) {
-    return ftc_cost_at(cost, r->sequences, (double)r->tokens, r->squares);
-}
-
 // What is known of a kernel, or of the same kernel of all layers. Seconds are those of a mean step.
 typedef struct {
     const char *name; // of the first
@@ -192,7 +158,8 @@ typedef struct {
 } kernel_line;
 
 // Every kernel's share of the step, as the clock of thread 0 saw it. To be freed.
-static kernel_line *list_kernels(const ftc_entry *entry, const result *r, const bench_options *o) {
+static kernel_line *list_kernels(const ftc_program *program, const result *r, const bench_options *o) {
+    const ftc_entry *entry = &program->entries[FTC_ENTRY_STEP];
     double total = 0, seconds = 0;
     for (int32_t k = 0; k < r->kernels.n; k++) total += r->kernels.sums[k];
     for (int64_t i = 0; i < o->steps; i++) seconds += r->seconds[i];
@@ -204,8 +171,8 @@ static kernel_line *list_kernels(const ftc_entry *entry, const result *r, const 
                                  *info,
                                  1,
                                  r->kernels.sums[k] / total * seconds / (double)o->steps,
-                                 cost_of(r, &info->flops),
-                                 cost_of(r, &info->bytes)};
+                                 ftc_program_cost(program, info->flops, r->counts),
+                                 ftc_program_cost(program, info->bytes, r->counts)};
     }
     return lines;
 }
@@ -283,7 +250,7 @@ static void print_kernels(const kernel_line *lines, const result *r) {
 // Rates are those of the fastest step, as the peak is the best of its measurements.
 static void report(const ftc_program *program, const bench_options *o, const result *r, int32_t threads) {
     const ftc_entry *entry = &program->entries[FTC_ENTRY_STEP];
-    ftc_work work = ftc_entry_work(entry, r->sequences, (double)r->tokens, r->squares);
+    ftc_work work = ftc_entry_work(program, FTC_ENTRY_STEP, r->counts);
     double fastest = r->seconds[0], gflops = r->flops / fastest / 1e9;
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
@@ -305,7 +272,7 @@ static void report(const ftc_program *program, const bench_options *o, const res
     cJSON_AddNumberToObject(object, "loss", r->loss);
     if (program->needs_sgemm) cJSON_AddStringToObject(object, "openblas", ftc_blas_kernels());
     if (o->kernels) {
-        kernel_line *kernels = list_kernels(entry, r, o);
+        kernel_line *kernels = list_kernels(program, r, o);
         if (!o->json) print_kernels(kernels, r);
         cJSON_AddItemToObject(object, "kernels", kernels_json(kernels, r));
         free(kernels);
@@ -330,6 +297,7 @@ static int bench(const ftc_command *self, const char *path, ftc_model_options *m
     ftc_status status = measure(model.program, o, threads, &r);
     if (status.code == FTC_OK) report(model.program, o, &r, ftc_threads_count(threads));
     free(r.seconds);
+    free(r.counts);
     free(r.kernels.ticks);
     free(r.kernels.sums);
     ftc_model_close(&model);

@@ -150,23 +150,34 @@ static void print_memory(const ftc_program *program, uint32_t entries, int32_t t
            megabytes(largest->peak_live_bytes), threads, megabytes(largest->scratch_bytes));
 }
 
+// "  a step of 8 sequences of 128 tokens", and the bounds of further extents.
+static void print_bounds(const ftc_program *program) {
+    ftc_row_extents rows = ftc_program_row_extents(program);
+    printf("  a step");
+    if (rows.sequences >= 0) printf(" of %lld sequences", (long long)program->extents[rows.sequences].bound);
+    if (rows.tokens >= 0) printf(" of %lld tokens", (long long)program->extents[rows.tokens].bound);
+    for (int32_t i = 0; i < program->n_extents; i++)
+        if (i != rows.sequences && i != rows.tokens)
+            printf(", %s %lld", program->extents[i].name, (long long)program->extents[i].bound);
+}
+
 // Prints what the program takes; whether this machine has the memory for it.
 static bool summarize(const ftc_program *program, const ftc_target *target) {
-    int32_t sequences, tokens, threads = ftc_threads_available();
-    ftc_program_extents(program, &sequences, &tokens);
-    double batch = sequences >= 0 ? (double)program->extents[sequences].bound : 1;
-    double length = tokens >= 0 ? (double)program->extents[tokens].bound : 1;
-    double flops = batch * length * program->flops_per_token +
-                   batch * length * length * program->flops_per_token_squared;
-    const ftc_entry *step = &program->entries[FTC_ENTRY_STEP];
+    int32_t threads = ftc_threads_available();
+    double *counts = calloc((size_t)program->n_counts + 1, sizeof *counts);
+    if (!counts) abort();
+    ftc_program_most_counts(program, counts);
+    double flops = ftc_program_cost(program, program->nominal_flops, counts);
+    ftc_work work = ftc_entry_work(program, FTC_ENTRY_STEP, counts);
+    free(counts);
     uint32_t evaluates = 1u << FTC_ENTRY_EVAL, in_one_call = 1u << FTC_ENTRY_STEP | evaluates;
     uint32_t in_two_calls = 1u << FTC_ENTRY_GRAD | 1u << FTC_ENTRY_UPDATE | evaluates;
     int64_t peak = ftc_program_memory(program, in_one_call, threads), available = ftc_memory_available();
-    ftc_work work = ftc_entry_work(step, batch, batch * length, batch * length * length);
     printf("%s: %lld parameters, compiled for %s in %.2f s\n", program->model,
            (long long)ftc_program_parameters(program), program->features, program->compile_seconds);
-    printf("  a step of %.0f sequences of %.0f tokens: %.2f GFLOP (nominal), %.2f executed, %.1f MB moved\n",
-           batch, length, flops / 1e9, work.flops / 1e9, work.bytes / 1e6);
+    print_bounds(program);
+    printf(": %.2f GFLOP (nominal), %.2f executed, %.1f MB moved\n", flops / 1e9, work.flops / 1e9,
+           work.bytes / 1e6);
     printf("  memory");
     print_memory(program, in_one_call, threads);
     printf("  with accumulation or clipping");

@@ -1,6 +1,7 @@
 #include "compiler/driver/data.h"
 
 #include "runtime/data/batch.h"
+#include "runtime/loop/stepper.h"
 #include "ir/base/clock.h"
 #include "runtime/hub/hf_dir.h"
 #include "runtime/text/token_cache.h"
@@ -47,31 +48,42 @@ ftc_data_options ftc_data_options_default(void) {
 
 // --- files and labels ---------------------------------------------------------------------------------
 
-ftc_status ftc_data_open(const char *path, const ftc_data_options *options, bool without_label,
-                         ftc_table **out) {
-    ftc_table_options table = {
-        .format = (ftc_table_format)options->format,
-        .header = (ftc_table_header)options->header,
-        .text_column = options->text_column,
-        .pair_column = options->pair_column,
-        .label_column = options->label_column,
-        .without_label = without_label,
-    };
+static ftc_table_options table_options(const ftc_data_options *options) {
+    return (ftc_table_options){.format = (ftc_table_format)options->format,
+                               .header = (ftc_table_header)options->header,
+                               .text_column = options->text_column,
+                               .pair_column = options->pair_column,
+                               .label_column = options->label_column};
+}
+
+bool ftc_program_reads_text(const ftc_program *program) {
+    return ftc_program_reads(program, FTC_FROM_TOKENS) || ftc_program_reads(program, FTC_FROM_TOKEN_TYPES);
+}
+
+ftc_status ftc_data_open_for(const ftc_program *program, const char *path, const ftc_data_options *options,
+                             ftc_table **out) {
+    ftc_table_options table = table_options(options);
+    table.without_label = !options->label_column && !ftc_program_reads(program, FTC_FROM_LABEL);
+    table.without_text = !ftc_program_reads_text(program);
     return ftc_table_open(path, &table, out);
 }
 
-// The values a sequence of the program's logits.
-static int32_t count_labels(const ftc_program *program) {
-    for (int32_t i = 0; i < program->n_outputs; i++) {
-        if (strcmp(program->outputs[i].name, "logits") == 0) return (int32_t)program->outputs[i].columns;
-    }
-    return 0;
+ftc_status ftc_data_open(const char *path, const ftc_data_options *options, bool with_label,
+                         ftc_table **out) {
+    ftc_table_options table = table_options(options);
+    table.without_label = !with_label;
+    return ftc_table_open(path, &table, out);
 }
 
 ftc_status ftc_data_labels(const ftc_program *program, const ftc_table *table, const char *dir, bool may_sort,
                            ftc_labels *out) {
-    int32_t count = count_labels(program);
+    int32_t count = (int32_t)ftc_program_score_columns(program);
     const char **names = NULL;
+    if (ftc_program_label(program) == FTC_LABEL_NONE) {
+        *out = (ftc_labels){.kind = FTC_LABELS_UNUSED, .count = count};
+        return FTC_STATUS_OK;
+    }
+    if (ftc_program_label(program) == FTC_LABEL_VALUE) count = 1; // numbers
     ftc_hf_config *config = NULL;
     if (dir) FTC_RETURN_IF_ERROR(ftc_hf_config_read(dir, &config));
     if (config && ftc_hf_config_label_count(config) == count && ftc_hf_config_label(config, 0)) {
@@ -100,9 +112,8 @@ ftc_status ftc_data_tokenizer(const ftc_program *program, const char *dir, ftc_t
                                program->model);
     }
     FTC_RETURN_IF_ERROR(ftc_tokenizer_open(dir, tokenizer));
-    int32_t sequences, tokens;
-    ftc_program_extents(program, &sequences, &tokens);
-    int64_t length = tokens >= 0 ? program->extents[tokens].bound : 512;
+    ftc_row_extents rows = ftc_program_row_extents(program);
+    int64_t length = rows.tokens >= 0 ? program->extents[rows.tokens].bound : 512;
     int allowed = ftc_tokenizer_model_max_length(*tokenizer);
     *max_length = (int32_t)(allowed > 0 && allowed < length ? allowed : length);
     return FTC_STATUS_OK;
@@ -148,11 +159,22 @@ static char *cache_dir(const char *asked_for) {
     return dir;
 }
 
-ftc_status ftc_data_tokenize(const ftc_dataset_source *source, const char *cache, ftc_threads *threads,
-                             ftc_dataset *out, bool *from_cache) {
+ftc_status ftc_data_tokenize(const ftc_program *program, const ftc_dataset_source *source, const char *cache,
+                             ftc_threads *threads, ftc_dataset *out, bool *from_cache) {
     char *dir = cache_dir(cache);
-    ftc_status status = ftc_token_cache_read(source, dir, threads, out, from_cache);
+    const char **columns = calloc((size_t)program->n_inputs + 1, sizeof *columns);
+    if (!columns) abort();
+    int32_t n_columns = ftc_program_columns(program, columns);
+    ftc_dataset read = {0};
+    ftc_status status = source->tokenizer ? ftc_token_cache_read(source, dir, threads, &read, from_cache)
+                                          : ftc_dataset_read(source, threads, &read);
+    if (status.code == FTC_OK) status = ftc_dataset_read_columns(source, columns, n_columns, &read);
+    free(columns);
     free(dir);
+    if (status.code == FTC_OK)
+        *out = read;
+    else
+        ftc_dataset_free(&read);
     return status;
 }
 
@@ -166,13 +188,13 @@ static ftc_status read_both(const ftc_program *program, const ftc_data_options *
                                  data->tokenizer, data->max_length, &data->labels};
     bool hit = true;
     if (status.code == FTC_OK)
-        status = ftc_data_tokenize(&source, o->cache, threads, &data->train, &data->from_cache);
+        status = ftc_data_tokenize(program, &source, o->cache, threads, &data->train, &data->from_cache);
     data->has_test = test || o->split_test > 0;
     if (status.code == FTC_OK && data->has_test) {
         source.table = test ? test : train;
         source.rows = data->test_rows.rows;
         source.n = data->test_rows.count;
-        status = ftc_data_tokenize(&source, o->cache, threads, &data->test, &hit);
+        status = ftc_data_tokenize(program, &source, o->cache, threads, &data->test, &hit);
     }
     data->from_cache &= hit;
     ftc_selection_free(&train_rows);
@@ -191,9 +213,9 @@ ftc_status ftc_data_read(const ftc_program *program, const ftc_data_options *o, 
                                "--test and --split-test both say what the test rows are; give one");
     }
     ftc_training_data data = {.tokenizer_dir = o->tokenizer};
-    ftc_status status = ftc_data_open(o->train, o, false, &data.train_table);
-    if (status.code == FTC_OK && o->test) status = ftc_data_open(o->test, o, false, &data.test_table);
-    if (status.code == FTC_OK)
+    ftc_status status = ftc_data_open_for(program, o->train, o, &data.train_table);
+    if (status.code == FTC_OK && o->test) status = ftc_data_open_for(program, o->test, o, &data.test_table);
+    if (status.code == FTC_OK && ftc_program_reads_text(program))
         status = ftc_data_tokenizer(program, o->tokenizer, &data.tokenizer, &data.max_length);
     if (o->max_length && o->max_length < data.max_length) data.max_length = (int32_t)o->max_length;
     if (status.code == FTC_OK) status = read_both(program, o, id2label_dir, threads, &data);

@@ -29,9 +29,14 @@ extern const ftc_option ftc_column_option_table[], ftc_rows_option_table[];
 
 ftc_data_options ftc_data_options_default(void);
 
-// Opens a file with the options' columns.
-ftc_status ftc_data_open(const char *path, const ftc_data_options *options, bool without_label,
-                         ftc_table **out);
+// Whether the program has an input that is fed from the text.
+bool ftc_program_reads_text(const ftc_program *program);
+
+// Opens a file with the options' columns: text and pair, perhaps the label; or those of them that the program
+// reads.
+ftc_status ftc_data_open(const char *path, const ftc_data_options *options, bool with_label, ftc_table **out);
+ftc_status ftc_data_open_for(const ftc_program *program, const char *path, const ftc_data_options *options,
+                             ftc_table **out);
 
 // What a training needs of its data. `labels` is learned from the training rows.
 typedef struct {
@@ -55,9 +60,9 @@ ftc_status ftc_data_read(const ftc_program *program, const ftc_data_options *opt
 void ftc_training_data_free(ftc_training_data *data);
 
 // Tokenizes rows, or finds their ids in the cache that --cache names (ftc_data_options); *from_cache says
-// which.
-ftc_status ftc_data_tokenize(const ftc_dataset_source *source, const char *cache, ftc_threads *threads,
-                             ftc_dataset *out, bool *from_cache);
+// which. Reads the columns that feed the program's other inputs.
+ftc_status ftc_data_tokenize(const ftc_program *program, const ftc_dataset_source *source, const char *cache,
+                             ftc_threads *threads, ftc_dataset *out, bool *from_cache);
 
 // Opens the tokenizer in `dir` and finds the most tokens that an example may have: the least of what the
 // program was compiled for and what the tokenizer allows.

@@ -62,11 +62,10 @@ static void print_text(const ftc_evaluation *e, const ftc_labels *labels) {
     printf("%lld examples in %.1f s (%.0f tokens/s)\n", (long long)e->samples, e->seconds,
            (double)e->tokens / e->seconds);
     printf("loss       %.4f\n", e->loss);
-    if (e->regression) {
+    if (e->scoring == FTC_SCORE_VALUES)
         printf("mse        %.4f\npearson    %.4f\nspearman   %.4f\n", e->values.mse, e->values.pearson,
                e->values.spearman);
-        return;
-    }
+    if (e->scoring != FTC_SCORE_CLASSES) return;
     const ftc_class_scores *s = &e->classes;
     printf("accuracy   %.4f\nprecision  %.4f\nrecall     %.4f\nf1         %.4f\nmatthews   %.4f\n",
            s->accuracy, s->precision, s->recall, s->f1, s->matthews);
@@ -80,7 +79,7 @@ static ftc_status evaluate(ftc_classifier *c, const char *dir, const eval_option
     ftc_dataset dataset = {0};
     ftc_evaluation e;
     bool from_cache;
-    FTC_RETURN_IF_ERROR(ftc_data_open(o->test, columns, false, &table));
+    FTC_RETURN_IF_ERROR(ftc_data_open_for(c->model.program, o->test, columns, &table));
     size_t n = ftc_table_rows(table);
     int64_t *rows = malloc((n + 1) * sizeof *rows);
     if (!rows) abort();
@@ -88,7 +87,7 @@ static ftc_status evaluate(ftc_classifier *c, const char *dir, const eval_option
     ftc_status status = ftc_data_labels(c->model.program, table, dir, false, &labels);
     ftc_dataset_source source = {table, rows, n, c->tokenizer, c->max_length, &labels};
     if (status.code == FTC_OK)
-        status = ftc_data_tokenize(&source, o->cache, c->threads, &dataset, &from_cache);
+        status = ftc_data_tokenize(c->model.program, &source, o->cache, c->threads, &dataset, &from_cache);
     if (status.code == FTC_OK) status = ftc_classifier_evaluate(c, &dataset, &e);
     if (status.code == FTC_OK) {
         if (o->json) {

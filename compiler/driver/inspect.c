@@ -190,7 +190,7 @@ static ftc_status inspect_row(const ftc_data_options *data, int64_t row_number, 
     ftc_row row = {0};
     ftc_tokenizer *tokenizer = NULL;
     ftc_tokens tokens = {0};
-    FTC_RETURN_IF_ERROR(ftc_data_open(data->train, data, false, &table));
+    FTC_RETURN_IF_ERROR(ftc_data_open(data->train, data, true, &table));
     ftc_status status = FTC_STATUS_OK;
     if ((size_t)row_number >= ftc_table_rows(table)) {
         status = ftc_status_make(FTC_BAD_INPUT, "%s has the rows 0 to %zu, no row %lld", data->train,

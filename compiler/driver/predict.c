@@ -70,9 +70,9 @@ static ftc_status answer(ftc_classifier *c, const group *g, bool json) {
     for (int64_t i = 0; i < e.samples; i++) {
         const float *logits = e.logits + i * e.columns;
         if (json) {
-            print_json(c, logits, e.columns, e.regression);
+            print_json(c, logits, e.columns, e.scoring == FTC_SCORE_VALUES);
         } else {
-            print_text(c, logits, e.columns, e.regression, g->texts[i]);
+            print_text(c, logits, e.columns, e.scoring == FTC_SCORE_VALUES, g->texts[i]);
         }
     }
     ftc_evaluation_free(&e);
@@ -86,6 +86,12 @@ static void empty_group(group *g) {
 
 static ftc_status predict(ftc_classifier *c, const ftc_text_options *options, const ftc_text_list *words) {
     ftc_texts texts;
+    const ftc_program *program = c->model.program;
+    if (!c->tokenizer || ftc_program_score_columns(program) == 0) {
+        return ftc_status_make(FTC_BAD_INPUT, "the model %s %s: there is nothing to predict of a text",
+                               program->model,
+                               c->tokenizer ? "declares no output as scores" : "reads no text");
+    }
     FTC_RETURN_IF_ERROR(ftc_texts_open(options, words, &texts));
     int64_t length =
         options->max_length && options->max_length < c->max_length ? options->max_length : c->max_length;

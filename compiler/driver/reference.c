@@ -32,7 +32,10 @@ ftc_graph *ftc_reference_graph(const ftc_graph *source, ftc_diagnostics *d) {
 
 void ftc_gradients_free(ftc_gradients *g) {
     for (int32_t i = 0; i < g->n_tensors; i++) free(g->gradients[i]);
+    for (int32_t i = 0; i < g->n_outputs; i++) free(g->outputs[i]);
     free(g->gradients);
+    free(g->outputs);
+    free(g->cells);
     free(g->faults);
     *g = (ftc_gradients){0};
 }
@@ -62,8 +65,9 @@ static sizes sizes_of(const ftc_graph *g, const ftc_batch *batch) {
         if (k < 0) continue; // no entry uses it
         s.extents[i] = batch->extents[k];
         if (g->extents[i].kind != FTC_EXTENT_RAGGED) continue;
-        s.lengths[i] = allocated(batch->sequences, sizeof **s.lengths);
-        for (int64_t b = 0; b < batch->sequences; b++) {
+        int64_t elements = batch->extents[batch->program->extents[k].ragged_over];
+        s.lengths[i] = allocated(elements, sizeof **s.lengths);
+        for (int64_t b = 0; b < elements; b++) {
             s.lengths[i][b] = batch->offsets[k][b + 1] - batch->offsets[k][b];
         }
     }
@@ -93,6 +97,21 @@ static const void *memory_of(const ftc_decl_def *decl, const ftc_stepper *steppe
     return NULL;
 }
 
+// Copies the cells of an input from the caller's order to packed order. To be freed.
+static void *packed_copy(const ftc_graph *g, const ftc_bindings *b, const ftc_type *type, const void *from) {
+    size_t size = (size_t)ftc_dtype_bytes(type->dtype);
+    char *to = allocated(ftc_interp_cells(g, b, &type->axes), sizeof(float));
+    ftc_walk w;
+    ftc_walk_begin(&w, g, b, &type->axes, FTC_NO_AXIS);
+    int out = ftc_walk_view(&w, &type->axes), in = ftc_walk_interface_view(&w, &type->axes);
+    while (ftc_walk_next(&w))
+        for (int64_t j = 0; j < w.n; j++)
+            memcpy(to + (size_t)(w.at[out] + j * w.step[out]) * size,
+                   (const char *)from + (size_t)(w.at[in] + j * w.step[in]) * size, size);
+    ftc_walk_end(&w);
+    return to;
+}
+
 static double number_at(const void *memory, ftc_dtype dtype, int64_t i) {
     switch (dtype) {
     case FTC_F32: return ((const float *)memory)[i];
@@ -108,22 +127,58 @@ static double number_at(const void *memory, ftc_dtype dtype, int64_t i) {
     return x.value;
 }
 
-static ftc_id output_of(const ftc_graph *g, const char *name) {
+// One cell of a value in packed order, of a run by one of the ways.
+typedef double cell_of(const void *run, const ftc_graph *g, ftc_id id, int64_t cell);
+
+// The cells of the outputs, as the caller gets them; and what those that are checks tell.
+static void take_outputs(const ftc_graph *g, const ftc_bindings *b, const ftc_program *program,
+                         const void *run, cell_of *cell, ftc_gradients *out) {
     for (uint32_t i = 0; i < g->n_outputs; i++) {
-        if (strcmp(g->outputs[i].name, name) == 0) return g->outputs[i].node;
+        const ftc_output *output = &g->outputs[i];
+        int32_t k = 0;
+        while (k < out->n_outputs && strcmp(program->outputs[k].name, output->name) != 0) k++;
+        if (k == out->n_outputs || !(program->outputs[k].entries & 1u << FTC_ENTRY_GRAD)) continue;
+        out->cells[k] = ftc_interp_cells(g, b, &output->order);
+        out->outputs[k] = allocated(out->cells[k], sizeof **out->outputs);
+        ftc_walk w;
+        ftc_walk_begin(&w, g, b, &output->order, FTC_NO_AXIS);
+        int from = ftc_walk_view(&w, &g->nodes[output->node].type.axes),
+            to = ftc_walk_interface_view(&w, &output->order);
+        while (ftc_walk_next(&w))
+            for (int64_t j = 0; j < w.n; j++)
+                out->outputs[k][w.at[to] + j * w.step[to]] =
+                    cell(run, g, output->node, w.at[from] + j * w.step[from]);
+        ftc_walk_end(&w);
     }
-    return 0;
+}
+
+static ftc_gradients new_gradients(const ftc_program *program) {
+    return (ftc_gradients){.n_tensors = program->n_tensors,
+                           .n_outputs = program->n_outputs,
+                           .gradients = allocated(program->n_tensors, sizeof(double *)),
+                           .outputs = allocated(program->n_outputs, sizeof(double *)),
+                           .cells = allocated(program->n_outputs, sizeof(int64_t)),
+                           .faults = allocated(program->n_checks, sizeof(double))};
+}
+
+// What the checks tell, which are outputs.
+static void take_faults(const ftc_program *program, ftc_gradients *out) {
+    for (int32_t i = 0; i < program->n_checks; i++) {
+        const double *cells = out->outputs[program->checks[i].output];
+        out->faults[i] = cells ? cells[0] : -INFINITY;
+    }
 }
 
 static ftc_id loss_of(const ftc_graph *g) {
-    return output_of(g, "loss"); // differentiate has seen to it that there is one
-}
-
-static const char *name_of_check(const ftc_program *program, int32_t check) {
-    return program->outputs[program->checks[check].output].name;
+    return ftc_graph_find_output(g, FTC_OUTPUT_LOSS)->node; // differentiate has seen to it that there is one
 }
 
 // --- the three ways -----------------------------------------------------------------------------------
+
+static double interpreted_cell(const void *run, const ftc_graph *g, ftc_id id, int64_t cell) {
+    (void)g;
+    return ftc_interp_value(run, id, NULL)[cell];
+}
 
 ftc_gradients ftc_reference_interpret(const ftc_graph *reference, const ftc_stepper *stepper,
                                       const ftc_batch *batch) {
@@ -141,20 +196,20 @@ ftc_gradients ftc_reference_interpret(const ftc_graph *reference, const ftc_step
         int64_t n = ftc_interp_cells(g, &b, &decl->type.axes);
         const void *memory = memory_of(decl, stepper, batch);
         tensors[i] = allocated(n, sizeof **tensors);
-        for (int64_t k = 0; memory && k < n; k++) tensors[i][k] = number_at(memory, decl->type.dtype, k);
+        void *copy = memory && decl->kind == FTC_DECL_INPUT ? packed_copy(g, &b, &decl->type, memory) : NULL;
+        for (int64_t k = 0; memory && k < n; k++)
+            tensors[i][k] = number_at(copy ? copy : memory, decl->type.dtype, k);
+        free(copy);
         if (decl->kind == FTC_DECL_ARG) tensors[i][0] = ftc_stepper_get(stepper, decl->name, decl->value);
     }
     double start = ftc_clock_seconds();
     ftc_interp *in = ftc_interp_new(g, &b);
     ftc_interp_run(in);
-    ftc_gradients out = {.n_tensors = stepper->program->n_tensors,
-                         .loss = ftc_interp_value(in, loss_of(g), NULL)[0],
-                         .seconds = ftc_clock_seconds() - start};
-    const ftc_program *program = stepper->program;
-    out.faults = allocated(program->n_checks, sizeof *out.faults);
-    for (int32_t i = 0; i < program->n_checks; i++)
-        out.faults[i] = ftc_interp_value(in, output_of(g, name_of_check(program, i)), NULL)[0];
-    out.gradients = allocated(out.n_tensors, sizeof *out.gradients);
+    ftc_gradients out = new_gradients(stepper->program);
+    out.loss = ftc_interp_value(in, loss_of(g), NULL)[0];
+    out.seconds = ftc_clock_seconds() - start;
+    take_outputs(g, &b, stepper->program, in, interpreted_cell, &out);
+    take_faults(stepper->program, &out);
     for (uint32_t i = 0; i < g->n_decls; i++) {
         if (g->decls[i].kind == FTC_DECL_GRADIENT) {
             out.gradients[find_tensor(stepper->program, g->decls[g->decls[i].of].name)] = tensors[i];
@@ -194,6 +249,8 @@ static eager_call begin_eager(const ftc_graph *g, const ftc_stepper *stepper, co
     for (uint32_t i = 0; i < g->n_decls; i++) {
         const ftc_decl_def *decl = &g->decls[i];
         c.tensors[i] = (void *)memory_of(decl, stepper, batch); // read only: gradients alone are assigned
+        if (c.tensors[i] && decl->kind == FTC_DECL_INPUT)
+            c.tensors[i] = c.own[i] = packed_copy(g, &walk, &decl->type, c.tensors[i]);
         if (!c.tensors[i])
             c.tensors[i] = c.own[i] = allocated(ftc_interp_cells(g, &walk, &decl->type.axes), sizeof(float));
         if (decl->kind == FTC_DECL_ARG) arguments[i] = ftc_stepper_get(stepper, decl->name, decl->value);
@@ -218,6 +275,14 @@ static void end_eager(const ftc_graph *g, eager_call *c) {
     free_sizes(&c->sizes);
 }
 
+static double eager_cell(const void *run, const ftc_graph *g, ftc_id id, int64_t cell) {
+    const ftc_cell *x = ftc_eager_value(run, id, NULL) + cell;
+    ftc_dtype dtype = g->nodes[id].type.dtype;
+    return dtype == FTC_F32 || dtype == FTC_BF16 ? (double)x->f
+           : dtype == FTC_U32                    ? (double)(uint32_t)x->i
+                                                 : x->i;
+}
+
 ftc_gradients ftc_reference_eager(const ftc_graph *reference, const ftc_stepper *stepper,
                                   const ftc_batch *batch, ftc_sgemm_fn *sgemm) {
     const ftc_graph *g = reference;
@@ -225,17 +290,14 @@ ftc_gradients ftc_reference_eager(const ftc_graph *reference, const ftc_stepper 
     double start = ftc_clock_seconds();
     ftc_eager *e = ftc_eager_new(g, &c.bindings);
     ftc_eager_run(e);
-    ftc_gradients out = {.n_tensors = stepper->program->n_tensors,
-                         .loss = (double)ftc_eager_value(e, loss_of(g), NULL)->f,
-                         .seconds = ftc_clock_seconds() - start};
-    const ftc_program *program = stepper->program;
-    out.faults = allocated(program->n_checks, sizeof *out.faults);
-    for (int32_t i = 0; i < program->n_checks; i++)
-        out.faults[i] = (double)ftc_eager_value(e, output_of(g, name_of_check(program, i)), NULL)->f;
-    out.gradients = allocated(out.n_tensors, sizeof *out.gradients);
+    const ftc_bindings walk = {.extents = c.bindings.extents, .lengths = c.bindings.lengths};
+    ftc_gradients out = new_gradients(stepper->program);
+    out.loss = (double)ftc_eager_value(e, loss_of(g), NULL)->f;
+    out.seconds = ftc_clock_seconds() - start;
+    take_outputs(g, &walk, stepper->program, e, eager_cell, &out);
+    take_faults(stepper->program, &out);
     for (uint32_t i = 0; i < g->n_decls; i++) {
         if (g->decls[i].kind != FTC_DECL_GRADIENT) continue;
-        const ftc_bindings walk = {.extents = c.bindings.extents, .lengths = c.bindings.lengths};
         out.gradients[find_tensor(stepper->program, g->decls[g->decls[i].of].name)] =
             as_doubles(c.own[i], ftc_interp_cells(g, &walk, &g->decls[i].type.axes));
     }
@@ -307,17 +369,22 @@ ftc_gradients ftc_reference_compiled(ftc_stepper *stepper, const ftc_batch *batc
     double start = ftc_clock_seconds();
     ftc_status status = ftc_stepper_call(stepper, FTC_ENTRY_GRAD, batch, 1, 0);
     ftc_status_free(&status); // `faults` tells the same
-    ftc_gradients out = {.n_tensors = program->n_tensors,
-                         .loss = (double)*ftc_stepper_output(stepper, "loss", FTC_ENTRY_GRAD),
-                         .seconds = ftc_clock_seconds() - start};
-    out.faults = allocated(program->n_checks, sizeof *out.faults);
-    for (int32_t i = 0; i < program->n_checks; i++)
-        out.faults[i] = (double)*ftc_stepper_output(stepper, name_of_check(program, i), FTC_ENTRY_GRAD);
-    out.gradients = allocated(out.n_tensors, sizeof *out.gradients);
+    ftc_gradients out = new_gradients(program);
+    out.seconds = ftc_clock_seconds() - start;
+    out.loss = (double)*ftc_stepper_result(stepper, FTC_OUTPUT_LOSS, FTC_ENTRY_GRAD);
     for (int32_t i = 0; i < program->n_tensors; i++) {
         const ftc_tensor_info *t = &program->tensors[i];
         if (t->role == FTC_ROLE_GRADIENT)
             out.gradients[t->of] = as_doubles(stepper->state->tensors[i], ftc_tensor_elements(t));
     }
+    for (int32_t i = 0; i < program->n_outputs; i++) {
+        const ftc_output_info *output = &program->outputs[i];
+        if (!(output->entries & 1u << FTC_ENTRY_GRAD)) continue;
+        out.cells[i] = output->each * (int64_t)batch->counts[output->count];
+        out.outputs[i] = allocated(out.cells[i], sizeof **out.outputs);
+        for (int64_t k = 0; k < out.cells[i]; k++)
+            out.outputs[i][k] = number_at(stepper->outputs[i], output->dtype, k);
+    }
+    take_faults(program, &out);
     return out;
 }

@@ -1,5 +1,5 @@
-// The loss and the gradients of one batch, by each of the three ways to run a graph: what `ftc verify`
-// compares.
+// The loss, the gradients and the outputs of one batch, by each of the three ways to run a graph: what `ftc
+// verify` compares.
 #ifndef FTC_DRIVER_REFERENCE_H
 #define FTC_DRIVER_REFERENCE_H
 
@@ -10,10 +10,13 @@
 
 typedef struct {
     double loss, seconds;
+    int32_t n_tensors, n_outputs;
     double *faults; // [n_checks] what the program's checks tell (ftc_check_info)
-    int32_t n_tensors;
     // [n_tensors] by index of the parameter in the program, in stored form; NULL: it gets none.
     double **gradients;
+    // [n_outputs] by index in the program, as a caller gets them; NULL: grad does not write it.
+    double **outputs;
+    int64_t *cells; // [n_outputs] of each output
 } ftc_gradients;
 
 void ftc_gradients_free(ftc_gradients *g);

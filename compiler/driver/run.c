@@ -78,9 +78,9 @@ static void on_evaluated(void *context, const ftc_evaluation *e, const ftc_epoch
     if (!isnan(train->loss)) fprintf(stderr, "  loss %.4f", train->loss);
     if (!isnan(train->accuracy)) fprintf(stderr, "  accuracy %.4f", train->accuracy);
     fprintf(stderr, "  test loss %.4f", e->loss);
-    if (e->regression) {
+    if (e->scoring == FTC_SCORE_VALUES) {
         fprintf(stderr, "  pearson %.4f  spearman %.4f", e->values.pearson, e->values.spearman);
-    } else {
+    } else if (e->scoring == FTC_SCORE_CLASSES) {
         fprintf(stderr, "  accuracy %.4f  f1 %.4f  matthews %.4f", e->classes.accuracy, e->classes.f1,
                 e->classes.matthews);
     }

@@ -26,7 +26,7 @@ ftc_status ftc_texts_open(const ftc_text_options *options, const ftc_text_list *
     }
     if (options->file) {
         texts.at = 0;
-        FTC_RETURN_IF_ERROR(ftc_data_open(options->file, &options->columns, true, &texts.table));
+        FTC_RETURN_IF_ERROR(ftc_data_open(options->file, &options->columns, false, &texts.table));
     }
     *out = texts;
     return FTC_STATUS_OK;

@@ -4,6 +4,7 @@
 #include "compiler/driver/data.h"
 #include "compiler/driver/model.h"
 #include "compiler/driver/reference.h"
+#include "compiler/driver/synthetic.h"
 #include "runtime/loop/metrics.h"
 #include "runtime/hub/safetensors.h"
 
@@ -18,11 +19,12 @@
 // relative error.
 typedef struct {
     double loss, gradient, smallest_share;
+    double flipped; // cells of an output of integers or bools
 } tolerances;
 
 // bf16 has 8 bits: a rounding is off by at most 2^-8 = 0.4 %, and a gradient comes through two dozen of them
 // in each of BERT's layers.
-static const tolerances FP32 = {1e-5, 1e-4, 1e-3}, BF16 = {1e-2, 5e-2, 1e-2};
+static const tolerances FP32 = {1e-5, 1e-4, 1e-3, 1e-2}, BF16 = {1e-2, 5e-2, 1e-2, 5e-2};
 
 // The interpreter does about so many floating-point operations a second; it is left out where it would take
 // minutes.
@@ -72,57 +74,24 @@ static const char *const WAY_NAMES[N_WAYS] = {"interpret", "eager", "compiled"};
 
 // --- the batch ----------------------------------------------------------------------------------------
 
-// `wanted`, or what the program allows.
-static int64_t size_between(const ftc_extent_info *extent, int64_t wanted) {
-    int64_t size = wanted < extent->bound ? wanted : extent->bound;
-    return size > extent->least ? size : extent->least;
-}
-
-// A few short sequences of random tokens.
-static ftc_dataset make_examples(const ftc_program *program, const verify_options *o) {
-    int64_t vocab = 2, types = 1, classes = 1;
-    for (int32_t i = 0; i < program->n_inputs; i++) {
-        const ftc_input_info *input = &program->inputs[i];
-        if (strcmp(input->name, "ids") == 0 && input->bound) vocab = input->bound;
-        if (strcmp(input->name, "types") == 0 && input->bound) types = input->bound;
-        if (strcmp(input->name, "label") == 0 && input->bound) classes = input->bound;
-    }
-    int32_t sequences, of_tokens;
-    ftc_program_extents(program, &sequences, &of_tokens);
-    int64_t n = o->model.batch ? o->model.batch : size_between(&program->extents[sequences], 3);
-    int64_t longest = of_tokens < 0 ? 0 : size_between(&program->extents[of_tokens], 12);
-    int64_t shortest = of_tokens < 0 ? 0 : size_between(&program->extents[of_tokens], 1);
-    ftc_dataset dataset = {0};
-    ftc_tokens tokens = {calloc((size_t)longest + 1, sizeof(int32_t)),
-                         calloc((size_t)longest + 1, sizeof(int32_t)), 0, (size_t)longest};
-    if (!tokens.ids || !tokens.types) abort();
-    uint64_t state = (uint64_t)o->flags.seed;
-    for (int64_t i = 0; i < n; i++) {
-        tokens.count = (size_t)(longest - (longest - shortest) * (i % 3) / 2); // all, half, the least
-        for (size_t k = 0; k < tokens.count; k++) {
-            state = state * 6364136223846793005u + 1442695040888963407u;
-            tokens.ids[k] = (int32_t)((state >> 33) % (uint64_t)vocab);
-            tokens.types[k] = (int32_t)(k * (size_t)types / tokens.count);
-        }
-        // Not one of each: gradients of biases would cancel.
-        ftc_dataset_add(&dataset, &tokens, (float)((i + 1) / 2 % classes));
-    }
-    ftc_tokens_free(&tokens);
-    return dataset;
+// A few short sequences.
+static ftc_status make_batch(verification *v, const verify_options *o) {
+    int64_t n = o->model.batch ? o->model.batch : v->batch.max_sequences < 3 ? v->batch.max_sequences : 3;
+    const ftc_synthetic sizes = {
+        .sequences = n ? n : 3, .length = 12, .varied = true, .seed = (uint64_t)o->flags.seed};
+    return ftc_synthetic_fill(&v->batch, &sizes);
 }
 
 // The first examples of the file in its order, as many as a batch holds, or a synthetic batch.
 static ftc_status fill_batch(verification *v, verify_options *o) {
     const ftc_program *program = v->model.program;
     FTC_RETURN_IF_ERROR(ftc_batch_create(program, &v->batch));
-    if (o->data.train) {
-        if (!o->data.tokenizer) o->data.tokenizer = program->pretrained;
-        if (!o->data.tokenizer)
-            o->data.tokenizer = ftc_setting_text(program->train, program->n_train, "tokenizer");
-        FTC_RETURN_IF_ERROR(ftc_data_read(program, &o->data, program->pretrained, v->threads, &v->data));
-    } else {
-        v->data.train = make_examples(program, o);
-    }
+    if (!o->data.train) return make_batch(v, o);
+    FTC_RETURN_IF_ERROR(ftc_batch_check_feed(program));
+    if (!o->data.tokenizer) o->data.tokenizer = program->pretrained;
+    if (!o->data.tokenizer)
+        o->data.tokenizer = ftc_setting_text(program->train, program->n_train, "tokenizer");
+    FTC_RETURN_IF_ERROR(ftc_data_read(program, &o->data, program->pretrained, v->threads, &v->data));
     int64_t n = v->data.train.n < v->batch.max_sequences ? v->data.train.n : v->batch.max_sequences;
     int64_t *order = malloc((size_t)(n + 1) * sizeof *order);
     if (!order) abort();
@@ -157,19 +126,11 @@ static ftc_status prepare(verification *v, verify_options *o) {
     return dropout >= 0 ? ftc_stepper_set_dropout(&v->stepper, dropout) : FTC_STATUS_OK;
 }
 
-static double step_flops(const verification *v) {
-    const ftc_program *program = v->model.program;
-    double squares = 0;
-    for (int64_t b = 0; b < v->batch.sequences && v->batch.token_offsets; b++) {
-        double length = v->batch.token_offsets[b + 1] - v->batch.token_offsets[b];
-        squares += length * length;
-    }
-    return program->flops_per_token * (double)v->batch.tokens + program->flops_per_token_squared * squares;
-}
-
 // Runs what can be run; the others stay empty (gradients NULL).
 static void run_all(verification *v, const verify_options *o, ftc_gradients ways[N_WAYS]) {
-    double seconds = step_flops(v) / INTERPRETER_FLOPS;
+    const ftc_program *program = v->model.program;
+    double flops = ftc_program_cost(program, program->nominal_flops, v->batch.counts);
+    double seconds = flops / INTERPRETER_FLOPS;
     if (o->flags.full || seconds <= LONGEST_SECONDS) {
         ways[INTERPRET] = ftc_reference_interpret(v->reference, &v->stepper, &v->batch);
     } else {
@@ -193,6 +154,8 @@ typedef struct {
     double loss;       // relative
     double *gradients; // [n_tensors]; parameters without gradient: 0
     int32_t largest;   // the tensor that differs most
+    double *outputs;   // [n_outputs]; those that grad does not write: 0
+    int32_t worst;     // the output that is furthest beyond what is allowed
     const tolerances *allowed;
 } differences;
 
@@ -203,6 +166,46 @@ static double norm_of(const double *x, const double *y, int64_t n) {
         sum += d * d;
     }
     return sqrt(sum);
+}
+
+// The loss is compared by itself, and so is what checks tell.
+static bool is_compared(const ftc_output_info *output) {
+    return output->role != FTC_OUTPUT_LOSS && output->role != FTC_OUTPUT_FAULT;
+}
+
+// How far an output is from the right one: numbers by the norm of the difference over the norm, integers and
+// bools by the share of cells that differ.
+static double output_difference(const ftc_output_info *output, const double *right, const double *other,
+                                int64_t n) {
+    if (output->dtype == FTC_F32 || output->dtype == FTC_BF16) {
+        double difference = norm_of(right, other, n);
+        return difference == 0 ? 0 : difference / fmax(norm_of(right, NULL, n), 1e-30);
+    }
+    int64_t differ = 0;
+    for (int64_t i = 0; i < n; i++) differ += right[i] != other[i];
+    return n ? (double)differ / (double)n : 0;
+}
+
+static double allowed_for(const tolerances *allowed, const ftc_output_info *output) {
+    bool real = output->dtype == FTC_F32 || output->dtype == FTC_BF16;
+    return real ? allowed->gradient : allowed->flipped;
+}
+
+static void compare_outputs(const ftc_program *program, const ftc_gradients *right,
+                            const ftc_gradients *other, differences *d) {
+    d->outputs = calloc((size_t)program->n_outputs + 1, sizeof *d->outputs);
+    if (!d->outputs) abort();
+    double worst = -1;
+    for (int32_t i = 0; i < program->n_outputs; i++) {
+        const ftc_output_info *output = &program->outputs[i];
+        if (!right->outputs[i] || !is_compared(output)) continue;
+        d->outputs[i] = output_difference(output, right->outputs[i], other->outputs[i], right->cells[i]);
+        double excess = d->outputs[i] / allowed_for(d->allowed, output);
+        if (!(excess <= worst)) { // a NaN is the worst
+            worst = excess;
+            d->worst = i;
+        }
+    }
 }
 
 static differences compare(const ftc_program *program, const ftc_gradients *right, const ftc_gradients *other,
@@ -225,11 +228,14 @@ static differences compare(const ftc_program *program, const ftc_gradients *righ
         d.gradients[i] = difference == 0 ? 0 : difference / norm;
         if (isnan(d.gradients[i]) || d.gradients[i] > d.gradients[d.largest]) d.largest = i;
     }
+    compare_outputs(program, right, other, &d);
     return d;
 }
 
-static bool is_close(const differences *d) {
-    return d->loss <= d->allowed->loss && d->gradients[d->largest] <= d->allowed->gradient; // false for a NaN
+static bool is_close(const ftc_program *program, const differences *d) { // false for a NaN
+    bool outputs = program->n_outputs == 0 ||
+                   d->outputs[d->worst] <= allowed_for(d->allowed, &program->outputs[d->worst]);
+    return d->loss <= d->allowed->loss && d->gradients[d->largest] <= d->allowed->gradient && outputs;
 }
 
 // --- telling ------------------------------------------------------------------------------------------
@@ -254,11 +260,21 @@ static void print_text(const verification *v, const ftc_gradients *ways, const d
             printf("  %9.2e", ways[w].gradients ? found[w].gradients[i] : 0);
         printf("  %s\n", program->tensors[i].name);
     }
+    for (int32_t i = 0; i < program->n_outputs; i++) {
+        if (!ways[right].outputs[i] || !is_compared(&program->outputs[i])) continue;
+        for (int w = right + 1; w < N_WAYS; w++)
+            printf("  %9.2e", ways[w].gradients ? found[w].outputs[i] : 0);
+        printf("  output %s\n", program->outputs[i].name);
+    }
     for (int w = right + 1; w < N_WAYS; w++) {
         if (!ways[w].gradients) continue;
         printf("%s: loss %.2e (at most %g), largest of the gradients %.2e (at most %g) in %s\n", WAY_NAMES[w],
                found[w].loss, found[w].allowed->loss, found[w].gradients[found[w].largest],
                found[w].allowed->gradient, program->tensors[found[w].largest].name);
+        const ftc_output_info *worst = &program->outputs[found[w].worst];
+        if (ways[w].outputs[found[w].worst] && is_compared(worst))
+            printf("%s: of the outputs %.2e (at most %g) in %s\n", WAY_NAMES[w],
+                   found[w].outputs[found[w].worst], allowed_for(found[w].allowed, worst), worst->name);
     }
 }
 
@@ -281,6 +297,11 @@ static void print_json(const verification *v, const ftc_gradients *ways, const d
         for (int32_t i = 0; i < program->n_tensors; i++) {
             if (ways[right].gradients[i])
                 cJSON_AddNumberToObject(gradients, program->tensors[i].name, found[w].gradients[i]);
+        }
+        cJSON *outputs = cJSON_AddObjectToObject(way, "output_differences");
+        for (int32_t i = 0; i < program->n_outputs; i++) {
+            if (ways[right].outputs[i] && is_compared(&program->outputs[i]))
+                cJSON_AddNumberToObject(outputs, program->outputs[i].name, found[w].outputs[i]);
         }
     }
     char *line = ftc_metrics_line(object);
@@ -325,13 +346,16 @@ static int report(const verification *v, const ftc_gradients ways[N_WAYS], bool 
             ok = false;
         }
         found[w] = compare(v->model.program, &ways[right], &ways[w], bf16 ? &BF16 : &FP32);
-        ok &= is_close(&found[w]);
+        ok &= is_close(v->model.program, &found[w]);
     }
     if (json)
         print_json(v, ways, found, right, ok);
     else
         print_text(v, ways, found, right);
-    for (int w = 0; w < N_WAYS; w++) free(found[w].gradients);
+    for (int w = 0; w < N_WAYS; w++) {
+        free(found[w].gradients);
+        free(found[w].outputs);
+    }
     if (!ok) fprintf(stderr, "ftc verify: they differ by more than rounding explains\n");
     return ok ? FTC_EXIT_OK : FTC_EXIT_FAILED;
 }

@@ -359,7 +359,12 @@ static void run_random(ftc_eager *e, ftc_id id) {
     ftc_walk w;
     ftc_walk_begin(&w, e->g, &e->walk, order, order->n ? order->at[order->n - 1] : FTC_NO_AXIS);
     int to = ftc_walk_view(&w, axes_of(e, id)), place[FTC_MAX_AXES];
-    for (int i = 0; i < order->n; i++) place[i] = ftc_axes_find(&w.axes, order->at[i]);
+    int64_t first[FTC_MAX_AXES]; // where coordinates begin
+    for (int i = 0; i < order->n; i++) {
+        bool batch_like = ftc_axis_extent(e->g, order->at[i])->kind == FTC_EXTENT_SYMBOL && e->b->first_slots;
+        first[i] = batch_like ? e->b->first_slots[e->g->axes[order->at[i]].extent] : 0;
+        place[i] = ftc_axes_find(&w.axes, order->at[i]);
+    }
     // Where rows cannot run along the last axis, each cell has a key of its own.
     bool one_key = order->n == 0 || place[order->n - 1] == order->n - 1;
     while (ftc_walk_next(&w)) {
@@ -367,13 +372,14 @@ static void run_random(ftc_eager *e, ftc_id id) {
         for (int64_t j = 0; j < w.n; j++) {
             int64_t last = 0;
             for (int i = 0; i < order->n && (j == 0 || !one_key); i++) {
-                int64_t c = w.coordinate[place[i]] + (place[i] == order->n - 1 ? j : 0);
+                int64_t c = w.coordinate[place[i]] + (place[i] == order->n - 1 ? j : 0) + first[i];
                 if (i == order->n - 1)
                     last = c;
                 else
                     key = ftc_random_fold(i ? key : site, (uint64_t)c);
             }
-            e->value[id][w.at[to] + j * w.step[to]].f = ftc_random_cell(key, (uint32_t)(one_key ? j : last));
+            int64_t cell = one_key ? j + (order->n ? first[order->n - 1] : 0) : last;
+            e->value[id][w.at[to] + j * w.step[to]].f = ftc_random_cell(key, (uint32_t)cell);
         }
     }
     ftc_walk_end(&w);

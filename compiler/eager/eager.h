@@ -25,6 +25,7 @@ typedef struct {
     const int32_t *const *lengths; // [n_extents] ragged: length for each element of the axis it is over
     void *const *tensors; // [n_decls] as in ftc_step_args: values of each declaration's own type; an arg has
                           // one f32. Assigned ones are overwritten
+    const int64_t *first_slots; // [n_extents] as in ftc_step_args; NULL: zeros
     uint64_t seed;
     uint32_t step, micro_step;
     ftc_entry_kind entry; // what `training` depends on

@@ -18,7 +18,7 @@ static const struct {
     [FTC_KERNEL_SCATTER] = {"scatter", ftc_emit_scatter_kernel},
 };
 
-static const ftc_output *output_of(const ftc_graph *g, ftc_id id) {
+const ftc_output *ftc_emit_output_of(const ftc_graph *g, ftc_id id) {
     for (uint32_t i = 0; i < g->n_outputs; i++)
         if (g->outputs[i].node == id) return &g->outputs[i];
     return NULL;
@@ -27,7 +27,7 @@ static const ftc_output *output_of(const ftc_graph *g, ftc_id id) {
 bool ftc_emit_has_buffer(const ftc_graph *g, ftc_id id) {
     ftc_op_class class = ftc_node_class(&g->nodes[id]);
     return class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN || g->nodes[id].offset >= 0 ||
-           output_of(g, id);
+           ftc_emit_output_of(g, id);
 }
 
 // --- what a kernel is called with ---------------------------------------------------------------------
@@ -196,7 +196,7 @@ static LLVMValueRef operand_entry(ftc_codegen *cg, int64_t table, int64_t value)
 static LLVMValueRef buffer_entry(ftc_emitter *e, ftc_id id) {
     const ftc_graph *g = e->g;
     const ftc_node *node = &g->nodes[id];
-    const ftc_output *output = output_of(g, id);
+    const ftc_output *output = ftc_emit_output_of(g, id);
     ftc_op_class class = ftc_node_class(node);
     if (class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN) {
         const ftc_decl_def *decl = &g->decls[node->decl];

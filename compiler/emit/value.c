@@ -91,43 +91,54 @@ static ftc_env scalar_env(const ftc_env *env) {
     return scalar;
 }
 
+// Binds a ragged axis and the one that it is ragged over to the token row `row`: advances *sequence to the
+// sequence that has it. `again`: rows may begin anew.
+static void bind_token(ftc_emitter *e, ftc_env *env, ftc_axis axis, LLVMValueRef row, LLVMValueRef sequence,
+                       bool again) {
+    ftc_codegen *cg = e->cg;
+    if (again) {
+        LLVMValueRef b = ftc_cg_load(cg, cg->i64, sequence);
+        LLVMValueRef before = ftc_cg_compare(cg, LLVMIntSLT, row, ftc_emit_sequence_start(e, axis, b));
+        ftc_cg_store(cg, ftc_cg_select(cg, before, ftc_cg_i64(cg, 0), b), sequence);
+    }
+    LLVMBasicBlockRef head = LLVMAppendBasicBlockInContext(cg->context, cg->function, "sequence");
+    LLVMBasicBlockRef body = LLVMAppendBasicBlockInContext(cg->context, cg->function, "sequence.next");
+    LLVMBasicBlockRef found = LLVMAppendBasicBlockInContext(cg->context, cg->function, "sequence.found");
+    LLVMBuildBr(cg->builder, head);
+    LLVMPositionBuilderAtEnd(cg->builder, head);
+    LLVMValueRef b = ftc_cg_load(cg, cg->i64, sequence);
+    LLVMValueRef next = ftc_cg_add(cg, b, ftc_cg_i64(cg, 1));
+    LLVMValueRef past = ftc_cg_compare(cg, LLVMIntSGE, row, ftc_emit_sequence_start(e, axis, next));
+    LLVMBuildCondBr(cg->builder, past, body, found);
+    LLVMPositionBuilderAtEnd(cg->builder, body);
+    ftc_cg_store(cg, next, sequence);
+    LLVMBuildBr(cg->builder, head);
+    LLVMPositionBuilderAtEnd(cg->builder, found);
+    env->index[ftc_axis_over(e->g, axis)] = b;
+    env->index[axis] = ftc_cg_sub(cg, row, ftc_emit_sequence_start(e, axis, b));
+}
+
 void ftc_emit_bind_rows(ftc_emitter *e, ftc_env *env, const ftc_axes *order, LLVMValueRef row,
                         LLVMValueRef sequence) {
     ftc_codegen *cg = e->cg;
     bool all_constant = order->n > 1 && ftc_region_constant_size(e->g, order) >= 0;
     if (all_constant) env->rows = (ftc_flat){*order, row};
     for (int i = order->n - 1; i >= 0; i--) {
-        ftc_axis axis = order->at[i];
-        const ftc_extent_def *extent = ftc_axis_extent(e->g, axis);
-        if (extent->kind == FTC_EXTENT_RAGGED) {
-            // `row` is now a token row: find its sequence.
-            ftc_axis over = extent->over;
-            LLVMBasicBlockRef head = LLVMAppendBasicBlockInContext(cg->context, cg->function, "sequence");
-            LLVMBasicBlockRef body =
-                LLVMAppendBasicBlockInContext(cg->context, cg->function, "sequence.next");
-            LLVMBasicBlockRef found =
-                LLVMAppendBasicBlockInContext(cg->context, cg->function, "sequence.found");
-            LLVMBuildBr(cg->builder, head);
-            LLVMPositionBuilderAtEnd(cg->builder, head);
-            LLVMValueRef b = ftc_cg_load(cg, cg->i64, sequence);
-            LLVMValueRef next = ftc_cg_add(cg, b, ftc_cg_i64(cg, 1));
-            LLVMValueRef past = ftc_cg_compare(cg, LLVMIntSGE, row, ftc_emit_sequence_start(e, axis, next));
-            LLVMBuildCondBr(cg->builder, past, body, found);
-            LLVMPositionBuilderAtEnd(cg->builder, body);
-            ftc_cg_store(cg, next, sequence);
-            LLVMBuildBr(cg->builder, head);
-            LLVMPositionBuilderAtEnd(cg->builder, found);
-            env->index[over] = b;
-            env->index[axis] = ftc_cg_sub(cg, row, ftc_emit_sequence_start(e, axis, b));
-            return; // the batch axis comes first
+        ftc_axis axis = order->at[i], over = ftc_axis_over(e->g, axis);
+        bool is_token = over != FTC_NO_AXIS; // the axis that it is ragged over stands before it
+        int first = is_token ? i - 1 : i;
+        LLVMValueRef index = row;
+        if (first > 0) {
+            const ftc_axes tokens = ftc_axes_of(axis);
+            LLVMValueRef size = is_token ? ftc_emit_total(e, &tokens) : ftc_emit_extent(e, axis, env);
+            index = ftc_cg_rem(cg, row, size);
+            row = ftc_cg_div(cg, row, size);
         }
-        if (i == 0) {
-            env->index[axis] = row;
-            return;
-        }
-        LLVMValueRef size = ftc_emit_extent(e, axis, env);
-        env->index[axis] = ftc_cg_rem(cg, row, size);
-        row = ftc_cg_div(cg, row, size);
+        if (is_token)
+            bind_token(e, env, axis, index, sequence, first > 0);
+        else
+            env->index[axis] = index;
+        i = first;
     }
 }
 
@@ -136,8 +147,11 @@ void ftc_emit_bind_rows(ftc_emitter *e, ftc_env *env, const ftc_axes *order, LLV
 static ftc_axes stored_order(const ftc_emitter *e, ftc_id id) {
     const ftc_node *node = &e->g->nodes[id];
     ftc_op_class class = ftc_node_class(node);
-    if (class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN) return e->g->decls[node->decl].type.axes;
-    return ftc_axes_packed_order(e->g, &node->type.axes);
+    if (class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN)
+        return ftc_axes_interface_order(e->g, &e->g->decls[node->decl].type.axes);
+    const ftc_output *output = ftc_emit_output_of(e->g, id);
+    return output ? ftc_axes_interface_order(e->g, &output->order)
+                  : ftc_axes_packed_order(e->g, &node->type.axes);
 }
 
 static bool group_covers(const ftc_flat *group, ftc_axis axis) {
@@ -170,16 +184,35 @@ LLVMValueRef ftc_emit_stride(ftc_emitter *e, const ftc_axes *order, ftc_axis axi
     return ftc_cg_i64(cg, 0);
 }
 
-// The first token rows of the lanes' sequences, for lanes that run over the batch axis; i64 vector.
-static LLVMValueRef sequence_starts(ftc_emitter *e, ftc_axis ragged, const ftc_env *env) {
+// Where the block of each element begins, in cells over `ragged`: the address of the table, whose numbers are
+// of *type.
+static LLVMValueRef block_table(ftc_emitter *e, const ftc_axes *ragged, LLVMTypeRef *type) {
     ftc_codegen *cg = e->cg;
-    const ftc_extent_def *extent = ftc_axis_extent(e->g, ragged);
-    LLVMValueRef offsets = extent_element(e, offsetof(ftc_step_args, offsets), extent, cg->ptr);
-    LLVMValueRef first = ftc_cg_at(cg, cg->i32, offsets, bound_index(e, env, extent->over));
-    LLVMTypeRef type = ftc_cg_vector_type(cg, cg->i32, env->lanes);
-    LLVMValueRef starts =
-        env->mask ? ftc_cg_load_masked(cg, type, first, env->mask) : ftc_cg_load(cg, type, first);
-    return LLVMBuildSExt(cg->builder, starts, ftc_cg_vector_type(cg, cg->i64, env->lanes), "");
+    *type = ragged->n == 1 ? cg->i32 : cg->i64;
+    if (ragged->n == 1)
+        return extent_element(e, offsetof(ftc_step_args, offsets), ftc_axis_extent(e->g, ragged->at[0]),
+                              cg->ptr);
+    LLVMValueRef tables = ftc_emit_field(e, offsetof(ftc_step_args, prefixes), cg->ptr);
+    int32_t count = ftc_interface_count(e->interface, e->g, ragged);
+    return ftc_cg_load(cg, cg->ptr, ftc_cg_at(cg, cg->ptr, tables, ftc_cg_i64(cg, count)));
+}
+
+static LLVMValueRef block_start(ftc_emitter *e, const ftc_axes *ragged, LLVMValueRef element) {
+    LLVMTypeRef type;
+    LLVMValueRef table = block_table(e, ragged, &type);
+    LLVMValueRef start = ftc_cg_load(e->cg, type, ftc_cg_at(e->cg, type, table, element));
+    return ragged->n == 1 ? LLVMBuildSExt(e->cg->builder, start, e->cg->i64, "") : start;
+}
+
+// The same for lanes that run over the axis that others are ragged over; i64 vector.
+static LLVMValueRef block_starts(ftc_emitter *e, const ftc_axes *ragged, LLVMValueRef first,
+                                 const ftc_env *env) {
+    ftc_codegen *cg = e->cg;
+    LLVMTypeRef element, wide = ftc_cg_vector_type(cg, cg->i64, env->lanes);
+    LLVMValueRef table = block_table(e, ragged, &element), at = ftc_cg_at(cg, element, table, first);
+    LLVMTypeRef type = ftc_cg_vector_type(cg, element, env->lanes);
+    LLVMValueRef starts = env->mask ? ftc_cg_load_masked(cg, type, at, env->mask) : ftc_cg_load(cg, type, at);
+    return ragged->n == 1 ? LLVMBuildSExt(cg->builder, starts, wide, "") : starts;
 }
 
 // *offsets += positions * stride, lane by lane.
@@ -207,36 +240,55 @@ LLVMValueRef ftc_emit_address(ftc_emitter *e, ftc_id id, const ftc_env *env, LLV
         }
         return ftc_cg_at(cg, type, storage->base, offset);
     }
-    LLVMValueRef offset = ftc_cg_i64(cg, 0), stride = ftc_cg_i64(cg, 1);
+    // `stride` is the distance along the axis at hand; `plain` is what lies behind it without ragged axes: a
+    // block has as many times its ragged cells.
+    LLVMValueRef offset = ftc_cg_i64(cg, 0), stride = ftc_cg_i64(cg, 1), plain = stride;
     for (int i = order.n - 1; i >= 0; i--) {
-        ftc_axis axis = order.at[i];
-        const ftc_extent_def *extent = ftc_axis_extent(e->g, axis);
+        ftc_axis axis = order.at[i], over = ftc_axis_over(e->g, axis);
         const ftc_flat *group = group_covers(&env->cols, axis)   ? &env->cols
                                 : group_covers(&env->rows, axis) ? &env->rows
                                                                  : NULL;
         if (group && group_ends_at(group, &order, i)) {
             offset = ftc_cg_add(cg, offset, ftc_cg_mul(cg, group->index, stride));
             if (group == &env->cols) *lane_stride = stride;
-            stride = ftc_cg_mul(cg, stride, ftc_cg_i64(cg, ftc_region_constant_size(e->g, &group->axes)));
+            LLVMValueRef size = ftc_cg_i64(cg, ftc_region_constant_size(e->g, &group->axes));
+            stride = ftc_cg_mul(cg, stride, size);
+            plain = ftc_cg_mul(cg, plain, size);
             i -= group->axes.n - 1;
             continue;
         }
+        ftc_axes blocks = ftc_axes_over(e->g, &order, over == FTC_NO_AXIS ? axis : over);
+        bool is_parent = over == FTC_NO_AXIS && blocks.n,
+             in_lanes = env->lanes > 1 && env->vector_axis == axis;
+        // One row for each token: the ragged axis lies right behind the one that it is ragged over.
+        bool is_row = over != FTC_NO_AXIS && blocks.n == 1 && i > 0 && order.at[i - 1] == over;
+        if (is_row) in_lanes = env->lanes > 1 && env->vector_axis == over;
+        LLVMValueRef index = ftc_cg_i64(cg, 0);
         if (env->indexed == axis) {
             LLVMValueRef wide =
                 LLVMBuildSExt(cg->builder, env->lane_index, ftc_cg_vector_type(cg, cg->i64, env->lanes), "");
             add_lane_offsets(e, lane_offsets, wide, stride);
         } else {
-            LLVMValueRef index = bound_index(e, env, axis);
-            if (extent->kind == FTC_EXTENT_RAGGED && env->lanes > 1 && env->vector_axis == extent->over)
-                add_lane_offsets(e, lane_offsets, sequence_starts(e, axis, env), stride);
-            else if (extent->kind == FTC_EXTENT_RAGGED)
-                index = ftc_cg_add(cg, index,
-                                   ftc_emit_sequence_start(e, axis, bound_index(e, env, extent->over)));
-            offset = ftc_cg_add(cg, offset, ftc_cg_mul(cg, index, stride));
-            if (env->vector_axis == axis) *lane_stride = stride;
+            index = bound_index(e, env, axis);
         }
-        if (extent->kind == FTC_EXTENT_RAGGED) break; // the batch axis is part of the token row
-        if (i > 0) stride = ftc_cg_mul(cg, stride, ftc_emit_extent(e, axis, env));
+        if (is_row || is_parent) {
+            LLVMValueRef element = bound_index(e, env, is_row ? over : axis);
+            if (in_lanes) add_lane_offsets(e, lane_offsets, block_starts(e, &blocks, element, env), plain);
+            LLVMValueRef start = in_lanes ? ftc_cg_i64(cg, 0) : block_start(e, &blocks, element);
+            index = is_row ? ftc_cg_add(cg, index, start) : start;
+        }
+        offset = ftc_cg_add(cg, offset, ftc_cg_mul(cg, index, is_parent ? plain : stride));
+        if (env->vector_axis == axis && !is_parent) *lane_stride = stride;
+        i -= is_row;
+        if (i == 0) break;
+        LLVMValueRef size = is_row || is_parent
+                                ? block_start(e, &blocks, ftc_emit_extent(e, is_row ? over : axis, env))
+                                : ftc_emit_extent(e, axis, env);
+        stride = ftc_cg_mul(cg, is_parent ? plain : stride, size);
+        if (is_row || is_parent)
+            plain = stride;
+        else if (over == FTC_NO_AXIS)
+            plain = ftc_cg_mul(cg, plain, size);
     }
     return ftc_cg_at(cg, type, storage->base, offset);
 }
@@ -303,8 +355,7 @@ LLVMValueRef ftc_emit_load(ftc_emitter *e, ftc_id id, const ftc_env *env) {
     if (env->lanes == 1 || (!lane_stride && !lane_offsets))
         return from_stored(e, dtype, ftc_cg_load(cg, type, address));
     LLVMTypeRef vector = ftc_cg_vector_type(cg, type, env->lanes);
-    if (!lane_offsets && is_one(lane_stride))
-        return from_stored(e, dtype, ftc_cg_load_overhanging(cg, vector, address, env->mask));
+    if (!lane_offsets && is_one(lane_stride)) return from_stored(e, dtype, ftc_cg_load(cg, vector, address));
     LLVMValueRef addresses = lane_addresses(e, type, address, lane_stride, lane_offsets, env->lanes);
     LLVMTypeRef types[] = {vector, LLVMTypeOf(addresses)};
     LLVMValueRef args[] = {addresses, ftc_cg_i32(cg, ftc_dtype_bytes(dtype)), full_mask(e, env),
@@ -382,6 +433,16 @@ LLVMValueRef ftc_emit_random_key(ftc_emitter *e, LLVMValueRef site) {
     return mix_key(e, key, site);
 }
 
+// The position on an axis that random numbers are a function of: on a batch-like axis, the place in the
+// global batch.
+static LLVMValueRef random_coordinate(ftc_emitter *e, const ftc_env *env, ftc_axis axis) {
+    LLVMValueRef index = bound_index(e, env, axis);
+    const ftc_extent_def *extent = ftc_axis_extent(e->g, axis);
+    if (extent->kind != FTC_EXTENT_SYMBOL) return index;
+    return ftc_cg_add(e->cg, index,
+                      extent_element(e, offsetof(ftc_step_args, first_slots), extent, e->cg->i64));
+}
+
 static LLVMValueRef random_value(ftc_emitter *e, ftc_id id, const ftc_env *env) {
     ftc_codegen *cg = e->cg;
     const ftc_axes *axes = &e->g->nodes[id].axes;
@@ -405,12 +466,12 @@ static LLVMValueRef random_value(ftc_emitter *e, ftc_id id, const ftc_env *env) 
         return result;
     }
     LLVMValueRef key = e->site[id];
-    for (int i = 0; i < last; i++) key = mix_key(e, key, bound_index(e, env, axes->at[i]));
+    for (int i = 0; i < last; i++) key = mix_key(e, key, random_coordinate(e, env, axes->at[i]));
     LLVMValueRef k0 = LLVMBuildTrunc(cg->builder, key, cg->i32, "");
     LLVMValueRef k1 =
         LLVMBuildTrunc(cg->builder, LLVMBuildLShr(cg->builder, key, ftc_cg_i64(cg, 32), ""), cg->i32, "");
     LLVMValueRef j = ftc_cg_i32(cg, 0);
-    if (last >= 0) j = LLVMBuildTrunc(cg->builder, bound_index(e, env, axes->at[last]), cg->i32, "");
+    if (last >= 0) j = LLVMBuildTrunc(cg->builder, random_coordinate(e, env, axes->at[last]), cg->i32, "");
     int n = env->lanes;
     j = n > 1 ? ftc_cg_iota(cg, j, n) : j;
     ftc_scalar_builder b = ftc_codegen_scalar_builder(cg, n);

@@ -134,7 +134,8 @@ bool ftc_pass_bounds(ftc_graph *g, const ftc_pass_options *options, ftc_diagnost
     ftc_graph_replace_nodes(g, c.to, map);
     for (int i = 0; i < c.n; i++)
         if (c.list[i].output)
-            ftc_graph_add_output(g, c.list[i].output, c.list[i].fault, 1u << options->entry);
+            ftc_graph_add_output(g, c.list[i].output, c.list[i].fault, 1u << options->entry)->role =
+                FTC_OUTPUT_FAULT;
     free(c.list);
     free(needed);
     free(map);

@@ -1,4 +1,4 @@
-// differentiate: appends the gradient of the output "loss" with respect to every trained parameter.
+// differentiate: appends the gradient of the loss with respect to every trained parameter.
 //
 // Reverse mode, graph to graph. The pass knows no operation: each brings its own rule (ftc_op_info.gradient),
 // which says what the gradient of the result means for each operand. The pass decides which nodes matter,
@@ -44,17 +44,19 @@ static void accumulate(ftc_graph *g, ftc_id id, ftc_id contribution, ftc_id *gra
 }
 
 static ftc_id find_loss(const ftc_graph *g, ftc_diagnostics *d) {
-    for (uint32_t i = 0; i < g->n_outputs; i++) {
-        if (strcmp(g->outputs[i].name, "loss")) continue;
-        const ftc_node *node = ftc_graph_node(g, g->outputs[i].node);
-        if (node->type.dtype == FTC_F32 && !node->type.axes.n) return g->outputs[i].node;
-        char type[256];
-        ftc_diag_add(d, node->loc.line ? g->files[node->loc.file] : NULL, NULL, (int)node->loc.line, 0,
-                     "the loss is %s; to be minimized it must be one f32 number: take its mean or sum",
-                     ftc_type_text(g, &node->type, type, sizeof type));
+    const ftc_output *loss = ftc_graph_find_output(g, FTC_OUTPUT_LOSS);
+    if (!loss) {
+        ftc_diag_add(
+            d, g->model, NULL, 0, 0,
+            "the model declares no output as the loss, which training minimizes: output NAME as loss");
         return 0;
     }
-    ftc_diag_add(d, g->model, NULL, 0, 0, "the model has no output named loss, which training minimizes");
+    const ftc_node *node = ftc_graph_node(g, loss->node);
+    if (node->type.dtype == FTC_F32 && !node->type.axes.n) return loss->node;
+    char type[256];
+    ftc_diag_add(d, node->loc.line ? g->files[node->loc.file] : NULL, NULL, (int)node->loc.line, 0,
+                 "the loss is %s; to be minimized it must be one f32 number: take its mean or sum",
+                 ftc_type_text(g, &node->type, type, sizeof type));
     return 0;
 }
 
@@ -86,8 +88,11 @@ static void append_gradients(ftc_graph *g, ftc_id loss, ftc_entry_kind entry) {
     }
     for (ftc_id id = 1; id < end; id++) {
         if (!gradient[id] || !is_trained(g, ftc_graph_node(g, id))) continue;
-        const char *name = g->decls[ftc_graph_node(g, id)->decl].name;
-        ftc_graph_add_output(g, ftc_graph_format(g, "grad:%s", name), gradient[id], 1u << entry);
+        ftc_decl of = ftc_graph_node(g, id)->decl;
+        const char *name = ftc_graph_format(g, "grad:%s", g->decls[of].name);
+        ftc_output *output = ftc_graph_add_output(g, name, gradient[id], 1u << entry);
+        output->role = FTC_OUTPUT_GRADIENT;
+        output->of = of;
     }
     free(active);
     free(gradient);

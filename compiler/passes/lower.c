@@ -3,6 +3,7 @@
 //   - A contraction with more than one row, column or summed axis at each position of its batch axes, or
 //     without any column, or whose operands are no matrices in memory, becomes a sum of products.
 //     Within sequences, where only one operand has heads, it becomes one for each head instead.
+//   - A scatter_add into rows that have no constant size becomes a sum over all tokens.
 //   - A reduction of a value over two ragged axes along several axes becomes two: along the last ragged
 //     one, which makes a value that can be in memory, then along the others.
 //   - A sum of such a value along the first ragged axis, which tile kernels cut into blocks, becomes a
@@ -80,6 +81,27 @@ static ftc_id sum_of_products(ftc_graph *g, const ftc_node *dot, ftc_id a, ftc_i
     return sum;
 }
 
+// scatter_add as a sum over all tokens: what is not added to a row counts as zero there.
+static ftc_id sum_of_hits(ftc_graph *g, const ftc_node *scatter, ftc_id x, ftc_id indices) {
+    ftc_build_cursor(g, scatter->loc, scatter->phase);
+    ftc_type type = g->nodes[indices].type;
+    ftc_id row = ftc_build(g, (ftc_node){.op = FTC_OP_index, .axis = scatter->axis, .to = FTC_NO_AXIS});
+    ftc_id hit = ftc_build_map2(g, FTC_OP_eq, indices, ftc_build_cast(g, type.dtype, row));
+    if (scatter->index >= 0) {
+        ftc_id dead = ftc_build_fill(g, (double)scatter->index, type.dtype, &(ftc_axes){0});
+        hit = ftc_build_map2(g, FTC_OP_and, hit,
+                             ftc_build_map1(g, FTC_OP_not, ftc_build_map2(g, FTC_OP_eq, indices, dead)));
+    }
+    ftc_id sum = ftc_build_sum(g, ftc_build_select(g, hit, x, ftc_build_const(g, 0)), &type.axes);
+    g->nodes[sum].type.axes = scatter->type.axes; // the layout that was chosen
+    return sum;
+}
+
+// Whether a scatter kernel has room for a row of the table: its size is a constant.
+static bool has_constant_rows(const ftc_graph *g, const ftc_node *scatter) {
+    return ftc_region_constant_size(g, &scatter->type.axes) >= 0;
+}
+
 // x, which has two ragged axes, reduced along one axis.
 static ftc_id reduced_along(ftc_graph *g, const ftc_node *reduce, ftc_id x, ftc_axis axis) {
     ftc_axes order = ftc_axes_packed_order(g, &g->nodes[x].type.axes), ones = {0}, along = ftc_axes_of(axis);
@@ -135,6 +157,31 @@ static ftc_id assigned(ftc_graph *out, const ftc_graph *g, const ftc_node *assig
     return copy;
 }
 
+// Whether an input lies in another order than kernels take operands in. One over several ragged axes is read
+// cell by cell.
+static bool is_ordered_otherwise(const ftc_graph *g, const ftc_node *node) {
+    if (ftc_node_class(node) != FTC_CLASS_LEAF || g->decls[node->decl].kind != FTC_DECL_INPUT) return false;
+    if (ftc_region_is_quadratic(g, &node->type)) return false;
+    ftc_axes given = ftc_axes_interface_order(g, &g->decls[node->decl].type.axes),
+             packed = ftc_axes_packed_order(g, &node->type.axes);
+    for (int i = 0; i < given.n; i++)
+        if (given.at[i] != packed.at[i]) return true;
+    return false;
+}
+
+// Gives a copy to outputs that need one. Whether there was any: what a copy reads may need one now, too.
+static bool copy_outputs(ftc_graph *g) {
+    bool copied = false;
+    for (uint32_t i = 0; i < g->n_outputs; i++) {
+        if (ftc_region_is_own_output(g, i)) continue;
+        ftc_id copy = copy_of(g, g->outputs[i].node);
+        g->nodes[copy].type.axes = g->outputs[i].order;
+        g->outputs[i].node = copy;
+        copied = true;
+    }
+    return copied;
+}
+
 bool ftc_pass_lower(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
     (void)options;
     (void)d;
@@ -145,23 +192,22 @@ bool ftc_pass_lower(ftc_graph *g, const ftc_pass_options *options, ftc_diagnosti
         if (ftc_node_class(node) == FTC_CLASS_DOT && !has_kernel(g, node)) {
             map[v] = for_each_head(out, node, map[node->arg[0]], map[node->arg[1]]);
             if (!map[v]) map[v] = sum_of_products(out, node, map[node->arg[0]], map[node->arg[1]]);
-        } else if (ftc_node_class(node) == FTC_CLASS_REDUCE &&
-                   ftc_region_is_quadratic(g, &g->nodes[node->arg[0]].type))
+        } else if (ftc_node_class(node) == FTC_CLASS_SCATTER && !has_constant_rows(g, node))
+            map[v] = sum_of_hits(out, node, map[node->arg[0]], map[node->arg[1]]);
+        else if (ftc_node_class(node) == FTC_CLASS_REDUCE &&
+                 ftc_region_is_quadratic(g, &g->nodes[node->arg[0]].type))
             map[v] = reduced(out, node, map[node->arg[0]]);
         else if (ftc_node_class(node) == FTC_CLASS_ASSIGN) {
             ftc_node copy = *node;
             copy.arg[0] = assigned(out, g, node, map);
             map[v] = ftc_graph_append(out, copy);
-        } else
+        } else {
             map[v] = ftc_graph_copy_node(out, g, v, map);
+            if (is_ordered_otherwise(g, node)) map[v] = copy_of(out, map[v]);
+        }
     }
     ftc_graph_replace_nodes(g, out, map);
     free(map);
-    for (uint32_t i = 0; i < g->n_outputs; i++)
-        if (!ftc_region_is_own_output(g, i)) {
-            ftc_id copy = copy_of(g, g->outputs[i].node);
-            g->nodes[copy].type.axes = g->outputs[i].order;
-            g->outputs[i].node = copy;
-        }
+    while (copy_outputs(g)) continue;
     return true;
 }

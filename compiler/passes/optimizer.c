@@ -12,7 +12,7 @@
 // with the rows of a table that no gradient has reached, where the optimizer would only multiply them by a
 // number: the caller does that when it needs them (FTC_ROLE_TOUCHED, ir/step_abi.h).
 //
-// differentiate hands over each gradient as an output "grad:<parameter>", which is taken away here.
+// differentiate hands over each gradient as an output, which is taken away here.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,8 +39,6 @@ typedef struct {
     ftc_id finite;     // that, and whether anything is to be updated; 0: always
     ftc_diagnostics *d;
 } updater;
-
-static const char GRADIENT_PREFIX[] = "grad:";
 
 // The leaf of a declaration, appended where the graph has none yet.
 static ftc_id leaf_of(ftc_graph *g, ftc_decl decl) {
@@ -119,8 +117,10 @@ static void spare_untouched_rows(updater *u, ftc_decl table, ftc_decl by, ftc_id
     info.by = by;
     ftc_graph_add_decl(g, info);
     if (u->finite) factor = ftc_build_select(g, u->finite, factor, ftc_build_const(g, 1));
-    ftc_graph_add_output(g, ftc_graph_format(g, "%s.untouched", g->decls[table].name), factor,
-                         1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_UPDATE);
+    ftc_output *output = ftc_graph_add_output(g, ftc_graph_format(g, "%s.untouched", g->decls[table].name),
+                                              factor, 1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_UPDATE);
+    output->role = FTC_OUTPUT_FACTOR;
+    output->of = table;
 }
 
 // Appends what the optimizer does to a parameter.
@@ -234,11 +234,11 @@ static void consume_gradients(updater *u, ftc_entry_kind entry) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < g->n_outputs; i++) {
         ftc_output output = g->outputs[i];
-        if (strncmp(output.name, GRADIENT_PREFIX, strlen(GRADIENT_PREFIX))) {
+        if (output.role != FTC_OUTPUT_GRADIENT) {
             g->outputs[kept++] = output;
             continue;
         }
-        ftc_decl param = ftc_graph_find_decl(g, output.name + strlen(GRADIENT_PREFIX));
+        ftc_decl param = output.of;
         set_cursor(g, param);
         if (entry == FTC_ENTRY_STEP) {
             if (!append_update(u, param, output.node)) return;
@@ -254,7 +254,7 @@ static void consume_gradients(updater *u, ftc_entry_kind entry) {
 static ftc_id is_faultless(ftc_graph *g) {
     ftc_id most = 0;
     for (uint32_t i = 0; i < g->n_outputs; i++) {
-        if (strncmp(g->outputs[i].name, FTC_FAULT_PREFIX, strlen(FTC_FAULT_PREFIX)) != 0) continue;
+        if (g->outputs[i].role != FTC_OUTPUT_FAULT) continue;
         ftc_id fault = g->outputs[i].node;
         ftc_build_cursor(g, ftc_graph_node(g, fault)->loc, FTC_PHASE_UPDATE);
         most = most ? ftc_build_map2(g, FTC_OP_maximum, most, fault) : fault;
@@ -295,7 +295,7 @@ static void update_from_accumulators(updater *u) {
     ftc_build_cursor(g, (ftc_loc){0}, FTC_PHASE_UPDATE);
     ftc_id norm = ftc_build_map1(g, FTC_OP_sqrt, total);
     u->finite = both(g, is_finite(g, norm), u->faultless);
-    ftc_graph_add_output(g, "grad_norm", norm, 1u << FTC_ENTRY_UPDATE);
+    ftc_graph_add_output(g, "grad_norm", norm, 1u << FTC_ENTRY_UPDATE)->role = FTC_OUTPUT_NORM;
     ftc_id factor = ftc_library_call(u->library, "clip_factor", &norm, 1);
     for (uint32_t i = 0; i < n_decls; i++) {
         if (g->decls[i].kind != FTC_DECL_PARAM || g->decls[i].frozen) continue;
@@ -342,12 +342,6 @@ static void guard_assignments(ftc_graph *g, ftc_id faultless, ftc_id finite) {
     }
     ftc_graph_replace_nodes(g, out, map);
     free(map);
-}
-
-static ftc_id find_output(const ftc_graph *g, const char *name) { // 0: none
-    for (uint32_t i = 0; i < g->n_outputs; i++)
-        if (!strcmp(g->outputs[i].name, name)) return g->outputs[i].node;
-    return 0;
 }
 
 // The optimizer that the train block names, adamw if it has none; NULL after a diagnostic.
@@ -410,8 +404,8 @@ bool ftc_pass_optimizer(ftc_graph *g, const ftc_pass_options *options, ftc_diagn
     } else if (options->entry == FTC_ENTRY_UPDATE) {
         update_from_accumulators(&u);
     } else {
-        ftc_id loss = find_output(g, "loss");
-        if (loss && guards) u.finite = both(g, is_finite(g, loss), faultless);
+        const ftc_output *loss = ftc_graph_find_output(g, FTC_OUTPUT_LOSS);
+        if (loss && guards) u.finite = both(g, is_finite(g, loss->node), faultless);
         consume_gradients(&u, options->entry);
     }
     ftc_library_close(u.library);

@@ -14,9 +14,13 @@ static void choose_nodes(const ftc_graph *g, ftc_id *chosen) {
     }
 }
 
-ftc_kernel_info *ftc_provenance_kernels(const ftc_graph *g, int *n) {
+ftc_kernel_info *ftc_provenance_kernels(ftc_arena *arena, const ftc_interface *in, const ftc_graph *g,
+                                        int *n) {
     int n_kernels = g->n_kernels ? (int)g->n_kernels - 1 : 0, n_buffers;
-    ftc_kernel_info *infos = calloc((size_t)n_kernels + 1, sizeof *infos);
+    size_t n_costs = (size_t)n_kernels * (size_t)in->n_counts;
+    ftc_kernel_info *infos = ftc_arena_alloc(arena, (size_t)n_kernels * sizeof *infos);
+    double *flops = ftc_arena_alloc(arena, n_costs * sizeof *flops);
+    double *bytes = ftc_arena_alloc(arena, n_costs * sizeof *bytes);
     ftc_id *chosen = calloc((size_t)g->n_kernels + 1, sizeof *chosen);
     // By barrier interval, which the plan counts from 1.
     int64_t *live = calloc((size_t)g->n_kernels + 2, sizeof *live);
@@ -28,10 +32,14 @@ ftc_kernel_info *ftc_provenance_kernels(const ftc_graph *g, int *n) {
     for (int i = 0; i < n_kernels; i++) {
         interval += g->kernels[i + 1].barrier;
         const ftc_node *node = &g->nodes[chosen[i + 1]];
-        infos[i] = (ftc_kernel_info){
-            .line = ftc_model_line(&node->loc), .phase = node->phase, .live_bytes = live[interval]};
+        infos[i] = (ftc_kernel_info){.line = ftc_model_line(&node->loc),
+                                     .phase = node->phase,
+                                     .live_bytes = live[interval],
+                                     .n_counts = in->n_counts,
+                                     .flops = flops + i * in->n_counts,
+                                     .bytes = bytes + i * in->n_counts};
     }
-    ftc_cost_kernels(g, infos);
+    ftc_cost_kernels(in, g, flops, bytes);
     free(buffers);
     free(live);
     free(chosen);

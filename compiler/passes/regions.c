@@ -32,12 +32,21 @@ bool ftc_region_is_view(const ftc_graph *g, ftc_id id) {
     return ftc_region_source(g, id) != id || ftc_node_class(&g->nodes[id]) == FTC_CLASS_LEAF;
 }
 
+static bool is_read(const ftc_graph *g, ftc_id id) {
+    for (ftc_id user = id + 1; user < g->n_nodes; user++)
+        for (int i = 0; i < g->nodes[user].n_args; i++)
+            if (g->nodes[user].arg[i] == id) return true;
+    return false;
+}
+
 bool ftc_region_is_own_output(const ftc_graph *g, uint32_t output) {
     ftc_id id = g->outputs[output].node;
     for (uint32_t i = 0; i < output; i++)
         if (g->outputs[i].node == id) return false;
+    // What is only written can be written in any order: each cell goes where it belongs.
+    if (ftc_node_class(&g->nodes[id]) == FTC_CLASS_MAP && !is_read(g, id)) return true;
     ftc_axes made = ftc_axes_packed_order(g, &g->nodes[id].type.axes),
-             wanted = ftc_axes_packed_order(g, &g->outputs[output].order);
+             wanted = ftc_axes_interface_order(g, &g->outputs[output].order);
     for (int k = 0; k < made.n; k++)
         if (made.at[k] != wanted.at[k]) return false;
     return !ftc_region_is_view(g, id);

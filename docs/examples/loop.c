@@ -32,13 +32,13 @@ int main(int argc, char **argv) {
     ftc_trainer_init(trainer); // new weights; or: must(ftc_trainer_load(trainer, DIR));
 
     int32_t ids[N * LENGTH], count; // the texts' tokens, one text after the other
-    int64_t offsets[N + 1] = {0}, classes;
+    int64_t offsets[N + 1] = {0}, cells;
     for (int i = 0; i < N; i++) {
         must(ftc_tokenize(tokenizer, TEXTS[i], NULL, LENGTH, ids + offsets[i], NULL, &count));
         offsets[i + 1] = offsets[i] + count;
     }
     const float *loss = ftc_trainer_output(trainer, "loss", NULL);
-    const float *logits = ftc_trainer_output(trainer, "logits", &classes);
+    const float *logits = ftc_trainer_output(trainer, "logits", NULL);
     for (int step = 0; step < STEPS; step++) {
         int first = step * BATCH % N;
         must(ftc_trainer_set(trainer, "lr", 5e-3 * (STEPS - step) / STEPS));
@@ -50,6 +50,8 @@ int main(int argc, char **argv) {
     int correct = 0;
     must(ftc_trainer_bind_packed(trainer, N, offsets, ids, NULL, LABELS));
     must(ftc_trainer_eval(trainer));
+    ftc_trainer_output(trainer, "logits", &cells); // [N, classes]
+    int64_t classes = cells / N;
     for (int i = 0; i < N; i++) {
         int best = 0;
         for (int c = 1; c < classes; c++)

@@ -75,6 +75,9 @@ struct ftc_decl_syntax {
     ftc_expr *of;         // moment, gradient, touched
     const char *by;       // touched: name of an input
     ftc_axis_item *bound; // input … in V; NULL: none
+    bool has_from;        // input … from tokens
+    ftc_input_role from;
+    const char *column;   // input … from column "score"
     ftc_expr *value;      // arg: default
     ftc_scalar_role role; // arg
     const char *loc_file; // NULL: where the declaration stands
@@ -122,6 +125,11 @@ struct ftc_stmt {
         struct {
             bool all;         // entries are not written
             uint32_t entries; // mask
+            bool has_role;    // output … as loss
+            ftc_output_role role;
+            ftc_axis_item *classes; // as scores over C; NULL: not written
+            ftc_expr *weight;       // as loss weight n; NULL: none
+            const char *of;         // as factor of "PARAMETER"
         } output;
         struct {
             uint32_t label;

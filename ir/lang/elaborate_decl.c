@@ -204,7 +204,77 @@ static bool param_attributes(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_de
     return true;
 }
 
+// How many axes of each kind of extent a type has.
+typedef struct {
+    int constants, symbols, ragged;
+} axis_kinds;
+
+static axis_kinds count_kinds(const ftc_graph *g, const ftc_axes *axes) {
+    axis_kinds n = {0};
+    for (int i = 0; i < axes->n; i++) {
+        ftc_extent_kind kind = ftc_axis_extent(g, axes->at[i])->kind;
+        n.constants += kind == FTC_EXTENT_CONST;
+        n.symbols += kind == FTC_EXTENT_SYMBOL;
+        n.ragged += kind == FTC_EXTENT_RAGGED;
+    }
+    return n;
+}
+
+// All ragged axes of what a caller gives or gets are ragged over one axis (ir/step_abi.h).
+static bool check_blocks(ftc_elaborator *e, ftc_place place, const char *what, const ftc_axes *axes) {
+    ftc_axis over = FTC_NO_AXIS;
+    for (int i = 0; i < axes->n; i++) {
+        ftc_axis other = ftc_axis_over(e->g, axes->at[i]);
+        if (over != FTC_NO_AXIS && other != FTC_NO_AXIS && other != over) {
+            ftc_elab_error(e, place, "%s is ragged over %s and over %s; it can be ragged over one axis", what,
+                           e->g->axes[over].name, e->g->axes[other].name);
+            return false;
+        }
+        if (other != FTC_NO_AXIS) over = other;
+    }
+    return true;
+}
+
+// Whether a type is that of a text's tokens: i32[B, S].
+static bool is_of_tokens(const ftc_graph *g, const ftc_type *type) {
+    axis_kinds n = count_kinds(g, &type->axes);
+    return type->dtype == FTC_I32 && n.symbols == 1 && n.ragged == 1 && n.constants == 0;
+}
+
+// Where no role is written, an input that is called as a role was meant before roles were: ids and types over
+// tokens, label. All others are the column of their name.
+static void default_input_role(const ftc_graph *g, ftc_decl_def *decl) {
+    bool tokens = is_of_tokens(g, &decl->type), beside_ids = false;
+    for (uint32_t i = 0; i < g->n_decls; i++)
+        beside_ids |= g->decls[i].kind == FTC_DECL_INPUT && g->decls[i].from == FTC_FROM_TOKENS &&
+                      ftc_axes_same_set(&g->decls[i].type.axes, &decl->type.axes);
+    if (tokens && !strcmp(decl->name, "ids"))
+        decl->from = FTC_FROM_TOKENS;
+    else if (tokens && beside_ids && !strcmp(decl->name, "types"))
+        decl->from = FTC_FROM_TOKEN_TYPES;
+    else if (!strcmp(decl->name, "label"))
+        decl->from = FTC_FROM_LABEL;
+    else
+        decl->column = decl->name;
+}
+
+static bool input_role(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_decl_def *decl) {
+    decl->from = s->from;
+    decl->column = s->column;
+    if (!s->has_from) default_input_role(e->g, decl);
+    bool tokens = decl->from == FTC_FROM_TOKENS || decl->from == FTC_FROM_TOKEN_TYPES;
+    if (!tokens || is_of_tokens(e->g, &decl->type)) return true;
+    ftc_elab_error(
+        e, s->type.place,
+        "from %s come i32 numbers over a batch and one axis that is ragged over it: i32[B, S]; what a column "
+        "holds is declared so: from column \"%s\"",
+        ftc_input_role_name(decl->from), decl->name);
+    return false;
+}
+
 static bool input_attributes(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_decl_def *decl) {
+    if (!check_blocks(e, s->type.place, decl->name, &decl->type.axes) || !input_role(e, s, decl))
+        return false;
     if (!s->bound) return true;
     if (decl->type.dtype != FTC_I32) {
         ftc_elab_error(e, s->bound->place, "only values of type i32 can index an axis");
@@ -366,18 +436,76 @@ void ftc_elab_state(ftc_elaborator *e, const ftc_stmt *s) {
 
 // --- outputs and kernels ------------------------------------------------------------------------------
 
-void ftc_elab_output(ftc_elaborator *e, const ftc_stmt *s) {
+// An output called as its role is has it unless another is written: loss, logits.
+static ftc_output_role role_of_output(const ftc_elaborator *e, const ftc_stmt *s) {
+    if (s->output.has_role || (e->main && e->main->flat)) return s->output.role;
+    return !strcmp(s->name, "loss")     ? FTC_OUTPUT_LOSS
+           : !strcmp(s->name, "logits") ? FTC_OUTPUT_SCORES
+                                        : FTC_OUTPUT_VALUE;
+}
+
+// What a role needs of the value. The loop reads the loss, its weight, scores and embeddings.
+static bool check_output(ftc_elaborator *e, const ftc_stmt *s, ftc_output_role role, const ftc_type *type) {
+    axis_kinds n = count_kinds(e->g, &type->axes);
+    const char *needs = NULL;
+    char text[256];
+    if ((role == FTC_OUTPUT_LOSS || role == FTC_OUTPUT_WEIGHT) && type->axes.n)
+        needs = "one f32 number: take its mean or sum";
+    if (role == FTC_OUTPUT_SCORES && !(n.symbols == 1 && n.ragged == 0 && n.constants <= 1))
+        needs = "f32[B, C], or f32[B] for a predicted value";
+    if (role == FTC_OUTPUT_EMBEDDING && !(n.symbols == 1 && n.ragged == 0 && n.constants == 1))
+        needs = "f32[B, H]";
+    if (role != FTC_OUTPUT_VALUE && role != FTC_OUTPUT_GRADIENT && type->dtype != FTC_F32 && !needs)
+        needs = "f32 numbers";
+    if (needs) {
+        ftc_elab_error(e, s->place, "output '%s' is %s; as %s it must be %s%s", s->name,
+                       ftc_type_text(e->g, type, text, sizeof text), ftc_output_role_name(role), needs,
+                       s->output.has_role ? "" : " (as value: no more than a value)");
+        return false;
+    }
+    ftc_axis classes;
+    if (s->output.classes && !ftc_elab_axis(e, s->output.classes, &classes)) return false;
+    if (s->output.classes && !ftc_axes_has(&type->axes, classes)) {
+        ftc_elab_error(e, s->output.classes->place, "the scores have no axis %s: they are %s",
+                       e->g->axes[classes].name, ftc_type_text(e->g, type, text, sizeof text));
+        return false;
+    }
+    return check_blocks(e, s->place, s->name, &type->axes);
+}
+
+static void add_output(ftc_elaborator *e, const ftc_stmt *s, const char *name, ftc_expr *expr,
+                       ftc_output_role role) {
     const uint32_t forward = 1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_GRAD | 1u << FTC_ENTRY_EVAL;
+    ftc_value v = ftc_elab_expr(e, expr);
+    ftc_id id;
+    if (!ftc_elab_as_node(e, &v, expr->place, FTC_F32, &id)) return;
+    ftc_type type = ftc_graph_node(e->g, id)->type;
+    if (!check_output(e, s, role, &type)) return;
+    if (role == FTC_OUTPUT_LOSS && !ftc_elab_check_loss(e, expr->place, id)) return;
+    ftc_output *output = ftc_graph_add_output(e->g, name, id, s->output.all ? forward : s->output.entries);
+    output->role = role;
+    output->of = s->output.of ? ftc_graph_find_decl(e->g, s->output.of) : FTC_NO_DECL;
+    if (s->output.of && output->of == FTC_NO_DECL)
+        ftc_elab_error(e, s->place, "there is no parameter \"%s\"", s->output.of);
+}
+
+void ftc_elab_output(ftc_elaborator *e, const ftc_stmt *s) {
+    ftc_output_role role = role_of_output(e, s);
+    const ftc_output *same =
+        role == FTC_OUTPUT_LOSS || role == FTC_OUTPUT_SCORES ? ftc_graph_find_output(e->g, role) : NULL;
     for (uint32_t i = 0; i < e->g->n_outputs; i++)
         if (!strcmp(e->g->outputs[i].name, s->name)) {
             ftc_elab_error(e, s->place, "there is an output '%s' already", s->name);
             return;
         }
-    ftc_value v = ftc_elab_expr(e, s->expr);
-    ftc_id id;
-    if (!ftc_elab_as_node(e, &v, s->place, FTC_F32, &id)) return;
-    if (strcmp(s->name, "loss") || ftc_elab_check_loss(e, s->place, id))
-        ftc_graph_add_output(e->g, s->name, id, s->output.all ? forward : s->output.entries);
+    if (same) {
+        ftc_elab_error(e, s->place, "the output '%s' has the role %s already", same->name,
+                       ftc_output_role_name(role));
+        return;
+    }
+    add_output(e, s, s->name, s->expr, role);
+    if (s->output.weight)
+        add_output(e, s, ftc_graph_format(e->g, "%s.weight", s->name), s->output.weight, FTC_OUTPUT_WEIGHT);
 }
 
 // The first occurrence of a name declares the kernel; later ones continue it.

@@ -242,6 +242,19 @@ static ftc_scalar_role parse_scalar_role(parser *p) {
 }
 
 // Everything after the keyword.
+// tokens, token_types, label, column "NAME".
+static void parse_input_role(parser *p, ftc_decl_syntax *decl) {
+    const ftc_token *t = peek(p);
+    for (ftc_input_role role = 0; ftc_input_role_name(role); role++) {
+        if (!accept_word(p, ftc_input_role_name(role))) continue;
+        decl->has_from = true;
+        decl->from = role;
+        if (role == FTC_FROM_COLUMN) decl->column = expect_string(p, "the name of a column in quotes");
+        return;
+    }
+    fail_expected_at(p, t->place, "tokens, token_types, label, or column \"NAME\"");
+}
+
 static ftc_decl_syntax *parse_decl(parser *p, ftc_decl_kind kind, ftc_place place) {
     ftc_decl_syntax *decl = new_node(p, sizeof *decl);
     decl->kind = kind;
@@ -268,6 +281,8 @@ static ftc_decl_syntax *parse_decl(parser *p, ftc_decl_kind kind, ftc_place plac
             decl->frozen = true;
         else if (kind == FTC_DECL_INPUT && accept_word(p, "in"))
             decl->bound = parse_axis_item(p);
+        else if (kind == FTC_DECL_INPUT && accept_word(p, "from"))
+            parse_input_role(p, decl);
         else if (kind == FTC_DECL_TOUCHED && accept_word(p, "by"))
             decl->by = expect_name(p, "the name of an input");
         else if (kind == FTC_DECL_ARG && accept_mark(p, "="))
@@ -436,6 +451,21 @@ static ftc_stmt *parse_axis_statement(parser *p, ftc_place place, ftc_stmt **las
     return first;
 }
 
+// loss weight n, scores over C, embedding, factor of "PARAMETER", …
+static void parse_output_role(parser *p, ftc_stmt *s) {
+    ftc_output_role role = 0;
+    while (ftc_output_role_name(role) && !accept_word(p, ftc_output_role_name(role))) role++;
+    if (!ftc_output_role_name(role)) {
+        fail_expected(p, "loss, scores, embedding, or value");
+        return;
+    }
+    s->output.has_role = true;
+    s->output.role = role;
+    if (role == FTC_OUTPUT_LOSS && accept_word(p, "weight")) s->output.weight = parse_expr(p);
+    if (role == FTC_OUTPUT_SCORES && accept_word(p, "over")) s->output.classes = parse_axis_item(p);
+    if (accept_word(p, "of")) s->output.of = expect_string(p, "the name of a parameter in quotes");
+}
+
 // (step, eval) behind `entries`: a mask.
 static uint32_t parse_entries(parser *p) {
     uint32_t entries = 0;
@@ -480,6 +510,7 @@ static ftc_stmt *parse_output_statement(parser *p, ftc_place place, ftc_stmt **l
         s->name = peek(p)->kind == FTC_TOKEN_STRING ? take(p)->text : expect_name(p, "the name of an output");
         s->expr->text = s->name;
         if (accept_mark(p, "=")) s->expr = parse_expr(p);
+        if (accept_word(p, "as")) parse_output_role(p, s);
         s->output.all = !accept_word(p, "entries");
         if (!s->output.all) s->output.entries = parse_entries(p);
         *tail = *last = s;

@@ -218,7 +218,8 @@ static void interpret_random(ftc_interp *in, ftc_id id) {
             uint32_t last = 0;
             for (int i = 0; i < node->axes.n; i++) {
                 int k = ftc_axes_find(&w.axes, node->axes.at[i]);
-                int64_t c = w.coordinate[k] + (k == w.axes.n - 1 ? j : 0);
+                int64_t c = w.coordinate[k] + (k == w.axes.n - 1 ? j : 0) +
+                            ftc_interp_first_slot(in, node->axes.at[i]);
                 if (i == node->axes.n - 1)
                     last = (uint32_t)c;
                 else

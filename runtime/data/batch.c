@@ -6,106 +6,183 @@
 #include <stdlib.h>
 #include <string.h>
 
-// --- creation -----------------------------------------------------------------------------------------
+// --- sizes --------------------------------------------------------------------------------------------
 
-void ftc_program_extents(const ftc_program *program, int32_t *sequences, int32_t *tokens) {
-    *sequences = *tokens = -1;
-    for (int32_t i = 0; i < program->n_extents; i++) {
-        int32_t over = program->extents[i].ragged_over;
-        if (over >= 0 && *tokens < 0) {
-            *tokens = i;
-            *sequences = over;
-        }
-    }
-    for (int32_t i = 0; *sequences < 0 && i < program->n_extents; i++) *sequences = i;
-}
-
-typedef enum { FEED_IDS, FEED_TYPES, FEED_LABEL, FEED_NOTHING } feed;
-
-static feed feed_of(const ftc_input_info *input) {
-    static const char *const NAMES[] = {[FEED_IDS] = "ids", [FEED_TYPES] = "types", [FEED_LABEL] = "label"};
-    for (int i = 0; i < FEED_NOTHING; i++) {
-        if (strcmp(input->name, NAMES[i]) == 0) return (feed)i;
-    }
-    return FEED_NOTHING;
-}
-
-static ftc_status check_inputs(const ftc_program *program) {
+ftc_row_extents ftc_program_row_extents(const ftc_program *program) {
+    ftc_row_extents rows = {-1, -1};
+    // The rows are what the text is over; without a text, what the first input with a batch-like axis is
+    // over.
     for (int32_t i = 0; i < program->n_inputs; i++) {
         const ftc_input_info *input = &program->inputs[i];
-        feed f = feed_of(input);
-        if (f == FEED_NOTHING) {
-            return ftc_status_make(
-                FTC_BAD_INPUT,
-                "the model %s has an input \"%s\"; data files feed \"ids\", \"types\" and \"label\"",
-                program->model, input->name);
-        }
-        bool fits = f == FEED_LABEL
-                        ? !input->per_token && (input->dtype == FTC_I32 || input->dtype == FTC_F32)
-                        : input->per_token && input->dtype == FTC_I32;
-        if (!fits) {
-            return ftc_status_make(
-                FTC_BAD_INPUT,
-                "the model %s declares \"%s\" in another form than data files feed: ids and types are "
-                "i32[B, S], label is i32[B] or f32[B]",
-                program->model, input->name);
-        }
+        if (input->rank == 0 || input->axes[0].extent < 0) continue;
+        bool is_text = input->role == FTC_FROM_TOKENS || input->role == FTC_FROM_TOKEN_TYPES;
+        if (rows.sequences < 0 || is_text) rows.sequences = input->axes[0].extent;
+        if (!is_text) continue;
+        rows.tokens = input->axes[1].extent;
+        break;
     }
-    return FTC_STATUS_OK;
+    return rows;
 }
 
+// The largest size of each extent, or the size in a batch where it is not the same for all elements.
+typedef double size_of(const void *context, int32_t extent, int64_t element);
+
+// Counts the cells of a count (ir/step_abi.h): batch-like extents times sums over what is ragged over them.
+static double count_cells(const ftc_program *program, const ftc_count_info *count, size_of *size,
+                          const void *context) {
+    double cells = 1;
+    for (int32_t i = 0; i < count->n; i++) {
+        int32_t over = program->extents[count->extents[i]].ragged_over;
+        if (over < 0) {
+            cells *= size(context, count->extents[i], 0);
+            continue;
+        }
+        bool counted = false;
+        for (int32_t k = 0; k < i; k++) counted |= program->extents[count->extents[k]].ragged_over == over;
+        if (counted) continue;
+        double sum = 0, elements = size(context, over, 0);
+        for (int64_t element = 0; (double)element < elements; element++) {
+            double product = 1;
+            for (int32_t k = i; k < count->n; k++)
+                if (program->extents[count->extents[k]].ragged_over == over)
+                    product *= size(context, count->extents[k], element);
+            sum += product;
+        }
+        cells *= sum;
+    }
+    return cells;
+}
+
+static double largest_size(const void *program, int32_t extent, int64_t element) {
+    (void)element;
+    return (double)((const ftc_program *)program)->extents[extent].bound;
+}
+
+void ftc_program_most_counts(const ftc_program *program, double *counts) {
+    for (int32_t i = 0; i < program->n_counts; i++)
+        counts[i] = count_cells(program, &program->counts[i], largest_size, program);
+}
+
+double ftc_program_cost(const ftc_program *program, const double *coefficients, const double *counts) {
+    double cost = 0;
+    for (int32_t i = 0; i < program->n_counts; i++) cost += coefficients[i] * counts[i];
+    return cost;
+}
+
+static int64_t length_of(const ftc_batch *batch, int32_t extent, int64_t element) {
+    return batch->offsets[extent][element + 1] - batch->offsets[extent][element];
+}
+
+static double size_in_batch(const void *context, int32_t extent, int64_t element) {
+    const ftc_batch *batch = context;
+    return batch->program->extents[extent].ragged_over < 0 ? (double)batch->extents[extent]
+                                                           : (double)length_of(batch, extent, element);
+}
+
+int64_t ftc_batch_cells(const ftc_batch *batch, int32_t input) {
+    const ftc_input_info *info = &batch->program->inputs[input];
+    return info->each * (int64_t)batch->counts[info->count];
+}
+
+// --- creation -----------------------------------------------------------------------------------------
+
 // Hands out the next piece of a block; with a NULL block only counts.
-static void *take(char *block, size_t *at, size_t bytes) {
+static void *take(char *block, size_t *at, double bytes) {
     void *piece = block ? block + *at : NULL;
-    *at += ftc_memory_stride(bytes);
+    *at += ftc_memory_stride((size_t)bytes);
     return piece;
 }
 
+// The elements of the axis that an extent is ragged over, at most.
+static double most_elements(const ftc_program *program, int32_t extent) {
+    return (double)program->extents[program->extents[extent].ragged_over].bound;
+}
+
 // Lays the buffers out in the block; returns its size.
-static size_t lay_out(ftc_batch *batch) {
+static size_t lay_out(ftc_batch *batch, const double *most) {
     const ftc_program *program = batch->program;
-    size_t at = 0, sequences = (size_t)batch->max_sequences, tokens = sequences * (size_t)batch->max_length;
-    batch->token_offsets = take(batch->block.data, &at, (sequences + 1) * sizeof *batch->token_offsets);
-    batch->token_square_offsets =
-        take(batch->block.data, &at, (sequences + 1) * sizeof *batch->token_square_offsets);
+    char *block = batch->block.data;
+    size_t at = 0;
+    for (int32_t e = 0; e < program->n_extents; e++) {
+        if (program->extents[e].ragged_over < 0) continue;
+        batch->offsets[e] = take(block, &at, (most_elements(program, e) + 1) * sizeof **batch->offsets);
+    }
+    for (int32_t c = 0; c < program->n_counts; c++) {
+        if (!program->counts[c].has_prefix) continue;
+        double elements = most_elements(program, program->counts[c].extents[0]);
+        batch->prefixes[c] = take(block, &at, (elements + 1) * sizeof **batch->prefixes);
+    }
     for (int32_t i = 0; i < program->n_inputs; i++) {
-        size_t values = program->inputs[i].per_token ? tokens : sequences;
-        batch->inputs[i] = take(batch->block.data, &at, values * sizeof(int32_t));
-        bool is_class = feed_of(&program->inputs[i]) == FEED_LABEL && program->inputs[i].dtype == FTC_I32;
-        if (is_class) batch->classes = batch->inputs[i];
+        const ftc_input_info *input = &program->inputs[i];
+        double bytes = (double)input->each * most[input->count] * ftc_dtype_bytes(input->dtype);
+        batch->inputs[i] = take(block, &at, bytes);
     }
     return at;
 }
 
-ftc_status ftc_batch_create(const ftc_program *program, ftc_batch *out) {
-    FTC_RETURN_IF_ERROR(check_inputs(program));
-    int32_t sequences, tokens;
-    ftc_program_extents(program, &sequences, &tokens);
-    if (sequences < 0) {
-        return ftc_status_make(FTC_BAD_INPUT, "the model %s has no batch axis", program->model);
+// Whether an input has one value for each row.
+static bool is_one_a_row(const ftc_input_info *input, const ftc_row_extents *rows) {
+    return input->rank == 1 && input->axes[0].extent == rows->sequences;
+}
+
+// Whether the input takes the label of a row, a class or a value.
+static bool takes_label(const ftc_input_info *input, const ftc_row_extents *rows) {
+    bool number = input->dtype == FTC_I32 || input->dtype == FTC_F32;
+    return input->role == FTC_FROM_LABEL && number && is_one_a_row(input, rows);
+}
+
+static void find_classes(ftc_batch *batch) {
+    for (int32_t i = 0; i < batch->program->n_inputs; i++)
+        if (takes_label(&batch->program->inputs[i], &batch->rows) &&
+            batch->program->inputs[i].dtype == FTC_I32)
+            batch->classes = batch->inputs[i];
+}
+
+static void *zeros(int32_t n, size_t size) {
+    void *p = calloc((size_t)n + 1, size);
+    if (!p) abort();
+    return p;
+}
+
+static ftc_status allocate(ftc_batch *batch, const double *most) {
+    const double largest = 1e15; // bytes: more than any machine has
+    const ftc_program *program = batch->program;
+    for (int32_t i = 0; i < program->n_inputs; i++) {
+        const ftc_input_info *input = &program->inputs[i];
+        double bytes = (double)input->each * most[input->count] * ftc_dtype_bytes(input->dtype);
+        if (bytes > largest) {
+            return ftc_status_make(FTC_BAD_INPUT,
+                                   "the input \"%s\" would take %.3g bytes: lower the bounds of its axes",
+                                   input->name, bytes);
+        }
     }
-    size_t n = (size_t)program->n_extents;
+    FTC_RETURN_IF_ERROR(ftc_memory_map(lay_out(batch, most), "a batch", &batch->block));
+    lay_out(batch, most);
+    return FTC_STATUS_OK;
+}
+
+ftc_status ftc_batch_create(const ftc_program *program, ftc_batch *out) {
     ftc_batch batch = {
         .program = program,
-        .max_sequences = program->extents[sequences].bound,
-        .max_length = tokens >= 0 ? program->extents[tokens].bound : 0,
-        .inputs = calloc((size_t)program->n_inputs + 1, sizeof *batch.inputs),
-        .extents = calloc(n, sizeof *batch.extents),
-        .offsets = calloc(n, sizeof *batch.offsets),
-        .square_offsets = calloc(n, sizeof *batch.square_offsets),
+        .inputs = zeros(program->n_inputs, sizeof *batch.inputs),
+        .extents = zeros(program->n_extents, sizeof *batch.extents),
+        .offsets = zeros(program->n_extents, sizeof *batch.offsets),
+        .prefixes = zeros(program->n_counts, sizeof *batch.prefixes),
+        .first_slots = zeros(program->n_extents, sizeof *batch.first_slots),
+        .counts = zeros(program->n_counts, sizeof *batch.counts),
+        .rows = ftc_program_row_extents(program),
     };
-    if (!batch.inputs || !batch.extents || !batch.offsets || !batch.square_offsets) abort();
-    ftc_status status = ftc_memory_map(lay_out(&batch), "a batch", &batch.block);
+    if (batch.rows.sequences >= 0) batch.max_sequences = program->extents[batch.rows.sequences].bound;
+    if (batch.rows.tokens >= 0) batch.max_length = program->extents[batch.rows.tokens].bound;
+    double *most = zeros(program->n_counts, sizeof *most);
+    ftc_program_most_counts(program, most);
+    ftc_status status = allocate(&batch, most);
+    free(most);
     if (status.code != FTC_OK) {
         ftc_batch_free(&batch);
         return status;
     }
-    lay_out(&batch);
-    for (int32_t i = 0; i < program->n_extents; i++) {
-        if (program->extents[i].ragged_over < 0) continue;
-        batch.offsets[i] = batch.token_offsets;
-        batch.square_offsets[i] = batch.token_square_offsets;
-    }
+    find_classes(&batch);
     *out = batch;
     return FTC_STATUS_OK;
 }
@@ -115,16 +192,32 @@ void ftc_batch_free(ftc_batch *batch) {
     free(batch->inputs);
     free(batch->extents);
     free(batch->offsets);
-    free(batch->square_offsets);
+    free(batch->prefixes);
+    free(batch->first_slots);
+    free(batch->counts);
     *batch = (ftc_batch){0};
 }
 
-// --- filling ------------------------------------------------------------------------------------------
+// --- binding ------------------------------------------------------------------------------------------
+
+// What an extent is called in messages, and the option that changes its bound.
+typedef struct {
+    const char *what, *option;
+} extent_words;
+
+static extent_words words_of(const ftc_batch *batch, int32_t extent) {
+    if (extent == batch->rows.sequences) return (extent_words){"examples", "compile with --batch"};
+    if (extent == batch->rows.tokens) return (extent_words){"tokens", "compile with --max-length"};
+    return (extent_words){"positions", "declare a larger bound, at least"};
+}
 
 // Whether `who` (such as "example 3") has all positions of an extent that the model names.
 static ftc_status check_least(const ftc_program *program, int32_t extent, const char *who, int64_t size) {
     const ftc_extent_info *info = &program->extents[extent];
     if (size >= info->least) return FTC_STATUS_OK;
+    if (info->least == info->bound && !info->least_line && info->bound > 1)
+        return ftc_status_make(FTC_BAD_INPUT, "%s has %lld elements along axis %s, which always has %lld",
+                               who, (long long)size, info->name, (long long)info->least);
     if (info->least == 1 && !info->least_line)
         return ftc_status_make(FTC_BAD_INPUT, "%s has nothing along axis %s", who, info->name);
     char where[64] = "";
@@ -137,99 +230,369 @@ static ftc_status check_least(const ftc_program *program, int32_t extent, const 
                            (long long)info->least - 1, where, (long long)info->least);
 }
 
-static ftc_status check_sizes(const ftc_batch *batch, const ftc_dataset *dataset, const int64_t *examples,
-                              int64_t n) {
-    if (n > batch->max_sequences) {
+static ftc_status check_elements(const ftc_batch *batch, int32_t extent, int64_t n) {
+    const ftc_extent_info *info = &batch->program->extents[extent];
+    extent_words words = words_of(batch, extent);
+    FTC_RETURN_IF_ERROR(check_least(batch->program, extent, "the batch", n));
+    if (n > info->bound) {
         return ftc_status_make(
             FTC_BAD_INPUT,
-            "a batch of %lld examples, but the model was compiled for at most %lld: compile with "
-            "--batch %lld",
-            (long long)n, (long long)batch->max_sequences, (long long)n);
-    }
-    int32_t sequences, tokens;
-    ftc_program_extents(batch->program, &sequences, &tokens);
-    FTC_RETURN_IF_ERROR(check_least(batch->program, sequences, "the batch", n));
-    for (int64_t i = 0; tokens >= 0 && i < n; i++) {
-        int64_t length = ftc_dataset_length(dataset, examples[i]);
-        char who[48];
-        snprintf(who, sizeof who, "example %lld", (long long)examples[i]);
-        FTC_RETURN_IF_ERROR(check_least(batch->program, tokens, who, length));
-        if (length > batch->max_length) {
-            return ftc_status_make(
-                FTC_BAD_INPUT,
-                "example %lld has %lld tokens, but the model was compiled for at most %lld: compile "
-                "with --max-length %lld",
-                (long long)examples[i], (long long)length, (long long)batch->max_length, (long long)length);
-        }
+            "a batch of %lld %s along %s, but the model was compiled for at most %lld: %s %lld", (long long)n,
+            words.what, info->name, (long long)info->bound, words.option, (long long)n);
     }
     return FTC_STATUS_OK;
 }
 
-// Appends one example's tokens to an input over tokens.
-static ftc_status pack_tokens(const ftc_input_info *input, const int32_t *values, int64_t n, int64_t example,
-                              int32_t *to) {
+static ftc_status check_length(const ftc_batch *batch, int32_t extent, int64_t length, int64_t name) {
+    const ftc_extent_info *info = &batch->program->extents[extent];
+    extent_words words = words_of(batch, extent);
+    const char *element = info->ragged_over == batch->rows.sequences ? "example" : "element";
+    if (length > info->bound) {
+        return ftc_status_make(
+            FTC_BAD_INPUT,
+            "%s %lld has %lld %s along %s, but the model was compiled for at most %lld: %s %lld", element,
+            (long long)name, (long long)length, words.what, info->name, (long long)info->bound, words.option,
+            (long long)length);
+    }
+    char who[48];
+    snprintf(who, sizeof who, "%s %lld", element, (long long)name);
+    FTC_RETURN_IF_ERROR(check_least(batch->program, extent, who, length));
+    return FTC_STATUS_OK;
+}
+
+static int64_t name_of(const ftc_batch *batch, int32_t over, int64_t element, const int64_t *names) {
+    return names && over == batch->rows.sequences ? names[element] : element;
+}
+
+static ftc_status set_lengths(ftc_batch *batch, int32_t extent, const int32_t *lengths,
+                              const int64_t *names) {
+    int32_t over = batch->program->extents[extent].ragged_over;
+    int64_t sum = 0;
+    batch->offsets[extent][0] = 0;
+    for (int64_t i = 0; i < batch->extents[over]; i++) {
+        FTC_RETURN_IF_ERROR(check_length(batch, extent, lengths[i], name_of(batch, over, i, names)));
+        sum += lengths[i];
+        if (sum > INT32_MAX) {
+            return ftc_status_make(FTC_BAD_INPUT,
+                                   "a batch of more than %d positions along %s: make it smaller", INT32_MAX,
+                                   batch->program->extents[extent].name);
+        }
+        batch->offsets[extent][i + 1] = (int32_t)sum;
+    }
+    batch->extents[extent] = sum;
+    return FTC_STATUS_OK;
+}
+
+static void fill_prefix(ftc_batch *batch, int32_t count) {
+    const ftc_count_info *info = &batch->program->counts[count];
+    int64_t *prefix = batch->prefixes[count],
+            n = batch->extents[batch->program->extents[info->extents[0]].ragged_over];
+    prefix[0] = 0;
     for (int64_t i = 0; i < n; i++) {
-        if (values[i] < 0 || (input->bound && values[i] >= input->bound)) {
-            return ftc_status_make(
-                FTC_BAD_INPUT,
-                "example %lld, token %lld: \"%s\" is %d, the model takes 0 to %lld; do tokenizer and "
-                "model belong together?",
-                (long long)example, (long long)i, input->name, values[i], (long long)input->bound - 1);
+        int64_t product = 1;
+        for (int32_t k = 0; k < info->n; k++) product *= length_of(batch, info->extents[k], i);
+        prefix[i + 1] = prefix[i] + product;
+    }
+}
+
+static void measure_rows(ftc_batch *batch) {
+    ftc_row_extents rows = batch->rows;
+    batch->sequences = rows.sequences < 0 ? 0 : batch->extents[rows.sequences];
+    batch->tokens = rows.tokens < 0 ? 0 : batch->extents[rows.tokens];
+    batch->longest = 0;
+    for (int64_t i = 0; rows.tokens >= 0 && i < batch->sequences; i++) {
+        int64_t length = length_of(batch, rows.tokens, i);
+        if (length > batch->longest) batch->longest = length;
+    }
+}
+
+ftc_status ftc_batch_resize(ftc_batch *batch, const int64_t *elements, const int32_t *const *lengths,
+                            const int64_t *names) {
+    const ftc_program *program = batch->program;
+    for (int32_t e = 0; e < program->n_extents; e++) {
+        if (program->extents[e].ragged_over >= 0) continue;
+        FTC_RETURN_IF_ERROR(check_elements(batch, e, elements[e]));
+        batch->extents[e] = elements[e];
+    }
+    for (int32_t e = 0; e < program->n_extents; e++) {
+        if (program->extents[e].ragged_over < 0) continue;
+        FTC_RETURN_IF_ERROR(set_lengths(batch, e, lengths[e], names));
+    }
+    for (int32_t c = 0; c < program->n_counts; c++) {
+        batch->counts[c] = count_cells(program, &program->counts[c], size_in_batch, batch);
+        if (program->counts[c].has_prefix) fill_prefix(batch, c);
+    }
+    measure_rows(batch);
+    return FTC_STATUS_OK;
+}
+
+// The element of the input's first axis to which its cell belongs, and the cell's place within it.
+static int64_t element_of(const ftc_batch *batch, const ftc_input_info *input, int64_t cell,
+                          int64_t *within) {
+    const ftc_program *program = batch->program;
+    const ftc_count_info *count = &program->counts[input->count];
+    int32_t first = input->rank ? input->axes[0].extent : -1;
+    *within = cell;
+    if (first < 0) return 0;
+    int64_t n = batch->extents[first], element = 0, begin = 0;
+    for (; element < n; element++) {
+        int64_t cells = input->each;
+        for (int32_t k = 0; k < count->n; k++) {
+            const ftc_extent_info *extent = &program->extents[count->extents[k]];
+            if (extent->ragged_over == first)
+                cells *= length_of(batch, count->extents[k], element);
+            else if (count->extents[k] != first)
+                cells *= batch->extents[count->extents[k]];
         }
-        to[i] = values[i];
+        if (cell < begin + cells) break;
+        begin += cells;
+    }
+    *within = cell - begin;
+    return element;
+}
+
+ftc_status ftc_batch_check(const ftc_batch *batch, const int64_t *names) {
+    for (int32_t i = 0; i < batch->program->n_inputs; i++) {
+        const ftc_input_info *input = &batch->program->inputs[i];
+        if (!input->bound || input->dtype != FTC_I32) continue;
+        const int32_t *values = batch->inputs[i];
+        int64_t n = ftc_batch_cells(batch, i), within;
+        for (int64_t k = 0; k < n; k++) {
+            if (values[k] >= 0 && values[k] < input->bound) continue;
+            int64_t element = element_of(batch, input, k, &within);
+            bool row = input->rank && input->axes[0].extent == batch->rows.sequences;
+            return ftc_status_make(
+                FTC_BAD_INPUT, "%s %lld, value %lld: \"%s\" is %d, the model takes 0 to %lld%s",
+                row ? "example" : "element", (long long)(row && names ? names[element] : element),
+                (long long)within, input->name, values[k], (long long)input->bound - 1,
+                input->role == FTC_FROM_TOKENS  ? "; do tokenizer and model belong together?"
+                : input->role == FTC_FROM_LABEL ? ": set the number of labels with --set labels=N"
+                                                : "");
+        }
     }
     return FTC_STATUS_OK;
 }
 
-static ftc_status pack_label(const ftc_input_info *input, float label, int64_t example, void *to,
-                             int64_t at) {
-    if (input->dtype == FTC_F32) {
-        ((float *)to)[at] = label;
+// --- rows of files ------------------------------------------------------------------------------------
+
+ftc_status ftc_batch_check_feed(const ftc_program *program) {
+    ftc_row_extents rows = ftc_program_row_extents(program);
+    if (rows.sequences < 0) {
+        return ftc_status_make(FTC_BAD_INPUT, "the model %s has no input over a batch: no file can feed it",
+                               program->model);
+    }
+    for (int32_t i = 0; i < program->n_inputs; i++) {
+        const ftc_input_info *input = &program->inputs[i];
+        int ragged = 0, wrong = input->rank && input->axes[0].extent == rows.sequences ? -1 : 0;
+        for (int32_t k = 1; k < input->rank; k++) {
+            int32_t extent = input->axes[k].extent;
+            ragged += extent >= 0 && program->extents[extent].ragged_over == rows.sequences;
+            if (extent >= 0 && program->extents[extent].ragged_over != rows.sequences) wrong = k;
+        }
+        const char *name = program->extents[rows.sequences].name;
+        bool is_text = input->role == FTC_FROM_TOKENS || input->role == FTC_FROM_TOKEN_TYPES;
+        if (is_text && input->axes[1].extent != rows.tokens) wrong = 1;
+        if (wrong >= 0) {
+            return ftc_status_make(
+                FTC_BAD_INPUT,
+                "the rows of a file are along %s, but the input \"%s\" of the model %s is %s%s: bind "
+                "it through the C API",
+                name, input->name, program->model, input->rank ? "along " : "not",
+                input->rank ? input->axes[wrong].name : "");
+        }
+        if (ragged > 1) {
+            return ftc_status_make(
+                FTC_BAD_INPUT,
+                "the input \"%s\" of the model %s has several axes with a length for each %s: no "
+                "column can feed it; bind it through the C API",
+                input->name, program->model, name);
+        }
+    }
+    return FTC_STATUS_OK;
+}
+
+ftc_label_kind ftc_program_label(const ftc_program *program) {
+    ftc_row_extents rows = ftc_program_row_extents(program);
+    for (int32_t i = 0; i < program->n_inputs; i++)
+        if (takes_label(&program->inputs[i], &rows))
+            return program->inputs[i].dtype == FTC_I32 ? FTC_LABEL_CLASS : FTC_LABEL_VALUE;
+    return FTC_LABEL_NONE;
+}
+
+bool ftc_program_reads(const ftc_program *program, ftc_input_role role) {
+    for (int32_t i = 0; i < program->n_inputs; i++)
+        if (program->inputs[i].role == role) return true;
+    return false;
+}
+
+// The place of the input among those that columns feed; -1: something else does.
+static int32_t column_of(const ftc_program *program, const ftc_row_extents *rows, int32_t input) {
+    int32_t place = 0;
+    for (int32_t i = 0; i <= input; i++) {
+        const ftc_input_info *info = &program->inputs[i];
+        bool is_column =
+            info->role == FTC_FROM_COLUMN || (info->role == FTC_FROM_LABEL && !takes_label(info, rows));
+        if (i == input) return is_column ? place : -1;
+        place += is_column;
+    }
+    return -1;
+}
+
+int32_t ftc_program_columns(const ftc_program *program, const char **names) {
+    ftc_row_extents rows = ftc_program_row_extents(program);
+    int32_t n = 0;
+    for (int32_t i = 0; i < program->n_inputs; i++)
+        if (column_of(program, &rows, i) >= 0) names[n++] = program->inputs[i].column;
+    return n;
+}
+
+// The ragged axis of an input that rows feed; -1: it has none.
+static int32_t ragged_extent(const ftc_program *program, const ftc_input_info *input) {
+    for (int32_t k = 1; k < input->rank; k++) {
+        int32_t extent = input->axes[k].extent;
+        if (extent >= 0 && program->extents[extent].ragged_over >= 0) return extent;
+    }
+    return -1;
+}
+
+static ftc_status no_column(const ftc_program *program, const ftc_input_info *input) {
+    return ftc_status_make(
+        FTC_BAD_INPUT, "the model %s needs the column \"%s\" for its input \"%s\", but here are only texts",
+        program->model, input->column ? input->column : "label", input->name);
+}
+
+// How long an example is along a ragged extent: in tokens, or by the first column over it.
+static ftc_status example_length(const ftc_batch *batch, int32_t extent, const ftc_dataset *dataset,
+                                 int64_t example, int32_t *out) {
+    const ftc_program *program = batch->program;
+    if (extent == batch->rows.tokens) {
+        *out = (int32_t)ftc_dataset_length(dataset, example);
         return FTC_STATUS_OK;
     }
-    if (!(label >= 0) || label != floorf(label) || (input->bound && label >= (float)input->bound)) {
+    for (int32_t i = 0; i < program->n_inputs; i++) {
+        const ftc_input_info *input = &program->inputs[i];
+        if (ragged_extent(program, input) != extent) continue;
+        int32_t column = column_of(program, &batch->rows, i);
+        if (column >= dataset->n_columns) return no_column(program, input);
+        const ftc_number_lists *lists = &dataset->columns[column];
+        *out = (int32_t)((lists->offsets[example + 1] - lists->offsets[example]) / input->each);
+        return FTC_STATUS_OK;
+    }
+    return ftc_status_make(FTC_BAD_INPUT,
+                           "no input of the model %s says how long the axis %s is: declare one over it",
+                           program->model, program->extents[extent].name);
+}
+
+static ftc_status resize_to_examples(ftc_batch *batch, const ftc_dataset *dataset, const int64_t *examples,
+                                     int64_t n) {
+    const ftc_program *program = batch->program;
+    FTC_RETURN_IF_ERROR(check_elements(batch, batch->rows.sequences, n));
+    int64_t *elements = zeros(program->n_extents, sizeof *elements);
+    int32_t **lengths = zeros(program->n_extents, sizeof *lengths);
+    ftc_status status = FTC_STATUS_OK;
+    for (int32_t e = 0; e < program->n_extents; e++) {
+        elements[e] = e == batch->rows.sequences ? n : program->extents[e].least;
+        if (program->extents[e].ragged_over < 0) continue;
+        lengths[e] = zeros((int32_t)n, sizeof **lengths);
+        for (int64_t i = 0;
+             i < n && status.code == FTC_OK && program->extents[e].ragged_over == batch->rows.sequences; i++)
+            status = example_length(batch, e, dataset, examples[i], &lengths[e][i]);
+    }
+    if (status.code == FTC_OK)
+        status = ftc_batch_resize(batch, elements, (const int32_t *const *)lengths, examples);
+    for (int32_t e = 0; e < program->n_extents; e++) free(lengths[e]);
+    free(lengths);
+    free(elements);
+    return status;
+}
+
+// Writes a number as the value of an input; false when its type cannot hold it.
+static bool put_number(ftc_dtype dtype, double value, void *cells, int64_t at) {
+    bool whole = value == floor(value);
+    switch (dtype) {
+    case FTC_F32: ((float *)cells)[at] = (float)value; return true;
+    case FTC_I32: ((int32_t *)cells)[at] = (int32_t)value; return whole && fabs(value) <= INT32_MAX;
+    case FTC_U32:
+        ((uint32_t *)cells)[at] = (uint32_t)value;
+        return whole && value >= 0 && value <= UINT32_MAX;
+    case FTC_BOOL: ((uint8_t *)cells)[at] = value != 0; return value == 0 || value == 1;
+    default: return false;
+    }
+}
+
+// How many values an example has of an input.
+static int64_t values_of(const ftc_batch *batch, const ftc_input_info *input, int64_t element) {
+    int32_t extent = ragged_extent(batch->program, input);
+    return input->each * (extent < 0 ? 1 : length_of(batch, extent, element));
+}
+
+static ftc_status fill_from_column(ftc_batch *batch, int32_t i, const ftc_number_lists *lists,
+                                   const int64_t *examples) {
+    const ftc_input_info *input = &batch->program->inputs[i];
+    int64_t at = 0;
+    for (int64_t k = 0; k < batch->sequences; k++) {
+        int64_t first = lists->offsets[examples[k]], n = lists->offsets[examples[k] + 1] - first;
+        int64_t wanted = values_of(batch, input, k);
+        if (n != wanted) {
+            return ftc_status_make(FTC_BAD_INPUT,
+                                   "example %lld has %lld values for the input \"%s\", the model takes %lld",
+                                   (long long)examples[k], (long long)n, input->name, (long long)wanted);
+        }
+        for (int64_t v = 0; v < n; v++) {
+            if (put_number(input->dtype, lists->values[first + v], batch->inputs[i], at++)) continue;
+            return ftc_status_make(
+                FTC_BAD_INPUT, "example %lld, value %lld for the input \"%s\" is %.9g: not of its type",
+                (long long)examples[k], (long long)v, input->name, lists->values[first + v]);
+        }
+    }
+    return FTC_STATUS_OK;
+}
+
+static ftc_status fill_labels(ftc_batch *batch, int32_t i, const float *labels, const int64_t *examples) {
+    const ftc_input_info *input = &batch->program->inputs[i];
+    for (int64_t k = 0; k < batch->sequences; k++) {
+        double label = (double)labels[examples[k]];
+        bool in_range = !input->bound || (label >= 0 && label < (double)input->bound);
+        if (input->dtype == FTC_F32 || in_range)
+            in_range = put_number(input->dtype, label, batch->inputs[i], k);
+        if (in_range) continue;
         return ftc_status_make(
             FTC_BAD_INPUT,
             "example %lld has the label %.9g, the model takes the classes 0 to %lld: set the number of "
             "labels with --set labels=N",
-            (long long)example, (double)label, (long long)input->bound - 1);
+            (long long)examples[k], label, (long long)input->bound - 1);
     }
-    ((int32_t *)to)[at] = (int32_t)label;
     return FTC_STATUS_OK;
 }
 
+static void fill_tokens(ftc_batch *batch, int32_t i, const int32_t *values, const ftc_dataset *dataset,
+                        const int64_t *examples) {
+    int32_t *to = batch->inputs[i];
+    for (int64_t k = 0; k < batch->sequences; k++) {
+        size_t n = (size_t)ftc_dataset_length(dataset, examples[k]);
+        if (n) memcpy(to, values + dataset->offsets[examples[k]], n * sizeof *to);
+        to += n;
+    }
+}
+
 ftc_status ftc_batch_fill(ftc_batch *batch, const ftc_dataset *dataset, const int64_t *examples, int64_t n) {
-    FTC_RETURN_IF_ERROR(check_sizes(batch, dataset, examples, n));
     const ftc_program *program = batch->program;
-    int64_t tokens = 0, squares = 0, longest = 0;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t example = examples[i], length = ftc_dataset_length(dataset, example);
-        batch->token_offsets[i] = (int32_t)tokens;
-        batch->token_square_offsets[i] = squares;
-        for (int32_t k = 0; k < program->n_inputs; k++) {
-            const ftc_input_info *input = &program->inputs[k];
-            feed f = feed_of(input);
-            if (f == FEED_LABEL) {
-                FTC_RETURN_IF_ERROR(
-                    pack_label(input, dataset->labels[example], example, batch->inputs[k], i));
-            } else {
-                const int32_t *values =
-                    (f == FEED_IDS ? dataset->ids : dataset->types) + dataset->offsets[example];
-                FTC_RETURN_IF_ERROR(
-                    pack_tokens(input, values, length, example, (int32_t *)batch->inputs[k] + tokens));
-            }
-        }
-        tokens += length;
-        squares += length * length;
-        if (length > longest) longest = length;
+    FTC_RETURN_IF_ERROR(resize_to_examples(batch, dataset, examples, n));
+    for (int32_t i = 0; i < program->n_inputs; i++) {
+        const ftc_input_info *input = &program->inputs[i];
+        int32_t column = column_of(program, &batch->rows, i);
+        if (column >= dataset->n_columns &&
+            input->role == FTC_FROM_LABEL) // without labels the loss means nothing
+            memset(batch->inputs[i], 0, (size_t)(ftc_batch_cells(batch, i) * ftc_dtype_bytes(input->dtype)));
+        else if (column >= dataset->n_columns)
+            return no_column(program, input);
+        else if (column >= 0)
+            FTC_RETURN_IF_ERROR(fill_from_column(batch, i, &dataset->columns[column], examples));
+        else if (input->role == FTC_FROM_LABEL)
+            FTC_RETURN_IF_ERROR(fill_labels(batch, i, dataset->labels, examples));
+        else
+            fill_tokens(batch, i, input->role == FTC_FROM_TOKENS ? dataset->ids : dataset->types, dataset,
+                        examples);
     }
-    batch->token_offsets[n] = (int32_t)tokens;
-    batch->token_square_offsets[n] = squares;
-    batch->sequences = n;
-    batch->tokens = tokens;
-    batch->longest = longest;
-    for (int32_t i = 0; i < program->n_extents; i++) {
-        batch->extents[i] = program->extents[i].ragged_over < 0 ? n : tokens;
-    }
-    return FTC_STATUS_OK;
+    return ftc_batch_check(batch, examples);
 }

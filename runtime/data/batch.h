@@ -1,5 +1,8 @@
-// A batch of examples in the form that the step's ABI takes: packed inputs, extents and offsets, checked
-// against the bounds of the program.
+// A batch in the form that the step's ABI takes: sizes, packed inputs, offsets, checked against the program.
+//
+// Binding one has three steps, in this order: ftc_batch_resize says how many elements there are and how long
+// each is; the caller writes the cells of `inputs`, in the order of ir/step_abi.h; ftc_batch_check looks at
+// them. ftc_batch_fill does all three for examples of a data set.
 #ifndef FTC_RUNTIME_BATCH_H
 #define FTC_RUNTIME_BATCH_H
 
@@ -8,33 +11,81 @@
 #include "runtime/loop/memory.h"
 #include "runtime/status.h"
 
+#include <stdbool.h>
+
+// Which extents of a program the rows of a file are: -1 where it has none.
+typedef struct {
+    int32_t sequences; // the batch-like one that rows feed
+    int32_t tokens;    // ragged over it: the tokens of each row
+} ftc_row_extents;
+
+ftc_row_extents ftc_program_row_extents(const ftc_program *program);
+
 // Room for one batch up to the program's bounds. The arrays are what the fields of ftc_step_args of the same
 // names point to.
 typedef struct {
     const ftc_program *program;
+    void **inputs;        // [n_inputs]
+    int64_t *extents;     // [n_extents]
+    int32_t **offsets;    // [n_extents] of ragged extents, else NULL
+    int64_t **prefixes;   // [n_counts] of counts that have one, else NULL
+    int64_t *first_slots; // [n_extents] zeros until set
+    double *counts;       // [n_counts] of the batch at hand
+    ftc_memory block;     // holds inputs, offsets and prefixes
+    // Of the rows' extents:
+    ftc_row_extents rows;
+    int64_t max_sequences, max_length; // the program's bounds; 0: it has none
     int64_t sequences, tokens;         // of the batch at hand
     int64_t longest;                   // tokens of its longest sequence
-    void **inputs;                     // [n_inputs]
-    int64_t *extents;                  // [n_extents]
-    const int32_t **offsets;           // [n_extents]
-    const int64_t **square_offsets;    // [n_extents]
-    int64_t max_sequences, max_length; // the program's bounds
-    int32_t *token_offsets;            // [max_sequences + 1]
-    int64_t *token_square_offsets;     // [max_sequences + 1]
-    const int32_t *classes;            // [sequences] the labels; NULL when the program's label is no class
-    ftc_memory block;                  // holds all but the pointers
+    const int32_t *classes; // [sequences] the labels; NULL when no input takes the label as a class
 } ftc_batch;
 
-// Fails when the program has an input that no dataset can feed.
 ftc_status ftc_batch_create(const ftc_program *program, ftc_batch *out);
 void ftc_batch_free(ftc_batch *batch);
 
-// Packs `n` examples of the dataset, given by index, in this order. Fails, naming the example, when one does
-// not fit the program: a token id, a type or a label out of range, too many tokens, too many examples.
+// Sizes: elements[e] of each batch-like extent, lengths[e] (elements of the axis it is ragged over) of each
+// ragged one; others are not read. `names` are numbers by which messages name the elements of
+// `rows.sequences`; NULL: their positions. Fails when a size is beyond the program's bound or below what it
+// needs; no batch is at hand then.
+ftc_status ftc_batch_resize(ftc_batch *batch, const int64_t *elements, const int32_t *const *lengths,
+                            const int64_t *names);
+
+// Cells of input i in the batch at hand.
+int64_t ftc_batch_cells(const ftc_batch *batch, int32_t input);
+
+// Fails, naming input and element, where a value is out of the range that the program declares for its input.
+ftc_status ftc_batch_check(const ftc_batch *batch, const int64_t *names);
+
+// --- rows of files ------------------------------------------------------------------------------------
+
+// Fails, naming the input, when the program has one that no row of a file can feed.
+ftc_status ftc_batch_check_feed(const ftc_program *program);
+
+// The columns that feed inputs of the program besides text, token types, and the label as a class or value,
+// into names[n_inputs] in the order of those inputs (NULL: the label column); their number.
+int32_t ftc_program_columns(const ftc_program *program, const char **names);
+
+// Whether an input has this role.
+bool ftc_program_reads(const ftc_program *program, ftc_input_role role);
+
+// What inputs take the label of a row as.
+typedef enum {
+    FTC_LABEL_NONE,  // none does, or as numbers of a column
+    FTC_LABEL_CLASS, // i32[B]
+    FTC_LABEL_VALUE, // f32[B]
+} ftc_label_kind;
+ftc_label_kind ftc_program_label(const ftc_program *program);
+
+// Binds `n` examples of the dataset, given by index, in this order. Fails, naming the example, when one does
+// not fit the program.
 ftc_status ftc_batch_fill(ftc_batch *batch, const ftc_dataset *dataset, const int64_t *examples, int64_t n);
 
-// The extent that counts sequences, and the one that counts each sequence's tokens (-1: the model reads no
-// tokens).
-void ftc_program_extents(const ftc_program *program, int32_t *sequences, int32_t *tokens);
+// --- sizes --------------------------------------------------------------------------------------------
+
+// The largest counts that the program's bounds allow, [n_counts].
+void ftc_program_most_counts(const ftc_program *program, double *counts);
+
+// Σ coefficients[i] * counts[i], [n_counts] each: what something costs (ftc_kernel_info).
+double ftc_program_cost(const ftc_program *program, const double *coefficients, const double *counts);
 
 #endif

@@ -2,6 +2,9 @@
 
 #include "runtime/grow.h"
 
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 int64_t ftc_dataset_tokens(const ftc_dataset *dataset) {
@@ -14,8 +17,10 @@ void ftc_dataset_add(ftc_dataset *d, const ftc_tokens *tokens, float label) {
     d->ids = ftc_grow(d->ids, &d->ids_capacity, used + tokens->count, sizeof *d->ids);
     d->types = ftc_grow(d->types, &d->types_capacity, used + tokens->count, sizeof *d->types);
     d->labels = ftc_grow(d->labels, &d->labels_capacity, n + 1, sizeof *d->labels);
-    memcpy(d->ids + used, tokens->ids, tokens->count * sizeof *d->ids);
-    memcpy(d->types + used, tokens->types, tokens->count * sizeof *d->types);
+    if (tokens->count) {
+        memcpy(d->ids + used, tokens->ids, tokens->count * sizeof *d->ids);
+        memcpy(d->types + used, tokens->types, tokens->count * sizeof *d->types);
+    }
     d->offsets[n] = (int64_t)used;
     d->offsets[n + 1] = (int64_t)(used + tokens->count);
     d->labels[n] = label;
@@ -42,6 +47,10 @@ static ftc_status read_row(const ftc_dataset_source *source, size_t index, ftc_r
     FTC_RETURN_IF_ERROR(ftc_table_read(source->table, at, row));
     if (source->labels) {
         FTC_RETURN_IF_ERROR(ftc_labels_find(source->labels, source->table, at, row->label, &label));
+    }
+    if (!source->tokenizer) {
+        ftc_dataset_add(to, tokens, label);
+        return FTC_STATUS_OK;
     }
     ftc_status status =
         ftc_tokenizer_encode(source->tokenizer, row->text, row->pair, source->max_length, tokens);
@@ -101,7 +110,81 @@ ftc_status ftc_dataset_read(const ftc_dataset_source *source, ftc_threads *threa
     return FTC_STATUS_OK;
 }
 
+// --- columns of numbers -------------------------------------------------------------------------------
+
+static void add_number(ftc_number_lists *lists, size_t *used, double value) {
+    lists->values = ftc_grow(lists->values, &lists->values_capacity, *used + 1, sizeof *lists->values);
+    lists->values[(*used)++] = value;
+}
+
+// Appends the numbers of a JSON value, lists of lists one after the other; false: it holds something else.
+static bool add_json(ftc_number_lists *lists, size_t *used, const cJSON *json) {
+    if (cJSON_IsNumber(json)) {
+        add_number(lists, used, json->valuedouble);
+        return true;
+    }
+    if (!cJSON_IsArray(json)) return false;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, json) {
+        if (!add_json(lists, used, item)) return false;
+    }
+    return true;
+}
+
+// Appends the numbers of a cell.
+static bool add_cell(ftc_number_lists *lists, size_t *used, const char *text) {
+    char *end;
+    double value = strtod(text, &end);
+    if (end != text && end[strspn(end, " \t\r\n")] == '\0') {
+        add_number(lists, used, value);
+        return isfinite(value);
+    }
+    cJSON *json = cJSON_Parse(text);
+    bool ok = cJSON_IsArray(json) && add_json(lists, used, json);
+    cJSON_Delete(json);
+    return ok;
+}
+
+static ftc_status read_column(const ftc_dataset_source *source, const char *name, ftc_number_lists *lists) {
+    size_t column, used = 0;
+    ftc_row row = {0};
+    FTC_RETURN_IF_ERROR(ftc_table_find_column(source->table, name, &column));
+    lists->offsets =
+        ftc_grow(lists->offsets, &lists->offsets_capacity, source->n + 1, sizeof *lists->offsets);
+    lists->offsets[0] = 0;
+    ftc_status status = FTC_STATUS_OK;
+    for (size_t i = 0; i < source->n && status.code == FTC_OK; i++) {
+        const char *text;
+        size_t at = (size_t)source->rows[i];
+        status = ftc_table_read_cell(source->table, at, column, &row, &text);
+        if (status.code != FTC_OK) break;
+        if (!add_cell(lists, &used, text))
+            status = ftc_table_error(
+                source->table, at,
+                "column \"%s\" holds \"%.40s\": expected a number or a list of numbers, [1, 2]",
+                name ? name : ftc_table_label_column(source->table), text);
+        lists->offsets[i + 1] = (int64_t)used;
+    }
+    ftc_row_free(&row);
+    return status;
+}
+
+ftc_status ftc_dataset_read_columns(const ftc_dataset_source *source, const char *const *names,
+                                    int32_t n_columns, ftc_dataset *dataset) {
+    dataset->columns = calloc((size_t)n_columns + 1, sizeof *dataset->columns);
+    if (!dataset->columns) abort();
+    dataset->n_columns = n_columns;
+    for (int32_t i = 0; i < n_columns; i++)
+        FTC_RETURN_IF_ERROR(read_column(source, names[i], &dataset->columns[i]));
+    return FTC_STATUS_OK;
+}
+
 void ftc_dataset_free(ftc_dataset *dataset) {
+    for (int32_t i = 0; i < dataset->n_columns; i++) {
+        free(dataset->columns[i].offsets);
+        free(dataset->columns[i].values);
+    }
+    free(dataset->columns);
     free(dataset->offsets);
     free(dataset->ids);
     free(dataset->types);

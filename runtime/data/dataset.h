@@ -10,6 +10,13 @@
 
 #include <stdint.h>
 
+// Numbers out of a column of a file: a list of them for each example.
+typedef struct {
+    int64_t *offsets; // [n + 1] example i has the numbers offsets[i] … offsets[i + 1] - 1
+    double *values;   // [offsets[n]]
+    size_t offsets_capacity, values_capacity;
+} ftc_number_lists;
+
 // Start with all zero; ftc_dataset_add appends.
 typedef struct {
     int64_t n;            // examples
@@ -17,6 +24,8 @@ typedef struct {
     int32_t *ids, *types; // [offsets[n]]
     float *labels;        // [n] the class (an integer) or the value to predict
     size_t offsets_capacity, ids_capacity, types_capacity, labels_capacity;
+    ftc_number_lists *columns; // [n_columns] what feeds the program's other inputs (ftc_program_columns)
+    int32_t n_columns;
 } ftc_dataset;
 
 void ftc_dataset_add(ftc_dataset *dataset, const ftc_tokens *tokens, float label);
@@ -32,13 +41,19 @@ typedef struct {
     const ftc_table *table;
     const int64_t *rows; // [n]
     size_t n;
-    const ftc_tokenizer *tokenizer;
-    int max_length;           // tokens of an example, special ones included
-    const ftc_labels *labels; // NULL: every label is 0
+    const ftc_tokenizer *tokenizer; // NULL: the texts are not read, examples have no tokens
+    int max_length;                 // tokens of an example, special ones included
+    const ftc_labels *labels;       // NULL: every label is 0
 } ftc_dataset_source;
 
 // Reads and tokenizes the rows, on all threads of the pool. The examples stand in the order of `rows`.
 ftc_status ftc_dataset_read(const ftc_dataset_source *source, ftc_threads *threads, ftc_dataset *out);
+
+// Reads the numbers of `n` rows out of the columns of these names, [n_columns]; NULL stands for the label
+// column. A cell is a number, or a list of numbers as JSON writes it, "[0.5, 1]". Fails, naming row and
+// column.
+ftc_status ftc_dataset_read_columns(const ftc_dataset_source *source, const char *const *names,
+                                    int32_t n_columns, ftc_dataset *dataset);
 
 void ftc_dataset_free(ftc_dataset *dataset);
 

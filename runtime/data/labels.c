@@ -258,6 +258,10 @@ void ftc_labels_free(ftc_labels *labels) {
 
 ftc_status ftc_labels_find(const ftc_labels *labels, const ftc_table *table, size_t index, const char *text,
                            float *out) {
+    if (labels->kind == FTC_LABELS_UNUSED) {
+        *out = 0;
+        return FTC_STATUS_OK;
+    }
     char *value = canonical(text);
     ftc_status status = FTC_STATUS_OK;
     if (labels->kind == FTC_LABELS_NUMBERS) {
@@ -291,6 +295,7 @@ char *ftc_labels_describe(const ftc_labels *labels) {
     FILE *out = open_memstream(&text, &size);
     if (!out) abort();
     if (labels->kind == FTC_LABELS_NUMBERS) fprintf(out, "numbers");
+    if (labels->kind == FTC_LABELS_UNUSED) fprintf(out, "not used as a class or value");
     bool first = true;
     for (int id = 0; labels->values && id < labels->count; id++) {
         if (!labels->values[id]) continue;

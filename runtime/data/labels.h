@@ -13,6 +13,7 @@ typedef enum {
     FTC_LABELS_NUMBERS, // regression: the label is the number itself
     FTC_LABELS_NAMES,   // the names that the model's directory gives (id2label)
     FTC_LABELS_IDS,     // the labels are ids already
+    FTC_LABELS_UNUSED,  // the model takes no label: whatever the data says is 0
     FTC_LABELS_SORTED,  // the sorted distinct labels of the training file: stars 1 … 5 → 0 … 4
 } ftc_labels_kind;
 

@@ -79,6 +79,14 @@ static bool push_json(ftc_fields *fields, const cJSON *value) {
     return true;
 }
 
+// Appends a list as JSON text.
+static void push_list(ftc_fields *fields, const cJSON *list) {
+    char *text = cJSON_PrintUnformatted(list);
+    if (!text) abort();
+    ftc_fields_push(fields, text, strlen(text));
+    cJSON_free(text);
+}
+
 // --- the first pass -----------------------------------------------------------------------------------
 
 // What the first pass carries from row to row.
@@ -315,14 +323,16 @@ static ftc_status no_column(const ftc_table *t, const char *wanted, const char *
     return status;
 }
 
-static ftc_status choose_column(ftc_table *t, int role, const char *wanted) {
-    static const char *const names[ROLES] = {"text", "pair", "label"};
-    const char *const *defaults = role == LABEL ? default_labels : default_texts;
+// The column called `wanted`, or else of this number; NULL: the first of the defaults that there is. `role`:
+// what it is for, in messages.
+static ftc_status find_wanted(const ftc_table *t, const char *role, const char *wanted,
+                              const char *const *defaults, size_t *out) {
     size_t column = NONE;
     if (wanted)
         column = find_column(t, wanted);
     else
-        for (; *defaults && column == NONE; defaults++) column = find_column(t, *defaults);
+        for (const char *const *name = defaults; *name && column == NONE; name++)
+            column = find_column(t, *name);
     if (column == NONE && wanted && is_column_number(wanted)) {
         column = strtoul(wanted, NULL, 10);
         if (column >= t->names.count)
@@ -335,10 +345,15 @@ static ftc_status choose_column(ftc_table *t, int role, const char *wanted) {
             return ftc_status_make(FTC_BAD_INPUT,
                                    "%s: the columns %zu and %zu are both called \"%s\"; rename one", t->path,
                                    column, other, ftc_fields_get(&t->names, other));
-    if (column == NONE)
-        return no_column(t, wanted, names[role], role == LABEL ? default_labels : default_texts);
-    t->columns[role] = column;
+    if (column == NONE) return no_column(t, wanted, role, defaults);
+    *out = column;
     return FTC_STATUS_OK;
+}
+
+static ftc_status choose_column(ftc_table *t, int role, const char *wanted) {
+    static const char *const names[ROLES] = {"text", "pair", "label"};
+    return find_wanted(t, names[role], wanted, role == LABEL ? default_labels : default_texts,
+                       &t->columns[role]);
 }
 
 static bool has_header(const ftc_table *t, const ftc_table_options *o, const bool numbers[2]) {
@@ -385,7 +400,8 @@ static ftc_status choose_columns(ftc_table *t, const ftc_table_options *o, const
         return ftc_status_make(FTC_BAD_INPUT, "%s: there is a header, but no row%s", t->path,
                                separator_hint(t));
     for (int role = 0; role < ROLES; role++) t->columns[role] = NONE;
-    FTC_RETURN_IF_ERROR(choose_column(t, TEXT, o->text_column ? o->text_column : lines ? "0" : NULL));
+    if (!o->without_text || o->text_column)
+        FTC_RETURN_IF_ERROR(choose_column(t, TEXT, o->text_column ? o->text_column : lines ? "0" : NULL));
     if (o->pair_column) FTC_RETURN_IF_ERROR(choose_column(t, PAIR, o->pair_column));
     if (!o->without_label) FTC_RETURN_IF_ERROR(choose_column(t, LABEL, o->label_column));
     return FTC_STATUS_OK;
@@ -451,6 +467,12 @@ const char *ftc_table_path(const ftc_table *t) {
     return t->path;
 }
 
+ftc_status ftc_table_find_column(const ftc_table *t, const char *name, size_t *column) {
+    if (name || t->columns[LABEL] == NONE) return find_wanted(t, "label", name, default_labels, column);
+    *column = t->columns[LABEL];
+    return FTC_STATUS_OK;
+}
+
 const char *ftc_table_label_column(const ftc_table *t) {
     return t->columns[LABEL] == NONE ? NULL : ftc_fields_get(&t->names, t->columns[LABEL]);
 }
@@ -484,7 +506,8 @@ static ftc_status fill_window(const ftc_table *t, size_t index, struct ftc_row_b
 }
 
 // Replaces the one field, a JSON object, by the fields of the roles asked for; columns[] then tells which.
-static ftc_status pick_json(const ftc_table *t, size_t index, ftc_fields *fields, size_t columns[ROLES]) {
+static ftc_status pick_json(const ftc_table *t, size_t index, bool lists, ftc_fields *fields,
+                            size_t columns[ROLES]) {
     const char *line = ftc_fields_get(fields, 0);
     cJSON *json = ftc_json_parse(line, strlen(line), NULL);
     if (!json) return changed(t);
@@ -497,6 +520,8 @@ static ftc_status pick_json(const ftc_table *t, size_t index, ftc_fields *fields
         columns[role] = fields->count;
         if (!value)
             status = ftc_table_error(t, index, "the object has no \"%s\"", name);
+        else if (lists && cJSON_IsArray(value))
+            push_list(fields, value);
         else if (!push_json(fields, value))
             status = ftc_table_error(t, index, "\"%s\" is neither a text nor a number", name);
     }
@@ -508,7 +533,9 @@ static bool is_empty(const char *text) {
     return text && text[strspn(text, " \t\r\n")] == '\0';
 }
 
-static ftc_status read_row(const ftc_table *t, size_t index, const size_t roles[ROLES], ftc_row *row) {
+// `lists`: of JSON, a field may be one.
+static ftc_status read_row(const ftc_table *t, size_t index, const size_t roles[ROLES], bool lists,
+                           ftc_row *row) {
     if (!row->buffer) {
         row->buffer = calloc(1, sizeof *row->buffer);
         if (!row->buffer) abort();
@@ -521,7 +548,8 @@ static ftc_status read_row(const ftc_table *t, size_t index, const size_t roles[
     if (parse_row(t, b->window + (t->offsets[index] - b->offset), size, true, &b->fields, &consumed) !=
         FTC_FIELDS_ROW)
         return changed(t);
-    if (t->format == FTC_TABLE_JSON_LINES) FTC_RETURN_IF_ERROR(pick_json(t, index, &b->fields, columns));
+    if (t->format == FTC_TABLE_JSON_LINES)
+        FTC_RETURN_IF_ERROR(pick_json(t, index, lists, &b->fields, columns));
     const char *values[ROLES] = {NULL};
     for (int role = 0; role < ROLES; role++) {
         if (columns[role] == NONE) continue;
@@ -539,11 +567,20 @@ static ftc_status read_row(const ftc_table *t, size_t index, const size_t roles[
 }
 
 ftc_status ftc_table_read(const ftc_table *table, size_t index, ftc_row *row) {
-    return read_row(table, index, table->columns, row);
+    return read_row(table, index, table->columns, false, row);
 }
 
 ftc_status ftc_table_read_label(const ftc_table *table, size_t index, ftc_row *row) {
-    return read_row(table, index, (size_t[ROLES]){NONE, NONE, table->columns[LABEL]}, row);
+    return read_row(table, index, (size_t[ROLES]){NONE, NONE, table->columns[LABEL]}, false, row);
+}
+
+ftc_status ftc_table_read_cell(const ftc_table *table, size_t index, size_t column, ftc_row *row,
+                               const char **text) {
+    ftc_row cell = {.buffer = row->buffer};
+    ftc_status status = read_row(table, index, (size_t[ROLES]){NONE, NONE, column}, true, &cell);
+    row->buffer = cell.buffer;
+    if (status.code == FTC_OK) *text = cell.label;
+    return status;
 }
 
 void ftc_row_free(ftc_row *row) {

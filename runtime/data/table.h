@@ -47,6 +47,7 @@ typedef struct {
     ftc_table_header header;
     const char *text_column, *pair_column, *label_column;
     bool without_label; // do not look for a label column
+    bool without_text;  // do not look for a text column unless text_column names one
 } ftc_table_options;
 
 typedef struct ftc_table ftc_table;
@@ -62,8 +63,8 @@ const char *ftc_table_path(const ftc_table *table);
 // The name of the label column: out of the header, or its number; NULL if there is none.
 const char *ftc_table_label_column(const ftc_table *table);
 
-// One row. All zero at first; the strings live until the next call with the same ftc_row. `pair` and `label`
-// are NULL if the table has no such column.
+// One row. All zero at first; the strings live until the next call with the same ftc_row. Each is NULL if the
+// table has no such column.
 typedef struct {
     const char *text, *pair, *label;
     struct ftc_row_buffer *buffer;
@@ -76,6 +77,16 @@ ftc_status ftc_table_read(const ftc_table *table, size_t index, ftc_row *row);
 
 // The same for the label alone: row->text and row->pair are NULL and not looked at.
 ftc_status ftc_table_read_label(const ftc_table *table, size_t index, ftc_row *row);
+
+// The index of the column of this name (or number, as above); NULL: that of the label column. Fails, naming
+// the columns that there are.
+ftc_status ftc_table_find_column(const ftc_table *table, const char *name, size_t *column);
+
+// One cell of a row; a list or object of JSON as JSON text. The text lives as those of ftc_table_read, whose
+// fields in *row are not set.
+ftc_status ftc_table_read_cell(const ftc_table *table, size_t index, size_t column, ftc_row *row,
+                               const char **text);
+
 void ftc_row_free(ftc_row *row);
 
 // A status for something wrong in a row: "reviews.csv:17: " and the formatted message.

@@ -3,7 +3,6 @@
 #include "runtime/grow.h"
 #include "runtime/loop/memory.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,26 +21,11 @@ struct ftc_embeddings {
     int32_t n;
 };
 
-// Whether output i has the factors of the table.
-static bool has_factors_of(const ftc_program *program, int32_t i, int32_t table) {
-    const char *name = program->tensors[table].name, *output = program->outputs[i].name;
-    size_t length = strlen(name);
-    return strncmp(output, name, length) == 0 && strcmp(output + length, ".untouched") == 0;
-}
-
 static int32_t find_factors(const ftc_program *program, int32_t table) {
     for (int32_t i = 0; i < program->n_outputs; i++) {
-        if (has_factors_of(program, i, table)) return i;
+        if (program->outputs[i].role == FTC_OUTPUT_FACTOR && program->outputs[i].of == table) return i;
     }
     abort(); // the compiler makes one with the flags
-}
-
-bool ftc_embeddings_own_output(const ftc_program *program, int32_t output) {
-    for (int32_t i = 0; i < program->n_tensors; i++) {
-        const ftc_tensor_info *info = &program->tensors[i];
-        if (info->role == FTC_ROLE_TOUCHED && has_factors_of(program, output, info->of)) return true;
-    }
-    return false;
 }
 
 static int is_moment_of(const ftc_program *program, int32_t index, int32_t table) {
@@ -100,7 +84,7 @@ void ftc_embeddings_read(ftc_embeddings *tables, const ftc_batch *batch, int tou
         table *t = &tables->list[k];
         uint8_t *touched = tables->tensors[t->touched];
         const int32_t *rows = batch->inputs[t->by];
-        int64_t n = tables->program->inputs[t->by].per_token ? batch->tokens : batch->sequences;
+        int64_t n = ftc_batch_cells(batch, t->by);
         for (int64_t i = 0; i < n; i++) {
             if (touched[rows[i]]) continue;
             bring_up_to_date(tables, t, rows[i]);

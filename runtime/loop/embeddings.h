@@ -16,9 +16,6 @@ typedef struct ftc_embeddings ftc_embeddings;
 ftc_embeddings *ftc_embeddings_new(const ftc_program *program, void *const *tensors);
 void ftc_embeddings_free(ftc_embeddings *tables);
 
-// Whether the output of this index holds such factors, which mean nothing to anybody else.
-bool ftc_embeddings_own_output(const ftc_program *program, int32_t output);
-
 // Brings the rows that the batch names up to date; with `touch`, because they are about to get a gradient,
 // leaves them to the updates from now on.
 void ftc_embeddings_read(ftc_embeddings *tables, const ftc_batch *batch, int touch);

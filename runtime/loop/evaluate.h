@@ -9,16 +9,25 @@
 #include <signal.h>
 #include <stdbool.h>
 
+// What scores are compared with labels as.
+typedef enum {
+    FTC_SCORE_NOTHING, // the program tells no scores, or takes no label that they can be compared with
+    FTC_SCORE_CLASSES,
+    FTC_SCORE_VALUES, // a regression
+} ftc_scoring;
+
+ftc_scoring ftc_program_scoring(const ftc_program *program);
+
 typedef struct {
     int64_t samples, tokens, batches;
-    double loss; // mean over the samples
+    double loss, weight; // the mean, and over how many examples (ftc_stepper_loss_weight)
     double seconds;
-    int64_t columns; // values a sample: classes, or 1 for a regression
-    bool regression;
-    float *logits;      // [samples, columns]
-    int64_t *confusion; // [columns, columns], label by prediction; NULL for a regression
-    ftc_class_scores classes;
-    ftc_value_scores values;
+    int64_t columns; // scores a sample: classes, or 1 of a regression; 0: none
+    ftc_scoring scoring;
+    float *logits;            // [samples, columns]
+    int64_t *confusion;       // of classes: [columns, columns], label by prediction; else NULL
+    ftc_class_scores classes; // of classes
+    ftc_value_scores values;  // of values
 } ftc_evaluation;
 
 // What an evaluation may be watched and stopped with. All may be NULL.

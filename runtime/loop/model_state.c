@@ -23,16 +23,12 @@ int64_t ftc_tensor_elements(const ftc_tensor_info *info) {
     return elements;
 }
 
-double ftc_cost_at(const ftc_cost *cost, double sequences, double tokens, double squares) {
-    return cost->fixed + cost->per_sequence * sequences + cost->per_token * tokens +
-           cost->per_token_squared * squares;
-}
-
-ftc_work ftc_entry_work(const ftc_entry *entry, double sequences, double tokens, double squares) {
+ftc_work ftc_entry_work(const ftc_program *program, ftc_entry_kind entry, const double *counts) {
+    const ftc_entry *e = &program->entries[entry];
     ftc_work work = {0};
-    for (int32_t k = 0; k < entry->n_kernels && entry->kernel_info; k++) {
-        work.flops += ftc_cost_at(&entry->kernel_info[k].flops, sequences, tokens, squares);
-        work.bytes += ftc_cost_at(&entry->kernel_info[k].bytes, sequences, tokens, squares);
+    for (int32_t k = 0; k < e->n_kernels && e->kernel_info; k++) {
+        work.flops += ftc_program_cost(program, e->kernel_info[k].flops, counts);
+        work.bytes += ftc_program_cost(program, e->kernel_info[k].bytes, counts);
     }
     return work;
 }

@@ -59,14 +59,10 @@ int64_t ftc_tensor_bytes(const ftc_tensor_info *info);
 // Elements of all parameters.
 int64_t ftc_program_parameters(const ftc_program *program);
 
-// What something costs for a batch of so many sequences and tokens; `squares`: the sum of the lengths'
-// squares.
-double ftc_cost_at(const ftc_cost *cost, double sequences, double tokens, double squares);
-
-// What all kernels of an entry do for such a batch; zero where it is not known.
+// What all kernels of an entry do for a batch of these counts, [n_counts]; zero where it is not known.
 typedef struct {
     double flops, bytes;
 } ftc_work;
-ftc_work ftc_entry_work(const ftc_entry *entry, double sequences, double tokens, double squares);
+ftc_work ftc_entry_work(const ftc_program *program, ftc_entry_kind entry, const double *counts);
 
 #endif

@@ -48,21 +48,22 @@ static ftc_status map_arena(ftc_stepper *stepper, uint32_t entries) {
 
 static ftc_status map_outputs(ftc_stepper *stepper) {
     const ftc_program *program = stepper->program;
-    int32_t sequences, tokens;
-    ftc_program_extents(program, &sequences, &tokens);
-    size_t rows = sequences >= 0 ? (size_t)program->extents[sequences].bound : 1, bytes = 0;
-    for (int pass = 0; pass < 2; pass++) { // first sizes, then addresses
-        size_t at = 0;
+    double *most = calloc((size_t)program->n_counts + 1, sizeof *most);
+    if (!most) abort();
+    ftc_program_most_counts(program, most);
+    ftc_status status = FTC_STATUS_OK;
+    for (int pass = 0; pass < 2 && status.code == FTC_OK; pass++) { // first sizes, then addresses
+        double at = 0;
         for (int32_t i = 0; i < program->n_outputs; i++) {
             const ftc_output_info *output = &program->outputs[i];
-            if (pass) stepper->outputs[i] = stepper->output_block.data + at;
-            at += ftc_memory_stride((output->per_sequence ? rows : 1) * (size_t)output->columns *
-                                    sizeof(float));
+            if (pass) stepper->outputs[i] = stepper->output_block.data + (size_t)at;
+            at += (double)ftc_memory_stride(
+                (size_t)((double)output->each * most[output->count] * ftc_dtype_bytes(output->dtype)));
         }
-        bytes = at;
-        if (!pass) FTC_RETURN_IF_ERROR(ftc_memory_map(bytes, "the step's outputs", &stepper->output_block));
+        if (!pass) status = ftc_memory_map((size_t)at, "the step's outputs", &stepper->output_block);
     }
-    return FTC_STATUS_OK;
+    free(most);
+    return status;
 }
 
 ftc_status ftc_stepper_create(const ftc_program *program, ftc_model_state *state, ftc_threads *threads,
@@ -146,14 +147,30 @@ static int32_t find_output(const ftc_program *program, const char *name) {
     return -1;
 }
 
-const float *ftc_stepper_output(const ftc_stepper *stepper, const char *name, ftc_entry_kind entry) {
+const void *ftc_stepper_output(const ftc_stepper *stepper, const char *name, ftc_entry_kind entry) {
     int32_t i = find_output(stepper->program, name);
     return i >= 0 && stepper->program->outputs[i].entries & 1u << entry ? stepper->outputs[i] : NULL;
 }
 
-int64_t ftc_stepper_output_columns(const ftc_stepper *stepper, const char *name) {
-    int32_t i = find_output(stepper->program, name);
-    return i < 0 ? 0 : stepper->program->outputs[i].columns;
+const float *ftc_stepper_result(const ftc_stepper *stepper, ftc_output_role role, ftc_entry_kind entry) {
+    int32_t i = ftc_program_output(stepper->program, role);
+    return i >= 0 && stepper->program->outputs[i].entries & 1u << entry ? stepper->outputs[i] : NULL;
+}
+
+int32_t ftc_program_output(const ftc_program *program, ftc_output_role role) {
+    for (int32_t i = 0; i < program->n_outputs; i++)
+        if (program->outputs[i].role == role) return i;
+    return -1;
+}
+
+int64_t ftc_program_score_columns(const ftc_program *program) {
+    int32_t i = ftc_program_output(program, FTC_OUTPUT_SCORES);
+    return i < 0 ? 0 : program->outputs[i].each;
+}
+
+double ftc_stepper_loss_weight(const ftc_stepper *stepper, const ftc_batch *batch, ftc_entry_kind entry) {
+    const float *weight = ftc_stepper_result(stepper, FTC_OUTPUT_WEIGHT, entry);
+    return weight ? (double)*weight : batch->sequences ? (double)batch->sequences : 1;
 }
 
 // --- the call -----------------------------------------------------------------------------------------
@@ -176,12 +193,6 @@ static void compute_scalars(ftc_stepper *stepper, uint32_t step) {
             formula->n ? ftc_formula_value(formula, stepper->arguments, step) : stepper->arguments[i];
         stepper->scalars[i] = (float)value;
     }
-}
-
-int ftc_stepper_own_output(const ftc_program *program, int32_t output) {
-    for (int32_t i = 0; i < program->n_checks; i++)
-        if (program->checks[i].output == output) return 1;
-    return 0;
 }
 
 ftc_status ftc_stepper_find_fault(const ftc_stepper *stepper, ftc_entry_kind entry) {
@@ -216,8 +227,9 @@ ftc_status ftc_stepper_call(ftc_stepper *stepper, ftc_entry_kind entry, const ft
         .outputs = stepper->outputs,
         .scalars = stepper->scalars,
         .extents = batch->extents,
-        .offsets = batch->offsets,
-        .square_offsets = batch->square_offsets,
+        .offsets = (const int32_t *const *)batch->offsets,
+        .prefixes = (const int64_t *const *)batch->prefixes,
+        .first_slots = batch->first_slots,
         .seed = stepper->seed,
         .step = step,
         .micro_step = micro_step,

@@ -47,14 +47,21 @@ ftc_status ftc_stepper_set_dropout(ftc_stepper *stepper, double probability);
 // The value of the step argument `name`, or `otherwise` when the program has none.
 double ftc_stepper_get(const ftc_stepper *stepper, const char *name, double otherwise);
 
-// Where the entries write the output `name`; NULL when `entry` does not write an output of this name.
-const float *ftc_stepper_output(const ftc_stepper *stepper, const char *name, ftc_entry_kind entry);
+// Where the entries write the output `name`, in its own type; NULL when `entry` writes no output of this
+// name.
+const void *ftc_stepper_output(const ftc_stepper *stepper, const char *name, ftc_entry_kind entry);
 
-// Values a sequence of the output `name`; 0 when there is none.
-int64_t ftc_stepper_output_columns(const ftc_stepper *stepper, const char *name);
+// The same for the output of a role, which is f32 for all of them but FTC_OUTPUT_VALUE.
+const float *ftc_stepper_result(const ftc_stepper *stepper, ftc_output_role role, ftc_entry_kind entry);
 
-// Whether only ftc_stepper_call reads the output: it tells of indices outside of their tables.
-int ftc_stepper_own_output(const ftc_program *program, int32_t output);
+// The index of the first output of a role; -1: none.
+int32_t ftc_program_output(const ftc_program *program, ftc_output_role role);
+
+// Scores of one sequence; 0: the program tells none.
+int64_t ftc_program_score_columns(const ftc_program *program);
+
+// Over how many examples the loss of the last call is the mean: what the program says, or else the sequences.
+double ftc_stepper_loss_weight(const ftc_stepper *stepper, const ftc_batch *batch, ftc_entry_kind entry);
 
 // Fails when the last call, of `entry`, met an index outside of its table, which the model had computed.
 ftc_status ftc_stepper_find_fault(const ftc_stepper *stepper, ftc_entry_kind entry);

@@ -60,9 +60,8 @@ uint32_t ftc_train_entries(const ftc_train_options *o, bool with_test) {
 }
 
 int64_t ftc_train_eval_batch(const ftc_train_options *o, const ftc_program *program) {
-    int32_t sequences, tokens;
-    ftc_program_extents(program, &sequences, &tokens);
-    int64_t most = sequences >= 0 ? program->extents[sequences].bound : 1;
+    ftc_row_extents rows = ftc_program_row_extents(program);
+    int64_t most = rows.sequences >= 0 ? program->extents[rows.sequences].bound : 1;
     int64_t batch = o->eval_batch ? o->eval_batch : 8; // Trainer's
     return batch < most ? batch : most;
 }
@@ -347,9 +346,9 @@ static ftc_status call(run *r, ftc_entry_kind entry, int64_t step, int64_t micro
 // Calls `entry` for all micro-batches of a step.
 static ftc_status call_window(run *r, ftc_entry_kind entry, int64_t step, int64_t epoch, int64_t first,
                               int64_t window, window_sums *sums) {
-    const float *loss = ftc_stepper_output(&r->stepper, "loss", entry);
-    const float *logits = ftc_stepper_output(&r->stepper, "logits", entry);
-    int64_t columns = ftc_stepper_output_columns(&r->stepper, "logits");
+    const float *loss = ftc_stepper_result(&r->stepper, FTC_OUTPUT_LOSS, entry);
+    const float *logits = ftc_stepper_result(&r->stepper, FTC_OUTPUT_SCORES, entry);
+    int64_t columns = ftc_program_score_columns(r->t->program);
     for (int64_t micro = 0; micro < window; micro++) {
         FTC_RETURN_IF_ERROR(fill_batch(r, epoch, first + micro));
         FTC_RETURN_IF_ERROR(call(r, entry, step, micro));
@@ -373,7 +372,7 @@ static ftc_status step(run *r) {
     int64_t left = r->identity.batches_per_epoch - first, window = left < accumulation ? left : accumulation;
     ftc_entry_kind entry = first_entry(r->o);
     ftc_entry_kind last = is_one_call(r->o) ? FTC_ENTRY_STEP : FTC_ENTRY_UPDATE;
-    const float *norm = ftc_stepper_output(&r->stepper, "grad_norm", last);
+    const float *norm = ftc_stepper_result(&r->stepper, FTC_OUTPUT_NORM, last);
     window_sums sums = {0};
     set_step_scalars(r, number, window);
     FTC_RETURN_IF_ERROR(call_window(r, entry, number, epoch, first, window, &sums));
@@ -624,17 +623,20 @@ static void note_eval_batch(const run *r) {
 static ftc_status prepare(run *r) {
     const ftc_training *t = r->t;
     FTC_RETURN_IF_ERROR(ftc_train_check(r->o, t->test != NULL));
+    FTC_RETURN_IF_ERROR(ftc_batch_check_feed(t->program));
     FTC_RETURN_IF_ERROR(ftc_batch_create(t->program, &r->batch));
     FTC_RETURN_IF_ERROR(plan(r));
     note_eval_batch(r);
     uint32_t entries = ftc_train_entries(r->o, t->test != NULL);
     FTC_RETURN_IF_ERROR(ftc_stepper_create(t->program, t->state, t->threads, entries, t->sgemm, &r->stepper));
     ftc_entry_kind entry = first_entry(r->o);
-    if (!ftc_stepper_output(&r->stepper, "loss", entry)) {
-        return ftc_status_make(FTC_BAD_INPUT, "the model %s has no output \"loss\": it cannot be trained",
+    if (!ftc_stepper_result(&r->stepper, FTC_OUTPUT_LOSS, entry)) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "the model %s declares no output as the loss: it cannot be trained",
                                t->program->model);
     }
-    r->counts_correct = r->batch.classes && ftc_stepper_output(&r->stepper, "logits", entry);
+    r->counts_correct = ftc_program_scoring(t->program) == FTC_SCORE_CLASSES &&
+                        ftc_stepper_result(&r->stepper, FTC_OUTPUT_SCORES, entry);
     r->stepper.seed = (uint64_t)r->o->seed;
     ftc_profile_create(t->program, &r->profile);
     r->stepper.ticks = r->profile.ticks;

@@ -123,8 +123,9 @@ static void write_tiles(const ftc_summary *s, FILE *out) {
     const cJSON *end = last_line(s);
     const ftc_train_state *state = &s->result->state;
     fputs("<dl class=\"tiles\">\n", out);
-    if (e && !e->regression) write_tile(out, "Test accuracy", "%.2f&nbsp;%%", e->classes.accuracy * 100);
-    if (e && e->regression) write_tile(out, "Test Pearson", "%.4f", e->values.pearson);
+    if (e && e->scoring == FTC_SCORE_CLASSES)
+        write_tile(out, "Test accuracy", "%.2f&nbsp;%%", e->classes.accuracy * 100);
+    if (e && e->scoring == FTC_SCORE_VALUES) write_tile(out, "Test Pearson", "%.4f", e->values.pearson);
     if (e) write_tile(out, "Test loss", "%.4f", e->loss);
     write_tile(out, "Epochs", "%.4g", ftc_summary_value(end, "epoch"));
     write_tile(out, "Steps", "%lld", (long long)state->step);
@@ -637,7 +638,7 @@ static int by_loss(const void *a, const void *b) {
 
 static mistake judge(const ftc_evaluation *e, int64_t index, float label) {
     const float *logits = e->logits + index * e->columns;
-    if (e->regression) {
+    if (e->scoring == FTC_SCORE_VALUES) {
         double error = (double)logits[0] - (double)label;
         return (mistake){.index = index, .loss = error * error};
     }
@@ -655,7 +656,7 @@ static mistake *list_mistakes(const ftc_summary *s, const ftc_evaluation *e, int
     *n = 0;
     for (int64_t i = 0; i < e->samples; i++) {
         mistake m = judge(e, i, s->test->labels[i]);
-        if (e->regression || m.prediction != (int64_t)s->test->labels[i]) list[(*n)++] = m;
+        if (e->scoring == FTC_SCORE_VALUES || m.prediction != (int64_t)s->test->labels[i]) list[(*n)++] = m;
     }
     qsort(list, (size_t)*n, sizeof *list, by_loss);
     return list;
@@ -663,7 +664,7 @@ static mistake *list_mistakes(const ftc_summary *s, const ftc_evaluation *e, int
 
 static void write_answer(const ftc_summary *s, const ftc_evaluation *e, const mistake *m, FILE *out) {
     float label = s->test->labels[m->index];
-    if (e->regression) {
+    if (e->scoring == FTC_SCORE_VALUES) {
         fprintf(out, "<td>%.4g</td><td>%.4g</td>", (double)label, (double)e->logits[m->index]);
         return;
     }
@@ -680,7 +681,7 @@ static ftc_status write_mistakes(const ftc_summary *s, const ftc_evaluation *e, 
     mistake *list = list_mistakes(s, e, &n);
     ftc_row row = {0};
     ftc_status status = FTC_STATUS_OK;
-    if (!e->regression)
+    if (e->scoring == FTC_SCORE_CLASSES)
         fprintf(out, "<p>%lld of %lld test examples are misclassified.</p>\n", (long long)n,
                 (long long)e->samples);
     if (n == 0 || !s->test_table) {
@@ -692,8 +693,9 @@ static ftc_status write_mistakes(const ftc_summary *s, const ftc_evaluation *e, 
         "<div "
         "class=\"scroll\"><table>\n<caption>%s</caption>\n<tr><th>Loss</th><th>Label</th><th>Prediction</th>"
         "<th class=\"left\">Text</th></tr>\n",
-        e->regression ? "The largest errors"
-                      : "The worst of them: those whose label the model thought least likely");
+        e->scoring == FTC_SCORE_VALUES
+            ? "The largest errors"
+            : "The worst of them: those whose label the model thought least likely");
     for (int64_t i = 0; i < n && i < SHOWN && status.code == FTC_OK; i++) {
         status = ftc_table_read(s->test_table, (size_t)s->test_rows[list[i].index], &row);
         if (status.code != FTC_OK) break;
@@ -715,11 +717,11 @@ static ftc_status write_mistakes(const ftc_summary *s, const ftc_evaluation *e, 
 
 static ftc_status write_test(const ftc_summary *s, FILE *out) {
     const ftc_evaluation *e = evaluation_of(s);
-    if (!e) return FTC_STATUS_OK;
-    write_heading(out, e->regression ? "Predictions" : "Confusions and mistakes");
+    if (!e || e->scoring == FTC_SCORE_NOTHING) return FTC_STATUS_OK;
+    write_heading(out, e->scoring == FTC_SCORE_VALUES ? "Predictions" : "Confusions and mistakes");
     fprintf(out, "<p class=\"pale\">Of the evaluation at step %lld.</p>\n",
             (long long)s->result->evaluation_step);
-    if (e->regression) {
+    if (e->scoring == FTC_SCORE_VALUES) {
         write_scatter(s, e, out);
     } else {
         write_confusion(s, e, out);

@@ -1,0 +1,296 @@
+// What a program reads and writes: inputs and outputs of every dtype, over several batch-like and ragged axes, in
+// every order of axes, against the interpreter. The numbers of random graphs come from a first seed and a count:
+// FTC_TEST_SEEDS=10000:2000 checks others than the tests do.
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/artifact.h"
+#include "compiler/codegen/target.h"
+#include "compiler/compile.h"
+#include "compiler/passes/passes.h"
+#include "ir/lang/parse.h"
+#include "ir/op.h"
+#include "ir/print.h"
+#include "ir/verify.h"
+#include "tests/call_program.h"
+#include "tests/expected.h"
+#include "tests/random_graph.h"
+
+static const double TOLERANCE = 2e-4; // of a value's norm; the graphs' values are of the order of 1
+
+static bool is_real(ftc_dtype dtype) {
+    return dtype == FTC_F32 || dtype == FTC_BF16;
+}
+
+// Reals by the norm of their difference over the norm, others by how many cells differ.
+static double difference(ftc_dtype dtype, const double *expected, const double *got, int64_t n) {
+    double sum = 0, norm = 0;
+    int64_t differ = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double x = got[i] - expected[i];
+        if (isnan(x)) return INFINITY;
+        sum += x * x;
+        norm += expected[i] * expected[i];
+        differ += x != 0;
+    }
+    return is_real(dtype) ? sqrt(sum) / fmax(sqrt(norm), 1e-2) : (double)differ;
+}
+
+// The cells of an output as the step has them in memory, by the interpreter. To be freed.
+static double *expected_output(const ftc_graph *g, const ftc_interp *in, const test_values *v,
+                               const ftc_output *output, int64_t *n) {
+    double *packed = test_cells_as(in, g, &v->b, output->node, &output->order, n);
+    ftc_type type = {g->nodes[output->node].type.dtype, output->order};
+    double *cells = test_interface_cells(g, &v->b, &type, packed);
+    free(packed);
+    return cells;
+}
+
+// The forward phase, by the entry eval, on some threads.
+static void check_outputs(const ftc_graph *g, const ftc_program *program, test_values *v, int32_t threads,
+                          const char *what) {
+    v->b.entry = FTC_ENTRY_EVAL;
+    ftc_interp *in = ftc_interp_new(g, &v->b);
+    ftc_interp_run(in);
+    test_call *call = test_call_new(program, g, v, threads);
+    test_call_run(call, FTC_ENTRY_EVAL);
+    for (uint32_t i = 0; i < g->n_outputs; i++) {
+        const ftc_output *output = &g->outputs[i];
+        int64_t n, m;
+        double *expected = expected_output(g, in, v, output, &n),
+               *got = test_call_cells(call, output->name, &m);
+        cr_assert_eq(n, m, "%s, %s: %lld cells, not %lld", what, output->name, (long long)m, (long long)n);
+        double error = difference(g->nodes[output->node].type.dtype, expected, got, n);
+        char *text = error > TOLERANCE && getenv("FTC_TEST_PRINT") ? ftc_print_text(g) : NULL;
+        cr_expect(error <= TOLERANCE, "%s, %s: differs by %.3g\n%s", what, output->name, error,
+                  text ? text : "");
+        free(text);
+        free(expected);
+        free(got);
+    }
+    test_call_free(call);
+    ftc_interp_free(in);
+}
+
+static ftc_graph *with_gradients(const ftc_graph *forward) {
+    ftc_diagnostics d = {0};
+    ftc_graph *g = ftc_compile_entry_graph(forward, FTC_ENTRY_GRAD);
+    ftc_pass_options options = {.entry = FTC_ENTRY_GRAD};
+    cr_assert(ftc_pass_differentiate(g, &options, &d) && ftc_verify_graph(g, &d), "%s",
+              d.count ? d.list[0].text : "");
+    return g;
+}
+
+// The gradients of all parameters.
+static void check_gradients(const ftc_graph *forward, const ftc_program *program, test_values *v,
+                            const char *what) {
+    ftc_graph *g = with_gradients(forward);
+    v->b.entry = FTC_ENTRY_GRAD;
+    ftc_interp *in = ftc_interp_new(g, &v->b);
+    ftc_interp_run(in);
+    test_call *call = test_call_new(program, g, v, 2);
+    test_call_run(call, FTC_ENTRY_GRAD);
+    for (uint32_t i = 0; i < g->n_outputs; i++) {
+        const ftc_output *output = &g->outputs[i];
+        if (output->role != FTC_OUTPUT_GRADIENT) continue;
+        const ftc_decl_def *param = &g->decls[output->of];
+        char tensor[128];
+        snprintf(tensor, sizeof tensor, "%s.grad", param->name);
+        int64_t n, m;
+        double *expected = test_cells_as(in, g, &v->b, output->node, &param->type.axes, &n);
+        const float *cells = test_call_tensor(call, tensor, &m);
+        double *got = calloc((size_t)n + 1, sizeof *got);
+        for (int64_t k = 0; k < n; k++) got[k] = (double)cells[k];
+        double error = difference(FTC_F32, expected, got, n);
+        cr_expect(error <= TOLERANCE, "%s, gradient of %s: differs by %.3g", what, param->name, error);
+        free(expected);
+        free(got);
+    }
+    test_call_free(call);
+    ftc_interp_free(in);
+    ftc_graph_free(g);
+}
+
+// Whether the compiler has kernels for the graph. Some values over several ragged axes it has none for.
+static bool has_kernels(const ftc_graph *g, const ftc_compile_options *options) {
+    ftc_diagnostics d = {0};
+    bool has = true;
+    for (int entry = 0; entry < FTC_ENTRY_COUNT && has; entry++) {
+        if (!(options->entries >> entry & 1)) continue;
+        ftc_graph *plan = ftc_compile_plan(g, (ftc_entry_kind)entry, options, &d);
+        has = plan || !strstr(d.list[0].text, "cannot form a kernel");
+        if (plan) ftc_graph_free(plan);
+    }
+    ftc_diag_free(&d);
+    return has;
+}
+
+// A model on some values, as a part of a larger batch. False: there are no kernels for it.
+static bool check(const ftc_graph *g, uint64_t seed, const ftc_target *target, bool gradients,
+                  const char *what) {
+    ftc_compile_options options = {.entries = 1u << FTC_ENTRY_EVAL | (uint32_t)gradients << FTC_ENTRY_GRAD,
+                                   .target = target,
+                                   .check_text = true};
+    if (getenv("FTC_TEST_PRINT")) ftc_print_graph(g, stderr);
+    if (!has_kernels(g, &options)) return false;
+    ftc_loaded_program *loaded = test_compile(g, &options);
+    test_values *v = test_values_new(g, seed);
+    int64_t *first = calloc(g->n_extents + 1, sizeof *first); // a part of a larger batch
+    for (uint32_t i = 0; i < g->n_extents; i++) first[i] = (int64_t)(seed % 5) * (i + 3);
+    v->b.first_slots = first;
+    static const int32_t threads[] = {1, 2, 5};
+    check_outputs(g, ftc_program_of(loaded), v, threads[seed % 3], what);
+    if (gradients) check_gradients(g, ftc_program_of(loaded), v, what);
+    free(first);
+    test_values_free(v);
+    ftc_program_unload(loaded);
+    return true;
+}
+
+// --- random graphs ------------------------------------------------------------------------------------
+
+static test_counts counts; // of this test
+
+// The cells of an output in the order of `axes`, packed.
+static float *packed_output(const test_call *call, const ftc_graph *g, const test_values *v, const char *name,
+                            const ftc_axes *axes, int64_t *n) {
+    double *cells = test_call_cells(call, name, n);
+    float *out = calloc((size_t)*n + 1, sizeof *out);
+    ftc_walk w;
+    ftc_walk_begin(&w, g, &v->b, axes, FTC_NO_AXIS);
+    int from = ftc_walk_interface_view(&w, axes), to = ftc_walk_view(&w, axes);
+    while (ftc_walk_next(&w))
+        for (int64_t j = 0; j < w.n; j++)
+            out[w.at[to] + j * w.step[to]] = (float)cells[w.at[from] + j * w.step[from]];
+    ftc_walk_end(&w);
+    free(cells);
+    return out;
+}
+
+// Every output of an entry, gradients in the order of their parameters.
+static void compare_all(const ftc_graph *g, ftc_entry_kind entry, const ftc_program *program, uint64_t seed,
+                        const char *what) {
+    static const int32_t threads[] = {1, 2, 5};
+    test_expected *expected = test_expected_new(g, entry, seed, &test_f32, NULL);
+    const test_values *v = test_expected_values(expected);
+    test_call *call = test_call_new(program, g, v, threads[seed % 3]);
+    test_call_run(call, entry);
+    for (uint32_t i = 0; i < g->n_outputs; i++) {
+        const ftc_output *output = &g->outputs[i];
+        bool is_gradient = output->role == FTC_OUTPUT_GRADIENT;
+        const ftc_axes *axes = is_gradient ? &g->decls[output->of].type.axes : &output->order;
+        char tensor[128], why[256];
+        int64_t n;
+        if (is_gradient) snprintf(tensor, sizeof tensor, "%s.grad", g->decls[output->of].name);
+        float *own = is_gradient ? NULL : packed_output(call, g, v, output->name, axes, &n);
+        const float *got = is_gradient ? test_call_tensor(call, tensor, &n) : own;
+        if (test_expected_compare(expected, output->node, FTC_NO_DECL, axes, got, n, &counts, why))
+            cr_expect_fail("%s, %s: %s", what, output->name, why);
+        free(own);
+    }
+    test_call_free(call);
+    test_expected_free(expected);
+}
+
+static void check_random(const char *target_name, uint64_t first, uint64_t n) {
+    const ftc_target *target = ftc_target_named(target_name);
+    if (!ftc_target_supported_here(target)) cr_skip_test("this CPU does not have %s", target_name);
+    uint64_t refused = 0;
+    for (uint64_t seed = first; seed < first + n; seed++) {
+        test_graph_options options = {
+            .n_nodes = 4 + (int)(seed % 12), .quadratic = seed % 3 == 0, .wide = true, .step_abi = true};
+        ftc_compile_options compile = {.entries = 1u << FTC_ENTRY_EVAL | 1u << FTC_ENTRY_GRAD,
+                                       .target = target,
+                                       .check_text = seed % 8 == 0};
+        ftc_graph *g = test_random_graph(seed, &options);
+        char what[64];
+        snprintf(what, sizeof what, "%s, seed %llu", target_name, (unsigned long long)seed);
+        if (has_kernels(g, &compile)) {
+            ftc_loaded_program *loaded = test_compile(g, &compile);
+            ftc_graph *forward = ftc_compile_entry_graph(g, FTC_ENTRY_EVAL), *grad = with_gradients(g);
+            compare_all(forward, FTC_ENTRY_EVAL, ftc_program_of(loaded), seed, what);
+            compare_all(grad, FTC_ENTRY_GRAD, ftc_program_of(loaded), seed, what);
+            ftc_graph_free(forward);
+            ftc_graph_free(grad);
+            ftc_program_unload(loaded);
+        } else {
+            refused++;
+        }
+        ftc_graph_free(g);
+    }
+    cr_expect(refused <= 1 + n / 50, "%llu of %llu graphs have no kernels", (unsigned long long)refused,
+              (unsigned long long)n);
+    printf("%d tensors compared, %d of them in vain: rounding decides; %llu graphs without kernels\n",
+           counts.compared, counts.vague, (unsigned long long)refused);
+    cr_expect(counts.compared > 0 && counts.vague * 50 <= counts.compared);
+}
+
+Test(interface, native_code_agrees_with_the_interpreter) {
+    unsigned long long first = 1, n = 100;
+    const char *asked = getenv("FTC_TEST_SEEDS");
+    if (asked) cr_assert_eq(sscanf(asked, "%llu:%llu", &first, &n), 2, "FTC_TEST_SEEDS=FIRST:COUNT");
+    check_random("native", first, n);
+}
+
+Test(interface, avx2_code_agrees_with_the_interpreter) {
+    check_random("avx2", 1001, 25);
+}
+
+Test(interface, generic_code_agrees_with_the_interpreter) {
+    check_random("generic", 2001, 25);
+}
+
+// --- what random graphs seldom have -------------------------------------------------------------------
+
+static const struct {
+    const char *name, *text;
+} MODELS[] = {
+    {"an output over tokens",
+     "input x : f32[B, S, H]\noutput y = tanh(x)\noutput loss = sum(x * w; B, S, H)"},
+    {"features before tokens", "input x : f32[H, A, B, S]\noutput y = x * w, z = sum(x * w; H)\n"
+                               "output loss = sum(x * w; B, S, H, A)"},
+    {"a second ragged axis", "input x : f32[B, S, H]\ninput y : f32[B, U, H]\n"
+                             "m = mean(x; S) * mean(y * w; U)\noutput m\noutput loss = sum(m; B, H)"},
+    {"a second batch axis", "input x : f32[B, H]\ninput y : f32[N, H]\ns = dot(x * w, y; H)\noutput s\n"
+                            "output loss = sum(s; B, N)"},
+    {"two groups of ragged axes",
+     "input x : f32[B, S, H]\ninput y : f32[N, Q, H]\n"
+     "s = outer (sum(x * w; H) * sum(y; H))\noutput loss = sum(tanh(s); B, S, N, Q)\n"
+     "output t = sum(s; N, Q)"},
+    {"a mask of pairs of tokens", "input x : f32[B, S, H]\ninput m : f32[B, S, T]\nk = rename(x; S -> T)\n"
+                                  "p = softmax(dot(x * w, k; H) + m; T)\ny = dot(p, k; T)\n"
+                                  "output y, loss = sum(y; B, S, H)"},
+    {"numbers of every type", "input i : i32[B, S] in V\ninput u : u32[B]\ninput b : bool[B, S]\n"
+                              "output j = i * 3, v = u + u, c = not b, r = cast(i, f32)\n"
+                              "output loss = sum(select(b, cast(i, f32), 0.5); B, S) * sum(w; H)"},
+    {"inputs as outputs", "input x : f32[H, B, S]\ninput y : i32[N]\noutput a = x, b = y, c = x\n"
+                          "output loss = sum(x * w; B, S, H)"},
+    {"a constant axis that others are ragged over",
+     "axis G = 3\naxis R ragged G <= 4\ninput x : f32[G, R, H]\n"
+     "y = sum(x * w; R)\noutput y, loss = sum(y; G, H)"},
+    {"random numbers over two batch axes", "input x : f32[B, N]\noutput y = x * random(; B, N)\n"
+                                           "output loss = sum(x; B, N) * sum(w; H)"},
+};
+
+Test(interface, models_agree_with_the_interpreter) {
+    static const char *const targets[] = {"native", "generic"};
+    for (size_t i = 0; i < sizeof MODELS / sizeof *MODELS; i++) {
+        char text[2000];
+        snprintf(
+            text, sizeof text,
+            "model m\naxis B <= 5, N <= 3\naxis S ragged B <= 6\naxis T = S\naxis U ragged B <= 4\n"
+            "axis Q ragged N <= 3\naxis H = 5, A = 2, V = 7\nw = param \"w\" f32[H] init normal(1)\n%s\n",
+            MODELS[i].text);
+        ftc_diagnostics d = {0};
+        ftc_graph *g = ftc_parse_text(MODELS[i].name, text, NULL, &d);
+        cr_assert(g, "%s: %s", MODELS[i].name, d.count ? d.list[0].text : "");
+        for (int t = 0; t < 2; t++)
+            for (uint64_t seed = 1; seed <= 3; seed++)
+                cr_expect(check(g, seed, ftc_target_named(targets[t]), true, MODELS[i].name), "%s",
+                          MODELS[i].name);
+        ftc_graph_free(g);
+    }
+}
