@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,6 +84,16 @@ ftc_status ftc_json_write(const char *path, const cJSON *json) {
 
 const cJSON *ftc_json_last(const cJSON *array) {
     return array && array->child ? array->child->prev : NULL; // cJSON's lists are circular backwards
+}
+
+char *ftc_json_text(const cJSON *item) {
+    char *text = NULL;
+    int n = 0;
+    if (cJSON_IsString(item)) n = asprintf(&text, "%s", item->valuestring);
+    if (cJSON_IsBool(item)) n = asprintf(&text, "%s", cJSON_IsTrue(item) ? "true" : "false");
+    if (cJSON_IsNumber(item)) n = asprintf(&text, "%.17g", item->valuedouble);
+    if (n < 0) abort();
+    return text;
 }
 
 int ftc_json_count(const cJSON *item, int64_t *out) {

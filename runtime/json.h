@@ -36,6 +36,9 @@ ftc_status ftc_json_write(const char *path, const cJSON *json);
 // The last element of an array, NULL when it has none.
 const cJSON *ftc_json_last(const cJSON *array);
 
+// The value as text, allocated: a string, true, false or a number; NULL for null, lists and objects.
+char *ftc_json_text(const cJSON *item);
+
 // The value of an integer from 0 to 2⁵³ into *out; returns 0 when `item` is anything else (NULL too).
 int ftc_json_count(const cJSON *item, int64_t *out);
 

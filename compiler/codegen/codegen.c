@@ -7,6 +7,8 @@
 
 #include <llvm-c/Target.h>
 
+#include "compiler/codegen/sanitize.h"
+
 ftc_codegen *ftc_codegen_new(const ftc_target *target, const char *module_name, char **error) {
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
@@ -37,6 +39,7 @@ ftc_codegen *ftc_codegen_new(const ftc_target *target, const char *module_name, 
     LLVMDisposeMessage(triple);
 
     cg->lanes = target->vector_bits / 32;
+    cg->reads_exactly = FTC_SANITIZES_THREADS;
     cg->fast_math = LLVMFastMathAllowContract;
     cg->void_type = LLVMVoidTypeInContext(cg->context);
     cg->i1 = LLVMInt1TypeInContext(cg->context);
@@ -426,6 +429,12 @@ void ftc_cg_store_masked(ftc_codegen *cg, LLVMValueRef value, LLVMValueRef addre
     LLVMTypeRef types[] = {LLVMTypeOf(value), cg->ptr};
     LLVMValueRef args[] = {value, address, ftc_cg_i32(cg, element_bytes(cg, LLVMTypeOf(value))), mask};
     ftc_cg_intrinsic(cg, "llvm.masked.store", types, 2, args, 4);
+}
+
+LLVMValueRef ftc_cg_load_overhanging(ftc_codegen *cg, LLVMTypeRef vector_type, LLVMValueRef address,
+                                     LLVMValueRef mask) {
+    if (mask && cg->reads_exactly) return ftc_cg_load_masked(cg, vector_type, address, mask);
+    return ftc_cg_load(cg, vector_type, address);
 }
 
 void ftc_cg_prefetch(ftc_codegen *cg, LLVMTypeRef element, LLVMValueRef base, LLVMValueRef index,

@@ -34,6 +34,7 @@ struct ftc_codegen {
     LLVMBuilderRef builder;
     LLVMValueRef function; // the one being built, NULL between functions
     int lanes;             // f32 lanes of a full vector: target->vector_bits / 32
+    bool reads_exactly;    // built under ThreadSanitizer: no load reads more than what counts
     LLVMTypeRef void_type, i1, i8, i16, i32, i64, bf16, f32, f64, ptr;
     LLVMFastMathFlags fast_math;               // set on every floating-point instruction that ftc_cg_fp sees
     ftc_cg_width widths[FTC_CG_MAX_LANES + 1]; // by lane count
@@ -186,6 +187,11 @@ LLVMValueRef ftc_cg_tail_mask(ftc_codegen *cg, LLVMValueRef count, int lanes);
 LLVMValueRef ftc_cg_load_masked(ftc_codegen *cg, LLVMTypeRef vector_type, LLVMValueRef address,
                                 LLVMValueRef mask);
 void ftc_cg_store_masked(ftc_codegen *cg, LLVMValueRef value, LLVMValueRef address, LLVMValueRef mask);
+
+// A whole vector, of which the lanes in `mask` count (NULL: all): the others may be past the end, or being
+// written by another thread. Under ThreadSanitizer, to which that is a race, they are masked off.
+LLVMValueRef ftc_cg_load_overhanging(ftc_codegen *cg, LLVMTypeRef vector_type, LLVMValueRef address,
+                                     LLVMValueRef mask);
 
 // Brings the cache line of ((element *)base)[index] into a cache; the address may lie outside of everything.
 typedef enum { FTC_CG_INTO_L2 = 2, FTC_CG_INTO_L1 = 3 } ftc_cg_cache; // llvm.prefetch's locality

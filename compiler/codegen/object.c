@@ -12,6 +12,8 @@
 #include <llvm-c/Orc.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 
+#include "compiler/codegen/sanitize.h"
+
 // The emitters write vector code and place it in loops as it should run, so nothing is left to vectorize or
 // unroll: locals become registers, addresses common to an iteration are computed once, tests move to the ends
 // of loops.
@@ -52,7 +54,7 @@ bool ftc_object_optimize(ftc_codegen *cg, char **error) {
     LLVMErrorRef failure = LLVMRunPasses(cg->module, pipeline, cg->machine, options);
     LLVMDisposePassBuilderOptions(options);
     if (failure) set_error(failure, "optimizing the module", error);
-    return !failure;
+    return !failure && ftc_sanitize_threads(cg, error);
 }
 
 static char *emit(ftc_codegen *cg, LLVMCodeGenFileType type, size_t *size, char **error) {
@@ -182,7 +184,8 @@ ftc_loaded_object *ftc_object_load(const void *object, size_t size, char **error
     }
     LLVMOrcExecutionSessionSetErrorReporter(LLVMOrcLLJITGetExecutionSession(jit), ignore_report, NULL);
     LLVMOrcJITDylibRef library = LLVMOrcLLJITGetMainJITDylib(jit);
-    // The code calls nothing but memset, memcpy and memmove, which LLVM may make of loops.
+    // The code calls nothing but memset, memcpy and memmove, which LLVM may make of loops, and, in builds
+    // under ThreadSanitizer, its run-time library.
     LLVMOrcDefinitionGeneratorRef process_symbols;
     failure = LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(
         &process_symbols, LLVMOrcLLJITGetGlobalPrefix(jit), NULL, NULL);

@@ -293,23 +293,12 @@ static const ignored_field IGNORED[] = {
     {0},
 };
 
-// The value of a field as text, allocated; NULL for null, lists and objects.
-static char *value_text(const cJSON *field) {
-    char *text = NULL;
-    int n = 0;
-    if (cJSON_IsString(field)) n = asprintf(&text, "%s", field->valuestring);
-    if (cJSON_IsBool(field)) n = asprintf(&text, "%s", cJSON_IsTrue(field) ? "true" : "false");
-    if (cJSON_IsNumber(field)) n = asprintf(&text, "%.17g", field->valuedouble);
-    if (n < 0) abort();
-    return text;
-}
-
 // Whether the field has the value that it has when nobody has set it, or one that asks for nothing.
 static bool is_usual(const ignored_field *ignored, const cJSON *field) {
     bool is_empty = (cJSON_IsArray(field) || cJSON_IsObject(field)) && cJSON_GetArraySize(field) == 0;
     if (cJSON_IsFalse(field) || is_empty) return true;
     if (!ignored->usual) return false;
-    char *text = value_text(field);
+    char *text = ftc_json_text(field);
     bool same = strcmp(ignored->usual, ANY_VALUE) == 0 || (text && strcmp(text, ignored->usual) == 0);
     free(text);
     return same;
@@ -353,7 +342,7 @@ static bool apply_field(const ftc_command *self, const char *path, const cJSON *
                       near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
         return false;
     }
-    char *text = value_text(field), why[160];
+    char *text = ftc_json_text(field), why[160];
     if (!text) {
         ftc_cli_error(self->name, "%s: \"%s\" is a list or an object; a single value is expected", path,
                       field->string);

@@ -174,15 +174,20 @@ static void add_words(ftc_codegen *cg, const ftc_gemm_shape *shape, bool transpo
     for (int i = 0; i < n_sums; i++) block->sum[i] = ftc_cg_loop_result(&loop, sums[i]);
 }
 
-// What is in C comes on top, if `accumulate` says so.
-static void add_what_is_there(ftc_codegen *cg, LLVMValueRef accumulate, accumulators *block) {
+// What is in C comes on top, if `accumulate` says so; of each row's last vector the first `last` lanes count.
+static void add_what_is_there(ftc_codegen *cg, LLVMValueRef accumulate, LLVMValueRef last,
+                              accumulators *block) {
     LLVMTypeRef vector = ftc_cg_vector_type(cg, cg->f32, cg->lanes);
     int n_sums = block->rows * block->vectors;
     ftc_cg_if adding = ftc_cg_if_begin(cg, accumulate);
     LLVMBasicBlockRef from[2] = {LLVMGetInsertBlock(cg->builder)};
-    LLVMValueRef sum[MAX_ACCUMULATORS];
-    for (int i = 0; i < n_sums; i++)
-        sum[i] = ftc_cg_fadd(cg, ftc_cg_load(cg, vector, block->address[i]), block->sum[i]);
+    LLVMValueRef sum[MAX_ACCUMULATORS],
+        mask = cg->reads_exactly ? ftc_cg_tail_mask(cg, last, cg->lanes) : NULL;
+    for (int i = 0; i < n_sums; i++) {
+        bool is_last = i % block->vectors == block->vectors - 1;
+        LLVMValueRef old = ftc_cg_load_overhanging(cg, vector, block->address[i], is_last ? mask : NULL);
+        sum[i] = ftc_cg_fadd(cg, old, block->sum[i]);
+    }
     ftc_cg_if_else(cg, &adding);
     from[1] = LLVMGetInsertBlock(cg->builder);
     ftc_cg_if_end(cg, &adding);
@@ -235,7 +240,7 @@ static LLVMValueRef kernel_function(ftc_codegen *cg, const ftc_gemm_shape *shape
         add_words(cg, shape, transposed, arg, ftc_cg_i64(cg, 0), in_turns, WORDS_PER_TURN, at, &block);
     }
     add_words(cg, shape, transposed, arg, in_turns, k, 1, at, &block);
-    add_what_is_there(cg, arg[ACCUMULATE], &block);
+    add_what_is_there(cg, arg[ACCUMULATE], arg[LAST], &block);
     store_block(cg, arg[LAST], &block);
     ftc_cg_function_end(cg, f, NULL);
     return f.function;

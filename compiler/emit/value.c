@@ -355,7 +355,8 @@ LLVMValueRef ftc_emit_load(ftc_emitter *e, ftc_id id, const ftc_env *env) {
     if (env->lanes == 1 || (!lane_stride && !lane_offsets))
         return from_stored(e, dtype, ftc_cg_load(cg, type, address));
     LLVMTypeRef vector = ftc_cg_vector_type(cg, type, env->lanes);
-    if (!lane_offsets && is_one(lane_stride)) return from_stored(e, dtype, ftc_cg_load(cg, vector, address));
+    if (!lane_offsets && is_one(lane_stride))
+        return from_stored(e, dtype, ftc_cg_load_overhanging(cg, vector, address, env->mask));
     LLVMValueRef addresses = lane_addresses(e, type, address, lane_stride, lane_offsets, env->lanes);
     LLVMTypeRef types[] = {vector, LLVMTypeOf(addresses)};
     LLVMValueRef args[] = {addresses, ftc_cg_i32(cg, ftc_dtype_bytes(dtype)), full_mask(e, env),

@@ -83,14 +83,8 @@ bool ftc_hf_config_next(const ftc_hf_config *config, const struct cJSON **at, co
                         char **value) {
     const cJSON *item = *at = *at ? (*at)->next : config->json->child;
     if (!item) return false;
-    char *text = NULL;
-    int n = 0;
-    if (cJSON_IsString(item)) n = asprintf(&text, "%s", item->valuestring);
-    if (cJSON_IsBool(item)) n = asprintf(&text, "%s", cJSON_IsTrue(item) ? "true" : "false");
-    if (cJSON_IsNumber(item)) n = asprintf(&text, "%.17g", item->valuedouble);
-    if (n < 0) abort();
     *name = item->string;
-    *value = text;
+    *value = ftc_json_text(item);
     return true;
 }
 

@@ -41,10 +41,11 @@ def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         tests = [json.loads(line) for line in file]
     total = [0, 0, 0]
-    for test in sorted(tests, key=lambda test: test["name"]):
+    for test in sorted(tests, key=lambda test: test["name"].split(" / ")[-1]):
         *numbers, reasons = count(test)
         total = [a + b for a, b in zip(total, numbers)]
-        line = "{:32} {:5} passed {:4} failed {:4} skipped".format(test["name"], *numbers)
+        name = test["name"].split(" / ")[-1]  # without its suites
+        line = "{:32} {:5} passed {:4} failed {:4} skipped".format(name, *numbers)
         print(
             line + f"  {test['duration']:6.1f} s" + "".join(f"\n    skipped: {reason}" for reason in reasons)
         )
