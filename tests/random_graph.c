@@ -272,7 +272,8 @@ static ftc_id summed(ftc_graph *g, ftc_id x) {
     return ftc_build_map2(g, FTC_OP_mul, ftc_build_sum(g, x, &axes), ftc_build_const(g, (float)(1 / n)));
 }
 
-// Values over several ragged axes of one batch axis cannot be stored, nor can outputs be ragged over several axes.
+// Values over several ragged axes of one batch axis cannot be stored, nor can outputs be ragged over several
+// axes.
 static bool step_abi_gives(const generator *m, const ftc_type *type) {
     int ragged = 0;
     for (int i = 0; i < type->axes.n; i++) ragged += ftc_axis_over(m->t.g, type->axes.at[i]) != FTC_NO_AXIS;

@@ -1,6 +1,6 @@
-// What a program reads and writes: inputs and outputs of every dtype, over several batch-like and ragged axes, in
-// every order of axes, against the interpreter. The numbers of random graphs come from a first seed and a count:
-// FTC_TEST_SEEDS=10000:2000 checks others than the tests do.
+// What a program reads and writes: inputs and outputs of every dtype, over several batch-like and ragged
+// axes, in every order of axes, against the interpreter. The numbers of random graphs come from a first seed
+// and a count: FTC_TEST_SEEDS=10000:2000 checks others than the tests do.
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>

@@ -279,7 +279,8 @@ void ftc_trainer_set_steps(ftc_trainer *trainer, int64_t steps);
 // ftc_net_open and transformers read. Files of these names are replaced when all are complete; others stay.
 //
 //   - tokenizer: directory whose tokenizer files are copied along; NULL: none
-//   - labels: the names of the classes, as many as the output that is declared as scores has for a sequence; NULL: LABEL_0, LABEL_1, …
+//   - labels: the names of the classes, as many as the output that is declared as scores has for a sequence;
+//     NULL: LABEL_0, LABEL_1, …
 //
 // Fails, writing nothing, when a parameter is not finite.
 ftc_error *ftc_trainer_save(const ftc_trainer *trainer, const char *directory, const char *tokenizer,
