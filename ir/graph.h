@@ -92,6 +92,7 @@ typedef struct {
     double init_std;      // FTC_INIT_NORMAL
     int32_t zero_row;     // row without gradient that starts at zero (padding_idx), else -1
     bool frozen;          // gets no gradient and no update
+    bool is_shared;       // stands in a shared scope: declared again there, it is the same parameter
     ftc_decl of;          // moment, gradient, touched: the weight
     ftc_decl by;          // touched: the input whose values are the rows that a call reads
     ftc_axis bound;       // integer input: values index this axis; else FTC_NO_AXIS

@@ -66,6 +66,30 @@ Test(language, values_of_many_axes_survive_their_text) {
 
 // --- models -------------------------------------------------------------------------------------------
 
+// Parameters of a shared scope are those of a model that keeps them in variables.
+Test(language, shared_scopes_declare_parameters_once) {
+    static const char
+        head[] = "model shared\naxis B <= 4\naxis H = 8, K = 8\ninput x : f32[B, H]\ny = x\n",
+        shared[] = "for l in 0..3 shared scope \"layer\" { y = rename(linear(\"w\", y; H -> K); K -> H) }\n",
+        kept[] = "W = param \"layer.w.weight\" f32[K, H]\nb = param \"layer.w.bias\" f32[K] init zeros\n"
+                 "for l in 0..3 { y = rename(dot(y, W; H) + b; K -> H) }\n";
+    const char *const bodies[] = {shared, kept};
+    ftc_graph *g[2];
+    for (int i = 0; i < 2; i++) {
+        char text[1000];
+        ftc_diagnostics d = {0};
+        snprintf(text, sizeof text, "%s%soutput loss = sum(y; B, H)\n", head, bodies[i]);
+        g[i] = ftc_parse_text("shared", text, NULL, &d);
+        cr_assert_not_null(g[i], "%s", d.count ? d.list[0].text : "");
+        expect_round_trip(g[i]);
+    }
+    char why[512];
+    cr_expect(ftc_graph_equal(g[0], g[1], why, sizeof why), "%s", why);
+    cr_expect_eq(g[0]->n_decls, 3);
+    ftc_graph_free(g[0]);
+    ftc_graph_free(g[1]);
+}
+
 Test(language, models_survive_their_text) {
     static const ftc_override large[] = {{"layers", "12", "--set", FTC_OVERRIDE_CONFIG},
                                          {"hidden", "768", "--set", FTC_OVERRIDE_CONFIG}},

@@ -115,6 +115,7 @@ struct ftc_stmt {
     ftc_expr *last;   // for: one past the last; scope: the prefix; check: the message
     ftc_stmt *body;   // scope, for, if, kernel
     ftc_stmt *other;  // if: else
+    bool is_shared;   // shared scope
     ftc_decl_syntax *decl; // declaration; init
     union {
         struct {

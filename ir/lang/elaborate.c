@@ -283,14 +283,17 @@ static void elab_assign(ftc_elaborator *e, const ftc_stmt *s) {
 
 static void elab_scope(ftc_elaborator *e, const ftc_stmt *s) {
     const char *outer = e->prefix, *name;
+    const bool was_shared = e->is_shared;
     if (!ftc_elab_text(e, s->last, &name)) return;
     if (strlen(outer) + strlen(name) + 1 > FTC_ELAB_LONGEST_TEXT) {
         ftc_elab_error(e, s->place, "this prefix is longer than %d bytes", FTC_ELAB_LONGEST_TEXT);
         return;
     }
+    e->is_shared |= s->is_shared;
     e->prefix = *outer && *name ? ftc_graph_format(e->g, "%s.%s", outer, name) : *outer ? outer : name;
     ftc_elab_block(e, s->body);
     e->prefix = outer;
+    e->is_shared = was_shared;
 }
 
 static void elab_for(ftc_elaborator *e, const ftc_stmt *s) {

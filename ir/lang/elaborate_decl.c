@@ -330,11 +330,38 @@ static ftc_loc decl_loc(ftc_elaborator *e, const ftc_decl_syntax *s) {
     return e->g->cursor_loc;
 }
 
+// Whether a parameter of a shared scope is declared again, and says the same.
+static bool is_same_parameter(const ftc_decl_def *before, const ftc_decl_def *now) {
+    bool same = before->type.dtype == now->type.dtype && before->n_dims == now->n_dims &&
+                before->init == now->init && before->init_std == now->init_std &&
+                before->zero_row == now->zero_row && before->frozen == now->frozen;
+    for (int i = 0; same && i < now->n_dims; i++)
+        same = before->dims[i].n == now->dims[i].n &&
+               !memcmp(before->dims[i].at, now->dims[i].at, now->dims[i].n * sizeof *now->dims[i].at);
+    return same;
+}
+
+// The parameter that is declared again in a shared scope; an error when it says something else.
+static ftc_value declared_again(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_decl before,
+                                ftc_decl_def *now) {
+    const ftc_decl_def *first = &e->g->decls[before];
+    bool ok = ftc_elab_type(e, &s->type, &now->type, now->dims, &now->n_dims) && param_attributes(e, s, now);
+    if (ok && is_same_parameter(first, now)) return (ftc_value){.kind = FTC_VALUE_DECL, .decl = before};
+    if (ok) {
+        ftc_elab_error(e, s->place, "\"%s\" is shared, but declared in another way here", first->name);
+        if (e->main && first->loc.line)
+            ftc_diag_note(e->d, e->main->source.name, e->main->source.text, (int)first->loc.line, 0, "here");
+    }
+    return (ftc_value){.kind = FTC_VALUE_ERROR};
+}
+
 static void report_declared(ftc_elaborator *e, const ftc_decl_syntax *s, const ftc_decl_def *before) {
     bool is_param = before->kind == FTC_DECL_PARAM;
     ftc_elab_error(e, s->place,
-                   is_param ? "\"%s\" is declared already; to use a parameter twice, keep it in a variable"
-                            : "'%s' is declared already",
+                   is_param
+                       ? "\"%s\" is declared already; to use a parameter twice, keep it in a variable, or "
+                         "declare it in a shared scope"
+                       : "'%s' is declared already",
                    before->name);
     if (e->main && before->loc.line)
         ftc_diag_note(e->d, e->main->source.name, e->main->source.text, (int)before->loc.line, 0, "here");
@@ -369,6 +396,8 @@ ftc_value ftc_elab_decl(ftc_elaborator *e, const ftc_decl_syntax *s) {
             ftc_elab_bind(e, decl.name, v);
             return v;
         }
+        if (s->kind == FTC_DECL_PARAM && e->is_shared && g->decls[before].is_shared)
+            return declared_again(e, s, before, &decl);
         report_declared(e, s, &g->decls[before]);
         return failed;
     }
@@ -382,6 +411,7 @@ ftc_value ftc_elab_decl(ftc_elaborator *e, const ftc_decl_syntax *s) {
     ftc_value v = {.kind = FTC_VALUE_DECL, .decl = (ftc_decl)g->n_decls};
     bool ok = ftc_elab_type(e, &s->type, &decl.type, decl.dims, &decl.n_dims);
     if (ok && s->kind == FTC_DECL_PARAM) ok = param_attributes(e, s, &decl);
+    decl.is_shared = s->kind == FTC_DECL_PARAM && e->is_shared;
     if (ok && s->kind == FTC_DECL_INPUT) ok = input_attributes(e, s, &decl);
     if (ok && s->kind == FTC_DECL_ARG) ok = arg_attributes(e, s, &decl);
     if (ok && s->kind == FTC_DECL_TOUCHED) ok = touched_attributes(e, s, &decl);

@@ -61,6 +61,7 @@ typedef struct {
     ftc_binding *bindings; // all frames' variables; those from `base` on are visible
     uint32_t n_bindings, bindings_capacity, base;
     const char *prefix; // of parameter names
+    bool is_shared;     // parameters declared here may be declared again
     ftc_init_kind init; // of parameters that name none
     double init_std;
     bool in_gradient; // the text is gradient text

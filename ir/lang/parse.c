@@ -534,8 +534,14 @@ static ftc_stmt *parse_state(parser *p, ftc_place place) {
     return s;
 }
 
-static ftc_stmt *parse_scope(parser *p, ftc_place place) {
-    ftc_stmt *s = new_stmt(p, FTC_STMT_SCOPE, place);
+// scope "…" { … }, or shared scope "…" { … }. NULL: neither stands here.
+static ftc_stmt *parse_scope(parser *p) {
+    const ftc_token *t = peek(p), *after = peek_at(p, 1);
+    bool is_shared = token_is(t, FTC_TOKEN_NAME, "shared") && token_is(after, FTC_TOKEN_NAME, "scope");
+    if (is_shared) take(p);
+    if (!accept_word(p, "scope")) return NULL;
+    ftc_stmt *s = new_stmt(p, FTC_STMT_SCOPE, t->place);
+    s->is_shared = is_shared;
     if (peek(p)->kind != FTC_TOKEN_STRING) fail_expected(p, "a prefix in quotes");
     s->last = parse_primary(p);
     s->body = parse_block(p);
@@ -549,8 +555,8 @@ static ftc_stmt *parse_for(parser *p, ftc_place place) {
     s->expr = parse_expr(p);
     expect_mark(p, "..");
     s->last = parse_expr(p);
-    const ftc_token *t = peek(p);
-    s->body = accept_word(p, "scope") ? parse_scope(p, t->place) : parse_block(p);
+    s->body = parse_scope(p);
+    if (!s->body) s->body = parse_block(p);
     return s;
 }
 
@@ -660,7 +666,7 @@ static ftc_stmt *parse_statement(parser *p) {
             return s;
         }
     if (t->kind == FTC_TOKEN_LABEL) return parse_node(p);
-    if (accept_word(p, "scope")) return parse_scope(p, t->place);
+    if ((s = parse_scope(p))) return s;
     if (accept_word(p, "for")) return parse_for(p, t->place);
     if (accept_word(p, "if")) return parse_if(p, t->place);
     if (accept_word(p, "kernel")) return parse_kernel(p, t->place);
@@ -698,10 +704,10 @@ static ftc_stmt *parse_statement(parser *p) {
 
 // Whether a token that is first on its line looks like the beginning of a statement.
 static bool begins_statement(const ftc_token *t) {
-    static const char *const words[] = {"axis",   "output", "param", "moment", "gradient", "touched",
-                                        "input",  "arg",    "scope", "for",    "if",       "kernel",
-                                        "memory", "init",   "check", "return", "sites",    "fn",
-                                        "config", "family", "train", "model",  "use"};
+    static const char *const words[] = {"axis",   "output", "param",  "moment", "gradient", "touched",
+                                        "input",  "arg",    "scope",  "shared", "for",      "if",
+                                        "kernel", "memory", "init",   "check",  "return",   "sites",
+                                        "fn",     "config", "family", "train",  "model",    "use"};
     if (!t->first) return false;
     if (t->kind == FTC_TOKEN_LABEL) return true;
     if (t->kind != FTC_TOKEN_NAME) return false;
