@@ -373,6 +373,12 @@ Test(tokenizer, refuses_what_it_cannot_encode) {
 #define VOCABULARY "\"vocab\":{\"[UNK]\":0,\"[CLS]\":1,\"[SEP]\":2,\"a\":3}"
 #define WORDPIECE  "\"model\":{\"type\":\"WordPiece\"," VOCABULARY "}"
 
+#define TEXT(id) "{\"Sequence\":{\"id\":\"" id "\",\"type_id\":0}}"
+#define TEMPLATE(single, pair)                                                                               \
+    "{\"post_processor\":{\"type\":\"TemplateProcessing\",\"special_tokens\":{"                              \
+    "\"[X]\":{\"id\":\"[X]\",\"ids\":[1,2],\"tokens\":[\"a\",\"b\"]}},"                                      \
+    "\"single\":[" single "],\"pair\":[" pair "]}," WORDPIECE "}"
+
 Test(tokenizer, refuses_directories_by_name_of_what_is_wrong) {
     static const struct {
         const char *file, *text, *message;
@@ -401,6 +407,25 @@ Test(tokenizer, refuses_directories_by_name_of_what_is_wrong) {
          "no separator token \"[SEP]\""},
         {"tokenizer.json", "{\"added_tokens\":[{\"content\":\"<x>\"}]," WORDPIECE "}",
          "the added token \"<x>\" has no valid id"},
+        {"tokenizer.json", "{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":1.5}}}",
+         "the token \"a\" has no valid id"},
+        {"tokenizer.json",
+         "{\"model\":{\"type\":\"WordPiece\",\"max_input_chars_per_word\":-1," VOCABULARY "}}",
+         "\"max_input_chars_per_word\" is no whole number"},
+        {"tokenizer.json", "{\"added_tokens\":[{\"content\":\"<x>\",\"id\":1e10}]," WORDPIECE "}",
+         "the added token \"<x>\" has no valid id"},
+        {"tokenizer.json", TEMPLATE(TEXT("A") "," TEXT("A"), TEXT("A") "," TEXT("B")),
+         "the template \"single\" names the text \"A\" 2 times"},
+        {"tokenizer.json", TEMPLATE(TEXT("A"), TEXT("A") "," TEXT("A") "," TEXT("B")),
+         "the template \"pair\" names the text \"A\" 2 times"},
+        {"tokenizer.json", TEMPLATE(TEXT("A"), TEXT("B")),
+         "the template \"pair\" names the text \"A\" 0 times"},
+        {"tokenizer.json", TEMPLATE(TEXT("B"), TEXT("A") "," TEXT("B")),
+         "the template \"single\" names the text \"B\""},
+        {"tokenizer.json", TEMPLATE("{\"SpecialToken\":{\"id\":\"a\",\"type_id\":0}}", TEXT("A")),
+         "the token \"a\", which its \"special_tokens\" lack"},
+        {"tokenizer.json", TEMPLATE("{\"Sequence\":{\"id\":\"A\",\"type_id\":-1}}", TEXT("A")),
+         "\"type_id\" is no whole number"},
         {"vocab.txt", "[CLS]\n[SEP]\na\n", "no unknown token \"[UNK]\""},
         {"vocab.txt", "[UNK]\n\xFF\n", "not UTF-8 at byte 6"},
     };
@@ -413,6 +438,27 @@ Test(tokenizer, refuses_directories_by_name_of_what_is_wrong) {
         cr_assert_eq(ftc_dir_remove(directory).code, FTC_OK);
         free(directory);
     }
+}
+
+// A special token of a template may stand for several, as its "ids" say.
+Test(tokenizer, puts_all_ids_of_a_special_token) {
+    static const char text[] =
+        TEMPLATE(TEXT("A") ",{\"SpecialToken\":{\"id\":\"[X]\",\"type_id\":1}}", TEXT("A") "," TEXT("B"));
+    char *directory = test_directory();
+    free(test_write(directory, "tokenizer.json", text, strlen(text)));
+    ftc_tokenizer *tokenizer = NULL;
+    ftc_status status = ftc_tokenizer_open(directory, &tokenizer);
+    cr_assert_eq(status.code, FTC_OK, "%s", status.message);
+    ftc_tokens tokens = {0};
+    cr_assert_eq(ftc_tokenizer_encode(tokenizer, "a", NULL, 4, &tokens).code, FTC_OK);
+    static const int32_t ids[] = {3, 1, 2}, types[] = {0, 1, 1};
+    cr_assert_eq(tokens.count, 3);
+    cr_assert_arr_eq(tokens.ids, ids, sizeof ids);
+    cr_assert_arr_eq(tokens.types, types, sizeof types);
+    ftc_tokens_free(&tokens);
+    ftc_tokenizer_close(tokenizer);
+    cr_assert_eq(ftc_dir_remove(directory).code, FTC_OK);
+    free(directory);
 }
 
 // A vocab.txt alone is BERT's, uncased; white space at the ends of its lines does not count.

@@ -238,13 +238,20 @@ static void truncate_pair(size_t room, size_t *first, size_t *second) {
     }
 }
 
+static size_t part_length(const ftc_template_part *part, const size_t lengths[2]) {
+    return part->text < 0 ? 1 : lengths[part->text];
+}
+
 static void apply_template(encoder *e, const ftc_template *template, const size_t begins[2],
                            const size_t lengths[2]) {
     ftc_tokens *out = e->out;
     size_t n = 0;
+    for (size_t p = 0; p < template->count; p++) n += part_length(&template->parts[p], lengths);
+    reserve(e, n);
+    n = 0;
     for (size_t p = 0; p < template->count; p++) {
         const ftc_template_part *part = &template->parts[p];
-        size_t length = part->text < 0 ? 1 : lengths[part->text];
+        size_t length = part_length(part, lengths);
         const int32_t *ids = part->text < 0 ? &part->id : e->ids + begins[part->text];
         memcpy(out->ids + n, ids, length * sizeof *ids);
         n += length;
@@ -253,7 +260,7 @@ static void apply_template(encoder *e, const ftc_template *template, const size_
     n = 0;
     for (size_t p = 0; p < template->count; p++) {
         const ftc_template_part *part = &template->parts[p];
-        size_t length = part->text < 0 ? 1 : lengths[part->text];
+        size_t length = part_length(part, lengths);
         while (length-- > 0) out->types[n++] = part->type;
     }
 }
@@ -277,7 +284,6 @@ static ftc_status encode(encoder *e, const char *text, const char *pair, int max
         lengths[i] = e->count - begins[i];
     }
     truncate_pair(room, &lengths[0], &lengths[1]);
-    reserve(e, special);
     apply_template(e, template, begins, lengths);
     return FTC_STATUS_OK;
 }

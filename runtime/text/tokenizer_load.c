@@ -52,6 +52,19 @@ static const char *member_string(const cJSON *object, const char *name) {
     return string ? string : "";
 }
 
+// The value of a whole number from 0 to `most` into *out, as the tokenizers library has it; *out stays where
+// there is none.
+static ftc_status read_number(const loader *l, const cJSON *item, const char *what, int64_t most,
+                              int32_t *out) {
+    int64_t value;
+    if (!item) return FTC_STATUS_OK;
+    if (!ftc_json_count(item, &value) || value > most)
+        return ftc_status_make(FTC_BAD_INPUT, "%s: %s is no whole number from 0 to %lld", l->json_path, what,
+                               (long long)most);
+    *out = (int32_t)value;
+    return FTC_STATUS_OK;
+}
+
 // --- normalizer ---------------------------------------------------------------------------------------
 
 static ftc_status too_many_steps(const loader *l) {
@@ -183,21 +196,23 @@ static ftc_status add_json_vocabulary(loader *l) {
             l->json_path, type);
     if (!cJSON_IsObject(vocab) || !vocab->child)
         return ftc_status_make(FTC_BAD_INPUT, "%s: \"model\" has no \"vocab\"", l->json_path);
-    const cJSON *prefix = member(model, "continuing_subword_prefix"),
-                *max = member(model, "max_input_chars_per_word");
-    l->tokenizer->vocabulary = ftc_wordpiece_new(cJSON_IsString(prefix) ? prefix->valuestring : "##",
-                                                 cJSON_IsNumber(max) ? max->valueint : 100);
+    const cJSON *prefix = member(model, "continuing_subword_prefix");
+    int32_t max = 100;
+    FTC_RETURN_IF_ERROR(read_number(l, member(model, "max_input_chars_per_word"),
+                                    "\"max_input_chars_per_word\"", INT32_MAX, &max));
+    l->tokenizer->vocabulary = ftc_wordpiece_new(cJSON_IsString(prefix) ? prefix->valuestring : "##", max);
     size_t total = 0;
     const cJSON *entry;
     cJSON_ArrayForEach(entry, vocab) {
         size_t size = strlen(entry->string);
+        int64_t id;
         total += size;
-        if (!cJSON_IsNumber(entry) || entry->valuedouble < 0 || entry->valuedouble > FTC_WORDPIECE_MAX_ID)
+        if (!ftc_json_count(entry, &id) || id > FTC_WORDPIECE_MAX_ID)
             return ftc_status_make(FTC_BAD_INPUT, "%s: the token \"%s\" has no valid id", l->json_path,
                                    entry->string);
         if (total >= MAX_VOCABULARY_BYTES)
             return ftc_status_make(FTC_BAD_INPUT, "%s: the vocabulary has more than 16 MiB", l->json_path);
-        if (size) ftc_wordpiece_add(l->tokenizer->vocabulary, entry->string, size, entry->valueint);
+        if (size) ftc_wordpiece_add(l->tokenizer->vocabulary, entry->string, size, (int32_t)id);
     }
     return FTC_STATUS_OK;
 }
@@ -263,17 +278,17 @@ static int32_t token_id(const ftc_tokenizer *t, const char *text) {
     return added ? added->id : id;
 }
 
-// `otherwise` is the id of a token that is not in the vocabulary.
-static ftc_status add_token(loader *l, const cJSON *json, const char *path, int32_t otherwise) {
+// `otherwise` is the id of a token that is not in the vocabulary; any number, as a file may have it.
+static ftc_status add_token(loader *l, const cJSON *json, const char *path, int64_t otherwise) {
     ftc_tokenizer *t = l->tokenizer;
     const char *text = member_string(json, "content");
     size_t size = strlen(text);
     if (!size || find_added(&t->raw, text)) return FTC_STATUS_OK;
     int32_t id = ftc_wordpiece_id(t->vocabulary, text, size);
     if (id < 0) {
-        id = otherwise;
-        if (id < 0 || id > FTC_WORDPIECE_MAX_ID)
+        if (otherwise < 0 || otherwise > FTC_WORDPIECE_MAX_ID)
             return ftc_status_make(FTC_BAD_INPUT, "%s: the added token \"%s\" has no valid id", path, text);
+        id = (int32_t)otherwise;
         ftc_wordpiece_add_name(t->vocabulary, text, size, id);
     }
     ftc_added_token token = {.text = (char *)text, .size = size, .id = id};
@@ -305,12 +320,16 @@ static ftc_status add_tokens(loader *l) {
     ftc_tokenizer *t = l->tokenizer;
     const cJSON *entry;
     cJSON_ArrayForEach(entry, member(l->json, "added_tokens")) {
-        const cJSON *id = member(entry, "id");
-        FTC_RETURN_IF_ERROR(add_token(l, entry, l->json_path, cJSON_IsNumber(id) ? id->valueint : -1));
+        int64_t id;
+        if (!ftc_json_count(member(entry, "id"), &id)) id = -1;
+        FTC_RETURN_IF_ERROR(add_token(l, entry, l->json_path, id));
     }
     if (!l->json) {
-        cJSON_ArrayForEach(entry, member(l->config, "added_tokens_decoder"))
-            FTC_RETURN_IF_ERROR(add_token(l, entry, l->config_path, atoi(entry->string)));
+        cJSON_ArrayForEach(entry, member(l->config, "added_tokens_decoder")) {
+            char *end;
+            long long id = strtoll(entry->string, &end, 10);
+            FTC_RETURN_IF_ERROR(add_token(l, entry, l->config_path, *end ? -1 : id));
+        }
     }
     static const char *const roles[][2] = {{"unk_token", "[UNK]"},
                                            {"sep_token", "[SEP]"},
@@ -344,33 +363,62 @@ static void make_bert_templates(ftc_template templates[2], int32_t cls, int32_t 
         (ftc_template){{{-1, cls, 0}, {0, 0, 0}, {-1, sep, 0}, {1, 0, 1}, {-1, sep, 1}}, 5};
 }
 
+static ftc_status add_part(const loader *l, const char *name, ftc_template_part part, ftc_template *out) {
+    if (out->count == FTC_TEMPLATE_MAX_PARTS)
+        return ftc_status_make(FTC_BAD_INPUT, "%s: the template \"%s\" has more than %d parts", l->json_path,
+                               name, FTC_TEMPLATE_MAX_PARTS);
+    out->parts[out->count++] = part;
+    return FTC_STATUS_OK;
+}
+
+// A special token of a template: the ids that the post-processor's "special_tokens" gives it.
+static ftc_status add_special_part(const loader *l, const cJSON *processor, const char *name,
+                                   const char *token, int32_t type, ftc_template *out) {
+    const cJSON *ids = member(member(member(processor, "special_tokens"), token), "ids"), *id;
+    if (!cJSON_IsArray(ids))
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "%s: the template \"%s\" has the token \"%s\", which its \"special_tokens\" "
+                               "lack",
+                               l->json_path, name, token);
+    cJSON_ArrayForEach(id, ids) {
+        ftc_template_part part = {-1, 0, type};
+        FTC_RETURN_IF_ERROR(
+            read_number(l, id, "an id of \"special_tokens\"", FTC_WORDPIECE_MAX_ID, &part.id));
+        FTC_RETURN_IF_ERROR(add_part(l, name, part, out));
+    }
+    return FTC_STATUS_OK;
+}
+
+// A template names each of its `texts` once: what a text is cut to follows from that.
 static ftc_status read_template(const loader *l, const cJSON *processor, const char *name, int texts,
                                 ftc_template *out) {
     ftc_template result = {.count = 0};
-    bool seen[2] = {false, texts == 1};
+    int named[2] = {0};
     const cJSON *entry;
     cJSON_ArrayForEach(entry, member(processor, name)) {
         const cJSON *special = member(entry, "SpecialToken"), *text = member(entry, "Sequence");
-        if (result.count == FTC_TEMPLATE_MAX_PARTS)
-            return ftc_status_make(FTC_BAD_INPUT, "%s: the template \"%s\" has more than %d parts",
-                                   l->json_path, name, FTC_TEMPLATE_MAX_PARTS);
-        ftc_template_part *part = &result.parts[result.count++];
-        *part = (ftc_template_part){-1, 0, 0};
-        const cJSON *type = member(special ? special : text, "type_id");
-        if (cJSON_IsNumber(type)) part->type = type->valueint;
+        const char *id = member_string(special ? special : text, "id");
+        int32_t type = 0;
+        FTC_RETURN_IF_ERROR(read_number(l, member(special ? special : text, "type_id"),
+                                        "a template's \"type_id\"", INT32_MAX, &type));
         if (special) {
-            FTC_RETURN_IF_ERROR(required_id(l, "template", member_string(special, "id"), &part->id));
-        } else {
-            part->text = strcmp(member_string(text, "id"), "B") == 0;
-            seen[part->text] = true;
+            FTC_RETURN_IF_ERROR(add_special_part(l, processor, name, id, type, &result));
+            continue;
         }
-        if (part->text >= texts)
-            return ftc_status_make(FTC_BAD_INPUT, "%s: the template \"%s\" names a second text", l->json_path,
-                                   name);
+        int which = strcmp(id, "A") == 0 ? 0 : strcmp(id, "B") == 0 ? 1 : texts;
+        if (which >= texts)
+            return ftc_status_make(FTC_BAD_INPUT,
+                                   "%s: the template \"%s\" names the text \"%s\"; expected %s", l->json_path,
+                                   name, id, texts == 1 ? "A" : "A and B");
+        named[which]++;
+        FTC_RETURN_IF_ERROR(add_part(l, name, (ftc_template_part){which, 0, type}, &result));
     }
-    if (!seen[0] || !seen[1])
-        return ftc_status_make(FTC_BAD_INPUT, "%s: the template \"%s\" does not name every text",
-                               l->json_path, name);
+    for (int i = 0; i < texts; i++) {
+        if (named[i] == 1) continue;
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "%s: the template \"%s\" names the text \"%c\" %d times; once is supported",
+                               l->json_path, name, 'A' + i, named[i]);
+    }
     *out = result;
     return FTC_STATUS_OK;
 }
