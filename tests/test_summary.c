@@ -101,6 +101,46 @@ Test(html, a_chart_of_one_value_or_none_is_whole) {
     free(text);
 }
 
+// Two values of all kinds, which an axis has to have a step for: there are a few lines, and they lie apart.
+Test(html, any_axis_has_a_few_lines, .timeout = 20) {
+    static const double PAIRS[][2] = {
+        {1 - 0x1p-53, 1},
+        {1, 1 + 0x1p-52},
+        {0, 5e-324},
+        {-5e-324, 5e-324},
+        {1e-300, 1e-300},
+        {-1e308, 1e308},
+        {1e308, 1e308},
+        {1e300, 1e300 * (1 + 1e-15)},
+        {1e15, 1e15 + 0.125},
+        {-1, -1 + 0x1p-53},
+        {1, 1 + 2e-9},
+        {1e9, 1e9 + 2},
+        {123456789, 123456789.5},
+        {0, 1e-289},
+        {-3, 1e-17},
+        {0x1p-1074, 0x1p-1073},
+        {0, 1},
+        {-1e290, 1e-290},
+        {0.1, 0.3},
+        {-0.0, 0.0},
+    };
+    for (size_t i = 0; i < sizeof PAIRS / sizeof *PAIRS; i++) {
+        const double *p = PAIRS[i];
+        const ftc_point points[] = {{p[0], p[0]}, {p[1], p[1]}};
+        const ftc_series series[] = {{"s", FTC_SERIES_LINE, 1, points, 2}};
+        char *text = WRITTEN(ftc_html_chart(
+            out,
+            &(ftc_chart){
+                .title = "t", .summary = "", .x_name = "x", .y_name = "y", .series = series, .n_series = 1}));
+        int rows = count(text, "class=\"grid\""), columns = count(text, "v5\"");
+        cr_expect(rows >= 2 && rows <= 20, "%g and %g: %d lines", p[0], p[1], rows);
+        cr_expect(columns >= 2 && columns <= 32, "%g and %g: %d ticks", p[0], p[1], columns);
+        assert_lacks(text, "nan");
+        free(text);
+    }
+}
+
 Test(html, many_points_become_few) {
     enum { N = 5000 };
     static ftc_point points[N];

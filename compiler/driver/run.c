@@ -124,15 +124,24 @@ static void print_data(const ftc_training_data *data, const ftc_data_options *op
 
 // --- signals ------------------------------------------------------------------------------------------
 
-static volatile sig_atomic_t stop_signal;
+static volatile sig_atomic_t stop_signal, model_is_saved;
 
-// The first signal ends the run at the next step, after a checkpoint; the second ends it at once.
+// For handlers.
+static void tell_at_once(const char *text) {
+    ssize_t written = write(STDERR_FILENO, text, strlen(text));
+    (void)written;
+}
+
+// The first signal ends the training at the next step, after a checkpoint; the second, or one that comes when
+// only card and report are left to write, ends the run at once.
 static void on_signal(int number) {
     if (stop_signal) _exit(128 + number);
     stop_signal = number;
-    static const char text[] = "\nftc run: saving a checkpoint; once more to end at once\n";
-    ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
-    (void)written;
+    if (model_is_saved) {
+        tell_at_once("\nftc run: interrupted; the model is saved, its report is not\n");
+        _exit(128 + number);
+    }
+    tell_at_once("\nftc run: saving a checkpoint; once more to end at once\n");
 }
 
 static void catch_signals(void) {
@@ -330,9 +339,14 @@ static ftc_status train(run *r) {
     catch_signals();
     ftc_train_result result;
     FTC_RETURN_IF_ERROR(ftc_train(&training, &result));
-    ftc_status status = write_summary(r, &result);
+    model_is_saved = 1;
+    ftc_status metrics = close_metrics(r);
+    ftc_status status = stop_signal ? ftc_status_make(FTC_FAILED, "interrupted before it was written")
+                                    : write_summary(r, &result);
     ftc_train_result_free(&result);
-    return status.code == FTC_OK ? close_metrics(r) : status;
+    if (status.code != FTC_OK) ftc_status_free(&metrics);
+    status = ftc_status_annotate(status, "the model is saved, its card and report are not");
+    return status.code == FTC_OK ? metrics : status;
 }
 
 static void free_run(run *r) {

@@ -49,14 +49,20 @@ void ftc_html_excerpt(FILE *out, const char *text, int64_t most) {
 // In units of the view box. The plot lies inside of the margins.
 enum { WIDTH = 720, HEIGHT = 270, LEFT = 64, RIGHT = 14, TOP = 30, BOTTOM = 42, MOST_POINTS = 600 };
 
-// Values from `low` to `high` on `pixels` units, with a line every `step`.
+// Values from `low` to `high` on `pixels` units, with lines at (first + i) * step.
 typedef struct {
     double low, high, step;
+    double first;
+    int lines;
     double origin, pixels; // pixels is negative where values grow upwards
 } axis;
 
 static double place(const axis *a, double value) {
     return a->origin + (value - a->low) / (a->high - a->low) * a->pixels;
+}
+
+static double line_at(const axis *a, int i) {
+    return (a->first + i) * a->step;
 }
 
 // 1, 2 or 5 times a power of ten, so that there are about `lines` steps in `range`.
@@ -65,17 +71,25 @@ static double nice_step(double range, int lines) {
     return (digit < 1.5 ? 1 : digit < 3.5 ? 2 : digit < 7.5 ? 5 : 10) * power;
 }
 
+// Values are told apart down to a billionth of the largest; those that are closer make one value, which
+// stands in the middle. Beyond LARGEST they lie outside of the plot.
 static axis make_axis(double low, double high, int lines, bool rounded) {
-    if (!(high > low)) { // a single value, in the middle
-        double around = low != 0 ? fabs(low) / 2 : 1;
+    static const double SMALLEST = 1e-290, LARGEST = 1e290;
+    low = fmax(fmin(low, LARGEST), -LARGEST);
+    high = fmax(fmin(high, LARGEST), -LARGEST);
+    double size = fmax(fmax(fabs(low), fabs(high)), SMALLEST);
+    if (!(high - low > size * 1e-9)) {
+        double around = size > SMALLEST ? size / 2 : 1;
         low -= around;
-        high += around;
+        high = low + 2 * around;
     }
     axis a = {.low = low, .high = high, .step = nice_step(high - low, lines)};
     if (rounded) {
         a.low = floor(low / a.step + 1e-9) * a.step;
         a.high = ceil(high / a.step - 1e-9) * a.step;
     }
+    a.first = ceil(a.low / a.step - 1e-9);
+    a.lines = (int)fmin(floor(a.high / a.step + 1e-6) - a.first + 1, 4 * lines);
     return a;
 }
 
@@ -86,28 +100,19 @@ static void place_axes(axis *x, axis *y) {
     y->pixels = -(HEIGHT - BOTTOM - TOP);
 }
 
-static double first_line(const axis *a) {
-    return ceil(a->low / a->step - 1e-9) * a->step;
-}
-
-// The number of a line, without the noise of having been added up.
-static double clean(const axis *a, double value) {
-    return fabs(value) < a->step / 1e6 ? 0 : value;
-}
-
 static void write_axes(FILE *out, const axis *x, const axis *y, const char *x_name, const char *y_name) {
     fputs("<g class=\"axis\">\n", out);
-    for (double v = first_line(y); v <= y->high + y->step / 1e6; v += y->step) {
-        double at = place(y, v);
+    for (int i = 0; i < y->lines; i++) {
+        double at = place(y, line_at(y, i));
         fprintf(
             out,
             "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text x=\"%d\" y=\"%.1f\" class=\"end\">%.4g</text>\n",
-            LEFT, at, WIDTH - RIGHT, LEFT - 8, at + 4, clean(y, v));
+            LEFT, at, WIDTH - RIGHT, LEFT - 8, at + 4, line_at(y, i));
     }
-    for (double v = first_line(x); v <= x->high + x->step / 1e6; v += x->step) {
-        double at = place(x, v);
+    for (int i = 0; i < x->lines; i++) {
+        double at = place(x, line_at(x, i));
         fprintf(out, "<path d=\"M%.1f %dv5\"/><text x=\"%.1f\" y=\"%d\" class=\"mid\">%.6g</text>\n", at,
-                HEIGHT - BOTTOM, at, HEIGHT - BOTTOM + 19, clean(x, v));
+                HEIGHT - BOTTOM, at, HEIGHT - BOTTOM + 19, line_at(x, i));
     }
     fprintf(out, "<path d=\"M%d %dH%d\"/><text x=\"%d\" y=\"%d\" class=\"mid\">", LEFT, HEIGHT - BOTTOM,
             WIDTH - RIGHT, (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5);
