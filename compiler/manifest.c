@@ -1,11 +1,12 @@
 #include "compiler/manifest.h"
 
-#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "json/value.h"
 
 // --- the tables ---------------------------------------------------------------------------------------
 
@@ -503,12 +504,11 @@ static bool read_fields(const reader *r, const place *p, const ftc_field *fields
 }
 
 ftc_manifest *ftc_manifest_read(const char *text, ftc_diagnostics *d) {
-    cJSON *json = cJSON_ParseWithOpts(text, NULL, true);
-    if (!cJSON_IsObject(json)) {
+    cJSON *json = ftc_json_parse_object(text, strlen(text), NULL);
+    if (!json) {
         ftc_diag_add(
             d, NULL, NULL, 0, 0,
             "the artifact is damaged: its manifest is no JSON object; make it again with `ftc compile`");
-        cJSON_Delete(json);
         return NULL;
     }
     ftc_manifest *m = ftc_manifest_new();

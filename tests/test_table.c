@@ -1,6 +1,7 @@
 // CSV, TSV and JSON lines: what is read, and what is said about files that cannot be.
-#include "runtime/files.h"
+#include "runtime/data/dataset.h"
 #include "runtime/data/table.h"
+#include "runtime/files.h"
 #include "tests/paths.h"
 
 #include <string.h>
@@ -354,6 +355,25 @@ Test(table, refuses_empty_fields_of_rows_that_are_read) {
     cr_expect_eq(ftc_table_read_label(table, 3, &row).code, FTC_OK);
     cr_expect_null(row.text);
     ftc_row_free(&row);
+    ftc_table_close(table);
+}
+
+// A number, or one list and nothing behind it.
+Test(table, reads_lists_of_numbers_that_end_where_the_cell_does) {
+    ftc_table *table = open_text("t.csv", "text,score\na,1.5\nb,\"[2, [3]] \"\nc,\"[4] [5]\"\n", UNLABELLED);
+    const int64_t rows[] = {0, 1, 2};
+    const char *const names[] = {"score"};
+    ftc_dataset_source source = {.table = table, .rows = rows, .n = 2};
+    ftc_dataset dataset = {0};
+    ftc_status status = ftc_dataset_read_columns(&source, names, 1, &dataset);
+    cr_assert_eq(status.code, FTC_OK, "%s", status.message);
+    cr_expect_arr_eq(dataset.columns[0].offsets, ((int64_t[]){0, 1, 3}), 3 * sizeof(int64_t));
+    cr_expect_arr_eq(dataset.columns[0].values, ((double[]){1.5, 2, 3}), 3 * sizeof(double));
+    ftc_dataset_free(&dataset);
+    source.n = 3;
+    expect_message(ftc_dataset_read_columns(&source, names, 1, &dataset),
+                   "t.csv:4: column \"score\" holds \"[4] [5]\"");
+    ftc_dataset_free(&dataset);
     ftc_table_close(table);
 }
 

@@ -1,8 +1,8 @@
 #include "runtime/data/dataset.h"
 
+#include "json/value.h"
 #include "runtime/grow.h"
 
-#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,7 +139,7 @@ static bool add_cell(ftc_number_lists *lists, size_t *used, const char *text) {
         add_number(lists, used, value);
         return isfinite(value);
     }
-    cJSON *json = cJSON_Parse(text);
+    cJSON *json = ftc_json_parse(text, strlen(text), NULL);
     bool ok = cJSON_IsArray(json) && add_json(lists, used, json);
     cJSON_Delete(json);
     return ok;

@@ -173,7 +173,7 @@ static ftc_status check_json_row(scanner *s) {
                                "%s: the file is a JSON array; one object a line is expected (jq -c '.[]')",
                                t->path);
     ftc_json_fault fault;
-    cJSON *json = ftc_json_parse(line, strlen(line), &fault);
+    cJSON *json = ftc_json_parse_object(line, strlen(line), &fault);
     if (!json)
         return ftc_status_make(FTC_BAD_INPUT, "%s:%zu: %s", t->path, s->line,
                                fault.kind == FTC_JSON_NUL
@@ -509,7 +509,7 @@ static ftc_status fill_window(const ftc_table *t, size_t index, struct ftc_row_b
 static ftc_status pick_json(const ftc_table *t, size_t index, bool lists, ftc_fields *fields,
                             size_t columns[ROLES]) {
     const char *line = ftc_fields_get(fields, 0);
-    cJSON *json = ftc_json_parse(line, strlen(line), NULL);
+    cJSON *json = ftc_json_parse_object(line, strlen(line), NULL);
     if (!json) return changed(t);
     ftc_fields_clear(fields);
     ftc_status status = FTC_STATUS_OK;

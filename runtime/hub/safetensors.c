@@ -157,7 +157,7 @@ static ftc_status open_checked(ftc_safetensors *file) {
             "%s: the header claims %llu bytes, the file has %zu; no safetensors file, or truncated", path,
             (unsigned long long)header_bytes, file->map_bytes);
     }
-    file->header = ftc_json_parse(file->map + 8, header_bytes, NULL);
+    file->header = ftc_json_parse_object(file->map + 8, header_bytes, NULL);
     if (!file->header) return ftc_status_make(FTC_BAD_INPUT, "%s: the header is not valid JSON", path);
     size_t data_at = 8 + (size_t)header_bytes;
     return read_header(file, file->map + data_at, (int64_t)(file->map_bytes - data_at));

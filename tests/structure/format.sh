@@ -4,7 +4,7 @@
 #   format.sh SOURCE_ROOT
 set -eu
 cd "$1"
-files=$(find bench compiler ir runtime tests -name '*.[ch]' | sort)
+files=$(find bench compiler ir json runtime tests -name '*.[ch]' | sort)
 
 # shellcheck disable=SC2086 # a list of names without spaces
 if LC_ALL=C.UTF-8 grep -nE '^.{111}' $files; then

@@ -8,7 +8,7 @@ shift
 cd "$root"
 
 passed=0 failed=0
-for header in $(find ir compiler runtime tests bench -name '*.h' | sort); do
+for header in $(find ir json compiler runtime tests bench -name '*.h' | sort); do
     if printf '#include "%s"\n#include "%s"\n' "$header" "$header" | "$@" -I. -x c -fsyntax-only -; then
         passed=$((passed + 1))
     else

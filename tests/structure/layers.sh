@@ -40,7 +40,8 @@ ir=$(sources ir)
 compiler=$(sources compiler | grep -vE '^compiler/(driver|api)/')
 runtime=$(sources runtime)
 base=$(sources ir/base)
-library="$ir $compiler $runtime"
+json=$(sources json)
+library="$ir $json $compiler $runtime"
 everything="$library $(sources compiler/driver) $(sources compiler/api) $(sources tests) $(sources bench)"
 
 # shellcheck disable=SC2086 # lists of files
@@ -51,15 +52,19 @@ everything="$library $(sources compiler/driver) $(sources compiler/api) $(source
     check 'ir/ knows ir/ only' "$(own_includes $ir | grep -v '"ir/')"
     libc='<(assert|ctype|errno|float|inttypes|limits|math|stdarg|stdbool|stddef|stdint|stdio|stdlib|string|time|unistd)\.h>'
     check 'ir/ needs libc only' "$(system_includes $ir | grep -vE "$libc")"
+    check 'json/ knows json/ only' "$(own_includes $json | grep -v '"json/')"
     check 'of ir/, runtime/ knows the ABI of the step and ir/base/; of compiler/, nothing' \
-        "$(own_includes $runtime | grep -vE '"(runtime/|ir/base/|ir/step_abi\.h)')"
-    check 'compiler/ knows ir/ and compiler/ without driver and api' \
-        "$(own_includes $compiler | grep -vE '"(ir/|compiler/((passes|emit|codegen|eager)/)?[a-z_]+\.h)')"
+        "$(own_includes $runtime | grep -vE '"(runtime/|json/|ir/base/|ir/step_abi\.h)')"
+    check 'compiler/ knows ir/, json/ and compiler/ without driver and api' \
+        "$(own_includes $compiler | grep -vE '"(ir/|json/|compiler/((passes|emit|codegen|eager)/)?[a-z_]+\.h)')"
     check 'only codegen/ and emit/ of compiler/ know LLVM' \
         "$(system_includes $everything | grep '<llvm' |
             grep -vE '^compiler/(codegen|emit)/')"
     check 'what an operation is stands in ir/ops: no switch over operations elsewhere' \
         "$(code 'case FTC_OP_[a-z]' $library $(sources compiler/driver) $(sources compiler/api) | grep -v '^ir/ops/')"
+    check 'JSON is parsed in json/ alone: cJSON keeps the place of an error in a variable that all threads share' \
+        "$(code 'cJSON_(Parse|GetErrorPtr)' $library $(sources compiler/driver) $(sources compiler/api) |
+            grep -v '^json/')"
     check 'runtime/ never prints' \
         "$(code '\<(v?printf|puts|putchar|perror) *\(|\<v?f(printf|puts|putc) *\([^;]*\<(stdout|stderr)\>' $runtime)"
     check 'only the driver ends the process' "$(code '\<_?exit *\(' $library)"

@@ -1,0 +1,73 @@
+#include "json/value.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// cJSON keeps the position of the last error in a global variable.
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+// Whether a string of the text holds a NUL, as it is or escaped: cJSON's strings would end there.
+static bool has_nul(const char *text, size_t bytes) {
+    static const char ESCAPE[] = "\\u0000";
+    const char *end = text + bytes;
+    for (const char *at = text; (at = memmem(at, (size_t)(end - at), ESCAPE, sizeof ESCAPE - 1)); at++) {
+        const char *first = at; // of the backslashes: of two, one is the other's escape
+        while (first > text && first[-1] == '\\') first--;
+        if ((at - first) % 2 == 0) return true;
+    }
+    return memchr(text, '\0', bytes) != NULL;
+}
+
+// The value, or NULL and what is wrong.
+static cJSON *parse(const char *text, size_t bytes, ftc_json_fault *fault) {
+    fault->kind = FTC_JSON_NUL;
+    if (has_nul(text, bytes)) return NULL;
+    const char *end = text;
+    pthread_mutex_lock(&lock);
+    cJSON *json = cJSON_ParseWithLengthOpts(text, bytes, &end, false);
+    pthread_mutex_unlock(&lock);
+    size_t at = (size_t)(end - text);
+    while (json && at < bytes && strchr(" \t\r\n", text[at])) at++;
+    if (json && at == bytes) return json;
+    *fault = (ftc_json_fault){FTC_JSON_BROKEN, at};
+    cJSON_Delete(json);
+    return NULL;
+}
+
+cJSON *ftc_json_parse(const char *text, size_t bytes, ftc_json_fault *fault) {
+    ftc_json_fault any;
+    return parse(text, bytes, fault ? fault : &any);
+}
+
+cJSON *ftc_json_parse_object(const char *text, size_t bytes, ftc_json_fault *fault) {
+    cJSON *json = ftc_json_parse(text, bytes, fault);
+    if (!json || cJSON_IsObject(json)) return json;
+    if (fault) fault->kind = FTC_JSON_NO_OBJECT;
+    cJSON_Delete(json);
+    return NULL;
+}
+
+const cJSON *ftc_json_last(const cJSON *array) {
+    return array && array->child ? array->child->prev : NULL; // cJSON's lists are circular backwards
+}
+
+char *ftc_json_text(const cJSON *item) {
+    char *text = NULL;
+    int n = 0;
+    if (cJSON_IsString(item)) n = asprintf(&text, "%s", item->valuestring);
+    if (cJSON_IsBool(item)) n = asprintf(&text, "%s", cJSON_IsTrue(item) ? "true" : "false");
+    if (cJSON_IsNumber(item)) n = asprintf(&text, "%.17g", item->valuedouble);
+    if (n < 0) abort();
+    return text;
+}
+
+int ftc_json_count(const cJSON *item, int64_t *out) {
+    if (!cJSON_IsNumber(item)) return 0;
+    double value = item->valuedouble;
+    if (!(value >= 0 && value <= 9007199254740992.0) || value != (double)(int64_t)value) return 0;
+    *out = (int64_t)value;
+    return 1;
+}

@@ -1,0 +1,37 @@
+// JSON values, on top of cJSON: whatever ftc parses, it parses here. Lists and objects are walked
+// (cJSON_ArrayForEach), since cJSON finds an element by going through those before it.
+#ifndef FTC_JSON_VALUE_H
+#define FTC_JSON_VALUE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cjson/cJSON.h>
+
+// What is wrong with a text.
+typedef struct {
+    enum {
+        FTC_JSON_BROKEN,    // no valid JSON, or more than one value
+        FTC_JSON_NO_OBJECT, // another value than an object
+        FTC_JSON_NUL,       // a string with a NUL, where cJSON's strings end
+    } kind;
+    size_t at; // FTC_JSON_BROKEN: the byte
+} ftc_json_fault;
+
+// Parses a text that is one JSON value; the caller frees it with cJSON_Delete. NULL: *fault, where it is
+// asked for, says why. May be called by several threads, which cJSON_Parse may not.
+cJSON *ftc_json_parse(const char *text, size_t bytes, ftc_json_fault *fault);
+
+// The same for a text that is one JSON object.
+cJSON *ftc_json_parse_object(const char *text, size_t bytes, ftc_json_fault *fault);
+
+// The last element of an array, NULL when it has none.
+const cJSON *ftc_json_last(const cJSON *array);
+
+// The value as text, allocated: a string, true, false or a number; NULL for null, lists and objects.
+char *ftc_json_text(const cJSON *item);
+
+// The value of an integer from 0 to 2⁵³ into *out; returns 0 when `item` is anything else (NULL too).
+int ftc_json_count(const cJSON *item, int64_t *out);
+
+#endif
