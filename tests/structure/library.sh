@@ -58,15 +58,24 @@ package() { # OPTION...: of ftc.pc, as if it were installed where it lies
 LD_LIBRARY_PATH=$(package --variable=libdir)
 export LD_LIBRARY_PATH
 models=$(package --variable=models)
-# shellcheck disable=SC2046 # a list
-holds 'docs/examples/loop.c with pkg-config' "$@" -std=c99 -Wall -Wextra -pedantic-errors -Werror \
-    "$root/docs/examples/loop.c" $(package --cflags --libs) -o "$work/loop"
+for example in loop two-texts; do
+    # shellcheck disable=SC2046 # a list
+    holds "docs/examples/$example.c with pkg-config" "$@" -std=c99 -Wall -Wextra -pedantic-errors -Werror \
+        "$root/docs/examples/$example.c" $(package --cflags --libs) -o "$work/$example"
+done
 holds 'docs/examples/loop.c on an installed model' "$work/loop" "$models/mlp.ir" "$models/data/tokenizer" "$work/output"
 cp "$work/log" "$work/printed"
 holds 'docs/examples/loop.c learns' grep -qx '8 of 8 correct' "$work/printed"
 holds 'docs/examples/loop.c saves' test -s "$work/output/model.safetensors" -a -s "$work/output/vocab.txt"
-holds 'docs/c-api.md shows docs/examples/loop.c' sh -c \
-    'awk "/^\`\`\`/ { inside = /c\$/; next } inside" "$1/docs/c-api.md" | diff - "$1/docs/examples/loop.c"' sh "$root"
+holds 'docs/examples/two-texts.c on its model' "$work/two-texts" "$root/docs/examples/two-texts.ir" "$models/data/tokenizer"
+cp "$work/log" "$work/printed"
+sed 's/^/    /' "$work/printed" >"$work/wanted"
+grep -xFf "$work/wanted" "$root/docs/c-api.md" >"$work/shown_prints"
+holds 'docs/c-api.md shows what two-texts.c prints' diff "$work/wanted" "$work/shown_prints"
+# What stands in docs/c-api.md between fences.
+awk '/^```/ { inside = !inside; next } inside' "$root/docs/c-api.md" >"$work/fenced"
+holds 'docs/c-api.md shows docs/examples/' sh -c 'cd "$1/docs/examples" && cat loop.c two-texts.ir two-texts.c | diff "$2" -' \
+    sh "$root" "$work/fenced"
 holds 'the installed command' "$prefix/bin/ftc" compile "$models/mlp.ir" -o "$work/mlp.ftc"
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
