@@ -1,6 +1,6 @@
 // What a program reads and writes: inputs and outputs of every dtype, over several batch-like and ragged
 // axes, in every order of axes, against the interpreter. The numbers of random graphs come from a first seed
-// and a count: FTC_TEST_SEEDS=10000:2000 checks others than the tests do.
+// and a count: FTC_TEST_SEEDS=10000,2000 checks others than the tests do.
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
@@ -231,7 +231,7 @@ static void check_random(const char *target_name, uint64_t first, uint64_t n) {
 Test(interface, native_code_agrees_with_the_interpreter) {
     unsigned long long first = 1, n = 100;
     const char *asked = getenv("FTC_TEST_SEEDS");
-    if (asked) cr_assert_eq(sscanf(asked, "%llu:%llu", &first, &n), 2, "FTC_TEST_SEEDS=FIRST:COUNT");
+    if (asked) cr_assert_eq(sscanf(asked, "%llu,%llu", &first, &n), 2, "FTC_TEST_SEEDS=FIRST,N");
     check_random("native", first, n);
 }
 

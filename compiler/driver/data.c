@@ -65,6 +65,7 @@ ftc_status ftc_data_open_for(const ftc_program *program, const char *path, const
     ftc_table_options table = table_options(options);
     table.without_label = !options->label_column && !ftc_program_reads(program, FTC_FROM_LABEL);
     table.without_text = !ftc_program_reads_text(program);
+    table.list_labels = ftc_program_label(program) == FTC_LABEL_NONE;
     return ftc_table_open(path, &table, out);
 }
 
@@ -212,6 +213,7 @@ ftc_status ftc_data_read(const ftc_program *program, const ftc_data_options *o, 
         return ftc_status_make(FTC_BAD_INPUT,
                                "--test and --split-test both say what the test rows are; give one");
     }
+    FTC_RETURN_IF_ERROR(ftc_batch_check_feed(program)); // before a column is missed that could not feed it
     ftc_training_data data = {.tokenizer_dir = o->tokenizer};
     ftc_status status = ftc_data_open_for(program, o->train, o, &data.train_table);
     if (status.code == FTC_OK && o->test) status = ftc_data_open_for(program, o->test, o, &data.test_table);

@@ -519,8 +519,19 @@ static void add_output(ftc_elaborator *e, const ftc_stmt *s, const char *name, f
         ftc_elab_error(e, s->place, "there is no parameter \"%s\"", s->output.of);
 }
 
+// Roles that a model may give; the others are the compiler's own, and stand in dumps.
+static bool is_models_role(ftc_output_role role) {
+    return role == FTC_OUTPUT_VALUE || role == FTC_OUTPUT_LOSS || role == FTC_OUTPUT_SCORES ||
+           role == FTC_OUTPUT_EMBEDDING;
+}
+
 void ftc_elab_output(ftc_elaborator *e, const ftc_stmt *s) {
     ftc_output_role role = role_of_output(e, s);
+    if (!is_models_role(role) && !(e->main && e->main->flat)) {
+        ftc_elab_error(e, s->place, "output '%s': only the compiler makes one as %s; take as value", s->name,
+                       ftc_output_role_name(role));
+        return;
+    }
     const ftc_output *same =
         role == FTC_OUTPUT_LOSS || role == FTC_OUTPUT_SCORES ? ftc_graph_find_output(e->g, role) : NULL;
     for (uint32_t i = 0; i < e->g->n_outputs; i++)

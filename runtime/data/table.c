@@ -29,6 +29,7 @@ struct ftc_table {
     size_t rows, capacity;
     ftc_fields names;      // of the columns; without a header: "0", "1", …
     size_t columns[ROLES]; // index of the column in each role, NONE
+    bool list_labels;
 };
 
 struct ftc_row_buffer {
@@ -442,6 +443,7 @@ ftc_status ftc_table_open(const char *path, const ftc_table_options *options, ft
     t->path = strdup(path);
     t->fd = -1;
     t->format = options->format == FTC_TABLE_AUTO ? format_of(path) : options->format;
+    t->list_labels = options->list_labels;
     ftc_status status = open_table(t, options);
     if (status.code == FTC_OK)
         *out = t;
@@ -520,7 +522,7 @@ static ftc_status pick_json(const ftc_table *t, size_t index, bool lists, ftc_fi
         columns[role] = fields->count;
         if (!value)
             status = ftc_table_error(t, index, "the object has no \"%s\"", name);
-        else if (lists && cJSON_IsArray(value))
+        else if (lists && role == LABEL && cJSON_IsArray(value))
             push_list(fields, value);
         else if (!push_json(fields, value))
             status = ftc_table_error(t, index, "\"%s\" is neither a text nor a number", name);
@@ -533,7 +535,7 @@ static bool is_empty(const char *text) {
     return text && text[strspn(text, " \t\r\n")] == '\0';
 }
 
-// `lists`: of JSON, a field may be one.
+// `lists`: of JSON, the label may be one.
 static ftc_status read_row(const ftc_table *t, size_t index, const size_t roles[ROLES], bool lists,
                            ftc_row *row) {
     if (!row->buffer) {
@@ -567,7 +569,7 @@ static ftc_status read_row(const ftc_table *t, size_t index, const size_t roles[
 }
 
 ftc_status ftc_table_read(const ftc_table *table, size_t index, ftc_row *row) {
-    return read_row(table, index, table->columns, false, row);
+    return read_row(table, index, table->columns, table->list_labels, row);
 }
 
 ftc_status ftc_table_read_label(const ftc_table *table, size_t index, ftc_row *row) {

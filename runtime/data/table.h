@@ -48,6 +48,7 @@ typedef struct {
     const char *text_column, *pair_column, *label_column;
     bool without_label; // do not look for a label column
     bool without_text;  // do not look for a text column unless text_column names one
+    bool list_labels;   // a label may be a list of JSON
 } ftc_table_options;
 
 typedef struct ftc_table ftc_table;
