@@ -69,8 +69,7 @@ static bool measure_scratch(const ftc_graph *g, ftc_entry_kind entry, const ftc_
     ftc_interface in = {0};
     ftc_kernel_cache cache = {0};
     ftc_interface_add_graph(&in, g, entry);
-    bool ok = ftc_emit_entry(cg, &cache, g, &in, options->use_blas, options->tuned, ftc_entry_name(entry),
-                             bytes, &error);
+    bool ok = ftc_emit_entry(cg, &cache, g, &in, options->use_blas, options->tuned, entry, bytes, &error);
     ftc_kernel_cache_free(&cache);
     ftc_interface_free(&in);
     ftc_codegen_free(cg);
@@ -179,10 +178,9 @@ static bool emit_entries(compilation *c, ftc_codegen *cg, double *part, char **e
     for (int i = 0; i < FTC_ENTRY_COUNT && ok; i++) {
         ftc_graph *g = c->graphs[i];
         if (!g) continue;
-        const char *name = ftc_entry_name((ftc_entry_kind)i);
         ok = ftc_emit_entry(cg, &cache, g, &c->interface, c->options->use_blas, c->options->tuned,
-                            ftc_graph_format(g, "ftc_%s", name), &c->scratch_bytes[i], error);
-        time_part(c->options, ftc_graph_format(g, "emit %s", name), part);
+                            (ftc_entry_kind)i, &c->scratch_bytes[i], error);
+        time_part(c->options, ftc_graph_format(g, "emit %s", ftc_entry_name((ftc_entry_kind)i)), part);
     }
     ftc_kernel_cache_free(&cache);
     return ok;

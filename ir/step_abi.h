@@ -48,6 +48,11 @@ typedef void ftc_sgemm_fn(int32_t transpose_a, int32_t transpose_b, int64_t m, i
                           const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
                           int64_t ldc);
 
+// The gradient tensor with the index `tensor` has all that this call of the entry grad adds to it. Called by
+// thread 0, once for each that the entry writes, while the other threads go on; nothing of the call waits for
+// what it does. `context` is ftc_step_args.ready_context.
+typedef void ftc_ready_fn(void *context, int32_t tensor);
+
 // The arguments of one call. The caller owns everything; nothing is kept after the return.
 // The order of the fields is the ABI: the emitter addresses them by offset.
 typedef struct {
@@ -72,6 +77,8 @@ typedef struct {
     void *barrier_context;
     ftc_sgemm_fn *sgemm; // NULL unless the program asks for it
     uint64_t *ticks; // NULL, or [n_kernels + 1]: thread 0's cycle counter at the start and after each kernel
+    ftc_ready_fn *ready; // NULL, or told of each gradient as soon as a barrier has passed after its last part
+    void *ready_context;
 } ftc_step_args;
 
 // An entry point. Called by all `threads` threads with the same `args`; thread in 0 … threads-1.

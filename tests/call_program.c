@@ -196,6 +196,11 @@ void test_call_use_sgemm(test_call *c, ftc_sgemm_fn *sgemm) {
     c->args.sgemm = sgemm;
 }
 
+void test_call_tell(test_call *c, ftc_ready_fn *ready, void *context) {
+    c->args.ready = ready;
+    c->args.ready_context = context;
+}
+
 typedef struct {
     ftc_entry_fn *fn;
     const ftc_step_args *args;

@@ -16,6 +16,9 @@ test_call *test_call_new(const ftc_program *program, const ftc_graph *g, const t
 // For programs compiled with --gemm openblas.
 void test_call_use_sgemm(test_call *c, ftc_sgemm_fn *sgemm);
 
+// Who is told of complete gradients (ftc_step_args.ready).
+void test_call_tell(test_call *c, ftc_ready_fn *ready, void *context);
+
 void test_call_free(test_call *c);
 
 void test_call_run(test_call *c, ftc_entry_kind entry);

@@ -331,3 +331,67 @@ Test(assignments, of_a_frozen_parameter_take_its_value, .timeout = 60) {
     ftc_program_unload(loaded);
     ftc_graph_free(source);
 }
+
+// --- gradients ----------------------------------------------------------------------------------------
+
+enum { MOST_TENSORS = 64 };
+
+typedef struct {
+    const test_call *call;
+    const ftc_program *program;
+    int times[MOST_TENSORS];    // each tensor was announced
+    float *cells[MOST_TENSORS]; // what it was then
+    bool unfinished;            // something was announced while another gradient was still as before the call
+} announced;
+
+static void announce(void *context, int32_t t) {
+    announced *a = context;
+    cr_assert(a->program->tensors[t].role == FTC_ROLE_GRADIENT && t < MOST_TENSORS);
+    int64_t n;
+    const float *cells = test_call_tensor(a->call, a->program->tensors[t].name, &n);
+    if (!a->times[t]++)
+        a->cells[t] = memcpy(malloc((size_t)n * sizeof *cells), cells, (size_t)n * sizeof *cells);
+    for (int32_t i = 0; i < a->program->n_tensors; i++) {
+        if (a->program->tensors[i].role != FTC_ROLE_GRADIENT) continue;
+        cells = test_call_tensor(a->call, a->program->tensors[i].name, &n);
+        int64_t zeros = 0;
+        while (zeros < n && cells[zeros] == 0) zeros++;
+        a->unfinished |= zeros == n;
+    }
+}
+
+// Each that the entry writes once, with nothing to come, and some while others are still to be made.
+Test(gradients, are_announced_when_they_are_complete, .timeout = 60) {
+    ftc_graph *source =
+        parsed("model m\naxis B <= 4\naxis S ragged B <= 9\naxis V = 20, H = 40, K = 40\n"
+               "input ids : i32[B, S] in V\ny = gather(param \"table\" f32[V, H], V, ids)\n"
+               "for l in 0..3 scope \"{l}\" { y = tanh(rename(linear(\"w\", y; H -> K); K -> H)) }\n"
+               "u = param \"unused\" f32[H]\noutput loss = sum(y * y; B, S, H)\n");
+    ftc_loaded_program *loaded = test_compile(source, &(ftc_compile_options){.check_text = true});
+    const ftc_program *p = ftc_program_of(loaded);
+    test_values *v = test_values_new(source, 3);
+    for (int32_t threads = 1; threads <= 3; threads++) {
+        test_call *call = test_call_new(p, source, v, threads);
+        announced a = {.call = call, .program = p};
+        test_call_tell(call, announce, &a);
+        test_call_run(call, FTC_ENTRY_GRAD);
+        for (int32_t i = 0; i < p->n_tensors; i++) {
+            bool is_made =
+                p->tensors[i].role == FTC_ROLE_GRADIENT && strcmp(p->tensors[i].name, "unused.grad");
+            cr_expect_eq(a.times[i], is_made, "%s: %d times", p->tensors[i].name, a.times[i]);
+            if (!a.times[i]) continue;
+            int64_t n;
+            const float *cells = test_call_tensor(call, p->tensors[i].name, &n);
+            cr_expect_arr_eq(a.cells[i], cells, (size_t)n * sizeof *cells, "%s", p->tensors[i].name);
+            free(a.cells[i]);
+        }
+        cr_expect(a.unfinished);
+        memset(a.times, 0, sizeof a.times);
+        test_call_run(call, FTC_ENTRY_UPDATE);
+        for (int32_t i = 0; i < p->n_tensors; i++) cr_expect_eq(a.times[i], 0);
+        test_call_free(call);
+    }
+    test_values_free(v);
+    ftc_program_unload(loaded);
+    ftc_graph_free(source);
+}

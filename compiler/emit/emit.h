@@ -167,11 +167,11 @@ typedef struct {
 } ftc_kernel_cache;
 void ftc_kernel_cache_free(ftc_kernel_cache *cache);
 
-// Emits the kernels of `g` that the cache lacks and the function `symbol` (ftc_entry_fn) that calls them all
-// in order. *scratch_bytes: what one thread needs. Returns false and a message to be freed when a kernel
+// Emits the kernels of `g` that the cache lacks and the function ftc_<entry> (ftc_entry_fn) that calls them
+// all in order. *scratch_bytes: what one thread needs. Returns false and a message to be freed when a kernel
 // cannot be emitted.
 bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g,
                     const ftc_interface *interface, bool use_blas, const struct ftc_tuned *tuned,
-                    const char *symbol, int64_t *scratch_bytes, char **error);
+                    ftc_entry_kind entry, int64_t *scratch_bytes, char **error);
 
 #endif
