@@ -236,9 +236,9 @@ Test(checkpoint, what_is_not_finite_is_not_saved) {
     ftc_train_state train = {.step = 1};
     ftc_train_identity identity = {.steps_per_epoch = 2, .max_steps = 2};
     ASSERT_OK(ftc_checkpoint_save(&options, &state, &files, &train, &identity));
-    ((float *)state.tensors[BAG_W])[5] = 1;
+    ((float *)ftc_model_state_tensor(&state, BAG_W))[5] = 1;
     ASSERT_OK(ftc_checkpoint_save(&options, &state, &files, &train, &identity)); // over the first
-    ((float *)state.tensors[BAG_W])[7] = NAN;
+    ((float *)ftc_model_state_tensor(&state, BAG_W))[7] = NAN;
     ASSERT_FAILS(ftc_checkpoint_save(&options, &state, &files, &train, &identity), FTC_FAILED,
                  "element 7 of \"bert.");
     ASSERT_FAILS(ftc_model_save(dir, &state, &files), FTC_FAILED, "element 7");
@@ -249,8 +249,8 @@ Test(checkpoint, what_is_not_finite_is_not_saved) {
     ftc_train_state back;
     char *path = ftc_checkpoint_path(dir, 1);
     ASSERT_OK(ftc_checkpoint_restore(path, &state, &identity, &back));
-    cr_assert_eq(((float *)state.tensors[BAG_W])[5], 1);
-    cr_assert(isfinite(((float *)state.tensors[BAG_W])[7]));
+    cr_assert_eq(((float *)ftc_model_state_tensor(&state, BAG_W))[5], 1);
+    cr_assert(isfinite(((float *)ftc_model_state_tensor(&state, BAG_W))[7]));
     ftc_train_state_free(&back);
     ftc_model_state_free(&state);
     free(path);

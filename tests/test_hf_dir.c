@@ -156,12 +156,12 @@ Test(hf_dir, weights_with_or_without_prefix) {
         ftc_load_report report;
         ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, 1u << FTC_ENTRY_EVAL, &state));
         ASSERT_OK(ftc_model_state_load(&state, dir, 1, &report));
-        cr_assert_eq(memcmp(state.tensors[BAG_W], W, sizeof W), 0);
-        cr_assert_eq(memcmp(state.tensors[BAG_BIAS], BIAS, sizeof BIAS), 0);
+        cr_assert_eq(memcmp(ftc_model_state_tensor(&state, BAG_W), W, sizeof W), 0);
+        cr_assert_eq(memcmp(ftc_model_state_tensor(&state, BAG_BIAS), BIAS, sizeof BIAS), 0);
         cr_assert_eq(report.n_initialized, 0);
         cr_assert_eq(report.n_unused, 1);
         cr_assert_str_eq(report.unused[0], "cls.predictions.bias");
-        cr_assert_null(state.tensors[BAG_W_AVG]); // an evaluation needs no moments
+        cr_assert_null(ftc_model_state_tensor(&state, BAG_W_AVG)); // an evaluation needs no moments
         ftc_load_report_free(&report);
         ftc_model_state_free(&state);
     }

@@ -68,7 +68,8 @@ static ftc_status train_on(const ftc_program *program, const ftc_dataset *train,
         .stop = &r->stop,
     };
     ftc_status status = ftc_train(&training, NULL);
-    if (weights) memcpy(weights, state.tensors[BAG_W], BAG_VOCAB * BAG_CLASSES * sizeof *weights);
+    if (weights)
+        memcpy(weights, ftc_model_state_tensor(&state, BAG_W), BAG_VOCAB * BAG_CLASSES * sizeof *weights);
     ftc_model_state_free(&state);
     ftc_threads_free(pool);
     return status;

@@ -496,7 +496,7 @@ void *ftc_trainer_tensor(ftc_trainer *trainer, const char *name) {
         const ftc_tensor_info *info = &program->tensors[i];
         if (info->role == FTC_ROLE_TOUCHED || strcmp(info->name, name) != 0) continue;
         ftc_embeddings_expose(trainer->state.tables, i);
-        return trainer->state.tensors[i];
+        return ftc_model_state_tensor(&trainer->state, i);
     }
     return NULL;
 }

@@ -90,7 +90,8 @@ static int32_t find_tensor(const ftc_program *program, const char *name) {
 // The memory that holds a declaration's values; NULL: they are zero, or a scalar.
 static const void *memory_of(const ftc_decl_def *decl, const ftc_stepper *stepper, const ftc_batch *batch) {
     const ftc_program *program = stepper->program;
-    if (decl->kind == FTC_DECL_PARAM) return stepper->state->tensors[find_tensor(program, decl->name)];
+    if (decl->kind == FTC_DECL_PARAM)
+        return ftc_model_state_tensor(stepper->state, find_tensor(program, decl->name));
     for (int32_t i = 0; decl->kind == FTC_DECL_INPUT && i < program->n_inputs; i++) {
         if (strcmp(program->inputs[i].name, decl->name) == 0) return batch->inputs[i];
     }
@@ -375,7 +376,8 @@ ftc_gradients ftc_reference_compiled(ftc_stepper *stepper, const ftc_batch *batc
     for (int32_t i = 0; i < program->n_tensors; i++) {
         const ftc_tensor_info *t = &program->tensors[i];
         if (t->role == FTC_ROLE_GRADIENT)
-            out.gradients[t->of] = as_doubles(stepper->state->tensors[i], ftc_tensor_elements(t));
+            out.gradients[t->of] =
+                as_doubles(ftc_model_state_tensor(stepper->state, i), ftc_tensor_elements(t));
     }
     for (int32_t i = 0; i < program->n_outputs; i++) {
         const ftc_output_info *output = &program->outputs[i];

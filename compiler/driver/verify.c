@@ -322,7 +322,7 @@ static ftc_status dump_gradients(const verification *v, const char *path) {
         tensors[n] = (ftc_safetensor){.name = program->tensors[t->of].name,
                                       .dtype = FTC_SAFE_F32,
                                       .rank = t->rank,
-                                      .data = v->state.tensors[i]};
+                                      .data = ftc_model_state_tensor(&v->state, i)};
         memcpy(tensors[n++].dims, t->dims, (size_t)t->rank * sizeof *t->dims);
     }
     ftc_status status = ftc_safetensors_write(path, tensors, n);

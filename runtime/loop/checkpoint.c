@@ -14,7 +14,7 @@ static ftc_status check_finite(const ftc_model_state *state) {
     for (int32_t i = 0; i < state->program->n_tensors; i++) {
         const ftc_tensor_info *info = &state->program->tensors[i];
         if (info->role != FTC_ROLE_PARAM || info->dtype != FTC_F32) continue;
-        int64_t at = ftc_first_not_finite(state->tensors[i], ftc_tensor_elements(info));
+        int64_t at = ftc_first_not_finite(ftc_model_state_tensor(state, i), ftc_tensor_elements(info));
         if (at < 0) continue;
         return ftc_status_make(FTC_FAILED,
                                "element %lld of \"%s\" is not finite: nothing is saved; try a smaller "

@@ -110,8 +110,9 @@ static void settle(const ftc_embeddings *tables, table *t) {
     }
 }
 
-void ftc_embeddings_settle(ftc_embeddings *tables) {
-    for (int32_t k = 0; k < tables->n; k++) settle(tables, &tables->list[k]);
+void ftc_embeddings_settle(ftc_embeddings *tables, int32_t tensor) {
+    for (int32_t k = 0; k < tables->n; k++)
+        if (tables->list[k].table == tensor) settle(tables, &tables->list[k]);
 }
 
 void ftc_embeddings_replaced(ftc_embeddings *tables) {
@@ -134,9 +135,9 @@ static int has_moments(const ftc_embeddings *tables, const table *t, int64_t row
 }
 
 void ftc_embeddings_touch_by_moments(ftc_embeddings *tables) {
-    ftc_embeddings_settle(tables);
     for (int32_t k = 0; k < tables->n; k++) {
         table *t = &tables->list[k];
+        settle(tables, t);
         uint8_t *touched = tables->tensors[t->touched];
         for (int64_t row = 0; row < t->rows; row++) touched[row] = has_moments(tables, t, row);
     }

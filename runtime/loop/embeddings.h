@@ -23,8 +23,8 @@ void ftc_embeddings_read(ftc_embeddings *tables, const ftc_batch *batch, int tou
 // After an update: keeps the factors that it wrote to `outputs` [n_outputs].
 void ftc_embeddings_updated(ftc_embeddings *tables, void *const *outputs);
 
-// Brings all rows up to date.
-void ftc_embeddings_settle(ftc_embeddings *tables);
+// Brings all rows of the tensor with this index up to date, if it is a table.
+void ftc_embeddings_settle(ftc_embeddings *tables, int32_t tensor);
 
 // The weights were replaced: all rows are up to date.
 void ftc_embeddings_replaced(ftc_embeddings *tables);

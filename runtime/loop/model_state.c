@@ -113,6 +113,11 @@ void ftc_model_state_free(ftc_model_state *state) {
     *state = (ftc_model_state){0};
 }
 
+void *ftc_model_state_tensor(const ftc_model_state *state, int32_t index) {
+    ftc_embeddings_settle(state->tables, index);
+    return state->tensors[index];
+}
+
 // --- initial values -----------------------------------------------------------------------------------
 
 static void init_param(ftc_model_state *state, int32_t index, uint64_t seed) {
@@ -342,7 +347,6 @@ ftc_status ftc_model_state_save(const ftc_model_state *state, ftc_tensor_role ro
     const ftc_program *program = state->program;
     ftc_safetensor *tensors = calloc((size_t)program->n_tensors + 1, sizeof *tensors);
     if (!tensors) abort();
-    if (role == FTC_ROLE_PARAM) ftc_embeddings_settle(state->tables);
     int32_t n = 0;
     for (int32_t i = 0; i < program->n_tensors; i++) {
         const ftc_tensor_info *info = &program->tensors[i];
@@ -351,7 +355,7 @@ ftc_status ftc_model_state_save(const ftc_model_state *state, ftc_tensor_role ro
         *tensor = (ftc_safetensor){.name = info->name,
                                    .dtype = safe_dtype(info->dtype),
                                    .rank = info->rank,
-                                   .data = state->tensors[i]};
+                                   .data = ftc_model_state_tensor(state, i)};
         memcpy(tensor->dims, info->dims, (size_t)info->rank * sizeof *info->dims);
     }
     ftc_status status = ftc_safetensors_write(path, tensors, n);

@@ -9,9 +9,10 @@
 
 typedef struct {
     const ftc_program *program; // outlives the state
-    void **tensors; // [n_tensors] what ftc_step_args.tensors points to; NULL where no called entry uses it
+    // [n_tensors] what ftc_step_args.tensors points to, for the entries; others call ftc_model_state_tensor
+    void **tensors;
     ftc_memory blocks[FTC_ROLE_COUNT]; // by role: its tensors, one after the other
-    ftc_embeddings *tables;            // whose rows may be behind: what reads a table asks it first
+    ftc_embeddings *tables;            // whose rows may be behind
 } ftc_model_state;
 
 // What ftc_model_state_load did beside copying.
@@ -29,6 +30,10 @@ int64_t ftc_model_role_bytes(const ftc_program *program, ftc_tensor_role role, u
 // moments and touched rows for step and update, gradients for grad and update.
 ftc_status ftc_model_state_create(const ftc_program *program, uint32_t entries, ftc_model_state *out);
 void ftc_model_state_free(ftc_model_state *state);
+
+// A tensor's values as they are, whatever the entries have put off: in stored form, to be read or written
+// until the next call of an entry. NULL where no entry of the state uses it.
+void *ftc_model_state_tensor(const ftc_model_state *state, int32_t index);
 
 // Gives every parameter its initial value. The normal numbers of a parameter are a function of seed and its
 // name.
