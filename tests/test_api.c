@@ -675,6 +675,39 @@ Test(trainer, changes_nothing_when_an_index_leaves_its_table) {
     scratch_free(dir);
 }
 
+Test(trainer, refuses_numbers_beyond_their_range) {
+    static const struct {
+        const char *name;
+        double value;
+    } BAD[] = {{"lr", NAN},           {"lr", INFINITY},     {"lr", 1e39},          {"beta1", 1},
+               {"beta2", -0.1},       {"beta2", 1 - 1e-9},  {"dropout", 1},        {"accumulation", 0},
+               {"accumulation", NAN}, {"max_grad_norm", 0}, {"max_grad_norm", NAN}};
+    ftc_net *net = open_artifact();
+    ftc_trainer *trainer = create(net, 1);
+    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++)
+        FAILS(ftc_trainer_set(trainer, BAD[i].name, BAD[i].value), 2, "expected a number");
+    OK(ftc_trainer_set(trainer, "max_grad_norm", INFINITY));
+    OK(ftc_trainer_set(trainer, "lr", -1e-3));
+    examples e = make_examples();
+    bind(trainer, &e, 0, 4);
+    static const int64_t STEPS[] = {INT64_MAX, INT32_MAX, -1, INT64_MIN};
+    for (size_t i = 0; i < sizeof STEPS / sizeof *STEPS; i++) {
+        ftc_trainer_set_steps(trainer, STEPS[i]);
+        FAILS(ftc_trainer_step(trainer), 2, "steps are done: expected 0 to");
+    }
+    ftc_trainer_set_steps(trainer, INT32_MAX - 1);
+    OK(ftc_trainer_step(trainer));
+    static const int64_t NEGATIVE[] = {-3, 2}, FAR[] = {INT64_MIN, INT64_MAX};
+    FAILS(ftc_trainer_bind_packed(trainer, 1, NEGATIVE, e.ids, NULL, e.labels), 2, "-1 tokens");
+    FAILS(ftc_trainer_bind_packed(trainer, 1, FAR, e.ids, NULL, e.labels), 2, "-1 tokens");
+    char *dir = test_directory();
+    FAILS(ftc_trainer_save(trainer, dir, "nowhere", NULL), 2,
+          "nowhere: has none of the files of a tokenizer");
+    scratch_free(dir);
+    ftc_trainer_free(trainer);
+    ftc_net_free(net);
+}
+
 Test(trainer, tells_a_loss_that_is_not_finite) {
     ftc_net *net = open_artifact();
     ftc_trainer *trainer = create(net, 1);

@@ -531,7 +531,14 @@ static ftc_error *no_scalar(const ftc_trainer *trainer, const char *name) {
 }
 
 ftc_error *ftc_trainer_set(ftc_trainer *trainer, const char *name, double value) {
-    return ftc_stepper_set(&trainer->stepper, name, value) ? NULL : no_scalar(trainer, name);
+    const ftc_program *program = program_of(trainer);
+    for (int32_t i = 0; i < program->n_scalars; i++) {
+        if (strcmp(program->scalars[i].name, name) != 0) continue;
+        ftc_error *error = status_error(ftc_scalar_check(&program->scalars[i], value));
+        if (!error) trainer->stepper.arguments[i] = value;
+        return error;
+    }
+    return no_scalar(trainer, name);
 }
 
 // --- the batch ----------------------------------------------------------------------------------------
@@ -550,6 +557,11 @@ static ftc_error *check_count(const ftc_trainer *trainer, int32_t n) {
     if (n >= 1 && n <= trainer->batch.max_sequences) return NULL;
     return INPUT_ERROR("a batch of %d sequences, but the model %s was compiled for 1 to %lld", n,
                        program_of(trainer)->model, (long long)trainer->batch.max_sequences);
+}
+
+// The length between two offsets; -1 where they have none, being negative or out of order.
+static int64_t length_between(const int64_t offsets[2]) {
+    return offsets[0] >= 0 && offsets[1] >= offsets[0] ? offsets[1] - offsets[0] : -1;
 }
 
 static ftc_error *check_length(const ftc_trainer *trainer, int32_t sequence, int64_t length) {
@@ -603,7 +615,7 @@ static ftc_error *set_size(const ftc_program *program, batch_sizes *sizes, const
             (long long)size->n, program->model, (long long)program->extents[over].bound);
     sizes->lengths[e] = allocate((size_t)size->n, sizeof **sizes->lengths);
     for (int64_t i = 0; i < size->n; i++) {
-        int64_t length = size->offsets[i + 1] - size->offsets[i];
+        int64_t length = length_between(size->offsets + i);
         if (length < 0 || length > program->extents[e].bound)
             return INPUT_ERROR(
                 "length %lld of the extent \"%s\" is %lld, but the model %s was compiled for 0 to %lld",
@@ -700,7 +712,7 @@ ftc_error *ftc_trainer_bind_packed(ftc_trainer *trainer, int32_t n, const int64_
                                    const int32_t *ids, const int32_t *types, const float *labels) {
     trainer->has_batch = false;
     ftc_error *error = check_count(trainer, n);
-    for (int32_t i = 0; i < n && !error; i++) error = check_length(trainer, i, offsets[i + 1] - offsets[i]);
+    for (int32_t i = 0; i < n && !error; i++) error = check_length(trainer, i, length_between(offsets + i));
     if (error) return error;
     for (int32_t i = 0; i <= n; i++) trainer->offsets[i] = offsets[i] - offsets[0];
     const ftc_dataset sequences = {
@@ -727,6 +739,10 @@ static ftc_error *check_call(const ftc_trainer *trainer, ftc_entry_kind entry) {
     }
     if (!trainer->has_batch && entry != FTC_ENTRY_UPDATE) {
         return INPUT_ERROR("%s: there is no batch at hand; call ftc_trainer_bind first", function);
+    }
+    if (trainer->steps < 0 || trainer->steps >= FTC_MOST_STEPS) {
+        return INPUT_ERROR("%s: %lld steps are done: expected 0 to %d, where it ends", function,
+                           (long long)trainer->steps, FTC_MOST_STEPS);
     }
     return NULL;
 }

@@ -214,7 +214,10 @@ void *ftc_trainer_tensor(ftc_trainer *trainer, const char *name);
 //   - accumulation: what gradients are divided by, that is how many go into one ftc_trainer_update
 //   - max_grad_norm: the largest norm that gradients have in an update; INFINITY for no clipping
 //
-// What depends on the number of the step (bias corrections) follows from ftc_trainer_steps.
+// What depends on the number of the step (bias corrections) follows from ftc_trainer_steps. Fails when the
+// net has no such scalar, or the value is none of its range: a number that a float holds; from 0 to below 1
+// for probabilities, beta1, beta2 and label_smoothing; at least 1 for accumulation; above 0 for
+// max_grad_norm.
 ftc_error *ftc_trainer_set(ftc_trainer *trainer, const char *name, double value);
 
 // The size of an extent in a batch: of a batch-like one, `n` elements and no offsets; of a ragged one, for
@@ -271,7 +274,8 @@ ftc_error *ftc_trainer_eval(ftc_trainer *trainer);
 const void *ftc_trainer_output(const ftc_trainer *trainer, const char *name, int64_t *cells);
 
 // The number of steps and updates so far; it counts in Adam's bias corrections and in dropout. Setting it,
-// with the same weights and moments, continues another training bit by bit.
+// with the same weights and moments, continues another training bit by bit. A number that is not from 0 to
+// 2³¹ - 2 makes the calls that follow fail.
 int64_t ftc_trainer_steps(const ftc_trainer *trainer);
 void ftc_trainer_set_steps(ftc_trainer *trainer, int64_t steps);
 

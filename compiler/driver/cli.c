@@ -3,7 +3,7 @@
 #include "ir/base/name.h"
 #include "ir/diag.h"
 
-#include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -89,15 +89,25 @@ static int32_t place_among(const char *alternatives, const char *text) {
     return -1;
 }
 
+// The largest valid value of an option.
+static double most_of(ftc_option_kind kind) {
+    switch (kind) {
+    case FTC_OPTION_SEED: return 9007199254740991.0;
+    case FTC_OPTION_NUMBER: return FLT_MAX;
+    case FTC_OPTION_SHARE:
+    case FTC_OPTION_PROBABILITY: return 1;
+    default: return INT32_MAX;
+    }
+}
+
 // Whether a number lies within the option's bounds; if not, says what they are.
 static bool is_within(const ftc_option *option, double value, char *why, size_t why_bytes) {
-    bool is_share = option->kind == FTC_OPTION_SHARE, is_probability = option->kind == FTC_OPTION_PROBABILITY;
     if (value < option->least) {
         snprintf(why, why_bytes, "expected at least %.17g", option->least);
-    } else if (is_share && value > 1) {
-        snprintf(why, why_bytes, "expected at most 1");
-    } else if (is_probability && value >= 1) {
+    } else if (option->kind == FTC_OPTION_PROBABILITY && (float)value >= 1) {
         snprintf(why, why_bytes, "expected less than 1");
+    } else if (value > most_of(option->kind)) {
+        snprintf(why, why_bytes, "expected at most %.16g", most_of(option->kind));
     } else {
         return true;
     }
@@ -124,10 +134,10 @@ bool ftc_option_set(const ftc_option *option, void *target, const char *text, ch
         *(int32_t *)field = place;
         return true;
     }
-    case FTC_OPTION_INT: {
-        errno = 0;
-        long long value = strtoll(text, &end, 10);
-        if (end == text || *end || errno) {
+    case FTC_OPTION_INT:
+    case FTC_OPTION_SEED: {
+        long long value = strtoll(text, &end, 10); // beyond its range, the end of it
+        if (end == text || *end) {
             snprintf(why, why_bytes, "expected an integer");
             return false;
         }
@@ -136,6 +146,7 @@ bool ftc_option_set(const ftc_option *option, void *target, const char *text, ch
         return true;
     }
     case FTC_OPTION_NUMBER:
+    case FTC_OPTION_STEPS:
     case FTC_OPTION_SHARE:
     case FTC_OPTION_PROBABILITY: {
         double value = strtod(text, &end);

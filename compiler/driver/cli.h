@@ -16,10 +16,12 @@ typedef enum {
     FTC_OPTION_TEXT,        // const char *
     FTC_OPTION_CHOICE,      // int32_t: the place of the value in the alternatives that `value` lists
                             // ("no|steps|epoch")
-    FTC_OPTION_INT,         // int64_t, at least `least`
-    FTC_OPTION_NUMBER,      // double, finite, at least `least`
+    FTC_OPTION_INT,         // int64_t, from `least` to 2³¹ - 1
+    FTC_OPTION_SEED,        // int64_t, from `least` to 2⁵³ - 1: JSON holds these exactly
+    FTC_OPTION_NUMBER,      // double, from `least` to the largest float
+    FTC_OPTION_STEPS,       // double, from `least` to 2³¹ - 1; below 1 a fraction of all steps
     FTC_OPTION_SHARE,       // double, from 0 to 1
-    FTC_OPTION_PROBABILITY, // double, from 0 to less than 1
+    FTC_OPTION_PROBABILITY, // double, from 0 to less than 1, as a float too
     FTC_OPTION_LIST,        // ftc_text_list: the option may be repeated
 } ftc_option_kind;
 

@@ -30,7 +30,7 @@ const ftc_option ftc_rows_option_table[] = {
     {"test", NULL, FTC_OPTION_TEXT, FIELD(test), "FILE", 0, "rows to evaluate on"},
     {"split-test", NULL, FTC_OPTION_INT, FIELD(split_test), "N", 0,
      "take N rows of the training file as test rows"},
-    {"shuffle-seed", NULL, FTC_OPTION_INT, FIELD(shuffle_seed), "N", 0,
+    {"shuffle-seed", NULL, FTC_OPTION_SEED, FIELD(shuffle_seed), "N", 0,
      "shuffle the rows first, as datasets' shuffle(seed=N)"},
     {"select-train", NULL, FTC_OPTION_INT, FIELD(select_train), "N", 1, "train on the first N rows only"},
     {"select-test", NULL, FTC_OPTION_INT, FIELD(select_test), "N", 1, "evaluate on the first N rows only"},

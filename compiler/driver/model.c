@@ -341,7 +341,7 @@ void ftc_model_source_free(ftc_model_source *source) {
 
 // --- compiling ----------------------------------------------------------------------------------------
 
-// "2GB", "500MB", "1000" bytes.
+// "2GB", "500MB", "1000" bytes; from a kilobyte on, which no model goes below.
 static bool parse_bytes(const char *text, int64_t *out) {
     static const struct {
         const char *suffix;
@@ -350,11 +350,12 @@ static bool parse_bytes(const char *text, int64_t *out) {
                  {"GB", 1e9}, {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824}};
     char *end;
     double value = strtod(text, &end);
-    for (size_t i = 0; end != text && value > 0 && i < sizeof UNITS / sizeof *UNITS; i++) {
-        if (strcasecmp(end, UNITS[i].suffix) == 0) {
-            *out = (int64_t)(value * UNITS[i].bytes);
-            return true;
-        }
+    for (size_t i = 0; end != text && i < sizeof UNITS / sizeof *UNITS; i++) {
+        if (strcasecmp(end, UNITS[i].suffix) != 0) continue;
+        double bytes = value * UNITS[i].bytes;
+        if (!(bytes >= 1e3 && bytes <= 1e18)) return false;
+        *out = (int64_t)bytes;
+        return true;
     }
     return false;
 }
@@ -380,7 +381,7 @@ bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_o
         compile.memory_budget_bytes = FTC_LEAST_MEMORY;
     } else if (options->memory && !parse_bytes(options->memory, &compile.memory_budget_bytes)) {
         ftc_diag_add(d, NULL, NULL, 0, 0,
-                     "--memory %s: expected a number of bytes, as 2GB or 500MB, or \"least\"",
+                     "--memory %s: expected a number of bytes from 1KB on, as 2GB or 500MB, or \"least\"",
                      options->memory);
         return false;
     }

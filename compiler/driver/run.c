@@ -322,7 +322,7 @@ static ftc_status train(run *r) {
                    .labels = (const char *const *)r->data.labels.names,
                    .n_labels = r->data.labels.count,
                    .regression = r->data.labels.kind == FTC_LABELS_NUMBERS},
-        .tokenizer_dir = r->data.tokenizer_dir,
+        .tokenizer_dir = r->data.tokenizer ? r->data.tokenizer_dir : NULL,
     };
     const ftc_training training = {
         .program = program,

@@ -45,7 +45,7 @@ typedef struct {
 
 #define FIELD(name) offsetof(verify_flags, name)
 static const ftc_option OPTIONS[] = {
-    {"seed", NULL, FTC_OPTION_INT, FIELD(seed), "N", 0, "of new weights and of dropout"},
+    {"seed", NULL, FTC_OPTION_SEED, FIELD(seed), "N", 0, "of new weights and of dropout"},
     {"threads", NULL, FTC_OPTION_INT, FIELD(threads), "N", 1, "threads; one a processor unless set"},
     {"dropout", NULL, FTC_OPTION_PROBABILITY, FIELD(dropout), "P", 0,
      "every dropout probability, instead of the model's"},

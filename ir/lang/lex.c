@@ -1,5 +1,6 @@
 #include "ir/lang/lex.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,6 +78,7 @@ static void lex_number(lexer *l, ftc_token *t) {
     char *end;
     t->number = strtod(t->text, &end);
     if (*end) REPORT(l, l->p, "'%s' is not a number", t->text);
+    if (isinf(t->number)) REPORT(l, l->p, "'%s' is larger than any number; infinity is written inf", t->text);
     l->p = p;
 }
 

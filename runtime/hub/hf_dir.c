@@ -4,6 +4,7 @@
 #include "runtime/hub/names.h"
 #include "runtime/json.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -203,12 +204,17 @@ ftc_status ftc_hf_config_write(const ftc_program *program, const ftc_hf_config_e
 ftc_status ftc_hf_tokenizer_copy(const char *from, const char *to) {
     static const char *const NAMES[] = {"vocab.txt", "tokenizer.json", "tokenizer_config.json",
                                         "special_tokens_map.json", "added_tokens.json"};
+    size_t copied = 0;
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
         char *source = ftc_path_join(from, NAMES[i]), *target = ftc_path_join(to, NAMES[i]);
-        ftc_status status = ftc_file_exists(source) ? ftc_file_copy(source, target) : FTC_STATUS_OK;
+        bool exists = ftc_file_exists(source);
+        ftc_status status = exists ? ftc_file_copy(source, target) : FTC_STATUS_OK;
+        copied += exists;
         free(source);
         free(target);
         if (status.code != FTC_OK) return status;
     }
-    return FTC_STATUS_OK;
+    if (copied) return FTC_STATUS_OK;
+    return ftc_status_make(FTC_BAD_INPUT,
+                           "%s: has none of the files of a tokenizer (vocab.txt, tokenizer.json, …)", from);
 }

@@ -1,5 +1,7 @@
 #include "runtime/loop/stepper.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,6 +112,24 @@ static int32_t find_argument(const ftc_program *program, const char *name) {
         if (!program->scalars[i].formula.n && strcmp(program->scalars[i].name, name) == 0) return i;
     }
     return -1;
+}
+
+ftc_status ftc_scalar_check(const ftc_scalar_info *scalar, double value) {
+    static const char *const SHARES[] = {"beta1", "beta2", "label_smoothing"};
+    const char *name = scalar->name;
+    bool is_share = scalar->role == FTC_SCALAR_DROPOUT, is_norm = strcmp(name, "max_grad_norm") == 0;
+    for (size_t k = 0; k < sizeof SHARES / sizeof *SHARES; k++) is_share |= strcmp(name, SHARES[k]) == 0;
+    if (is_share && !(value >= 0 && (float)value < 1))
+        return ftc_status_make(FTC_BAD_INPUT, "%s is %g: expected a number from 0 to below 1", name, value);
+    if (is_norm && !(value > 0))
+        return ftc_status_make(FTC_BAD_INPUT, "%s is %g: expected a number above 0, or infinity", name,
+                               value);
+    if (strcmp(name, "accumulation") == 0 && !(value >= 1))
+        return ftc_status_make(FTC_BAD_INPUT, "%s is %g: expected a number from 1 on", name, value);
+    if (!is_norm && !(fabs(value) <= (double)FLT_MAX))
+        return ftc_status_make(FTC_BAD_INPUT, "%s is %g: expected a number from -%g to %g", name, value,
+                               (double)FLT_MAX, (double)FLT_MAX);
+    return FTC_STATUS_OK;
 }
 
 int ftc_stepper_set(ftc_stepper *stepper, const char *name, double value) {

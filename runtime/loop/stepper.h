@@ -38,6 +38,13 @@ ftc_status ftc_stepper_create(const ftc_program *program, ftc_model_state *state
                               uint32_t entries, ftc_sgemm_fn *sgemm, ftc_stepper *out);
 void ftc_stepper_free(ftc_stepper *stepper);
 
+// The most optimizer steps of a training: a call takes their number in 32 bits.
+#define FTC_MOST_STEPS INT32_MAX
+
+// Whether a step argument may have this value: a number that a float holds; from 0 to below 1 where one minus
+// it is divided by; at least 1 where gradients are divided by it. max_grad_norm may be infinite.
+ftc_status ftc_scalar_check(const ftc_scalar_info *scalar, double value);
+
 // Sets the step argument `name`; returns 0 when the program has none of this name.
 int ftc_stepper_set(ftc_stepper *stepper, const char *name, double value);
 

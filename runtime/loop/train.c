@@ -135,7 +135,13 @@ static ftc_status plan(run *r) {
                                (long long)o->batch, n ? "; leave out --drop-last or lower --batch" : "");
     }
     int64_t per_epoch = (batches + o->accumulation - 1) / o->accumulation;
-    int64_t total = o->max_steps >= 0 ? o->max_steps : (int64_t)ceil(o->epochs * (double)per_epoch);
+    double steps = o->max_steps >= 0 ? (double)o->max_steps : ceil(o->epochs * (double)per_epoch);
+    if (!(steps <= FTC_MOST_STEPS)) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "%g steps are more than the %d that a training may have: lower %s", steps,
+                               FTC_MOST_STEPS, o->max_steps >= 0 ? "--max-steps" : "--epochs");
+    }
+    int64_t total = (int64_t)steps;
     r->identity = (ftc_train_identity){
         .examples = n,
         .data = hash_data(r->t->train),
@@ -153,22 +159,6 @@ static ftc_status plan(run *r) {
     r->eval_steps = o->eval_steps > 0 ? count_steps(o->eval_steps, total) : r->logging_steps;
     r->save_steps = count_steps(o->save_steps, total);
     r->eval_batch = ftc_train_eval_batch(o, r->t->program);
-    return FTC_STATUS_OK;
-}
-
-// What is divided by one minus such a number.
-static ftc_status check_shares(const run *r) {
-    static const char *const SHARES[] = {"beta1", "beta2", "label_smoothing"};
-    for (int32_t i = 0; i < r->t->program->n_scalars; i++) {
-        const ftc_scalar_info *scalar = &r->t->program->scalars[i];
-        const char *name = scalar->name;
-        double value = r->stepper.arguments[i];
-        bool is_share = scalar->role == FTC_SCALAR_DROPOUT;
-        for (size_t k = 0; k < sizeof SHARES / sizeof *SHARES; k++) is_share |= strcmp(name, SHARES[k]) == 0;
-        if (is_share && !(value >= 0 && value < 1))
-            return ftc_status_make(FTC_BAD_INPUT, "%s is %g: expected a number from 0 to below 1", name,
-                                   value);
-    }
     return FTC_STATUS_OK;
 }
 
@@ -197,7 +187,9 @@ static ftc_status set_scalars(run *r) {
                                r->t->program->model);
     }
     if (o->dropout >= 0) FTC_RETURN_IF_ERROR(ftc_stepper_set_dropout(s, o->dropout));
-    return check_shares(r);
+    for (int32_t i = 0; i < r->t->program->n_scalars; i++)
+        FTC_RETURN_IF_ERROR(ftc_scalar_check(&r->t->program->scalars[i], s->arguments[i]));
+    return FTC_STATUS_OK;
 }
 
 // --- telling ------------------------------------------------------------------------------------------

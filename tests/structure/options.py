@@ -102,6 +102,41 @@ BAD = {
     "layer-decay": ("-1", LEAST_0),
 }
 
+# A number beyond its range, beside those of BAD: never a smaller one, never none.
+MOST_WHOLE = "at most 2147483647"
+BEYOND = {
+    "epochs": ("1e19", "steps are more than the 2147483647"),
+    "max-steps": ("2147483648", MOST_WHOLE),
+    "batch": ("99999999999999999999", MOST_WHOLE),
+    "eval-batch": ("4294967297", MOST_WHOLE),
+    "accumulation": ("9223372036854775807", MOST_WHOLE),
+    "lr": ("1e39", "at most 3.4"),
+    "warmup-steps": ("1e10", MOST_WHOLE),
+    "logging-steps": ("1e300", MOST_WHOLE),
+    "eval-steps": ("3e9", MOST_WHOLE),
+    "save-steps": ("1e19", MOST_WHOLE),
+    "eval-delay": ("1e19", MOST_WHOLE),
+    "seed": ("9007199254740992", "at most 9007199254740991"),
+    "data-seed": ("18446744073709551616", "at most 9007199254740991"),
+    "beta1": ("0.999999999", "less than 1"),  # 1 as a float
+    "dropout": ("0.999999999", "less than 1"),
+    "max-grad-norm": ("1e400", NUMBER),
+    "weight-decay": ("1e39", "at most 3.4"),
+    "threads": ("4294967297", MOST_WHOLE),
+    "save-total-limit": ("4294967297", MOST_WHOLE),
+    "split-test": ("18446744073709551615", MOST_WHOLE),
+    "max-length": ("4294967298", MOST_WHOLE),
+    "memory": ("1", "from 1KB on"),
+}
+# The same in a model's train block.
+BEYOND_IN_TEXT = {
+    "epochs": ("1e19", "steps are more than the 2147483647"),
+    "lr": ("1e39", "at most 3.4"),
+    "accumulation": ("4294967296", MOST_WHOLE),
+    "max_steps": ("1e400", "larger than any number"),
+    "warmup_ratio": ("1e400", "larger than any number"),
+}
+
 # Every value will do: a cache that cannot be written is as good as none.
 NEVER_BAD = {"cache"}
 
@@ -244,6 +279,21 @@ def main():
                 continue
             done = ftc("run", "small.ftc", *ALWAYS, *file_with({field: value}))
             refused(f'"{field}": "{value}"', done, ["args.json", f'"{field}"', text])
+
+        for name, (value, text) in BEYOND.items():
+            refused(f"--{name} {value}", ftc("run", "small.ftc", f"--{name}={value}"), [text])
+            field = listed.get(name) or name.replace("-", "_")
+            if field in GOOD and name != "epochs":  # known to be wrong only with the data at hand
+                done = ftc("run", "small.ftc", *ALWAYS, *file_with({field: value}))
+                refused(f'"{field}": "{value}"', done, ["args.json", f'"{field}"', text])
+        pathlib.Path(work, "args.json").write_text('{"learning_rate": 1e400}', encoding="utf-8")
+        refused("1e400 as JSON", ftc("run", "small.ftc", "--args", "args.json"), ["args.json", '"learning_rate"', NUMBER])
+        source = model.read_text(encoding="utf-8").replace('"data/', f'"{data}/')
+        for name, (value, text) in BEYOND_IN_TEXT.items():
+            rest = re.sub(rf"^    {name} = .*\n", "", source, flags=re.M)
+            changed = rest.replace("train {\n", f"train {{\n    {name} = {value}\n")
+            pathlib.Path(work, "beyond.ir").write_text(changed, encoding="utf-8")
+            refused(f"{name} = {value} in the text", ftc("run", "beyond.ir"), [text])
 
         trained = ftc("run", "small.ftc", *ALWAYS, "--output", "out")
         checks.that("the model does not train", trained.returncode == 0)
