@@ -10,7 +10,7 @@
 // constant.
 static ftc_id in_entry(ftc_graph *g, const ftc_graph *source, ftc_id v, ftc_entry_kind entry, ftc_id *map) {
     const ftc_axes none = {0};
-    if (source->nodes[v].op == FTC_OP_training && !map[v])
+    if (ftc_op_get(source->nodes[v].op)->of_entry && !map[v])
         map[v] = ftc_build_fill(g, ftc_entry_trains(entry), FTC_BOOL, &none);
     return map[v];
 }
@@ -19,7 +19,7 @@ static ftc_id in_entry(ftc_graph *g, const ftc_graph *source, ftc_id v, ftc_entr
 static ftc_id chosen_by_training(const ftc_graph *g, const ftc_graph *source, ftc_id v, ftc_entry_kind entry,
                                  const ftc_id *map) {
     const ftc_node *node = &source->nodes[v];
-    if (node->op != FTC_OP_select || source->nodes[node->arg[0]].op != FTC_OP_training) return 0;
+    if (!ftc_op_get(node->op)->chooses || !ftc_op_get(source->nodes[node->arg[0]].op)->of_entry) return 0;
     ftc_id chosen = map[node->arg[ftc_entry_trains(entry) ? 1 : 2]];
     return chosen && ftc_axes_same_set(&g->nodes[chosen].type.axes, &node->type.axes) ? chosen : 0;
 }
@@ -50,7 +50,7 @@ ftc_graph *ftc_compile_entry_graph(const ftc_graph *source, ftc_entry_kind entry
         ftc_node node = source->nodes[v];
         ftc_build_cursor(g, node.loc, node.phase);
         map[v] = replaced_in_entry(g, source, v, entry, map);
-        if (map[v] || node.op == FTC_OP_training) continue;
+        if (map[v] || ftc_op_get(node.op)->of_entry) continue;
         for (int i = 0; i < node.n_args; i++) node.arg[i] = in_entry(g, source, node.arg[i], entry, map);
         node.entries = 0;
         map[v] = ftc_graph_append(g, node);

@@ -93,6 +93,18 @@ ftc_id ftc_build_broadcast(ftc_graph *g, ftc_id x, const ftc_axes *axes) {
     return ftc_build_map2(g, FTC_OP_mul, x, ftc_build_fill(g, 1, type.dtype, &all));
 }
 
+bool ftc_is_broadcast(const ftc_graph *g, const ftc_node *node, ftc_id *x) {
+    if (node->op != FTC_OP_mul) return false;
+    for (int i = 0; i < 2; i++) {
+        const ftc_node *fill = ftc_graph_node(g, node->arg[i]), *other = ftc_graph_node(g, node->arg[1 - i]);
+        if (!ftc_is_constant(fill) || fill->value != 1) continue;
+        if (ftc_axes_subset(&fill->type.axes, &other->type.axes)) continue;
+        *x = node->arg[1 - i];
+        return true;
+    }
+    return false;
+}
+
 ftc_id ftc_build_cast(ftc_graph *g, ftc_dtype dtype, ftc_id x) {
     return g->nodes[x].type.dtype == dtype ? x : ftc_build_map(g, FTC_OP_cast, dtype, 1, &x);
 }

@@ -32,6 +32,9 @@ ftc_id ftc_build_cast(ftc_graph *g, ftc_dtype dtype, ftc_id x); // x itself when
 // x * fill(1; axes and those of x); x itself when it has them all.
 ftc_id ftc_build_broadcast(ftc_graph *g, ftc_id x, const ftc_axes *axes);
 
+// Whether the node is such a product, with axes that x lacks; if so, gives x.
+bool ftc_is_broadcast(const ftc_graph *g, const ftc_node *node, ftc_id *x);
+
 ftc_id ftc_build_sum(ftc_graph *g, ftc_id x, const ftc_axes *axes);           // x itself when axes is empty
 ftc_id ftc_build_max(ftc_graph *g, ftc_id x, const ftc_axes *axes);           // x itself when axes is empty
 ftc_id ftc_build_dot(ftc_graph *g, ftc_id x, ftc_id y, const ftc_axes *axes); // a mul when axes is empty

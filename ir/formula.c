@@ -48,10 +48,8 @@ static bool push_leaf(const ftc_graph *g, const ftc_node *leaf, ftc_formula_buil
 static bool push_node(const ftc_graph *g, ftc_id id, ftc_formula_builder *b) {
     const ftc_node *node = ftc_graph_node(g, id);
     if (node->type.axes.n || (node->type.dtype != FTC_F32 && node->type.dtype != FTC_BOOL)) return false;
-    ftc_op_class class = ftc_node_class(node);
-    if (class == FTC_CLASS_LEAF) return push_leaf(g, node, b);
-    if (class == FTC_CLASS_SOURCE && ftc_op_get(node->op)->attrs & FTC_ATTR_VALUE)
-        return push(b, (ftc_formula_code){FTC_FORMULA_number, 0, node->value});
+    if (ftc_node_class(node) == FTC_CLASS_LEAF) return push_leaf(g, node, b);
+    if (ftc_is_constant(node)) return push(b, (ftc_formula_code){FTC_FORMULA_number, 0, node->value});
     ftc_formula_op op = find_operation(ftc_op_get(node->op)->name);
     if (!op) return false;
     for (int i = 0; i < node->n_args; i++)

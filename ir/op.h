@@ -8,26 +8,30 @@
 #include "ir/range.h"
 #include "ir/scalar.h"
 
-// How an operation relates its operands' cells to its result's; passes and emitters ask for this, never for
-// the operation's name.
+// How an operation relates its operands' cells to its result's. Passes and emitters ask for this and for
+// traits (ftc_op_info), never which operation a node is; patterns of rules, which are algebra, name
+// operations.
 typedef enum {
-    FTC_CLASS_LEAF,    // reads a declaration: param, input, arg
-    FTC_CLASS_SOURCE,  // computed from coordinates alone: const, fill, index, random, training
-    FTC_CLASS_MAP,     // one cell from the cells at the same coordinates; narrower operands are repeated
-    FTC_CLASS_REDUCE,  // sum, max over `axes`
-    FTC_CLASS_DOT,     // sum of products over `axes`
-    FTC_CLASS_GATHER,  // cell whose coordinate on `axis` is the value of operand 1
-    FTC_CLASS_SCATTER, // adds into the cell whose coordinate on `axis` is the value of operand 1
-    FTC_CLASS_AT,      // cell whose coordinate on `axis` is `index`
-    FTC_CLASS_PLACE,   // zero but where the coordinate on `axis` is `index`
-    FTC_CLASS_RENAME,  // the same cells under another axis name
-    FTC_CLASS_DETACH,  // the same cells, no gradient
-    FTC_CLASS_CALL,    // the same cells as operand 0, and what `differentiate` makes of them; then it is gone
-    FTC_CLASS_UPDATED, // operand 0, a parameter's leaf, after the optimizer: what `assign` puts in its place
-    FTC_CLASS_ASSIGN,  // writes operand 0 to the declaration's tensor at the end of the step
+    FTC_CLASS_LEAF,     // reads a declaration: param, input, arg
+    FTC_CLASS_SOURCE,   // computed from coordinates alone, as its attributes say
+    FTC_CLASS_MAP,      // one cell from the cells at the same coordinates; narrower operands are repeated
+    FTC_CLASS_REDUCE,   // sum, max over `axes`
+    FTC_CLASS_DOT,      // sum of products over `axes`
+    FTC_CLASS_GATHER,   // cell whose coordinate on `axis` is the value of operand 1
+    FTC_CLASS_SCATTER,  // adds into the cell whose coordinate on `axis` is the value of operand 1
+    FTC_CLASS_AT,       // cell whose coordinate on `axis` is `index`
+    FTC_CLASS_PLACE,    // zero but where the coordinate on `axis` is `index`
+    FTC_CLASS_RENAME,   // the same cells under another axis name
+    FTC_CLASS_DETACH,   // the same cells, no gradient
+    FTC_CLASS_CALL,     // operand 0; operand 2 is the gradient of operand 1. Gone after `differentiate`
+    FTC_CLASS_UPSTREAM, // in such an operand 2: the gradient that arrives at operand 0
+    FTC_CLASS_UPDATED,  // operand 0, a parameter's leaf, after the optimizer: what `assign` puts in its place
+    FTC_CLASS_ASSIGN,   // writes operand 0 to the declaration's tensor at the end of the step
 } ftc_op_class;
 
-// Which attributes a node of the operation has (printed and parsed from this mask).
+// Which attributes a node of the operation has (printed and parsed from this mask). A source is the number in
+// each cell (FTC_ATTR_VALUE), the position along the axis (FTC_ATTR_AXIS), a random number of the site
+// (FTC_ATTR_INDEX), or what the entry makes it (of_entry).
 enum {
     FTC_ATTR_AXES = 1 << 0,  // after ';' in the operand list
     FTC_ATTR_AXIS = 1 << 1,  // the indexed axis
@@ -85,9 +89,14 @@ typedef struct {
     ftc_body_fn *body;           // maps; reductions: combines the value so far (x[0]) with one more (x[1])
     ftc_range_fn *range;         // NULL: the result can be whatever its dtype can hold
     double identity;             // reductions: the value of an empty one
-    bool rounds;              // computes anew: the last bit of an f32 result depends on what it is fused with
-    uint8_t zero_any;         // maps: mask of operands, each of which makes the result zero when it is zero
-    uint8_t zero_all;         // maps: mask of operands that make the result zero when all of them are zero
+    bool rounds; // computes anew: the last bit of an f32 result depends on what it is fused with
+    // Maps: masks of operands. The result is zero when any, or when all of these are zero.
+    uint8_t zero_any, zero_all;
+    // Maps and reductions: masks of operands. The result is linear in each of these while the others stay, or
+    // in all of these together.
+    uint8_t linear_any, linear_all;
+    bool chooses;             // maps: operand 1 where operand 0 is true, else operand 2
+    bool of_entry;            // sources: one value in all cells, which the entry alone decides
     double low, high;         // operands for tests are drawn from here, away from kinks
     const char *const symbol; // infix form, NULL: none
     bool commutative;
@@ -100,6 +109,28 @@ ftc_map_types ftc_node_map_types(const ftc_graph *g, const ftc_node *map);
 
 static inline ftc_op_class ftc_node_class(const ftc_node *n) {
     return ftc_op_get(n->op)->class;
+}
+
+// One number in every cell: node->value.
+static inline bool ftc_is_constant(const ftc_node *n) {
+    return ftc_node_class(n) == FTC_CLASS_SOURCE && ftc_op_get(n->op)->attrs & FTC_ATTR_VALUE;
+}
+
+static inline bool ftc_is_zero(const ftc_node *n) {
+    return ftc_is_constant(n) && n->value == 0;
+}
+
+// A reduction that is linear adds.
+static inline bool ftc_is_sum(const ftc_node *n) {
+    return ftc_node_class(n) == FTC_CLASS_REDUCE && ftc_op_get(n->op)->linear_any;
+}
+
+// Whether the node is its other operand times what operand `factor` says: x * r, r * x, x / r. The operation
+// applied to another x and r, in this order, is that x times the same.
+static inline bool ftc_scales_by(const ftc_node *n, int factor) {
+    const ftc_op_info *info = ftc_op_get(n->op);
+    return info->class == FTC_CLASS_MAP && info->n_args == 2 && info->linear_any & 1 &&
+           (factor == 1 || info->commutative);
 }
 
 #endif

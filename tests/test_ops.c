@@ -376,6 +376,68 @@ Test(table, says_which_operands_make_a_map_zero) {
     }
 }
 
+// f(a x + b y) against a f(x) + b f(y), where the operands of the mask change and the others stay.
+static void check_linear(const ftc_op_info *info, uint8_t mask, test_random *r) {
+    ftc_map_types types = {FTC_F32, {FTC_F32, FTC_F32, FTC_F32}};
+    double x[FTC_MAX_ARGS], y[FTC_MAX_ARGS], both[FTC_MAX_ARGS], a = drawn(r, info, FTC_F32), b = 1 - 2 * a;
+    for (int i = 0; i < FTC_MAX_ARGS; i++) {
+        x[i] = drawn(r, info, FTC_F32);
+        y[i] = mask >> i & 1 ? drawn(r, info, FTC_F32) : x[i];
+        both[i] = mask >> i & 1 ? a * x[i] + b * y[i] : x[i];
+    }
+    double expected = a * info->eval(&types, x) + b * info->eval(&types, y), got = info->eval(&types, both);
+    cr_expect(fabs(got - expected) <= 1e-12 * fmax(1, fabs(expected)), "%s: %.17g, linear %.17g", info->name,
+              got, expected);
+}
+
+Test(table, says_which_operands_a_map_is_linear_in) {
+    test_random r = {8};
+    int tested = 0;
+    for (int op = FTC_OP_NONE + 1; op < FTC_OP_COUNT; op++) {
+        const ftc_op_info *info = ftc_op_get((ftc_op)op);
+        cr_expect(info->class == FTC_CLASS_MAP || info->class == FTC_CLASS_REDUCE ||
+                  !(info->linear_any | info->linear_all));
+        if (info->class != FTC_CLASS_MAP) continue;
+        for (int k = 0; k < 100; k++) {
+            for (int i = 0; i < info->n_args; i++)
+                if (info->linear_any >> i & 1) check_linear(info, (uint8_t)(1 << i), &r);
+            if (info->linear_all) check_linear(info, info->linear_all, &r);
+        }
+        tested += info->linear_any || info->linear_all;
+    }
+    cr_expect(tested >= 5);
+}
+
+// One that is linear is the sum.
+Test(table, says_which_reductions_add) {
+    const double cells[][2] = {{1, 2}, {-1, 0.5}, {3, -4}};
+    for (int op = FTC_OP_NONE + 1; op < FTC_OP_COUNT; op++) {
+        const ftc_op_info *info = ftc_op_get((ftc_op)op);
+        if (info->class != FTC_CLASS_REDUCE) continue;
+        bool adds = info->identity == 0;
+        for (int k = 0; k < 3; k++) {
+            test_scalar_reset();
+            ftc_scalar x[] = {pushed(FTC_F32, cells[k][0]), pushed(FTC_F32, cells[k][1])};
+            ftc_map_types types = {FTC_F32, {FTC_F32, FTC_F32}};
+            adds &= number_of(FTC_F32, info->body(&test_scalar_now, &types, x)) == cells[k][0] + cells[k][1];
+        }
+        cr_expect_eq(info->linear_any, adds, "%s", info->name);
+    }
+}
+
+Test(table, says_which_map_chooses) {
+    ftc_map_types types = {FTC_F32, {FTC_BOOL, FTC_F32, FTC_F32}};
+    int tested = 0;
+    for (int op = FTC_OP_NONE + 1; op < FTC_OP_COUNT; op++) {
+        const ftc_op_info *info = ftc_op_get((ftc_op)op);
+        if (!info->chooses) continue;
+        cr_expect_eq(info->eval(&types, (double[]){1, 2, 3}), 2, "%s", info->name);
+        cr_expect_eq(info->eval(&types, (double[]){0, 2, 3}), 3, "%s", info->name);
+        tested++;
+    }
+    cr_expect(tested > 0);
+}
+
 // --- random numbers, ragged axes ----------------------------------------------------------------------
 
 Test(random, depends_on_coordinates_alone) {
@@ -516,7 +578,8 @@ Test(table, takes_part_in_random_graphs) {
     for (int op = FTC_OP_NONE + 1; op < FTC_OP_COUNT; op++) {
         const ftc_op_info *info = ftc_op_get((ftc_op)op);
         bool drawn_at_all = info->class != FTC_CLASS_ASSIGN && info->class != FTC_CLASS_CALL &&
-                            info->class != FTC_CLASS_UPDATED && op != FTC_OP_arg;
+                            info->class != FTC_CLASS_UPSTREAM && info->class != FTC_CLASS_UPDATED &&
+                            op != FTC_OP_arg;
         cr_expect(!drawn_at_all || count[op] >= 5, "%s occurs %d times", info->name, count[op]);
     }
 }

@@ -432,7 +432,8 @@ static ftc_id shared_operand(const ftc_graph *g, ftc_id id) {
     switch (ftc_node_class(node)) {
     case FTC_CLASS_DETACH:
     case FTC_CLASS_UPDATED:
-    case FTC_CLASS_CALL: return node->arg[0];
+    case FTC_CLASS_CALL:
+    case FTC_CLASS_UPSTREAM: return node->arg[0];
     case FTC_CLASS_ASSIGN:
         // A tensor may change before it is read.
         if (ftc_node_class(&g->nodes[ftc_region_source(g, node->arg[0])]) == FTC_CLASS_LEAF) return 0;
@@ -522,7 +523,8 @@ static void run_node(ftc_eager *e, ftc_id id) {
     case FTC_CLASS_RENAME: run_rename(e, id); break;
     case FTC_CLASS_DETACH:
     case FTC_CLASS_UPDATED:
-    case FTC_CLASS_CALL: break; // always shared
+    case FTC_CLASS_CALL:
+    case FTC_CLASS_UPSTREAM: break; // always shared
     case FTC_CLASS_ASSIGN:
         memcpy(e->value[id], e->value[node->arg[0]], (size_t)cells_of(e, id) * sizeof(ftc_cell));
         break;

@@ -271,7 +271,7 @@ static void end(row_emitter *r) {
 // The condition c of assign(select(c, x, w), w); 0: the assignment is another, or of a value made before.
 static ftc_id assigns_where(const ftc_graph *g, const ftc_node *assign) {
     const ftc_node *value = &g->nodes[assign->arg[0]];
-    bool keeps = value->op == FTC_OP_select && value->arg[2] == ftc_graph_leaf(g, assign->decl);
+    bool keeps = ftc_op_get(value->op)->chooses && value->arg[2] == ftc_graph_leaf(g, assign->decl);
     return keeps && value->kernel == assign->kernel ? value->arg[0] : 0;
 }
 

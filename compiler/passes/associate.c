@@ -5,15 +5,18 @@
 // are q · (x · K). As (q · K) · x they cost as much as a few tokens, and no key is computed; the same for
 // values. With a query for each token the usual order is the cheaper one, and stays.
 //
-// x · w may carry a bias: a · (x · w + b) = (a · x) · w + a · b. Nobody else may read what is taken apart.
+// x · w may carry a bias: a · (x · w + b) = (a · x) · w + a · b, and - likewise. Nobody else may read what is
+// taken apart.
 #include "compiler/passes/simplify.h"
 #include "ir/build.h"
 #include "ir/op.h"
 
 // dot(a, v; outer) where v = rename(dot(x, w; inner) + bias; from -> to), to be
-// dot(dot(a, x; outer), w; inner) + dot(a, bias; outer) with x, w and bias renamed.
+// dot(dot(a, x; outer), w; inner) + dot(a, bias; outer) with x, w and bias renamed. For + any linear map.
 typedef struct {
     ftc_id a, x, w, bias; // bias 0: none
+    ftc_op plus;
+    int term; // which operand of it the product is
     ftc_axes outer, inner;
     ftc_axis from, to; // FTC_NO_AXIS: no rename
 } chain;
@@ -56,15 +59,15 @@ static bool is_better(const ftc_graph *g, const chain *c) {
     return 2 * then < now;
 }
 
-// Whether the node has this operation and one reader.
-static bool is_own(const ftc_graph *g, const uint32_t *uses, ftc_id id, ftc_op op) {
-    return ftc_graph_node(g, id)->op == op && uses[id] == 1;
+// Whether the node is of this class and has one reader.
+static bool is_own(const ftc_graph *g, const uint32_t *uses, ftc_id id, ftc_op_class class) {
+    return ftc_node_class(ftc_graph_node(g, id)) == class && uses[id] == 1;
 }
 
 // Tries dot(c->a, v; c->outer) with v = product + c->bias.
 static bool find_product(const ftc_graph *g, const uint32_t *uses, ftc_id product, chain *c) {
     const ftc_node *node = ftc_graph_node(g, product);
-    if (!is_own(g, uses, product, FTC_OP_dot) || ftc_axes_has(&node->axes, c->to)) return false;
+    if (!is_own(g, uses, product, FTC_CLASS_DOT) || ftc_axes_has(&node->axes, c->to)) return false;
     c->inner = node->axes;
     for (int first = 0; first < 2; first++) {
         c->x = node->arg[first];
@@ -77,23 +80,25 @@ static bool find_product(const ftc_graph *g, const uint32_t *uses, ftc_id produc
 // Finds a chain behind the contraction `id`.
 static bool find_chain(const ftc_graph *g, const uint32_t *uses, ftc_id id, chain *c) {
     const ftc_node *node = ftc_graph_node(g, id);
-    if (node->op != FTC_OP_dot) return false;
+    if (ftc_node_class(node) != FTC_CLASS_DOT) return false;
     for (int side = 0; side < 2; side++) {
         *c = (chain){.a = node->arg[1 - side], .outer = node->axes, .from = FTC_NO_AXIS, .to = FTC_NO_AXIS};
         ftc_id v = node->arg[side];
-        if (is_own(g, uses, v, FTC_OP_rename)) {
+        if (is_own(g, uses, v, FTC_CLASS_RENAME)) {
             const ftc_node *rename = ftc_graph_node(g, v);
             c->from = rename->axis;
             c->to = rename->to;
             v = rename->arg[0];
         }
         if (find_product(g, uses, v, c)) return true;
-        if (!is_own(g, uses, v, FTC_OP_add)) continue;
         const ftc_node *sum = ftc_graph_node(g, v);
-        for (int term = 0; term < 2; term++) {
-            c->bias = sum->arg[1 - term];
-            bool whole = ftc_graph_node(g, sum->arg[term])->type.axes.n == sum->type.axes.n;
-            if (whole && find_product(g, uses, sum->arg[term], c)) return true;
+        bool adds = sum->n_args == 2 && ftc_op_get(sum->op)->linear_all == 3;
+        if (!adds || !is_own(g, uses, v, FTC_CLASS_MAP)) continue;
+        c->plus = sum->op;
+        for (c->term = 0; c->term < 2; c->term++) {
+            c->bias = sum->arg[1 - c->term];
+            bool whole = ftc_graph_node(g, sum->arg[c->term])->type.axes.n == sum->type.axes.n;
+            if (whole && find_product(g, uses, sum->arg[c->term], c)) return true;
         }
     }
     return false;
@@ -115,8 +120,8 @@ static ftc_id rewritten(ftc_graph *g, const chain *c, const ftc_id *map) {
     ftc_id x = renamed(g, c, map[c->x]), w = renamed(g, c, map[c->w]);
     ftc_id product = ftc_build_dot(g, ftc_build_dot(g, map[c->a], x, &c->outer), w, &c->inner);
     if (!c->bias) return product;
-    ftc_id bias = renamed(g, c, map[c->bias]);
-    return ftc_build_map2(g, FTC_OP_add, product, contracted(g, map[c->a], bias, &c->outer));
+    ftc_id bias = contracted(g, map[c->a], renamed(g, c, map[c->bias]), &c->outer);
+    return c->term ? ftc_build_map2(g, c->plus, bias, product) : ftc_build_map2(g, c->plus, product, bias);
 }
 
 static ftc_id associated(ftc_graph *to, const ftc_graph *g, const uint32_t *uses, const ftc_id *map,

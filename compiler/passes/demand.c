@@ -53,9 +53,9 @@ static ftc_id rebuilt(ftc_graph *g, ftc_node node, ftc_axis fixed) {
         return ftc_build_map(g, node.op, node.type.dtype, node.n_args, node.arg);
     ftc_axes removed = ftc_axes_of(fixed);
     node.axes = ftc_axes_minus(&node.axes, &removed);
-    if (node.op == FTC_OP_dot) return ftc_build_dot(g, node.arg[0], node.arg[1], &node.axes);
-    if (node.op == FTC_OP_sum) return ftc_build_sum(g, node.arg[0], &node.axes);
-    return ftc_build(g, node);
+    if (ftc_node_class(&node) == FTC_CLASS_DOT) return ftc_build_dot(g, node.arg[0], node.arg[1], &node.axes);
+    bool reduces_nothing = ftc_node_class(&node) == FTC_CLASS_REDUCE && !node.axes.n;
+    return reduces_nothing ? node.arg[0] : ftc_build(g, node);
 }
 
 // --- demand -------------------------------------------------------------------------------------------
@@ -74,17 +74,18 @@ static void add_demand(demand *d, extent_read read, position where) {
         d->read = EVERYWHERE;
 }
 
-// Whether a function's gradient text (own_gradient, ir/ops/control.c) makes each position along the axis from
-// the same position of what it reads.
+// Whether a function's gradient text (FTC_CLASS_CALL) makes each position along the axis from the same
+// position of what it reads.
 static bool is_pointwise_text(const ftc_graph *g, const ftc_node *call, ftc_axis axis) {
     ftc_id value = call->arg[0], dx = call->arg[2];
-    while (ftc_graph_node(g, value)->op == FTC_OP_own_gradient) value = ftc_graph_node(g, value)->arg[0];
+    while (ftc_node_class(ftc_graph_node(g, value)) == FTC_CLASS_CALL)
+        value = ftc_graph_node(g, value)->arg[0];
     for (ftc_id id = value + 1; id <= dx; id++) {
         const ftc_node *node = ftc_graph_node(g, id);
         ftc_op_class class = ftc_node_class(node);
         bool keeps = class == FTC_CLASS_MAP || class == FTC_CLASS_DETACH || class == FTC_CLASS_CALL ||
-                     class == FTC_CLASS_REDUCE || class == FTC_CLASS_DOT || class == FTC_CLASS_SOURCE ||
-                     class == FTC_CLASS_LEAF;
+                     class == FTC_CLASS_UPSTREAM || class == FTC_CLASS_REDUCE || class == FTC_CLASS_DOT ||
+                     class == FTC_CLASS_SOURCE || class == FTC_CLASS_LEAF;
         if (!keeps || ftc_axes_has(&node->axes, axis)) return false;
     }
     return true;
@@ -93,6 +94,7 @@ static bool is_pointwise_text(const ftc_graph *g, const ftc_node *call, ftc_axis
 // Whether the node can be computed at one position of an axis of its result.
 static bool can_narrow(const ftc_graph *g, const ftc_node *node, ftc_axis axis) {
     if (!can_fix(g, node, axis)) return false;
+    double value;
     switch (ftc_node_class(node)) {
     case FTC_CLASS_MAP:
     case FTC_CLASS_REDUCE:
@@ -100,9 +102,10 @@ static bool can_narrow(const ftc_graph *g, const ftc_node *node, ftc_axis axis) 
     case FTC_CLASS_GATHER:
     case FTC_CLASS_PLACE:
     case FTC_CLASS_RENAME:
-    case FTC_CLASS_DETACH: return true;
-    case FTC_CLASS_CALL: return node->op == FTC_OP_upstream || is_pointwise_text(g, node, axis);
-    case FTC_CLASS_SOURCE: return node->op == FTC_OP_fill || (node->op == FTC_OP_index && node->axis == axis);
+    case FTC_CLASS_DETACH:
+    case FTC_CLASS_UPSTREAM: return true;
+    case FTC_CLASS_CALL: return is_pointwise_text(g, node, axis);
+    case FTC_CLASS_SOURCE: return ftc_known_at(node, axis, 0, &value);
     default: return false;
     }
 }
@@ -157,10 +160,9 @@ static ftc_id narrowed(const demand_rewriter *r, ftc_id id) {
     ftc_axes removed = ftc_axes_of(where.axis), rest = ftc_axes_minus(&node->type.axes, &removed);
     ftc_op_class class = ftc_node_class(node);
     ftc_build_cursor(r->to, node->loc, node->phase);
-    if (class == FTC_CLASS_SOURCE) {
-        double value = node->op == FTC_OP_index ? (double)where.index : node->value;
+    double value;
+    if (class == FTC_CLASS_SOURCE && ftc_known_at(node, where.axis, where.index, &value))
         return ftc_build_fill(r->to, value, node->type.dtype, &rest);
-    }
     if (class == FTC_CLASS_RENAME && node->to == where.axis) return value_at(r, node->arg[0], inner);
     if (class == FTC_CLASS_PLACE && node->axis == where.axis)
         return node->index == where.index ? r->map[node->arg[0]]
@@ -224,7 +226,7 @@ static bool passes_support(const ftc_graph *g, const support *supports, const ft
     switch (info->class) {
     case FTC_CLASS_MAP:
         return (mask & info->zero_any) || (info->zero_all && (mask & info->zero_all) == info->zero_all);
-    case FTC_CLASS_REDUCE: return node->op == FTC_OP_sum;
+    case FTC_CLASS_REDUCE: return info->identity == 0;
     case FTC_CLASS_DOT: return true;
     case FTC_CLASS_SCATTER: return mask & 1;
     case FTC_CLASS_DETACH: return true;

@@ -64,7 +64,8 @@ static ftc_id find_loss(const ftc_graph *g, ftc_diagnostics *d) {
 static void detach_calls(ftc_graph *g) {
     for (ftc_id id = 1; id < g->n_nodes; id++) {
         ftc_node *node = ftc_graph_node(g, id);
-        if (ftc_node_class(node) != FTC_CLASS_CALL) continue;
+        ftc_op_class class = ftc_node_class(node);
+        if (class != FTC_CLASS_CALL && class != FTC_CLASS_UPSTREAM) continue;
         node->op = FTC_OP_detach;
         node->n_args = 1;
         node->arg[1] = node->arg[2] = 0;

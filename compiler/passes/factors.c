@@ -20,8 +20,9 @@ enum { MAX_STEPS = 8 };
 // What lies between a contraction and the value x: factors of x, and conditions where it counts.
 typedef struct {
     ftc_id x;
-    struct {       // from the contraction to x
-        ftc_op op; // mul, div: by `value`; select: where `value` is true
+    struct { // from the contraction to x
+        ftc_op op;
+        bool masks; // op(value, …, 0), else op(…, value), which scales
         ftc_id value;
     } step[MAX_STEPS];
     int n_steps, n_factors;
@@ -38,8 +39,8 @@ static int64_t cells_of(const ftc_graph *g, ftc_id id) {
 // Which operand of a product or quotient is a factor without any of the axes, the other one having all axes
 // of the node: -1 when there is none.
 static int factor_of(const ftc_graph *g, const ftc_node *node, const ftc_axes *axes) {
-    if (node->op != FTC_OP_mul && node->op != FTC_OP_div) return -1;
-    for (int i = node->op == FTC_OP_div; i < 2; i++) {
+    for (int i = 0; i < 2; i++) {
+        if (!ftc_scales_by(node, i)) continue;
         bool whole = axes_of(g, node->arg[1 - i])->n == node->type.axes.n;
         if (whole && !ftc_axes_intersect(axes_of(g, node->arg[i]), axes).n) return i;
     }
@@ -53,11 +54,12 @@ static operand take_apart(const ftc_graph *g, const uint32_t *uses, ftc_id id, c
     while (uses[o.x] == 1 && o.n_steps < MAX_STEPS) {
         const ftc_node *node = ftc_graph_node(g, o.x);
         int factor = factor_of(g, node, axes);
-        bool masks = node->op == FTC_OP_select && ftc_is_zero(ftc_graph_node(g, node->arg[2])) &&
+        bool masks = ftc_op_get(node->op)->chooses && ftc_is_zero(ftc_graph_node(g, node->arg[2])) &&
                      axes_of(g, node->arg[1])->n == node->type.axes.n;
         if (factor < 0 && !masks) break;
         if (!masks && ftc_may_sum_nothing(g, dot, node->arg[factor])) break;
         o.step[o.n_steps].op = node->op;
+        o.step[o.n_steps].masks = masks;
         o.step[o.n_steps++].value = node->arg[masks ? 0 : factor];
         o.n_factors += !masks;
         o.x = node->arg[masks ? 1 : 1 - factor];
@@ -77,12 +79,12 @@ static ftc_id move_out(ftc_graph *to, const ftc_graph *g, const ftc_id *map, ftc
     const ftc_node *dot = ftc_graph_node(g, id);
     ftc_id x = map[o->x], zero = ftc_build_const(to, 0);
     for (int i = o->n_steps - 1; i >= 0; i--)
-        if (o->step[i].op == FTC_OP_select)
-            x = ftc_build_map(to, FTC_OP_select, FTC_F32, 3, (ftc_id[]){map[o->step[i].value], x, zero});
+        if (o->step[i].masks)
+            x = ftc_build_map(to, o->step[i].op, FTC_F32, 3, (ftc_id[]){map[o->step[i].value], x, zero});
     ftc_id result = with_operand(to, dot, map, side, x);
     for (int n = 0; n <= dot->type.axes.n; n++)
         for (int i = 0; i < o->n_steps; i++)
-            if (o->step[i].op != FTC_OP_select && axes_of(g, o->step[i].value)->n == n)
+            if (!o->step[i].masks && axes_of(g, o->step[i].value)->n == n)
                 result = ftc_build_map2(to, o->step[i].op, result, map[o->step[i].value]);
     return result;
 }
@@ -91,12 +93,12 @@ static ftc_id move_out(ftc_graph *to, const ftc_graph *g, const ftc_id *map, ftc
 // result; 0 when there is none.
 static ftc_id move_in(ftc_graph *to, const ftc_graph *g, const uint32_t *uses, const ftc_id *map, ftc_id id) {
     const ftc_node *node = ftc_graph_node(g, id);
-    if ((node->op != FTC_OP_mul && node->op != FTC_OP_div) || !ftc_region_is_quadratic(g, &node->type))
-        return 0;
-    for (int i = node->op == FTC_OP_div; i < 2; i++) {
+    if (!ftc_region_is_quadratic(g, &node->type)) return 0;
+    for (int i = 0; i < 2; i++) {
+        if (!ftc_scales_by(node, i)) continue;
         ftc_id factor = node->arg[i], product = node->arg[1 - i];
         const ftc_node *dot = ftc_graph_node(g, product);
-        if (dot->op != FTC_OP_dot || uses[product] != 1) continue;
+        if (ftc_node_class(dot) != FTC_CLASS_DOT || uses[product] != 1) continue;
         for (int side = 0; side < 2; side++) {
             ftc_id x = dot->arg[side];
             if (cells_of(g, x) >= cells_of(g, product)) continue;
@@ -111,7 +113,7 @@ static ftc_id move_in(ftc_graph *to, const ftc_graph *g, const uint32_t *uses, c
 static ftc_id rewritten(ftc_graph *to, const ftc_graph *g, const uint32_t *uses, const ftc_id *map,
                         ftc_id id) {
     const ftc_node *node = ftc_graph_node(g, id);
-    if (node->op != FTC_OP_dot) return move_in(to, g, uses, map, id);
+    if (ftc_node_class(node) != FTC_CLASS_DOT) return move_in(to, g, uses, map, id);
     for (int side = 0; side < 2; side++) {
         if (cells_of(g, id) >= cells_of(g, node->arg[side])) continue;
         operand o = take_apart(g, uses, node->arg[side], node);

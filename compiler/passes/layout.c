@@ -25,7 +25,8 @@ static bool *find_maximized(const ftc_graph *g) {
     if (!maximized) abort();
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
-        if (node->op != FTC_OP_max || !ftc_region_is_quadratic(g, &g->nodes[node->arg[0]].type)) continue;
+        bool maximizes = ftc_node_class(node) == FTC_CLASS_REDUCE && !ftc_is_sum(node);
+        if (!maximizes || !ftc_region_is_quadratic(g, &g->nodes[node->arg[0]].type)) continue;
         for (int i = 0; i < node->axes.n; i++) maximized[node->axes.at[i]] = true;
     }
     return maximized;

@@ -111,7 +111,7 @@ static ftc_id reduced_along(ftc_graph *g, const ftc_node *reduce, ftc_id x, ftc_
         if (!other) ftc_axes_add(&ones, order.at[i]);
         in_blocks |= other && is_ragged(g, axis) && i > ftc_axes_find(&order, axis);
     }
-    if (in_blocks && reduce->op == FTC_OP_sum)
+    if (in_blocks && ftc_is_sum(reduce))
         return ftc_build_dot(g, x, ftc_build_fill(g, 1, FTC_F32, &ones), &along);
     ftc_node node = *reduce;
     node.axes = along;

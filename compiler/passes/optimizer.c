@@ -187,9 +187,11 @@ static ftc_id copy_scalar(ftc_graph *g, const ftc_graph *h, ftc_id id) {
 static ftc_id factor_of(ftc_graph *h, ftc_decl table, ftc_id value) {
     ftc_id old = ftc_graph_leaf(h, table);
     if (value == old) return ftc_build_const(h, 1);
-    const ftc_node *node = ftc_graph_node(h, value);
-    if (node->op != FTC_OP_mul || (node->arg[0] != old && node->arg[1] != old)) return 0;
-    ftc_id factor = node->arg[node->arg[0] == old];
+    const ftc_pattern product = ftc_pattern_parse("mul(x, y)");
+    ftc_pattern_match match;
+    if (!ftc_pattern_matches(&product, h, value, &match)) return 0;
+    ftc_id x = match.node['x'], y = match.node['y'], factor = x == old ? y : x;
+    if (x != old && y != old) return 0;
     ftc_formula_builder formula;
     bool is_scalar = ftc_formula_of(h, factor, &formula) ||
                      (ftc_is_constant(ftc_graph_node(h, factor)) && !ftc_graph_node(h, factor)->type.axes.n);

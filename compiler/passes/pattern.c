@@ -8,14 +8,6 @@
 #include "ir/build.h"
 #include "ir/op.h"
 
-bool ftc_is_constant(const ftc_node *node) {
-    return node->op == FTC_OP_const || node->op == FTC_OP_fill;
-}
-
-bool ftc_is_zero(const ftc_node *node) {
-    return ftc_is_constant(node) && node->value == 0;
-}
-
 ftc_id ftc_rule_fold(ftc_graph *g, ftc_id id) {
     ftc_node node = *ftc_graph_node(g, id);
     if (ftc_node_class(&node) != FTC_CLASS_MAP) return 0;

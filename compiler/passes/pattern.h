@@ -3,7 +3,7 @@
 //   op(t, …)   a node of that operation; operands of commutative operations match in either order
 //   op         a node of an operation without operands, such as random
 //   x y z      any node; the same letter twice: the same node
-//   c d        a constant: const or fill
+//   c d        a constant
 //   1 -0.5     a constant of that value
 #ifndef FTC_PATTERN_H
 #define FTC_PATTERN_H
@@ -41,10 +41,6 @@ bool ftc_pattern_matches(const ftc_pattern *p, const ftc_graph *g, ftc_id id, ft
 
 // Builds the expression; numbers become constants of `dtype`, maps of constants too.
 ftc_id ftc_pattern_build(const ftc_pattern *p, ftc_graph *g, const ftc_pattern_match *match, ftc_dtype dtype);
-
-// const or fill.
-bool ftc_is_constant(const ftc_node *node);
-bool ftc_is_zero(const ftc_node *node); // a constant 0
 
 // The rule of simplify that a map of constants is a constant: builds it, or returns 0 for any other node.
 ftc_id ftc_rule_fold(ftc_graph *g, ftc_id id);

@@ -28,7 +28,11 @@ const ftc_rule ftc_simplify_rules[] = {
     {.name = "sum_constant", .apply = ftc_rule_sum_constant},
     {.name = "sum_broadcast", .apply = ftc_rule_sum_broadcast},
     {.name = "sum_factor", .apply = ftc_rule_sum_factor},
-    {.name = "div_repeated", .apply = ftc_rule_div_repeated, .after_gradient = true},
+    {.name = "div_repeated",
+     .pattern = "div(x, y)",
+     .replacement = "mul(x, div(1, y))",
+     .when = ftc_repeats_divisor,
+     .after_gradient = true},
     {.name = "dot_broadcast", .apply = ftc_rule_dot_broadcast},
     {.name = "rename_chain", .apply = ftc_rule_rename_chain, .exact = true},
     {.name = "rename_source", .apply = ftc_rule_rename_source, .exact = true},
@@ -36,8 +40,8 @@ const ftc_rule ftc_simplify_rules[] = {
     {.name = "lift_rename", .apply = ftc_rule_lift_rename, .exact = true},
     {.name = "at_known", .apply = ftc_rule_at_known, .exact = true, .after_gradient = true},
     {.name = "place_zero", .apply = ftc_rule_place_zero, .exact = true},
-    {.name = "cast_same", .apply = ftc_rule_cast_same, .exact = true},
-    {.name = "detach", .apply = ftc_rule_detach, .exact = true, .after_gradient = true},
+    {.name = "cast_same", .pattern = "cast(x)", .replacement = "x", .when = ftc_keeps_dtype, .exact = true},
+    EXACT_FORGETS("detach(x)", "x"),
     // neutral elements
     EXACT("add(x, 0)", "x"),
     EXACT("sub(x, 0)", "x"),
@@ -120,6 +124,7 @@ static ftc_id apply_rule(const rewriter *w, int r, ftc_graph *g, ftc_id id, bool
     ftc_pattern_match match;
     // a broadcast is what widened() makes: rewriting it would not end
     if (is_broadcast || !ftc_pattern_matches(&w->pattern[r], g, id, &match)) return 0;
+    if (w->rule[r].when && !w->rule[r].when(g, ftc_graph_node(g, id))) return 0;
     ftc_dtype dtype = ftc_graph_node(g, id)->type.dtype;
     return widened(g, id, ftc_pattern_build(&w->replacement[r], g, &match, dtype));
 }

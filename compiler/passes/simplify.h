@@ -5,13 +5,15 @@
 #include "ir/graph.h"
 
 // A rule is one of
-//   pattern, replacement  text (compiler/passes/pattern.h), for maps
+//   pattern, replacement  text (compiler/passes/pattern.h); a replacement has maps only. `when`, unless NULL,
+//                         says whether the rule applies to a node that the pattern matches
 //   apply                 looks at the node `id`, the last one of `g`; returns the node that takes its
 //                         place, of the same dtype and the same axes, or 0. It may append nodes.
 //   sweep                 rewrites a whole graph; returns whether it changed anything
 typedef struct {
     const char *name;
     const char *pattern, *replacement;
+    bool (*when)(const ftc_graph *g, const ftc_node *node);
     ftc_id (*apply)(ftc_graph *g, ftc_id id);
     bool (*sweep)(ftc_graph *g);
     bool exact; // gives equal numbers, but for the sign of zero; else they may differ in rounding, or where a
@@ -30,9 +32,6 @@ void ftc_simplify(ftc_graph *g, const ftc_rule *rules, int n_rules, bool differe
 
 // --- rules that look at axes (compiler/passes/simplify_axes.c) -----------------------------------------
 
-// Whether the node is x * fill(1; axes), which repeats x along axes that it lacks; if so, gives x.
-bool ftc_is_broadcast(const ftc_graph *g, const ftc_node *node, ftc_id *x);
-
 // Whether a sum or contraction may be over nothing, an empty sequence, in a place that has a value of
 // `factor` of its own. The sum is 0 there; times a factor behind it, which may be infinite or NaN where there
 // is nothing, it is not.
@@ -47,7 +46,6 @@ ftc_id ftc_rule_lift_broadcast(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_sum_constant(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_sum_broadcast(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_sum_factor(ftc_graph *g, ftc_id id);
-ftc_id ftc_rule_div_repeated(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_dot_broadcast(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_rename_chain(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_rename_source(ftc_graph *g, ftc_id id);
@@ -55,8 +53,13 @@ ftc_id ftc_rule_rename_broadcast(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_lift_rename(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_at_known(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_place_zero(ftc_graph *g, ftc_id id);
-ftc_id ftc_rule_cast_same(ftc_graph *g, ftc_id id);
-ftc_id ftc_rule_detach(ftc_graph *g, ftc_id id);
+
+// What rules with text ask besides (`when`).
+bool ftc_repeats_divisor(const ftc_graph *g, const ftc_node *quotient);
+bool ftc_keeps_dtype(const ftc_graph *g, const ftc_node *cast);
+
+// Whether all cells of a source with position `index` on the axis hold one number; if so, gives it.
+bool ftc_known_at(const ftc_node *source, ftc_axis axis, int64_t index, double *value);
 
 // --- rules that look at the whole graph (compiler/passes/demand.c) -------------------------------------
 

@@ -15,15 +15,8 @@ static const ftc_axes *axes_of(const ftc_graph *g, ftc_id id) {
 
 // --- what does nothing --------------------------------------------------------------------------------
 
-ftc_id ftc_rule_cast_same(ftc_graph *g, ftc_id id) {
-    const ftc_node *node = ftc_graph_node(g, id);
-    if (node->op != FTC_OP_cast) return 0;
-    return ftc_graph_node(g, node->arg[0])->type.dtype == node->type.dtype ? node->arg[0] : 0;
-}
-
-ftc_id ftc_rule_detach(ftc_graph *g, ftc_id id) {
-    const ftc_node *node = ftc_graph_node(g, id);
-    return node->op == FTC_OP_detach ? node->arg[0] : 0;
+bool ftc_keeps_dtype(const ftc_graph *g, const ftc_node *cast) {
+    return ftc_graph_node(g, cast->arg[0])->type.dtype == cast->type.dtype;
 }
 
 // --- empty sequences ----------------------------------------------------------------------------------
@@ -43,23 +36,12 @@ bool ftc_may_sum_nothing(const ftc_graph *g, const ftc_node *sum, ftc_id factor)
 
 // --- broadcasts ---------------------------------------------------------------------------------------
 
-bool ftc_is_broadcast(const ftc_graph *g, const ftc_node *node, ftc_id *x) {
-    if (node->op != FTC_OP_mul) return false;
-    for (int i = 0; i < 2; i++) {
-        const ftc_node *fill = ftc_graph_node(g, node->arg[i]);
-        if (!ftc_is_constant(fill) || fill->value != 1) continue;
-        if (ftc_axes_subset(&fill->type.axes, axes_of(g, node->arg[1 - i]))) continue;
-        *x = node->arg[1 - i];
-        return true;
-    }
-    return false;
-}
-
 // What `id` repeats: the operand of a broadcast, the number of a fill; 0 when it is neither.
 static ftc_id repeated(ftc_graph *g, ftc_id id) {
     ftc_node node = *ftc_graph_node(g, id);
     ftc_id x;
-    if (node.op == FTC_OP_fill) return ftc_build_fill(g, node.value, node.type.dtype, &(ftc_axes){0});
+    if (ftc_is_constant(&node) && node.type.axes.n)
+        return ftc_build_fill(g, node.value, node.type.dtype, &(ftc_axes){0});
     return ftc_is_broadcast(g, &node, &x) ? x : 0;
 }
 
@@ -100,14 +82,10 @@ static ftc_id count_cells(ftc_graph *g, const ftc_axes *axes) {
     return ftc_build_sum(g, ftc_build_fill(g, 1, FTC_F32, &all), axes);
 }
 
-static bool is_sum(const ftc_node *node) {
-    return node->op == FTC_OP_sum;
-}
-
 // sum(fill(v)) → v times the size of the constant axes, times a count of the others.
 ftc_id ftc_rule_sum_constant(ftc_graph *g, ftc_id id) {
     ftc_node node = *ftc_graph_node(g, id);
-    if (!is_sum(&node) || !ftc_is_constant(ftc_graph_node(g, node.arg[0]))) return 0;
+    if (!ftc_is_sum(&node) || !ftc_is_constant(ftc_graph_node(g, node.arg[0]))) return 0;
     double value = ftc_graph_node(g, node.arg[0])->value, size = 1;
     ftc_axes counted = {0};
     for (int i = 0; i < node.axes.n; i++) {
@@ -136,25 +114,26 @@ ftc_id ftc_rule_sum_constant(ftc_graph *g, ftc_id id) {
 ftc_id ftc_rule_sum_broadcast(ftc_graph *g, ftc_id id) {
     ftc_node node = *ftc_graph_node(g, id);
     ftc_id x;
-    if (!is_sum(&node) || !ftc_is_broadcast(g, ftc_graph_node(g, node.arg[0]), &x)) return 0;
+    if (!ftc_is_sum(&node) || !ftc_is_broadcast(g, ftc_graph_node(g, node.arg[0]), &x)) return 0;
     ftc_axes own = ftc_axes_intersect(&node.axes, axes_of(g, x)),
              lacking = ftc_axes_minus(&node.axes, axes_of(g, x));
     if (lacking.n) x = ftc_build_map2(g, FTC_OP_mul, x, count_cells(g, &lacking));
     return ftc_build_broadcast(g, ftc_build_sum(g, x, &own), &node.type.axes);
 }
 
-// sum(x * y; R) → sum(x; R) * y where y has none of R; the same for x / y and -x. Not where there may be
-// nothing to sum: y may be infinite there.
+// sum(x * y; R) → sum(x; R) * y where y has none of R; the same for what else scales (x / y, -x). Not where
+// there may be nothing to sum: y may be infinite there.
 ftc_id ftc_rule_sum_factor(ftc_graph *g, ftc_id id) {
     ftc_node node = *ftc_graph_node(g, id);
-    if (!is_sum(&node)) return 0;
+    if (!ftc_is_sum(&node)) return 0;
     ftc_node inner = *ftc_graph_node(g, node.arg[0]);
     ftc_id unused;
     if (ftc_is_broadcast(g, &inner, &unused)) return 0;
-    if (inner.op == FTC_OP_neg)
-        return ftc_build_map1(g, FTC_OP_neg, ftc_build_sum(g, inner.arg[0], &node.axes));
+    if (ftc_node_class(&inner) != FTC_CLASS_MAP) return 0;
+    if (inner.n_args == 1 && ftc_op_get(inner.op)->linear_any)
+        return ftc_build_map1(g, inner.op, ftc_build_sum(g, inner.arg[0], &node.axes));
     for (int i = 0; i < 2; i++) { // i: the factor
-        if (inner.op != FTC_OP_mul && !(inner.op == FTC_OP_div && i == 1)) continue;
+        if (!ftc_scales_by(&inner, i)) continue;
         ftc_axes shared = ftc_axes_intersect(axes_of(g, inner.arg[i]), &node.axes);
         ftc_axis lone;
         ftc_axes rest = ftc_axes_minus(axes_of(g, inner.arg[1 - i]), &node.axes);
@@ -165,20 +144,16 @@ ftc_id ftc_rule_sum_factor(ftc_graph *g, ftc_id id) {
     return 0;
 }
 
-// x / y → x * (1 / y) where y repeats along some axes of x: many divisions become one.
-ftc_id ftc_rule_div_repeated(ftc_graph *g, ftc_id id) {
-    ftc_node node = *ftc_graph_node(g, id);
-    if (node.op != FTC_OP_div) return 0;
-    int y_axes = axes_of(g, node.arg[1])->n;
-    if (y_axes == 0 || y_axes == node.type.axes.n) return 0;
-    ftc_id one = ftc_build_const(g, 1);
-    return ftc_build_map2(g, FTC_OP_mul, node.arg[0], ftc_build_map2(g, FTC_OP_div, one, node.arg[1]));
+// One division in place of many.
+bool ftc_repeats_divisor(const ftc_graph *g, const ftc_node *quotient) {
+    int y_axes = axes_of(g, quotient->arg[1])->n;
+    return y_axes > 0 && y_axes < quotient->type.axes.n;
 }
 
 // dot(broadcast(x), y; R): y is summed over what x lacks of R.
 ftc_id ftc_rule_dot_broadcast(ftc_graph *g, ftc_id id) {
     ftc_node node = *ftc_graph_node(g, id);
-    if (node.op != FTC_OP_dot) return 0;
+    if (ftc_node_class(&node) != FTC_CLASS_DOT) return 0;
     for (int i = 0; i < 2; i++) {
         ftc_id x = repeated(g, node.arg[i]), y = node.arg[1 - i];
         if (!x) continue;
@@ -196,7 +171,7 @@ ftc_id ftc_rule_dot_broadcast(ftc_graph *g, ftc_id id) {
 // --- renames ------------------------------------------------------------------------------------------
 
 static bool is_rename(const ftc_node *node) {
-    return node->op == FTC_OP_rename;
+    return ftc_node_class(node) == FTC_CLASS_RENAME;
 }
 
 static ftc_axes replaced(ftc_axes axes, ftc_axis from, ftc_axis to) {
@@ -219,11 +194,11 @@ ftc_id ftc_rule_rename_source(ftc_graph *g, ftc_id id) {
     ftc_node node = *ftc_graph_node(g, id);
     if (!is_rename(&node)) return 0;
     ftc_node source = *ftc_graph_node(g, node.arg[0]);
-    if (ftc_node_class(&source) != FTC_CLASS_SOURCE ||
-        (source.op == FTC_OP_index && source.axis != node.axis))
-        return 0;
+    if (ftc_node_class(&source) != FTC_CLASS_SOURCE) return 0;
+    bool is_position = ftc_op_get(source.op)->attrs & FTC_ATTR_AXIS;
+    if (is_position && source.axis != node.axis) return 0;
     source.axes = replaced(source.axes, node.axis, node.to);
-    if (source.op == FTC_OP_index) source.axis = node.to;
+    if (is_position) source.axis = node.to;
     return ftc_build(g, source);
 }
 
@@ -281,21 +256,31 @@ ftc_id ftc_rule_lift_rename(ftc_graph *g, ftc_id id) {
 
 // --- positions ----------------------------------------------------------------------------------------
 
+bool ftc_known_at(const ftc_node *source, ftc_axis axis, int64_t index, double *value) {
+    if (ftc_is_constant(source)) {
+        *value = source->value;
+        return true;
+    }
+    if (!(ftc_op_get(source->op)->attrs & FTC_ATTR_AXIS) || source->axis != axis) return false;
+    *value = (double)index;
+    return true;
+}
+
 // at(…) of what is known at the position: constants, indices, placed values.
 ftc_id ftc_rule_at_known(ftc_graph *g, ftc_id id) {
     ftc_node node = *ftc_graph_node(g, id);
-    if (node.op != FTC_OP_at) return 0;
+    if (ftc_node_class(&node) != FTC_CLASS_AT) return 0;
     ftc_node x = *ftc_graph_node(g, node.arg[0]);
-    if (x.op == FTC_OP_fill) return ftc_build_fill(g, x.value, x.type.dtype, &node.type.axes);
-    if (x.op == FTC_OP_index && x.axis == node.axis)
-        return ftc_build_fill(g, (double)node.index, FTC_I32, &node.type.axes);
-    if (x.op != FTC_OP_place || x.axis != node.axis) return 0;
+    double value;
+    if (ftc_node_class(&x) == FTC_CLASS_SOURCE && ftc_known_at(&x, node.axis, node.index, &value))
+        return ftc_build_fill(g, value, x.type.dtype, &node.type.axes);
+    if (ftc_node_class(&x) != FTC_CLASS_PLACE || x.axis != node.axis) return 0;
     return x.index == node.index ? x.arg[0] : ftc_build_fill(g, 0, x.type.dtype, &node.type.axes);
 }
 
 ftc_id ftc_rule_place_zero(ftc_graph *g, ftc_id id) {
     ftc_node node = *ftc_graph_node(g, id);
-    if (node.op != FTC_OP_place) return 0;
+    if (ftc_node_class(&node) != FTC_CLASS_PLACE) return 0;
     const ftc_node *x = ftc_graph_node(g, node.arg[0]);
     return ftc_is_zero(x) ? ftc_build_fill(g, 0, x->type.dtype, &node.axes) : 0;
 }

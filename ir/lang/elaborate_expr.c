@@ -41,7 +41,7 @@ static bool as_number(const ftc_elaborator *e, const ftc_value *v, double *x) {
 // Whether the value is another one in evaluation than in training and depends on nothing else.
 static bool is_about_training(const ftc_graph *g, ftc_id id) {
     const ftc_node *node = ftc_graph_node(g, id);
-    bool about = node->op == FTC_OP_training;
+    bool about = ftc_op_get(node->op)->of_entry;
     for (int i = 0; i < node->n_args; i++) about |= is_about_training(g, node->arg[i]);
     return about && !node->type.axes.n;
 }

@@ -60,7 +60,7 @@ const ftc_op_info ftc_op_info_upstream = {
            "gradients are "
            "made.",
     .example = "dy = upstream(x)",
-    .class = FTC_CLASS_CALL,
+    .class = FTC_CLASS_UPSTREAM,
     .n_args = 1,
     .infer = infer_upstream,
     .interpret = interpret_copy,

@@ -272,4 +272,5 @@ const ftc_op_info ftc_op_info_training = {
     .class = FTC_CLASS_SOURCE,
     .infer = infer_training,
     .interpret = interpret_training,
+    .of_entry = true,
 };

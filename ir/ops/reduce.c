@@ -74,6 +74,7 @@ const ftc_op_info ftc_op_info_sum = {
     .interpret = interpret_sum,
     .body = body_sum,
     .identity = 0,
+    .linear_any = 1,
     .rounds = true,
     .low = -2,
     .high = 2,

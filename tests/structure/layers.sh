@@ -60,8 +60,12 @@ everything="$library $(sources compiler/driver) $(sources compiler/api) $(source
     check 'only codegen/ and emit/ of compiler/ know LLVM' \
         "$(system_includes $everything | grep '<llvm' |
             grep -vE '^compiler/(codegen|emit)/')"
-    check 'what an operation is stands in ir/ops: no switch over operations elsewhere' \
-        "$(code 'case FTC_OP_[a-z]' $library $(sources compiler/driver) $(sources compiler/api) | grep -v '^ir/ops/')"
+    check 'what an operation is stands in ir/ops: no switch over operations and no table of them elsewhere' \
+        "$(code 'case FTC_OP_[a-z]|\[FTC_OP_[a-z]' $library $(sources compiler/driver) $(sources compiler/api) |
+            grep -v '^ir/ops/')"
+    check 'compiler/ asks for classes and traits (ir/op.h), never which operation a node is; rules name operations in patterns' \
+        "$(code '[=!]= *FTC_OP_[a-z]|FTC_OP_[a-z_]+ *[=!]=|\<(is|has|count|find)_[a-z_]*\([^()]*FTC_OP_[a-z]' \
+            $(sources compiler))"
     check 'JSON is parsed in json/ alone: cJSON keeps the place of an error in a variable that all threads share' \
         "$(code 'cJSON_(Parse|GetErrorPtr)' $library $(sources compiler/driver) $(sources compiler/api) |
             grep -v '^json/')"
