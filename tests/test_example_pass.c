@@ -1,5 +1,5 @@
-// The pass that docs/adding-an-operation.md adds, in the place of the table that it says: it runs in every entry
-// of the models that are shipped, and does what the page says.
+// The pass that docs/adding-an-operation.md adds, in the place of the table that it says: it runs in every
+// entry of the models that are shipped, and does what the page says.
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
