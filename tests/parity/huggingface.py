@@ -21,6 +21,8 @@ import tempfile
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
+from premises import check_ids
+
 LOGITS = 1e-4
 SCORE = 1e-3  # of a label's probability; two labels that are as near to each other may change places
 
@@ -104,6 +106,7 @@ def main():
         line["input_ids"] for line in ftc_lines([args.ftc, "tokenize", args.directory, "--json", *columns])
     ]
     golden = [tokenizer(*row, truncation=True, max_length=limit) for row in rows]
+    check_ids(tokenizer, [row["input_ids"] for row in golden], most_unknown=0.5)
     different = [i for i, (a, b) in enumerate(zip(ours, golden)) if a != b["input_ids"]]
     print(f"{len(golden)} texts, {len(ours)} from ftc, token ids differ in {len(different)}")
     for i in different[:5]:

@@ -36,6 +36,8 @@ from transformers import (
     get_scheduler,
 )
 
+from premises import check_dropout, check_ids
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.join(HERE, "..", "..")
 DATA = os.path.join(ROOT, "models", "data")
@@ -251,6 +253,8 @@ def train(directory, batches, test_ids, recipe, dtype, autocast=False):
         losses.append(loss)
         optimizer.step()
         schedule.step()
+    assert not recipe["max_grad_norm"] or max(norms) > recipe["max_grad_norm"], "nothing is clipped"
+    assert recipe["schedule"] == "constant" or len(set(rates)) > 1, "the learning rate never changes"
     return {"loss": losses, "learning_rate": rates, "grad_norm": norms, **evaluate(model, test_ids)}
 
 
@@ -328,6 +332,9 @@ def make_golden(out, kind, tokenizer):
         for rows in (train_rows[i : i + BATCH] for i in range(0, len(train_rows), BATCH))
     ]
     test_ids = [encode(text) for _, text in test_rows]
+    check_ids(tokenizer, [row for batch in batches for row in batch["input_ids"]] + test_ids)
+    check_dropout(load(model_dir, torch.float64), padded(batches[0]["input_ids"]), drops=False)
+    assert {label for batch in batches for label in batch["labels"]} == set(range(LABELS)), "a label is missing"
 
     loss, grads = first_gradients(model_dir, batches[0], torch.float64)
     runs = [make_run(model_dir, batches, test_ids, recipe) for recipe in RECIPES[kind]]

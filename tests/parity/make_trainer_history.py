@@ -17,6 +17,8 @@ from transformers import (
     TrainingArguments,
 )
 
+from premises import check_ids
+
 TINY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "parity", "tiny")
 
 ARGUMENTS = {
@@ -62,12 +64,14 @@ def main():
         "classifier_dropout": 0.0,
     }
     tokenizer = BertTokenizer(os.path.join(model_dir, "vocab.txt"), model_max_length=96)
+    train, test = examples(tokenizer, "train.csv"), examples(tokenizer, "test.csv")
+    check_ids(tokenizer, [row["input_ids"] for row in train + test])
     with tempfile.TemporaryDirectory() as output:
         trainer = Trainer(
             model=BertForSequenceClassification.from_pretrained(model_dir, **none),
             args=TrainingArguments(output_dir=output, use_cpu=True, **ARGUMENTS),
-            train_dataset=examples(tokenizer, "train.csv"),
-            eval_dataset=examples(tokenizer, "test.csv"),
+            train_dataset=train,
+            eval_dataset=test,
             data_collator=DataCollatorWithPadding(tokenizer),
             compute_metrics=accuracy,
         )

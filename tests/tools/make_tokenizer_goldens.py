@@ -76,12 +76,19 @@ def random_texts(count):
 # ---------------------------------------------------------------------------- the small goldens
 
 
+def with_vocabulary(path, lower):
+    tokenizer = BertTokenizerFast(str(path), do_lower_case=lower)._tokenizer
+    tokens = path.read_text(encoding="utf-8").split("\n")[:-1]
+    assert [tokenizer.token_to_id(t) for t in tokens] == list(range(len(tokens))), f"{path} is not what the tokenizer has"
+    return tokenizer
+
+
 def bert(directory, lower):
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "vocab.txt").write_text("".join(t + "\n" for t in small_vocabulary()), encoding="utf-8")
     config = {"tokenizer_class": "BertTokenizer", "do_lower_case": lower, "model_max_length": 64 if lower else 1e30}
     (directory / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
-    return BertTokenizerFast(str(directory / "vocab.txt"), do_lower_case=lower)._tokenizer
+    return with_vocabulary(directory / "vocab.txt", lower)
 
 
 def pipeline(directory, normalizer, pre_tokenizer, post_processor=None, added=()):
@@ -206,7 +213,7 @@ def make_shared(data):
     result = []
     powers = np.cumprod(np.full(4096, MULTIPLIER, dtype=np.uint64))
     for vocabulary in ("uncased", "cased"):
-        tokenizer = BertTokenizerFast(str(data / f"vocab/bert-base-{vocabulary}.txt"), do_lower_case=vocabulary == "uncased")._tokenizer
+        tokenizer = with_vocabulary(data / f"vocab/bert-base-{vocabulary}.txt", vocabulary == "uncased")
         for file, text, pair, rows, length in sets:
             tokenizer.enable_truncation(length)
             total, tokens = 0, 0
