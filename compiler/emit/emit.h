@@ -167,6 +167,18 @@ typedef struct {
 } ftc_kernel_cache;
 void ftc_kernel_cache_free(ftc_kernel_cache *cache);
 
+// One call of a kernel in an entry. The lists are to be freed.
+typedef struct {
+    LLVMValueRef function;
+    ftc_id *bindings, *sites;
+    int n_bindings, n_sites;
+} ftc_kernel_call;
+
+// Finds or emits the function of kernel e->kernel; `symbol` begins the name of a new one. false: e->error
+// says why not.
+bool ftc_emit_kernel(ftc_emitter *e, ftc_kernel_cache *cache, const char *symbol, ftc_kernel_call *call);
+
+// --- entry.c
 // Emits the kernels of `g` that the cache lacks and the function ftc_<entry> (ftc_entry_fn) that calls them
 // all in order. *scratch_bytes: what one thread needs. Returns false and a message to be freed when a kernel
 // cannot be emitted.

@@ -1,0 +1,298 @@
+// entry: the entry point (ftc_entry_fn) that calls the kernels of a planned graph in order.
+//
+// It is a loop over constant tables, so that its code does not grow with the number of kernels:
+//
+//     call     function, first operand, number of operands, whether to wait before it, how many gradients are
+//              complete once it did
+//     gradient index into ftc_program.tensors, in the order of the kernels that write them last
+//     operand  {table, value}: what the field at byte offset `table` of ftc_step_args points to. In the arena
+//              and the scalars `value` bytes further on; of the other tables, of addresses, element `value`.
+//              IMMEDIATE: the value itself
+#include "compiler/emit/emit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ir/op.h"
+
+#define IMMEDIATE (-1)
+enum { CALL_FIELDS = 5 };
+
+static LLVMValueRef constant_struct(ftc_codegen *cg, LLVMValueRef *fields, unsigned n) {
+    return LLVMConstStructInContext(cg->context, fields, n, 0);
+}
+
+static LLVMValueRef constant_table(ftc_codegen *cg, const char *symbol, const char *what, LLVMTypeRef element,
+                                   LLVMValueRef *values, uint64_t n) {
+    char name[128];
+    snprintf(name, sizeof name, "%s.%s", symbol, what);
+    LLVMValueRef table = LLVMAddGlobal(cg->module, LLVMArrayType2(element, n), name);
+    LLVMSetInitializer(table, LLVMConstArray2(element, values, n));
+    LLVMSetGlobalConstant(table, 1);
+    LLVMSetLinkage(table, LLVMInternalLinkage);
+    return table;
+}
+
+static LLVMValueRef operand_entry(ftc_codegen *cg, int64_t table, int64_t value) {
+    LLVMValueRef fields[] = {ftc_cg_i64(cg, table), ftc_cg_i64(cg, value)};
+    return constant_struct(cg, fields, 2);
+}
+
+// Where the bound buffer is in a call.
+static LLVMValueRef buffer_entry(ftc_emitter *e, ftc_id id) {
+    const ftc_graph *g = e->g;
+    const ftc_node *node = &g->nodes[id];
+    const ftc_output *output = ftc_emit_output_of(g, id);
+    ftc_op_class class = ftc_node_class(node);
+    if (class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN) {
+        const ftc_decl_def *decl = &g->decls[node->decl];
+        int64_t i = ftc_interface_decl(e->interface, decl);
+        if (decl->kind == FTC_DECL_ARG || decl->kind == FTC_DECL_SCALAR)
+            return operand_entry(e->cg, offsetof(ftc_step_args, scalars), i * (int64_t)sizeof(float));
+        size_t table =
+            decl->kind == FTC_DECL_INPUT ? offsetof(ftc_step_args, inputs) : offsetof(ftc_step_args, tensors);
+        return operand_entry(e->cg, (int64_t)table, i);
+    }
+    if (output)
+        return operand_entry(e->cg, offsetof(ftc_step_args, outputs),
+                             ftc_interface_output(e->interface, output->name));
+    return operand_entry(e->cg, offsetof(ftc_step_args, arena), node->offset);
+}
+
+static void emit_barrier(ftc_emitter *e, LLVMValueRef thread) {
+    ftc_codegen *cg = e->cg;
+    LLVMTypeRef params[] = {cg->ptr, cg->i32};
+    LLVMValueRef args[] = {ftc_emit_field(e, offsetof(ftc_step_args, barrier_context), cg->ptr), thread};
+    LLVMTypeRef type = LLVMFunctionType(cg->void_type, params, 2, 0);
+    LLVMBuildCall2(cg->builder, type, ftc_emit_field(e, offsetof(ftc_step_args, barrier), cg->ptr), args, 2,
+                   "");
+}
+
+// ticks[i] = the cycle counter, on thread 0 of a call that asks for it.
+static void emit_tick(ftc_emitter *e, LLVMValueRef measured, LLVMValueRef ticks, LLVMValueRef i) {
+    ftc_codegen *cg = e->cg;
+    ftc_cg_if branch = ftc_cg_if_begin(cg, measured);
+    LLVMValueRef now = ftc_cg_intrinsic(cg, "llvm.readcyclecounter", NULL, 0, NULL, 0);
+    ftc_cg_store(cg, now, ftc_cg_at(cg, cg->i64, ticks, i));
+    ftc_cg_if_end(cg, &branch);
+}
+
+// operands[i] = what the table's entry first + i stands for, i < n.
+static void emit_resolve(ftc_emitter *e, LLVMTypeRef type, LLVMValueRef table, LLVMValueRef first,
+                         LLVMValueRef n, LLVMValueRef operands) {
+    ftc_codegen *cg = e->cg;
+    ftc_cg_loop loop = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), n, ftc_cg_i64(cg, 1));
+    LLVMValueRef entry = ftc_cg_at(cg, type, table, ftc_cg_add(cg, first, loop.index));
+    LLVMValueRef field = ftc_cg_load(cg, cg->i64, entry);
+    LLVMValueRef value = ftc_cg_load(cg, cg->i64, ftc_cg_at(cg, cg->i64, entry, ftc_cg_i64(cg, 1)));
+    LLVMValueRef to = ftc_cg_at(cg, cg->i64, operands, loop.index);
+    ftc_cg_if immediate =
+        ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntEQ, field, ftc_cg_i64(cg, IMMEDIATE)));
+    ftc_cg_store(cg, value, to);
+    ftc_cg_if_else(cg, &immediate);
+    LLVMValueRef base = ftc_cg_load(cg, cg->ptr, ftc_cg_at(cg, cg->i8, e->args, field));
+    LLVMValueRef in_arena =
+        ftc_cg_compare(cg, LLVMIntEQ, field, ftc_cg_i64(cg, offsetof(ftc_step_args, arena)));
+    LLVMValueRef in_scalars =
+        ftc_cg_compare(cg, LLVMIntEQ, field, ftc_cg_i64(cg, offsetof(ftc_step_args, scalars)));
+    ftc_cg_if in_bytes = ftc_cg_if_begin(cg, LLVMBuildOr(cg->builder, in_arena, in_scalars, ""));
+    ftc_cg_store(cg, ftc_cg_at(cg, cg->i8, base, value), to);
+    ftc_cg_if_else(cg, &in_bytes);
+    ftc_cg_store(cg, ftc_cg_load(cg, cg->ptr, ftc_cg_at(cg, cg->ptr, base, value)), to);
+    ftc_cg_if_end(cg, &in_bytes);
+    ftc_cg_if_end(cg, &immediate);
+    ftc_cg_loop_end(cg, &loop);
+}
+
+// The gradient tensors that an entry writes, in the order in which they are complete.
+typedef struct {
+    LLVMValueRef *tensors; // [n] i32
+    uint32_t *kernel;      // [n] that writes it last
+    int64_t n;
+} gradient_list;
+
+static gradient_list list_gradients(ftc_emitter *e) {
+    const ftc_graph *g = e->g;
+    uint32_t *last = calloc(g->n_decls, sizeof *last);
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        const ftc_node *node = &g->nodes[id];
+        if (ftc_node_class(node) != FTC_CLASS_ASSIGN || g->decls[node->decl].kind != FTC_DECL_GRADIENT)
+            continue;
+        if (node->kernel > last[node->decl]) last[node->decl] = node->kernel;
+    }
+    gradient_list list = {calloc(g->n_decls + 1, sizeof *list.tensors),
+                          calloc(g->n_decls + 1, sizeof *list.kernel), 0};
+    for (uint32_t k = 1; k < g->n_kernels; k++)
+        for (ftc_decl i = 0; i < g->n_decls; i++) {
+            if (last[i] != k) continue;
+            list.tensors[list.n] = ftc_cg_i32(e->cg, ftc_interface_decl(e->interface, &g->decls[i]));
+            list.kernel[list.n++] = k;
+        }
+    free(last);
+    return list;
+}
+
+// Announces, on thread 0 of a call that asks for it, the gradients of the table from *done to the one before
+// `complete`.
+static void emit_ready(ftc_emitter *e, LLVMValueRef asked, LLVMValueRef table, LLVMValueRef done,
+                       LLVMValueRef complete) {
+    ftc_codegen *cg = e->cg;
+    LLVMTypeRef params[] = {cg->ptr, cg->i32};
+    ftc_cg_if branch = ftc_cg_if_begin(cg, asked);
+    ftc_cg_loop loop = ftc_cg_loop_begin(cg, ftc_cg_load(cg, cg->i64, done), complete, ftc_cg_i64(cg, 1));
+    LLVMValueRef args[] = {ftc_emit_field(e, offsetof(ftc_step_args, ready_context), cg->ptr),
+                           ftc_cg_load(cg, cg->i32, ftc_cg_at(cg, cg->i32, table, loop.index))};
+    LLVMBuildCall2(cg->builder, LLVMFunctionType(cg->void_type, params, 2, 0),
+                   ftc_emit_field(e, offsetof(ftc_step_args, ready), cg->ptr), args, 2, "");
+    ftc_cg_loop_end(cg, &loop);
+    ftc_cg_store(cg, complete, done);
+    ftc_cg_if_end(cg, &branch);
+}
+
+typedef struct {
+    LLVMValueRef calls, operands, gradients;
+    LLVMTypeRef call, operand;
+    uint32_t n_calls;
+    int64_t most_operands; // of a call
+    int64_t n_gradients;
+} call_tables;
+
+static call_tables build_tables(ftc_emitter *e, const ftc_kernel_call *calls, const char *symbol,
+                                ftc_entry_kind entry) {
+    ftc_codegen *cg = e->cg;
+    const ftc_graph *g = e->g;
+    uint32_t n_calls = g->n_kernels ? g->n_kernels - 1 : 0;
+    int64_t n_operands = 0, most = 0;
+    for (uint32_t k = 1; k <= n_calls; k++) {
+        int64_t n = calls[k].n_bindings + calls[k].n_sites;
+        n_operands += n;
+        if (n > most) most = n;
+    }
+    LLVMTypeRef operand_fields[] = {cg->i64, cg->i64},
+                call_fields[] = {cg->ptr, cg->i64, cg->i64, cg->i64, cg->i64};
+    LLVMTypeRef operand_type = LLVMStructTypeInContext(cg->context, operand_fields, 2, 0);
+    LLVMTypeRef call_type = LLVMStructTypeInContext(cg->context, call_fields, CALL_FIELDS, 0);
+    LLVMValueRef *operand_values = calloc((size_t)n_operands + 1, sizeof *operand_values);
+    LLVMValueRef *call_values = calloc(n_calls + 1, sizeof *call_values);
+    gradient_list gradients = entry == FTC_ENTRY_GRAD ? list_gradients(e) : (gradient_list){0};
+    int64_t at = 0, complete = 0;
+    for (uint32_t k = 1; k <= n_calls; k++) {
+        const ftc_kernel_call *call = &calls[k];
+        while (complete < gradients.n && gradients.kernel[complete] < k) complete++;
+        LLVMValueRef fields[] = {call->function, ftc_cg_i64(cg, at),
+                                 ftc_cg_i64(cg, call->n_bindings + call->n_sites),
+                                 ftc_cg_i64(cg, g->kernels[k].barrier), ftc_cg_i64(cg, complete)};
+        call_values[k - 1] = constant_struct(cg, fields, CALL_FIELDS);
+        for (int i = 0; i < call->n_bindings; i++) operand_values[at++] = buffer_entry(e, call->bindings[i]);
+        for (int i = 0; i < call->n_sites; i++)
+            operand_values[at++] = operand_entry(cg, IMMEDIATE, g->nodes[call->sites[i]].index);
+    }
+    call_tables tables = {
+        .calls = constant_table(cg, symbol, "calls", call_type, call_values, n_calls),
+        .operands =
+            constant_table(cg, symbol, "operands", operand_type, operand_values, (uint64_t)n_operands),
+        .call = call_type,
+        .operand = operand_type,
+        .n_calls = n_calls,
+        .most_operands = most,
+        .n_gradients = gradients.n,
+    };
+    if (gradients.n)
+        tables.gradients =
+            constant_table(cg, symbol, "gradients", cg->i32, gradients.tensors, (uint64_t)gradients.n);
+    free(operand_values);
+    free(call_values);
+    free(gradients.tensors);
+    free(gradients.kernel);
+    return tables;
+}
+
+static void emit_calls(ftc_emitter *e, const call_tables *tables, const char *symbol, int64_t scratch_bytes) {
+    ftc_codegen *cg = e->cg;
+    const ftc_graph *g = e->g;
+    LLVMTypeRef params[] = {cg->ptr, cg->i32, cg->i32};
+    ftc_cg_function f = ftc_cg_function_begin(cg, symbol, cg->void_type, params, 3, FTC_CG_EXPORTED, false);
+    e->args = LLVMGetParam(f.function, 0);
+    LLVMValueRef thread = LLVMGetParam(f.function, 1), threads = LLVMGetParam(f.function, 2);
+    LLVMValueRef arena = ftc_emit_field(e, offsetof(ftc_step_args, arena), cg->ptr);
+    LLVMValueRef own =
+        ftc_cg_mul(cg, LLVMBuildSExt(cg->builder, thread, cg->i64, ""), ftc_cg_i64(cg, scratch_bytes));
+    LLVMValueRef scratch = ftc_cg_at(cg, cg->i8, arena, ftc_cg_add(cg, own, ftc_cg_i64(cg, g->arena_bytes)));
+    LLVMValueRef operands = ftc_cg_variable(cg, LLVMArrayType2(cg->i64, (uint64_t)tables->most_operands + 1));
+    LLVMValueRef ticks = ftc_emit_field(e, offsetof(ftc_step_args, ticks), cg->ptr);
+    LLVMValueRef asked = LLVMBuildIsNotNull(cg->builder, ticks, "");
+    LLVMValueRef first_thread = ftc_cg_compare(cg, LLVMIntEQ, thread, ftc_cg_i32(cg, 0));
+    LLVMValueRef measured = LLVMBuildAnd(cg->builder, asked, first_thread, ""), one = ftc_cg_i64(cg, 1);
+    LLVMValueRef told = NULL, tells = NULL, done = NULL; // whether ready is asked for; the same on thread 0
+    if (tables->n_gradients) {
+        told =
+            LLVMBuildIsNotNull(cg->builder, ftc_emit_field(e, offsetof(ftc_step_args, ready), cg->ptr), "");
+        tells = LLVMBuildAnd(cg->builder, told, first_thread, "");
+        done = ftc_cg_variable(cg, cg->i64);
+        ftc_cg_store(cg, ftc_cg_i64(cg, 0), done);
+    }
+    emit_tick(e, measured, ticks, ftc_cg_i64(cg, 0));
+    ftc_cg_loop loop = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), ftc_cg_i64(cg, tables->n_calls), one);
+    LLVMValueRef call = ftc_cg_at(cg, tables->call, tables->calls, loop.index), field[CALL_FIELDS];
+    for (int i = 0; i < CALL_FIELDS; i++)
+        field[i] = ftc_cg_load(cg, i ? cg->i64 : cg->ptr, ftc_cg_at(cg, cg->i64, call, ftc_cg_i64(cg, i)));
+    emit_resolve(e, tables->operand, tables->operands, field[1], field[2], operands);
+    ftc_cg_if waits = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntNE, field[3], ftc_cg_i64(cg, 0)));
+    emit_barrier(e, thread);
+    if (tables->n_gradients) emit_ready(e, tells, tables->gradients, done, field[4]);
+    ftc_cg_if_end(cg, &waits);
+    LLVMTypeRef kernel_params[] = {cg->ptr, cg->i32, cg->i32, cg->ptr, cg->ptr};
+    LLVMValueRef kernel_args[] = {e->args, thread, threads, scratch, operands};
+    LLVMBuildCall2(cg->builder, LLVMFunctionType(cg->void_type, kernel_params, 5, 0), field[0], kernel_args,
+                   5, "");
+    emit_tick(e, measured, ticks, ftc_cg_add(cg, loop.index, one));
+    ftc_cg_loop_end(cg, &loop);
+    if (tables->n_gradients) {
+        ftc_cg_if branch = ftc_cg_if_begin(cg, told);
+        emit_barrier(e, thread);
+        emit_ready(e, tells, tables->gradients, done, ftc_cg_i64(cg, tables->n_gradients));
+        ftc_cg_if_end(cg, &branch);
+    }
+    ftc_cg_function_end(cg, f, NULL);
+}
+
+bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g,
+                    const ftc_interface *interface, bool use_blas, const struct ftc_tuned *tuned,
+                    ftc_entry_kind entry, int64_t *scratch_bytes, char **error) {
+    char symbol[32];
+    snprintf(symbol, sizeof symbol, "ftc_%s", ftc_entry_name(entry));
+    ftc_kernel_call *calls = calloc(g->n_kernels + 1, sizeof *calls);
+    ftc_id *first = calloc(g->n_kernels + 1, sizeof *first), *last = calloc(g->n_kernels + 1, sizeof *last);
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        uint32_t k = g->nodes[id].kernel;
+        if (!first[k]) first[k] = id;
+        last[k] = id + 1;
+    }
+    int64_t scratch = 0;
+    bool ok = true;
+    for (uint32_t k = 1; k < g->n_kernels && ok; k++) {
+        ftc_emitter e = {
+            .cg = cg, .g = g, .interface = interface, .use_blas = use_blas, .tuned = tuned, .kernel = k};
+        e.first = first[k];
+        e.last = last[k];
+        if (!e.first) continue;
+        ok = ftc_emit_kernel(&e, cache, symbol, &calls[k]);
+        if (e.scratch_bytes > scratch) scratch = e.scratch_bytes;
+        if (!ok) *error = strdup(e.error);
+    }
+    if (ok) {
+        ftc_emitter e = {.cg = cg, .g = g, .interface = interface};
+        call_tables tables = build_tables(&e, calls, symbol, entry);
+        emit_calls(&e, &tables, symbol, scratch);
+        *scratch_bytes = scratch;
+    }
+    for (uint32_t k = 1; k < g->n_kernels; k++) {
+        free(calls[k].bindings);
+        free(calls[k].sites);
+    }
+    free(first);
+    free(last);
+    free(calls);
+    return ok;
+}
