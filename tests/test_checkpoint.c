@@ -1,11 +1,16 @@
 // Checkpoints: a run that is interrupted and resumed ends in the same bytes as one that was not.
 #include "runtime/loop/train.h"
 #include "runtime/json.h"
+#include "runtime/loop/folder.h"
 #include "tests/bag_model.h"
 #include "tests/scratch.h"
 
 #include <math.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 // A run's watcher: raises the stop flag after so many steps, counts evaluations.
 typedef struct {
@@ -186,6 +191,111 @@ Test(checkpoint, limits_and_the_best_one) {
     cJSON_Delete(state);
     free(best_dir);
     free(path);
+    scratch_free(dir);
+}
+
+// Checkpoints that others left in the folder are neither removed nor, before those of this run, resumed; one
+// that was half removed is neither.
+Test(checkpoint, only_its_own_are_removed_and_the_highest_complete_one_is_resumed) {
+    char *dir = test_directory(), *other = ftc_checkpoint_path(dir, 7000),
+         *half = ftc_checkpoint_path(dir, 9000);
+    ftc_train_options options = options_for(dir);
+    options.save_total_limit = 2;
+    watcher w = {.stop_after = 14}, v = {0};
+    ASSERT_OK(ftc_dir_make(other));
+    ASSERT_OK(ftc_dir_make(half));
+    for (int i = 0; i < 2; i++) free(test_write(i ? half : other, "model.safetensors", "x", 1));
+    ASSERT_FAILS(train_once(&options, &w), FTC_FAILED, "interrupted after step 14");
+    cr_assert(has(other, "model.safetensors"));
+    cr_assert_not(has(dir, "checkpoint-6")); // the third newest
+    char *latest = ftc_checkpoint_latest(dir);
+    cr_assert(latest && strstr(latest, "checkpoint-14"), "%s", latest);
+    free(latest);
+    // File times say nothing.
+    char *copy = ftc_path_join(dir, "checkpoint-12/model.safetensors");
+    struct timespec later[2] = {{.tv_sec = 4000000000}, {.tv_sec = 4000000000}};
+    cr_assert_eq(utimensat(AT_FDCWD, copy, later, 0), 0);
+    latest = ftc_checkpoint_latest(dir);
+    cr_assert(latest && strstr(latest, "checkpoint-14"), "%s", latest);
+    char *state = ftc_path_join(latest, "resume.json");
+    cr_assert_eq(remove(state), 0);
+    free(latest);
+    latest = ftc_checkpoint_latest(dir);
+    cr_assert(latest && strstr(latest, "checkpoint-12"), "%s", latest);
+    options.resume = "last";
+    ASSERT_OK(train_once(&options, &v));
+    free(latest);
+    free(state);
+    free(copy);
+    free(other);
+    free(half);
+    scratch_free(dir);
+}
+
+static ftc_folder_request request_for(const char *dir) {
+    return (ftc_folder_request){.dir = dir};
+}
+
+Test(folder, is_for_one_run_at_a_time) {
+    char *root = test_directory(), *dir = ftc_path_join(root, "a/b");
+    ftc_folder_request request = request_for(dir);
+    ftc_folder first, second;
+    ASSERT_OK(ftc_folder_claim(&request, &first));
+    char who[64];
+    snprintf(who, sizeof who, "(process %d, started 20", (int)getpid());
+    request.overwrite = true; // which does not mean that
+    ASSERT_FAILS(ftc_folder_claim(&request, &second), FTC_BAD_INPUT, who);
+    ftc_folder_release(&first, false);
+    cr_assert_not(ftc_file_exists(dir)); // nothing came of it
+    ASSERT_OK(ftc_folder_claim(&request, &first));
+    // A holder that is killed is no obstacle.
+    pid_t child = fork();
+    if (child == 0) {
+        close(first.file);
+        _exit(ftc_folder_claim(&request, &second).code == FTC_OK);
+    }
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(WEXITSTATUS(status), 0);
+    close(first.file);
+    ASSERT_OK(ftc_folder_claim(&request, &second));
+    ftc_folder_release(&second, true);
+    first.file = -1;
+    ftc_folder_release(&first, true);
+    free(dir);
+    scratch_free(root);
+}
+
+Test(folder, files_of_others_are_not_replaced) {
+    char *dir = test_directory();
+    ftc_folder_request request = request_for(dir);
+    ftc_folder folder;
+    free(test_write(dir, "README.md", "mine", 4));
+    ASSERT_FAILS(ftc_folder_claim(&request, &folder), FTC_BAD_INPUT,
+                 "holds README.md, which no earlier ftc run has written");
+    cr_assert_not(has(dir, ".ftc-run"));
+    request.overwrite = true;
+    ASSERT_OK(ftc_folder_claim(&request, &folder));
+    ftc_folder_release(&folder, false); // a run that saved nothing does not make the folder its own
+    request.overwrite = false;
+    ASSERT_FAILS(ftc_folder_claim(&request, &folder), FTC_BAD_INPUT, "README.md");
+    request.overwrite = true;
+    ASSERT_OK(ftc_folder_claim(&request, &folder));
+    ftc_folder_release(&folder, true);
+    request.overwrite = false;
+    ASSERT_OK(ftc_folder_claim(&request, &folder)); // what a run writes, a run has written
+    ftc_folder_release(&folder, true);
+    char *half = ftc_path_join(dir, "checkpoint-5.removing");
+    ASSERT_OK(ftc_dir_make(half));
+    char *metrics = test_write(dir, "m.jsonl", "{\"step\":", 8);
+    request.metrics = metrics;
+    ASSERT_OK(ftc_folder_claim(&request, &folder));
+    ftc_folder_release(&folder, true);
+    cr_assert_not(ftc_file_exists(half));
+    request.metrics = NULL;
+    ASSERT_FAILS(ftc_folder_claim(&request, &folder), FTC_BAD_INPUT, "m.jsonl");
+    free(metrics);
+    free(half);
     scratch_free(dir);
 }
 

@@ -482,6 +482,67 @@ Test(commands, sigterm_leaves_a_checkpoint_and_resume_is_bitwise, .timeout = 240
     scratch_free(dir);
 }
 
+// Results go where the user says: not into what another run or another program has written, and not where a
+// model's text says.
+Test(commands, results_go_only_where_the_user_says, .timeout = 240) {
+    char *dir = test_directory();
+    compile_small(dir);
+    ASSERT_FTC(dir, 2, err, "holds small.ftc, which no earlier ftc run has written", "run", "--output", ".");
+    cr_assert_not(exists(dir, ".ftc-run"));
+    static const char *const LONG[] = {"run", "--epochs", "3000", "--metrics", "m.jsonl", NULL};
+    pid_t pid = start(dir, LONG);
+    wait_for(dir, "m.jsonl");
+    char who[40];
+    snprintf(who, sizeof who, "(process %d, started", (int)pid);
+    char *second = test_join(dir, "second");
+    ASSERT_OK(ftc_dir_make(second)); // its own standard output and error
+    ASSERT_FTC(second, 2, err, who, "run", "../small.ftc", "--output", "../output", "--metrics",
+               "../m.jsonl");
+    kill(pid, SIGKILL);
+    outcome o = finish(dir, pid);
+    cr_assert_eq(o.status, 128 + SIGKILL, "%s", o.err);
+    forget(&o);
+    ASSERT_FTC(dir, 0, err, "saved output", "run", "--max-steps", "1", "--output", "output");
+
+    static const struct {
+        const char *entry, *message;
+    } CASES[] = {{"output = \"victim\"", "output = \"victim\" in the train block"},
+                 {"metrics = \"m\"", "not for a model's text to choose"},
+                 {"cache = \"c\"", "not for a model's text to choose"},
+                 {"args = \"a.json\"", "not for a model's text to choose"},
+                 {"trust_model = \"true\"", "not for a model's text to choose"},
+                 {"overwrite = \"true\"", "not for a model's text to choose"},
+                 {"train = \"t.csv\"", "not for a model's text to choose"},
+                 {"data = \"/etc/passwd\"", "files of its own folder only"},
+                 {"data = \"../small.ftc\"", "files of its own folder only"},
+                 {"tokenizer = \"data/../../t\"", "files of its own folder only"}};
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        char *text;
+        cr_assert(asprintf(&text,
+                           "model m\naxis B <= 8\naxis S ragged B <= 8\naxis V = 1660, C = 5\n"
+                           "input ids : i32[B, S] in V from tokens\ninput label : i32[B] in C from label\n"
+                           "logits = mean(embedding(\"e\", ids; V -> C); S)\n"
+                           "loss = mean(cross_entropy(logits, label; C); B)\n"
+                           "output loss as loss\noutput logits as scores over C\n"
+                           "train { optimizer = sgd  lr = 0.1  max_steps = 1  batch = 8  %s }\n",
+                           CASES[i].entry) > 0);
+        write_file(dir, "evil.ir", text);
+        free(text);
+        ASSERT_FTC(dir, 2, err, CASES[i].message, "run", "evil.ir");
+    }
+    write_file(dir, "evil.ir",
+               "model m\naxis B <= 8\naxis S ragged B <= 8\naxis V = 1660, C = 5\n"
+               "input ids : i32[B, S] in V from tokens\ninput label : i32[B] in C from label\n"
+               "logits = mean(embedding(\"e\", ids; V -> C); S)\n"
+               "loss = mean(cross_entropy(logits, label; C); B)\n"
+               "output loss as loss\noutput logits as scores over C\n"
+               "train { optimizer = sgd  lr = 0.1  max_steps = 1  batch = 8  output = \"chosen\" }\n");
+    ASSERT_FTC(dir, 0, err, "saved chosen", "run", "evil.ir", "--trust-model", "--train", TRAIN,
+               "--tokenizer", TOKENIZER);
+    free(second);
+    scratch_free(dir);
+}
+
 // An optimizer of the model's own: its state is saved under its name, and resuming continues bit by bit.
 Test(commands, own_optimizers_are_saved_and_resumed, .timeout = 240) {
     static const char OWN[] =

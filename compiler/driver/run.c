@@ -8,6 +8,7 @@
 #include "ir/base/clock.h"
 #include "runtime/hub/hf_dir.h"
 #include "runtime/loop/metrics.h"
+#include "runtime/loop/folder.h"
 #include "runtime/report/summary.h"
 #include "runtime/loop/train.h"
 
@@ -183,6 +184,8 @@ typedef struct {
     ftc_training_data data;
     ftc_model_state state;
     console console;
+    ftc_folder output;
+    bool is_saved; // the model, at the end
 } run;
 
 // Parameters: from the pretrained directory, or from the seed.
@@ -339,7 +342,7 @@ static ftc_status train(run *r) {
     catch_signals();
     ftc_train_result result;
     FTC_RETURN_IF_ERROR(ftc_train(&training, &result));
-    model_is_saved = 1;
+    model_is_saved = r->is_saved = true;
     ftc_status metrics = close_metrics(r);
     ftc_status status = stop_signal ? ftc_status_make(FTC_FAILED, "interrupted before it was written")
                                     : write_summary(r, &result);
@@ -355,10 +358,22 @@ static void free_run(run *r) {
     ftc_training_data_free(&r->data);
     ftc_threads_free(r->threads);
     ftc_model_close(&r->model);
+    ftc_folder_release(&r->output, r->is_saved);
     ftc_run_options_free(&r->options);
 }
 
-// Finds the model, settles the options, compiles where needed.
+// Takes --output, before anything is written there or anywhere else.
+static ftc_status claim_output(run *r) {
+    const ftc_run_flags *flags = &r->options.run;
+    const char *resume = flags->train.resume;
+    const ftc_folder_request request = {.dir = flags->train.output,
+                                        .continues = resume && strcmp(resume, "last") == 0,
+                                        .overwrite = flags->overwrite,
+                                        .metrics = flags->metrics};
+    return request.dir ? ftc_folder_claim(&request, &r->output) : FTC_STATUS_OK;
+}
+
+// Finds the model, settles the options, takes the output, compiles where needed.
 static bool prepare(const ftc_command *self, int argc, char **argv, const char *path, run *r) {
     ftc_diagnostics d = {0};
     ftc_model_candidate candidate;
@@ -375,6 +390,7 @@ static bool prepare(const ftc_command *self, int argc, char **argv, const char *
     const ftc_train_options *o = &r->options.run.train;
     bool with_test = r->options.data.test || r->options.data.split_test > 0;
     ftc_status status = ftc_train_check(o, with_test);
+    if (status.code == FTC_OK) status = claim_output(r);
     if (status.code != FTC_OK) {
         ftc_model_candidate_free(&candidate);
         ftc_status_report(self->name, status);

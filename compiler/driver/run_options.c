@@ -84,6 +84,10 @@ static const ftc_option OPTIONS[] = {
      "what counts as a gain"},
     {"output", "output_dir", FTC_OPTION_TEXT, TRAIN(output), "DIR", 0,
      "where model and checkpoints are saved"},
+    {"overwrite", "overwrite_output_dir", FTC_OPTION_FLAG, RUN(overwrite), NULL, 0,
+     "save there even if the folder holds files that no run has written"},
+    {"trust-model", NULL, FTC_OPTION_FLAG, RUN(trust_model), NULL, 0,
+     "let the model's text name files outside of its folder, and where results go"},
     {"resume", NULL, FTC_OPTION_FLAG, RUN(resume), NULL, 0,
      "continue from the newest checkpoint in --output"},
     {"resume-from-checkpoint", NULL, FTC_OPTION_TEXT, RUN(resume_from), "DIR", 0,
@@ -137,6 +141,57 @@ static bool is_one_of(const char *name, const char *const *names) {
     return false;
 }
 
+static bool is_path(const ftc_option *option) {
+    return option->value && (strcmp(option->value, "DIR") == 0 || strcmp(option->value, "FILE") == 0);
+}
+
+// Whether an entry of the train block is the user's alone to say, unless the model is trusted: where
+// something is written, files that a run continues from, or that it may.
+static bool is_the_users(const ftc_option *option, const char *name) {
+    static const char *const READ[] = {"data", "test", "tokenizer", NULL}, *const PERMITS[] = {
+                                                                               "resume", "overwrite",
+                                                                               "trust-model", NULL};
+    return (is_path(option) && !is_one_of(name, READ)) || is_one_of(option->name, PERMITS);
+}
+
+// Whether a path of the train block of `model`, a text, lies outside of that text's folder.
+static bool is_outside(const char *model, const char *path) {
+    const char *slash = strrchr(model, '/');
+    size_t folder = slash ? (size_t)(slash - model) + 1 : 0;
+    if (folder && strncmp(path, model, folder) == 0)
+        path += folder;
+    else if (strncmp(path, "./", 2) == 0)
+        path += 2;
+    if (*path == '/') return true;
+    for (const char *part = path; part; part = strchr(part, '/')) {
+        part += *part == '/';
+        if (strncmp(part, "..", 2) == 0 && (part[2] == '/' || !part[2])) return true;
+    }
+    return false;
+}
+
+// Refuses what the text of a model may not choose; of an artifact, whose paths its maker has seen, only where
+// results go.
+static bool may_set(const ftc_command *self, const ftc_model_candidate *c, const ftc_setting *setting,
+                    const ftc_option *option) {
+    bool is_text = c->source.graph != NULL;
+    bool outside = is_text && is_path(option) && setting->text && is_outside(c->path, setting->text);
+    if (!outside && !is_the_users(option, setting->name)) return true;
+    const char *text = setting->text ? setting->text : "…";
+    if (outside) {
+        ftc_cli_error(self->name,
+                      "%s: %s = \"%s\" in the train block: a model's text names files of its own folder "
+                      "only; say --%s yourself, or --trust-model",
+                      c->path, setting->name, text, option->name);
+    } else {
+        ftc_cli_error(self->name,
+                      "%s: %s = \"%s\" in the train block: that is not for a model's text to choose; take "
+                      "the entry out, or --trust-model",
+                      c->path, setting->name, text);
+    }
+    return false;
+}
+
 // A copy that lives as long as the options.
 static const char *own(ftc_text_list *owned, const char *text) {
     char *copy = strdup(text);
@@ -146,9 +201,10 @@ static const char *own(ftc_text_list *owned, const char *text) {
 }
 
 // Applies the model's train block: its data unless the command line names other data, its tokenizer unless
-// pretrained weights bring theirs, and with `hyperparameters` the rest.
+// that does or pretrained weights bring theirs, and with `hyperparameters` the rest.
 static bool apply_train_block(const ftc_command *self, const ftc_model_candidate *c, bool with_data,
-                              bool hyperparameters, const ftc_option_group *groups, ftc_text_list *owned) {
+                              bool with_tokenizer, bool hyperparameters, bool trusted,
+                              const ftc_option_group *groups, ftc_text_list *owned) {
     static const char *const DATA[] = {"data", "test", NULL}, *const COMPILERS[] = {"optimizer", "freeze",
                                                                                     "group", "layer_decay",
                                                                                     NULL};
@@ -156,7 +212,8 @@ static bool apply_train_block(const ftc_command *self, const ftc_model_candidate
         const ftc_setting *setting = &c->train[i];
         bool is_tokenizer = strcmp(setting->name, "tokenizer") == 0, is_data = is_one_of(setting->name, DATA);
         if (is_one_of(setting->name, COMPILERS) || (is_data && !with_data) ||
-            (is_tokenizer && c->pretrained) || (!is_data && !is_tokenizer && !hyperparameters)) {
+            (is_tokenizer && (c->pretrained || !with_tokenizer)) ||
+            (!is_data && !is_tokenizer && !hyperparameters)) {
             continue;
         }
         const ftc_option *option;
@@ -172,6 +229,7 @@ static bool apply_train_block(const ftc_command *self, const ftc_model_candidate
                           setting->name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
             return false;
         }
+        if (!trusted && !may_set(self, c, setting, option)) return false;
         char number[40], why[160];
         snprintf(number, sizeof number, "%.17g", setting->number);
         const char *text = own(owned, setting->text ? setting->text : number);
@@ -256,7 +314,6 @@ static const ignored_field IGNORED[] = {
     {"no_cuda", ANY_VALUE},
     {"optim_args", NULL},
     {"optim_target_modules", NULL},
-    {"overwrite_output_dir", NULL},
     {"parallelism_config", NULL},
     {"past_index", "-1"},
     {"prediction_loss_only", NULL},
@@ -401,7 +458,8 @@ static bool settle(const ftc_command *self, const ftc_model_candidate *c, ftc_ru
 bool ftc_run_options_resolve(const ftc_command *self, int argc, char **argv, const ftc_model_candidate *c,
                              ftc_run_options *options) {
     const char *args = options->run.args;
-    bool own_data = options->data.train != NULL;
+    bool own_data = options->data.train != NULL, trusted = options->run.trust_model;
+    bool own_tokenizer = options->data.tokenizer != NULL;
     ftc_option_group groups[FTC_RUN_OPTION_GROUPS];
     ftc_run_option_groups(options, groups);
     ftc_model_options lists = options->model; // parsing again reuses their memory
@@ -410,7 +468,8 @@ bool ftc_run_options_resolve(const ftc_command *self, int argc, char **argv, con
     options->model.no_pass = lists.no_pass;
     options->model.freeze = lists.freeze;
     options->model.group = lists.group;
-    if (!apply_train_block(self, c, !own_data, !args, groups, &options->owned)) return false;
+    if (!apply_train_block(self, c, !own_data, !own_tokenizer, !args, trusted, groups, &options->owned))
+        return false;
     if (args && !apply_args(self, args, groups, &options->owned)) return false;
     ftc_text_list positional = {0};
     bool ok = ftc_cli_parse(self, groups, argc, argv, &positional) == FTC_CLI_OK;

@@ -21,6 +21,8 @@ typedef struct {
     bool bf16;
     bool disable_progress;
     bool no_report;
+    bool overwrite;   // write into a folder with files of others
+    bool trust_model; // its text may name paths anywhere
 } ftc_run_flags;
 
 typedef struct {

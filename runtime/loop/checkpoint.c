@@ -1,12 +1,12 @@
 #include "runtime/loop/checkpoint.h"
 
 #include "runtime/files.h"
+#include "runtime/loop/folder.h"
 
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 // --- the model ----------------------------------------------------------------------------------------
 
@@ -81,41 +81,53 @@ ftc_status ftc_checkpoint_save(const ftc_train_options *options, const ftc_model
 // A checkpoint-<step> directory.
 typedef struct {
     int64_t step;
-    struct timespec written;
-    bool resumable;
+    bool is_resumable; // it has all that this takes
+    bool is_recorded;  // this run made it, or the runs that it continues
 } found;
 
-static int by_time(const void *a, const void *b) {
+static int by_step(const void *a, const void *b) {
     const found *x = a, *y = b;
-    if (x->written.tv_sec != y->written.tv_sec) return x->written.tv_sec < y->written.tv_sec ? -1 : 1;
-    if (x->written.tv_nsec != y->written.tv_nsec) return x->written.tv_nsec < y->written.tv_nsec ? -1 : 1;
     return (x->step > y->step) - (x->step < y->step);
 }
 
-// The checkpoints in `output`, oldest first.
+static bool has_all(const char *dir, const char *const *names) {
+    bool all = true;
+    for (; all && *names; names++) {
+        char *path = ftc_path_join(dir, *names);
+        all = ftc_file_exists(path);
+        free(path);
+    }
+    return all;
+}
+
+static bool is_among(const int64_t *steps, size_t n, int64_t step) {
+    for (size_t i = 0; i < n; i++)
+        if (steps[i] == step) return true;
+    return false;
+}
+
+// The checkpoints in `output`, by step.
 static size_t list_checkpoints(const char *output, found **out) {
+    static const char *const RESUMED[] = {"model.safetensors", "optimizer.safetensors", "resume.json",
+                                          "trainer_state.json", NULL};
     DIR *dir = opendir(output);
-    size_t n = 0;
+    size_t n = 0, n_recorded;
+    int64_t *recorded = ftc_folder_steps(output, &n_recorded);
     found *list = NULL;
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
         long long step;
         int length;
         if (sscanf(entry->d_name, "checkpoint-%lld%n", &step, &length) != 1 || entry->d_name[length])
             continue;
-        char *path = ftc_path_join(output, entry->d_name), *state = ftc_path_join(path, "resume.json");
-        char *weights = ftc_path_join(path, "model.safetensors");
-        struct stat info;
-        if (stat(weights, &info) == 0) {
-            list = realloc(list, (n + 1) * sizeof *list);
-            if (!list) abort();
-            list[n++] = (found){step, info.st_mtim, ftc_file_exists(state)};
-        }
+        char *path = ftc_path_join(output, entry->d_name);
+        list = realloc(list, (n + 1) * sizeof *list);
+        if (!list) abort();
+        list[n++] = (found){step, has_all(path, RESUMED), is_among(recorded, n_recorded, step)};
         free(path);
-        free(state);
-        free(weights);
     }
     if (dir) closedir(dir);
-    if (n > 0) qsort(list, n, sizeof *list, by_time);
+    if (n > 0) qsort(list, n, sizeof *list, by_step);
+    free(recorded);
     *out = list;
     return n;
 }
@@ -123,20 +135,38 @@ static size_t list_checkpoints(const char *output, found **out) {
 char *ftc_checkpoint_latest(const char *output) {
     found *list;
     size_t n = list_checkpoints(output, &list);
-    while (n > 0 && !list[n - 1].resumable) n--;
-    char *path = n > 0 ? ftc_checkpoint_path(output, list[n - 1].step) : NULL;
+    const found *latest = NULL;
+    for (size_t i = 0; i < n; i++) {
+        bool is_better = !latest || list[i].is_recorded >= latest->is_recorded;
+        if (list[i].is_resumable && is_better) latest = &list[i];
+    }
+    char *path = latest ? ftc_checkpoint_path(output, latest->step) : NULL;
     free(list);
     return path;
 }
 
+// Removes a directory so that an interruption leaves nothing that looks like a checkpoint.
+static ftc_status remove_checkpoint(const char *path) {
+    char *name;
+    if (asprintf(&name, "%s.removing", path) < 0) abort();
+    ftc_status status = ftc_dir_remove(name);
+    if (status.code == FTC_OK) status = ftc_dir_commit(path, name);
+    if (status.code == FTC_OK) status = ftc_dir_remove(name);
+    free(name);
+    return status;
+}
+
 ftc_status ftc_checkpoint_rotate(const char *output, int64_t limit, int64_t keep) {
     found *list;
-    size_t n = list_checkpoints(output, &list), left = n;
+    size_t all = list_checkpoints(output, &list), n = 0;
     ftc_status status = FTC_STATUS_OK;
+    for (size_t i = 0; i < all; i++)
+        if (list[i].is_recorded) list[n++] = list[i];
+    size_t left = n;
     for (size_t i = 0; i + 1 < n && left > (size_t)limit && status.code == FTC_OK; i++) { // never the newest
         if (list[i].step == keep) continue;
         char *path = ftc_checkpoint_path(output, list[i].step);
-        status = ftc_dir_remove(path);
+        status = remove_checkpoint(path);
         free(path);
         left--;
     }

@@ -26,15 +26,16 @@ ftc_status ftc_checkpoint_save(const ftc_train_options *options, const ftc_model
                                const ftc_model_files *files, const ftc_train_state *train,
                                const ftc_train_identity *identity);
 
-// The newest checkpoint of `output` that can be resumed, allocated; NULL when there is none.
+// The checkpoint of `output` that the last run there would be resumed from: the highest step of those that it
+// recorded (folder.h) and that are complete, else of all; allocated; NULL when there is none.
 char *ftc_checkpoint_latest(const char *output);
 
 // Reads parameters, moments and the run's state back. Fails when `identity` is not that of the checkpoint.
 ftc_status ftc_checkpoint_restore(const char *path, ftc_model_state *state,
                                   const ftc_train_identity *identity, ftc_train_state *train);
 
-// Removes the oldest checkpoints of `output` until `limit` (at least 1) are left; never that of step `keep`
-// (-1: none).
+// Removes the oldest checkpoints that this run recorded until `limit` (at least 1) of them are left; never
+// that of step `keep` (-1: none).
 ftc_status ftc_checkpoint_rotate(const char *output, int64_t limit, int64_t keep);
 
 #endif

@@ -4,6 +4,7 @@
 #include "ir/base/name.h"
 #include "runtime/files.h"
 #include "runtime/loop/metrics.h"
+#include "runtime/loop/folder.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -456,6 +457,7 @@ static ftc_status evaluate(run *r, bool *gained) {
 static ftc_status save_checkpoint(run *r, const ftc_train_options *options) {
     const ftc_train_options *o = options;
     if (!o->output) return FTC_STATUS_OK;
+    FTC_RETURN_IF_ERROR(ftc_folder_add(o->output, r->at.step));
     FTC_RETURN_IF_ERROR(
         ftc_status_annotate(ftc_checkpoint_save(o, r->t->state, r->t->files, &r->at, &r->identity),
                             "step %lld", (long long)r->at.step));

@@ -65,6 +65,8 @@ BAD = {
     "early-stopping-patience": ("-1", LEAST_0),
     "early-stopping-threshold": ("-1", LEAST_0),
     "output": ("taken", "a directory is needed"),
+    "overwrite": ("maybe", "true or false"),
+    "trust-model": ("maybe", "true or false"),
     "resume": ("maybe", "true or false"),
     "resume-from-checkpoint": ("nowhere", "nowhere"),
     "threads": ("0", LEAST_1),
@@ -192,6 +194,7 @@ NO_ERROR_OF_THE_FILE = ("output", "logging-steps", "metric-for-best-model", "opt
 # The fields of TrainingArguments that mean something here, each with a value that it can have, and some that do not.
 GOOD = {
     "output_dir": "out",
+    "overwrite_output_dir": False,
     "per_device_train_batch_size": 8,
     "per_device_eval_batch_size": 16,
     "num_train_epochs": 0.06,
@@ -293,7 +296,7 @@ def main():
             rest = re.sub(rf"^    {name} = .*\n", "", source, flags=re.M)
             changed = rest.replace("train {\n", f"train {{\n    {name} = {value}\n")
             pathlib.Path(work, "beyond.ir").write_text(changed, encoding="utf-8")
-            refused(f"{name} = {value} in the text", ftc("run", "beyond.ir"), [text])
+            refused(f"{name} = {value} in the text", ftc("run", "beyond.ir", "--trust-model"), [text])
 
         trained = ftc("run", "small.ftc", *ALWAYS, "--output", "out")
         checks.that("the model does not train", trained.returncode == 0)
