@@ -118,8 +118,13 @@ void ftc_interface_add_counts(ftc_interface *in, const ftc_graph *g) {
         const ftc_node *node = &g->nodes[id];
         add_count(in, g, &node->type.axes);
         if (node->offset >= 0) add_prefix(in, g, &node->type.axes);
+        if (ftc_node_class(node) == FTC_CLASS_SCATTER) add_prefix(in, g, &g->nodes[node->arg[1]].type.axes);
         ftc_axes worked = ftc_axes_union(&node->type.axes, &node->axes);
         if (ftc_node_class(node) == FTC_CLASS_DOT) add_count(in, g, &worked);
+    }
+    for (uint32_t k = 1; k < g->n_kernels; k++) { // which cut their rows
+        add_prefix(in, g, &g->kernels[k].rows);
+        add_prefix(in, g, &g->kernels[k].cols);
     }
 }
 

@@ -54,6 +54,7 @@ static const ftc_field KERNEL[] = {
     ONE(line, NOT_NEGATIVE),
     ONE(phase, BELOW(FTC_PHASE_COUNT)),
     ONE(live_bytes, NOT_NEGATIVE),
+    ONE(plain, OPTIONAL),
     LIST(flops, n_counts),
     LIST(bytes, n_counts),
     {0},

@@ -56,7 +56,8 @@ static bool same_node(const ftc_node *a, const ftc_node *b) {
 static bool same_kernel(const ftc_kernel *a, const ftc_kernel *b) {
     return a->kind == b->kind && same_text(a->name, b->name) && same_axes(&a->rows, &b->rows) &&
            same_axes(&a->cols, &b->cols) && a->block == b->block &&
-           (a->block == FTC_NO_AXIS || a->block_size == b->block_size) && a->barrier == b->barrier;
+           (a->block == FTC_NO_AXIS || a->block_size == b->block_size) && a->barrier == b->barrier &&
+           same_text(a->plain, b->plain);
 }
 
 static bool same_setting(const ftc_graph_setting *a, const ftc_graph_setting *b) {

@@ -289,6 +289,7 @@ ftc_decl ftc_graph_find_decl(const ftc_graph *g, const char *name) {
 uint32_t ftc_graph_add_kernel(ftc_graph *g, ftc_kernel kernel) {
     GROW(g, kernels);
     kernel.name = ftc_graph_string(g, kernel.name);
+    kernel.plain = ftc_graph_string(g, kernel.plain);
     g->kernels[g->n_kernels] = kernel;
     return g->n_kernels++;
 }

@@ -171,7 +171,8 @@ typedef struct {
     ftc_axes cols;    // the axes of the innermost loop
     ftc_axis block;   // tile: the axis that is cut into blocks of `block_size`, else FTC_NO_AXIS
     int32_t block_size;
-    bool barrier; // all threads wait before it: it reads what another thread wrote
+    bool barrier;      // all threads wait before it: it reads what another thread wrote
+    const char *plain; // why it computes by rows or columns what tiles are for; NULL: it does not
 } ftc_kernel;
 
 // An entry of the model's config, family or train block, in source order.

@@ -258,6 +258,7 @@ static void print_kernel_header(const ftc_graph *g, uint32_t k, FILE *f) {
     if (kernel->block != FTC_NO_AXIS)
         fprintf(f, " block(%s, %d)", g->axes[kernel->block].name, kernel->block_size);
     if (kernel->barrier) fputs(" barrier", f);
+    if (kernel->plain) fputs(" plain ", f), print_string(kernel->plain, true, f);
 }
 
 // Nodes in order; those of one kernel stand in its region, which is continued where the order goes back to

@@ -134,6 +134,7 @@ typedef struct {
                   // not known
     ftc_phase phase;    // of that
     int64_t live_bytes; // of the arena, while it runs: at the upper bounds of batch and length
+    const char *plain;  // why it computes by rows or columns what tiles are for; NULL: it does not
     // Coefficients, [n_counts] as the program has: Σ flops[i] * counts[i]. Of contractions as they are
     // executed, 2 a multiply-add; of what it reads and writes in memory, each once, caches aside.
     int32_t n_counts;

@@ -175,7 +175,7 @@ static void check_step(const ftc_graph *forward, const ftc_program *program, uin
 
 typedef struct {
     const char *target;
-    bool use_blas, bf16, with_step;
+    bool use_blas, bf16, with_step, least_memory;
 } way;
 
 // Evaluation, gradients and, if asked for, the step of a graph.
@@ -189,6 +189,8 @@ static void check_compiled(const ftc_graph *forward, uint64_t seed, way w) {
                                    .target = ftc_target_named(w.target),
                                    .use_blas = w.use_blas,
                                    .bf16 = w.bf16,
+                                   .memory_budget_bytes = w.least_memory ? FTC_LEAST_MEMORY : 0,
+                                   .threads = 2,
                                    .tile_rows = seed % 2 ? 2 : 0, // sequences of several blocks, or of one
                                    .check_text = seed % 16 == 0};
     ftc_loaded_program *loaded = test_compile(forward, &options);
@@ -376,6 +378,139 @@ Test(differential, corner_cases_agree) {
         free(text);
     }
     report_counts();
+}
+
+// --- what no tile kernel computes ---------------------------------------------------------------------
+
+// Each with a kernel of its step: why it is a plain one, "": there is none, for the values are stored alone.
+static const struct {
+    const char *name, *plain, *text;
+} PAIRS[] = {
+    {"additive_attention", "no sum along A, D of B, S, T, A, D",
+     "s = dot(tanh(outer (dot(x, wq; H) + rename(dot(x, wk; H); S -> T))), u; A, D)\n"
+     "y = dot(softmax(s; T), rename(x; S -> T); T)\nloss = sum(exp(y * 0.1); B, S, H)"},
+    {"heads_averaged", "no sum along A of B, S, T, A",
+     "m = mean(softmax(dot(q, k; D); T); A)\ny = dot(m, rename(x; S -> T); T)\nloss = sum(y * y; B, S, H)"},
+    {"scores_passed_on", "",
+     "s = dot(q, k; D)\ny = x + dot(dot(softmax(s; T), v; T), wo; A, D)\n"
+     "r = dot(dot(y, wq; H), rename(dot(y, wk; H); S -> T); D)\n"
+     "loss = sum(tanh(dot(softmax(r + s; T), v; T)); B, S, A, D)"},
+    {"two_feature_axes_of_queries", "no sum along A, D of B, S, T, A, D",
+     "p = softmax(dot(q, k; A, D); T)\nloss = sum(tanh(dot(p, v; T)); B, S, A, D)"},
+    {"two_feature_axes_of_values", "no sum along S of B, S, T, A, D",
+     "s = dot(x, rename(rename(dot(x, wh; H); S -> T); H2 -> H); H)\n"
+     "loss = sum(tanh(dot(softmax(s; T), v; T)); B, S, A, D)"},
+    {"relative_bias", "no scatter_add",
+     "axis R = 9\nrb = param \"rb\" f32[R, A]\nd = outer (index(S) - index(T))\n"
+     "d = select(d < -4, -4, select(d > 4, 4, d)) + 4\n"
+     "p = softmax(dot(q, k; D) + gather(rb, R, d); T)\nloss = sum(tanh(dot(p, v; T)); B, S, A, D)"},
+    {"softmax_over_heads", "no max along A of B, S, T, A",
+     "loss = sum(tanh(dot(softmax(dot(q, k; D); A), v; T)); B, S, A, D)"},
+    {"talking_heads", "no dot along A",
+     "axis A2 = A\nth = param \"th\" f32[A2, A]\np = softmax(dot(dot(q, k; D), th; A); T)\n"
+     "loss = sum(tanh(dot(rename(p; A2 -> A), v; T)); B, S, A, D)"},
+    {"decay", "no sum along A of B, S, T, A",
+     "la = -sigmoid(sum(q; D))\nm = select(outer (index(T) <= index(S)), 1.0, 0.0)\n"
+     "c = dot(m, rename(la; S -> T); T)\n"
+     "l = select(outer (index(T) <= index(S)), exp(minimum(outer (c - rename(c; S -> T)), 0)), 0)\n"
+     "y = dot(dot(dot(x, wh; H), rename(rename(x; H -> H2); S -> T); H2) * l, v; T)\n"
+     "loss = sum(tanh(y); B, S, A, D)"},
+    {"content_to_position", "no sum along R of B, S, T, R, A",
+     "axis R = 9\nrb = param \"rb\" f32[R, A, D]\nd = outer (index(S) - index(T))\n"
+     "d = select(d < -4, -4, select(d > 4, 4, d)) + 4\nc = dot(q, rb; D)\n"
+     "b = sum(outer (cast(outer (d == index(R)), f32) * c); R)\n"
+     "p = softmax(dot(q, k; D) + b; T)\nloss = sum(tanh(dot(p, v; T)); B, S, A, D)"},
+};
+
+static ftc_graph *pairs_model(size_t i) {
+    ftc_diagnostics d = {0};
+    char *text;
+    if (asprintf(&text,
+                 "model %s\naxis B <= 5, H = 6, A = 2, D = 4, H2 = H\naxis S ragged B <= 21\naxis T = S\n"
+                 "input x : f32[B, S, H]\nwq = param \"wq\" f32[H, A, D]\nwk = param \"wk\" f32[H, A, D]\n"
+                 "wv = param \"wv\" f32[H, A, D]\nwo = param \"wo\" f32[A, D, H]\n"
+                 "wh = param \"wh\" f32[H, H2]\nu = param \"u\" f32[A, D]\n"
+                 "q = dot(x, wq; H)\nk = rename(dot(x, wk; H); S -> T)\nv = rename(dot(x, wv; H); S -> T)\n"
+                 "%s\noutput loss\n",
+                 PAIRS[i].name, PAIRS[i].text) < 0)
+        abort();
+    ftc_graph *g = ftc_parse_text(PAIRS[i].name, text, NULL, &d);
+    cr_assert(g, "%s: %s", PAIRS[i].name, d.count ? d.list[0].text : "");
+    free(text);
+    return g;
+}
+
+Test(differential, what_no_tile_computes_agrees) {
+    for (size_t i = 0; i < sizeof PAIRS / sizeof *PAIRS; i++) {
+        ftc_graph *g = pairs_model(i);
+        check_compiled(g, 1, (way){.target = "native", .with_step = true});
+        check_compiled(g, 2, (way){.target = "native", .bf16 = true});
+        check_compiled(g, 3, (way){.target = "native", .least_memory = true});
+        check_compiled(g, 4, (way){.target = "native", .use_blas = true});
+        check_compiled(g, 5, (way){.target = "generic"});
+        if (ftc_target_supported_here(ftc_target_named("avx2")))
+            check_compiled(g, 6, (way){.target = "avx2"});
+        ftc_graph_free(g);
+    }
+    report_counts();
+}
+
+Test(differential, plain_kernels_say_why) {
+    for (size_t i = 0; i < sizeof PAIRS / sizeof *PAIRS; i++) {
+        ftc_diagnostics d = {0};
+        ftc_graph *g = pairs_model(i);
+        ftc_graph *plan = ftc_compile_plan(g, FTC_ENTRY_STEP, &(ftc_compile_options){0}, &d);
+        cr_assert(plan, "%s: %s", PAIRS[i].name, d.count ? d.list[0].text : "");
+        char all[2000] = "";
+        for (uint32_t k = 1; k < plan->n_kernels; k++)
+            if (plan->kernels[k].plain)
+                snprintf(all + strlen(all), sizeof all - strlen(all), "%s: %s\n", plan->kernels[k].name,
+                         plan->kernels[k].plain);
+        cr_expect(*PAIRS[i].plain ? strstr(all, PAIRS[i].plain) != NULL : !*all, "%s: not '%s' but\n%s",
+                  PAIRS[i].name, PAIRS[i].plain, all);
+        ftc_graph_free(plan);
+        ftc_graph_free(g);
+    }
+}
+
+// The weights after a step, in bits, on some threads.
+static float *weights_after_step(const ftc_graph *g, const ftc_program *program, const test_values *v,
+                                 int32_t threads, int64_t *n) {
+    test_call *call = test_call_new(program, g, v, threads);
+    test_call_run(call, FTC_ENTRY_STEP);
+    float *all = NULL;
+    *n = 0;
+    for (uint32_t i = 0; i < g->n_decls; i++) {
+        int64_t m;
+        if (g->decls[i].kind != FTC_DECL_PARAM) continue;
+        const float *cells = test_call_tensor(call, g->decls[i].name, &m);
+        all = realloc(all, (size_t)(*n + m) * sizeof *all);
+        memcpy(all + *n, cells, (size_t)m * sizeof *all);
+        *n += m;
+    }
+    test_call_free(call);
+    return all;
+}
+
+Test(differential, what_no_tile_computes_has_the_same_bits_on_any_number_of_threads) {
+    for (size_t i = 0; i < sizeof PAIRS / sizeof *PAIRS; i++) {
+        ftc_graph *g = pairs_model(i);
+        ftc_loaded_program *loaded =
+            test_compile(g, &(ftc_compile_options){.entries = 1u << FTC_ENTRY_STEP, .bf16 = i % 2});
+        test_values *v = test_values_new(g, i);
+        int64_t n;
+        float *one = weights_after_step(g, ftc_program_of(loaded), v, 1, &n);
+        for (int32_t threads = 2; threads <= 5; threads += 3) {
+            float *others = weights_after_step(g, ftc_program_of(loaded), v, threads, &n);
+            cr_expect(!memcmp(one, others, (size_t)n * sizeof *one), "%s, %d threads", PAIRS[i].name,
+                      threads);
+            free(others);
+        }
+        free(one);
+        test_values_free(v);
+        ftc_program_unload(loaded);
+        ftc_graph_free(g);
+    }
 }
 
 // What a model assigns itself: every reader sees the old values, wherever the new ones come from.

@@ -191,6 +191,7 @@ static cJSON *kernels_json(const kernel_line *lines, const result *r) {
         cJSON_AddNumberToObject(kernel, "share", l->seconds / total);
         cJSON_AddNumberToObject(kernel, "gflop", l->flops / 1e9);
         cJSON_AddNumberToObject(kernel, "megabytes", l->bytes / 1e6);
+        if (l->info.plain) cJSON_AddStringToObject(kernel, "plain", l->info.plain);
         cJSON_AddItemToArray(list, kernel);
     }
     return list;
@@ -233,9 +234,9 @@ static void print_kernels(const kernel_line *lines, const result *r) {
     printf("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n");
     for (int32_t i = 0; i < n; i++) {
         const kernel_line *l = &groups[i];
-        printf("| %s | %s | %d | %d | %.2f | %.1f %% |", l->name,
-               i + 1 < n ? ftc_phase_name(l->info.phase) : "", l->info.line, l->calls, 1e3 * l->seconds,
-               100 * l->seconds / all.seconds);
+        printf("| %s%s%s | %s | %d | %d | %.2f | %.1f %% |", l->name, l->info.plain ? " plain: " : "",
+               l->info.plain ? l->info.plain : "", i + 1 < n ? ftc_phase_name(l->info.phase) : "",
+               l->info.line, l->calls, 1e3 * l->seconds, 100 * l->seconds / all.seconds);
         if (l->flops > 0)
             printf(" %.2f | %.1f | %.0f %% |", l->flops / 1e9, l->flops / l->seconds / 1e9,
                    100 * l->flops / l->seconds / 1e9 / r->peak_gflops);

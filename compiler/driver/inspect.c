@@ -64,7 +64,10 @@ static void print_entries(const ftc_program *program, bool kernels) {
         if (e->n_kernels == 0) continue;
         printf("  %-16s %7d %10.1f %10.1f %10.2f\n", NAMES[i], e->n_kernels, (double)e->arena_bytes / 1e6,
                (double)e->peak_live_bytes / 1e6, (double)e->scratch_bytes / 1e6);
-        for (int32_t k = 0; kernels && k < e->n_kernels; k++) printf("    %s\n", e->kernels[k]);
+        for (int32_t k = 0; kernels && k < e->n_kernels; k++) {
+            const char *plain = e->kernel_info ? e->kernel_info[k].plain : NULL;
+            printf("    %s%s%s\n", e->kernels[k], plain ? " plain: " : "", plain ? plain : "");
+        }
     }
 }
 

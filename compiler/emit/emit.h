@@ -114,8 +114,9 @@ ftc_values ftc_values_new(const ftc_emitter *e);
 void ftc_values_clear_vectors(const ftc_emitter *e, ftc_values *v);
 void ftc_values_free(ftc_values *v);
 
-// Binds the axes of `order` (packed) to the flat row index `row`. For tokens the sequence is found by
-// advancing *sequence (an i64 variable that starts at 0 and only grows while rows ascend).
+// Binds the axes of `order` (packed) to the flat row index `row`. For tokens, and for cells over several
+// ragged axes, the sequence is found by advancing *sequence (an i64 variable that starts at 0 and only grows
+// while rows ascend).
 void ftc_emit_bind_rows(ftc_emitter *e, ftc_env *env, const ftc_axes *order, LLVMValueRef row,
                         LLVMValueRef sequence);
 ftc_env ftc_env_empty(const ftc_emitter *e);

@@ -42,19 +42,41 @@ LLVMValueRef ftc_emit_extent(ftc_emitter *e, ftc_axis axis, const ftc_env *env) 
                       ftc_emit_sequence_start(e, axis, sequence));
 }
 
+// Where the block of each element begins, in cells over `ragged`: the address of the table, whose numbers are
+// of *type.
+static LLVMValueRef block_table(ftc_emitter *e, const ftc_axes *ragged, LLVMTypeRef *type) {
+    ftc_codegen *cg = e->cg;
+    *type = ragged->n == 1 ? cg->i32 : cg->i64;
+    if (ragged->n == 1)
+        return extent_element(e, offsetof(ftc_step_args, offsets), ftc_axis_extent(e->g, ragged->at[0]),
+                              cg->ptr);
+    LLVMValueRef tables = ftc_emit_field(e, offsetof(ftc_step_args, prefixes), cg->ptr);
+    int32_t count = ftc_interface_count(e->interface, e->g, ragged);
+    return ftc_cg_load(cg, cg->ptr, ftc_cg_at(cg, cg->ptr, tables, ftc_cg_i64(cg, count)));
+}
+
+static LLVMValueRef block_start(ftc_emitter *e, const ftc_axes *ragged, LLVMValueRef element) {
+    LLVMTypeRef type;
+    LLVMValueRef table = block_table(e, ragged, &type);
+    LLVMValueRef start = ftc_cg_load(e->cg, type, ftc_cg_at(e->cg, type, table, element));
+    return ragged->n == 1 ? LLVMBuildSExt(e->cg->builder, start, e->cg->i64, "") : start;
+}
+
 LLVMValueRef ftc_emit_total(ftc_emitter *e, const ftc_axes *axes) {
     ftc_codegen *cg = e->cg;
     LLVMValueRef total = ftc_cg_i64(cg, 1);
     for (int i = 0; i < axes->n; i++) {
-        const ftc_extent_def *extent = ftc_axis_extent(e->g, axes->at[i]);
+        ftc_axis axis = axes->at[i], over = ftc_axis_over(e->g, axis);
+        ftc_env none = ftc_env_empty(e);
         LLVMValueRef size;
-        if (extent->kind == FTC_EXTENT_RAGGED) {
-            ftc_env none = ftc_env_empty(e);
-            size = ftc_emit_sequence_start(e, axes->at[i], ftc_emit_extent(e, extent->over, &none));
-        } else if (extent->kind == FTC_EXTENT_SYMBOL && ftc_region_is_token_axis(e->g, axes, axes->at[i])) {
-            continue; // counted by its ragged axis
+        if (over != FTC_NO_AXIS) {
+            ftc_axes block = ftc_axes_over(e->g, axes, over);
+            if (block.at[0] != axis) continue; // counted with the first
+            size = block_start(e, &block, ftc_emit_extent(e, over, &none));
+        } else if (ftc_axes_over(e->g, axes, axis).n) {
+            continue; // counted by its ragged axes
         } else {
-            size = ftc_emit_extent(e, axes->at[i], NULL);
+            size = ftc_emit_extent(e, axis, &none);
         }
         total = ftc_cg_mul(cg, total, size);
     }
@@ -91,14 +113,14 @@ static ftc_env scalar_env(const ftc_env *env) {
     return scalar;
 }
 
-// Binds a ragged axis and the one that it is ragged over to the token row `row`: advances *sequence to the
-// sequence that has it. `again`: rows may begin anew.
-static void bind_token(ftc_emitter *e, ftc_env *env, ftc_axis axis, LLVMValueRef row, LLVMValueRef sequence,
-                       bool again) {
+// Binds `ragged`, which are ragged over one axis, and this axis to a cell of its blocks: advances *sequence
+// to the block that has it. `again`: cells may begin anew.
+static void bind_block(ftc_emitter *e, ftc_env *env, const ftc_axes *ragged, LLVMValueRef cell,
+                       LLVMValueRef sequence, bool again) {
     ftc_codegen *cg = e->cg;
     if (again) {
         LLVMValueRef b = ftc_cg_load(cg, cg->i64, sequence);
-        LLVMValueRef before = ftc_cg_compare(cg, LLVMIntSLT, row, ftc_emit_sequence_start(e, axis, b));
+        LLVMValueRef before = ftc_cg_compare(cg, LLVMIntSLT, cell, block_start(e, ragged, b));
         ftc_cg_store(cg, ftc_cg_select(cg, before, ftc_cg_i64(cg, 0), b), sequence);
     }
     LLVMBasicBlockRef head = LLVMAppendBasicBlockInContext(cg->context, cg->function, "sequence");
@@ -108,14 +130,20 @@ static void bind_token(ftc_emitter *e, ftc_env *env, ftc_axis axis, LLVMValueRef
     LLVMPositionBuilderAtEnd(cg->builder, head);
     LLVMValueRef b = ftc_cg_load(cg, cg->i64, sequence);
     LLVMValueRef next = ftc_cg_add(cg, b, ftc_cg_i64(cg, 1));
-    LLVMValueRef past = ftc_cg_compare(cg, LLVMIntSGE, row, ftc_emit_sequence_start(e, axis, next));
+    LLVMValueRef past = ftc_cg_compare(cg, LLVMIntSGE, cell, block_start(e, ragged, next));
     LLVMBuildCondBr(cg->builder, past, body, found);
     LLVMPositionBuilderAtEnd(cg->builder, body);
     ftc_cg_store(cg, next, sequence);
     LLVMBuildBr(cg->builder, head);
     LLVMPositionBuilderAtEnd(cg->builder, found);
-    env->index[ftc_axis_over(e->g, axis)] = b;
-    env->index[axis] = ftc_cg_sub(cg, row, ftc_emit_sequence_start(e, axis, b));
+    env->index[ftc_axis_over(e->g, ragged->at[0])] = b;
+    LLVMValueRef index = ftc_cg_sub(cg, cell, block_start(e, ragged, b));
+    for (int i = ragged->n - 1; i > 0; i--) {
+        LLVMValueRef length = ftc_emit_extent(e, ragged->at[i], env);
+        env->index[ragged->at[i]] = ftc_cg_rem(cg, index, length);
+        index = ftc_cg_div(cg, index, length);
+    }
+    env->index[ragged->at[0]] = index;
 }
 
 void ftc_emit_bind_rows(ftc_emitter *e, ftc_env *env, const ftc_axes *order, LLVMValueRef row,
@@ -123,21 +151,23 @@ void ftc_emit_bind_rows(ftc_emitter *e, ftc_env *env, const ftc_axes *order, LLV
     ftc_codegen *cg = e->cg;
     bool all_constant = order->n > 1 && ftc_region_constant_size(e->g, order) >= 0;
     if (all_constant) env->rows = (ftc_flat){*order, row};
+    bool shared = false; // `sequence` serves other blocks, too
     for (int i = order->n - 1; i >= 0; i--) {
         ftc_axis axis = order->at[i], over = ftc_axis_over(e->g, axis);
         bool is_token = over != FTC_NO_AXIS; // the axis that it is ragged over stands before it
-        int first = is_token ? i - 1 : i;
+        ftc_axes ragged = is_token ? ftc_axes_over(e->g, order, over) : (ftc_axes){0};
+        int first = i - ragged.n;
         LLVMValueRef index = row;
         if (first > 0) {
-            const ftc_axes tokens = ftc_axes_of(axis);
-            LLVMValueRef size = is_token ? ftc_emit_total(e, &tokens) : ftc_emit_extent(e, axis, env);
+            LLVMValueRef size = is_token ? ftc_emit_total(e, &ragged) : ftc_emit_extent(e, axis, env);
             index = ftc_cg_rem(cg, row, size);
             row = ftc_cg_div(cg, row, size);
         }
         if (is_token)
-            bind_token(e, env, axis, index, sequence, first > 0);
+            bind_block(e, env, &ragged, index, sequence, first > 0 || shared);
         else
             env->index[axis] = index;
+        shared |= is_token;
         i = first;
     }
 }
@@ -184,27 +214,7 @@ LLVMValueRef ftc_emit_stride(ftc_emitter *e, const ftc_axes *order, ftc_axis axi
     return ftc_cg_i64(cg, 0);
 }
 
-// Where the block of each element begins, in cells over `ragged`: the address of the table, whose numbers are
-// of *type.
-static LLVMValueRef block_table(ftc_emitter *e, const ftc_axes *ragged, LLVMTypeRef *type) {
-    ftc_codegen *cg = e->cg;
-    *type = ragged->n == 1 ? cg->i32 : cg->i64;
-    if (ragged->n == 1)
-        return extent_element(e, offsetof(ftc_step_args, offsets), ftc_axis_extent(e->g, ragged->at[0]),
-                              cg->ptr);
-    LLVMValueRef tables = ftc_emit_field(e, offsetof(ftc_step_args, prefixes), cg->ptr);
-    int32_t count = ftc_interface_count(e->interface, e->g, ragged);
-    return ftc_cg_load(cg, cg->ptr, ftc_cg_at(cg, cg->ptr, tables, ftc_cg_i64(cg, count)));
-}
-
-static LLVMValueRef block_start(ftc_emitter *e, const ftc_axes *ragged, LLVMValueRef element) {
-    LLVMTypeRef type;
-    LLVMValueRef table = block_table(e, ragged, &type);
-    LLVMValueRef start = ftc_cg_load(e->cg, type, ftc_cg_at(e->cg, type, table, element));
-    return ragged->n == 1 ? LLVMBuildSExt(e->cg->builder, start, e->cg->i64, "") : start;
-}
-
-// The same for lanes that run over the axis that others are ragged over; i64 vector.
+// block_start for lanes that run over the axis that others are ragged over; i64 vector.
 static LLVMValueRef block_starts(ftc_emitter *e, const ftc_axes *ragged, LLVMValueRef first,
                                  const ftc_env *env) {
     ftc_codegen *cg = e->cg;

@@ -8,9 +8,11 @@
 //
 // The first three are files of their own (compiler/passes/fuse_anchor.c, fuse_order.c, fuse_place.c).
 //
-// Values over two ragged axes (attention scores) live only inside tile kernels: one work item for each
-// (sequence, head), rows in blocks, everything in scratch. Contractions with batch axes go there too. A tile
-// kernel is a list of steps, each a small contraction or a group of row operations.
+// Values over two ragged axes (attention scores) live inside tile kernels where they can: one work item for
+// each (sequence, head), rows in blocks, everything in scratch. Contractions with batch axes go there too. A
+// tile kernel is a list of steps, each a small contraction or a group of row operations. What no tile
+// computes becomes a kernel of rows or columns like any other value, a *plain* one: it reads and writes such
+// values in memory, and says why (ftc_kernel.plain).
 #include "compiler/passes/fuse.h"
 
 #include <stdlib.h>
@@ -87,8 +89,7 @@ static bool check_lowered(const ftc_graph *g, ftc_diagnostics *d) {
         if (!ftc_region_is_own_output(g, i)) what = g->outputs[i].name;
     for (ftc_id v = 1; v < g->n_nodes && !what; v++) {
         const ftc_node *node = &g->nodes[v];
-        if (ftc_node_class(node) == FTC_CLASS_DOT && ftc_region_dot_shape(g, node).batch.n == 0 &&
-            !ftc_region_is_matrix_product(g, node))
+        if (ftc_node_class(node) == FTC_CLASS_DOT && !ftc_region_has_kernel(g, node))
             what = ftc_op_get(node->op)->name;
     }
     if (what)
@@ -105,8 +106,8 @@ bool ftc_pass_fuse(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostic
     f.stamp = ftc_arena_alloc(f.memory, g->n_nodes * sizeof *f.stamp);
     ftc_fuse_anchor(&f);
     ftc_fuse_order(&f);
-    bool ok = ftc_fuse_place_units(&f, d);
-    if (ok) rebuild_graph(&f);
+    ftc_fuse_place_units(&f);
+    rebuild_graph(&f);
     ftc_arena_free(f.memory);
-    return ok;
+    return true;
 }

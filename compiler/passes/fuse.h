@@ -47,7 +47,7 @@ typedef struct {
 
     // ftc_fuse_order
     bool *late;      // of assignments: it copies its value at the end, behind all that read the old one
-    bool *in_tile;   // can only be computed inside a tile kernel
+    bool *in_tile;   // belongs into a tile kernel, if one can compute it
     ftc_id *cluster; // the values of one tile kernel have the same
     ftc_id *order;   // [n_order] the units, every one after what it reads
     uint32_t n_order;
@@ -62,8 +62,8 @@ void ftc_fuse_anchor(ftc_fusion *f);
 // Lists the units.
 void ftc_fuse_order(ftc_fusion *f);
 
-// Makes the kernels and puts every unit into one. False after a diagnostic: no kernel can compute a value.
-bool ftc_fuse_place_units(ftc_fusion *f, ftc_diagnostics *d);
+// Makes the kernels and puts every unit into one.
+void ftc_fuse_place_units(ftc_fusion *f);
 
 static inline ftc_op_class ftc_fuse_class(const ftc_fusion *f, ftc_id id) {
     return ftc_node_class(&f->g->nodes[id]);

@@ -12,19 +12,10 @@
 
 static bool is_tile_unit(const ftc_graph *g, ftc_id id) {
     const ftc_node *node = &g->nodes[id];
+    if (ftc_node_class(node) == FTC_CLASS_DOT) return ftc_region_dot_shape(g, node).batch.n > 0;
     if (ftc_region_is_quadratic(g, &node->type)) return true;
-    if (ftc_node_class(node) == FTC_CLASS_REDUCE)
-        return ftc_region_is_quadratic(g, &g->nodes[node->arg[0]].type);
-    return ftc_node_class(node) == FTC_CLASS_DOT && ftc_region_dot_shape(g, node).batch.n > 0;
-}
-
-// Whether a tile value is needed with, or made from, values that only its kernel holds.
-static bool touches_quadratic(const ftc_graph *g, ftc_id id) {
-    const ftc_node *node = &g->nodes[id];
-    bool touches = ftc_region_is_quadratic(g, &node->type);
-    for (int i = 0; i < node->n_args; i++)
-        touches |= ftc_region_is_quadratic(g, &g->nodes[node->arg[i]].type);
-    return touches;
+    return ftc_node_class(node) == FTC_CLASS_REDUCE &&
+           ftc_region_is_quadratic(g, &g->nodes[node->arg[0]].type);
 }
 
 static ftc_id cluster_of(const ftc_fusion *f, ftc_id id) {
@@ -47,7 +38,8 @@ static void find_clusters(ftc_fusion *f) {
         if (!f->in_tile[v]) continue;
         for (uint32_t i = 0; i < f->units[v].n_reads; i++) {
             ftc_id read = f->units[v].reads[i].id;
-            bool alone = f->cluster[read] == read && !touches_quadratic(g, read);
+            // It is neither needed with nor made from values that only its kernel holds.
+            bool alone = f->cluster[read] == read && !ftc_region_touches_quadratic(g, &g->nodes[read]);
             if (f->in_tile[read] && !alone && g->nodes[read].phase == g->nodes[v].phase)
                 f->cluster[cluster_of(f, v)] = cluster_of(f, read);
         }

@@ -1,7 +1,8 @@
 // fuse, third part: which kernel, and which step of it, computes each unit.
 //
 // The units come one after the other. Each goes into the kernel of its latest operand when that kernel can
-// take it, else into a new one.
+// take it, else into a new one. That always can be made: where no tile takes a value over several ragged
+// axes, a plain kernel does.
 #include <stdlib.h>
 
 #include "compiler/passes/fuse.h"
@@ -127,14 +128,13 @@ static ftc_kernel kernel_for(ftc_fusion *f, ftc_id id) {
     return k;
 }
 
-static ftc_fuse_place new_tile(placing *p, ftc_id id) {
-    const ftc_fusion *f = p->f;
+// A new tile kernel for a value, if one can compute it.
+static ftc_kernel tile_for(const ftc_fusion *f, ftc_id id) {
     const ftc_graph *g = f->g;
     const ftc_node *node = &g->nodes[id];
     ftc_kernel kernel = {.kind = FTC_KERNEL_TILE, .block = FTC_NO_AXIS, .block_size = 1};
     if (ftc_node_class(node) == FTC_CLASS_DOT) {
         ftc_dot_shape c = ftc_region_dot_shape(g, node);
-        if (c.rows.n > 1 || c.cols.n > 1 || c.sums.n > 1) return 0;
         kernel.rows = c.batch;
         if (c.rows.n) kernel.block = c.rows.at[0];
     } else {
@@ -148,9 +148,7 @@ static ftc_fuse_place new_tile(placing *p, ftc_id id) {
         }
     }
     if (kernel.block != FTC_NO_AXIS) kernel.block_size = f->options->tile_rows ? f->options->tile_rows : 32;
-    ftc_fuse_place first = new_kernel(p, kernel, node->phase);
-    p->kernels[FTC_KERNEL_OF(first)].cluster = f->cluster[id];
-    return first;
+    return kernel;
 }
 
 // --- how early ----------------------------------------------------------------------------------------
@@ -167,7 +165,8 @@ static ftc_fuse_place after_reads(const placing *p, ftc_id id) {
         ftc_kernel_kind kind = f->g->kernels[k].kind;
         if (kind == FTC_KERNEL_TILE) {
             const tile_step *step = &p->kernels[k].steps[FTC_STEP_OF(at)];
-            if (step->accumulates || u->reads[i].renamed)
+            bool elsewhere = u->reads[i].moved && ftc_fuse_class(f, id) != FTC_CLASS_DOT;
+            if (step->accumulates || u->reads[i].renamed || elsewhere)
                 at = FTC_AFTER_KERNEL(k);
             else if (!step->is_rows || ftc_fuse_class(f, id) == FTC_CLASS_DOT)
                 at++;
@@ -356,63 +355,67 @@ static ftc_fuse_place join_any(placing *p, ftc_id id, ftc_fuse_place first, uint
 
 // --- one unit after the other -------------------------------------------------------------------------
 
-// A kernel of its own; 0: no kernel can compute it.
+// Why no tile kernel computes a value over several ragged axes, or what is made of one; NULL: one does, or it
+// is another value.
+static const char *why_no_tile(ftc_fusion *f, ftc_id id) {
+    ftc_graph *g = f->g;
+    const ftc_node *node = &g->nodes[id];
+    ftc_op_class class = ftc_node_class(node);
+    if (!ftc_region_touches_quadratic(g, node) || (class == FTC_CLASS_DOT && f->in_tile[id])) return NULL;
+    ftc_axes space = ftc_fuse_space(f, id);
+    ftc_kernel tile = tile_for(f, id);
+    ftc_axes block = ftc_axes_of(tile.block), cols = ftc_axes_minus(&space, &tile.rows);
+    cols = ftc_axes_minus(&cols, &block);
+    char over[256], along[256];
+    ftc_axes_text(g, &space, over, sizeof over);
+    ftc_axes_text(g, &node->axes, along, sizeof along);
+    const char *name = ftc_op_get(node->op)->name;
+    if (class != FTC_CLASS_MAP && class != FTC_CLASS_REDUCE && class != FTC_CLASS_SOURCE)
+        return node->axes.n ? ftc_graph_format(g, "a tile has no %s along %s", name, along)
+                            : ftc_graph_format(g, "a tile has no %s", name);
+    if (cols.n > 1) return ftc_graph_format(g, "a tile has two ragged axes, not those of %s", over);
+    if (class != FTC_CLASS_REDUCE || ftc_axes_same_set(&node->axes, &cols)) return NULL;
+    return ftc_graph_format(g, "a tile has no %s along %s of %s", name, along, over);
+}
+
+// A kernel of its own.
 static ftc_fuse_place make_kernel(placing *p, ftc_id id) {
     ftc_fusion *f = p->f;
     const ftc_node *node = &f->g->nodes[id];
-    if (f->in_tile[id]) {
-        ftc_fuse_place first = new_tile(p, id);
-        return first ? join_tile(p, id, FTC_KERNEL_OF(first), first) : 0;
+    const char *why = why_no_tile(f, id);
+    if (f->in_tile[id] && !why) {
+        ftc_fuse_place first = new_kernel(p, tile_for(f, id), node->phase);
+        p->kernels[FTC_KERNEL_OF(first)].cluster = f->cluster[id];
+        return join_tile(p, id, FTC_KERNEL_OF(first), first);
     }
     if (ftc_node_class(node) == FTC_CLASS_DOT) {
         ftc_dot_shape c = ftc_region_dot_shape(f->g, node);
-        ftc_kernel dot = {.kind = FTC_KERNEL_DOT, .rows = c.rows, .cols = c.cols, .block = FTC_NO_AXIS};
+        ftc_kernel dot = {
+            .kind = FTC_KERNEL_DOT, .rows = c.rows, .cols = c.cols, .block = FTC_NO_AXIS, .plain = why};
         return new_kernel(p, dot, node->phase);
     }
-    return new_kernel(p, kernel_for(f, id), node->phase);
+    ftc_kernel kernel = kernel_for(f, id);
+    kernel.plain = why;
+    return new_kernel(p, kernel, node->phase);
 }
 
-// Values that only tile kernels can hold may not be read from another kernel than k.
-static bool stays_in_tile(const ftc_fusion *f, ftc_id id, uint32_t k) {
-    const ftc_fuse_unit *u = &f->units[id];
-    for (uint32_t i = 0; i < u->n_reads; i++) {
-        ftc_id read = u->reads[i].id;
-        if (f->anchored[read] && ftc_region_is_quadratic(f->g, &f->g->nodes[read].type) &&
-            FTC_KERNEL_OF(f->place[read]) != k)
-            return false;
-    }
-    return true;
-}
-
-static bool place_unit(placing *p, ftc_id id, ftc_diagnostics *d) {
+static void place_unit(placing *p, ftc_id id) {
     ftc_fusion *f = p->f;
     const ftc_node *node = &f->g->nodes[id];
     if (ftc_node_class(node) == FTC_CLASS_ASSIGN) {
         // A late one copies the new value, whose own kernel and all readers of the old one have run by then.
         f->place[id] = f->late[id] ? new_kernel(p, kernel_for(f, id), node->phase) : f->place[node->arg[0]];
-        return true;
+        return;
     }
     ftc_fuse_place first = after_reads(p, id);
     uint32_t update = find_update(f, id, &first);
     ftc_fuse_place at = join_any(p, id, first, update);
-    if (!at) at = make_kernel(p, id);
-    if (at && stays_in_tile(f, id, FTC_KERNEL_OF(at))) {
-        f->place[id] = at;
-        return true;
-    }
-    const char *file = node->loc.line ? f->g->files[node->loc.file] : NULL;
-    ftc_diag_add(d, file, NULL, (int)node->loc.line, 0,
-                 "cannot form a kernel for this %s: it needs more than one row axis, one column axis and one "
-                 "summed axis for each cell of its batch axes; rewrite it with fewer axes",
-                 ftc_op_get(node->op)->name);
-    return false;
+    f->place[id] = at ? at : make_kernel(p, id);
 }
 
-bool ftc_fuse_place_units(ftc_fusion *f, ftc_diagnostics *d) {
+void ftc_fuse_place_units(ftc_fusion *f) {
     placing p = {.f = f, .kernels = ftc_arena_alloc(f->memory, (f->g->n_nodes + 1) * sizeof *p.kernels)};
     f->place = ftc_arena_alloc(f->memory, f->g->n_nodes * sizeof *f->place);
-    bool ok = true;
-    for (uint32_t i = 0; i < f->n_order && ok; i++) ok = place_unit(&p, f->order[i], d);
+    for (uint32_t i = 0; i < f->n_order; i++) place_unit(&p, f->order[i]);
     for (uint32_t k = 0; k <= f->g->n_nodes; k++) free(p.kernels[k].steps);
-    return ok;
 }

@@ -6,8 +6,8 @@
 //   - A scatter_add into rows that have no constant size becomes a sum over all tokens.
 //   - A reduction of a value over two ragged axes along several axes becomes two: along the last ragged
 //     one, which makes a value that can be in memory, then along the others.
-//   - A sum of such a value along the first ragged axis, which tile kernels cut into blocks, becomes a
-//     contraction with ones, which they add up block by block.
+//   - A sum of such a value, made of contractions, along the first ragged axis, which tile kernels cut into
+//     blocks, becomes a contraction with ones, which they add up block by block.
 //   - An output that is a parameter or an input, another name for a value, or the same value as another
 //     output becomes a copy, since each output has memory of its own; so does one whose axes lie in another
 //     order.
@@ -20,14 +20,6 @@
 #include "compiler/passes/regions.h"
 #include "ir/build.h"
 #include "ir/op.h"
-
-// Whether a dot or tile kernel computes it (compiler/passes/fuse_place.c, compiler/emit/tile.c).
-static bool has_kernel(const ftc_graph *g, const ftc_node *dot) {
-    ftc_dot_shape c = ftc_region_dot_shape(g, dot);
-    if (c.cols.n == 0) return false; // a matrix times a vector
-    if (c.batch.n == 0) return ftc_region_is_matrix_product(g, dot);
-    return c.rows.n <= 1 && c.cols.n <= 1 && c.sums.n <= 1;
-}
 
 static bool is_ragged(const ftc_graph *g, ftc_axis axis) {
     return ftc_axis_over(g, axis) != FTC_NO_AXIS;
@@ -72,15 +64,6 @@ static ftc_id for_each_head(ftc_graph *g, const ftc_node *dot, ftc_id a, ftc_id 
     return product;
 }
 
-static ftc_id sum_of_products(ftc_graph *g, const ftc_node *dot, ftc_id a, ftc_id b) {
-    ftc_build_cursor(g, dot->loc, dot->phase);
-    a = ftc_build_cast(g, FTC_F32, a);
-    b = ftc_build_cast(g, FTC_F32, b);
-    ftc_id sum = ftc_build_sum(g, ftc_build_map2(g, FTC_OP_mul, a, b), &dot->axes);
-    g->nodes[sum].type.axes = dot->type.axes; // the layout that was chosen
-    return sum;
-}
-
 // scatter_add as a sum over all tokens: what is not added to a row counts as zero there.
 static ftc_id sum_of_hits(ftc_graph *g, const ftc_node *scatter, ftc_id x, ftc_id indices) {
     ftc_build_cursor(g, scatter->loc, scatter->phase);
@@ -102,6 +85,26 @@ static bool has_constant_rows(const ftc_graph *g, const ftc_node *scatter) {
     return ftc_region_constant_size(g, &scatter->type.axes) >= 0;
 }
 
+// Whether the value over two ragged axes is made of a contraction for each of its cells, which a tile kernel
+// computes: not of maps alone, which each reader may repeat.
+static bool is_made_by_tile(const ftc_graph *g, ftc_id x) {
+    bool *asked = calloc(x + 1, sizeof *asked), found = false;
+    if (!asked) abort();
+    asked[x] = true;
+    for (ftc_id v = x; v > 0 && !found; v--) {
+        const ftc_node *node = &g->nodes[v];
+        ftc_op_class class = ftc_node_class(node);
+        if (!asked[v]) continue;
+        found = class == FTC_CLASS_DOT;
+        bool is_view = class == FTC_CLASS_RENAME || class == FTC_CLASS_DETACH;
+        for (int i = 0; i < node->n_args && (is_view || class == FTC_CLASS_MAP); i++)
+            asked[node->arg[i]] |=
+                is_view || ftc_axes_same_set(&g->nodes[node->arg[i]].type.axes, &node->type.axes);
+    }
+    free(asked);
+    return found;
+}
+
 // x, which has two ragged axes, reduced along one axis.
 static ftc_id reduced_along(ftc_graph *g, const ftc_node *reduce, ftc_id x, ftc_axis axis) {
     ftc_axes order = ftc_axes_packed_order(g, &g->nodes[x].type.axes), ones = {0}, along = ftc_axes_of(axis);
@@ -111,7 +114,7 @@ static ftc_id reduced_along(ftc_graph *g, const ftc_node *reduce, ftc_id x, ftc_
         if (!other) ftc_axes_add(&ones, order.at[i]);
         in_blocks |= other && is_ragged(g, axis) && i > ftc_axes_find(&order, axis);
     }
-    if (in_blocks && ftc_is_sum(reduce))
+    if (in_blocks && ftc_is_sum(reduce) && is_made_by_tile(g, x))
         return ftc_build_dot(g, x, ftc_build_fill(g, 1, FTC_F32, &ones), &along);
     ftc_node node = *reduce;
     node.axes = along;
@@ -138,6 +141,19 @@ static ftc_id reduced(ftc_graph *g, const ftc_node *reduce, ftc_id x) {
     }
     g->nodes[x].type.axes = reduce->type.axes; // the layout that was chosen
     return x;
+}
+
+// A product over two ragged axes is summed axis by axis.
+static ftc_id sum_of_products(ftc_graph *g, const ftc_node *dot, ftc_id a, ftc_id b) {
+    ftc_build_cursor(g, dot->loc, dot->phase);
+    a = ftc_build_cast(g, FTC_F32, a);
+    b = ftc_build_cast(g, FTC_F32, b);
+    ftc_id product = ftc_build_map2(g, FTC_OP_mul, a, b);
+    ftc_node sum = {.op = FTC_OP_sum, .type = dot->type, .n_args = 1, .axes = dot->axes};
+    if (ftc_region_is_quadratic(g, &g->nodes[product].type)) return reduced(g, &sum, product);
+    ftc_id id = ftc_build_sum(g, product, &dot->axes);
+    g->nodes[id].type.axes = dot->type.axes; // the layout that was chosen
+    return id;
 }
 
 static ftc_id copy_of(ftc_graph *g, ftc_id x) {
@@ -189,7 +205,7 @@ bool ftc_pass_lower(ftc_graph *g, const ftc_pass_options *options, ftc_diagnosti
     ftc_id *map = calloc(g->n_nodes, sizeof *map);
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
-        if (ftc_node_class(node) == FTC_CLASS_DOT && !has_kernel(g, node)) {
+        if (ftc_node_class(node) == FTC_CLASS_DOT && !ftc_region_has_kernel(g, node)) {
             map[v] = for_each_head(out, node, map[node->arg[0]], map[node->arg[1]]);
             if (!map[v]) map[v] = sum_of_products(out, node, map[node->arg[0]], map[node->arg[1]]);
         } else if (ftc_node_class(node) == FTC_CLASS_SCATTER && !has_constant_rows(g, node))

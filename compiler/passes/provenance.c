@@ -35,6 +35,7 @@ ftc_kernel_info *ftc_provenance_kernels(ftc_arena *arena, const ftc_interface *i
         infos[i] = (ftc_kernel_info){.line = ftc_model_line(&node->loc),
                                      .phase = node->phase,
                                      .live_bytes = live[interval],
+                                     .plain = g->kernels[i + 1].plain,
                                      .n_counts = in->n_counts,
                                      .flops = flops + i * in->n_counts,
                                      .bytes = bytes + i * in->n_counts};

@@ -11,6 +11,13 @@ bool ftc_region_is_quadratic(const ftc_graph *g, const ftc_type *type) {
     return ragged >= 2;
 }
 
+bool ftc_region_touches_quadratic(const ftc_graph *g, const ftc_node *node) {
+    bool touches = ftc_region_is_quadratic(g, &node->type);
+    for (int i = 0; i < node->n_args; i++)
+        touches |= ftc_region_is_quadratic(g, &g->nodes[node->arg[i]].type);
+    return touches;
+}
+
 bool ftc_region_is_token_axis(const ftc_graph *g, const ftc_axes *of, ftc_axis axis) {
     if (ftc_axis_extent(g, axis)->kind == FTC_EXTENT_RAGGED) return true;
     for (int i = 0; i < of->n; i++) {
@@ -178,4 +185,13 @@ bool ftc_region_is_matrix_product(const ftc_graph *g, const ftc_node *dot) {
     return ftc_region_as_matrix(g, &a, &c.rows, &c.sums, &row, &col) &&
            ftc_region_as_matrix(g, &b, &c.sums, &c.cols, &row, &col) &&
            ftc_region_as_matrix(g, &result, &c.rows, &c.cols, &row, &col) && col == 1;
+}
+
+bool ftc_region_has_kernel(const ftc_graph *g, const ftc_node *dot) {
+    ftc_dot_shape c = ftc_region_dot_shape(g, dot);
+    if (c.cols.n == 0) return false; // a matrix times a vector
+    // A vector times what would have to be stored for it alone.
+    if (c.batch.n == 0 && c.rows.n == 0 && ftc_region_touches_quadratic(g, dot)) return false;
+    if (c.batch.n == 0) return ftc_region_is_matrix_product(g, dot);
+    return c.rows.n <= 1 && c.cols.n <= 1 && c.sums.n <= 1;
 }

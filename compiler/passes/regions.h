@@ -5,9 +5,12 @@
 
 #include "ir/graph.h"
 
-// Σ length² cells: the type has two ragged axes over the same axis (attention scores). Such values are never
-// in the arena.
+// The type has two ragged axes (attention scores: Σ length² cells). Such values are in the arena only where
+// no tile kernel keeps them in its scratch.
 bool ftc_region_is_quadratic(const ftc_graph *g, const ftc_type *type);
+
+// Whether the node's value or an operand is such.
+bool ftc_region_touches_quadratic(const ftc_graph *g, const ftc_node *node);
 
 // The batch axis and the ragged axes over it: the axes that are packed into one row for each token.
 bool ftc_region_is_token_axis(const ftc_graph *g, const ftc_axes *of, ftc_axis axis);
@@ -61,5 +64,9 @@ ftc_dot_shape ftc_region_dot_shape(const ftc_graph *g, const ftc_node *dot);
 // A contraction that one matrix product on buffers in memory computes (no batch axes, both operands and the
 // result are matrices over the groups).
 bool ftc_region_is_matrix_product(const ftc_graph *g, const ftc_node *dot);
+
+// Whether a dot or tile kernel computes the contraction. What has none is no contraction any more after
+// lower.
+bool ftc_region_has_kernel(const ftc_graph *g, const ftc_node *dot);
 
 #endif

@@ -8,8 +8,8 @@
 // Cutting in → out of a node means storing it, cutting source → in recomputing it. Parameters and inputs are
 // in memory anyway, so that they cost nothing and feed nobody.
 //
-//   never stored      values over two ragged axes of the same batch (attention scores: Σ length² cells a
-//                     head)
+//   never stored      for later: values over two ragged axes of the same batch (attention scores: Σ length²
+//                     cells a head). Where no tile takes them they are in memory within their phase
 //   never recomputed  reductions and what has an effect, except those never-stored values
 //   at a price        contractions: their floating-point operations, in bytes
 //   recomputed free   maps, gathers, random masks, renames, constants

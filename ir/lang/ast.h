@@ -147,6 +147,7 @@ struct ftc_stmt {
             ftc_axis_item *block;
             double block_size;
             bool barrier;
+            const char *plain;
         } kernel;
         double sites;
         struct {

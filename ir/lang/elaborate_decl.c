@@ -565,7 +565,8 @@ void ftc_elab_kernel(ftc_elaborator *e, const ftc_stmt *s) {
                              .name = s->name,
                              .block = FTC_NO_AXIS,
                              .block_size = (int32_t)s->kernel.block_size,
-                             .barrier = s->kernel.barrier};
+                             .barrier = s->kernel.barrier,
+                             .plain = s->kernel.plain};
         if (s->kernel.rows && !ftc_elab_axes(e, s->kernel.rows->items, &kernel.rows)) return;
         if (s->kernel.cols && !ftc_elab_axes(e, s->kernel.cols->items, &kernel.cols)) return;
         if (s->kernel.block && !ftc_elab_axis(e, s->kernel.block, &kernel.block)) return;

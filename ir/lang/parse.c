@@ -627,6 +627,7 @@ static ftc_stmt *parse_kernel(parser *p, ftc_place place) {
             expect_mark(p, ")");
         }
         s->kernel.barrier = accept_word(p, "barrier");
+        if (accept_word(p, "plain")) s->kernel.plain = expect_string(p, "a reason in quotes");
     }
     if (!s->kernel.header || at_mark(p, "{")) s->body = parse_block(p);
     return s;
