@@ -574,15 +574,21 @@ Test(commands, own_optimizers_are_saved_and_resumed, .timeout = 240) {
     scratch_free(dir);
 }
 
-// A second signal ends the run at once, whatever it is doing.
+// A second signal ends the run at once, whatever it is doing. Both are sent while it stands still, since it could
+// end by the first one before the second is sent.
 Test(commands, two_signals_end_at_once, .timeout = 240) {
     char *dir = test_directory();
     compile_small(dir);
     static const char *const LONG[] = {"run", "--epochs", "3000", "--metrics", "m.jsonl", NULL};
     pid_t pid = start(dir, LONG);
     wait_for(dir, "m.jsonl");
+    int status;
+    kill(pid, SIGSTOP);
+    cr_assert_eq(waitpid(pid, &status, WUNTRACED), pid);
+    cr_assert(WIFSTOPPED(status));
     kill(pid, SIGINT);
     kill(pid, SIGTERM);
+    kill(pid, SIGCONT);
     outcome o = finish(dir, pid);
     cr_assert(o.status == 128 + SIGINT || o.status == 128 + SIGTERM, "exit status %d\n%s", o.status, o.err);
     cr_assert(strstr(o.err, "once more to end at once"), "%s", o.err);

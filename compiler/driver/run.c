@@ -134,7 +134,8 @@ static void tell_at_once(const char *text) {
 }
 
 // The first signal ends the training at the next step, after a checkpoint; the second, or one that comes when
-// only card and report are left to write, ends the run at once.
+// only card and report are left to write, ends the run at once. They come one after the other: the handler
+// blocks both, and the pool's threads take none.
 static void on_signal(int number) {
     if (stop_signal) _exit(128 + number);
     stop_signal = number;
@@ -147,6 +148,8 @@ static void on_signal(int number) {
 
 static void catch_signals(void) {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigaddset(&action.sa_mask, SIGINT);
+    sigaddset(&action.sa_mask, SIGTERM);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
 }

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -116,6 +117,29 @@ static void end(ftc_threads *pool, int32_t n) {
     free(pool);
 }
 
+// Workers inherit what the thread that makes them blocks. Signals from outside are the caller's: its handler
+// then runs on a thread of its own, one at a time. Faults stay, and the profiler's clock.
+static void block_signals(sigset_t *before) {
+    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS, SIGPROF};
+    sigset_t outside;
+    sigfillset(&outside);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) sigdelset(&outside, own[i]);
+    pthread_sigmask(SIG_BLOCK, &outside, before);
+}
+
+static int start_workers(ftc_threads *pool, int32_t *started) {
+    int error = 0;
+    sigset_t before;
+    block_signals(&before);
+    for (int32_t i = 0; i < pool->threads - 1 && !error; i++) {
+        pool->workers[i] = (worker){pool, i + 1, 0};
+        error = pthread_create(&pool->workers[i].handle, NULL, work, &pool->workers[i]);
+        *started = error ? i : i + 1;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
 ftc_status ftc_threads_create(int32_t threads, ftc_threads **out) {
     if (threads < 1) return ftc_status_make(FTC_BAD_INPUT, "%d threads: at least 1 is needed", threads);
     ftc_threads *pool = aligned_alloc(64, (sizeof *pool + 63) / 64 * 64);
@@ -131,14 +155,12 @@ ftc_status ftc_threads_create(int32_t threads, ftc_threads **out) {
     pool->workers = workers;
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->new_job, NULL);
-    for (int32_t i = 0; i < threads - 1; i++) {
-        workers[i] = (worker){pool, i + 1, 0};
-        int error = pthread_create(&workers[i].handle, NULL, work, &workers[i]);
-        if (error) {
-            end(pool, i);
-            return ftc_status_make(FTC_FAILED, "cannot start thread %d of %d: %s; try a smaller --threads",
-                                   i + 1, threads, strerror(error));
-        }
+    int32_t started = 0;
+    int error = start_workers(pool, &started);
+    if (error) {
+        end(pool, started);
+        return ftc_status_make(FTC_FAILED, "cannot start thread %d of %d: %s; try a smaller --threads",
+                               started + 1, threads, strerror(error));
     }
     *out = pool;
     return FTC_STATUS_OK;
