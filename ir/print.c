@@ -154,8 +154,10 @@ static void print_loc(const ftc_graph *g, ftc_loc loc, FILE *f) {
     fprintf(f, ":%u)", loc.line);
 }
 
-static void print_stored_type(const ftc_graph *g, const ftc_decl_def *d, FILE *f) {
+static void print_declared_type(const ftc_graph *g, const ftc_decl_def *d, FILE *f) {
     fputs(ftc_dtype_name(d->type.dtype), f);
+    if (d->kind == FTC_DECL_INPUT && d->type.axes.n) // it is not stored
+        fputc('[', f), print_axis_list(g, &d->type.axes, ", ", f), fputc(']', f);
     if (!d->n_dims) return;
     fputc('[', f);
     for (int i = 0; i < d->n_dims; i++) {
@@ -175,7 +177,7 @@ static void print_declaration(const ftc_graph *g, const ftc_decl_def *d, FILE *f
     else
         print_string(d->name, true, f);
     if (d->of != FTC_NO_DECL) fputs(" of ", f), print_string(g->decls[d->of].name, true, f);
-    if (d->kind != FTC_DECL_SCALAR) fputc(' ', f), print_stored_type(g, d, f);
+    if (d->kind != FTC_DECL_SCALAR) fputc(' ', f), print_declared_type(g, d, f);
     if (d->kind == FTC_DECL_PARAM) {
         fputs(d->init == FTC_INIT_ZEROS  ? " init zeros"
               : d->init == FTC_INIT_ONES ? " init ones"

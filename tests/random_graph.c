@@ -81,7 +81,6 @@ ftc_id test_param(ftc_graph *g, const char *name, ftc_axes axes) {
 ftc_id test_input(ftc_graph *g, const char *name, ftc_dtype dtype, ftc_axes axes, ftc_axis bound) {
     ftc_decl_def def = {
         .kind = FTC_DECL_INPUT, .name = name, .type = {dtype, axes}, .bound = bound, .column = name};
-    for (int i = 0; i < axes.n; i++) def.dims[def.n_dims++] = ftc_axes_of(axes.at[i]);
     return add_leaf(g, FTC_OP_input, def);
 }
 

@@ -409,7 +409,8 @@ ftc_value ftc_elab_decl(ftc_elaborator *e, const ftc_decl_syntax *s) {
         return failed;
     }
     ftc_value v = {.kind = FTC_VALUE_DECL, .decl = (ftc_decl)g->n_decls};
-    bool ok = ftc_elab_type(e, &s->type, &decl.type, decl.dims, &decl.n_dims);
+    bool is_value = s->kind == FTC_DECL_INPUT;
+    bool ok = ftc_elab_type(e, &s->type, &decl.type, is_value ? NULL : decl.dims, &decl.n_dims);
     if (ok && s->kind == FTC_DECL_PARAM) ok = param_attributes(e, s, &decl);
     decl.is_shared = s->kind == FTC_DECL_PARAM && e->is_shared;
     if (ok && s->kind == FTC_DECL_INPUT) ok = input_attributes(e, s, &decl);
