@@ -603,6 +603,176 @@ Test(trainer, takes_empty_sequences) {
     ftc_net_free(net);
 }
 
+// --- batches of any shape -----------------------------------------------------------------------------
+
+// A batch of two sequences, of 2 and 0 tokens along S, 0 and 3 along U; N has one element, G always two.
+typedef struct {
+    ftc_extent_size extents[7];
+    int32_t n_extents;
+    ftc_input_cells inputs[7];
+    int32_t n_inputs;
+} binding;
+
+static const int64_t S_OFFSETS[] = {7, 9, 9}, U_OFFSETS[] = {0, 0, 3}, Q_OFFSETS[] = {0, 2},
+                     R_OFFSETS[] = {0, 1, 1};
+static const float X_CELLS[] = {1, 2}, Y_CELLS[] = {4, 8, 16}, FAR_CELLS[] = {0.5f}, G_CELLS[] = {32};
+static const int32_t K_CELLS[] = {3, 4};
+static const uint8_t M_CELLS[] = {1, 0};
+
+static binding wide_batch(void) {
+    return (binding){
+        .extents = {{"S", 2, S_OFFSETS}, {"U", 2, U_OFFSETS}, {"Q", 1, Q_OFFSETS}, {"R", 2, R_OFFSETS}},
+        .n_extents = 4,
+        .inputs = {{"x", X_CELLS},
+                   {"y", Y_CELLS},
+                   {"far", FAR_CELLS},
+                   {"m", M_CELLS},
+                   {"k", K_CELLS},
+                   {"g", G_CELLS}},
+        .n_inputs = 6,
+    };
+}
+
+static ftc_error *bind_wide(ftc_trainer *trainer, const binding *b) {
+    return ftc_trainer_bind_inputs(trainer, b->extents, b->n_extents, b->inputs, b->n_inputs);
+}
+
+static ftc_net *open_wide(char *dir) {
+    static const char TEXT[] =
+        "model wide\naxis B <= 3, N <= 2, G = 2, C = 5, idle <= 9\naxis S ragged B <= 4\naxis U ragged B <= "
+        "3\n"
+        "axis Q ragged N <= 2\naxis R ragged G <= 2\n"
+        "input x : f32[B, S]\ninput y : f32[B, U]\ninput far : f32[N]\ninput m : bool[N, Q]\n"
+        "input k : i32[B] in C\ninput g : f32[G, R]\np = param \"p\" f32[C] init ones\n"
+        "sums = (sum(x; S) + sum(y; U)) * gather(p, C, k)\n"
+        "output loss = sum(sums; B) as loss\noutput twice = x * 2, sums, other = select(m, far, 0 - far), "
+        "of_g = sum(g; R)\n"
+        "train { lr = 0 }\n";
+    char *path = test_write(dir, "wide.ir", TEXT, strlen(TEXT));
+    ftc_net *net;
+    OK(ftc_net_open(path, NULL, &net));
+    free(path);
+    return net;
+}
+
+static void check_output(const ftc_trainer *trainer, const char *name, int n, const float *expected) {
+    int64_t cells;
+    const float *got = ftc_trainer_output(trainer, name, &cells);
+    cr_assert(got && cells == n, "%s: %lld cells", name, (long long)cells);
+    for (int i = 0; i < n; i++)
+        cr_expect_float_eq(got[i], expected[i], 1e-6, "%s[%d]: %g", name, i, (double)got[i]);
+}
+
+Test(trainer, binds_inputs_over_axes_of_every_kind) {
+    char *dir = test_directory();
+    ftc_net *net = open_wide(dir);
+    ftc_trainer *trainer = create(net, 2);
+    binding b = wide_batch();
+    OK(bind_wide(trainer, &b));
+    OK(ftc_trainer_eval(trainer));
+    check_output(trainer, "loss", 1, (float[]){31});
+    check_output(trainer, "sums", 2, (float[]){3, 28});
+    check_output(trainer, "twice", 2, (float[]){2, 4});
+    check_output(trainer, "other", 2, (float[]){0.5f, -0.5f});
+    check_output(trainer, "of_g", 2, (float[]){32, 0});
+    OK(ftc_trainer_step(trainer));
+
+    // In another order, batch-like extents too; lengths of nothing alone, whose cells may be NULL.
+    static const int64_t nothing[] = {5, 5, 5, 5};
+    b.extents[0] = (ftc_extent_size){"N", 1, NULL};
+    b.extents[1] = (ftc_extent_size){"U", 3, nothing};
+    b.extents[4] = (ftc_extent_size){"B", 3, NULL};
+    b.extents[5] = (ftc_extent_size){"S", 3, nothing};
+    b.extents[6] = (ftc_extent_size){"G", 2, NULL};
+    b.n_extents = 7;
+    b.inputs[0] = (ftc_input_cells){"k", (int32_t[]){0, 0, 0}};
+    b.inputs[4] = (ftc_input_cells){"x", NULL};
+    b.inputs[1].cells = NULL;
+    OK(bind_wide(trainer, &b));
+    OK(ftc_trainer_step(trainer));
+    check_output(trainer, "sums", 3, (float[]){0, 0, 0});
+    check_output(trainer, "twice", 0, NULL);
+    ftc_trainer_free(trainer);
+    ftc_net_free(net);
+    scratch_free(dir);
+}
+
+Test(trainer, says_what_does_not_fit_a_batch) {
+    static const int64_t decreasing[] = {0, 2, 1}, far_apart[] = {INT64_MIN, INT64_MAX, INT64_MAX},
+                         too_long[] = {0, 5, 5}, four[] = {0, 0, 0, 0, 0};
+    static const struct {
+        int place; // in the binding's extents
+        ftc_extent_size size;
+        const char *message;
+    } EXTENTS[] = {
+        {0, {"T", 2, S_OFFSETS}, "no extent \"T\""},
+        {4, {"idle", 3, NULL}, "no extent \"idle\""}, // nothing is over it
+        {0, {"U", 2, U_OFFSETS}, "\"U\" is given twice"},
+        {4, {"N", 1, S_OFFSETS}, "\"N\" is not ragged: give it n alone"},
+        {0, {"S", 2, NULL}, "\"S\" is ragged: give it offsets"},
+        {4, {"B", 3, NULL}, "\"B\" is given 2 elements and 3"},
+        {4, {"B", -1, NULL}, "\"B\" is given -1 elements"},
+        {0, {"S", -1, S_OFFSETS}, "\"B\" is given -1 elements"},
+        {0, {"S", 4, four}, "\"S\" has 4 lengths, but the model wide was compiled for at most 3"},
+        {0, {"S", 0, four}, "given 0 elements and 2"},
+        {0, {"S", 2, decreasing}, "\"S\" are negative or decrease: 2 is followed by 1"},
+        {0, {"S", 2, far_apart}, "\"S\" are negative or decrease: -9223372036854775808 is"},
+        {0,
+         {"S", 2, too_long},
+         "length 0 of the extent \"S\" is 5, but the model wide was compiled for at most 4"},
+        {2, {"Q", 0, Q_OFFSETS}, "nothing along axis N"},
+        {3, {"R", 1, R_OFFSETS}, "1 elements along axis G, which always has 2"},
+    };
+    static const int32_t k_above[] = {0, 5}, k_below[] = {-1, 0};
+    static const uint8_t m_above[] = {1, 2};
+    static const struct {
+        int place;
+        ftc_input_cells input;
+        const char *message;
+    } INPUTS[] = {
+        {0, {"z", X_CELLS}, "no input \"z\""},
+        {0, {"y", Y_CELLS}, "\"y\" is given twice"},
+        {6, {"x", X_CELLS}, "\"x\" is given twice"},
+        {0, {"x", NULL}, "\"x\" is given no cells"},
+        {4, {"k", k_above}, "value 0: \"k\" is 5, the model takes 0 to 4"},
+        {4, {"k", k_below}, "example 0, value 0: \"k\" is -1"},
+        {3, {"m", m_above}, "element 0, value 1: \"m\" is 2, but a bool is 0 or 1"},
+    };
+    char *dir = test_directory();
+    ftc_net *net = open_wide(dir);
+    ftc_trainer *trainer = create(net, 2);
+    binding good = wide_batch();
+    for (size_t i = 0; i < sizeof EXTENTS / sizeof *EXTENTS; i++) {
+        binding b = good;
+        b.extents[EXTENTS[i].place] = EXTENTS[i].size;
+        b.n_extents += EXTENTS[i].place == b.n_extents;
+        OK(bind_wide(trainer, &good));
+        FAILS(bind_wide(trainer, &b), 2, EXTENTS[i].message);
+        FAILS(ftc_trainer_step(trainer), 2, "no batch");
+    }
+    for (size_t i = 0; i < sizeof INPUTS / sizeof *INPUTS; i++) {
+        binding b = good;
+        b.inputs[INPUTS[i].place] = INPUTS[i].input;
+        b.n_inputs += INPUTS[i].place == b.n_inputs;
+        OK(bind_wide(trainer, &good));
+        FAILS(bind_wide(trainer, &b), 2, INPUTS[i].message);
+        FAILS(ftc_trainer_step(trainer), 2, "no batch");
+    }
+    binding b = good;
+    b.n_extents--;
+    FAILS(bind_wide(trainer, &b), 2, "the extent \"R\" of the model wide is missing");
+    b = good;
+    b.n_inputs--;
+    FAILS(bind_wide(trainer, &b), 2, "the input \"g\" of the model wide is missing");
+    FAILS(ftc_trainer_bind_inputs(trainer, NULL, 0, NULL, 0), 2, "is missing");
+    const int32_t *no_tokens[] = {NULL}, lengths[] = {0};
+    FAILS(ftc_trainer_bind(trainer, 1, no_tokens, NULL, lengths, NULL), 2,
+          "is along N: bind it through the C API");
+    ftc_trainer_free(trainer);
+    ftc_net_free(net);
+    scratch_free(dir);
+}
+
 // at(x, S, 3) reads a token that a sequence of three has not: an error, before anything is read.
 Test(trainer, wants_the_positions_that_the_model_names) {
     static const char TEXT[] = "model fourth\naxis B <= 8\naxis S ragged B <= 16\naxis H = 4, V = 60, C = 3\n"

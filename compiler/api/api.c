@@ -587,43 +587,55 @@ static int32_t find_input(const ftc_program *program, const char *name) {
 typedef struct {
     int64_t *elements;
     int32_t **lengths;
+    bool *given; // by the caller
 } batch_sizes;
 
 static ftc_error *set_elements(const ftc_program *program, batch_sizes *sizes, int32_t extent, int64_t n) {
-    const ftc_extent_info *info = &program->extents[extent];
-    if (n < 0 || (sizes->elements[extent] >= 0 && sizes->elements[extent] != n))
-        return INPUT_ERROR("the extent \"%s\" is given %lld elements%s", info->name, (long long)n,
-                           n < 0 ? "" : " and another number of them");
+    const char *name = program->extents[extent].name;
+    int64_t before = sizes->elements[extent];
+    if (n < 0) return INPUT_ERROR("the extent \"%s\" is given %lld elements", name, (long long)n);
+    if (before >= 0 && before != n)
+        return INPUT_ERROR("the extent \"%s\" is given %lld elements and %lld", name, (long long)before,
+                           (long long)n);
     sizes->elements[extent] = n;
+    return NULL;
+}
+
+static ftc_error *set_lengths(const ftc_program *program, batch_sizes *sizes, int32_t extent,
+                              const ftc_extent_size *size) {
+    const ftc_extent_info *info = &program->extents[extent], *over = &program->extents[info->ragged_over];
+    ftc_error *error = set_elements(program, sizes, info->ragged_over, size->n);
+    if (error) return error;
+    if (size->n > over->bound)
+        return INPUT_ERROR(
+            "the extent \"%s\" has %lld lengths, but the model %s was compiled for at most %lld", size->name,
+            (long long)size->n, program->model, (long long)over->bound);
+    sizes->lengths[extent] = allocate((size_t)size->n, sizeof **sizes->lengths);
+    for (int64_t i = 0; i < size->n; i++) {
+        int64_t length = length_between(size->offsets + i);
+        if (length < 0)
+            return INPUT_ERROR(
+                "the offsets of the extent \"%s\" are negative or decrease: %lld is followed by %lld",
+                size->name, (long long)size->offsets[i], (long long)size->offsets[i + 1]);
+        if (length > info->bound)
+            return INPUT_ERROR(
+                "length %lld of the extent \"%s\" is %lld, but the model %s was compiled for at most %lld",
+                (long long)i, size->name, (long long)length, program->model, (long long)info->bound);
+        sizes->lengths[extent][i] = (int32_t)length;
+    }
     return NULL;
 }
 
 static ftc_error *set_size(const ftc_program *program, batch_sizes *sizes, const ftc_extent_size *size) {
     int32_t e = find_extent(program, size->name);
     if (e < 0) return INPUT_ERROR("the model %s has no extent \"%s\"", program->model, size->name);
-    int32_t over = program->extents[e].ragged_over;
-    if ((over < 0) != !size->offsets)
+    bool ragged = program->extents[e].ragged_over >= 0;
+    if (ragged != !!size->offsets)
         return INPUT_ERROR("the extent \"%s\" is %s: give it %s", size->name,
-                           over < 0 ? "not ragged" : "ragged", over < 0 ? "n alone" : "offsets");
-    if (over < 0) return set_elements(program, sizes, e, size->n);
-    if (sizes->lengths[e]) return INPUT_ERROR("the extent \"%s\" is given twice", size->name);
-    ftc_error *error = set_elements(program, sizes, over, size->n);
-    if (error) return error;
-    if (size->n > program->extents[over].bound)
-        return INPUT_ERROR(
-            "the extent \"%s\" has %lld lengths, but the model %s was compiled for at most %lld", size->name,
-            (long long)size->n, program->model, (long long)program->extents[over].bound);
-    sizes->lengths[e] = allocate((size_t)size->n, sizeof **sizes->lengths);
-    for (int64_t i = 0; i < size->n; i++) {
-        int64_t length = length_between(size->offsets + i);
-        if (length < 0 || length > program->extents[e].bound)
-            return INPUT_ERROR(
-                "length %lld of the extent \"%s\" is %lld, but the model %s was compiled for 0 to %lld",
-                (long long)i, size->name, (long long)length, program->model,
-                (long long)program->extents[e].bound);
-        sizes->lengths[e][i] = (int32_t)length;
-    }
-    return NULL;
+                           ragged ? "ragged" : "not ragged", ragged ? "offsets" : "n alone");
+    if (sizes->given[e]) return INPUT_ERROR("the extent \"%s\" is given twice", size->name);
+    sizes->given[e] = true;
+    return ragged ? set_lengths(program, sizes, e, size) : set_elements(program, sizes, e, size->n);
 }
 
 // That every extent has a size; a constant one has it from the model.
@@ -651,7 +663,10 @@ static ftc_error *copy_inputs(ftc_trainer *trainer, const ftc_input_cells *input
         }
         size_t bytes =
             (size_t)(ftc_batch_cells(&trainer->batch, i) * ftc_dtype_bytes(program->inputs[i].dtype));
-        if (bytes) memcpy(trainer->batch.inputs[i], inputs[k].cells, bytes);
+        if (bytes && !inputs[k].cells)
+            error = INPUT_ERROR("the input \"%s\" is given no cells", inputs[k].name);
+        else if (bytes)
+            memcpy(trainer->batch.inputs[i], inputs[k].cells, bytes);
         given[i] = true;
     }
     for (int32_t i = 0; i < program->n_inputs && !error; i++)
@@ -666,7 +681,8 @@ ftc_error *ftc_trainer_bind_inputs(ftc_trainer *trainer, const ftc_extent_size *
                                    const ftc_input_cells *inputs, int32_t n_inputs) {
     const ftc_program *program = program_of(trainer);
     batch_sizes sizes = {allocate((size_t)program->n_extents, sizeof *sizes.elements),
-                         allocate((size_t)program->n_extents, sizeof *sizes.lengths)};
+                         allocate((size_t)program->n_extents, sizeof *sizes.lengths),
+                         allocate((size_t)program->n_extents, sizeof *sizes.given)};
     ftc_error *error = NULL;
     trainer->has_batch = false;
     for (int32_t e = 0; e < program->n_extents; e++) sizes.elements[e] = -1;
@@ -680,6 +696,7 @@ ftc_error *ftc_trainer_bind_inputs(ftc_trainer *trainer, const ftc_extent_size *
     for (int32_t e = 0; e < program->n_extents; e++) free(sizes.lengths[e]);
     free(sizes.lengths);
     free(sizes.elements);
+    free(sizes.given);
     trainer->has_batch = !error;
     return error;
 }
