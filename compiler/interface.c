@@ -42,6 +42,28 @@ static void add_extent(ftc_interface *in, const ftc_graph *g, const ftc_extent_d
     APPEND(in, extents, info);
 }
 
+static bool lie_over(const ftc_graph *g, const ftc_axes *axes, ftc_extent extent) {
+    for (int i = 0; i < axes->n; i++)
+        if (g->axes[axes->at[i]].extent == extent) return true;
+    return false;
+}
+
+// Whether something is over it; who calls need not say how long an axis is that nothing is over.
+static bool is_used(const ftc_graph *g, ftc_extent extent) {
+    for (uint32_t i = 0; i < g->n_decls; i++)
+        if (lie_over(g, &g->decls[i].type.axes, extent)) return true;
+    for (ftc_id id = 1; id < g->n_nodes; id++)
+        if (lie_over(g, &g->nodes[id].type.axes, extent) || lie_over(g, &g->nodes[id].axes, extent))
+            return true;
+    return false;
+}
+
+static void add_extents(ftc_interface *in, const ftc_graph *g) {
+    for (uint32_t i = 0; i < g->n_extents; i++)
+        if (g->extents[i].kind != FTC_EXTENT_CONST && is_used(g, (ftc_extent)i))
+            add_extent(in, g, &g->extents[i]);
+}
+
 static void add_tensor(ftc_interface *in, const ftc_graph *g, const ftc_decl_def *decl) {
     static const ftc_tensor_role roles[] = {[FTC_DECL_PARAM] = FTC_ROLE_PARAM,
                                             [FTC_DECL_MOMENT] = FTC_ROLE_MOMENT,
@@ -113,6 +135,7 @@ static void add_prefix(ftc_interface *in, const ftc_graph *g, const ftc_axes *ax
 }
 
 void ftc_interface_add_counts(ftc_interface *in, const ftc_graph *g) {
+    add_extents(in, g);
     add_count(in, g, &(ftc_axes){0});
     for (ftc_id id = 1; id < g->n_nodes; id++) {
         const ftc_node *node = &g->nodes[id];
@@ -222,8 +245,7 @@ static int32_t add_output(ftc_interface *in, const ftc_graph *g, const ftc_outpu
 }
 
 void ftc_interface_add_graph(ftc_interface *in, const ftc_graph *g, ftc_entry_kind entry) {
-    for (uint32_t i = 0; i < g->n_extents; i++)
-        if (g->extents[i].kind != FTC_EXTENT_CONST) add_extent(in, g, &g->extents[i]);
+    add_extents(in, g);
     for (uint32_t i = 0; i < g->n_decls; i++) add_decl(in, g, &g->decls[i]);
     for (uint32_t i = 0; i < g->n_outputs; i++) {
         int32_t at = add_output(in, g, &g->outputs[i]);

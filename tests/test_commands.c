@@ -2,134 +2,15 @@
 //
 // All tests have one timeout: Criterion loses memory, which LeakSanitizer finds, where the timeouts of a
 // suite differ.
-#include "runtime/json.h"
 #include "runtime/hub/safetensors.h"
-#include "tests/scratch.h"
+#include "tests/command.h"
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <math.h>
-#include <signal.h>
-#include <spawn.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-
-extern char **environ;
 
 static const char MODEL[] = FTC_SOURCE_ROOT "/models/bert-cls.ir";
 static const char TRAIN[] = FTC_SOURCE_ROOT "/models/data/reviews-train.csv";
 static const char TEST[] = FTC_SOURCE_ROOT "/models/data/reviews-test.csv";
 static const char TOKENIZER[] = FTC_SOURCE_ROOT "/models/data/tokenizer";
-
-// One invocation in the folder `dir`; standard output and error are kept.
-typedef struct {
-    int status; // exit status, 128 + signal when killed
-    char *out, *err;
-} outcome;
-
-static pid_t start(const char *dir, const char *const *args) {
-    const char *argv[48] = {"ftc"};
-    int n = 1;
-    for (; args[n - 1]; n++) argv[n] = args[n - 1];
-    argv[n] = NULL;
-    char *out = ftc_path_join(dir, "stdout"), *err = ftc_path_join(dir, "stderr");
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addchdir_np(&actions, dir);
-    posix_spawn_file_actions_addopen(&actions, 1, out, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    posix_spawn_file_actions_addopen(&actions, 2, err, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    pid_t pid;
-    cr_assert_eq(posix_spawn(&pid, FTC_COMMAND, &actions, NULL, (char *const *)argv, environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    free(out);
-    free(err);
-    return pid;
-}
-
-static char *read_text(const char *dir, const char *name) {
-    char *path = ftc_path_join(dir, name), *text;
-    size_t bytes;
-    ASSERT_OK(ftc_file_read(path, &text, &bytes));
-    free(path);
-    return text;
-}
-
-static outcome finish(const char *dir, pid_t pid) {
-    int status;
-    cr_assert_eq(waitpid(pid, &status, 0), pid);
-    int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    return (outcome){code, read_text(dir, "stdout"), read_text(dir, "stderr")};
-}
-
-static void forget(outcome *o) {
-    free(o->out);
-    free(o->err);
-}
-
-#define FTC(dir, ...) finish(dir, start(dir, (const char *const[]){__VA_ARGS__, NULL}))
-
-// Runs ftc and asserts its exit status and that `stream` contains `text`; evaluates to nothing.
-#define ASSERT_FTC(dir, expected, stream, text, ...)                                                         \
-    do {                                                                                                     \
-        outcome o_ = FTC(dir, __VA_ARGS__);                                                                  \
-        cr_assert_eq(o_.status, expected, "exit status %d\n%s%s", o_.status, o_.out, o_.err);                \
-        cr_assert(strstr(o_.stream, text), "\"%s\" is not in:\n%s", text, o_.stream);                        \
-        forget(&o_);                                                                                         \
-    } while (0)
-
-static void write_file(const char *dir, const char *name, const char *text) {
-    free(test_write(dir, name, text, strlen(text)));
-}
-
-static bool exists(const char *dir, const char *name) {
-    char *path = ftc_path_join(dir, name);
-    bool found = ftc_file_exists(path);
-    free(path);
-    return found;
-}
-
-static int count_files(const char *dir, const char *name) {
-    char *path = ftc_path_join(dir, name);
-    DIR *listing = opendir(path);
-    int n = 0;
-    for (const struct dirent *entry; listing && (entry = readdir(listing));) n += *entry->d_name != '.';
-    if (listing) closedir(listing);
-    free(path);
-    return n;
-}
-
-// The number `name` in the JSON lines of `text`: of the last line that has it; NaN when none has.
-static double last_number(const char *text, const char *name) {
-    double value = NAN;
-    for (const char *line = text; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
-        cJSON *json = cJSON_ParseWithLength(line, strcspn(line, "\n"));
-        cr_assert_not_null(json, "no JSON: %.80s", line);
-        const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
-        if (item) value = item->valuedouble;
-        cJSON_Delete(json);
-    }
-    return value;
-}
-
-// The last value of what `--metrics m.jsonl` has under this name.
-static double metric(const char *dir, const char *name) {
-    char *metrics = read_text(dir, "m.jsonl");
-    double value = last_number(metrics, name);
-    free(metrics);
-    return value;
-}
-
-static void assert_same_file(const char *dir, const char *a, const char *b) {
-    char *path_a = ftc_path_join(dir, a), *path_b = ftc_path_join(dir, b), *text_a, *text_b;
-    size_t bytes_a, bytes_b;
-    ASSERT_OK(ftc_file_read(path_a, &text_a, &bytes_a));
-    ASSERT_OK(ftc_file_read(path_b, &text_b, &bytes_b));
-    cr_assert(bytes_a == bytes_b && memcmp(text_a, text_b, bytes_a) == 0, "%s and %s differ", a, b);
-    free(text_a);
-    free(text_b);
-    free(path_a);
-    free(path_b);
-}
 
 // A small model, quick to compile and to train.
 #define SMALL "--set", "hidden=32", "--set", "intermediate=64", "--set", "layers=1"
@@ -574,8 +455,8 @@ Test(commands, own_optimizers_are_saved_and_resumed, .timeout = 240) {
     scratch_free(dir);
 }
 
-// A second signal ends the run at once, whatever it is doing. Both are sent while it stands still, since it could
-// end by the first one before the second is sent.
+// A second signal ends the run at once, whatever it is doing. Both are sent while it stands still, since it
+// could end by the first one before the second is sent.
 Test(commands, two_signals_end_at_once, .timeout = 240) {
     char *dir = test_directory();
     compile_small(dir);
@@ -628,8 +509,10 @@ Test(commands, rows_feed_numbers_and_lists, .timeout = 240) {
         cr_expect_float_eq(metric(dir, "eval_loss"), 5.75 / 1.75, 1e-6, "%s", FILES[i]);
     }
     write_file(dir, "short.jsonl", "{\"label\": [0, 1], \"parts\": [1], \"confidence\": 0.5}\n");
-    ASSERT_FTC(dir, 2, err, "example 0 has 2 values for the input \"hot\", the model takes 3", "run",
-               "sums.ir", "--train", "short.jsonl");
+    ASSERT_FTC(
+        dir, 2, err,
+        "short.jsonl:1: the row has 2 values for the input \"hot\" (the label column), the model takes 3",
+        "run", "sums.ir", "--train", "short.jsonl");
     scratch_free(dir);
 }
 

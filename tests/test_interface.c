@@ -228,6 +228,8 @@ static const struct {
      "input x : f32[B, S, H]\noutput y = tanh(x)\noutput loss = sum(x * w; B, S, H)"},
     {"features before tokens", "input x : f32[H, A, B, S]\noutput y = x * w, z = sum(x * w; H)\n"
                                "output loss = sum(x * w; B, S, H, A)"},
+    {"an input of six axes", "axis D = 2\ninput x : f32[A, B, D, H, S, V]\noutput y = x * w\n"
+                             "output loss = sum(x * w; A, B, D, H, S, V)"},
     {"a second ragged axis", "input x : f32[B, S, H]\ninput y : f32[B, U, H]\n"
                              "m = mean(x; S) * mean(y * w; U)\noutput m\noutput loss = sum(m; B, H)"},
     {"a second batch axis", "input x : f32[B, H]\ninput y : f32[N, H]\ns = dot(x * w, y; H)\noutput s\n"

@@ -78,13 +78,13 @@ ftc_status ftc_data_open(const char *path, const ftc_data_options *options, bool
 
 ftc_status ftc_data_labels(const ftc_program *program, const ftc_table *table, const char *dir, bool may_sort,
                            ftc_labels *out) {
-    int32_t count = (int32_t)ftc_program_score_columns(program);
+    int32_t count = (int32_t)ftc_program_classes(program);
     const char **names = NULL;
     if (ftc_program_label(program) == FTC_LABEL_NONE) {
         *out = (ftc_labels){.kind = FTC_LABELS_UNUSED, .count = count};
         return FTC_STATUS_OK;
     }
-    if (ftc_program_label(program) == FTC_LABEL_VALUE) count = 1; // numbers
+    if (ftc_program_label(program) == FTC_LABEL_VALUE || !count) count = 1; // numbers
     ftc_hf_config *config = NULL;
     if (dir) FTC_RETURN_IF_ERROR(ftc_hf_config_read(dir, &config));
     if (config && ftc_hf_config_label_count(config) == count && ftc_hf_config_label(config, 0)) {
@@ -160,6 +160,18 @@ static char *cache_dir(const char *asked_for) {
     return dir;
 }
 
+// Whether each row fits the program: better now than in the middle of a training.
+static ftc_status check_rows(const ftc_program *program, const ftc_dataset_source *source,
+                             const ftc_dataset *examples) {
+    int64_t bad = 0;
+    ftc_status found = ftc_batch_check_dataset(program, examples, &bad), status = found;
+    if (found.code == FTC_BAD_INPUT && bad < examples->n) {
+        status = ftc_table_error(source->table, (size_t)source->rows[bad], "%s", found.message);
+        ftc_status_free(&found);
+    }
+    return status;
+}
+
 ftc_status ftc_data_tokenize(const ftc_program *program, const ftc_dataset_source *source, const char *cache,
                              ftc_threads *threads, ftc_dataset *out, bool *from_cache) {
     char *dir = cache_dir(cache);
@@ -170,6 +182,7 @@ ftc_status ftc_data_tokenize(const ftc_program *program, const ftc_dataset_sourc
     ftc_status status = source->tokenizer ? ftc_token_cache_read(source, dir, threads, &read, from_cache)
                                           : ftc_dataset_read(source, threads, &read);
     if (status.code == FTC_OK) status = ftc_dataset_read_columns(source, columns, n_columns, &read);
+    if (status.code == FTC_OK) status = check_rows(program, source, &read);
     free(columns);
     free(dir);
     if (status.code == FTC_OK)

@@ -87,7 +87,6 @@ static ftc_status fill_batch(verification *v, verify_options *o) {
     const ftc_program *program = v->model.program;
     FTC_RETURN_IF_ERROR(ftc_batch_create(program, &v->batch));
     if (!o->data.train) return make_batch(v, o);
-    FTC_RETURN_IF_ERROR(ftc_batch_check_feed(program));
     if (!o->data.tokenizer) o->data.tokenizer = program->pretrained;
     if (!o->data.tokenizer)
         o->data.tokenizer = ftc_setting_text(program->train, program->n_train, "tokenizer");

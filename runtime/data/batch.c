@@ -1,5 +1,6 @@
 #include "runtime/data/batch.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -243,25 +244,33 @@ static ftc_status check_elements(const ftc_batch *batch, int32_t extent, int64_t
     return FTC_STATUS_OK;
 }
 
-static ftc_status check_length(const ftc_batch *batch, int32_t extent, int64_t length, int64_t name) {
-    const ftc_extent_info *info = &batch->program->extents[extent];
-    extent_words words = words_of(batch, extent);
-    const char *element = info->ragged_over == batch->rows.sequences ? "example" : "element";
-    if (length > info->bound) {
-        return ftc_status_make(
-            FTC_BAD_INPUT,
-            "%s %lld has %lld %s along %s, but the model was compiled for at most %lld: %s %lld", element,
-            (long long)name, (long long)length, words.what, info->name, (long long)info->bound, words.option,
-            (long long)length);
-    }
-    char who[48];
-    snprintf(who, sizeof who, "%s %lld", element, (long long)name);
-    FTC_RETURN_IF_ERROR(check_least(batch->program, extent, who, length));
-    return FTC_STATUS_OK;
+// An element of a batch-like extent as messages have it: "example 3", "element 3", or what the caller is
+// about to name, THIS_ROW.
+typedef struct {
+    char text[40];
+} element_name;
+
+static const int64_t THIS_ROW = -1;
+
+static element_name name_of(const ftc_batch *batch, int32_t over, int64_t element, const int64_t *names) {
+    element_name name = {"the row"};
+    bool is_row = over >= 0 && over == batch->rows.sequences;
+    if (is_row && names) element = names[element];
+    if (!is_row || element != THIS_ROW)
+        snprintf(name.text, sizeof name.text, "%s %lld", is_row ? "example" : "element", (long long)element);
+    return name;
 }
 
-static int64_t name_of(const ftc_batch *batch, int32_t over, int64_t element, const int64_t *names) {
-    return names && over == batch->rows.sequences ? names[element] : element;
+static ftc_status check_length(const ftc_batch *batch, int32_t extent, int64_t length, const char *who) {
+    const ftc_extent_info *info = &batch->program->extents[extent];
+    extent_words words = words_of(batch, extent);
+    if (length > info->bound) {
+        return ftc_status_make(
+            FTC_BAD_INPUT, "%s has %lld %s along %s, but the model was compiled for at most %lld: %s %lld",
+            who, (long long)length, words.what, info->name, (long long)info->bound, words.option,
+            (long long)length);
+    }
+    return check_least(batch->program, extent, who, length);
 }
 
 static ftc_status set_lengths(ftc_batch *batch, int32_t extent, const int32_t *lengths,
@@ -270,7 +279,8 @@ static ftc_status set_lengths(ftc_batch *batch, int32_t extent, const int32_t *l
     int64_t sum = 0;
     batch->offsets[extent][0] = 0;
     for (int64_t i = 0; i < batch->extents[over]; i++) {
-        FTC_RETURN_IF_ERROR(check_length(batch, extent, lengths[i], name_of(batch, over, i, names)));
+        element_name who = name_of(batch, over, i, names);
+        FTC_RETURN_IF_ERROR(check_length(batch, extent, lengths[i], who.text));
         sum += lengths[i];
         if (sum > INT32_MAX) {
             return ftc_status_make(FTC_BAD_INPUT,
@@ -351,35 +361,72 @@ static int64_t element_of(const ftc_batch *batch, const ftc_input_info *input, i
     return element;
 }
 
+static ftc_status check_indices(const ftc_batch *batch, int32_t i, const int64_t *names) {
+    const ftc_input_info *input = &batch->program->inputs[i];
+    const int32_t *values = batch->inputs[i];
+    int64_t n = ftc_batch_cells(batch, i), within;
+    for (int64_t k = 0; k < n; k++) {
+        if (values[k] >= 0 && values[k] < input->bound) continue;
+        int64_t element = element_of(batch, input, k, &within);
+        element_name who = name_of(batch, input->rank ? input->axes[0].extent : -1, element, names);
+        return ftc_status_make(
+            FTC_BAD_INPUT, "%s, value %lld: \"%s\" is %d, the model takes 0 to %lld%s", who.text,
+            (long long)within, input->name, values[k], (long long)input->bound - 1,
+            input->role == FTC_FROM_TOKENS  ? "; do tokenizer and model belong together?"
+            : input->role == FTC_FROM_LABEL ? ": set the number of labels with --set labels=N"
+                                            : "");
+    }
+    return FTC_STATUS_OK;
+}
+
+static ftc_status check_bools(const ftc_batch *batch, int32_t i, const int64_t *names) {
+    const ftc_input_info *input = &batch->program->inputs[i];
+    const uint8_t *values = batch->inputs[i];
+    int64_t n = ftc_batch_cells(batch, i), within;
+    for (int64_t k = 0; k < n; k++) {
+        if (values[k] <= 1) continue;
+        int64_t element = element_of(batch, input, k, &within);
+        element_name who = name_of(batch, input->rank ? input->axes[0].extent : -1, element, names);
+        return ftc_status_make(FTC_BAD_INPUT, "%s, value %lld: \"%s\" is %d, but a bool is 0 or 1", who.text,
+                               (long long)within, input->name, values[k]);
+    }
+    return FTC_STATUS_OK;
+}
+
 ftc_status ftc_batch_check(const ftc_batch *batch, const int64_t *names) {
     for (int32_t i = 0; i < batch->program->n_inputs; i++) {
         const ftc_input_info *input = &batch->program->inputs[i];
-        if (!input->bound || input->dtype != FTC_I32) continue;
-        const int32_t *values = batch->inputs[i];
-        int64_t n = ftc_batch_cells(batch, i), within;
-        for (int64_t k = 0; k < n; k++) {
-            if (values[k] >= 0 && values[k] < input->bound) continue;
-            int64_t element = element_of(batch, input, k, &within);
-            bool row = input->rank && input->axes[0].extent == batch->rows.sequences;
-            return ftc_status_make(
-                FTC_BAD_INPUT, "%s %lld, value %lld: \"%s\" is %d, the model takes 0 to %lld%s",
-                row ? "example" : "element", (long long)(row && names ? names[element] : element),
-                (long long)within, input->name, values[k], (long long)input->bound - 1,
-                input->role == FTC_FROM_TOKENS  ? "; do tokenizer and model belong together?"
-                : input->role == FTC_FROM_LABEL ? ": set the number of labels with --set labels=N"
-                                                : "");
-        }
+        if (input->bound && input->dtype == FTC_I32) FTC_RETURN_IF_ERROR(check_indices(batch, i, names));
+        if (input->dtype == FTC_BOOL) FTC_RETURN_IF_ERROR(check_bools(batch, i, names));
     }
     return FTC_STATUS_OK;
 }
 
 // --- rows of files ------------------------------------------------------------------------------------
 
+// Whether an input has an axis of this extent.
+static bool is_of_input(const ftc_program *program, int32_t extent) {
+    for (int32_t i = 0; i < program->n_inputs; i++)
+        for (int32_t k = 0; k < program->inputs[i].rank; k++)
+            if (program->inputs[i].axes[k].extent == extent) return true;
+    return false;
+}
+
 ftc_status ftc_batch_check_feed(const ftc_program *program) {
     ftc_row_extents rows = ftc_program_row_extents(program);
     if (rows.sequences < 0) {
         return ftc_status_make(FTC_BAD_INPUT, "the model %s has no input over a batch: no file can feed it",
                                program->model);
+    }
+    for (int32_t e = 0; e < program->n_extents; e++) {
+        const ftc_extent_info *extent = &program->extents[e];
+        if (extent->ragged_over < 0 && e != rows.sequences && extent->least < extent->bound &&
+            !is_of_input(program, e))
+            return ftc_status_make(
+                FTC_BAD_INPUT,
+                "the rows of a file are along %s, and no input of the model %s says how many "
+                "elements %s has: bind it through the C API",
+                program->extents[rows.sequences].name, program->model, extent->name);
     }
     for (int32_t i = 0; i < program->n_inputs; i++) {
         const ftc_input_info *input = &program->inputs[i];
@@ -484,7 +531,7 @@ static ftc_status example_length(const ftc_batch *batch, int32_t extent, const f
 }
 
 static ftc_status resize_to_examples(ftc_batch *batch, const ftc_dataset *dataset, const int64_t *examples,
-                                     int64_t n) {
+                                     const int64_t *names, int64_t n) {
     const ftc_program *program = batch->program;
     FTC_RETURN_IF_ERROR(check_elements(batch, batch->rows.sequences, n));
     int64_t *elements = zeros(program->n_extents, sizeof *elements);
@@ -499,25 +546,47 @@ static ftc_status resize_to_examples(ftc_batch *batch, const ftc_dataset *datase
             status = example_length(batch, e, dataset, examples[i], &lengths[e][i]);
     }
     if (status.code == FTC_OK)
-        status = ftc_batch_resize(batch, elements, (const int32_t *const *)lengths, examples);
+        status = ftc_batch_resize(batch, elements, (const int32_t *const *)lengths, names);
     for (int32_t e = 0; e < program->n_extents; e++) free(lengths[e]);
     free(lengths);
     free(elements);
     return status;
 }
 
-// Writes a number as the value of an input; false when its type cannot hold it.
-static bool put_number(ftc_dtype dtype, double value, void *cells, int64_t at) {
+// The nearest number in bf16; the value is finite.
+static uint16_t to_bf16(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+// What the type of an input can hold, NULL where that is the value; then it is written.
+static const char *put_number(ftc_dtype dtype, double value, void *cells, int64_t at) {
     bool whole = value == floor(value);
     switch (dtype) {
-    case FTC_F32: ((float *)cells)[at] = (float)value; return true;
-    case FTC_I32: ((int32_t *)cells)[at] = (int32_t)value; return whole && fabs(value) <= INT32_MAX;
+    case FTC_F32:
+        if (!(fabs(value) <= FLT_MAX)) return "finite numbers up to 3.4e38";
+        ((float *)cells)[at] = (float)value;
+        return NULL;
+    case FTC_BF16:
+        if (!(fabs(value) <= 0x1.fep127)) return "finite numbers up to 3.38e38";
+        ((uint16_t *)cells)[at] = to_bf16((float)value);
+        return NULL;
+    case FTC_I32:
+        if (!whole || value < INT32_MIN || value > INT32_MAX)
+            return "whole numbers from -2147483648 to 2147483647";
+        ((int32_t *)cells)[at] = (int32_t)value;
+        return NULL;
     case FTC_U32:
+        if (!whole || value < 0 || value > UINT32_MAX) return "whole numbers from 0 to 4294967295";
         ((uint32_t *)cells)[at] = (uint32_t)value;
-        return whole && value >= 0 && value <= UINT32_MAX;
-    case FTC_BOOL: ((uint8_t *)cells)[at] = value != 0; return value == 0 || value == 1;
-    default: return false;
+        return NULL;
+    case FTC_BOOL:
+        if (value != 0 && value != 1) return "0 and 1, or false and true";
+        ((uint8_t *)cells)[at] = value != 0;
+        return NULL;
     }
+    return "no numbers";
 }
 
 // How many values an example has of an input.
@@ -526,41 +595,69 @@ static int64_t values_of(const ftc_batch *batch, const ftc_input_info *input, in
     return input->each * (extent < 0 ? 1 : length_of(batch, extent, element));
 }
 
+// What an input is for those who look for it in a file: "targets", or "targets" (column "y").
+static element_name column_words(const ftc_input_info *input) {
+    element_name words = {""};
+    if (input->role == FTC_FROM_LABEL)
+        snprintf(words.text, sizeof words.text, " (the label column)");
+    else if (strcmp(input->column, input->name) != 0)
+        snprintf(words.text, sizeof words.text, " (column \"%.24s\")", input->column);
+    return words;
+}
+
+static ftc_status wrong_number_of_values(const ftc_batch *batch, const ftc_input_info *input, const char *who,
+                                         int64_t n, int64_t wanted) {
+    int32_t extent = ragged_extent(batch->program, input);
+    char takes[160];
+    if (extent < 0)
+        snprintf(takes, sizeof takes, "%lld", (long long)wanted);
+    else if (n % input->each)
+        snprintf(takes, sizeof takes, "%lld for each position along %.40s", (long long)input->each,
+                 batch->program->extents[extent].name);
+    else
+        snprintf(takes, sizeof takes, "%lld: %lld for each position along %.40s%s", (long long)wanted,
+                 (long long)input->each, batch->program->extents[extent].name,
+                 extent == batch->rows.tokens ? ", the special tokens' too" : "");
+    return ftc_status_make(FTC_BAD_INPUT, "%s has %lld values for the input \"%s\"%s, the model takes %s",
+                           who, (long long)n, input->name, column_words(input).text, takes);
+}
+
 static ftc_status fill_from_column(ftc_batch *batch, int32_t i, const ftc_number_lists *lists,
-                                   const int64_t *examples) {
+                                   const int64_t *examples, const int64_t *names) {
     const ftc_input_info *input = &batch->program->inputs[i];
     int64_t at = 0;
     for (int64_t k = 0; k < batch->sequences; k++) {
         int64_t first = lists->offsets[examples[k]], n = lists->offsets[examples[k] + 1] - first;
         int64_t wanted = values_of(batch, input, k);
-        if (n != wanted) {
-            return ftc_status_make(FTC_BAD_INPUT,
-                                   "example %lld has %lld values for the input \"%s\", the model takes %lld",
-                                   (long long)examples[k], (long long)n, input->name, (long long)wanted);
-        }
+        element_name who = name_of(batch, batch->rows.sequences, k, names);
+        if (n != wanted) return wrong_number_of_values(batch, input, who.text, n, wanted);
         for (int64_t v = 0; v < n; v++) {
-            if (put_number(input->dtype, lists->values[first + v], batch->inputs[i], at++)) continue;
+            const char *takes = put_number(input->dtype, lists->values[first + v], batch->inputs[i], at++);
+            if (!takes) continue;
             return ftc_status_make(
-                FTC_BAD_INPUT, "example %lld, value %lld for the input \"%s\" is %.9g: not of its type",
-                (long long)examples[k], (long long)v, input->name, lists->values[first + v]);
+                FTC_BAD_INPUT, "%s, value %lld for the input \"%s\"%s is %.10g; it takes %s", who.text,
+                (long long)v, input->name, column_words(input).text, lists->values[first + v], takes);
         }
     }
     return FTC_STATUS_OK;
 }
 
-static ftc_status fill_labels(ftc_batch *batch, int32_t i, const float *labels, const int64_t *examples) {
+static ftc_status fill_labels(ftc_batch *batch, int32_t i, const float *labels, const int64_t *examples,
+                              const int64_t *names) {
     const ftc_input_info *input = &batch->program->inputs[i];
     for (int64_t k = 0; k < batch->sequences; k++) {
         double label = (double)labels[examples[k]];
-        bool in_range = !input->bound || (label >= 0 && label < (double)input->bound);
-        if (input->dtype == FTC_F32 || in_range)
-            in_range = put_number(input->dtype, label, batch->inputs[i], k);
-        if (in_range) continue;
-        return ftc_status_make(
-            FTC_BAD_INPUT,
-            "example %lld has the label %.9g, the model takes the classes 0 to %lld: set the number of "
-            "labels with --set labels=N",
-            (long long)examples[k], label, (long long)input->bound - 1);
+        element_name who = name_of(batch, batch->rows.sequences, k, names);
+        if (input->bound && !(label >= 0 && label < (double)input->bound)) {
+            return ftc_status_make(FTC_BAD_INPUT,
+                                   "%s has the label %.9g, the model takes the classes 0 to %lld: set the "
+                                   "number of labels with --set labels=N",
+                                   who.text, label, (long long)input->bound - 1);
+        }
+        const char *takes = put_number(input->dtype, label, batch->inputs[i], k);
+        if (takes)
+            return ftc_status_make(FTC_BAD_INPUT, "%s has the label %.9g; the input \"%s\" takes %s",
+                                   who.text, label, input->name, takes);
     }
     return FTC_STATUS_OK;
 }
@@ -575,24 +672,50 @@ static void fill_tokens(ftc_batch *batch, int32_t i, const int32_t *values, cons
     }
 }
 
-ftc_status ftc_batch_fill(ftc_batch *batch, const ftc_dataset *dataset, const int64_t *examples, int64_t n) {
-    const ftc_program *program = batch->program;
-    FTC_RETURN_IF_ERROR(resize_to_examples(batch, dataset, examples, n));
-    for (int32_t i = 0; i < program->n_inputs; i++) {
-        const ftc_input_info *input = &program->inputs[i];
-        int32_t column = column_of(program, &batch->rows, i);
-        if (column >= dataset->n_columns &&
-            input->role == FTC_FROM_LABEL) // without labels the loss means nothing
-            memset(batch->inputs[i], 0, (size_t)(ftc_batch_cells(batch, i) * ftc_dtype_bytes(input->dtype)));
-        else if (column >= dataset->n_columns)
-            return no_column(program, input);
-        else if (column >= 0)
-            FTC_RETURN_IF_ERROR(fill_from_column(batch, i, &dataset->columns[column], examples));
-        else if (input->role == FTC_FROM_LABEL)
-            FTC_RETURN_IF_ERROR(fill_labels(batch, i, dataset->labels, examples));
-        else
-            fill_tokens(batch, i, input->role == FTC_FROM_TOKENS ? dataset->ids : dataset->types, dataset,
-                        examples);
+static ftc_status fill_input(ftc_batch *batch, int32_t i, const ftc_dataset *dataset, const int64_t *examples,
+                             const int64_t *names) {
+    const ftc_input_info *input = &batch->program->inputs[i];
+    int32_t column = column_of(batch->program, &batch->rows, i);
+    if (column >= dataset->n_columns) {
+        if (input->role != FTC_FROM_LABEL) return no_column(batch->program, input);
+        // Without labels the loss means nothing.
+        memset(batch->inputs[i], 0, (size_t)(ftc_batch_cells(batch, i) * ftc_dtype_bytes(input->dtype)));
+        return FTC_STATUS_OK;
     }
-    return ftc_batch_check(batch, examples);
+    if (column >= 0) return fill_from_column(batch, i, &dataset->columns[column], examples, names);
+    if (input->role == FTC_FROM_LABEL) return fill_labels(batch, i, dataset->labels, examples, names);
+    fill_tokens(batch, i, input->role == FTC_FROM_TOKENS ? dataset->ids : dataset->types, dataset, examples);
+    return FTC_STATUS_OK;
+}
+
+static ftc_status fill(ftc_batch *batch, const ftc_dataset *dataset, const int64_t *examples,
+                       const int64_t *names, int64_t n) {
+    FTC_RETURN_IF_ERROR(resize_to_examples(batch, dataset, examples, names, n));
+    for (int32_t i = 0; i < batch->program->n_inputs; i++)
+        FTC_RETURN_IF_ERROR(fill_input(batch, i, dataset, examples, names));
+    return ftc_batch_check(batch, names);
+}
+
+ftc_status ftc_batch_fill(ftc_batch *batch, const ftc_dataset *dataset, const int64_t *examples, int64_t n) {
+    return fill(batch, dataset, examples, examples, n);
+}
+
+ftc_status ftc_batch_check_dataset(const ftc_program *program, const ftc_dataset *dataset, int64_t *example) {
+    ftc_batch batch;
+    FTC_RETURN_IF_ERROR(ftc_batch_create(program, &batch));
+    // As often as the model needs elements.
+    int64_t n = batch.rows.sequences >= 0 ? program->extents[batch.rows.sequences].least : 1;
+    if (n < 1) n = 1;
+    int64_t *same = zeros((int32_t)n, sizeof *same), *names = zeros((int32_t)n, sizeof *names);
+    ftc_status status = FTC_STATUS_OK;
+    for (int64_t k = 0; k < n; k++) names[k] = THIS_ROW;
+    for (*example = 0; *example < dataset->n; ++*example) {
+        for (int64_t k = 0; k < n; k++) same[k] = *example;
+        status = fill(&batch, dataset, same, names, n);
+        if (status.code != FTC_OK) break;
+    }
+    free(same);
+    free(names);
+    ftc_batch_free(&batch);
+    return status;
 }

@@ -80,6 +80,10 @@ ftc_label_kind ftc_program_label(const ftc_program *program);
 // not fit the program.
 ftc_status ftc_batch_fill(ftc_batch *batch, const ftc_dataset *dataset, const int64_t *examples, int64_t n);
 
+// Whether each example of the dataset fits the program; if not, fails, and *example is the first that does
+// not (messages call it "the row").
+ftc_status ftc_batch_check_dataset(const ftc_program *program, const ftc_dataset *dataset, int64_t *example);
+
 // --- sizes --------------------------------------------------------------------------------------------
 
 // The largest counts that the program's bounds allow, [n_counts].

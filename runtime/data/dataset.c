@@ -117,11 +117,13 @@ static void add_number(ftc_number_lists *lists, size_t *used, double value) {
     lists->values[(*used)++] = value;
 }
 
-// Appends the numbers of a JSON value, lists of lists one after the other; false: it holds something else.
+// Appends the numbers of a JSON value, lists of lists one after the other, true and false as 1 and 0; false:
+// it holds something else.
 static bool add_json(ftc_number_lists *lists, size_t *used, const cJSON *json) {
-    if (cJSON_IsNumber(json)) {
-        add_number(lists, used, json->valuedouble);
-        return true;
+    if (cJSON_IsNumber(json) || cJSON_IsBool(json)) {
+        double value = cJSON_IsNumber(json) ? json->valuedouble : cJSON_IsTrue(json);
+        add_number(lists, used, value);
+        return isfinite(value);
     }
     if (!cJSON_IsArray(json)) return false;
     const cJSON *item;
@@ -131,7 +133,7 @@ static bool add_json(ftc_number_lists *lists, size_t *used, const cJSON *json) {
     return true;
 }
 
-// Appends the numbers of a cell.
+// Appends the numbers of a cell: JSON, a number as C reads it (" 1.", "+2"), or a bool as Python writes it.
 static bool add_cell(ftc_number_lists *lists, size_t *used, const char *text) {
     char *end;
     double value = strtod(text, &end);
@@ -139,8 +141,12 @@ static bool add_cell(ftc_number_lists *lists, size_t *used, const char *text) {
         add_number(lists, used, value);
         return isfinite(value);
     }
+    if (!strcmp(text, "True") || !strcmp(text, "False")) {
+        add_number(lists, used, *text == 'T');
+        return true;
+    }
     cJSON *json = ftc_json_parse(text, strlen(text), NULL);
-    bool ok = cJSON_IsArray(json) && add_json(lists, used, json);
+    bool ok = json && add_json(lists, used, json);
     cJSON_Delete(json);
     return ok;
 }

@@ -17,7 +17,7 @@ ftc_scoring ftc_program_scoring(const ftc_program *program) {
     ftc_label_kind label = ftc_program_label(program);
     int64_t columns = ftc_program_score_columns(program);
     if (columns == 1 && label == FTC_LABEL_VALUE) return FTC_SCORE_VALUES;
-    return columns >= 1 && label == FTC_LABEL_CLASS ? FTC_SCORE_CLASSES : FTC_SCORE_NOTHING;
+    return columns > 1 && label == FTC_LABEL_CLASS ? FTC_SCORE_CLASSES : FTC_SCORE_NOTHING;
 }
 
 bool ftc_program_is_regression(const ftc_program *program) {

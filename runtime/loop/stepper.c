@@ -188,6 +188,13 @@ int64_t ftc_program_score_columns(const ftc_program *program) {
     return i < 0 ? 0 : program->outputs[i].each;
 }
 
+int64_t ftc_program_classes(const ftc_program *program) {
+    int64_t columns = ftc_program_score_columns(program);
+    for (int32_t i = 0; i < program->n_inputs && !columns; i++)
+        if (program->inputs[i].role == FTC_FROM_LABEL) columns = program->inputs[i].bound;
+    return columns;
+}
+
 double ftc_stepper_loss_weight(const ftc_stepper *stepper, const ftc_batch *batch, ftc_entry_kind entry) {
     const float *weight = ftc_stepper_result(stepper, FTC_OUTPUT_WEIGHT, entry);
     return weight ? (double)*weight : batch->sequences ? (double)batch->sequences : 1;

@@ -67,6 +67,10 @@ int32_t ftc_program_output(const ftc_program *program, ftc_output_role role);
 // Scores of one sequence; 0: the program tells none.
 int64_t ftc_program_score_columns(const ftc_program *program);
 
+// Classes that a label can be: as many as there are scores, or, without scores, as the label's input takes;
+// 0: any number.
+int64_t ftc_program_classes(const ftc_program *program);
+
 // Over how many examples the loss of the last call is the mean: what the program says, or else the sequences.
 double ftc_stepper_loss_weight(const ftc_stepper *stepper, const ftc_batch *batch, ftc_entry_kind entry);
 

@@ -122,6 +122,12 @@ static ftc_schedule make_schedule(const ftc_train_options *o, int64_t total) {
 // Of tokens, labels and where texts end; cut to what a JSON number holds exactly.
 static int64_t hash_data(const ftc_dataset *d) {
     uint64_t hash = XXH3_64bits(d->ids, (size_t)ftc_dataset_tokens(d) * sizeof *d->ids);
+    hash = XXH3_64bits_withSeed(d->types, (size_t)ftc_dataset_tokens(d) * sizeof *d->types, hash);
+    for (int32_t i = 0; i < d->n_columns; i++) {
+        const ftc_number_lists *c = &d->columns[i];
+        hash = XXH3_64bits_withSeed(c->offsets, (size_t)(d->n + 1) * sizeof *c->offsets, hash);
+        hash = XXH3_64bits_withSeed(c->values, (size_t)c->offsets[d->n] * sizeof *c->values, hash);
+    }
     hash = XXH3_64bits_withSeed(d->labels, (size_t)d->n * sizeof *d->labels, hash);
     hash = XXH3_64bits_withSeed(d->offsets, (size_t)(d->n + 1) * sizeof *d->offsets, hash);
     return (int64_t)(hash >> 12);
@@ -243,7 +249,7 @@ static ftc_epoch_scores epoch_scores(const run *r) {
     double n = (double)r->at.epoch_examples;
     return (ftc_epoch_scores){
         .epoch = epoch_of(r),
-        .loss = n > 0 ? r->at.epoch_loss / n : NAN,
+        .loss = r->at.epoch_weight > 0 ? r->at.epoch_loss / r->at.epoch_weight : NAN,
         .accuracy = n > 0 && r->counts_correct ? (double)r->at.epoch_correct / n : NAN,
     };
 }
@@ -317,8 +323,8 @@ static ftc_status not_finite(const run *r, const char *what, double value, int64
 // What the micro-batches of one optimizer step add up to.
 typedef struct {
     int64_t examples, tokens, padded, correct;
-    double loss;          // sum over the micro-batches
-    double examples_loss; // sum over the examples
+    double loss;                  // sum over the micro-batches
+    double weighted_loss, weight; // sums over what the losses are means over
 } window_sums;
 
 // The examples of the batch at hand that the largest of their logits [sequences, columns] gets right.
@@ -347,7 +353,9 @@ static ftc_status call_window(run *r, ftc_entry_kind entry, int64_t step, int64_
         FTC_RETURN_IF_ERROR(call(r, entry, step, micro));
         if (!isfinite(*loss)) return not_finite(r, "the loss", (double)*loss, micro);
         sums->loss += (double)*loss;
-        sums->examples_loss += (double)*loss * (double)r->batch.sequences;
+        double weight = ftc_stepper_loss_weight(&r->stepper, &r->batch, entry);
+        sums->weighted_loss += (double)*loss * weight;
+        sums->weight += weight;
         sums->examples += r->batch.sequences;
         sums->tokens += r->batch.tokens;
         sums->padded += r->batch.longest * r->batch.sequences;
@@ -388,7 +396,8 @@ static ftc_status step(run *r) {
     r->at.tokens_padded += sums.padded;
     r->at.epoch_examples += sums.examples;
     r->at.epoch_correct += sums.correct;
-    r->at.epoch_loss += sums.examples_loss;
+    r->at.epoch_loss += sums.weighted_loss;
+    r->at.epoch_weight += sums.weight;
     return FTC_STATUS_OK;
 }
 
@@ -498,7 +507,7 @@ static ftc_status end_epoch(run *r) {
         FTC_RETURN_IF_ERROR(evaluate(r, &gained));
     r->at.epochs_ended++;
     r->at.epoch_examples = r->at.epoch_correct = 0;
-    r->at.epoch_loss = 0;
+    r->at.epoch_loss = r->at.epoch_weight = 0;
     bool save = o->save_strategy == FTC_WHEN_EPOCH || (gained && o->save_strategy == FTC_WHEN_BEST);
     return save ? save_checkpoint(r, o) : FTC_STATUS_OK;
 }

@@ -30,11 +30,10 @@ typedef struct {
 #define INTEGER(field) {#field, offsetof(ftc_train_state, field), false}
 #define DOUBLE(field)  {#field, offsetof(ftc_train_state, field), true}
 static const state_field STATE_FIELDS[] = {
-    INTEGER(step),          INTEGER(events_step),       INTEGER(epochs_ended),
-    INTEGER(last_logged),   DOUBLE(window_loss),        DOUBLE(window_seconds),
-    INTEGER(window_tokens), DOUBLE(total_loss),         INTEGER(examples_seen),
-    INTEGER(tokens_seen),   INTEGER(tokens_padded),     INTEGER(epoch_examples),
-    INTEGER(epoch_correct), DOUBLE(epoch_loss),         DOUBLE(best_metric),
+    INTEGER(step),          INTEGER(events_step),       INTEGER(epochs_ended),  INTEGER(last_logged),
+    DOUBLE(window_loss),    DOUBLE(window_seconds),     INTEGER(window_tokens), DOUBLE(total_loss),
+    INTEGER(examples_seen), INTEGER(tokens_seen),       INTEGER(tokens_padded), INTEGER(epoch_examples),
+    INTEGER(epoch_correct), DOUBLE(epoch_loss),         DOUBLE(epoch_weight),   DOUBLE(best_metric),
     INTEGER(best_step),     INTEGER(stale_evaluations),
 };
 #undef INTEGER

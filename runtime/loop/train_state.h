@@ -24,7 +24,7 @@ typedef struct {
     int64_t examples_seen, tokens_seen;
     int64_t tokens_padded;                 // what tokens_seen would be, padded to the longest of each batch
     int64_t epoch_examples, epoch_correct; // of the epoch so far
-    double epoch_loss;                     // sum over these examples
+    double epoch_loss, epoch_weight;       // sums: of the losses times their weights, of the weights
     bool has_best;
     double best_metric;
     int64_t best_step;

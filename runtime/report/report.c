@@ -675,8 +675,23 @@ static void write_answer(const ftc_summary *s, const ftc_evaluation *e, const mi
     fprintf(out, "<br><small>%.1f %%</small></td>", m->probability * 100);
 }
 
+// What the model was given; of a model that reads no text, where it stands in the file.
+static void write_example(const ftc_row *row, int64_t index, FILE *out) {
+    enum { MOST_CHARACTERS = 700 };
+    fputs("<td class=\"text\"><bdi>", out);
+    if (row->text)
+        ftc_html_excerpt(out, row->text, MOST_CHARACTERS);
+    else
+        fprintf(out, "row %lld", (long long)index + 1);
+    if (row->pair) {
+        fputs("</bdi><hr><bdi>", out);
+        ftc_html_excerpt(out, row->pair, MOST_CHARACTERS);
+    }
+    fputs("</bdi></td></tr>\n", out);
+}
+
 static ftc_status write_mistakes(const ftc_summary *s, const ftc_evaluation *e, FILE *out) {
-    enum { SHOWN = 20, MOST_CHARACTERS = 700 };
+    enum { SHOWN = 20 };
     int64_t n;
     mistake *list = list_mistakes(s, e, &n);
     ftc_row row = {0};
@@ -692,7 +707,7 @@ static ftc_status write_mistakes(const ftc_summary *s, const ftc_evaluation *e, 
         out,
         "<div "
         "class=\"scroll\"><table>\n<caption>%s</caption>\n<tr><th>Loss</th><th>Label</th><th>Prediction</th>"
-        "<th class=\"left\">Text</th></tr>\n",
+        "<th class=\"left\">Example</th></tr>\n",
         e->scoring == FTC_SCORE_VALUES
             ? "The largest errors"
             : "The worst of them: those whose label the model thought least likely");
@@ -701,13 +716,7 @@ static ftc_status write_mistakes(const ftc_summary *s, const ftc_evaluation *e, 
         if (status.code != FTC_OK) break;
         fprintf(out, "<tr><td>%.3f</td>", list[i].loss);
         write_answer(s, e, &list[i], out);
-        fputs("<td class=\"text\"><bdi>", out);
-        ftc_html_excerpt(out, row.text, MOST_CHARACTERS);
-        if (row.pair) {
-            fputs("</bdi><hr><bdi>", out);
-            ftc_html_excerpt(out, row.pair, MOST_CHARACTERS);
-        }
-        fputs("</bdi></td></tr>\n", out);
+        write_example(&row, s->test_rows[list[i].index], out);
     }
     fputs("</table></div>\n", out);
     ftc_row_free(&row);
@@ -742,9 +751,11 @@ ftc_status ftc_report_write(const ftc_summary *s, FILE *out) {
     write_tiles(s, out);
     write_results(s, out);
     write_curves(s, out);
-    write_heading(out, "Lengths and padding");
-    write_lengths(s, out);
-    write_padding(s, out);
+    if (ftc_dataset_tokens(s->train)) {
+        write_heading(out, "Lengths and padding");
+        write_lengths(s, out);
+        write_padding(s, out);
+    }
     FTC_RETURN_IF_ERROR(write_test(s, out));
     write_time_and_memory(s, out);
     write_heading(out, "Hyperparameters");

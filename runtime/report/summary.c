@@ -166,6 +166,6 @@ void ftc_summary_hyperparameters(const ftc_summary *s, ftc_summary_fact *tell, v
     } else {
         tell_number(tell, context, "num_epochs", o->epochs);
     }
-    tell_number(tell, context, "max_length", s->max_length);
+    if (s->max_length) tell_number(tell, context, "max_length", s->max_length);
     tell(context, "precision", s->program->precision);
 }
