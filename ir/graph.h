@@ -86,7 +86,7 @@ typedef struct {
     ftc_decl_kind kind;
     const char *name;
     ftc_type type;  // as the graph reads it: the dims' axes one after the other
-    uint8_t n_dims; // the stored form, which inputs have none of: each dimension is one axis or several, (A D)
+    uint8_t n_dims; // the stored form, which inputs have none of: each dimension is one axis or merged, (A D)
     ftc_axes dims[FTC_MAX_DIMS];
     ftc_init_kind init;
     double init_std;      // FTC_INIT_NORMAL

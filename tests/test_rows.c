@@ -164,7 +164,7 @@ Test(rows, feed_roles_by_any_name, .timeout = 240) {
     ASSERT_FTC(dir, 0, out, "accuracy", "eval", "output", "--test", "rows.csv");
     ASSERT_FTC(dir, 0, out, "  good food", "predict", "output", "good food");
 
-    // The third row has 3 tokens, the position that the model names is the fourth: told at once, with its line.
+    // "bad" has 3 tokens, the position that the model names is the fourth: told at once, with its line.
     write_file(dir, "fourth.ir",
                "model fourth\naxis B <= 4\naxis S ragged B <= 8\naxis V = 1660, H = 4, C = 2\n"
                "input ids : i32[B, S] in V\ninput label : i32[B] in C\n"
