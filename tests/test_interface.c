@@ -189,6 +189,7 @@ static void check_random(const char *target_name, uint64_t first, uint64_t n) {
                                        .target = target,
                                        .check_text = seed % 8 == 0};
         ftc_graph *g = test_random_graph(seed, &options);
+        if (getenv("FTC_TEST_PRINT")) ftc_print_graph(g, stderr);
         char what[64];
         snprintf(what, sizeof what, "%s, seed %llu", target_name, (unsigned long long)seed);
         ftc_loaded_program *loaded = test_compile(g, &compile);
