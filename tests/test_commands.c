@@ -528,6 +528,23 @@ Test(commands, inputs_over_another_batch_are_refused) {
     scratch_free(dir);
 }
 
+// A model that gives an entry nothing to do says so, instead of naming a pass.
+Test(commands, models_without_work_are_refused) {
+    static const char HEAD[] = "model m\naxis B <= 3\ninput x : f32[B]\n";
+    static const char *const BODIES[][2] = {
+        {"output loss = sum(x; B)\n", "in the entry update: the model has no parameter that is trained"},
+        {"w = param \"w\" f32[]\noutput loss = sum(x * w; B) entries(step, grad)\n",
+         "in the entry eval: no output is given there"},
+    };
+    char *dir = test_directory(), text[400];
+    for (int i = 0; i < 2; i++) {
+        snprintf(text, sizeof text, "%s%s", HEAD, BODIES[i][0]);
+        write_file(dir, "m.ir", text);
+        ASSERT_FTC(dir, 2, err, BODIES[i][1], "compile", "m.ir");
+    }
+    scratch_free(dir);
+}
+
 // --- what is learned ----------------------------------------------------------------------------------
 
 // Early stopping: the run says so and ends with the best checkpoint, which is kept.

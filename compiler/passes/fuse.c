@@ -98,6 +98,17 @@ static bool check_lowered(const ftc_graph *g, ftc_diagnostics *d) {
     return !what;
 }
 
+// A model may give an entry nothing to do.
+static bool check_work(const ftc_graph *g, ftc_entry_kind entry, ftc_diagnostics *d) {
+    bool trains = ftc_entry_trains(entry);
+    if (g->n_kernels > 1) return true;
+    ftc_diag_add(d, g->model, NULL, 0, 0, "there is nothing to compute in the entry %s: %s",
+                 ftc_entry_name(entry),
+                 trains ? "the model has no parameter that is trained, and assigns nothing"
+                        : "no output is given there, as output NAME or output NAME entries(eval) says");
+    return false;
+}
+
 bool ftc_pass_fuse(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
     // What remat has copied for all of its readers, nobody needs any more; a value without a reader has no
     // place.
@@ -109,5 +120,5 @@ bool ftc_pass_fuse(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostic
     ftc_fuse_place_units(&f);
     rebuild_graph(&f);
     ftc_arena_free(f.memory);
-    return true;
+    return check_work(g, options->entry, d);
 }
