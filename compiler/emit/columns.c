@@ -103,29 +103,34 @@ void ftc_emit_columns_kernel(ftc_emitter *e) {
     ftc_axis last = outer.n ? outer.at[outer.n - 1] : FTC_NO_AXIS;
     if (outer.n) outer.n--;
     int64_t bound = last == FTC_NO_AXIS ? 1 : ftc_axis_extent(e->g, last)->bound;
-    // A ragged last axis goes one by one: its extent differs from item to item. So does the batch axis when
-    // the rows are ragged over it: their number differs.
-    bool ragged = last != FTC_NO_AXIS && (ftc_axis_extent(e->g, last)->kind == FTC_EXTENT_RAGGED ||
-                                          ftc_region_is_token_axis(e->g, &c.kernel->rows, last));
-    if (ragged) ftc_axes_add(&outer, last);
+    // Of a ragged last axis each item has as many vectors as the bound has; some are beyond its extent. The
+    // batch axis goes one by one when the rows are ragged over it: their number differs.
+    bool ragged = last != FTC_NO_AXIS && ftc_axis_over(e->g, last) != FTC_NO_AXIS;
+    bool single = last == FTC_NO_AXIS || (!ragged && ftc_region_is_token_axis(e->g, &c.kernel->rows, last));
+    if (single && last != FTC_NO_AXIS) ftc_axes_add(&outer, last);
     int lanes = cg->lanes * VECTORS_PER_ITEM;
     if (lanes > FTC_CG_MAX_LANES) lanes = FTC_CG_MAX_LANES;
     while (lanes > 1 && lanes / 2 >= bound) lanes /= 2;
-    if (ragged || last == FTC_NO_AXIS) lanes = 1;
+    if (single) lanes = 1;
 
-    LLVMValueRef extent = lanes > 1 ? ftc_emit_extent(e, last, NULL) : NULL;
-    LLVMValueRef per_outer = lanes > 1                       ? ftc_cg_ceil_div(cg, extent, lanes)
-                             : ragged || last == FTC_NO_AXIS ? ftc_cg_i64(cg, 1)
-                                                             : ftc_emit_extent(e, last, NULL);
+    LLVMValueRef extent = single   ? ftc_cg_i64(cg, 1)
+                          : ragged ? ftc_cg_i64(cg, bound)
+                                   : ftc_emit_extent(e, last, NULL);
+    LLVMValueRef per_outer = lanes > 1 ? ftc_cg_ceil_div(cg, extent, lanes) : extent;
     LLVMValueRef begin, end, sequence = ftc_cg_variable(cg, cg->i64);
     ftc_cg_store(cg, ftc_cg_i64(cg, 0), sequence);
     ftc_emit_split(e, ftc_cg_mul(cg, ftc_emit_total(e, &outer), per_outer), &begin, &end);
     ftc_cg_loop loop = ftc_cg_loop_begin(cg, begin, end, ftc_cg_i64(cg, 1));
     c.env = ftc_env_empty(e);
     if (outer.n) ftc_emit_bind_rows(e, &c.env, &outer, ftc_cg_div(cg, loop.index, per_outer), sequence);
-    if (last != FTC_NO_AXIS && !ragged) {
+    ftc_cg_if inside = {0};
+    if (!single) {
         LLVMValueRef first = ftc_cg_mul(cg, ftc_cg_rem(cg, loop.index, per_outer), ftc_cg_i64(cg, lanes));
         c.env.index[last] = first;
+        if (ragged) {
+            extent = ftc_emit_extent(e, last, &c.env);
+            inside = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntSLT, first, extent));
+        }
         if (lanes > 1) {
             c.env.vector_axis = last;
             c.env.lanes = lanes;
@@ -134,6 +139,7 @@ void ftc_emit_columns_kernel(ftc_emitter *e) {
         }
     }
     emit_item(&c);
+    if (ragged) ftc_cg_if_end(cg, &inside);
     ftc_cg_loop_end(cg, &loop);
     ftc_values_free(&c.values);
     free(c.block);
