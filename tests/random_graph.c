@@ -271,12 +271,13 @@ static ftc_id summed(ftc_graph *g, ftc_id x) {
     return ftc_build_map2(g, FTC_OP_mul, ftc_build_sum(g, x, &axes), ftc_build_const(g, (float)(1 / n)));
 }
 
-// Values over several ragged axes of one batch axis cannot be stored, nor can outputs be ragged over several
-// axes.
+// All ragged axes of an output are ragged over one axis.
 static bool step_abi_gives(const generator *m, const ftc_type *type) {
-    int ragged = 0;
-    for (int i = 0; i < type->axes.n; i++) ragged += ftc_axis_over(m->t.g, type->axes.at[i]) != FTC_NO_AXIS;
-    return m->options->wide ? ragged <= 1 : ragged == 0 && type->dtype == FTC_F32;
+    ftc_axes over = {0};
+    for (int i = 0; i < type->axes.n; i++)
+        if (ftc_axis_over(m->t.g, type->axes.at[i]) != FTC_NO_AXIS)
+            ftc_axes_add(&over, ftc_axis_over(m->t.g, type->axes.at[i]));
+    return m->options->wide ? over.n <= 1 : over.n == 0 && type->dtype == FTC_F32;
 }
 
 // Sizes around those of vectors, blocks and loops that run once.

@@ -231,6 +231,13 @@ static const struct {
                                "output loss = sum(x * w; B, S, H, A)"},
     {"an input of six axes", "axis D = 2\ninput x : f32[A, B, D, H, S, V]\noutput y = x * w\n"
                              "output loss = sum(x * w; A, B, D, H, S, V)"},
+    {"features around tokens",
+     "input x : f32[H, B, S, A]\noutput y = x * w\noutput loss = sum(x * w; B, S, H, A)"},
+    {"features around pairs of tokens", "input x : f32[H, B, S, T]\noutput y = x * w, z = sum(x * w; S)\n"
+                                        "output loss = sum(tanh(x * w); B, S, T, H)"},
+    {"scores as an output",
+     "input x : f32[B, S, H]\nk = rename(x; S -> T)\np = softmax(dot(x * w, k; H); T)\n"
+     "output p, loss = sum(tanh(dot(p, k; T)); B, S, H)"},
     {"a second ragged axis", "input x : f32[B, S, H]\ninput y : f32[B, U, H]\n"
                              "m = mean(x; S) * mean(y * w; U)\noutput m\noutput loss = sum(m; B, H)"},
     {"a second batch axis", "input x : f32[B, H]\ninput y : f32[N, H]\ns = dot(x * w, y; H)\noutput s\n"

@@ -174,16 +174,6 @@ void ftc_emit_bind_rows(ftc_emitter *e, ftc_env *env, const ftc_axes *order, LLV
 
 // --- addresses ----------------------------------------------------------------------------------------
 
-static ftc_axes stored_order(const ftc_emitter *e, ftc_id id) {
-    const ftc_node *node = &e->g->nodes[id];
-    ftc_op_class class = ftc_node_class(node);
-    if (class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN)
-        return ftc_axes_interface_order(e->g, &e->g->decls[node->decl].type.axes);
-    const ftc_output *output = ftc_emit_output_of(e->g, id);
-    return output ? ftc_axes_interface_order(e->g, &output->order)
-                  : ftc_axes_packed_order(e->g, &node->type.axes);
-}
-
 static bool group_covers(const ftc_flat *group, ftc_axis axis) {
     return group->axes.n > 1 && group->index && ftc_axes_has(&group->axes, axis);
 }
@@ -238,7 +228,7 @@ LLVMValueRef ftc_emit_address(ftc_emitter *e, ftc_id id, const ftc_env *env, LLV
                               LLVMValueRef *lane_offsets) {
     ftc_codegen *cg = e->cg;
     const ftc_storage *storage = &e->storage[id];
-    ftc_axes order = stored_order(e, id);
+    ftc_axes order = ftc_region_memory_order(e->g, id);
     LLVMTypeRef type = ftc_emit_stored_type(e, e->g->nodes[id].type.dtype);
     *lane_stride = *lane_offsets = NULL;
     if (storage->kind == FTC_STORED_LOCAL) {

@@ -49,7 +49,7 @@ static bool expression_is_flat(ftc_fusion *f, ftc_id id, const ftc_axes *group) 
     ftc_axes common = ftc_axes_intersect(&node->type.axes, group);
     if (common.n > 0) {
         if (common.n != group->n) return false;
-        ftc_axes order = ftc_axes_packed_order(g, &node->type.axes);
+        ftc_axes order = ftc_region_memory_order(g, id);
         if (!ftc_region_starts_with(&order, ftc_axes_find(&order, group->at[0]), group)) return false;
         ftc_op_class class = ftc_node_class(node);
         // `index` and `random` need the coordinates one by one.
@@ -73,7 +73,7 @@ static bool operands_are_flat(ftc_fusion *f, ftc_id id, const ftc_axes *group) {
     if (ftc_node_class(node) == FTC_CLASS_SOURCE) return false;
     for (int i = 0; i < node->n_args; i++)
         if (!expression_is_flat(f, node->arg[i], group)) return false;
-    ftc_axes order = ftc_axes_packed_order(f->g, &node->type.axes);
+    ftc_axes order = ftc_region_memory_order(f->g, id);
     int at = ftc_axes_find(&order, group->at[0]);
     return at < 0 || ftc_region_starts_with(&order, at, group);
 }

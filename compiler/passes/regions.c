@@ -104,6 +104,16 @@ bool *ftc_region_find_decisive(const ftc_graph *g) {
     return decisive;
 }
 
+ftc_axes ftc_region_memory_order(const ftc_graph *g, ftc_id id) {
+    const ftc_node *node = &g->nodes[id];
+    ftc_op_class class = ftc_node_class(node);
+    if (class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN)
+        return ftc_axes_interface_order(g, &g->decls[node->decl].type.axes);
+    for (uint32_t i = 0; i < g->n_outputs; i++)
+        if (g->outputs[i].node == id) return ftc_axes_interface_order(g, &g->outputs[i].order);
+    return ftc_axes_packed_order(g, &node->type.axes);
+}
+
 ftc_axes ftc_region_view_order(const ftc_graph *g, ftc_id id) {
     const ftc_node *node = &g->nodes[id];
     ftc_op_class class = ftc_node_class(node);

@@ -40,6 +40,10 @@ bool *ftc_region_find_decisive(const ftc_graph *g);
 // Whether order[from …] starts with exactly the axes of `group`, in its order; an empty group always does.
 bool ftc_region_starts_with(const ftc_axes *order, int from, const ftc_axes *group);
 
+// The order of the value's axes where it is in memory: inputs, outputs and tensors have that of the
+// interface.
+ftc_axes ftc_region_memory_order(const ftc_graph *g, ftc_id id);
+
 // How a value's cells are addressed as a matrix: cell (r, c) of the axes `rows` and `cols` at base + r *
 // row_stride + c * col_stride (elements; one of the strides is 1). `order` is the packed order of the value's
 // axes. False when the two groups are not each contiguous in that order, or do not make up the whole of it.
