@@ -424,6 +424,53 @@ Test(commands, results_go_only_where_the_user_says, .timeout = 240) {
     scratch_free(dir);
 }
 
+// A terminal that goes away leaves a checkpoint; a reader that does costs its lines alone.
+Test(commands, lost_listeners_cost_no_training, .timeout = 240) {
+    char *dir = test_directory(), *command;
+    compile_small(dir);
+    static const char *const LONG[] = {"run", "--epochs", "3000", "--metrics", "m.jsonl", NULL};
+    pid_t pid = start(dir, LONG);
+    wait_for(dir, "m.jsonl");
+    kill(pid, SIGHUP);
+    outcome o = finish(dir, pid);
+    cr_assert_eq(o.status, 1, "exit status %d\n%s", o.status, o.err);
+    cr_assert(strstr(o.err, "continue with --resume"), "%s", o.err);
+    forget(&o);
+    static const struct {
+        const char *shell, *told;
+    } CASES[] = {
+        {"{ $FTC run $OPTIONS --output a 2>err; echo $? >status; } | head -1 >first",
+         "nobody reads the metrics"},
+        {"{ $FTC run $OPTIONS --output b 2>&1; echo $? >status; } | head -1 >first; : >err", ""},
+        {"trap '' HUP; $FTC run $OPTIONS --output c --metrics c.jsonl 2>err >first & sleep 1; kill -HUP $!; "
+         "wait $!; echo $? >status",
+         "saved c\n"},
+        // With nothing but the metrics to be written, they are all that is in their file.
+        {"$FTC run $OPTIONS --output d --metrics d.jsonl <&- >&- 2>&-; echo $? >status; : >err", ""},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        cr_assert(asprintf(&command, "cd %s && FTC=%s && OPTIONS='--epochs 1' && %s", dir, FTC_COMMAND,
+                           CASES[i].shell) > 0);
+        cr_assert_eq(system(command), 0, "%s", command);
+        char *status = read_text(dir, "status"), *err = read_text(dir, "err"),
+             *first = strstr(err, CASES[i].told);
+        cr_assert_str_eq(status, "0\n", "%s: %s%s", command, status, err);
+        cr_assert(first && (!*CASES[i].told || !strstr(first + 1, CASES[i].told)), "%s", err);
+        const char name[] = {(char)('a' + i), '/', 0};
+        char *model = test_join(dir, name), *weights = ftc_path_join(model, "model.safetensors");
+        cr_assert(ftc_file_exists(weights), "%s", weights);
+        free(weights);
+        free(model);
+        free(status);
+        free(err);
+        free(command);
+    }
+    char *metrics = read_text(dir, "d.jsonl");
+    cr_expect_gt(last_number(metrics, "train_loss"), 0);
+    free(metrics);
+    scratch_free(dir);
+}
+
 // An optimizer of the model's own: its state is saved under its name, and resuming continues bit by bit.
 Test(commands, own_optimizers_are_saved_and_resumed, .timeout = 240) {
     static const char OWN[] =

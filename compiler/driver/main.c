@@ -5,9 +5,11 @@
 #include "ir/diag.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const ftc_command COMMANDS[] = {
     {"compile", ftc_command_compile, "Compile a model's training into an artifact.",
@@ -48,8 +50,16 @@ static int flushed(const char *command, int status) {
     return status == FTC_EXIT_OK ? FTC_EXIT_USAGE : status;
 }
 
+// Gives the streams that are closed a place, so that no file that is opened takes it: reading finds nothing,
+// writing fails.
+static void fill_streams(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0) open("/dev/null", O_RDONLY); // takes the lowest that is free
+}
+
 int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : NULL, *names[N_COMMANDS];
+    fill_streams();
     signal(SIGXFSZ, SIG_IGN); // a file beyond the limit is an error like a full disk
     if (!name) {
         print_commands(stderr);

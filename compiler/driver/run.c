@@ -42,14 +42,28 @@ static void clear_bar(console *c) {
     c->bar_is_drawn = false;
 }
 
+// Nobody reads any more what was read so far, as of `ftc run | head`: the lines are dropped, the training
+// goes on.
+static void drop_metrics(console *c) {
+    clear_bar(c);
+    fputs("ftc run: nobody reads the metrics any more; they are dropped from here on, the training goes on\n",
+          stderr);
+    bool is_stdout = c->metrics == stdout;
+    FILE *nowhere = is_stdout ? freopen("/dev/null", "w", stdout) : NULL; // also what it still holds
+    (void)nowhere;
+    if (!is_stdout) fclose(c->metrics);
+    c->metrics = NULL;
+}
+
 static void on_log(void *context, const cJSON *line) {
     console *c = context;
     if (!c->metrics || (!c->steps_too && cJSON_HasObjectItem(line, "loss"))) return;
     char *text = ftc_metrics_line(line);
     if (c->metrics == stdout) clear_bar(c);
     fprintf(c->metrics, "%s\n", text);
-    fflush(c->metrics);
+    bool is_unread = fflush(c->metrics) != 0 && errno == EPIPE;
     free(text);
+    if (is_unread) drop_metrics(c);
 }
 
 static void on_progress(void *context, const ftc_progress *progress) {
@@ -147,11 +161,14 @@ static void on_signal(int number) {
 }
 
 static void catch_signals(void) {
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    sigaddset(&action.sa_mask, SIGINT);
-    sigaddset(&action.sa_mask, SIGTERM);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    static const int NUMBERS[] = {SIGINT, SIGTERM, SIGHUP};
+    enum { COUNT = sizeof NUMBERS / sizeof *NUMBERS };
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, was;
+    for (int i = 0; i < COUNT; i++) sigaddset(&action.sa_mask, NUMBERS[i]);
+    for (int i = 0; i < COUNT; i++) {
+        bool is_ignored = sigaction(NUMBERS[i], NULL, &was) == 0 && was.sa_handler == SIG_IGN; // nohup
+        if (!is_ignored) sigaction(NUMBERS[i], &action, NULL);
+    }
 }
 
 // --- the run ------------------------------------------------------------------------------------------
@@ -412,6 +429,7 @@ int ftc_command_run(const ftc_command *self, int argc, char **argv) {
     ftc_option_group groups[FTC_RUN_OPTION_GROUPS];
     ftc_text_list positional = {0};
     char *newest = NULL;
+    signal(SIGPIPE, SIG_IGN); // of lines that nobody reads
     ftc_run_option_groups(&r.options, groups);
     ftc_cli_result parsed = ftc_cli_parse(self, groups, argc, argv, &positional);
     int code = ftc_cli_exit(parsed);
