@@ -85,9 +85,10 @@ ftc_status ftc_file_write_parts(const char *path, const ftc_file_part *parts, si
     if (fd < 0) return system_error(path, "create");
     bool ok = true;
     for (size_t i = 0; ok && i < n; i++) ok = write_all(fd, parts[i].data, parts[i].bytes);
-    ftc_status status = ok && fsync(fd) == 0 ? FTC_STATUS_OK : system_error(path, "write");
     struct stat info;
-    bool is_file = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+    bool is_file = fstat(fd, &info) == 0 && S_ISREG(info.st_mode); // others (/dev/null, a pipe) keep nothing
+    ok = ok && (!is_file || fsync(fd) == 0);
+    ftc_status status = ok ? FTC_STATUS_OK : system_error(path, "write");
     if (close(fd) != 0 && status.code == FTC_OK) status = system_error(path, "write");
     if (status.code != FTC_OK && is_file) unlink(path);
     return status;

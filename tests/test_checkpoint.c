@@ -335,6 +335,44 @@ Test(checkpoint, damage_is_named) {
     scratch_free(dir);
 }
 
+// Whatever stands in resume.json: it is refused, or the run ends.
+Test(checkpoint, numbers_of_no_run_are_refused) {
+    static const char *const BAD[][2] = {{"step", "4000000000"},
+                                         {"step", "1e300"},
+                                         {"step", "-1"},
+                                         {"epochs_ended", "1000000"},
+                                         {"epochs_ended", "0"},
+                                         {"events_step", "9"},
+                                         {"last_logged", "900"},
+                                         {"best_step", "70"},
+                                         {"epoch_examples", "46"},
+                                         {"epoch_correct", "1000"},
+                                         {"stale_evaluations", "1e15"},
+                                         {"window_loss", "\"nan\""},
+                                         {"total_loss", "\"1e999\""},
+                                         {"epoch_loss", "\"x\""},
+                                         {"window_seconds", "7"}};
+    char *dir = test_directory(), *path = ftc_path_join(dir, "checkpoint-8/resume.json");
+    ftc_train_options options = options_for(dir);
+    watcher w = {.stop_after = 8}, v = {0};
+    ASSERT_FAILS(train_once(&options, &w), FTC_FAILED, "interrupted");
+    cJSON *good;
+    ASSERT_OK(ftc_json_read(path, &good));
+    options.resume = "last";
+    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
+        cJSON *bad = cJSON_Duplicate(good, 1);
+        cr_assert(cJSON_ReplaceItemInObjectCaseSensitive(bad, BAD[i][0], cJSON_Parse(BAD[i][1])));
+        ASSERT_OK(ftc_json_write(path, bad));
+        ASSERT_FAILS(train_once(&options, &v), FTC_BAD_INPUT, "it cannot be resumed");
+        cJSON_Delete(bad);
+    }
+    ASSERT_OK(ftc_json_write(path, good));
+    ASSERT_OK(train_once(&options, &v));
+    cJSON_Delete(good);
+    free(path);
+    scratch_free(dir);
+}
+
 // A checkpoint that stands is replaced whole; a model that is not finite replaces nothing.
 Test(checkpoint, what_is_not_finite_is_not_saved) {
     char *dir = test_directory();

@@ -774,6 +774,7 @@ Test(commands, wrong_usage, .timeout = 240) {
     ASSERT_FTC(dir, 2, err, "--test", "run", MODEL, "--train", TRAIN, "--load-best-model-at-end");
     ASSERT_FTC(dir, 2, err, "pass optimizer: the graph has already updates", "opt", MODEL,
                "--passes=differentiate,optimizer,optimizer");
+    ASSERT_FTC(dir, 0, out, "", "compile", MODEL, SMALL, "--emit", "ir", "-o", "/dev/null");
     ASSERT_FTC(dir, 2, err, "pass plan: the graph has no kernels", "opt", MODEL, "--passes=plan");
     // The output again is another name for a value.
     write_file(dir, "names.ir",

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <time.h>
 
 #include <cjson/cJSON.h>
 
@@ -318,6 +319,54 @@ Test(tokenizer, torchtext_ids) {
     cJSON_Delete(cases);
     free(text);
     free(path);
+}
+
+// --- time ---------------------------------------------------------------------------------------------
+
+// Seconds of this thread that encoding `n` combining marks takes: of falling and of rising classes in turns.
+static double seconds_for_marks(const ftc_tokenizer *tokenizer, size_t n) {
+    static const char *const MARKS[] = {"\u0301", "\u0323", "\u0345", "\u0327"}; // 230, 220, 240, 202
+    char *text = malloc(2 * n + 2), *at = text;
+    *at++ = 'a';
+    for (size_t i = 0; i < n; i++, at += 2) memcpy(at, MARKS[i * 7919 % 4], 2);
+    *at = 0;
+    ftc_tokens tokens = {0};
+    struct timespec from, to;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+    cr_assert_eq(ftc_tokenizer_encode(tokenizer, text, NULL, 64, &tokens).code, FTC_OK);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+    ftc_tokens_free(&tokens);
+    free(text);
+    return (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) * 1e-9;
+}
+
+// Sixteen times as many marks take sixteen times as long, not 256.
+Test(tokenizer, time_grows_as_the_text_does) {
+    static const char *const NAMES[] = {"uncased", "nfkc"};
+    for (int i = 0; i < 2; i++) {
+        ftc_tokenizer *tokenizer = open_golden(NAMES[i]);
+        seconds_for_marks(tokenizer, 20000);
+        double few = seconds_for_marks(tokenizer, 20000), many = seconds_for_marks(tokenizer, 320000);
+        cr_expect_lt(many, few * 16 * 5, "%s: %.4f s become %.4f s", NAMES[i], few, many);
+        ftc_tokenizer_close(tokenizer);
+    }
+}
+
+// Marks are sorted by class, those of one class stay in order; few of them and many.
+Test(unicode, marks_are_sorted_stably) {
+    for (size_t n = 1; n <= 40; n++) {
+        uint32_t text[42] = {'a'}, expected[42] = {'a'};
+        static const uint32_t CLASSES[3][2] = {
+            {0x327, 0x328}, {0x323, 0x324}, {0x301, 0x300}}; // 202, 220, 230
+        size_t count = 1;
+        for (size_t i = 0; i < n; i++) text[1 + i] = CLASSES[i * 5 % 3][i % 2];
+        for (int class = 0; class < 3; class ++)
+            for (size_t i = 0; i < n; i++)
+                if (i * 5 % 3 == (size_t)class) expected[count++] = CLASSES[class][i % 2];
+        text[1 + n] = expected[1 + n] = 'b';
+        ftc_unicode_reorder(text, n + 2);
+        cr_expect_arr_eq(text, expected, (n + 2) * sizeof *text, "%zu marks", n);
+    }
 }
 
 // --- what it tells ------------------------------------------------------------------------------------

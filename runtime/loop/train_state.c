@@ -2,6 +2,7 @@
 
 #include "runtime/files.h"
 #include "runtime/json.h"
+#include "runtime/loop/stepper.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -147,6 +148,26 @@ static ftc_status check_identity(const char *path, const cJSON *run, const ftc_t
     return FTC_STATUS_OK;
 }
 
+// Whether the numbers are those of a run that stands somewhere: the loop counts with them.
+static bool is_consistent(const ftc_train_state *s, const ftc_train_identity *identity) {
+    int64_t per_epoch = identity->steps_per_epoch, step = s->step;
+    int64_t begun = (step + per_epoch - 1) / per_epoch; // epochs; the last of them has ended, or not yet
+    return step <= FTC_MOST_STEPS && s->events_step <= step && s->last_logged <= step &&
+           s->best_step <= step && s->stale_evaluations <= step + 1 && s->epochs_ended <= begun &&
+           s->epochs_ended + 1 >= begun && s->epoch_examples <= identity->examples &&
+           s->epoch_correct <= s->epoch_examples;
+}
+
+// A number as "%a" wrote it; 0 when it is none. The best metric may be infinite.
+static bool read_double(const cJSON *item, bool may_be_infinite, double *out) {
+    const char *text = cJSON_GetStringValue(item);
+    char *end = NULL;
+    double value = text ? strtod(text, &end) : 0;
+    if (!text || end == text || *end || (!isfinite(value) && !may_be_infinite)) return false;
+    *out = value;
+    return true;
+}
+
 static ftc_status read_resume(const char *path, const cJSON *json, const ftc_train_identity *identity,
                               ftc_train_state *out) {
     FTC_RETURN_IF_ERROR(check_identity(path, cJSON_GetObjectItemCaseSensitive(json, "run"), identity));
@@ -154,13 +175,18 @@ static ftc_status read_resume(const char *path, const cJSON *json, const ftc_tra
     for (size_t i = 0; i < COUNT(STATE_FIELDS); i++) {
         const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, STATE_FIELDS[i].name);
         char *field = (char *)&train + STATE_FIELDS[i].offset;
-        if (STATE_FIELDS[i].is_double && cJSON_IsString(item)) {
-            *(double *)field = strtod(item->valuestring, NULL);
-        } else if (STATE_FIELDS[i].is_double || !ftc_json_count(item, (int64_t *)field)) {
-            return ftc_status_make(FTC_BAD_INPUT, "%s: lacks \"%s\"; it cannot be resumed", path,
-                                   STATE_FIELDS[i].name);
-        }
+        bool is_metric = STATE_FIELDS[i].offset == offsetof(ftc_train_state, best_metric);
+        bool ok = STATE_FIELDS[i].is_double ? read_double(item, is_metric, (double *)field)
+                                            : ftc_json_count(item, (int64_t *)field);
+        if (!ok)
+            return ftc_status_make(FTC_BAD_INPUT,
+                                   "%s: lacks \"%s\", or it is no number of its kind; it cannot be resumed",
+                                   path, STATE_FIELDS[i].name);
     }
+    if (!is_consistent(&train, identity))
+        return ftc_status_make(
+            FTC_BAD_INPUT, "%s: its numbers are none of a run that got to step %lld; it cannot be resumed",
+            path, (long long)train.step);
     train.has_best = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "has_best"));
     *out = train;
     return FTC_STATUS_OK;

@@ -1,5 +1,6 @@
 #include "runtime/text/unicode.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <utf8proc.h>
@@ -107,14 +108,39 @@ static int combining_class(uint32_t c) {
     return utf8proc_get_property((utf8proc_int32_t)c)->combining_class;
 }
 
-void ftc_unicode_reorder(uint32_t *text, size_t count) {
-    for (size_t i = 1; i < count; i++) {
-        uint32_t c = text[i];
+// Sorts a few marks by class, stably.
+static void sort_few(uint32_t *marks, size_t n) {
+    for (size_t i = 1; i < n; i++) {
+        uint32_t c = marks[i];
         int class = combining_class(c);
-        if (class == 0) continue;
         size_t j = i;
-        for (; j > 0 && combining_class(text[j - 1]) > class; j--) text[j] = text[j - 1];
-        text[j] = c;
+        for (; j > 0 && combining_class(marks[j - 1]) > class; j--) marks[j] = marks[j - 1];
+        marks[j] = c;
+    }
+}
+
+// The same for many, by counting: in a time that grows as they do.
+static void sort_many(uint32_t *marks, size_t n) {
+    size_t places[257] = {0}; // by class, where its next mark goes
+    uint32_t *sorted = malloc(n * sizeof *sorted);
+    if (!sorted) abort();
+    for (size_t i = 0; i < n; i++) places[combining_class(marks[i]) + 1]++;
+    for (int class = 0; class < 256; class ++) places[class + 1] += places[class];
+    for (size_t i = 0; i < n; i++) sorted[places[combining_class(marks[i])]++] = marks[i];
+    memcpy(marks, sorted, n * sizeof *sorted);
+    free(sorted);
+}
+
+void ftc_unicode_reorder(uint32_t *text, size_t count) {
+    enum { FEW = 16 };
+    for (size_t begin = 0, end; begin < count; begin = end + 1) {
+        for (end = begin; end < count && combining_class(text[end]) != 0; end++) {
+        }
+        if (end - begin > FEW) {
+            sort_many(text + begin, end - begin);
+        } else {
+            sort_few(text + begin, end - begin);
+        }
     }
 }
 
