@@ -424,6 +424,43 @@ Test(commands, results_go_only_where_the_user_says, .timeout = 240) {
     scratch_free(dir);
 }
 
+// What texts and labels say is shown, not done; and code that others may have written is not run unless it is
+// named.
+Test(commands, texts_are_shown_and_foreign_code_is_named, .timeout = 240) {
+    char *dir = test_directory();
+    compile_small(dir);
+    write_file(dir, "t.csv", "label,text\n\x1b[31mred,good\x1b[2J\nb,bad\nc,bad\nd,bad\ne,bad\n");
+    outcome o = FTC(dir, "run", "--train", "t.csv", "--max-steps", "1");
+    cr_assert_eq(o.status, 0, "%s", o.err);
+    cr_expect(strstr(o.err, "\\x1b[31mred"), "%s", o.err);
+    cr_expect_null(strchr(o.err, '\x1b'));
+    forget(&o);
+    char *card = read_text(dir, "output/README.md"), *report = read_text(dir, "output/report.html");
+    cr_expect(strstr(card, "\\x1b[31mred"));
+    cr_expect_null(strchr(card, '\x1b'));
+    cr_expect_null(strchr(report, '\x1b'));
+    free(card);
+    free(report);
+    o = FTC(dir, "predict", "output", "so\x1b]0;title\x07good \u202e");
+    cr_expect(strstr(o.out, "so\\x1b]0;title\\x07good \\u202e"), "%s", o.out);
+    cr_expect_null(strchr(o.out, '\x1b'));
+    forget(&o);
+    o = FTC(dir, "run", "--train", "\x1b[2J.csv");
+    cr_expect(strstr(o.err, "\\x1b[2J.csv") && !strchr(o.err, '\x1b'), "%s", o.err);
+    forget(&o);
+
+    char *artifact = ftc_path_join(dir, "small.ftc");
+    struct stat info;
+    cr_assert_eq(stat(artifact, &info), 0);
+    cr_expect_eq(info.st_mode & 022, 0);
+    cr_assert_eq(chmod(artifact, 0666), 0);
+    ASSERT_FTC(dir, 2, err, "if you trust it, name it (ftc run small.ftc)", "run", "--max-steps", "1");
+    ASSERT_FTC(dir, 0, err, "saved output", "run", "small.ftc", "--max-steps", "1");
+    ASSERT_FTC(dir, 0, out, "An artifact is code", "run", "--help");
+    free(artifact);
+    scratch_free(dir);
+}
+
 // A terminal that goes away leaves a checkpoint; a reader that does costs its lines alone.
 Test(commands, lost_listeners_cost_no_training, .timeout = 240) {
     char *dir = test_directory(), *command;

@@ -1,6 +1,7 @@
 // The model card and the report: what they say, and that no text can break out of its place.
 #include "runtime/report/html.h"
 #include "runtime/report/summary.h"
+#include "runtime/text/shown.h"
 #include "tests/bag_model.h"
 #include "tests/scratch.h"
 
@@ -44,6 +45,7 @@ Test(html, text_means_itself) {
         {"two\nlines\r\nand\rmore\t", "two\nlines\nand\nmore\t"},
         {"bell \x07, escape \x1b[1m, delete \x7f", "bell \uFFFD, escape \uFFFD[1m, delete \uFFFD"},
         {"naïve 日本語 🙂", "naïve 日本語 🙂"},
+        {"\u202eright\xC2\x9B", "\uFFFDright\uFFFD"},
         {"", ""},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
@@ -51,6 +53,26 @@ Test(html, text_means_itself) {
         cr_assert_str_eq(text, CASES[i][1]);
         free(text);
     }
+}
+
+Test(shown, what_is_hidden_is_escaped) {
+    static const char *const CASES[][2] = {
+        {"plain naïve 日本語 🙂 back\\slash", "plain naïve 日本語 🙂 back\\slash"},
+        {"\x1b[2J\x7f\x07", "\\x1b[2J\\x7f\\x07"},
+        {"a\nb\tc\r", "a\\nb\\tc\\r"},
+        {"\xC2\x9B"
+         "31m, \u202egnp.exe, \u2028",
+         "\\x9b31m, \\u202egnp.exe, \\u2028"},
+        {"\x9b\xff", "\\x9b\\xff"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        char *text = ftc_shown(CASES[i][0]);
+        cr_assert_str_eq(text, CASES[i][1]);
+        free(text);
+    }
+    char *lines = WRITTEN(ftc_shown_write(out, "a\n\tb\x1b", 5, false));
+    cr_assert_str_eq(lines, "a\n\tb\\x1b");
+    free(lines);
 }
 
 Test(html, an_excerpt_ends_between_characters) {

@@ -2,6 +2,7 @@
 
 #include "ir/base/name.h"
 #include "ir/diag.h"
+#include "runtime/text/shown.h"
 
 #include <float.h>
 #include <math.h>
@@ -168,10 +169,13 @@ bool ftc_option_set(const ftc_option *option, void *target, const char *text, ch
 int ftc_cli_error(const char *command, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    fprintf(stderr, "ftc %s: ", command);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    char *text;
+    if (vasprintf(&text, format, args) < 0) abort();
     va_end(args);
+    fprintf(stderr, "ftc %s: ", command);
+    ftc_shown_write(stderr, text, strlen(text), false);
+    fputc('\n', stderr);
+    free(text);
     return FTC_EXIT_USAGE;
 }
 

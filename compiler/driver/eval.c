@@ -3,9 +3,11 @@
 #include "compiler/driver/commands.h"
 #include "compiler/driver/data.h"
 #include "runtime/loop/metrics.h"
+#include "runtime/text/shown.h"
 
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <stdlib.h>
 
 typedef struct {
@@ -48,10 +50,16 @@ static void print_json(const ftc_evaluation *e) {
 
 static void print_confusion(const ftc_evaluation *e, const ftc_labels *labels) {
     printf("\n%-16s", "label \\ answer");
-    for (int64_t k = 0; k < e->columns; k++) printf(" %8.8s", labels->names[k]);
+    for (int64_t k = 0; k < e->columns; k++) {
+        char *name = ftc_shown(labels->names[k]);
+        printf(" %8.8s", name);
+        free(name);
+    }
     putchar('\n');
     for (int64_t i = 0; i < e->columns; i++) {
-        printf("%-16.16s", labels->names[i]);
+        char *name = ftc_shown(labels->names[i]);
+        printf("%-16.16s", name);
+        free(name);
         for (int64_t k = 0; k < e->columns; k++)
             printf(" %8lld", (long long)e->confusion[i * e->columns + k]);
         putchar('\n');

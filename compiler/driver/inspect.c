@@ -9,6 +9,7 @@
 #include "runtime/json.h"
 #include "runtime/loop/model_state.h"
 #include "runtime/hub/safetensors.h"
+#include "runtime/text/shown.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -34,11 +35,19 @@ static const ftc_option OPTIONS[] = {
 
 // --- a program ----------------------------------------------------------------------------------------
 
+// "  name   value", both of a file.
+static void print_line(const char *name, int width, const char *value) {
+    char *shown_name = ftc_shown(name), *shown_value = ftc_shown(value);
+    printf("  %-*s %s\n", width, shown_name, shown_value);
+    free(shown_name);
+    free(shown_value);
+}
+
 static void print_settings(const char *title, const ftc_setting *settings, int32_t n) {
     printf("%s\n", title);
     for (int32_t i = 0; i < n; i++) {
         if (settings[i].text) {
-            printf("  %-20s %s\n", settings[i].name, settings[i].text);
+            print_line(settings[i].name, 20, settings[i].text);
         } else {
             printf("  %-20s %.6g\n", settings[i].name, settings[i].number);
         }
@@ -102,9 +111,9 @@ static void print_program(const ftc_program *program, const inspect_options *o) 
 // `graph`: the step's final graph as text, where it is asked for.
 static void print_asked(const ftc_manifest *m, const char *graph, const inspect_options *o) {
     if (o->source) {
-        fputs(m->program.source, stdout);
+        ftc_shown_write(stdout, m->program.source, strlen(m->program.source), false);
     } else if (o->graph) {
-        fputs(graph, stdout);
+        ftc_shown_write(stdout, graph, strlen(graph), false);
     } else {
         print_program(&m->program, o);
         print_tuned(m);
@@ -149,19 +158,21 @@ static ftc_status inspect_directory(const char *dir) {
     char *value, shape[128];
     printf("config\n");
     for (const struct cJSON *at = NULL; ftc_hf_config_next(config, &at, &name, &value);) {
-        if (value) printf("  %-30s %s\n", name, value);
+        if (value) print_line(name, 30, value);
         free(value);
     }
     for (int32_t i = 0; i < ftc_hf_config_label_count(config); i++) {
         const char *label = ftc_hf_config_label(config, i);
-        if (label) printf("  label %-24d %s\n", i, label);
+        char id[24];
+        snprintf(id, sizeof id, "label %d", i);
+        if (label) print_line(id, 30, label);
     }
     ftc_hf_config_free(config);
     FTC_RETURN_IF_ERROR(ftc_hf_weights_open(dir, &file));
     printf("tensors\n");
     for (int32_t i = 0; i < ftc_safetensors_count(file); i++) {
         const ftc_safetensor *t = ftc_safetensors_at(file, i);
-        printf("  %-60s %s\n", t->name, ftc_shape_format(t->dims, t->rank, shape));
+        print_line(t->name, 60, ftc_shape_format(t->dims, t->rank, shape));
     }
     ftc_safetensors_close(file);
     return FTC_STATUS_OK;
@@ -183,7 +194,9 @@ static void print_tokens(const ftc_tokenizer *tokenizer, const ftc_tokens *token
     printf("]\n%-10s", "tokens");
     for (size_t i = 0; i < tokens->count; i++) {
         const char *text = ftc_tokenizer_token(tokenizer, tokens->ids[i]);
-        printf(" %s", text ? text : "?");
+        putchar(' ');
+        if (!text) text = "?";
+        ftc_shown_write(stdout, text, strlen(text), true);
     }
     putchar('\n');
 }

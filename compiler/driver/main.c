@@ -16,7 +16,9 @@ static const ftc_command COMMANDS[] = {
      "ftc compile MODEL.ir [-o FILE.ftc] [options]"},
     {"opt", ftc_command_opt, "Run chosen passes on a model or a dump and print what they make of it.",
      "ftc opt FILE.ir --passes=a,b,c [--entry step|grad|update|eval]"},
-    {"run", ftc_command_run, "Train a model.", "ftc run [ARTIFACT.ftc | MODEL.ir] [options]"},
+    {"run", ftc_command_run, "Train a model.",
+     "ftc run [ARTIFACT.ftc | MODEL.ir] [options]\n"
+     "An artifact is code: run only what you, or somebody you trust, have compiled."},
     {"eval", ftc_command_eval, "Evaluate a trained classifier on labelled data.",
      "ftc eval DIR --test FILE [--json] [options]"},
     {"predict", ftc_command_predict, "Classify texts.",

@@ -5,6 +5,7 @@
 #include "ir/lang/parse.h"
 #include "runtime/files.h"
 #include "runtime/loop/threads.h"
+#include "runtime/text/shown.h"
 
 #include <libgen.h>
 #include <math.h>
@@ -78,7 +79,7 @@ static bool add_status(ftc_diagnostics *d, ftc_status status) {
 
 int ftc_diag_report(ftc_diagnostics *d) {
     int kept = d->count < FTC_MAX_DIAGNOSTICS ? d->count : FTC_MAX_DIAGNOSTICS;
-    for (int i = 0; i < kept; i++) fputs(d->list[i].text, stderr);
+    for (int i = 0; i < kept; i++) ftc_shown_write(stderr, d->list[i].text, strlen(d->list[i].text), false);
     if (d->count > kept) fprintf(stderr, "and %d more errors\n", d->count - kept);
     ftc_diag_free(d);
     return FTC_EXIT_USAGE;

@@ -3,6 +3,7 @@
 #include "compiler/driver/commands.h"
 #include "compiler/driver/texts.h"
 #include "runtime/loop/metrics.h"
+#include "runtime/text/shown.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@ enum { GROUP = 256 };
 static void print_class(const ftc_classifier *c, int32_t id) {
     const char *name = ftc_hf_config_label(c->config, id);
     if (name) {
-        fputs(name, stdout);
+        ftc_shown_write(stdout, name, strlen(name), true);
     } else {
         printf("%d", id);
     }
@@ -54,7 +55,9 @@ static void print_text(const ftc_classifier *c, const float *logits, int64_t n, 
         print_class(c, best);
         printf("  %.4f", 1 / sum);
     }
-    printf("  %.*s%s\n", (int)strcspn(text, "\n"), text, strchr(text, '\n') ? " …" : "");
+    fputs("  ", stdout);
+    ftc_shown_write(stdout, text, strcspn(text, "\n"), false);
+    puts(strchr(text, '\n') ? " …" : "");
 }
 
 // The texts of one group, with copies for printing.

@@ -11,6 +11,7 @@
 #include "runtime/loop/folder.h"
 #include "runtime/report/summary.h"
 #include "runtime/loop/train.h"
+#include "runtime/text/shown.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -84,7 +85,8 @@ static void on_progress(void *context, const ftc_progress *progress) {
 
 static void on_note(void *context, const char *text) {
     clear_bar(context);
-    fprintf(stderr, "%s\n", text);
+    ftc_shown_write(stderr, text, strlen(text), false);
+    fputc('\n', stderr);
 }
 
 static void on_evaluated(void *context, const ftc_evaluation *e, const ftc_epoch_scores *train) {
@@ -113,7 +115,10 @@ static void print_names(const char *title, const char *const *names, int32_t n) 
     enum { MOST = 8 };
     if (n == 0) return;
     fprintf(stderr, "%s", title);
-    for (int32_t i = 0; i < n && i < MOST; i++) fprintf(stderr, "%s%s", i ? ", " : " ", names[i]);
+    for (int32_t i = 0; i < n && i < MOST; i++) {
+        fputs(i ? ", " : " ", stderr);
+        ftc_shown_write(stderr, names[i], strlen(names[i]), true);
+    }
     if (n > MOST) fprintf(stderr, " and %d more", n - MOST);
     fputc('\n', stderr);
 }
@@ -173,8 +178,9 @@ static void catch_signals(void) {
 
 // --- the run ------------------------------------------------------------------------------------------
 
-// The newest .ftc of the current folder, allocated; NULL when there is none.
-static char *newest_artifact(void) {
+// The newest .ftc of the current folder, allocated; NULL when there is none. It is code that nobody has
+// named: *is_own says whether it is the user's, and nobody else may write it.
+static char *newest_artifact(bool *is_own) {
     DIR *dir = opendir(".");
     char *newest = NULL;
     struct timespec newest_time = {0};
@@ -190,6 +196,7 @@ static char *newest_artifact(void) {
         free(newest);
         if (!(newest = strdup(entry->d_name))) abort();
         newest_time = t;
+        *is_own = info.st_uid == geteuid() && !(info.st_mode & (S_IWGRP | S_IWOTH));
     }
     if (dir) closedir(dir);
     return newest;
@@ -434,7 +441,8 @@ int ftc_command_run(const ftc_command *self, int argc, char **argv) {
     ftc_cli_result parsed = ftc_cli_parse(self, groups, argc, argv, &positional);
     int code = ftc_cli_exit(parsed);
     const char *path = positional.n > 0 ? positional.items[0] : NULL;
-    if (parsed == FTC_CLI_OK && !path) path = newest = newest_artifact();
+    bool is_own = true;
+    if (parsed == FTC_CLI_OK && !path) path = newest = newest_artifact(&is_own);
     if (parsed != FTC_CLI_OK) {
         // told already
     } else if (positional.n > 1) {
@@ -442,6 +450,12 @@ int ftc_command_run(const ftc_command *self, int argc, char **argv) {
     } else if (!path) {
         code =
             ftc_cli_error(self->name, "there is no .ftc in this folder; make one with ftc compile MODEL.ir");
+    } else if (!is_own) {
+        code = ftc_cli_error(
+            self->name,
+            "%s is the newest .ftc of this folder, but not yours alone to write, and an artifact is "
+            "code: if you trust it, name it (ftc run %s)",
+            path, path);
     } else if (prepare(self, argc, argv, path, &r)) {
         code = ftc_status_report(self->name, train(&r));
     } else {

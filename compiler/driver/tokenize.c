@@ -3,9 +3,11 @@
 #include "compiler/driver/model.h"
 #include "compiler/driver/texts.h"
 #include "ir/base/clock.h"
+#include "runtime/text/shown.h"
 
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <stdlib.h>
 
 // Rows of a file are read, tokenized and printed so many at a time, so that memory does not grow with the
@@ -33,7 +35,9 @@ static void print_tokens(const ftc_tokenizer *tokenizer, const ftc_tokens *token
     }
     for (size_t i = 0; i < tokens->count; i++) {
         const char *text = ftc_tokenizer_token(tokenizer, tokens->ids[i]);
-        printf("%s%s", i ? " " : "", text ? text : "?");
+        if (i) putchar(' ');
+        if (!text) text = "?";
+        ftc_shown_write(stdout, text, strlen(text), true);
     }
     putchar('\n');
 }

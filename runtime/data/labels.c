@@ -1,6 +1,7 @@
 #include "runtime/data/labels.h"
 
 #include "runtime/grow.h"
+#include "runtime/text/shown.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -299,7 +300,9 @@ char *ftc_labels_describe(const ftc_labels *labels) {
     bool first = true;
     for (int id = 0; labels->values && id < labels->count; id++) {
         if (!labels->values[id]) continue;
-        fprintf(out, "%s%s → %d", first ? "" : ", ", labels->values[id], id);
+        char *shown = ftc_shown(labels->values[id]);
+        fprintf(out, "%s%s → %d", first ? "" : ", ", shown, id);
+        free(shown);
         first = false;
     }
     fclose(out);

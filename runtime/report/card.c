@@ -1,6 +1,7 @@
 // The model card, in the form of those that transformers' Trainer writes:
 // https://github.com/huggingface/transformers/blob/main/src/transformers/modelcard.py
 #include "runtime/report/summary.h"
+#include "runtime/text/shown.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -94,7 +95,9 @@ static void write_results(const ftc_summary *s, FILE *out) {
 }
 
 static void write_item(void *context, const char *name, const char *value) {
-    fprintf(context, "- %s: %s\n", name, value);
+    char *shown = ftc_shown(value);
+    fprintf(context, "- %s: %s\n", name, shown);
+    free(shown);
 }
 
 static void write_labels(const ftc_summary *s, FILE *out) {
@@ -107,9 +110,14 @@ static void write_labels(const ftc_summary *s, FILE *out) {
     free(described);
 }
 
+static char *shown_base_name(const char *path) {
+    char *name = ftc_summary_base_name(path), *shown = ftc_shown(name);
+    free(name);
+    return shown;
+}
+
 void ftc_card_write(const ftc_summary *s, FILE *out) {
-    char *name = ftc_summary_base_name(s->options->output), *data = ftc_summary_base_name(s->train_file),
-         title[64];
+    char *name = shown_base_name(s->options->output), *data = shown_base_name(s->train_file), title[64];
     const cJSON *evaluation = saved_evaluation(s), *entry;
     write_front_matter(s, name, evaluation, out);
     fputs("\n<!-- This card was written by ftc at the end of the training. Proofread and complete it, then "
@@ -118,7 +126,9 @@ void ftc_card_write(const ftc_summary *s, FILE *out) {
           out);
     fprintf(out, "\n# %s\n\n", name);
     if (s->base_model) {
-        fprintf(out, "This model is a version of %s, fine-tuned on %s.\n", s->base_model, data);
+        char *base = ftc_shown(s->base_model);
+        fprintf(out, "This model is a version of %s, fine-tuned on %s.\n", base, data);
+        free(base);
     } else {
         fprintf(out, "This model (%s) was trained from random weights on %s.\n", s->program->model, data);
     }

@@ -1,16 +1,22 @@
 #include "runtime/report/html.h"
 
+#include "runtime/text/shown.h"
+#include "runtime/text/unicode.h"
+
 #include <math.h>
 #include <string.h>
 
 // --- text ---------------------------------------------------------------------------------------------
 
-static bool is_continuation(char byte) {
-    return ((unsigned char)byte & 0xC0) == 0x80;
-}
-
-static void write_byte(FILE *out, const char *at) {
-    switch (*at) {
+// Writes the character at the beginning of a text; returns how many bytes it has.
+static size_t write_character(FILE *out, const char *at) {
+    uint32_t c;
+    size_t n = ftc_utf8_decode(at, strnlen(at, 4), &c);
+    if (n == 0) {
+        fputs("\uFFFD", out);
+        return 1;
+    }
+    switch (c) {
     case '&': fputs("&amp;", out); break;
     case '<': fputs("&lt;", out); break;
     case '>': fputs("&gt;", out); break;
@@ -20,27 +26,27 @@ static void write_byte(FILE *out, const char *at) {
         if (at[1] != '\n') fputc('\n', out);
         break;
     default:
-        if (((unsigned char)*at < ' ' && *at != '\n' && *at != '\t') || *at == 0x7F) {
+        if (ftc_shown_is_hidden(c)) {
             fputs("\uFFFD", out);
         } else {
-            fputc(*at, out);
+            fwrite(at, 1, n, out);
         }
     }
+    return n;
 }
 
 void ftc_html_text(FILE *out, const char *text) {
-    for (; *text; text++) write_byte(out, text);
+    while (*text) text += write_character(out, text);
 }
 
 void ftc_html_excerpt(FILE *out, const char *text, int64_t most) {
-    int64_t n = 0;
-    for (; *text; text++) {
-        if (!is_continuation(*text) && n++ == most) break;
-        write_byte(out, text);
-    }
+    for (int64_t n = 0; *text && n < most; n++) text += write_character(out, text);
     if (!*text) return;
     int64_t left = 0;
-    for (; *text; text++) left += !is_continuation(*text);
+    for (uint32_t c; *text; left++) {
+        size_t n = ftc_utf8_decode(text, strnlen(text, 4), &c);
+        text += n ? n : 1;
+    }
     fprintf(out, "… <small>(%lld more characters)</small>", (long long)left);
 }
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 // Writes UTF-8 text so that it means itself in elements and in quoted attributes. Line ends become \n; other
-// control characters, which HTML does not allow, become U+FFFD.
+// characters that are not seen but change what is (shown.h) become U+FFFD.
 void ftc_html_text(FILE *out, const char *text);
 
 // The same for at most `most` characters; where text is left out stands an ellipsis and how much it was.

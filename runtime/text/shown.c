@@ -1,0 +1,49 @@
+#include "runtime/text/shown.h"
+
+#include "runtime/text/unicode.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool ftc_shown_is_hidden(uint32_t c) {
+    if (c == '\n' || c == '\t') return false;
+    return c < 0x20 || (c >= 0x7F && c <= 0x9F) || c == 0x61C || c == 0x200E || c == 0x200F || c == 0x2028 ||
+           c == 0x2029 || (c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069) || c == 0xFEFF;
+}
+
+static void write_hidden(FILE *out, uint32_t c) {
+    if (c == '\n') {
+        fputs("\\n", out);
+    } else if (c == '\t') {
+        fputs("\\t", out);
+    } else if (c == '\r') {
+        fputs("\\r", out);
+    } else {
+        fprintf(out, c < 0x100 ? "\\x%02x" : "\\u%04x", c);
+    }
+}
+
+void ftc_shown_write(FILE *out, const char *text, size_t bytes, bool one_line) {
+    for (size_t at = 0, n; at < bytes; at += n) {
+        uint32_t c;
+        n = ftc_utf8_decode(text + at, bytes - at, &c);
+        if (n == 0) {
+            n = 1;
+            write_hidden(out, (uint8_t)text[at]);
+        } else if (ftc_shown_is_hidden(c) || (one_line && (c == '\n' || c == '\t'))) {
+            write_hidden(out, c);
+        } else {
+            fwrite(text + at, 1, n, out);
+        }
+    }
+}
+
+char *ftc_shown(const char *text) {
+    char *shown = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&shown, &bytes);
+    if (!out) abort();
+    ftc_shown_write(out, text, strlen(text), true);
+    if (fclose(out) != 0) abort();
+    return shown;
+}
