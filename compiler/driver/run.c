@@ -154,7 +154,7 @@ static void tell_at_once(const char *text) {
 
 // The first signal ends the training at the next step, after a checkpoint; the second, or one that comes when
 // only card and report are left to write, ends the run at once. They come one after the other: the handler
-// blocks both, and the pool's threads take none.
+// blocks them all, and the pool's threads take none.
 static void on_signal(int number) {
     if (stop_signal) _exit(128 + number);
     stop_signal = number;
