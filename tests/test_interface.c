@@ -238,6 +238,9 @@ static const struct {
     {"scores as an output",
      "input x : f32[B, S, H]\nk = rename(x; S -> T)\np = softmax(dot(x * w, k; H); T)\n"
      "output p, loss = sum(tanh(dot(p, k; T)); B, S, H)"},
+    {"an output whose batch axis lies further back",
+     "input x : f32[B, S]\nf = fill(1; B, S, A, N)\noutput f\n"
+     "output loss = sum(f; B, S, A, N) + sum(x; B, S) * sum(w; H)"},
     {"a second ragged axis", "input x : f32[B, S, H]\ninput y : f32[B, U, H]\n"
                              "m = mean(x; S) * mean(y * w; U)\noutput m\noutput loss = sum(m; B, H)"},
     {"a second batch axis", "input x : f32[B, H]\ninput y : f32[N, H]\ns = dot(x * w, y; H)\noutput s\n"
