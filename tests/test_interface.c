@@ -241,6 +241,12 @@ static const struct {
     {"an output whose batch axis lies further back",
      "input x : f32[B, S]\nf = fill(1; B, S, A, N)\noutput f\n"
      "output loss = sum(f; B, S, A, N) + sum(x; B, S) * sum(w; H)"},
+    {"a product along a batch axis behind the tokens",
+     "input x : f32[B, S, H, N]\ninput y : f32[B, S, H]\nf = dot(x, y * w; H)\noutput f\n"
+     "output loss = sum(tanh(f); B, S, N)"},
+    {"a product along a batch axis before the tokens'",
+     "input x : f32[N, B, S, H]\ninput y : f32[B, S, H]\nf = dot(x, y * w; H)\noutput f\n"
+     "output loss = sum(tanh(f); B, S, N)"},
     {"a second ragged axis", "input x : f32[B, S, H]\ninput y : f32[B, U, H]\n"
                              "m = mean(x; S) * mean(y * w; U)\noutput m\noutput loss = sum(m; B, H)"},
     {"a second batch axis", "input x : f32[B, H]\ninput y : f32[N, H]\ns = dot(x * w, y; H)\noutput s\n"

@@ -197,11 +197,17 @@ static LLVMValueRef bound_index(const ftc_emitter *e, const ftc_env *env, ftc_ax
 LLVMValueRef ftc_emit_stride(ftc_emitter *e, const ftc_axes *order, ftc_axis axis, const ftc_env *env) {
     ftc_codegen *cg = e->cg;
     LLVMValueRef stride = ftc_cg_i64(cg, 1);
-    for (int i = order->n - 1; i >= 0; i--) {
-        if (order->at[i] == axis) return stride;
-        stride = ftc_cg_mul(cg, stride, ftc_emit_extent(e, order->at[i], env));
+    int at = ftc_axes_find(order, axis);
+    if (at < 0) return ftc_cg_i64(cg, 0);
+    for (int i = order->n - 1; i > at; i--) {
+        ftc_axis inner = order->at[i], over = ftc_axis_over(e->g, inner);
+        ftc_axes blocks = ftc_axes_over(e->g, order, inner);
+        if (over != FTC_NO_AXIS && ftc_axes_find(order, over) > at) continue; // counted with all blocks
+        stride = ftc_cg_mul(cg, stride,
+                            blocks.n ? block_start(e, &blocks, ftc_emit_extent(e, inner, env))
+                                     : ftc_emit_extent(e, inner, env));
     }
-    return ftc_cg_i64(cg, 0);
+    return stride;
 }
 
 // block_start for lanes that run over the axis that others are ragged over; i64 vector.
