@@ -247,6 +247,9 @@ static const struct {
     {"a product along a batch axis before the tokens'",
      "input x : f32[N, B, S, H]\ninput y : f32[B, S, H]\nf = dot(x, y * w; H)\noutput f\n"
      "output loss = sum(tanh(f); B, S, N)"},
+    {"pairs of tokens under another name",
+     "input x : i32[B, S] in V\ninput y : i32[B, U] in V\noutput pairs = rename(outer (y + x); S -> T)\n"
+     "output loss = sum(w; H)"},
     {"a second ragged axis", "input x : f32[B, S, H]\ninput y : f32[B, U, H]\n"
                              "m = mean(x; S) * mean(y * w; U)\noutput m\noutput loss = sum(m; B, H)"},
     {"a second batch axis", "input x : f32[B, H]\ninput y : f32[N, H]\ns = dot(x * w, y; H)\noutput s\n"

@@ -200,8 +200,10 @@ static void emit_rows(tile_emitter *t, int step) {
     ftc_axes cols = {0};
     for (ftc_id id = e->first; id < e->last; id++) {
         const ftc_node *node = &e->g->nodes[id];
-        if (node->step != step || cols.n) continue;
         bool reduces = ftc_node_class(node) == FTC_CLASS_REDUCE; // along what its operand alone has
+        // What is neither stored nor summed may be read through a rename, and have other axes.
+        bool counts = reduces || e->storage[id].kind != FTC_STORED_NOWHERE;
+        if (node->step != step || !counts || cols.n) continue;
         ftc_axes local =
             ftc_axes_minus(&e->g->nodes[reduces ? node->arg[0] : id].type.axes, &t->kernel->rows);
         for (int i = 0; i < local.n; i++)
