@@ -31,8 +31,18 @@ static inline pid_t start(const char *dir, const char *const *args) {
     posix_spawn_file_actions_addchdir_np(&actions, dir);
     posix_spawn_file_actions_addopen(&actions, 1, out, O_WRONLY | O_CREAT | O_TRUNC, 0666);
     posix_spawn_file_actions_addopen(&actions, 2, err, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    // Signals mean what they usually do, also where the tests run under nohup.
+    posix_spawnattr_t attributes;
+    sigset_t usual;
+    sigemptyset(&usual);
+    static const int SIGNALS[] = {SIGHUP, SIGINT, SIGTERM, SIGPIPE};
+    for (int i = 0; i < 4; i++) sigaddset(&usual, SIGNALS[i]);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setsigdefault(&attributes, &usual);
     pid_t pid;
-    cr_assert_eq(posix_spawn(&pid, FTC_COMMAND, &actions, NULL, (char *const *)argv, environ), 0);
+    cr_assert_eq(posix_spawn(&pid, FTC_COMMAND, &actions, &attributes, (char *const *)argv, environ), 0);
+    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     free(out);
     free(err);
