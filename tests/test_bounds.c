@@ -16,13 +16,13 @@
 #include "tests/random_graph.h"
 
 static const char DECLARATIONS[] = "axis B <= 5, H = 6, V = 7, P = 3\n"
-                                   "axis S ragged B <= 4\n"
+                                   "axis S ragged B <= 4\naxis R = B\n"
                                    "input x : f32[B, S, H]\n"
                                    "input z : f32[B]\n"
                                    "input ids : i32[B, S] in V\n"
                                    "input wild : i32[B, S]\n"
                                    "input far : u32[B]\n"
-                                   "input row : i32[B] in B\n"
+                                   "input row : i32[R] in B\n"
                                    "m = param \"m\" f32[V, H]\n"
                                    "pos = param \"pos\" f32[P, H]\n";
 
@@ -75,10 +75,10 @@ static const struct {
     {"random(; B)", 0, 0.999999940395355225, false},
     {"cast(random(; B) * 30522, i32)", 0, 30521, false},
     {"max(cast(ids, f32); B, S)", -INFINITY, 6, false}, // all sequences may be empty
-    {"max(cast(row, f32); B)", 0, 4, false},
+    {"max(cast(row, f32); R)", 0, 4, false},
     {"gather(index(V), V, ids)", 0, 6, false},
     {"at(ids, S, 0)", 0, 6, false},
-    {"place(row, S, 1; B, S)", 0, 4, false},
+    {"place(rename(row; R -> B), S, 1; B, S)", 0, 4, false},
     {"detach(cast(ids, f32))", 0, 6, false},
     {"sum(cast(ids, f32); S)", -INFINITY, INFINITY, true},
 };
@@ -139,7 +139,7 @@ static const struct {
     {"gather(m, V, wild)", 1},
     {"gather(m, V, wild) + gather(m * 2, V, wild)", 1}, // the same index into the same axis
     {"gather(m, V, wild) * gather(pos, P, wild)", 2},
-    {"gather(z, B, index(B))", 0}, // as many as there are
+    {"gather(z, B, index(R))", 0}, // as many as there are
     {"gather(z, B, row)", 1},      // `in B` is checked against the bound of B
     {"scatter_add(x, V, ids)", 0},
     {"scatter_add(x, V, wild)", 1},
@@ -178,10 +178,11 @@ Test(bounds, checks_what_is_not_shown) {
 }
 
 // A model that reads, scatters, and trains by indices that are given as they come.
-static const char WILD[] = "e = gather(m, V, ids) * gather(pos, P, wild) + gather(m, V, cast(far, i32))\n"
-                           "s = scatter_add(e, P, wild)\n"
-                           "loss = sum(e * x; B, S, H) + sum(s * pos; P, H) + sum(gather(z, B, row) * z; B)\n"
-                           "output loss";
+static const char WILD[] =
+    "e = gather(m, V, ids) * gather(pos, P, wild) + gather(m, V, cast(far, i32))\n"
+    "s = scatter_add(e, P, wild)\n"
+    "loss = sum(e * x; B, S, H) + sum(s * pos; P, H) + sum(gather(z, B, row) * rename(z; B -> R); R)\n"
+    "output loss";
 
 static void sgemm(int32_t ta, int32_t tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
                   const float *b, int64_t ldb, float beta, float *c, int64_t ldc) {
@@ -321,7 +322,7 @@ Test(bounds, a_faulty_call_changes_nothing) {
         cr_assert_eq(program->n_checks, 3); // wild, for gather and scatter_add; far; row
         for (int32_t i = 0; i < program->n_checks; i++) {
             const ftc_check_info *check = &program->checks[i];
-            cr_expect(check->line >= 12 && check->line <= 14 && check->extent >= 0);
+            cr_expect(check->line >= 13 && check->line <= 15 && check->extent >= 0);
             cr_expect_str_eq(program->extents[check->extent].name, "B");
         }
         static const ftc_entry_kind entries[] = {FTC_ENTRY_STEP, FTC_ENTRY_GRAD, FTC_ENTRY_EVAL};

@@ -62,7 +62,7 @@ static bool infer_gather(const ftc_graph *g, const ftc_node *node, ftc_type *typ
     ftc_axes removed = ftc_axes_of(node->axis);
     ftc_axes rest = ftc_axes_minus(&operand(g, node, 0)->axes, &removed);
     const ftc_axes *ids = &operand(g, node, 1)->axes;
-    ftc_axes both = ftc_axes_intersect(&rest, ids);
+    ftc_axes both = ftc_axes_intersect(&operand(g, node, 0)->axes, ids);
     if (both.n) {
         snprintf(error, (size_t)error_size, "table and indices both have axis %s; rename one of them",
                  g->axes[both.at[0]].name);
