@@ -1,34 +1,15 @@
-// libftc: what ftc.h declares, on top of the driver's models and the runtime.
-#include "compiler/api/ftc.h"
+// libftc: the trainer, as ftc.h declares it, on top of the runtime.
+#include "compiler/api/internal.h"
 
 #include "compiler/driver/blas.h"
-#include "compiler/driver/model.h"
-#include "runtime/data/batch.h"
+#include "ir/base/name.h"
 #include "runtime/loop/checkpoint.h"
 #include "runtime/loop/embeddings.h"
 #include "runtime/loop/evaluate.h"
-#include "runtime/loop/model_state.h"
-#include "ir/base/name.h"
-#include "runtime/loop/stepper.h"
-#include "runtime/loop/threads.h"
-#include "runtime/text/tokenizer.h"
 
 #include <math.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-
-// The numbers of ftc.h are those of the step's ABI.
-_Static_assert(FTC_CALL_STEP == 1 << FTC_ENTRY_STEP && FTC_CALL_GRAD == 1 << FTC_ENTRY_GRAD, "calls");
-_Static_assert(FTC_CALL_UPDATE == 1 << FTC_ENTRY_UPDATE && FTC_CALL_EVAL == 1 << FTC_ENTRY_EVAL, "calls");
-_Static_assert((int)FTC_ELEMENT_F32 == FTC_F32 && (int)FTC_ELEMENT_BF16 == FTC_BF16, "elements");
-_Static_assert((int)FTC_ELEMENT_I32 == FTC_I32 && (int)FTC_ELEMENT_U32 == FTC_U32, "elements");
-_Static_assert((int)FTC_ELEMENT_BOOL == FTC_BOOL, "elements");
-_Static_assert((int)FTC_TENSOR_PARAMETER == FTC_ROLE_PARAM && (int)FTC_TENSOR_MOMENT == FTC_ROLE_MOMENT,
-               "kinds");
-_Static_assert((int)FTC_TENSOR_GRADIENT == FTC_ROLE_GRADIENT && FTC_MAX_DIMS == 4, "kinds");
 
 static const struct {
     const char *call, *function;
@@ -38,367 +19,20 @@ static const struct {
     [FTC_ENTRY_UPDATE] = {"FTC_CALL_UPDATE", "ftc_trainer_update"},
     [FTC_ENTRY_EVAL] = {"FTC_CALL_EVAL", "ftc_trainer_eval"},
 };
-
-// Held by whoever makes LLVM or OpenBLAS set up what they keep for the whole process.
-static pthread_mutex_t process_lock = PTHREAD_MUTEX_INITIALIZER;
-
-static void *allocate(size_t n, size_t size) {
-    void *zeros = calloc(n ? n : 1, size);
-    if (!zeros) abort();
-    return zeros;
-}
-
-static char *copy_text(const char *text) {
-    char *copy = text ? strdup(text) : NULL;
-    if (text && !copy) abort();
-    return copy;
-}
-
-const char *ftc_version(void) {
-    return FTC_VERSION;
-}
-
-// --- errors -------------------------------------------------------------------------------------------
-
-struct ftc_error {
-    int status;
-    char *message;
-};
-
-// Takes `message`.
-static ftc_error *make_error(int status, char *message) {
-    ftc_error *error = allocate(1, sizeof *error);
-    *error = (ftc_error){status, message ? message : copy_text("out of memory")};
-    return error;
-}
-
-// Takes `status`; NULL when it is no failure.
-static ftc_error *status_error(ftc_status status) {
-    if (status.code == FTC_OK) return NULL;
-    return make_error(status.code == FTC_FAILED ? FTC_EXIT_FAILED : FTC_EXIT_USAGE, status.message);
-}
-
-#define INPUT_ERROR(...) status_error(ftc_status_make(FTC_BAD_INPUT, __VA_ARGS__))
-
-// Takes the diagnostics.
-static ftc_error *diagnostics_error(ftc_diagnostics *d) {
-    char *message = NULL;
-    size_t size;
-    FILE *f = open_memstream(&message, &size);
-    if (!f) abort();
-    int kept = d->count < FTC_MAX_DIAGNOSTICS ? d->count : FTC_MAX_DIAGNOSTICS;
-    for (int i = 0; i < kept; i++) fputs(d->list[i].text, f);
-    if (d->count > kept) fprintf(f, "and %d more errors\n", d->count - kept);
-    fclose(f);
-    if (size > 0 && message[size - 1] == '\n') message[size - 1] = '\0';
-    ftc_diag_free(d);
-    return make_error(FTC_EXIT_USAGE, message);
-}
-
-const char *ftc_error_message(const ftc_error *error) {
-    return error->message;
-}
-
-int ftc_error_status(const ftc_error *error) {
-    return error->status;
-}
-
-void ftc_error_free(ftc_error *error) {
-    if (!error) return;
-    free(error->message);
-    free(error);
-}
-
-// --- the net ------------------------------------------------------------------------------------------
-
-struct ftc_net {
-    ftc_model model;
-    char *recompiled;         // why, or NULL
-    ftc_tensor_desc *tensors; // [n_tensors]
-    int32_t n_tensors;
-    ftc_extent_desc *extents; // [n_extents]
-    ftc_input_desc *inputs;
-    ftc_scalar_desc *scalars; // [n_scalars]
-    int32_t n_scalars;
-    ftc_output_desc *outputs; // [n_outputs]
-    int32_t n_outputs;
-};
-
-// Whether only the runtime reads an output.
-static bool is_runtimes_own(const ftc_output_info *output) {
-    return output->role == FTC_OUTPUT_FACTOR || output->role == FTC_OUTPUT_FAULT;
-}
-
-static void describe_axes(const ftc_program *program, const ftc_axis_info *axes, int32_t rank,
-                          ftc_axis_desc *out) {
-    for (int32_t i = 0; i < rank; i++)
-        out[i] = (ftc_axis_desc){
-            axes[i].name, axes[i].extent < 0 ? NULL : program->extents[axes[i].extent].name, axes[i].size};
-}
-
-static void describe_interface(ftc_net *net) {
-    const ftc_program *program = net->model.program;
-    net->extents = allocate((size_t)program->n_extents, sizeof *net->extents);
-    for (int32_t i = 0; i < program->n_extents; i++) {
-        const ftc_extent_info *e = &program->extents[i];
-        const char *over = e->ragged_over < 0 ? NULL : program->extents[e->ragged_over].name;
-        net->extents[i] = (ftc_extent_desc){e->name, over, e->least, e->bound};
-    }
-    net->inputs = allocate((size_t)program->n_inputs, sizeof *net->inputs);
-    for (int32_t i = 0; i < program->n_inputs; i++) {
-        const ftc_input_info *input = &program->inputs[i];
-        net->inputs[i] = (ftc_input_desc){.name = input->name,
-                                          .type = (ftc_element)input->dtype,
-                                          .bound = input->bound,
-                                          .rank = input->rank};
-        describe_axes(program, input->axes, input->rank, net->inputs[i].axes);
-    }
-    net->outputs = allocate((size_t)program->n_outputs, sizeof *net->outputs);
-    for (int32_t i = 0; i < program->n_outputs; i++) {
-        const ftc_output_info *output = &program->outputs[i];
-        if (is_runtimes_own(output)) continue;
-        ftc_output_desc *desc = &net->outputs[net->n_outputs++];
-        *desc = (ftc_output_desc){.name = output->name,
-                                  .type = (ftc_element)output->dtype,
-                                  .calls = output->entries,
-                                  .rank = output->rank};
-        describe_axes(program, output->axes, output->rank, desc->axes);
-    }
-}
-
-static void describe(ftc_net *net) {
-    const ftc_program *program = net->model.program;
-    net->tensors = allocate((size_t)program->n_tensors, sizeof *net->tensors);
-    for (int32_t i = 0; i < program->n_tensors; i++) {
-        const ftc_tensor_info *t = &program->tensors[i];
-        if (t->role == FTC_ROLE_TOUCHED) continue; // the runtime's own
-        ftc_tensor_desc *desc = &net->tensors[net->n_tensors++];
-        *desc = (ftc_tensor_desc){.name = t->name,
-                                  .kind = (ftc_tensor_kind)t->role,
-                                  .type = (ftc_element)t->dtype,
-                                  .rank = t->rank,
-                                  .trainable = t->trainable};
-        memcpy(desc->dims, t->dims, sizeof t->dims);
-    }
-    net->scalars = allocate((size_t)program->n_scalars, sizeof *net->scalars);
-    for (int32_t i = 0; i < program->n_scalars; i++) {
-        const ftc_scalar_info *scalar = &program->scalars[i];
-        if (scalar->formula.n) continue; // nobody sets it
-        net->scalars[net->n_scalars++] = (ftc_scalar_desc){scalar->name, scalar->value};
-    }
-    describe_interface(net);
-}
-
-// Sets one of ftc_net_options.options, "NAME=VALUE".
-static bool set_option(const char *text, ftc_model_options *options, ftc_diagnostics *d) {
-    const ftc_option_group groups[] = {
-        {"", ftc_model_option_table, options}, {"", ftc_weights_option_table, options}, {0}};
-    const ftc_option *option;
-    const ftc_option_group *group;
-    const char *equals = strchr(text, '=');
-    char *name = equals ? strndup(text, (size_t)(equals - text)) : copy_text(text), why[160];
-    if (!name) abort();
-    bool found = ftc_cli_find(groups, name, &option, &group), ok = false;
-    if (!equals) {
-        ftc_diag_add(d, NULL, NULL, 0, 0, "option \"%s\": expected NAME=VALUE", text);
-    } else if (!found) {
-        const char *near = ftc_cli_nearest_option(groups, name);
-        ftc_diag_add(d, NULL, NULL, 0, 0, "option \"%s\": there is no %s%s%s%s", text, name,
-                     near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
-    } else if (!(ok = ftc_option_set(option, options, equals + 1, why, sizeof why))) {
-        ftc_diag_add(d, NULL, NULL, 0, 0, "option \"%s\": %s", text, why);
-    }
-    free(name);
-    return ok;
-}
-
-static bool set_options(const ftc_net_options *from, ftc_model_options *to, ftc_diagnostics *d) {
-    to->pretrained = from->pretrained;
-    to->batch = from->batch;
-    to->max_length = from->max_length;
-    if (from->batch < 0 || from->max_length < 0) {
-        ftc_diag_add(d, NULL, NULL, 0, 0, "%s is %lld: expected at least 1, or 0 for what the model says",
-                     from->batch < 0 ? "batch" : "max_length",
-                     (long long)(from->batch < 0 ? from->batch : from->max_length));
-        return false;
-    }
-    if (from->calls >> FTC_ENTRY_COUNT) {
-        ftc_diag_add(d, NULL, NULL, 0, 0, "calls is %#x: expected a sum of FTC_CALL_STEP, …", from->calls);
-        return false;
-    }
-    bool ok = true;
-    for (const char *const *option = from->options; option && *option; option++) {
-        ok = set_option(*option, to, d) && ok;
-    }
-    return ok;
-}
-
-static bool open_model(const char *path, const ftc_model_options *options, uint32_t calls, ftc_net *net,
-                       ftc_diagnostics *d) {
-    struct stat info;
-    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
-        return ftc_model_open_dir(path, options, calls, &net->model, d);
-    }
-    ftc_model_candidate candidate;
-    return ftc_model_find(path, options, &candidate, d) &&
-           ftc_model_finish(&candidate, options, calls, &net->model, &net->recompiled, d);
-}
-
-ftc_error *ftc_net_open(const char *path, const ftc_net_options *options, ftc_net **out) {
-    static const ftc_net_options DEFAULTS = {0};
-    if (!options) options = &DEFAULTS;
-    ftc_net net = {0};
-    ftc_diagnostics d = {0};
-    ftc_model_options model = ftc_model_options_default();
-    bool ok = set_options(options, &model, &d);
-    if (ok) {
-        pthread_mutex_lock(&process_lock);
-        ok = open_model(path, &model, options->calls, &net, &d);
-        pthread_mutex_unlock(&process_lock);
-    }
-    ftc_model_options_free(&model);
-    if (!ok) {
-        free(net.recompiled);
-        return diagnostics_error(&d);
-    }
-    describe(&net);
-    ftc_net *opened = allocate(1, sizeof *opened);
-    *opened = net;
-    *out = opened;
-    return NULL;
-}
-
-void ftc_net_free(ftc_net *net) {
-    if (!net) return;
-    pthread_mutex_lock(&process_lock);
-    ftc_model_close(&net->model);
-    pthread_mutex_unlock(&process_lock);
-    free(net->recompiled);
-    free(net->tensors);
-    free(net->extents);
-    free(net->inputs);
-    free(net->scalars);
-    free(net->outputs);
-    free(net);
-}
-
-const char *ftc_net_name(const ftc_net *net) {
-    return net->model.program->model;
-}
-
-const char *ftc_net_pretrained(const ftc_net *net) {
-    return net->model.program->pretrained;
-}
-
-const char *ftc_net_recompiled(const ftc_net *net) {
-    return net->recompiled;
-}
-
-static int64_t bound_of(const ftc_program *program, int32_t extent) {
-    return extent < 0 ? 0 : program->extents[extent].bound;
-}
-
-int64_t ftc_net_max_sequences(const ftc_net *net) {
-    return bound_of(net->model.program, ftc_program_row_extents(net->model.program).sequences);
-}
-
-int64_t ftc_net_max_length(const ftc_net *net) {
-    return bound_of(net->model.program, ftc_program_row_extents(net->model.program).tokens);
-}
-
-unsigned ftc_net_calls(const ftc_net *net) {
-    unsigned calls = 0;
-    for (int i = 0; i < FTC_ENTRY_COUNT; i++) {
-        if (net->model.program->entries[i].fn) calls |= 1u << i;
-    }
-    return calls;
-}
-
-const ftc_tensor_desc *ftc_net_tensors(const ftc_net *net, int32_t *n) {
-    *n = net->n_tensors;
-    return net->tensors;
-}
-
-const ftc_extent_desc *ftc_net_extents(const ftc_net *net, int32_t *n) {
-    *n = net->model.program->n_extents;
-    return net->extents;
-}
-
-const ftc_input_desc *ftc_net_inputs(const ftc_net *net, int32_t *n) {
-    *n = net->model.program->n_inputs;
-    return net->inputs;
-}
-
-const ftc_scalar_desc *ftc_net_scalars(const ftc_net *net, int32_t *n) {
-    *n = net->n_scalars;
-    return net->scalars;
-}
-
-const ftc_output_desc *ftc_net_outputs(const ftc_net *net, int32_t *n) {
-    *n = net->n_outputs;
-    return net->outputs;
-}
-
-// --- texts --------------------------------------------------------------------------------------------
-
-ftc_error *ftc_tokenizer_load(const char *directory, ftc_tokenizer **out) {
-    return status_error(ftc_tokenizer_open(directory, out));
-}
-
-void ftc_tokenizer_free(ftc_tokenizer *tokenizer) {
-    ftc_tokenizer_close(tokenizer);
-}
-
-ftc_error *ftc_tokenize(const ftc_tokenizer *tokenizer, const char *text, const char *pair,
-                        int32_t max_length, int32_t *ids, int32_t *types, int32_t *count) {
-    ftc_tokens tokens = {0};
-    ftc_error *error = status_error(ftc_tokenizer_encode(tokenizer, text, pair, max_length, &tokens));
-    if (!error) {
-        memcpy(ids, tokens.ids, tokens.count * sizeof *ids);
-        if (types) memcpy(types, tokens.types, tokens.count * sizeof *types);
-        *count = (int32_t)tokens.count;
-    }
-    ftc_tokens_free(&tokens);
-    return error;
-}
-
-// --- the trainer --------------------------------------------------------------------------------------
-
-struct ftc_trainer {
-    const ftc_net *net;
-    uint32_t calls;
-    ftc_threads *threads;
-    ftc_model_state state;
-    ftc_stepper stepper;
-    ftc_batch batch;
-    char *directory; // of the last load, NULL when none
-    ftc_load_report report;
-    bool has_weights, has_batch;
-    int64_t steps;        // and updates, so far
-    uint32_t micro_steps; // gradients since the last update
-    // For binding.
-    ftc_dataset packed; // sequences that were given one by one
-    int64_t *order;     // [batch.max_sequences] 0, 1, 2, …
-    int64_t *offsets;   // [batch.max_sequences + 1]
-    int32_t *no_types;  // zeros
-    float *no_labels;   // [batch.max_sequences] zeros
-    size_t no_types_capacity;
-};
-
-static const ftc_program *program_of(const ftc_trainer *trainer) {
+const ftc_program *ftc_api_program(const ftc_trainer *trainer) {
     return trainer->net->model.program;
 }
 
 static ftc_status find_sgemm(const ftc_program *program, ftc_sgemm_fn **out) {
     if (!program->needs_sgemm) return FTC_STATUS_OK;
-    pthread_mutex_lock(&process_lock);
+    pthread_mutex_lock(&ftc_api_process_lock);
     ftc_status status = ftc_blas_open(out);
-    pthread_mutex_unlock(&process_lock);
+    pthread_mutex_unlock(&ftc_api_process_lock);
     return status;
 }
 
 static ftc_status set_up(ftc_trainer *t, const ftc_trainer_options *options) {
-    const ftc_program *program = program_of(t);
+    const ftc_program *program = ftc_api_program(t);
     ftc_sgemm_fn *sgemm = NULL;
     t->calls = options->calls ? options->calls : ftc_net_calls(t->net);
     if (t->calls >> FTC_ENTRY_COUNT) {
@@ -413,18 +47,18 @@ static ftc_status set_up(ftc_trainer *t, const ftc_trainer_options *options) {
     FTC_RETURN_IF_ERROR(ftc_batch_create(program, &t->batch));
     t->stepper.seed = options->seed;
     size_t most = (size_t)t->batch.max_sequences;
-    t->order = allocate(most, sizeof *t->order);
+    t->order = ftc_api_allocate(most, sizeof *t->order);
     for (size_t i = 0; i < most; i++) t->order[i] = (int64_t)i;
-    t->offsets = allocate(most + 1, sizeof *t->offsets);
-    t->no_labels = allocate(most, sizeof *t->no_labels);
+    t->offsets = ftc_api_allocate(most + 1, sizeof *t->offsets);
+    t->no_labels = ftc_api_allocate(most, sizeof *t->no_labels);
     return FTC_STATUS_OK;
 }
 
 ftc_error *ftc_trainer_create(const ftc_net *net, const ftc_trainer_options *options, ftc_trainer **out) {
     static const ftc_trainer_options DEFAULTS = {0};
-    ftc_trainer *trainer = allocate(1, sizeof *trainer);
+    ftc_trainer *trainer = ftc_api_allocate(1, sizeof *trainer);
     trainer->net = net;
-    ftc_error *error = status_error(set_up(trainer, options ? options : &DEFAULTS));
+    ftc_error *error = ftc_api_error(set_up(trainer, options ? options : &DEFAULTS));
     if (error) {
         ftc_trainer_free(trainer);
         return error;
@@ -457,16 +91,16 @@ void ftc_trainer_init(ftc_trainer *trainer) {
 }
 
 ftc_error *ftc_trainer_load(ftc_trainer *trainer, const char *directory) {
-    if (!directory) directory = program_of(trainer)->pretrained;
+    if (!directory) directory = ftc_api_program(trainer)->pretrained;
     if (!directory) {
         return INPUT_ERROR("the model %s was compiled against no directory: say which one to load, or start "
                            "from new weights with ftc_trainer_init",
-                           program_of(trainer)->model);
+                           ftc_api_program(trainer)->model);
     }
     ftc_load_report report;
-    char *kept = copy_text(directory); // `directory` may be the one of the last load
+    char *kept = ftc_api_copy(directory); // `directory` may be the one of the last load
     ftc_error *error =
-        status_error(ftc_model_state_load(&trainer->state, kept, trainer->stepper.seed, &report));
+        ftc_api_error(ftc_model_state_load(&trainer->state, kept, trainer->stepper.seed, &report));
     if (error) {
         trainer->has_weights = false;
         free(kept);
@@ -491,7 +125,7 @@ const char *const *ftc_trainer_unused(const ftc_trainer *trainer, int32_t *n) {
 }
 
 void *ftc_trainer_tensor(ftc_trainer *trainer, const char *name) {
-    const ftc_program *program = program_of(trainer);
+    const ftc_program *program = ftc_api_program(trainer);
     for (int32_t i = 0; i < program->n_tensors; i++) {
         const ftc_tensor_info *info = &program->tensors[i];
         if (info->role == FTC_ROLE_TOUCHED || strcmp(info->name, name) != 0) continue;
@@ -507,7 +141,7 @@ ftc_error *ftc_trainer_save(const ftc_trainer *trainer, const char *directory, c
         return INPUT_ERROR(
             "%s: there are no weights to save; call ftc_trainer_init or ftc_trainer_load first", directory);
     }
-    const ftc_program *program = program_of(trainer);
+    const ftc_program *program = ftc_api_program(trainer);
     const ftc_model_files files = {
         .config = {.base_dir = trainer->directory,
                    .labels = labels,
@@ -515,26 +149,26 @@ ftc_error *ftc_trainer_save(const ftc_trainer *trainer, const char *directory, c
                    .regression = ftc_program_is_regression(program)},
         .tokenizer_dir = tokenizer,
     };
-    return status_error(ftc_model_save(directory, &trainer->state, &files));
+    return ftc_api_error(ftc_model_save(directory, &trainer->state, &files));
 }
 
 // --- scalars ------------------------------------------------------------------------------------------
 
 static ftc_error *no_scalar(const ftc_trainer *trainer, const char *name) {
     const ftc_net *net = trainer->net;
-    const char **names = allocate((size_t)net->n_scalars, sizeof *names);
+    const char **names = ftc_api_allocate((size_t)net->n_scalars, sizeof *names);
     for (int32_t i = 0; i < net->n_scalars; i++) names[i] = net->scalars[i].name;
     const char *near = ftc_name_nearest(name, names, net->n_scalars);
     free(names);
-    return INPUT_ERROR("the model %s has no scalar \"%s\"%s%s%s", program_of(trainer)->model, name,
+    return INPUT_ERROR("the model %s has no scalar \"%s\"%s%s%s", ftc_api_program(trainer)->model, name,
                        near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
 ftc_error *ftc_trainer_set(ftc_trainer *trainer, const char *name, double value) {
-    const ftc_program *program = program_of(trainer);
+    const ftc_program *program = ftc_api_program(trainer);
     for (int32_t i = 0; i < program->n_scalars; i++) {
         if (strcmp(program->scalars[i].name, name) != 0) continue;
-        ftc_error *error = status_error(ftc_scalar_check(&program->scalars[i], value));
+        ftc_error *error = ftc_api_error(ftc_scalar_check(&program->scalars[i], value));
         if (!error) trainer->stepper.arguments[i] = value;
         return error;
     }
@@ -547,7 +181,7 @@ ftc_error *ftc_trainer_set(ftc_trainer *trainer, const char *name, double value)
 static int32_t *no_types(ftc_trainer *trainer, size_t n) {
     if (n > trainer->no_types_capacity) {
         free(trainer->no_types);
-        trainer->no_types = allocate(n, sizeof *trainer->no_types);
+        trainer->no_types = ftc_api_allocate(n, sizeof *trainer->no_types);
         trainer->no_types_capacity = n;
     }
     return trainer->no_types;
@@ -556,7 +190,7 @@ static int32_t *no_types(ftc_trainer *trainer, size_t n) {
 static ftc_error *check_count(const ftc_trainer *trainer, int32_t n) {
     if (n >= 1 && n <= trainer->batch.max_sequences) return NULL;
     return INPUT_ERROR("a batch of %d sequences, but the model %s was compiled for 1 to %lld", n,
-                       program_of(trainer)->model, (long long)trainer->batch.max_sequences);
+                       ftc_api_program(trainer)->model, (long long)trainer->batch.max_sequences);
 }
 
 // The length between two offsets; -1 where they have none, being negative or out of order.
@@ -567,7 +201,8 @@ static int64_t length_between(const int64_t offsets[2]) {
 static ftc_error *check_length(const ftc_trainer *trainer, int32_t sequence, int64_t length) {
     if (length >= 0 && length <= trainer->batch.max_length) return NULL;
     return INPUT_ERROR("sequence %d has %lld tokens, but the model %s was compiled for 0 to %lld", sequence,
-                       (long long)length, program_of(trainer)->model, (long long)trainer->batch.max_length);
+                       (long long)length, ftc_api_program(trainer)->model,
+                       (long long)trainer->batch.max_length);
 }
 
 // The number of an extent or input by its name; -1: there is none.
@@ -610,7 +245,7 @@ static ftc_error *set_lengths(const ftc_program *program, batch_sizes *sizes, in
         return INPUT_ERROR(
             "the extent \"%s\" has %lld lengths, but the model %s was compiled for at most %lld", size->name,
             (long long)size->n, program->model, (long long)over->bound);
-    sizes->lengths[extent] = allocate((size_t)size->n, sizeof **sizes->lengths);
+    sizes->lengths[extent] = ftc_api_allocate((size_t)size->n, sizeof **sizes->lengths);
     for (int64_t i = 0; i < size->n; i++) {
         int64_t length = length_between(size->offsets + i);
         if (length < 0)
@@ -651,8 +286,8 @@ static ftc_error *complete_sizes(const ftc_program *program, batch_sizes *sizes)
 }
 
 static ftc_error *copy_inputs(ftc_trainer *trainer, const ftc_input_cells *inputs, int32_t n) {
-    const ftc_program *program = program_of(trainer);
-    bool *given = allocate((size_t)program->n_inputs, sizeof *given);
+    const ftc_program *program = ftc_api_program(trainer);
+    bool *given = ftc_api_allocate((size_t)program->n_inputs, sizeof *given);
     ftc_error *error = NULL;
     for (int32_t k = 0; k < n && !error; k++) {
         int32_t i = find_input(program, inputs[k].name);
@@ -679,20 +314,20 @@ static ftc_error *copy_inputs(ftc_trainer *trainer, const ftc_input_cells *input
 
 ftc_error *ftc_trainer_bind_inputs(ftc_trainer *trainer, const ftc_extent_size *extents, int32_t n_extents,
                                    const ftc_input_cells *inputs, int32_t n_inputs) {
-    const ftc_program *program = program_of(trainer);
-    batch_sizes sizes = {allocate((size_t)program->n_extents, sizeof *sizes.elements),
-                         allocate((size_t)program->n_extents, sizeof *sizes.lengths),
-                         allocate((size_t)program->n_extents, sizeof *sizes.given)};
+    const ftc_program *program = ftc_api_program(trainer);
+    batch_sizes sizes = {ftc_api_allocate((size_t)program->n_extents, sizeof *sizes.elements),
+                         ftc_api_allocate((size_t)program->n_extents, sizeof *sizes.lengths),
+                         ftc_api_allocate((size_t)program->n_extents, sizeof *sizes.given)};
     ftc_error *error = NULL;
     trainer->has_batch = false;
     for (int32_t e = 0; e < program->n_extents; e++) sizes.elements[e] = -1;
     for (int32_t i = 0; i < n_extents && !error; i++) error = set_size(program, &sizes, &extents[i]);
     if (!error) error = complete_sizes(program, &sizes);
     if (!error)
-        error = status_error(
+        error = ftc_api_error(
             ftc_batch_resize(&trainer->batch, sizes.elements, (const int32_t *const *)sizes.lengths, NULL));
     if (!error) error = copy_inputs(trainer, inputs, n_inputs);
-    if (!error) error = status_error(ftc_batch_check(&trainer->batch, NULL));
+    if (!error) error = ftc_api_error(ftc_batch_check(&trainer->batch, NULL));
     for (int32_t e = 0; e < program->n_extents; e++) free(sizes.lengths[e]);
     free(sizes.lengths);
     free(sizes.elements);
@@ -702,9 +337,9 @@ ftc_error *ftc_trainer_bind_inputs(ftc_trainer *trainer, const ftc_extent_size *
 }
 
 static ftc_error *bind(ftc_trainer *trainer, int32_t n, const ftc_dataset *sequences) {
-    ftc_error *unfit = status_error(ftc_batch_check_feed(program_of(trainer)));
+    ftc_error *unfit = ftc_api_error(ftc_batch_check_feed(ftc_api_program(trainer)));
     if (unfit) return unfit;
-    ftc_error *error = status_error(ftc_batch_fill(&trainer->batch, sequences, trainer->order, n));
+    ftc_error *error = ftc_api_error(ftc_batch_fill(&trainer->batch, sequences, trainer->order, n));
     trainer->has_batch = !error;
     return error;
 }
@@ -769,7 +404,7 @@ static ftc_error *call(ftc_trainer *trainer, ftc_entry_kind entry, ftc_output_ro
     ftc_error *error = check_call(trainer, entry);
     if (error) return error;
     int64_t step = trainer->steps + 1;
-    error = status_error(
+    error = ftc_api_error(
         ftc_stepper_call(&trainer->stepper, entry, &trainer->batch, (uint32_t)step, trainer->micro_steps));
     if (error) return error;
     if (entry == FTC_ENTRY_GRAD) {
@@ -780,7 +415,7 @@ static ftc_error *call(ftc_trainer *trainer, ftc_entry_kind entry, ftc_output_ro
     }
     const float *value = ftc_stepper_result(&trainer->stepper, watched, entry);
     if (!value || isfinite(*value)) return NULL;
-    return status_error(ftc_status_make(
+    return ftc_api_error(ftc_status_make(
         FTC_FAILED, "%s: step %lld: the %s is %g; try a smaller \"lr\", or clipping", CALLS[entry].function,
         (long long)step, watched == FTC_OUTPUT_NORM ? "grad_norm" : "loss", (double)*value));
 }
@@ -802,10 +437,10 @@ ftc_error *ftc_trainer_eval(ftc_trainer *trainer) {
 }
 
 const void *ftc_trainer_output(const ftc_trainer *trainer, const char *name, int64_t *cells) {
-    const ftc_program *program = program_of(trainer);
+    const ftc_program *program = ftc_api_program(trainer);
     for (int32_t i = 0; i < program->n_outputs; i++) {
         const ftc_output_info *output = &program->outputs[i];
-        bool own = is_runtimes_own(output) || !(output->entries & trainer->calls);
+        bool own = ftc_api_is_internal(output) || !(output->entries & trainer->calls);
         if (own || strcmp(output->name, name) != 0) continue;
         if (cells) *cells = output->each * (int64_t)trainer->batch.counts[output->count];
         return trainer->stepper.outputs[i];

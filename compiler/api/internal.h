@@ -1,0 +1,70 @@
+// What the files of libftc share: the handles, and how errors are made.
+#ifndef FTC_API_INTERNAL_H
+#define FTC_API_INTERNAL_H
+
+#include "compiler/api/ftc.h"
+
+#include "compiler/driver/model.h"
+#include "runtime/data/batch.h"
+#include "runtime/loop/model_state.h"
+#include "runtime/loop/stepper.h"
+#include "runtime/loop/threads.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+// Held by whoever makes LLVM or OpenBLAS set up what they keep for the whole process.
+extern pthread_mutex_t ftc_api_process_lock;
+
+// Zeros; never NULL.
+void *ftc_api_allocate(size_t n, size_t size);
+
+// NULL for NULL.
+char *ftc_api_copy(const char *text);
+
+// Takes the status or the diagnostics. NULL when the status is no failure.
+ftc_error *ftc_api_error(ftc_status status);
+ftc_error *ftc_api_diagnostics(ftc_diagnostics *d);
+
+#define INPUT_ERROR(...) ftc_api_error(ftc_status_make(FTC_BAD_INPUT, __VA_ARGS__))
+
+struct ftc_net {
+    ftc_model model;
+    char *recompiled;         // why, or NULL
+    ftc_tensor_desc *tensors; // [n_tensors]
+    int32_t n_tensors;
+    ftc_extent_desc *extents; // [n_extents]
+    ftc_input_desc *inputs;
+    ftc_scalar_desc *scalars; // [n_scalars]
+    int32_t n_scalars;
+    ftc_output_desc *outputs; // [n_outputs]
+    int32_t n_outputs;
+};
+
+// Whether only the runtime reads an output.
+bool ftc_api_is_internal(const ftc_output_info *output);
+
+struct ftc_trainer {
+    const ftc_net *net;
+    uint32_t calls;
+    ftc_threads *threads;
+    ftc_model_state state;
+    ftc_stepper stepper;
+    ftc_batch batch;
+    char *directory; // of the last load, NULL when none
+    ftc_load_report report;
+    bool has_weights, has_batch;
+    int64_t steps;        // and updates, so far
+    uint32_t micro_steps; // gradients since the last update
+    // For binding.
+    ftc_dataset packed; // sequences that were given one by one
+    int64_t *order;     // [batch.max_sequences] 0, 1, 2, …
+    int64_t *offsets;   // [batch.max_sequences + 1]
+    int32_t *no_types;  // zeros
+    float *no_labels;   // [batch.max_sequences] zeros
+    size_t no_types_capacity;
+};
+
+const ftc_program *ftc_api_program(const ftc_trainer *trainer);
+
+#endif
