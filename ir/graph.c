@@ -319,6 +319,12 @@ const ftc_output *ftc_graph_find_output(const ftc_graph *g, ftc_output_role role
     return NULL;
 }
 
+const ftc_output *ftc_graph_output_of(const ftc_graph *g, ftc_id node) {
+    for (uint32_t i = 0; i < g->n_outputs; i++)
+        if (g->outputs[i].node == node) return &g->outputs[i];
+    return NULL;
+}
+
 const char *ftc_input_role_name(ftc_input_role role) {
     static const char *const names[] = {[FTC_FROM_COLUMN] = "column",
                                         [FTC_FROM_TOKENS] = "tokens",

@@ -256,6 +256,8 @@ uint32_t ftc_graph_add_file(ftc_graph *g, const char *name); // index of the fil
 // The new output, valid until the next one is added; its role is FTC_OUTPUT_VALUE until it is set.
 ftc_output *ftc_graph_add_output(ftc_graph *g, const char *name, ftc_id node, uint32_t entries);
 const ftc_output *ftc_graph_find_output(const ftc_graph *g, ftc_output_role role); // NULL: none has it
+const ftc_output *ftc_graph_output_of(const ftc_graph *g,
+                                      ftc_id node); // the first that is this node; NULL: none
 
 // As they are written in .ir text; NULL outside of the enumeration.
 const char *ftc_input_role_name(ftc_input_role role);

@@ -122,16 +122,4 @@ static inline double metric(const char *dir, const char *name) {
     return value;
 }
 
-static inline void assert_same_file(const char *dir, const char *a, const char *b) {
-    char *path_a = ftc_path_join(dir, a), *path_b = ftc_path_join(dir, b), *text_a, *text_b;
-    size_t bytes_a, bytes_b;
-    ASSERT_OK(ftc_file_read(path_a, &text_a, &bytes_a));
-    ASSERT_OK(ftc_file_read(path_b, &text_b, &bytes_b));
-    cr_assert(bytes_a == bytes_b && memcmp(text_a, text_b, bytes_a) == 0, "%s and %s differ", a, b);
-    free(text_a);
-    free(text_b);
-    free(path_a);
-    free(path_b);
-}
-
 #endif

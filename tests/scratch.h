@@ -29,4 +29,17 @@ static inline void scratch_free(char *dir) {
         ftc_status_free(&status_);                                                                           \
     } while (0)
 
+// The files, named within their directories, have the same bytes.
+static inline void assert_same_file(const char *dir_a, const char *a, const char *dir_b, const char *b) {
+    char *path_a = ftc_path_join(dir_a, a), *path_b = ftc_path_join(dir_b, b), *text_a, *text_b;
+    size_t bytes_a, bytes_b;
+    ASSERT_OK(ftc_file_read(path_a, &text_a, &bytes_a));
+    ASSERT_OK(ftc_file_read(path_b, &text_b, &bytes_b));
+    cr_assert(bytes_a == bytes_b && memcmp(text_a, text_b, bytes_a) == 0, "%s and %s differ", path_a, path_b);
+    free(text_a);
+    free(text_b);
+    free(path_a);
+    free(path_b);
+}
+
 #endif

@@ -1,18 +1,18 @@
 // Indices that are computed: which of them are shown to be rows when a model is compiled (ir/range.h), and
 // what happens in a call that has another (compiler/passes/bounds.c).
-#include <cblas.h>
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/eager/eager.h"
 #include "compiler/passes/bounds.h"
 #include "compiler/pipeline.h"
 #include "ir/lang/parse.h"
 #include "ir/op.h"
 #include "ir/range.h"
 #include "tests/call_program.h"
+#include "tests/eager_values.h"
 #include "tests/random_graph.h"
 
 static const char DECLARATIONS[] = "axis B <= 5, H = 6, V = 7, P = 3\n"
@@ -184,12 +184,6 @@ static const char WILD[] =
     "loss = sum(e * x; B, S, H) + sum(s * pos; P, H) + sum(gather(z, B, row) * rename(z; B -> R); R)\n"
     "output loss";
 
-static void sgemm(int32_t ta, int32_t tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
-                  const float *b, int64_t ldb, float beta, float *c, int64_t ldc) {
-    cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (blasint)m,
-                (blasint)n, (blasint)k, 1, a, (blasint)lda, b, (blasint)ldb, beta, c, (blasint)ldc);
-}
-
 static double *cells_of(const ftc_graph *g, const test_values *v, const char *name, int64_t *n) {
     ftc_decl decl = ftc_graph_find_decl(g, name);
     *n = ftc_interp_cells(g, &v->b, &g->decls[decl].type.axes);
@@ -215,41 +209,6 @@ static test_values *values_of(const ftc_graph *g, uint64_t seed, int wildness) {
         for (int64_t i = 0; i < k; i++) row[i] = 4; // within `in B`, but perhaps not in this call
     }
     return v;
-}
-
-// By eager execution, which overwrites no tensor of v.
-static float *eager_outputs(const ftc_graph *g, const test_values *v) {
-    void **tensors = calloc(g->n_decls + 1, sizeof *tensors);
-    float *outputs = calloc(g->n_outputs + 1, sizeof *outputs);
-    for (uint32_t i = 0; i < g->n_decls; i++) {
-        int64_t n = ftc_interp_cells(g, &v->b, &g->decls[i].type.axes);
-        ftc_cell *cells = calloc((size_t)n + 1, sizeof *cells);
-        for (int64_t k = 0; k < n; k++) {
-            if (g->decls[i].type.dtype == FTC_F32)
-                cells[k].f = (float)v->tensors[i][k];
-            else if (g->decls[i].type.dtype == FTC_BOOL)
-                ((uint8_t *)cells)[k] = v->tensors[i][k] != 0;
-            else
-                cells[k].i = (int32_t)(uint32_t)(int64_t)v->tensors[i][k];
-        }
-        tensors[i] = cells;
-    }
-    ftc_eager_bindings b = {.extents = v->extents,
-                            .lengths = v->b.lengths,
-                            .tensors = tensors,
-                            .seed = v->b.seed,
-                            .step = v->b.step,
-                            .micro_step = v->b.micro_step,
-                            .sgemm = sgemm};
-    ftc_eager *eager = ftc_eager_new(g, &b);
-    ftc_eager_run(eager);
-    for (uint32_t i = 0; i < g->n_outputs; i++)
-        if (!g->nodes[g->outputs[i].node].type.axes.n)
-            outputs[i] = ftc_eager_value(eager, g->outputs[i].node, NULL)->f;
-    ftc_eager_free(eager);
-    for (uint32_t i = 0; i < g->n_decls; i++) free(tensors[i]);
-    free(tensors);
-    return outputs;
 }
 
 // The tensors of a program, before and after a call.
@@ -282,7 +241,8 @@ static int count_changed(const ftc_program *program, float **before, float **aft
 static void check_call(const ftc_program *program, const ftc_graph *g, ftc_entry_kind entry, uint64_t seed,
                        int wildness, int32_t threads) {
     test_values *v = values_of(g, seed, wildness);
-    float *eager = eager_outputs(g, v);
+    test_eager *eager = test_eager_new(g, v);
+    ftc_eager_run(eager->run);
     test_call *call = test_call_new(program, g, v, threads);
     float **before = copy_tensors(program, call);
     ftc_interp *in = ftc_interp_new(g, &v->b);
@@ -294,10 +254,11 @@ static void check_call(const ftc_program *program, const ftc_graph *g, ftc_entry
         int64_t n;
         double expected = ftc_interp_value(in, g->outputs[i].node, NULL)[0];
         float got = *test_call_output(call, g->outputs[i].name, &n);
-        cr_expect(expected == (double)got && got == eager[i],
+        float by_eager = ftc_eager_value(eager->run, g->outputs[i].node, NULL)->f;
+        cr_expect(expected == (double)got && got == by_eager,
                   "%s, seed %llu, %d threads, %s: %g by the interpreter, %g eager, %g compiled",
                   ftc_entry_name(entry), (unsigned long long)seed, threads, g->outputs[i].name, expected,
-                  (double)eager[i], (double)got);
+                  (double)by_eager, (double)got);
         fails |= got != -INFINITY;
     }
     if (wildness == TAME) cr_expect(!fails);
@@ -307,8 +268,8 @@ static void check_call(const ftc_program *program, const ftc_graph *g, ftc_entry
                  (unsigned long long)seed, changed);
     ftc_interp_free(in);
     test_call_free(call);
+    test_eager_free(eager);
     test_values_free(v);
-    free(eager);
 }
 
 // Interpreter, eager and compiled code find the same fault, which nothing survives, for any number of

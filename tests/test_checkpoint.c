@@ -74,18 +74,6 @@ static bool has(const char *dir, const char *name) {
     return found;
 }
 
-static void assert_same_file(const char *dir_a, const char *dir_b, const char *name) {
-    char *a = ftc_path_join(dir_a, name), *b = ftc_path_join(dir_b, name), *text_a, *text_b;
-    size_t bytes_a, bytes_b;
-    ASSERT_OK(ftc_file_read(a, &text_a, &bytes_a));
-    ASSERT_OK(ftc_file_read(b, &text_b, &bytes_b));
-    cr_assert(bytes_a == bytes_b && memcmp(text_a, text_b, bytes_a) == 0, "%s and %s differ", a, b);
-    free(text_a);
-    free(text_b);
-    free(a);
-    free(b);
-}
-
 // Runs to the end in one directory; in another, interrupted as the watcher says and resumed; compares.
 static void check_resume(ftc_train_options options, watcher interruption) {
     char *dir = test_directory(), *whole = ftc_path_join(dir, "whole"), *cut = ftc_path_join(dir, "cut");
@@ -102,9 +90,10 @@ static void check_resume(ftc_train_options options, watcher interruption) {
     cr_assert_eq(interruption.steps + resumed.steps, undisturbed.steps);
     cr_assert_eq(resumed.train_loss, undisturbed.train_loss);
 
-    assert_same_file(whole, cut, "model.safetensors");
-    assert_same_file(whole, cut, "checkpoint-18/model.safetensors");
-    assert_same_file(whole, cut, "checkpoint-18/optimizer.safetensors");
+    assert_same_file(whole, "model.safetensors", cut, "model.safetensors");
+    assert_same_file(whole, "checkpoint-18/model.safetensors", cut, "checkpoint-18/model.safetensors");
+    assert_same_file(whole, "checkpoint-18/optimizer.safetensors", cut,
+                     "checkpoint-18/optimizer.safetensors");
     free(whole);
     free(cut);
     scratch_free(dir);
@@ -187,7 +176,7 @@ Test(checkpoint, limits_and_the_best_one) {
     ASSERT_OK(ftc_json_read(path, &state));
     cr_assert(ftc_json_count(cJSON_GetObjectItemCaseSensitive(state, "best_global_step"), &best));
     char *best_dir = ftc_checkpoint_path(dir, best);
-    assert_same_file(dir, best_dir, "model.safetensors");
+    assert_same_file(dir, "model.safetensors", best_dir, "model.safetensors");
     cJSON_Delete(state);
     free(best_dir);
     free(path);

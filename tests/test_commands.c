@@ -132,7 +132,7 @@ Test(commands, token_ids_are_kept, .timeout = 240) {
     ASSERT_FTC(dir, 0, err, "s\nlabels:", "run", "--cache", "cache", "--max-steps", "3", "--output", "first");
     ASSERT_FTC(dir, 0, err, "s, from the cache\n", "run", "--cache", "cache", "--max-steps", "3", "--output",
                "second");
-    assert_same_file(dir, "first/model.safetensors", "second/model.safetensors");
+    assert_same_file(dir, "first/model.safetensors", dir, "second/model.safetensors");
     ASSERT_FTC(dir, 0, err, "s\nlabels:", "run", "--cache", "cache", "--max-steps", "3", "--max-length", "9");
     ASSERT_FTC(dir, 0, err, "s\nlabels:", "run", "--cache", "none", "--max-steps", "3");
     cr_assert_eq(count_files(dir, "cache"), 4); // training and test rows at either length
@@ -261,7 +261,7 @@ Test(commands, state_is_assigned_once_a_step_and_survives_resuming, .timeout = 2
     cr_expect_eq(saved_value(dir, "two/checkpoint-4/model.safetensors", "steps"), 4);
     ASSERT_FTC(dir, 0, err, "resumed from",
                STATE_RUN("--epochs", "2", "--output", "cut", "--resume-from-checkpoint", "two/checkpoint-4"));
-    assert_same_file(dir, "whole/model.safetensors", "cut/model.safetensors");
+    assert_same_file(dir, "whole/model.safetensors", dir, "cut/model.safetensors");
     ASSERT_FTC(dir, 0, err, "saved one",
                STATE_RUN("--epochs", "1", "--output", "one", "--accumulation", "1"));
     cr_expect_eq(saved_value(dir, "one/model.safetensors", "steps"), 8);
@@ -354,7 +354,7 @@ Test(commands, sigterm_leaves_a_checkpoint_and_resume_is_bitwise, .timeout = 240
     forget(&o);
     ASSERT_FTC(dir, 0, err, "resumed from cut/checkpoint-", "run", "--epochs", "3", "--output", "cut",
                "--metrics", "cut.jsonl", "--resume");
-    assert_same_file(dir, "whole/model.safetensors", "cut/model.safetensors");
+    assert_same_file(dir, "whole/model.safetensors", dir, "cut/model.safetensors");
     char *whole = read_text(dir, "whole.jsonl"), *cut = read_text(dir, "cut.jsonl");
     cr_assert_eq(last_number(whole, "train_loss"), last_number(cut, "train_loss"));
     cr_assert_eq(last_number(whole, "eval_loss"), last_number(cut, "eval_loss"));
@@ -532,7 +532,7 @@ Test(commands, own_optimizers_are_saved_and_resumed, .timeout = 240) {
     free(header);
     ASSERT_FTC(dir, 0, err, "resumed from cut/checkpoint-3", PLAIN, "--max-steps", "6", "--output", "cut",
                "--resume");
-    assert_same_file(dir, "whole/model.safetensors", "cut/model.safetensors");
+    assert_same_file(dir, "whole/model.safetensors", dir, "cut/model.safetensors");
     ASSERT_FTC(dir, 2, err, "did you mean 'plain'; there are plain, adamw,", "run", "own.ir", "--optim",
                "plane");
     free(path);
@@ -643,7 +643,7 @@ Test(commands, early_stopping_ends_with_the_best, .timeout = 240) {
                "--early-stopping-patience", "2");
     cr_assert_eq(metric(dir, "step"), 15);
     cr_assert(exists(dir, "output/checkpoint-5"));
-    assert_same_file(dir, "output/model.safetensors", "output/checkpoint-5/model.safetensors");
+    assert_same_file(dir, "output/model.safetensors", dir, "output/checkpoint-5/model.safetensors");
     scratch_free(dir);
 }
 

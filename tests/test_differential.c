@@ -1,17 +1,16 @@
 // The three ways to run a graph against each other, on random graphs: the interpreter is right, the others
 // must agree.
-#include <cblas.h>
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/eager/eager.h"
 #include "compiler/passes/passes.h"
 #include "ir/lang/parse.h"
 #include "ir/print.h"
 #include "ir/verify.h"
 #include "tests/call_program.h"
+#include "tests/eager_values.h"
 #include "tests/expected.h"
 #include "tests/random_graph.h"
 
@@ -61,49 +60,22 @@ static void report_counts(void) {
 
 // --- eager --------------------------------------------------------------------------------------------
 
-static void sgemm(int32_t ta, int32_t tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
-                  const float *b, int64_t ldb, float beta, float *c, int64_t ldc) {
-    cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (blasint)m,
-                (blasint)n, (blasint)k, 1, a, (blasint)lda, b, (blasint)ldb, beta, c, (blasint)ldc);
-}
-
 static void check_eager(uint64_t seed) {
     ftc_graph *forward = random_graph(seed, 12 + (int)(seed % 30)), *g = with_gradients(forward);
     test_expected *expected = test_expected_new(g, FTC_ENTRY_GRAD, seed, &test_f32, NULL);
     const test_values *v = test_expected_values(expected);
     const comparison c = {"eager", g, seed, expected};
-    void **tensors = calloc(g->n_decls + 1, sizeof *tensors);
-    for (uint32_t i = 0; i < g->n_decls; i++) {
-        int64_t n = ftc_interp_cells(g, &v->b, &g->decls[i].type.axes);
-        ftc_cell *cells = calloc((size_t)n + 1, sizeof *cells);
-        for (int64_t k = 0; k < n; k++) {
-            if (g->decls[i].type.dtype == FTC_F32)
-                cells[k].f = (float)v->tensors[i][k];
-            else
-                cells[k].i = (int32_t)v->tensors[i][k];
-        }
-        tensors[i] = cells;
-    }
-    ftc_eager_bindings b = {.extents = v->extents,
-                            .lengths = v->b.lengths,
-                            .tensors = tensors,
-                            .seed = v->b.seed,
-                            .step = v->b.step,
-                            .micro_step = v->b.micro_step,
-                            .sgemm = sgemm};
-    ftc_eager *eager = ftc_eager_new(g, &b);
+    test_eager *eager = test_eager_new(g, v);
     for (int run = 0; run < 2; run++) { // the second must not see what the first left
-        ftc_eager_run(eager);
+        ftc_eager_run(eager->run);
         for (uint32_t i = 0; i < g->n_outputs; i++) {
             int64_t n;
             ftc_id id = g->outputs[i].node;
-            const ftc_cell *got = ftc_eager_value(eager, id, &n);
+            const ftc_cell *got = ftc_eager_value(eager->run, id, &n);
             compare(&c, g->outputs[i].name, id, FTC_NO_DECL, &g->nodes[id].type.axes, &got->f, n);
         }
     }
-    ftc_eager_free(eager);
-    for (uint32_t i = 0; i < g->n_decls; i++) free(tensors[i]);
-    free(tensors);
+    test_eager_free(eager);
     test_expected_free(expected);
     ftc_graph_free(g);
     ftc_graph_free(forward);
@@ -158,7 +130,7 @@ static void check_step(const ftc_graph *forward, const ftc_program *program, uin
     test_expected *expected = test_expected_new(g, FTC_ENTRY_STEP, seed, rounding, all_touched);
     const comparison c = {"step", forward, seed, expected};
     test_call *call = test_call_new(program, g, test_expected_values(expected), 2);
-    test_call_use_sgemm(call, sgemm);
+    test_call_use_sgemm(call, test_sgemm);
     test_call_run(call, FTC_ENTRY_STEP);
     for (uint32_t i = 0; i < g->n_decls; i++) {
         const ftc_decl_def *decl = &g->decls[i];
@@ -196,7 +168,7 @@ static void check_compiled(const ftc_graph *forward, uint64_t seed, way w) {
     ftc_loaded_program *loaded = test_compile(forward, &options);
     const ftc_program *program = ftc_program_of(loaded);
     test_call *call = test_call_new(program, g, test_expected_values(expected), 1 + (int)(seed % 3));
-    test_call_use_sgemm(call, sgemm);
+    test_call_use_sgemm(call, test_sgemm);
     test_call_run(call, FTC_ENTRY_EVAL);
     const comparison evaluation = {"evaluation", forward, seed, evaluated},
                      c = {w.target, forward, seed, expected};

@@ -116,8 +116,8 @@ Test(rows, feed_a_model_without_a_text, .timeout = 240) {
                "--threads", "3");
     ASSERT_FTC(dir, 0, err, "saved cut", NUMBERS_RUN, "--output", "cut", "--threads", "7", "--save-strategy",
                "steps", "--save-steps", "3", "--max-steps", "8");
-    assert_same_file(dir, "whole/model.safetensors", "csv/model.safetensors");
-    assert_same_file(dir, "whole/model.safetensors", "cut/model.safetensors");
+    assert_same_file(dir, "whole/model.safetensors", dir, "csv/model.safetensors");
+    assert_same_file(dir, "whole/model.safetensors", dir, "cut/model.safetensors");
     ASSERT_FTC(dir, 0, err, "saved stop", NUMBERS_RUN, "--output", "stop", "--max-steps", "3",
                "--save-strategy", "steps", "--save-steps", "3");
     // The values of columns are a part of the data that a checkpoint belongs to.

@@ -18,16 +18,10 @@ static const struct {
     [FTC_KERNEL_SCATTER] = {"scatter", ftc_emit_scatter_kernel},
 };
 
-const ftc_output *ftc_emit_output_of(const ftc_graph *g, ftc_id id) {
-    for (uint32_t i = 0; i < g->n_outputs; i++)
-        if (g->outputs[i].node == id) return &g->outputs[i];
-    return NULL;
-}
-
 bool ftc_emit_has_buffer(const ftc_graph *g, ftc_id id) {
     ftc_op_class class = ftc_node_class(&g->nodes[id]);
     return class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN || g->nodes[id].offset >= 0 ||
-           ftc_emit_output_of(g, id);
+           ftc_graph_output_of(g, id);
 }
 
 // --- what a kernel is called with ---------------------------------------------------------------------

@@ -84,8 +84,6 @@ ftc_gemm_form ftc_emit_form(const ftc_graph *g, ftc_id operand); // how a contra
 ftc_contraction_case ftc_contraction_case_of(const ftc_graph *g, ftc_id first, ftc_id last, ftc_id *dot);
 
 // --- emit.c
-const ftc_output *ftc_emit_output_of(const ftc_graph *g,
-                                     ftc_id id);         // the output whose buffer it fills; NULL: none
 bool ftc_emit_has_buffer(const ftc_graph *g, ftc_id id); // the value is in memory that outlives its kernel
 
 // --- value.c

@@ -43,7 +43,7 @@ static LLVMValueRef operand_entry(ftc_codegen *cg, int64_t table, int64_t value)
 static LLVMValueRef buffer_entry(ftc_emitter *e, ftc_id id) {
     const ftc_graph *g = e->g;
     const ftc_node *node = &g->nodes[id];
-    const ftc_output *output = ftc_emit_output_of(g, id);
+    const ftc_output *output = ftc_graph_output_of(g, id);
     ftc_op_class class = ftc_node_class(node);
     if (class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN) {
         const ftc_decl_def *decl = &g->decls[node->decl];

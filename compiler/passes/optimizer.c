@@ -81,8 +81,7 @@ static ftc_decl looked_up_by(const ftc_graph *g, ftc_decl param) {
     ftc_id leaf = ftc_graph_leaf(g, param);
     ftc_decl by = FTC_NO_DECL;
     if (table->n_dims != 2 || table->dims[0].n != 1) return FTC_NO_DECL;
-    for (uint32_t i = 0; i < g->n_outputs; i++)
-        if (g->outputs[i].node == leaf) return FTC_NO_DECL; // all of it is given away
+    if (ftc_graph_output_of(g, leaf)) return FTC_NO_DECL; // all of it is given away
     for (ftc_id id = 1; id < g->n_nodes; id++) {
         const ftc_node *node = ftc_graph_node(g, id);
         for (int i = 0; i < node->n_args; i++) {

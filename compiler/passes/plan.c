@@ -13,12 +13,6 @@
 #include "compiler/passes/passes.h"
 #include "ir/op.h"
 
-static bool is_output(const ftc_graph *g, ftc_id id) {
-    for (uint32_t i = 0; i < g->n_outputs; i++)
-        if (g->outputs[i].node == id) return true;
-    return false;
-}
-
 static int64_t aligned(int64_t bytes) {
     return (bytes + FTC_STEP_ALIGN - 1) / FTC_STEP_ALIGN * FTC_STEP_ALIGN;
 }
@@ -39,7 +33,7 @@ ftc_buffer *ftc_plan_buffers(const ftc_graph *g, int *n) {
     *n = 0;
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
-        if (!last[v] || is_output(g, v)) continue;
+        if (!last[v] || ftc_graph_output_of(g, v)) continue;
         int64_t bytes = ftc_type_max_elements(g, &node->type) * ftc_dtype_bytes(node->type.dtype);
         buffers[(*n)++] = (ftc_buffer){v, node->offset, aligned(bytes), interval[node->kernel], last[v]};
     }

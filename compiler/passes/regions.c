@@ -48,8 +48,7 @@ static bool is_read(const ftc_graph *g, ftc_id id) {
 
 bool ftc_region_is_own_output(const ftc_graph *g, uint32_t output) {
     ftc_id id = g->outputs[output].node;
-    for (uint32_t i = 0; i < output; i++)
-        if (g->outputs[i].node == id) return false;
+    if (ftc_graph_output_of(g, id) != &g->outputs[output]) return false;
     // What is only written can be written in any order: each cell goes where it belongs.
     if (ftc_node_class(&g->nodes[id]) == FTC_CLASS_MAP && !is_read(g, id)) return true;
     ftc_axes made = ftc_axes_packed_order(g, &g->nodes[id].type.axes),
@@ -109,9 +108,8 @@ ftc_axes ftc_region_memory_order(const ftc_graph *g, ftc_id id) {
     ftc_op_class class = ftc_node_class(node);
     if (class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN)
         return ftc_axes_interface_order(g, &g->decls[node->decl].type.axes);
-    for (uint32_t i = 0; i < g->n_outputs; i++)
-        if (g->outputs[i].node == id) return ftc_axes_interface_order(g, &g->outputs[i].order);
-    return ftc_axes_packed_order(g, &node->type.axes);
+    const ftc_output *output = ftc_graph_output_of(g, id);
+    return output ? ftc_axes_interface_order(g, &output->order) : ftc_axes_packed_order(g, &node->type.axes);
 }
 
 ftc_axes ftc_region_view_order(const ftc_graph *g, ftc_id id) {
