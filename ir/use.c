@@ -1,16 +1,65 @@
-// use "OTHER.ir": a text that only changes the settings of another one.
+// use "OTHER.ir": a model that calls the functions of another text, or a text that only changes the settings
+// of another one.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ir/lang/ast.h"
 #include "ir/lang/parse.h"
 
 enum { MOST_USES = 8 }; // one in the other
 
-static void report(const ftc_module *m, ftc_diagnostics *d, const char *message) {
-    ftc_diag_add(d, m->source.name, m->source.text, m->use_place.line, m->use_place.column, "%s", message);
+// What one text and those that it uses are read with.
+typedef struct {
+    const ftc_library_file *installed; // NULL: there are none
+    ftc_arena *arena;
+    ftc_diagnostics *d;
+    int depth;
+} reader;
+
+static void report(const reader *r, const ftc_module *m, const ftc_use_syntax *use, const char *message) {
+    ftc_diag_add(r->d, m->source.name, m->source.text, use->place.line, use->place.column, "%s", message);
 }
+
+// --- where texts are ----------------------------------------------------------------------------------
+
+static const char *base_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static const ftc_library_file *find_installed(const reader *r, const char *file) {
+    for (const ftc_library_file *at = r->installed; at && at->name; at++)
+        if (!strcmp(base_name(at->name), file)) return at;
+    return NULL;
+}
+
+// Whether the name of a text is that of an installed one, and not of a file.
+static bool is_installed(const reader *r, const char *name) {
+    for (const ftc_library_file *at = r->installed; at && at->name; at++)
+        if (at->name == name) return true;
+    return false;
+}
+
+// What a text uses: a file beside it, else an installed text. *name lives as long as the arena.
+static char *read_used(const reader *r, const ftc_module *m, const char *file, const char **name) {
+    const ftc_library_file *installed = find_installed(r, file);
+    const char *user = m->source.name, *slash = strrchr(user, '/');
+    int folder = slash ? (int)(slash + 1 - user) : 0;
+    char *path = ftc_arena_alloc(r->arena, (size_t)folder + strlen(file) + 1);
+    sprintf(path, "%.*s%s", folder, user, file);
+    if (installed && (is_installed(r, user) || access(path, F_OK) != 0)) {
+        *name = installed->name;
+        char *copy = strdup(installed->text);
+        if (!copy) abort();
+        return copy;
+    }
+    *name = path;
+    return ftc_parse_read(path, r->d);
+}
+
+// --- a text with the values of another ----------------------------------------------------------------
 
 // The value of an entry as the text says it, without quotes.
 static const char *value_of(const ftc_module *m, const ftc_setting_syntax *s, ftc_arena *arena) {
@@ -34,62 +83,118 @@ static int count(const ftc_setting_syntax *s) {
     return n;
 }
 
-// "models/a.ir", "b.ir" → "models/b.ir". Allocated.
-static char *beside(const char *path, const char *file) {
-    const char *slash = strrchr(path, '/');
-    char *result;
-    if (asprintf(&result, "%.*s%s", slash ? (int)(slash + 1 - path) : 0, path, file) < 0) abort();
+// The text of the used model with the values of module m.
+static char *apply_values(const reader *r, const ftc_module *m, const char *name, const char *text) {
+    int most = count(m->config) + count(m->family) + count(m->train) + 1;
+    ftc_override *list = ftc_arena_alloc(r->arena, sizeof *list * (size_t)most);
+    int n = add_overrides(m, m->config, FTC_OVERRIDE_CONFIG, r->arena, list, 0);
+    n = add_overrides(m, m->family, FTC_OVERRIDE_FAMILY, r->arena, list, n);
+    n = add_overrides(m, m->train, FTC_OVERRIDE_TRAIN, r->arena, list, n);
+    return ftc_parse_override(name, text, &(ftc_settings){list, n}, r->d);
+}
+
+static char *resolve(reader *r, const char *path, char *text, const char **name);
+
+static char *read_variant(reader *r, const ftc_module *m, const char **name) {
+    if (m->uses->next || m->body || m->functions || m->optimizers) {
+        report(
+            r, m, m->uses,
+            "a text that names no model has nothing but config, family and train blocks beside the one text "
+            "that it uses");
+        return NULL;
+    }
+    const char *used;
+    char *text = read_used(r, m, m->uses->file, &used);
+    text = text ? resolve(r, used, text, name) : NULL;
+    char *result = text ? apply_values(r, m, *name, text) : NULL;
+    free(text);
     return result;
 }
 
-static char *read_model(const char *path, int depth, char **name, ftc_diagnostics *d);
+// --- a model with the functions of others -------------------------------------------------------------
 
-// The text of the used file with the values of module m.
-static char *read_used(const ftc_module *m, ftc_arena *arena, int depth, char **name, ftc_diagnostics *d) {
-    if (m->model || m->family || m->body || m->functions || m->optimizers) {
-        report(m, d, "a text that uses another has nothing but config and train blocks besides");
-    } else if (strchr(m->use, '/')) {
-        report(m, d, "the file must lie in the same folder; leave the folder out");
-    } else if (depth == MOST_USES) {
-        report(m, d, "this goes in a circle, or too deep");
-    } else {
-        char *path = beside(m->source.name, m->use), *text = read_model(path, depth + 1, name, d),
-             *result = NULL;
-        if (text) {
-            ftc_override *list =
-                ftc_arena_alloc(arena, sizeof *list * (size_t)(count(m->config) + count(m->train) + 1));
-            int n = add_overrides(m, m->config, FTC_OVERRIDE_CONFIG, arena, list, 0);
-            n = add_overrides(m, m->train, FTC_OVERRIDE_TRAIN, arena, list, n);
-            result = ftc_parse_override(*name, text, &(ftc_settings){list, n}, d);
-            if (!result) free(*name);
+// Appends the functions that a model uses: so lines of the model keep their numbers, and what is saved is one
+// text.
+static char *read_imports(reader *r, const ftc_module *m) {
+    char *result = strdup(m->source.text);
+    if (!result) abort();
+    for (const ftc_use_syntax *use = m->uses; use && result; use = use->next) {
+        const char *name, *whole;
+        char *text = read_used(r, m, use->file, &name);
+        text = text ? resolve(r, name, text, &whole) : NULL;
+        const ftc_module *used = text ? ftc_parse_module(r->arena, (ftc_source){name, text}, r->d) : NULL;
+        if (used && (used->model || used->config || used->family || used->train || used->body)) {
+            report(r, m, use, "a model uses texts that consist of functions and optimizers alone");
+            used = NULL;
         }
+        char *longer = NULL;
+        memset(result + use->start, ' ', use->end - use->start);
+        if (used && asprintf(&longer, "%s\n// %s\n%s", result, use->file, text) < 0) abort();
+        free(result);
         free(text);
-        free(path);
-        return result;
+        result = longer;
     }
-    return NULL;
+    return result;
 }
 
-static char *read_model(const char *path, int depth, char **name, ftc_diagnostics *d) {
-    char *text = ftc_parse_read(path, d);
-    if (!text) return NULL;
-    ftc_arena *arena = ftc_arena_new();
+// --- both ---------------------------------------------------------------------------------------------
+
+// The text with what it uses; takes it. *name is the text that it is from, of the arena.
+static char *resolve(reader *r, const char *path, char *text, const char **name) {
     ftc_diagnostics errors = {0};
-    const ftc_module *m = ftc_parse_module(arena, (ftc_source){path, text}, &errors);
-    char *result;
-    if (!m->use) { // what is wrong with a model is reported where it is read as one
-        result = text;
-        if (!(*name = strdup(path))) abort();
-    } else {
-        if (errors.count) ftc_parse_module(arena, (ftc_source){path, text}, d);
-        result = errors.count ? NULL : read_used(m, arena, depth, name, d);
+    const ftc_module *m = ftc_parse_module(r->arena, (ftc_source){path, text}, &errors);
+    char *result = text;
+    *name = path;
+    if (m->uses) { // what is wrong with a model that uses none is reported where it is read as one
+        if (errors.count)
+            ftc_parse_module(r->arena, (ftc_source){path, text}, r->d);
+        else if (strchr(m->uses->file, '/'))
+            report(r, m, m->uses, "the file must lie in the same folder; leave the folder out");
+        else if (r->depth == MOST_USES)
+            report(r, m, m->uses, "this goes in a circle, or too deep");
+        r->depth++;
+        bool ok = !errors.count && !strchr(m->uses->file, '/') && r->depth <= MOST_USES;
+        result = !ok ? NULL : m->model ? read_imports(r, m) : read_variant(r, m, name);
+        r->depth--;
         free(text);
     }
     ftc_diag_free(&errors);
-    ftc_arena_free(arena);
     return result;
 }
 
-char *ftc_parse_read_model(const char *path, char **name, ftc_diagnostics *d) {
-    return read_model(path, 0, name, d);
+static char *read_model(const char *path, char *text, const ftc_library_file *installed, char **name,
+                        ftc_diagnostics *d) {
+    if (!text) return NULL;
+    reader r = {.installed = installed, .arena = ftc_arena_new(), .d = d};
+    const char *from;
+    char *result = resolve(&r, path, text, &from);
+    if (result && !(*name = strdup(from))) abort();
+    ftc_arena_free(r.arena);
+    return result;
+}
+
+char *ftc_parse_read_model(const char *path, const ftc_library_file *installed, char **name,
+                           ftc_diagnostics *d) {
+    return read_model(path, ftc_parse_read(path, d), installed, name, d);
+}
+
+char *ftc_parse_installed(const ftc_library_file *file, const ftc_library_file *installed, char **name,
+                          ftc_diagnostics *d) {
+    char *text = strdup(file->text);
+    if (!text) abort();
+    return read_model(file->name, text, installed, name, d);
+}
+
+char *ftc_parse_model_type(const ftc_library_file *file) {
+    ftc_arena *arena = ftc_arena_new();
+    ftc_diagnostics errors = {0};
+    const ftc_module *m = ftc_parse_module(arena, (ftc_source){file->name, file->text}, &errors);
+    const char *found = NULL;
+    for (const ftc_setting_syntax *s = m->family; s; s = s->next)
+        if (!strcmp(s->name, "model_type")) found = s->text;
+    char *copy = found ? strdup(found) : NULL;
+    if (found && !copy) abort();
+    ftc_diag_free(&errors);
+    ftc_arena_free(arena);
+    return copy;
 }

@@ -332,10 +332,11 @@ Test(language, wrong_uses_are_refused) {
     static const struct {
         const char *text, *message;
     } cases[] = {
-        {"use \"model.ir\" axis B <= 8", "nothing but config and train blocks"},
-        {"use \"model.ir\" family { prefix = \"a.\" }", "nothing but config and train blocks"},
-        {"use \"model.ir\" optimizer adamw(p, g) {\n}", "nothing but config and train blocks"},
-        {"model m use \"model.ir\"", "nothing but config and train blocks"},
+        {"use \"model.ir\" axis B <= 8", "nothing but config, family and train blocks"},
+        {"use \"model.ir\" family { prefix = \"a.\" }", "the family block of"},
+        {"use \"model.ir\" optimizer adamw(p, g) {\n}", "nothing but config, family and train blocks"},
+        {"use \"model.ir\" use \"model.ir\"", "nothing but config, family and train blocks"},
+        {"model m use \"model.ir\"", "consist of functions and optimizers alone"},
         {"use \"../model.ir\"", "must lie in the same folder"},
         {"use \"missing.ir\"", "No such file"},
         {"use \"user.ir\"", "goes in a circle"},
@@ -365,6 +366,43 @@ Test(language, wrong_uses_are_refused) {
     remove(used);
     remove(folder);
     free(used);
+    free(folder);
+}
+
+Test(language, models_use_functions_and_variants_change_families) {
+    static const ftc_library_file installed[] = {
+        {"models/functions.ir", "fn twice(x) { return x + x }"},
+        {"models/base.ir", "model m use \"functions.ir\"\n"
+                           "config { rows = 8 \"rows\" pad = 1 longest = rows - pad + 2 most = longest }\n"
+                           "family { model_type = base prefix = \"a.\" }\naxis H = most\n"
+                           "output y = twice(sum(param \"a.w\" f32[H]; H))"},
+        {"models/variant.ir", "use \"base.ir\" config { pad = 3 } family { model_type = \"va-riant\" }"},
+        {0}};
+    char *folder = test_directory(), *name;
+    static const char own[] = "use \"variant.ir\" config { rows = 9 }";
+    char *path = test_write(folder, "own.ir", own, strlen(own));
+    ftc_diagnostics d = {0};
+    for (int from_file = 0; from_file < 2; from_file++) {
+        char *text = from_file ? ftc_parse_read_model(path, installed, &name, &d)
+                               : ftc_parse_installed(&installed[2], installed, &name, &d);
+        cr_assert_not_null(text);
+        cr_expect_str_eq(name, "models/base.ir");
+        ftc_graph *g = ftc_parse_text(name, text, NULL, &d);
+        cr_assert_not_null(g, "%s", d.count ? d.list[0].text : "");
+        cr_expect_eq(config_number(g, "most"), from_file ? 8 : 7); // rows - pad + 2
+        cr_expect_str_eq(g->family[0].text, "va-riant");
+        cr_expect_str_eq(g->family[1].text, "a.");
+        ftc_graph_free(g);
+        free(text);
+        free(name);
+    }
+    char *type = ftc_parse_model_type(&installed[2]);
+    cr_expect_str_eq(type, "va-riant");
+    cr_expect_null(ftc_parse_model_type(&installed[0]));
+    free(type);
+    remove(path);
+    remove(folder);
+    free(path);
     free(folder);
 }
 
@@ -410,6 +448,10 @@ static void expect_refused(const ftc_override *o, const char *part) {
 
 Test(language, wrong_settings_are_refused) {
     expect_refused(&(ftc_override){"hiden", "3", "--set", FTC_OVERRIDE_CONFIG}, "did you mean 'hidden'?");
+    ftc_diagnostics d = {0};
+    cr_expect_null(ftc_parse_text("m.ir", "model m config { a = gelu b = a - 1 } output loss = b", NULL, &d));
+    cr_expect_not_null(strstr(d.list[0].text, "b: 'gelu' is no number of an earlier entry"));
+    ftc_diag_free(&d);
     expect_refused(&(ftc_override){"zzz", "3", "--set", FTC_OVERRIDE_CONFIG},
                    "the entries are: hidden layers heads");
     expect_refused(&(ftc_override){"hidden", "many", "--set", FTC_OVERRIDE_CONFIG}, "'hidden' is a number");

@@ -247,7 +247,8 @@ static int make_artifact(const char *path, const ftc_model_source *source, const
     if (ftc_compile(source->graph, compile, &compiled, d) && !w.failed &&
         summarize(&compiled.manifest->program, compile->target)) {
         if (options->time_passes) print_times(&w);
-        char *output = options->output ? strdup(options->output) : default_output(path);
+        char *output =
+            options->output ? strdup(options->output) : default_output(path ? path : source->graph->model);
         if (ftc_artifact_write(output, &compiled, d)) {
             printf("wrote %s\n", output);
             status = FTC_EXIT_OK;
@@ -307,10 +308,11 @@ int ftc_command_compile(const ftc_command *self, int argc, char **argv) {
     int status = FTC_EXIT_USAGE;
     if (parsed != FTC_CLI_OK) {
         status = ftc_cli_exit(parsed);
-    } else if (models.n != 1) {
-        ftc_cli_error(self->name, "expected one model, as in: ftc compile models/bert-cls.ir");
+    } else if (models.n > 1 || (!models.n && !model.pretrained)) {
+        ftc_cli_error(self->name,
+                      "expected one model, as in: ftc compile models/bert-cls.ir; or --pretrained DIR");
     } else {
-        status = compile_model(models.items[0], &model, &options);
+        status = compile_model(models.n ? models.items[0] : NULL, &model, &options);
     }
     ftc_text_list_free(&models);
     ftc_text_list_free(&options.dump_after);

@@ -13,11 +13,11 @@
 
 static const ftc_command COMMANDS[] = {
     {"compile", ftc_command_compile, "Compile a model's training into an artifact.",
-     "ftc compile MODEL.ir [-o FILE.ftc] [options]"},
+     "ftc compile MODEL.ir | --pretrained DIR [-o FILE.ftc] [options]"},
     {"opt", ftc_command_opt, "Run chosen passes on a model or a dump and print what they make of it.",
      "ftc opt FILE.ir --passes=a,b,c [--entry step|grad|update|eval]"},
     {"run", ftc_command_run, "Train a model.",
-     "ftc run [ARTIFACT.ftc | MODEL.ir] [options]\n"
+     "ftc run [ARTIFACT.ftc | MODEL.ir | --pretrained DIR] [options]\n"
      "An artifact is code: run only what you, or somebody you trust, have compiled."},
     {"eval", ftc_command_eval, "Evaluate a trained classifier on labelled data.",
      "ftc eval DIR --test FILE [--json] [options]"},
@@ -26,7 +26,8 @@ static const ftc_command COMMANDS[] = {
     {"bench", ftc_command_bench, "Time the training step.",
      "ftc bench ARTIFACT.ftc | MODEL.ir [--batch N] [--length N] [--steps N] [--kernels] [--json]"},
     {"verify", ftc_command_verify, "Compare interpreter, eager and compiled code on one batch.",
-     "ftc verify MODEL.ir [--train FILE] [--batch N] [--dump-grads FILE] [--json] [options]"},
+     "ftc verify MODEL.ir | --pretrained DIR [--train FILE] [--batch N] [--dump-grads FILE] [--json] "
+     "[options]"},
     {"inspect", ftc_command_inspect,
      "Show what is in an artifact, a model, a saved directory or a row of data.",
      "ftc inspect ARTIFACT.ftc | MODEL.ir | DIR | --train FILE --row N --tokenizer DIR"},

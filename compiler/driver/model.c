@@ -15,7 +15,7 @@
 #include <string.h>
 #include <strings.h>
 
-// models/bert-cls.ir, embedded at build time in the same form as the library.
+// The families in models/, embedded at build time in the same form as the library.
 extern const ftc_library_file ftc_builtin_models[];
 
 #define FIELD(name) offsetof(ftc_model_options, name)
@@ -188,27 +188,22 @@ static const ftc_graph_setting *find_config(const ftc_graph *g, const char *name
     return NULL;
 }
 
-// Shapes that pretrained weights determine may not be set to something else.
+// What pretrained weights determine may not be set to something else: the whole numbers that config.json has,
+// but for that of labels, since a head may be new.
 static bool check_shapes(const ftc_graph *g, const ftc_hf_config *config, const char *dir,
                          ftc_diagnostics *d) {
-    static const char *const SHAPES[] = {"hidden_size",       "num_hidden_layers", "num_attention_heads",
-                                         "intermediate_size", "vocab_size",        "max_position_embeddings",
-                                         "type_vocab_size"};
     bool ok = true;
     for (uint32_t i = 0; i < g->n_config; i++) {
         const ftc_graph_setting *setting = &g->config[i];
-        for (size_t k = 0; setting->hf_name && k < sizeof SHAPES / sizeof *SHAPES; k++) {
-            double theirs;
-            if (strcmp(setting->hf_name, SHAPES[k]) != 0 ||
-                !ftc_hf_config_number(config, SHAPES[k], &theirs) || theirs == setting->number) {
-                continue;
-            }
-            ftc_diag_add(d, NULL, NULL, 0, 0,
-                         "--set %s=%.17g: the weights in %s have %s = %.17g; leave out --set, or "
-                         "--pretrained to start from random weights",
-                         setting->name, setting->number, dir, SHAPES[k], theirs);
-            ok = false;
-        }
+        double theirs;
+        if (!setting->hf_name || !setting->is_integer || strcmp(setting->hf_name, "num_labels") == 0 ||
+            !ftc_hf_config_number(config, setting->hf_name, &theirs) || theirs == setting->number)
+            continue;
+        ftc_diag_add(d, NULL, NULL, 0, 0,
+                     "--set %s=%.17g: the weights in %s have %s = %.17g; leave out --set, or "
+                     "--pretrained to start from random weights",
+                     setting->name, setting->number, dir, setting->hf_name, theirs);
+        ok = false;
     }
     return ok;
 }
@@ -238,9 +233,10 @@ static ftc_graph *parse(const char *name, const char *text, const ftc_model_opti
                         ftc_diagnostics *d) {
     ftc_graph *g = ftc_parse_text(name, text, &(ftc_settings){o->list, o->n}, d);
     if (!g || !options->max_length) return g;
-    const ftc_graph_setting *positions = find_config(g, "positions");
+    const ftc_graph_setting *longest = find_config(g, "longest");
+    if (!longest) longest = find_config(g, "positions");
     int64_t length = options->max_length;
-    if (positions && (double)length > positions->number) length = (int64_t)positions->number;
+    if (longest && (double)length > longest->number) length = (int64_t)longest->number;
     ftc_graph_free(g);
     add_number(o, "max_length", length, "--max-length");
     return ftc_parse_text(name, text, &(ftc_settings){o->list, o->n}, d);
@@ -286,8 +282,15 @@ static bool is_path(const char *name) {
 }
 
 // Makes the paths of the train block, which are written relative to the model's file, relative to the current
-// folder.
+// folder. An installed text (NULL) lies beside no data: its entries are left out.
 static void resolve_paths(ftc_graph *g, const char *model_path) {
+    if (!model_path) {
+        uint32_t n = 0;
+        for (uint32_t i = 0; i < g->n_train; i++)
+            if (!is_path(g->train[i].name)) g->train[n++] = g->train[i];
+        g->n_train = n;
+        return;
+    }
     char *copy = strdup(model_path);
     if (!copy) abort();
     const char *folder = dirname(copy);
@@ -306,16 +309,50 @@ static void close_texts(ftc_model_texts *texts) {
     *texts = (ftc_model_texts){0};
 }
 
+// The installed text of a model_type, "bert, roberta, …" in *known; NULL: none.
+static const ftc_library_file *find_family(const char *model_type, char **known) {
+    const ftc_library_file *found = NULL;
+    size_t size;
+    FILE *f = open_memstream(known, &size);
+    if (!f) abort();
+    for (const ftc_library_file *file = ftc_builtin_models; file->name; file++) {
+        char *type = ftc_parse_model_type(file);
+        if (type) fprintf(f, "%s%s", ftell(f) ? ", " : "", type);
+        if (type && strcmp(type, model_type) == 0) found = file;
+        free(type);
+    }
+    fclose(f);
+    return found;
+}
+
+// The installed text of the family that the directory's config.json names.
+static char *read_family(const char *dir, const ftc_hf_config *config, char **name, ftc_diagnostics *d) {
+    const char *type = "";
+    char *known;
+    ftc_hf_config_text(config, "model_type", &type);
+    const ftc_library_file *file = find_family(type, &known);
+    if (!file)
+        ftc_diag_add(d, NULL, NULL, 0, 0,
+                     "%s/config.json: model_type is \"%s\", which no installed model is; there are %s: name "
+                     "the text of "
+                     "a model (MODEL.ir) for another one",
+                     dir, type, known);
+    free(known);
+    return file ? ftc_parse_installed(file, ftc_builtin_models, name, d) : NULL;
+}
+
+// path NULL: the installed text for `pretrained`.
 static bool open_texts(const char *path, const char *pretrained, ftc_model_texts *out, ftc_diagnostics *d) {
     ftc_model_texts texts = {.pretrained = pretrained};
-    texts.text = ftc_parse_read_model(path, &texts.name, d);
-    if (!texts.text) return false;
-    if (pretrained && !add_status(d, ftc_hf_config_read(pretrained, &texts.config))) {
+    if (path) texts.text = ftc_parse_read_model(path, ftc_builtin_models, &texts.name, d);
+    bool ok = (!path || texts.text) &&
+              (!pretrained || add_status(d, ftc_hf_config_read(pretrained, &texts.config)));
+    if (ok && !path) ok = (texts.text = read_family(pretrained, texts.config, &texts.name, d)) != NULL;
+    if (ok)
+        *out = texts;
+    else
         close_texts(&texts);
-        return false;
-    }
-    *out = texts;
-    return true;
+    return ok;
 }
 
 static bool read_texts(const char *path, const ftc_model_texts *texts, const ftc_model_options *options,
@@ -498,8 +535,9 @@ static char *other_structure(const ftc_program *program, const ftc_model_options
     const char *entry;
     double batch = ftc_setting_number(program->config, program->n_config, "batch", 0);
     double length = ftc_setting_number(program->config, program->n_config, "max_length", 0);
-    double positions = ftc_setting_number(program->config, program->n_config, "positions", (double)INT64_MAX);
-    double wanted = (double)options->max_length < positions ? (double)options->max_length : positions;
+    double longest = ftc_setting_number(program->config, program->n_config, "positions", (double)INT64_MAX);
+    longest = ftc_setting_number(program->config, program->n_config, "longest", longest);
+    double wanted = (double)options->max_length < longest ? (double)options->max_length : longest;
     int n = 0;
     if (options->set.n || options->no_pass.n || options->tune || options->memory || options->pretrained ||
         options->loss || options->target ||
@@ -574,7 +612,7 @@ static void describe_artifact(ftc_model_candidate *c) {
 bool ftc_model_find(const char *path, const ftc_model_options *options, ftc_model_candidate *out,
                     ftc_diagnostics *d) {
     ftc_model_candidate c = {.path = path, .pretrained = options->pretrained};
-    if (ftc_name_ends_with(path, ".ir")) {
+    if (!path || ftc_name_ends_with(path, ".ir")) {
         if (!open_texts(path, options->pretrained, &c.texts, d)) return false;
         if (!read_texts(path, &c.texts, options, &c.source, d)) {
             close_texts(&c.texts);
@@ -640,9 +678,7 @@ bool ftc_model_open_dir(const char *dir, const ftc_model_options *options, uint3
     own.pretrained = dir;
     char *path = ftc_path_join(dir, "model.ir");
     ftc_model_source source;
-    bool ok = ftc_file_exists(path) ? ftc_model_read(path, &own, &source, d)
-                                    : ftc_model_read_text(ftc_builtin_models[0].name,
-                                                          ftc_builtin_models[0].text, &own, &source, d);
+    bool ok = ftc_model_read(ftc_file_exists(path) ? path : NULL, &own, &source, d);
     free(path);
     if (!ok) return false;
     ok = compile_and_load(&source, &own, entries, NULL, out, d);

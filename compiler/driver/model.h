@@ -46,13 +46,13 @@ typedef struct {
     ftc_graph *graph; // relative paths of the train block are relative to the current folder
 } ftc_model_source;
 
-// Reads MODEL.ir. Values of the config block come from --pretrained's config.json, then --set, --batch,
-// --max-length, --loss; --optim, --freeze, --group and --layer-decay replace entries of the train block.
+// Reads MODEL.ir; path NULL: the installed text of the family that --pretrained's config.json names. Values
+// of the config block come from --pretrained's config.json, then --set, --batch, --max-length, --loss;
+// --optim, --freeze, --group and --layer-decay replace entries of the train block.
 bool ftc_model_read(const char *path, const ftc_model_options *options, ftc_model_source *out,
                     ftc_diagnostics *d);
 
-// The same for a text: a model.ir that lies in an artifact, or the built-in one. Paths of the train block
-// stay.
+// The same for a text: a model.ir that lies in an artifact. Paths of the train block stay.
 bool ftc_model_read_text(const char *name, const char *text, const ftc_model_options *options,
                          ftc_model_source *out, ftc_diagnostics *d);
 void ftc_model_source_free(ftc_model_source *source);
@@ -86,7 +86,7 @@ typedef struct {
 // A model that was found but is perhaps not compiled yet: its defaults are known, what is asked of it may
 // still change.
 typedef struct {
-    const char *path;        // the caller's
+    const char *path;        // the caller's; NULL: the installed text for `pretrained`
     ftc_model_texts texts;   // of MODEL.ir
     ftc_model_source source; // of these, by the options so far; graph NULL for an artifact
     ftc_model artifact;      // as it lies in the file; loaded NULL for MODEL.ir
@@ -97,7 +97,7 @@ typedef struct {
     const char *pretrained; // of the options, else the artifact's; NULL: none
 } ftc_model_candidate;
 
-// Reads MODEL.ir, or loads an artifact.
+// Reads MODEL.ir, or loads an artifact; path NULL: as ftc_model_read.
 bool ftc_model_find(const char *path, const ftc_model_options *options, ftc_model_candidate *out,
                     ftc_diagnostics *d);
 
@@ -108,8 +108,8 @@ bool ftc_model_finish(ftc_model_candidate *candidate, const ftc_model_options *o
                       ftc_model *out, char **why, ftc_diagnostics *d);
 void ftc_model_candidate_free(ftc_model_candidate *candidate);
 
-// Compiles the classifier of a Hugging Face directory for its own shapes: its model.ir, else the built-in
-// bert-cls.ir.
+// Compiles the classifier of a Hugging Face directory for its own shapes: its model.ir, else the installed
+// text of its family.
 bool ftc_model_open_dir(const char *dir, const ftc_model_options *options, uint32_t entries, ftc_model *out,
                         ftc_diagnostics *d);
 void ftc_model_close(ftc_model *model);

@@ -311,7 +311,7 @@ static ftc_status open_metrics(run *r) {
         .steps_too = path || !isatty(STDOUT_FILENO), // a person at a terminal has the progress bar
         .is_terminal = isatty(STDERR_FILENO),
         .shows_progress = !r->options.run.disable_progress,
-        .model = r->path,
+        .model = r->path ? r->path : r->model.program->model,
         .model_options = &r->options.model,
     };
     if (!path) return FTC_STATUS_OK;
@@ -442,14 +442,16 @@ int ftc_command_run(const ftc_command *self, int argc, char **argv) {
     int code = ftc_cli_exit(parsed);
     const char *path = positional.n > 0 ? positional.items[0] : NULL;
     bool is_own = true;
-    if (parsed == FTC_CLI_OK && !path) path = newest = newest_artifact(&is_own);
+    bool by_directory = !path && r.options.model.pretrained;
+    if (parsed == FTC_CLI_OK && !path && !by_directory) path = newest = newest_artifact(&is_own);
     if (parsed != FTC_CLI_OK) {
         // told already
     } else if (positional.n > 1) {
         code = ftc_cli_error(self->name, "one model is expected, not also %s", positional.items[1]);
-    } else if (!path) {
-        code =
-            ftc_cli_error(self->name, "there is no .ftc in this folder; make one with ftc compile MODEL.ir");
+    } else if (!path && !by_directory) {
+        code = ftc_cli_error(
+            self->name, "there is no .ftc in this folder; make one with ftc compile MODEL.ir, or name the "
+                        "directory of a model with --pretrained DIR");
     } else if (!is_own) {
         code = ftc_cli_error(
             self->name,

@@ -170,24 +170,30 @@ static bool is_outside(const char *model, const char *path) {
     return false;
 }
 
+// What messages call the model.
+static const char *model_name(const ftc_model_candidate *c) {
+    return c->path ? c->path : c->pretrained;
+}
+
 // Refuses what the text of a model may not choose; of an artifact, whose paths its maker has seen, only where
 // results go.
 static bool may_set(const ftc_command *self, const ftc_model_candidate *c, const ftc_setting *setting,
                     const ftc_option *option) {
     bool is_text = c->source.graph != NULL;
-    bool outside = is_text && is_path(option) && setting->text && is_outside(c->path, setting->text);
+    bool outside =
+        is_text && is_path(option) && setting->text && c->path && is_outside(c->path, setting->text);
     if (!outside && !is_the_users(option, setting->name)) return true;
     const char *text = setting->text ? setting->text : "…";
     if (outside) {
         ftc_cli_error(self->name,
                       "%s: %s = \"%s\" in the train block: a model's text names files of its own folder "
                       "only; say --%s yourself, or --trust-model",
-                      c->path, setting->name, text, option->name);
+                      model_name(c), setting->name, text, option->name);
     } else {
         ftc_cli_error(self->name,
                       "%s: %s = \"%s\" in the train block: that is not for a model's text to choose; take "
                       "the entry out, or --trust-model",
-                      c->path, setting->name, text);
+                      model_name(c), setting->name, text);
     }
     return false;
 }
@@ -225,7 +231,7 @@ static bool apply_train_block(const ftc_command *self, const ftc_model_candidate
         }
         if (!ftc_cli_find(groups, name, &option, &group)) {
             const char *near = ftc_cli_nearest_option(groups, setting->name);
-            ftc_cli_error(self->name, "%s: unknown entry '%s' in the train block%s%s%s", c->path,
+            ftc_cli_error(self->name, "%s: unknown entry '%s' in the train block%s%s%s", model_name(c),
                           setting->name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
             return false;
         }
@@ -234,8 +240,8 @@ static bool apply_train_block(const ftc_command *self, const ftc_model_candidate
         snprintf(number, sizeof number, "%.17g", setting->number);
         const char *text = own(owned, setting->text ? setting->text : number);
         if (!ftc_option_set(option, group->target, text, why, sizeof why)) {
-            ftc_cli_error(self->name, "%s: %s = %s in the train block: %s", c->path, setting->name, text,
-                          why);
+            ftc_cli_error(self->name, "%s: %s = %s in the train block: %s", model_name(c), setting->name,
+                          text, why);
             return false;
         }
     }

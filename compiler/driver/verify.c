@@ -420,10 +420,11 @@ int ftc_command_verify(const ftc_command *self, int argc, char **argv) {
     verification v = {0};
     ftc_cli_result parsed = ftc_cli_parse(self, groups, argc, argv, &models);
     int code = ftc_cli_exit(parsed);
-    if (parsed == FTC_CLI_OK && models.n != 1)
-        code = ftc_cli_error(self->name, "expected one model, as in: ftc verify models/bert-cls.ir");
+    if (parsed == FTC_CLI_OK && (models.n > 1 || (!models.n && !o.model.pretrained)))
+        code = ftc_cli_error(self->name,
+                             "expected one model, as in: ftc verify models/bert-cls.ir; or --pretrained DIR");
     else if (parsed == FTC_CLI_OK)
-        code = verify(self, models.items[0], &o, &v);
+        code = verify(self, models.n ? models.items[0] : NULL, &o, &v);
     free_verification(&v);
     ftc_text_list_free(&models);
     ftc_model_options_free(&o.model);

@@ -159,6 +159,16 @@ struct ftc_stmt {
 
 // --- modules ------------------------------------------------------------------------------------------
 
+// + NAME or - 2 behind the value of an entry of the config block.
+typedef struct ftc_setting_term {
+    ftc_place place;
+    double sign;
+    const char *name; // of an earlier entry; NULL: the number
+    double number;
+    bool is_integer;
+    struct ftc_setting_term *next;
+} ftc_setting_term;
+
 // NAME = VALUE "hf_name" in config, family and train blocks.
 typedef struct ftc_setting_syntax {
     ftc_place place;
@@ -167,6 +177,7 @@ typedef struct ftc_setting_syntax {
     bool bare;
     double number;
     bool is_integer;
+    ftc_setting_term *terms;
     uint32_t start, end; // bytes of the value in the source
     struct ftc_setting_syntax *next;
 } ftc_setting_syntax;
@@ -194,12 +205,19 @@ typedef struct ftc_function {
     struct ftc_function *next;
 } ftc_function;
 
+// use "OTHER.ir"
+typedef struct ftc_use_syntax {
+    ftc_place place;
+    uint32_t start, end; // bytes in the source
+    const char *file;
+    struct ftc_use_syntax *next;
+} ftc_use_syntax;
+
 struct ftc_module {
     ftc_source source;
-    bool library;      // part of ir/std
-    const char *model; // NULL: none named
-    const char *use;   // the file whose settings this text changes; NULL: none
-    ftc_place use_place;
+    bool library;         // part of ir/std
+    const char *model;    // NULL: none named
+    ftc_use_syntax *uses; // in order
     ftc_setting_syntax *config, *family, *train;
     ftc_function *functions;
     ftc_function *optimizers; // functions of (parameter, gradient, rate, decay)

@@ -457,9 +457,9 @@ static ftc_graph *elaborate(const ftc_module *module, const ftc_settings *overri
     e.init_std = 0.02;
     e.g = ftc_graph_new(module->model ? module->model : "");
     ftc_build_cursor(e.g, (ftc_loc){0}, FTC_PHASE_FORWARD);
-    if (module->use)
-        ftc_diag_add(d, module->source.name, module->source.text, module->use_place.line,
-                     module->use_place.column, "another text can only be used from a file");
+    if (module->uses)
+        ftc_diag_add(d, module->source.name, module->source.text, module->uses->place.line,
+                     module->uses->place.column, "another text can only be used from a file");
     else if (!module->model)
         ftc_diag_add(d, module->source.name, NULL, 0, 0,
                      "the text names no model; begin it with: model NAME");
@@ -497,7 +497,7 @@ ftc_graph *ftc_parse_text(const char *name, const char *text, const ftc_settings
 }
 
 ftc_graph *ftc_parse_file(const char *path, const ftc_settings *overrides, ftc_diagnostics *d) {
-    char *name, *text = ftc_parse_read_model(path, &name, d);
+    char *name, *text = ftc_parse_read_model(path, NULL, &name, d);
     if (!text) return NULL;
     ftc_graph *g = ftc_parse_text(name, text, overrides, d);
     free(text);

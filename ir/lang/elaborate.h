@@ -31,10 +31,7 @@ ftc_id ftc_library_decay(ftc_library *library, const ftc_function *optimizer, ft
 // Appends what it does to a parameter: args are the parameter, its gradient, learning rate and weight decay.
 void ftc_library_update(ftc_library *library, const ftc_function *optimizer, const ftc_id args[4]);
 
-// The names and texts of ir/std, embedded at build time; the last name is NULL.
-typedef struct {
-    const char *name, *text;
-} ftc_library_file;
+// The names and texts of ir/std, embedded at build time.
 extern const ftc_library_file ftc_library_files[];
 
 #endif

@@ -752,8 +752,31 @@ static ftc_stmt *parse_block(parser *p) {
 
 // --- modules ------------------------------------------------------------------------------------------
 
+// positions - pad - 1: what follows the first name or number.
+static void parse_terms(parser *p, ftc_setting_syntax *s) {
+    if (s->text && !s->bare) return;
+    for (ftc_setting_term **tail = &s->terms; !p->failed && (at_mark(p, "+") || at_mark(p, "-"));
+         tail = &(*tail)->next) {
+        ftc_setting_term *term = *tail = new_node(p, sizeof *term);
+        term->sign = accept_mark(p, "-") ? -1 : 1;
+        if (term->sign > 0) take(p);
+        const ftc_token *t = peek(p);
+        term->place = t->place;
+        s->end = t->end;
+        if (t->kind == FTC_TOKEN_NAME) {
+            term->name = take(p)->text;
+        } else if (t->kind == FTC_TOKEN_NUMBER) {
+            term->number = t->number;
+            term->is_integer = t->is_integer;
+            take(p);
+        } else {
+            fail_expected(p, "a number, or the name of an earlier entry");
+        }
+    }
+}
+
 // { NAME = VALUE "hf_name" … }, appended to *tail.
-static void parse_settings(parser *p, ftc_setting_syntax **tail, bool with_hf_names) {
+static void parse_settings(parser *p, ftc_setting_syntax **tail, bool is_config) {
     while (*tail) tail = &(*tail)->next;
     expect_mark(p, "{");
     while (!p->failed && !at_mark(p, "}")) {
@@ -775,7 +798,8 @@ static void parse_settings(parser *p, ftc_setting_syntax **tail, bool with_hf_na
             fail_expected(p, "a number, a name or a string");
         }
         take(p);
-        if (with_hf_names && peek(p)->kind == FTC_TOKEN_STRING) s->hf_name = take(p)->text;
+        if (is_config) parse_terms(p, s);
+        if (is_config && peek(p)->kind == FTC_TOKEN_STRING) s->hf_name = take(p)->text;
         if (p->failed) return;
         *tail = s;
         tail = &s->next;
@@ -877,17 +901,29 @@ static void parse_function(parser *p, ftc_function ***tail, bool is_optimizer) {
     *tail = &f->next;
 }
 
+// After the word; where the next one is to go.
+static ftc_use_syntax **parse_use(parser *p, ftc_use_syntax **tail) {
+    ftc_use_syntax *use = new_node(p, sizeof *use);
+    use->start = p->next[-1].start;
+    use->place = peek(p)->place;
+    use->end = peek(p)->end;
+    use->file = expect_string(p, "the name of a file in quotes");
+    if (p->failed) return tail;
+    *tail = use;
+    return &use->next;
+}
+
 static void parse_items(parser *p) {
     ftc_function **functions = &p->module->functions, **optimizers = &p->module->optimizers;
+    ftc_use_syntax **uses = &p->module->uses;
     ftc_stmt **tail = &p->module->body;
     while (p->next->kind != FTC_TOKEN_END) {
         const ftc_token *start = p->next;
         if (accept_word(p, "model"))
             p->module->model = expect_name(p, "the name of the model");
-        else if (accept_word(p, "use")) {
-            p->module->use_place = peek(p)->place;
-            p->module->use = expect_string(p, "the name of a file in quotes");
-        } else if (accept_word(p, "config"))
+        else if (accept_word(p, "use"))
+            uses = parse_use(p, uses);
+        else if (accept_word(p, "config"))
             parse_settings(p, &p->module->config, true);
         else if (accept_word(p, "family"))
             parse_settings(p, &p->module->family, false);

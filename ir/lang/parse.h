@@ -10,6 +10,7 @@ typedef enum {
     FTC_OVERRIDE_CONFIG,   // an entry of the config block, which must be there
     FTC_OVERRIDE_OPTIONAL, // the same, skipped where the model has no such entry
     FTC_OVERRIDE_TRAIN,    // an entry of the train block, added where there is none
+    FTC_OVERRIDE_FAMILY,   // an entry of the family block, which must be there
 } ftc_override_kind;
 
 // A value for an entry of the model's config or train block, instead of the one in the text. Later ones win.
@@ -43,10 +44,25 @@ char *ftc_parse_resolve(const char *name, const char *text, const ftc_settings *
 char *ftc_parse_override(const char *name, const char *text, const ftc_settings *overrides,
                          ftc_diagnostics *d);
 
-// The text of the model in a file. Where the file says `use "OTHER.ir"`, that is the text of OTHER.ir, which
-// lies beside it, with the values of the file's own config and train blocks. *name is the file that the text
-// is from, for diagnostics and locations; both are to be freed. NULL after diagnostics.
-char *ftc_parse_read_model(const char *path, char **name, ftc_diagnostics *d);
+// Texts that are part of the program, by their names; the last name is NULL.
+typedef struct {
+    const char *name, *text;
+} ftc_library_file;
+
+// The text of the model in a file, with what it says to `use "OTHER.ir"`: a text that names a model gets the
+// functions of OTHER.ir appended; one that names none is the text of OTHER.ir with the values of its own
+// blocks. OTHER.ir lies beside the file, else it is one of the `installed` texts (NULL: there are none).
+// *name is the file that the text is from, for diagnostics and locations; both are to be freed. NULL after
+// diagnostics.
+char *ftc_parse_read_model(const char *path, const ftc_library_file *installed, char **name,
+                           ftc_diagnostics *d);
+
+// The same for one of the installed texts.
+char *ftc_parse_installed(const ftc_library_file *file, const ftc_library_file *installed, char **name,
+                          ftc_diagnostics *d);
+
+// What the family block of a text says its model_type is; allocated, NULL where it says none.
+char *ftc_parse_model_type(const ftc_library_file *file);
 
 // A whole file as a NUL-terminated string, to be freed by the caller; NULL after a diagnostic.
 char *ftc_parse_read(const char *path, ftc_diagnostics *d);

@@ -47,22 +47,51 @@ static bool parse_number(const char *text, double *number) {
     return true;
 }
 
+static bool is_for_config(const ftc_override *o) {
+    return o->kind == FTC_OVERRIDE_CONFIG || o->kind == FTC_OVERRIDE_OPTIONAL;
+}
+
+static const ftc_graph_setting *find(const ftc_graph_setting *list, int n, const char *name) {
+    for (int i = 0; i < n; i++)
+        if (!strcmp(list[i].name, name)) return &list[i];
+    return NULL;
+}
+
+// Adds the terms behind an entry's first name or number.
+static bool add_terms(const ftc_module *m, const ftc_setting_syntax *s, const ftc_graph_setting *before,
+                      int n_before, ftc_diagnostics *d, ftc_graph_setting *r) {
+    const char *problem = s->terms && r->text ? r->text : NULL;
+    ftc_place place = s->place;
+    for (const ftc_setting_term *term = s->terms; term && !problem; term = term->next) {
+        const ftc_graph_setting *named = term->name ? find(before, n_before, term->name) : NULL;
+        bool is_number = !term->name || (named && !named->text);
+        if (!is_number) problem = term->name;
+        place = term->place;
+        r->number += term->sign * (named ? named->number : term->number);
+        r->is_integer = r->is_integer && (named ? named->is_integer : term->is_integer);
+    }
+    if (problem)
+        ftc_diag_add(d, m->source.name, m->source.text, place.line, place.column,
+                     "%s: '%s' is no number of an earlier entry, which could be added", s->name, problem);
+    return !problem;
+}
+
 // The value that an entry ends up with: the override's, that of the entry it names, or the text's own. A
 // number has text NULL.
 static bool resolve(const ftc_module *m, const ftc_setting_syntax *s, const ftc_settings *overrides,
                     const ftc_graph_setting *before, int n_before, ftc_diagnostics *d,
                     ftc_graph_setting *result) {
     ftc_graph_setting r = {s->name, s->hf_name, s->text, s->number, s->is_integer};
-    for (int i = 0; s->bare && i < n_before; i++)
-        if (!strcmp(before[i].name, s->text)) {
-            r.text = before[i].text;
-            r.number = before[i].number;
-            r.is_integer = before[i].is_integer;
-            break;
-        }
+    const ftc_graph_setting *named = s->bare ? find(before, n_before, s->text) : NULL;
+    if (named) {
+        r.text = named->text;
+        r.number = named->number;
+        r.is_integer = named->is_integer;
+    }
+    if (!add_terms(m, s, before, n_before, d, &r)) return false;
     for (int i = 0; overrides && i < overrides->n; i++) {
         const ftc_override *o = &overrides->list[i];
-        if (o->kind == FTC_OVERRIDE_TRAIN || !names(s, o->name)) continue;
+        if (!is_for_config(o) || !names(s, o->name)) continue;
         if (r.text) {
             r.text = o->value;
         } else if (!parse_number(o->value, &r.number)) {
@@ -105,7 +134,7 @@ static ftc_graph_setting *resolve_all(const ftc_module *m, const ftc_settings *o
     }
     for (int i = 0; overrides && i < overrides->n; i++) {
         const ftc_override *o = &overrides->list[i];
-        if (o->kind == FTC_OVERRIDE_TRAIN) continue;
+        if (!is_for_config(o)) continue;
         const ftc_setting_syntax *s = m->config;
         while (s && !names(s, o->name)) s = s->next;
         if (!s && o->kind == FTC_OVERRIDE_CONFIG)
@@ -154,6 +183,27 @@ static ftc_graph_setting *train_entries(const ftc_module *m, const ftc_settings 
     return list;
 }
 
+// The entries of the family block, in order, in the arena.
+static ftc_graph_setting *family_entries(const ftc_module *m, const ftc_settings *overrides, ftc_arena *arena,
+                                         ftc_diagnostics *d) {
+    int n = 0;
+    ftc_graph_setting *list = ftc_arena_alloc(arena, sizeof *list * (size_t)(count(m->family) + 1));
+    for (const ftc_setting_syntax *s = m->family; s; s = s->next)
+        list[n++] = (ftc_graph_setting){s->name, NULL, s->text, s->number, s->is_integer};
+    for (int i = 0; overrides && i < overrides->n; i++) {
+        const ftc_override *o = &overrides->list[i];
+        if (o->kind != FTC_OVERRIDE_FAMILY) continue;
+        int at = 0;
+        while (at < n && strcmp(list[at].name, o->name)) at++;
+        if (at < n)
+            list[at].text = o->value;
+        else
+            ftc_diag_add(d, NULL, NULL, 0, 0, "%s the family block of %s has no entry '%s'", o->origin,
+                         m->source.name, o->name);
+    }
+    return list;
+}
+
 void ftc_elab_settings(ftc_elaborator *e, const ftc_settings *overrides) {
     int n;
     const ftc_graph_setting *config = resolve_all(e->main, overrides, e->arena, e->d, &n);
@@ -186,7 +236,7 @@ static bool is_overridden(const ftc_setting_syntax *s, const ftc_settings *overr
 static int edit_values(edit *edits, int n, const ftc_setting_syntax *s, const ftc_graph_setting *setting,
                        const ftc_settings *referring) {
     for (; s; s = s->next, setting++) {
-        if (referring && s->bare && !is_overridden(s, referring)) continue;
+        if (referring && (s->bare || s->terms) && !is_overridden(s, referring)) continue;
         bool same = setting->text ? s->text && !strcmp(s->text, setting->text)
                                   : !s->text && s->number == setting->number;
         if (!same) edits[n++] = (edit){s->start, s->end, setting, 0};
@@ -202,11 +252,13 @@ static void print_entries(FILE *f, const ftc_graph_setting *list, int n) {
 }
 
 static void print_edited(FILE *f, const ftc_module *m, const ftc_graph_setting *config,
-                         const ftc_graph_setting *train, int n_train, const ftc_settings *referring,
-                         ftc_arena *arena) {
+                         const ftc_graph_setting *family, const ftc_graph_setting *train, int n_train,
+                         const ftc_settings *referring, ftc_arena *arena) {
     int n_in_text = count(m->train), n_added = n_train - n_in_text;
-    edit *edits = ftc_arena_alloc(arena, sizeof *edits * (size_t)(count(m->config) + n_in_text + 1));
+    int most = count(m->config) + count(m->family) + n_in_text + 1;
+    edit *edits = ftc_arena_alloc(arena, sizeof *edits * (size_t)most);
     int n = edit_values(edits, 0, m->config, config, referring);
+    n = edit_values(edits, n, m->family, family, NULL);
     n = edit_values(edits, n, m->train, train, referring);
     const ftc_setting_syntax *last = m->train;
     while (last && last->next) last = last->next;
@@ -234,11 +286,12 @@ static char *edit_text(const char *name, const char *text, const ftc_settings *o
     const ftc_module *m = ftc_parse_module(arena, (ftc_source){name, text}, d);
     const ftc_graph_setting *config = resolve_all(m, overrides, arena, d, &n_config);
     const ftc_graph_setting *train = train_entries(m, overrides, arena, d, &n_train);
+    const ftc_graph_setting *family = family_entries(m, overrides, arena, d);
     char *result = NULL;
     size_t size;
     FILE *f = d->count == errors ? open_memstream(&result, &size) : NULL;
     if (f) {
-        print_edited(f, m, config, train, n_train, keep_names ? overrides : NULL, arena);
+        print_edited(f, m, config, family, train, n_train, keep_names ? overrides : NULL, arena);
         fclose(f);
     }
     ftc_arena_free(arena);

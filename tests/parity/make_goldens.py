@@ -117,10 +117,10 @@ def rows_of(name, count):
     return rows[:count]
 
 
-def write_csv(path, rows):
+def write_csv(path, rows, columns=("label", "text")):
     with open(path, "w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["label", "text"])
+        writer.writerow(columns)
         writer.writerows(rows)
 
 

@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""Trains each family from its directory alone, and compares every number with that of Hugging Face's model.
+
+For each golden of make_families.py: every gradient of the first batch (1e-4, norm of the difference over norm), its loss (1e-5
+relative), logits before (1e-4) and after twenty steps (1e-3), their losses (1e-3). What is saved has the tensors that
+transformers saves, and names the same class. No model's text is named: ftc finds it by config.json's model_type. Standard
+library only; the goldens are committed.
+
+Usage: families.py FTC [FAMILY ...]
+"""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import compare
+import tensorfile
+from check import GRADIENT, LOGITS_AFTER, LOGITS_BEFORE, LOSS, STEP_1_LOSS, Check, flat, relative, worst
+
+GOLDENS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "families")
+
+
+def texts():
+    with open(os.path.join(GOLDENS, "test.csv"), encoding="utf-8", newline="") as file:
+        return [row["text"] for row in csv.DictReader(file)]
+
+
+def logits_of(check, folder):
+    lines = check.run("predict", folder, "--json", *texts()).splitlines()
+    return flat(json.loads(line)["logits"] for line in lines)
+
+
+def check_saved(check, name, golden_dir, output):
+    """The directory is one that the family's Auto class loads: its class, and its tensors by name and shape."""
+    configs = []
+    for folder in (golden_dir, output):
+        with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+            configs.append(json.load(file))
+    theirs, ours = configs
+    wrong = [key for key in ("model_type", "architectures", "id2label") if ours.get(key) != theirs.get(key)]
+    wrong += [key for key in theirs if key in ours and isinstance(theirs[key], int) and ours[key] != theirs[key]]
+    check.that(f"{name}: entries of config.json that differ: {wrong}", len(wrong), 0)
+    shapes = [
+        {key: shape for key, (shape, _) in tensorfile.read(os.path.join(folder, "model.safetensors")).items()}
+        for folder in (golden_dir, output)
+    ]
+    check.that(f"{name}: tensors that were saved otherwise", len(shapes[0].items() ^ shapes[1].items()), 0)
+
+
+def check_family(check, name, scratch):
+    golden_dir, output = os.path.join(GOLDENS, name), os.path.join(scratch, name)
+    with open(os.path.join(golden_dir, "golden.json"), encoding="utf-8") as file:
+        golden = json.load(file)
+    rows = ["--train", os.path.join(GOLDENS, "train.csv"), "--pair-column", "pair", "--batch", golden["batch"]]
+    grads, metrics = os.path.join(scratch, "grads.safetensors"), os.path.join(scratch, "metrics.jsonl")
+    check.run("verify", "--pretrained", golden_dir, *rows, "--dump-grads", grads)
+    theirs = tensorfile.read(os.path.join(golden_dir, "grads.safetensors"))
+    worst_name, error, _ = max(compare.errors(tensorfile.read(grads), theirs), key=lambda found: found[1])
+    check.that(f"{name}: {len(theirs)} gradients, worst {worst_name}", error, GRADIENT)
+    before = relative(logits_of(check, golden_dir), flat(golden["before"]))
+    check.that(f"{name}: logits before training", before, LOGITS_BEFORE)
+    training = ["--epochs", 1, "--lr", golden["rate"], "--no-shuffle", "--dropout", 0, "--cache", "none"]
+    check.run("run", "--pretrained", golden_dir, *rows, *training, "--metrics", metrics, "--output", output)
+    with open(metrics, encoding="utf-8") as file:
+        losses = [line["loss"] for line in map(json.loads, file) if "loss" in line]
+    check.that(f"{name}: loss of step 1", worst(losses[:1], golden["losses"][:1]), STEP_1_LOSS)
+    check.that(f"{name}: losses of {len(losses)} steps", worst(losses, golden["losses"]), LOSS)
+    after = relative(logits_of(check, output), flat(golden["after"]))
+    check.that(f"{name}: logits after training", after, LOGITS_AFTER)
+    check_saved(check, name, golden_dir, output)
+
+
+def main():
+    check = Check(sys.argv[1])
+    names = sys.argv[2:] or sorted(
+        name for name in os.listdir(GOLDENS) if os.path.isdir(os.path.join(GOLDENS, name))
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in names:
+            check_family(check, name, scratch)
+    print(f"{check.passed} passed, {check.failed} failed")
+    return 1 if check.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

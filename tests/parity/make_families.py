@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""Makes the goldens that the model families are compared with, by Hugging Face's models with random weights.
+
+Needs torch and transformers (bench/peers.sh sets them up). Every family gets a folder in tests/golden/families:
+
+    config.json model.safetensors vocab.txt    a tiny model as transformers saves it, and a WordPiece vocabulary, which is the
+                                               same for all: tokenizers are compared elsewhere
+    grads.safetensors                          the gradient of the first batch's loss, under Hugging Face's names
+    golden.json                                loss, logits before and after training, losses of twenty steps of AdamW
+
+train.csv and test.csv beside the folders hold the texts, in the order of the batches. PyTorch computes in double; golden.json
+also says how far its own float32 is from that. Dropout is 0.
+
+Usage: make_families.py [--out DIR] [FAMILY ...]
+"""
+
+import argparse
+import csv
+import inspect
+import json
+import os
+
+import torch
+import transformers
+from safetensors.torch import save_file
+from transformers import AutoModelForSequenceClassification, BertTokenizer
+
+from make_goldens import relative, rows_of, write_csv
+from premises import check_ids
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+VOCABULARY = os.path.join(HERE, "..", "golden", "parity", "tiny", "model", "vocab.txt")
+
+BATCH = 4
+STEPS = 20
+TEST_ROWS = 6
+LENGTH = 40
+RATE = 2e-3
+
+# What all tiny models share, by the names that most configurations have.
+SHAPE = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "max_position_embeddings": LENGTH,
+    "num_labels": 3,
+}
+# Where the padding has id 1, the first token has position 2.
+ROBERTA = {"max_position_embeddings": LENGTH + 2, "type_vocab_size": 1, "layer_norm_eps": 1e-5, "pad_token_id": 1}
+FAMILIES = {
+    "roberta": ("RobertaConfig", ROBERTA),
+    "xlm-roberta": ("XLMRobertaConfig", ROBERTA),
+    "camembert": ("CamembertConfig", ROBERTA),
+}
+
+
+def write_vocabulary(folder, pad):
+    """The vocabulary with [PAD] at the id that the family has it at."""
+    with open(VOCABULARY, encoding="utf-8") as file:
+        tokens = file.read().split()
+    tokens.insert(pad, tokens.pop(0))
+    with open(os.path.join(folder, "vocab.txt"), "w", encoding="utf-8") as file:
+        file.write("\n".join(tokens) + "\n")
+    config = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": LENGTH}
+    with open(os.path.join(folder, "tokenizer_config.json"), "w", encoding="utf-8") as file:
+        json.dump(config, file)
+    return BertTokenizer(os.path.join(folder, "vocab.txt"), model_max_length=LENGTH), len(tokens)
+
+
+def make_model(folder, kind, changes, size):
+    """Every parameter, biases and LayerNorms included, is random and matters."""
+    config = getattr(transformers, kind)(**{**SHAPE, "vocab_size": size, **changes})
+    torch.manual_seed(1)
+    model = AutoModelForSequenceClassification.from_config(config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            centre = 1.0 if "norm" in name.lower() and name.endswith("weight") else 0.0
+            parameter.copy_(centre + 0.2 * torch.randn_like(parameter))
+    model.save_pretrained(folder)
+
+
+def load(folder, dtype):
+    config = transformers.AutoConfig.from_pretrained(folder)
+    for name, value in config.to_dict().items():
+        if "drop" in name and isinstance(value, float):
+            setattr(config, name, 0.0)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        folder, config=config, attn_implementation="eager", dtype=torch.float32
+    )
+    return model.to(dtype)
+
+
+def inputs_of(model, encoded):
+    """Encodings of different lengths as matrices; types where the model has them."""
+    longest = max(len(row["input_ids"]) for row in encoded)
+    fill = lambda name, value: torch.tensor(
+        [row[name] + [value] * (longest - len(row["input_ids"])) for row in encoded]
+    )
+    inputs = {"input_ids": fill("input_ids", model.config.pad_token_id), "attention_mask": fill("attention_mask", 0)}
+    takes_types = "token_type_ids" in inspect.signature(model.forward).parameters
+    if takes_types and getattr(model.config, "type_vocab_size", 0) > 1:
+        inputs["token_type_ids"] = fill("token_type_ids", 0)
+    return inputs
+
+
+def loss_of(model, batch):
+    return model(**inputs_of(model, batch["encoded"]), labels=torch.tensor(batch["labels"])).loss
+
+
+def logits_of(model, encoded):
+    model.eval()
+    with torch.no_grad():
+        return [model(**inputs_of(model, [row])).logits[0].tolist() for row in encoded]
+
+
+def train(folder, batches, tests, dtype):
+    """Twenty steps of AdamW at a falling rate, as `ftc run` takes them with no options but the rate."""
+    model = load(folder, dtype)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)
+    losses = []
+    for step, batch in enumerate(batches):
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * (1 - step / len(batches))
+        optimizer.zero_grad()
+        loss = loss_of(model, batch)
+        loss.backward()
+        losses.append(loss.item())
+        optimizer.step()
+    return {"loss": losses, "logits": logits_of(model, tests)}
+
+
+def make_golden(out, name):
+    kind, changes = FAMILIES[name]
+    folder = os.path.join(out, name)
+    os.makedirs(folder, exist_ok=True)
+    tokenizer, size = write_vocabulary(folder, changes.get("pad_token_id", 0))
+    make_model(folder, kind, changes, size)
+
+    encode = lambda *texts: dict(tokenizer(*texts, truncation=True, max_length=LENGTH))
+    with open(os.path.join(out, "train.csv"), encoding="utf-8", newline="") as file:
+        rows = [(encode(row["text"], row["pair"]), int(row["label"])) for row in csv.DictReader(file)]
+    with open(os.path.join(out, "test.csv"), encoding="utf-8", newline="") as file:
+        tests = [encode(row["text"]) for row in csv.DictReader(file)]
+    check_ids(tokenizer, [row["input_ids"] for row, _ in rows] + [row["input_ids"] for row in tests])
+    parts = [rows[i : i + BATCH] for i in range(0, len(rows), BATCH)]
+    batches = [{"encoded": [row for row, _ in part], "labels": [label for _, label in part]} for part in parts]
+
+    model = load(folder, torch.float64)
+    loss = loss_of(model, batches[0])
+    loss.backward()
+    grads = {name: p.grad.float() for name, p in model.named_parameters() if p.grad is not None}
+    save_file(grads, os.path.join(folder, "grads.safetensors"))
+    run, single = (train(folder, batches, tests, dtype) for dtype in (torch.float64, torch.float32))
+    golden = {
+        "made_with": {"torch": torch.__version__.split("+")[0], "transformers": transformers.__version__},
+        "batch": BATCH,
+        "rate": RATE,
+        "loss": loss.item(),
+        "before": logits_of(load(folder, torch.float64), tests),
+        "losses": run["loss"],
+        "after": run["logits"],
+        "float32_error": {
+            "losses": max(abs(a - b) / b for a, b in zip(single["loss"], run["loss"])),
+            "after": relative(single["logits"], run["logits"]),
+        },
+    }
+    with open(os.path.join(folder, "golden.json"), "w", encoding="utf-8") as file:
+        entries = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in golden.items()]
+        file.write("{\n" + ",\n".join(entries) + "\n}\n")
+    print(f"{name}: loss {loss.item():.6f}; PyTorch's float32: {golden['float32_error']}")
+
+
+def write_texts(out):
+    """Pairs of sentences, one of them too long; a test text that is a single word."""
+    labels = SHAPE["num_labels"]
+    rows = rows_of("reviews-train.csv", BATCH * STEPS)
+    texts = [text.split(". ") for _, text in rows]
+    texts[2][0] = " ".join(text for _, text in rows[4:8])
+    write_csv(
+        os.path.join(out, "train.csv"),
+        [(i % labels, parts[0], parts[-1]) for i, parts in enumerate(texts)],
+        ["label", "text", "pair"],
+    )
+    tests = rows_of("reviews-test.csv", TEST_ROWS)
+    tests[1] = (0, "Ok")
+    write_csv(os.path.join(out, "test.csv"), [(label % labels, text) for label, text in tests])
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("families", nargs="*", metavar="FAMILY", help="all where none is named")
+    parser.add_argument("--out", default=os.path.join(HERE, "..", "golden", "families"))
+    args = parser.parse_args()
+    os.makedirs(args.out, exist_ok=True)
+    write_texts(args.out)
+    for name in args.families or FAMILIES:
+        make_golden(args.out, name)
+
+
+if __name__ == "__main__":
+    main()
