@@ -5,6 +5,7 @@
 #include "tests/paths.h"
 
 #include <string.h>
+#include <zlib.h>
 
 static char *directory;
 
@@ -91,10 +92,13 @@ Test(table, csv_without_header) {
                 (const char *const[][2]){{"good", "1"}, {"bad", "0"}, {NULL, NULL}});
 }
 
-Test(table, names_go_before_numbers) {
+// Where the first column's name is a number, a number is still a position; one beyond them is a name.
+Test(table, numbers_are_positions_before_names) {
     ftc_table_options options = {.text_column = "1", .label_column = "0"};
     expect_rows("a.csv", "label,0,1,text\na,b,c,d\n", options,
-                (const char *const[][2]){{"c", "b"}, {NULL, NULL}});
+                (const char *const[][2]){{"b", "a"}, {NULL, NULL}});
+    options = (ftc_table_options){.text_column = "2019", .label_column = "label"};
+    expect_rows("c.csv", "label,2019\na,b\n", options, (const char *const[][2]){{"b", "a"}, {NULL, NULL}});
     options = (ftc_table_options){.text_column = "3", .label_column = "label"};
     expect_rows("b.csv", "label,0,1,text\na,b,c,d\n", options,
                 (const char *const[][2]){{"d", "a"}, {NULL, NULL}});
@@ -220,6 +224,63 @@ Test(table, tsv_header_is_found_out) {
                 (const char *const[][2]){{"d", "b"}, {"4", "2"}, {NULL, NULL}});
 }
 
+// The same rule for CSV, and what was taken as the header is told.
+Test(table, csv_header_is_found_out) {
+    static const struct {
+        const char *name, *data;
+        ftc_table_options options;
+        const char *description;
+    } cases[] = {
+        {"news.csv",
+         "4,\"Prices, up\",Shares\n1,Goal,A goal\n",
+         {.text_column = "2", .label_column = "0"},
+         "no header; text: column 2; label: column 0"},
+        {"numbers.csv",
+         "id,2,kind\n7,good,1\n",
+         {.text_column = "1", .label_column = "2"},
+         "no header; text: column 1; label: column 2"},
+        {"words.csv",
+         "score,words\n1,good\n",
+         {.text_column = "1", .label_column = "0"},
+         "header \"score\", \"words\"; text: \"words\"; label: \"score\""},
+        {"names.csv",
+         "text,label\ngood,pos\n",
+         {.text_column = "0", .label_column = "1"},
+         "header \"text\", \"label\"; text: \"text\"; label: \"label\""},
+        {"lines.csv", "Good food.\nBad food.\n", {.without_label = true}, "no header; text: column 0"},
+        {"mac.csv",
+         "text,label\r\"a\nb\",1\r",
+         {0},
+         "header \"text\", \"label\"; lines end with CR; text: \"text\"; label: \"label\""},
+        {"list.json", "[{\"text\":1}]", {.without_label = true}, "array of JSON objects; text: \"text\""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ftc_table *table = open_text(cases[i].name, cases[i].data, cases[i].options);
+        char *description = ftc_table_describe(table);
+        cr_expect_str_eq(description, cases[i].description, "%s: %s", cases[i].name, description);
+        free(description);
+        ftc_table_close(table);
+    }
+}
+
+// Whether quotes are characters of a TSV is in all of its rows.
+Test(table, tsv_quotes_are_found_out) {
+    expect_rows("q.tsv", "text\tlabel\n\"a \"\"b\"\"\"\t1\n\"tab\there\"\t0\n", (ftc_table_options){0},
+                (const char *const[][2]){{"a \"b\"", "1"}, {"tab\there", "0"}, {NULL, NULL}});
+    expect_rows("all.tsv", "\"text\"\t\"label\"\n\"a\"\t1\n", (ftc_table_options){0},
+                (const char *const[][2]){{"a", "1"}, {NULL, NULL}});
+    expect_rows("raw.tsv", "text\tlabel\n\"a \"\"b\"\"\"\t1\n\"tab\t0\n", (ftc_table_options){0},
+                (const char *const[][2]){{"\"a \"\"b\"\"\"", "1"}, {"\"tab", "0"}, {NULL, NULL}});
+    expect_rows("some.tsv", "text\tlabel\n\"a\"\t1\n", (ftc_table_options){0},
+                (const char *const[][2]){{"\"a\"", "1"}, {NULL, NULL}});
+    expect_rows("some.tsv", "text\tlabel\n\"a\"\t1\n", (ftc_table_options){.quoting = FTC_TABLE_QUOTING_YES},
+                (const char *const[][2]){{"a", "1"}, {NULL, NULL}});
+    expect_rows("no.csv", "text,label\n\"a,1\n", (ftc_table_options){.quoting = FTC_TABLE_QUOTING_NO},
+                (const char *const[][2]){{"\"a", "1"}, {NULL, NULL}});
+    expect_rows("semicolon.csv", "text;label\na, b;1\n", (ftc_table_options){.delimiter = ';'},
+                (const char *const[][2]){{"a, b", "1"}, {NULL, NULL}});
+}
+
 Test(table, txt_of_one_column_is_lines) {
     expect_rows("lines.txt", "First line.\n\nSecond, line.\n", UNLABELLED,
                 (const char *const[][2]){{"First line.", NULL}, {"Second, line.", NULL}, {NULL, NULL}});
@@ -248,15 +309,87 @@ Test(table, json_lines) {
 
 Test(table, json_rows_without_the_value) {
     ftc_table *table =
-        open_text("a.jsonl", "{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\"}\n{\"text\":null,\"label\":1}\n",
+        open_text("a.jsonl",
+                  "{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\"}\n{\"text\":null,\"label\":1}\n"
+                  "{\"text\":[1],\"label\":1}\n{\"label\":1}\n{\"text\":\"c\",\"label\":null}\n",
                   (ftc_table_options){0});
     ftc_row row = {0};
-    expect_message(ftc_table_read(table, 1, &row), "a.jsonl:2: the object has no \"label\"");
-    expect_message(ftc_table_read(table, 2, &row), "a.jsonl:3: \"text\" is neither a text nor a number");
-    cr_expect_eq(ftc_table_read_label(table, 2, &row).code, FTC_OK);
+    expect_message(ftc_table_read(table, 1, &row), "a.jsonl:2: the row has no label: \"label\" is not there");
+    expect_row(table, &row, 2, "", NULL, "1");
+    expect_message(ftc_table_read(table, 3, &row), "a.jsonl:4: \"text\" is neither a text nor a number");
+    expect_message(ftc_table_read(table, 4, &row), "a.jsonl:5: the object has no \"text\"");
+    expect_message(ftc_table_read(table, 5, &row), "a.jsonl:6: the row has no label");
+    cr_expect_eq(ftc_table_read_label(table, 3, &row).code, FTC_OK);
     cr_expect_str_eq(row.label, "1");
     ftc_row_free(&row);
     ftc_table_close(table);
+}
+
+// Rows of an array are named by their lines, too.
+Test(table, json_arrays) {
+    expect_rows("a.json",
+                "\xEF\xBB\xBF [ {\"text\": \"]},\\\"\", \"label\": 1} ,\n{\"label\":[], \"text\":\"b\"}]\n",
+                (ftc_table_options){.without_label = true},
+                (const char *const[][2]){{"]},\"", NULL}, {"b", NULL}, {NULL, NULL}});
+    ftc_table *table = open_text("b.json", "[\n  {\n \"text\": 1},\n  {\"text\": {}}\n]\n", UNLABELLED);
+    ftc_row row = {0};
+    expect_row(table, &row, 0, "1", NULL, NULL);
+    expect_message(ftc_table_read(table, 1, &row), "b.json:4: \"text\" is neither");
+    ftc_row_free(&row);
+    ftc_table_close(table);
+}
+
+// --- encodings and packing ----------------------------------------------------------------------------
+
+Test(table, other_encodings) {
+    expect_rows("latin1.csv", "text,label\ncaf\xE9,1\n", (ftc_table_options){.encoding = "latin1"},
+                (const char *const[][2]){{"caf\xC3\xA9", "1"}, {NULL, NULL}});
+    static const char utf16[] = "\xFF\xFEt\0e\0x\0t\0\n\0\xE9\0\n";
+    ftc_table *table = NULL;
+    ftc_row row = {0};
+    ftc_status status = open_bytes("utf16.csv", utf16, sizeof utf16, UNLABELLED, &table);
+    cr_assert_eq(status.code, FTC_OK, "%s", status.message);
+    expect_row(table, &row, 0, "\xC3\xA9", NULL, NULL);
+    ftc_row_free(&row);
+    ftc_table_close(table);
+}
+
+Test(table, packed_files) {
+    char *path = test_join(directory, "a.jsonl.gz");
+    gzFile file = gzopen(path, "wb");
+    cr_assert_gt(gzputs(file, "{\"text\":\"a\",\"label\":1}\n"), 0);
+    gzclose(file);
+    ftc_table *table = NULL;
+    ftc_row row = {0};
+    ftc_status status = ftc_table_open(path, &(ftc_table_options){0}, &table);
+    cr_assert_eq(status.code, FTC_OK, "%s", status.message);
+    expect_row(table, &row, 0, "a", NULL, "1");
+    ftc_row_free(&row);
+    ftc_table_close(table);
+    cr_assert_eq(truncate(path, 20), 0);
+    expect_message(ftc_table_open(path, &(ftc_table_options){0}, &table),
+                   "a.jsonl.gz: cannot unpack: the file ends");
+    free(path);
+}
+
+// --- rows that are left out ---------------------------------------------------------------------------
+
+Test(table, bad_rows_are_left_out_and_counted) {
+    static const char csv[] = "text,label\na,1\nb\n\"c\" d,1\n\xFF,1\ne,\nf,nan\ng,2\n\"h,3\n";
+    ftc_table_options options = {.skip_bad_rows = true};
+    expect_rows("a.csv", csv, options, (const char *const[][2]){{"a", "1"}, {"g", "2"}, {NULL, NULL}});
+    ftc_table *table = open_text("a.csv", csv, options);
+    const ftc_table_skipped *skipped = ftc_table_skipped_rows(table);
+    cr_assert_eq(skipped->count, 6);
+    static const char *const why[] = {"a.csv:3: the row has 1 fields", "a.csv:4: text behind a closing",
+                                      "a.csv:5: not UTF-8: byte 0xff", "a.csv:9: a quoted field of this",
+                                      "a.csv:6: the row has no label", "a.csv:7: the row has no label"};
+    for (size_t i = 0; i < 6; i++) cr_expect(strstr(skipped->why[i], why[i]), "%s", skipped->why[i]);
+    ftc_table_close(table);
+    expect_rows("a.jsonl", "oops\n{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\"}\n", options,
+                (const char *const[][2]){{"a", "1"}, {NULL, NULL}});
+    expect_message(open_bytes("b.csv", "text,label\na,\n", 14, options, &table),
+                   "none of its rows can be read");
 }
 
 // --- bad input ----------------------------------------------------------------------------------------
@@ -287,19 +420,26 @@ Test(table, says_what_is_wrong_and_where) {
          {0},
          "latin1.csv:4: not UTF-8: byte 0xe9 at offset 22"},
         {"nul.csv", BYTES("text,label\na\0b,1\n"), {0}, "nul.csv:2: a NUL byte at offset 12"},
-        {"utf16.csv", BYTES("\xFF\xFEt\0"), {0}, "utf16.csv: the file is UTF-16"},
-        {"packed.csv",
-         BYTES("\x1F\x8B\x08\0"),
-         {0},
-         "packed.csv: the file is compressed; unpack it (gunzip)"},
+        {"utf16.csv", BYTES("\xFF\xFEt\0x"), {0}, "utf16.csv: the file ends within a character of UTF-16"},
+        {"kanji.csv",
+         BYTES("text\n\x82"),
+         {.encoding = "SJIS"},
+         "kanji.csv: the file ends within a character of SJIS"},
+        {"ascii.csv",
+         BYTES("text\n\x82\n"),
+         {.encoding = "ascii"},
+         "ascii.csv: byte 0x82 at offset 5 is no ascii"},
+        {"none.csv", BYTES("text\n"), {.encoding = "nothing"}, "there is no encoding \"nothing\""},
+        {"packed.csv", BYTES("\x1F\x8B\x08\0"), {0}, "packed.csv: cannot unpack: the file ends before"},
+        {"packed.xz", BYTES("\xFD\x37zXZ\0"), {0}, "packed.xz: the file is compressed; unpack it (unxz)"},
+        {"table.csv", BYTES("PAR1\x15\x04"), {0}, "table.csv: the file is a Parquet file; save it"},
         {"book.csv", BYTES("PK\x03\x04\x14"), {0}, "book.csv: the file is a ZIP archive or a spreadsheet"},
         {"tabs.csv",
          BYTES("text\tlabel\na\t1\n"),
          {0},
          "its fields are separated by tabs: pass --format tsv"},
         {"semicolons.csv", BYTES("text;label\na, b;1\n"), {0}, "its fields are separated by semicolons"},
-        {"cr.csv", BYTES("text,label\ra,1\r"), {0}, "cr.csv: there is a header, but no row"},
-        {"one.csv", BYTES("text\ra\r"), {.without_label = true}, "no row; its lines end with CR alone"},
+        {"cr.csv", BYTES("text,label\ra,1\rb\r"), {0}, "cr.csv:3: the row has 1 fields"},
         {"twice.csv",
          BYTES("text,label,text\na,1,b\n"),
          {0},
@@ -323,7 +463,18 @@ Test(table, says_what_is_wrong_and_where) {
          BYTES("{\"text\":\"a\",\"label\":1}\n{\"text\":\n"),
          {0},
          "bad.jsonl:2: not a JSON object"},
-        {"array.json", BYTES("[\n{\"text\":\"a\"}\n]\n"), {0}, "array.json: the file is a JSON array"},
+        {"list.json",
+         BYTES("[{\"text\":\"a\"},\n[]]\n"),
+         {0},
+         "list.json:2: not a JSON object; an array of objects"},
+        {"comma.json", BYTES("[{\"text\":1}\n{}]"), {0}, "comma.json:1: the array goes on without \",\""},
+        {"open.json", BYTES("[{\"text\":1},"), {0}, "open.json:1: the array has no end"},
+        {"open.json", BYTES("[{\"text\":1"), {0}, "open.json:1: the array goes on without"},
+        {"twice.json",
+         BYTES("[{\"text\":1}] 2"),
+         {0},
+         "twice.json:1: the array ends here, but the file does not"},
+        {"nothing.json", BYTES("[]"), {0}, "nothing.json: the file holds no object"},
         {"nul.jsonl",
          BYTES("{\"text\":\"a\\u0000b\",\"label\":1}\n"),
          {0},
@@ -337,25 +488,30 @@ Test(table, says_what_is_wrong_and_where) {
     }
     ftc_table *table = NULL;
     char *missing = test_join(directory, "missing.csv");
-    expect_message(ftc_table_open("/dev/null", &UNLABELLED, &table),
-                   "/dev/null: not a file; it is read more");
+    expect_message(ftc_table_open("/dev/null", &UNLABELLED, &table), "/dev/null: the file is empty");
     expect_message(ftc_table_open(missing, &UNLABELLED, &table),
                    "missing.csv: cannot open: No such file or directory");
     expect_message(ftc_table_open(directory, &UNLABELLED, &table), "not a file");
     free(missing);
 }
 
-Test(table, refuses_empty_fields_of_rows_that_are_read) {
-    ftc_table *table = open_text("a.csv", "text,label,pair\n\" \n\",1,x\nok,,x\nok,1,\n,1,x\n",
+// An empty text is a text; a label has to be there.
+Test(table, empty_texts_are_texts_and_empty_labels_none) {
+    ftc_table *table = open_text("a.csv", "text,label,pair\n\" \n\",1,x\nok,,x\nok,1,\nok,NaN,x\n,1,x\n",
                                  (ftc_table_options){.pair_column = "pair"});
     ftc_row row = {0};
-    expect_message(ftc_table_read(table, 0, &row), "a.csv:2: column \"text\" is empty in this row");
-    expect_message(ftc_table_read(table, 1, &row), "a.csv:4: column \"label\" is empty in this row");
-    expect_message(ftc_table_read(table, 2, &row), "a.csv:5: column \"pair\" is empty in this row");
-    cr_expect_eq(ftc_table_read_label(table, 3, &row).code, FTC_OK);
+    expect_row(table, &row, 0, " \n", "x", "1");
+    expect_message(ftc_table_read(table, 1, &row), "a.csv:4: the row has no label: \"label\" is empty");
+    expect_row(table, &row, 2, "ok", "", "1");
+    expect_message(ftc_table_read(table, 3, &row),
+                   "a.csv:6: the row has no label: \"label\" is not a number");
+    expect_row(table, &row, 4, "", "x", "1");
+    cr_expect_eq(ftc_table_read_label(table, 4, &row).code, FTC_OK);
     cr_expect_null(row.text);
     ftc_row_free(&row);
     ftc_table_close(table);
+    expect_rows("one.csv", "text\n\"\"\nhello\n\n", UNLABELLED,
+                (const char *const[][2]){{"", NULL}, {"hello", NULL}, {NULL, NULL}});
 }
 
 // A number, or one list and nothing behind it.

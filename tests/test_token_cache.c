@@ -124,7 +124,7 @@ Test(token_cache, a_place_that_cannot_be_written_is_none) {
 }
 
 Test(token_cache, wrong_rows_are_named_as_without_it) {
-    char *path = test_write(directory, "rows.csv", "label,text\n0,good\n1,\n", 21),
+    char *path = test_write(directory, "rows.csv", "label,text\n0,good\n,bad\n", 23),
          *dir = ftc_path_join(directory, "cache");
     ftc_table *table;
     ftc_tokenizer *tokenizer;

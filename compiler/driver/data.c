@@ -4,8 +4,10 @@
 #include "runtime/loop/stepper.h"
 #include "ir/base/clock.h"
 #include "runtime/hub/hf_dir.h"
+#include "runtime/text/shown.h"
 #include "runtime/text/token_cache.h"
 
+#include <ctype.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,15 +20,24 @@ const ftc_option ftc_column_option_table[] = {
     {"pair-column", NULL, FTC_OPTION_TEXT, FIELD(pair_column), "NAME", 0,
      "column with the second text of a pair"},
     {"label-column", NULL, FTC_OPTION_TEXT, FIELD(label_column), "NAME", 0, "column with the label"},
-    {"format", NULL, FTC_OPTION_CHOICE, FIELD(format), "auto|csv|tsv|jsonl", 0,
+    {"format", NULL, FTC_OPTION_CHOICE, FIELD(format), "auto|csv|tsv|json", 0,
      "form of the files (auto: by name)"},
     {"header", NULL, FTC_OPTION_CHOICE, FIELD(header), "auto|yes|no", 0,
      "whether the first row names the columns"},
+    {"delimiter", "sep", FTC_OPTION_TEXT, FIELD(delimiter), "CHAR", 0,
+     "between the fields of a row, as ';' or tab; unless set, a comma in CSV, a tab in TSV"},
+    {"quoting", NULL, FTC_OPTION_CHOICE, FIELD(quoting), "auto|yes|no", 0,
+     "whether fields may be quoted, or quotes are characters (auto: by form and contents)"},
+    {"encoding", NULL, FTC_OPTION_TEXT, FIELD(encoding), "NAME", 0,
+     "of the files, as latin1, cp1252 or UTF-16 (iconv -l lists all); UTF-8 unless set"},
+    {"skip-bad-rows", NULL, FTC_OPTION_FLAG, FIELD(skip_bad_rows), NULL, 0,
+     "leave out rows that cannot be read or have no label, and count them"},
     {0},
 };
 
 const ftc_option ftc_rows_option_table[] = {
-    {"train", "data", FTC_OPTION_TEXT, FIELD(train), "FILE", 0, "rows to train on (CSV, TSV or JSON lines)"},
+    {"train", "data", FTC_OPTION_TEXT, FIELD(train), "FILE", 0,
+     "rows to train on (CSV, TSV or JSON, packed by gzip or not)"},
     {"test", NULL, FTC_OPTION_TEXT, FIELD(test), "FILE", 0, "rows to evaluate on"},
     {"split-test", NULL, FTC_OPTION_INT, FIELD(split_test), "N", 0,
      "take N rows of the training file as test rows"},
@@ -48,12 +59,47 @@ ftc_data_options ftc_data_options_default(void) {
 
 // --- files and labels ---------------------------------------------------------------------------------
 
-static ftc_table_options table_options(const ftc_data_options *options) {
-    return (ftc_table_options){.format = (ftc_table_format)options->format,
+// The one byte that --delimiter means.
+static ftc_status read_delimiter(const char *text, char *out) {
+    bool is_tab = strcmp(text, "tab") == 0 || strcmp(text, "\\t") == 0;
+    if (!is_tab && (strlen(text) != 1 || strchr("\"\r\n", *text) || !isascii((unsigned char)*text)))
+        return ftc_status_make(
+            FTC_BAD_INPUT, "--delimiter %s: expected one character of ASCII that is no quote, or tab", text);
+    *out = is_tab ? '\t' : *text;
+    return FTC_STATUS_OK;
+}
+
+static ftc_status table_options(const ftc_data_options *options, ftc_table_options *out) {
+    *out = (ftc_table_options){.format = (ftc_table_format)options->format,
                                .header = (ftc_table_header)options->header,
+                               .quoting = (ftc_table_quoting)options->quoting,
+                               .encoding = options->encoding,
                                .text_column = options->text_column,
                                .pair_column = options->pair_column,
-                               .label_column = options->label_column};
+                               .label_column = options->label_column,
+                               .skip_bad_rows = options->skip_bad_rows};
+    return options->delimiter ? read_delimiter(options->delimiter, &out->delimiter) : FTC_STATUS_OK;
+}
+
+// Opens a table and tells on standard error what it was taken for.
+static ftc_status open_table(const char *path, const ftc_table_options *options, ftc_table **out) {
+    FTC_RETURN_IF_ERROR(ftc_table_open(path, options, out));
+    const ftc_table_skipped *skipped = ftc_table_skipped_rows(*out);
+    char *what = ftc_table_describe(*out), *shown = ftc_shown(what);
+    fprintf(stderr, "%s: %s\n", ftc_table_path(*out), shown);
+    free(shown);
+    free(what);
+    if (!skipped->count) return FTC_STATUS_OK;
+    fprintf(stderr, "%s: %zu row%s left out\n", ftc_table_path(*out), skipped->count,
+            skipped->count == 1 ? " is" : "s are");
+    for (size_t i = 0; i < skipped->count && i < FTC_TABLE_SKIPPED_NAMED; i++) {
+        shown = ftc_shown(skipped->why[i]);
+        fprintf(stderr, "  %s\n", shown);
+        free(shown);
+    }
+    if (skipped->count > FTC_TABLE_SKIPPED_NAMED)
+        fprintf(stderr, "  and %zu more\n", skipped->count - FTC_TABLE_SKIPPED_NAMED);
+    return FTC_STATUS_OK;
 }
 
 bool ftc_program_reads_text(const ftc_program *program) {
@@ -62,18 +108,20 @@ bool ftc_program_reads_text(const ftc_program *program) {
 
 ftc_status ftc_data_open_for(const ftc_program *program, const char *path, const ftc_data_options *options,
                              ftc_table **out) {
-    ftc_table_options table = table_options(options);
+    ftc_table_options table;
+    FTC_RETURN_IF_ERROR(table_options(options, &table));
     table.without_label = !options->label_column && !ftc_program_reads(program, FTC_FROM_LABEL);
     table.without_text = !ftc_program_reads_text(program);
     table.list_labels = ftc_program_label(program) == FTC_LABEL_NONE;
-    return ftc_table_open(path, &table, out);
+    return open_table(path, &table, out);
 }
 
 ftc_status ftc_data_open(const char *path, const ftc_data_options *options, bool with_label,
                          ftc_table **out) {
-    ftc_table_options table = table_options(options);
+    ftc_table_options table;
+    FTC_RETURN_IF_ERROR(table_options(options, &table));
     table.without_label = !with_label;
-    return ftc_table_open(path, &table, out);
+    return open_table(path, &table, out);
 }
 
 ftc_status ftc_data_labels(const ftc_program *program, const ftc_table *table, const char *dir, bool may_sort,
@@ -192,6 +240,22 @@ ftc_status ftc_data_tokenize(const ftc_program *program, const ftc_dataset_sourc
     return status;
 }
 
+// Texts that come to nothing are trained on; people should know.
+static void tell_empty(const ftc_training_data *data, const ftc_dataset *d, const char *path) {
+    ftc_tokens nothing = {0};
+    int64_t empty = 0;
+    ftc_status status = ftc_tokenizer_encode(data->tokenizer, "", NULL, data->max_length, &nothing);
+    bool can_tell = status.code == FTC_OK && nothing.count < (size_t)data->max_length;
+    for (int64_t i = 0; can_tell && i < d->n; i++)
+        empty += ftc_dataset_length(d, i) <= (int64_t)nothing.count;
+    if (empty)
+        fprintf(stderr, "%s: %lld of the %lld examples %s no token of a text: %s empty\n", path,
+                (long long)empty, (long long)d->n, empty == 1 ? "has" : "have",
+                empty == 1 ? "its text is" : "their texts are");
+    ftc_status_free(&status);
+    ftc_tokens_free(&nothing);
+}
+
 static ftc_status read_both(const ftc_program *program, const ftc_data_options *o, const char *id2label_dir,
                             ftc_threads *threads, ftc_training_data *data) {
     const ftc_table *train = data->train_table, *test = data->test_table;
@@ -209,6 +273,10 @@ static ftc_status read_both(const ftc_program *program, const ftc_data_options *
         source.rows = data->test_rows.rows;
         source.n = data->test_rows.count;
         status = ftc_data_tokenize(program, &source, o->cache, threads, &data->test, &hit);
+    }
+    if (status.code == FTC_OK && data->tokenizer) {
+        tell_empty(data, &data->train, ftc_table_path(train));
+        tell_empty(data, &data->test, ftc_table_path(source.table));
     }
     data->from_cache &= hit;
     ftc_selection_free(&train_rows);

@@ -16,7 +16,9 @@ typedef struct {
     const char *train, *test; // files; NULL: none
     int64_t split_test;       // test rows taken from the training file; 0: none
     const char *text_column, *pair_column, *label_column;
-    int32_t format, header;            // ftc_table_format, ftc_table_header
+    int32_t format, header, quoting;  // ftc_table_format, ftc_table_header, ftc_table_quoting
+    const char *delimiter, *encoding; // NULL: as the format has it, UTF-8
+    bool skip_bad_rows;
     int64_t shuffle_seed;              // -1: file order
     int64_t select_train, select_test; // -1: all rows
     const char *tokenizer;             // directory; NULL: that of the weights
@@ -32,7 +34,8 @@ ftc_data_options ftc_data_options_default(void);
 // Whether the program has an input that is fed from the text.
 bool ftc_program_reads_text(const ftc_program *program);
 
-// Opens a file with the options' columns: text and pair, perhaps the label; or those of them that the program
+// Opens a file, and tells on standard error what was taken for its header, its columns and which rows were
+// left out. With the options' columns: text and pair, perhaps the label; or those of them that the program
 // reads.
 ftc_status ftc_data_open(const char *path, const ftc_data_options *options, bool with_label, ftc_table **out);
 ftc_status ftc_data_open_for(const ftc_program *program, const char *path, const ftc_data_options *options,

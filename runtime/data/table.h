@@ -4,14 +4,14 @@
 // read one by one. Blank lines do not count as rows. A row is named in messages by file and line:
 // "reviews.csv:17".
 //
-//   CSV         RFC 4180: fields may be quoted, quoted fields may hold line ends, commas and doubled
-//               quotes. Lines end in LF or CRLF. The first row is the header unless the options say
-//               otherwise.
-//   TSV         fields separated by tabs; quotes mean nothing. Whether there is a header: see
-//               ftc_table_header.
-//   JSON lines  one object a line. Numbers are read as text, integers without a point.
+//   CSV   RFC 4180: fields may be quoted, quoted fields may hold line ends, commas and doubled quotes.
+//   TSV   fields separated by tabs. Quotes are characters, unless the whole file reads well as quoted fields
+//         and one of them holds what only quotes allow (a tab, a line end, a doubled quote), or all texts of
+//         the file are quoted.
+//   JSON  one object a line, or one array of objects. Numbers are read as text, integers without a point.
 //
-// All are UTF-8, with or without a byte order mark.
+// Lines end in LF or CRLF, or, if no LF ends one, in CR. Files are UTF-8, with or without a byte order mark,
+// or in the encoding of the options, packed by gzip or not; "-" is standard input.
 #ifndef FTC_RUNTIME_TABLE_H
 #define FTC_RUNTIME_TABLE_H
 
@@ -22,22 +22,30 @@
 #include <stdint.h>
 
 typedef enum {
-    FTC_TABLE_AUTO, // by the file's name: .tsv .txt → TSV, .jsonl .ndjson .json → JSON lines, else CSV
+    // By the file's name (before .gz): .tsv .tab .txt → TSV, .jsonl .ndjson .json → JSON, standard input →
+    // TSV, else CSV.
+    FTC_TABLE_AUTO,
     FTC_TABLE_CSV,
     FTC_TABLE_TSV,
     FTC_TABLE_JSON_LINES,
 } ftc_table_format;
 
 typedef enum {
-    // CSV: yes. TSV: yes, unless all columns are chosen by number and the first row looks like data, that is,
-    // holds a number, or the second row holds none either. A TSV of one column that no column is chosen from
-    // and whose first line is no default name has no header: each line is a text.
+    // The first row is a header if one of its fields is a default name (below). Else, where all columns are
+    // chosen by number: if it holds no number and the second row does. Else: if there are several columns or
+    // one is chosen by name; a file of one column without a header is a text a line.
     FTC_TABLE_HEADER_AUTO,
     FTC_TABLE_HEADER_YES,
     FTC_TABLE_HEADER_NO,
 } ftc_table_header;
 
-// A column is chosen by its name or, where no column has that name, by its number from 0. NULL stands for the
+typedef enum {
+    FTC_TABLE_QUOTING_AUTO, // CSV: yes; TSV: see above
+    FTC_TABLE_QUOTING_YES,
+    FTC_TABLE_QUOTING_NO, // quotes are characters
+} ftc_table_quoting;
+
+// A column is chosen by its number from 0 or, where there are not so many, by its name. NULL stands for the
 // first of these names that the file has:
 //   text:  text, sentence, review, content, comment, document, description
 //   label: label, labels, stars, class, rating, category, target
@@ -45,21 +53,37 @@ typedef enum {
 typedef struct {
     ftc_table_format format;
     ftc_table_header header;
+    ftc_table_quoting quoting;
+    char delimiter;       // between the fields of CSV and TSV; 0: as the format has it
+    const char *encoding; // a name that iconv knows; NULL: UTF-8, or what a byte order mark says
     const char *text_column, *pair_column, *label_column;
     bool without_label; // do not look for a label column
     bool without_text;  // do not look for a text column unless text_column names one
     bool list_labels;   // a label may be a list of JSON
+    bool skip_bad_rows; // leave out rows that cannot be read, or have no label
 } ftc_table_options;
 
 typedef struct ftc_table ftc_table;
 
 // Fails on a missing or empty file, on rows that do not have as many fields as the first, on quotes that do
-// not end, on bytes that are no UTF-8, on a NUL, on a column that is not there; names file, line and remedy.
+// not end, on bytes that are no UTF-8, on a NUL (with skip_bad_rows such rows are left out), on a column that
+// is not there; names file, line and remedy.
 ftc_status ftc_table_open(const char *path, const ftc_table_options *options, ftc_table **out);
 void ftc_table_close(ftc_table *table);
 
 size_t ftc_table_rows(const ftc_table *table);
 const char *ftc_table_path(const ftc_table *table);
+
+// The rows that were left out, and of the first of them why; owned by the table.
+enum { FTC_TABLE_SKIPPED_NAMED = 10 };
+typedef struct {
+    size_t count;
+    char *why[FTC_TABLE_SKIPPED_NAMED]; // "reviews.csv:17: …"
+} ftc_table_skipped;
+const ftc_table_skipped *ftc_table_skipped_rows(const ftc_table *table);
+
+// One line for people, allocated: what was taken as the header, and which columns were chosen.
+char *ftc_table_describe(const ftc_table *table);
 
 // The name of the label column: out of the header, or its number; NULL if there is none.
 const char *ftc_table_label_column(const ftc_table *table);
@@ -72,8 +96,9 @@ typedef struct {
 } ftc_row;
 
 // Reads the row with this index (0 … rows - 1). Several threads may read one table at the same time, each
-// into a row of its own; rows in a sequence are read ahead. Fails, besides on a file that has changed, when a
-// field is empty or is neither text nor number.
+// into a row of its own; rows in a sequence are read ahead. A text may be empty; null of JSON is. Fails,
+// besides on a file that has changed, when there is no label (it is empty, null, not there, or NaN), and when
+// a value of JSON is a list or an object.
 ftc_status ftc_table_read(const ftc_table *table, size_t index, ftc_row *row);
 
 // The same for the label alone: row->text and row->pair are NULL and not looked at.
@@ -83,8 +108,8 @@ ftc_status ftc_table_read_label(const ftc_table *table, size_t index, ftc_row *r
 // the columns that there are.
 ftc_status ftc_table_find_column(const ftc_table *table, const char *name, size_t *column);
 
-// One cell of a row; a list or object of JSON as JSON text. The text lives as those of ftc_table_read, whose
-// fields in *row are not set.
+// One cell of a row, which may not be empty; a list of JSON as JSON text. The text lives as those of
+// ftc_table_read, whose fields in *row are not set.
 ftc_status ftc_table_read_cell(const ftc_table *table, size_t index, size_t column, ftc_row *row,
                                const char **text);
 
