@@ -23,8 +23,8 @@ static const ftc_command COMMANDS[] = {
      "ftc eval DIR --test FILE [--json] [options]"},
     {"predict", ftc_command_predict, "Classify texts.",
      "ftc predict DIR [--json] TEXT... | --file FILE [--text-column NAME]"},
-    {"bench", ftc_command_bench, "Time the training step.",
-     "ftc bench ARTIFACT.ftc | MODEL.ir [--batch N] [--length N] [--steps N] [--kernels] [--json]"},
+    {"bench", ftc_command_bench, "Time the training step, or the steps of several programs in turns.",
+     "ftc bench ARTIFACT.ftc | MODEL.ir ... [--batch N] [--length N] [--steps N] [--kernels] [--json]"},
     {"verify", ftc_command_verify, "Compare interpreter, eager and compiled code on one batch.",
      "ftc verify MODEL.ir | --pretrained DIR [--train FILE] [--batch N] [--dump-grads FILE] [--json] "
      "[options]"},

@@ -1,0 +1,96 @@
+// The laboratory (docs/laboratory.md): programs beside each other.
+#include <criterion/criterion.h>
+
+#include "compiler/driver/ratio.h"
+#include "tests/command.h"
+
+#define MODEL FTC_SOURCE_ROOT "/models/bert-cls.ir"
+#define SMALL                                                                                                \
+    "--set", "hidden=32", "--set", "heads=2", "--set", "intermediate=64", "--set", "vocab=500", "--batch",   \
+        "4", "--max-length", "32"
+
+// --- ratios -------------------------------------------------------------------------------------------
+
+// Ratios 1 … n in any order: the interval is told by ranks alone. Those of n = 10 and n = 30 are in every
+// table of the sign test (2 and 10 from the ends).
+Test(ratio, the_interval_is_that_of_the_sign_test) {
+    static const struct {
+        int64_t n;
+        double low, high;
+    } CASES[] = {{6, 1, 6}, {8, 1, 8}, {9, 2, 8}, {10, 2, 9}, {30, 10, 21}, {100, 40, 61}};
+    for (size_t c = 0; c < sizeof CASES / sizeof *CASES; c++) {
+        double a[100], b[100];
+        int64_t n = CASES[c].n;
+        for (int64_t i = 0; i < n; i++) {
+            a[i] = (double)(i + 1);
+            b[i] = a[i] * (double)(i * 7 % n + 1); // 7 and n have no common factor here
+        }
+        ftc_ratio ratio = ftc_ratio_of_pairs(a, b, n);
+        cr_expect_float_eq(ratio.median, (double)(n + 1) / 2, 1e-9, "%g of %d", ratio.median, (int)n);
+        cr_expect_float_eq(ratio.low, CASES[c].low, 1e-9, "%g of %d", ratio.low, (int)n);
+        cr_expect_float_eq(ratio.high, CASES[c].high, 1e-9, "%g of %d", ratio.high, (int)n);
+    }
+}
+
+// Random pairs without a difference: the interval misses 1 in less than one of twenty cases.
+Test(ratio, of_the_same_times_differ_rarely) {
+    enum { TRIALS = 2000, N = 30 };
+    int differ = 0;
+    uint64_t state = 1;
+    for (int t = 0; t < TRIALS; t++) {
+        double pairs[2][N];
+        for (int i = 0; i < 2 * N; i++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            double u = (double)(state >> 11) * 0x1p-53;
+            pairs[i / N][i % N] = 1 + u * u * u * u * 10; // a busy machine: a long tail
+        }
+        ftc_ratio ratio = ftc_ratio_of_pairs(pairs[0], pairs[1], N);
+        differ += ftc_ratio_differs(&ratio);
+    }
+    cr_assert_geq(differ, TRIALS * 2 / 100, "%d: the interval is wider than it says", differ);
+    cr_assert_leq(differ, TRIALS * 6 / 100, "%d", differ);
+}
+
+// --- programs beside each other -----------------------------------------------------------------------
+
+static double number_of(const cJSON *object, const char *name) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+    cr_assert(cJSON_IsNumber(item), "no number %s", name);
+    return item->valuedouble;
+}
+
+static void check_ratio(const cJSON *to_first) {
+    double low = number_of(to_first, "low"), high = number_of(to_first, "high");
+    cr_assert(low > 0 && low <= number_of(to_first, "ratio") && number_of(to_first, "ratio") <= high);
+    const cJSON *differs = cJSON_GetObjectItemCaseSensitive(to_first, "differs");
+    cr_assert_eq(cJSON_IsTrue(differs), low > 1 || high < 1);
+}
+
+Test(laboratory, programs_take_turns, .timeout = 240) {
+    char *dir = test_directory();
+    ASSERT_FTC(dir, 0, out, "wrote", "compile", MODEL, SMALL, "--set", "layers=1", "-o", "one.ftc");
+    ASSERT_FTC(dir, 0, out, "wrote", "compile", MODEL, SMALL, "--set", "layers=6", "-o", "six.ftc");
+    outcome o = FTC(dir, "bench", "one.ftc", "six.ftc", "one.ftc", "--steps", "6", "--kernels", "--json");
+    cr_assert_eq(o.status, 0, "%s", o.err);
+    cJSON *json = cJSON_Parse(o.out), *sides = cJSON_GetObjectItemCaseSensitive(json, "sides");
+    cr_assert_eq(cJSON_GetArraySize(sides), 3, "%s", o.out);
+    const cJSON *six = cJSON_GetArrayItem(sides, 1), *again = cJSON_GetArrayItem(sides, 2);
+    const cJSON *slower = cJSON_GetObjectItemCaseSensitive(six, "to_first");
+    check_ratio(slower);
+    check_ratio(cJSON_GetObjectItemCaseSensitive(again, "to_first"));
+    cr_expect_gt(number_of(slower, "ratio"), 1, "six layers are as fast as one: %s", o.out);
+    // Both have trained, by themselves: the same program from the same start ends where the first did.
+    cr_expect_eq(number_of(again, "loss"), number_of(cJSON_GetArrayItem(sides, 0), "loss"));
+    cr_expect_neq(number_of(six, "loss"), number_of(again, "loss"));
+    const cJSON *lines = cJSON_GetObjectItemCaseSensitive(again, "kernels"), *line;
+    cr_assert_gt(cJSON_GetArraySize(lines), 10);
+    cJSON_ArrayForEach(line, lines) check_ratio(cJSON_GetObjectItemCaseSensitive(line, "to_first"));
+    cJSON_Delete(json);
+    forget(&o);
+    ASSERT_FTC(dir, 0, out, "| line | phase | one.ftc | ms | six.ftc | ms |", "bench", "one.ftc", "six.ftc",
+               "--steps", "6", "--kernels");
+    ASSERT_FTC(dir, 2, err, "--steps 5: to compare, at least 6", "bench", "one.ftc", "six.ftc", "--steps",
+               "5");
+    ASSERT_FTC(dir, 2, err, "none.ftc", "bench", "one.ftc", "none.ftc", "--steps", "6");
+    scratch_free(dir);
+}
