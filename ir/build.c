@@ -166,20 +166,23 @@ ftc_id ftc_build_place(ftc_graph *g, ftc_id x, ftc_axis axis, int64_t index, con
     return ftc_build(g, node);
 }
 
-static ftc_id indexed(ftc_graph *g, ftc_op op, ftc_id x, ftc_axis axis, ftc_id indices, int64_t dead_row) {
+static ftc_id indexed(ftc_graph *g, ftc_op op, ftc_id x, ftc_axis axis, ftc_id indices, int64_t dead_row,
+                      const ftc_axes *kept) {
     ftc_node node = blank(op);
     node.n_args = 2;
     node.arg[0] = x;
     node.arg[1] = indices;
     node.axis = axis;
     node.index = dead_row;
+    node.axes = *kept;
     return ftc_build(g, node);
 }
 
 ftc_id ftc_build_gather(ftc_graph *g, ftc_id table, ftc_axis axis, ftc_id indices, int64_t dead_row) {
-    return indexed(g, FTC_OP_gather, table, axis, indices, dead_row);
+    return indexed(g, FTC_OP_gather, table, axis, indices, dead_row, &(ftc_axes){0});
 }
 
-ftc_id ftc_build_scatter_add(ftc_graph *g, ftc_id x, ftc_axis axis, ftc_id indices, int64_t dead_row) {
-    return indexed(g, FTC_OP_scatter_add, x, axis, indices, dead_row);
+ftc_id ftc_build_scatter_add(ftc_graph *g, ftc_id x, ftc_axis axis, ftc_id indices, int64_t dead_row,
+                             const ftc_axes *kept) {
+    return indexed(g, FTC_OP_scatter_add, x, axis, indices, dead_row, kept);
 }

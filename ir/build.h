@@ -42,6 +42,7 @@ ftc_id ftc_build_rename(ftc_graph *g, ftc_id x, ftc_axis from, ftc_axis to);
 ftc_id ftc_build_at(ftc_graph *g, ftc_id x, ftc_axis axis, int64_t index);
 ftc_id ftc_build_place(ftc_graph *g, ftc_id x, ftc_axis axis, int64_t index, const ftc_axes *axes);
 ftc_id ftc_build_gather(ftc_graph *g, ftc_id table, ftc_axis axis, ftc_id indices, int64_t dead_row);
-ftc_id ftc_build_scatter_add(ftc_graph *g, ftc_id x, ftc_axis axis, ftc_id indices, int64_t dead_row);
+ftc_id ftc_build_scatter_add(ftc_graph *g, ftc_id x, ftc_axis axis, ftc_id indices, int64_t dead_row,
+                             const ftc_axes *kept);
 
 #endif

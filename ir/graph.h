@@ -120,7 +120,8 @@ typedef struct {
     uint8_t n_args;
     ftc_id arg[FTC_MAX_ARGS];
     // Attributes; which of them an operation has is in its ftc_op_info.
-    ftc_axes axes; // summed axes of sum, max, dot; axes of fill, random, place
+    // Summed axes of sum, max, dot; axes of fill, random, place; those that scatter_add does not add over.
+    ftc_axes axes;
     ftc_axis axis; // the indexed axis of gather, scatter_add, at, place, index; the renamed axis of rename
     ftc_axis to;   // the new axis of rename
     bool outer;    // a map whose operands' axes are not a subset of one operand's: the union is meant

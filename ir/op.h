@@ -18,7 +18,8 @@ typedef enum {
     FTC_CLASS_REDUCE,   // sum, max over `axes`
     FTC_CLASS_DOT,      // sum of products over `axes`
     FTC_CLASS_GATHER,   // cell whose coordinate on `axis` is the value of operand 1
-    FTC_CLASS_SCATTER,  // adds into the cell whose coordinate on `axis` is the value of operand 1
+    FTC_CLASS_SCATTER,  // adds into the cell whose coordinate on `axis` is the value of operand 1, over the
+                        // axes of operand 1 that are not in `axes`
     FTC_CLASS_AT,       // cell whose coordinate on `axis` is `index`
     FTC_CLASS_PLACE,    // zero but where the coordinate on `axis` is `index`
     FTC_CLASS_RENAME,   // the same cells under another axis name
@@ -41,6 +42,7 @@ enum {
     FTC_ATTR_DECL = 1 << 5,  // a declaration
     // The result's dtype cannot be derived (cast, const, fill): set in node.type.dtype.
     FTC_ATTR_DTYPE = 1 << 6,
+    FTC_ATTR_MAY_LACK_AXES = 1 << 7, // without axes, no ';' is written
 };
 
 typedef struct ftc_interp ftc_interp;
@@ -95,6 +97,7 @@ typedef struct {
     // Maps and reductions: masks of operands. The result is linear in each of these while the others stay, or
     // in all of these together.
     uint8_t linear_any, linear_all;
+    bool of_difference;       // maps of two numbers: looks at their difference alone
     bool chooses;             // maps: operand 1 where operand 0 is true, else operand 2
     bool of_entry;            // sources: one value in all cells, which the entry alone decides
     double low, high;         // operands for tests are drawn from here, away from kinks

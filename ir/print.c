@@ -214,7 +214,7 @@ static void print_operands(const ftc_graph *g, const ftc_node *n, const ftc_op_i
 #undef NEXT
     if (info->attrs & FTC_ATTR_TO)
         fprintf(f, "; %s -> %s", g->axes[n->axis].name, g->axes[n->to].name);
-    else if (info->attrs & FTC_ATTR_AXES)
+    else if (info->attrs & FTC_ATTR_AXES && (n->axes.n || !(info->attrs & FTC_ATTR_MAY_LACK_AXES)))
         fputs("; ", f), print_axes(g, &n->axes, f);
     fputc(')', f);
 }

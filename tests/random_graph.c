@@ -183,6 +183,7 @@ static void draw_attributes(generator *m, ftc_node *node) {
         node->axis = ids->op == FTC_OP_input ? g->decls[ids->decl].bound : FTC_NO_AXIS;
         node->index =
             m->options->smooth && class == FTC_CLASS_GATHER ? -1 : test_random_below(&m->random, 3) - 1;
+        node->axes = test_random_below(&m->random, 2) ? some_axes(m, ids->type.axes) : none;
     }
 }
 

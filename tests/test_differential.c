@@ -372,10 +372,33 @@ static const struct {
     {"two_feature_axes_of_values", "no sum along S of B, S, T, A, D",
      "s = dot(x, rename(rename(dot(x, wh; H); S -> T); H2 -> H); H)\n"
      "loss = sum(tanh(dot(softmax(s; T), v; T)); B, S, A, D)"},
-    {"relative_bias", "no scatter_add",
+    {"relative_bias", "",
      "axis R = 9\nrb = param \"rb\" f32[R, A]\nd = outer (index(S) - index(T))\n"
      "d = select(d < -4, -4, select(d > 4, 4, d)) + 4\n"
      "p = softmax(dot(q, k; D) + gather(rb, R, d); T)\nloss = sum(tanh(dot(p, v; T)); B, S, A, D)"},
+    {"relative_bias_of_two_layers", "",
+     "axis R = 9\nrb = param \"rb\" f32[R, A]\nd = outer (index(T) - index(S))\nf = maximum(d, -d)\n"
+     "r = select(f < 3, f, 3 + cast(f > 6, i32)) + cast(d > 0, i32) * 4\nb = gather(rb, R, r)\n"
+     "y = x + dot(dot(softmax(dot(q, k; D) + b; T), v; T), wo; A, D)\n"
+     "s = dot(dot(y, wq; H), rename(dot(y, wk; H); S -> T); D)\n"
+     "loss = sum(tanh(dot(dropout(softmax(s + b; T), 0.2), v; T)); B, S, A, D)"},
+    {"relative_bias_without_a_row", "",
+     "axis R = 9\nrb = param \"rb\" f32[R]\nd = minimum(maximum(outer (index(S) - index(T)), -4), 4) + 4\n"
+     "p = softmax(dot(q, k; D) + gather(rb, R, d, 4); T)\nloss = sum(tanh(dot(p, v; T)); B, S, A, D)"},
+    {"bias_by_distance_through_a_layer", "",
+     "axis R = 9, K = 3\nrb = param \"rb\" f32[R, K]\nka = param \"ka\" f32[K, A]\n"
+     "d = minimum(maximum(outer (index(S) - index(T)), -4), 4) + 4\n"
+     "p = softmax(dot(q, k; D) + dot(tanh(gather(rb, R, d)), ka; K); T)\n"
+     "loss = sum(tanh(dot(p, v; T)); B, S, A, D)"},
+    {"bias_by_two_tokens", "",
+     "axis R = 9\nrb = param \"rb\" f32[R, A]\nc = cast(minimum(maximum(x, -0.9), 0.9) * 2 + 2, i32)\n"
+     "c = at(c, H, 0)\nd = minimum(outer (c + rename(c; S -> T)), 8)\n"
+     "p = softmax(dot(q, k; D) + gather(rb, R, d); T)\nloss = sum(tanh(dot(p, v; T)); B, S, A, D)"},
+    {"content_to_position_and_back", "",
+     "axis R = 9\nrb = param \"rb\" f32[R, A, D]\nd = outer (index(S) - index(T))\n"
+     "d = minimum(maximum(d, -4), 4) + 4\ncp = dot(q, rb; D)\npc = dot(k, rb; D)\n"
+     "p = softmax(dot(q, k; D) + gather(cp, R, d) + gather(pc, R, 8 - d); T)\n"
+     "loss = sum(tanh(dot(p, v; T)); B, S, A, D)"},
     {"softmax_over_heads", "no max along A of B, S, T, A",
      "loss = sum(tanh(dot(softmax(dot(q, k; D); A), v; T)); B, S, A, D)"},
     {"talking_heads", "no dot along A",
@@ -398,7 +421,7 @@ static ftc_graph *pairs_model(size_t i) {
     ftc_diagnostics d = {0};
     char *text;
     if (asprintf(&text,
-                 "model %s\naxis B <= 5, H = 6, A = 2, D = 4, H2 = H\naxis S ragged B <= 21\naxis T = S\n"
+                 "model %s\naxis B <= 5, H = 6, A = 2, D = 4, H2 = H\naxis S ragged B <= 45\naxis T = S\n"
                  "input x : f32[B, S, H]\nwq = param \"wq\" f32[H, A, D]\nwk = param \"wk\" f32[H, A, D]\n"
                  "wv = param \"wv\" f32[H, A, D]\nwo = param \"wo\" f32[A, D, H]\n"
                  "wh = param \"wh\" f32[H, H2]\nu = param \"u\" f32[A, D]\n"

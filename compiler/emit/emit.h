@@ -118,6 +118,7 @@ void ftc_values_free(ftc_values *v);
 void ftc_emit_bind_rows(ftc_emitter *e, ftc_env *env, const ftc_axes *order, LLVMValueRef row,
                         LLVMValueRef sequence);
 ftc_env ftc_env_empty(const ftc_emitter *e);
+ftc_env ftc_env_first_lane(const ftc_env *env); // the same place for the first lane alone
 
 // Takes `bytes` of the thread's scratch; the same for every call of the kernel.
 LLVMValueRef ftc_emit_scratch(ftc_emitter *e, int64_t bytes);
@@ -131,6 +132,13 @@ void ftc_emit_columns_kernel(ftc_emitter *e);
 void ftc_emit_dot_kernel(ftc_emitter *e);
 void ftc_emit_tile_kernel(ftc_emitter *e);
 void ftc_emit_scatter_kernel(ftc_emitter *e);
+
+// --- scatter.c: within the rows of a tile, into memory that the work item alone writes
+// Sets the result to zero at all positions on the axes that env does not bind.
+void ftc_emit_scatter_clear(ftc_emitter *e, ftc_id scatter, const ftc_env *env);
+// Adds the lanes of env, of which the first `count` (i64) are inside of the data.
+void ftc_emit_scatter_lanes(ftc_emitter *e, ftc_id scatter, const ftc_env *env, LLVMValueRef count,
+                            ftc_values *values);
 
 // The row operations of the nodes that belong to `step`, for the row that env binds, over columns begin … end
 // - 1 of the group `cols` (rows.c).

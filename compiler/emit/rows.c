@@ -38,6 +38,11 @@ static bool is_reduce(const row_emitter *r, ftc_id id) {
     return ftc_node_class(&r->e->g->nodes[id]) == FTC_CLASS_REDUCE;
 }
 
+// Within the rows of a tile.
+static bool is_scatter(const row_emitter *r, ftc_id id) {
+    return ftc_node_class(&r->e->g->nodes[id]) == FTC_CLASS_SCATTER && id != r->row->tile_node;
+}
+
 static void find_levels(row_emitter *r) {
     const ftc_graph *g = r->e->g;
     r->n_levels = 1;
@@ -110,7 +115,7 @@ static void emit_uniform_values(row_emitter *r, int level, const ftc_env *env) {
             if (available && is_here(r, arg, env) && !is_vector(r, arg) && !moves && !(moves_table && a == 0))
                 ftc_emit_value(e, arg, env, &r->values);
         }
-        if (is_vector(r, id) || is_reduce(r, id) || r->level[id] != level) continue;
+        if (is_vector(r, id) || is_reduce(r, id) || is_scatter(r, id) || r->level[id] != level) continue;
         if (e->storage[id].kind != FTC_STORED_NOWHERE)
             ftc_emit_store(e, id, ftc_emit_value(e, id, env, &r->values), env);
     }
@@ -120,8 +125,8 @@ static bool has_vector_work(const row_emitter *r, int level) {
     for (int i = 0; i < r->n; i++) {
         ftc_id id = r->nodes[i];
         if (r->level[id] != level) continue;
-        if (is_reduce(r, id) || (is_vector(r, id) && r->e->storage[id].kind != FTC_STORED_NOWHERE))
-            return true;
+        bool stores = is_vector(r, id) && r->e->storage[id].kind != FTC_STORED_NOWHERE;
+        if (is_reduce(r, id) || is_scatter(r, id) || stores) return true;
     }
     return false;
 }
@@ -197,6 +202,10 @@ static void emit_columns(row_emitter *r, int level, ftc_env *env, LLVMValueRef c
         if (r->level[id] != level) continue;
         if (is_reduce(r, id)) {
             ftc_emit_accumulate(e, id, r->accumulator[id], env, &r->values);
+        } else if (is_scatter(r, id)) {
+            LLVMValueRef count = ftc_cg_i64(cg, env->lanes);
+            if (env->mask) count = ftc_cg_min(cg, ftc_cg_sub(cg, r->row->end, column), count);
+            ftc_emit_scatter_lanes(e, id, env, count, &r->values);
         } else if (is_vector(r, id) && e->storage[id].kind != FTC_STORED_NOWHERE) {
             LLVMValueRef v = ftc_emit_value(e, id, env, &r->values);
             if (ftc_cg_lanes_of(LLVMTypeOf(v)) != env->lanes) v = ftc_cg_splat(cg, v, env->lanes);

@@ -4,6 +4,8 @@
 // Destination row v belongs to thread v mod threads, which adds to it in the order of the tokens, so that the
 // result does not depend on the number of threads: first it lists the tokens of each of its rows (a
 // counting sort), then it goes through its rows.
+//
+// In the rows of a tile the destination is in memory, and the item's own: lanes are added to it as they come.
 #include "compiler/emit/emit.h"
 #include "compiler/passes/regions.h"
 #include "ir/op.h"
@@ -157,4 +159,70 @@ void ftc_emit_scatter_kernel(ftc_emitter *e) {
     ftc_emit_row(e, &row, &env);
     if (condition) ftc_cg_if_end(cg, &wanted);
     ftc_cg_loop_end(cg, &rows);
+}
+
+// --- within the rows of a tile ------------------------------------------------------------------------
+
+void ftc_emit_scatter_clear(ftc_emitter *e, ftc_id scatter, const ftc_env *env) {
+    ftc_codegen *cg = e->cg;
+    ftc_axes order = ftc_region_memory_order(e->g, scatter);
+    ftc_env at = *env;
+    ftc_cg_loop loop[FTC_MAX_AXES];
+    int n = 0;
+    for (int i = 0; i < order.n; i++) {
+        ftc_axis axis = order.at[i];
+        if (at.index[axis]) continue;
+        loop[n] = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), ftc_emit_extent(e, axis, &at), ftc_cg_i64(cg, 1));
+        at.index[axis] = loop[n++].index;
+    }
+    ftc_emit_store(e, scatter, ftc_cg_f32(cg, 0), &at);
+    while (n > 0) ftc_cg_loop_end(cg, &loop[--n]);
+}
+
+// One lane after the other: several may have the same row.
+static void add_one_by_one(ftc_emitter *e, const ftc_node *node, ftc_id scatter, const ftc_env *env,
+                           LLVMValueRef row, LLVMValueRef v, LLVMValueRef count) {
+    ftc_codegen *cg = e->cg;
+    LLVMValueRef rows = ftc_cg_variable(cg, LLVMTypeOf(row)), values = ftc_cg_variable(cg, LLVMTypeOf(v));
+    ftc_cg_store(cg, row, rows);
+    ftc_cg_store(cg, v, values);
+    ftc_env one = ftc_env_first_lane(env);
+    ftc_cg_loop lane = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), count, ftc_cg_i64(cg, 1));
+    one.index[node->axis] = load_i32(cg, rows, lane.index);
+    LLVMValueRef sum = ftc_emit_load(e, scatter, &one),
+                 more = ftc_cg_load(cg, cg->f32, ftc_cg_at(cg, cg->f32, values, lane.index));
+    ftc_emit_store(e, scatter, ftc_cg_fadd(cg, sum, more), &one);
+    ftc_cg_loop_end(cg, &lane);
+}
+
+static LLVMValueRef in_each_lane(ftc_emitter *e, LLVMValueRef v, int lanes) {
+    return ftc_cg_lanes_of(LLVMTypeOf(v)) == lanes ? v : ftc_cg_splat(e->cg, v, lanes);
+}
+
+void ftc_emit_scatter_lanes(ftc_emitter *e, ftc_id scatter, const ftc_env *env, LLVMValueRef count,
+                            ftc_values *values) {
+    ftc_codegen *cg = e->cg;
+    const ftc_node *node = &e->g->nodes[scatter];
+    LLVMValueRef v = in_each_lane(e, ftc_emit_value(e, node->arg[0], env, values), env->lanes);
+    LLVMValueRef row = in_each_lane(e, ftc_emit_value(e, node->arg[1], env, values), env->lanes);
+    if (node->index >= 0) { // nothing is added to the dead row
+        LLVMValueRef dead = ftc_cg_splat(cg, ftc_cg_i32(cg, (int32_t)node->index), env->lanes);
+        v = ftc_cg_select(cg, ftc_cg_compare(cg, LLVMIntEQ, row, dead), LLVMConstNull(LLVMTypeOf(v)), v);
+    }
+    ftc_env at = *env;
+    double slope;
+    if (ftc_axes_has(&node->type.axes, env->vector_axis)) { // each lane has a place of its own
+        if (env->mask) row = ftc_cg_select(cg, env->mask, row, LLVMConstNull(LLVMTypeOf(row)));
+        at.lane_index = row;
+        at.indexed = node->axis;
+    } else if (ftc_region_slope(e->g, node->arg[1], env->vector_axis, &slope) && slope == 1) { // side by side
+        ftc_env first = ftc_env_first_lane(env);
+        LLVMValueRef start = ftc_emit_value(e, node->arg[1], &first, NULL);
+        at.index[node->axis] = LLVMBuildSExt(cg->builder, start, cg->i64, "");
+        at.vector_axis = node->axis;
+    } else {
+        add_one_by_one(e, node, scatter, env, row, v, count);
+        return;
+    }
+    ftc_emit_store(e, scatter, ftc_cg_fadd(cg, ftc_emit_load(e, scatter, &at), v), &at);
 }

@@ -200,7 +200,8 @@ static void emit_rows(tile_emitter *t, int step) {
     ftc_axes cols = {0};
     for (ftc_id id = e->first; id < e->last; id++) {
         const ftc_node *node = &e->g->nodes[id];
-        bool reduces = ftc_node_class(node) == FTC_CLASS_REDUCE; // along what its operand alone has
+        ftc_op_class class = ftc_node_class(node);
+        bool reduces = class == FTC_CLASS_REDUCE || class == FTC_CLASS_SCATTER; // what its operand alone has
         // What is neither stored nor summed may be read through a rename, and have other axes.
         bool counts = reduces || e->storage[id].kind != FTC_STORED_NOWHERE;
         if (node->step != step || !counts || cols.n) continue;
@@ -255,6 +256,8 @@ static void emit_item(tile_emitter *t) {
     bool blocked = t->kernel->block != FTC_NO_AXIS;
     t->block_start = ftc_cg_i64(cg, 0);
     t->block_rows = ftc_cg_i64(cg, 1);
+    for (ftc_id id = e->first; id < e->last; id++)
+        if (ftc_node_class(&e->g->nodes[id]) == FTC_CLASS_SCATTER) ftc_emit_scatter_clear(e, id, &t->env);
     for (int s = 0; s < t->n_steps; s++)
         if (t->dot_of[s] && !has_block(t, dot_shape(t, t->dot_of[s]).b)) emit_pack(t, s);
     ftc_cg_loop blocks;

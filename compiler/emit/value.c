@@ -103,7 +103,7 @@ ftc_env ftc_env_empty(const ftc_emitter *e) {
     return (ftc_env){.vector_axis = FTC_NO_AXIS, .indexed = FTC_NO_AXIS, .lanes = 1};
 }
 
-static ftc_env scalar_env(const ftc_env *env) {
+ftc_env ftc_env_first_lane(const ftc_env *env) {
     ftc_env scalar = *env;
     scalar.vector_axis = FTC_NO_AXIS;
     scalar.indexed = FTC_NO_AXIS;
@@ -377,15 +377,15 @@ void ftc_emit_store(ftc_emitter *e, ftc_id id, LLVMValueRef value, const ftc_env
     value = to_stored(e, dtype, value);
     LLVMValueRef lane_stride, lane_offsets;
     LLVMValueRef address = ftc_emit_address(e, id, env, &lane_stride, &lane_offsets);
-    if (env->lanes == 1 || !lane_stride) {
+    if (env->lanes == 1 || (!lane_stride && !lane_offsets)) {
         ftc_cg_store(cg, value, address);
-    } else if (is_one(lane_stride)) {
+    } else if (!lane_offsets && is_one(lane_stride)) {
         if (env->mask)
             ftc_cg_store_masked(cg, value, address, env->mask);
         else
             ftc_cg_store(cg, value, address);
     } else {
-        LLVMValueRef addresses = lane_addresses(e, type, address, lane_stride, NULL, env->lanes);
+        LLVMValueRef addresses = lane_addresses(e, type, address, lane_stride, lane_offsets, env->lanes);
         LLVMTypeRef types[] = {LLVMTypeOf(value), LLVMTypeOf(addresses)};
         LLVMValueRef args[] = {value, addresses, ftc_cg_i32(cg, ftc_dtype_bytes(dtype)), full_mask(e, env)};
         ftc_cg_intrinsic(cg, "llvm.masked.scatter", types, 2, args, 4);
@@ -460,7 +460,7 @@ static LLVMValueRef random_value(ftc_emitter *e, ftc_id id, const ftc_env *env) 
         // The lanes run over another axis than the last coordinate: one lane at a time.
         LLVMValueRef result = LLVMGetUndef(ftc_cg_vector_type(cg, cg->f32, env->lanes));
         for (int lane = 0; lane < env->lanes; lane++) {
-            ftc_env one = scalar_env(env);
+            ftc_env one = ftc_env_first_lane(env);
             LLVMValueRef at = ftc_cg_i32(cg, lane);
             if (env->vector_axis != FTC_NO_AXIS)
                 one.index[env->vector_axis] =
@@ -540,8 +540,23 @@ static ftc_env moved_env(const ftc_env *env, ftc_axis axis, LLVMValueRef index) 
     return moved;
 }
 
+// Cells of the table side by side, where the indices of the lanes are; NULL: they are not.
+static LLVMValueRef gather_run(ftc_emitter *e, const ftc_node *gather, const ftc_env *env) {
+    double slope;
+    if (env->lanes == 1 || env->vector_axis == FTC_NO_AXIS || env->indexed != FTC_NO_AXIS) return NULL;
+    if (ftc_axes_has(&e->g->nodes[gather->arg[0]].type.axes, env->vector_axis)) return NULL;
+    if (!ftc_region_slope(e->g, gather->arg[1], env->vector_axis, &slope) || slope != 1) return NULL;
+    ftc_env first = ftc_env_first_lane(env), run = moved_env(env, gather->axis, NULL);
+    LLVMValueRef index = ftc_emit_value(e, gather->arg[1], &first, NULL);
+    run.index[gather->axis] = LLVMBuildSExt(e->cg->builder, index, e->cg->i64, "");
+    run.vector_axis = gather->axis;
+    return ftc_emit_value(e, gather->arg[0], &run, NULL);
+}
+
 static LLVMValueRef gather_value(ftc_emitter *e, ftc_id id, const ftc_env *env, ftc_values *values) {
     const ftc_node *node = &e->g->nodes[id];
+    LLVMValueRef run = gather_run(e, node, env);
+    if (run) return run;
     LLVMValueRef index = ftc_emit_value(e, node->arg[1], env, values);
     ftc_env at = moved_env(env, node->axis, NULL);
     if (ftc_cg_lanes_of(LLVMTypeOf(index)) == 1) {
@@ -594,7 +609,7 @@ LLVMValueRef ftc_emit_value(ftc_emitter *e, ftc_id id, const ftc_env *env, ftc_v
     bool uniform = ftc_emit_is_uniform(e, id, env);
     ftc_env scalar;
     if (uniform && env->lanes > 1) {
-        scalar = scalar_env(env);
+        scalar = ftc_env_first_lane(env);
         env = &scalar;
     }
     LLVMValueRef v;

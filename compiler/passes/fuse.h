@@ -69,11 +69,16 @@ static inline ftc_op_class ftc_fuse_class(const ftc_fusion *f, ftc_id id) {
     return ftc_node_class(&f->g->nodes[id]);
 }
 
+// Whether it is the scatter_add of a tile: one within sequences, as lower leaves them.
+static inline bool ftc_fuse_scatters_in_tile(const ftc_graph *g, ftc_id id) {
+    return ftc_node_class(&g->nodes[id]) == FTC_CLASS_SCATTER && g->nodes[id].axes.n > 0;
+}
+
 // The axes that a value loops over.
 static inline ftc_axes ftc_fuse_space(const ftc_fusion *f, ftc_id id) {
     const ftc_node *node = &f->g->nodes[id];
-    const ftc_type *type =
-        ftc_fuse_class(f, id) == FTC_CLASS_REDUCE ? &f->g->nodes[node->arg[0]].type : &node->type;
+    bool adds_up = ftc_fuse_class(f, id) == FTC_CLASS_REDUCE || ftc_fuse_scatters_in_tile(f->g, id);
+    const ftc_type *type = adds_up ? &f->g->nodes[node->arg[0]].type : &node->type;
     return ftc_axes_packed_order(f->g, &type->axes);
 }
 

@@ -13,7 +13,7 @@
 static bool is_tile_unit(const ftc_graph *g, ftc_id id) {
     const ftc_node *node = &g->nodes[id];
     if (ftc_node_class(node) == FTC_CLASS_DOT) return ftc_region_dot_shape(g, node).batch.n > 0;
-    if (ftc_region_is_quadratic(g, &node->type)) return true;
+    if (ftc_region_is_quadratic(g, &node->type) || ftc_fuse_scatters_in_tile(g, id)) return true;
     return ftc_node_class(node) == FTC_CLASS_REDUCE &&
            ftc_region_is_quadratic(g, &g->nodes[node->arg[0]].type);
 }

@@ -166,7 +166,8 @@ static ftc_fuse_place after_reads(const placing *p, ftc_id id) {
         if (kind == FTC_KERNEL_TILE) {
             const tile_step *step = &p->kernels[k].steps[FTC_STEP_OF(at)];
             bool elsewhere = u->reads[i].moved && ftc_fuse_class(f, id) != FTC_CLASS_DOT;
-            if (step->accumulates || u->reads[i].renamed || elsewhere)
+            bool incomplete = step->accumulates || ftc_fuse_scatters_in_tile(f->g, u->reads[i].id);
+            if (incomplete || u->reads[i].renamed || elsewhere)
                 at = FTC_AFTER_KERNEL(k);
             else if (!step->is_rows || ftc_fuse_class(f, id) == FTC_CLASS_DOT)
                 at++;
@@ -240,7 +241,9 @@ static ftc_fuse_place join_tile(placing *p, ftc_id id, uint32_t k, ftc_fuse_plac
         if (!accumulates && kernel->block != FTC_NO_AXIS && !ftc_axes_has(&own, kernel->block)) return 0;
         return new_step(p, k, (tile_step){.cols = c.cols, .accumulates = accumulates});
     }
-    if (class != FTC_CLASS_MAP && class != FTC_CLASS_REDUCE && class != FTC_CLASS_SOURCE) return 0;
+    bool scatters = ftc_fuse_scatters_in_tile(f->g, id);
+    if (class != FTC_CLASS_MAP && class != FTC_CLASS_REDUCE && class != FTC_CLASS_SOURCE && !scatters)
+        return 0;
     ftc_axes space = ftc_fuse_space(f, id), local = ftc_axes_minus(&space, &kernel->rows);
     if (!ftc_axes_subset(&kernel->rows, &space)) return 0;
     if (kernel->block != FTC_NO_AXIS) {
@@ -361,7 +364,8 @@ static const char *why_no_tile(ftc_fusion *f, ftc_id id) {
     ftc_graph *g = f->g;
     const ftc_node *node = &g->nodes[id];
     ftc_op_class class = ftc_node_class(node);
-    if (!ftc_region_touches_quadratic(g, node) || (class == FTC_CLASS_DOT && f->in_tile[id])) return NULL;
+    bool always = (class == FTC_CLASS_DOT && f->in_tile[id]) || ftc_fuse_scatters_in_tile(g, id);
+    if (!ftc_region_touches_quadratic(g, node) || always) return NULL;
     ftc_axes space = ftc_fuse_space(f, id);
     ftc_kernel tile = tile_for(f, id);
     ftc_axes block = ftc_axes_of(tile.block), cols = ftc_axes_minus(&space, &tile.rows);

@@ -5,8 +5,8 @@
 // both, and this order moves up through the maps to the contraction that makes the gradient. Values over two
 // ragged axes, as scores of attention are, all have these in one order, since the kernel that holds them is
 // cut into blocks along the first: an axis along which a maximum is taken comes last, else the order is that
-// of declaration. Outputs keep the order that the model gave them; everything else keeps the order that the
-// operations gave it.
+// of declaration; tables that these read along a row lie along that axis, too. Outputs keep the order that
+// the model gave them; everything else keeps the order that the operations gave it.
 #include <stdlib.h>
 
 #include "compiler/passes/passes.h"
@@ -44,6 +44,23 @@ static void order_ragged(const ftc_graph *g, const bool *maximized, ftc_axes *ax
     }
 }
 
+// What is read along the last ragged axis by an index that runs along with it lies along the indexed axis.
+static void order_runs(ftc_graph *g) {
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
+        const ftc_node *node = &g->nodes[v];
+        double slope;
+        if (ftc_node_class(node) != FTC_CLASS_GATHER || !ftc_region_is_quadratic(g, &node->type)) continue;
+        ftc_node *table = &g->nodes[ftc_region_source(g, node->arg[0])];
+        bool made = is_free(table) || ftc_node_class(table) == FTC_CLASS_GATHER;
+        ftc_axes packed = ftc_axes_packed_order(g, &g->nodes[node->arg[1]].type.axes);
+        if (!made || !ftc_axes_has(&table->type.axes, node->axis) ||
+            !ftc_region_slope(g, node->arg[1], packed.at[packed.n - 1], &slope) || slope != 1)
+            continue;
+        ftc_axes last = ftc_axes_of(node->axis), others = ftc_axes_minus(&table->type.axes, &last);
+        table->type.axes = ftc_axes_union(&others, &last);
+    }
+}
+
 bool ftc_pass_layout(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
     (void)options;
     (void)d;
@@ -69,6 +86,7 @@ bool ftc_pass_layout(ftc_graph *g, const ftc_pass_options *options, ftc_diagnost
         if (is_free(&g->nodes[v]) && ftc_region_is_quadratic(g, &g->nodes[v].type))
             order_ragged(g, maximized, &g->nodes[v].type.axes);
     free(maximized);
+    order_runs(g);
     for (uint32_t i = g->n_outputs; i-- > 0;) { // the first of several that are one value
         ftc_node *node = &g->nodes[g->outputs[i].node];
         if (ftc_node_class(node) != FTC_CLASS_LEAF && !is_assigned[g->outputs[i].node])

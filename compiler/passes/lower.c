@@ -3,7 +3,10 @@
 //   - A contraction with more than one row, column or summed axis at each position of its batch axes, or
 //     without any column, or whose operands are no matrices in memory, becomes a sum of products.
 //     Within sequences, where only one operand has heads, it becomes one for each head instead.
-//   - A scatter_add into rows that have no constant size becomes a sum over all tokens.
+//   - A scatter_add of what a tile makes, as the gradient of a bias by relative position, becomes one within
+//     each sequence, which the tile does, and a sum of these; one of a sum of what several tiles make
+//     becomes a sum of such. Any other within sequences, or into rows that have no constant size, becomes a
+//     sum over all tokens.
 //   - A reduction of a value over two ragged axes along several axes becomes two: along the last ragged
 //     one, which makes a value that can be in memory, then along the others.
 //   - A sum of such a value, made of contractions, along the first ragged axis, which tile kernels cut into
@@ -75,34 +78,112 @@ static ftc_id sum_of_hits(ftc_graph *g, const ftc_node *scatter, ftc_id x, ftc_i
         hit = ftc_build_map2(g, FTC_OP_and, hit,
                              ftc_build_map1(g, FTC_OP_not, ftc_build_map2(g, FTC_OP_eq, indices, dead)));
     }
-    ftc_id sum = ftc_build_sum(g, ftc_build_select(g, hit, x, ftc_build_const(g, 0)), &type.axes);
+    ftc_axes summed = ftc_axes_minus(&type.axes, &scatter->axes);
+    ftc_id sum = ftc_build_sum(g, ftc_build_select(g, hit, x, ftc_build_const(g, 0)), &summed);
     g->nodes[sum].type.axes = scatter->type.axes; // the layout that was chosen
     return sum;
 }
 
-// Whether a scatter kernel has room for a row of the table: its size is a constant.
+// Whether a scatter kernel adds up over all indices, and has room for a row of the table.
 static bool has_constant_rows(const ftc_graph *g, const ftc_node *scatter) {
-    return ftc_region_constant_size(g, &scatter->type.axes) >= 0;
+    return scatter->axes.n == 0 && ftc_region_constant_size(g, &scatter->type.axes) >= 0;
 }
 
-// Whether the value over two ragged axes is made of a contraction for each of its cells, which a tile kernel
-// computes: not of maps alone, which each reader may repeat.
-static bool is_made_by_tile(const ftc_graph *g, ftc_id x) {
-    bool *asked = calloc(x + 1, sizeof *asked), found = false;
-    if (!asked) abort();
+// A sum of a value over two ragged axes along others, as heads.
+static bool is_sum_within_pairs(const ftc_graph *g, const ftc_node *node) {
+    bool along_ragged = false;
+    for (int i = 0; i < node->axes.n; i++) along_ragged |= is_ragged(g, node->axes.at[i]);
+    return ftc_is_sum(node) && !along_ragged && ftc_region_is_quadratic(g, &node->type);
+}
+
+// The contractions for each of its cells that make a value over two ragged axes, or, with `sums`, what it is
+// the sum of along other axes, which a tile kernel computes; by node, to be freed. *any: there are some, so
+// it is not of maps alone, which each reader may repeat.
+static bool *find_contractions(const ftc_graph *g, ftc_id x, bool sums, bool *any) {
+    bool *asked = calloc(x + 1, sizeof *asked), *found = calloc(g->n_nodes, sizeof *found);
+    if (!asked || !found) abort();
+    *any = false;
     asked[x] = true;
-    for (ftc_id v = x; v > 0 && !found; v--) {
+    for (ftc_id v = x; v > 0; v--) {
         const ftc_node *node = &g->nodes[v];
         ftc_op_class class = ftc_node_class(node);
         if (!asked[v]) continue;
-        found = class == FTC_CLASS_DOT;
+        found[v] = class == FTC_CLASS_DOT;
+        *any |= found[v];
         bool is_view = class == FTC_CLASS_RENAME || class == FTC_CLASS_DETACH;
+        is_view |= sums && is_sum_within_pairs(g, node);
         for (int i = 0; i < node->n_args && (is_view || class == FTC_CLASS_MAP); i++)
             asked[node->arg[i]] |=
                 is_view || ftc_axes_same_set(&g->nodes[node->arg[i]].type.axes, &node->type.axes);
     }
     free(asked);
     return found;
+}
+
+static bool is_made_by_tile(const ftc_graph *g, ftc_id x) {
+    bool any;
+    free(find_contractions(g, x, false, &any));
+    return any;
+}
+
+// Whether it is a sum or difference of values that are made of different contractions: by several tiles.
+static bool is_sum_of_tiles(const ftc_graph *g, ftc_id x) {
+    const ftc_node *node = &g->nodes[x];
+    const ftc_op_info *info = ftc_op_get(node->op);
+    if (info->class != FTC_CLASS_MAP || info->n_args != 2 || info->linear_all != 3) return false;
+    bool any[2], apart = true, *made[2];
+    for (int i = 0; i < 2; i++) {
+        made[i] = find_contractions(g, node->arg[i], true, &any[i]);
+        apart &= any[i] && ftc_axes_same_set(&g->nodes[node->arg[i]].type.axes, &node->type.axes);
+    }
+    for (ftc_id v = 1; v <= x; v++) apart &= !made[0][v] || !made[1][v];
+    free(made[0]);
+    free(made[1]);
+    return apart;
+}
+
+// Whether a tile that makes x can add it up: the sum is over ragged axes of a sequence.
+static bool scatters_in_tile(const ftc_graph *g, const ftc_node *scatter, ftc_id x, ftc_id indices) {
+    ftc_axes ragged = {0}, *axes = &g->nodes[x].type.axes;
+    for (int i = 0; i < axes->n; i++)
+        if (is_ragged(g, axes->at[i])) ftc_axes_add(&ragged, axes->at[i]);
+    ftc_axes summed = ftc_axes_minus(&g->nodes[indices].type.axes, &scatter->axes);
+    return ragged.n == 2 && ftc_axes_over(g, &ragged, ftc_axis_over(g, ragged.at[0])).n == 2 &&
+           ftc_axes_intersect(&summed, &ragged).n > 0 &&
+           ftc_region_is_quadratic(g, &g->nodes[indices].type) &&
+           ftc_region_constant_size(g, &(ftc_axes){.n = 1, .at = {scatter->axis}}) > 0;
+}
+
+// … within each sequence, and at each position of the indices' other axes, then over these.
+static ftc_id scattered_in_tile(ftc_graph *g, const ftc_node *scatter, ftc_id x, ftc_id indices) {
+    ftc_axes kept = {0}, all = g->nodes[indices].type.axes, row = ftc_axes_of(scatter->axis);
+    for (int i = 0; i < all.n; i++) {
+        bool stays = !is_ragged(g, all.at[i]) || ftc_axes_has(&scatter->axes, all.at[i]);
+        if (stays) ftc_axes_add(&kept, all.at[i]);
+    }
+    ftc_id sum = ftc_build_scatter_add(g, x, scatter->axis, indices, scatter->index, &kept);
+    ftc_axes others = ftc_axes_minus(&g->nodes[sum].type.axes, &row);
+    g->nodes[sum].type.axes = ftc_axes_union(&others, &row); // cells of a row lie side by side
+    ftc_axes over = ftc_axes_minus(&kept, &scatter->axes);
+    return ftc_build_sum(g, sum, &over);
+}
+
+static ftc_id scattered(ftc_graph *g, const ftc_node *scatter, ftc_id x, ftc_id indices) {
+    ftc_build_cursor(g, scatter->loc, scatter->phase);
+    if (is_sum_of_tiles(g, x)) {
+        ftc_node sum = g->nodes[x];
+        for (int i = 0; i < 2; i++) sum.arg[i] = scattered(g, scatter, sum.arg[i], indices);
+        return ftc_build_map2(g, sum.op, sum.arg[0], sum.arg[1]);
+    }
+    if (is_sum_within_pairs(g, &g->nodes[x]) && is_made_by_tile(g, g->nodes[x].arg[0])) {
+        ftc_axes along = g->nodes[x].axes;
+        ftc_id sum = scattered(g, scatter, g->nodes[x].arg[0], indices);
+        return ftc_build_sum(g, sum, &along);
+    }
+    if (scatters_in_tile(g, scatter, x, indices) && is_made_by_tile(g, x))
+        return scattered_in_tile(g, scatter, x, indices);
+    if (!has_constant_rows(g, scatter)) return sum_of_hits(g, scatter, x, indices);
+    return ftc_build_scatter_add(g, x, scatter->axis, indices, scatter->index, &scatter->axes);
 }
 
 // x, which has two ragged axes, reduced along one axis.
@@ -208,10 +289,13 @@ bool ftc_pass_lower(ftc_graph *g, const ftc_pass_options *options, ftc_diagnosti
         if (ftc_node_class(node) == FTC_CLASS_DOT && !ftc_region_has_kernel(g, node)) {
             map[v] = for_each_head(out, node, map[node->arg[0]], map[node->arg[1]]);
             if (!map[v]) map[v] = sum_of_products(out, node, map[node->arg[0]], map[node->arg[1]]);
-        } else if (ftc_node_class(node) == FTC_CLASS_SCATTER && !has_constant_rows(g, node))
-            map[v] = sum_of_hits(out, node, map[node->arg[0]], map[node->arg[1]]);
-        else if (ftc_node_class(node) == FTC_CLASS_REDUCE &&
-                 ftc_region_is_quadratic(g, &g->nodes[node->arg[0]].type))
+        } else if (ftc_node_class(node) == FTC_CLASS_SCATTER) {
+            map[v] = scattered(out, node, map[node->arg[0]], map[node->arg[1]]);
+            bool in_tile = ftc_node_class(&out->nodes[map[v]]) == FTC_CLASS_SCATTER &&
+                           !has_constant_rows(out, &out->nodes[map[v]]);
+            if (!in_tile) out->nodes[map[v]].type.axes = node->type.axes; // the layout that was chosen
+        } else if (ftc_node_class(node) == FTC_CLASS_REDUCE &&
+                   ftc_region_is_quadratic(g, &g->nodes[node->arg[0]].type))
             map[v] = reduced(out, node, map[node->arg[0]]);
         else if (ftc_node_class(node) == FTC_CLASS_ASSIGN) {
             ftc_node copy = *node;

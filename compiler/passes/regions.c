@@ -124,6 +124,23 @@ ftc_axes ftc_region_view_order(const ftc_graph *g, ftc_id id) {
     return order;
 }
 
+bool ftc_region_slope(const ftc_graph *g, ftc_id id, ftc_axis axis, double *slope) {
+    const ftc_node *node = &g->nodes[id];
+    const ftc_op_info *info = ftc_op_get(node->op);
+    double slopes[FTC_MAX_ARGS] = {0};
+    *slope = 0;
+    if (node->type.dtype != FTC_I32) return false;
+    if (!ftc_axes_has(&node->type.axes, axis)) return true;
+    bool is_position = info->class == FTC_CLASS_SOURCE && info->attrs & FTC_ATTR_AXIS;
+    if (is_position) *slope = node->axis == axis;
+    if (info->class != FTC_CLASS_MAP || info->linear_all != (1 << info->n_args) - 1) return is_position;
+    for (int i = 0; i < node->n_args; i++)
+        if (!ftc_region_slope(g, node->arg[i], axis, &slopes[i])) return false;
+    ftc_map_types types = ftc_node_map_types(g, node);
+    *slope = info->eval(&types, slopes);
+    return true;
+}
+
 int64_t ftc_region_constant_size(const ftc_graph *g, const ftc_axes *axes) {
     int64_t size = 1;
     for (int i = 0; i < axes->n; i++) {

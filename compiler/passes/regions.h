@@ -53,6 +53,10 @@ bool ftc_region_as_matrix(const ftc_graph *g, const ftc_axes *order, const ftc_a
 // The axes of the source of `id` as they are called at `id` (renames applied), in the source's packed order.
 ftc_axes ftc_region_view_order(const ftc_graph *g, ftc_id id);
 
+// How much the integer grows from each position on the axis to the next; false where that is not the same
+// everywhere.
+bool ftc_region_slope(const ftc_graph *g, ftc_id id, ftc_axis axis, double *slope);
+
 // Number of cells over constant axes; -1 when one is not constant.
 int64_t ftc_region_constant_size(const ftc_graph *g, const ftc_axes *axes);
 

@@ -93,6 +93,8 @@ const ftc_rule ftc_simplify_rules[] = {
     // one position of an axis
     {.name = "demand", .sweep = ftc_sweep_demand, .exact = true},
     {.name = "support", .sweep = ftc_sweep_support, .needs = "demand"},
+    // once for each distance
+    {.name = "distances", .sweep = ftc_sweep_distances, .exact = true},
     // products of three
     {.name = "associate", .sweep = ftc_sweep_associate},
     {.name = "factors", .sweep = ftc_sweep_factors},

@@ -73,8 +73,9 @@ typedef ftc_id ftc_sweep_fn(ftc_graph *to, const ftc_graph *g, const uint32_t *u
                             ftc_id id);
 bool ftc_sweep(ftc_graph *g, ftc_sweep_fn *rewrite);
 
-// --- compiler/passes/associate.c, compiler/passes/factors.c --------------------------------------------
+// --- compiler/passes/associate.c, distances.c, factors.c -----------------------------------------------
 
+bool ftc_sweep_distances(ftc_graph *g);
 bool ftc_sweep_associate(ftc_graph *g);
 bool ftc_sweep_factors(ftc_graph *g);
 

@@ -331,6 +331,7 @@ static bool eval_axes_section(ftc_elaborator *e, const ftc_expr *call, const ftc
                    ftc_elab_axis(e, call->axes->next->items, &node->to);
     } else if (info->attrs & FTC_ATTR_AXES) {
         if (lists == 1) return ftc_elab_axes(e, call->axes->items, &node->axes);
+        if (lists == 0 && info->attrs & FTC_ATTR_MAY_LACK_AXES) return true;
     } else if (lists == 0) {
         return true;
     }

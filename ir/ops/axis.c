@@ -60,12 +60,12 @@ static bool infer_gather(const ftc_graph *g, const ftc_node *node, ftc_type *typ
     if (!check_has(g, node, node->axis, error, error_size) || !check_indices(g, node, error, error_size))
         return false;
     ftc_axes removed = ftc_axes_of(node->axis);
-    ftc_axes rest = ftc_axes_minus(&operand(g, node, 0)->axes, &removed);
     const ftc_axes *ids = &operand(g, node, 1)->axes;
-    ftc_axes both = ftc_axes_intersect(&operand(g, node, 0)->axes, ids);
-    if (both.n) {
+    ftc_axes rest = ftc_axes_minus(&operand(g, node, 0)->axes, &removed);
+    rest = ftc_axes_minus(&rest, ids);
+    if (ftc_axes_has(ids, node->axis)) {
         snprintf(error, (size_t)error_size, "table and indices both have axis %s; rename one of them",
-                 g->axes[both.at[0]].name);
+                 g->axes[node->axis].name);
         return false;
     }
     if (rest.n + ids->n > FTC_MAX_AXES) {
@@ -78,7 +78,8 @@ static bool infer_gather(const ftc_graph *g, const ftc_node *node, ftc_type *typ
 
 static void gradient_gather(ftc_graph *g, ftc_id id, ftc_id grad, ftc_id out[FTC_MAX_ARGS]) {
     ftc_node node = *ftc_graph_node(g, id);
-    out[0] = ftc_build_scatter_add(g, grad, node.axis, node.arg[1], node.index);
+    ftc_axes kept = ftc_axes_intersect(&operand(g, &node, 0)->axes, &operand(g, &node, 1)->axes);
+    out[0] = ftc_build_scatter_add(g, grad, node.axis, node.arg[1], node.index, &kept);
 }
 
 static void interpret_gather(ftc_interp *in, ftc_id id) {
@@ -104,11 +105,10 @@ static void interpret_gather(ftc_interp *in, ftc_id id) {
 const ftc_op_info ftc_op_info_gather = {
     .name = "gather",
     .doc = "Rows of a table: the cells whose position on the named axis is given by the indices. The result "
-           "has the "
-           "indices' axes, then the table's others. An index that is no position counts as the nearest that "
-           "is one; "
-           "compiled, such a call changes nothing and is an error. A row may be named that gets no gradient "
-           "(-1: none).",
+           "has the indices' axes, then the table's others. An axis that both have is one: each position has "
+           "a table of its own. An index that is no position counts as the nearest that is one; compiled, "
+           "such a call changes nothing and is an error. A row may be named that gets no gradient (-1: "
+           "none).",
     .example = "x = gather(table, V, ids)",
     .class = FTC_CLASS_GATHER,
     .n_args = 2,
@@ -142,7 +142,14 @@ static bool infer_scatter_add(const ftc_graph *g, const ftc_node *node, ftc_type
         snprintf(error, (size_t)error_size, "the added value has the destination's axis already");
         return false;
     }
-    ftc_axes result = ftc_axes_of(node->axis), rest = ftc_axes_minus(&x->axes, ids);
+    ftc_axes unknown = ftc_axes_minus(&node->axes, ids);
+    if (unknown.n) {
+        snprintf(error, (size_t)error_size, "the indices have no axis %s that could be kept",
+                 g->axes[unknown.at[0]].name);
+        return false;
+    }
+    ftc_axes row = ftc_axes_of(node->axis), rest = ftc_axes_minus(&x->axes, ids);
+    ftc_axes result = ftc_axes_union(&node->axes, &row);
     *type = (ftc_type){.dtype = FTC_F32, .axes = ftc_axes_union(&result, &rest)};
     return true;
 }
@@ -184,13 +191,13 @@ static void interpret_scatter_add(ftc_interp *in, ftc_id id) {
 const ftc_op_info ftc_op_info_scatter_add = {
     .name = "scatter_add",
     .doc = "The converse of gather: each row of the value is added to the row of the result that its index "
-           "names, in the "
-           "order of the rows. What would be added to the dead row (-1: none), or where there is none, is "
-           "left out.",
-    .example = "dtable = scatter_add(dx, V, ids)",
+           "names, in the order of the rows. Over axes of the indices that follow, nothing is added up: each "
+           "position has a result of its own. What would be added to the dead row (-1: none), or where there "
+           "is none, is left out.",
+    .example = "dtable = scatter_add(dx, V, ids; B)",
     .class = FTC_CLASS_SCATTER,
     .n_args = 2,
-    .attrs = FTC_ATTR_AXIS | FTC_ATTR_INDEX,
+    .attrs = FTC_ATTR_AXIS | FTC_ATTR_INDEX | FTC_ATTR_AXES | FTC_ATTR_MAY_LACK_AXES,
     .infer = infer_scatter_add,
     .gradient = gradient_scatter_add,
     .interpret = interpret_scatter_add,
