@@ -369,6 +369,109 @@ Test(trainer, leaves_untouched_rows_for_later_bit_by_bit) {
     ftc_net_free(net);
 }
 
+// What can be seen of it: its text at every stage, and what the interpreter makes of a batch.
+Test(net, shows_its_text_at_every_stage) {
+    static const struct {
+        const char *stage, *has;
+    } STAGES[] = {{"source", "model mlp"},    {"expand", "embedding.weight"},
+                  {"differentiate", "grad:"}, {"optimizer", "exp_avg"},
+                  {"fuse", "kernel"},         {"kernels", "arena"},
+                  {"llvm", "define"},         {"asm", ".text"}};
+    ftc_net *net = open_artifact();
+    for (size_t i = 0; i < sizeof STAGES / sizeof *STAGES; i++) {
+        char *text;
+        OK(ftc_net_text(net, FTC_CALL_STEP, STAGES[i].stage, &text));
+        cr_expect(strstr(text, STAGES[i].has), "%s: %.200s", STAGES[i].stage, text);
+        ftc_text_free(text);
+    }
+    char *text;
+    FAILS(ftc_net_text(net, FTC_CALL_STEP, "fusee", &text), 2, "fuse");
+    FAILS(ftc_net_text(net, FTC_CALL_STEP | FTC_CALL_GRAD, "fuse", &text), 2, "call is 0x3");
+    ftc_net_free(net);
+}
+
+Test(trainer, computes_what_the_interpreter_computes) {
+    ftc_net *net = open_artifact();
+    ftc_trainer *trainer = create(net, 2);
+    const examples e = make_examples();
+    ftc_interpretation *right;
+    FAILS(ftc_trainer_interpret(trainer, &right), 2, "no batch");
+    bind(trainer, &e, 0, BATCH);
+    OK(ftc_trainer_interpret(trainer, &right));
+    OK(ftc_trainer_grad(trainer));
+    int64_t cells, n;
+    const float *loss = ftc_trainer_output(trainer, "loss", NULL);
+    cr_expect_float_eq(*ftc_interpretation_value(right, "loss", &n), (double)*loss, 1e-5);
+    const float *logits = ftc_trainer_output(trainer, "logits", &cells);
+    const double *wanted = ftc_interpretation_value(right, "logits", &n);
+    cr_assert_eq(n, cells);
+    for (int64_t i = 0; i < n; i++) cr_expect_float_eq(wanted[i], (double)logits[i], 1e-5);
+    const float *gradient = ftc_trainer_tensor(trainer, "hidden.weight.grad");
+    wanted = ftc_interpretation_value(right, "hidden.weight.grad", &n);
+    cr_assert_eq(n, 128 * 64);
+    for (int64_t i = 0; i < n; i++) cr_expect_float_eq(wanted[i], (double)gradient[i], 1e-6);
+    cr_expect_null(ftc_interpretation_value(right, "hidden.weigh", &n));
+    ftc_interpretation_free(right);
+    ftc_trainer_free(trainer);
+    ftc_net_free(net);
+}
+
+Test(trainer, tells_where_the_time_goes) {
+    ftc_net *net = open_artifact();
+    ftc_trainer *trainer = create(net, 1);
+    const examples e = make_examples();
+    int32_t n;
+    const ftc_kernel_desc *kernels = ftc_trainer_kernels(trainer, FTC_CALL_STEP, &n);
+    cr_assert(n > 5);
+    double most = 0, flops = 0, seconds = 0;
+    for (int32_t i = 0; i < n; i++) most += kernels[i].flops;
+    cr_expect_eq(kernels[0].seconds, 0);
+    train(trainer, &e, 3);
+    kernels = ftc_trainer_kernels(trainer, FTC_CALL_STEP, &n);
+    for (int32_t i = 0; i < n; i++) {
+        flops += kernels[i].flops;
+        seconds += kernels[i].seconds;
+        cr_expect(kernels[i].name && kernels[i].phase && kernels[i].line >= 0 && kernels[i].bytes > 0);
+    }
+    cr_expect(flops > 0 && flops < most, "%g of at most %g", flops, most);
+    cr_expect(seconds > 0 && seconds < 1);
+    cr_expect_null(ftc_trainer_kernels(trainer, 3, &n));
+    ftc_trainer_free(trainer);
+    ftc_net_free(net);
+}
+
+// Weights that a caller assigns, and borrowed ones, end in the bits of a trainer that keeps them to itself.
+Test(trainer, lends_parameters_between_a_sync_and_a_call) {
+    ftc_net *net = open_artifact();
+    ftc_trainer *a = create(net, 2), *b;
+    OK(ftc_trainer_create(net, &(ftc_trainer_options){.threads = 2, .seed = 7}, &b));
+    const examples e = make_examples();
+    int32_t n, n_weights = 0;
+    const ftc_tensor_desc *tensors = ftc_net_tensors(net, &n);
+    ftc_weight weights[32];
+    for (int32_t i = 0; i < n; i++)
+        if (tensors[i].kind == FTC_TENSOR_PARAMETER)
+            weights[n_weights++] = (ftc_weight){tensors[i].name, tensors[i].rank, tensors[i].dims,
+                                                ftc_trainer_borrow(a, tensors[i].name)};
+    FAILS(ftc_trainer_assign(b, weights, n_weights - 1), 2, "is missing");
+    FAILS(ftc_trainer_step(b), 2, "no weights");
+    ftc_weight other = weights[0];
+    other.rank = 1;
+    FAILS(ftc_trainer_assign(b, &other, 1), 2, "shape");
+    other = (ftc_weight){"nothing", 1, weights[0].dims, weights[0].values};
+    FAILS(ftc_trainer_assign(b, &other, 1), 2, "no parameter \"nothing\"");
+    OK(ftc_trainer_assign(b, weights, n_weights));
+    float *table = ftc_trainer_borrow(b, "embedding.weight");
+    train(a, &e, 2);
+    train(b, &e, 2);
+    ftc_trainer_sync(b);
+    const float *kept = ftc_trainer_tensor(a, "embedding.weight");
+    cr_expect_arr_eq(table, kept, 1660 * 64 * sizeof *table);
+    ftc_trainer_free(a);
+    ftc_trainer_free(b);
+    ftc_net_free(net);
+}
+
 Test(net, shows_nothing_that_only_the_runtime_understands) {
     ftc_net *net = open_artifact();
     ftc_trainer *trainer = create(net, 1);

@@ -31,6 +31,7 @@ typedef struct ftc_error ftc_error;
 typedef struct ftc_net ftc_net;
 typedef struct ftc_tokenizer ftc_tokenizer;
 typedef struct ftc_trainer ftc_trainer;
+typedef struct ftc_interpretation ftc_interpretation;
 
 // The version of the library, "0.1.0".
 const char *ftc_version(void);
@@ -162,6 +163,17 @@ const ftc_input_desc *ftc_net_inputs(const ftc_net *net, int32_t *n);
 const ftc_scalar_desc *ftc_net_scalars(const ftc_net *net, int32_t *n);
 const ftc_output_desc *ftc_net_outputs(const ftc_net *net, int32_t *n);
 
+// The model as text, at a stage of one call (FTC_CALL_…, exactly one), compiled again as the net was:
+//
+//   - "source": the model's text with all values in place
+//   - "expand": the graph of the call before the first pass; the name of a pass: after it; "kernels": after
+//     the last
+//   - "llvm", "asm": the generated code
+//
+// *text is the caller's, for ftc_text_free.
+ftc_error *ftc_net_text(const ftc_net *net, unsigned call, const char *stage, char **text);
+void ftc_text_free(char *text); // NULL is allowed
+
 // --- texts --------------------------------------------------------------------------------------------
 
 // Reads the tokenizer of a Hugging Face directory: tokenizer.json, or vocab.txt with tokenizer_config.json.
@@ -207,6 +219,27 @@ const char *const *ftc_trainer_unused(const ftc_trainer *trainer, int32_t *n);
 // The values of a tensor (ftc_net_tensors), to be read and written between calls; the address stays. NULL
 // when the net has none of this name, or none of the trainer's calls uses it.
 void *ftc_trainer_tensor(ftc_trainer *trainer, const char *name);
+
+// The same address for whoever reads and writes only between a ftc_trainer_sync and the next call. Where
+// ftc_trainer_tensor makes every update go through all rows of an embedding's table from then on, with this
+// one they still take only the rows that have had a gradient, and the others are behind until the next sync.
+void *ftc_trainer_borrow(ftc_trainer *trainer, const char *name);
+
+// Brings every parameter up to date.
+void ftc_trainer_sync(ftc_trainer *trainer);
+
+// The values of a parameter in the form that is saved.
+typedef struct {
+    const char *name;
+    int rank;
+    const int64_t *dims; // [rank]
+    const float *values; // row-major
+} ftc_weight;
+
+// Gives every parameter a value, each once, in any order; fails, naming it, where one is missing, unknown, of
+// another shape, or not finite: the parameters are undefined then. Moments, gradients and the number of steps
+// stay.
+ftc_error *ftc_trainer_assign(ftc_trainer *trainer, const ftc_weight *weights, int32_t n);
 
 // Sets a scalar (ftc_net_scalars) for the calls to come. What follows from scalars alone the step computes in
 // double, the rest in f32. Two of them:
@@ -278,6 +311,30 @@ const void *ftc_trainer_output(const ftc_trainer *trainer, const char *name, int
 // 2³¹ - 2 makes the calls that follow fail.
 int64_t ftc_trainer_steps(const ftc_trainer *trainer);
 void ftc_trainer_set_steps(ftc_trainer *trainer, int64_t steps);
+
+// A kernel of a call, in the order of execution.
+typedef struct {
+    const char *name, *phase; // "forward", "recompute", "backward", "update"
+    const char *plain;        // why it computes by rows or columns what tiles are for; NULL: it does not
+    int32_t line;             // of the model's text ("source"), 0: not known
+    double flops;             // of contractions, as they are executed for the batch at hand; 2 a multiply-add
+    double bytes;             // that it reads and writes, each once
+    double seconds;           // mean of the calls so far, as thread 0 saw it; 0 before the first
+} ftc_kernel_desc;
+
+// The kernels of one call (FTC_CALL_…), [*n], valid until the next ftc_trainer_kernels. Without a batch at
+// hand flops and bytes are those of the largest. NULL when the trainer has no such call.
+const ftc_kernel_desc *ftc_trainer_kernels(ftc_trainer *trainer, unsigned call, int32_t *n);
+
+// Runs the model on the batch at hand by the interpreter, op by op in double, as ftc_trainer_grad would run
+// it in step 1: seconds where that takes a millisecond. *out is the caller's, for ftc_interpretation_free.
+ftc_error *ftc_trainer_interpret(ftc_trainer *trainer, ftc_interpretation **out);
+void ftc_interpretation_free(ftc_interpretation *interpretation); // NULL is allowed
+
+// The values of an output of ftc_trainer_grad, or of a gradient, "<parameter>.grad": [*cells]. NULL when
+// there is none of this name.
+const double *ftc_interpretation_value(const ftc_interpretation *interpretation, const char *name,
+                                       int64_t *cells);
 
 // Writes the model as a Hugging Face directory (config.json, model.safetensors, and model.ir), which `ftc`,
 // ftc_net_open and transformers read. Files of these names are replaced when all are complete; others stay.

@@ -7,6 +7,7 @@
 #include "compiler/driver/model.h"
 #include "runtime/data/batch.h"
 #include "runtime/loop/model_state.h"
+#include "runtime/loop/profile.h"
 #include "runtime/loop/stepper.h"
 #include "runtime/loop/threads.h"
 
@@ -31,6 +32,7 @@ ftc_error *ftc_api_diagnostics(ftc_diagnostics *d);
 struct ftc_net {
     ftc_model model;
     char *recompiled;         // why, or NULL
+    char **options;           // what ftc_net_open was asked for; ends with NULL
     ftc_tensor_desc *tensors; // [n_tensors]
     int32_t n_tensors;
     ftc_extent_desc *extents; // [n_extents]
@@ -54,8 +56,12 @@ struct ftc_trainer {
     char *directory; // of the last load, NULL when none
     ftc_load_report report;
     bool has_weights, has_batch;
-    int64_t steps;        // and updates, so far
-    uint32_t micro_steps; // gradients since the last update
+    ftc_profile profile;
+    double seconds[FTC_ENTRY_COUNT]; // of the calls so far
+    int64_t made[FTC_ENTRY_COUNT];   // their number
+    ftc_kernel_desc *kernels;        // of the last ftc_trainer_kernels
+    int64_t steps;                   // and updates, so far
+    uint32_t micro_steps;            // gradients since the last update
     // For binding.
     ftc_dataset packed; // sequences that were given one by one
     int64_t *order;     // [batch.max_sequences] 0, 1, 2, …
@@ -66,5 +72,12 @@ struct ftc_trainer {
 };
 
 const ftc_program *ftc_api_program(const ftc_trainer *trainer);
+
+// The entry of exactly one FTC_CALL_…; -1: it is not one.
+int ftc_api_entry(unsigned call);
+
+// What ftc_net_open was asked for as the driver's options; these are to be freed, and borrow from the
+// arguments. False after diagnostics.
+bool ftc_api_set_options(const ftc_net_options *from, ftc_model_options *to, ftc_diagnostics *d);
 
 #endif

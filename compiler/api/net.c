@@ -175,7 +175,7 @@ static bool set_option(const char *text, ftc_model_options *options, ftc_diagnos
     return ok;
 }
 
-static bool set_options(const ftc_net_options *from, ftc_model_options *to, ftc_diagnostics *d) {
+bool ftc_api_set_options(const ftc_net_options *from, ftc_model_options *to, ftc_diagnostics *d) {
     to->pretrained = from->pretrained;
     to->batch = from->batch;
     to->max_length = from->max_length;
@@ -207,13 +207,20 @@ static bool open_model(const char *path, const ftc_model_options *options, uint3
            ftc_model_finish(&candidate, options, calls, &net->model, &net->recompiled, d);
 }
 
+static void keep_options(ftc_net *net, const ftc_net_options *options) {
+    size_t n = 0;
+    while (options->options && options->options[n]) n++;
+    net->options = ftc_api_allocate(n + 1, sizeof *net->options);
+    for (size_t i = 0; i < n; i++) net->options[i] = ftc_api_copy(options->options[i]);
+}
+
 ftc_error *ftc_net_open(const char *path, const ftc_net_options *options, ftc_net **out) {
     static const ftc_net_options DEFAULTS = {0};
     if (!options) options = &DEFAULTS;
     ftc_net net = {0};
     ftc_diagnostics d = {0};
     ftc_model_options model = ftc_model_options_default();
-    bool ok = set_options(options, &model, &d);
+    bool ok = ftc_api_set_options(options, &model, &d);
     if (ok) {
         pthread_mutex_lock(&ftc_api_process_lock);
         ok = open_model(path, &model, options->calls, &net, &d);
@@ -225,6 +232,7 @@ ftc_error *ftc_net_open(const char *path, const ftc_net_options *options, ftc_ne
         return ftc_api_diagnostics(&d);
     }
     describe(&net);
+    keep_options(&net, options);
     ftc_net *opened = ftc_api_allocate(1, sizeof *opened);
     *opened = net;
     *out = opened;
@@ -236,6 +244,8 @@ void ftc_net_free(ftc_net *net) {
     pthread_mutex_lock(&ftc_api_process_lock);
     ftc_model_close(&net->model);
     pthread_mutex_unlock(&ftc_api_process_lock);
+    for (char **option = net->options; *option; option++) free(*option);
+    free(net->options);
     free(net->recompiled);
     free(net->tensors);
     free(net->extents);

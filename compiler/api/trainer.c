@@ -2,7 +2,10 @@
 #include "compiler/api/internal.h"
 
 #include "compiler/driver/blas.h"
+#include "ir/base/clock.h"
 #include "ir/base/name.h"
+#include "runtime/hub/hf_dir.h"
+#include "runtime/hub/safetensors.h"
 #include "runtime/loop/checkpoint.h"
 #include "runtime/loop/embeddings.h"
 #include "runtime/loop/evaluate.h"
@@ -19,6 +22,7 @@ static const struct {
     [FTC_ENTRY_UPDATE] = {"FTC_CALL_UPDATE", "ftc_trainer_update"},
     [FTC_ENTRY_EVAL] = {"FTC_CALL_EVAL", "ftc_trainer_eval"},
 };
+
 const ftc_program *ftc_api_program(const ftc_trainer *trainer) {
     return trainer->net->model.program;
 }
@@ -46,6 +50,8 @@ static ftc_status set_up(ftc_trainer *t, const ftc_trainer_options *options) {
     FTC_RETURN_IF_ERROR(ftc_stepper_create(program, &t->state, t->threads, t->calls, sgemm, &t->stepper));
     FTC_RETURN_IF_ERROR(ftc_batch_create(program, &t->batch));
     t->stepper.seed = options->seed;
+    ftc_profile_create(program, &t->profile);
+    t->stepper.ticks = t->profile.ticks;
     size_t most = (size_t)t->batch.max_sequences;
     t->order = ftc_api_allocate(most, sizeof *t->order);
     for (size_t i = 0; i < most; i++) t->order[i] = (int64_t)i;
@@ -73,6 +79,8 @@ void ftc_trainer_free(ftc_trainer *trainer) {
     ftc_stepper_free(&trainer->stepper);
     ftc_model_state_free(&trainer->state);
     ftc_threads_free(trainer->threads);
+    ftc_profile_free(&trainer->profile);
+    free(trainer->kernels);
     ftc_load_report_free(&trainer->report);
     ftc_dataset_free(&trainer->packed);
     free(trainer->directory);
@@ -124,15 +132,69 @@ const char *const *ftc_trainer_unused(const ftc_trainer *trainer, int32_t *n) {
     return (const char *const *)trainer->report.unused;
 }
 
+// The number of a tensor by its name; -1: there is none.
+static int32_t find_tensor(const ftc_program *program, const char *name) {
+    for (int32_t i = 0; i < program->n_tensors; i++)
+        if (program->tensors[i].role != FTC_ROLE_TOUCHED && strcmp(program->tensors[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
 void *ftc_trainer_tensor(ftc_trainer *trainer, const char *name) {
+    int32_t i = find_tensor(ftc_api_program(trainer), name);
+    if (i < 0) return NULL;
+    ftc_embeddings_expose(trainer->state.tables, i);
+    return ftc_model_state_tensor(&trainer->state, i);
+}
+
+void *ftc_trainer_borrow(ftc_trainer *trainer, const char *name) {
+    int32_t i = find_tensor(ftc_api_program(trainer), name);
+    return i < 0 ? NULL : ftc_model_state_tensor(&trainer->state, i);
+}
+
+void ftc_trainer_sync(ftc_trainer *trainer) {
+    for (int32_t i = 0; i < ftc_api_program(trainer)->n_tensors; i++)
+        ftc_embeddings_settle(trainer->state.tables, i);
+}
+
+static ftc_error *assign(ftc_trainer *trainer, const ftc_weight *weight, bool *given) {
     const ftc_program *program = ftc_api_program(trainer);
-    for (int32_t i = 0; i < program->n_tensors; i++) {
-        const ftc_tensor_info *info = &program->tensors[i];
-        if (info->role == FTC_ROLE_TOUCHED || strcmp(info->name, name) != 0) continue;
-        ftc_embeddings_expose(trainer->state.tables, i);
-        return ftc_model_state_tensor(&trainer->state, i);
+    int32_t i = find_tensor(program, weight->name);
+    if (i < 0 || program->tensors[i].role != FTC_ROLE_PARAM)
+        return INPUT_ERROR("the model %s has no parameter \"%s\"", program->model, weight->name);
+    const ftc_tensor_info *info = &program->tensors[i];
+    if (given[i]) return INPUT_ERROR("the parameter \"%s\" is given twice", weight->name);
+    if (info->dtype != FTC_F32) return INPUT_ERROR("the parameter \"%s\" is not of f32", weight->name);
+    size_t dims = (size_t)info->rank * sizeof *info->dims;
+    if (weight->rank != info->rank || memcmp(weight->dims, info->dims, dims) != 0) {
+        char theirs[128], ours[128];
+        return INPUT_ERROR("the parameter \"%s\" is given with the shape %s, the model's has %s",
+                           weight->name, ftc_shape_format(weight->dims, weight->rank, theirs),
+                           ftc_shape_format(info->dims, info->rank, ours));
     }
+    int64_t n = ftc_tensor_elements(info), at = ftc_first_not_finite(weight->values, n);
+    if (at >= 0)
+        return INPUT_ERROR("element %lld of the parameter \"%s\" is %g", (long long)at, weight->name,
+                           (double)weight->values[at]);
+    memcpy(trainer->state.tensors[i], weight->values, (size_t)n * sizeof *weight->values);
+    given[i] = true;
     return NULL;
+}
+
+ftc_error *ftc_trainer_assign(ftc_trainer *trainer, const ftc_weight *weights, int32_t n) {
+    const ftc_program *program = ftc_api_program(trainer);
+    bool *given = ftc_api_allocate((size_t)program->n_tensors, sizeof *given);
+    ftc_error *error = NULL;
+    trainer->has_weights = false;
+    for (int32_t k = 0; k < n && !error; k++) error = assign(trainer, &weights[k], given);
+    for (int32_t i = 0; i < program->n_tensors && !error; i++)
+        if (program->tensors[i].role == FTC_ROLE_PARAM && !given[i])
+            error = INPUT_ERROR("the parameter \"%s\" of the model %s is missing", program->tensors[i].name,
+                                program->model);
+    free(given);
+    ftc_embeddings_replaced(trainer->state.tables);
+    trainer->has_weights = !error;
+    return error;
 }
 
 ftc_error *ftc_trainer_save(const ftc_trainer *trainer, const char *directory, const char *tokenizer,
@@ -404,9 +466,13 @@ static ftc_error *call(ftc_trainer *trainer, ftc_entry_kind entry, ftc_output_ro
     ftc_error *error = check_call(trainer, entry);
     if (error) return error;
     int64_t step = trainer->steps + 1;
+    double start = ftc_clock_seconds();
     error = ftc_api_error(
         ftc_stepper_call(&trainer->stepper, entry, &trainer->batch, (uint32_t)step, trainer->micro_steps));
     if (error) return error;
+    trainer->seconds[entry] += ftc_clock_seconds() - start;
+    trainer->made[entry]++;
+    ftc_profile_add(&trainer->profile, entry);
     if (entry == FTC_ENTRY_GRAD) {
         trainer->micro_steps++;
     } else if (entry != FTC_ENTRY_EVAL) {

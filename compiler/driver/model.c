@@ -467,6 +467,17 @@ static void keep_choices(const ftc_manifest *old, const ftc_model_options *optio
     compile->n_skip = was.n_skip;
 }
 
+bool ftc_model_compile_options_as(const ftc_model_source *source, const ftc_model_options *options,
+                                  const ftc_model *like, ftc_compile_options *out, ftc_tuned *tuned,
+                                  ftc_diagnostics *d) {
+    const ftc_manifest *old = ftc_program_manifest(like->loaded);
+    if (!ftc_model_compile_options(source, options, out, d)) return false;
+    keep_choices(old, options, out);
+    *tuned = ftc_manifest_tuned(old, out->target);
+    out->tuned = tuned;
+    return true;
+}
+
 // `old`: the program that is compiled again, whose choices and tuned plans hold unless the options ask for
 // others; NULL: none.
 static bool compile(const ftc_model_source *source, const ftc_model_options *options, uint32_t entries,

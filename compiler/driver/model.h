@@ -76,6 +76,12 @@ typedef struct {
     const ftc_program *program;
 } ftc_model;
 
+// ftc_model_compile_options where what `options` leave open is as `like` has it: what an artifact is compiled
+// again with. *tuned, which `out` borrows, is to be freed.
+bool ftc_model_compile_options_as(const ftc_model_source *source, const ftc_model_options *options,
+                                  const ftc_model *like, ftc_compile_options *out, ftc_tuned *tuned,
+                                  ftc_diagnostics *d);
+
 // What MODEL.ir is read from.
 typedef struct {
     char *name, *text;      // the file that the text is from, and the text
