@@ -137,6 +137,7 @@ typedef struct {
 // one before: [B, S, H] is one row of H cells for each token of the batch.
 typedef struct {
     const char *name; // "ids", "types", "label"
+    const char *from; // what feeds it from rows of files: "tokens", "token_types", "label"; else "column"
     ftc_element type;
     int64_t bound; // values lie in 0 … bound-1; 0: any
     int rank;
@@ -150,6 +151,7 @@ typedef struct {
 
 typedef struct {
     const char *name; // "loss", "logits", "grad_norm"
+    const char *as;   // what it is declared as: "loss", "scores", "embedding", "norm"; else "value"
     ftc_element type;
     unsigned calls; // FTC_CALL_… that write it
     int rank;

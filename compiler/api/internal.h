@@ -14,6 +14,8 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#pragma GCC visibility push(hidden)
+
 // Held by whoever makes LLVM or OpenBLAS set up what they keep for the whole process.
 extern pthread_mutex_t ftc_api_process_lock;
 
@@ -79,5 +81,7 @@ int ftc_api_entry(unsigned call);
 // What ftc_net_open was asked for as the driver's options; these are to be freed, and borrow from the
 // arguments. False after diagnostics.
 bool ftc_api_set_options(const ftc_net_options *from, ftc_model_options *to, ftc_diagnostics *d);
+
+#pragma GCC visibility pop
 
 #endif

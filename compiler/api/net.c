@@ -111,6 +111,7 @@ static void describe_interface(ftc_net *net) {
     for (int32_t i = 0; i < program->n_inputs; i++) {
         const ftc_input_info *input = &program->inputs[i];
         net->inputs[i] = (ftc_input_desc){.name = input->name,
+                                          .from = ftc_input_role_name(input->role),
                                           .type = (ftc_element)input->dtype,
                                           .bound = input->bound,
                                           .rank = input->rank};
@@ -122,6 +123,7 @@ static void describe_interface(ftc_net *net) {
         if (ftc_api_is_internal(output)) continue;
         ftc_output_desc *desc = &net->outputs[net->n_outputs++];
         *desc = (ftc_output_desc){.name = output->name,
+                                  .as = ftc_output_role_name(output->role),
                                   .type = (ftc_element)output->dtype,
                                   .calls = output->entries,
                                   .rank = output->rank};

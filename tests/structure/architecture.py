@@ -13,7 +13,7 @@ from pathlib import Path
 root, ftc = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
 text = (root / "docs/architecture.md").read_text()
 failures, passed = [], 0
-ROOMS = ["ir", "json", "compiler", "runtime", "models", "tests", "bench", "docs"]
+ROOMS = ["ir", "json", "compiler", "runtime", "models", "tests", "bench", "docs", "python"]
 
 
 def holds(condition, failure):

@@ -1,0 +1,31 @@
+"""ftc: training of encoders, compiled.
+
+    import ftc
+
+    net = ftc.compile("models/mlp.ir")                       # MODEL.ir, an artifact, or a Hugging Face directory
+    for _ in range(100):
+        out = net.step(ids=[[5, 7, 9], [6, 8]], label=[1, 0], lr=5e-3)
+    print(out.loss, net.eval(ids=[[5, 7]]).logits)
+
+    from ftc import Trainer                                  # transformers.Trainer's interface over the compiled step
+
+See docs/python.md of the repository.
+"""
+
+from ._library import Error, InputError, TrainingError
+from ._library import library as _libftc
+from .net import Kernel, Net, Outputs, Tokenizer, Verification, compile
+
+__version__: str = _libftc.ftc_version().decode()
+
+__all__ = [
+    "Error",
+    "InputError",
+    "Kernel",
+    "Net",
+    "Outputs",
+    "Tokenizer",
+    "TrainingError",
+    "Verification",
+    "compile",
+]
