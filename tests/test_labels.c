@@ -137,6 +137,50 @@ Test(labels, regression_reads_numbers) {
     ftc_table_close(table);
 }
 
+static void expect_count(const char *data, int expected, const char *message) {
+    ftc_table *table = table_of(data);
+    int count = 0;
+    ftc_status status = ftc_labels_count(table, &count);
+    if (message)
+        expect_message(status, message);
+    else
+        cr_expect(status.code == FTC_OK && count == expected, "%s: %d, %s", data, count, status.message);
+    ftc_table_close(table);
+}
+
+Test(labels, classes_are_counted) {
+    expect_count("1 2 3.0 3 5 5", 4, NULL);
+    expect_count("pos neg pos", 2, NULL);
+    expect_count("-1 1 -1", 2, NULL);
+    expect_count("0.5 1.5", 0,
+                 "has numbers with fractions (\"0.5\", \"1.5\"): to predict a number, pass --set labels=1");
+    expect_count("1 1", 0, "has the label \"1\" in every row: there is nothing to learn");
+}
+
+// -1 beside 0, 1, … is a class only where the number of classes says so; else it may be no label.
+Test(labels, minus_one_is_no_class_by_accident) {
+    static const char unclear[] =
+        "has the label -1 beside 0 and 1: if it is a class, pass --set labels=3; if";
+    expect_count("0 -1 1", 0, unclear);
+    expect_failure("0 -1 1", 5, NULL, true, unclear);
+    expect_failure("0 -1 1", 2, NULL, true, unclear);
+    expect_failure("0 -1 1", 3, NULL, false, unclear);
+    expect_mapping("0 -1 1", 3, NULL, true, FTC_LABELS_SORTED, "-1 → 0, 0 → 1, 1 → 2");
+    char *path = test_write(directory, "m.csv", "text,label\na,0\nb,-1\nc,1\n", 24);
+    ftc_table_options options = {.missing_label = "-1"};
+    ftc_table *table;
+    int count = 0;
+    cr_assert_eq(ftc_table_open(path, &options, &table).code, FTC_OK);
+    expect_message(ftc_labels_count(table, &count), "m.csv:3: the row has no label: \"label\" is -1;");
+    ftc_table_close(table);
+    options.skip_bad_rows = true;
+    cr_assert_eq(ftc_table_open(path, &options, &table).code, FTC_OK);
+    cr_expect_eq(ftc_labels_count(table, &count).code, FTC_OK);
+    cr_expect_eq(count, 2);
+    ftc_table_close(table);
+    free(path);
+}
+
 Test(labels, says_what_does_not_fit) {
     expect_failure("1 2 3 4 5", 2, NULL, true,
                    "column \"label\" has 5 different labels (\"1\", \"2\", \"3\", \"4\", \"5\"), the model "

@@ -503,8 +503,7 @@ Test(table, empty_texts_are_texts_and_empty_labels_none) {
     expect_row(table, &row, 0, " \n", "x", "1");
     expect_message(ftc_table_read(table, 1, &row), "a.csv:4: the row has no label: \"label\" is empty");
     expect_row(table, &row, 2, "ok", "", "1");
-    expect_message(ftc_table_read(table, 3, &row),
-                   "a.csv:6: the row has no label: \"label\" is not a number");
+    expect_message(ftc_table_read(table, 3, &row), "a.csv:6: the row has no label: \"label\" is NaN");
     expect_row(table, &row, 4, "", "x", "1");
     cr_expect_eq(ftc_table_read_label(table, 4, &row).code, FTC_OK);
     cr_expect_null(row.text);

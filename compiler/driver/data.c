@@ -30,6 +30,8 @@ const ftc_option ftc_column_option_table[] = {
      "whether fields may be quoted, or quotes are characters (auto: by form and contents)"},
     {"encoding", NULL, FTC_OPTION_TEXT, FIELD(encoding), "NAME", 0,
      "of the files, as latin1, cp1252 or UTF-16 (iconv -l lists all); UTF-8 unless set"},
+    {"missing-label", NULL, FTC_OPTION_TEXT, FIELD(missing_label), "LABEL", 0,
+     "what the label is where there is none, as -1; empty and NaN are none anyway"},
     {"skip-bad-rows", NULL, FTC_OPTION_FLAG, FIELD(skip_bad_rows), NULL, 0,
      "leave out rows that cannot be read or have no label, and count them"},
     {0},
@@ -77,6 +79,7 @@ static ftc_status table_options(const ftc_data_options *options, ftc_table_optio
                                .text_column = options->text_column,
                                .pair_column = options->pair_column,
                                .label_column = options->label_column,
+                               .missing_label = options->missing_label,
                                .skip_bad_rows = options->skip_bad_rows};
     return options->delimiter ? read_delimiter(options->delimiter, &out->delimiter) : FTC_STATUS_OK;
 }
@@ -122,6 +125,17 @@ ftc_status ftc_data_open(const char *path, const ftc_data_options *options, bool
     FTC_RETURN_IF_ERROR(table_options(options, &table));
     table.without_label = !with_label;
     return open_table(path, &table, out);
+}
+
+ftc_status ftc_data_count_classes(const ftc_data_options *options, int *out) {
+    ftc_table_options table;
+    ftc_table *train;
+    FTC_RETURN_IF_ERROR(table_options(options, &table));
+    table.without_text = true;
+    FTC_RETURN_IF_ERROR(ftc_table_open(options->train, &table, &train));
+    ftc_status status = ftc_labels_count(train, out);
+    ftc_table_close(train);
+    return status;
 }
 
 ftc_status ftc_data_labels(const ftc_program *program, const ftc_table *table, const char *dir, bool may_sort,

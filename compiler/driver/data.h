@@ -18,6 +18,7 @@ typedef struct {
     const char *text_column, *pair_column, *label_column;
     int32_t format, header, quoting;  // ftc_table_format, ftc_table_header, ftc_table_quoting
     const char *delimiter, *encoding; // NULL: as the format has it, UTF-8
+    const char *missing_label;        // NULL: none but nothing and NaN
     bool skip_bad_rows;
     int64_t shuffle_seed;              // -1: file order
     int64_t select_train, select_test; // -1: all rows
@@ -40,6 +41,9 @@ bool ftc_program_reads_text(const ftc_program *program);
 ftc_status ftc_data_open(const char *path, const ftc_data_options *options, bool with_label, ftc_table **out);
 ftc_status ftc_data_open_for(const ftc_program *program, const char *path, const ftc_data_options *options,
                              ftc_table **out);
+
+// How many classes there are in the label column of the training file.
+ftc_status ftc_data_count_classes(const ftc_data_options *options, int *out);
 
 // What a training needs of its data. `labels` is learned from the training rows.
 typedef struct {

@@ -250,6 +250,7 @@ static bool build(const char *name, const char *text, const ftc_model_options *o
     ftc_graph *g = NULL;
     char *resolved = NULL;
     if (config) add_config_json(&o, options->pretrained, config);
+    if (options->labels) add_number(&o, "num_labels", options->labels, "the data's");
     bool ok = add_sets(&o, options, d);
     if (options->batch) add_number(&o, "batch", options->batch, "--batch");
     if (options->loss) add(&o, (ftc_override){"loss", options->loss, "--loss", FTC_OVERRIDE_CONFIG});

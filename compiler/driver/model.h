@@ -27,6 +27,7 @@ typedef struct {
     bool tune;          // measure the plans of contractions
     const char *memory; // budget of tensors, arena and scratch, "2GB" or "least"; NULL: none
     const char *loss;   // entry of the config block; NULL: as the model says
+    int64_t labels; // classes of the data, where neither --set nor a directory says it; 0: as the model says
     // Entries of the train block; NULL, empty or 0: as the model says.
     const char *optim;
     ftc_text_list freeze; // patterns

@@ -140,6 +140,9 @@ static void print_data(const ftc_training_data *data, const ftc_data_options *op
     char *labels = ftc_labels_describe(&data->labels);
     fprintf(stderr, "labels: %s\n", labels);
     free(labels);
+    if (data->labels.occurring && data->labels.occurring < data->labels.count)
+        fprintf(stderr, "  %d of the model's %d classes occur in %s\n", data->labels.occurring,
+                data->labels.count, options->train);
 }
 
 // --- signals ------------------------------------------------------------------------------------------
@@ -400,6 +403,42 @@ static ftc_status claim_output(run *r) {
     return request.dir ? ftc_folder_claim(&request, &r->output) : FTC_STATUS_OK;
 }
 
+// Whether the model's text has a number of classes that is but its default: neither --set nor a directory
+// says it, and the label of a row is a class.
+static bool takes_classes_of_data(const ftc_model_candidate *c, const ftc_model_options *options) {
+    const ftc_graph *g = c->source.graph;
+    const char *entry = NULL;
+    if (!g || options->loss || (c->texts.config && ftc_hf_label_count(c->texts.pretrained, c->texts.config)))
+        return false;
+    for (uint32_t i = 0; i < g->n_config; i++) {
+        const ftc_graph_setting *setting = &g->config[i];
+        if (setting->hf_name && strcmp(setting->hf_name, "num_labels") == 0 && setting->number > 1)
+            entry = setting->name;
+    }
+    for (size_t i = 0; entry && i < options->set.n; i++) {
+        const char *set = options->set.items[i];
+        size_t n = strcspn(set, "=");
+        if ((n == strlen(entry) && strncmp(set, entry, n) == 0) || strncmp(set, "num_labels=", n + 1) == 0)
+            return false;
+    }
+    for (uint32_t i = 0; entry && i < g->n_decls; i++) {
+        const ftc_decl_def *decl = &g->decls[i];
+        if (decl->kind == FTC_DECL_INPUT && decl->from == FTC_FROM_LABEL && decl->type.dtype == FTC_I32 &&
+            decl->type.axes.n == 1)
+            return true;
+    }
+    return false;
+}
+
+// Lets the data say how many classes there are where nothing else does.
+static ftc_status settle_classes(const ftc_model_candidate *c, ftc_run_options *options) {
+    int classes;
+    if (!options->data.train || !takes_classes_of_data(c, &options->model)) return FTC_STATUS_OK;
+    FTC_RETURN_IF_ERROR(ftc_data_count_classes(&options->data, &classes));
+    options->model.labels = classes;
+    return FTC_STATUS_OK;
+}
+
 // Finds the model, settles the options, takes the output, compiles where needed.
 static bool prepare(const ftc_command *self, int argc, char **argv, const char *path, run *r) {
     ftc_diagnostics d = {0};
@@ -417,6 +456,7 @@ static bool prepare(const ftc_command *self, int argc, char **argv, const char *
     const ftc_train_options *o = &r->options.run.train;
     bool with_test = r->options.data.test || r->options.data.split_test > 0;
     ftc_status status = ftc_train_check(o, with_test);
+    if (status.code == FTC_OK) status = settle_classes(&candidate, &r->options);
     if (status.code == FTC_OK) status = claim_output(r);
     if (status.code != FTC_OK) {
         ftc_model_candidate_free(&candidate);

@@ -98,6 +98,17 @@ static ftc_status set_collect(const ftc_table *table, size_t most, label_set *se
     return status;
 }
 
+static bool set_has(const label_set *set, const char *value) {
+    for (size_t i = 0; i < set->count; i++)
+        if (strcmp(set->values[i], value) == 0) return true;
+    return false;
+}
+
+// Whether -1 stands beside 0, 1, …: perhaps for no label.
+static bool is_minus_one_unclear(const label_set *set) {
+    return set->all_numbers && set_has(set, "-1") && set_has(set, "0") && set_has(set, "1");
+}
+
 static int compare_numbers(const void *a, const void *b) {
     double x = strtod(*(char *const *)a, NULL), y = strtod(*(char *const *)b, NULL);
     return (x > y) - (x < y);
@@ -124,8 +135,10 @@ static bool has_all(const ftc_labels *labels, const label_set *set) {
 }
 
 static ftc_labels new_labels(ftc_labels_kind kind, int count) {
-    ftc_labels labels = {kind, count, calloc((size_t)count, sizeof(char *)),
-                         calloc((size_t)count, sizeof(char *))};
+    ftc_labels labels = {.kind = kind,
+                         .count = count,
+                         .values = calloc((size_t)count, sizeof(char *)),
+                         .names = calloc((size_t)count, sizeof(char *))};
     if (!labels.values || !labels.names) abort();
     return labels;
 }
@@ -200,6 +213,45 @@ static ftc_status does_not_fit(const ftc_table *table, int count, const label_se
     return status;
 }
 
+static ftc_status unclear_minus_one(const ftc_table *table, const label_set *set) {
+    return ftc_status_make(FTC_BAD_INPUT,
+                           "%s: column \"%s\" has the label -1 beside 0 and 1: if it is a class, pass --set "
+                           "labels=%zu; if it says that there is no label, pass --missing-label -1",
+                           ftc_table_path(table), ftc_table_label_column(table), set->count);
+}
+
+ftc_status ftc_labels_count(const ftc_table *table, int *out) {
+    label_set set = {0};
+    ftc_status status = set_collect(table, MAX_DISTINCT, &set);
+    const char *path = ftc_table_path(table), *column = ftc_table_label_column(table), *fraction = NULL;
+    for (size_t i = 0; i < set.count && set.all_numbers; i++)
+        if (strpbrk(set.values[i], ".e")) fraction = set.values[i];
+    if (status.code != FTC_OK) {
+        // told
+    } else if (!set.complete || fraction) {
+        char *some = quote_some(set.values, set.count);
+        status = ftc_status_make(
+            FTC_BAD_INPUT,
+            "%s: column \"%s\" %s (%s): to predict a number, pass --set labels=1; for classes, pass "
+            "--set labels=N%s",
+            path, column, fraction ? "has numbers with fractions" : "has more than 1000 different labels",
+            some, fraction ? "" : ", or choose another column with --label-column");
+        free(some);
+    } else if (is_minus_one_unclear(&set)) {
+        status = unclear_minus_one(table, &set);
+    } else if (set.count == 1) {
+        status = ftc_status_make(
+            FTC_BAD_INPUT,
+            "%s: column \"%s\" has the label \"%s\" in every row: there is nothing to learn; choose another "
+            "column with --label-column, or say how many classes there are (--set labels=N)",
+            path, column, set.values[0]);
+    } else {
+        *out = (int)set.count;
+    }
+    set_free(&set);
+    return status;
+}
+
 static ftc_status check_numbers(const ftc_table *table) {
     ftc_labels labels = {.kind = FTC_LABELS_NUMBERS, .count = 1};
     ftc_row row = {0};
@@ -213,6 +265,24 @@ static ftc_status check_numbers(const ftc_table *table) {
     return status;
 }
 
+// The mapping for the labels of the set; false if none fits.
+static bool choose(label_set *set, int count, const char *const *id2label, bool may_sort, ftc_labels *out) {
+    if (id2label) {
+        *out = labels_from_names(count, id2label);
+        if (has_all(out, set)) return true;
+        ftc_labels_free(out);
+    }
+    *out = labels_from_ids(count, id2label);
+    if (has_all(out, set)) return true;
+    ftc_labels_free(out);
+    bool sorts = may_sort && set->complete && set->count <= (size_t)count &&
+                 (set->count == (size_t)count || !is_minus_one_unclear(set));
+    if (!sorts) return false;
+    if (set->all_numbers) qsort(set->values, set->count, sizeof *set->values, compare_numbers);
+    *out = labels_from_sorted(count, set);
+    return true;
+}
+
 ftc_status ftc_labels_learn(const ftc_table *table, int count, const char *const *id2label, bool may_sort,
                             ftc_labels *out) {
     if (count == 1) {
@@ -221,28 +291,15 @@ ftc_status ftc_labels_learn(const ftc_table *table, int count, const char *const
         return FTC_STATUS_OK;
     }
     label_set set = {0};
-    ftc_status status = set_collect(table, count > MAX_DISTINCT ? (size_t)count : MAX_DISTINCT, &set);
-    bool found = false;
     ftc_labels labels;
-    if (status.code == FTC_OK && id2label) {
-        labels = labels_from_names(count, id2label);
-        found = has_all(&labels, &set);
-        if (!found) ftc_labels_free(&labels);
-    }
-    if (status.code == FTC_OK && !found) {
-        labels = labels_from_ids(count, id2label);
-        found = has_all(&labels, &set);
-        if (!found) ftc_labels_free(&labels);
-    }
-    if (status.code == FTC_OK && !found && may_sort && set.complete && set.count <= (size_t)count) {
-        if (set.all_numbers) qsort(set.values, set.count, sizeof *set.values, compare_numbers);
-        labels = labels_from_sorted(count, &set);
-        found = true;
-    }
-    if (found)
+    ftc_status status = set_collect(table, count > MAX_DISTINCT ? (size_t)count : MAX_DISTINCT, &set);
+    if (status.code == FTC_OK && choose(&set, count, id2label, may_sort, &labels)) {
+        labels.occurring = (int)set.count;
         *out = labels;
-    else if (status.code == FTC_OK)
-        status = does_not_fit(table, count, &set, may_sort);
+    } else if (status.code == FTC_OK) {
+        status = is_minus_one_unclear(&set) ? unclear_minus_one(table, &set)
+                                            : does_not_fit(table, count, &set, may_sort);
+    }
     set_free(&set);
     return status;
 }

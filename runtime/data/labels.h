@@ -21,6 +21,7 @@ typedef enum {
 typedef struct {
     ftc_labels_kind kind;
     int count;     // the model's number of labels; 1: regression
+    int occurring; // of them, in the data that this was learned from; 0 for NUMBERS and UNUSED
     char **values; // [count] what the data says for each id; NULL: nothing does. values itself is NULL for
                    // NUMBERS
     char **names;  // [count] what to save as id2label. NULL for NUMBERS
@@ -31,10 +32,16 @@ typedef struct {
 //   - `id2label` ([count] names, or NULL) if each label is one of its names;
 //   - ids, if each label is an integer 0 … count-1;
 //   - else, if `may_sort` (the file is for training), the sorted distinct labels: by value if all are
-//     numbers, else as texts. Fails if there are more than `count` of them.
+//     numbers, else as texts. Fails if there are more than `count` of them, or fewer and one is -1 beside
+//     0, 1, ….
 ftc_status ftc_labels_learn(const ftc_table *table, int count, const char *const *id2label, bool may_sort,
                             ftc_labels *out);
 void ftc_labels_free(ftc_labels *labels);
+
+// How many classes the labels of a table are: how many different ones there are. Fails where they are no
+// classes (numbers with fractions, more than 1000), and where -1 stands beside 0, 1, …, which may be a class
+// or, as in files for tests, say that there is no label.
+ftc_status ftc_labels_count(const ftc_table *table, int *out);
 
 // The label of a row of any table: the class id, or for FTC_LABELS_NUMBERS the number. Fails, naming the row,
 // if the mapping does not have it.

@@ -26,6 +26,7 @@ struct ftc_table {
     bool has_header;
     size_t columns[ROLES]; // index of the column in each role, NONE
     bool list_labels;
+    char *missing_label; // or NULL
 };
 
 struct ftc_row_buffer {
@@ -275,6 +276,7 @@ ftc_status ftc_table_open(const char *path, const ftc_table_options *options, ft
     t->layout.fd = -1;
     t->layout.format = options->format == FTC_TABLE_AUTO ? format_of(path) : options->format;
     t->list_labels = options->list_labels;
+    if (options->missing_label && !(t->missing_label = strdup(options->missing_label))) abort();
     ftc_status status = open_table(t, path, options);
     if (status.code == FTC_OK)
         *out = t;
@@ -287,6 +289,7 @@ void ftc_table_close(ftc_table *t) {
     if (!t) return;
     if (t->layout.fd >= 0) close(t->layout.fd);
     ftc_layout_free(&t->layout);
+    free(t->missing_label);
     free(t->path);
     free(t);
 }
@@ -428,8 +431,9 @@ static bool is_empty(const char *text) {
 }
 
 // A missing label, as files and pandas have it.
-static bool is_missing(const char *label) {
-    return is_empty(label) || strcasecmp(label, "nan") == 0;
+static bool is_missing(const ftc_table *t, const char *label) {
+    return is_empty(label) || strcasecmp(label, "nan") == 0 ||
+           (t->missing_label && strcmp(label, t->missing_label) == 0);
 }
 
 static ftc_status lacks(const ftc_table *t, size_t index, size_t column) {
@@ -437,13 +441,15 @@ static ftc_status lacks(const ftc_table *t, size_t index, size_t column) {
 }
 
 static ftc_status no_label(const ftc_table *t, size_t index, size_t column, const char *label) {
-    return ftc_table_error(t, index,
-                           "the row has no label: \"%s\" %s; fill it in, or pass --skip-bad-rows to leave "
-                           "such rows out",
-                           ftc_fields_get(&t->layout.names, column),
-                           !label            ? "is not there"
-                           : is_empty(label) ? "is empty"
-                                             : "is not a number (NaN)");
+    const char *name = ftc_fields_get(&t->layout.names, column);
+    return ftc_table_error(
+        t, index,
+        "the row has no label: \"%s\" is %s; fill it in, or pass --skip-bad-rows to leave such "
+        "rows out",
+        name,
+        !label            ? "not there"
+        : is_empty(label) ? "empty"
+                          : label);
 }
 
 static ftc_status read_row(const ftc_table *t, size_t index, const size_t roles[ROLES], bool lists,
@@ -452,7 +458,7 @@ static ftc_status read_row(const ftc_table *t, size_t index, const size_t roles[
     FTC_RETURN_IF_ERROR(read_roles(t, index, roles, lists, row, values));
     for (int role = 0; role < LABEL; role++)
         if (roles[role] != NONE && !values[role]) return lacks(t, index, roles[role]);
-    if (roles[LABEL] != NONE && (!values[LABEL] || is_missing(values[LABEL])))
+    if (roles[LABEL] != NONE && (!values[LABEL] || is_missing(t, values[LABEL])))
         return no_label(t, index, roles[LABEL], values[LABEL]);
     row->text = values[TEXT];
     row->pair = values[PAIR];

@@ -57,10 +57,11 @@ typedef struct {
     char delimiter;       // between the fields of CSV and TSV; 0: as the format has it
     const char *encoding; // a name that iconv knows; NULL: UTF-8, or what a byte order mark says
     const char *text_column, *pair_column, *label_column;
-    bool without_label; // do not look for a label column
-    bool without_text;  // do not look for a text column unless text_column names one
-    bool list_labels;   // a label may be a list of JSON
-    bool skip_bad_rows; // leave out rows that cannot be read, or have no label
+    const char *missing_label; // what a label is where there is none, beside nothing and NaN; or NULL
+    bool without_label;        // do not look for a label column
+    bool without_text;         // do not look for a text column unless text_column names one
+    bool list_labels;          // a label may be a list of JSON
+    bool skip_bad_rows;        // leave out rows that cannot be read, or have no label
 } ftc_table_options;
 
 typedef struct ftc_table ftc_table;

@@ -92,6 +92,7 @@ BAD = {
     "delimiter": (";;", "expected one character"),
     "quoting": ("maybe", "expected auto|yes|no"),
     "encoding": ("klingon", 'there is no encoding "klingon"'),
+    "missing-label": ("1", "the row has no label"),
     "skip-bad-rows": ("maybe", "true or false"),
     "set": ("hiden=3", "hidden"),
     "pretrained": ("nowhere", "nowhere/config.json"),
