@@ -154,6 +154,7 @@ ftc_compile_options ftc_manifest_options(const ftc_manifest *m) {
         .n_skip = m->n_skip,
         .use_blas = m->program.needs_sgemm,
         .bf16 = !strcmp(m->program.precision, "bf16"),
+        .guard = m->program.guarded,
         .memory_budget_bytes = m->memory_budget_bytes,
         .pretrained = m->program.pretrained,
         .source_text = m->program.source,

@@ -1,5 +1,6 @@
 #include "compiler/compile.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "compiler/codegen/object.h"
 #include "compiler/manifest.h"
 #include "compiler/passes/bounds.h"
+#include "compiler/passes/plan.h"
 #include "compiler/passes/provenance.h"
 #include "compiler/passes/regions.h"
 #include "compiler/emit/tune.h"
@@ -37,6 +39,7 @@ static bool run_passes(ftc_graph *g, ftc_entry_kind entry, ftc_graph *const *gra
                                               .memory_budget_bytes = options->memory_budget_bytes,
                                               .scratch_bytes = scratch_bytes,
                                               .tile_rows = options->tile_rows,
+                                              .guard = options->guard,
                                               .bf16 = options->bf16},
                                      .skip = options->skip,
                                      .n_skip = options->n_skip,
@@ -69,7 +72,8 @@ static bool measure_scratch(const ftc_graph *g, ftc_entry_kind entry, const ftc_
     ftc_interface in = {0};
     ftc_kernel_cache cache = {0};
     ftc_interface_add_graph(&in, g, entry);
-    bool ok = ftc_emit_entry(cg, &cache, g, &in, options->use_blas, options->tuned, entry, bytes, &error);
+    ftc_emit_options emit = {options->use_blas, options->guard, options->tuned};
+    bool ok = ftc_emit_entry(cg, &cache, g, &in, &emit, entry, bytes, &error);
     ftc_kernel_cache_free(&cache);
     ftc_interface_free(&in);
     ftc_codegen_free(cg);
@@ -174,12 +178,13 @@ static bool plan_entries(compilation *c, ftc_diagnostics *d) {
 
 static bool emit_entries(compilation *c, ftc_codegen *cg, double *part, char **error) {
     ftc_kernel_cache cache = {0};
+    ftc_emit_options emit = {c->options->use_blas, c->options->guard, c->options->tuned};
     bool ok = true;
     for (int i = 0; i < FTC_ENTRY_COUNT && ok; i++) {
         ftc_graph *g = c->graphs[i];
         if (!g) continue;
-        ok = ftc_emit_entry(cg, &cache, g, &c->interface, c->options->use_blas, c->options->tuned,
-                            (ftc_entry_kind)i, &c->scratch_bytes[i], error);
+        ok = ftc_emit_entry(cg, &cache, g, &c->interface, &emit, (ftc_entry_kind)i, &c->scratch_bytes[i],
+                            error);
         time_part(c->options, ftc_graph_format(g, "emit %s", ftc_entry_name((ftc_entry_kind)i)), part);
     }
     ftc_kernel_cache_free(&cache);
@@ -215,10 +220,26 @@ static const ftc_setting *settings_of(ftc_arena *arena, const ftc_graph_setting 
     return list;
 }
 
+// What lies in the arena of a guarded program.
+static const ftc_buffer_info *describe_buffers(ftc_arena *arena, const ftc_graph *g, int32_t *n) {
+    ftc_buffer *buffers = ftc_plan_buffers(g, n);
+    ftc_buffer_info *list = ftc_arena_alloc(arena, (size_t)*n * sizeof *list);
+    for (int32_t i = 0; i < *n; i++) {
+        const ftc_node *node = &g->nodes[buffers[i].node];
+        char name[128];
+        snprintf(name, sizeof name, "%%%u, %s of kernel %s", buffers[i].node, ftc_op_get(node->op)->name,
+                 g->kernels[node->kernel].name);
+        list[i] = (ftc_buffer_info){ftc_arena_strdup(arena, name), buffers[i].offset, buffers[i].bytes};
+    }
+    free(buffers);
+    return list;
+}
+
 static ftc_entry describe_entry(ftc_arena *arena, const ftc_interface *in, const ftc_graph *g,
-                                int64_t scratch_bytes) {
+                                const ftc_compile_options *options, int64_t scratch_bytes) {
     ftc_entry entry = {
         .arena_bytes = g->arena_bytes, .scratch_bytes = scratch_bytes, .peak_live_bytes = g->peak_live_bytes};
+    if (options->guard) entry.buffers = describe_buffers(arena, g, &entry.n_buffers);
     entry.kernel_info = ftc_provenance_kernels(arena, in, g, &entry.n_kernels);
     size_t n = (size_t)entry.n_kernels;
     const char **names = ftc_arena_alloc(arena, n * sizeof *names);
@@ -244,6 +265,7 @@ static ftc_manifest *describe(const compilation *c) {
                                .precision = options->bf16 ? "bf16" : "fp32",
                                .features = c->target->cpu,
                                .needs_sgemm = options->use_blas,
+                               .guarded = options->guard,
                                .tensors = in->tensors,
                                .n_tensors = in->n_tensors,
                                .inputs = in->inputs,
@@ -270,7 +292,7 @@ static ftc_manifest *describe(const compilation *c) {
     for (int i = 0; i < FTC_ENTRY_COUNT; i++) {
         if (!c->graphs[i]) continue;
         m->entries |= 1u << i;
-        m->program.entries[i] = describe_entry(m->arena, in, c->graphs[i], c->scratch_bytes[i]);
+        m->program.entries[i] = describe_entry(m->arena, in, c->graphs[i], options, c->scratch_bytes[i]);
     }
     ftc_manifest_own(m);
     char *text = options->source_text ? NULL : ftc_print_text(source);

@@ -26,6 +26,7 @@ typedef struct {
     bool bf16;                     // --precision bf16
     bool check_text;               // print and parse back after every pass
     int32_t tile_rows;             // of a block in tile kernels (ftc_pass_options); 0: as is best
+    bool guard;                    // --guard: ftc_program.guarded
     int64_t memory_budget_bytes;   // at the bounds (ftc_pass_options); 0: none
     int32_t threads;               // whose scratch a budget counts; 0: none's
     const char *pretrained;        // recorded in the artifact; NULL: none

@@ -61,6 +61,15 @@ static const ftc_field KERNEL[] = {
 };
 #undef OF
 
+#define OF ftc_buffer_info
+static const ftc_field BUFFER[] = {
+    ONE(name),
+    ONE(offset, NOT_NEGATIVE),
+    ONE(bytes, NOT_NEGATIVE),
+    {0},
+};
+#undef OF
+
 #define OF ftc_entry
 static const ftc_field ENTRY[] = {
     ONE(arena_bytes, NOT_NEGATIVE),
@@ -68,6 +77,7 @@ static const ftc_field ENTRY[] = {
     ONE(peak_live_bytes, NOT_NEGATIVE),
     LIST(kernels, n_kernels),
     LIST(kernel_info, n_kernels, .fields = KERNEL),
+    LIST(buffers, n_buffers, .fields = BUFFER),
     {0},
 };
 #undef OF
@@ -199,6 +209,7 @@ static const ftc_field PROGRAM[] = {
     ONE(precision),
     ONE(features),
     ONE(needs_sgemm, FROM_TO(0, 1)),
+    ONE(guarded, FROM_TO(0, 1)),
     ONE(compile_seconds),
     LIST(config, n_config, .fields = SETTING),
     LIST(family, n_family, .fields = SETTING),

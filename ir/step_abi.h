@@ -33,6 +33,24 @@
 #define FTC_STEP_ALIGN       64
 #define FTC_STEP_SLACK_BYTES 256
 
+// In a guarded program (ftc_program.guarded) every buffer has pages of its own, the last of which may not be
+// touched: the buffer lies before that one as closely as its alignment and its slack allow.
+#define FTC_PAGE_BYTES 4096
+
+static inline int64_t ftc_guarded_room(int64_t bytes) { // of a buffer with its slack, in whole pages
+    bytes = (bytes + FTC_STEP_ALIGN - 1) / FTC_STEP_ALIGN * FTC_STEP_ALIGN + FTC_STEP_SLACK_BYTES;
+    return (bytes + FTC_PAGE_BYTES - 1) / FTC_PAGE_BYTES * FTC_PAGE_BYTES;
+}
+
+static inline int64_t ftc_guarded_bytes(int64_t bytes) { // with the page that is not to be touched
+    return ftc_guarded_room(bytes) + FTC_PAGE_BYTES;
+}
+
+static inline int64_t ftc_guarded_offset(int64_t bytes) { // where in these the buffer begins
+    return ftc_guarded_room(bytes) - FTC_STEP_SLACK_BYTES -
+           (bytes + FTC_STEP_ALIGN - 1) / FTC_STEP_ALIGN * FTC_STEP_ALIGN;
+}
+
 typedef enum { FTC_F32, FTC_BF16, FTC_I32, FTC_U32, FTC_BOOL } ftc_dtype;
 
 static inline int32_t ftc_dtype_bytes(ftc_dtype dtype) {
@@ -141,6 +159,12 @@ typedef struct {
     const double *flops, *bytes;
 } ftc_kernel_info;
 
+// A value in the arena.
+typedef struct {
+    const char *name; // for people
+    int64_t offset, bytes;
+} ftc_buffer_info;
+
 typedef struct {
     ftc_entry_fn *fn;      // NULL when the program was compiled without it
     int64_t arena_bytes;   // at the upper bounds of batch and length; multiple of FTC_STEP_ALIGN
@@ -150,6 +174,8 @@ typedef struct {
     int32_t n_kernels;
     const char *const *kernels;         // [n_kernels] their names, in the order of execution
     const ftc_kernel_info *kernel_info; // [n_kernels], or NULL
+    int32_t n_buffers;
+    const ftc_buffer_info *buffers; // [n_buffers] the arena's, of a guarded program; of others none
 } ftc_entry;
 
 typedef enum {
@@ -379,6 +405,8 @@ typedef struct {
     const char *precision;  // "fp32", "bf16"
     const char *features;   // CPU that the code was compiled for, for people
     int32_t needs_sgemm;
+    int32_t
+        guarded; // buffers lie as ftc_guarded_offset has it, those of the arena and each thread's scratch too
     ftc_entry entries[FTC_ENTRY_COUNT];
     int32_t n_tensors, n_inputs, n_scalars, n_outputs, n_extents, n_counts, n_checks, n_config, n_family,
         n_train;

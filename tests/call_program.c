@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "runtime/data/batch.h"
+#include "runtime/loop/guard.h"
 #include "runtime/loop/threads.h"
 
 enum { MOST_BUFFERS = 512 };
@@ -13,38 +14,31 @@ struct test_call {
     const ftc_program *program;
     ftc_step_args args;
     ftc_threads *threads;
-    ftc_batch batch; // its sizes; the inputs are buffers of our own
-    char *arena;
+    ftc_batch batch;                    // its sizes; the inputs are buffers of our own
+    char *arena;                        // of a program that is not guarded
+    ftc_memory arenas[FTC_ENTRY_COUNT]; // of each entry in a guarded program; else the first is that of all
     void **tensors, **inputs, **outputs;
     float *scalars;
-    struct {
-        const char *bytes;
-        int64_t n;
-    } buffers[MOST_BUFFERS]; // what lies behind their ends stays as it is
+    ftc_memory buffers[MOST_BUFFERS];
     int n_buffers;
 };
 
-static size_t with_slack(int64_t bytes) {
-    return ((size_t)bytes + FTC_STEP_SLACK_BYTES + FTC_STEP_ALIGN - 1) / FTC_STEP_ALIGN * FTC_STEP_ALIGN;
+static void assert_ok(ftc_status status) {
+    cr_assert_eq(status.code, FTC_OK, "%s", status.message);
 }
 
-// A buffer as the step's ABI wants it, full of NaN.
-static void *buffer(test_call *c, int64_t bytes) {
-    void *p = aligned_alloc(FTC_STEP_ALIGN, with_slack(bytes));
-    cr_assert_not_null(p);
+// Memory with one guarded buffer, full of NaN. Programs that are not guarded do not mind.
+static void *map_guarded(size_t bytes, const char *name, ftc_memory *memory) {
+    size_t size = 0, at = ftc_memory_place(bytes, true, &size);
+    assert_ok(ftc_memory_map(size, name, memory));
+    ftc_guard_add(memory->data + at, bytes, name);
+    ftc_guard_spoil(memory);
+    return memory->data + at;
+}
+
+static void *buffer(test_call *c, int64_t bytes, const char *name) {
     cr_assert_lt(c->n_buffers, MOST_BUFFERS);
-    c->buffers[c->n_buffers].bytes = p;
-    c->buffers[c->n_buffers++].n = bytes;
-    return memset(p, 0xff, with_slack(bytes));
-}
-
-static void check_ends(const test_call *c) {
-    for (int i = 0; i < c->n_buffers; i++) {
-        size_t end = with_slack(c->buffers[i].n);
-        for (size_t k = (size_t)c->buffers[i].n; k < end; k++)
-            cr_assert_eq(c->buffers[i].bytes[k], '\xff', "byte %zu behind the end of a buffer was written",
-                         k - (size_t)c->buffers[i].n);
-    }
+    return map_guarded((size_t)bytes, name, &c->buffers[c->n_buffers++]);
 }
 
 static void *zeroed(int64_t n, size_t size) {
@@ -54,8 +48,8 @@ static void *zeroed(int64_t n, size_t size) {
 }
 
 // The values of a declaration in its own type.
-static void *converted(test_call *c, const double *x, int64_t n, ftc_dtype dtype) {
-    void *p = buffer(c, n * ftc_dtype_bytes(dtype));
+static void *converted(test_call *c, const double *x, int64_t n, ftc_dtype dtype, const char *name) {
+    void *p = buffer(c, n * ftc_dtype_bytes(dtype), name);
     for (int64_t i = 0; i < n; i++) {
         switch (dtype) {
         case FTC_F32: ((float *)p)[i] = (float)x[i]; break;
@@ -72,7 +66,7 @@ static void *values_of(test_call *c, const ftc_graph *g, const test_values *v, c
     ftc_decl decl = ftc_graph_find_decl(g, name);
     if (decl == FTC_NO_DECL) return NULL;
     const ftc_type *type = &g->decls[decl].type;
-    return converted(c, v->tensors[decl], ftc_interp_cells(g, &v->b, &type->axes), type->dtype);
+    return converted(c, v->tensors[decl], ftc_interp_cells(g, &v->b, &type->axes), type->dtype, name);
 }
 
 // The values of an input, in the order of memory.
@@ -81,7 +75,7 @@ static void *input_of(test_call *c, const ftc_graph *g, const test_values *v, co
     cr_assert_neq(decl, FTC_NO_DECL);
     const ftc_type *type = &g->decls[decl].type;
     double *x = test_interface_cells(g, &v->b, type, v->tensors[decl]);
-    void *p = converted(c, x, ftc_interp_cells(g, &v->b, &type->axes), type->dtype);
+    void *p = converted(c, x, ftc_interp_cells(g, &v->b, &type->axes), type->dtype, name);
     free(x);
     return p;
 }
@@ -118,6 +112,18 @@ static void fill_extents(test_call *c, const ftc_graph *g, const test_values *v)
     free(lengths);
 }
 
+static void map_arenas(test_call *c, int32_t threads) {
+    int64_t most = 0;
+    for (int e = 0; e < FTC_ENTRY_COUNT; e++) {
+        const ftc_entry *entry = &c->program->entries[e];
+        if (!entry->fn) continue;
+        if (c->program->guarded) assert_ok(ftc_guard_map_arena(entry, threads, &c->arenas[e]));
+        int64_t bytes = entry->arena_bytes + threads * entry->scratch_bytes;
+        if (bytes > most) most = bytes;
+    }
+    if (!c->program->guarded) c->arena = map_guarded((size_t)most, "the arena", c->arenas);
+}
+
 test_call *test_call_new(const ftc_program *program, const ftc_graph *g, const test_values *v,
                          int32_t threads) {
     test_call *c = zeroed(1, sizeof *c);
@@ -137,11 +143,12 @@ test_call *test_call_new(const ftc_program *program, const ftc_graph *g, const t
         // What the graph does not know: no moments, no gradient so far, and every row is to be updated.
         int filling = t->role == FTC_ROLE_TOUCHED;
         int64_t bytes = elements(t) * ftc_dtype_bytes(t->dtype);
-        if (!c->tensors[i]) c->tensors[i] = memset(buffer(c, bytes), filling, (size_t)bytes);
+        if (!c->tensors[i]) c->tensors[i] = memset(buffer(c, bytes, t->name), filling, (size_t)bytes);
     }
     for (int32_t i = 0; i < program->n_inputs; i++) c->inputs[i] = input_of(c, g, v, program->inputs[i].name);
     for (int32_t i = 0; i < program->n_outputs; i++)
-        c->outputs[i] = buffer(c, output_cells(c, i) * ftc_dtype_bytes(program->outputs[i].dtype));
+        c->outputs[i] = buffer(c, output_cells(c, i) * ftc_dtype_bytes(program->outputs[i].dtype),
+                               program->outputs[i].name);
     double *arguments = zeroed(program->n_scalars, sizeof *arguments);
     for (int32_t i = 0; i < program->n_scalars; i++) {
         const ftc_scalar_info *scalar = &program->scalars[i];
@@ -151,15 +158,8 @@ test_call *test_call_new(const ftc_program *program, const ftc_graph *g, const t
         c->scalars[i] = (float)arguments[i];
     }
     free(arguments);
-    int64_t arena = 0;
-    for (int e = 0; e < FTC_ENTRY_COUNT; e++) {
-        const ftc_entry *entry = &program->entries[e];
-        int64_t bytes = entry->arena_bytes + threads * entry->scratch_bytes;
-        if (entry->fn && bytes > arena) arena = bytes;
-    }
-    c->arena = buffer(c, arena);
+    map_arenas(c, threads);
     c->args = (ftc_step_args){
-        .arena = c->arena,
         .tensors = c->tensors,
         .inputs = (const void *const *)c->inputs,
         .outputs = c->outputs,
@@ -178,13 +178,10 @@ test_call *test_call_new(const ftc_program *program, const ftc_graph *g, const t
 }
 
 void test_call_free(test_call *c) {
-    const ftc_program *p = c->program;
-    for (int32_t i = 0; i < p->n_tensors; i++) free(c->tensors[i]);
-    for (int32_t i = 0; i < p->n_inputs; i++) free(c->inputs[i]);
-    for (int32_t i = 0; i < p->n_outputs; i++) free(c->outputs[i]);
+    for (int i = 0; i < c->n_buffers; i++) ftc_memory_unmap(&c->buffers[i]);
+    for (int e = 0; e < FTC_ENTRY_COUNT; e++) ftc_memory_unmap(&c->arenas[e]);
     ftc_batch_free(&c->batch);
     ftc_threads_free(c->threads);
-    free(c->arena);
     free(c->tensors);
     free(c->inputs);
     free(c->outputs);
@@ -214,15 +211,22 @@ static void enter(void *context, int32_t thread, int32_t threads) {
 void test_call_run(test_call *c, ftc_entry_kind entry) {
     call what = {c->program->entries[entry].fn, &c->args};
     cr_assert(what.fn);
+    c->args.arena = c->arena;
+    if (c->program->guarded) {
+        ftc_guard_spoil(&c->arenas[entry]);
+        c->args.arena = c->arenas[entry].data;
+    }
     ftc_threads_run(c->threads, enter, &what);
-    check_ends(c);
+    assert_ok(ftc_guard_check(ftc_entry_name(entry)));
 }
 
 ftc_loaded_program *test_compile(const ftc_graph *source, const ftc_compile_options *options) {
     ftc_diagnostics d = {0};
     ftc_compiled compiled;
     ftc_loaded_program *loaded = NULL;
-    if (ftc_compile(source, options, &compiled, &d)) loaded = ftc_program_take(&compiled, &d);
+    ftc_compile_options guarded = *options;
+    guarded.guard |= !options->memory_budget_bytes && getenv("FTC_TEST_GUARD");
+    if (ftc_compile(source, &guarded, &compiled, &d)) loaded = ftc_program_take(&compiled, &d);
     cr_assert(loaded, "%s", d.count ? d.list[0].text : "");
     return loaded;
 }

@@ -10,7 +10,8 @@
 typedef struct test_call test_call;
 
 // Copies of all values that the graph's declarations name; tensors of which the graph knows nothing (moments,
-// gradients) are zero. What lies behind each buffer's end, and all that the program has not written, is NaN.
+// gradients) are zero. All that the program has not written is NaN, and each buffer is guarded
+// (runtime/loop/guard.h).
 test_call *test_call_new(const ftc_program *program, const ftc_graph *g, const test_values *v,
                          int32_t threads);
 // For programs compiled with --gemm openblas.
@@ -23,8 +24,9 @@ void test_call_free(test_call *c);
 
 void test_call_run(test_call *c, ftc_entry_kind entry);
 
-// Compiles the entries (bits 1 << ftc_entry_kind) of a graph and loads the program; fails the test with the
-// diagnostics. The program must be unloaded.
+// Compiles the entries (bits 1 << ftc_entry_kind) of a graph and loads the program, a guarded one where
+// FTC_TEST_GUARD is set and memory is not what matters; fails the test with the diagnostics. The program must
+// be unloaded.
 ftc_loaded_program *test_compile(const ftc_graph *source, const ftc_compile_options *options);
 
 // The cells of a tensor or of an output; the test fails when there is none of that name.

@@ -34,6 +34,8 @@ const ftc_option ftc_model_option_table[] = {
      "compile for avx512, avx2 or generic instead of this machine (native)"},
     {"tune", NULL, FTC_OPTION_FLAG, FIELD(tune), NULL, 0,
      "measure here how each contraction is best cut, and compile it so"},
+    {"guard", NULL, FTC_OPTION_FLAG, FIELD(guard), NULL, 0,
+     "for tests of the compiler: each buffer lies before a page that nobody may touch; slow"},
     {"loss", NULL, FTC_OPTION_TEXT, FIELD(loss), "NAME", 0,
      "auto, cross_entropy or mse (auto: mse for one label); as --set loss=NAME"},
     {0},
@@ -407,6 +409,7 @@ bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_o
         .n_skip = (int)options->no_pass.n,
         .use_blas = options->gemm == FTC_GEMM_OPENBLAS,
         .bf16 = options->precision == FTC_PRECISION_BF16,
+        .guard = options->guard,
         .pretrained = options->pretrained,
         .source_text = source->text,
         .threads = ftc_threads_available(),
@@ -463,6 +466,7 @@ static void keep_choices(const ftc_manifest *old, const ftc_model_options *optio
     if (options->gemm == FTC_GEMM_UNSET) compile->use_blas = was.use_blas;
     if (options->precision == FTC_PRECISION_UNSET) compile->bf16 = was.bf16;
     if (!options->memory) compile->memory_budget_bytes = was.memory_budget_bytes;
+    compile->guard |= was.guard;
     if (options->no_pass.n) return;
     compile->skip = was.skip;
     compile->n_skip = was.n_skip;
@@ -557,6 +561,8 @@ static char *other_structure(const ftc_program *program, const ftc_model_options
         n = asprintf(&why, "other compile options are asked for");
     } else if (options->precision != FTC_PRECISION_UNSET && options->precision != precision_of(program)) {
         n = asprintf(&why, "it was compiled for %s", program->precision);
+    } else if (options->guard && !program->guarded) {
+        n = asprintf(&why, "it was compiled without --guard");
     } else if ((double)options->batch > batch) {
         n = asprintf(&why, "it was compiled for batches of %.0f, --batch asks for %lld", batch,
                      (long long)options->batch);

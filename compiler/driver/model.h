@@ -25,6 +25,7 @@ typedef struct {
     int32_t precision;  // ftc_precision
     const char *target; // a name for ftc_target_named; NULL: native
     bool tune;          // measure the plans of contractions
+    bool guard;         // buffers before protected pages
     const char *memory; // budget of tensors, arena and scratch, "2GB" or "least"; NULL: none
     const char *loss;   // entry of the config block; NULL: as the model says
     int64_t labels; // classes of the data, where neither --set nor a directory says it; 0: as the model says

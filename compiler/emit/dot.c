@@ -163,11 +163,11 @@ void ftc_emit_dot_kernel(ftc_emitter *e) {
         c.c = e->storage[t.dot].base;
         c.ldc = ftc_cg_i64(cg, ftc_region_constant_size(g, &shape.cols));
     }
-    if (e->use_blas && c.a.form == FTC_FORM_F32 && c.b.form == FTC_FORM_F32) {
+    if (e->options.use_blas && c.a.form == FTC_FORM_F32 && c.b.form == FTC_FORM_F32) {
         emit_blas(e, &c);
         return;
     }
-    c.plan = ftc_tuned_plan_for(e->tuned, cg->target, &what);
+    c.plan = ftc_tuned_plan_for(e->options.tuned, cg->target, &what);
     c.scratch = ftc_emit_scratch(e, ftc_contraction_scratch_bytes(&c.plan, &c.a, what.has_epilogue));
     ftc_emit_contraction(cg, &c);
 }

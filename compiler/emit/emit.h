@@ -47,13 +47,17 @@ typedef struct {
     LLVMValueRef base;
     LLVMValueRef ld; // local: elements from row to row
 } ftc_storage;
+typedef struct {
+    bool use_blas;                 // contractions call ftc_step_args.sgemm
+    bool guard;                    // each thread's scratch lies as ftc_guarded_offset has it
+    const struct ftc_tuned *tuned; // plans of contractions (compiler/emit/tune.h); NULL: the default ones
+} ftc_emit_options;
 
 typedef struct {
     ftc_codegen *cg;
     const ftc_graph *g;
     const ftc_interface *interface;
-    bool use_blas;                 // contractions call ftc_step_args.sgemm
-    const struct ftc_tuned *tuned; // plans of contractions (compiler/emit/tune.h); NULL: the default ones
+    ftc_emit_options options;
     uint32_t kernel;
     ftc_id first, last; // the kernel's nodes: first … last - 1
     ftc_id *bindings;   // values in memory, leaves and assigns whose buffers it is called with
@@ -190,7 +194,7 @@ bool ftc_emit_kernel(ftc_emitter *e, ftc_kernel_cache *cache, const char *symbol
 // all in order. *scratch_bytes: what one thread needs. Returns false and a message to be freed when a kernel
 // cannot be emitted.
 bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g,
-                    const ftc_interface *interface, bool use_blas, const struct ftc_tuned *tuned,
-                    ftc_entry_kind entry, int64_t *scratch_bytes, char **error);
+                    const ftc_interface *interface, const ftc_emit_options *options, ftc_entry_kind entry,
+                    int64_t *scratch_bytes, char **error);
 
 #endif

@@ -208,7 +208,9 @@ static call_tables build_tables(ftc_emitter *e, const ftc_kernel_call *calls, co
     return tables;
 }
 
-static void emit_calls(ftc_emitter *e, const call_tables *tables, const char *symbol, int64_t scratch_bytes) {
+// Each thread has `scratch_bytes`, of which its kernels use what lies from `scratch_offset` on.
+static void emit_calls(ftc_emitter *e, const call_tables *tables, const char *symbol, int64_t scratch_bytes,
+                       int64_t scratch_offset) {
     ftc_codegen *cg = e->cg;
     const ftc_graph *g = e->g;
     LLVMTypeRef params[] = {cg->ptr, cg->i32, cg->i32};
@@ -218,7 +220,8 @@ static void emit_calls(ftc_emitter *e, const call_tables *tables, const char *sy
     LLVMValueRef arena = ftc_emit_field(e, offsetof(ftc_step_args, arena), cg->ptr);
     LLVMValueRef own =
         ftc_cg_mul(cg, LLVMBuildSExt(cg->builder, thread, cg->i64, ""), ftc_cg_i64(cg, scratch_bytes));
-    LLVMValueRef scratch = ftc_cg_at(cg, cg->i8, arena, ftc_cg_add(cg, own, ftc_cg_i64(cg, g->arena_bytes)));
+    LLVMValueRef first = ftc_cg_i64(cg, g->arena_bytes + scratch_offset);
+    LLVMValueRef scratch = ftc_cg_at(cg, cg->i8, arena, ftc_cg_add(cg, own, first));
     LLVMValueRef operands = ftc_cg_variable(cg, LLVMArrayType2(cg->i64, (uint64_t)tables->most_operands + 1));
     LLVMValueRef ticks = ftc_emit_field(e, offsetof(ftc_step_args, ticks), cg->ptr);
     LLVMValueRef asked = LLVMBuildIsNotNull(cg->builder, ticks, "");
@@ -258,8 +261,8 @@ static void emit_calls(ftc_emitter *e, const call_tables *tables, const char *sy
 }
 
 bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g,
-                    const ftc_interface *interface, bool use_blas, const struct ftc_tuned *tuned,
-                    ftc_entry_kind entry, int64_t *scratch_bytes, char **error) {
+                    const ftc_interface *interface, const ftc_emit_options *options, ftc_entry_kind entry,
+                    int64_t *scratch_bytes, char **error) {
     char symbol[32];
     snprintf(symbol, sizeof symbol, "ftc_%s", ftc_entry_name(entry));
     ftc_kernel_call *calls = calloc(g->n_kernels + 1, sizeof *calls);
@@ -272,8 +275,7 @@ bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g
     int64_t scratch = 0;
     bool ok = true;
     for (uint32_t k = 1; k < g->n_kernels && ok; k++) {
-        ftc_emitter e = {
-            .cg = cg, .g = g, .interface = interface, .use_blas = use_blas, .tuned = tuned, .kernel = k};
+        ftc_emitter e = {.cg = cg, .g = g, .interface = interface, .options = *options, .kernel = k};
         e.first = first[k];
         e.last = last[k];
         if (!e.first) continue;
@@ -284,8 +286,8 @@ bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g
     if (ok) {
         ftc_emitter e = {.cg = cg, .g = g, .interface = interface};
         call_tables tables = build_tables(&e, calls, symbol, entry);
-        emit_calls(&e, &tables, symbol, scratch);
-        *scratch_bytes = scratch;
+        *scratch_bytes = options->guard ? ftc_guarded_bytes(scratch) : scratch;
+        emit_calls(&e, &tables, symbol, *scratch_bytes, options->guard ? ftc_guarded_offset(scratch) : 0);
     }
     for (uint32_t k = 1; k < g->n_kernels; k++) {
         free(calls[k].bindings);

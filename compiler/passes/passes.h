@@ -19,6 +19,7 @@ typedef struct {
     int64_t memory_budget_bytes, resident_bytes, scratch_bytes;
     bool budget_is_a_wish; // no error when it cannot be met
     int32_t tile_rows;     // fuse: rows of a block in a tile kernel, 0: choose
+    bool guard;            // plan: every value has pages of its own (ftc_guarded_bytes)
     bool bf16;             // remat, precision: contractions on bf16, values kept for later as bf16
     const char *const *rules_left_out; // shrink, simplify: names of rules that are not applied
     int n_rules_left_out;

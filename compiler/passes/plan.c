@@ -5,6 +5,8 @@
 // overlaps no placed buffer that is alive with it (the greedy-by-size heuristic of Pisarchyk and Lee 2020,
 // arXiv:2001.03288). Then the result is checked pair by pair. peak_live_bytes is the largest sum of live
 // buffers in an interval: no plan can be smaller.
+//
+// In a guarded program every buffer has pages of its own instead, in order of size: no memory is used twice.
 #include "compiler/passes/plan.h"
 
 #include <stdio.h>
@@ -92,27 +94,39 @@ static void check(const ftc_graph *g, const ftc_buffer *buffers, int n) {
         }
 }
 
-bool ftc_pass_plan(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
-    (void)options;
-    (void)d;
-    int n;
-    ftc_buffer *buffers = ftc_plan_buffers(g, &n);
-    qsort(buffers, (size_t)n, sizeof *buffers, by_size);
+// Places buffers [n] in order of size; the arena's size.
+static int64_t place_closely(ftc_buffer *buffers, int n) {
     ftc_buffer **placed = calloc((size_t)n + 1, sizeof *placed);
-    g->arena_bytes = 0;
+    int64_t bytes = 0;
     for (int i = 0; i < n; i++) {
         buffers[i].offset = lowest_offset(&buffers[i], placed, i);
-        g->nodes[buffers[i].node].offset = buffers[i].offset;
-        if (buffers[i].offset + buffers[i].bytes > g->arena_bytes)
-            g->arena_bytes = buffers[i].offset + buffers[i].bytes;
+        if (buffers[i].offset + buffers[i].bytes > bytes) bytes = buffers[i].offset + buffers[i].bytes;
         int at = i;
         for (; at > 0 && is_before(&buffers[i], placed[at - 1]); at--) placed[at] = placed[at - 1];
         placed[at] = &buffers[i];
     }
-    g->arena_bytes = aligned(g->arena_bytes + FTC_STEP_SLACK_BYTES);
+    free(placed);
+    return aligned(bytes + FTC_STEP_SLACK_BYTES);
+}
+
+static int64_t place_guarded(ftc_buffer *buffers, int n) {
+    int64_t bytes = 0;
+    for (int i = 0; i < n; i++) {
+        buffers[i].offset = bytes + ftc_guarded_offset(buffers[i].bytes);
+        bytes += ftc_guarded_bytes(buffers[i].bytes);
+    }
+    return bytes;
+}
+
+bool ftc_pass_plan(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
+    (void)d;
+    int n;
+    ftc_buffer *buffers = ftc_plan_buffers(g, &n);
+    qsort(buffers, (size_t)n, sizeof *buffers, by_size);
+    g->arena_bytes = (options->guard ? place_guarded : place_closely)(buffers, n);
+    for (int i = 0; i < n; i++) g->nodes[buffers[i].node].offset = buffers[i].offset;
     g->peak_live_bytes = peak_of(buffers, n);
     check(g, buffers, n);
-    free(placed);
     free(buffers);
     return true;
 }

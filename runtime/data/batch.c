@@ -1,5 +1,7 @@
 #include "runtime/data/batch.h"
 
+#include "runtime/loop/guard.h"
+
 #include <float.h>
 #include <math.h>
 #include <stdbool.h>
@@ -87,11 +89,17 @@ int64_t ftc_batch_cells(const ftc_batch *batch, int32_t input) {
 
 // --- creation -----------------------------------------------------------------------------------------
 
-// Hands out the next piece of a block; with a NULL block only counts.
-static void *take(char *block, size_t *at, double bytes) {
-    void *piece = block ? block + *at : NULL;
-    *at += ftc_memory_stride((size_t)bytes);
-    return piece;
+// Hands out the next piece of the batch's block; before there is one, only counts.
+static void *take(const ftc_batch *batch, size_t *at, double bytes, const char *name) {
+    char *block = batch->block.data;
+    size_t place = ftc_memory_place((size_t)bytes, batch->program->guarded, at);
+    if (block && batch->program->guarded) ftc_guard_add(block + place, (size_t)bytes, name);
+    return block ? block + place : NULL;
+}
+
+// A piece for `bytes` of what it holds at most: in a guarded program nothing lies behind them.
+static void *fit(const ftc_batch *batch, void *piece, int64_t bytes) {
+    return batch->program->guarded ? ftc_guard_resize(piece, (size_t)bytes) : piece;
 }
 
 // The elements of the axis that an extent is ragged over, at most.
@@ -102,21 +110,21 @@ static double most_elements(const ftc_program *program, int32_t extent) {
 // Lays the buffers out in the block; returns its size.
 static size_t lay_out(ftc_batch *batch, const double *most) {
     const ftc_program *program = batch->program;
-    char *block = batch->block.data;
     size_t at = 0;
     for (int32_t e = 0; e < program->n_extents; e++) {
         if (program->extents[e].ragged_over < 0) continue;
-        batch->offsets[e] = take(block, &at, (most_elements(program, e) + 1) * sizeof **batch->offsets);
+        batch->offsets[e] = take(batch, &at, (most_elements(program, e) + 1) * sizeof **batch->offsets,
+                                 program->extents[e].name);
     }
     for (int32_t c = 0; c < program->n_counts; c++) {
         if (!program->counts[c].has_prefix) continue;
         double elements = most_elements(program, program->counts[c].extents[0]);
-        batch->prefixes[c] = take(block, &at, (elements + 1) * sizeof **batch->prefixes);
+        batch->prefixes[c] = take(batch, &at, (elements + 1) * sizeof **batch->prefixes, "a prefix");
     }
     for (int32_t i = 0; i < program->n_inputs; i++) {
         const ftc_input_info *input = &program->inputs[i];
         double bytes = (double)input->each * most[input->count] * ftc_dtype_bytes(input->dtype);
-        batch->inputs[i] = take(block, &at, bytes);
+        batch->inputs[i] = take(batch, &at, bytes, input->name);
     }
     return at;
 }
@@ -183,7 +191,6 @@ ftc_status ftc_batch_create(const ftc_program *program, ftc_batch *out) {
         ftc_batch_free(&batch);
         return status;
     }
-    find_classes(&batch);
     *out = batch;
     return FTC_STATUS_OK;
 }
@@ -276,9 +283,10 @@ static ftc_status check_length(const ftc_batch *batch, int32_t extent, int64_t l
 static ftc_status set_lengths(ftc_batch *batch, int32_t extent, const int32_t *lengths,
                               const int64_t *names) {
     int32_t over = batch->program->extents[extent].ragged_over;
-    int64_t sum = 0;
+    int64_t sum = 0, n = batch->extents[over];
+    batch->offsets[extent] = fit(batch, batch->offsets[extent], (n + 1) * (int64_t)sizeof(int32_t));
     batch->offsets[extent][0] = 0;
-    for (int64_t i = 0; i < batch->extents[over]; i++) {
+    for (int64_t i = 0; i < n; i++) {
         element_name who = name_of(batch, over, i, names);
         FTC_RETURN_IF_ERROR(check_length(batch, extent, lengths[i], who.text));
         sum += lengths[i];
@@ -295,8 +303,9 @@ static ftc_status set_lengths(ftc_batch *batch, int32_t extent, const int32_t *l
 
 static void fill_prefix(ftc_batch *batch, int32_t count) {
     const ftc_count_info *info = &batch->program->counts[count];
-    int64_t *prefix = batch->prefixes[count],
-            n = batch->extents[batch->program->extents[info->extents[0]].ragged_over];
+    int64_t n = batch->extents[batch->program->extents[info->extents[0]].ragged_over];
+    int64_t *prefix = batch->prefixes[count] =
+        fit(batch, batch->prefixes[count], (n + 1) * (int64_t)sizeof *prefix);
     prefix[0] = 0;
     for (int64_t i = 0; i < n; i++) {
         int64_t product = 1;
@@ -332,6 +341,10 @@ ftc_status ftc_batch_resize(ftc_batch *batch, const int64_t *elements, const int
         batch->counts[c] = count_cells(program, &program->counts[c], size_in_batch, batch);
         if (program->counts[c].has_prefix) fill_prefix(batch, c);
     }
+    for (int32_t i = 0; i < program->n_inputs; i++)
+        batch->inputs[i] = fit(batch, batch->inputs[i],
+                               ftc_batch_cells(batch, i) * ftc_dtype_bytes(program->inputs[i].dtype));
+    find_classes(batch);
     measure_rows(batch);
     return FTC_STATUS_OK;
 }

@@ -1,4 +1,5 @@
 #include "runtime/loop/memory.h"
+#include "runtime/loop/guard.h"
 
 #include "ir/step_abi.h"
 
@@ -28,6 +29,7 @@ ftc_status ftc_memory_map(size_t bytes, const char *what, ftc_memory *out) {
 }
 
 void ftc_memory_unmap(ftc_memory *memory) {
+    ftc_guard_forget(memory);
     if (memory->data) munmap(memory->data, memory->bytes + FTC_STEP_SLACK_BYTES);
     *memory = (ftc_memory){NULL, 0};
 }
@@ -39,8 +41,14 @@ void ftc_memory_use_small_pages(void *data, size_t bytes) {
     if (begin < end) madvise((void *)begin, end - begin, MADV_NOHUGEPAGE); // only a hint
 }
 
-size_t ftc_memory_stride(size_t bytes) {
-    return (bytes + FTC_STEP_SLACK_BYTES + FTC_STEP_ALIGN - 1) / FTC_STEP_ALIGN * FTC_STEP_ALIGN;
+size_t ftc_memory_place(size_t bytes, bool guarded, size_t *at) {
+    size_t begin = *at;
+    if (guarded) {
+        *at += (size_t)ftc_guarded_bytes((int64_t)bytes);
+        return begin + (size_t)ftc_guarded_offset((int64_t)bytes);
+    }
+    *at += (bytes + FTC_STEP_SLACK_BYTES + FTC_STEP_ALIGN - 1) / FTC_STEP_ALIGN * FTC_STEP_ALIGN;
+    return begin;
 }
 
 // The number in the first line of `path`, or `otherwise`.

@@ -5,6 +5,7 @@
 
 #include "runtime/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,8 +24,9 @@ void ftc_memory_unmap(ftc_memory *memory);
 // others stay out of memory.
 void ftc_memory_use_small_pages(void *data, size_t bytes);
 
-// The smallest multiple of FTC_STEP_ALIGN that holds `bytes` and the slack: the distance between two buffers.
-size_t ftc_memory_stride(size_t bytes);
+// Where a buffer of `bytes` lies in a mapping whose first *at bytes are taken; adds to *at what it takes with
+// its slack. Of a guarded program it is then to be given to ftc_guard_add (runtime/loop/guard.h).
+size_t ftc_memory_place(size_t bytes, bool guarded, size_t *at);
 
 // Bytes that this process can still touch without swapping (the system's and its control group's); INT64_MAX
 // when that cannot be found out.

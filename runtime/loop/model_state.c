@@ -1,4 +1,5 @@
 #include "runtime/loop/model_state.h"
+#include "runtime/loop/guard.h"
 
 #include "runtime/data/random.h"
 #include "runtime/hub/hf_dir.h"
@@ -61,7 +62,7 @@ static size_t role_bytes(const ftc_program *program, ftc_tensor_role role) {
     size_t bytes = 0;
     for (int32_t i = 0; i < program->n_tensors; i++) {
         if (program->tensors[i].role == role)
-            bytes += ftc_memory_stride((size_t)ftc_tensor_bytes(&program->tensors[i]));
+            ftc_memory_place((size_t)ftc_tensor_bytes(&program->tensors[i]), program->guarded, &bytes);
     }
     return bytes;
 }
@@ -82,9 +83,12 @@ static ftc_status map_role(ftc_model_state *state, ftc_tensor_role role) {
     FTC_RETURN_IF_ERROR(ftc_memory_map(role_bytes(program, role), ROLES[role].what, &state->blocks[role]));
     size_t at = 0;
     for (int32_t i = 0; i < program->n_tensors; i++) {
-        if (program->tensors[i].role != role) continue;
-        state->tensors[i] = state->blocks[role].data + at;
-        at += ftc_memory_stride((size_t)ftc_tensor_bytes(&program->tensors[i]));
+        const ftc_tensor_info *info = &program->tensors[i];
+        if (info->role != role) continue;
+        size_t bytes = (size_t)ftc_tensor_bytes(info);
+        char *data = state->blocks[role].data + ftc_memory_place(bytes, program->guarded, &at);
+        state->tensors[i] = data;
+        if (program->guarded) ftc_guard_add(data, bytes, info->name);
     }
     return FTC_STATUS_OK;
 }

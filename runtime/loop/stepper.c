@@ -1,4 +1,5 @@
 #include "runtime/loop/stepper.h"
+#include "runtime/loop/guard.h"
 
 #include <float.h>
 #include <math.h>
@@ -44,8 +45,18 @@ static ftc_status map_arena(ftc_stepper *stepper, uint32_t entries) {
                                "the model %s was compiled without the entry \"%s\"; compile it again",
                                program->model, ftc_entry_name((ftc_entry_kind)i));
     }
-    int64_t bytes = arena_bytes(program, entries, ftc_threads_count(stepper->threads));
-    return ftc_memory_map((size_t)bytes, "the step's arena", &stepper->arena);
+    int32_t threads = ftc_threads_count(stepper->threads);
+    if (!program->guarded)
+        return ftc_memory_map((size_t)arena_bytes(program, entries, threads), "the step's arena",
+                              stepper->arenas);
+    for (int i = 0; i < FTC_ENTRY_COUNT; i++)
+        if (entries & 1u << i)
+            FTC_RETURN_IF_ERROR(ftc_guard_map_arena(&program->entries[i], threads, &stepper->arenas[i]));
+    return FTC_STATUS_OK;
+}
+
+static double bytes_of(const ftc_output_info *output, const double *counts) {
+    return (double)output->each * counts[output->count] * ftc_dtype_bytes(output->dtype);
 }
 
 static ftc_status map_outputs(ftc_stepper *stepper) {
@@ -55,14 +66,14 @@ static ftc_status map_outputs(ftc_stepper *stepper) {
     ftc_program_most_counts(program, most);
     ftc_status status = FTC_STATUS_OK;
     for (int pass = 0; pass < 2 && status.code == FTC_OK; pass++) { // first sizes, then addresses
-        double at = 0;
+        size_t at = 0;
         for (int32_t i = 0; i < program->n_outputs; i++) {
-            const ftc_output_info *output = &program->outputs[i];
-            if (pass) stepper->outputs[i] = stepper->output_block.data + (size_t)at;
-            at += (double)ftc_memory_stride(
-                (size_t)((double)output->each * most[output->count] * ftc_dtype_bytes(output->dtype)));
+            size_t bytes = (size_t)bytes_of(&program->outputs[i], most);
+            size_t place = ftc_memory_place(bytes, program->guarded, &at);
+            if (pass) stepper->outputs[i] = stepper->output_block.data + place;
+            if (pass && program->guarded) ftc_guard_add(stepper->outputs[i], bytes, program->outputs[i].name);
         }
-        if (!pass) status = ftc_memory_map((size_t)at, "the step's outputs", &stepper->output_block);
+        if (!pass) status = ftc_memory_map(at, "the step's outputs", &stepper->output_block);
     }
     free(most);
     return status;
@@ -97,7 +108,7 @@ ftc_status ftc_stepper_create(const ftc_program *program, ftc_model_state *state
 }
 
 void ftc_stepper_free(ftc_stepper *stepper) {
-    ftc_memory_unmap(&stepper->arena);
+    for (int i = 0; i < FTC_ENTRY_COUNT; i++) ftc_memory_unmap(&stepper->arenas[i]);
     ftc_memory_unmap(&stepper->output_block);
     free(stepper->arguments);
     free(stepper->scalars);
@@ -244,11 +255,23 @@ ftc_status ftc_stepper_find_fault(const ftc_stepper *stepper, ftc_entry_kind ent
     return FTC_STATUS_OK;
 }
 
+// Of a guarded program: nothing that the entry is to write is there yet, and outputs end where they do in
+// this batch.
+static void prepare_guards(ftc_stepper *stepper, ftc_entry_kind entry, const ftc_batch *batch) {
+    const ftc_program *program = stepper->program;
+    ftc_guard_spoil(&stepper->arenas[entry]);
+    for (int32_t i = 0; i < program->n_outputs; i++)
+        if (program->outputs[i].entries & 1u << entry)
+            stepper->outputs[i] =
+                ftc_guard_resize(stepper->outputs[i], (size_t)bytes_of(&program->outputs[i], batch->counts));
+}
+
 ftc_status ftc_stepper_call(ftc_stepper *stepper, ftc_entry_kind entry, const ftc_batch *batch, uint32_t step,
                             uint32_t micro_step) {
     compute_scalars(stepper, step);
+    if (stepper->program->guarded) prepare_guards(stepper, entry, batch);
     ftc_step_args args = {
-        .arena = stepper->arena.data,
+        .arena = stepper->arenas[stepper->program->guarded ? entry : 0].data,
         .tensors = stepper->state->tensors,
         .inputs = (const void *const *)batch->inputs,
         .outputs = stepper->outputs,
@@ -269,6 +292,7 @@ ftc_status ftc_stepper_call(ftc_stepper *stepper, ftc_entry_kind entry, const ft
     if (entry != FTC_ENTRY_UPDATE)
         ftc_embeddings_read(stepper->state->tables, batch, entry != FTC_ENTRY_EVAL);
     ftc_threads_run(stepper->threads, enter, &c);
+    if (stepper->program->guarded) FTC_RETURN_IF_ERROR(ftc_guard_check(ftc_entry_name(entry)));
     if (entry == FTC_ENTRY_STEP || entry == FTC_ENTRY_UPDATE)
         ftc_embeddings_updated(stepper->state->tables, stepper->outputs);
     return ftc_stepper_find_fault(stepper, entry);

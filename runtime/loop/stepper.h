@@ -13,11 +13,11 @@ typedef struct {
     const ftc_program *program; // outlives the stepper, as do state and threads
     ftc_model_state *state;
     ftc_threads *threads;
-    uint64_t seed;     // of dropout
-    double *arguments; // [n_scalars] the step arguments; the program's defaults until set
-    float *scalars;    // [n_scalars] those and what follows from them, as a call reads them
-    void **outputs;    // [n_outputs]
-    ftc_memory arena;  // shared by all entries
+    uint64_t seed;                      // of dropout
+    double *arguments;                  // [n_scalars] the step arguments; the program's defaults until set
+    float *scalars;                     // [n_scalars] those and what follows from them, as a call reads them
+    void **outputs;                     // [n_outputs]
+    ftc_memory arenas[FTC_ENTRY_COUNT]; // of each entry in a guarded program; else the first is that of all
     ftc_memory output_block;
     ftc_sgemm_fn *sgemm;
     uint64_t *ticks; // NULL, or where the entries write ftc_step_args.ticks

@@ -76,6 +76,7 @@ BAD = {
     "bf16": ("maybe", "true or false"),
     "disable-progress": ("maybe", "true or false"),
     "no-report": ("maybe", "true or false"),
+    "guard": ("maybe", "true or false"),
     "tune": ("maybe", "true or false"),
     "train": ("none.csv", "none.csv"),
     "test": ("none.csv", "none.csv"),
