@@ -119,6 +119,16 @@ Test(checkpoint, resume_with_accumulation_and_clipping) {
     check_resume(options, (watcher){.stop_after = 7});
 }
 
+// Its order depends on how many evaluations were before the epoch, and not on those within it.
+Test(checkpoint, resume_with_batches_of_one_length) {
+    ftc_train_options options = options_for(NULL);
+    options.sampling = FTC_SAMPLING_GROUP_BY_LENGTH;
+    options.eval_strategy = FTC_WHEN_STEPS;
+    options.eval_steps = 4;
+    check_resume(options, (watcher){.stop_after = 10});
+    check_resume(options, (watcher){.stop_after = 12});
+}
+
 Test(checkpoint, a_directory_holds_what_it_should) {
     char *dir = test_directory();
     ftc_train_options options = options_for(dir);

@@ -325,9 +325,10 @@ Test(train, batches_of_about_one_length) {
         ftc_dataset_add(&train, &tokens, 0);
     }
     int64_t order[N], other[N], seen[N] = {0}, spread[2] = {0};
+    ftc_order how = {.batch = BATCH, .seed = 1, .data_seed = 1};
     for (int grouped = 0; grouped < 2; grouped++) {
-        ftc_order_epoch(grouped ? FTC_SAMPLING_GROUP_BY_LENGTH : FTC_SAMPLING_RANDOM, &train, BATCH, 1, 0,
-                        order);
+        how.sampling = grouped ? FTC_SAMPLING_GROUP_BY_LENGTH : FTC_SAMPLING_RANDOM;
+        ftc_order_epoch(&how, &train, 0, 0, order);
         for (int i = 0; i < N; i += BATCH) {
             int64_t longest = 0, shortest = 64;
             for (int k = i; k < i + BATCH; k++) {
@@ -342,7 +343,7 @@ Test(train, batches_of_about_one_length) {
     cr_assert_lt(spread[1] * 8, spread[0]);
     for (int i = 0; i < N; i++) cr_assert_eq(seen[i], 2);
     cr_assert_geq(ftc_dataset_length(&train, order[0]), 60);
-    ftc_order_epoch(FTC_SAMPLING_GROUP_BY_LENGTH, &train, BATCH, 1, 1, other);
+    ftc_order_epoch(&how, &train, 1, ftc_order_draws(&how, N), other);
     cr_assert_neq(memcmp(order, other, sizeof order), 0);
     ftc_tokens_free(&tokens);
     ftc_dataset_free(&train);

@@ -1,6 +1,6 @@
 #include "runtime/data/order.h"
 
-#include "runtime/data/select.h"
+#include "runtime/data/torch_random.h"
 
 #include <stdlib.h>
 
@@ -15,28 +15,45 @@ static int by_length(const void *a, const void *b) {
     return (x->position > y->position) - (x->position < y->position);
 }
 
-// Sorts stretches of 50 batches by length, as transformers' LengthGroupedSampler does, so that a batch holds
-// examples of about one length while the batches of an epoch still vary.
-static void group_by_length(const ftc_dataset *dataset, int64_t batch, int64_t *order) {
-    int64_t n = dataset->n, stretch = 50 * batch;
-    if (stretch > n / 4) stretch = n / 4 / batch * batch;
-    if (stretch < batch) stretch = batch;
-    sortable *items = malloc((size_t)n * sizeof *items);
+// Sorts stretches of 50 batches by length, or four stretches where the data is small, so that a batch holds
+// examples of about one length while the batches of an epoch still vary. The longest of all comes first: what
+// does not fit into memory shows at once.
+static void group_by_length(const ftc_dataset *dataset, int64_t batch, int64_t *examples) {
+    int64_t n = dataset->n, batches = n / (batch * 4), longest = 0;
+    if (batches > 50) batches = 50;
+    int64_t stretch = batches ? batches * batch : batch;
+    sortable *items = malloc((size_t)(n ? n : 1) * sizeof *items);
     if (!items) abort();
-    for (int64_t i = 0; i < n; i++) items[i] = (sortable){ftc_dataset_length(dataset, order[i]), i, order[i]};
+    for (int64_t i = 0; i < n; i++)
+        items[i] = (sortable){ftc_dataset_length(dataset, examples[i]), i, examples[i]};
     for (int64_t at = 0; at < n; at += stretch) {
         qsort(items + at, (size_t)(n - at < stretch ? n - at : stretch), sizeof *items, by_length);
+        if (items[at].length > items[longest].length) longest = at;
     }
-    for (int64_t i = 0; i < n; i++) order[i] = items[i].example;
+    for (int64_t i = 0; i < n; i++) examples[i] = items[i].example;
+    if (n) {
+        examples[0] = items[longest].example;
+        examples[longest] = items[0].example;
+    }
     free(items);
 }
 
-void ftc_order_epoch(ftc_sampling sampling, const ftc_dataset *dataset, int64_t batch, uint64_t seed,
-                     int64_t epoch, int64_t *order) {
-    if (sampling == FTC_SAMPLING_SEQUENTIAL) {
-        for (int64_t i = 0; i < dataset->n; i++) order[i] = i;
+void ftc_order_epoch(const ftc_order *order, const ftc_dataset *dataset, int64_t epoch, int64_t drawn,
+                     int64_t *examples) {
+    bool is_grouped = order->sampling == FTC_SAMPLING_GROUP_BY_LENGTH;
+    if (order->sampling == FTC_SAMPLING_SEQUENTIAL) {
+        for (int64_t i = 0; i < dataset->n; i++) examples[i] = i;
         return;
     }
-    ftc_permutation(seed, (uint32_t)epoch, (size_t)dataset->n, order);
-    if (sampling == FTC_SAMPLING_GROUP_BY_LENGTH) group_by_length(dataset, batch, order);
+    ftc_torch_random random;
+    ftc_torch_random_seed(is_grouped ? order->seed : order->data_seed + (uint64_t)epoch, &random);
+    int64_t skipped = is_grouped ? drawn + FTC_TORCH_DRAWS_OF_PASS : 0;
+    for (int64_t i = 0; i < skipped; i++) ftc_torch_random_next(&random);
+    ftc_torch_permutation(&random, dataset->n, examples);
+    if (is_grouped) group_by_length(dataset, order->batch, examples);
+}
+
+int64_t ftc_order_draws(const ftc_order *order, int64_t n) {
+    bool is_grouped = order->sampling == FTC_SAMPLING_GROUP_BY_LENGTH;
+    return is_grouped ? FTC_TORCH_DRAWS_OF_PASS + ftc_torch_permutation_draws(n) : 0;
 }

@@ -115,13 +115,6 @@ void ftc_numpy_permutation(uint64_t seed, size_t n, int64_t *out) {
     permute(pcg64_new(entropy, count), n, out);
 }
 
-void ftc_permutation(uint64_t seed, uint32_t epoch, size_t n, int64_t *out) {
-    uint32_t entropy[3];
-    size_t count = push_words(seed, entropy);
-    entropy[count++] = epoch;
-    permute(pcg64_new(entropy, count), n, out);
-}
-
 // --- rows ---------------------------------------------------------------------------------------------
 
 static ftc_selection slice(const int64_t *order, size_t begin, size_t count) {

@@ -13,10 +13,6 @@
 // bounded integers. Writes n indices to `out`.
 void ftc_numpy_permutation(uint64_t seed, size_t n, int64_t *out);
 
-// The order of the training rows in one epoch (from 0): default_rng([seed, epoch]).permutation(n), so that
-// each epoch can be replayed without those before it.
-void ftc_permutation(uint64_t seed, uint32_t epoch, size_t n, int64_t *out);
-
 // Indices of rows of a table; owned by whoever asked for them.
 typedef struct {
     int64_t *rows;

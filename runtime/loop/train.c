@@ -24,7 +24,8 @@ typedef struct {
     ftc_train_state at;
     int64_t logging_steps, eval_steps, save_steps; // as numbers of steps; 0: never
     int64_t eval_batch;
-    int64_t *order;      // [train->n] of epoch order_epoch
+    ftc_order sampling;
+    int64_t *order;      // [train->n] in the order of epoch order_epoch
     int64_t order_epoch; // -1: none yet
     double last_lr;
     double last_grad_norm; // NaN: the program does not tell it
@@ -161,6 +162,12 @@ static ftc_status plan(run *r) {
         .data_seed = o->data_seed >= 0 ? o->data_seed : o->seed,
         .max_steps = total,
     };
+    r->sampling = (ftc_order){
+        .sampling = (ftc_sampling)o->sampling,
+        .batch = o->batch * o->accumulation,
+        .seed = (uint64_t)r->identity.seed,
+        .data_seed = (uint64_t)r->identity.data_seed,
+    };
     r->schedule = make_schedule(o, total);
     r->logging_steps = count_steps(o->logging_steps, total);
     r->eval_steps = o->eval_steps > 0 ? count_steps(o->eval_steps, total) : r->logging_steps;
@@ -289,9 +296,12 @@ static void tell_eval_progress(void *context, int64_t done, int64_t total) {
 // Packs batch number `index` of the epoch.
 static ftc_status fill_batch(run *r, int64_t epoch, int64_t index) {
     const ftc_dataset *train = r->t->train;
+    if (index == 0) { // else the run was resumed in the middle of this epoch
+        r->at.drawn_before_epoch = r->at.drawn;
+        r->at.drawn += ftc_order_draws(&r->sampling, train->n);
+    }
     if (r->order_epoch != epoch) {
-        ftc_order_epoch((ftc_sampling)r->o->sampling, train, r->o->batch, (uint64_t)r->identity.data_seed,
-                        epoch, r->order);
+        ftc_order_epoch(&r->sampling, train, epoch, r->at.drawn_before_epoch, r->order);
         r->order_epoch = epoch;
     }
     int64_t first = index * r->o->batch, left = train->n - first;
@@ -443,6 +453,7 @@ static ftc_status evaluate(run *r, bool *gained) {
     r->is_evaluating = true;
     FTC_RETURN_IF_ERROR(ftc_evaluate(&r->stepper, &r->batch, r->t->test, r->eval_batch, &watch, &evaluation));
     r->is_evaluating = false;
+    r->at.drawn += ftc_order_draws(&r->sampling, 0);
     cJSON *line = new_line(r);
     if (!isnan(train.loss)) cJSON_AddNumberToObject(line, "epoch_loss", train.loss);
     if (!isnan(train.accuracy)) cJSON_AddNumberToObject(line, "train_accuracy", train.accuracy);

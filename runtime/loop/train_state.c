@@ -31,11 +31,11 @@ typedef struct {
 #define INTEGER(field) {#field, offsetof(ftc_train_state, field), false}
 #define DOUBLE(field)  {#field, offsetof(ftc_train_state, field), true}
 static const state_field STATE_FIELDS[] = {
-    INTEGER(step),          INTEGER(events_step),       INTEGER(epochs_ended),  INTEGER(last_logged),
-    DOUBLE(window_loss),    DOUBLE(window_seconds),     INTEGER(window_tokens), DOUBLE(total_loss),
-    INTEGER(examples_seen), INTEGER(tokens_seen),       INTEGER(tokens_padded), INTEGER(epoch_examples),
-    INTEGER(epoch_correct), DOUBLE(epoch_loss),         DOUBLE(epoch_weight),   DOUBLE(best_metric),
-    INTEGER(best_step),     INTEGER(stale_evaluations),
+    INTEGER(step),          INTEGER(events_step),        INTEGER(epochs_ended),  INTEGER(last_logged),
+    DOUBLE(window_loss),    DOUBLE(window_seconds),      INTEGER(window_tokens), DOUBLE(total_loss),
+    INTEGER(drawn),         INTEGER(drawn_before_epoch), INTEGER(examples_seen), INTEGER(tokens_seen),
+    INTEGER(tokens_padded), INTEGER(epoch_examples),     INTEGER(epoch_correct), DOUBLE(epoch_loss),
+    DOUBLE(epoch_weight),   DOUBLE(best_metric),         INTEGER(best_step),     INTEGER(stale_evaluations),
 };
 #undef INTEGER
 #undef DOUBLE
@@ -155,7 +155,7 @@ static bool is_consistent(const ftc_train_state *s, const ftc_train_identity *id
     return step <= FTC_MOST_STEPS && s->events_step <= step && s->last_logged <= step &&
            s->best_step <= step && s->stale_evaluations <= step + 1 && s->epochs_ended <= begun &&
            s->epochs_ended + 1 >= begun && s->epoch_examples <= identity->examples &&
-           s->epoch_correct <= s->epoch_examples;
+           s->epoch_correct <= s->epoch_examples && s->drawn_before_epoch <= s->drawn;
 }
 
 // A number as "%a" wrote it; 0 when it is none. The best metric may be infinite.

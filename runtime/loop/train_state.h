@@ -22,6 +22,8 @@ typedef struct {
     int64_t window_tokens;
     double total_loss; // sum over all steps
     int64_t examples_seen, tokens_seen;
+    // Numbers that the order of the examples has drawn (order.h), and those before the epoch that it is in.
+    int64_t drawn, drawn_before_epoch;
     int64_t tokens_padded;                 // what tokens_seen would be, padded to the longest of each batch
     int64_t epoch_examples, epoch_correct; // of the epoch so far
     double epoch_loss, epoch_weight;       // sums: of the losses times their weights, of the weights
