@@ -321,6 +321,102 @@ Test(tokenizer, torchtext_ids) {
     free(path);
 }
 
+// --- other families -----------------------------------------------------------------------------------
+
+// Every entry of a family's goldens; where transformers 4 and 5 differ, tokenizer.json is what 4 follows.
+// `field`: what holds the ids where that is in the entry.
+static void expect_goldens(const char *directory, const char *goldens, const char *field) {
+    ftc_tokenizer *tokenizer = NULL;
+    ftc_status status = ftc_tokenizer_open(directory, &tokenizer);
+    cr_assert_eq(status.code, FTC_OK, "%s", status.message);
+    char *text;
+    size_t bytes, compared = 0;
+    cr_assert_eq(ftc_file_read(goldens, &text, &bytes).code, FTC_OK);
+    for (char *nul; (nul = strstr(text, "\\u0000"));) memcpy(nul, "a NUL:", 6); // no text of C
+    cJSON *json = cJSON_Parse(text);
+    const cJSON *entry;
+    ftc_tokens tokens = {0};
+    cJSON_ArrayForEach(entry, cJSON_GetObjectItem(json, "entries")) {
+        const char *input = cJSON_GetObjectItem(entry, "text")->valuestring;
+        const char *pair = cJSON_GetStringValue(cJSON_GetObjectItem(entry, "pair"));
+        if (strncmp(input, "a NUL:", 6) == 0) continue;
+        const cJSON *ids = cJSON_GetObjectItem(entry, field),
+                    *types = cJSON_GetObjectItem(entry, "v4_token_type_ids");
+        if (!ids) ids = cJSON_GetObjectItem(entry, "v4_input_ids");
+        if (!ids) ids = cJSON_GetObjectItem(entry, "input_ids");
+        if (!types) types = cJSON_GetObjectItem(entry, "token_type_ids");
+        status = ftc_tokenizer_encode(tokenizer, input, pair, 100000, &tokens);
+        cr_assert_eq(status.code, FTC_OK, "%s", status.message);
+        expect_ids(ids, tokens.ids, tokens.count, input);
+        if (cJSON_IsArray(types)) expect_ids(types, tokens.types, tokens.count, input);
+        compared++;
+    }
+    cr_expect_eq(compared, 85, "%zu", compared);
+    ftc_tokens_free(&tokens);
+    ftc_tokenizer_close(tokenizer);
+    cJSON_Delete(json);
+    free(text);
+}
+
+static void expect_family(const char *name) {
+    char file[64];
+    snprintf(file, sizeof file, "tokenizer/%s", name);
+    char *directory = test_shared(file), *goldens = test_join(directory, "goldens.json");
+    expect_goldens(directory, goldens, "");
+    free(goldens);
+    free(directory);
+}
+
+Test(tokenizer, roberta_as_hugging_face) {
+    expect_family("roberta");
+}
+
+Test(tokenizer, gpt2_as_hugging_face) {
+    expect_family("gpt2");
+}
+
+Test(tokenizer, modernbert_as_hugging_face) {
+    expect_family("modernbert");
+}
+
+Test(tokenizer, mpnet_as_hugging_face) {
+    expect_family("mpnet");
+}
+
+// From vocab.json and merges.txt alone.
+Test(tokenizer, roberta_without_tokenizer_json) {
+    char *from = test_shared("tokenizer/roberta"), *directory = test_directory(),
+         *goldens = test_join(from, "goldens.json");
+    static const char *const files[] = {"vocab.json", "merges.txt"};
+    for (int i = 0; i < 2; i++) {
+        char *source = test_join(from, files[i]), *target = test_join(directory, files[i]);
+        cr_assert_eq(ftc_file_copy(source, target).code, FTC_OK);
+        free(source);
+        free(target);
+    }
+    expect_goldens(directory, goldens, "v4_bare_input_ids");
+    cr_assert_eq(ftc_dir_remove(directory).code, FTC_OK);
+    free(goldens);
+    free(directory);
+    free(from);
+}
+
+// Its tokenizer.json lies there packed.
+Test(tokenizer, qwen3_as_hugging_face) {
+    char *from = test_shared("tokenizer/qwen3"), *directory = test_directory(),
+         *goldens = test_join(from, "goldens.json");
+    char *command;
+    cr_assert(asprintf(&command, "gzip -dc '%s/tokenizer.json.gz' >'%s/tokenizer.json'", from, directory) >
+              0);
+    cr_assert_eq(system(command), 0);
+    expect_goldens(directory, goldens, "");
+    cr_assert_eq(ftc_dir_remove(directory).code, FTC_OK);
+    free(command);
+    free(goldens);
+    free(directory);
+    free(from);
+}
+
 // --- time ---------------------------------------------------------------------------------------------
 
 // Seconds of this thread that encoding `n` combining marks takes: of falling and of rising classes in turns.
@@ -420,6 +516,7 @@ Test(tokenizer, refuses_what_it_cannot_encode) {
 }
 
 #define VOCABULARY "\"vocab\":{\"[UNK]\":0,\"[CLS]\":1,\"[SEP]\":2,\"a\":3}"
+#define BYTE_LEVEL "{\"pre_tokenizer\":{\"type\":\"ByteLevel\"}"
 #define WORDPIECE  "\"model\":{\"type\":\"WordPiece\"," VOCABULARY "}"
 
 #define TEXT(id) "{\"Sequence\":{\"id\":\"" id "\",\"type_id\":0}}"
@@ -435,8 +532,26 @@ Test(tokenizer, refuses_directories_by_name_of_what_is_wrong) {
         {"other.txt", "", "neither"},
         {"tokenizer.json", "{\"model\":", "not valid JSON at byte"},
         {"tokenizer.json", "[]", "a JSON object is expected"},
-        {"tokenizer.json", "{\"model\":{\"type\":\"BPE\"}}", "the model \"BPE\" is not supported"},
-        {"tokenizer.json", "{\"model\":{\"type\":\"WordPiece\"}}", "has no \"vocab\""},
+        {"tokenizer.json", "{\"model\":{\"type\":\"WordLevel\"}}",
+         "the model \"WordLevel\" is not supported"},
+        {"tokenizer.json", "{\"model\":{\"type\":\"BPE\"}}", "behind the pre-tokenizer \"ByteLevel\" only"},
+        {"tokenizer.json", BYTE_LEVEL ",\"model\":{\"type\":\"BPE\",\"dropout\":0.1}}",
+         "\"BPE\" with \"dropout\""},
+        {"tokenizer.json",
+         BYTE_LEVEL ",\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a b\"]}}",
+         "the merge of \"a\" and \"b\" is not of tokens to a token"},
+        {"tokenizer.json", BYTE_LEVEL ",\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}",
+         "no token for the byte 0x00"},
+        {"tokenizer.json",
+         "{\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"Isolated\",\"pattern\":{\"Regex\":\"(\"}}"
+         "," WORDPIECE "}",
+         "the pattern \"(\" of the pre-tokenizer: missing closing parenthesis"},
+        {"tokenizer.json",
+         "{\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"MergedWithNext\"}," WORDPIECE "}",
+         "not \"MergedWithNext\""},
+        {"tokenizer.json", "{\"pre_tokenizer\":{\"type\":\"Metaspace\"}," WORDPIECE "}",
+         "the pre-tokenizer \"Metaspace\" is not supported"},
+        {"tokenizer.json", "{\"model\":{\"type\":\"WordPiece\"}}", "there is no \"vocab\""},
         {"tokenizer.json", "{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":-1}}}",
          "the token \"a\" has no valid id"},
         {"tokenizer.json", "{\"normalizer\":{\"type\":\"Precompiled\"}," WORDPIECE "}",
@@ -446,12 +561,14 @@ Test(tokenizer, refuses_directories_by_name_of_what_is_wrong) {
          "}",
          "\"Replace\" is supported with a pattern that is a plain string"},
         {"tokenizer.json", "{\"pre_tokenizer\":{\"type\":\"ByteLevel\"}," WORDPIECE "}",
-         "the pre-tokenizer \"ByteLevel\""},
+         "\"ByteLevel\" is supported before the model \"BPE\" only"},
         {"tokenizer.json",
          "{\"pre_tokenizer\":{\"type\":\"Punctuation\",\"behavior\":\"Removed\"}," WORDPIECE "}",
          "not \"Removed\""},
         {"tokenizer.json", "{\"post_processor\":{\"type\":\"RobertaProcessing\"}," WORDPIECE "}",
-         "the post-processor \"RobertaProcessing\""},
+         "no first token \"\""},
+        {"tokenizer.json", "{\"post_processor\":{\"type\":\"Other\"}," WORDPIECE "}",
+         "the post-processor \"Other\""},
         {"tokenizer.json", "{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"[UNK]\":0,\"[CLS]\":1}}}",
          "no separator token \"[SEP]\""},
         {"tokenizer.json", "{\"added_tokens\":[{\"content\":\"<x>\"}]," WORDPIECE "}",
@@ -477,6 +594,7 @@ Test(tokenizer, refuses_directories_by_name_of_what_is_wrong) {
          "\"type_id\" is no whole number"},
         {"vocab.txt", "[CLS]\n[SEP]\na\n", "no unknown token \"[UNK]\""},
         {"vocab.txt", "[UNK]\n\xFF\n", "not UTF-8 at byte 6"},
+        {"vocab.json", "{\"a\":0}", "merges.txt"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *directory = test_directory();

@@ -202,8 +202,13 @@ ftc_status ftc_hf_config_write(const ftc_program *program, const ftc_hf_config_e
 }
 
 ftc_status ftc_hf_tokenizer_copy(const char *from, const char *to) {
-    static const char *const NAMES[] = {"vocab.txt", "tokenizer.json", "tokenizer_config.json",
-                                        "special_tokens_map.json", "added_tokens.json"};
+    static const char *const NAMES[] = {"vocab.txt",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "tokenizer.json",
+                                        "tokenizer_config.json",
+                                        "special_tokens_map.json",
+                                        "added_tokens.json"};
     size_t copied = 0;
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
         char *source = ftc_path_join(from, NAMES[i]), *target = ftc_path_join(to, NAMES[i]);

@@ -36,6 +36,14 @@ bool ftc_normalizer_is_local(const ftc_normalizer *normalizer) {
     return true;
 }
 
+bool ftc_normalizer_keeps_ascii(const ftc_normalizer *normalizer) {
+    for (size_t i = 0; i < normalizer->count; i++) {
+        ftc_normalize_kind kind = normalizer->steps[i].kind;
+        if (kind < FTC_NORMALIZE_NFD || kind > FTC_NORMALIZE_STRIP_MARKS) return false;
+    }
+    return true;
+}
+
 // --- the steps ----------------------------------------------------------------------------------------
 
 // As the tokenizers library has it, which begins at 2B920 where Unicode's block begins at 2B820.

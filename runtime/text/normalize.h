@@ -48,6 +48,9 @@ ftc_normalize_step *ftc_normalizer_add(ftc_normalizer *normalizer, ftc_normalize
 
 void ftc_normalizer_free(ftc_normalizer *normalizer);
 
+// Whether a text of ASCII characters stays what it is.
+bool ftc_normalizer_keeps_ascii(const ftc_normalizer *normalizer);
+
 // Whether the text between two blanks can be normalized by itself.
 bool ftc_normalizer_is_local(const ftc_normalizer *normalizer);
 

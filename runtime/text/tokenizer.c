@@ -14,6 +14,10 @@ typedef struct {
     ftc_codepoints codepoints, spare;
     char *utf8; // normalized text
     size_t utf8_capacity;
+    char *prefixed; // a piece behind a blank
+    size_t prefixed_capacity;
+    ftc_regex_match match;
+    const char *problem; // what stopped it; NULL: nothing
 } encoder;
 
 static const uint8_t *identity_map(void) {
@@ -29,7 +33,7 @@ static const uint8_t *identity_map(void) {
 }
 
 static bool is_full(const encoder *e) {
-    return e->count >= e->limit;
+    return e->count >= e->limit || e->problem;
 }
 
 static void reserve(encoder *e, size_t more) {
@@ -49,8 +53,10 @@ static void push_id(encoder *e, int32_t id) {
 static void push_word(encoder *e, const uint8_t map[256], const char *word, size_t size) {
     if (is_full(e)) return;
     reserve(e, size);
-    size_t n = ftc_wordpiece_cut(e->tokenizer->vocabulary, map, word, size, e->ids + e->count);
-    if (n == 0) push_id(e, e->tokenizer->unk_id);
+    const ftc_tokenizer *t = e->tokenizer;
+    size_t n = t->bpe ? ftc_bpe_cut(t->bpe, word, size, e->ids + e->count)
+                      : ftc_wordpiece_cut(t->vocabulary, map, word, size, e->ids + e->count);
+    if (n == 0) push_id(e, t->unk_id);
     e->count += n;
     if (e->count > e->limit) e->count = e->limit;
 }
@@ -140,50 +146,103 @@ int ftc_split_class(unsigned split, uint32_t c) {
     return FTC_CHAR_WORD;
 }
 
-// Normalized text without added tokens.
-static void encode_words(encoder *e, const char *text, size_t size) {
+static void encode_piece(encoder *e, size_t step, const char *text, size_t size);
+
+static void cut_by_classes(encoder *e, size_t step, const char *text, size_t size) {
+    unsigned split = e->tokenizer->cuts[step].split;
     size_t begin = 0, at = 0;
     int open = FTC_CHAR_SPACE; // the class of the word that begins at `begin`
     while (at < size && !is_full(e)) {
         uint32_t c = 0;
         size_t n = ftc_utf8_decode(text + at, size - at, &c);
-        int class = ftc_split_class(e->tokenizer->split, c);
+        int class = ftc_split_class(split, c);
         if (class != open || class == FTC_CHAR_ALONE) {
-            if (open != FTC_CHAR_SPACE) push_word(e, identity_map(), text + begin, at - begin);
+            if (open != FTC_CHAR_SPACE) encode_piece(e, step + 1, text + begin, at - begin);
             begin = at;
             open = class;
         }
         at += n;
     }
-    if (open != FTC_CHAR_SPACE) push_word(e, identity_map(), text + begin, at - begin);
+    if (open != FTC_CHAR_SPACE) encode_piece(e, step + 1, text + begin, at - begin);
 }
 
-// Any text without unnormalized added tokens. `offset` is where it stands in what the user gave.
-static ftc_status encode_slowly(encoder *e, const char *text, size_t size, size_t offset) {
+static void cut_by_regex(encoder *e, size_t step, const char *text, size_t size) {
+    const ftc_cut *cut = &e->tokenizer->cuts[step];
+    for (size_t at = 0; at < size && !is_full(e);) {
+        size_t begin = size, end = size;
+        e->problem = ftc_regex_find(cut->regex, &e->match, text, size, at, &begin, &end);
+        if (!cut->drops_others) encode_piece(e, step + 1, text + at, begin - at);
+        if (!cut->drops_matches) encode_piece(e, step + 1, text + begin, end - begin);
+        at = end;
+    }
+}
+
+static void prefix_space(encoder *e, size_t step, const char *text, size_t size) {
+    if (*text != ' ') {
+        e->prefixed = ftc_grow(e->prefixed, &e->prefixed_capacity, size + 1, 1);
+        e->prefixed[0] = ' ';
+        memcpy(e->prefixed + 1, text, size++);
+        text = e->prefixed;
+    }
+    encode_piece(e, step + 1, text, size);
+}
+
+// A piece of normalized text without added tokens, before a step of the pre-tokenizer.
+static void encode_piece(encoder *e, size_t step, const char *text, size_t size) {
+    const ftc_tokenizer *t = e->tokenizer;
+    if (size == 0 || is_full(e)) return;
+    if (step == t->n_cuts) {
+        push_word(e, identity_map(), text, size);
+        return;
+    }
+    switch (t->cuts[step].kind) {
+    case FTC_CUT_CLASSES: cut_by_classes(e, step, text, size); return;
+    case FTC_CUT_REGEX: cut_by_regex(e, step, text, size); return;
+    case FTC_CUT_PREFIX_SPACE: prefix_space(e, step, text, size); return;
+    }
+}
+
+static bool is_ascii(const char *text, size_t size) {
+    unsigned char all = 0;
+    for (size_t i = 0; i < size; i++) all |= (unsigned char)text[i];
+    return all < 0x80;
+}
+
+// The normalized text: *text and *size become its own.
+static ftc_status normalize(encoder *e, const char **text, size_t *size, size_t offset) {
+    if (e->tokenizer->keeps_ascii && is_ascii(*text, *size)) return FTC_STATUS_OK;
     e->codepoints.count = 0;
-    for (size_t at = 0; at < size;) {
+    for (size_t at = 0; at < *size;) {
         uint32_t c;
-        size_t n = ftc_utf8_decode(text + at, size - at, &c);
+        size_t n = ftc_utf8_decode(*text + at, *size - at, &c);
         if (n == 0)
             return ftc_status_make(FTC_BAD_INPUT, "the text is not valid UTF-8 (byte 0x%02x at offset %zu)",
-                                   (uint8_t)text[at], offset + at);
+                                   (uint8_t)(*text)[at], offset + at);
         ftc_codepoints_push(&e->codepoints, c);
         at += n;
     }
     ftc_normalizer_apply(&e->tokenizer->normalizer, &e->codepoints, &e->spare);
     e->utf8 = ftc_grow(e->utf8, &e->utf8_capacity, e->codepoints.count * 4, 1);
-    size_t length = 0;
+    *size = 0;
     for (size_t i = 0; i < e->codepoints.count; i++)
-        length += ftc_utf8_encode(e->codepoints.data[i], e->utf8 + length);
+        *size += ftc_utf8_encode(e->codepoints.data[i], e->utf8 + *size);
+    *text = e->utf8;
+    return FTC_STATUS_OK;
+}
 
+// Any text without unnormalized added tokens. `offset` is where it stands in what the user gave.
+static ftc_status encode_slowly(encoder *e, const char *text, size_t size, size_t offset) {
+    FTC_RETURN_IF_ERROR(normalize(e, &text, &size, offset));
     size_t covered = 0, search = 0;
     while (!is_full(e)) {
-        added_match match = next_added(&e->tokenizer->normalized, e->utf8, length, &search, covered);
-        encode_words(e, e->utf8 + covered, match.begin - covered);
+        added_match match = next_added(&e->tokenizer->normalized, text, size, &search, covered);
+        encode_piece(e, 0, text + covered, match.begin - covered);
         if (!match.token) break;
         push_id(e, match.token->id);
         covered = match.end;
     }
+    if (e->problem)
+        return ftc_status_make(FTC_BAD_INPUT, "the text cannot be cut into words: %s", e->problem);
     return FTC_STATUS_OK;
 }
 
@@ -294,7 +353,9 @@ ftc_status ftc_tokenizer_encode(const ftc_tokenizer *tokenizer, const char *text
     ftc_status status = encode(&e, text, pair, max_length);
     ftc_codepoints_free(&e.codepoints);
     ftc_codepoints_free(&e.spare);
+    ftc_regex_match_free(&e.match);
     free(e.utf8);
+    free(e.prefixed);
     return status;
 }
 
@@ -307,14 +368,17 @@ void ftc_tokens_free(ftc_tokens *tokens) {
 // --- the tokenizer ------------------------------------------------------------------------------------
 
 void ftc_tokenizer_prepare(ftc_tokenizer *t) {
-    t->local = ftc_normalizer_is_local(&t->normalizer) && t->normalized.count == 0;
+    bool by_classes = !t->bpe && t->n_cuts <= 1 && (!t->n_cuts || t->cuts[0].kind == FTC_CUT_CLASSES);
+    unsigned split = t->n_cuts ? t->cuts[0].split : 0;
+    t->local = by_classes && ftc_normalizer_is_local(&t->normalizer) && t->normalized.count == 0;
+    t->keeps_ascii = ftc_normalizer_keeps_ascii(&t->normalizer);
     ftc_codepoints text = {0}, spare = {0};
     for (uint32_t c = 0; c < 256; c++) {
         text.count = 0;
         ftc_codepoints_push(&text, c);
         ftc_normalizer_apply(&t->normalizer, &text, &spare);
         bool fast = c < 0x80 && text.count == 1 && text.data[0] < 0x80;
-        t->class[c] = (uint8_t)(fast ? ftc_split_class(t->split, text.data[0]) : FTC_CHAR_SLOW);
+        t->class[c] = (uint8_t)(fast ? ftc_split_class(split, text.data[0]) : FTC_CHAR_SLOW);
         t->lower[c] = (uint8_t)(fast ? text.data[0] : c);
     }
     ftc_codepoints_free(&text);
@@ -329,6 +393,8 @@ static void added_tokens_free(ftc_added_tokens *list) {
 void ftc_tokenizer_close(ftc_tokenizer *t) {
     if (!t) return;
     ftc_normalizer_free(&t->normalizer);
+    for (size_t i = 0; i < t->n_cuts; i++) ftc_regex_free(t->cuts[i].regex);
+    ftc_bpe_free(t->bpe);
     ftc_wordpiece_free(t->vocabulary);
     added_tokens_free(&t->raw);
     added_tokens_free(&t->normalized);

@@ -1,4 +1,4 @@
-// Text to token ids, exactly as Hugging Face's tokenizers do it for BERT-like (WordPiece) models.
+// Text to token ids, exactly as Hugging Face's tokenizers do it: WordPiece, and byte-level BPE.
 #ifndef FTC_RUNTIME_TOKENIZER_H
 #define FTC_RUNTIME_TOKENIZER_H
 
@@ -13,7 +13,8 @@ typedef struct ftc_tokenizer ftc_tokenizer;
 //   - tokenizer.json if there is one: its normalizer, pre-tokenizer, template and added tokens are
 //     honoured, or refused by name; the truncation and padding stored in it are ignored;
 //   - else vocab.txt, with do_lower_case, strip_accents, tokenize_chinese_chars and the names of the
-//     special tokens from tokenizer_config.json (which may be missing: then those of BERT, uncased).
+//     special tokens from tokenizer_config.json (which may be missing: then those of BERT, uncased);
+//   - else vocab.json and merges.txt, as RoBERTa and GPT-2 have them.
 // The special tokens that tokenizer_config.json names are recognized in texts ("[SEP]", "[MASK]", …), if the
 // vocabulary has them.
 ftc_status ftc_tokenizer_open(const char *directory, ftc_tokenizer **out);
@@ -28,7 +29,7 @@ typedef struct {
 void ftc_tokens_free(ftc_tokens *tokens);
 
 // Encodes `text`, or `text` and `pair` (NULL: none), as "[CLS] text [SEP]" or "[CLS] text [SEP] pair [SEP]"
-// (or what the template of tokenizer.json says), cut to `max_length` tokens, special ones included: the
+// (or what the post-processor of tokenizer.json says), cut to `max_length` tokens, special ones included: the
 // longer of the two loses first. Several threads may use one tokenizer at the same time. Fails if a text is
 // no UTF-8 or `max_length` has no room for the special tokens; *out is then undefined, but may be used
 // again.
@@ -38,7 +39,7 @@ ftc_status ftc_tokenizer_encode(const ftc_tokenizer *tokenizer, const char *text
 // The largest id plus 1: what the model's embedding must at least have as rows.
 int32_t ftc_tokenizer_vocab_size(const ftc_tokenizer *tokenizer);
 
-// The ids of the padding and the unknown token; -1 if the vocabulary has no such token.
+// The ids of the padding and the unknown token; -1 if there is no such token.
 int32_t ftc_tokenizer_pad_id(const ftc_tokenizer *tokenizer);
 int32_t ftc_tokenizer_unk_id(const ftc_tokenizer *tokenizer);
 

@@ -2,7 +2,9 @@
 #ifndef FTC_RUNTIME_TOKENIZER_INTERNAL_H
 #define FTC_RUNTIME_TOKENIZER_INTERNAL_H
 
+#include "runtime/text/bpe.h"
 #include "runtime/text/normalize.h"
+#include "runtime/text/regex.h"
 #include "runtime/text/tokenizer.h"
 #include "runtime/text/wordpiece.h"
 
@@ -39,6 +41,21 @@ enum {
     FTC_CHAR_SLOW,  // (bytes only) needs the whole normalizer
 };
 
+// A step of the pre-tokenizer: what it makes of a piece of normalized text, the next step gets, and after the
+// last one the model.
+typedef struct {
+    enum {
+        FTC_CUT_CLASSES,      // by the classes of characters
+        FTC_CUT_REGEX,        // around every match
+        FTC_CUT_PREFIX_SPACE, // not at all: a blank before it where there is none
+    } kind;
+    unsigned split; // FTC_CUT_CLASSES: FTC_SPLIT_*
+    ftc_regex *regex;
+    bool drops_matches, drops_others; // FTC_CUT_REGEX
+} ftc_cut;
+
+enum { FTC_MAX_CUTS = 8 };
+
 // One part of the template by which special tokens are put around the texts.
 typedef struct {
     int32_t text; // 0: the first text, 1: the second, -1: the token `id`
@@ -54,16 +71,19 @@ typedef struct {
 
 struct ftc_tokenizer {
     ftc_normalizer normalizer;
-    unsigned split; // FTC_SPLIT_*
-    ftc_wordpiece *vocabulary;
+    ftc_cut cuts[FTC_MAX_CUTS];
+    size_t n_cuts;
+    ftc_wordpiece *vocabulary;        // all tokens by their names
+    ftc_bpe *bpe;                     // what cuts words; NULL: the vocabulary does
     ftc_added_tokens raw, normalized; // sought before, after normalization
     ftc_template templates[2];
-    int32_t unk_id, pad_id;
+    int32_t unk_id, pad_id; // -1: none
     int model_max_length;
     uint64_t fingerprint; // of the files read so far
 
     // Derived by ftc_tokenizer_prepare: what becomes of single bytes where nothing depends on the neighbours.
     bool local;         // whether the text between two blanks can be tokenized by itself
+    bool keeps_ascii;   // whether the normalizer does
     uint8_t class[256]; // FTC_CHAR_*
     uint8_t lower[256]; // the normalized byte
 };

@@ -13,10 +13,20 @@
 
 #define MAX_VOCABULARY_BYTES (1 << 24)
 
+// The names that special tokens have where no file names them; NULL: none.
+typedef struct {
+    const char *unk, *sep, *pad, *cls, *mask;
+} special_names;
+
+static const special_names BERT_NAMES = {"[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"};
+
 // Where the pieces come from, for messages; `config` is an empty object if there is no tokenizer_config.json.
 typedef struct {
     char *json_path, *vocab_path, *config_path;
+    char *bpe_vocab_path, *merges_path; // vocab.json, merges.txt
     cJSON *json, *config;
+    bool is_byte_level; // the pre-tokenizer ends with ByteLevel
+    special_names names;
     ftc_tokenizer *tokenizer;
 } loader;
 
@@ -148,6 +158,68 @@ static ftc_status add_normalizer(loader *l, const cJSON *json) {
 
 // --- pre-tokenizer ------------------------------------------------------------------------------------
 
+// What ByteLevel cuts by, and GPT-2 did.
+static const char BYTE_LEVEL_PATTERN[] =
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+
+static ftc_status add_cut(loader *l, ftc_cut cut) {
+    ftc_tokenizer *t = l->tokenizer;
+    if (t->n_cuts == FTC_MAX_CUTS) {
+        ftc_regex_free(cut.regex);
+        return ftc_status_make(FTC_BAD_INPUT, "%s: the pre-tokenizer has more than %d steps", l->json_path,
+                               FTC_MAX_CUTS);
+    }
+    t->cuts[t->n_cuts++] = cut;
+    return FTC_STATUS_OK;
+}
+
+// Classes of neighbouring steps are one step.
+static ftc_status add_classes(loader *l, unsigned split) {
+    ftc_tokenizer *t = l->tokenizer;
+    ftc_cut *last = t->n_cuts ? &t->cuts[t->n_cuts - 1] : NULL;
+    if (!last || last->kind != FTC_CUT_CLASSES)
+        return add_cut(l, (ftc_cut){.kind = FTC_CUT_CLASSES, .split = split});
+    last->split |= split;
+    return FTC_STATUS_OK;
+}
+
+static ftc_status add_regex(loader *l, const char *pattern, bool drops_matches, bool drops_others) {
+    char *problem;
+    ftc_regex *regex = ftc_regex_new(pattern, &problem);
+    if (regex) return add_cut(l, (ftc_cut){FTC_CUT_REGEX, 0, regex, drops_matches, drops_others});
+    ftc_status status = ftc_status_make(FTC_BAD_INPUT, "%s: the pattern \"%s\" of the pre-tokenizer: %s",
+                                        l->json_path, pattern, problem);
+    free(problem);
+    return status;
+}
+
+// Split with a pattern that is a regular expression or a plain string.
+static ftc_status add_split(loader *l, const cJSON *json) {
+    const cJSON *pattern = member(json, "pattern");
+    const char *regex = member_string(pattern, "Regex"), *string = member_string(pattern, "String");
+    const char *behavior = member_string(json, "behavior");
+    bool removes = strcmp(behavior, "Removed") == 0, invert = member_is_true(json, "invert", false);
+    if (!removes && strcmp(behavior, "Isolated") != 0)
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "%s: the pre-tokenizer \"Split\" is supported with behavior \"Isolated\" and "
+                               "\"Removed\" only, not \"%s\"",
+                               l->json_path, behavior);
+    if (!*regex && (!*string || strstr(string, "\\E")))
+        return ftc_status_make(
+            FTC_BAD_INPUT, "%s: the pre-tokenizer \"Split\" has no pattern that is supported", l->json_path);
+    char *quoted = NULL;
+    if (!*regex && asprintf(&quoted, "\\Q%s\\E", string) < 0) abort();
+    ftc_status status = add_regex(l, quoted ? quoted : regex, removes && !invert, removes && invert);
+    free(quoted);
+    return status;
+}
+
+static ftc_status add_byte_level(loader *l, bool prefix_space, bool use_regex) {
+    l->is_byte_level = true;
+    if (prefix_space) FTC_RETURN_IF_ERROR(add_cut(l, (ftc_cut){.kind = FTC_CUT_PREFIX_SPACE}));
+    return use_regex ? add_regex(l, BYTE_LEVEL_PATTERN, false, false) : FTC_STATUS_OK;
+}
+
 static ftc_status add_pre_tokenizer(loader *l, const cJSON *json) {
     static const struct {
         const char *type;
@@ -160,61 +232,212 @@ static ftc_status add_pre_tokenizer(loader *l, const cJSON *json) {
     };
     if (!json || cJSON_IsNull(json)) return FTC_STATUS_OK;
     const char *type = member_string(json, "type");
+    if (l->is_byte_level)
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "%s: the pre-tokenizer \"%s\" stands behind \"ByteLevel\", which is last",
+                               l->json_path, type);
     if (strcmp(type, "Sequence") == 0) {
         const cJSON *step;
         cJSON_ArrayForEach(step, member(json, "pretokenizers"))
             FTC_RETURN_IF_ERROR(add_pre_tokenizer(l, step));
         return FTC_STATUS_OK;
     }
+    if (strcmp(type, "Split") == 0) return add_split(l, json);
+    if (strcmp(type, "ByteLevel") == 0)
+        return add_byte_level(l, member_is_true(json, "add_prefix_space", true),
+                              member_is_true(json, "use_regex", true));
     const char *behavior = member_string(json, "behavior");
     if (strcmp(type, "Punctuation") == 0 && *behavior && strcmp(behavior, "Isolated") != 0)
         return ftc_status_make(FTC_BAD_INPUT,
                                "%s: the pre-tokenizer \"Punctuation\" is supported with behavior "
                                "\"Isolated\" only, not \"%s\"",
                                l->json_path, behavior);
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        if (strcmp(type, known[i].type) != 0) continue;
-        l->tokenizer->split |= known[i].split;
-        return FTC_STATUS_OK;
-    }
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(type, known[i].type) == 0) return add_classes(l, known[i].split);
     return ftc_status_make(
         FTC_BAD_INPUT,
-        "%s: the pre-tokenizer \"%s\" is not supported (BertPreTokenizer, Whitespace, WhitespaceSplit, "
-        "Punctuation and Sequence are)",
+        "%s: the pre-tokenizer \"%s\" is not supported (BertPreTokenizer, ByteLevel, Split, Whitespace, "
+        "WhitespaceSplit, Punctuation and Sequence are)",
         l->json_path, type);
 }
 
 // --- vocabulary ---------------------------------------------------------------------------------------
 
-static ftc_status add_json_vocabulary(loader *l) {
-    const cJSON *model = member(l->json, "model"), *vocab = member(model, "vocab");
-    const char *type = member_string(model, "type");
-    if (strcmp(type, "WordPiece") != 0)
-        return ftc_status_make(
-            FTC_BAD_INPUT,
-            "%s: the model \"%s\" is not supported: ftc trains BERT, whose tokenizer is a WordPiece",
-            l->json_path, type);
+// Goes through a "vocab": every token gets its id.
+static ftc_status read_vocabulary(const loader *l, const char *path, const cJSON *vocab,
+                                  void (*add)(ftc_tokenizer *t, const char *token, int32_t id)) {
+    size_t total = 0;
+    const cJSON *entry;
     if (!cJSON_IsObject(vocab) || !vocab->child)
-        return ftc_status_make(FTC_BAD_INPUT, "%s: \"model\" has no \"vocab\"", l->json_path);
+        return ftc_status_make(FTC_BAD_INPUT, "%s: there is no \"vocab\"", path);
+    cJSON_ArrayForEach(entry, vocab) {
+        int64_t id;
+        total += strlen(entry->string);
+        if (!ftc_json_count(entry, &id) || id > FTC_WORDPIECE_MAX_ID)
+            return ftc_status_make(FTC_BAD_INPUT, "%s: the token \"%s\" has no valid id", path,
+                                   entry->string);
+        if (total >= MAX_VOCABULARY_BYTES)
+            return ftc_status_make(FTC_BAD_INPUT, "%s: the vocabulary has more than 16 MiB", path);
+        if (*entry->string) add(l->tokenizer, entry->string, (int32_t)id);
+    }
+    return FTC_STATUS_OK;
+}
+
+static void add_piece(ftc_tokenizer *t, const char *token, int32_t id) {
+    ftc_wordpiece_add(t->vocabulary, token, strlen(token), id);
+}
+
+static ftc_status add_wordpiece(loader *l, const cJSON *model) {
+    if (l->is_byte_level)
+        return ftc_status_make(
+            FTC_BAD_INPUT, "%s: the pre-tokenizer \"ByteLevel\" is supported before the model \"BPE\" only",
+            l->json_path);
     const cJSON *prefix = member(model, "continuing_subword_prefix");
     int32_t max = 100;
     FTC_RETURN_IF_ERROR(read_number(l, member(model, "max_input_chars_per_word"),
                                     "\"max_input_chars_per_word\"", INT32_MAX, &max));
     l->tokenizer->vocabulary = ftc_wordpiece_new(cJSON_IsString(prefix) ? prefix->valuestring : "##", max);
-    size_t total = 0;
-    const cJSON *entry;
-    cJSON_ArrayForEach(entry, vocab) {
-        size_t size = strlen(entry->string);
-        int64_t id;
-        total += size;
-        if (!ftc_json_count(entry, &id) || id > FTC_WORDPIECE_MAX_ID)
-            return ftc_status_make(FTC_BAD_INPUT, "%s: the token \"%s\" has no valid id", l->json_path,
-                                   entry->string);
-        if (total >= MAX_VOCABULARY_BYTES)
-            return ftc_status_make(FTC_BAD_INPUT, "%s: the vocabulary has more than 16 MiB", l->json_path);
-        if (size) ftc_wordpiece_add(l->tokenizer->vocabulary, entry->string, size, (int32_t)id);
+    l->names = BERT_NAMES;
+    return read_vocabulary(l, l->json_path, member(model, "vocab"), add_piece);
+}
+
+// The byte that a character of a byte-level vocabulary stands for, -1: none. Bytes that are seen stand for
+// themselves, the others are numbered from U+0100 on.
+static int byte_of(uint32_t c) {
+    if ((c >= 33 && c <= 126) || (c >= 161 && c <= 172) || (c >= 174 && c <= 255)) return (int)c;
+    if (c < 256 || c > 323) return -1;
+    return (int)(c <= 288 ? c - 256 : c <= 322 ? c - 289 + 127 : 173);
+}
+
+// The bytes that a token of such a vocabulary stands for, allocated; NULL where it has other characters.
+static char *bytes_of(const char *token, size_t *n_bytes) {
+    size_t size = strlen(token), n;
+    char *bytes = malloc(size + 1), *to = bytes;
+    uint32_t c;
+    if (!bytes) abort();
+    for (; (n = ftc_utf8_decode(token, size, &c)) != 0; token += n, size -= n) {
+        int byte = byte_of(c);
+        if (byte < 0) break;
+        *to++ = (char)byte;
     }
-    return FTC_STATUS_OK;
+    *n_bytes = (size_t)(to - bytes);
+    if (size == 0) return bytes;
+    free(bytes);
+    return NULL;
+}
+
+static void add_byte_token(ftc_tokenizer *t, const char *token, int32_t id) {
+    size_t n;
+    char *bytes = bytes_of(token, &n);
+    if (bytes) ftc_bpe_add_token(t->bpe, bytes, n, id);
+    ftc_wordpiece_add_name(t->vocabulary, token, strlen(token), id);
+    free(bytes);
+}
+
+// A merge of two tokens by their names.
+static ftc_status add_merge(const loader *l, const char *path, const char *left, const char *right) {
+    size_t n_left = 0, n = 0;
+    char *start = bytes_of(left, &n_left), *whole, *bytes;
+    if (asprintf(&whole, "%s%s", left, right) < 0) abort();
+    bytes = bytes_of(whole, &n);
+    bool ok =
+        start && bytes && n_left && n_left < n && ftc_bpe_add_merge(l->tokenizer->bpe, bytes, n, n_left);
+    free(start);
+    free(bytes);
+    free(whole);
+    if (ok) return FTC_STATUS_OK;
+    return ftc_status_make(FTC_BAD_INPUT, "%s: the merge of \"%s\" and \"%s\" is not of tokens to a token",
+                           path, left, right);
+}
+
+// A merge as "left right".
+static ftc_status add_merge_line(const loader *l, const char *path, char *line) {
+    char *space = strchr(line, ' ');
+    if (!space || strchr(space + 1, ' '))
+        return ftc_status_make(FTC_BAD_INPUT, "%s: the merge \"%s\" is not two tokens", path, line);
+    *space = '\0';
+    return add_merge(l, path, line, space + 1);
+}
+
+static ftc_status finish_bpe(const loader *l, const char *path) {
+    int missing = ftc_bpe_prepare(l->tokenizer->bpe);
+    if (missing < 0) return FTC_STATUS_OK;
+    return ftc_status_make(FTC_BAD_INPUT, "%s: the vocabulary has no token for the byte 0x%02x", path,
+                           missing);
+}
+
+static ftc_status add_bpe(loader *l, const cJSON *model) {
+    static const char *const none[] = {"dropout", "unk_token", "continuing_subword_prefix",
+                                       "end_of_word_suffix", "byte_fallback"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        const cJSON *item = member(model, none[i]);
+        bool unused = !item || cJSON_IsNull(item) || cJSON_IsFalse(item) ||
+                      (cJSON_IsString(item) && !*item->valuestring) ||
+                      (cJSON_IsNumber(item) && item->valuedouble == 0) || strcmp(none[i], "unk_token") == 0;
+        if (!unused)
+            return ftc_status_make(FTC_BAD_INPUT, "%s: the model \"BPE\" with \"%s\" is not supported",
+                                   l->json_path, none[i]);
+    }
+    if (!l->is_byte_level)
+        return ftc_status_make(
+            FTC_BAD_INPUT, "%s: the model \"BPE\" is supported behind the pre-tokenizer \"ByteLevel\" only",
+            l->json_path);
+    l->tokenizer->vocabulary = ftc_wordpiece_new("", 0);
+    l->tokenizer->bpe = ftc_bpe_new(member_is_true(model, "ignore_merges", false));
+    FTC_RETURN_IF_ERROR(read_vocabulary(l, l->json_path, member(model, "vocab"), add_byte_token));
+    const cJSON *merge;
+    cJSON_ArrayForEach(merge, member(model, "merges")) {
+        const char *left = cJSON_GetStringValue(cJSON_GetArrayItem(merge, 0)),
+                   *right = cJSON_GetStringValue(cJSON_GetArrayItem(merge, 1));
+        if (cJSON_IsString(merge))
+            FTC_RETURN_IF_ERROR(add_merge_line(l, l->json_path, merge->valuestring));
+        else if (left && right)
+            FTC_RETURN_IF_ERROR(add_merge(l, l->json_path, left, right));
+        else
+            return ftc_status_make(FTC_BAD_INPUT, "%s: a merge is not two tokens", l->json_path);
+    }
+    return finish_bpe(l, l->json_path);
+}
+
+static ftc_status add_json_vocabulary(loader *l) {
+    const cJSON *model = member(l->json, "model");
+    const char *type = member_string(model, "type");
+    if (!*type) type = member(model, "merges") ? "BPE" : "WordPiece"; // files from before there was a type
+    if (strcmp(type, "WordPiece") == 0) return add_wordpiece(l, model);
+    if (strcmp(type, "BPE") == 0) return add_bpe(l, model);
+    return ftc_status_make(FTC_BAD_INPUT, "%s: the model \"%s\" is not supported (WordPiece and BPE are)",
+                           l->json_path, type);
+}
+
+// vocab.json and merges.txt, as RoBERTa and GPT-2 have them where there is no tokenizer.json.
+static ftc_status add_bpe_files(loader *l) {
+    const char *class = member_string(l->config, "tokenizer_class");
+    bool is_gpt2 = strncmp(class, "GPT2Tokenizer", 13) == 0,
+         is_roberta = !*class || strncmp(class, "RobertaTokenizer", 16) == 0;
+    if (!is_gpt2 && !is_roberta)
+        return ftc_status_make(
+            FTC_BAD_INPUT,
+            "%s: tokenizer_class \"%s\" is not supported by vocab.json and merges.txt alone "
+            "(RobertaTokenizer and GPT2Tokenizer are); save its tokenizer.json",
+            l->config_path, class);
+    l->names = is_gpt2 ? (special_names){.unk = "<|endoftext|>"}
+                       : (special_names){"<unk>", "</s>", "<pad>", "<s>", "<mask>"};
+    FTC_RETURN_IF_ERROR(add_byte_level(l, member_is_true(l->config, "add_prefix_space", false), true));
+    cJSON *vocab;
+    char *text, *rest;
+    size_t bytes;
+    FTC_RETURN_IF_ERROR(read_json(l, l->bpe_vocab_path, &vocab));
+    l->tokenizer->vocabulary = ftc_wordpiece_new("", 0);
+    l->tokenizer->bpe = ftc_bpe_new(false);
+    ftc_status status = read_vocabulary(l, l->bpe_vocab_path, vocab, add_byte_token);
+    cJSON_Delete(vocab);
+    if (status.code != FTC_OK) return status;
+    FTC_RETURN_IF_ERROR(read_file(l, l->merges_path, &text, &bytes));
+    rest = text;
+    for (char *line; status.code == FTC_OK && (line = strsep(&rest, "\r\n"));)
+        if (*line && strncmp(line, "#version", 8) != 0) status = add_merge_line(l, l->merges_path, line);
+    free(text);
+    return status.code == FTC_OK ? finish_bpe(l, l->bpe_vocab_path) : status;
 }
 
 // The length of a line without the white space at its end.
@@ -259,7 +482,7 @@ static ftc_status add_text_vocabulary(loader *l) {
 
 // --- added tokens -------------------------------------------------------------------------------------
 
-// The text of a special token in tokenizer_config.json: a string, or an object with "content".
+// The text of a special token in tokenizer_config.json: a string, or an object with "content". NULL: none.
 static const char *special_token(const loader *l, const char *role, const char *otherwise) {
     const cJSON *item = member(l->config, role);
     const char *text = cJSON_IsObject(item) ? member_string(item, "content") : cJSON_GetStringValue(item);
@@ -272,9 +495,19 @@ static const ftc_added_token *find_added(const ftc_added_tokens *list, const cha
     return NULL;
 }
 
+// The id of a token that the model has, -1: none.
+static int32_t model_id(const ftc_tokenizer *t, const char *text) {
+    if (!t->bpe) return ftc_wordpiece_id(t->vocabulary, text, strlen(text));
+    size_t n;
+    char *bytes = bytes_of(text, &n);
+    int32_t id = bytes && n ? ftc_bpe_id(t->bpe, bytes, n) : -1;
+    free(bytes);
+    return id;
+}
+
 static int32_t token_id(const ftc_tokenizer *t, const char *text) {
-    int32_t id = ftc_wordpiece_id(t->vocabulary, text, strlen(text));
-    const ftc_added_token *added = id < 0 ? find_added(&t->raw, text) : NULL;
+    int32_t id = text ? model_id(t, text) : -1;
+    const ftc_added_token *added = id < 0 && text ? find_added(&t->raw, text) : NULL;
     return added ? added->id : id;
 }
 
@@ -284,7 +517,7 @@ static ftc_status add_token(loader *l, const cJSON *json, const char *path, int6
     const char *text = member_string(json, "content");
     size_t size = strlen(text);
     if (!size || find_added(&t->raw, text)) return FTC_STATUS_OK;
-    int32_t id = ftc_wordpiece_id(t->vocabulary, text, size);
+    int32_t id = model_id(t, text);
     if (id < 0) {
         if (otherwise < 0 || otherwise > FTC_WORDPIECE_MAX_ID)
             return ftc_status_make(FTC_BAD_INPUT, "%s: the added token \"%s\" has no valid id", path, text);
@@ -331,17 +564,21 @@ static ftc_status add_tokens(loader *l) {
             FTC_RETURN_IF_ERROR(add_token(l, entry, l->config_path, *end ? -1 : id));
         }
     }
-    static const char *const roles[][2] = {{"unk_token", "[UNK]"},
-                                           {"sep_token", "[SEP]"},
-                                           {"pad_token", "[PAD]"},
-                                           {"cls_token", "[CLS]"},
-                                           {"mask_token", "[MASK]"}};
+    const char *const roles[][2] = {{"unk_token", l->names.unk},
+                                    {"sep_token", l->names.sep},
+                                    {"pad_token", l->names.pad},
+                                    {"cls_token", l->names.cls},
+                                    {"mask_token", l->names.mask}};
+    bool eats_space = t->bpe && !l->json; // RoBERTa's <mask> is written like a word
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
         const char *text = special_token(l, roles[i][0], roles[i][1]);
         int32_t id = token_id(t, text);
         if (id >= 0 && !find_added(&t->raw, text))
-            ftc_added_tokens_push(&t->raw,
-                                  (ftc_added_token){.text = (char *)text, .size = strlen(text), .id = id});
+            ftc_added_tokens_push(
+                &t->raw, (ftc_added_token){.text = (char *)text,
+                                           .size = strlen(text),
+                                           .id = id,
+                                           .lstrip = eats_space && strcmp(roles[i][0], "mask_token") == 0});
     }
     return FTC_STATUS_OK;
 }
@@ -423,32 +660,93 @@ static ftc_status read_template(const loader *l, const cJSON *processor, const c
     return FTC_STATUS_OK;
 }
 
-static ftc_status add_templates(loader *l) {
+// [CLS] A [SEP], or <s> A </s></s> B </s>.
+static void make_roberta_templates(ftc_template templates[2], int32_t cls, int32_t sep) {
+    templates[FTC_TEMPLATE_SINGLE] = (ftc_template){{{-1, cls, 0}, {0, 0, 0}, {-1, sep, 0}}, 3};
+    templates[FTC_TEMPLATE_PAIR] =
+        (ftc_template){{{-1, cls, 0}, {0, 0, 0}, {-1, sep, 0}, {-1, sep, 0}, {1, 0, 0}, {-1, sep, 0}}, 6};
+}
+
+// The texts and nothing else.
+static void make_plain_templates(ftc_template templates[2]) {
+    templates[FTC_TEMPLATE_SINGLE] = (ftc_template){{{0, 0, 0}}, 1};
+    templates[FTC_TEMPLATE_PAIR] = (ftc_template){{{0, 0, 0}, {1, 0, 1}}, 2};
+}
+
+// By the names of the tokens; NULL: those of tokenizer_config.json, or the usual ones.
+static ftc_status add_named_templates(loader *l, const char *cls, const char *sep, bool as_roberta) {
+    int32_t cls_id, sep_id;
+    if (!cls) cls = special_token(l, "cls_token", l->names.cls);
+    if (!sep) sep = special_token(l, "sep_token", l->names.sep);
+    FTC_RETURN_IF_ERROR(required_id(l, "first", cls ? cls : "", &cls_id));
+    FTC_RETURN_IF_ERROR(required_id(l, "separator", sep ? sep : "", &sep_id));
+    if (as_roberta)
+        make_roberta_templates(l->tokenizer->templates, cls_id, sep_id);
+    else
+        make_bert_templates(l->tokenizer->templates, cls_id, sep_id);
+    return FTC_STATUS_OK;
+}
+
+static ftc_status add_processor(loader *l, const cJSON *processor) {
     ftc_tokenizer *t = l->tokenizer;
-    const cJSON *processor = member(l->json, "post_processor");
     const char *type = member_string(processor, "type");
+    const char *cls = cJSON_GetStringValue(cJSON_GetArrayItem(member(processor, "cls"), 0));
+    const char *sep = cJSON_GetStringValue(cJSON_GetArrayItem(member(processor, "sep"), 0));
     if (strcmp(type, "TemplateProcessing") == 0) {
         FTC_RETURN_IF_ERROR(read_template(l, processor, "single", 1, &t->templates[FTC_TEMPLATE_SINGLE]));
         return read_template(l, processor, "pair", 2, &t->templates[FTC_TEMPLATE_PAIR]);
     }
-    const char *cls = special_token(l, "cls_token", "[CLS]"), *sep = special_token(l, "sep_token", "[SEP]");
-    if (strcmp(type, "BertProcessing") == 0) {
-        cls = cJSON_GetStringValue(cJSON_GetArrayItem(member(processor, "cls"), 0));
-        sep = cJSON_GetStringValue(cJSON_GetArrayItem(member(processor, "sep"), 0));
-    } else if (*type) {
-        return ftc_status_make(
-            FTC_BAD_INPUT,
-            "%s: the post-processor \"%s\" is not supported (TemplateProcessing and BertProcessing are)",
-            l->json_path, type);
+    if (strcmp(type, "BertProcessing") == 0)
+        return add_named_templates(l, cls ? cls : "", sep ? sep : "", false);
+    if (strcmp(type, "RobertaProcessing") == 0)
+        return add_named_templates(l, cls ? cls : "", sep ? sep : "", true);
+    if (strcmp(type, "ByteLevel") == 0) return FTC_STATUS_OK; // only offsets
+    if (strcmp(type, "Sequence") == 0) {
+        const cJSON *step;
+        cJSON_ArrayForEach(step, member(processor, "processors")) FTC_RETURN_IF_ERROR(add_processor(l, step));
+        return FTC_STATUS_OK;
     }
-    int32_t cls_id, sep_id;
-    FTC_RETURN_IF_ERROR(required_id(l, "first", cls ? cls : "", &cls_id));
-    FTC_RETURN_IF_ERROR(required_id(l, "separator", sep ? sep : "", &sep_id));
-    make_bert_templates(t->templates, cls_id, sep_id);
-    return FTC_STATUS_OK;
+    return ftc_status_make(
+        FTC_BAD_INPUT,
+        "%s: the post-processor \"%s\" is not supported (TemplateProcessing, BertProcessing, "
+        "RobertaProcessing, ByteLevel and Sequence are)",
+        l->json_path, type);
+}
+
+static ftc_status add_templates(loader *l) {
+    const cJSON *processor = member(l->json, "post_processor");
+    make_plain_templates(l->tokenizer->templates);
+    if (processor && !cJSON_IsNull(processor)) return add_processor(l, processor);
+    bool is_roberta = l->tokenizer->bpe && l->names.cls;
+    return !l->tokenizer->bpe || is_roberta ? add_named_templates(l, NULL, NULL, is_roberta) : FTC_STATUS_OK;
 }
 
 // --- all of it ----------------------------------------------------------------------------------------
+
+// From vocab.txt.
+static ftc_status add_wordpiece_file(loader *l) {
+    bool lower = member_is_true(l->config, "do_lower_case", true);
+    l->names = BERT_NAMES;
+    FTC_RETURN_IF_ERROR(add_bert_normalizer(l, true,
+                                            member_is_true(l->config, "tokenize_chinese_chars", true),
+                                            member_is_true(l->config, "strip_accents", lower), lower));
+    FTC_RETURN_IF_ERROR(add_classes(l, FTC_SPLIT_SPACES | FTC_SPLIT_PUNCTUATION));
+    return add_text_vocabulary(l);
+}
+
+static ftc_status add_model(loader *l) {
+    if (ftc_file_exists(l->json_path)) {
+        FTC_RETURN_IF_ERROR(read_json(l, l->json_path, &l->json));
+        FTC_RETURN_IF_ERROR(add_normalizer(l, member(l->json, "normalizer")));
+        FTC_RETURN_IF_ERROR(add_pre_tokenizer(l, member(l->json, "pre_tokenizer")));
+        return add_json_vocabulary(l);
+    }
+    if (ftc_file_exists(l->vocab_path)) return add_wordpiece_file(l);
+    if (ftc_file_exists(l->bpe_vocab_path)) return add_bpe_files(l);
+    return ftc_status_make(FTC_BAD_INPUT,
+                           "there is neither %s nor %s: name a Hugging Face directory with a tokenizer",
+                           l->json_path, l->vocab_path);
+}
 
 static ftc_status load(loader *l) {
     ftc_tokenizer *t = l->tokenizer;
@@ -459,29 +757,13 @@ static ftc_status load(loader *l) {
     if (*side && strcmp(side, "right") != 0)
         return ftc_status_make(FTC_BAD_INPUT, "%s: truncation_side \"%s\" is not supported, only \"right\"",
                                l->config_path, side);
-    const char *unk = special_token(l, "unk_token", "[UNK]");
-    if (ftc_file_exists(l->json_path)) {
-        FTC_RETURN_IF_ERROR(read_json(l, l->json_path, &l->json));
-        FTC_RETURN_IF_ERROR(add_normalizer(l, member(l->json, "normalizer")));
-        FTC_RETURN_IF_ERROR(add_pre_tokenizer(l, member(l->json, "pre_tokenizer")));
-        FTC_RETURN_IF_ERROR(add_json_vocabulary(l));
-        const char *model_unk = member_string(member(l->json, "model"), "unk_token");
-        if (*model_unk) unk = model_unk;
-    } else if (ftc_file_exists(l->vocab_path)) {
-        bool lower = member_is_true(l->config, "do_lower_case", true);
-        FTC_RETURN_IF_ERROR(add_bert_normalizer(l, true,
-                                                member_is_true(l->config, "tokenize_chinese_chars", true),
-                                                member_is_true(l->config, "strip_accents", lower), lower));
-        t->split = FTC_SPLIT_SPACES | FTC_SPLIT_PUNCTUATION;
-        FTC_RETURN_IF_ERROR(add_text_vocabulary(l));
-    } else {
-        return ftc_status_make(FTC_BAD_INPUT,
-                               "there is neither %s nor %s: name a Hugging Face directory with a tokenizer",
-                               l->json_path, l->vocab_path);
-    }
+    FTC_RETURN_IF_ERROR(add_model(l));
     FTC_RETURN_IF_ERROR(add_tokens(l));
-    FTC_RETURN_IF_ERROR(required_id(l, "unknown", unk, &t->unk_id));
-    t->pad_id = token_id(t, special_token(l, "pad_token", "[PAD]"));
+    const char *model_unk = member_string(member(l->json, "model"), "unk_token");
+    const char *unk = *model_unk ? model_unk : special_token(l, "unk_token", l->names.unk);
+    t->unk_id = token_id(t, unk);
+    if (!t->bpe) FTC_RETURN_IF_ERROR(required_id(l, "unknown", unk, &t->unk_id)); // bytes are never unknown
+    t->pad_id = token_id(t, special_token(l, "pad_token", l->names.pad));
     FTC_RETURN_IF_ERROR(add_templates(l));
     const cJSON *length = member(l->config, "model_max_length");
     if (cJSON_IsNumber(length) && length->valuedouble >= 1 && length->valuedouble < INT_MAX)
@@ -493,6 +775,8 @@ static ftc_status load(loader *l) {
 ftc_status ftc_tokenizer_open(const char *directory, ftc_tokenizer **out) {
     loader l = {.json_path = ftc_path_join(directory, "tokenizer.json"),
                 .vocab_path = ftc_path_join(directory, "vocab.txt"),
+                .bpe_vocab_path = ftc_path_join(directory, "vocab.json"),
+                .merges_path = ftc_path_join(directory, "merges.txt"),
                 .config_path = ftc_path_join(directory, "tokenizer_config.json"),
                 .tokenizer = calloc(1, sizeof(ftc_tokenizer))};
     if (!l.tokenizer) abort();
@@ -505,6 +789,8 @@ ftc_status ftc_tokenizer_open(const char *directory, ftc_tokenizer **out) {
     cJSON_Delete(l.config);
     free(l.json_path);
     free(l.vocab_path);
+    free(l.bpe_vocab_path);
+    free(l.merges_path);
     free(l.config_path);
     return status;
 }
