@@ -275,7 +275,9 @@ static inline const char *ftc_scalar_role_name(ftc_scalar_role role) { // NULL: 
     OP(and, 2, x[0] != 0 && x[1] != 0)                                                                       \
     OP(or, 2, x[0] != 0 || x[1] != 0)                                                                        \
     OP(not, 1, x[0] == 0)                                                                                    \
-    OP(select, 3, x[0] != 0 ? x[1] : x[2])
+    OP(select, 3, x[0] != 0 ? x[1] : x[2])                                                                   \
+    OP(sin, 1, fabs(x[0]) <= 1e5 ? sin(x[0]) : NAN)                                                          \
+    OP(cos, 1, fabs(x[0]) <= 1e5 ? cos(x[0]) : NAN)
 
 typedef enum {
     FTC_FORMULA_number, // pushes `number`

@@ -156,3 +156,33 @@ ftc_scalar ftc_math_tanh(const ftc_scalar_builder *b, ftc_scalar x) {
     far = with_sign(b, b->fsub(b, number(b, 1), far), x);
     return b->select(b, b->fcmp(b, FTC_LT, t, number(b, 0.63f)), near, far);
 }
+
+// sin(x + quarters · π/2): x = n · π/2 + r, where π/2 is a sum of parts of 8 bits, whose products with n are
+// exact. On |r| <= π/4, sin r = r + r³ p(r²) and cos r = 1 - r²/2 + r⁴ q(r²), errors 2^-27 and 2^-28.
+static ftc_scalar sine(const ftc_scalar_builder *b, ftc_scalar x, int32_t quarters) {
+    static const float half_pi[] = {0x1.92p+0f,  0x1.ep-12f,  0x1.b4p-16f,
+                                    0x1.44p-24f, 0x1.08p-34f, 0x1.a308d4p-41f};
+    static const float p[] = {-0x1.555546p-3f, 0x1.11073cp-7f, -0x1.9943f2p-13f};
+    static const float q[] = {0x1.55554ap-5f, -0x1.6c0c34p-10f, 0x1.99eb9cp-16f};
+    ftc_scalar is_angle = b->fcmp(b, FTC_LE, b->fabs(b, x), number(b, FTC_MATH_LARGEST_ANGLE));
+    ftc_scalar r = b->select(b, is_angle, x, number(b, 0));
+    ftc_scalar n = b->frint(b, b->fmul(b, r, number(b, 0x1.45f306p-1f)));
+    for (int i = 0; i < 6; i++) r = b->fma(b, n, number(b, -half_pi[i]), r);
+    ftc_scalar square = b->fmul(b, r, r);
+    ftc_scalar odd = b->fma(b, b->fmul(b, polynomial(b, p, 3, square), square), r, r);
+    ftc_scalar even = b->fma(b, b->fmul(b, polynomial(b, q, 3, square), square), square,
+                             b->fma(b, square, number(b, -0.5f), number(b, 1)));
+    ftc_scalar quadrant = b->iadd(b, b->i32_from_f32(b, n), integer(b, quarters));
+    ftc_scalar is_even = b->icmp(b, FTC_NE, b->iand(b, quadrant, integer(b, 1)), integer(b, 0));
+    ftc_scalar sign = b->shl(b, b->iand(b, quadrant, integer(b, 2)), integer(b, 30));
+    ftc_scalar bits = b->bits_from_f32(b, b->select(b, is_even, even, odd));
+    return b->select(b, is_angle, b->f32_from_bits(b, b->ixor(b, bits, sign)), number(b, NAN));
+}
+
+ftc_scalar ftc_math_sin(const ftc_scalar_builder *b, ftc_scalar x) {
+    return sine(b, x, 0);
+}
+
+ftc_scalar ftc_math_cos(const ftc_scalar_builder *b, ftc_scalar x) {
+    return sine(b, x, 1);
+}

@@ -13,6 +13,11 @@ ftc_scalar ftc_math_log(const ftc_scalar_builder *b, ftc_scalar x);
 ftc_scalar ftc_math_erf(const ftc_scalar_builder *b, ftc_scalar x);
 ftc_scalar ftc_math_tanh(const ftc_scalar_builder *b, ftc_scalar x);
 
+// Within 2.5 ulp for angles up to FTC_MATH_LARGEST_ANGLE; beyond, where neighbouring floats are a hundredth apart, NaN.
+#define FTC_MATH_LARGEST_ANGLE 1e5f
+ftc_scalar ftc_math_sin(const ftc_scalar_builder *b, ftc_scalar x);
+ftc_scalar ftc_math_cos(const ftc_scalar_builder *b, ftc_scalar x);
+
 // The distribution function of the standard normal distribution, Φ(x) = (1 + erf(x / √2)) / 2: within 2 ulp
 // for x >= 0, within 2^-24 for the others, where it loses bits as exp(-x²/2) does; never below 4e-11.
 ftc_scalar ftc_math_normal_cdf(const ftc_scalar_builder *b, ftc_scalar x);
