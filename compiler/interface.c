@@ -244,6 +244,16 @@ static int32_t add_output(ftc_interface *in, const ftc_graph *g, const ftc_outpu
     return in->n_outputs - 1;
 }
 
+// Marks the parameters that grad assigns.
+static void add_assignments(ftc_interface *in, const ftc_graph *grad) {
+    for (ftc_id id = 1; id < grad->n_nodes; id++) {
+        const ftc_node *node = &grad->nodes[id];
+        if (ftc_node_class(node) != FTC_CLASS_ASSIGN) continue;
+        const ftc_decl_def *decl = &grad->decls[node->decl];
+        if (decl->kind == FTC_DECL_PARAM) in->tensors[FIND(in, tensors, decl->name)].each_micro_batch = 1;
+    }
+}
+
 void ftc_interface_add_graph(ftc_interface *in, const ftc_graph *g, ftc_entry_kind entry) {
     add_extents(in, g);
     for (uint32_t i = 0; i < g->n_decls; i++) add_decl(in, g, &g->decls[i]);
@@ -251,6 +261,7 @@ void ftc_interface_add_graph(ftc_interface *in, const ftc_graph *g, ftc_entry_ki
         int32_t at = add_output(in, g, &g->outputs[i]);
         in->outputs[at].entries |= 1u << entry;
     }
+    if (entry == FTC_ENTRY_GRAD) add_assignments(in, g);
     ftc_interface_add_counts(in, g);
 }
 

@@ -207,6 +207,7 @@ typedef struct {
     int32_t of;                 // index of the parameter (moments, gradients, touched), else -1
     int32_t by;                 // touched: index of the input, else -1
     int32_t trainable;          // parameters: 0 when frozen
+    int32_t each_micro_batch;   // parameters: 1 when the entry grad assigns it, besides step
     int32_t zero_row;           // row that starts at zero and gets no gradient (padding_idx), else -1
     ftc_init_kind init;         // for a parameter that the pretrained directory lacks
     double init_std;            // FTC_INIT_NORMAL: standard deviation, mean 0

@@ -7,8 +7,9 @@
 
 typedef enum {
     FTC_OK = 0,
-    FTC_BAD_INPUT, // wrong usage or bad input: a file, a flag, a shape, a label (exit status 2)
-    FTC_FAILED,    // the run itself failed: loss not finite, interrupted (exit status 1)
+    FTC_BAD_INPUT,   // wrong usage or bad input: a file, a flag, a shape, a label (exit status 2)
+    FTC_FAILED,      // the run itself failed, as when the loss is not finite (exit status 1)
+    FTC_INTERRUPTED, // a signal ended the run, in all processes after the same step (exit status 1)
 } ftc_status_code;
 
 // Owned by the caller. `message` is allocated, NULL when the code is FTC_OK.

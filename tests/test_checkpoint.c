@@ -82,7 +82,7 @@ static void check_resume(ftc_train_options options, watcher interruption) {
     ASSERT_OK(train_once(&options, &undisturbed));
 
     options.output = cut;
-    ASSERT_FAILS(train_once(&options, &interruption), FTC_FAILED, "continue with --resume");
+    ASSERT_FAILS(train_once(&options, &interruption), FTC_INTERRUPTED, "continue with --resume");
     cr_assert_lt(interruption.steps, undisturbed.steps);
     cr_assert_not(has(cut, "model.safetensors"));
     options.resume = "last";
@@ -204,7 +204,7 @@ Test(checkpoint, only_its_own_are_removed_and_the_highest_complete_one_is_resume
     ASSERT_OK(ftc_dir_make(other));
     ASSERT_OK(ftc_dir_make(half));
     for (int i = 0; i < 2; i++) free(test_write(i ? half : other, "model.safetensors", "x", 1));
-    ASSERT_FAILS(train_once(&options, &w), FTC_FAILED, "interrupted after step 14");
+    ASSERT_FAILS(train_once(&options, &w), FTC_INTERRUPTED, "interrupted after step 14");
     cr_assert(has(other, "model.safetensors"));
     cr_assert_not(has(dir, "checkpoint-6")); // the third newest
     char *latest = ftc_checkpoint_latest(dir);
@@ -305,7 +305,7 @@ Test(checkpoint, another_run_is_not_resumed) {
     options.resume = "last";
     ASSERT_FAILS(train_once(&options, &v), FTC_BAD_INPUT, "no checkpoint to resume from");
     options.resume = NULL;
-    ASSERT_FAILS(train_once(&options, &w), FTC_FAILED, "interrupted after step 8 of 18");
+    ASSERT_FAILS(train_once(&options, &w), FTC_INTERRUPTED, "interrupted after step 8 of 18");
     options.resume = "last";
     options.batch = 4;
     ASSERT_FAILS(train_once(&options, &v), FTC_BAD_INPUT, "was made with batch = 8, this run has 4");
@@ -323,7 +323,7 @@ Test(checkpoint, damage_is_named) {
     char *state = ftc_path_join(dir, "checkpoint-8/resume.json");
     ftc_train_options options = options_for(dir);
     watcher w = {.stop_after = 8}, v = {0};
-    ASSERT_FAILS(train_once(&options, &w), FTC_FAILED, "interrupted");
+    ASSERT_FAILS(train_once(&options, &w), FTC_INTERRUPTED, "interrupted");
     options.resume = "last";
     ASSERT_OK(ftc_file_write(moments, "xxxxxxxxxxxx", 12));
     ASSERT_FAILS(train_once(&options, &v), FTC_BAD_INPUT, "optimizer.safetensors");
@@ -354,7 +354,7 @@ Test(checkpoint, numbers_of_no_run_are_refused) {
     char *dir = test_directory(), *path = ftc_path_join(dir, "checkpoint-8/resume.json");
     ftc_train_options options = options_for(dir);
     watcher w = {.stop_after = 8}, v = {0};
-    ASSERT_FAILS(train_once(&options, &w), FTC_FAILED, "interrupted");
+    ASSERT_FAILS(train_once(&options, &w), FTC_INTERRUPTED, "interrupted");
     cJSON *good;
     ASSERT_OK(ftc_json_read(path, &good));
     options.resume = "last";

@@ -53,7 +53,7 @@ static ftc_error *make_error(int status, char *message) {
 // Takes `status`; NULL when it is no failure.
 ftc_error *ftc_api_error(ftc_status status) {
     if (status.code == FTC_OK) return NULL;
-    return make_error(status.code == FTC_FAILED ? FTC_EXIT_FAILED : FTC_EXIT_USAGE, status.message);
+    return make_error(status.code == FTC_BAD_INPUT ? FTC_EXIT_USAGE : FTC_EXIT_FAILED, status.message);
 }
 
 // Takes the diagnostics.

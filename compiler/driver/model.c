@@ -89,7 +89,7 @@ int ftc_diag_report(ftc_diagnostics *d) {
 
 int ftc_status_report(const char *command, ftc_status status) {
     if (status.code == FTC_OK) return FTC_EXIT_OK;
-    int code = status.code == FTC_FAILED ? FTC_EXIT_FAILED : FTC_EXIT_USAGE;
+    int code = status.code == FTC_BAD_INPUT ? FTC_EXIT_USAGE : FTC_EXIT_FAILED;
     ftc_cli_error(command, "%s", status.message ? status.message : "out of memory");
     ftc_status_free(&status);
     return code;

@@ -11,6 +11,7 @@
 #include "runtime/loop/folder.h"
 #include "runtime/report/summary.h"
 #include "runtime/loop/train.h"
+#include "runtime/loop/world.h"
 #include "runtime/text/shown.h"
 
 #include <dirent.h>
@@ -123,10 +124,12 @@ static void print_names(const char *title, const char *const *names, int32_t n) 
     fputc('\n', stderr);
 }
 
-static void print_model(const ftc_program *program, int32_t threads) {
-    fprintf(stderr, "model %s: %.1f M parameters, %s, %d thread%s\n", program->model,
+static void print_model(const ftc_program *program, int32_t threads, const ftc_world *world) {
+    fprintf(stderr, "model %s: %.1f M parameters, %s, %d thread%s", program->model,
             (double)ftc_program_parameters(program) / 1e6, program->precision, threads,
             threads == 1 ? "" : "s");
+    if (world->size > 1) fprintf(stderr, " in each of %d processes (%s)", world->size, world->library);
+    fputc('\n', stderr);
 }
 
 static void print_data(const ftc_training_data *data, const ftc_data_options *options) {
@@ -147,10 +150,11 @@ static void print_data(const ftc_training_data *data, const ftc_data_options *op
 
 // --- signals ------------------------------------------------------------------------------------------
 
-static volatile sig_atomic_t stop_signal, model_is_saved;
+static volatile sig_atomic_t stop_signal, model_is_saved, is_silent; // silent: another process tells
 
 // For handlers.
 static void tell_at_once(const char *text) {
+    if (is_silent) return;
     ssize_t written = write(STDERR_FILENO, text, strlen(text));
     (void)written;
 }
@@ -208,6 +212,7 @@ static char *newest_artifact(bool *is_own) {
 // What a run holds; all of it is freed at the end however far it came.
 typedef struct {
     const char *path; // of the model
+    const ftc_world *world;
     ftc_run_options options;
     ftc_model model;
     ftc_threads *threads;
@@ -217,6 +222,11 @@ typedef struct {
     ftc_folder output;
     bool is_saved; // the model, at the end
 } run;
+
+// Of several processes, the first one writes and tells; the others tell only what ends them.
+static bool is_first(const run *r) {
+    return r->world->rank == 0;
+}
 
 // Parameters: from the pretrained directory, or from the seed.
 static ftc_status load_weights(run *r) {
@@ -228,14 +238,16 @@ static ftc_status load_weights(run *r) {
     if (train->resume) return FTC_STATUS_OK; // the checkpoint has them
     if (!program->pretrained) {
         ftc_model_state_init(&r->state, seed);
-        fprintf(stderr, "weights: random, from seed %lld\n", (long long)train->seed);
+        if (is_first(r)) fprintf(stderr, "weights: random, from seed %lld\n", (long long)train->seed);
         return FTC_STATUS_OK;
     }
     ftc_load_report report;
     FTC_RETURN_IF_ERROR(ftc_model_state_load(&r->state, program->pretrained, seed, &report));
-    fprintf(stderr, "weights: %s\n", program->pretrained);
-    print_names("  newly initialized:", report.initialized, report.n_initialized);
-    print_names("  not used:", (const char *const *)report.unused, report.n_unused);
+    if (is_first(r)) {
+        fprintf(stderr, "weights: %s\n", program->pretrained);
+        print_names("  newly initialized:", report.initialized, report.n_initialized);
+        print_names("  not used:", (const char *const *)report.unused, report.n_unused);
+    }
     ftc_load_report_free(&report);
     return FTC_STATUS_OK;
 }
@@ -265,7 +277,7 @@ static int64_t peak_rss_bytes(void) {
 static ftc_status write_summary(const run *r, const ftc_train_result *result) {
     const ftc_run_options *o = &r->options;
     const ftc_program *program = r->model.program;
-    if (!o->run.train.output) return FTC_STATUS_OK;
+    if (!o->run.train.output || !is_first(r)) return FTC_STATUS_OK;
     char *base = program->pretrained ? base_model(program->pretrained) : NULL;
     const ftc_summary summary = {
         .program = program,
@@ -310,14 +322,14 @@ static ftc_status check_metrics_file(const char *path) {
 static ftc_status open_metrics(run *r) {
     const char *path = r->options.run.metrics;
     r->console = (console){
-        .metrics = stdout,
+        .metrics = is_first(r) ? stdout : NULL,
         .steps_too = path || !isatty(STDOUT_FILENO), // a person at a terminal has the progress bar
         .is_terminal = isatty(STDERR_FILENO),
         .shows_progress = !r->options.run.disable_progress,
         .model = r->path ? r->path : r->model.program->model,
         .model_options = &r->options.model,
     };
-    if (!path) return FTC_STATUS_OK;
+    if (!path || !is_first(r)) return FTC_STATUS_OK;
     FTC_RETURN_IF_ERROR(check_metrics_file(path));
     r->console.metrics = fopen(path, r->options.run.train.resume ? "a" : "w");
     if (r->console.metrics) return FTC_STATUS_OK;
@@ -336,18 +348,26 @@ static ftc_status close_metrics(run *r) {
                            errno ? ": " : "; is the disk full?", errno ? strerror(errno) : "");
 }
 
+// One for each processor that this process may use. Where its launcher has left all processors to all
+// processes of a machine, their part of them.
+static int32_t threads_of(const ftc_world *world) {
+    int32_t available = ftc_threads_available();
+    if (available < sysconf(_SC_NPROCESSORS_ONLN)) return available;
+    return available < world->neighbours ? 1 : available / world->neighbours;
+}
+
 static ftc_status train(run *r) {
     const ftc_program *program = r->model.program;
     const ftc_run_options *o = &r->options;
     ftc_sgemm_fn *sgemm = NULL;
-    int32_t threads = o->run.threads ? (int32_t)o->run.threads : ftc_threads_available();
+    int32_t threads = o->run.threads ? (int32_t)o->run.threads : threads_of(r->world);
     FTC_RETURN_IF_ERROR(ftc_threads_create(threads, &r->threads));
     if (program->needs_sgemm) FTC_RETURN_IF_ERROR(ftc_blas_open(&sgemm));
     uint32_t entries = ftc_train_entries(&o->run.train, o->data.test || o->data.split_test > 0);
     FTC_RETURN_IF_ERROR(ftc_program_check_memory(program, entries, threads));
-    print_model(program, threads);
+    if (is_first(r)) print_model(program, threads, r->world);
     FTC_RETURN_IF_ERROR(ftc_data_read(program, &o->data, program->pretrained, r->threads, &r->data));
-    print_data(&r->data, &o->data);
+    if (is_first(r)) print_data(&r->data, &o->data);
     FTC_RETURN_IF_ERROR(load_weights(r));
     FTC_RETURN_IF_ERROR(open_metrics(r));
     const ftc_model_files files = {
@@ -366,7 +386,10 @@ static ftc_status train(run *r) {
         .test = r->data.has_test ? &r->data.test : NULL,
         .options = &o->run.train,
         .files = &files,
-        .events = {&r->console, on_log, on_evaluated, on_progress, on_note, on_trace},
+        .events = is_first(r)
+                      ? (ftc_train_events){&r->console, on_log, on_evaluated, on_progress, on_note, on_trace}
+                      : (ftc_train_events){.context = &r->console, .trace = on_trace},
+        .world = r->world,
         .stop = &stop_signal,
     };
     catch_signals();
@@ -374,7 +397,7 @@ static ftc_status train(run *r) {
     FTC_RETURN_IF_ERROR(ftc_train(&training, &result));
     model_is_saved = r->is_saved = true;
     ftc_status metrics = close_metrics(r);
-    ftc_status status = stop_signal ? ftc_status_make(FTC_FAILED, "interrupted before it was written")
+    ftc_status status = stop_signal ? ftc_status_make(FTC_INTERRUPTED, "interrupted before it was written")
                                     : write_summary(r, &result);
     ftc_train_result_free(&result);
     if (status.code != FTC_OK) ftc_status_free(&metrics);
@@ -400,7 +423,7 @@ static ftc_status claim_output(run *r) {
                                         .continues = resume && strcmp(resume, "last") == 0,
                                         .overwrite = flags->overwrite,
                                         .metrics = flags->metrics};
-    return request.dir ? ftc_folder_claim(&request, &r->output) : FTC_STATUS_OK;
+    return request.dir && is_first(r) ? ftc_folder_claim(&request, &r->output) : FTC_STATUS_OK;
 }
 
 // Whether the model's text has a number of classes that is but its default: neither --set nor a directory
@@ -453,6 +476,7 @@ static bool prepare(const ftc_command *self, int argc, char **argv, const char *
         ftc_model_candidate_free(&candidate);
         return false;
     }
+    r->options.run.train.shards = r->options.run.shards ? r->options.run.shards : r->world->size;
     const ftc_train_options *o = &r->options.run.train;
     bool with_test = r->options.data.test || r->options.data.split_test > 0;
     ftc_status status = ftc_train_check(o, with_test);
@@ -469,6 +493,26 @@ static bool prepare(const ftc_command *self, int argc, char **argv, const char *
     if (ok && why) fprintf(stderr, "compiled %s again: %s\n", path, why);
     free(why);
     return ok;
+}
+
+// Of several processes, one that fails ends the others.
+static int run_in_world(const ftc_command *self, int argc, char **argv, const char *path, run *r) {
+    ftc_status status = ftc_world_open(&r->world);
+    if (status.code != FTC_OK) return ftc_status_report(self->name, status);
+    is_silent = !is_first(r);
+    bool ends_together = false;
+    int code = FTC_EXIT_USAGE;
+    if (prepare(self, argc, argv, path, r)) {
+        status = train(r);
+        ends_together = status.code == FTC_OK || status.code == FTC_INTERRUPTED;
+        if (ends_together && !is_first(r)) ftc_status_free(&status); // the first process tells
+        code = ftc_status_report(self->name, status);
+    }
+    if (ends_together)
+        r->world->end();
+    else
+        r->world->fail(code);
+    return code;
 }
 
 int ftc_command_run(const ftc_command *self, int argc, char **argv) {
@@ -498,10 +542,8 @@ int ftc_command_run(const ftc_command *self, int argc, char **argv) {
             "%s is the newest .ftc of this folder, but not yours alone to write, and an artifact is "
             "code: if you trust it, name it (ftc run %s)",
             path, path);
-    } else if (prepare(self, argc, argv, path, &r)) {
-        code = ftc_status_report(self->name, train(&r));
     } else {
-        code = FTC_EXIT_USAGE;
+        code = run_in_world(self, argc, argv, path, &r);
     }
     free_run(&r);
     free(newest);

@@ -19,6 +19,8 @@ static const ftc_option OPTIONS[] = {
      "examples a batch of evaluation; at most what the model is compiled for"},
     {"accumulation", "gradient_accumulation_steps", FTC_OPTION_INT, TRAIN(accumulation), "N", 1,
      "micro-batches a step"},
+    {"shards", NULL, FTC_OPTION_INT, RUN(shards), "N", 1,
+     "parts of a (micro-)batch, --batch examples each; one a process unless set"},
     {"lr", "learning_rate", FTC_OPTION_NUMBER, TRAIN(lr), "X", 0, "peak learning rate"},
     {"schedule", "lr_scheduler_type", FTC_OPTION_CHOICE, TRAIN(schedule), FTC_SCHEDULE_NAMES, 0,
      "course of the learning rate"},

@@ -13,6 +13,7 @@ typedef struct {
     ftc_train_options train;
     const char *args;    // TrainingArguments file
     const char *metrics; // file for the metrics; NULL: standard output
+    int64_t shards;      // 0: one a process
     int64_t threads;     // 0: one a processor
     bool no_shuffle, group_by_length;
     bool resume;

@@ -93,6 +93,18 @@ void ftc_embeddings_read(ftc_embeddings *tables, const ftc_batch *batch, int tou
     }
 }
 
+void ftc_embeddings_touch(ftc_embeddings *tables, int32_t tensor, const int64_t *rows, int64_t n) {
+    for (int32_t k = 0; k < tables->n; k++) {
+        table *t = &tables->list[k];
+        uint8_t *touched = tables->tensors[t->touched];
+        for (int64_t i = 0; t->table == tensor && i < n; i++) {
+            if (touched[rows[i]]) continue;
+            bring_up_to_date(tables, t, rows[i]);
+            touched[rows[i]] = 1;
+        }
+    }
+}
+
 void ftc_embeddings_updated(ftc_embeddings *tables, void *const *outputs) {
     for (int32_t k = 0; k < tables->n; k++) {
         table *t = &tables->list[k];

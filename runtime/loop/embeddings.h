@@ -20,6 +20,9 @@ void ftc_embeddings_free(ftc_embeddings *tables);
 // leaves them to the updates from now on.
 void ftc_embeddings_read(ftc_embeddings *tables, const ftc_batch *batch, int touch);
 
+// The same for rows of the table with this index among the tensors, which are about to get a gradient.
+void ftc_embeddings_touch(ftc_embeddings *tables, int32_t tensor, const int64_t *rows, int64_t n);
+
 // After an update: keeps the factors that it wrote to `outputs` [n_outputs].
 void ftc_embeddings_updated(ftc_embeddings *tables, void *const *outputs);
 

@@ -24,34 +24,83 @@ bool ftc_program_is_regression(const ftc_program *program) {
     return ftc_program_label(program) == FTC_LABEL_VALUE;
 }
 
-// Runs the batches; fills logits, the sum of losses and the counts.
-static ftc_status run(ftc_stepper *stepper, ftc_batch *batch, const ftc_dataset *dataset, int64_t batch_size,
-                      const ftc_evaluate_watch *watch, ftc_evaluation *e) {
-    const float *loss = ftc_stepper_result(stepper, FTC_OUTPUT_LOSS, FTC_ENTRY_EVAL);
+// What a batch gives; words of 64 bits, which processes exchange.
+typedef struct {
+    double loss, weight;
+    int64_t tokens;
+} batch_result;
+
+typedef struct {
+    ftc_stepper *stepper;
+    ftc_batch *batch;
+    const ftc_dataset *dataset;
+    int64_t batch_size, n_batches;
+    const ftc_world *world;
+    const ftc_evaluate_watch *watch;
+    batch_result *results; // [n_batches]
+} work;
+
+// Runs batch number `index`; `examples` is room for its examples.
+static ftc_status run_batch(const work *w, int64_t index, int64_t *examples, ftc_evaluation *e) {
+    ftc_stepper *stepper = w->stepper;
+    int64_t at = index * w->batch_size, left = w->dataset->n - at,
+            n = left < w->batch_size ? left : w->batch_size;
+    for (int64_t i = 0; i < n; i++) examples[i] = at + i;
+    FTC_RETURN_IF_ERROR(ftc_batch_fill(w->batch, w->dataset, examples, n));
+    if (w->watch && w->watch->stop && *w->watch->stop)
+        return ftc_status_make(FTC_FAILED, "the evaluation was interrupted");
+    FTC_RETURN_IF_ERROR(ftc_stepper_call(stepper, FTC_ENTRY_EVAL, w->batch, 1, 0));
+    w->results[index] = (batch_result){
+        .loss = (double)*ftc_stepper_result(stepper, FTC_OUTPUT_LOSS, FTC_ENTRY_EVAL),
+        .weight = ftc_stepper_loss_weight(stepper, w->batch, FTC_ENTRY_EVAL),
+        .tokens = w->batch->tokens,
+    };
     const float *logits = ftc_stepper_result(stepper, FTC_OUTPUT_SCORES, FTC_ENTRY_EVAL);
-    int64_t *examples = malloc((size_t)batch_size * sizeof *examples);
+    if (logits) memcpy(e->logits + at * e->columns, logits, (size_t)(n * e->columns) * sizeof *logits);
+    return FTC_STATUS_OK;
+}
+
+// Gives what each process has computed to all.
+static void share(const work *w, ftc_evaluation *e) {
+    const ftc_world *world = w->world;
+    int64_t *results = calloc((size_t)world->size + 1, sizeof *results),
+            *logits = calloc((size_t)world->size + 1, sizeof *logits);
+    if (!results || !logits) abort();
+    for (int32_t r = 0; r <= world->size; r++) {
+        int64_t first = ftc_world_first(world, r, w->n_batches), example = first * w->batch_size;
+        results[r] = first * (int64_t)(sizeof *w->results / 4);
+        logits[r] = (example < w->dataset->n ? example : w->dataset->n) * e->columns;
+    }
+    world->share(w->results, results);
+    world->share(e->logits, logits);
+    free(results);
+    free(logits);
+}
+
+// Runs this process' batches; fills logits, the sum of losses and the counts, of all.
+static ftc_status run(const work *w, ftc_evaluation *e) {
+    int64_t *examples = malloc((size_t)w->batch_size * sizeof *examples);
     if (!examples) abort();
     ftc_status status = FTC_STATUS_OK;
-    for (int64_t at = 0; at < dataset->n; at += batch_size) {
-        int64_t n = dataset->n - at < batch_size ? dataset->n - at : batch_size;
-        for (int64_t i = 0; i < n; i++) examples[i] = at + i;
-        status = ftc_batch_fill(batch, dataset, examples, n);
-        if (status.code == FTC_OK && watch && watch->stop && *watch->stop) {
-            status = ftc_status_make(FTC_FAILED, "the evaluation was interrupted");
-        }
-        if (status.code == FTC_OK) status = ftc_stepper_call(stepper, FTC_ENTRY_EVAL, batch, 1, 0);
-        if (status.code != FTC_OK) break;
-        double weight = ftc_stepper_loss_weight(stepper, batch, FTC_ENTRY_EVAL);
-        e->loss += (double)*loss * weight;
-        e->weight += weight;
-        e->samples += n;
-        e->tokens += batch->tokens;
-        e->batches++;
-        if (logits) memcpy(e->logits + at * e->columns, logits, (size_t)(n * e->columns) * sizeof *logits);
-        if (watch && watch->progress) watch->progress(watch->context, e->samples, dataset->n);
+    int64_t first = ftc_world_first(w->world, w->world->rank, w->n_batches),
+            end = ftc_world_first(w->world, w->world->rank + 1, w->n_batches);
+    for (int64_t i = first; i < end && status.code == FTC_OK; i++) {
+        status = run_batch(w, i, examples, e);
+        int64_t done = (i - first + 1) * w->world->size * w->batch_size; // about
+        if (status.code == FTC_OK && w->watch && w->watch->progress)
+            w->watch->progress(w->watch->context, done < w->dataset->n ? done : w->dataset->n, w->dataset->n);
     }
     free(examples);
-    return status;
+    if (status.code != FTC_OK) return status;
+    share(w, e);
+    for (int64_t i = 0; i < w->n_batches; i++) {
+        e->loss += w->results[i].loss * w->results[i].weight;
+        e->weight += w->results[i].weight;
+        e->tokens += w->results[i].tokens;
+    }
+    e->samples = w->dataset->n;
+    e->batches = w->n_batches;
+    return FTC_STATUS_OK;
 }
 
 static void score(const ftc_dataset *dataset, ftc_evaluation *e) {
@@ -66,7 +115,8 @@ static void score(const ftc_dataset *dataset, ftc_evaluation *e) {
 }
 
 ftc_status ftc_evaluate(ftc_stepper *stepper, ftc_batch *batch, const ftc_dataset *dataset,
-                        int64_t batch_size, const ftc_evaluate_watch *watch, ftc_evaluation *out) {
+                        int64_t batch_size, const ftc_world *world, const ftc_evaluate_watch *watch,
+                        ftc_evaluation *out) {
     double start = ftc_clock_seconds();
     const ftc_program *program = stepper->program;
     if (!ftc_stepper_result(stepper, FTC_OUTPUT_LOSS, FTC_ENTRY_EVAL)) {
@@ -82,8 +132,12 @@ ftc_status ftc_evaluate(ftc_stepper *stepper, ftc_batch *batch, const ftc_datase
     bool classes = e.scoring == FTC_SCORE_CLASSES;
     e.logits = malloc((size_t)(dataset->n * e.columns + 1) * sizeof *e.logits);
     e.confusion = classes ? calloc((size_t)(e.columns * e.columns), sizeof *e.confusion) : NULL;
-    if (!e.logits || (classes && !e.confusion)) abort();
-    ftc_status status = run(stepper, batch, dataset, batch_size, watch, &e);
+    work w = {stepper, batch, dataset, batch_size, (dataset->n + batch_size - 1) / batch_size,
+              world,   watch, NULL};
+    w.results = calloc((size_t)w.n_batches + 1, sizeof *w.results);
+    if (!e.logits || (classes && !e.confusion) || !w.results) abort();
+    ftc_status status = run(&w, &e);
+    free(w.results);
     if (status.code != FTC_OK) {
         ftc_evaluation_free(&e);
         return status;

@@ -5,6 +5,7 @@
 #include "runtime/data/batch.h"
 #include "runtime/loop/metrics.h"
 #include "runtime/loop/stepper.h"
+#include "runtime/loop/world.h"
 
 #include <signal.h>
 #include <stdbool.h>
@@ -38,9 +39,11 @@ typedef struct {
 } ftc_evaluate_watch;
 
 // Evaluates `dataset` in its order, `batch_size` examples at a time. The stepper must have been made for
-// FTC_ENTRY_EVAL.
+// FTC_ENTRY_EVAL. The processes of `world` share the batches, and all get the evaluation; a process that is
+// stopped leaves the others waiting, so that only a world of one may be.
 ftc_status ftc_evaluate(ftc_stepper *stepper, ftc_batch *batch, const ftc_dataset *dataset,
-                        int64_t batch_size, const ftc_evaluate_watch *watch, ftc_evaluation *out);
+                        int64_t batch_size, const ftc_world *world, const ftc_evaluate_watch *watch,
+                        ftc_evaluation *out);
 void ftc_evaluation_free(ftc_evaluation *evaluation);
 
 // Adds eval_loss, eval_accuracy, … under the names that Hugging Face's Trainer gives them.

@@ -5,6 +5,7 @@
 #include "runtime/files.h"
 #include "runtime/loop/metrics.h"
 #include "runtime/loop/folder.h"
+#include "runtime/loop/shards.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -17,6 +18,9 @@
 typedef struct {
     const ftc_training *t;
     const ftc_train_options *o;
+    const ftc_world *world;
+    ftc_shards *shards; // NULL: one shard, which is the whole batch
+    bool is_stopped;    // a signal came, to any process
     ftc_stepper stepper;
     ftc_batch batch;
     ftc_train_identity identity;
@@ -48,7 +52,7 @@ static bool clips(const ftc_train_options *o) {
 }
 
 static bool is_one_call(const ftc_train_options *o) {
-    return !clips(o) && o->accumulation == 1;
+    return !clips(o) && o->accumulation == 1 && o->shards == 1;
 }
 
 // What is called for each micro-batch.
@@ -120,6 +124,11 @@ static ftc_schedule make_schedule(const ftc_train_options *o, int64_t total) {
     return schedule;
 }
 
+// The examples of a micro-batch, over all shards.
+static int64_t global_batch(const ftc_train_options *o) {
+    return o->batch * o->shards;
+}
+
 // Of tokens, labels and where texts end; cut to what a JSON number holds exactly.
 static int64_t hash_data(const ftc_dataset *d) {
     uint64_t hash = XXH3_64bits(d->ids, (size_t)ftc_dataset_tokens(d) * sizeof *d->ids);
@@ -136,11 +145,11 @@ static int64_t hash_data(const ftc_dataset *d) {
 
 static ftc_status plan(run *r) {
     const ftc_train_options *o = r->o;
-    int64_t n = r->t->train->n;
-    int64_t batches = o->drop_last ? n / o->batch : (n + o->batch - 1) / o->batch;
+    int64_t n = r->t->train->n, batch = global_batch(o);
+    int64_t batches = o->drop_last ? n / batch : (n + batch - 1) / batch;
     if (batches == 0) {
         return ftc_status_make(FTC_BAD_INPUT, "%lld training examples make no batch of %lld%s", (long long)n,
-                               (long long)o->batch, n ? "; leave out --drop-last or lower --batch" : "");
+                               (long long)batch, n ? "; leave out --drop-last or lower --batch" : "");
     }
     int64_t per_epoch = (batches + o->accumulation - 1) / o->accumulation;
     double steps = o->max_steps >= 0 ? (double)o->max_steps : ceil(o->epochs * (double)per_epoch);
@@ -155,6 +164,7 @@ static ftc_status plan(run *r) {
         .data = hash_data(r->t->train),
         .sampling = o->sampling,
         .batch = o->batch,
+        .shards = o->shards,
         .accumulation = o->accumulation,
         .batches_per_epoch = batches,
         .steps_per_epoch = per_epoch,
@@ -164,7 +174,7 @@ static ftc_status plan(run *r) {
     };
     r->sampling = (ftc_order){
         .sampling = (ftc_sampling)o->sampling,
-        .batch = o->batch * o->accumulation,
+        .batch = global_batch(o) * o->accumulation,
         .seed = (uint64_t)r->identity.seed,
         .data_seed = (uint64_t)r->identity.data_seed,
     };
@@ -293,25 +303,43 @@ static void tell_eval_progress(void *context, int64_t done, int64_t total) {
 
 // --- one step -----------------------------------------------------------------------------------------
 
-// Packs batch number `index` of the epoch.
-static ftc_status fill_batch(run *r, int64_t epoch, int64_t index) {
+// One call's part of an epoch's global micro-batch number `index`: what its shard has of it.
+typedef struct {
+    int64_t first, n; // examples in the epoch's order
+    int64_t slot;     // place of the first one in the global micro-batch
+    int64_t of;       // examples of the global micro-batch
+} piece;
+
+static piece piece_of(const run *r, int64_t index, int64_t shard) {
+    int64_t batch = r->o->batch, whole = global_batch(r->o), left = r->t->train->n - index * whole;
+    piece p = {.slot = shard * batch, .of = left < whole ? left : whole};
+    p.first = index * whole + p.slot;
+    p.n = p.of - p.slot < batch ? p.of - p.slot : batch;
+    if (p.n < 0) p.n = 0;
+    return p;
+}
+
+// An epoch draws its order; a run that is resumed in the middle of one has drawn it already.
+static void begin_epoch(run *r) {
+    r->at.drawn_before_epoch = r->at.drawn;
+    r->at.drawn += ftc_order_draws(&r->sampling, r->t->train->n);
+}
+
+// Packs it.
+static ftc_status fill_batch(run *r, int64_t epoch, const piece *p) {
     const ftc_dataset *train = r->t->train;
-    if (index == 0) { // else the run was resumed in the middle of this epoch
-        r->at.drawn_before_epoch = r->at.drawn;
-        r->at.drawn += ftc_order_draws(&r->sampling, train->n);
-    }
     if (r->order_epoch != epoch) {
         ftc_order_epoch(&r->sampling, train, epoch, r->at.drawn_before_epoch, r->order);
         r->order_epoch = epoch;
     }
-    int64_t first = index * r->o->batch, left = train->n - first;
-    return ftc_batch_fill(&r->batch, train, r->order + first, left < r->o->batch ? left : r->o->batch);
+    FTC_RETURN_IF_ERROR(ftc_batch_fill(&r->batch, train, r->order + p->first, p->n));
+    if (r->batch.rows.sequences >= 0) r->batch.first_slots[r->batch.rows.sequences] = p->slot;
+    return FTC_STATUS_OK;
 }
 
-static void set_step_scalars(run *r, int64_t step, int64_t window) {
+static void set_lr(run *r, int64_t step) {
     r->last_lr = ftc_schedule_lr(&r->schedule, step);
     ftc_stepper_set(&r->stepper, "lr", r->last_lr);
-    ftc_stepper_set(&r->stepper, "accumulation", (double)window);
 }
 
 // Ends the run at a step whose batch is still at hand.
@@ -330,9 +358,15 @@ static ftc_status not_finite(const run *r, const char *what, double value, int64
     return status;
 }
 
-// What the micro-batches of one optimizer step add up to.
+// The micro-batches of one optimizer step.
+typedef struct {
+    int64_t epoch, first, n; // global micro-batches first … first + n - 1 of the epoch
+} window;
+
+// What they add up to, in one shard or all; words of 64 bits, which processes exchange.
 typedef struct {
     int64_t examples, tokens, padded, correct;
+    int64_t stops;                // signals that came
     double loss;                  // sum over the micro-batches
     double weighted_loss, weight; // sums over what the losses are means over
 } window_sums;
@@ -352,17 +386,22 @@ static ftc_status call(run *r, ftc_entry_kind entry, int64_t step, int64_t micro
     return FTC_STATUS_OK;
 }
 
-// Calls `entry` for all micro-batches of a step.
-static ftc_status call_window(run *r, ftc_entry_kind entry, int64_t step, int64_t epoch, int64_t first,
-                              int64_t window, window_sums *sums) {
+// Calls `entry` for a shard's part of all micro-batches of a step. Gradients are means over the examples of a
+// global micro-batch, and over the micro-batches.
+static ftc_status call_shard(run *r, ftc_entry_kind entry, int64_t step, const window *w, int64_t shard,
+                             window_sums *sums) {
     const float *loss = ftc_stepper_result(&r->stepper, FTC_OUTPUT_LOSS, entry);
     const float *logits = ftc_stepper_result(&r->stepper, FTC_OUTPUT_SCORES, entry);
     int64_t columns = ftc_program_score_columns(r->t->program);
-    for (int64_t micro = 0; micro < window; micro++) {
-        FTC_RETURN_IF_ERROR(fill_batch(r, epoch, first + micro));
+    for (int64_t micro = 0; micro < w->n; micro++) {
+        piece p = piece_of(r, w->first + micro, shard);
+        if (p.n == 0) continue; // of the epoch's last batch, the last shards
+        double share = (double)p.n / (double)p.of;
+        ftc_stepper_set(&r->stepper, "accumulation", (double)w->n / share);
+        FTC_RETURN_IF_ERROR(fill_batch(r, w->epoch, &p));
         FTC_RETURN_IF_ERROR(call(r, entry, step, micro));
         if (!isfinite(*loss)) return not_finite(r, "the loss", (double)*loss, micro);
-        sums->loss += (double)*loss;
+        sums->loss += (double)*loss * share;
         double weight = ftc_stepper_loss_weight(&r->stepper, &r->batch, entry);
         sums->weighted_loss += (double)*loss * weight;
         sums->weight += weight;
@@ -371,7 +410,60 @@ static ftc_status call_window(run *r, ftc_entry_kind entry, int64_t step, int64_
         sums->padded += r->batch.longest * r->batch.sequences;
         if (r->counts_correct) sums->correct += count_correct(&r->batch, logits, columns);
     }
+    sums->stops = r->t->stop && *r->t->stop;
     return FTC_STATUS_OK;
+}
+
+static void add_sums(window_sums *to, const window_sums *shard) {
+    to->examples += shard->examples;
+    to->tokens += shard->tokens;
+    to->padded += shard->padded;
+    to->correct += shard->correct;
+    to->stops += shard->stops;
+    to->loss += shard->loss;
+    to->weighted_loss += shard->weighted_loss;
+    to->weight += shard->weight;
+}
+
+static ftc_status name_rows(run *r, const window *w) {
+    for (int64_t shard = 0; shard < r->o->shards; shard++) {
+        for (int64_t micro = 0; micro < w->n; micro++) {
+            piece p = piece_of(r, w->first + micro, shard);
+            if (p.n == 0) continue;
+            FTC_RETURN_IF_ERROR(fill_batch(r, w->epoch, &p));
+            ftc_shards_name(r->shards, &r->batch);
+        }
+    }
+    return FTC_STATUS_OK;
+}
+
+// The gradient of this process' shards, and the sum over all; per_shard is [shards], zero.
+static ftc_status call_shards(run *r, int64_t step, const window *w, window_sums *per_shard) {
+    const ftc_world *world = r->world;
+    int64_t n = r->o->shards;
+    ftc_shards_begin(r->shards);
+    FTC_RETURN_IF_ERROR(name_rows(r, w));
+    for (int64_t shard = ftc_world_first(world, world->rank, n);
+         shard < ftc_world_first(world, world->rank + 1, n); shard++) {
+        FTC_RETURN_IF_ERROR(call_shard(r, FTC_ENTRY_GRAD, step, w, shard, &per_shard[shard]));
+        FTC_RETURN_IF_ERROR(ftc_shards_take(r->shards, (int32_t)shard));
+    }
+    return ftc_shards_finish(r->shards);
+}
+
+static ftc_status sum_shards(run *r, int64_t step, const window *w, window_sums *sums) {
+    const ftc_world *world = r->world;
+    int64_t n = r->o->shards, *starts = calloc((size_t)world->size + 1, sizeof *starts);
+    window_sums *per_shard = calloc((size_t)n, sizeof *per_shard);
+    if (!starts || !per_shard) abort();
+    ftc_status status = call_shards(r, step, w, per_shard);
+    for (int32_t rank = 0; rank <= world->size; rank++)
+        starts[rank] = ftc_world_first(world, rank, n) * (int64_t)(sizeof *per_shard / 4);
+    if (status.code == FTC_OK) world->share(per_shard, starts);
+    for (int64_t shard = 0; shard < n; shard++) add_sums(sums, &per_shard[shard]);
+    free(starts);
+    free(per_shard);
+    return status;
 }
 
 // One optimizer step: all micro-batches of its window and the update.
@@ -379,19 +471,22 @@ static ftc_status step(run *r) {
     double start = ftc_clock_seconds();
     int64_t per_epoch = r->identity.steps_per_epoch, accumulation = r->o->accumulation,
             number = r->at.step + 1;
-    int64_t epoch = r->at.step / per_epoch, first = r->at.step % per_epoch * accumulation;
-    int64_t left = r->identity.batches_per_epoch - first, window = left < accumulation ? left : accumulation;
+    window w = {.epoch = r->at.step / per_epoch, .first = r->at.step % per_epoch * accumulation};
+    int64_t left = r->identity.batches_per_epoch - w.first;
+    w.n = left < accumulation ? left : accumulation;
     ftc_entry_kind entry = first_entry(r->o);
     ftc_entry_kind last = is_one_call(r->o) ? FTC_ENTRY_STEP : FTC_ENTRY_UPDATE;
     const float *norm = ftc_stepper_result(&r->stepper, FTC_OUTPUT_NORM, last);
     window_sums sums = {0};
-    set_step_scalars(r, number, window);
-    FTC_RETURN_IF_ERROR(call_window(r, entry, number, epoch, first, window, &sums));
+    if (w.first == 0) begin_epoch(r);
+    set_lr(r, number);
+    FTC_RETURN_IF_ERROR(r->shards ? sum_shards(r, number, &w, &sums)
+                                  : call_shard(r, entry, number, &w, 0, &sums));
     if (entry != last) FTC_RETURN_IF_ERROR(call(r, last, number, 0));
-    if (norm && !isfinite(*norm)) return not_finite(r, "the gradient's norm", (double)*norm, window - 1);
+    if (norm && !isfinite(*norm)) return not_finite(r, "the gradient's norm", (double)*norm, w.n - 1);
 
     double seconds = ftc_clock_seconds() - start;
-    r->last_loss = sums.loss / (double)window;
+    r->last_loss = sums.loss / (double)w.n;
     r->last_grad_norm = norm ? (double)*norm : NAN;
     r->step_seconds += seconds;
     r->tokens += sums.tokens;
@@ -408,6 +503,7 @@ static ftc_status step(run *r) {
     r->at.epoch_correct += sums.correct;
     r->at.epoch_loss += sums.weighted_loss;
     r->at.epoch_weight += sums.weight;
+    r->is_stopped = sums.stops > 0;
     return FTC_STATUS_OK;
 }
 
@@ -447,11 +543,13 @@ static ftc_status evaluate(run *r, bool *gained) {
     *gained = false;
     if (!r->t->test) return FTC_STATUS_OK;
     const ftc_train_events *events = &r->t->events;
-    ftc_evaluate_watch watch = {events->progress ? tell_eval_progress : NULL, r, r->t->stop};
+    ftc_evaluate_watch watch = {events->progress ? tell_eval_progress : NULL, r,
+                                r->world->size == 1 ? r->t->stop : NULL};
     ftc_evaluation evaluation;
     ftc_epoch_scores train = epoch_scores(r);
     r->is_evaluating = true;
-    FTC_RETURN_IF_ERROR(ftc_evaluate(&r->stepper, &r->batch, r->t->test, r->eval_batch, &watch, &evaluation));
+    FTC_RETURN_IF_ERROR(
+        ftc_evaluate(&r->stepper, &r->batch, r->t->test, r->eval_batch, r->world, &watch, &evaluation));
     r->is_evaluating = false;
     r->at.drawn += ftc_order_draws(&r->sampling, 0);
     cJSON *line = new_line(r);
@@ -474,9 +572,21 @@ static ftc_status evaluate(run *r, bool *gained) {
 
 // --- saving -------------------------------------------------------------------------------------------
 
-static ftc_status save_checkpoint(run *r, const ftc_train_options *options) {
+// The first process writes; the others wait, and fail where it has failed.
+static ftc_status agree(const run *r, ftc_status of_first) {
+    const ftc_world *world = r->world;
+    int64_t *starts = calloc((size_t)world->size + 1, sizeof *starts);
+    if (!starts) abort();
+    for (int32_t rank = 1; rank <= world->size; rank++) starts[rank] = 1;
+    int32_t code = (int32_t)of_first.code;
+    world->share(&code, starts);
+    free(starts);
+    if (world->rank == 0 || code == FTC_OK) return of_first;
+    return ftc_status_make((ftc_status_code)code, "the first process could not save; it tells why");
+}
+
+static ftc_status write_checkpoint(run *r, const ftc_train_options *options) {
     const ftc_train_options *o = options;
-    if (!o->output) return FTC_STATUS_OK;
     FTC_RETURN_IF_ERROR(ftc_folder_add(o->output, r->at.step));
     FTC_RETURN_IF_ERROR(
         ftc_status_annotate(ftc_checkpoint_save(o, r->t->state, r->t->files, &r->at, &r->identity),
@@ -485,6 +595,11 @@ static ftc_status save_checkpoint(run *r, const ftc_train_options *options) {
     if (o->save_total_limit == 0) return FTC_STATUS_OK;
     return ftc_checkpoint_rotate(o->output, o->save_total_limit,
                                  o->load_best && r->at.has_best ? r->at.best_step : -1);
+}
+
+static ftc_status save_checkpoint(run *r, const ftc_train_options *options) {
+    if (!options->output) return FTC_STATUS_OK;
+    return agree(r, r->world->rank == 0 ? write_checkpoint(r, options) : FTC_STATUS_OK);
 }
 
 static bool is_multiple(int64_t step, int64_t of) {
@@ -525,20 +640,22 @@ static ftc_status end_epoch(run *r) {
 
 // --- the run ------------------------------------------------------------------------------------------
 
+// Of several processes, all stop after the same step.
 static bool is_stopped(const run *r) {
-    return r->t->stop && *r->t->stop;
+    return r->world->size > 1 ? r->is_stopped : r->t->stop && *r->t->stop;
 }
 
 // A signal came: leaves a checkpoint that can be resumed.
 static ftc_status interrupt(run *r) {
     if (!r->o->output) {
-        return ftc_status_make(FTC_FAILED, "interrupted after step %lld; nothing was saved (no --output)",
+        return ftc_status_make(FTC_INTERRUPTED,
+                               "interrupted after step %lld; nothing was saved (no --output)",
                                (long long)r->at.step);
     }
     ftc_train_options options = *r->o;
     options.save_only_model = false;
     FTC_RETURN_IF_ERROR(save_checkpoint(r, &options));
-    return ftc_status_make(FTC_FAILED,
+    return ftc_status_make(FTC_INTERRUPTED,
                            "interrupted after step %lld of %lld; continue with --resume --output %s",
                            (long long)r->at.step, (long long)r->identity.max_steps, options.output);
 }
@@ -606,6 +723,9 @@ static ftc_status finish(run *r) {
     cJSON_AddNumberToObject(line, "train_steps_per_second", steps / seconds);
     cJSON_AddNumberToObject(line, "train_tokens_per_second", (double)r->tokens / seconds);
     cJSON_AddNumberToObject(line, "train_loss", r->at.step ? r->at.total_loss / (double)r->at.step : 0);
+    if (r->world->size > 1)
+        cJSON_AddNumberToObject(line, "train_bytes_sent_per_step",
+                                steps > 0 ? (double)ftc_shards_bytes_sent(r->shards) / steps : 0);
     tell(r, line);
     if (r->at.step < r->identity.max_steps)
         note(r, "stopped early: %lld evaluations without a gain", (long long)r->at.stale_evaluations);
@@ -619,7 +739,8 @@ static ftc_status finish(run *r) {
         FTC_RETURN_IF_ERROR(status);
     }
     if (!o->output) return FTC_STATUS_OK;
-    FTC_RETURN_IF_ERROR(ftc_model_save(o->output, r->t->state, r->t->files));
+    FTC_RETURN_IF_ERROR(
+        agree(r, r->world->rank == 0 ? ftc_model_save(o->output, r->t->state, r->t->files) : FTC_STATUS_OK));
     note(r, "saved %s", o->output);
     return FTC_STATUS_OK;
 }
@@ -632,6 +753,73 @@ static void note_eval_batch(const run *r) {
          "scores are "
          "the same",
          asked_for, used, used);
+}
+
+static ftc_status check_shards(run *r) {
+    const ftc_program *program = r->t->program;
+    int64_t n = r->o->shards;
+    if (n < r->world->size) {
+        return ftc_status_make(
+            FTC_BAD_INPUT,
+            "--shards %lld for %d processes: each needs one at least; set --shards to %d or "
+            "more, or start fewer processes",
+            (long long)n, r->world->size, r->world->size);
+    }
+    if (n == 1) return FTC_STATUS_OK;
+    if (ftc_program_output(program, FTC_OUTPUT_WEIGHT) >= 0) {
+        return ftc_status_make(
+            FTC_BAD_INPUT,
+            "the model %s says how much its loss weighs, which is known only after a call: "
+            "its batches cannot be cut into shards yet; leave out --shards",
+            program->model);
+    }
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        if (!program->tensors[i].each_micro_batch) continue;
+        return ftc_status_make(
+            FTC_BAD_INPUT,
+            "the model %s assigns its state \"%s\" each micro-batch: shards would each come to "
+            "another one; leave out --shards",
+            program->model, program->tensors[i].name);
+    }
+    return ftc_shards_create(r->t->state, r->world, (int32_t)n, &r->shards);
+}
+
+// Everything that training depends on is the same in all processes.
+static ftc_status check_world(run *r) {
+    const ftc_world *world = r->world;
+    const ftc_program *program = r->t->program;
+    const double lr[] = {ftc_schedule_lr(&r->schedule, 1),
+                         ftc_schedule_lr(&r->schedule, r->identity.max_steps)};
+    const struct {
+        const char *what;
+        uint64_t hash;
+    } same[] = {
+        {"the model", XXH3_64bits(program->source, strlen(program->source))},
+        {"what it is compiled for (precision and processor)",
+         XXH3_64bits(program->features, strlen(program->features)) ^
+             XXH3_64bits(program->precision, strlen(program->precision))},
+        {"the training data or options that set batches and order",
+         XXH3_64bits(&r->identity, sizeof r->identity)},
+        {"the learning rates", XXH3_64bits(lr, sizeof lr)},
+        {"the optimizer's numbers",
+         XXH3_64bits(r->stepper.arguments, (size_t)program->n_scalars * sizeof *r->stepper.arguments)},
+    };
+    enum { COUNT = sizeof same / sizeof *same };
+    uint64_t *all = calloc((size_t)world->size * COUNT, sizeof *all);
+    int64_t *starts = calloc((size_t)world->size + 1, sizeof *starts);
+    if (!all || !starts) abort();
+    for (int32_t rank = 0; rank < world->size; rank++) starts[rank + 1] = starts[rank] + 2 * COUNT;
+    for (int i = 0; i < COUNT; i++) all[world->rank * COUNT + i] = same[i].hash;
+    world->share(all, starts);
+    ftc_status status = FTC_STATUS_OK;
+    for (int i = 0; i < COUNT && status.code == FTC_OK; i++) {
+        if (all[i] == same[i].hash) continue;
+        status = ftc_status_make(FTC_BAD_INPUT, "process %d of %d differs from the first one in %s",
+                                 world->rank, world->size, same[i].what);
+    }
+    free(all);
+    free(starts);
+    return status;
 }
 
 static ftc_status prepare(run *r) {
@@ -657,8 +845,11 @@ static ftc_status prepare(run *r) {
     FTC_RETURN_IF_ERROR(set_scalars(r));
     r->order = malloc((size_t)t->train->n * sizeof *r->order);
     if (!r->order) abort();
+    FTC_RETURN_IF_ERROR(check_shards(r));
+    FTC_RETURN_IF_ERROR(check_world(r));
     if (r->o->resume) FTC_RETURN_IF_ERROR(resume(r));
-    return r->o->output ? ftc_dir_make(r->o->output) : FTC_STATUS_OK; // not only after hours of training
+    return r->o->output && r->world->rank == 0 ? ftc_dir_make(r->o->output)
+                                               : FTC_STATUS_OK; // not only after hours of training
 }
 
 // Moves what reports are made of out of the run.
@@ -686,6 +877,7 @@ void ftc_train_result_free(ftc_train_result *result) {
 ftc_status ftc_train(const ftc_training *training, ftc_train_result *result) {
     run r = {.t = training,
              .o = training->options,
+             .world = training->world ? training->world : &ftc_world_alone,
              .order_epoch = -1,
              .last_grad_norm = NAN,
              .kept_step = -1,
@@ -702,6 +894,7 @@ ftc_status ftc_train(const ftc_training *training, ftc_train_result *result) {
     ftc_evaluation_free(&r.kept);
     ftc_profile_free(&r.profile);
     ftc_train_state_free(&r.at);
+    ftc_shards_free(r.shards);
     ftc_batch_free(&r.batch);
     ftc_stepper_free(&r.stepper);
     return status;

@@ -9,6 +9,7 @@
 #include "runtime/loop/progress.h"
 #include "runtime/loop/stepper.h"
 #include "runtime/loop/train_options.h"
+#include "runtime/loop/world.h"
 
 // How the epoch went so far, while it was trained: with dropout, and by weights that changed meanwhile.
 typedef struct {
@@ -42,6 +43,7 @@ typedef struct {
     const ftc_train_options *options;
     const ftc_model_files *files;
     ftc_train_events events;
+    const ftc_world *world; // NULL: this process alone; the first one writes what is saved
     // A signal's number ends the run at the next step, after a checkpoint; or NULL.
     const volatile sig_atomic_t *stop;
 } ftc_training;
@@ -67,8 +69,8 @@ typedef struct {
     int64_t steps;
 } ftc_train_result;
 
-// Runs to the end, and saves the model to options->output. Ends with FTC_FAILED when the loss is not finite
-// or `stop` was raised. `result` may be NULL; else it is to be freed after success.
+// Runs to the end, and saves the model to options->output. Ends with FTC_FAILED when the loss is not finite,
+// with FTC_INTERRUPTED when `stop` was raised. `result` may be NULL; else it is to be freed after success.
 ftc_status ftc_train(const ftc_training *training, ftc_train_result *result);
 void ftc_train_result_free(ftc_train_result *result);
 

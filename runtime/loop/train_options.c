@@ -7,6 +7,7 @@ static const ftc_train_options COMMON = {
     .epochs = 3,
     .max_steps = -1,
     .batch = 8,
+    .shards = 1,
     .accumulation = 1,
     .sampling = FTC_SAMPLING_RANDOM,
     .seed = 42,

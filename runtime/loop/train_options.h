@@ -24,6 +24,7 @@ typedef struct {
     int64_t max_steps; // at most so many optimizer steps, instead of `epochs`; -1: as the epochs say
     int64_t batch;
     int64_t eval_batch;   // 0: 8; never more than the program takes (ftc_train_eval_batch)
+    int64_t shards;       // parts of a micro-batch, of `batch` examples each, whose gradients are added up
     int64_t accumulation; // micro-batches an optimizer step
     bool drop_last;       // leave out an epoch's last batch when it is not full
     int32_t sampling;     // ftc_sampling

@@ -47,6 +47,7 @@ static const struct {
     {"examples", "the training data", offsetof(ftc_train_identity, examples)},
     {"data", "the training data", offsetof(ftc_train_identity, data)},
     {"batch", "--batch", offsetof(ftc_train_identity, batch)},
+    {"shards", "--shards", offsetof(ftc_train_identity, shards)},
     {"accumulation", "--accumulation", offsetof(ftc_train_identity, accumulation)},
     {"steps_per_epoch", "--drop-last", offsetof(ftc_train_identity, steps_per_epoch)},
     {"sampling", "--no-shuffle or --group-by-length", offsetof(ftc_train_identity, sampling)},

@@ -38,7 +38,8 @@ typedef struct {
 // data and the random numbers depend on it.
 typedef struct {
     int64_t examples, data; // how many, and a hash of them
-    int64_t batch, accumulation, batches_per_epoch, steps_per_epoch, sampling, seed, data_seed, max_steps;
+    int64_t batch, shards, accumulation, batches_per_epoch, steps_per_epoch, sampling, seed, data_seed,
+        max_steps;
 } ftc_train_identity;
 
 // How many times the run has gone through the data, as Trainer counts: by batches, of which an epoch's last

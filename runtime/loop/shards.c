@@ -1,0 +1,291 @@
+#include "runtime/loop/shards.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_HELD = 32 }; // subtrees of one process: one for each bit of a shard's number
+
+// The accumulator of one parameter, and which of its rows are exchanged.
+typedef struct {
+    float *gradient; // [rows, width]
+    int64_t rows, width;
+    int32_t param, by; // indices of the parameter, and of the input that names rows; by -1: all rows
+    uint8_t *is_named; // [rows]
+    int64_t *named;    // [n_named] ascending
+    int64_t n_named;
+} part;
+
+// The sum over the shards first … first + size - 1: packed, part after part, the rows that are exchanged.
+typedef struct {
+    int32_t first, size;
+    float *values;
+} subtree;
+
+struct ftc_shards {
+    ftc_model_state *state;
+    const ftc_world *world;
+    int32_t n;
+    part *parts;
+    int32_t n_parts;
+    bool is_named; // the lists `named` are made
+    int64_t words; // of a packed gradient in this step
+    ftc_memory blocks[MOST_HELD];
+    subtree held[MOST_HELD]; // of this process, ascending; held[i] lies in blocks[i]
+    int32_t n_held;
+    // Over all processes:
+    subtree *all, *sums; // [n_all] what they hold, ascending; room for adding that up
+    int32_t *all_of;     // [size + 1] those of rank r begin at all_of[r]
+    int32_t n_all;
+    int64_t *slices, *starts, *zeros; // [size + 1] who owns what of a packed gradient
+    ftc_memory received;
+    int64_t bytes_sent;
+};
+
+// --- the parts ----------------------------------------------------------------------------------------
+
+static int32_t find_touched(const ftc_program *program, int32_t param) {
+    for (int32_t i = 0; i < program->n_tensors; i++)
+        if (program->tensors[i].role == FTC_ROLE_TOUCHED && program->tensors[i].of == param) return i;
+    return -1;
+}
+
+static part make_part(const ftc_model_state *state, int32_t gradient) {
+    const ftc_program *program = state->program;
+    const ftc_tensor_info *info = &program->tensors[gradient];
+    int32_t touched = find_touched(program, info->of);
+    bool by_rows = touched >= 0 && state->tensors[touched];
+    part p = {.gradient = state->tensors[gradient],
+              .rows = by_rows ? info->dims[0] : 1,
+              .param = info->of,
+              .by = by_rows ? program->tensors[touched].by : -1};
+    p.width = ftc_tensor_elements(info) / p.rows;
+    return p;
+}
+
+// The subtrees that a process holds which has these shards, without their values; their number.
+static int32_t subtrees_of(int64_t first, int64_t end, subtree *list) {
+    int32_t n = 0;
+    int64_t size = 1;
+    for (int64_t at = first; at < end; at += size, n++) {
+        for (size = 1; at % (2 * size) == 0 && at + 2 * size <= end;) size *= 2;
+        list[n] = (subtree){.first = (int32_t)at, .size = (int32_t)size};
+    }
+    return n;
+}
+
+// Allocates; false where there is no memory.
+static bool make_parts(ftc_shards *shards) {
+    const ftc_model_state *state = shards->state;
+    shards->parts = calloc((size_t)state->program->n_tensors + 1, sizeof *shards->parts);
+    if (!shards->parts) return false;
+    for (int32_t i = 0; i < state->program->n_tensors; i++) {
+        if (state->program->tensors[i].role != FTC_ROLE_GRADIENT) continue;
+        part *p = &shards->parts[shards->n_parts++];
+        *p = make_part(state, i);
+        if (p->by < 0) continue;
+        p->is_named = calloc((size_t)p->rows, sizeof *p->is_named);
+        p->named = malloc((size_t)p->rows * sizeof *p->named);
+        if (!p->is_named || !p->named) return false;
+    }
+    return true;
+}
+
+static bool make_lists(ftc_shards *shards) {
+    const ftc_world *world = shards->world;
+    size_t ranks = (size_t)world->size + 1;
+    shards->all = calloc((size_t)shards->n, sizeof *shards->all);
+    shards->sums = calloc((size_t)shards->n, sizeof *shards->sums);
+    shards->all_of = calloc(ranks, sizeof *shards->all_of);
+    shards->slices = calloc(ranks, sizeof *shards->slices);
+    shards->starts = calloc(ranks, sizeof *shards->starts);
+    shards->zeros = calloc(ranks, sizeof *shards->zeros);
+    if (!shards->all || !shards->sums || !shards->all_of || !shards->slices || !shards->starts ||
+        !shards->zeros)
+        return false;
+    for (int32_t r = 0; r < world->size; r++) {
+        int64_t first = ftc_world_first(world, r, shards->n), end = ftc_world_first(world, r + 1, shards->n);
+        shards->n_all += subtrees_of(first, end, shards->all + shards->n_all);
+        shards->all_of[r + 1] = shards->n_all;
+    }
+    return true;
+}
+
+ftc_status ftc_shards_create(ftc_model_state *state, const ftc_world *world, int32_t n, ftc_shards **out) {
+    ftc_shards *shards = calloc(1, sizeof *shards);
+    if (shards) *shards = (ftc_shards){.state = state, .world = world, .n = n};
+    if (!shards || !make_parts(shards) || !make_lists(shards)) {
+        ftc_shards_free(shards);
+        return ftc_status_make(FTC_FAILED, "out of memory for %d shards", n);
+    }
+    *out = shards;
+    return FTC_STATUS_OK;
+}
+
+void ftc_shards_free(ftc_shards *shards) {
+    if (!shards) return;
+    for (int32_t i = 0; i < shards->n_parts; i++) {
+        free(shards->parts[i].is_named);
+        free(shards->parts[i].named);
+    }
+    for (int i = 0; i < MOST_HELD; i++) ftc_memory_unmap(&shards->blocks[i]);
+    ftc_memory_unmap(&shards->received);
+    free(shards->parts);
+    free(shards->all);
+    free(shards->sums);
+    free(shards->all_of);
+    free(shards->slices);
+    free(shards->starts);
+    free(shards->zeros);
+    free(shards);
+}
+
+void ftc_shards_begin(ftc_shards *shards) {
+    for (int32_t i = 0; i < shards->n_parts; i++) {
+        part *p = &shards->parts[i];
+        for (int64_t k = 0; k < p->n_named; k++) p->is_named[p->named[k]] = 0;
+        p->n_named = 0;
+    }
+    shards->n_held = 0;
+    shards->is_named = false;
+}
+
+void ftc_shards_name(ftc_shards *shards, const ftc_batch *batch) {
+    for (int32_t i = 0; i < shards->n_parts; i++) {
+        part *p = &shards->parts[i];
+        if (p->by < 0) continue;
+        const int32_t *rows = batch->inputs[p->by];
+        int64_t n = ftc_batch_cells(batch, p->by);
+        for (int64_t k = 0; k < n; k++) p->is_named[rows[k]] = 1;
+    }
+}
+
+// The lists of named rows, and how long a packed gradient therefore is.
+static void list_named(ftc_shards *shards) {
+    shards->words = 0;
+    for (int32_t i = 0; i < shards->n_parts; i++) {
+        part *p = &shards->parts[i];
+        for (int64_t row = 0; p->by >= 0 && row < p->rows; row++)
+            if (p->is_named[row]) p->named[p->n_named++] = row;
+        shards->words += (p->by < 0 ? p->rows : p->n_named) * p->width;
+    }
+    shards->is_named = true;
+}
+
+// Calls `move` for each stretch of the accumulators that is exchanged, with its place in a packed gradient.
+static void each_stretch(const ftc_shards *shards, float *packed,
+                         void (*move)(float *packed, float *gradient, int64_t n)) {
+    for (int32_t i = 0; i < shards->n_parts; i++) {
+        const part *p = &shards->parts[i];
+        int64_t n = p->by < 0 ? p->rows : p->n_named;
+        for (int64_t k = 0; k < n; k++, packed += p->width)
+            move(packed, p->gradient + (p->by < 0 ? k : p->named[k]) * p->width, p->width);
+    }
+}
+
+static void pack(float *packed, float *gradient, int64_t n) {
+    memcpy(packed, gradient, (size_t)n * sizeof *packed);
+    memset(gradient, 0, (size_t)n * sizeof *gradient);
+}
+
+static void unpack(float *packed, float *gradient, int64_t n) {
+    memcpy(gradient, packed, (size_t)n * sizeof *packed);
+}
+
+// --- the tree -----------------------------------------------------------------------------------------
+
+// Adds the last of the list to the one before it.
+static void merge_last(subtree *list, int32_t *n, int64_t words) {
+    subtree *left = &list[*n - 2];
+    const subtree *right = &list[*n - 1];
+    for (int64_t i = 0; i < words; i++) left->values[i] += right->values[i];
+    left->size *= 2; // also where the right one ends early, with the last shard
+    --*n;
+}
+
+// Appends a subtree, and adds those up that are the two halves of one.
+static void push(subtree *list, int32_t *n, subtree next, int64_t words) {
+    list[(*n)++] = next;
+    while (*n > 1) {
+        const subtree *left = &list[*n - 2], *right = &list[*n - 1];
+        if (left->size != right->size || left->first & left->size) return;
+        merge_last(list, n, words);
+    }
+}
+
+// A block of at least so many bytes, whose contents may be lost.
+static ftc_status reserve(ftc_memory *block, int64_t words) {
+    size_t bytes = (size_t)words * sizeof(float);
+    if (block->data && block->bytes >= bytes) return FTC_STATUS_OK;
+    ftc_memory_unmap(block);
+    return ftc_memory_map(bytes + bytes / 4, "the gradients of shards", block); // the next step has more rows
+}
+
+ftc_status ftc_shards_take(ftc_shards *shards, int32_t shard) {
+    if (!shards->is_named) list_named(shards);
+    ftc_memory *block = &shards->blocks[shards->n_held];
+    FTC_RETURN_IF_ERROR(reserve(block, shards->words));
+    each_stretch(shards, (float *)block->data, pack);
+    push(shards->held, &shards->n_held, (subtree){shard, 1, (float *)block->data}, shards->words);
+    return FTC_STATUS_OK;
+}
+
+// --- the exchange -------------------------------------------------------------------------------------
+
+// Brings slice r of every subtree to rank r: into received, subtree after subtree; all[i].values points
+// there. Round j brings the j-th subtree of each rank.
+static ftc_status exchange_slices(ftc_shards *shards) {
+    const ftc_world *world = shards->world;
+    int64_t slice = shards->slices[world->rank + 1] - shards->slices[world->rank], *starts = shards->starts;
+    FTC_RETURN_IF_ERROR(reserve(&shards->received, shards->n_all * slice));
+    float *at = (float *)shards->received.data;
+    for (int32_t round = 0, left = shards->n_all; left > 0; round++) {
+        for (int32_t r = 0; r < world->size; r++) {
+            int32_t i = shards->all_of[r] + round;
+            bool has_one = i < shards->all_of[r + 1];
+            starts[r + 1] = starts[r] + (has_one ? slice : 0);
+            if (has_one) shards->all[i].values = at + starts[r];
+            left -= has_one;
+        }
+        bool sends = round < shards->n_held;
+        world->exchange(sends ? shards->held[round].values : NULL, sends ? shards->slices : shards->zeros, at,
+                        starts);
+        if (sends) shards->bytes_sent += (shards->words - slice) * (int64_t)sizeof(float);
+        at += starts[world->size];
+    }
+    return FTC_STATUS_OK;
+}
+
+// Adds this rank's slices of all subtrees up and gives the sum to all.
+static ftc_status sum_over_ranks(ftc_shards *shards) {
+    const ftc_world *world = shards->world;
+    for (int32_t r = 0; r <= world->size; r++) shards->slices[r] = ftc_world_first(world, r, shards->words);
+    FTC_RETURN_IF_ERROR(exchange_slices(shards));
+    int64_t first = shards->slices[world->rank], slice = shards->slices[world->rank + 1] - first;
+    int32_t n = 0;
+    for (int32_t i = 0; i < shards->n_all; i++) push(shards->sums, &n, shards->all[i], slice);
+    while (n > 1) merge_last(shards->sums, &n, slice);
+    float *total = shards->held[0].values;
+    if (slice) memcpy(total + first, shards->sums[0].values, (size_t)slice * sizeof *total);
+    world->share(total, shards->slices);
+    shards->bytes_sent += slice * (world->size - 1) * (int64_t)sizeof(float);
+    return FTC_STATUS_OK;
+}
+
+ftc_status ftc_shards_finish(ftc_shards *shards) {
+    if (shards->world->size > 1) {
+        FTC_RETURN_IF_ERROR(sum_over_ranks(shards));
+    } else {
+        while (shards->n_held > 1) merge_last(shards->held, &shards->n_held, shards->words);
+    }
+    each_stretch(shards, shards->held[0].values, unpack);
+    for (int32_t i = 0; i < shards->n_parts; i++) {
+        const part *p = &shards->parts[i];
+        if (p->by >= 0) ftc_embeddings_touch(shards->state->tables, p->param, p->named, p->n_named);
+    }
+    return FTC_STATUS_OK;
+}
+
+int64_t ftc_shards_bytes_sent(const ftc_shards *shards) {
+    return shards->bytes_sent;
+}

@@ -1,0 +1,40 @@
+// Gradients of data-parallel training. The global batch is cut into shards, whose number does not depend on
+// that of the processes; the gradient of each is computed alone, and the gradients are added by a fixed
+// binary tree over the numbers of the shards: (((0 + 1) + (2 + 3)) + (4 + 5)) of six. A process adds the
+// whole subtrees that it holds, each owner of a slice of the sum gets that slice of all subtrees, adds them
+// in the same tree, and gives its slice to all. So any number of processes comes to the same bits.
+//
+// Of a table whose rows may wait (FTC_ROLE_TOUCHED), only the rows that the global batch names are exchanged.
+#ifndef FTC_RUNTIME_SHARDS_H
+#define FTC_RUNTIME_SHARDS_H
+
+#include "runtime/data/batch.h"
+#include "runtime/loop/model_state.h"
+#include "runtime/loop/world.h"
+
+typedef struct ftc_shards ftc_shards;
+
+// For the gradient accumulators of `state`; all three outlive it. n >= the processes.
+ftc_status ftc_shards_create(ftc_model_state *state, const ftc_world *world, int32_t n, ftc_shards **out);
+void ftc_shards_free(ftc_shards *shards);
+
+// For each optimizer step, in this order:
+
+// No rows are named, and nothing is summed.
+void ftc_shards_begin(ftc_shards *shards);
+
+// The rows of tables that this batch reads get a gradient in this step. Every process names those of every
+// shard.
+void ftc_shards_name(ftc_shards *shards, const ftc_batch *batch);
+
+// Moves the gradient of a shard of this process out of the accumulators, which are zero then. In ascending
+// order. Fails when there is no memory for it.
+ftc_status ftc_shards_take(ftc_shards *shards, int32_t shard);
+
+// Brings the sum over all shards into every process' accumulators, and leaves the named rows to the update.
+ftc_status ftc_shards_finish(ftc_shards *shards);
+
+// Bytes that this process has sent so far.
+int64_t ftc_shards_bytes_sent(const ftc_shards *shards);
+
+#endif

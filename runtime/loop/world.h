@@ -1,0 +1,41 @@
+// The processes that train together, and what the loop asks of them. One process alone is a world of one.
+//
+// share, exchange and end are collective: every rank calls them, in the same order and with sizes that fit. A
+// failure of the transport ends all processes.
+#ifndef FTC_RUNTIME_WORLD_H
+#define FTC_RUNTIME_WORLD_H
+
+#include "runtime/status.h"
+
+#include <stdint.h>
+
+typedef struct ftc_world {
+    int32_t rank, size;
+    int32_t neighbours; // ranks on this machine, this one included
+    // What others call an MPI: "Open MPI v4.1.4"; NULL: a world of one.
+    const char *library;
+    // Words of 32 bits. Rank r has those of `values` from starts[r] to before starts[r + 1]; all ranks get
+    // all of them.
+    void (*share)(void *values, const int64_t *starts);
+    // Sends the words of `send` from send_starts[r] to before send_starts[r + 1] to each rank r, and receives
+    // those of rank r into `receive` from receive_starts[r] on.
+    void (*exchange)(const float *send, const int64_t *send_starts, float *receive,
+                     const int64_t *receive_starts);
+    void (*end)(void);        // waits until all ranks have come to their end
+    void (*fail)(int status); // ends all processes with this exit status, at once; not collective
+} ftc_world;
+
+extern const ftc_world ftc_world_alone;
+
+// The world that this process was started in: by mpirun, mpiexec or srun, through the plugin that fits the
+// launcher's MPI, else alone. *out lives as long as the process. Fails when the launcher is known but its
+// plugin cannot be loaded.
+ftc_status ftc_world_open(const ftc_world **out);
+
+// The first of `n` things that are this rank's, when each has about as many as the others; with rank + 1 the
+// end of them.
+static inline int64_t ftc_world_first(const ftc_world *world, int32_t rank, int64_t n) {
+    return n / world->size * rank + n % world->size * rank / world->size;
+}
+
+#endif

@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+"""Training in shards: one process and several, under each MPI that is here, come to the same bits; a process that
+dies, a signal and options that differ end all of them.
+
+    distributed.py FTC MODEL.ir
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from checks import Checks, Ftc
+
+# 37 examples in global batches of 4 * 3: of the last one, the last shards have nothing. Dropout is as the model says.
+OPTIONS = ["--select-train", "37", "--select-test", "21", "--batch", "3", "--epochs", "3", "--max-grad-norm", "0.5"]
+OPTIONS += ["--lr", "1e-3", "--eval-batch", "4", "--no-report", "--disable-progress"]
+SHARDS = ["--shards", "4"]
+
+
+# Its state would be another one in each shard.
+COUNTS = """model counts
+axis B <= 8
+axis S ragged B <= 128
+axis V = 1660, C = 5
+input ids : i32[B, S] in V from tokens
+input label : i32[B] in C from label
+count = param "count" f32[C] init zeros frozen
+init normal(0.3)
+logits = mean(embedding("words", ids; V -> C); S)
+assign(count + 1, count) each micro_batch
+output loss = mean(cross_entropy(logits, label; C); B) as loss, logits as scores over C
+"""
+
+
+class Mpi:
+    """One MPI's launcher; `name` is as in `mpirun.openmpi`."""
+
+    def __init__(self, name, command, folder):
+        self.launcher, self.command, self.folder = shutil.which(f"mpirun.{name}"), command, folder
+        self.more = ["--oversubscribe", "--bind-to", "none"] if name == "openmpi" else []
+        self.environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+        # What MPI itself never frees is not ours to report.
+        self.environment["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+
+    def start(self, *groups):
+        """Starts processes; each group is their number and their words."""
+        words = [self.launcher, *self.more]
+        for n, group in groups:
+            words += [":"] * (words[-1] != self.launcher and len(words) > 1 + len(self.more))
+            words += ["-np", str(n), self.command, *map(str, group)]
+        return subprocess.Popen(words, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, text=True)
+
+    def run(self, *groups):
+        process = self.start(*groups)
+        try:
+            text, _ = process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return None, "it did not end"
+        return process.returncode, text
+
+
+def losses(path):
+    """The losses of steps and evaluations."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [line.get("loss", line.get("eval_loss")) for line in lines if "loss" in line or "eval_loss" in line]
+
+
+def same_files(a, b):
+    """Whether both hold the same model and optimizer state at the end."""
+    return all((a / name).read_bytes() == (b / name).read_bytes()
+               for name in ("model.safetensors", "checkpoint-12/optimizer.safetensors"))
+
+
+def workers(launcher, command):
+    """The processes that this launcher, perhaps through others of its own, has started of `command`."""
+    parents, found = {}, []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit():
+                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                if (entry / "cmdline").read_bytes().startswith(command.encode() + b"\0"):
+                    found.append(int(entry.name))
+        except OSError:
+            pass  # it has just ended
+
+    def is_below(process):
+        while process in parents and process != launcher:
+            process = parents[process]
+        return process == launcher
+
+    return [process for process in found if is_below(process)]
+
+
+def wait_for_steps(path, n):
+    """Waits until the metrics have so many lines; false after a while."""
+    for _ in range(600):
+        if path.exists() and len(path.read_text().splitlines()) >= n:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def check_faults(check, mpi, work, run):
+    """What ends all processes, and that the run can be continued with another number of them."""
+    mpi_name = pathlib.Path(mpi.launcher).name
+    for what, number in (("SIGTERM to one of two", signal.SIGTERM), ("SIGKILL to one of two", signal.SIGKILL)):
+        name = f"{mpi_name}-{number.name}"
+        words = [*run, *SHARDS, "--output", name, "--metrics", f"{name}.jsonl"]
+        process = mpi.start((2, words))
+        ready = wait_for_steps(work / f"{name}.jsonl", 6)  # the first epoch has been saved
+        processes = workers(process.pid, mpi.command)
+        check(f"{what}: two processes train", ready and len(processes) == 2)
+        if processes:
+            os.kill(max(processes), number)
+        try:
+            text, _ = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            text = "it did not end"
+        check(f"{what}: ended with {process.returncode}: {text[-500:]}", process.returncode not in (None, 0))
+        if number == signal.SIGTERM:
+            check(f"{what}: says how to continue: {text[-500:]}", "continue with --resume" in text)
+        status, text = mpi.run((3, [*words, "--resume"]))
+        check(f"{what}: three continue, status {status}: {text[-500:]}", status == 0)
+        check(f"{what}: continued, other bits", status == 0 and same_files(work / "alone", work / name))
+
+    status, text = mpi.run((1, [*run, *SHARDS, "--output", "x"]), (1, [*run, *SHARDS, "--output", "x", "--lr", "1"]))
+    check(f"two learning rates: status {status}: {text}", status == 2 and "differs from the first one in" in text)
+    status, text = mpi.run((2, [*run, "--shards", "1", "--output", "x"]))
+    check(f"one shard for two: status {status}: {text}", status == 2 and "--shards 1 for 2 processes" in text)
+
+
+def check_mpi(checks, mpi, work, run):
+    check, name = checks.that, pathlib.Path(mpi.launcher).name
+    for n in (2, 3):
+        words = [*run, *SHARDS, "--output", f"{name}-{n}", "--metrics", f"{name}-{n}.jsonl"]
+        status, text = mpi.run((n, words))
+        check(f"{name} -np {n}: status {status}:\n{text}", status == 0)
+        if status != 0:
+            return
+        check(f"{name} -np {n}: other bits than one process", same_files(work / "alone", work / f"{name}-{n}"))
+        same = losses(work / "alone.jsonl") == losses(work / f"{name}-{n}.jsonl")
+        check(f"{name} -np {n}: other losses than one process", same)
+        check(f"{name} -np {n}: the first one alone tells: {text}", text.count("weights: random") == 1)
+    status, text = mpi.run((2, [*run, "--output", f"{name}-default", "--metrics", f"{name}-default.jsonl"]))
+    check(f"{name}: one shard a process: {text}", status == 0)
+    two = losses(work / f"{name}-default.jsonl")
+    check(f"{name}: one shard a process, {len(two)} losses", len(two) == 3 * 7 + 3)  # of 2 * 3 examples
+    check_faults(check, mpi, work, run)
+
+
+def main():
+    checks = Checks()
+    check = checks.that
+    command, model = str(pathlib.Path(sys.argv[1]).resolve()), pathlib.Path(sys.argv[2]).resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        work, ftc = pathlib.Path(folder), Ftc(command, folder)
+        small = ["--set", "hidden=32", "--set", "intermediate=64", "--set", "layers=1"]
+        done = ftc("compile", model, *small, "-o", "small.ftc")
+        check(f"ftc compile: {done.stderr}", done.returncode == 0)
+        run = ["run", "small.ftc", *OPTIONS, "--threads", "1"]
+        for name, words in {"alone": SHARDS, "whole": ["--batch", "12"], "threads": [*SHARDS, "--threads", "2"]}.items():
+            done = ftc(*run, *words, "--output", name, "--metrics", f"{name}.jsonl")
+            check(f"{name}: status {done.returncode}: {done.stderr}", done.returncode == 0)
+        if checks.failed:
+            return checks.end()
+        shards, whole = losses(work / "alone.jsonl"), losses(work / "whole.jsonl")
+        check(f"{len(shards)} losses", len(shards) == 3 * 4 + 3)
+        check("shards are a whole batch but for rounding, dropout included",
+              len(shards) == len(whole) and all(abs(a - b) <= 1e-5 * abs(b) for a, b in zip(shards, whole)))
+        check("two threads, other bits", same_files(work / "alone", work / "threads"))
+        (work / "counts.ir").write_text(COUNTS)
+        data = ["--train", model.parent / "data/reviews-train.csv", "--tokenizer", model.parent / "data/tokenizer"]
+        done = ftc("run", "counts.ir", *data, *SHARDS, "--output", "counts")
+        check(f"state by micro-batch: status {done.returncode}: {done.stderr}",
+              done.returncode == 2 and '"count" each micro-batch' in done.stderr)
+        for name in ("openmpi", "mpich"):
+            mpi = Mpi(name, command, work)
+            if not mpi.launcher or not pathlib.Path(command).with_name(f"ftc-{name}.so").exists():
+                checks.skip(f"no {name} (./dev setup --mpi)")
+            else:
+                check_mpi(checks, mpi, work, run)
+    return checks.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
