@@ -124,6 +124,13 @@ ftc_status ftc_evaluate(ftc_stepper *stepper, ftc_batch *batch, const ftc_datase
                                "the model %s declares no output of eval as the loss: it cannot be evaluated",
                                program->model);
     }
+    if (world->size > 1 && dataset->n > FTC_WORLD_MOST_WORDS / (ftc_program_score_columns(program) + 1)) {
+        return ftc_status_make(
+            FTC_BAD_INPUT,
+            "%lld examples have more scores than the %d that processes exchange at a time; "
+            "evaluate fewer",
+            (long long)dataset->n, FTC_WORLD_MOST_WORDS);
+    }
     ftc_evaluation e = {.scoring = ftc_program_scoring(program)};
     if (ftc_stepper_result(stepper, FTC_OUTPUT_SCORES, FTC_ENTRY_EVAL))
         e.columns = ftc_program_score_columns(program);

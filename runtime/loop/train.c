@@ -766,6 +766,10 @@ static ftc_status check_shards(run *r) {
             (long long)n, r->world->size, r->world->size);
     }
     if (n == 1) return FTC_STATUS_OK;
+    if (n > r->t->train->n) {
+        return ftc_status_make(FTC_BAD_INPUT, "--shards %lld: there are only %lld training examples",
+                               (long long)n, (long long)r->t->train->n);
+    }
     if (ftc_program_output(program, FTC_OUTPUT_WEIGHT) >= 0) {
         return ftc_status_make(
             FTC_BAD_INPUT,

@@ -1,5 +1,7 @@
 // The processes that train together, and what the loop asks of them. One process alone is a world of one.
 //
+// MPI 3 counts in int: no more words than FTC_WORLD_MOST_WORDS in one call.
+//
 // share, exchange and end are collective: every rank calls them, in the same order and with sizes that fit. A
 // failure of the transport ends all processes.
 #ifndef FTC_RUNTIME_WORLD_H
@@ -8,6 +10,8 @@
 #include "runtime/status.h"
 
 #include <stdint.h>
+
+#define FTC_WORLD_MOST_WORDS INT32_MAX
 
 typedef struct ftc_world {
     int32_t rank, size;
