@@ -11,6 +11,7 @@
 
 #include "compiler/codegen/object.h"
 #include "compiler/manifest.h"
+#include "ir/base/alloc.h"
 #include "ir/lang/parse.h"
 #include "ir/print.h"
 
@@ -56,8 +57,7 @@ bool ftc_artifact_write(const char *path, const ftc_compiled *compiled, ftc_diag
     struct stat info;
     // A device or a pipe must not be replaced by a file.
     bool in_place = stat(path, &info) == 0 && !S_ISREG(info.st_mode);
-    char *beside;
-    if (asprintf(&beside, in_place ? "%s" : "%s.tmp%d", path, (int)getpid()) < 0) abort();
+    char *beside = ftc_format(in_place ? "%s" : "%s.tmp%d", path, (int)getpid());
     FILE *f = fopen(beside, in_place ? "wb" : "wbx");
     // Code that nobody else changes: `ftc run` takes no other by itself.
     if (f && !in_place && fstat(fileno(f), &info) == 0)
@@ -90,8 +90,7 @@ static char *read_all(const char *path, size_t *size) {
     size_t capacity = 0, got;
     *size = 0;
     do {
-        if (*size == capacity && !(bytes = realloc(bytes, capacity = capacity ? capacity * 2 : 1 << 20)))
-            abort();
+        if (*size == capacity) bytes = ftc_realloc(bytes, capacity = capacity ? capacity * 2 : 1 << 20, 1);
         got = fread(bytes + *size, 1, capacity - *size, f);
         *size += got;
     } while (got > 0);
@@ -209,8 +208,7 @@ static bool find_functions(ftc_loaded_program *loaded, ftc_diagnostics *d) {
 
 // A program of this code, which this machine has all features for. Takes the manifest, in any case.
 static ftc_loaded_program *load(ftc_manifest *manifest, const ftc_object *object, ftc_diagnostics *d) {
-    ftc_loaded_program *loaded = calloc(1, sizeof *loaded);
-    if (!loaded) abort();
+    ftc_loaded_program *loaded = ftc_alloc(1, sizeof *loaded);
     char *error = NULL;
     *loaded = (ftc_loaded_program){manifest, ftc_object_load(object->bytes, object->size, &error)};
     if (!loaded->code)

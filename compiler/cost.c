@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "compiler/passes/regions.h"
+#include "ir/base/alloc.h"
 #include "ir/op.h"
 
 // Adds `per_cell` for every cell over the axes.
@@ -23,9 +24,8 @@ static void add_bytes(const ftc_interface *in, const ftc_graph *g, const ftc_axe
 }
 
 void ftc_cost_kernels(const ftc_interface *in, const ftc_graph *g, double *flops, double *bytes) {
-    uint32_t *read_by = calloc(g->n_nodes, sizeof *read_by);
-    bool *written = calloc(g->n_nodes, sizeof *written);
-    if (!read_by || !written) abort();
+    uint32_t *read_by = ftc_alloc(g->n_nodes, sizeof *read_by);
+    bool *written = ftc_alloc(g->n_nodes, sizeof *written);
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
         ftc_op_class class = ftc_node_class(node);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "compiler/compile.h"
+#include "ir/base/alloc.h"
 #include "ir/build.h"
 #include "ir/op.h"
 
@@ -44,8 +45,7 @@ static ftc_id replaced_in_entry(ftc_graph *g, const ftc_graph *source, ftc_id v,
 
 ftc_graph *ftc_compile_entry_graph(const ftc_graph *source, ftc_entry_kind entry) {
     ftc_graph *g = ftc_graph_new_like(source);
-    ftc_id *map = calloc(source->n_nodes, sizeof *map);
-    if (!map) abort();
+    ftc_id *map = ftc_alloc(source->n_nodes, sizeof *map);
     for (ftc_id v = 1; v < source->n_nodes; v++) {
         ftc_node node = source->nodes[v];
         ftc_build_cursor(g, node.loc, node.phase);

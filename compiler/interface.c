@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "compiler/passes/bounds.h"
+#include "ir/base/alloc.h"
 #include "ir/op.h"
 
 // Finds `name` in a table whose elements start with a name.
@@ -18,7 +19,7 @@ static int32_t find(const void *table, int32_t n, size_t size, const char *name)
 
 #define FIND(in, table, name) find((in)->table, (in)->n_##table, sizeof *(in)->table, name)
 #define APPEND(in, table, ...)                                                                               \
-    ((in)->table = realloc((in)->table, (size_t)((in)->n_##table + 1) * sizeof *(in)->table),                \
+    ((in)->table = ftc_realloc((in)->table, (size_t)(in)->n_##table + 1, sizeof *(in)->table),               \
      (in)->table[(in)->n_##table++] = __VA_ARGS__)
 
 static int32_t found(int32_t index, const char *name) {
@@ -197,8 +198,7 @@ static void add_input(ftc_interface *in, const ftc_graph *g, const ftc_decl_def 
 
 // A scalar that is computed from others, which the interface has or gets first.
 static void add_formula(ftc_interface *in, const ftc_graph *g, const ftc_decl_def *decl) {
-    ftc_formula_code *code = calloc((size_t)decl->formula.n, sizeof *code);
-    if (!code) abort();
+    ftc_formula_code *code = ftc_alloc((size_t)decl->formula.n, sizeof *code);
     for (int32_t i = 0; i < decl->formula.n; i++) {
         code[i] = decl->formula.code[i];
         if (code[i].op != FTC_FORMULA_scalar) continue;

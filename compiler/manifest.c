@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/base/alloc.h"
 #include "json/value.h"
 
 // --- the tables ---------------------------------------------------------------------------------------
@@ -389,16 +390,14 @@ static void print_place(const place *p, FILE *f) {
 
 __attribute__((format(printf, 3, 4))) static bool refuse(const reader *r, const place *p, const char *format,
                                                          ...) {
-    char *text = NULL;
-    size_t size;
-    FILE *f = open_memstream(&text, &size);
-    if (!f) abort();
+    ftc_text what;
+    FILE *f = ftc_text_open(&what);
     print_place(p, f);
     va_list args;
     va_start(args, format);
     vfprintf(f, format, args);
     va_end(args);
-    fclose(f);
+    char *text = ftc_text_close(&what, NULL);
     ftc_diag_add(
         r->d, NULL, NULL, 0, 0,
         "the artifact is damaged or of another version of ftc: its manifest's %s; make it again with "

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "compiler/passes/simplify.h"
+#include "ir/base/alloc.h"
 #include "ir/base/clock.h"
 #include "ir/base/name.h"
 #include "ir/lang/parse.h"
@@ -84,7 +85,7 @@ static const char NO_PASS[] = "--no-pass";
 
 static bool check_rule(const char *name, const ftc_pass *pass, const char *rule, ftc_diagnostics *d) {
     if (pass->run != ftc_pass_simplify) return refuse(NO_PASS, name, "the pass has no rules", NULL, d);
-    const char **names = calloc((size_t)ftc_n_simplify_rules, sizeof *names);
+    const char **names = ftc_alloc((size_t)ftc_n_simplify_rules, sizeof *names);
     bool found = false;
     for (int i = 0; i < ftc_n_simplify_rules; i++) {
         names[i] = ftc_simplify_rules[i].name;
@@ -145,7 +146,7 @@ bool ftc_pipeline_run_pass(ftc_graph *g, const ftc_pass *pass, const ftc_pipelin
                            ftc_diagnostics *d) {
     if (!check_stage(g, pass, d)) return false;
     ftc_pass_options own = options->pass;
-    const char **rules = calloc((size_t)options->n_skip + 1, sizeof *rules);
+    const char **rules = ftc_alloc((size_t)options->n_skip + 1, sizeof *rules);
     for (int i = 0; i < options->n_skip; i++) {
         const char *rule = rule_of(options->skip[i], pass);
         if (rule) rules[own.n_rules_left_out++] = rule;

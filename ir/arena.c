@@ -1,8 +1,9 @@
 #include "ir/arena.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "ir/base/alloc.h"
 
 enum { BLOCK_BYTES = 64 * 1024, ALIGNMENT = 16 };
 
@@ -16,21 +17,20 @@ struct ftc_arena {
     block *blocks; // the first is the one that is being filled
 };
 
-static void *allocate(size_t size) {
-    void *p = calloc(1, size);
-    if (!p) {
-        fprintf(stderr, "ftc: out of memory (%zu bytes)\n", size);
-        abort();
-    }
-    return p;
+static void release(void *arena, size_t bytes) {
+    (void)bytes;
+    ftc_arena_free(arena);
 }
 
 ftc_arena *ftc_arena_new(void) {
-    return allocate(sizeof(ftc_arena));
+    ftc_arena *arena = ftc_alloc(1, sizeof *arena);
+    ftc_care_begin(arena, 0, release);
+    return arena;
 }
 
 void ftc_arena_free(ftc_arena *arena) {
     if (!arena) return;
+    ftc_care_end(arena);
     for (block *b = arena->blocks, *next; b; b = next) {
         next = b->next;
         free(b);
@@ -43,7 +43,7 @@ void *ftc_arena_alloc(ftc_arena *arena, size_t size) {
     block *b = arena->blocks;
     if (!b || b->size - b->used < size) {
         size_t capacity = size > BLOCK_BYTES ? size : BLOCK_BYTES;
-        b = allocate(sizeof(block) + capacity);
+        b = ftc_alloc(1, sizeof(block) + capacity);
         b->size = capacity;
         b->next = arena->blocks;
         arena->blocks = b;

@@ -9,7 +9,7 @@ typedef struct ftc_arena ftc_arena;
 ftc_arena *ftc_arena_new(void);
 void ftc_arena_free(ftc_arena *arena); // NULL is allowed
 
-// Zeroed memory, aligned for any type; valid until the arena is freed. Aborts when memory is exhausted.
+// Zeroed memory, aligned for any type; valid until the arena is freed.
 void *ftc_arena_alloc(ftc_arena *arena, size_t size);
 
 char *ftc_arena_strdup(ftc_arena *arena, const char *s);

@@ -1,5 +1,7 @@
 #include "ir/diag.h"
 
+#include "ir/base/alloc.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,10 +42,8 @@ static void print_excerpt(FILE *f, const char *source, int line, int column) {
 
 static char *render(const char *kind, const char *file, const char *source, int line, int column,
                     const char *format, va_list args) {
-    char *text = NULL;
-    size_t size;
-    FILE *f = open_memstream(&text, &size);
-    if (!f) return NULL;
+    ftc_text text;
+    FILE *f = ftc_text_open(&text);
     if (file) fprintf(f, "%s:", file);
     if (line > 0) fprintf(f, "%d:", line);
     if (line > 0 && column > 0) fprintf(f, "%d:", column);
@@ -51,8 +51,7 @@ static char *render(const char *kind, const char *file, const char *source, int 
     vfprintf(f, format, args);
     fputc('\n', f);
     if (source && line > 0) print_excerpt(f, source, line, column);
-    fclose(f);
-    return text;
+    return ftc_text_close(&text, NULL);
 }
 
 void ftc_diag_add(ftc_diagnostics *d, const char *file, const char *source, int line, int column,
@@ -67,16 +66,15 @@ void ftc_diag_add(ftc_diagnostics *d, const char *file, const char *source, int 
 void ftc_diag_note(ftc_diagnostics *d, const char *file, const char *source, int line, int column,
                    const char *format, ...) {
     if (d->count == 0 || d->count > FTC_MAX_DIAGNOSTICS) return;
-    char **text = &d->list[d->count - 1].text, *joined;
+    char **text = &d->list[d->count - 1].text;
     va_list args;
     va_start(args, format);
     char *note = render("note", file, source, line, column, format, args);
     va_end(args);
-    if (note && *text && asprintf(&joined, "%s%s", *text, note) >= 0) {
-        free(*text);
-        *text = joined;
-    }
+    char *joined = ftc_format("%s%s", *text, note);
+    free(*text);
     free(note);
+    *text = joined;
 }
 
 void ftc_diag_free(ftc_diagnostics *d) {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/base/alloc.h"
 #include "ir/op.h"
 #include "ir/print.h"
 
@@ -86,15 +87,13 @@ static bool same_axis(const ftc_axis_def *a, const ftc_axis_def *b) {
 }
 
 static void describe_node(const ftc_graph *a, const ftc_graph *b, ftc_id id, char *why, int why_size) {
-    char *text = NULL;
-    size_t size;
-    FILE *f = open_memstream(&text, &size);
-    if (!f) return;
+    ftc_text both;
+    FILE *f = ftc_text_open(&both);
     fputs("node ", f);
     ftc_print_node(a, id, f);
     fputs("is not ", f);
     ftc_print_node(b, id, f);
-    fclose(f);
+    char *text = ftc_text_close(&both, NULL);
     snprintf(why, (size_t)why_size, "%s", text);
     free(text);
 }

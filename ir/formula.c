@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/base/alloc.h"
 #include "ir/op.h"
 #include "ir/print.h"
 
@@ -139,12 +140,10 @@ static void print_term(const ftc_graph *g, const ftc_formula_builder *b, int32_t
 }
 
 ftc_decl ftc_formula_declare(ftc_graph *g, const ftc_formula_builder *formula) {
-    char *text = NULL;
+    ftc_text printed;
     size_t size;
-    FILE *f = open_memstream(&text, &size);
-    if (!f) abort();
-    print_term(g, formula, formula->n - 1, f);
-    fclose(f);
+    print_term(g, formula, formula->n - 1, ftc_text_open(&printed));
+    char *text = ftc_text_close(&printed, &size);
     ftc_decl decl = size <= FTC_FORMULA_LONGEST ? ftc_graph_find_decl(g, text) : FTC_NO_DECL;
     if (decl == FTC_NO_DECL && size <= FTC_FORMULA_LONGEST)
         decl = ftc_graph_add_decl(g, (ftc_decl_def){.kind = FTC_DECL_SCALAR,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ir/arena.h"
+#include "ir/base/alloc.h"
 #include "ir/base/name.h"
 #include "ir/op.h"
 
@@ -121,22 +122,25 @@ ftc_axes ftc_axes_interface_order(const ftc_graph *g, const ftc_axes *axes) {
 // Makes room for one more element of `size` bytes and returns the (possibly moved) array.
 static void *grown(void *array, uint32_t n, uint32_t *capacity, size_t size) {
     if (n < *capacity) return array;
-    *capacity = *capacity ? 2 * *capacity : 16;
-    void *p = realloc(array, *capacity * size);
-    if (!p) {
-        fprintf(stderr, "ftc: out of memory (%zu bytes)\n", *capacity * size);
-        abort();
-    }
-    return p;
+    uint32_t larger = *capacity ? 2 * *capacity : 16;
+    array = ftc_realloc(array, larger, size);
+    *capacity = larger;
+    return array;
 }
 
 #define GROW(g, array)                                                                                       \
     ((g)->array = grown((g)->array, (g)->n_##array, &(g)->array##_capacity, sizeof *(g)->array))
 
+static void release(void *graph, size_t bytes) {
+    (void)bytes;
+    ftc_graph_free(graph);
+}
+
 ftc_graph *ftc_graph_new(const char *model) {
     ftc_arena *arena = ftc_arena_new();
     ftc_graph *g = ftc_arena_alloc(arena, sizeof *g);
     g->arena = arena;
+    ftc_care_begin(g, 0, release);
     g->model = model ? ftc_arena_strdup(arena, model) : NULL;
     GROW(g, nodes);
     g->nodes[g->n_nodes++] = (ftc_node){.offset = -1};
@@ -147,6 +151,7 @@ ftc_graph *ftc_graph_new(const char *model) {
 
 void ftc_graph_free(ftc_graph *g) {
     if (!g) return;
+    ftc_care_end(g);
     free(g->nodes);
     free(g->axes);
     free(g->extents);
@@ -205,8 +210,7 @@ const char *ftc_graph_string(ftc_graph *g, const char *s) {
 const char *ftc_graph_format(ftc_graph *g, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    char *text;
-    if (vasprintf(&text, format, args) < 0) abort();
+    char *text = ftc_format_args(format, args);
     va_end(args);
     const char *s = ftc_graph_string(g, text);
     free(text);
@@ -241,10 +245,9 @@ static ftc_decl *decl_slot(const ftc_graph *g, const char *name) {
 }
 
 static void grow_decl_slots(ftc_graph *g) {
-    free(g->decl_slots);
-    g->n_decl_slots = g->n_decl_slots ? 2 * g->n_decl_slots : 64;
-    g->decl_slots = malloc(g->n_decl_slots * sizeof *g->decl_slots);
-    if (!g->decl_slots) abort();
+    uint32_t n = g->n_decl_slots ? 2 * g->n_decl_slots : 64;
+    g->decl_slots = ftc_realloc(g->decl_slots, n, sizeof *g->decl_slots);
+    g->n_decl_slots = n;
     for (uint32_t i = 0; i < g->n_decl_slots; i++) g->decl_slots[i] = FTC_NO_DECL;
     for (uint32_t i = 0; i < g->n_decls; i++) *decl_slot(g, g->decls[i].name) = (ftc_decl)i;
 }

@@ -5,17 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/base/alloc.h"
 #include "ir/op.h"
 #include "ir/random.h"
-
-static void *allocated(size_t n, size_t size) {
-    void *p = calloc(n ? n : 1, size);
-    if (!p) {
-        fprintf(stderr, "ftc: out of memory (%zu bytes)\n", n * size);
-        abort();
-    }
-    return p;
-}
 
 // --- sizes --------------------------------------------------------------------------------------------
 
@@ -79,7 +71,7 @@ static ftc_walk_layout lay_out(const ftc_walk *w, const ftc_axes *order) {
         if (ftc_axis_over(g, axis) != FTC_NO_AXIS) continue; // counted with the axis that it is ragged over
         int64_t count = axis_count(g, w->b, axis, 0);
         if (has_ragged(g, &view->order, axis)) {
-            int64_t *before = allocated((size_t)count + 1, sizeof *before);
+            int64_t *before = ftc_alloc((size_t)count + 1, sizeof *before);
             for (int64_t e = 0; e < count; e++)
                 before[e + 1] = before[e] + ragged_cells(g, w->b, &view->order, i, e);
             view->before[i] = before;
@@ -185,10 +177,10 @@ struct ftc_interp {
 };
 
 ftc_interp *ftc_interp_new(const ftc_graph *g, const ftc_bindings *b) {
-    ftc_interp *in = allocated(1, sizeof *in);
+    ftc_interp *in = ftc_alloc(1, sizeof *in);
     *in = (ftc_interp){.g = g, .b = b};
-    in->value = allocated(g->n_nodes, sizeof *in->value);
-    in->last_reader = allocated(g->n_nodes, sizeof *in->last_reader);
+    in->value = ftc_alloc(g->n_nodes, sizeof *in->value);
+    in->last_reader = ftc_alloc(g->n_nodes, sizeof *in->last_reader);
     for (ftc_id id = 1; id < g->n_nodes; id++) {
         const ftc_node *node = ftc_graph_node(g, id);
         bool keep = b->keep_all || ftc_node_class(node) == FTC_CLASS_ASSIGN;
@@ -263,13 +255,13 @@ static double *sum_of_magnitudes(ftc_interp *in, ftc_id id) {
     double *own = in->value[id], *operand[FTC_MAX_ARGS], *result;
     for (int k = 0; k < node->n_args; k++) {
         int64_t n = ftc_interp_cells(in->g, in->b, &in->g->nodes[node->arg[k]].type.axes);
-        double *magnitude = allocated((size_t)n, sizeof *magnitude);
+        double *magnitude = ftc_alloc((size_t)n, sizeof *magnitude);
         operand[k] = in->value[node->arg[k]];
         for (int64_t i = 0; i < n; i++) magnitude[i] = fabs(operand[k][i]);
         in->value[node->arg[k]] = magnitude;
     }
     in->value[id] = result =
-        allocated((size_t)ftc_interp_cells(in->g, in->b, &node->type.axes), sizeof *result);
+        ftc_alloc((size_t)ftc_interp_cells(in->g, in->b, &node->type.axes), sizeof *result);
     ftc_op_get(node->op)->interpret(in, id);
     for (int k = node->n_args; k-- > 0;) { // one value may be both operands
         forget(in, node->arg[k]);
@@ -300,7 +292,7 @@ void ftc_interp_run(ftc_interp *in) {
         const ftc_node *node = ftc_graph_node(g, id);
         const ftc_op_info *info = ftc_op_get(node->op);
         forget(in, id);
-        in->value[id] = allocated((size_t)ftc_interp_cells(g, in->b, &node->type.axes), sizeof(double));
+        in->value[id] = ftc_alloc((size_t)ftc_interp_cells(g, in->b, &node->type.axes), sizeof(double));
         if (info->class == FTC_CLASS_MAP)
             interpret_map(in, id);
         else

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/base/alloc.h"
 #include "ir/op.h"
 
 // --- words --------------------------------------------------------------------------------------------
@@ -322,12 +323,7 @@ void ftc_print_graph(const ftc_graph *g, FILE *f) {
 }
 
 char *ftc_print_text(const ftc_graph *g) {
-    char *text = NULL;
-    size_t size;
-    FILE *f = open_memstream(&text, &size);
-    if (!f) return NULL;
-    ftc_print_graph(g, f);
-    if (fclose(f) == 0) return text;
-    free(text);
-    return NULL;
+    ftc_text text;
+    ftc_print_graph(g, ftc_text_open(&text));
+    return ftc_text_close(&text, NULL);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ir/base/alloc.h"
 #include "ir/lang/ast.h"
 #include "ir/lang/parse.h"
 
@@ -51,8 +52,7 @@ static char *read_used(const reader *r, const ftc_module *m, const char *file, c
     sprintf(path, "%.*s%s", folder, user, file);
     if (installed && (is_installed(r, user) || access(path, F_OK) != 0)) {
         *name = installed->name;
-        char *copy = strdup(installed->text);
-        if (!copy) abort();
+        char *copy = ftc_strdup(installed->text);
         return copy;
     }
     *name = path;
@@ -116,8 +116,7 @@ static char *read_variant(reader *r, const ftc_module *m, const char **name) {
 // Appends the functions that a model uses: so lines of the model keep their numbers, and what is saved is one
 // text.
 static char *read_imports(reader *r, const ftc_module *m) {
-    char *result = strdup(m->source.text);
-    if (!result) abort();
+    char *result = ftc_strdup(m->source.text);
     for (const ftc_use_syntax *use = m->uses; use && result; use = use->next) {
         const char *name, *whole;
         char *text = read_used(r, m, use->file, &name);
@@ -127,9 +126,8 @@ static char *read_imports(reader *r, const ftc_module *m) {
             report(r, m, use, "a model uses texts that consist of functions and optimizers alone");
             used = NULL;
         }
-        char *longer = NULL;
         memset(result + use->start, ' ', use->end - use->start);
-        if (used && asprintf(&longer, "%s\n// %s\n%s", result, use->file, text) < 0) abort();
+        char *longer = used ? ftc_format("%s\n// %s\n%s", result, use->file, text) : NULL;
         free(result);
         free(text);
         result = longer;
@@ -168,7 +166,7 @@ static char *read_model(const char *path, char *text, const ftc_library_file *in
     reader r = {.installed = installed, .arena = ftc_arena_new(), .d = d};
     const char *from;
     char *result = resolve(&r, path, text, &from);
-    if (result && !(*name = strdup(from))) abort();
+    if (result && !(*name = ftc_strdup(from))) abort();
     ftc_arena_free(r.arena);
     return result;
 }
@@ -180,8 +178,7 @@ char *ftc_parse_read_model(const char *path, const ftc_library_file *installed, 
 
 char *ftc_parse_installed(const ftc_library_file *file, const ftc_library_file *installed, char **name,
                           ftc_diagnostics *d) {
-    char *text = strdup(file->text);
-    if (!text) abort();
+    char *text = ftc_strdup(file->text);
     return read_model(file->name, text, installed, name, d);
 }
 
@@ -192,8 +189,7 @@ char *ftc_parse_model_type(const ftc_library_file *file) {
     const char *found = NULL;
     for (const ftc_setting_syntax *s = m->family; s; s = s->next)
         if (!strcmp(s->name, "model_type")) found = s->text;
-    char *copy = found ? strdup(found) : NULL;
-    if (found && !copy) abort();
+    char *copy = found ? ftc_strdup(found) : NULL;
     ftc_diag_free(&errors);
     ftc_arena_free(arena);
     return copy;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "ir/base/alloc.h"
 #include "ir/op.h"
 
 typedef struct {
@@ -147,8 +148,8 @@ static void verify_type(verifier *v, ftc_id id) {
 
 static void verify_leaves(verifier *v) {
     const ftc_graph *g = v->g;
-    uint32_t *leaves = calloc(g->n_decls + 1, sizeof *leaves),
-             *assigns = calloc(g->n_decls + 1, sizeof *assigns);
+    uint32_t *leaves = ftc_alloc(g->n_decls + 1, sizeof *leaves),
+             *assigns = ftc_alloc(g->n_decls + 1, sizeof *assigns);
     for (ftc_id id = 1; id < g->n_nodes; id++) {
         const ftc_node *node = ftc_graph_node(g, id);
         if (ftc_node_class(node) == FTC_CLASS_LEAF) leaves[node->decl]++;
@@ -174,9 +175,9 @@ static void verify_outputs(verifier *v) {
 
 static void verify_kernels(verifier *v) {
     const ftc_graph *g = v->g;
-    bool *closed = calloc(g->n_kernels, sizeof *closed);
+    bool *closed = ftc_alloc(g->n_kernels, sizeof *closed);
     // The kernel of the assign, 0: none yet.
-    uint32_t *assigned_in = calloc(g->n_decls + 1, sizeof *assigned_in);
+    uint32_t *assigned_in = ftc_alloc(g->n_decls + 1, sizeof *assigned_in);
     uint32_t current = 0;
     for (ftc_id id = 1; id < g->n_nodes; id++) {
         const ftc_node *node = ftc_graph_node(g, id);

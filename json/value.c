@@ -1,5 +1,7 @@
 #include "json/value.h"
 
+#include "ir/base/alloc.h"
+
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -21,13 +23,30 @@ static bool has_nul(const char *text, size_t bytes) {
     return memchr(text, '\0', bytes) != NULL;
 }
 
+// cJSON's own memory, so that it runs out in the same way. Who else in the process uses cJSON, outside of any
+// scope, is told as before.
+static void *allocate(size_t bytes) {
+    return ftc_scope_is_open() ? ftc_alloc(1, bytes) : ftc_alloc_or_null(bytes);
+}
+
+__attribute__((constructor)) static void use_allocator(void) {
+    cJSON_InitHooks(&(cJSON_Hooks){allocate, free});
+}
+
+static void unlock(void *mutex, size_t bytes) {
+    (void)bytes;
+    pthread_mutex_unlock(mutex);
+}
+
 // The value, or NULL and what is wrong.
 static cJSON *parse(const char *text, size_t bytes, ftc_json_fault *fault) {
     fault->kind = FTC_JSON_NUL;
     if (has_nul(text, bytes)) return NULL;
     const char *end = text;
     pthread_mutex_lock(&lock);
+    ftc_care_begin(&lock, 0, unlock);
     cJSON *json = cJSON_ParseWithLengthOpts(text, bytes, &end, false);
+    ftc_care_end(&lock);
     pthread_mutex_unlock(&lock);
     size_t at = (size_t)(end - text);
     while (json && at < bytes && strchr(" \t\r\n", text[at])) at++;
@@ -55,13 +74,10 @@ const cJSON *ftc_json_last(const cJSON *array) {
 }
 
 char *ftc_json_text(const cJSON *item) {
-    char *text = NULL;
-    int n = 0;
-    if (cJSON_IsString(item)) n = asprintf(&text, "%s", item->valuestring);
-    if (cJSON_IsBool(item)) n = asprintf(&text, "%s", cJSON_IsTrue(item) ? "true" : "false");
-    if (cJSON_IsNumber(item)) n = asprintf(&text, "%.17g", item->valuedouble);
-    if (n < 0) abort();
-    return text;
+    if (cJSON_IsString(item)) return ftc_strdup(item->valuestring);
+    if (cJSON_IsBool(item)) return ftc_strdup(cJSON_IsTrue(item) ? "true" : "false");
+    if (cJSON_IsNumber(item)) return ftc_format("%.17g", item->valuedouble);
+    return NULL;
 }
 
 int ftc_json_count(const cJSON *item, int64_t *out) {

@@ -1,5 +1,7 @@
 #include "runtime/files.h"
 
+#include "ir/base/alloc.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +20,7 @@ static ftc_status system_error(const char *path, const char *doing) {
 char *ftc_path_join(const char *dir, const char *name) {
     char *path;
     size_t n = strlen(dir);
-    if (asprintf(&path, "%s%s%s", dir, n && dir[n - 1] == '/' ? "" : "/", name) < 0) abort();
+    path = ftc_format("%s%s%s", dir, n && dir[n - 1] == '/' ? "" : "/", name);
     return path;
 }
 
@@ -41,7 +43,7 @@ ftc_status ftc_file_read(const char *path, char **text, size_t *bytes) {
         return ftc_status_make(FTC_BAD_INPUT, "%s: not a file", path);
     }
     size_t size = (size_t)info.st_size, done = 0;
-    char *data = malloc(size + 1);
+    char *data = ftc_alloc_or_null(size + 1);
     if (!data) {
         close(fd);
         return ftc_status_make(FTC_BAD_INPUT, "%s: %zu bytes do not fit into memory", path, size);
@@ -106,8 +108,7 @@ ftc_status ftc_file_copy(const char *from, const char *to) {
 // --- directories --------------------------------------------------------------------------------------
 
 ftc_status ftc_dir_make(const char *path) {
-    char *part = strdup(path);
-    if (!part) abort();
+    char *part = ftc_strdup(path);
     ftc_status status = FTC_STATUS_OK;
     for (char *slash = strchr(part + 1, '/');; slash = strchr(slash + 1, '/')) {
         if (slash) *slash = '\0';
@@ -148,8 +149,7 @@ static ftc_status sync_dir(const char *path) {
 }
 
 static ftc_status sync_parent(const char *path) {
-    char *copy = strdup(path);
-    if (!copy) abort();
+    char *copy = ftc_strdup(path);
     ftc_status status = sync_dir(dirname(copy));
     free(copy);
     return status;
@@ -158,8 +158,7 @@ static ftc_status sync_parent(const char *path) {
 ftc_status ftc_dir_begin(const char *path, char **temporary) {
     size_t n = strlen(path);
     while (n > 1 && path[n - 1] == '/') n--;
-    char *name;
-    if (asprintf(&name, "%.*s.saving", (int)n, path) < 0) abort();
+    char *name = ftc_format("%.*s.saving", (int)n, path);
     ftc_status status = ftc_dir_remove(name);
     if (status.code == FTC_OK) status = ftc_dir_make(name);
     if (status.code != FTC_OK) {

@@ -1,5 +1,7 @@
 #include "runtime/status.h"
 
+#include "ir/base/alloc.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,24 +10,20 @@ ftc_status ftc_status_make(ftc_status_code code, const char *format, ...) {
     ftc_status status = {code, NULL};
     va_list args;
     va_start(args, format);
-    if (vasprintf(&status.message, format, args) < 0) status.message = NULL;
+    status.message = ftc_format_args(format, args);
     va_end(args);
     return status;
 }
 
 ftc_status ftc_status_annotate(ftc_status status, const char *format, ...) {
     if (status.code == FTC_OK) return status;
-    char *context = NULL, *message = NULL;
     va_list args;
     va_start(args, format);
-    if (vasprintf(&context, format, args) < 0) context = NULL;
+    char *context = ftc_format_args(format, args), *message = ftc_format("%s: %s", context, status.message);
     va_end(args);
-    if (context &&
-        asprintf(&message, "%s: %s", context, status.message ? status.message : "out of memory") >= 0) {
-        free(status.message);
-        status.message = message;
-    }
     free(context);
+    free(status.message);
+    status.message = message;
     return status;
 }
 

@@ -1,6 +1,7 @@
 // libftc: errors, nets and texts, as ftc.h declares them, on top of the driver's models.
 #include "compiler/api/internal.h"
 
+#include "ir/base/alloc.h"
 #include "runtime/text/tokenizer.h"
 
 #include <stdio.h>
@@ -21,14 +22,12 @@ _Static_assert((int)FTC_TENSOR_GRADIENT == FTC_ROLE_GRADIENT && FTC_MAX_DIMS == 
 pthread_mutex_t ftc_api_process_lock = PTHREAD_MUTEX_INITIALIZER;
 
 void *ftc_api_allocate(size_t n, size_t size) {
-    void *zeros = calloc(n ? n : 1, size);
-    if (!zeros) abort();
+    void *zeros = ftc_alloc(n, size);
     return zeros;
 }
 
 char *ftc_api_copy(const char *text) {
-    char *copy = text ? strdup(text) : NULL;
-    if (text && !copy) abort();
+    char *copy = text ? ftc_strdup(text) : NULL;
     return copy;
 }
 
@@ -58,14 +57,13 @@ ftc_error *ftc_api_error(ftc_status status) {
 
 // Takes the diagnostics.
 ftc_error *ftc_api_diagnostics(ftc_diagnostics *d) {
-    char *message = NULL;
-    size_t size;
-    FILE *f = open_memstream(&message, &size);
-    if (!f) abort();
+    ftc_text text;
+    FILE *f = ftc_text_open(&text);
     int kept = d->count < FTC_MAX_DIAGNOSTICS ? d->count : FTC_MAX_DIAGNOSTICS;
     for (int i = 0; i < kept; i++) fputs(d->list[i].text, f);
     if (d->count > kept) fprintf(f, "and %d more errors\n", d->count - kept);
-    fclose(f);
+    size_t size;
+    char *message = ftc_text_close(&text, &size);
     if (size > 0 && message[size - 1] == '\n') message[size - 1] = '\0';
     ftc_diag_free(d);
     return make_error(FTC_EXIT_USAGE, message);
@@ -161,8 +159,7 @@ static bool set_option(const char *text, ftc_model_options *options, ftc_diagnos
     const ftc_option *option;
     const ftc_option_group *group;
     const char *equals = strchr(text, '=');
-    char *name = equals ? strndup(text, (size_t)(equals - text)) : ftc_api_copy(text), why[160];
-    if (!name) abort();
+    char *name = equals ? ftc_strndup(text, (size_t)(equals - text)) : ftc_api_copy(text), why[160];
     bool found = ftc_cli_find(groups, name, &option, &group), ok = false;
     if (!equals) {
         ftc_diag_add(d, NULL, NULL, 0, 0, "option \"%s\": expected NAME=VALUE", text);

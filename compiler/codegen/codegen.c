@@ -8,6 +8,7 @@
 #include <llvm-c/Target.h>
 
 #include "compiler/codegen/sanitize.h"
+#include "ir/base/alloc.h"
 
 ftc_codegen *ftc_codegen_new(const ftc_target *target, const char *module_name, char **error) {
     LLVMInitializeX86TargetInfo();
@@ -18,13 +19,12 @@ ftc_codegen *ftc_codegen_new(const ftc_target *target, const char *module_name, 
     char *triple = LLVMGetDefaultTargetTriple(), *message = NULL;
     LLVMTargetRef llvm_target;
     if (LLVMGetTargetFromTriple(triple, &llvm_target, &message)) {
-        if (asprintf(error, "LLVM cannot compile for %s: %s", triple, message) < 0) *error = NULL;
+        *error = ftc_format("LLVM cannot compile for %s: %s", triple, message);
         LLVMDisposeMessage(message);
         LLVMDisposeMessage(triple);
         return NULL;
     }
-    ftc_codegen *cg = calloc(1, sizeof *cg);
-    if (!cg) abort();
+    ftc_codegen *cg = ftc_alloc(1, sizeof *cg);
     cg->target = target;
     // The emitters place code as it should run: a higher level takes a third longer and makes no step faster.
     cg->machine = LLVMCreateTargetMachine(llvm_target, triple, target->cpu, target->features,

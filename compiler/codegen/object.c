@@ -13,6 +13,7 @@
 #include <llvm-c/Transforms/PassBuilder.h>
 
 #include "compiler/codegen/sanitize.h"
+#include "ir/base/alloc.h"
 
 // The emitters write vector code and place it in loops as it should run, so nothing is left to vectorize or
 // unroll: locals become registers, addresses common to an iteration are computed once, tests move to the ends
@@ -26,18 +27,17 @@ static const char pipeline[] =
 // A copy of LLVM's message in *error; frees `failure`.
 static void set_error(LLVMErrorRef failure, const char *doing, char **error) {
     char *message = LLVMGetErrorMessage(failure);
-    if (asprintf(error, "%s: %s", doing, message) < 0) *error = NULL;
+    *error = ftc_format("%s: %s", doing, message);
     LLVMDisposeErrorMessage(message);
 }
 
 static void set_error_text(char *message, const char *doing, char **error) {
-    if (asprintf(error, "%s: %s", doing, message) < 0) *error = NULL;
+    *error = ftc_format("%s: %s", doing, message);
     LLVMDisposeMessage(message);
 }
 
 static char *copy_bytes(const char *bytes, size_t size) {
-    char *copy = malloc(size + 1);
-    if (!copy) abort();
+    char *copy = ftc_alloc(size + 1, 1);
     memcpy(copy, bytes, size);
     copy[size] = '\0';
     return copy;
@@ -96,10 +96,9 @@ char *ftc_object_add_sections(const char *object, size_t object_size, const ftc_
     Elf64_Ehdr header;
     memcpy(&header, object, sizeof header);
     size_t n_table = header.e_shnum + (size_t)n, at = object_size;
-    Elf64_Shdr *table = calloc(n_table, sizeof *table);
-    char *bytes = NULL;
-    FILE *f = open_memstream(&bytes, size);
-    if (!table || !f) abort();
+    Elf64_Shdr *table = ftc_alloc(n_table, sizeof *table);
+    ftc_text written;
+    FILE *f = ftc_text_open(&written);
     memcpy(table, object + header.e_shoff, header.e_shnum * sizeof *table);
     Elf64_Shdr *names = &table[header.e_shstrndx];
     uint64_t name = names->sh_size;
@@ -123,7 +122,7 @@ char *ftc_object_add_sections(const char *object, size_t object_size, const ftc_
     fwrite(table, sizeof *table, n_table, f);
     header.e_shoff = at;
     header.e_shnum = (uint16_t)n_table;
-    if (fclose(f) != 0) abort();
+    char *bytes = ftc_text_close(&written, size);
     memcpy(bytes, &header, sizeof header);
     free(table);
     return bytes;
@@ -140,7 +139,7 @@ char *ftc_object_read_section(const void *object, size_t object_size, const char
         return NULL;
     }
     if (LLVMBinaryGetType(binary) != LLVMBinaryTypeELF64L) {
-        if (asprintf(error, "not an ELF object file for a 64-bit little-endian machine") < 0) *error = NULL;
+        *error = ftc_strdup("not an ELF object file for a 64-bit little-endian machine");
         goto done;
     }
     LLVMSectionIteratorRef section = LLVMObjectFileCopySectionIterator(binary);
@@ -152,7 +151,7 @@ char *ftc_object_read_section(const void *object, size_t object_size, const char
         break;
     }
     LLVMDisposeSectionIterator(section);
-    if (!bytes && asprintf(error, "the object file has no section %s", name) < 0) *error = NULL;
+    if (!bytes) *error = ftc_format("the object file has no section %s", name);
 done:
     LLVMDisposeBinary(binary);
     LLVMDisposeMemoryBuffer(buffer);
@@ -200,8 +199,7 @@ ftc_loaded_object *ftc_object_load(const void *object, size_t size, char **error
         if (ignored) LLVMConsumeError(ignored);
         return NULL;
     }
-    ftc_loaded_object *loaded = malloc(sizeof *loaded);
-    if (!loaded) abort();
+    ftc_loaded_object *loaded = ftc_alloc(1, sizeof *loaded);
     loaded->jit = jit;
     return loaded;
 }

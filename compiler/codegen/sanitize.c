@@ -2,6 +2,8 @@
 // vectors, masked accesses, tiles. These are told of here, before LLVM's pass comes.
 #include "compiler/codegen/sanitize.h"
 
+#include "ir/base/alloc.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -102,7 +104,7 @@ static bool tell_intrinsic(ftc_codegen *cg, LLVMValueRef call, char **error) {
         return true;
     }
     if (!has_address(call)) return true;
-    if (asprintf(error, "ThreadSanitizer would not know what %s reads and writes", name) < 0) *error = NULL;
+    *error = ftc_format("ThreadSanitizer would not know what %s reads and writes", name);
     return false;
 }
 
@@ -155,7 +157,7 @@ bool ftc_sanitize_threads(ftc_codegen *cg, char **error) {
         return true;
     }
     char *message = LLVMGetErrorMessage(failure);
-    if (asprintf(error, "instrumenting the module: %s", message) < 0) *error = NULL;
+    *error = ftc_format("instrumenting the module: %s", message);
     LLVMDisposeErrorMessage(message);
     return false;
 }

@@ -5,6 +5,7 @@
 #include "compiler/driver/peak.h"
 #include "compiler/driver/ratio.h"
 #include "compiler/driver/synthetic.h"
+#include "ir/base/alloc.h"
 #include "ir/base/clock.h"
 
 #include <stddef.h>
@@ -60,12 +61,10 @@ static ftc_status prepare(ftc_bench_side *side, const ftc_bench_options *o, ftc_
                                  .seed = 1};
     FTC_RETURN_IF_ERROR(ftc_synthetic_fill(&side->batch, &sizes));
     side->flops = ftc_program_cost(program, program->nominal_flops, side->batch.counts);
-    side->seconds = calloc((size_t)o->steps, sizeof *side->seconds);
-    if (!side->seconds) abort();
+    side->seconds = ftc_alloc((size_t)o->steps, sizeof *side->seconds);
     if (!o->kernels) return FTC_STATUS_OK;
-    side->stepper.ticks = side->ticks = calloc(n_kernels + 1, sizeof *side->ticks);
-    side->kernel_seconds = calloc((size_t)o->steps * n_kernels + 1, sizeof *side->kernel_seconds);
-    if (!side->ticks || !side->kernel_seconds) abort();
+    side->stepper.ticks = side->ticks = ftc_alloc(n_kernels + 1, sizeof *side->ticks);
+    side->kernel_seconds = ftc_alloc((size_t)o->steps * n_kernels + 1, sizeof *side->kernel_seconds);
     return FTC_STATUS_OK;
 }
 
@@ -145,8 +144,7 @@ static int bench(const ftc_command *self, const ftc_text_list *paths, const ftc_
                  const ftc_bench_options *o, ftc_threads *threads) {
     ftc_diagnostics d = {0};
     int32_t n = (int32_t)paths->n;
-    ftc_bench_side *sides = calloc(paths->n, sizeof *sides);
-    if (!sides) abort();
+    ftc_bench_side *sides = ftc_alloc(paths->n, sizeof *sides);
     bool opened = true;
     for (int32_t s = 0; s < n && opened; s++) opened = open_side(paths->items[s], model, o, &sides[s], &d);
     int code = opened ? ftc_status_report(self->name, measure(sides, n, o, threads)) : ftc_diag_report(&d);

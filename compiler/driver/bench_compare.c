@@ -1,6 +1,7 @@
 // What `ftc bench` tells of several programs: each beside the first.
 #include "compiler/driver/bench.h"
 #include "compiler/driver/ratio.h"
+#include "ir/base/alloc.h"
 #include "ir/print.h"
 
 #include <math.h>
@@ -47,10 +48,8 @@ typedef struct {
 // The kinds of a side's kernels of a group with their counts. To be freed.
 static char *names_of(const ftc_bench_side *side, const line_group *group) {
     const ftc_entry *entry = &side->model.program->entries[FTC_ENTRY_STEP];
-    char *text = NULL;
-    size_t size;
-    FILE *f = open_memstream(&text, &size);
-    if (!f) abort();
+    ftc_text text;
+    FILE *f = ftc_text_open(&text);
     for (int kind = 0; kind <= FTC_KERNEL_SCATTER; kind++) {
         const char *name = ftc_kernel_kind_name((ftc_kernel_kind)kind);
         int32_t n = 0;
@@ -61,8 +60,7 @@ static char *names_of(const ftc_bench_side *side, const line_group *group) {
         }
         if (n) fprintf(f, "%s%s x %d", ftell(f) ? ", " : "", name, n);
     }
-    fclose(f);
-    return text;
+    return ftc_text_close(&text, NULL);
 }
 
 static line_group *group_of(line_group *groups, int32_t *n, const ftc_kernel_info *info) {
@@ -77,8 +75,7 @@ static void add_side(line_group *groups, int32_t *n, const ftc_bench_side *side,
     for (int32_t k = 0; k < entry->n_kernels; k++) {
         line_group *group = group_of(groups, n, &entry->kernel_info[k]);
         if (!group->seconds[which]) {
-            group->seconds[which] = calloc((size_t)steps, sizeof(double));
-            if (!group->seconds[which]) abort();
+            group->seconds[which] = ftc_alloc((size_t)steps, sizeof(double));
             group->names[which] = names_of(side, group);
         }
         for (int64_t i = 0; i < steps; i++)
@@ -136,8 +133,7 @@ static void print_group(const line_group *group, int64_t steps) {
 static cJSON *compare_kernels(const ftc_bench_side *first, const ftc_bench_side *other,
                               const ftc_bench_options *o) {
     const size_t most = (size_t)(ftc_bench_kernels(first) + ftc_bench_kernels(other));
-    line_group *groups = calloc(most + 1, sizeof *groups);
-    if (!groups) abort();
+    line_group *groups = ftc_alloc(most + 1, sizeof *groups);
     int32_t n = 0;
     int64_t steps = o->steps;
     cJSON *list = cJSON_CreateArray();

@@ -3,6 +3,7 @@
 #include "compiler/driver/blas.h"
 #include "compiler/driver/peak.h"
 #include "compiler/driver/ratio.h"
+#include "ir/base/alloc.h"
 #include "ir/print.h"
 #include "runtime/loop/metrics.h"
 
@@ -30,8 +31,7 @@ ftc_kernel_line *ftc_bench_kernel_lines(const ftc_bench_side *side, const ftc_be
     const ftc_program *program = side->model.program;
     const ftc_entry *entry = &program->entries[FTC_ENTRY_STEP];
     const int32_t n = entry->n_kernels;
-    ftc_kernel_line *lines = calloc((size_t)n + 1, sizeof *lines);
-    if (!lines) abort();
+    ftc_kernel_line *lines = ftc_alloc((size_t)n + 1, sizeof *lines);
     for (int32_t k = 0; k < n; k++) {
         const ftc_kernel_info *info = &entry->kernel_info[k];
         double seconds = 0;
@@ -81,9 +81,8 @@ static int by_seconds(const void *a, const void *b) {
 
 // The kernels that take the most time first, those of the layers summed, as a Markdown table.
 static void print_kernels(const ftc_kernel_line *lines, int32_t n_lines, double peak_gflops) {
-    ftc_kernel_line *groups = calloc((size_t)n_lines + 1, sizeof *groups), all = {.name = "all"};
-    int32_t *first = calloc((size_t)n_lines + 1, sizeof *first), n = 0; // of each group
-    if (!groups || !first) abort();
+    ftc_kernel_line *groups = ftc_alloc((size_t)n_lines + 1, sizeof *groups), all = {.name = "all"};
+    int32_t *first = ftc_alloc((size_t)n_lines + 1, sizeof *first), n = 0; // of each group
     for (int32_t k = 0; k < n_lines; k++) {
         int32_t i = 0;
         while (i < n && !is_same(&lines[first[i]], &lines[k])) i++;

@@ -1,5 +1,6 @@
 #include "compiler/driver/cli.h"
 
+#include "ir/base/alloc.h"
 #include "ir/base/name.h"
 #include "ir/diag.h"
 #include "runtime/text/shown.h"
@@ -24,8 +25,7 @@ static bool same_name(const char *a, const char *b) {
 
 // A copy of `name` in which every '-' and '_' is `separator`.
 static char *with_separator(const char *name, char separator) {
-    char *copy = strdup(name);
-    if (!copy) abort();
+    char *copy = ftc_strdup(name);
     for (char *c = copy; *c; c++) {
         if (*c == '-' || *c == '_') *c = separator;
     }
@@ -67,8 +67,7 @@ bool ftc_cli_find(const ftc_option_group *groups, const char *name, const ftc_op
 // --- values -------------------------------------------------------------------------------------------
 
 void ftc_text_list_add(ftc_text_list *list, const char *text) {
-    const char **items = realloc(list->items, (list->n + 1) * sizeof *items);
-    if (!items) abort();
+    const char **items = ftc_realloc(list->items, list->n + 1, sizeof *items);
     list->items = items;
     list->items[list->n++] = text;
 }
@@ -169,8 +168,7 @@ bool ftc_option_set(const ftc_option *option, void *target, const char *text, ch
 int ftc_cli_error(const char *command, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    char *text;
-    if (vasprintf(&text, format, args) < 0) abort();
+    char *text = ftc_format_args(format, args);
     va_end(args);
     fprintf(stderr, "ftc %s: ", command);
     ftc_shown_write(stderr, text, strlen(text), false);
@@ -206,8 +204,7 @@ static bool parse_option(const ftc_command *command, const ftc_option_group *gro
                          int *i) {
     char *argument = argv[*i];
     char *equals = strchr(argument, '=');
-    char *name = strndup(argument + 2, equals ? (size_t)(equals - argument - 2) : strlen(argument + 2));
-    if (!name) abort();
+    char *name = ftc_strndup(argument + 2, equals ? (size_t)(equals - argument - 2) : strlen(argument + 2));
     const ftc_option *option;
     const ftc_option_group *group;
     char why[160];

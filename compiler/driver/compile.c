@@ -1,6 +1,7 @@
 // ftc compile: a model's text to an artifact, and what there is to see on the way.
 #include "compiler/driver/commands.h"
 #include "compiler/driver/model.h"
+#include "ir/base/alloc.h"
 #include "ir/print.h"
 #include "runtime/data/batch.h"
 #include "runtime/files.h"
@@ -79,8 +80,7 @@ static void dump(watch *w, const char *pass, const ftc_graph *g) {
         ftc_print_graph(g, stdout);
         return;
     }
-    char *path;
-    if (asprintf(&path, "%s/%02d-%s.ir", w->options->dump_dir, w->n_passes, pass) < 0) abort();
+    char *path = ftc_format("%s/%02d-%s.ir", w->options->dump_dir, w->n_passes, pass);
     char *text = ftc_print_text(g);
     if (!w->failed) w->failed = write_text(path, text) != FTC_EXIT_OK; // the first failure says enough
     free(text);
@@ -164,8 +164,7 @@ static void print_bounds(const ftc_program *program) {
 // Prints what the program takes; whether this machine has the memory for it.
 static bool summarize(const ftc_program *program, const ftc_target *target) {
     int32_t threads = ftc_threads_available();
-    double *counts = calloc((size_t)program->n_counts + 1, sizeof *counts);
-    if (!counts) abort();
+    double *counts = ftc_alloc((size_t)program->n_counts + 1, sizeof *counts);
     ftc_program_most_counts(program, counts);
     double flops = ftc_program_cost(program, program->nominal_flops, counts);
     ftc_work work = ftc_entry_work(program, FTC_ENTRY_STEP, counts);
@@ -203,11 +202,10 @@ static bool summarize(const ftc_program *program, const ftc_target *target) {
 
 // "models/bert-cls.ir" → "bert-cls.ftc"; allocated.
 static char *default_output(const char *model) {
-    char *copy = strdup(model), *path;
-    if (!copy) abort();
+    char *copy = ftc_strdup(model), *path;
     char *name = basename(copy), *dot = strrchr(name, '.');
     if (dot && dot != name) *dot = '\0';
-    if (asprintf(&path, "%s.ftc", name) < 0) abort();
+    path = ftc_format("%s.ftc", name);
     free(copy);
     return path;
 }
@@ -247,8 +245,8 @@ static int make_artifact(const char *path, const ftc_model_source *source, const
     if (ftc_compile(source->graph, compile, &compiled, d) && !w.failed &&
         summarize(&compiled.manifest->program, compile->target)) {
         if (options->time_passes) print_times(&w);
-        char *output =
-            options->output ? strdup(options->output) : default_output(path ? path : source->graph->model);
+        char *output = options->output ? ftc_strdup(options->output)
+                                       : default_output(path ? path : source->graph->model);
         if (ftc_artifact_write(output, &compiled, d)) {
             printf("wrote %s\n", output);
             status = FTC_EXIT_OK;

@@ -1,5 +1,6 @@
 #include "compiler/driver/data.h"
 
+#include "ir/base/alloc.h"
 #include "runtime/data/batch.h"
 #include "runtime/loop/stepper.h"
 #include "ir/base/clock.h"
@@ -150,8 +151,7 @@ ftc_status ftc_data_labels(const ftc_program *program, const ftc_table *table, c
     ftc_hf_config *config = NULL;
     if (dir) FTC_RETURN_IF_ERROR(ftc_hf_config_read(dir, &config));
     if (config && ftc_hf_config_label_count(config) == count && ftc_hf_config_label(config, 0)) {
-        names = calloc((size_t)count, sizeof *names);
-        if (!names) abort();
+        names = ftc_alloc((size_t)count, sizeof *names);
         for (int32_t i = 0; i < count; i++) {
             names[i] = ftc_hf_config_label(config, i);
             if (names[i]) continue;
@@ -210,15 +210,13 @@ static ftc_status select_rows(const ftc_data_options *o, const ftc_table *train,
 static char *cache_dir(const char *asked_for) {
     const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     char *dir = NULL;
-    int n = 0;
     if (asked_for) {
-        if (strcmp(asked_for, "none") != 0) n = asprintf(&dir, "%s", asked_for);
+        if (strcmp(asked_for, "none") != 0) dir = ftc_strdup(asked_for);
     } else if (base && *base == '/') {
-        n = asprintf(&dir, "%s/ftc/tokens", base);
+        dir = ftc_format("%s/ftc/tokens", base);
     } else if (home && *home == '/') {
-        n = asprintf(&dir, "%s/.cache/ftc/tokens", home);
+        dir = ftc_format("%s/.cache/ftc/tokens", home);
     }
-    if (n < 0) abort();
     return dir;
 }
 
@@ -237,8 +235,7 @@ static ftc_status check_rows(const ftc_program *program, const ftc_dataset_sourc
 ftc_status ftc_data_tokenize(const ftc_program *program, const ftc_dataset_source *source, const char *cache,
                              ftc_threads *threads, ftc_dataset *out, bool *from_cache) {
     char *dir = cache_dir(cache);
-    const char **columns = calloc((size_t)program->n_inputs + 1, sizeof *columns);
-    if (!columns) abort();
+    const char **columns = ftc_alloc((size_t)program->n_inputs + 1, sizeof *columns);
     int32_t n_columns = ftc_program_columns(program, columns);
     ftc_dataset read = {0};
     ftc_status status = source->tokenizer ? ftc_token_cache_read(source, dir, threads, &read, from_cache)

@@ -2,6 +2,7 @@
 #include "compiler/driver/classifier.h"
 #include "compiler/driver/commands.h"
 #include "compiler/driver/data.h"
+#include "ir/base/alloc.h"
 #include "runtime/loop/metrics.h"
 #include "runtime/text/shown.h"
 
@@ -89,8 +90,7 @@ static ftc_status evaluate(ftc_classifier *c, const char *dir, const eval_option
     bool from_cache;
     FTC_RETURN_IF_ERROR(ftc_data_open_for(c->model.program, o->test, columns, &table));
     size_t n = ftc_table_rows(table);
-    int64_t *rows = malloc((n + 1) * sizeof *rows);
-    if (!rows) abort();
+    int64_t *rows = ftc_alloc(n + 1, sizeof *rows);
     for (size_t i = 0; i < n; i++) rows[i] = (int64_t)i;
     ftc_status status = ftc_data_labels(c->model.program, table, dir, false, &labels);
     ftc_dataset_source source = {table, rows, n, c->tokenizer, c->max_length, &labels};

@@ -1,5 +1,6 @@
 #include "compiler/driver/model.h"
 
+#include "ir/base/alloc.h"
 #include "ir/base/name.h"
 #include "ir/lang/elaborate.h"
 #include "ir/lang/parse.h"
@@ -106,14 +107,12 @@ typedef struct {
 } overrides;
 
 static const char *keep(overrides *o, char *text) {
-    o->texts = realloc(o->texts, (size_t)(o->n_texts + 1) * sizeof *o->texts);
-    if (!text || !o->texts) abort();
+    o->texts = ftc_realloc(o->texts, (size_t)(o->n_texts + 1), sizeof *o->texts);
     return o->texts[o->n_texts++] = text;
 }
 
 static void add(overrides *o, ftc_override value) {
-    o->list = realloc(o->list, (size_t)(o->n + 1) * sizeof *o->list);
-    if (!o->list) abort();
+    o->list = ftc_realloc(o->list, (size_t)(o->n + 1), sizeof *o->list);
     o->list[o->n++] = value;
 }
 
@@ -124,8 +123,7 @@ static void free_overrides(overrides *o) {
 }
 
 static void add_number(overrides *o, const char *name, int64_t value, const char *origin) {
-    char *text;
-    if (asprintf(&text, "%lld", (long long)value) < 0) abort();
+    char *text = ftc_format("%lld", (long long)value);
     add(o, (ftc_override){.name = name, .value = keep(o, text), .origin = origin});
 }
 
@@ -134,7 +132,7 @@ static void add_config_json(overrides *o, const char *dir, const ftc_hf_config *
     char *value;
     for (const struct cJSON *at = NULL; ftc_hf_config_next(config, &at, &name, &value);) {
         if (!value) continue; // null, a list or an object
-        add(o, (ftc_override){.name = keep(o, strdup(name)),
+        add(o, (ftc_override){.name = keep(o, ftc_strdup(name)),
                               .value = keep(o, value),
                               .origin = "config.json",
                               .kind = FTC_OVERRIDE_OPTIONAL});
@@ -152,7 +150,7 @@ static bool add_sets(overrides *o, const ftc_model_options *options, ftc_diagnos
             ftc_diag_add(d, NULL, NULL, 0, 0, "--set %s: expected NAME=VALUE", set);
             return false;
         }
-        const char *name = keep(o, strndup(set, (size_t)(equals - set)));
+        const char *name = keep(o, ftc_strndup(set, (size_t)(equals - set)));
         add(o, (ftc_override){.name = name, .value = equals + 1, .origin = "--set"});
     }
     return true;
@@ -166,8 +164,7 @@ static void add_train(overrides *o, const char *name, const char *value) {
 static const char *joined(overrides *o, const ftc_text_list *list, const char *separator) {
     char *all = NULL;
     for (size_t i = 0; i < list->n; i++) {
-        char *longer;
-        if (asprintf(&longer, "%s%s%s", all ? all : "", all ? separator : "", list->items[i]) < 0) abort();
+        char *longer = ftc_format("%s%s%s", all ? all : "", all ? separator : "", list->items[i]);
         free(all);
         all = longer;
     }
@@ -176,7 +173,7 @@ static const char *joined(overrides *o, const ftc_text_list *list, const char *s
 
 static void add_train_entries(overrides *o, const ftc_model_options *options) {
     char *decay = NULL;
-    if (options->layer_decay > 0 && asprintf(&decay, "%.17g", options->layer_decay) < 0) abort();
+    if (options->layer_decay > 0) decay = ftc_format("%.17g", options->layer_decay);
     add_train(o, "optimizer", options->optim);
     add_train(o, "freeze", joined(o, &options->freeze, ", "));
     add_train(o, "group", joined(o, &options->group, "; "));
@@ -294,8 +291,7 @@ static void resolve_paths(ftc_graph *g, const char *model_path) {
         g->n_train = n;
         return;
     }
-    char *copy = strdup(model_path);
-    if (!copy) abort();
+    char *copy = ftc_strdup(model_path);
     const char *folder = dirname(copy);
     for (uint32_t i = 0; i < g->n_train; i++) {
         ftc_graph_setting *setting = &g->train[i];
@@ -315,16 +311,15 @@ static void close_texts(ftc_model_texts *texts) {
 // The installed text of a model_type, "bert, roberta, …" in *known; NULL: none.
 static const ftc_library_file *find_family(const char *model_type, char **known) {
     const ftc_library_file *found = NULL;
-    size_t size;
-    FILE *f = open_memstream(known, &size);
-    if (!f) abort();
+    ftc_text types;
+    FILE *f = ftc_text_open(&types);
     for (const ftc_library_file *file = ftc_builtin_models; file->name; file++) {
         char *type = ftc_parse_model_type(file);
         if (type) fprintf(f, "%s%s", ftell(f) ? ", " : "", type);
         if (type && strcmp(type, model_type) == 0) found = file;
         free(type);
     }
-    fclose(f);
+    *known = ftc_text_close(&types, NULL);
     return found;
 }
 
@@ -530,8 +525,7 @@ static const char *other_training(const ftc_program *program, const ftc_model_op
         double number = ftc_setting_number(program->train, program->n_train, o.list[i].name, NAN);
         if (text ? strcmp(text, o.list[i].value) == 0 : strtod(o.list[i].value, NULL) == number) continue;
         name = o.list[i].name;
-        int n = isnan(number) ? asprintf(was, "%s", text ? text : "none") : asprintf(was, "%g", number);
-        if (n < 0) abort();
+        *was = isnan(number) ? ftc_strdup(text ? text : "none") : ftc_format("%g", number);
     }
     free_overrides(&o);
     return name;
@@ -554,25 +548,23 @@ static char *other_structure(const ftc_program *program, const ftc_model_options
     double longest = ftc_setting_number(program->config, program->n_config, "positions", (double)INT64_MAX);
     longest = ftc_setting_number(program->config, program->n_config, "longest", longest);
     double wanted = (double)options->max_length < longest ? (double)options->max_length : longest;
-    int n = 0;
     if (options->set.n || options->no_pass.n || options->tune || options->memory || options->pretrained ||
         options->loss || options->target ||
         (options->gemm != FTC_GEMM_UNSET && options->gemm != gemm_of(program))) {
-        n = asprintf(&why, "other compile options are asked for");
+        why = ftc_strdup("other compile options are asked for");
     } else if (options->precision != FTC_PRECISION_UNSET && options->precision != precision_of(program)) {
-        n = asprintf(&why, "it was compiled for %s", program->precision);
+        why = ftc_format("it was compiled for %s", program->precision);
     } else if (options->guard && !program->guarded) {
-        n = asprintf(&why, "it was compiled without --guard");
+        why = ftc_strdup("it was compiled without --guard");
     } else if ((double)options->batch > batch) {
-        n = asprintf(&why, "it was compiled for batches of %.0f, --batch asks for %lld", batch,
-                     (long long)options->batch);
+        why = ftc_format("it was compiled for batches of %.0f, --batch asks for %lld", batch,
+                         (long long)options->batch);
     } else if (options->max_length && wanted > length) {
-        n = asprintf(&why, "it was compiled for %.0f tokens, --max-length asks for %.0f", length, wanted);
+        why = ftc_format("it was compiled for %.0f tokens, --max-length asks for %.0f", length, wanted);
     } else if ((entry = other_training(program, options, &was))) {
-        n = asprintf(&why, "another %s is asked for than its own (%s)", entry, was);
+        why = ftc_format("another %s is asked for than its own (%s)", entry, was);
         free(was);
     }
-    if (n < 0) abort();
     return why;
 }
 
@@ -600,8 +592,7 @@ static bool compile_again(const ftc_model *old, const ftc_model_options *options
 
 // Settings of a graph in the form that programs have. To be freed.
 static ftc_setting *list_settings(const ftc_graph_setting *settings, uint32_t n) {
-    ftc_setting *list = calloc((size_t)n + 1, sizeof *list);
-    if (!list) abort();
+    ftc_setting *list = ftc_alloc((size_t)n + 1, sizeof *list);
     for (uint32_t i = 0; i < n; i++) {
         list[i] = (ftc_setting){settings[i].name, settings[i].hf_name, settings[i].text, settings[i].number};
     }
@@ -621,8 +612,7 @@ static void describe_artifact(ftc_model_candidate *c) {
     const ftc_program *program = c->artifact.program;
     c->batch = (int64_t)ftc_setting_number(program->config, program->n_config, "batch", 0);
     c->n_train = program->n_train;
-    c->train = calloc((size_t)c->n_train + 1, sizeof *c->train);
-    if (!c->train) abort();
+    c->train = ftc_alloc((size_t)c->n_train + 1, sizeof *c->train);
     memcpy(c->train, program->train, (size_t)c->n_train * sizeof *c->train);
     if (!c->pretrained) c->pretrained = program->pretrained;
 }
@@ -673,8 +663,7 @@ bool ftc_model_finish(ftc_model_candidate *c, const ftc_model_options *options, 
             *why = NULL;
         }
     } else {
-        if (c->is_recompiled && !(*why = strdup("it was compiled for CPU features that this machine lacks")))
-            abort();
+        if (c->is_recompiled) *why = ftc_strdup("it was compiled for CPU features that this machine lacks");
         *out = c->artifact;
         c->artifact = (ftc_model){0};
     }

@@ -2,6 +2,7 @@
 #include "compiler/driver/commands.h"
 #include "compiler/driver/model.h"
 #include "compiler/pipeline.h"
+#include "ir/base/alloc.h"
 #include "ir/lang/parse.h"
 #include "ir/print.h"
 #include "ir/verify.h"
@@ -27,8 +28,7 @@ static const ftc_option OPTIONS[] = {
 // Runs the passes of one list, verifying the graph and its text after each.
 static bool run_list(ftc_graph *g, const char *list, ftc_entry_kind entry, ftc_diagnostics *d) {
     ftc_pipeline_options pipeline = {.pass = {.entry = entry}, .check_text = true};
-    char *names = strdup(list), *rest = NULL;
-    if (!names) abort();
+    char *names = ftc_strdup(list), *rest = NULL;
     bool ok = true;
     for (char *name = strtok_r(names, ",", &rest); name && ok; name = strtok_r(NULL, ",", &rest))
         ok = ftc_pass_check_name("--passes", name, NULL, d) &&

@@ -2,6 +2,7 @@
 #include "compiler/driver/classifier.h"
 #include "compiler/driver/commands.h"
 #include "compiler/driver/texts.h"
+#include "ir/base/alloc.h"
 #include "runtime/loop/metrics.h"
 #include "runtime/text/shown.h"
 
@@ -105,7 +106,7 @@ static ftc_status predict(ftc_classifier *c, const ftc_text_options *options, co
     while (status.code == FTC_OK && ftc_texts_next(&texts, &text, &pair, &status)) {
         status = ftc_tokenizer_encode(c->tokenizer, text, pair, (int)length, &tokens);
         if (status.code != FTC_OK) break;
-        if (!(g.texts[g.examples.n] = strdup(text))) abort();
+        g.texts[g.examples.n] = ftc_strdup(text);
         ftc_dataset_add(&g.examples, &tokens, 0);
         if (g.examples.n == GROUP) {
             status = answer(c, &g, options->json);

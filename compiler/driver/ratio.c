@@ -1,5 +1,7 @@
 #include "compiler/driver/ratio.h"
 
+#include "ir/base/alloc.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +16,7 @@ static double middle(const double *sorted, int64_t n) {
 }
 
 double ftc_median(const double *x, int64_t n) {
-    double *sorted = malloc((size_t)n * sizeof *sorted);
-    if (!sorted) abort();
+    double *sorted = ftc_alloc((size_t)n, sizeof *sorted);
     memcpy(sorted, x, (size_t)n * sizeof *sorted);
     qsort(sorted, (size_t)n, sizeof *sorted, by_value);
     double median = middle(sorted, n);
@@ -35,8 +36,7 @@ static int64_t outside(int64_t n) {
 }
 
 ftc_ratio ftc_ratio_of_pairs(const double *a, const double *b, int64_t n) {
-    double *ratios = malloc((size_t)n * sizeof *ratios);
-    if (!ratios) abort();
+    double *ratios = ftc_alloc((size_t)n, sizeof *ratios);
     for (int64_t i = 0; i < n; i++) ratios[i] = b[i] / a[i];
     qsort(ratios, (size_t)n, sizeof *ratios, by_value);
     int64_t k = outside(n);

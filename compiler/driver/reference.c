@@ -2,6 +2,7 @@
 
 #include "compiler/compile.h"
 #include "compiler/eager/eager.h"
+#include "ir/base/alloc.h"
 #include "ir/interpret.h"
 #include "ir/op.h"
 #include "ir/base/clock.h"
@@ -11,8 +12,7 @@
 #include <string.h>
 
 static void *allocated(int64_t n, size_t size) {
-    void *p = calloc(n > 0 ? (size_t)n : 1, size);
-    if (!p) abort();
+    void *p = ftc_alloc(n > 0 ? (size_t)n : 1, size);
     return p;
 }
 

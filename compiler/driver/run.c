@@ -5,6 +5,7 @@
 #include "compiler/driver/model.h"
 #include "compiler/driver/run_options.h"
 #include "compiler/driver/trace.h"
+#include "ir/base/alloc.h"
 #include "ir/base/clock.h"
 #include "runtime/hub/hf_dir.h"
 #include "runtime/loop/metrics.h"
@@ -201,7 +202,7 @@ static char *newest_artifact(bool *is_own) {
             continue;
         }
         free(newest);
-        if (!(newest = strdup(entry->d_name))) abort();
+        newest = ftc_strdup(entry->d_name);
         newest_time = t;
         *is_own = info.st_uid == geteuid() && !(info.st_mode & (S_IWGRP | S_IWOTH));
     }
@@ -260,8 +261,7 @@ static char *base_model(const char *dir) {
     ftc_status status = ftc_hf_config_read(dir, &config); // read before, when the weights were loaded
     bool is_hub_name = status.code == FTC_OK && ftc_hf_config_text(config, "_name_or_path", &name) && *name &&
                        *name != '.' && *name != '/';
-    char *base = is_hub_name ? strdup(name) : ftc_summary_base_name(dir);
-    if (!base) abort();
+    char *base = is_hub_name ? ftc_strdup(name) : ftc_summary_base_name(dir);
     ftc_status_free(&status);
     ftc_hf_config_free(config);
     return base;

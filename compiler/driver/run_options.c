@@ -1,5 +1,6 @@
 #include "compiler/driver/run_options.h"
 
+#include "ir/base/alloc.h"
 #include "runtime/json.h"
 
 #include <stddef.h>
@@ -202,8 +203,7 @@ static bool may_set(const ftc_command *self, const ftc_model_candidate *c, const
 
 // A copy that lives as long as the options.
 static const char *own(ftc_text_list *owned, const char *text) {
-    char *copy = strdup(text);
-    if (!copy) abort();
+    char *copy = ftc_strdup(text);
     ftc_text_list_add(owned, copy);
     return copy;
 }
@@ -378,8 +378,7 @@ static const ignored_field *ignored_field_find(const char *name) {
 
 // Adds a name to a list of them, "fp16, push_to_hub".
 static void add_name(char **names, const char *name) {
-    char *longer;
-    if (asprintf(&longer, "%s%s%s", *names ? *names : "", *names ? ", " : "", name) < 0) abort();
+    char *longer = ftc_format("%s%s%s", *names ? *names : "", *names ? ", " : "", name);
     free(*names);
     *names = longer;
 }

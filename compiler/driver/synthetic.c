@@ -1,5 +1,7 @@
 #include "compiler/driver/synthetic.h"
 
+#include "ir/base/alloc.h"
+
 #include <stdlib.h>
 
 static int64_t at_most(int64_t n, int64_t bound) {
@@ -15,9 +17,8 @@ static int32_t length_of(const ftc_extent_info *extent, int32_t e, int64_t i, co
 
 static ftc_status resize(ftc_batch *batch, const ftc_synthetic *s) {
     const ftc_program *program = batch->program;
-    int64_t *elements = calloc((size_t)program->n_extents + 1, sizeof *elements);
-    int32_t **lengths = calloc((size_t)program->n_extents + 1, sizeof *lengths);
-    if (!elements || !lengths) abort();
+    int64_t *elements = ftc_alloc((size_t)program->n_extents + 1, sizeof *elements);
+    int32_t **lengths = ftc_alloc((size_t)program->n_extents + 1, sizeof *lengths);
     for (int32_t e = 0; e < program->n_extents; e++) {
         const ftc_extent_info *extent = &program->extents[e];
         if (extent->ragged_over >= 0) continue;
@@ -28,8 +29,7 @@ static ftc_status resize(ftc_batch *batch, const ftc_synthetic *s) {
         const ftc_extent_info *extent = &program->extents[e];
         if (extent->ragged_over < 0) continue;
         int64_t n = elements[extent->ragged_over];
-        lengths[e] = calloc((size_t)n + 1, sizeof **lengths);
-        if (!lengths[e]) abort();
+        lengths[e] = ftc_alloc((size_t)n + 1, sizeof **lengths);
         for (int64_t i = 0; i < n; i++) lengths[e][i] = length_of(extent, e, i, s);
     }
     ftc_status status = ftc_batch_resize(batch, elements, (const int32_t *const *)lengths, NULL);

@@ -2,6 +2,7 @@
 
 #include "compiler/driver/blas.h"
 #include "compiler/driver/reference.h"
+#include "ir/base/alloc.h"
 #include "ir/op.h"
 #include "ir/print.h"
 
@@ -30,7 +31,7 @@ static char *kernel_of(const ftc_model_source *source, const ftc_model_options *
                 node->loc.line != wanted->loc.line || node->loc.file != wanted->loc.file ||
                 node->type.axes.n != wanted->type.axes.n)
                 continue;
-            if (!(name = strdup(g->kernels[node->kernel].name))) abort();
+            name = ftc_strdup(g->kernels[node->kernel].name);
         }
     }
     ftc_diag_free(&d);
@@ -67,12 +68,10 @@ static void print_value(const ftc_graph *g, const ftc_not_finite *found, FILE *f
 
 static char *describe(const char *path, const ftc_model_source *source, const ftc_model_options *options,
                       const ftc_graph *g, const ftc_not_finite *found) {
-    char *text = NULL;
-    size_t size;
     const ftc_node *node = &g->nodes[found->node];
     char *kernel = kernel_of(source, options, node);
-    FILE *f = open_memstream(&text, &size);
-    if (!f) abort();
+    ftc_text text;
+    FILE *f = ftc_text_open(&text);
     fprintf(f, "First value that is not finite: ");
     print_value(g, found, f);
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
@@ -84,9 +83,8 @@ static char *describe(const char *path, const ftc_model_source *source, const ft
     for (int i = 0; i < found->axes.n; i++)
         fprintf(f, "%s%s=%lld", i ? " " : ", cell ", g->axes[found->axes.at[i]].name,
                 (long long)found->coordinate[i]);
-    fclose(f);
     free(kernel);
-    return text;
+    return ftc_text_close(&text, NULL);
 }
 
 char *ftc_trace_not_finite(const char *path, const ftc_model_options *options, const ftc_stepper *stepper,

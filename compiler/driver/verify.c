@@ -5,6 +5,7 @@
 #include "compiler/driver/model.h"
 #include "compiler/driver/reference.h"
 #include "compiler/driver/synthetic.h"
+#include "ir/base/alloc.h"
 #include "runtime/loop/metrics.h"
 #include "runtime/hub/safetensors.h"
 
@@ -92,8 +93,7 @@ static ftc_status fill_batch(verification *v, verify_options *o) {
         o->data.tokenizer = ftc_setting_text(program->train, program->n_train, "tokenizer");
     FTC_RETURN_IF_ERROR(ftc_data_read(program, &o->data, program->pretrained, v->threads, &v->data));
     int64_t n = v->data.train.n < v->batch.max_sequences ? v->data.train.n : v->batch.max_sequences;
-    int64_t *order = malloc((size_t)(n + 1) * sizeof *order);
-    if (!order) abort();
+    int64_t *order = ftc_alloc((size_t)(n + 1), sizeof *order);
     for (int64_t i = 0; i < n; i++) order[i] = i;
     ftc_status status = ftc_batch_fill(&v->batch, &v->data.train, order, n);
     free(order);
@@ -192,8 +192,7 @@ static double allowed_for(const tolerances *allowed, const ftc_output_info *outp
 
 static void compare_outputs(const ftc_program *program, const ftc_gradients *right,
                             const ftc_gradients *other, differences *d) {
-    d->outputs = calloc((size_t)program->n_outputs + 1, sizeof *d->outputs);
-    if (!d->outputs) abort();
+    d->outputs = ftc_alloc((size_t)program->n_outputs + 1, sizeof *d->outputs);
     double worst = -1;
     for (int32_t i = 0; i < program->n_outputs; i++) {
         const ftc_output_info *output = &program->outputs[i];
@@ -210,9 +209,8 @@ static void compare_outputs(const ftc_program *program, const ftc_gradients *rig
 static differences compare(const ftc_program *program, const ftc_gradients *right, const ftc_gradients *other,
                            const tolerances *allowed) {
     differences d = {.loss = fabs(other->loss - right->loss) / fmax(fabs(right->loss), 1e-30),
-                     .gradients = calloc((size_t)program->n_tensors + 1, sizeof *d.gradients),
+                     .gradients = ftc_alloc((size_t)program->n_tensors + 1, sizeof *d.gradients),
                      .allowed = allowed};
-    if (!d.gradients) abort();
     double largest_norm = 0;
     for (int32_t i = 0; i < program->n_tensors; i++) {
         if (right->gradients[i])
@@ -312,8 +310,7 @@ static void print_json(const verification *v, const ftc_gradients *ways, const d
 // The gradients under their parameters' names.
 static ftc_status dump_gradients(const verification *v, const char *path) {
     const ftc_program *program = v->model.program;
-    ftc_safetensor *tensors = calloc((size_t)program->n_tensors + 1, sizeof *tensors);
-    if (!tensors) abort();
+    ftc_safetensor *tensors = ftc_alloc((size_t)program->n_tensors + 1, sizeof *tensors);
     int32_t n = 0;
     for (int32_t i = 0; i < program->n_tensors; i++) {
         const ftc_tensor_info *t = &program->tensors[i];

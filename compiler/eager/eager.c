@@ -9,6 +9,7 @@
 
 #include "compiler/eager/scalar.h"
 #include "compiler/passes/regions.h"
+#include "ir/base/alloc.h"
 #include "ir/op.h"
 #include "ir/random.h"
 
@@ -28,15 +29,6 @@ struct ftc_eager {
         int64_t n;
     } scratch[N_SCRATCH];
 };
-
-static void *allocated(size_t n, size_t size) {
-    void *p = calloc(n ? n : 1, size);
-    if (!p) {
-        fprintf(stderr, "ftc: out of memory (%zu bytes)\n", n * size);
-        abort();
-    }
-    return p;
-}
 
 static int64_t cells_of(const ftc_eager *e, ftc_id id) {
     return ftc_interp_cells(e->g, &e->walk, &e->g->nodes[id].type.axes);
@@ -449,12 +441,12 @@ static ftc_id shared_operand(const ftc_graph *g, ftc_id id) {
 }
 
 ftc_eager *ftc_eager_new(const ftc_graph *g, const ftc_eager_bindings *b) {
-    ftc_eager *e = allocated(1, sizeof *e);
+    ftc_eager *e = ftc_alloc(1, sizeof *e);
     *e = (ftc_eager){.g = g, .b = b};
-    e->value = allocated(g->n_nodes, sizeof *e->value);
-    e->owned = allocated(g->n_nodes, sizeof *e->owned);
-    e->holder = allocated(g->n_nodes, sizeof *e->holder);
-    e->last_reader = allocated(g->n_nodes, sizeof *e->last_reader);
+    e->value = ftc_alloc(g->n_nodes, sizeof *e->value);
+    e->owned = ftc_alloc(g->n_nodes, sizeof *e->owned);
+    e->holder = ftc_alloc(g->n_nodes, sizeof *e->holder);
+    e->last_reader = ftc_alloc(g->n_nodes, sizeof *e->last_reader);
     e->lanes = ftc_eager_lanes_new();
     for (ftc_id id = 1; id < g->n_nodes; id++) {
         const ftc_node *node = &g->nodes[id];
@@ -477,11 +469,7 @@ static void forget(ftc_eager *e, ftc_id id) {
 
 static ftc_cell *own_buffer(ftc_eager *e, ftc_id id) {
     int64_t n = cells_of(e, id);
-    ftc_cell *cells = malloc(n ? (size_t)n * sizeof *cells : 1);
-    if (!cells) {
-        fprintf(stderr, "ftc: out of memory (%lld bytes)\n", (long long)(n * (int64_t)sizeof *cells));
-        abort();
-    }
+    ftc_cell *cells = ftc_alloc((size_t)n, sizeof *cells);
     e->owned[id] = true;
     return cells;
 }
@@ -568,7 +556,7 @@ ftc_cell *ftc_eager_cells(const ftc_eager *e, ftc_id id) {
 ftc_cell *ftc_eager_scratch(ftc_eager *e, int which, int64_t n) {
     if (e->scratch[which].n < n) {
         free(e->scratch[which].cells);
-        e->scratch[which].cells = allocated((size_t)n, sizeof(ftc_cell));
+        e->scratch[which].cells = ftc_alloc((size_t)n, sizeof(ftc_cell));
         e->scratch[which].n = n;
     }
     return e->scratch[which].cells;

@@ -1,5 +1,7 @@
 #include "compiler/eager/scalar.h"
 
+#include "ir/base/alloc.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -155,8 +157,8 @@ COMPARE(fcmp, floats)
 COMPARE(icmp, ints)
 
 ftc_eager_lanes *ftc_eager_lanes_new(void) {
-    ftc_eager_lanes *lanes = calloc(1, sizeof *lanes);
-    if (!lanes || !(lanes->handles = calloc(MOST_HANDLES, sizeof *lanes->handles))) abort();
+    ftc_eager_lanes *lanes = ftc_alloc(1, sizeof *lanes);
+    lanes->handles = ftc_alloc(MOST_HANDLES, sizeof *lanes->handles);
     lanes->builder = (ftc_scalar_builder){
         .self = lanes,
         .const_f32 = const_f32,

@@ -8,6 +8,7 @@
 
 #include "compiler/emit/emit.h"
 #include "compiler/passes/regions.h"
+#include "ir/base/alloc.h"
 #include "ir/op.h"
 
 #define VECTORS_PER_ITEM 4
@@ -96,8 +97,8 @@ static void emit_item(column_emitter *c) {
 void ftc_emit_columns_kernel(ftc_emitter *e) {
     ftc_codegen *cg = e->cg;
     column_emitter c = {.e = e, .kernel = &e->g->kernels[e->kernel], .values = ftc_values_new(e)};
-    c.block = calloc(e->g->n_nodes, sizeof *c.block);
-    c.total = calloc(e->g->n_nodes, sizeof *c.total);
+    c.block = ftc_alloc(e->g->n_nodes, sizeof *c.block);
+    c.total = ftc_alloc(e->g->n_nodes, sizeof *c.total);
     c.rows_in_block = ftc_cg_variable(cg, cg->i64);
     ftc_axes outer = c.kernel->cols;
     ftc_axis last = outer.n ? outer.at[outer.n - 1] : FTC_NO_AXIS;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/base/alloc.h"
 #include "ir/op.h"
 
 static const struct {
@@ -31,7 +32,7 @@ static int bind(ftc_emitter *e, ftc_id id) {
         if (e->bindings[i] == id) return i;
     if (e->n_bindings == e->bindings_capacity) {
         e->bindings_capacity = e->bindings_capacity ? e->bindings_capacity * 2 : 16;
-        e->bindings = realloc(e->bindings, (size_t)e->bindings_capacity * sizeof *e->bindings);
+        e->bindings = ftc_realloc(e->bindings, (size_t)e->bindings_capacity, sizeof *e->bindings);
     }
     e->bindings[e->n_bindings] = id;
     return e->n_bindings++;
@@ -46,9 +47,8 @@ static void write_axes(FILE *f, const ftc_graph *g, const ftc_axes *axes) {
 static char *kernel_key(ftc_emitter *e) {
     const ftc_graph *g = e->g;
     const ftc_kernel *kernel = &g->kernels[e->kernel];
-    char *key;
-    size_t size;
-    FILE *f = open_memstream(&key, &size);
+    ftc_text key;
+    FILE *f = ftc_text_open(&key);
     fprintf(f, "%s %d ", kinds[kernel->kind].name, kernel->block_size);
     write_axes(f, g, &kernel->rows);
     write_axes(f, g, &kernel->cols);
@@ -64,7 +64,7 @@ static char *kernel_key(ftc_emitter *e) {
         if (is_random) {
             if (e->n_sites == e->sites_capacity) {
                 e->sites_capacity = e->sites_capacity ? e->sites_capacity * 2 : 4;
-                e->sites = realloc(e->sites, (size_t)e->sites_capacity * sizeof *e->sites);
+                e->sites = ftc_realloc(e->sites, (size_t)e->sites_capacity, sizeof *e->sites);
             }
             e->sites[e->n_sites++] = id;
         } else {
@@ -82,8 +82,7 @@ static char *kernel_key(ftc_emitter *e) {
         }
         if (ftc_emit_has_buffer(g, id)) fprintf(f, " = b%d", bind(e, id));
     }
-    fclose(f);
-    return key;
+    return ftc_text_close(&key, NULL);
 }
 
 // --- one kernel ---------------------------------------------------------------------------------------
@@ -91,9 +90,9 @@ static char *kernel_key(ftc_emitter *e) {
 static LLVMValueRef emit_kernel(ftc_emitter *e, const char *name) {
     ftc_codegen *cg = e->cg;
     const ftc_graph *g = e->g;
-    e->storage = calloc(g->n_nodes, sizeof *e->storage);
-    e->ready = calloc(g->n_nodes, sizeof *e->ready);
-    e->site = calloc(g->n_nodes, sizeof *e->site);
+    e->storage = ftc_alloc(g->n_nodes, sizeof *e->storage);
+    e->ready = ftc_alloc(g->n_nodes, sizeof *e->ready);
+    e->site = ftc_alloc(g->n_nodes, sizeof *e->site);
     LLVMTypeRef params[] = {cg->ptr, cg->i32, cg->i32, cg->ptr, cg->ptr};
     ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, 5, FTC_CG_OUTLINED, false);
     e->args = LLVMGetParam(f.function, 0);
@@ -135,7 +134,7 @@ bool ftc_emit_kernel(ftc_emitter *e, ftc_kernel_cache *cache, const char *symbol
         LLVMValueRef function = emit_kernel(e, name);
         if (cache->n == cache->capacity) {
             cache->capacity = cache->capacity ? cache->capacity * 2 : 64;
-            cache->list = realloc(cache->list, (size_t)cache->capacity * sizeof *cache->list);
+            cache->list = ftc_realloc(cache->list, (size_t)cache->capacity, sizeof *cache->list);
         }
         cache->list[cache->n].key = key;
         cache->list[cache->n].function = function;

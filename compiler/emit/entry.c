@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/base/alloc.h"
 #include "ir/op.h"
 
 #define IMMEDIATE (-1)
@@ -114,15 +115,15 @@ typedef struct {
 
 static gradient_list list_gradients(ftc_emitter *e) {
     const ftc_graph *g = e->g;
-    uint32_t *last = calloc(g->n_decls, sizeof *last);
+    uint32_t *last = ftc_alloc(g->n_decls, sizeof *last);
     for (ftc_id id = 1; id < g->n_nodes; id++) {
         const ftc_node *node = &g->nodes[id];
         if (ftc_node_class(node) != FTC_CLASS_ASSIGN || g->decls[node->decl].kind != FTC_DECL_GRADIENT)
             continue;
         if (node->kernel > last[node->decl]) last[node->decl] = node->kernel;
     }
-    gradient_list list = {calloc(g->n_decls + 1, sizeof *list.tensors),
-                          calloc(g->n_decls + 1, sizeof *list.kernel), 0};
+    gradient_list list = {ftc_alloc(g->n_decls + 1, sizeof *list.tensors),
+                          ftc_alloc(g->n_decls + 1, sizeof *list.kernel), 0};
     for (uint32_t k = 1; k < g->n_kernels; k++)
         for (ftc_decl i = 0; i < g->n_decls; i++) {
             if (last[i] != k) continue;
@@ -173,8 +174,8 @@ static call_tables build_tables(ftc_emitter *e, const ftc_kernel_call *calls, co
                 call_fields[] = {cg->ptr, cg->i64, cg->i64, cg->i64, cg->i64};
     LLVMTypeRef operand_type = LLVMStructTypeInContext(cg->context, operand_fields, 2, 0);
     LLVMTypeRef call_type = LLVMStructTypeInContext(cg->context, call_fields, CALL_FIELDS, 0);
-    LLVMValueRef *operand_values = calloc((size_t)n_operands + 1, sizeof *operand_values);
-    LLVMValueRef *call_values = calloc(n_calls + 1, sizeof *call_values);
+    LLVMValueRef *operand_values = ftc_alloc((size_t)n_operands + 1, sizeof *operand_values);
+    LLVMValueRef *call_values = ftc_alloc(n_calls + 1, sizeof *call_values);
     gradient_list gradients = entry == FTC_ENTRY_GRAD ? list_gradients(e) : (gradient_list){0};
     int64_t at = 0, complete = 0;
     for (uint32_t k = 1; k <= n_calls; k++) {
@@ -265,8 +266,9 @@ bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g
                     int64_t *scratch_bytes, char **error) {
     char symbol[32];
     snprintf(symbol, sizeof symbol, "ftc_%s", ftc_entry_name(entry));
-    ftc_kernel_call *calls = calloc(g->n_kernels + 1, sizeof *calls);
-    ftc_id *first = calloc(g->n_kernels + 1, sizeof *first), *last = calloc(g->n_kernels + 1, sizeof *last);
+    ftc_kernel_call *calls = ftc_alloc(g->n_kernels + 1, sizeof *calls);
+    ftc_id *first = ftc_alloc(g->n_kernels + 1, sizeof *first),
+           *last = ftc_alloc(g->n_kernels + 1, sizeof *last);
     for (ftc_id id = 1; id < g->n_nodes; id++) {
         uint32_t k = g->nodes[id].kernel;
         if (!first[k]) first[k] = id;
@@ -281,7 +283,7 @@ bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g
         if (!e.first) continue;
         ok = ftc_emit_kernel(&e, cache, symbol, &calls[k]);
         if (e.scratch_bytes > scratch) scratch = e.scratch_bytes;
-        if (!ok) *error = strdup(e.error);
+        if (!ok) *error = ftc_strdup(e.error);
     }
     if (ok) {
         ftc_emitter e = {.cg = cg, .g = g, .interface = interface};

@@ -9,6 +9,7 @@
 #include "compiler/codegen/scalar.h"
 #include "compiler/emit/emit.h"
 #include "compiler/passes/regions.h"
+#include "ir/base/alloc.h"
 #include "ir/op.h"
 
 typedef struct {
@@ -257,9 +258,9 @@ static void emit_loop(row_emitter *r, int level, const ftc_env *row_env, int lan
 static row_emitter begin(ftc_emitter *e, const ftc_row *row, const ftc_env *env) {
     const ftc_graph *g = e->g;
     row_emitter r = {.e = e, .row = row, .probe = *env, .values = ftc_values_new(e)};
-    r.nodes = calloc(e->last - e->first + 1, sizeof *r.nodes);
-    r.level = calloc(g->n_nodes, sizeof *r.level);
-    r.accumulator = calloc(g->n_nodes, sizeof *r.accumulator);
+    r.nodes = ftc_alloc(e->last - e->first + 1, sizeof *r.nodes);
+    r.level = ftc_alloc(g->n_nodes, sizeof *r.level);
+    r.accumulator = ftc_alloc(g->n_nodes, sizeof *r.accumulator);
     for (ftc_id id = e->first; id < e->last; id++)
         if (g->nodes[id].step == row->step) r.nodes[r.n++] = id;
     if (row->cols.n == 1)

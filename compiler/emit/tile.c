@@ -14,6 +14,7 @@
 
 #include "compiler/emit/emit.h"
 #include "compiler/passes/regions.h"
+#include "ir/base/alloc.h"
 #include "ir/op.h"
 
 typedef struct {
@@ -316,8 +317,8 @@ void ftc_emit_tile_kernel(ftc_emitter *e) {
                 !ftc_axes_has(&t.kernel->rows, node->type.axes.at[i]))
                 ragged = node->type.axes.at[i];
     }
-    t.dot_of = calloc((size_t)t.n_steps, sizeof *t.dot_of);
-    t.packed = calloc((size_t)t.n_steps, sizeof *t.packed);
+    t.dot_of = ftc_alloc((size_t)t.n_steps, sizeof *t.dot_of);
+    t.packed = ftc_alloc((size_t)t.n_steps, sizeof *t.packed);
     for (ftc_id id = e->first; id < e->last; id++)
         if (ftc_node_class(&g->nodes[id]) == FTC_CLASS_DOT) t.dot_of[g->nodes[id].step] = id;
     place_in_scratch(&t);

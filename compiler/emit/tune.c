@@ -11,6 +11,7 @@
 
 #include "compiler/emit/emit.h"
 #include "compiler/codegen/object.h"
+#include "ir/base/alloc.h"
 #include "ir/base/clock.h"
 
 enum { MOST_CANDIDATES = 8, LEAST_ROUNDS = 5, MOST_ROUNDS = 60 };
@@ -21,11 +22,9 @@ static const double ENOUGH_FLOPS = 2e8;  // of one measurement
 static const double SECONDS = 0.15;      // for each candidate, rounds permitting
 
 void ftc_tuned_add(ftc_tuned *tuned, const char *contraction, const char *plan, double gain) {
-    tuned->list = realloc(tuned->list, (size_t)(tuned->n + 1) * sizeof *tuned->list);
-    if (!tuned->list) abort();
+    tuned->list = ftc_realloc(tuned->list, (size_t)(tuned->n + 1), sizeof *tuned->list);
     ftc_tuned_plan *p = &tuned->list[tuned->n++];
-    *p = (ftc_tuned_plan){strdup(contraction), strdup(plan), gain};
-    if (!p->contraction || !p->plan) abort();
+    *p = (ftc_tuned_plan){ftc_strdup(contraction), ftc_strdup(plan), gain};
 }
 
 void ftc_tuned_free(ftc_tuned *tuned) {
@@ -91,8 +90,7 @@ static searches find_contractions(const ftc_graph *g, const ftc_target *target) 
             all.list[i].calls++;
             continue;
         }
-        all.list = realloc(all.list, (size_t)(all.n + 1) * sizeof *all.list);
-        if (!all.list) abort();
+        all.list = ftc_realloc(all.list, (size_t)(all.n + 1), sizeof *all.list);
         all.list[all.n++] = s;
     }
     int kept = 0;
@@ -185,8 +183,7 @@ static void call_on_thread(void *context, int32_t thread, int32_t threads) {
 // Aligned memory with small numbers in it, and slack behind.
 static void *filled(int64_t floats) {
     size_t bytes = ((size_t)floats * sizeof(float) + FTC_STEP_SLACK_BYTES + 63) / 64 * 64;
-    float *memory = aligned_alloc(64, bytes);
-    if (!memory) abort();
+    float *memory = ftc_alloc_aligned(64, bytes);
     for (size_t i = 0; i < bytes / sizeof *memory; i++) memory[i] = (float)(i % 7) - 3;
     return memory;
 }
@@ -222,7 +219,7 @@ static void measure(search *s, ftc_contraction_fn *const *fns, const int64_t *sc
 static bool measure_all(searches *all, const ftc_target *target, const ftc_tune_options *tune, char **error) {
     ftc_codegen *cg = ftc_codegen_new(target, "tune", error);
     if (!cg) return false;
-    int64_t(*scratch_bytes)[MOST_CANDIDATES] = calloc((size_t)all->n + 1, sizeof *scratch_bytes);
+    int64_t(*scratch_bytes)[MOST_CANDIDATES] = ftc_alloc((size_t)all->n + 1, sizeof *scratch_bytes);
     char symbol[48];
     for (int s = 0; s < all->n; s++)
         for (int i = 0; i < all->list[s].n_candidates; i++) {

@@ -6,6 +6,7 @@
 
 #include "compiler/codegen/scalar.h"
 #include "compiler/passes/regions.h"
+#include "ir/base/alloc.h"
 #include "ir/op.h"
 
 // --- the call's arguments -----------------------------------------------------------------------------
@@ -395,8 +396,8 @@ void ftc_emit_store(ftc_emitter *e, ftc_id id, LLVMValueRef value, const ftc_env
 // --- values -------------------------------------------------------------------------------------------
 
 ftc_values ftc_values_new(const ftc_emitter *e) {
-    return (ftc_values){.uniform = calloc(e->g->n_nodes, sizeof(LLVMValueRef)),
-                        .vector = calloc(e->g->n_nodes, sizeof(LLVMValueRef))};
+    return (ftc_values){.uniform = ftc_alloc(e->g->n_nodes, sizeof(LLVMValueRef)),
+                        .vector = ftc_alloc(e->g->n_nodes, sizeof(LLVMValueRef))};
 }
 
 void ftc_values_clear_vectors(const ftc_emitter *e, ftc_values *v) {

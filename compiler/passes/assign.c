@@ -6,12 +6,12 @@
 #include <stdlib.h>
 
 #include "compiler/passes/passes.h"
+#include "ir/base/alloc.h"
 #include "ir/build.h"
 #include "ir/op.h"
 
 static bool *flags(const ftc_graph *g) {
-    bool *list = calloc(g->n_nodes, sizeof *list);
-    if (!list) abort();
+    bool *list = ftc_alloc(g->n_nodes, sizeof *list);
     return list;
 }
 
@@ -65,8 +65,7 @@ static ftc_id new_value(const ftc_graph *g, ftc_id leaf) {
 // Puts new values in their places: first what does not depend on them, then what does, then the assignments.
 static void resolve(ftc_graph *g, const bool *after) {
     ftc_graph *out = ftc_graph_new_like(g);
-    ftc_id *map = calloc(g->n_nodes, sizeof *map);
-    if (!map) abort();
+    ftc_id *map = ftc_alloc(g->n_nodes, sizeof *map);
     for (int round = 0; round < 3; round++)
         for (ftc_id id = 1; id < g->n_nodes; id++) {
             const ftc_node *node = &g->nodes[id];

@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "compiler/passes/passes.h"
+#include "ir/base/alloc.h"
 #include "ir/build.h"
 #include "ir/op.h"
 
@@ -85,16 +86,14 @@ static check *check_of(checks *c, ftc_id index, ftc_axis axis) {
     ftc_id first = ftc_build_fill(g, 0, dtype, &(ftc_axes){0}), last = last_position(g, axis, dtype);
     ftc_id row = ftc_build_map2(g, FTC_OP_minimum, ftc_build_map2(g, FTC_OP_maximum, index, first), last);
     check made = {index, extent, row, ftc_build_map2(g, FTC_OP_eq, row, index), NULL, 0};
-    c->list = realloc(c->list, (size_t)(c->n + 1) * sizeof *c->list);
-    if (!c->list) abort();
+    c->list = ftc_realloc(c->list, (size_t)(c->n + 1), sizeof *c->list);
     c->list[c->n] = made;
     return &c->list[c->n++];
 }
 
 // What outputs of the entry and assignments need; [n_nodes].
 static bool *find_needed(const ftc_graph *g, ftc_entry_kind entry) {
-    bool *needed = calloc(g->n_nodes, sizeof *needed);
-    if (!needed) abort();
+    bool *needed = ftc_alloc(g->n_nodes, sizeof *needed);
     for (uint32_t i = 0; i < g->n_outputs; i++)
         if (g->outputs[i].entries >> entry & 1) needed[g->outputs[i].node] = true;
     for (ftc_id id = g->n_nodes; id-- > 1;) {
@@ -107,10 +106,9 @@ static bool *find_needed(const ftc_graph *g, ftc_entry_kind entry) {
 
 bool ftc_pass_bounds(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
     (void)d;
-    ftc_range *ranges = calloc(g->n_nodes, sizeof *ranges);
-    ftc_id *map = calloc(g->n_nodes, sizeof *map);
+    ftc_range *ranges = ftc_alloc(g->n_nodes, sizeof *ranges);
+    ftc_id *map = ftc_alloc(g->n_nodes, sizeof *map);
     bool *needed = find_needed(g, options->entry);
-    if (!ranges || !map) abort();
     ftc_range_find(g, ranges);
     checks c = {.to = ftc_graph_new_like(g)};
     int ordinal = 0;
@@ -160,8 +158,7 @@ ftc_check_info ftc_bounds_describe(const ftc_graph *source, const char *output, 
 }
 
 bool ftc_bounds_proven(const ftc_graph *g, ftc_id *unproven) {
-    ftc_range *ranges = calloc(g->n_nodes, sizeof *ranges);
-    if (!ranges) abort();
+    ftc_range *ranges = ftc_alloc(g->n_nodes, sizeof *ranges);
     ftc_range_find(g, ranges);
     *unproven = 0;
     for (ftc_id id = 1; id < g->n_nodes && !*unproven; id++)

@@ -13,6 +13,7 @@
 
 #include "compiler/passes/passes.h"
 #include "compiler/passes/remat.h"
+#include "ir/base/alloc.h"
 #include "ir/step_abi.h"
 
 // Prices in bytes of memory for a floating-point operation: from more than anything costs down to less.
@@ -60,7 +61,7 @@ static plan try_prices(search *s, ftc_remat_prices prices, const plan *before) {
 // on.
 static plan refine(search *s, plan enough, double too_little, int64_t most_bytes) {
     const ftc_graph *g = s->g;
-    ftc_id *priced = calloc(g->n_nodes, sizeof *priced);
+    ftc_id *priced = ftc_alloc(g->n_nodes, sizeof *priced);
     uint32_t n = 0, low = 0;
     for (ftc_id v = 1; v < g->n_nodes; v++)
         if (ftc_remat_has_price(g, v)) priced[n++] = v;
@@ -130,8 +131,8 @@ static bool report(const ftc_graph *g, const ftc_pass_options *options, int64_t 
 
 bool ftc_pass_remat(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
     search s = {.g = g, .options = options};
-    s.choice = calloc(g->n_nodes, sizeof *s.choice);
-    s.last = calloc(g->n_nodes, sizeof *s.last);
+    s.choice = ftc_alloc(g->n_nodes, sizeof *s.choice);
+    s.last = ftc_alloc(g->n_nodes, sizeof *s.last);
     plan best = {.prices = FASTEST};
     bool ok = true;
     bool trains = options->entry == FTC_ENTRY_STEP || options->entry == FTC_ENTRY_GRAD;

@@ -10,6 +10,7 @@
 
 #include "compiler/passes/passes.h"
 #include "compiler/passes/simplify.h"
+#include "ir/base/alloc.h"
 #include "ir/op.h"
 
 static bool same_axes(const ftc_axes *a, const ftc_axes *b) {
@@ -94,8 +95,8 @@ bool ftc_pass_cse(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics
     (void)options, (void)d;
     table t = {.out = ftc_graph_new_like(g), .n_slots = 16};
     while (t.n_slots < 4 * g->n_nodes) t.n_slots *= 2;
-    t.slot = calloc(t.n_slots, sizeof *t.slot);
-    ftc_id *map = calloc(g->n_nodes, sizeof *map);
+    t.slot = ftc_alloc(t.n_slots, sizeof *t.slot);
+    ftc_id *map = ftc_alloc(g->n_nodes, sizeof *map);
     for (ftc_id id = 1; id < g->n_nodes; id++) {
         ftc_node node = *ftc_graph_node(g, id);
         for (int i = 0; i < node.n_args; i++) node.arg[i] = map[node.arg[i]];

@@ -15,6 +15,7 @@
 
 #include "compiler/passes/pattern.h"
 #include "compiler/passes/simplify.h"
+#include "ir/base/alloc.h"
 #include "ir/build.h"
 #include "ir/op.h"
 
@@ -117,7 +118,7 @@ static position operand_position(const ftc_node *reader, position where) {
 }
 
 static demand *find_demands(const ftc_graph *g) {
-    demand *demands = calloc(g->n_nodes, sizeof *demands);
+    demand *demands = ftc_alloc(g->n_nodes, sizeof *demands);
     const position nowhere = {FTC_NO_AXIS, 0};
     for (uint32_t i = 0; i < g->n_outputs; i++) add_demand(&demands[g->outputs[i].node], EVERYWHERE, nowhere);
     for (ftc_id id = g->n_nodes; id-- > 1;) {
@@ -178,7 +179,7 @@ bool ftc_sweep_demand(ftc_graph *g) {
     for (ftc_id id = 1; id < g->n_nodes; id++) changed |= demands[id].read == ONE_POSITION;
     if (changed) {
         ftc_graph *out = ftc_graph_new_like(g);
-        demand_rewriter r = {g, out, demands, calloc(g->n_nodes, sizeof(ftc_id))};
+        demand_rewriter r = {g, out, demands, ftc_alloc(g->n_nodes, sizeof(ftc_id))};
         for (ftc_id id = 1; id < g->n_nodes; id++) {
             const ftc_node *node = ftc_graph_node(g, id);
             if (demands[id].read == UNREAD) continue;
@@ -311,8 +312,8 @@ bool ftc_sweep_support(ftc_graph *g) {
         changed |= ftc_node_class(ftc_graph_node(g, id)) == FTC_CLASS_PLACE;
     if (!changed) return false;
     ftc_graph *out = ftc_graph_new_like(g);
-    support_rewriter r = {g, out, calloc(g->n_nodes, sizeof(support)), calloc(g->n_nodes, sizeof(ftc_id)),
-                          calloc(g->n_nodes, sizeof(ftc_id))};
+    support_rewriter r = {g, out, ftc_alloc(g->n_nodes, sizeof(support)),
+                          ftc_alloc(g->n_nodes, sizeof(ftc_id)), ftc_alloc(g->n_nodes, sizeof(ftc_id))};
     changed = false;
     for (ftc_id id = 1; id < g->n_nodes; id++) changed |= rewrite_support(&r, id);
     for (uint32_t i = 0; i < g->n_outputs; i++) whole(&r, g->outputs[i].node);

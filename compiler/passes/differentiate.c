@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "compiler/passes/passes.h"
+#include "ir/base/alloc.h"
 #include "ir/build.h"
 #include "ir/op.h"
 
@@ -25,7 +26,7 @@ static bool is_trained(const ftc_graph *g, const ftc_node *node) {
 
 // Whether a change of some trained parameter changes the node smoothly.
 static bool *find_active(const ftc_graph *g, ftc_id end) {
-    bool *active = calloc(end, sizeof *active);
+    bool *active = ftc_alloc(end, sizeof *active);
     for (ftc_id id = 1; id < end; id++) {
         const ftc_node *node = ftc_graph_node(g, id);
         active[id] = is_trained(g, node);
@@ -75,7 +76,7 @@ static void detach_calls(ftc_graph *g) {
 static void append_gradients(ftc_graph *g, ftc_id loss, ftc_entry_kind entry) {
     ftc_id end = loss + 1;
     bool *active = find_active(g, end);
-    ftc_id *gradient = calloc(end, sizeof *gradient);
+    ftc_id *gradient = ftc_alloc(end, sizeof *gradient);
     ftc_build_cursor(g, ftc_graph_node(g, loss)->loc, FTC_PHASE_BACKWARD);
     gradient[loss] = ftc_build_const(g, 1);
     for (ftc_id id = loss; id > 0; id--) {

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "compiler/passes/simplify.h"
+#include "ir/base/alloc.h"
 #include "ir/build.h"
 #include "ir/op.h"
 
@@ -183,9 +184,8 @@ static ftc_axis add_axis(ftc_graph *g, ftc_axis from, ftc_axis to) {
 }
 
 bool ftc_sweep_distances(ftc_graph *g) {
-    dependence *of = calloc(g->n_nodes, sizeof *of);
-    bool *wanted = calloc(g->n_nodes, sizeof *wanted), changed = false;
-    if (!of || !wanted) abort();
+    dependence *of = ftc_alloc(g->n_nodes, sizeof *of);
+    bool *wanted = ftc_alloc(g->n_nodes, sizeof *wanted), changed = false;
     for (ftc_id id = 1; id < g->n_nodes; id++) {
         const ftc_node *node = &g->nodes[id];
         of[id] = dependence_of(g, node, of);
@@ -195,8 +195,7 @@ bool ftc_sweep_distances(ftc_graph *g) {
     }
     for (uint32_t i = 0; i < g->n_outputs; i++)
         wanted[g->outputs[i].node] |= of[g->outputs[i].node].kind == DISTANCE && of[g->outputs[i].node].dear;
-    ftc_axis *axis = malloc(FTC_MAX_GRAPH_AXES * sizeof *axis);
-    if (!axis) abort();
+    ftc_axis *axis = ftc_alloc(FTC_MAX_GRAPH_AXES, sizeof *axis);
     for (int i = 0; i < FTC_MAX_GRAPH_AXES; i++) axis[i] = FTC_NO_AXIS;
     for (ftc_id id = 1; id < g->n_nodes; id++) {
         wanted[id] &= axis[of[id].from] != FTC_NO_AXIS || g->n_axes < FTC_MAX_GRAPH_AXES;
@@ -208,10 +207,9 @@ bool ftc_sweep_distances(ftc_graph *g) {
         rewriter r = {g,
                       ftc_graph_new_like(g),
                       of,
-                      calloc(g->n_nodes, sizeof *r.map),
-                      calloc(g->n_nodes, sizeof *r.rows),
+                      ftc_alloc(g->n_nodes, sizeof *r.map),
+                      ftc_alloc(g->n_nodes, sizeof *r.rows),
                       axis};
-        if (!r.map || !r.rows) abort();
         for (ftc_id id = 1; id < g->n_nodes; id++)
             r.map[id] = wanted[id] ? read_by_distance(&r, id) : ftc_graph_copy_node(r.to, g, id, r.map);
         ftc_graph_replace_nodes(g, r.to, r.map);

@@ -6,9 +6,10 @@
 
 #include "compiler/passes/groups.h"
 #include "compiler/passes/passes.h"
+#include "ir/base/alloc.h"
 
 bool ftc_pass_freeze(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
-    bool *frozen = calloc(g->n_decls + 1, sizeof *frozen), ok = ftc_groups_freeze(g, frozen, d);
+    bool *frozen = ftc_alloc(g->n_decls + 1, sizeof *frozen), ok = ftc_groups_freeze(g, frozen, d);
     bool any = false, trained = false;
     for (uint32_t i = 0; i < g->n_decls && ok; i++) {
         if (g->decls[i].kind != FTC_DECL_PARAM) continue;

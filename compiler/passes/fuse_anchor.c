@@ -8,6 +8,7 @@
 
 #include "compiler/passes/fuse.h"
 #include "compiler/passes/regions.h"
+#include "ir/base/alloc.h"
 
 static void find_users(ftc_fusion *f) {
     const ftc_graph *g = f->g;
@@ -52,8 +53,7 @@ static void walk(expression *e, ftc_id id, bool moved, bool renamed) {
     if (f->anchored[id] || ftc_fuse_class(f, id) == FTC_CLASS_LEAF) {
         if (e->n_reads == e->capacity) {
             e->capacity = e->capacity ? e->capacity * 2 : 64;
-            e->reads = realloc(e->reads, e->capacity * sizeof *e->reads);
-            if (!e->reads) abort();
+            e->reads = ftc_realloc(e->reads, e->capacity, sizeof *e->reads);
         }
         e->reads[e->n_reads++] = (ftc_fuse_read){id, moved, renamed};
         return;

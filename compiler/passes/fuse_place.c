@@ -7,6 +7,7 @@
 
 #include "compiler/passes/fuse.h"
 #include "compiler/passes/regions.h"
+#include "ir/base/alloc.h"
 #include "ir/print.h"
 
 typedef struct {
@@ -219,8 +220,7 @@ static ftc_fuse_place new_step(placing *p, uint32_t k, tile_step step) {
     kernel_state *state = &p->kernels[k];
     if (state->n_steps == state->capacity) {
         state->capacity = state->capacity ? state->capacity * 2 : 8;
-        state->steps = realloc(state->steps, (size_t)state->capacity * sizeof *state->steps);
-        if (!state->steps) abort();
+        state->steps = ftc_realloc(state->steps, (size_t)state->capacity, sizeof *state->steps);
     }
     state->steps[state->n_steps] = step;
     return FTC_AT_STEP(k, (uint16_t)state->n_steps++);

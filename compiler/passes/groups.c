@@ -1,5 +1,6 @@
 #include "compiler/passes/groups.h"
 
+#include "ir/base/alloc.h"
 #include "ir/base/name.h"
 
 #include <ctype.h>
@@ -39,9 +40,9 @@ static void find_nearest(const ftc_graph *g, const char *pattern, char *near, si
         const char *name = g->decls[i].name;
         if (g->decls[i].kind != FTC_DECL_PARAM) continue;
         for (const char *end = strchr(name, '.');; end = strchr(end + 1, '.')) {
-            known = realloc(known, (size_t)(n + 1) * sizeof *known);
+            known = ftc_realloc(known, (size_t)(n + 1), sizeof *known);
             size_t length = end ? (size_t)(end - name) : strlen(name);
-            known[n] = calloc(length + 3, 1);
+            known[n] = ftc_alloc(length + 3, 1);
             memcpy(known[n], name, length);
             if (end) strcpy(known[n] + length, ".*");
             n++;
@@ -89,7 +90,7 @@ bool ftc_groups_freeze(const ftc_graph *g, bool *frozen, ftc_diagnostics *d) {
                      setting->number);
         return false;
     }
-    char *copy = strdup(setting->text), *rest = copy, *pattern;
+    char *copy = ftc_strdup(setting->text), *rest = copy, *pattern;
     bool ok = true;
     while (ok && (pattern = next_part(&rest, ",")))
         if (*pattern) ok = match_parameters(g, "freeze", pattern, set_frozen, frozen, d);
@@ -163,7 +164,7 @@ static bool read_groups(const ftc_graph *g, ftc_group *groups, ftc_diagnostics *
                      setting->number);
         return false;
     }
-    char *copy = strdup(setting->text), *rest = copy, *group;
+    char *copy = ftc_strdup(setting->text), *rest = copy, *group;
     bool ok = true;
     while (ok && (group = next_part(&rest, ";")))
         if (*group) ok = read_group(g, group, groups, d);
@@ -212,7 +213,7 @@ static bool decay_layers(const ftc_graph *g, ftc_group *groups, ftc_diagnostics 
 }
 
 ftc_group *ftc_groups_read(const ftc_graph *g, ftc_diagnostics *d) {
-    ftc_group *groups = calloc(g->n_decls + 1, sizeof *groups);
+    ftc_group *groups = ftc_alloc(g->n_decls + 1, sizeof *groups);
     for (uint32_t i = 0; i < g->n_decls; i++) groups[i].lr_factor = 1;
     if (read_groups(g, groups, d) && decay_layers(g, groups, d)) return groups;
     free(groups);

@@ -11,6 +11,7 @@
 
 #include "compiler/passes/passes.h"
 #include "compiler/passes/regions.h"
+#include "ir/base/alloc.h"
 #include "ir/op.h"
 
 // Whether nothing but the layout decides in which order the node's axes lie.
@@ -21,8 +22,7 @@ static bool is_free(const ftc_node *node) {
 
 // Whether a maximum of a value over two ragged axes is taken along each axis, [n_axes]; to be freed.
 static bool *find_maximized(const ftc_graph *g) {
-    bool *maximized = calloc(g->n_axes, sizeof *maximized);
-    if (!maximized) abort();
+    bool *maximized = ftc_alloc(g->n_axes, sizeof *maximized);
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
         bool maximizes = ftc_node_class(node) == FTC_CLASS_REDUCE && !ftc_is_sum(node);
@@ -64,7 +64,7 @@ static void order_runs(ftc_graph *g) {
 bool ftc_pass_layout(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
     (void)options;
     (void)d;
-    bool *is_assigned = calloc(g->n_nodes, sizeof *is_assigned);
+    bool *is_assigned = ftc_alloc(g->n_nodes, sizeof *is_assigned);
     for (ftc_id v = g->n_nodes; v-- > 1;) {
         ftc_node *node = &g->nodes[v];
         if (ftc_node_class(node) == FTC_CLASS_ASSIGN) {

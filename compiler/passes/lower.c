@@ -21,6 +21,7 @@
 
 #include "compiler/passes/passes.h"
 #include "compiler/passes/regions.h"
+#include "ir/base/alloc.h"
 #include "ir/build.h"
 #include "ir/op.h"
 
@@ -100,8 +101,7 @@ static bool is_sum_within_pairs(const ftc_graph *g, const ftc_node *node) {
 // the sum of along other axes, which a tile kernel computes; by node, to be freed. *any: there are some, so
 // it is not of maps alone, which each reader may repeat.
 static bool *find_contractions(const ftc_graph *g, ftc_id x, bool sums, bool *any) {
-    bool *asked = calloc(x + 1, sizeof *asked), *found = calloc(g->n_nodes, sizeof *found);
-    if (!asked || !found) abort();
+    bool *asked = ftc_alloc(x + 1, sizeof *asked), *found = ftc_alloc(g->n_nodes, sizeof *found);
     *any = false;
     asked[x] = true;
     for (ftc_id v = x; v > 0; v--) {
@@ -283,7 +283,7 @@ bool ftc_pass_lower(ftc_graph *g, const ftc_pass_options *options, ftc_diagnosti
     (void)options;
     (void)d;
     ftc_graph *out = ftc_graph_new_like(g);
-    ftc_id *map = calloc(g->n_nodes, sizeof *map);
+    ftc_id *map = ftc_alloc(g->n_nodes, sizeof *map);
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
         if (ftc_node_class(node) == FTC_CLASS_DOT && !ftc_region_has_kernel(g, node)) {

@@ -1,11 +1,13 @@
 #include "compiler/passes/mincut.h"
 
+#include "ir/base/alloc.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 ftc_network ftc_network_new(uint32_t n_vertices) {
     return (ftc_network){
-        .n_vertices = n_vertices, .first = calloc(n_vertices, sizeof(uint32_t)), .n_edges = 2};
+        .n_vertices = n_vertices, .first = ftc_alloc(n_vertices, sizeof(uint32_t)), .n_edges = 2};
 }
 
 void ftc_network_free(ftc_network *n) {
@@ -16,7 +18,7 @@ void ftc_network_free(ftc_network *n) {
 void ftc_network_add_edge(ftc_network *n, uint32_t from, uint32_t to, int64_t capacity) {
     if (n->n_edges + 2 > n->capacity) {
         n->capacity = n->capacity ? n->capacity * 2 : 1024;
-        n->edges = realloc(n->edges, n->capacity * sizeof *n->edges);
+        n->edges = ftc_realloc(n->edges, n->capacity, sizeof *n->edges);
     }
     n->edges[n->n_edges] = (ftc_network_edge){to, n->first[from], capacity};
     n->first[from] = n->n_edges++;
@@ -78,7 +80,7 @@ static int64_t push_path(ftc_network *n, uint32_t source, uint32_t sink, search 
 
 // The vertices from which the sink can still be reached.
 static bool *reach_back(const ftc_network *n, uint32_t sink, uint32_t *queue) {
-    bool *reaches = calloc(n->n_vertices, sizeof *reaches);
+    bool *reaches = ftc_alloc(n->n_vertices, sizeof *reaches);
     uint32_t head = 0, tail = 0;
     reaches[sink] = true;
     queue[tail++] = sink;
@@ -95,10 +97,10 @@ static bool *reach_back(const ftc_network *n, uint32_t sink, uint32_t *queue) {
 }
 
 bool *ftc_network_cut(ftc_network *n, uint32_t source, uint32_t sink) {
-    search s = {.level = calloc(n->n_vertices, sizeof *s.level),
-                .queue = calloc(n->n_vertices, sizeof *s.queue),
-                .next = calloc(n->n_vertices, sizeof *s.next),
-                .path = calloc(n->n_vertices, sizeof *s.path)};
+    search s = {.level = ftc_alloc(n->n_vertices, sizeof *s.level),
+                .queue = ftc_alloc(n->n_vertices, sizeof *s.queue),
+                .next = ftc_alloc(n->n_vertices, sizeof *s.next),
+                .path = ftc_alloc(n->n_vertices, sizeof *s.path)};
     while (set_levels(n, source, sink, &s)) {
         memcpy(s.next, n->first, n->n_vertices * sizeof *s.next);
         while (push_path(n, source, sink, &s) > 0) {

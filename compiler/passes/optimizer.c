@@ -23,6 +23,7 @@
 #include "compiler/passes/passes.h"
 #include "compiler/passes/pattern.h"
 #include "compiler/passes/simplify.h"
+#include "ir/base/alloc.h"
 #include "ir/base/name.h"
 #include "ir/build.h"
 #include "ir/formula.h"
@@ -150,7 +151,7 @@ static ftc_graph *update_of_nothing(const updater *u, ftc_decl table) {
     append_optimizer(&alone, table, ftc_build_fill(h, 0, FTC_F32, &h->decls[table].type.axes));
     ftc_library_close(alone.library);
     ftc_graph *out = ftc_graph_new_like(h);
-    ftc_id *map = calloc(h->n_nodes, sizeof *map);
+    ftc_id *map = ftc_alloc(h->n_nodes, sizeof *map);
     bool by_cells = true;
     for (ftc_id id = 1; id < h->n_nodes; id++) {
         const ftc_node *node = ftc_graph_node(h, id);
@@ -325,8 +326,7 @@ static ftc_id condition_of(ftc_graph *g, ftc_decl assigned, ftc_id finite) {
 // those to accumulators where an index was no row.
 static void guard_assignments(ftc_graph *g, ftc_id faultless, ftc_id finite) {
     ftc_graph *out = ftc_graph_new_like(g);
-    ftc_id *map = calloc(g->n_nodes, sizeof *map);
-    if (!map) abort();
+    ftc_id *map = ftc_alloc(g->n_nodes, sizeof *map);
     for (ftc_id id = 1; id < g->n_nodes; id++)
         if (ftc_node_class(ftc_graph_node(g, id)) != FTC_CLASS_ASSIGN)
             map[id] = ftc_graph_copy_node(out, g, id, map);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "compiler/passes/passes.h"
+#include "ir/base/alloc.h"
 #include "ir/op.h"
 
 static int64_t aligned(int64_t bytes) {
@@ -20,18 +21,18 @@ static int64_t aligned(int64_t bytes) {
 }
 
 ftc_buffer *ftc_plan_buffers(const ftc_graph *g, int *n) {
-    uint32_t *interval = calloc(g->n_kernels + 1, sizeof *interval); // by kernel
+    uint32_t *interval = ftc_alloc(g->n_kernels + 1, sizeof *interval); // by kernel
     uint32_t now = 1;
     for (uint32_t k = 1; k < g->n_kernels; k++) interval[k] = now += g->kernels[k].barrier;
     // By node: interval of the last reader in another kernel.
-    uint32_t *last = calloc(g->n_nodes, sizeof *last);
+    uint32_t *last = ftc_alloc(g->n_nodes, sizeof *last);
     for (ftc_id v = 1; v < g->n_nodes; v++)
         for (int i = 0; i < g->nodes[v].n_args; i++) {
             ftc_id arg = g->nodes[v].arg[i];
             if (g->nodes[arg].kernel && g->nodes[arg].kernel != g->nodes[v].kernel)
                 last[arg] = interval[g->nodes[v].kernel];
         }
-    ftc_buffer *buffers = calloc(g->n_nodes, sizeof *buffers);
+    ftc_buffer *buffers = ftc_alloc(g->n_nodes, sizeof *buffers);
     *n = 0;
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
@@ -96,7 +97,7 @@ static void check(const ftc_graph *g, const ftc_buffer *buffers, int n) {
 
 // Places buffers [n] in order of size; the arena's size.
 static int64_t place_closely(ftc_buffer *buffers, int n) {
-    ftc_buffer **placed = calloc((size_t)n + 1, sizeof *placed);
+    ftc_buffer **placed = ftc_alloc((size_t)n + 1, sizeof *placed);
     int64_t bytes = 0;
     for (int i = 0; i < n; i++) {
         buffers[i].offset = lowest_offset(&buffers[i], placed, i);

@@ -18,6 +18,7 @@
 
 #include "compiler/passes/passes.h"
 #include "compiler/passes/regions.h"
+#include "ir/base/alloc.h"
 #include "ir/build.h"
 #include "ir/op.h"
 
@@ -29,7 +30,8 @@ static bool is_few(const ftc_graph *g, ftc_id id) {
 
 // By node: whether an f32 value of the forward phase becomes bf16 if kept for a later phase. To be freed.
 static bool *find_narrow(const ftc_graph *g) {
-    bool *narrow = calloc(g->n_nodes, sizeof *narrow), *statistic = calloc(g->n_nodes, sizeof *statistic);
+    bool *narrow = ftc_alloc(g->n_nodes, sizeof *narrow),
+         *statistic = ftc_alloc(g->n_nodes, sizeof *statistic);
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
         ftc_op_class class = ftc_node_class(node);
@@ -125,12 +127,12 @@ bool ftc_pass_precision(ftc_graph *g, const ftc_pass_options *options, ftc_diagn
     uint32_t n = g->n_nodes;
     rounding r = {.g = g,
                   .out = ftc_graph_new_like(g),
-                  .map = calloc(n, sizeof *r.map),
-                  .narrow = calloc(n, sizeof *r.narrow),
-                  .wide = {calloc(n, sizeof **r.wide), calloc(n, sizeof **r.wide)},
-                  .contracted = calloc(n, sizeof *r.contracted),
-                  .at_once = calloc(n, sizeof *r.at_once),
-                  .kept = calloc(n, sizeof *r.kept)};
+                  .map = ftc_alloc(n, sizeof *r.map),
+                  .narrow = ftc_alloc(n, sizeof *r.narrow),
+                  .wide = {ftc_alloc(n, sizeof **r.wide), ftc_alloc(n, sizeof **r.wide)},
+                  .contracted = ftc_alloc(n, sizeof *r.contracted),
+                  .at_once = ftc_alloc(n, sizeof *r.at_once),
+                  .kept = ftc_alloc(n, sizeof *r.kept)};
     find_properties(&r);
     for (ftc_id v = 1; v < n; v++) {
         ftc_node copy = g->nodes[v];

@@ -4,6 +4,7 @@
 
 #include "compiler/cost.h"
 #include "compiler/passes/plan.h"
+#include "ir/base/alloc.h"
 #include "ir/op.h"
 
 // The node that a kernel is there for: its first contraction, else its last node.
@@ -21,9 +22,9 @@ ftc_kernel_info *ftc_provenance_kernels(ftc_arena *arena, const ftc_interface *i
     ftc_kernel_info *infos = ftc_arena_alloc(arena, (size_t)n_kernels * sizeof *infos);
     double *flops = ftc_arena_alloc(arena, n_costs * sizeof *flops);
     double *bytes = ftc_arena_alloc(arena, n_costs * sizeof *bytes);
-    ftc_id *chosen = calloc((size_t)g->n_kernels + 1, sizeof *chosen);
+    ftc_id *chosen = ftc_alloc((size_t)g->n_kernels + 1, sizeof *chosen);
     // By barrier interval, which the plan counts from 1.
-    int64_t *live = calloc((size_t)g->n_kernels + 2, sizeof *live);
+    int64_t *live = ftc_alloc((size_t)g->n_kernels + 2, sizeof *live);
     ftc_buffer *buffers = ftc_plan_buffers(g, &n_buffers);
     for (int i = 0; i < n_buffers; i++)
         for (uint32_t t = buffers[i].from; t <= buffers[i].to; t++) live[t] += buffers[i].bytes;

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "ir/base/alloc.h"
 #include "ir/op.h"
 
 bool ftc_region_is_quadratic(const ftc_graph *g, const ftc_type *type) {
@@ -89,8 +90,7 @@ static bool keeps_bits(const ftc_node *node) {
 }
 
 bool *ftc_region_find_decisive(const ftc_graph *g) {
-    bool *decisive = calloc(g->n_nodes, sizeof *decisive), *asked = calloc(g->n_nodes, sizeof *asked);
-    if (!decisive || !asked) abort();
+    bool *decisive = ftc_alloc(g->n_nodes, sizeof *decisive), *asked = ftc_alloc(g->n_nodes, sizeof *asked);
     for (ftc_id v = g->n_nodes; v-- > 1;) {
         const ftc_node *node = &g->nodes[v];
         ftc_op_class class = ftc_node_class(node);

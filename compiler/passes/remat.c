@@ -32,6 +32,7 @@
 
 #include "compiler/passes/mincut.h"
 #include "compiler/passes/regions.h"
+#include "ir/base/alloc.h"
 #include "ir/op.h"
 
 // What a node costs to compute again, in floating-point operations; INFINITY: it cannot be done.
@@ -70,8 +71,7 @@ static bool reduces_quadratic(const ftc_graph *g, const ftc_node *node) {
 // By node: whether it is never stored, since of two ragged axes, or a reduction that is compared with such
 // a value. To be freed.
 static bool *find_never_stored(const ftc_graph *g) {
-    bool *never = calloc(g->n_nodes, sizeof *never);
-    if (!never) abort();
+    bool *never = ftc_alloc(g->n_nodes, sizeof *never);
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
         never[v] |= ftc_region_is_quadratic(g, &node->type);
@@ -86,7 +86,7 @@ static bool *find_never_stored(const ftc_graph *g) {
 
 void ftc_remat_choose(const ftc_graph *g, const ftc_remat_prices *prices, ftc_remat_choice *choice) {
     bool *never_stored = find_never_stored(g), *decisive = ftc_region_find_decisive(g);
-    bool *needed_later = calloc(g->n_nodes, sizeof *needed_later);
+    bool *needed_later = ftc_alloc(g->n_nodes, sizeof *needed_later);
     for (ftc_id v = 1; v < g->n_nodes; v++)
         if (g->nodes[v].phase != FTC_PHASE_FORWARD)
             for (int i = 0; i < g->nodes[v].n_args; i++) needed_later[g->nodes[v].arg[i]] = true;
@@ -160,9 +160,9 @@ static ftc_id read_later(rewriting *r, ftc_id id) {
 
 void ftc_remat_apply(ftc_graph *g, const ftc_remat_choice *choice) {
     rewriting r = {.g = g, .choice = choice, .out = ftc_graph_new_like(g)};
-    r.map = calloc(g->n_nodes, sizeof *r.map);
-    r.rebuilt = calloc(g->n_nodes, sizeof *r.rebuilt);
-    r.again = calloc(g->n_nodes, sizeof *r.again);
+    r.map = ftc_alloc(g->n_nodes, sizeof *r.map);
+    r.rebuilt = ftc_alloc(g->n_nodes, sizeof *r.rebuilt);
+    r.again = ftc_alloc(g->n_nodes, sizeof *r.again);
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         ftc_node node = g->nodes[v];
         bool is_forward = node.phase == FTC_PHASE_FORWARD;

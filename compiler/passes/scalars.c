@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "compiler/passes/passes.h"
+#include "ir/base/alloc.h"
 #include "ir/build.h"
 #include "ir/formula.h"
 #include "ir/op.h"
@@ -13,9 +14,8 @@
 // The declarations of the values that a formula gives, by node; FTC_NO_DECL: none. A value that only larger
 // formulas read needs none.
 static ftc_decl *declare_formulas(ftc_graph *g) {
-    ftc_decl *scalar = calloc(g->n_nodes, sizeof *scalar);
-    bool *read = calloc(g->n_nodes, sizeof *read); // by an output, or by a node that is no formula
-    if (!scalar || !read) abort();
+    ftc_decl *scalar = ftc_alloc(g->n_nodes, sizeof *scalar);
+    bool *read = ftc_alloc(g->n_nodes, sizeof *read); // by an output, or by a node that is no formula
     for (uint32_t i = 0; i < g->n_outputs; i++) read[g->outputs[i].node] = true;
     for (ftc_id id = g->n_nodes; id-- > 1;) {
         const ftc_node *node = ftc_graph_node(g, id);
@@ -35,8 +35,7 @@ static ftc_decl *declare_formulas(ftc_graph *g) {
 bool ftc_pass_scalars(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
     ftc_decl *scalar = declare_formulas(g);
     ftc_graph *out = ftc_graph_new_like(g);
-    ftc_id *map = calloc(g->n_nodes, sizeof *map);
-    if (!map) abort();
+    ftc_id *map = ftc_alloc(g->n_nodes, sizeof *map);
     for (ftc_id id = 1; id < g->n_nodes; id++) {
         const ftc_node *node = ftc_graph_node(g, id);
         ftc_build_cursor(out, node->loc, node->phase);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "compiler/passes/passes.h"
+#include "ir/base/alloc.h"
 #include "ir/op.h"
 
 bool ftc_pass_schedule(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
@@ -13,8 +14,8 @@ bool ftc_pass_schedule(ftc_graph *g, const ftc_pass_options *options, ftc_diagno
     (void)d;
     uint32_t last_barrier = 0; // the kernel before which threads last waited
     // By declaration: the last kernel that read its tensor.
-    uint32_t *last_read = calloc(g->n_decls + 1, sizeof *last_read);
-    uint32_t *last_write = calloc(g->n_decls + 1, sizeof *last_write);
+    uint32_t *last_read = ftc_alloc(g->n_decls + 1, sizeof *last_read);
+    uint32_t *last_write = ftc_alloc(g->n_decls + 1, sizeof *last_write);
     ftc_id start = 1;
     while (start < g->n_nodes && g->nodes[start].kernel == 0) start++;
     while (start < g->n_nodes) {

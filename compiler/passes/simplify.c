@@ -11,6 +11,7 @@
 
 #include "compiler/passes/passes.h"
 #include "compiler/passes/pattern.h"
+#include "ir/base/alloc.h"
 #include "ir/build.h"
 #include "ir/op.h"
 
@@ -153,10 +154,10 @@ static ftc_id rewritten(const rewriter *w, ftc_graph *g, ftc_id id, bool *change
 
 // One round of rules on nodes over the graph.
 static bool sweep_nodes(const rewriter *w, ftc_graph *g) {
-    bool changed = false, *needed = calloc(g->n_nodes, sizeof *needed);
+    bool changed = false, *needed = ftc_alloc(g->n_nodes, sizeof *needed);
     ftc_graph_find_needed(g, needed);
     ftc_graph *out = ftc_graph_new_like(g);
-    ftc_id *map = calloc(g->n_nodes, sizeof *map);
+    ftc_id *map = ftc_alloc(g->n_nodes, sizeof *map);
     for (ftc_id id = 1; id < g->n_nodes; id++) {
         if (!needed[id]) continue;
         ftc_node node = *ftc_graph_node(g, id);
@@ -174,9 +175,8 @@ static bool sweep_nodes(const rewriter *w, ftc_graph *g) {
 }
 
 bool ftc_sweep(ftc_graph *g, ftc_sweep_fn *rewrite) {
-    uint32_t *uses = calloc(g->n_nodes, sizeof *uses);
-    ftc_id *map = calloc(g->n_nodes, sizeof *map);
-    if (!uses || !map) abort();
+    uint32_t *uses = ftc_alloc(g->n_nodes, sizeof *uses);
+    ftc_id *map = ftc_alloc(g->n_nodes, sizeof *map);
     ftc_graph_count_uses(g, uses);
     ftc_graph *out = ftc_graph_new_like(g);
     bool changed = false;
@@ -209,7 +209,7 @@ static bool sweep_graph(const rewriter *w, ftc_graph *g) {
 // Lists for each operation the rules that may apply to a node of it.
 static void list_rules(rewriter *w, bool differentiated) {
     for (int op = 0; op < FTC_OP_COUNT; op++) {
-        int n = 0, *list = w->rules_of[op] = calloc((size_t)w->n_rules + 1, sizeof *list);
+        int n = 0, *list = w->rules_of[op] = ftc_alloc((size_t)w->n_rules + 1, sizeof *list);
         for (int r = 0; r < w->n_rules; r++) {
             const ftc_rule *rule = &w->rule[r];
             bool fits = rule->apply || (rule->pattern && (int)w->pattern[r].term[0].op == op);
@@ -221,8 +221,8 @@ static void list_rules(rewriter *w, bool differentiated) {
 
 void ftc_simplify(ftc_graph *g, const ftc_rule *rules, int n_rules, bool differentiated, int *applied) {
     rewriter w = {.rule = rules, .n_rules = n_rules, .applied = applied};
-    w.pattern = calloc((size_t)n_rules + 1, sizeof *w.pattern);
-    w.replacement = calloc((size_t)n_rules + 1, sizeof *w.replacement);
+    w.pattern = ftc_alloc((size_t)n_rules + 1, sizeof *w.pattern);
+    w.replacement = ftc_alloc((size_t)n_rules + 1, sizeof *w.replacement);
     for (int r = 0; r < n_rules; r++) {
         if (!rules[r].pattern) continue;
         w.pattern[r] = ftc_pattern_parse(rules[r].pattern);

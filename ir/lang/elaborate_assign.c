@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/base/alloc.h"
 #include "ir/lang/elaborator.h"
 #include "ir/op.h"
 
@@ -22,8 +23,7 @@ static bool is_updated(const ftc_graph *g, const ftc_node *node) {
 // The last node, from `id` back, on which the value of `id` depends and of which `is` holds; 0: none.
 static ftc_id find_source(const ftc_graph *g, ftc_id id, bool (*is)(const ftc_graph *, const ftc_node *)) {
     ftc_id found = 0;
-    bool *needed = calloc(id + 1, sizeof *needed);
-    if (!needed) abort();
+    bool *needed = ftc_alloc(id + 1, sizeof *needed);
     needed[id] = true;
     for (ftc_id v = id; v > 0; v--) {
         const ftc_node *node = &g->nodes[v];

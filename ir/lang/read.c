@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/base/alloc.h"
 #include "ir/lang/parse.h"
 
 enum { LARGEST_FILE = 256 << 20 }; // bytes
@@ -17,9 +18,8 @@ char *ftc_parse_read(const char *path, ftc_diagnostics *d) {
         if (size + 1 >= capacity) {
             capacity = capacity ? 2 * capacity : 1 << 14;
             too_large = capacity > LARGEST_FILE;
-            char *larger = too_large ? NULL : realloc(text, capacity);
-            if (!larger) break;
-            text = larger;
+            if (too_large) break;
+            text = ftc_realloc(text, capacity, 1);
         }
         size_t n = fread(text + size, 1, capacity - 1 - size, f);
         if (!n) break;

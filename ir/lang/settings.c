@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/base/alloc.h"
 #include "ir/base/name.h"
 #include "ir/lang/elaborator.h"
 #include "ir/lang/parse.h"
@@ -288,11 +289,11 @@ static char *edit_text(const char *name, const char *text, const ftc_settings *o
     const ftc_graph_setting *train = train_entries(m, overrides, arena, d, &n_train);
     const ftc_graph_setting *family = family_entries(m, overrides, arena, d);
     char *result = NULL;
-    size_t size;
-    FILE *f = d->count == errors ? open_memstream(&result, &size) : NULL;
-    if (f) {
-        print_edited(f, m, config, family, train, n_train, keep_names ? overrides : NULL, arena);
-        fclose(f);
+    if (d->count == errors) {
+        ftc_text edited;
+        print_edited(ftc_text_open(&edited), m, config, family, train, n_train, keep_names ? overrides : NULL,
+                     arena);
+        result = ftc_text_close(&edited, NULL);
     }
     ftc_arena_free(arena);
     return result;

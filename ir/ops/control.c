@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/base/alloc.h"
 #include "ir/build.h"
 #include "ir/interpret.h"
 #include "ir/op.h"
@@ -92,9 +93,8 @@ static bool infer_own_gradient(const ftc_graph *g, const ftc_node *node, ftc_typ
 
 // Copies what was made from `value` on and what node `dx` needs, with `grad` where upstream(value) stands.
 static ftc_id copy_gradient_text(ftc_graph *g, ftc_id value, ftc_id dx, ftc_id grad) {
-    bool *needed = calloc(dx + 1, sizeof *needed);
-    ftc_id *map = calloc(dx + 1, sizeof *map);
-    if (!needed || !map) abort();
+    bool *needed = ftc_alloc(dx + 1, sizeof *needed);
+    ftc_id *map = ftc_alloc(dx + 1, sizeof *map);
     needed[dx] = true;
     for (ftc_id id = dx; id > value; id--)
         for (int i = 0; needed[id] && i < g->nodes[id].n_args; i++) needed[g->nodes[id].arg[i]] = true;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/base/alloc.h"
 #include "ir/build.h"
 #include "ir/interpret.h"
 #include "ir/op.h"
@@ -35,8 +36,7 @@ static void interpret_scalar(ftc_interp *in, ftc_id id) {
     const ftc_bindings *b = ftc_interp_bindings(in);
     const ftc_decl decl = ftc_graph_node(g, id)->decl;
     const ftc_formula *formula = &g->decls[decl].formula;
-    double *values = calloc(g->n_decls, sizeof *values), *out = ftc_interp_result(in, id);
-    if (!values) abort();
+    double *values = ftc_alloc(g->n_decls, sizeof *values), *out = ftc_interp_result(in, id);
     for (int32_t i = 0; i < formula->n; i++)
         if (formula->code[i].op == FTC_FORMULA_scalar)
             values[formula->code[i].scalar] = b->tensors[formula->code[i].scalar][0];

@@ -1,5 +1,6 @@
 #include "runtime/data/batch.h"
 
+#include "ir/base/alloc.h"
 #include "runtime/loop/guard.h"
 
 #include <float.h>
@@ -148,9 +149,7 @@ static void find_classes(ftc_batch *batch) {
 }
 
 static void *zeros(int32_t n, size_t size) {
-    void *p = calloc((size_t)n + 1, size);
-    if (!p) abort();
-    return p;
+    return ftc_alloc((size_t)n + 1, size);
 }
 
 static ftc_status allocate(ftc_batch *batch, const double *most) {

@@ -1,7 +1,7 @@
 #include "runtime/data/dataset.h"
 
+#include "ir/base/alloc.h"
 #include "json/value.h"
-#include "runtime/grow.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -86,8 +86,7 @@ static void append(ftc_dataset *to, const ftc_dataset *from) {
 
 ftc_status ftc_dataset_read(const ftc_dataset_source *source, ftc_threads *threads, ftc_dataset *out) {
     int32_t n = ftc_threads_count(threads);
-    reading r = {source, calloc((size_t)n, sizeof *r.shares)};
-    if (!r.shares) abort();
+    reading r = {source, ftc_alloc((size_t)n, sizeof *r.shares)};
     ftc_threads_run(threads, read_share, &r);
     ftc_dataset all = {0};
     ftc_status status = FTC_STATUS_OK;
@@ -177,8 +176,7 @@ static ftc_status read_column(const ftc_dataset_source *source, const char *name
 
 ftc_status ftc_dataset_read_columns(const ftc_dataset_source *source, const char *const *names,
                                     int32_t n_columns, ftc_dataset *dataset) {
-    dataset->columns = calloc((size_t)n_columns + 1, sizeof *dataset->columns);
-    if (!dataset->columns) abort();
+    dataset->columns = ftc_alloc((size_t)n_columns + 1, sizeof *dataset->columns);
     dataset->n_columns = n_columns;
     for (int32_t i = 0; i < n_columns; i++)
         FTC_RETURN_IF_ERROR(read_column(source, names[i], &dataset->columns[i]));

@@ -1,5 +1,7 @@
 #include "runtime/data/decode.h"
 
+#include "ir/base/alloc.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <iconv.h>
@@ -134,8 +136,7 @@ static ftc_status convert_all(const copying *c, conversion *v, const char *encod
 static iconv_t open_converter(const char *encoding) {
     iconv_t converter = *encoding ? iconv_open("UTF-8", encoding) : (iconv_t)-1; // "" is the locale's
     if (converter != (iconv_t)-1 || !*encoding) return converter;
-    char *plain = strdup(encoding);
-    if (!plain) abort();
+    char *plain = ftc_strdup(encoding);
     size_t n = 0;
     for (const char *c = encoding; *c; c++)
         if (*c != '-' && *c != '_') plain[n++] = *c;
@@ -146,8 +147,7 @@ static iconv_t open_converter(const char *encoding) {
 }
 
 static ftc_status convert(const copying *c, const char *encoding) {
-    conversion *v = calloc(1, sizeof *v);
-    if (!v) abort();
+    conversion *v = ftc_alloc(1, sizeof *v);
     v->converter = open_converter(encoding);
     ftc_status status;
     if (v->converter == (iconv_t)-1) {
@@ -171,7 +171,7 @@ static int temporary_file(void) {
     int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     char *path;
     if (fd >= 0) return fd;
-    if (asprintf(&path, "%s/ftc-XXXXXX", dir) < 0) abort(); // a file system without O_TMPFILE
+    path = ftc_format("%s/ftc-XXXXXX", dir); // a file system without O_TMPFILE
     fd = mkostemp(path, O_CLOEXEC);
     if (fd >= 0) unlink(path);
     free(path);

@@ -1,6 +1,6 @@
 #include "runtime/data/fields.h"
 
-#include "runtime/grow.h"
+#include "ir/base/alloc.h"
 
 #include <string.h>
 

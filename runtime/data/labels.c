@@ -1,6 +1,6 @@
 #include "runtime/data/labels.h"
 
-#include "runtime/grow.h"
+#include "ir/base/alloc.h"
 #include "runtime/text/shown.h"
 
 #include <ctype.h>
@@ -25,19 +25,18 @@ static char *canonical(const char *text) {
     text += strspn(text, " \t\r\n");
     size_t size = strlen(text);
     while (size && strchr(" \t\r\n", text[size - 1])) size--;
-    char *trimmed = strndup(text, size), *number = NULL;
+    char *trimmed = ftc_strndup(text, size), *number = NULL;
     double v;
-    if (!trimmed) abort();
     if (!parse_number(trimmed, &v)) return trimmed;
     free(trimmed);
     if (v == 0) v = 0; // not -0
     if (v == floor(v) && fabs(v) < 1e15) {
-        if (asprintf(&number, "%.0f", v) < 0) abort();
+        number = ftc_format("%.0f", v);
         return number;
     }
     for (int digits = 15; digits <= 17; digits++) { // as few as tell it from all others: 0.1
         free(number);
-        if (asprintf(&number, "%.*g", digits, v) < 0) abort();
+        number = ftc_format("%.*g", digits, v);
         if (strtod(number, NULL) == v) break;
     }
     return number;
@@ -117,8 +116,7 @@ static int compare_numbers(const void *a, const void *b) {
 // --- the mapping --------------------------------------------------------------------------------------
 
 static char *copy(const char *text) {
-    char *result = strdup(text);
-    if (!result) abort();
+    char *result = ftc_strdup(text);
     return result;
 }
 
@@ -137,9 +135,8 @@ static bool has_all(const ftc_labels *labels, const label_set *set) {
 static ftc_labels new_labels(ftc_labels_kind kind, int count) {
     ftc_labels labels = {.kind = kind,
                          .count = count,
-                         .values = calloc((size_t)count, sizeof(char *)),
-                         .names = calloc((size_t)count, sizeof(char *))};
-    if (!labels.values || !labels.names) abort();
+                         .values = ftc_alloc((size_t)count, sizeof(char *)),
+                         .names = ftc_alloc((size_t)count, sizeof(char *))};
     return labels;
 }
 
@@ -155,7 +152,7 @@ static ftc_labels labels_from_names(int count, const char *const *id2label) {
 static ftc_labels labels_from_ids(int count, const char *const *id2label) {
     ftc_labels labels = new_labels(FTC_LABELS_IDS, count);
     for (int id = 0; id < count; id++) {
-        if (asprintf(&labels.values[id], "%d", id) < 0) abort();
+        labels.values[id] = ftc_format("%d", id);
         labels.names[id] = copy(id2label ? id2label[id] : labels.values[id]);
     }
     return labels;
@@ -167,8 +164,8 @@ static ftc_labels labels_from_sorted(int count, const label_set *set) {
         if ((size_t)id < set->count) {
             labels.values[id] = copy(set->values[id]);
             labels.names[id] = copy(set->values[id]);
-        } else if (asprintf(&labels.names[id], "LABEL_%d", id) < 0) {
-            abort();
+        } else {
+            labels.names[id] = ftc_format("LABEL_%d", id);
         }
     }
     return labels;
@@ -177,15 +174,13 @@ static ftc_labels labels_from_sorted(int count, const label_set *set) {
 // The first of the labels, for messages: "\"1\", \"2\", …"; allocated.
 static char *quote_some(char *const *values, size_t count) {
     enum { SHOWN = 8 };
-    char *text = NULL;
-    size_t size = 0, shown = 0;
-    FILE *out = open_memstream(&text, &size);
-    if (!out) abort();
+    size_t shown = 0;
+    ftc_text text;
+    FILE *out = ftc_text_open(&text);
     for (size_t i = 0; i < count && shown < SHOWN; i++)
         if (values[i]) fprintf(out, "%s\"%s\"", shown++ ? ", " : "", values[i]);
     if (count > SHOWN) fprintf(out, ", …");
-    fclose(out);
-    return text;
+    return ftc_text_close(&text, NULL);
 }
 
 static ftc_status does_not_fit(const ftc_table *table, int count, const label_set *set, bool may_sort) {
@@ -348,10 +343,8 @@ ftc_status ftc_labels_find(const ftc_labels *labels, const ftc_table *table, siz
 }
 
 char *ftc_labels_describe(const ftc_labels *labels) {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    if (!out) abort();
+    ftc_text text;
+    FILE *out = ftc_text_open(&text);
     if (labels->kind == FTC_LABELS_NUMBERS) fprintf(out, "numbers");
     if (labels->kind == FTC_LABELS_UNUSED) fprintf(out, "not used as a class or value");
     bool first = true;
@@ -362,6 +355,5 @@ char *ftc_labels_describe(const ftc_labels *labels) {
         free(shown);
         first = false;
     }
-    fclose(out);
-    return text;
+    return ftc_text_close(&text, NULL);
 }

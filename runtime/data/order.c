@@ -1,5 +1,6 @@
 #include "runtime/data/order.h"
 
+#include "ir/base/alloc.h"
 #include "runtime/data/torch_random.h"
 
 #include <stdlib.h>
@@ -22,8 +23,7 @@ static void group_by_length(const ftc_dataset *dataset, int64_t batch, int64_t *
     int64_t n = dataset->n, batches = n / (batch * 4), longest = 0;
     if (batches > 50) batches = 50;
     int64_t stretch = batches ? batches * batch : batch;
-    sortable *items = malloc((size_t)(n ? n : 1) * sizeof *items);
-    if (!items) abort();
+    sortable *items = ftc_alloc((size_t)(n ? n : 1), sizeof *items);
     for (int64_t i = 0; i < n; i++)
         items[i] = (sortable){ftc_dataset_length(dataset, examples[i]), i, examples[i]};
     for (int64_t at = 0; at < n; at += stretch) {

@@ -1,6 +1,6 @@
 #include "runtime/data/scan.h"
 
-#include "runtime/grow.h"
+#include "ir/base/alloc.h"
 #include "runtime/json.h"
 #include "runtime/text/unicode.h"
 

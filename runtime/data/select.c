@@ -1,5 +1,7 @@
 #include "runtime/data/select.h"
 
+#include "ir/base/alloc.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,8 +120,7 @@ void ftc_numpy_permutation(uint64_t seed, size_t n, int64_t *out) {
 // --- rows ---------------------------------------------------------------------------------------------
 
 static ftc_selection slice(const int64_t *order, size_t begin, size_t count) {
-    ftc_selection s = {malloc((count ? count : 1) * sizeof *order), count};
-    if (!s.rows) abort();
+    ftc_selection s = {ftc_alloc(count, sizeof *order), count};
     memcpy(s.rows, order + begin, count * sizeof *order);
     return s;
 }
@@ -138,8 +139,7 @@ ftc_status ftc_select_split(size_t rows, bool shuffle, uint64_t seed, size_t tra
                                      train, test, rows);
     if (train == 0) return ftc_status_make(FTC_BAD_INPUT, "no row was asked for; choose at least 1");
     if (train == FTC_SELECT_ALL) train = rows - test;
-    int64_t *order = malloc((rows ? rows : 1) * sizeof *order);
-    if (!order) abort();
+    int64_t *order = ftc_alloc(rows, sizeof *order);
     if (shuffle)
         ftc_numpy_permutation(seed, rows, order);
     else

@@ -1,8 +1,8 @@
 #include "runtime/data/table.h"
 
+#include "ir/base/alloc.h"
 #include "runtime/data/decode.h"
 #include "runtime/data/scan.h"
-#include "runtime/grow.h"
 #include "runtime/json.h"
 #include "ir/base/name.h"
 
@@ -67,7 +67,6 @@ static bool push_json(ftc_fields *fields, const cJSON *value) {
 // Appends a list as JSON text.
 static void push_list(ftc_fields *fields, const cJSON *list) {
     char *text = cJSON_PrintUnformatted(list);
-    if (!text) abort();
     ftc_fields_push(fields, text, strlen(text));
     cJSON_free(text);
 }
@@ -92,20 +91,18 @@ static bool is_column_number(const char *text) {
 // "did you mean "text"? The columns are "label", "text"", allocated.
 static char *list_columns(const ftc_table *t, const char *wanted) {
     enum { SHOWN = 20 };
-    char *text = NULL;
-    size_t size = 0, n = t->layout.names.count;
-    FILE *out = open_memstream(&text, &size);
-    const char **names = calloc(n + 1, sizeof *names);
-    if (!out || !names) abort();
+    size_t n = t->layout.names.count;
+    ftc_text text;
+    FILE *out = ftc_text_open(&text);
+    const char **names = ftc_alloc(n + 1, sizeof *names);
     for (size_t i = 0; i < n; i++) names[i] = ftc_fields_get(&t->layout.names, i);
     const char *nearest = wanted ? ftc_name_nearest(wanted, names, (int)n) : NULL;
     if (nearest) fprintf(out, "did you mean \"%s\"? ", nearest);
     fprintf(out, n == 1 ? "The only column is" : "The columns are");
     for (size_t i = 0; i < n && i < SHOWN; i++) fprintf(out, "%s \"%s\"", i ? "," : "", names[i]);
     if (n > SHOWN) fprintf(out, " and %zu more", n - SHOWN);
-    fclose(out);
     free(names);
-    return text;
+    return ftc_text_close(&text, NULL);
 }
 
 static ftc_status no_column(const ftc_table *t, const char *wanted, const char *role,
@@ -270,13 +267,13 @@ static ftc_status open_table(ftc_table *t, const char *path, const ftc_table_opt
 }
 
 ftc_status ftc_table_open(const char *path, const ftc_table_options *options, ftc_table **out) {
-    ftc_table *t = calloc(1, sizeof *t);
-    if (!t || !(t->path = strdup(ftc_decode_name(path)))) abort();
+    ftc_table *t = ftc_alloc(1, sizeof *t);
+    if (!t || !(t->path = ftc_strdup(ftc_decode_name(path)))) abort();
     t->layout.path = t->path;
     t->layout.fd = -1;
     t->layout.format = options->format == FTC_TABLE_AUTO ? format_of(path) : options->format;
     t->list_labels = options->list_labels;
-    if (options->missing_label && !(t->missing_label = strdup(options->missing_label))) abort();
+    if (options->missing_label && !(t->missing_label = ftc_strdup(options->missing_label))) abort();
     ftc_status status = open_table(t, path, options);
     if (status.code == FTC_OK)
         *out = t;
@@ -309,11 +306,10 @@ static void write_column(FILE *out, const ftc_table *t, const char *role, size_t
 
 char *ftc_table_describe(const ftc_table *t) {
     enum { SHOWN = 12 };
-    char *text = NULL;
-    size_t size = 0, n = t->layout.names.count;
+    size_t n = t->layout.names.count;
     const ftc_layout *l = &t->layout;
-    FILE *out = open_memstream(&text, &size);
-    if (!out) abort();
+    ftc_text text;
+    FILE *out = ftc_text_open(&text);
     if (l->format == FTC_TABLE_JSON_LINES)
         fprintf(out, l->is_array ? "array of JSON objects" : "JSON objects");
     else
@@ -326,8 +322,7 @@ char *ftc_table_describe(const ftc_table *t) {
     write_column(out, t, "text", t->columns[TEXT]);
     write_column(out, t, "pair", t->columns[PAIR]);
     write_column(out, t, "label", t->columns[LABEL]);
-    fclose(out);
-    return text;
+    return ftc_text_close(&text, NULL);
 }
 
 size_t ftc_table_rows(const ftc_table *t) {
@@ -405,8 +400,7 @@ static ftc_status pick_json(const ftc_table *t, size_t index, bool lists, ftc_fi
 static ftc_status read_roles(const ftc_table *t, size_t index, const size_t roles[ROLES], bool lists,
                              ftc_row *row, const char *values[ROLES]) {
     if (!row->buffer) {
-        row->buffer = calloc(1, sizeof *row->buffer);
-        if (!row->buffer) abort();
+        row->buffer = ftc_alloc(1, sizeof *row->buffer);
     }
     struct ftc_row_buffer *b = row->buffer;
     FTC_RETURN_IF_ERROR(fill_window(t, index, b));
@@ -515,7 +509,7 @@ ftc_status ftc_table_error(const ftc_table *table, size_t index, const char *for
     char *message = NULL;
     va_list args;
     va_start(args, format);
-    if (vasprintf(&message, format, args) < 0) message = NULL;
+    message = ftc_format_args(format, args);
     va_end(args);
     ftc_status status = ftc_status_make(FTC_BAD_INPUT, "%s:%zu: %s", table->path, line_of(table, index),
                                         message ? message : "out of memory");

@@ -1,5 +1,6 @@
 #include "runtime/hub/hf_dir.h"
 
+#include "ir/base/alloc.h"
 #include "runtime/files.h"
 #include "runtime/hub/names.h"
 #include "runtime/json.h"
@@ -33,8 +34,7 @@ static void list_labels(ftc_hf_config *config) {
     const cJSON *names = entry(config, "id2label"), *name;
     if (!cJSON_IsObject(names)) return;
     config->n_labels = cJSON_GetArraySize(names);
-    config->labels = calloc((size_t)config->n_labels + 1, sizeof *config->labels);
-    if (!config->labels) abort();
+    config->labels = ftc_alloc((size_t)config->n_labels + 1, sizeof *config->labels);
     cJSON_ArrayForEach(name, names) {
         char *end;
         long id = strtol(name->string, &end, 10);
@@ -45,8 +45,7 @@ static void list_labels(ftc_hf_config *config) {
 
 ftc_status ftc_hf_config_read(const char *dir, ftc_hf_config **out) {
     char *path = ftc_path_join(dir, "config.json");
-    ftc_hf_config *config = calloc(1, sizeof *config);
-    if (!config) abort();
+    ftc_hf_config *config = ftc_alloc(1, sizeof *config);
     ftc_status status = ftc_json_read(path, &config->json);
     if (status.code == FTC_OK) status = check_is_encoder(config, path);
     free(path);

@@ -1,5 +1,6 @@
 #include "runtime/hub/names.h"
 
+#include "ir/base/alloc.h"
 #include "ir/base/name.h"
 
 #include <stdio.h>
@@ -47,8 +48,8 @@ char *ftc_family_name(const ftc_program *program, const char *name) {
         size_t old = strcspn(item, ":");
         if (old >= n || length < old || memcmp(name + length - old, item, old) != 0) continue;
         size_t at = old + 1 + strspn(item + old + 1, " ");
-        if (asprintf(&result, "%.*s%.*s", (int)(length - old), name, (int)(n - at), item + at) < 0) abort();
+        result = ftc_format("%.*s%.*s", (int)(length - old), name, (int)(n - at), item + at);
     }
-    if (!result && !(result = strdup(name))) abort();
+    if (!result) result = ftc_strdup(name);
     return result;
 }

@@ -1,5 +1,6 @@
 #include "runtime/hub/safetensors.h"
 
+#include "ir/base/alloc.h"
 #include "runtime/files.h"
 #include "runtime/json.h"
 
@@ -102,7 +103,7 @@ static int by_address(const void *a, const void *b) {
 
 // Fills file->tensors from the header; `data` has `data_bytes` bytes.
 static ftc_status read_header(ftc_safetensors *file, const char *data, int64_t data_bytes) {
-    file->tensors = calloc((size_t)cJSON_GetArraySize(file->header) + 1, sizeof *file->tensors);
+    file->tensors = ftc_alloc((size_t)cJSON_GetArraySize(file->header) + 1, sizeof *file->tensors);
     if (!file->tensors) return ftc_status_make(FTC_FAILED, "%s: out of memory", file->path);
     const cJSON *entry;
     cJSON_ArrayForEach(entry, file->header) {
@@ -164,8 +165,8 @@ static ftc_status open_checked(ftc_safetensors *file) {
 }
 
 ftc_status ftc_safetensors_open(const char *path, ftc_safetensors **out) {
-    ftc_safetensors *file = calloc(1, sizeof *file);
-    if (!file || !(file->path = strdup(path))) abort();
+    ftc_safetensors *file = ftc_alloc(1, sizeof *file);
+    file->path = ftc_strdup(path);
     ftc_status status = open_checked(file);
     if (status.code != FTC_OK) {
         ftc_safetensors_close(file);
@@ -292,9 +293,9 @@ static char *make_header(const ftc_safetensor *tensors, int32_t n) {
         at += tensor_bytes(tensor);
         cJSON_AddItemToArray(offsets, cJSON_CreateNumber((double)at));
     }
-    char *text = cJSON_PrintUnformatted(header), *padded;
+    char *text = cJSON_PrintUnformatted(header);
     cJSON_Delete(header);
-    if (!text || asprintf(&padded, "%-*s", (int)((strlen(text) + 7) / 8 * 8), text) < 0) abort();
+    char *padded = ftc_format("%-*s", (int)((strlen(text) + 7) / 8 * 8), text);
     free(text);
     return padded;
 }
@@ -302,8 +303,7 @@ static char *make_header(const ftc_safetensor *tensors, int32_t n) {
 ftc_status ftc_safetensors_write(const char *path, const ftc_safetensor *tensors, int32_t n) {
     char *header = make_header(tensors, n);
     uint64_t header_bytes = strlen(header);
-    ftc_file_part *parts = calloc((size_t)n + 2, sizeof *parts);
-    if (!parts) abort();
+    ftc_file_part *parts = ftc_alloc((size_t)n + 2, sizeof *parts);
     parts[0] = (ftc_file_part){&header_bytes, 8};
     parts[1] = (ftc_file_part){header, header_bytes};
     for (int32_t i = 0; i < n; i++) {

@@ -1,5 +1,6 @@
 #include "runtime/loop/checkpoint.h"
 
+#include "ir/base/alloc.h"
 #include "runtime/files.h"
 #include "runtime/loop/folder.h"
 
@@ -120,8 +121,7 @@ static size_t list_checkpoints(const char *output, found **out) {
         if (sscanf(entry->d_name, "checkpoint-%lld%n", &step, &length) != 1 || entry->d_name[length])
             continue;
         char *path = ftc_path_join(output, entry->d_name);
-        list = realloc(list, (n + 1) * sizeof *list);
-        if (!list) abort();
+        list = ftc_realloc(list, n + 1, sizeof *list);
         list[n++] = (found){step, has_all(path, RESUMED), is_among(recorded, n_recorded, step)};
         free(path);
     }
@@ -147,8 +147,7 @@ char *ftc_checkpoint_latest(const char *output) {
 
 // Removes a directory so that an interruption leaves nothing that looks like a checkpoint.
 static ftc_status remove_checkpoint(const char *path) {
-    char *name;
-    if (asprintf(&name, "%s.removing", path) < 0) abort();
+    char *name = ftc_format("%s.removing", path);
     ftc_status status = ftc_dir_remove(name);
     if (status.code == FTC_OK) status = ftc_dir_commit(path, name);
     if (status.code == FTC_OK) status = ftc_dir_remove(name);

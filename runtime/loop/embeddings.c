@@ -1,6 +1,6 @@
 #include "runtime/loop/embeddings.h"
 
-#include "runtime/grow.h"
+#include "ir/base/alloc.h"
 #include "runtime/loop/memory.h"
 
 #include <stdlib.h>
@@ -33,11 +33,9 @@ static int is_moment_of(const ftc_program *program, int32_t index, int32_t table
 }
 
 ftc_embeddings *ftc_embeddings_new(const ftc_program *program, void *const *tensors) {
-    ftc_embeddings *tables = calloc(1, sizeof *tables);
-    if (!tables) abort();
+    ftc_embeddings *tables = ftc_alloc(1, sizeof *tables);
     *tables = (ftc_embeddings){.program = program, .tensors = tensors};
-    tables->list = calloc((size_t)program->n_tensors + 1, sizeof *tables->list);
-    if (!tables->list) abort();
+    tables->list = ftc_alloc((size_t)program->n_tensors + 1, sizeof *tables->list);
     for (int32_t i = 0; i < program->n_tensors; i++) {
         const ftc_tensor_info *info = &program->tensors[i];
         if (info->role != FTC_ROLE_TOUCHED || !tensors[i]) continue;
@@ -49,8 +47,7 @@ ftc_embeddings *ftc_embeddings_new(const ftc_program *program, void *const *tens
                      .output = find_factors(program, info->of),
                      .rows = of->dims[0],
                      .width = of->dims[1]};
-        t->applied = calloc((size_t)t->rows, sizeof *t->applied);
-        if (!t->applied) abort();
+        t->applied = ftc_alloc((size_t)t->rows, sizeof *t->applied);
         for (int32_t k = 0; k < program->n_tensors; k++) { // untouched rows have none
             if (is_moment_of(program, k, t->table))
                 ftc_memory_use_small_pages(tensors[k], (size_t)(t->rows * t->width) * sizeof(float));

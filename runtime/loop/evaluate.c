@@ -1,5 +1,6 @@
 #include "runtime/loop/evaluate.h"
 
+#include "ir/base/alloc.h"
 #include "ir/base/clock.h"
 
 #include <stdlib.h>
@@ -63,9 +64,8 @@ static ftc_status run_batch(const work *w, int64_t index, int64_t *examples, ftc
 // Gives what each process has computed to all.
 static void share(const work *w, ftc_evaluation *e) {
     const ftc_world *world = w->world;
-    int64_t *results = calloc((size_t)world->size + 1, sizeof *results),
-            *logits = calloc((size_t)world->size + 1, sizeof *logits);
-    if (!results || !logits) abort();
+    int64_t *results = ftc_alloc((size_t)world->size + 1, sizeof *results),
+            *logits = ftc_alloc((size_t)world->size + 1, sizeof *logits);
     for (int32_t r = 0; r <= world->size; r++) {
         int64_t first = ftc_world_first(world, r, w->n_batches), example = first * w->batch_size;
         results[r] = first * (int64_t)(sizeof *w->results / 4);
@@ -79,8 +79,7 @@ static void share(const work *w, ftc_evaluation *e) {
 
 // Runs this process' batches; fills logits, the sum of losses and the counts, of all.
 static ftc_status run(const work *w, ftc_evaluation *e) {
-    int64_t *examples = malloc((size_t)w->batch_size * sizeof *examples);
-    if (!examples) abort();
+    int64_t *examples = ftc_alloc((size_t)w->batch_size, sizeof *examples);
     ftc_status status = FTC_STATUS_OK;
     int64_t first = ftc_world_first(w->world, w->world->rank, w->n_batches),
             end = ftc_world_first(w->world, w->world->rank + 1, w->n_batches);
@@ -137,12 +136,11 @@ ftc_status ftc_evaluate(ftc_stepper *stepper, ftc_batch *batch, const ftc_datase
     else
         e.scoring = FTC_SCORE_NOTHING;
     bool classes = e.scoring == FTC_SCORE_CLASSES;
-    e.logits = malloc((size_t)(dataset->n * e.columns + 1) * sizeof *e.logits);
-    e.confusion = classes ? calloc((size_t)(e.columns * e.columns), sizeof *e.confusion) : NULL;
+    e.logits = ftc_alloc((size_t)(dataset->n * e.columns + 1), sizeof *e.logits);
+    e.confusion = classes ? ftc_alloc((size_t)(e.columns * e.columns), sizeof *e.confusion) : NULL;
     work w = {stepper, batch, dataset, batch_size, (dataset->n + batch_size - 1) / batch_size,
               world,   watch, NULL};
-    w.results = calloc((size_t)w.n_batches + 1, sizeof *w.results);
-    if (!e.logits || (classes && !e.confusion) || !w.results) abort();
+    w.results = ftc_alloc((size_t)w.n_batches + 1, sizeof *w.results);
     ftc_status status = run(&w, &e);
     free(w.results);
     if (status.code != FTC_OK) {

@@ -1,5 +1,6 @@
 #include "runtime/loop/folder.h"
 
+#include "ir/base/alloc.h"
 #include "runtime/files.h"
 
 #include <dirent.h>
@@ -72,7 +73,7 @@ static char *find_foreign(const ftc_folder_request *request, bool is_known) {
             ftc_status_free(&removed);
         } else if (lstat(path, &info) == 0) {
             bool ours = (is_known && is_written_by_runs(name)) || is_a_stream(&info, request->metrics);
-            if (!ours && !foreign && !(foreign = strdup(name))) abort();
+            if (!ours && !foreign) foreign = ftc_strdup(name);
         }
         free(path);
     }
@@ -103,8 +104,7 @@ int64_t *ftc_folder_steps(const char *dir, size_t *n) {
     while (file && fgets(line, sizeof line, file)) {
         line[strcspn(line, "\n")] = '\0';
         if (!is_checkpoint(line, "")) continue;
-        steps = realloc(steps, (*n + 1) * sizeof *steps);
-        if (!steps) abort();
+        steps = ftc_realloc(steps, *n + 1, sizeof *steps);
         steps[(*n)++] = strtoll(line + strlen("checkpoint-"), NULL, 10);
     }
     if (file) fclose(file);
@@ -166,8 +166,8 @@ static ftc_status lock_record(ftc_folder *o) {
 ftc_status ftc_folder_claim(const ftc_folder_request *request, ftc_folder *out) {
     bool made_dir = !ftc_file_exists(request->dir);
     FTC_RETURN_IF_ERROR(ftc_dir_make(request->dir));
-    ftc_folder o = {.dir = strdup(request->dir), .record = ftc_path_join(request->dir, RECORD), .file = -1};
-    if (!o.dir) abort();
+    ftc_folder o = {
+        .dir = ftc_strdup(request->dir), .record = ftc_path_join(request->dir, RECORD), .file = -1};
     o.made_dir = made_dir;
     ftc_status status = lock_record(&o);
     bool is_locked = status.code == FTC_OK;

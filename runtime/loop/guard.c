@@ -1,6 +1,6 @@
 #include "runtime/loop/guard.h"
 
-#include "runtime/grow.h"
+#include "ir/base/alloc.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -1,5 +1,7 @@
 #include "runtime/loop/metrics.h"
 
+#include "ir/base/alloc.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,9 +95,8 @@ static void rank(const double *values, int64_t n, ranked *scratch, double *ranks
 
 ftc_value_scores ftc_metrics_values(const float *labels, const float *predictions, int64_t n) {
     ftc_value_scores scores = {0};
-    double *x = malloc((size_t)(4 * n + 1) * sizeof *x), *y = x + n, *rank_x = y + n, *rank_y = rank_x + n;
-    ranked *scratch = malloc((size_t)(n + 1) * sizeof *scratch);
-    if (!x || !scratch) abort();
+    double *x = ftc_alloc((size_t)(4 * n + 1), sizeof *x), *y = x + n, *rank_x = y + n, *rank_y = rank_x + n;
+    ranked *scratch = ftc_alloc((size_t)(n + 1), sizeof *scratch);
     for (int64_t i = 0; i < n; i++) {
         x[i] = (double)labels[i];
         y[i] = (double)predictions[i];
@@ -152,11 +153,7 @@ static void print_value(FILE *to, const cJSON *item) {
 }
 
 char *ftc_metrics_line(const cJSON *object) {
-    char *line = NULL;
-    size_t bytes;
-    FILE *to = open_memstream(&line, &bytes);
-    if (!to) abort();
-    print_value(to, object);
-    fclose(to);
-    return line;
+    ftc_text line;
+    print_value(ftc_text_open(&line), object);
+    return ftc_text_close(&line, NULL);
 }

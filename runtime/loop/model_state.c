@@ -1,6 +1,7 @@
 #include "runtime/loop/model_state.h"
 #include "runtime/loop/guard.h"
 
+#include "ir/base/alloc.h"
 #include "runtime/data/random.h"
 #include "runtime/hub/hf_dir.h"
 #include "runtime/hub/names.h"
@@ -95,8 +96,7 @@ static ftc_status map_role(ftc_model_state *state, ftc_tensor_role role) {
 
 ftc_status ftc_model_state_create(const ftc_program *program, uint32_t entries, ftc_model_state *out) {
     ftc_model_state state = {.program = program,
-                             .tensors = calloc((size_t)program->n_tensors + 1, sizeof *state.tensors)};
-    if (!state.tensors) abort();
+                             .tensors = ftc_alloc((size_t)program->n_tensors + 1, sizeof *state.tensors)};
     for (int role = 0; role < FTC_ROLE_COUNT; role++) {
         if (!(ROLES[role].entries & entries)) continue;
         ftc_status status = map_role(&state, (ftc_tensor_role)role);
@@ -208,9 +208,8 @@ static int compare_name(const void *name, const void *tensor) {
 // Which tensor of the file each parameter is, NULL: none. [n_tensors], allocated.
 static const ftc_safetensor **match_names(const ftc_program *program, const ftc_safetensors *file) {
     int32_t n = ftc_safetensors_count(file);
-    named_tensor *list = calloc((size_t)n + 1, sizeof *list);
-    const ftc_safetensor **matches = calloc((size_t)program->n_tensors + 1, sizeof *matches);
-    if (!list || !matches) abort();
+    named_tensor *list = ftc_alloc((size_t)n + 1, sizeof *list);
+    const ftc_safetensor **matches = ftc_alloc((size_t)program->n_tensors + 1, sizeof *matches);
     for (int32_t i = 0; i < n; i++)
         list[i] = (named_tensor){ftc_family_name(program, ftc_safetensors_at(file, i)->name), i};
     qsort(list, (size_t)n, sizeof *list, by_name);
@@ -293,13 +292,12 @@ static void list_unused(const ftc_program *program, const ftc_safetensors *file,
                         const ftc_safetensor *const *matches, ftc_load_report *report) {
     int32_t n = ftc_safetensors_count(file);
     const ftc_safetensor *first = n ? ftc_safetensors_at(file, 0) : NULL;
-    bool *used = calloc((size_t)n + 1, sizeof *used);
-    if (!used) abort();
+    bool *used = ftc_alloc((size_t)n + 1, sizeof *used);
     for (int32_t i = 0; i < program->n_tensors; i++)
         if (matches[i]) used[matches[i] - first] = true;
     for (int32_t i = 0; i < n; i++) {
         if (used[i] || is_buffer(first[i].name)) continue;
-        if (!(report->unused[report->n_unused++] = strdup(first[i].name))) abort();
+        report->unused[report->n_unused++] = ftc_strdup(first[i].name);
     }
     free(used);
 }
@@ -309,10 +307,9 @@ ftc_status ftc_model_state_load(ftc_model_state *state, const char *dir, uint64_
     ftc_safetensors *file;
     FTC_RETURN_IF_ERROR(ftc_hf_weights_open(dir, &file));
     ftc_load_report found = {
-        .initialized = calloc((size_t)state->program->n_tensors + 1, sizeof *found.initialized),
-        .unused = calloc((size_t)ftc_safetensors_count(file) + 1, sizeof *found.unused),
+        .initialized = ftc_alloc((size_t)state->program->n_tensors + 1, sizeof *found.initialized),
+        .unused = ftc_alloc((size_t)ftc_safetensors_count(file) + 1, sizeof *found.unused),
     };
-    if (!found.initialized || !found.unused) abort();
     const ftc_safetensor **matches = match_names(state->program, file);
     ftc_status status = load_params(state, file, seed, matches, &found);
     ftc_embeddings_replaced(state->tables);
@@ -349,8 +346,7 @@ static ftc_safe_dtype safe_dtype(ftc_dtype dtype) {
 
 ftc_status ftc_model_state_save(const ftc_model_state *state, ftc_tensor_role role, const char *path) {
     const ftc_program *program = state->program;
-    ftc_safetensor *tensors = calloc((size_t)program->n_tensors + 1, sizeof *tensors);
-    if (!tensors) abort();
+    ftc_safetensor *tensors = ftc_alloc((size_t)program->n_tensors + 1, sizeof *tensors);
     int32_t n = 0;
     for (int32_t i = 0; i < program->n_tensors; i++) {
         const ftc_tensor_info *info = &program->tensors[i];

@@ -1,5 +1,7 @@
 #include "runtime/loop/profile.h"
 
+#include "ir/base/alloc.h"
+
 #include <stdlib.h>
 
 void ftc_profile_create(const ftc_program *program, ftc_profile *out) {
@@ -7,12 +9,10 @@ void ftc_profile_create(const ftc_program *program, ftc_profile *out) {
     int32_t most = 0;
     for (int i = 0; i < FTC_ENTRY_COUNT; i++) {
         int32_t n = program->entries[i].n_kernels;
-        profile.cycles[i] = calloc((size_t)n + 1, sizeof *profile.cycles[i]);
-        if (!profile.cycles[i]) abort();
+        profile.cycles[i] = ftc_alloc((size_t)n + 1, sizeof *profile.cycles[i]);
         if (n > most) most = n;
     }
-    profile.ticks = calloc((size_t)most + 1, sizeof *profile.ticks);
-    if (!profile.ticks) abort();
+    profile.ticks = ftc_alloc((size_t)most + 1, sizeof *profile.ticks);
     *out = profile;
 }
 

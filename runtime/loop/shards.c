@@ -1,5 +1,7 @@
 #include "runtime/loop/shards.h"
 
+#include "ir/base/alloc.h"
+
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,15 +79,15 @@ static int32_t subtrees_of(int64_t first, int64_t end, subtree *list) {
 // Allocates; false where there is no memory.
 static bool make_parts(ftc_shards *shards) {
     const ftc_model_state *state = shards->state;
-    shards->parts = calloc((size_t)state->program->n_tensors + 1, sizeof *shards->parts);
+    shards->parts = ftc_alloc((size_t)state->program->n_tensors + 1, sizeof *shards->parts);
     if (!shards->parts) return false;
     for (int32_t i = 0; i < state->program->n_tensors; i++) {
         if (state->program->tensors[i].role != FTC_ROLE_GRADIENT) continue;
         part *p = &shards->parts[shards->n_parts++];
         *p = make_part(state, i);
         if (p->by < 0) continue;
-        p->is_named = calloc((size_t)p->rows, sizeof *p->is_named);
-        p->named = malloc((size_t)p->rows * sizeof *p->named);
+        p->is_named = ftc_alloc((size_t)p->rows, sizeof *p->is_named);
+        p->named = ftc_alloc((size_t)p->rows, sizeof *p->named);
         if (!p->is_named || !p->named) return false;
     }
     return true;
@@ -94,12 +96,12 @@ static bool make_parts(ftc_shards *shards) {
 static bool make_lists(ftc_shards *shards) {
     const ftc_world *world = shards->world;
     size_t ranks = (size_t)world->size + 1;
-    shards->all = calloc((size_t)shards->n, sizeof *shards->all);
-    shards->sums = calloc((size_t)shards->n, sizeof *shards->sums);
-    shards->all_of = calloc(ranks, sizeof *shards->all_of);
-    shards->slices = calloc(ranks, sizeof *shards->slices);
-    shards->starts = calloc(ranks, sizeof *shards->starts);
-    shards->zeros = calloc(ranks, sizeof *shards->zeros);
+    shards->all = ftc_alloc((size_t)shards->n, sizeof *shards->all);
+    shards->sums = ftc_alloc((size_t)shards->n, sizeof *shards->sums);
+    shards->all_of = ftc_alloc(ranks, sizeof *shards->all_of);
+    shards->slices = ftc_alloc(ranks, sizeof *shards->slices);
+    shards->starts = ftc_alloc(ranks, sizeof *shards->starts);
+    shards->zeros = ftc_alloc(ranks, sizeof *shards->zeros);
     if (!shards->all || !shards->sums || !shards->all_of || !shards->slices || !shards->starts ||
         !shards->zeros)
         return false;
@@ -112,7 +114,7 @@ static bool make_lists(ftc_shards *shards) {
 }
 
 ftc_status ftc_shards_create(ftc_model_state *state, const ftc_world *world, int32_t n, ftc_shards **out) {
-    ftc_shards *shards = calloc(1, sizeof *shards);
+    ftc_shards *shards = ftc_alloc(1, sizeof *shards);
     if (shards) *shards = (ftc_shards){.state = state, .world = world, .n = n};
     if (!shards || !make_parts(shards) || !make_lists(shards)) {
         ftc_shards_free(shards);

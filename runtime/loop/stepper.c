@@ -1,6 +1,8 @@
 #include "runtime/loop/stepper.h"
 #include "runtime/loop/guard.h"
 
+#include "ir/base/alloc.h"
+
 #include <float.h>
 #include <math.h>
 #include <stdbool.h>
@@ -61,8 +63,7 @@ static double bytes_of(const ftc_output_info *output, const double *counts) {
 
 static ftc_status map_outputs(ftc_stepper *stepper) {
     const ftc_program *program = stepper->program;
-    double *most = calloc((size_t)program->n_counts + 1, sizeof *most);
-    if (!most) abort();
+    double *most = ftc_alloc((size_t)program->n_counts + 1, sizeof *most);
     ftc_program_most_counts(program, most);
     ftc_status status = FTC_STATUS_OK;
     for (int pass = 0; pass < 2 && status.code == FTC_OK; pass++) { // first sizes, then addresses
@@ -91,11 +92,10 @@ ftc_status ftc_stepper_create(const ftc_program *program, ftc_model_state *state
         .state = state,
         .threads = threads,
         .sgemm = sgemm,
-        .arguments = calloc((size_t)program->n_scalars + 1, sizeof *stepper.arguments),
-        .scalars = calloc((size_t)program->n_scalars + 1, sizeof *stepper.scalars),
-        .outputs = calloc((size_t)program->n_outputs + 1, sizeof *stepper.outputs),
+        .arguments = ftc_alloc((size_t)program->n_scalars + 1, sizeof *stepper.arguments),
+        .scalars = ftc_alloc((size_t)program->n_scalars + 1, sizeof *stepper.scalars),
+        .outputs = ftc_alloc((size_t)program->n_outputs + 1, sizeof *stepper.outputs),
     };
-    if (!stepper.arguments || !stepper.scalars || !stepper.outputs) abort();
     for (int32_t i = 0; i < program->n_scalars; i++) stepper.arguments[i] = program->scalars[i].value;
     ftc_status status = map_arena(&stepper, entries);
     if (status.code == FTC_OK) status = map_outputs(&stepper);

@@ -1,5 +1,7 @@
 #include "runtime/loop/threads.h"
 
+#include "ir/base/alloc.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -142,14 +144,8 @@ static int start_workers(ftc_threads *pool, int32_t *started) {
 
 ftc_status ftc_threads_create(int32_t threads, ftc_threads **out) {
     if (threads < 1) return ftc_status_make(FTC_BAD_INPUT, "%d threads: at least 1 is needed", threads);
-    ftc_threads *pool = aligned_alloc(64, (sizeof *pool + 63) / 64 * 64);
-    worker *workers = calloc((size_t)threads, sizeof *workers);
-    if (!pool || !workers) {
-        free(pool);
-        free(workers);
-        return ftc_status_make(FTC_FAILED, "out of memory for %d threads", threads);
-    }
-    memset(pool, 0, sizeof *pool);
+    worker *workers = ftc_alloc((size_t)threads, sizeof *workers);
+    ftc_threads *pool = ftc_alloc_aligned(64, (sizeof *pool + 63) / 64 * 64);
     pool->threads = threads;
     pool->spin_looks = threads > ftc_threads_available() ? 0 : SPIN_LOOKS;
     pool->workers = workers;

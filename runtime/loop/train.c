@@ -1,5 +1,6 @@
 #include "runtime/loop/train.h"
 
+#include "ir/base/alloc.h"
 #include "ir/base/clock.h"
 #include "ir/base/name.h"
 #include "runtime/files.h"
@@ -453,9 +454,8 @@ static ftc_status call_shards(run *r, int64_t step, const window *w, window_sums
 
 static ftc_status sum_shards(run *r, int64_t step, const window *w, window_sums *sums) {
     const ftc_world *world = r->world;
-    int64_t n = r->o->shards, *starts = calloc((size_t)world->size + 1, sizeof *starts);
-    window_sums *per_shard = calloc((size_t)n, sizeof *per_shard);
-    if (!starts || !per_shard) abort();
+    int64_t n = r->o->shards, *starts = ftc_alloc((size_t)world->size + 1, sizeof *starts);
+    window_sums *per_shard = ftc_alloc((size_t)n, sizeof *per_shard);
     ftc_status status = call_shards(r, step, w, per_shard);
     for (int32_t rank = 0; rank <= world->size; rank++)
         starts[rank] = ftc_world_first(world, rank, n) * (int64_t)(sizeof *per_shard / 4);
@@ -575,8 +575,7 @@ static ftc_status evaluate(run *r, bool *gained) {
 // The first process writes; the others wait, and fail where it has failed.
 static ftc_status agree(const run *r, ftc_status of_first) {
     const ftc_world *world = r->world;
-    int64_t *starts = calloc((size_t)world->size + 1, sizeof *starts);
-    if (!starts) abort();
+    int64_t *starts = ftc_alloc((size_t)world->size + 1, sizeof *starts);
     for (int32_t rank = 1; rank <= world->size; rank++) starts[rank] = 1;
     int32_t code = (int32_t)of_first.code;
     world->share(&code, starts);
@@ -698,7 +697,7 @@ static ftc_status loop(run *r) {
 
 static ftc_status resume(run *r) {
     char *path =
-        strcmp(r->o->resume, "last") == 0 ? ftc_checkpoint_latest(r->o->output) : strdup(r->o->resume);
+        strcmp(r->o->resume, "last") == 0 ? ftc_checkpoint_latest(r->o->output) : ftc_strdup(r->o->resume);
     if (!path) {
         return ftc_status_make(FTC_BAD_INPUT, "%s: has no checkpoint to resume from; leave out --resume",
                                r->o->output);
@@ -809,9 +808,8 @@ static ftc_status check_world(run *r) {
          XXH3_64bits(r->stepper.arguments, (size_t)program->n_scalars * sizeof *r->stepper.arguments)},
     };
     enum { COUNT = sizeof same / sizeof *same };
-    uint64_t *all = calloc((size_t)world->size * COUNT, sizeof *all);
-    int64_t *starts = calloc((size_t)world->size + 1, sizeof *starts);
-    if (!all || !starts) abort();
+    uint64_t *all = ftc_alloc((size_t)world->size * COUNT, sizeof *all);
+    int64_t *starts = ftc_alloc((size_t)world->size + 1, sizeof *starts);
     for (int32_t rank = 0; rank < world->size; rank++) starts[rank + 1] = starts[rank] + 2 * COUNT;
     for (int i = 0; i < COUNT; i++) all[world->rank * COUNT + i] = same[i].hash;
     world->share(all, starts);
@@ -847,8 +845,7 @@ static ftc_status prepare(run *r) {
     ftc_profile_create(t->program, &r->profile);
     r->stepper.ticks = r->profile.ticks;
     FTC_RETURN_IF_ERROR(set_scalars(r));
-    r->order = malloc((size_t)t->train->n * sizeof *r->order);
-    if (!r->order) abort();
+    r->order = ftc_alloc((size_t)t->train->n, sizeof *r->order);
     FTC_RETURN_IF_ERROR(check_shards(r));
     FTC_RETURN_IF_ERROR(check_world(r));
     if (r->o->resume) FTC_RETURN_IF_ERROR(resume(r));

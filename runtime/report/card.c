@@ -1,5 +1,6 @@
 // The model card, in the form of those that transformers' Trainer writes:
 // https://github.com/huggingface/transformers/blob/main/src/transformers/modelcard.py
+#include "ir/base/alloc.h"
 #include "runtime/report/summary.h"
 #include "runtime/text/shown.h"
 
@@ -10,7 +11,6 @@
 static void write_quoted(FILE *out, const char *text) {
     cJSON *string = cJSON_CreateString(text);
     char *quoted = cJSON_PrintUnformatted(string);
-    if (!quoted) abort();
     fputs(quoted, out);
     free(quoted);
     cJSON_Delete(string);

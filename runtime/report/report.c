@@ -1,4 +1,5 @@
 // report.html: one page, no script, nothing loaded from anywhere.
+#include "ir/base/alloc.h"
 #include "runtime/json.h"
 #include "runtime/report/html.h"
 #include "runtime/report/summary.h"
@@ -180,9 +181,8 @@ static void write_results(const ftc_summary *s, FILE *out) {
 
 // The values of `name` over the steps of the log, to be freed.
 static ftc_point *collect(const cJSON *history, const char *name, int64_t *n) {
-    ftc_point *points = malloc(((size_t)cJSON_GetArraySize(history) + 1) * sizeof *points);
+    ftc_point *points = ftc_alloc((size_t)cJSON_GetArraySize(history) + 1, sizeof *points);
     const cJSON *line;
-    if (!points) abort();
     *n = 0;
     cJSON_ArrayForEach(line, history) {
         double step = ftc_summary_value(line, "step"), value = ftc_summary_value(line, name);
@@ -193,9 +193,8 @@ static ftc_point *collect(const cJSON *history, const char *name, int64_t *n) {
 
 // The mean of each point and those before it, `window` in all. To be freed.
 static ftc_point *smooth(const ftc_point *points, int64_t n, int64_t window) {
-    ftc_point *means = malloc(((size_t)n + 1) * sizeof *means);
+    ftc_point *means = ftc_alloc((size_t)n + 1, sizeof *means);
     double sum = 0;
-    if (!means) abort();
     for (int64_t i = 0; i < n; i++) {
         sum += points[i].y;
         if (i >= window) sum -= points[i - window].y;
@@ -361,8 +360,7 @@ static kernel_time *list_kernels(const ftc_summary *s, int64_t *n) {
         for (int32_t k = 0; k < s->program->entries[i].n_kernels; k++) cycles += r->profile.cycles[i][k];
         most += s->program->entries[i].n_kernels;
     }
-    kernel_time *list = malloc(((size_t)most + 1) * sizeof *list);
-    if (!list) abort();
+    kernel_time *list = ftc_alloc((size_t)most + 1, sizeof *list);
     *n = 0;
     for (int i = 0; i < FTC_ENTRY_COUNT && cycles > 0; i++) {
         const ftc_entry *entry = &s->program->entries[i];
@@ -424,8 +422,7 @@ static void write_source_times(const ftc_summary *s, const kernel_time *kernels,
         if (kernels[i].info && kernels[i].info->line > lines) lines = kernels[i].info->line;
     }
     if (!lines || !s->program->source) return;
-    double(*ms)[FTC_PHASE_COUNT] = calloc((size_t)lines + 1, sizeof *ms), most = 0;
-    if (!ms) abort();
+    double(*ms)[FTC_PHASE_COUNT] = ftc_alloc((size_t)lines + 1, sizeof *ms), most = 0;
     for (int64_t i = 0; i < n; i++) {
         const ftc_kernel_info *info = kernels[i].info;
         if (info) ms[info->line][info->phase] += kernels[i].ms;
@@ -444,8 +441,7 @@ static void write_source_times(const ftc_summary *s, const kernel_time *kernels,
         size_t bytes = strcspn(text, "\n");
         double sum = sum_of(ms[l]);
         if (sum > 0) {
-            char *line = strndup(text, bytes);
-            if (!line) abort();
+            char *line = ftc_strndup(text, bytes);
             fprintf(out, "<tr><td>%d</td><td class=\"code\">", l);
             ftc_html_text(out, line);
             fprintf(out, "</td><td>%.3f</td><td>%.1f %%</td><td class=\"bars\">", sum, sum / total * 100);
@@ -477,10 +473,9 @@ static double tensor_bytes(const ftc_program *program, ftc_tensor_role role) {
 }
 
 static void write_memory(const kernel_time *kernels, int64_t n, FILE *out) {
-    ftc_point *live = malloc(((size_t)n + 2) * sizeof *live);
+    ftc_point *live = ftc_alloc((size_t)n + 2, sizeof *live);
     double ms = 0, most = 0;
     int64_t points = 0;
-    if (!live) abort();
     for (int64_t i = 0; i < n && kernels[i].info; i++) {
         live[points++] = (ftc_point){ms, (double)kernels[i].info->live_bytes / 1e6};
         most = fmax(most, (double)kernels[i].info->live_bytes / 1e6);
@@ -605,8 +600,7 @@ static void write_confusion(const ftc_summary *s, const ftc_evaluation *e, FILE 
 }
 
 static void write_scatter(const ftc_summary *s, const ftc_evaluation *e, FILE *out) {
-    ftc_point *points = malloc(((size_t)e->samples + 1) * sizeof *points);
-    if (!points) abort();
+    ftc_point *points = ftc_alloc((size_t)e->samples + 1, sizeof *points);
     for (int64_t i = 0; i < e->samples; i++)
         points[i] = (ftc_point){(double)s->test->labels[i], (double)e->logits[i]};
     char text[120];
@@ -651,8 +645,7 @@ static mistake judge(const ftc_evaluation *e, int64_t index, float label) {
 
 // The mistakes, worst first. To be freed.
 static mistake *list_mistakes(const ftc_summary *s, const ftc_evaluation *e, int64_t *n) {
-    mistake *list = malloc(((size_t)e->samples + 1) * sizeof *list);
-    if (!list) abort();
+    mistake *list = ftc_alloc((size_t)e->samples + 1, sizeof *list);
     *n = 0;
     for (int64_t i = 0; i < e->samples; i++) {
         mistake m = judge(e, i, s->test->labels[i]);

@@ -1,5 +1,6 @@
 #include "runtime/report/summary.h"
 
+#include "ir/base/alloc.h"
 #include "runtime/files.h"
 
 #include <ctype.h>
@@ -17,12 +18,11 @@ static ftc_status write_card(const ftc_summary *summary, FILE *out) {
 }
 
 static ftc_status write_file(const ftc_summary *summary, writer *write, const char *dir, const char *name) {
-    char *text = NULL, *path = ftc_path_join(dir, name);
-    size_t bytes = 0;
-    FILE *out = open_memstream(&text, &bytes);
-    if (!out) abort();
-    ftc_status status = write(summary, out);
-    if (fclose(out) != 0) abort();
+    ftc_text written;
+    size_t bytes;
+    char *path = ftc_path_join(dir, name);
+    ftc_status status = write(summary, ftc_text_open(&written));
+    char *text = ftc_text_close(&written, &bytes);
     if (status.code == FTC_OK) status = ftc_file_write(path, text, bytes);
     free(text);
     free(path);
@@ -48,8 +48,7 @@ char *ftc_summary_base_name(const char *path) {
     while (end > 0 && path[end - 1] == '/') end--;
     size_t start = end;
     while (start > 0 && path[start - 1] != '/') start--;
-    char *name = end > start ? strndup(path + start, end - start) : strdup("model");
-    if (!name) abort();
+    char *name = end > start ? ftc_strndup(path + start, end - start) : ftc_strdup("model");
     return name;
 }
 

@@ -1,6 +1,6 @@
 #include "runtime/text/bpe.h"
 
-#include "runtime/grow.h"
+#include "ir/base/alloc.h"
 
 #include <string.h>
 
@@ -52,8 +52,7 @@ static void make_room_for_token(ftc_bpe *b) {
     token_slot *old = b->tokens;
     size_t n = b->token_slots;
     b->token_slots = n ? 2 * n : 1024;
-    b->tokens = malloc(b->token_slots * sizeof *b->tokens);
-    if (!b->tokens) abort();
+    b->tokens = ftc_alloc(b->token_slots, sizeof *b->tokens);
     for (size_t i = 0; i < b->token_slots; i++) b->tokens[i] = (token_slot){.id = -1};
     for (size_t i = 0; i < n; i++)
         if (old[i].id >= 0) *find_token(b, b->bytes + old[i].start, old[i].size) = old[i];
@@ -65,8 +64,7 @@ static void make_room_for_merge(ftc_bpe *b) {
     merge_slot *old = b->merges;
     size_t n = b->merge_slots;
     b->merge_slots = n ? 2 * n : 1024;
-    b->merges = malloc(b->merge_slots * sizeof *b->merges);
-    if (!b->merges) abort();
+    b->merges = ftc_alloc(b->merge_slots, sizeof *b->merges);
     for (size_t i = 0; i < b->merge_slots; i++) b->merges[i] = (merge_slot){.id = -1};
     for (size_t i = 0; i < n; i++)
         if (old[i].id >= 0) *find_merge(b, old[i].pair) = old[i];
@@ -74,8 +72,7 @@ static void make_room_for_merge(ftc_bpe *b) {
 }
 
 ftc_bpe *ftc_bpe_new(bool whole_words) {
-    ftc_bpe *b = calloc(1, sizeof *b);
-    if (!b) abort();
+    ftc_bpe *b = ftc_alloc(1, sizeof *b);
     b->whole_words = whole_words;
     make_room_for_token(b);
     make_room_for_merge(b);
@@ -204,8 +201,7 @@ static size_t cut_by_merges(const ftc_bpe *b, const char *bytes, size_t size, in
     symbol few_symbols[FEW];
     candidate few_candidates[3 * FEW];
     if (size <= FEW) return merge_all(b, &(word){few_symbols, few_candidates, 0}, bytes, size, out);
-    word w = {malloc(size * sizeof *w.symbols), malloc(3 * size * sizeof *w.heap), 0};
-    if (!w.symbols || !w.heap) abort();
+    word w = {ftc_alloc(size, sizeof *w.symbols), ftc_alloc(3 * size, sizeof *w.heap), 0};
     size_t count = merge_all(b, &w, bytes, size, out);
     free(w.symbols);
     free(w.heap);

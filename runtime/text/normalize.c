@@ -1,6 +1,6 @@
 #include "runtime/text/normalize.h"
 
-#include "runtime/grow.h"
+#include "ir/base/alloc.h"
 #include "runtime/text/unicode.h"
 
 #include <string.h>

@@ -1,5 +1,7 @@
 #include "runtime/text/regex.h"
 
+#include "ir/base/alloc.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +15,7 @@ struct ftc_regex {
 
 // PCRE2's \s has U+180E, which is no White_Space.
 static char *with_unicode_spaces(const char *pattern) {
-    char *result = malloc(11 * strlen(pattern) + 1), *to = result;
-    if (!result) abort();
+    char *result = ftc_alloc(11 * strlen(pattern) + 1, 1), *to = result;
     for (const char *c = pattern; *c; c++) {
         if (*c != '\\' || !c[1]) {
             *to++ = *c;
@@ -40,12 +41,11 @@ ftc_regex *ftc_regex_new(const char *pattern, char **problem) {
     if (!code) {
         PCRE2_UCHAR message[160];
         pcre2_get_error_message(error, message, sizeof message);
-        if (!(*problem = strdup((char *)message))) abort();
+        *problem = ftc_strdup((char *)message);
         return NULL;
     }
     pcre2_jit_compile(code, PCRE2_JIT_COMPLETE); // where the machine has none it goes without
-    ftc_regex *regex = calloc(1, sizeof *regex);
-    if (!regex) abort();
+    ftc_regex *regex = ftc_alloc(1, sizeof *regex);
     regex->code = code;
     return regex;
 }

@@ -1,5 +1,6 @@
 #include "runtime/text/shown.h"
 
+#include "ir/base/alloc.h"
 #include "runtime/text/unicode.h"
 
 #include <stdlib.h>
@@ -39,11 +40,7 @@ void ftc_shown_write(FILE *out, const char *text, size_t bytes, bool one_line) {
 }
 
 char *ftc_shown(const char *text) {
-    char *shown = NULL;
-    size_t bytes = 0;
-    FILE *out = open_memstream(&shown, &bytes);
-    if (!out) abort();
-    ftc_shown_write(out, text, strlen(text), true);
-    if (fclose(out) != 0) abort();
-    return shown;
+    ftc_text shown;
+    ftc_shown_write(ftc_text_open(&shown), text, strlen(text), true);
+    return ftc_text_close(&shown, NULL);
 }

@@ -1,5 +1,6 @@
 #include "runtime/text/token_cache.h"
 
+#include "ir/base/alloc.h"
 #include "runtime/files.h"
 
 #include <dirent.h>
@@ -61,8 +62,7 @@ static void look_at_share(void *context, int32_t thread, int32_t threads) {
 // Reads all labels and makes the key. Fails at the first row that cannot be read.
 static ftc_status look_at_rows(look *l, ftc_threads *threads, uint64_t key[2]) {
     int32_t n = ftc_threads_count(threads);
-    l->statuses = calloc((size_t)n, sizeof *l->statuses);
-    if (!l->statuses) abort();
+    l->statuses = ftc_alloc((size_t)n, sizeof *l->statuses);
     ftc_threads_run(threads, look_at_share, l);
     ftc_status status = FTC_STATUS_OK;
     for (int32_t i = 0; i < n; i++) {
@@ -93,8 +93,7 @@ static size_t ids_bytes(const header *h) {
 }
 
 static void *copy(const char *from, size_t bytes) {
-    void *to = malloc(bytes ? bytes : 1);
-    if (!to) abort();
+    void *to = ftc_alloc(bytes, 1);
     return memcpy(to, from, bytes);
 }
 
@@ -134,14 +133,13 @@ static void save(const char *path, const uint64_t key[2], const ftc_dataset *d) 
     const ftc_file_part parts[] = {
         {&h, sizeof h}, {d->offsets, offsets_bytes(&h)}, {d->ids, ids_bytes(&h)}, {d->types, ids_bytes(&h)}};
     XXH3_state_t *state = XXH3_createState();
-    if (!state) abort();
+    if (!state) ftc_out_of_memory(0);
     XXH3_64bits_reset(state);
     for (size_t i = 1; i < sizeof parts / sizeof *parts; i++)
         XXH3_64bits_update(state, parts[i].data, parts[i].bytes);
     h.checksum = XXH3_64bits_digest(state);
     XXH3_freeState(state);
-    char *temporary;
-    if (asprintf(&temporary, "%s.%ld", path, (long)getpid()) < 0) abort();
+    char *temporary = ftc_format("%s.%ld", path, (long)getpid());
     ftc_status status = ftc_file_write_parts(temporary, parts, sizeof parts / sizeof *parts);
     if (status.code != FTC_OK || rename(temporary, path) != 0) unlink(temporary);
     ftc_status_free(&status);
@@ -169,8 +167,7 @@ static void prune(const char *dir) {
         if (length < suffix || strcmp(entry->d_name + length - suffix, SUFFIX) != 0) continue;
         struct stat info;
         char *path = ftc_path_join(dir, entry->d_name);
-        files = realloc(files, (n + 1) * sizeof *files);
-        if (!files) abort();
+        files = ftc_realloc(files, n + 1, sizeof *files);
         files[n++] = (cached_file){path, stat(path, &info) == 0 ? info.st_mtim : (struct timespec){0}};
     }
     if (listing) closedir(listing);
@@ -188,10 +185,8 @@ static ftc_status read_rows(const ftc_dataset_source *source, const char *dir, f
                             ftc_dataset *out, bool *hit) {
     uint64_t key[2];
     FTC_RETURN_IF_ERROR(look_at_rows(l, threads, key));
-    char *path;
-    if (asprintf(&path, "%s/%016llx%016llx%s", dir, (unsigned long long)key[1], (unsigned long long)key[0],
-                 SUFFIX) < 0)
-        abort();
+    char *path = ftc_format("%s/%016llx%016llx%s", dir, (unsigned long long)key[1],
+                            (unsigned long long)key[0], SUFFIX);
     ftc_status status = FTC_STATUS_OK;
     *hit = load(path, key, out);
     if (*hit) {
@@ -214,9 +209,8 @@ ftc_status ftc_token_cache_read(const ftc_dataset_source *source, const char *di
                                 ftc_dataset *out, bool *hit) {
     *hit = false;
     if (!dir || source->n == 0) return ftc_dataset_read(source, threads, out);
-    look l = {source, malloc((source->n + 1) * sizeof *l.texts), calloc(source->n + 1, sizeof *l.labels),
+    look l = {source, ftc_alloc(source->n + 1, sizeof *l.texts), ftc_alloc(source->n + 1, sizeof *l.labels),
               NULL};
-    if (!l.texts || !l.labels) abort();
     ftc_status status = read_rows(source, dir, threads, &l, out, hit);
     free(l.texts);
     free(l.labels);

@@ -1,6 +1,6 @@
+#include "ir/base/alloc.h"
 #include "runtime/text/tokenizer_internal.h"
 
-#include "runtime/grow.h"
 #include "runtime/text/unicode.h"
 
 #include <string.h>
@@ -65,7 +65,7 @@ static void push_word(encoder *e, const uint8_t map[256], const char *word, size
 
 void ftc_added_tokens_push(ftc_added_tokens *list, ftc_added_token token) {
     list->tokens = ftc_grow(list->tokens, &list->capacity, list->count + 1, sizeof *list->tokens);
-    token.text = strndup(token.text, token.size);
+    token.text = ftc_strndup(token.text, token.size);
     list->tokens[list->count++] = token;
     list->starts[(uint8_t)token.text[0]] = true;
 }

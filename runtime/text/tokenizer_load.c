@@ -1,3 +1,4 @@
+#include "ir/base/alloc.h"
 #include "runtime/text/tokenizer_internal.h"
 
 #include "runtime/files.h"
@@ -208,7 +209,7 @@ static ftc_status add_split(loader *l, const cJSON *json) {
         return ftc_status_make(
             FTC_BAD_INPUT, "%s: the pre-tokenizer \"Split\" has no pattern that is supported", l->json_path);
     char *quoted = NULL;
-    if (!*regex && asprintf(&quoted, "\\Q%s\\E", string) < 0) abort();
+    if (!*regex) quoted = ftc_format("\\Q%s\\E", string);
     ftc_status status = add_regex(l, quoted ? quoted : regex, removes && !invert, removes && invert);
     free(quoted);
     return status;
@@ -312,9 +313,8 @@ static int byte_of(uint32_t c) {
 // The bytes that a token of such a vocabulary stands for, allocated; NULL where it has other characters.
 static char *bytes_of(const char *token, size_t *n_bytes) {
     size_t size = strlen(token), n;
-    char *bytes = malloc(size + 1), *to = bytes;
+    char *bytes = ftc_alloc(size + 1, 1), *to = bytes;
     uint32_t c;
-    if (!bytes) abort();
     for (; (n = ftc_utf8_decode(token, size, &c)) != 0; token += n, size -= n) {
         int byte = byte_of(c);
         if (byte < 0) break;
@@ -337,9 +337,8 @@ static void add_byte_token(ftc_tokenizer *t, const char *token, int32_t id) {
 // A merge of two tokens by their names.
 static ftc_status add_merge(const loader *l, const char *path, const char *left, const char *right) {
     size_t n_left = 0, n = 0;
-    char *start = bytes_of(left, &n_left), *whole, *bytes;
-    if (asprintf(&whole, "%s%s", left, right) < 0) abort();
-    bytes = bytes_of(whole, &n);
+    char *start = bytes_of(left, &n_left), *whole = ftc_format("%s%s", left, right);
+    char *bytes = bytes_of(whole, &n);
     bool ok =
         start && bytes && n_left && n_left < n && ftc_bpe_add_merge(l->tokenizer->bpe, bytes, n, n_left);
     free(start);
@@ -535,8 +534,7 @@ static ftc_status add_token(loader *l, const cJSON *json, const char *path, int6
     ftc_codepoints normal = {0}, spare = {0};
     push_string(&normal, text);
     ftc_normalizer_apply(&t->normalizer, &normal, &spare);
-    char *utf8 = malloc(normal.count * 4 + 1);
-    if (!utf8) abort();
+    char *utf8 = ftc_alloc(normal.count * 4 + 1, 1);
     token.text = utf8;
     token.size = 0;
     for (size_t i = 0; i < normal.count; i++)
@@ -778,8 +776,7 @@ ftc_status ftc_tokenizer_open(const char *directory, ftc_tokenizer **out) {
                 .bpe_vocab_path = ftc_path_join(directory, "vocab.json"),
                 .merges_path = ftc_path_join(directory, "merges.txt"),
                 .config_path = ftc_path_join(directory, "tokenizer_config.json"),
-                .tokenizer = calloc(1, sizeof(ftc_tokenizer))};
-    if (!l.tokenizer) abort();
+                .tokenizer = ftc_alloc(1, sizeof(ftc_tokenizer))};
     ftc_status status = load(&l);
     if (status.code == FTC_OK)
         *out = l.tokenizer;

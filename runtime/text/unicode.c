@@ -16,6 +16,7 @@ typedef struct {
     uint32_t second; // … followed by this, if not 0
 } ftc_unicode_lower_range;
 
+#include "ir/base/alloc.h"
 #include "runtime/text/unicode_exceptions.inc"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -122,8 +123,7 @@ static void sort_few(uint32_t *marks, size_t n) {
 // The same for many, by counting: in a time that grows as they do.
 static void sort_many(uint32_t *marks, size_t n) {
     size_t places[257] = {0}; // by class, where its next mark goes
-    uint32_t *sorted = malloc(n * sizeof *sorted);
-    if (!sorted) abort();
+    uint32_t *sorted = ftc_alloc(n, sizeof *sorted);
     for (size_t i = 0; i < n; i++) places[combining_class(marks[i]) + 1]++;
     for (int class = 0; class < 256; class ++) places[class + 1] += places[class];
     for (size_t i = 0; i < n; i++) sorted[places[combining_class(marks[i])]++] = marks[i];

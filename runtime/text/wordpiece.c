@@ -1,6 +1,6 @@
 #include "runtime/text/wordpiece.h"
 
-#include "runtime/grow.h"
+#include "ir/base/alloc.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -47,8 +47,7 @@ static void make_room(ftc_wordpiece *v) {
     if (v->edges && v->used * 2 < v->slots) return;
     ftc_wordpiece larger = *v;
     larger.slots = v->slots ? v->slots * 2 : 1024;
-    larger.edges = calloc(larger.slots, sizeof *larger.edges);
-    if (!larger.edges) abort();
+    larger.edges = ftc_alloc(larger.slots, sizeof *larger.edges);
     for (size_t i = 0; i < v->slots; i++) {
         uint32_t key = v->edges[i].key;
         if (key) *edge_slot(&larger, (key - 1) >> 8, (key - 1) & 0xFF) = v->edges[i];
@@ -58,9 +57,8 @@ static void make_room(ftc_wordpiece *v) {
 }
 
 ftc_wordpiece *ftc_wordpiece_new(const char *prefix, int max_chars) {
-    ftc_wordpiece *v = calloc(1, sizeof *v);
-    if (!v) abort();
-    v->prefix = strdup(prefix);
+    ftc_wordpiece *v = ftc_alloc(1, sizeof *v);
+    v->prefix = ftc_strdup(prefix);
     v->max_chars = max_chars < 0 ? 0 : (size_t)max_chars;
     make_room(v);
     return v;
@@ -94,7 +92,7 @@ void ftc_wordpiece_add_name(ftc_wordpiece *v, const char *token, size_t size, in
     v->tokens = ftc_grow(v->tokens, &v->capacity, (size_t)id + 1, sizeof *v->tokens);
     memset(v->tokens + old, 0, (v->capacity - old) * sizeof *v->tokens);
     free(v->tokens[id]);
-    v->tokens[id] = strndup(token, size);
+    v->tokens[id] = ftc_strndup(token, size);
     if ((size_t)id >= v->size) v->size = (size_t)id + 1;
 }
 
