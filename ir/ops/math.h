@@ -13,7 +13,8 @@ ftc_scalar ftc_math_log(const ftc_scalar_builder *b, ftc_scalar x);
 ftc_scalar ftc_math_erf(const ftc_scalar_builder *b, ftc_scalar x);
 ftc_scalar ftc_math_tanh(const ftc_scalar_builder *b, ftc_scalar x);
 
-// Within 2.5 ulp for angles up to FTC_MATH_LARGEST_ANGLE; beyond, where neighbouring floats are a hundredth apart, NaN.
+// Within 2.5 ulp for angles up to FTC_MATH_LARGEST_ANGLE; beyond, where neighbouring floats are a hundredth
+// apart, NaN.
 #define FTC_MATH_LARGEST_ANGLE 1e5f
 ftc_scalar ftc_math_sin(const ftc_scalar_builder *b, ftc_scalar x);
 ftc_scalar ftc_math_cos(const ftc_scalar_builder *b, ftc_scalar x);
