@@ -190,9 +190,9 @@ OTHERS = {
 MODEL = {"set", "pretrained", "no-pass", "target", "memory", "loss", "optim", "freeze", "group"}
 ROWS = {"test", "split-test", "select-train", "select-test"}
 WITHOUT_MEANING = {
-    "predict": {"label-column"},
-    "tokenize": {"label-column"},
-    "inspect": MODEL | ROWS,  # of a row of data
+    "predict": {"label-column", "missing-label"},
+    "tokenize": {"label-column", "missing-label"},
+    "inspect": MODEL | ROWS | {"missing-label"},  # of a row of data
     "verify": ROWS,
 }
 
