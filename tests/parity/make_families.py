@@ -47,11 +47,18 @@ SHAPE = {
     "num_labels": 3,
 }
 # Where the padding has id 1, the first token has position 2.
-ROBERTA = {"max_position_embeddings": LENGTH + 2, "type_vocab_size": 1, "layer_norm_eps": 1e-5, "pad_token_id": 1}
+ROBERTA = {"max_position_embeddings": LENGTH + 2, "type_vocab_size": 1, "layer_norm_eps": 1e-5}
 FAMILIES = {
     "roberta": ("RobertaConfig", ROBERTA),
     "xlm-roberta": ("XLMRobertaConfig", ROBERTA),
     "camembert": ("CamembertConfig", ROBERTA),
+    "distilbert": (
+        "DistilBertConfig",
+        {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24, "max_position_embeddings": LENGTH},
+    ),
+    "electra": ("ElectraConfig", {"embedding_size": 12}),
+    "albert": ("AlbertConfig", {"embedding_size": 12, "num_hidden_layers": 3}),
+    "mpnet": ("MPNetConfig", {"max_position_embeddings": LENGTH + 2, "layer_norm_eps": 1e-5}),
 }
 
 
@@ -70,7 +77,8 @@ def write_vocabulary(folder, pad):
 
 def make_model(folder, kind, changes, size):
     """Every parameter, biases and LayerNorms included, is random and matters."""
-    config = getattr(transformers, kind)(**{**SHAPE, "vocab_size": size, **changes})
+    shape = {"num_labels": SHAPE["num_labels"]} if "dim" in changes else SHAPE  # DistilBERT has names of its own
+    config = getattr(transformers, kind)(**{**shape, "vocab_size": size, **changes})
     torch.manual_seed(1)
     model = AutoModelForSequenceClassification.from_config(config)
     with torch.no_grad():
@@ -134,7 +142,7 @@ def make_golden(out, name):
     kind, changes = FAMILIES[name]
     folder = os.path.join(out, name)
     os.makedirs(folder, exist_ok=True)
-    tokenizer, size = write_vocabulary(folder, changes.get("pad_token_id", 0))
+    tokenizer, size = write_vocabulary(folder, getattr(transformers, kind)().pad_token_id)
     make_model(folder, kind, changes, size)
 
     encode = lambda *texts: dict(tokenizer(*texts, truncation=True, max_length=LENGTH))
@@ -187,6 +195,14 @@ def write_texts(out):
     write_csv(os.path.join(out, "test.csv"), [(label % labels, text) for label, text in tests])
 
 
+def write_buckets(out):
+    """The buckets of MPNet's relative positions, key minus query, from -511 to 511."""
+    distances = torch.arange(-511, 512)
+    buckets = transformers.models.mpnet.modeling_mpnet.MPNetEncoder.relative_position_bucket(distances)
+    with open(os.path.join(out, "t5_buckets.txt"), "w", encoding="utf-8") as file:
+        file.write("\n".join(map(str, buckets.tolist())) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -196,6 +212,7 @@ def main():
     args = parser.parse_args()
     os.makedirs(args.out, exist_ok=True)
     write_texts(args.out)
+    write_buckets(args.out)
     for name in args.families or FAMILIES:
         make_golden(args.out, name)
 
