@@ -383,6 +383,18 @@ Test(tokenizer, mpnet_as_hugging_face) {
     expect_family("mpnet");
 }
 
+Test(tokenizer, xlm_roberta_as_hugging_face) {
+    expect_family("xlm-roberta");
+}
+
+Test(tokenizer, albert_as_hugging_face) {
+    expect_family("albert");
+}
+
+Test(tokenizer, deberta_v3_as_hugging_face) {
+    expect_family("deberta-v3");
+}
+
 // From vocab.json and merges.txt alone.
 Test(tokenizer, roberta_without_tokenizer_json) {
     char *from = test_shared("tokenizer/roberta"), *directory = test_directory(),
@@ -550,16 +562,25 @@ Test(tokenizer, refuses_directories_by_name_of_what_is_wrong) {
          "{\"pre_tokenizer\":{\"type\":\"Split\",\"behavior\":\"MergedWithNext\"}," WORDPIECE "}",
          "not \"MergedWithNext\""},
         {"tokenizer.json", "{\"pre_tokenizer\":{\"type\":\"Metaspace\"}," WORDPIECE "}",
-         "the pre-tokenizer \"Metaspace\" is not supported"},
+         "\"Metaspace\" is supported with replacement"},
         {"tokenizer.json", "{\"model\":{\"type\":\"WordPiece\"}}", "there is no \"vocab\""},
         {"tokenizer.json", "{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":-1}}}",
          "the token \"a\" has no valid id"},
-        {"tokenizer.json", "{\"normalizer\":{\"type\":\"Precompiled\"}," WORDPIECE "}",
-         "the normalizer \"Precompiled\""},
         {"tokenizer.json",
-         "{\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"x\"},\"content\":\"\"}," WORDPIECE
+         "{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"ab\"}," WORDPIECE "}",
+         "the \"precompiled_charsmap\" of the normalizer is none"},
+        {"tokenizer.json", "{\"normalizer\":{\"type\":\"Prepend\"}," WORDPIECE "}",
+         "the normalizer \"Prepend\""},
+        {"tokenizer.json", "{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",0]]}}", "has no unk_id"},
+        {"tokenizer.json", "{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"a\"]]}}",
+         "entry 0 of \"vocab\""},
+        {"tokenizer.json", "{\"model\":{\"type\":\"Unigram\",\"byte_fallback\":true}}",
+         "over bytes is not supported"},
+        {"spiece.model", "", "SentencePiece's own file is not read"},
+        {"tokenizer.json",
+         "{\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"(\"},\"content\":\"\"}," WORDPIECE
          "}",
-         "\"Replace\" is supported with a pattern that is a plain string"},
+         "the pattern \"(\" of the normalizer: missing closing parenthesis"},
         {"tokenizer.json", "{\"pre_tokenizer\":{\"type\":\"ByteLevel\"}," WORDPIECE "}",
          "\"ByteLevel\" is supported before the model \"BPE\" only"},
         {"tokenizer.json",

@@ -203,6 +203,9 @@ ftc_status ftc_hf_config_write(const ftc_program *program, const ftc_hf_config_e
 ftc_status ftc_hf_tokenizer_copy(const char *from, const char *to) {
     static const char *const NAMES[] = {"vocab.txt",
                                         "vocab.json",
+                                        "spiece.model",
+                                        "spm.model",
+                                        "sentencepiece.bpe.model",
                                         "merges.txt",
                                         "tokenizer.json",
                                         "tokenizer_config.json",

@@ -26,6 +26,8 @@ void ftc_normalizer_free(ftc_normalizer *normalizer) {
     for (size_t i = 0; i < normalizer->count; i++) {
         ftc_codepoints_free(&normalizer->steps[i].pattern);
         ftc_codepoints_free(&normalizer->steps[i].content);
+        ftc_regex_free(normalizer->steps[i].regex);
+        ftc_charsmap_free(normalizer->steps[i].map);
     }
     normalizer->count = 0;
 }
@@ -124,11 +126,69 @@ static void replace(const ftc_codepoints *text, const ftc_normalize_step *step, 
     }
 }
 
-void ftc_normalizer_apply(const ftc_normalizer *normalizer, ftc_codepoints *text, ftc_codepoints *spare) {
+static void push_utf8(ftc_codepoints *out, const char *text, size_t size) {
+    uint32_t c;
+    for (size_t n; (n = ftc_utf8_decode(text, size, &c)) != 0; text += n, size -= n)
+        ftc_codepoints_push(out, c);
+}
+
+static const char *replace_regex(const ftc_codepoints *text, const ftc_normalize_step *step,
+                                 ftc_codepoints *out) {
+    char *utf8 = ftc_alloc(4 * text->count + 1, 1);
+    ftc_regex_match match = {0};
+    const char *problem = NULL;
+    size_t size = 0;
+    for (size_t i = 0; i < text->count; i++) size += ftc_utf8_encode(text->data[i], utf8 + size);
+    for (size_t at = 0; at < size && !problem;) {
+        size_t begin = size, end = size;
+        problem = ftc_regex_find(step->regex, &match, utf8, size, at, &begin, &end);
+        push_utf8(out, utf8 + at, begin - at);
+        for (size_t k = 0; begin < end && k < step->content.count; k++)
+            ftc_codepoints_push(out, step->content.data[k]);
+        at = end;
+    }
+    ftc_regex_match_free(&match);
+    free(utf8);
+    return problem;
+}
+
+// One grapheme cluster: as a whole where it is short and the map has a start of it, else character by
+// character. (So the tokenizers library does it.)
+static void map_cluster(const ftc_charsmap *map, const uint32_t *cluster, size_t n, ftc_codepoints *out) {
+    enum { SHORT = 6 }; // bytes: shorter ones
+    char utf8[4 * SHORT];
+    size_t size = 0;
+    for (size_t i = 0; i < n && size < SHORT; i++) size += ftc_utf8_encode(cluster[i], utf8 + size);
+    const char *mapped = size < SHORT ? ftc_charsmap_find(map, utf8, size) : NULL;
+    if (mapped) {
+        push_utf8(out, mapped, strlen(mapped));
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        mapped = ftc_charsmap_find(map, utf8, ftc_utf8_encode(cluster[i], utf8));
+        if (mapped)
+            push_utf8(out, mapped, strlen(mapped));
+        else
+            ftc_codepoints_push(out, cluster[i]);
+    }
+}
+
+static void map_characters(const ftc_codepoints *text, const ftc_charsmap *map, ftc_codepoints *out) {
+    for (size_t begin = 0, end; begin < text->count; begin = end) {
+        int32_t state = 0;
+        for (end = begin + 1; end < text->count; end++)
+            if (ftc_unicode_breaks_cluster(text->data[end - 1], text->data[end], &state)) break;
+        map_cluster(map, text->data + begin, end - begin, out);
+    }
+}
+
+const char *ftc_normalizer_apply(const ftc_normalizer *normalizer, ftc_codepoints *text,
+                                 ftc_codepoints *spare) {
     for (size_t i = 0; i < normalizer->count; i++) {
         const ftc_normalize_step *step = &normalizer->steps[i];
         spare->count = 0;
         bool moved = true; // the result is in `spare`
+        const char *problem = NULL;
         switch (step->kind) {
         case FTC_NORMALIZE_SPACE_CHINESE: space_chinese(text, spare); break;
         case FTC_NORMALIZE_NFD:
@@ -137,8 +197,11 @@ void ftc_normalizer_apply(const ftc_normalizer *normalizer, ftc_codepoints *text
         case FTC_NORMALIZE_NFKC: decompose(text, true, spare); break;
         case FTC_NORMALIZE_LOWER: lower(text, spare); break;
         case FTC_NORMALIZE_REPLACE: replace(text, step, spare); break;
+        case FTC_NORMALIZE_REPLACE_REGEX: problem = replace_regex(text, step, spare); break;
+        case FTC_NORMALIZE_CHARSMAP: map_characters(text, step->map, spare); break;
         default: moved = false; break;
         }
+        if (problem) return problem;
         if (moved) {
             ftc_codepoints result = *spare;
             *spare = *text;
@@ -155,4 +218,5 @@ void ftc_normalizer_apply(const ftc_normalizer *normalizer, ftc_codepoints *text
         default: break;
         }
     }
+    return NULL;
 }

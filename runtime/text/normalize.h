@@ -2,6 +2,9 @@
 #ifndef FTC_RUNTIME_NORMALIZE_H
 #define FTC_RUNTIME_NORMALIZE_H
 
+#include "runtime/text/charsmap.h"
+#include "runtime/text/regex.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,14 +28,18 @@ typedef enum {
     FTC_NORMALIZE_STRIP_NONSPACING, // drops category Mn
     FTC_NORMALIZE_STRIP_MARKS,      // drops categories M*
     FTC_NORMALIZE_LOWER,
-    FTC_NORMALIZE_STRIP_LEFT,  // drops white space at the start of the text …
-    FTC_NORMALIZE_STRIP_RIGHT, // … at its end
-    FTC_NORMALIZE_REPLACE,     // every occurrence of `pattern` by `content`
+    FTC_NORMALIZE_STRIP_LEFT,    // drops white space at the start of the text …
+    FTC_NORMALIZE_STRIP_RIGHT,   // … at its end
+    FTC_NORMALIZE_REPLACE,       // every occurrence of `pattern` by `content`
+    FTC_NORMALIZE_REPLACE_REGEX, // every match of `regex` by `content`
+    FTC_NORMALIZE_CHARSMAP,      // grapheme clusters and characters by `map`
 } ftc_normalize_kind;
 
 typedef struct {
     ftc_normalize_kind kind;
-    ftc_codepoints pattern, content; // FTC_NORMALIZE_REPLACE only
+    ftc_codepoints pattern, content; // FTC_NORMALIZE_REPLACE; content: FTC_NORMALIZE_REPLACE_REGEX, too
+    ftc_regex *regex;
+    ftc_charsmap *map;
 } ftc_normalize_step;
 
 #define FTC_NORMALIZE_MAX_STEPS 16
@@ -54,7 +61,9 @@ bool ftc_normalizer_keeps_ascii(const ftc_normalizer *normalizer);
 // Whether the text between two blanks can be normalized by itself.
 bool ftc_normalizer_is_local(const ftc_normalizer *normalizer);
 
-// Applies all steps to `text`; `spare` is room to work in, reused across calls.
-void ftc_normalizer_apply(const ftc_normalizer *normalizer, ftc_codepoints *text, ftc_codepoints *spare);
+// Applies all steps to `text`; `spare` is room to work in, reused across calls. Returns NULL, or why a
+// regular expression gave up.
+const char *ftc_normalizer_apply(const ftc_normalizer *normalizer, ftc_codepoints *text,
+                                 ftc_codepoints *spare);
 
 #endif

@@ -54,8 +54,9 @@ static void push_word(encoder *e, const uint8_t map[256], const char *word, size
     if (is_full(e)) return;
     reserve(e, size);
     const ftc_tokenizer *t = e->tokenizer;
-    size_t n = t->bpe ? ftc_bpe_cut(t->bpe, word, size, e->ids + e->count)
-                      : ftc_wordpiece_cut(t->vocabulary, map, word, size, e->ids + e->count);
+    size_t n = t->bpe       ? ftc_bpe_cut(t->bpe, word, size, e->ids + e->count)
+               : t->unigram ? ftc_unigram_cut(t->unigram, word, size, e->ids + e->count)
+                            : ftc_wordpiece_cut(t->vocabulary, map, word, size, e->ids + e->count);
     if (n == 0) push_id(e, t->unk_id);
     e->count += n;
     if (e->count > e->limit) e->count = e->limit;
@@ -187,6 +188,34 @@ static void prefix_space(encoder *e, size_t step, const char *text, size_t size)
     encode_piece(e, step + 1, text, size);
 }
 
+static const char METASPACE[] = "\u2581";
+enum { METASPACE_BYTES = sizeof METASPACE - 1 };
+
+static bool is_metaspace(const char *text, size_t size) {
+    return size >= METASPACE_BYTES && memcmp(text, METASPACE, METASPACE_BYTES) == 0;
+}
+
+static void cut_at_metaspace(encoder *e, size_t step, const char *text, size_t size) {
+    const ftc_cut *cut = &e->tokenizer->cuts[step];
+    e->prefixed = ftc_grow(e->prefixed, &e->prefixed_capacity, METASPACE_BYTES * (size + 1), 1);
+    char *to = e->prefixed;
+    if (cut->prepends && *text != ' ' && !is_metaspace(text, size))
+        to = mempcpy(to, METASPACE, METASPACE_BYTES);
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] == ' ')
+            to = mempcpy(to, METASPACE, METASPACE_BYTES);
+        else
+            *to++ = text[i];
+    }
+    const char *begin = e->prefixed;
+    for (const char *at = begin + 1; at < to && cut->splits; at++) {
+        if (!is_metaspace(at, (size_t)(to - at))) continue;
+        encode_piece(e, step + 1, begin, (size_t)(at - begin));
+        begin = at;
+    }
+    encode_piece(e, step + 1, begin, (size_t)(to - begin));
+}
+
 // A piece of normalized text without added tokens, before a step of the pre-tokenizer.
 static void encode_piece(encoder *e, size_t step, const char *text, size_t size) {
     const ftc_tokenizer *t = e->tokenizer;
@@ -199,6 +228,7 @@ static void encode_piece(encoder *e, size_t step, const char *text, size_t size)
     case FTC_CUT_CLASSES: cut_by_classes(e, step, text, size); return;
     case FTC_CUT_REGEX: cut_by_regex(e, step, text, size); return;
     case FTC_CUT_PREFIX_SPACE: prefix_space(e, step, text, size); return;
+    case FTC_CUT_METASPACE: cut_at_metaspace(e, step, text, size); return;
     }
 }
 
@@ -221,7 +251,7 @@ static ftc_status normalize(encoder *e, const char **text, size_t *size, size_t 
         ftc_codepoints_push(&e->codepoints, c);
         at += n;
     }
-    ftc_normalizer_apply(&e->tokenizer->normalizer, &e->codepoints, &e->spare);
+    e->problem = ftc_normalizer_apply(&e->tokenizer->normalizer, &e->codepoints, &e->spare);
     e->utf8 = ftc_grow(e->utf8, &e->utf8_capacity, e->codepoints.count * 4, 1);
     *size = 0;
     for (size_t i = 0; i < e->codepoints.count; i++)
@@ -368,7 +398,8 @@ void ftc_tokens_free(ftc_tokens *tokens) {
 // --- the tokenizer ------------------------------------------------------------------------------------
 
 void ftc_tokenizer_prepare(ftc_tokenizer *t) {
-    bool by_classes = !t->bpe && t->n_cuts <= 1 && (!t->n_cuts || t->cuts[0].kind == FTC_CUT_CLASSES);
+    bool by_classes =
+        !t->bpe && !t->unigram && t->n_cuts <= 1 && (!t->n_cuts || t->cuts[0].kind == FTC_CUT_CLASSES);
     unsigned split = t->n_cuts ? t->cuts[0].split : 0;
     t->local = by_classes && ftc_normalizer_is_local(&t->normalizer) && t->normalized.count == 0;
     t->keeps_ascii = ftc_normalizer_keeps_ascii(&t->normalizer);
@@ -395,6 +426,7 @@ void ftc_tokenizer_close(ftc_tokenizer *t) {
     ftc_normalizer_free(&t->normalizer);
     for (size_t i = 0; i < t->n_cuts; i++) ftc_regex_free(t->cuts[i].regex);
     ftc_bpe_free(t->bpe);
+    ftc_unigram_free(t->unigram);
     ftc_wordpiece_free(t->vocabulary);
     added_tokens_free(&t->raw);
     added_tokens_free(&t->normalized);

@@ -1,4 +1,4 @@
-// Text to token ids, exactly as Hugging Face's tokenizers do it: WordPiece, and byte-level BPE.
+// Text to token ids, exactly as Hugging Face's tokenizers do it: WordPiece, byte-level BPE, Unigram.
 #ifndef FTC_RUNTIME_TOKENIZER_H
 #define FTC_RUNTIME_TOKENIZER_H
 

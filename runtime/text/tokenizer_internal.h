@@ -6,6 +6,7 @@
 #include "runtime/text/normalize.h"
 #include "runtime/text/regex.h"
 #include "runtime/text/tokenizer.h"
+#include "runtime/text/unigram.h"
 #include "runtime/text/wordpiece.h"
 
 #include <stdbool.h>
@@ -48,10 +49,12 @@ typedef struct {
         FTC_CUT_CLASSES,      // by the classes of characters
         FTC_CUT_REGEX,        // around every match
         FTC_CUT_PREFIX_SPACE, // not at all: a blank before it where there is none
+        FTC_CUT_METASPACE,    // before every blank, which becomes U+2581, as one that is put before it
     } kind;
     unsigned split; // FTC_CUT_CLASSES: FTC_SPLIT_*
     ftc_regex *regex;
     bool drops_matches, drops_others; // FTC_CUT_REGEX
+    bool prepends, splits;            // FTC_CUT_METASPACE
 } ftc_cut;
 
 enum { FTC_MAX_CUTS = 8 };
@@ -74,7 +77,8 @@ struct ftc_tokenizer {
     ftc_cut cuts[FTC_MAX_CUTS];
     size_t n_cuts;
     ftc_wordpiece *vocabulary;        // all tokens by their names
-    ftc_bpe *bpe;                     // what cuts words; NULL: the vocabulary does
+    ftc_bpe *bpe;                     // what cuts words where it is BPE …
+    ftc_unigram *unigram;             // … or a unigram model; else the vocabulary does
     ftc_added_tokens raw, normalized; // sought before, after normalization
     ftc_template templates[2];
     int32_t unk_id, pad_id; // -1: none

@@ -23,6 +23,7 @@ static const special_names BERT_NAMES = {"[UNK]", "[SEP]", "[PAD]", "[CLS]", "[M
 
 // Where the pieces come from, for messages; `config` is an empty object if there is no tokenizer_config.json.
 typedef struct {
+    const char *directory;
     char *json_path, *vocab_path, *config_path;
     char *bpe_vocab_path, *merges_path; // vocab.json, merges.txt
     cJSON *json, *config;
@@ -104,18 +105,38 @@ static void push_string(ftc_codepoints *out, const char *string) {
     for (; (n = ftc_utf8_decode(string, size, &c)) != 0; string += n, size -= n) ftc_codepoints_push(out, c);
 }
 
+// A pattern that a file has; NULL after an error.
+static ftc_status make_regex(const loader *l, const char *what, const char *pattern, ftc_regex **out) {
+    char *problem;
+    if ((*out = ftc_regex_new(pattern, &problem))) return FTC_STATUS_OK;
+    ftc_status status = ftc_status_make(FTC_BAD_INPUT, "%s: the pattern \"%s\" of the %s: %s", l->json_path,
+                                        pattern, what, problem);
+    free(problem);
+    return status;
+}
+
 static ftc_status add_replace(loader *l, const cJSON *json) {
-    const char *pattern = member_string(member(json, "pattern"), "String");
-    if (!*pattern)
-        return ftc_status_make(
-            FTC_BAD_INPUT,
-            "%s: the normalizer \"Replace\" is supported with a pattern that is a plain string only",
-            l->json_path);
-    ftc_normalize_step *step = ftc_normalizer_add(&l->tokenizer->normalizer, FTC_NORMALIZE_REPLACE);
+    const cJSON *pattern = member(json, "pattern");
+    const char *string = member_string(pattern, "String"), *regex = member_string(pattern, "Regex");
+    if (!*string && !*regex)
+        return ftc_status_make(FTC_BAD_INPUT, "%s: the normalizer \"Replace\" has no pattern", l->json_path);
+    ftc_normalize_step *step = ftc_normalizer_add(
+        &l->tokenizer->normalizer, *regex ? FTC_NORMALIZE_REPLACE_REGEX : FTC_NORMALIZE_REPLACE);
     if (!step) return too_many_steps(l);
-    push_string(&step->pattern, pattern);
+    push_string(&step->pattern, string);
     push_string(&step->content, member_string(json, "content"));
-    return FTC_STATUS_OK;
+    return *regex ? make_regex(l, "normalizer", regex, &step->regex) : FTC_STATUS_OK;
+}
+
+static ftc_status add_charsmap(loader *l, const cJSON *json) {
+    const char *text = member_string(json, "precompiled_charsmap");
+    if (!*text) return FTC_STATUS_OK;
+    ftc_normalize_step *step = ftc_normalizer_add(&l->tokenizer->normalizer, FTC_NORMALIZE_CHARSMAP);
+    if (!step) return too_many_steps(l);
+    step->map = ftc_charsmap_new(text);
+    if (step->map) return FTC_STATUS_OK;
+    return ftc_status_make(FTC_BAD_INPUT, "%s: the \"precompiled_charsmap\" of the normalizer is none",
+                           l->json_path);
 }
 
 static ftc_status add_normalizer(loader *l, const cJSON *json) {
@@ -145,6 +166,7 @@ static ftc_status add_normalizer(loader *l, const cJSON *json) {
         return FTC_STATUS_OK;
     }
     if (strcmp(type, "Replace") == 0) return add_replace(l, json);
+    if (strcmp(type, "Precompiled") == 0) return add_charsmap(l, json);
     if (strcmp(type, "Sequence") == 0) {
         const cJSON *step;
         cJSON_ArrayForEach(step, member(json, "normalizers")) FTC_RETURN_IF_ERROR(add_normalizer(l, step));
@@ -153,7 +175,7 @@ static ftc_status add_normalizer(loader *l, const cJSON *json) {
     return ftc_status_make(
         FTC_BAD_INPUT,
         "%s: the normalizer \"%s\" is not supported (BertNormalizer, NFC, NFD, NFKC, NFKD, Lowercase, "
-        "StripAccents, Strip, Replace and Sequence are)",
+        "StripAccents, Strip, Replace, Precompiled and Sequence are)",
         l->json_path, type);
 }
 
@@ -185,13 +207,9 @@ static ftc_status add_classes(loader *l, unsigned split) {
 }
 
 static ftc_status add_regex(loader *l, const char *pattern, bool drops_matches, bool drops_others) {
-    char *problem;
-    ftc_regex *regex = ftc_regex_new(pattern, &problem);
-    if (regex) return add_cut(l, (ftc_cut){FTC_CUT_REGEX, 0, regex, drops_matches, drops_others});
-    ftc_status status = ftc_status_make(FTC_BAD_INPUT, "%s: the pattern \"%s\" of the pre-tokenizer: %s",
-                                        l->json_path, pattern, problem);
-    free(problem);
-    return status;
+    ftc_cut cut = {.kind = FTC_CUT_REGEX, .drops_matches = drops_matches, .drops_others = drops_others};
+    FTC_RETURN_IF_ERROR(make_regex(l, "pre-tokenizer", pattern, &cut.regex));
+    return add_cut(l, cut);
 }
 
 // Split with a pattern that is a regular expression or a plain string.
@@ -221,6 +239,21 @@ static ftc_status add_byte_level(loader *l, bool prefix_space, bool use_regex) {
     return use_regex ? add_regex(l, BYTE_LEVEL_PATTERN, false, false) : FTC_STATUS_OK;
 }
 
+static ftc_status add_metaspace(loader *l, const cJSON *json) {
+    const char *scheme = member_string(json, "prepend_scheme"),
+               *replacement = member_string(json, "replacement");
+    bool always = *scheme ? strcmp(scheme, "always") == 0 : member_is_true(json, "add_prefix_space", true);
+    if ((*scheme && !always && strcmp(scheme, "never") != 0) || strcmp(replacement, "\u2581") != 0)
+        return ftc_status_make(
+            FTC_BAD_INPUT,
+            "%s: the pre-tokenizer \"Metaspace\" is supported with replacement \"\u2581\" and "
+            "prepend_scheme \"always\" or \"never\" only, not \"%s\" and \"%s\"",
+            l->json_path, replacement, scheme);
+    return add_cut(l, (ftc_cut){.kind = FTC_CUT_METASPACE,
+                                .prepends = always,
+                                .splits = member_is_true(json, "split", true)});
+}
+
 static ftc_status add_pre_tokenizer(loader *l, const cJSON *json) {
     static const struct {
         const char *type;
@@ -244,6 +277,7 @@ static ftc_status add_pre_tokenizer(loader *l, const cJSON *json) {
         return FTC_STATUS_OK;
     }
     if (strcmp(type, "Split") == 0) return add_split(l, json);
+    if (strcmp(type, "Metaspace") == 0) return add_metaspace(l, json);
     if (strcmp(type, "ByteLevel") == 0)
         return add_byte_level(l, member_is_true(json, "add_prefix_space", true),
                               member_is_true(json, "use_regex", true));
@@ -257,8 +291,8 @@ static ftc_status add_pre_tokenizer(loader *l, const cJSON *json) {
         if (strcmp(type, known[i].type) == 0) return add_classes(l, known[i].split);
     return ftc_status_make(
         FTC_BAD_INPUT,
-        "%s: the pre-tokenizer \"%s\" is not supported (BertPreTokenizer, ByteLevel, Split, Whitespace, "
-        "WhitespaceSplit, Punctuation and Sequence are)",
+        "%s: the pre-tokenizer \"%s\" is not supported (BertPreTokenizer, ByteLevel, Metaspace, Split, "
+        "Whitespace, WhitespaceSplit, Punctuation and Sequence are)",
         l->json_path, type);
 }
 
@@ -398,13 +432,58 @@ static ftc_status add_bpe(loader *l, const cJSON *model) {
     return finish_bpe(l, l->json_path);
 }
 
+// The "vocab" of a unigram model: a list of [token, score], by id.
+static ftc_status read_scores(const loader *l, const cJSON *vocab, double *scores) {
+    const cJSON *entry;
+    size_t total = 0;
+    int32_t id = 0;
+    cJSON_ArrayForEach(entry, vocab) {
+        const cJSON *token = cJSON_GetArrayItem(entry, 0), *score = cJSON_GetArrayItem(entry, 1);
+        if (!cJSON_IsString(token) || !cJSON_IsNumber(score))
+            return ftc_status_make(FTC_BAD_INPUT, "%s: entry %d of \"vocab\" is no token with its score",
+                                   l->json_path, (int)id);
+        total += strlen(token->valuestring);
+        if (id > FTC_WORDPIECE_MAX_ID || total >= MAX_VOCABULARY_BYTES)
+            return ftc_status_make(FTC_BAD_INPUT, "%s: the vocabulary has more than 16 MiB", l->json_path);
+        if (*token->valuestring) add_piece(l->tokenizer, token->valuestring, id);
+        scores[id++] = score->valuedouble;
+    }
+    return FTC_STATUS_OK;
+}
+
+static ftc_status add_unigram(loader *l, const cJSON *model) {
+    const cJSON *vocab = member(model, "vocab");
+    int n = cJSON_IsArray(vocab) ? cJSON_GetArraySize(vocab) : 0;
+    int32_t unk = -1;
+    if (l->is_byte_level || member_is_true(model, "byte_fallback", false))
+        return ftc_status_make(FTC_BAD_INPUT, "%s: the model \"Unigram\" over bytes is not supported",
+                               l->json_path);
+    FTC_RETURN_IF_ERROR(read_number(l, member(model, "unk_id"), "\"unk_id\"", n - 1, &unk));
+    if (unk < 0)
+        return ftc_status_make(FTC_BAD_INPUT, "%s: the model \"Unigram\" has no unk_id, or no vocab",
+                               l->json_path);
+    double *scores = ftc_alloc((size_t)n, sizeof *scores);
+    l->tokenizer->vocabulary = ftc_wordpiece_new("", 0);
+    ftc_status status = read_scores(l, vocab, scores);
+    l->tokenizer->unk_id = unk;
+    if (status.code == FTC_OK)
+        l->tokenizer->unigram = ftc_unigram_new(l->tokenizer->vocabulary, scores, (size_t)n, unk);
+    free(scores);
+    return status;
+}
+
 static ftc_status add_json_vocabulary(loader *l) {
     const cJSON *model = member(l->json, "model");
     const char *type = member_string(model, "type");
-    if (!*type) type = member(model, "merges") ? "BPE" : "WordPiece"; // files from before there was a type
+    if (!*type) // files from before there was a type
+        type = member(model, "merges")                 ? "BPE"
+               : cJSON_IsArray(member(model, "vocab")) ? "Unigram"
+                                                       : "WordPiece";
     if (strcmp(type, "WordPiece") == 0) return add_wordpiece(l, model);
     if (strcmp(type, "BPE") == 0) return add_bpe(l, model);
-    return ftc_status_make(FTC_BAD_INPUT, "%s: the model \"%s\" is not supported (WordPiece and BPE are)",
+    if (strcmp(type, "Unigram") == 0) return add_unigram(l, model);
+    return ftc_status_make(FTC_BAD_INPUT,
+                           "%s: the model \"%s\" is not supported (WordPiece, BPE and Unigram are)",
                            l->json_path, type);
 }
 
@@ -716,7 +795,8 @@ static ftc_status add_templates(loader *l) {
     make_plain_templates(l->tokenizer->templates);
     if (processor && !cJSON_IsNull(processor)) return add_processor(l, processor);
     bool is_roberta = l->tokenizer->bpe && l->names.cls;
-    return !l->tokenizer->bpe || is_roberta ? add_named_templates(l, NULL, NULL, is_roberta) : FTC_STATUS_OK;
+    bool is_named = is_roberta || (!l->tokenizer->bpe && !l->tokenizer->unigram);
+    return is_named ? add_named_templates(l, NULL, NULL, is_roberta) : FTC_STATUS_OK;
 }
 
 // --- all of it ----------------------------------------------------------------------------------------
@@ -741,6 +821,19 @@ static ftc_status add_model(loader *l) {
     }
     if (ftc_file_exists(l->vocab_path)) return add_wordpiece_file(l);
     if (ftc_file_exists(l->bpe_vocab_path)) return add_bpe_files(l);
+    static const char *const SENTENCEPIECE[] = {"spiece.model", "spm.model", "sentencepiece.bpe.model"};
+    for (size_t i = 0; i < sizeof SENTENCEPIECE / sizeof *SENTENCEPIECE; i++) {
+        char *path = ftc_path_join(l->directory, SENTENCEPIECE[i]);
+        ftc_status status = FTC_STATUS_OK;
+        if (ftc_file_exists(path))
+            status =
+                ftc_status_make(FTC_BAD_INPUT,
+                                "%s: SentencePiece's own file is not read; save tokenizer.json beside it "
+                                "(AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR))",
+                                path);
+        free(path);
+        if (status.code != FTC_OK) return status;
+    }
     return ftc_status_make(FTC_BAD_INPUT,
                            "there is neither %s nor %s: name a Hugging Face directory with a tokenizer",
                            l->json_path, l->vocab_path);
@@ -759,8 +852,9 @@ static ftc_status load(loader *l) {
     FTC_RETURN_IF_ERROR(add_tokens(l));
     const char *model_unk = member_string(member(l->json, "model"), "unk_token");
     const char *unk = *model_unk ? model_unk : special_token(l, "unk_token", l->names.unk);
-    t->unk_id = token_id(t, unk);
-    if (!t->bpe) FTC_RETURN_IF_ERROR(required_id(l, "unknown", unk, &t->unk_id)); // bytes are never unknown
+    if (!t->unigram) t->unk_id = token_id(t, unk);
+    if (!t->bpe && !t->unigram)
+        FTC_RETURN_IF_ERROR(required_id(l, "unknown", unk, &t->unk_id)); // bytes are never unknown
     t->pad_id = token_id(t, special_token(l, "pad_token", l->names.pad));
     FTC_RETURN_IF_ERROR(add_templates(l));
     const cJSON *length = member(l->config, "model_max_length");
@@ -771,7 +865,8 @@ static ftc_status load(loader *l) {
 }
 
 ftc_status ftc_tokenizer_open(const char *directory, ftc_tokenizer **out) {
-    loader l = {.json_path = ftc_path_join(directory, "tokenizer.json"),
+    loader l = {.directory = directory,
+                .json_path = ftc_path_join(directory, "tokenizer.json"),
                 .vocab_path = ftc_path_join(directory, "vocab.txt"),
                 .bpe_vocab_path = ftc_path_join(directory, "vocab.json"),
                 .merges_path = ftc_path_join(directory, "merges.txt"),

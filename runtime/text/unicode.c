@@ -150,6 +150,10 @@ size_t ftc_unicode_compose(uint32_t *text, size_t count) {
     return n < 0 ? count : (size_t)n;
 }
 
+bool ftc_unicode_breaks_cluster(uint32_t before, uint32_t after, int32_t *state) {
+    return utf8proc_grapheme_break_stateful((utf8proc_int32_t)before, (utf8proc_int32_t)after, state);
+}
+
 size_t ftc_utf8_decode(const char *text, size_t size, uint32_t *out) {
     const unsigned char *s = (const unsigned char *)text;
     if (size == 0) return 0;

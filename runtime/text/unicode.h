@@ -44,6 +44,9 @@ void ftc_unicode_reorder(uint32_t *text, size_t count);
 // Canonical composition, in place, of a decomposed and reordered text. Returns the new count.
 size_t ftc_unicode_compose(uint32_t *text, size_t count);
 
+// Whether a grapheme cluster ends between two neighbours; *state is 0 at the start of a cluster.
+bool ftc_unicode_breaks_cluster(uint32_t before, uint32_t after, int32_t *state);
+
 // Decodes one code point at `text` (`size` bytes are readable). Returns its length in bytes, 0 if the bytes
 // are no UTF-8 (overlong forms and surrogates included).
 size_t ftc_utf8_decode(const char *text, size_t size, uint32_t *out);

@@ -101,6 +101,14 @@ int32_t ftc_wordpiece_id(const ftc_wordpiece *v, const char *token, size_t size)
     return edge ? edge->token : -1;
 }
 
+bool ftc_wordpiece_step(const ftc_wordpiece *v, uint8_t byte, uint32_t *node, int32_t *token) {
+    const ftc_trie_edge *edge = edge_slot(v, *node, byte);
+    if (edge->key == 0) return false;
+    *node = edge->child;
+    *token = edge->token;
+    return true;
+}
+
 const char *ftc_wordpiece_token(const ftc_wordpiece *v, int32_t id) {
     return id < 0 || (size_t)id >= v->size ? NULL : v->tokens[id];
 }

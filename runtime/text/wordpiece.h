@@ -3,6 +3,7 @@
 #ifndef FTC_RUNTIME_WORDPIECE_H
 #define FTC_RUNTIME_WORDPIECE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,10 @@ void ftc_wordpiece_add_name(ftc_wordpiece *vocabulary, const char *token, size_t
 
 // The id of a token that words are cut into, -1 if there is none such.
 int32_t ftc_wordpiece_id(const ftc_wordpiece *vocabulary, const char *token, size_t size);
+
+// Goes on by one byte through the tokens that a text begins with: *node is 0 at first. False: no token goes
+// on so. *token is the id of the one that ends there, -1: none does.
+bool ftc_wordpiece_step(const ftc_wordpiece *vocabulary, uint8_t byte, uint32_t *node, int32_t *token);
 
 // The token of an id, NULL if there is none such; lives as long as the vocabulary.
 const char *ftc_wordpiece_token(const ftc_wordpiece *vocabulary, int32_t id);
