@@ -155,6 +155,13 @@ static ftc_status sync_parent(const char *path) {
     return status;
 }
 
+static void remove_temporary(void *path, size_t bytes) {
+    (void)bytes;
+    ftc_status removed = ftc_dir_remove(path);
+    ftc_status_free(&removed);
+    free(path);
+}
+
 ftc_status ftc_dir_begin(const char *path, char **temporary) {
     size_t n = strlen(path);
     while (n > 1 && path[n - 1] == '/') n--;
@@ -165,6 +172,7 @@ ftc_status ftc_dir_begin(const char *path, char **temporary) {
         free(name);
         return status;
     }
+    ftc_care_begin(name, 0, remove_temporary);
     *temporary = name;
     return FTC_STATUS_OK;
 }
@@ -200,10 +208,11 @@ ftc_status ftc_dir_merge(const char *temporary, const char *path) {
 ftc_status ftc_dir_end(ftc_status written, char *temporary, ftc_status finish(const char *, const char *),
                        const char *path) {
     ftc_status status = written.code == FTC_OK ? finish(temporary, path) : written;
+    ftc_care_end(temporary);
     if (status.code != FTC_OK) {
-        ftc_status removed = ftc_dir_remove(temporary);
-        ftc_status_free(&removed);
+        remove_temporary(temporary, 0);
+    } else {
+        free(temporary);
     }
-    free(temporary);
     return status;
 }

@@ -5,19 +5,20 @@
 #include "compiler/api/ftc.h"
 
 #include "compiler/driver/model.h"
+#include "ir/base/alloc.h"
 #include "runtime/data/batch.h"
 #include "runtime/loop/model_state.h"
 #include "runtime/loop/profile.h"
 #include "runtime/loop/stepper.h"
 #include "runtime/loop/threads.h"
 
-#include <pthread.h>
 #include <stdbool.h>
 
 #pragma GCC visibility push(hidden)
 
 // Held by whoever makes LLVM or OpenBLAS set up what they keep for the whole process.
-extern pthread_mutex_t ftc_api_process_lock;
+void ftc_api_lock(void);
+void ftc_api_unlock(void);
 
 // Zeros; never NULL.
 void *ftc_api_allocate(size_t n, size_t size);
@@ -28,6 +29,24 @@ char *ftc_api_copy(const char *text);
 // Takes the status or the diagnostics. NULL when the status is no failure.
 ftc_error *ftc_api_error(ftc_status status);
 ftc_error *ftc_api_diagnostics(ftc_diagnostics *d);
+
+// What is returned where the work of a scope was given up. Allocates nothing that must be there.
+ftc_error *ftc_api_given_up(const ftc_scope *scope);
+
+// The error of `call`, which may be given up: so every function of ftc.h that returns one begins.
+#define FTC_GUARDED(call)                                                                                    \
+    __extension__({                                                                                          \
+        ftc_scope scope_;                                                                                    \
+        ftc_error *volatile error_;                                                                          \
+        ftc_scope_open(&scope_);                                                                             \
+        if (ftc_scope_enter(&scope_)) {                                                                      \
+            error_ = (call);                                                                                 \
+        } else {                                                                                             \
+            error_ = ftc_api_given_up(&scope_);                                                              \
+        }                                                                                                    \
+        ftc_scope_close(&scope_);                                                                            \
+        error_;                                                                                              \
+    })
 
 #define INPUT_ERROR(...) ftc_api_error(ftc_status_make(FTC_BAD_INPUT, __VA_ARGS__))
 

@@ -63,7 +63,7 @@ static bool reopen(const ftc_net *net, ftc_model_options *options, ftc_model_sou
            ftc_model_read_text(program->model, program->source, options, source, d);
 }
 
-ftc_error *ftc_net_text(const ftc_net *net, unsigned call, const char *stage, char **text) {
+static ftc_error *net_text(const ftc_net *net, unsigned call, const char *stage, char **text) {
     int entry = ftc_api_entry(call);
     if (entry < 0) return INPUT_ERROR("call is %#x: expected one of FTC_CALL_STEP, …", call);
     if (strcmp(stage, "source") == 0) {
@@ -76,18 +76,22 @@ ftc_error *ftc_net_text(const ftc_net *net, unsigned call, const char *stage, ch
     ftc_compile_options compile;
     ftc_tuned tuned;
     char *made = NULL;
-    pthread_mutex_lock(&ftc_api_process_lock);
+    ftc_api_lock();
     if (reopen(net, &options, &source, &d) &&
         ftc_model_compile_options_as(&source, &options, &net->model, &compile, &tuned, &d)) {
         made = stage_text(&source, &compile, (ftc_entry_kind)entry, stage, &d);
         ftc_tuned_free(&tuned);
     }
-    pthread_mutex_unlock(&ftc_api_process_lock);
+    ftc_api_unlock();
     ftc_model_source_free(&source);
     ftc_model_options_free(&options);
     if (!made) return ftc_api_diagnostics(&d);
     *text = made;
     return NULL;
+}
+
+ftc_error *ftc_net_text(const ftc_net *net, unsigned call, const char *stage, char **text) {
+    return FTC_GUARDED(net_text(net, call, stage, text));
 }
 
 void ftc_text_free(char *text) {
@@ -96,18 +100,15 @@ void ftc_text_free(char *text) {
 
 // --- kernels ------------------------------------------------------------------------------------------
 
-const ftc_kernel_desc *ftc_trainer_kernels(ftc_trainer *trainer, unsigned call, int32_t *n) {
+static ftc_error *list_kernels(ftc_trainer *trainer, int entry) {
     const ftc_program *program = ftc_api_program(trainer);
-    int entry = ftc_api_entry(call);
-    if (entry < 0 || !(trainer->calls & call)) return NULL;
     const ftc_entry *e = &program->entries[entry];
     double *counts = ftc_api_allocate((size_t)program->n_counts, sizeof *counts), total = 0;
     if (trainer->has_batch)
         memcpy(counts, trainer->batch.counts, (size_t)program->n_counts * sizeof *counts);
     else
         ftc_program_most_counts(program, counts);
-    free(trainer->kernels);
-    trainer->kernels = ftc_api_allocate((size_t)e->n_kernels, sizeof *trainer->kernels);
+    trainer->kernels = ftc_realloc(trainer->kernels, (size_t)e->n_kernels, sizeof *trainer->kernels);
     for (int32_t k = 0; k < e->n_kernels; k++) total += trainer->profile.cycles[entry][k];
     double each = total > 0 ? trainer->seconds[entry] / (double)trainer->made[entry] / total : 0;
     for (int32_t k = 0; k < e->n_kernels; k++) {
@@ -123,7 +124,16 @@ const ftc_kernel_desc *ftc_trainer_kernels(ftc_trainer *trainer, unsigned call, 
         desc->bytes = ftc_program_cost(program, info->bytes, counts);
     }
     free(counts);
-    *n = e->n_kernels;
+    return NULL;
+}
+
+const ftc_kernel_desc *ftc_trainer_kernels(ftc_trainer *trainer, unsigned call, int32_t *n) {
+    const volatile int entry = ftc_api_entry(call); // the same on both ways out of the scope
+    if (entry < 0 || !(trainer->calls & call)) return NULL;
+    ftc_error *error = FTC_GUARDED(list_kernels(trainer, entry));
+    ftc_error_free(error);
+    if (error) return NULL;
+    *n = ftc_api_program(trainer)->entries[entry].n_kernels;
     return trainer->kernels;
 }
 
@@ -134,7 +144,7 @@ struct ftc_interpretation {
     ftc_gradients values;
 };
 
-ftc_error *ftc_trainer_interpret(ftc_trainer *trainer, ftc_interpretation **out) {
+static ftc_error *trainer_interpret(ftc_trainer *trainer, ftc_interpretation **out) {
     if (!trainer->has_weights || !trainer->has_batch)
         return INPUT_ERROR("ftc_trainer_interpret: there %s",
                            trainer->has_weights ? "is no batch at hand; call ftc_trainer_bind first"
@@ -155,6 +165,10 @@ ftc_error *ftc_trainer_interpret(ftc_trainer *trainer, ftc_interpretation **out)
     ftc_model_source_free(&source);
     ftc_model_options_free(&options);
     return reference ? NULL : ftc_api_diagnostics(&d);
+}
+
+ftc_error *ftc_trainer_interpret(ftc_trainer *trainer, ftc_interpretation **out) {
+    return FTC_GUARDED(trainer_interpret(trainer, out));
 }
 
 void ftc_interpretation_free(ftc_interpretation *interpretation) {

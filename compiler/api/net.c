@@ -4,6 +4,7 @@
 #include "ir/base/alloc.h"
 #include "runtime/text/tokenizer.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,16 +20,29 @@ _Static_assert((int)FTC_TENSOR_PARAMETER == FTC_ROLE_PARAM && (int)FTC_TENSOR_MO
                "kinds");
 _Static_assert((int)FTC_TENSOR_GRADIENT == FTC_ROLE_GRADIENT && FTC_MAX_DIMS == 4, "kinds");
 
-pthread_mutex_t ftc_api_process_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t process_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void release(void *mutex, size_t bytes) {
+    (void)bytes;
+    pthread_mutex_unlock(mutex);
+}
+
+void ftc_api_lock(void) {
+    pthread_mutex_lock(&process_lock);
+    ftc_care_begin(&process_lock, 0, release);
+}
+
+void ftc_api_unlock(void) {
+    ftc_care_end(&process_lock);
+    pthread_mutex_unlock(&process_lock);
+}
 
 void *ftc_api_allocate(size_t n, size_t size) {
-    void *zeros = ftc_alloc(n, size);
-    return zeros;
+    return ftc_alloc(n, size);
 }
 
 char *ftc_api_copy(const char *text) {
-    char *copy = text ? ftc_strdup(text) : NULL;
-    return copy;
+    return text ? ftc_strdup(text) : NULL;
 }
 
 const char *ftc_version(void) {
@@ -45,8 +59,22 @@ struct ftc_error {
 // Takes `message`.
 static ftc_error *make_error(int status, char *message) {
     ftc_error *error = ftc_api_allocate(1, sizeof *error);
-    *error = (ftc_error){status, message ? message : ftc_api_copy("out of memory")};
+    *error = (ftc_error){status, message};
     return error;
+}
+
+static ftc_error out_of_memory = {FTC_EXIT_USAGE, "out of memory"};
+
+ftc_error *ftc_api_given_up(const ftc_scope *scope) {
+    ftc_error *error = ftc_alloc_or_null(sizeof *error);
+    char *why = ftc_alloc_or_null(sizeof scope->why);
+    if (error && why) {
+        *error = (ftc_error){FTC_EXIT_USAGE, strcpy(why, scope->why)};
+        return error;
+    }
+    free(error);
+    free(why);
+    return &out_of_memory;
 }
 
 // Takes `status`; NULL when it is no failure.
@@ -78,7 +106,7 @@ int ftc_error_status(const ftc_error *error) {
 }
 
 void ftc_error_free(ftc_error *error) {
-    if (!error) return;
+    if (!error || error == &out_of_memory) return;
     free(error->message);
     free(error);
 }
@@ -213,7 +241,7 @@ static void keep_options(ftc_net *net, const ftc_net_options *options) {
     for (size_t i = 0; i < n; i++) net->options[i] = ftc_api_copy(options->options[i]);
 }
 
-ftc_error *ftc_net_open(const char *path, const ftc_net_options *options, ftc_net **out) {
+static ftc_error *net_open(const char *path, const ftc_net_options *options, ftc_net **out) {
     static const ftc_net_options DEFAULTS = {0};
     if (!options) options = &DEFAULTS;
     ftc_net net = {0};
@@ -221,9 +249,9 @@ ftc_error *ftc_net_open(const char *path, const ftc_net_options *options, ftc_ne
     ftc_model_options model = ftc_model_options_default();
     bool ok = ftc_api_set_options(options, &model, &d);
     if (ok) {
-        pthread_mutex_lock(&ftc_api_process_lock);
+        ftc_api_lock();
         ok = open_model(path, &model, options->calls, &net, &d);
-        pthread_mutex_unlock(&ftc_api_process_lock);
+        ftc_api_unlock();
     }
     ftc_model_options_free(&model);
     if (!ok) {
@@ -238,11 +266,20 @@ ftc_error *ftc_net_open(const char *path, const ftc_net_options *options, ftc_ne
     return NULL;
 }
 
+ftc_error *ftc_net_open(const char *path, const ftc_net_options *options, ftc_net **out) {
+    return FTC_GUARDED(net_open(path, options, out));
+}
+
+static ftc_error *close_model(ftc_net *net) {
+    ftc_api_lock();
+    ftc_model_close(&net->model);
+    ftc_api_unlock();
+    return NULL;
+}
+
 void ftc_net_free(ftc_net *net) {
     if (!net) return;
-    pthread_mutex_lock(&ftc_api_process_lock);
-    ftc_model_close(&net->model);
-    pthread_mutex_unlock(&ftc_api_process_lock);
+    ftc_error_free(FTC_GUARDED(close_model(net)));
     for (char **option = net->options; *option; option++) free(*option);
     free(net->options);
     free(net->recompiled);
@@ -313,16 +350,20 @@ const ftc_output_desc *ftc_net_outputs(const ftc_net *net, int32_t *n) {
 
 // --- texts --------------------------------------------------------------------------------------------
 
-ftc_error *ftc_tokenizer_load(const char *directory, ftc_tokenizer **out) {
+static ftc_error *tokenizer_load(const char *directory, ftc_tokenizer **out) {
     return ftc_api_error(ftc_tokenizer_open(directory, out));
+}
+
+ftc_error *ftc_tokenizer_load(const char *directory, ftc_tokenizer **out) {
+    return FTC_GUARDED(tokenizer_load(directory, out));
 }
 
 void ftc_tokenizer_free(ftc_tokenizer *tokenizer) {
     ftc_tokenizer_close(tokenizer);
 }
 
-ftc_error *ftc_tokenize(const ftc_tokenizer *tokenizer, const char *text, const char *pair,
-                        int32_t max_length, int32_t *ids, int32_t *types, int32_t *count) {
+static ftc_error *tokenize(const ftc_tokenizer *tokenizer, const char *text, const char *pair,
+                           int32_t max_length, int32_t *ids, int32_t *types, int32_t *count) {
     ftc_tokens tokens = {0};
     ftc_error *error = ftc_api_error(ftc_tokenizer_encode(tokenizer, text, pair, max_length, &tokens));
     if (!error) {
@@ -332,4 +373,9 @@ ftc_error *ftc_tokenize(const ftc_tokenizer *tokenizer, const char *text, const 
     }
     ftc_tokens_free(&tokens);
     return error;
+}
+
+ftc_error *ftc_tokenize(const ftc_tokenizer *tokenizer, const char *text, const char *pair,
+                        int32_t max_length, int32_t *ids, int32_t *types, int32_t *count) {
+    return FTC_GUARDED(tokenize(tokenizer, text, pair, max_length, ids, types, count));
 }

@@ -29,9 +29,9 @@ const ftc_program *ftc_api_program(const ftc_trainer *trainer) {
 
 static ftc_status find_sgemm(const ftc_program *program, ftc_sgemm_fn **out) {
     if (!program->needs_sgemm) return FTC_STATUS_OK;
-    pthread_mutex_lock(&ftc_api_process_lock);
+    ftc_api_lock();
     ftc_status status = ftc_blas_open(out);
-    pthread_mutex_unlock(&ftc_api_process_lock);
+    ftc_api_unlock();
     return status;
 }
 
@@ -60,7 +60,7 @@ static ftc_status set_up(ftc_trainer *t, const ftc_trainer_options *options) {
     return FTC_STATUS_OK;
 }
 
-ftc_error *ftc_trainer_create(const ftc_net *net, const ftc_trainer_options *options, ftc_trainer **out) {
+static ftc_error *trainer_create(const ftc_net *net, const ftc_trainer_options *options, ftc_trainer **out) {
     static const ftc_trainer_options DEFAULTS = {0};
     ftc_trainer *trainer = ftc_api_allocate(1, sizeof *trainer);
     trainer->net = net;
@@ -71,6 +71,10 @@ ftc_error *ftc_trainer_create(const ftc_net *net, const ftc_trainer_options *opt
     }
     *out = trainer;
     return NULL;
+}
+
+ftc_error *ftc_trainer_create(const ftc_net *net, const ftc_trainer_options *options, ftc_trainer **out) {
+    return FTC_GUARDED(trainer_create(net, options, out));
 }
 
 void ftc_trainer_free(ftc_trainer *trainer) {
@@ -98,7 +102,7 @@ void ftc_trainer_init(ftc_trainer *trainer) {
     trainer->has_weights = true;
 }
 
-ftc_error *ftc_trainer_load(ftc_trainer *trainer, const char *directory) {
+static ftc_error *trainer_load(ftc_trainer *trainer, const char *directory) {
     if (!directory) directory = ftc_api_program(trainer)->pretrained;
     if (!directory) {
         return INPUT_ERROR("the model %s was compiled against no directory: say which one to load, or start "
@@ -107,10 +111,10 @@ ftc_error *ftc_trainer_load(ftc_trainer *trainer, const char *directory) {
     }
     ftc_load_report report;
     char *kept = ftc_api_copy(directory); // `directory` may be the one of the last load
+    trainer->has_weights = false;
     ftc_error *error =
         ftc_api_error(ftc_model_state_load(&trainer->state, kept, trainer->stepper.seed, &report));
     if (error) {
-        trainer->has_weights = false;
         free(kept);
         return error;
     }
@@ -120,6 +124,10 @@ ftc_error *ftc_trainer_load(ftc_trainer *trainer, const char *directory) {
     trainer->directory = kept;
     trainer->has_weights = true;
     return NULL;
+}
+
+ftc_error *ftc_trainer_load(ftc_trainer *trainer, const char *directory) {
+    return FTC_GUARDED(trainer_load(trainer, directory));
 }
 
 const char *const *ftc_trainer_initialized(const ftc_trainer *trainer, int32_t *n) {
@@ -181,7 +189,7 @@ static ftc_error *assign(ftc_trainer *trainer, const ftc_weight *weight, bool *g
     return NULL;
 }
 
-ftc_error *ftc_trainer_assign(ftc_trainer *trainer, const ftc_weight *weights, int32_t n) {
+static ftc_error *trainer_assign(ftc_trainer *trainer, const ftc_weight *weights, int32_t n) {
     const ftc_program *program = ftc_api_program(trainer);
     bool *given = ftc_api_allocate((size_t)program->n_tensors, sizeof *given);
     ftc_error *error = NULL;
@@ -197,8 +205,12 @@ ftc_error *ftc_trainer_assign(ftc_trainer *trainer, const ftc_weight *weights, i
     return error;
 }
 
-ftc_error *ftc_trainer_save(const ftc_trainer *trainer, const char *directory, const char *tokenizer,
-                            const char *const *labels) {
+ftc_error *ftc_trainer_assign(ftc_trainer *trainer, const ftc_weight *weights, int32_t n) {
+    return FTC_GUARDED(trainer_assign(trainer, weights, n));
+}
+
+static ftc_error *trainer_save(const ftc_trainer *trainer, const char *directory, const char *tokenizer,
+                               const char *const *labels) {
     if (!trainer->has_weights) {
         return INPUT_ERROR(
             "%s: there are no weights to save; call ftc_trainer_init or ftc_trainer_load first", directory);
@@ -214,6 +226,11 @@ ftc_error *ftc_trainer_save(const ftc_trainer *trainer, const char *directory, c
     return ftc_api_error(ftc_model_save(directory, &trainer->state, &files));
 }
 
+ftc_error *ftc_trainer_save(const ftc_trainer *trainer, const char *directory, const char *tokenizer,
+                            const char *const *labels) {
+    return FTC_GUARDED(trainer_save(trainer, directory, tokenizer, labels));
+}
+
 // --- scalars ------------------------------------------------------------------------------------------
 
 static ftc_error *no_scalar(const ftc_trainer *trainer, const char *name) {
@@ -226,7 +243,7 @@ static ftc_error *no_scalar(const ftc_trainer *trainer, const char *name) {
                        near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
-ftc_error *ftc_trainer_set(ftc_trainer *trainer, const char *name, double value) {
+static ftc_error *trainer_set(ftc_trainer *trainer, const char *name, double value) {
     const ftc_program *program = ftc_api_program(trainer);
     for (int32_t i = 0; i < program->n_scalars; i++) {
         if (strcmp(program->scalars[i].name, name) != 0) continue;
@@ -237,13 +254,18 @@ ftc_error *ftc_trainer_set(ftc_trainer *trainer, const char *name, double value)
     return no_scalar(trainer, name);
 }
 
+ftc_error *ftc_trainer_set(ftc_trainer *trainer, const char *name, double value) {
+    return FTC_GUARDED(trainer_set(trainer, name, value));
+}
+
 // --- the batch ----------------------------------------------------------------------------------------
 
 // At least `n` zeros.
 static int32_t *no_types(ftc_trainer *trainer, size_t n) {
     if (n > trainer->no_types_capacity) {
+        int32_t *larger = ftc_api_allocate(n, sizeof *larger);
         free(trainer->no_types);
-        trainer->no_types = ftc_api_allocate(n, sizeof *trainer->no_types);
+        trainer->no_types = larger;
         trainer->no_types_capacity = n;
     }
     return trainer->no_types;
@@ -374,8 +396,8 @@ static ftc_error *copy_inputs(ftc_trainer *trainer, const ftc_input_cells *input
     return error;
 }
 
-ftc_error *ftc_trainer_bind_inputs(ftc_trainer *trainer, const ftc_extent_size *extents, int32_t n_extents,
-                                   const ftc_input_cells *inputs, int32_t n_inputs) {
+static ftc_error *trainer_bind_inputs(ftc_trainer *trainer, const ftc_extent_size *extents, int32_t n_extents,
+                                      const ftc_input_cells *inputs, int32_t n_inputs) {
     const ftc_program *program = ftc_api_program(trainer);
     batch_sizes sizes = {ftc_api_allocate((size_t)program->n_extents, sizeof *sizes.elements),
                          ftc_api_allocate((size_t)program->n_extents, sizeof *sizes.lengths),
@@ -398,6 +420,11 @@ ftc_error *ftc_trainer_bind_inputs(ftc_trainer *trainer, const ftc_extent_size *
     return error;
 }
 
+ftc_error *ftc_trainer_bind_inputs(ftc_trainer *trainer, const ftc_extent_size *extents, int32_t n_extents,
+                                   const ftc_input_cells *inputs, int32_t n_inputs) {
+    return FTC_GUARDED(trainer_bind_inputs(trainer, extents, n_extents, inputs, n_inputs));
+}
+
 static ftc_error *bind(ftc_trainer *trainer, int32_t n, const ftc_dataset *sequences) {
     ftc_error *unfit = ftc_api_error(ftc_batch_check_feed(ftc_api_program(trainer)));
     if (unfit) return unfit;
@@ -406,8 +433,8 @@ static ftc_error *bind(ftc_trainer *trainer, int32_t n, const ftc_dataset *seque
     return error;
 }
 
-ftc_error *ftc_trainer_bind(ftc_trainer *trainer, int32_t n, const int32_t *const *ids,
-                            const int32_t *const *types, const int32_t *lengths, const float *labels) {
+static ftc_error *trainer_bind(ftc_trainer *trainer, int32_t n, const int32_t *const *ids,
+                               const int32_t *const *types, const int32_t *lengths, const float *labels) {
     trainer->has_batch = false;
     ftc_error *error = check_count(trainer, n);
     for (int32_t i = 0; i < n && !error; i++) error = check_length(trainer, i, lengths[i]);
@@ -422,8 +449,13 @@ ftc_error *ftc_trainer_bind(ftc_trainer *trainer, int32_t n, const int32_t *cons
     return bind(trainer, n, &trainer->packed);
 }
 
-ftc_error *ftc_trainer_bind_packed(ftc_trainer *trainer, int32_t n, const int64_t *offsets,
-                                   const int32_t *ids, const int32_t *types, const float *labels) {
+ftc_error *ftc_trainer_bind(ftc_trainer *trainer, int32_t n, const int32_t *const *ids,
+                            const int32_t *const *types, const int32_t *lengths, const float *labels) {
+    return FTC_GUARDED(trainer_bind(trainer, n, ids, types, lengths, labels));
+}
+
+static ftc_error *trainer_bind_packed(ftc_trainer *trainer, int32_t n, const int64_t *offsets,
+                                      const int32_t *ids, const int32_t *types, const float *labels) {
     trainer->has_batch = false;
     ftc_error *error = check_count(trainer, n);
     for (int32_t i = 0; i < n && !error; i++) error = check_length(trainer, i, length_between(offsets + i));
@@ -438,6 +470,11 @@ ftc_error *ftc_trainer_bind_packed(ftc_trainer *trainer, int32_t n, const int64_
         .labels = labels ? (float *)labels : trainer->no_labels,
     };
     return bind(trainer, n, &sequences);
+}
+
+ftc_error *ftc_trainer_bind_packed(ftc_trainer *trainer, int32_t n, const int64_t *offsets,
+                                   const int32_t *ids, const int32_t *types, const float *labels) {
+    return FTC_GUARDED(trainer_bind_packed(trainer, n, offsets, ids, types, labels));
 }
 
 // --- the calls ----------------------------------------------------------------------------------------
@@ -486,20 +523,36 @@ static ftc_error *call(ftc_trainer *trainer, ftc_entry_kind entry, ftc_output_ro
         (long long)step, watched == FTC_OUTPUT_NORM ? "grad_norm" : "loss", (double)*value));
 }
 
-ftc_error *ftc_trainer_step(ftc_trainer *trainer) {
+static ftc_error *trainer_step(ftc_trainer *trainer) {
     return call(trainer, FTC_ENTRY_STEP, FTC_OUTPUT_LOSS);
 }
 
-ftc_error *ftc_trainer_grad(ftc_trainer *trainer) {
+ftc_error *ftc_trainer_step(ftc_trainer *trainer) {
+    return FTC_GUARDED(trainer_step(trainer));
+}
+
+static ftc_error *trainer_grad(ftc_trainer *trainer) {
     return call(trainer, FTC_ENTRY_GRAD, FTC_OUTPUT_LOSS);
 }
 
-ftc_error *ftc_trainer_update(ftc_trainer *trainer) {
+ftc_error *ftc_trainer_grad(ftc_trainer *trainer) {
+    return FTC_GUARDED(trainer_grad(trainer));
+}
+
+static ftc_error *trainer_update(ftc_trainer *trainer) {
     return call(trainer, FTC_ENTRY_UPDATE, FTC_OUTPUT_NORM);
 }
 
-ftc_error *ftc_trainer_eval(ftc_trainer *trainer) {
+ftc_error *ftc_trainer_update(ftc_trainer *trainer) {
+    return FTC_GUARDED(trainer_update(trainer));
+}
+
+static ftc_error *trainer_eval(ftc_trainer *trainer) {
     return call(trainer, FTC_ENTRY_EVAL, FTC_OUTPUT_LOSS);
+}
+
+ftc_error *ftc_trainer_eval(ftc_trainer *trainer) {
+    return FTC_GUARDED(trainer_eval(trainer));
 }
 
 const void *ftc_trainer_output(const ftc_trainer *trainer, const char *name, int64_t *cells) {

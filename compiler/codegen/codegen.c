@@ -7,21 +7,30 @@
 
 #include <llvm-c/Target.h>
 
+#include "compiler/codegen/llvm.h"
 #include "compiler/codegen/sanitize.h"
 #include "ir/base/alloc.h"
 
+static void release(void *cg, size_t bytes) {
+    (void)bytes;
+    ftc_codegen_free(cg);
+}
+
 ftc_codegen *ftc_codegen_new(const ftc_target *target, const char *module_name, char **error) {
+    ftc_llvm_enter();
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
 
     char *triple = LLVMGetDefaultTargetTriple(), *message = NULL;
+    if (!triple) ftc_out_of_memory(0); // LLVM's copies of texts have no handler
     LLVMTargetRef llvm_target;
     if (LLVMGetTargetFromTriple(triple, &llvm_target, &message)) {
         *error = ftc_format("LLVM cannot compile for %s: %s", triple, message);
         LLVMDisposeMessage(message);
         LLVMDisposeMessage(triple);
+        ftc_llvm_leave();
         return NULL;
     }
     ftc_codegen *cg = ftc_alloc(1, sizeof *cg);
@@ -51,16 +60,21 @@ ftc_codegen *ftc_codegen_new(const ftc_target *target, const char *module_name, 
     cg->f32 = LLVMFloatTypeInContext(cg->context);
     cg->f64 = LLVMDoubleTypeInContext(cg->context);
     cg->ptr = LLVMPointerTypeInContext(cg->context, 0);
+    ftc_care_begin(cg, 0, release);
     return cg;
 }
 
 void ftc_codegen_free(ftc_codegen *cg) {
     if (!cg) return;
-    LLVMDisposeBuilder(cg->builder);
-    LLVMDisposeModule(cg->module);
-    LLVMContextDispose(cg->context);
-    LLVMDisposeTargetMachine(cg->machine);
+    ftc_care_end(cg);
+    if (!ftc_llvm_is_lost()) {
+        LLVMDisposeBuilder(cg->builder);
+        LLVMDisposeModule(cg->module);
+        LLVMContextDispose(cg->context);
+        LLVMDisposeTargetMachine(cg->machine);
+    }
     free(cg);
+    ftc_llvm_leave();
 }
 
 // --- functions ----------------------------------------------------------------------------------------

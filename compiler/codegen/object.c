@@ -12,6 +12,7 @@
 #include <llvm-c/Orc.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 
+#include "compiler/codegen/llvm.h"
 #include "compiler/codegen/sanitize.h"
 #include "ir/base/alloc.h"
 
@@ -80,6 +81,7 @@ char *ftc_object_emit_assembly(ftc_codegen *cg, size_t *size, char **error) {
 
 char *ftc_object_print_ir(ftc_codegen *cg, size_t *size) {
     char *text = LLVMPrintModuleToString(cg->module);
+    if (!text) ftc_out_of_memory(0); // LLVM's copies of texts have no handler
     *size = strlen(text);
     char *copy = copy_bytes(text, *size);
     LLVMDisposeMessage(text);
@@ -128,8 +130,8 @@ char *ftc_object_add_sections(const char *object, size_t object_size, const ftc_
     return bytes;
 }
 
-char *ftc_object_read_section(const void *object, size_t object_size, const char *name, size_t *size,
-                              char **error) {
+static char *read_section(const void *object, size_t object_size, const char *name, size_t *size,
+                          char **error) {
     LLVMMemoryBufferRef buffer = LLVMCreateMemoryBufferWithMemoryRangeCopy(object, object_size, "object");
     char *message = NULL, *bytes = NULL;
     LLVMBinaryRef binary = LLVMCreateBinary(buffer, NULL, &message);
@@ -158,6 +160,14 @@ done:
     return bytes;
 }
 
+char *ftc_object_read_section(const void *object, size_t object_size, const char *name, size_t *size,
+                              char **error) {
+    ftc_llvm_enter();
+    char *bytes = read_section(object, object_size, name, size, error);
+    ftc_llvm_leave();
+    return bytes;
+}
+
 // --- loading ------------------------------------------------------------------------------------------
 
 struct ftc_loaded_object {
@@ -170,7 +180,7 @@ static void ignore_report(void *context, LLVMErrorRef failure) {
     LLVMConsumeError(failure);
 }
 
-ftc_loaded_object *ftc_object_load(const void *object, size_t size, char **error) {
+static LLVMOrcLLJITRef load(const void *object, size_t size, char **error) {
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
@@ -199,24 +209,44 @@ ftc_loaded_object *ftc_object_load(const void *object, size_t size, char **error
         if (ignored) LLVMConsumeError(ignored);
         return NULL;
     }
+    return jit;
+}
+
+static void release(void *loaded, size_t bytes) {
+    (void)bytes;
+    ftc_object_unload(loaded);
+}
+
+ftc_loaded_object *ftc_object_load(const void *object, size_t size, char **error) {
     ftc_loaded_object *loaded = ftc_alloc(1, sizeof *loaded);
-    loaded->jit = jit;
-    return loaded;
+    ftc_llvm_enter();
+    loaded->jit = load(object, size, error);
+    ftc_llvm_leave();
+    if (loaded->jit) {
+        ftc_care_begin(loaded, 0, release);
+        return loaded;
+    }
+    free(loaded);
+    return NULL;
 }
 
 ftc_code *ftc_object_lookup(ftc_loaded_object *loaded, const char *symbol, char **error) {
-    LLVMOrcExecutorAddress address;
+    LLVMOrcExecutorAddress address = 0;
+    ftc_llvm_enter();
     LLVMErrorRef failure = LLVMOrcLLJITLookup(loaded->jit, &address, symbol);
-    if (failure) {
-        set_error(failure, "looking up a symbol", error);
-        return NULL;
-    }
-    return (ftc_code *)(uintptr_t)address;
+    if (failure) set_error(failure, "looking up a symbol", error);
+    ftc_llvm_leave();
+    return failure ? NULL : (ftc_code *)(uintptr_t)address;
 }
 
 void ftc_object_unload(ftc_loaded_object *loaded) {
     if (!loaded) return;
-    LLVMErrorRef failure = LLVMOrcDisposeLLJIT(loaded->jit);
-    if (failure) LLVMConsumeError(failure);
+    ftc_care_end(loaded);
+    if (!ftc_llvm_is_lost()) {
+        ftc_llvm_enter();
+        LLVMErrorRef failure = LLVMOrcDisposeLLJIT(loaded->jit);
+        if (failure) LLVMConsumeError(failure);
+        ftc_llvm_leave();
+    }
     free(loaded);
 }

@@ -9,6 +9,9 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
+#include "compiler/codegen/llvm.h"
+#include "ir/base/alloc.h"
+
 #define ARCH_REQ_XCOMP_PERM 0x1023
 #define XFEATURE_XTILEDATA  18
 
@@ -69,9 +72,11 @@ static bool amx_is_permitted(void) {
 }
 
 static void find_host(void) {
-    host.name = "native";
+    ftc_llvm_enter();
     host.cpu = LLVMGetHostCPUName(); // never freed: the host target lives as long as the process
     char *features = LLVMGetHostCPUFeatures();
+    ftc_llvm_leave();
+    if (!host.cpu || !features) ftc_out_of_memory(0); // LLVM's copies of texts have no handler
     host.features = features;
 #define HAS(feature) has_feature(host.features, "+" feature, strlen("+" feature))
     bool avx512 = HAS("avx512f") && HAS("avx512bw") && HAS("avx512dq") && HAS("avx512vl");
@@ -88,11 +93,22 @@ static void find_host(void) {
         for (char *amx = features; (amx = strstr(amx, "+amx-"));) *amx = '-';
     host.l1d_bytes = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32 << 10);
     host.l2_bytes = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 256 << 10);
+    host.name = "native";
+}
+
+static void unlock(void *lock, size_t bytes) {
+    (void)bytes;
+    pthread_mutex_unlock(lock);
 }
 
 const ftc_target *ftc_target_host(void) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, find_host);
+    static pthread_mutex_t lock =
+        PTHREAD_MUTEX_INITIALIZER; // of a pthread_once nobody could give up the work
+    pthread_mutex_lock(&lock);
+    ftc_care_begin(&lock, 0, unlock);
+    if (!host.name) find_host();
+    ftc_care_end(&lock);
+    pthread_mutex_unlock(&lock);
     return &host;
 }
 

@@ -1,6 +1,8 @@
 // ftc: compiles the training of a model, and trains it.
+#include "compiler/codegen/llvm.h"
 #include "compiler/driver/cli.h"
 #include "compiler/driver/commands.h"
+#include "ir/base/alloc.h"
 #include "ir/base/name.h"
 #include "ir/diag.h"
 
@@ -60,6 +62,33 @@ static void fill_streams(void) {
         if (fcntl(fd, F_GETFD) < 0) open("/dev/null", O_RDONLY); // takes the lowest that is free
 }
 
+// Memory may run out before `main`, while libraries set themselves up: this runs before they do.
+static void end_without_scope(const char *why) {
+    dprintf(STDERR_FILENO, "ftc: %s\n", why);
+    _exit(FTC_EXIT_USAGE);
+}
+
+static void begin_process(void) {
+    ftc_without_scope(end_without_scope);
+    ftc_llvm_enter();
+}
+
+__attribute__((section(".preinit_array"), used)) static void (*const begin)(void) = begin_process;
+
+// The exit status of a command; where its work is given up, says why.
+static int run(const ftc_command *command, int argc, char **argv) {
+    volatile int status = FTC_EXIT_USAGE;
+    ftc_scope scope;
+    ftc_scope_open(&scope);
+    if (ftc_scope_enter(&scope)) {
+        status = command->run(command, argc, argv);
+    } else {
+        fprintf(stderr, "ftc %s: %s\n", command->name, scope.why);
+    }
+    ftc_scope_close(&scope);
+    return status;
+}
+
 int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : NULL, *names[N_COMMANDS];
     fill_streams();
@@ -74,8 +103,7 @@ int main(int argc, char **argv) {
     }
     for (int i = 0; i < N_COMMANDS; i++) {
         names[i] = COMMANDS[i].name;
-        if (strcmp(name, names[i]) == 0)
-            return flushed(name, COMMANDS[i].run(&COMMANDS[i], argc - 1, argv + 1));
+        if (strcmp(name, names[i]) == 0) return flushed(name, run(&COMMANDS[i], argc - 1, argv + 1));
     }
     const char *near = ftc_name_nearest(name, names, N_COMMANDS);
     fprintf(stderr, "ftc: unknown command %s%s%s%s; ftc --help lists all\n", name,

@@ -170,6 +170,12 @@ void ftc_care_end(const void *object) {
             }
 }
 
+static void (*end_process)(const char *why);
+
+void ftc_without_scope(void end(const char *why)) {
+    end_process = end;
+}
+
 int ftc_scope_is_open(void) {
     return innermost != NULL;
 }
@@ -177,6 +183,7 @@ int ftc_scope_is_open(void) {
 void ftc_give_up(const char *why) {
     ftc_scope *scope = innermost;
     if (!scope) {
+        if (end_process) end_process(why);
         fprintf(stderr, "ftc: %s\n", why);
         abort();
     }

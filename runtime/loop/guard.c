@@ -27,6 +27,21 @@ static struct {
     struct sigaction before;
 } guards = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+static void release(void *mutex, size_t bytes) {
+    (void)bytes;
+    pthread_mutex_unlock(mutex);
+}
+
+static void lock(void) {
+    pthread_mutex_lock(&guards.lock);
+    ftc_care_begin(&guards.lock, 0, release);
+}
+
+static void unlock(void) {
+    ftc_care_end(&guards.lock);
+    pthread_mutex_unlock(&guards.lock);
+}
+
 // --- the pattern --------------------------------------------------------------------------------------
 
 // As f32 and bf16 NaN, as i32 negative, as bool neither 0 nor 1.
@@ -73,18 +88,18 @@ void ftc_guard_add(void *data, size_t bytes, const char *name) {
     fill(added.begin, added.data);
     fill(added.data + bytes, added.end);
     if (mprotect(added.end, FTC_PAGE_BYTES, PROT_NONE) != 0) added.error = errno;
-    pthread_mutex_lock(&guards.lock);
+    lock();
     if (!guards.n) {
         struct sigaction action = {.sa_sigaction = tell_fault, .sa_flags = SA_SIGINFO};
         sigaction(SIGSEGV, &action, &guards.before);
     }
     guards.list = ftc_grow(guards.list, &guards.capacity, guards.n + 1, sizeof *guards.list);
     guards.list[guards.n++] = added;
-    pthread_mutex_unlock(&guards.lock);
+    unlock();
 }
 
 void *ftc_guard_resize(void *data, size_t bytes) {
-    pthread_mutex_lock(&guards.lock);
+    lock();
     for (size_t i = 0; i < guards.n; i++) {
         guard *g = &guards.list[i];
         if (g->data != data) continue;
@@ -94,7 +109,7 @@ void *ftc_guard_resize(void *data, size_t bytes) {
         fill(g->begin, g->end);
         break;
     }
-    pthread_mutex_unlock(&guards.lock);
+    unlock();
     return data;
 }
 
@@ -103,20 +118,20 @@ static bool lies_in(const guard *g, const ftc_memory *memory) {
 }
 
 void ftc_guard_spoil(const ftc_memory *memory) {
-    pthread_mutex_lock(&guards.lock);
+    lock();
     for (size_t i = 0; i < guards.n; i++)
         if (lies_in(&guards.list[i], memory)) fill(guards.list[i].begin, guards.list[i].end);
-    pthread_mutex_unlock(&guards.lock);
+    unlock();
 }
 
 void ftc_guard_forget(const ftc_memory *memory) {
-    pthread_mutex_lock(&guards.lock);
+    lock();
     size_t kept = 0;
     for (size_t i = 0; i < guards.n; i++)
         if (!lies_in(&guards.list[i], memory)) guards.list[kept++] = guards.list[i];
     if (guards.n && !kept) sigaction(SIGSEGV, &guards.before, NULL);
     guards.n = kept;
-    pthread_mutex_unlock(&guards.lock);
+    unlock();
 }
 
 static ftc_status check(const guard *g, const char *who) {
@@ -132,9 +147,9 @@ static ftc_status check(const guard *g, const char *who) {
 
 ftc_status ftc_guard_check(const char *who) {
     ftc_status status = FTC_STATUS_OK;
-    pthread_mutex_lock(&guards.lock);
+    lock();
     for (size_t i = 0; i < guards.n && status.code == FTC_OK; i++) status = check(&guards.list[i], who);
-    pthread_mutex_unlock(&guards.lock);
+    unlock();
     return status;
 }
 

@@ -1,6 +1,7 @@
 #include "runtime/loop/memory.h"
 #include "runtime/loop/guard.h"
 
+#include "ir/base/alloc.h"
 #include "ir/step_abi.h"
 
 #include <errno.h>
@@ -10,6 +11,10 @@
 #include <unistd.h>
 
 enum { HUGE_PAGE_BYTES = 2 << 20 };
+
+static void release(void *data, size_t bytes) {
+    munmap(data, bytes + FTC_STEP_SLACK_BYTES);
+}
 
 ftc_status ftc_memory_map(size_t bytes, const char *what, ftc_memory *out) {
     if (bytes == 0) {
@@ -24,13 +29,17 @@ ftc_status ftc_memory_map(size_t bytes, const char *what, ftc_memory *out) {
                                strerror(errno));
     }
     if (mapped >= HUGE_PAGE_BYTES) madvise(data, mapped, MADV_HUGEPAGE); // fewer TLB misses; only a hint
+    ftc_care_begin(data, bytes, release);
     *out = (ftc_memory){data, bytes};
     return FTC_STATUS_OK;
 }
 
 void ftc_memory_unmap(ftc_memory *memory) {
     ftc_guard_forget(memory);
-    if (memory->data) munmap(memory->data, memory->bytes + FTC_STEP_SLACK_BYTES);
+    if (memory->data) {
+        ftc_care_end(memory->data);
+        release(memory->data, memory->bytes);
+    }
     *memory = (ftc_memory){NULL, 0};
 }
 

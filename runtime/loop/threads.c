@@ -31,7 +31,8 @@ struct ftc_threads {
     alignas(64) pthread_mutex_t mutex;
     pthread_cond_t new_job;
     int32_t threads, spin_looks;
-    worker *workers; // [threads - 1]
+    atomic_bool is_given_up; // a thread has given up its share of the job
+    worker *workers;         // [threads - 1]
 };
 
 static inline void cpu_relax(void) {
@@ -92,21 +93,34 @@ static void start_job(ftc_threads *pool, ftc_threads_fn *fn, void *context) {
     pthread_mutex_unlock(&pool->mutex);
 }
 
+// Work is given up in the thread that does it, and then by who waits for all of them.
+static void do_share(ftc_threads *pool, int32_t thread, ftc_threads_fn *fn, void *context) {
+    ftc_scope scope;
+    ftc_scope_open(&scope);
+    if (ftc_scope_enter(&scope)) {
+        fn(context, thread, pool->threads);
+    } else {
+        atomic_store(&pool->is_given_up, true);
+    }
+    ftc_scope_close(&scope);
+}
+
 static void *work(void *arg) {
     worker *self = arg;
     ftc_threads *pool = self->pool;
     for (unsigned job = 0;; job++) {
         wait_for_job(pool, job);
         if (!pool->fn) return NULL;
-        pool->fn(pool->context, self->thread, pool->threads);
+        do_share(pool, self->thread, pool->fn, pool->context);
         ftc_threads_barrier(pool, self->thread);
     }
 }
 
 void ftc_threads_run(ftc_threads *pool, ftc_threads_fn *fn, void *context) {
     if (pool->threads > 1) start_job(pool, fn, context);
-    fn(context, 0, pool->threads);
+    do_share(pool, 0, fn, context);
     ftc_threads_barrier(pool, 0);
+    if (atomic_exchange(&pool->is_given_up, false)) ftc_out_of_memory(0);
 }
 
 // Ends the first `n` workers and frees everything.
@@ -142,6 +156,11 @@ static int start_workers(ftc_threads *pool, int32_t *started) {
     return error;
 }
 
+static void release(void *pool, size_t bytes) {
+    (void)bytes;
+    ftc_threads_free(pool);
+}
+
 ftc_status ftc_threads_create(int32_t threads, ftc_threads **out) {
     if (threads < 1) return ftc_status_make(FTC_BAD_INPUT, "%d threads: at least 1 is needed", threads);
     worker *workers = ftc_alloc((size_t)threads, sizeof *workers);
@@ -158,10 +177,13 @@ ftc_status ftc_threads_create(int32_t threads, ftc_threads **out) {
         return ftc_status_make(FTC_FAILED, "cannot start thread %d of %d: %s; try a smaller --threads",
                                started + 1, threads, strerror(error));
     }
+    ftc_care_begin(pool, 0, release);
     *out = pool;
     return FTC_STATUS_OK;
 }
 
 void ftc_threads_free(ftc_threads *pool) {
-    if (pool) end(pool, pool->threads - 1);
+    if (!pool) return;
+    ftc_care_end(pool);
+    end(pool, pool->threads - 1);
 }
