@@ -30,6 +30,12 @@ bool ftc_file_exists(const char *path) {
 
 // --- files --------------------------------------------------------------------------------------------
 
+ftc_status ftc_lfs_pointer(const char *path) {
+    return ftc_status_make(
+        FTC_BAD_INPUT, "%s: the file is a Git LFS pointer, not what it points to; fetch that (git lfs pull)",
+        path);
+}
+
 ftc_status ftc_file_read(const char *path, char **text, size_t *bytes) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat info;
@@ -62,6 +68,10 @@ ftc_status ftc_file_read(const char *path, char **text, size_t *bytes) {
     }
     close(fd);
     data[done] = '\0';
+    if (strncmp(data, FTC_LFS_POINTER, strlen(FTC_LFS_POINTER)) == 0) {
+        free(data);
+        return ftc_lfs_pointer(path);
+    }
     *text = data;
     *bytes = done;
     return FTC_STATUS_OK;

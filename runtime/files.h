@@ -7,8 +7,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-// Reads a whole file; *text is allocated and has a zero byte behind its *bytes bytes.
+// Reads a whole file; *text is allocated and has a zero byte behind its *bytes bytes. Refuses Git LFS
+// pointers.
 ftc_status ftc_file_read(const char *path, char **text, size_t *bytes);
+
+// How a Git LFS pointer begins: what git leaves in the place of a large file that was not fetched. Reading
+// one is an error that says so.
+#define FTC_LFS_POINTER "version https://git-lfs.github.com/spec/"
+ftc_status ftc_lfs_pointer(const char *path);
 
 typedef struct {
     const void *data;

@@ -1,4 +1,5 @@
 // Checkpoints: a run that is interrupted and resumed ends in the same bytes as one that was not.
+#include "runtime/hub/safetensors.h"
 #include "runtime/loop/train.h"
 #include "runtime/json.h"
 #include "runtime/loop/folder.h"

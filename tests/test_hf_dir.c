@@ -1,6 +1,7 @@
 // Hugging Face directories: config.json both ways, names with and without prefix, every refusal.
 #include "runtime/hub/hf_dir.h"
 #include "runtime/hub/names.h"
+#include "runtime/hub/safetensors.h"
 #include "runtime/json.h"
 #include "runtime/loop/model_state.h"
 #include "tests/bag_model.h"
@@ -208,7 +209,8 @@ Test(hf_dir, missing_head_is_initialized_and_wrong_shape_refused) {
     ftc_model_state state;
     ftc_load_report report;
     ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, 1u << FTC_ENTRY_EVAL, &state));
-    ASSERT_FAILS(ftc_model_state_load(&state, dir, 1, &report), FTC_BAD_INPUT, "has no model.safetensors");
+    ASSERT_FAILS(ftc_model_state_load(&state, dir, 1, &report), FTC_BAD_INPUT,
+                 "has neither model.safetensors nor");
 
     ftc_safetensor other_head[] = {matrix("embeddings.word_embeddings.weight", BAG_VOCAB, BAG_CLASSES),
                                    vector("classifier.bias", 2)};

@@ -9,6 +9,7 @@
 #include "runtime/json.h"
 #include "runtime/loop/model_state.h"
 #include "runtime/hub/safetensors.h"
+#include "runtime/hub/weights.h"
 #include "runtime/text/shown.h"
 
 #include <stddef.h>
@@ -152,7 +153,7 @@ static bool inspect_artifact(const char *path, const inspect_options *o, ftc_dia
 
 static ftc_status inspect_directory(const char *dir) {
     ftc_hf_config *config;
-    ftc_safetensors *file;
+    ftc_weights *file;
     FTC_RETURN_IF_ERROR(ftc_hf_config_read(dir, &config));
     const char *name;
     char *value, shape[128];
@@ -168,13 +169,13 @@ static ftc_status inspect_directory(const char *dir) {
         if (label) print_line(id, 30, label);
     }
     ftc_hf_config_free(config);
-    FTC_RETURN_IF_ERROR(ftc_hf_weights_open(dir, &file));
+    FTC_RETURN_IF_ERROR(ftc_weights_open(dir, &file));
     printf("tensors\n");
-    for (int32_t i = 0; i < ftc_safetensors_count(file); i++) {
-        const ftc_safetensor *t = ftc_safetensors_at(file, i);
+    for (int32_t i = 0; i < ftc_weights_count(file); i++) {
+        const ftc_safetensor *t = ftc_weights_at(file, i);
         print_line(t->name, 60, ftc_shape_format(t->dims, t->rank, shape));
     }
-    ftc_safetensors_close(file);
+    ftc_weights_close(file);
     return FTC_STATUS_OK;
 }
 

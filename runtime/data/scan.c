@@ -1,6 +1,7 @@
 #include "runtime/data/scan.h"
 
 #include "ir/base/alloc.h"
+#include "runtime/files.h"
 #include "runtime/json.h"
 #include "runtime/text/unicode.h"
 
@@ -90,6 +91,7 @@ static const struct {
     {"\xFD\x37zXZ", "compressed", "unpack it (unxz)"},
     {"\x28\xB5\x2F\xFD", "compressed", "unpack it (unzstd)"},
     {"PK\x03\x04", "a ZIP archive or a spreadsheet", "unpack it, or save it as CSV"},
+    {FTC_LFS_POINTER, "a Git LFS pointer, not what it points to", "fetch that (git lfs pull)"},
     {"PAR1", "a Parquet file", "save it as CSV or JSON lines (docs/data.md)"},
     {"ARROW1", "an Arrow file", "save it as CSV or JSON lines (docs/data.md)"},
 };

@@ -268,12 +268,12 @@ static ftc_status open_table(ftc_table *t, const char *path, const ftc_table_opt
 
 ftc_status ftc_table_open(const char *path, const ftc_table_options *options, ftc_table **out) {
     ftc_table *t = ftc_alloc(1, sizeof *t);
-    if (!t || !(t->path = ftc_strdup(ftc_decode_name(path)))) abort();
+    t->path = ftc_strdup(ftc_decode_name(path));
     t->layout.path = t->path;
     t->layout.fd = -1;
     t->layout.format = options->format == FTC_TABLE_AUTO ? format_of(path) : options->format;
     t->list_labels = options->list_labels;
-    if (options->missing_label && !(t->missing_label = ftc_strdup(options->missing_label))) abort();
+    if (options->missing_label) t->missing_label = ftc_strdup(options->missing_label);
     ftc_status status = open_table(t, path, options);
     if (status.code == FTC_OK)
         *out = t;

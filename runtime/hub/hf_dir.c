@@ -3,6 +3,7 @@
 #include "ir/base/alloc.h"
 #include "runtime/files.h"
 #include "runtime/hub/names.h"
+#include "runtime/hub/weights.h"
 #include "runtime/json.h"
 
 #include <stdbool.h>
@@ -98,44 +99,18 @@ const char *ftc_hf_config_label(const ftc_hf_config *config, int32_t id) {
     return id >= 0 && id < config->n_labels ? config->labels[id] : NULL;
 }
 
-ftc_status ftc_hf_weights_open(const char *dir, ftc_safetensors **out) {
-    char *path = ftc_path_join(dir, "model.safetensors");
-    char *pickled = ftc_path_join(dir, "pytorch_model.bin"),
-         *index = ftc_path_join(dir, "model.safetensors.index.json");
-    ftc_status status = FTC_STATUS_OK;
-    if (ftc_file_exists(path)) {
-        status = ftc_safetensors_open(path, out);
-    } else if (ftc_file_exists(index)) {
-        status = ftc_status_make(FTC_BAD_INPUT,
-                                 "%s: the weights are split over several files; save them as one "
-                                 "model.safetensors",
-                                 dir);
-    } else if (ftc_file_exists(pickled)) {
-        status = ftc_status_make(FTC_BAD_INPUT,
-                                 "%s: has pytorch_model.bin, but ftc reads model.safetensors; save it "
-                                 "with save_pretrained of a newer transformers",
-                                 dir);
-    } else {
-        status = ftc_status_make(FTC_BAD_INPUT, "%s: has no model.safetensors", dir);
-    }
-    free(path);
-    free(pickled);
-    free(index);
-    return status;
-}
-
 int32_t ftc_hf_label_count(const char *dir, const ftc_hf_config *config) {
     int32_t stated = ftc_hf_config_label_count(config), rows = 0;
-    ftc_safetensors *weights;
+    ftc_weights *weights;
     if (stated) return stated;
-    ftc_status status = ftc_hf_weights_open(dir, &weights);
+    ftc_status status = ftc_weights_open(dir, &weights);
     if (status.code != FTC_OK) {
         ftc_status_free(&status); // who loads the weights tells
         return 0;
     }
-    const ftc_safetensor *head = ftc_safetensors_find(weights, "classifier.weight");
+    const ftc_safetensor *head = ftc_weights_find(weights, "classifier.weight");
     if (head && head->rank == 2 && head->dims[0] <= INT32_MAX) rows = (int32_t)head->dims[0];
-    ftc_safetensors_close(weights);
+    ftc_weights_close(weights);
     return rows;
 }
 

@@ -3,7 +3,6 @@
 #define FTC_RUNTIME_HF_DIR_H
 
 #include "ir/step_abi.h"
-#include "runtime/hub/safetensors.h"
 #include "runtime/status.h"
 
 #include <stdbool.h>
@@ -47,9 +46,6 @@ typedef struct {
 // family block says, id2label, label2id and problem_type.
 ftc_status ftc_hf_config_write(const ftc_program *program, const ftc_hf_config_extra *extra,
                                const char *path);
-
-// Opens DIR/model.safetensors.
-ftc_status ftc_hf_weights_open(const char *dir, ftc_safetensors **out);
 
 // Copies the tokenizer's files (vocab.txt, tokenizer.json, tokenizer_config.json, …) that `from` has.
 ftc_status ftc_hf_tokenizer_copy(const char *from, const char *to);

@@ -150,6 +150,9 @@ static ftc_status open_checked(ftc_safetensors *file) {
     }
     file->map = map;
     file->map_bytes = (size_t)info.st_size;
+    size_t pointer = strlen(FTC_LFS_POINTER);
+    if (file->map_bytes > pointer && memcmp(file->map, FTC_LFS_POINTER, pointer) == 0)
+        return ftc_lfs_pointer(path);
     uint64_t header_bytes;
     memcpy(&header_bytes, file->map, 8); // little-endian, as are the machines that ftc runs on
     if (header_bytes > file->map_bytes - 8 || header_bytes > MAX_HEADER_BYTES) {
@@ -230,6 +233,7 @@ static void copy_changed(char *to, const char *from, size_t bytes) {
 }
 
 void ftc_safetensors_release(const ftc_safetensor *tensor) {
+    if (tensor->is_copy) return;
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)tensor->data;
     uintptr_t end = begin + (uintptr_t)tensor->bytes;
     begin = (begin + page - 1) / page * page;

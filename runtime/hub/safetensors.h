@@ -5,6 +5,7 @@
 
 #include "runtime/status.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define FTC_SAFETENSORS_MAX_RANK 8
@@ -28,6 +29,7 @@ typedef struct {
     int64_t dims[FTC_SAFETENSORS_MAX_RANK];
     const void *data;
     int64_t bytes;
+    bool is_copy; // `data` is no part of a mapped file
 } ftc_safetensor;
 
 typedef struct ftc_safetensors ftc_safetensors;

@@ -3,9 +3,9 @@
 
 #include "ir/base/alloc.h"
 #include "runtime/data/random.h"
-#include "runtime/hub/hf_dir.h"
 #include "runtime/hub/names.h"
 #include "runtime/hub/safetensors.h"
+#include "runtime/hub/weights.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -158,31 +158,31 @@ static bool same_shape(const ftc_tensor_info *info, const ftc_safetensor *tensor
     return memcmp(info->dims, tensor->dims, (size_t)info->rank * sizeof *info->dims) == 0;
 }
 
-static ftc_status shape_error(const ftc_safetensors *file, const ftc_tensor_info *info,
+static ftc_status shape_error(const ftc_weights *file, const ftc_tensor_info *info,
                               const ftc_safetensor *tensor) {
     char theirs[128], ours[128];
     return ftc_status_make(FTC_BAD_INPUT, "%s: tensor \"%s\" has shape %s, the model's \"%s\" has %s",
-                           ftc_safetensors_path(file), tensor->name,
+                           ftc_weights_path(file), tensor->name,
                            ftc_shape_format(tensor->dims, tensor->rank, theirs), info->name,
                            ftc_shape_format(info->dims, info->rank, ours));
 }
 
-static ftc_status copy_tensor(const ftc_safetensors *file, const ftc_tensor_info *info,
+static ftc_status copy_tensor(const ftc_weights *file, const ftc_tensor_info *info,
                               const ftc_safetensor *tensor, void *to) {
     if (!same_shape(info, tensor)) return shape_error(file, info, tensor);
     if (info->dtype == FTC_F32) {
         FTC_RETURN_IF_ERROR(
-            ftc_status_annotate(ftc_safetensors_read_f32(tensor, to), "%s", ftc_safetensors_path(file)));
+            ftc_status_annotate(ftc_safetensors_read_f32(tensor, to), "%s", ftc_weights_path(file)));
         ftc_safetensors_release(tensor);
         int64_t at = ftc_first_not_finite(to, ftc_tensor_elements(info));
         if (at < 0) return FTC_STATUS_OK;
         return ftc_status_make(
             FTC_BAD_INPUT, "%s: element %lld of \"%s\" is %g; take weights from before it diverged",
-            ftc_safetensors_path(file), (long long)at, tensor->name, (double)((const float *)to)[at]);
+            ftc_weights_path(file), (long long)at, tensor->name, (double)((const float *)to)[at]);
     }
     if (tensor->bytes != ftc_tensor_bytes(info)) {
         return ftc_status_make(FTC_BAD_INPUT, "%s: tensor \"%s\" was saved in another precision",
-                               ftc_safetensors_path(file), tensor->name);
+                               ftc_weights_path(file), tensor->name);
     }
     memcpy(to, tensor->data, (size_t)tensor->bytes);
     ftc_safetensors_release(tensor);
@@ -206,18 +206,18 @@ static int compare_name(const void *name, const void *tensor) {
 }
 
 // Which tensor of the file each parameter is, NULL: none. [n_tensors], allocated.
-static const ftc_safetensor **match_names(const ftc_program *program, const ftc_safetensors *file) {
-    int32_t n = ftc_safetensors_count(file);
+static const ftc_safetensor **match_names(const ftc_program *program, const ftc_weights *file) {
+    int32_t n = ftc_weights_count(file);
     named_tensor *list = ftc_alloc((size_t)n + 1, sizeof *list);
     const ftc_safetensor **matches = ftc_alloc((size_t)program->n_tensors + 1, sizeof *matches);
     for (int32_t i = 0; i < n; i++)
-        list[i] = (named_tensor){ftc_family_name(program, ftc_safetensors_at(file, i)->name), i};
+        list[i] = (named_tensor){ftc_family_name(program, ftc_weights_at(file, i)->name), i};
     qsort(list, (size_t)n, sizeof *list, by_name);
     for (int32_t i = 0; i < program->n_tensors; i++) {
         if (program->tensors[i].role != FTC_ROLE_PARAM) continue;
         char *name = ftc_family_name(program, program->tensors[i].name);
         const named_tensor *found = bsearch(name, list, (size_t)n, sizeof *list, compare_name);
-        if (found) matches[i] = ftc_safetensors_at(file, found->index);
+        if (found) matches[i] = ftc_weights_at(file, found->index);
         free(name);
     }
     for (int32_t i = 0; i < n; i++) free(list[i].name);
@@ -225,11 +225,11 @@ static const ftc_safetensor **match_names(const ftc_program *program, const ftc_
     return matches;
 }
 
-static ftc_status lacks_error(const ftc_safetensors *file, const char *missing, int32_t n_missing,
+static ftc_status lacks_error(const ftc_weights *file, const char *missing, int32_t n_missing,
                               int32_t n_found) {
-    const char *path = ftc_safetensors_path(file);
+    const char *path = ftc_weights_path(file);
     if (n_found == 0) {
-        const char *theirs = ftc_safetensors_count(file) ? ftc_safetensors_at(file, 0)->name : "";
+        const char *theirs = ftc_weights_count(file) ? ftc_weights_at(file, 0)->name : "";
         return ftc_status_make(
             FTC_BAD_INPUT,
             "%s: none of its tensors has the name of a parameter of the encoder, such as \"%s\"; "
@@ -246,7 +246,7 @@ static ftc_status lacks_error(const ftc_safetensors *file, const char *missing, 
 }
 
 // The encoder's parameters must be there in their shapes.
-static ftc_status check_encoder(const ftc_program *program, const ftc_safetensors *file,
+static ftc_status check_encoder(const ftc_program *program, const ftc_weights *file,
                                 const ftc_safetensor *const *matches) {
     const char *missing = NULL;
     int32_t n_missing = 0, n_found = 0;
@@ -270,7 +270,7 @@ static bool is_buffer(const char *name) {
     return strcmp(last, "position_ids") == 0 || strcmp(last, "token_type_ids") == 0;
 }
 
-static ftc_status load_params(ftc_model_state *state, const ftc_safetensors *file, uint64_t seed,
+static ftc_status load_params(ftc_model_state *state, const ftc_weights *file, uint64_t seed,
                               const ftc_safetensor *const *matches, ftc_load_report *report) {
     const ftc_program *program = state->program;
     FTC_RETURN_IF_ERROR(check_encoder(program, file, matches));
@@ -288,10 +288,10 @@ static ftc_status load_params(ftc_model_state *state, const ftc_safetensors *fil
 }
 
 // The tensors of the file that are no parameter.
-static void list_unused(const ftc_program *program, const ftc_safetensors *file,
+static void list_unused(const ftc_program *program, const ftc_weights *file,
                         const ftc_safetensor *const *matches, ftc_load_report *report) {
-    int32_t n = ftc_safetensors_count(file);
-    const ftc_safetensor *first = n ? ftc_safetensors_at(file, 0) : NULL;
+    int32_t n = ftc_weights_count(file);
+    const ftc_safetensor *first = n ? ftc_weights_at(file, 0) : NULL;
     bool *used = ftc_alloc((size_t)n + 1, sizeof *used);
     for (int32_t i = 0; i < program->n_tensors; i++)
         if (matches[i]) used[matches[i] - first] = true;
@@ -304,18 +304,18 @@ static void list_unused(const ftc_program *program, const ftc_safetensors *file,
 
 ftc_status ftc_model_state_load(ftc_model_state *state, const char *dir, uint64_t seed,
                                 ftc_load_report *report) {
-    ftc_safetensors *file;
-    FTC_RETURN_IF_ERROR(ftc_hf_weights_open(dir, &file));
+    ftc_weights *file;
+    FTC_RETURN_IF_ERROR(ftc_weights_open(dir, &file));
     ftc_load_report found = {
         .initialized = ftc_alloc((size_t)state->program->n_tensors + 1, sizeof *found.initialized),
-        .unused = ftc_alloc((size_t)ftc_safetensors_count(file) + 1, sizeof *found.unused),
+        .unused = ftc_alloc((size_t)ftc_weights_count(file) + 1, sizeof *found.unused),
     };
     const ftc_safetensor **matches = match_names(state->program, file);
     ftc_status status = load_params(state, file, seed, matches, &found);
     ftc_embeddings_replaced(state->tables);
     if (status.code == FTC_OK) list_unused(state->program, file, matches, &found);
     free(matches);
-    ftc_safetensors_close(file);
+    ftc_weights_close(file);
     if (status.code != FTC_OK) {
         ftc_load_report_free(&found);
         return status;
@@ -364,21 +364,21 @@ ftc_status ftc_model_state_save(const ftc_model_state *state, ftc_tensor_role ro
 }
 
 ftc_status ftc_model_state_restore(ftc_model_state *state, ftc_tensor_role role, const char *path) {
-    ftc_safetensors *file;
-    FTC_RETURN_IF_ERROR(ftc_safetensors_open(path, &file));
+    ftc_weights *file;
+    FTC_RETURN_IF_ERROR(ftc_weights_open_file(path, &file));
     const ftc_program *program = state->program;
     ftc_status status = FTC_STATUS_OK;
     for (int32_t i = 0; status.code == FTC_OK && i < program->n_tensors; i++) {
         const ftc_tensor_info *info = &program->tensors[i];
         if (info->role != role) continue;
-        const ftc_safetensor *tensor = ftc_safetensors_find(file, info->name);
+        const ftc_safetensor *tensor = ftc_weights_find(file, info->name);
         if (tensor) {
             status = copy_tensor(file, info, tensor, state->tensors[i]);
         } else {
             status = ftc_status_make(FTC_BAD_INPUT, "%s: lacks the tensor \"%s\"", path, info->name);
         }
     }
-    ftc_safetensors_close(file);
+    ftc_weights_close(file);
     if (role == FTC_ROLE_PARAM) ftc_embeddings_replaced(state->tables);
     if (role == FTC_ROLE_MOMENT) ftc_embeddings_touch_by_moments(state->tables);
     return status;

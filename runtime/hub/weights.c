@@ -1,0 +1,182 @@
+#include "runtime/hub/weights.h"
+
+#include "ir/base/alloc.h"
+#include "runtime/files.h"
+#include "runtime/hub/torch_file.h"
+#include "runtime/json.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+// One of the files.
+typedef struct {
+    ftc_safetensors *safetensors; // or
+    ftc_torch_file *torch;
+} part;
+
+struct ftc_weights {
+    char *path;
+    part *parts; // [n_parts]
+    int32_t n_parts;
+    ftc_safetensor *tensors; // [n] of all parts; what they point to is the parts'
+    int32_t n;
+};
+
+static int32_t part_count(const part *p) {
+    return p->safetensors ? ftc_safetensors_count(p->safetensors) : ftc_torch_file_count(p->torch);
+}
+
+static const ftc_safetensor *part_at(const part *p, int32_t index) {
+    return p->safetensors ? ftc_safetensors_at(p->safetensors, index) : ftc_torch_file_at(p->torch, index);
+}
+
+// Adds a file and its tensors.
+static ftc_status add_part(ftc_weights *w, const char *path, bool is_torch) {
+    part p = {0};
+    FTC_RETURN_IF_ERROR(is_torch ? ftc_torch_file_open(path, &p.torch)
+                                 : ftc_safetensors_open(path, &p.safetensors));
+    int32_t n = part_count(&p);
+    w->parts = ftc_realloc(w->parts, (size_t)w->n_parts + 1, sizeof *w->parts);
+    w->tensors = ftc_realloc(w->tensors, (size_t)(w->n + n) + 1, sizeof *w->tensors);
+    w->parts[w->n_parts++] = p;
+    for (int32_t i = 0; i < n; i++) w->tensors[w->n++] = *part_at(&p, i);
+    return FTC_STATUS_OK;
+}
+
+// --- shards -------------------------------------------------------------------------------------------
+
+static int by_name(const void *a, const void *b) {
+    return strcmp((*(const ftc_safetensor *const *)a)->name, (*(const ftc_safetensor *const *)b)->name);
+}
+
+static ftc_status check_unique(const ftc_weights *w) {
+    const ftc_safetensor **list = ftc_alloc((size_t)w->n + 1, sizeof *list);
+    for (int32_t i = 0; i < w->n; i++) list[i] = &w->tensors[i];
+    qsort(list, (size_t)w->n, sizeof *list, by_name);
+    ftc_status status = FTC_STATUS_OK;
+    for (int32_t i = 1; i < w->n && status.code == FTC_OK; i++)
+        if (strcmp(list[i - 1]->name, list[i]->name) == 0)
+            status = ftc_status_make(FTC_BAD_INPUT, "%s: two of its files have the tensor \"%s\"", w->path,
+                                     list[i]->name);
+    free(list);
+    return status;
+}
+
+// Opens the file of the index's entry unless an entry before has named it.
+static ftc_status add_shard(ftc_weights *w, const char *dir, const cJSON *map, const cJSON *entry,
+                            bool is_torch) {
+    const char *name = cJSON_GetStringValue(entry);
+    if (!name || !*name || strchr(name, '/'))
+        return ftc_status_make(FTC_BAD_INPUT, "%s: \"%s\" lies in no file of this folder", w->path,
+                               entry->string);
+    const cJSON *before;
+    cJSON_ArrayForEach(before, map) {
+        if (before == entry) break;
+        const char *other = cJSON_GetStringValue(before);
+        if (other && strcmp(other, name) == 0) return FTC_STATUS_OK;
+    }
+    char *path = ftc_path_join(dir, name);
+    ftc_status status = add_part(w, path, is_torch);
+    free(path);
+    return status;
+}
+
+// Every tensor that the index names must be there; what else the files have is theirs.
+static ftc_status check_complete(const ftc_weights *w, const cJSON *map) {
+    const cJSON *entry;
+    cJSON_ArrayForEach(entry, map) {
+        if (!ftc_weights_find(w, entry->string))
+            return ftc_status_make(FTC_BAD_INPUT, "%s: \"%s\" is not in %s", w->path, entry->string,
+                                   cJSON_GetStringValue(entry));
+    }
+    return check_unique(w);
+}
+
+static ftc_status open_shards(ftc_weights *w, const char *dir, bool is_torch) {
+    cJSON *index = NULL;
+    FTC_RETURN_IF_ERROR(ftc_json_read(w->path, &index));
+    const cJSON *map = cJSON_GetObjectItemCaseSensitive(index, "weight_map"), *entry;
+    ftc_status status = FTC_STATUS_OK;
+    if (!cJSON_IsObject(map) || !map->child)
+        status = ftc_status_make(FTC_BAD_INPUT, "%s: \"weight_map\" names no files", w->path);
+    cJSON_ArrayForEach(entry, map) {
+        if (status.code == FTC_OK) status = add_shard(w, dir, map, entry, is_torch);
+    }
+    if (status.code == FTC_OK) status = check_complete(w, map);
+    cJSON_Delete(index);
+    return status;
+}
+
+// --- open, close --------------------------------------------------------------------------------------
+
+static ftc_weights *new_weights(const char *path) {
+    ftc_weights *w = ftc_alloc(1, sizeof *w);
+    w->path = ftc_strdup(path);
+    return w;
+}
+
+static ftc_status finish(ftc_weights *w, ftc_status status, ftc_weights **out) {
+    if (status.code == FTC_OK)
+        *out = w;
+    else
+        ftc_weights_close(w);
+    return status;
+}
+
+ftc_status ftc_weights_open(const char *dir, ftc_weights **out) {
+    static const struct {
+        const char *name;
+        bool is_torch, is_index;
+    } FILES[] = {{"model.safetensors", false, false},
+                 {"model.safetensors.index.json", false, true},
+                 {"pytorch_model.bin", true, false},
+                 {"pytorch_model.bin.index.json", true, true}};
+    for (size_t i = 0; i < sizeof FILES / sizeof *FILES; i++) {
+        char *path = ftc_path_join(dir, FILES[i].name);
+        bool exists = ftc_file_exists(path);
+        ftc_weights *w = exists ? new_weights(path) : NULL;
+        free(path);
+        if (!exists) continue;
+        ftc_status status = FILES[i].is_index ? open_shards(w, dir, FILES[i].is_torch)
+                                              : add_part(w, w->path, FILES[i].is_torch);
+        return finish(w, status, out);
+    }
+    return ftc_status_make(
+        FTC_BAD_INPUT, "%s: has neither model.safetensors nor pytorch_model.bin, whole or in shards", dir);
+}
+
+ftc_status ftc_weights_open_file(const char *path, ftc_weights **out) {
+    ftc_weights *w = new_weights(path);
+    return finish(w, add_part(w, path, false), out);
+}
+
+void ftc_weights_close(ftc_weights *w) {
+    if (!w) return;
+    for (int32_t i = 0; i < w->n_parts; i++) {
+        ftc_safetensors_close(w->parts[i].safetensors);
+        ftc_torch_file_close(w->parts[i].torch);
+    }
+    free(w->parts);
+    free(w->tensors);
+    free(w->path);
+    free(w);
+}
+
+int32_t ftc_weights_count(const ftc_weights *w) {
+    return w->n;
+}
+
+const ftc_safetensor *ftc_weights_at(const ftc_weights *w, int32_t index) {
+    return &w->tensors[index];
+}
+
+const ftc_safetensor *ftc_weights_find(const ftc_weights *w, const char *name) {
+    for (int32_t i = 0; i < w->n; i++)
+        if (strcmp(w->tensors[i].name, name) == 0) return &w->tensors[i];
+    return NULL;
+}
+
+const char *ftc_weights_path(const ftc_weights *w) {
+    return w->path;
+}
