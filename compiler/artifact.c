@@ -147,7 +147,10 @@ ftc_manifest *ftc_artifact_describe(const ftc_object *object, ftc_diagnostics *d
 // --- compiling again ----------------------------------------------------------------------------------
 
 ftc_compile_options ftc_manifest_options(const ftc_manifest *m) {
-    return (ftc_compile_options){
+    static const char *const NAMES[FTC_ENTRY_COUNT] = {
+        "the artifact's graph of step", "the artifact's graph of grad", "the artifact's graph of update",
+        "the artifact's graph of eval"};
+    ftc_compile_options options = {
         .entries = m->entries,
         .skip = m->skip,
         .n_skip = m->n_skip,
@@ -158,6 +161,9 @@ ftc_compile_options ftc_manifest_options(const ftc_manifest *m) {
         .pretrained = m->program.pretrained,
         .source_text = m->program.source,
     };
+    for (int i = 0; i < FTC_ENTRY_COUNT; i++)
+        if (m->dumps[i]) options.dumps[i] = (ftc_dump){NAMES[i], m->dumps[i]};
+    return options;
 }
 
 ftc_tuned ftc_manifest_tuned(const ftc_manifest *m, const ftc_target *target) {

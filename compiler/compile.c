@@ -8,6 +8,7 @@
 #include "compiler/emit/emit.h"
 #include "compiler/codegen/object.h"
 #include "compiler/manifest.h"
+#include "compiler/resume.h"
 #include "compiler/passes/bounds.h"
 #include "compiler/passes/plan.h"
 #include "compiler/passes/provenance.h"
@@ -19,22 +20,34 @@
 
 // --- passes -------------------------------------------------------------------------------------------
 
+// Where an entry's graph comes from.
+typedef struct {
+    const ftc_graph *source;
+    ftc_entry_kind entry;
+    const ftc_resumed *resumed; // the dump that takes its place; NULL: it is made from the source
+} origin;
+
 typedef struct {
     const ftc_compile_options *options;
-    ftc_entry_kind entry;
+    const origin *from;
 } entry_context;
 
+// Whoever watches sees the places in the model's text.
 static void forward_after(void *context, const ftc_pass *pass, const ftc_graph *g, double seconds) {
     const entry_context *c = context;
-    c->options->after(c->options->context, c->entry, pass, g, seconds);
+    ftc_graph *shown = c->from->resumed ? ftc_graph_clone(g) : NULL;
+    if (shown) ftc_resume_put_back(c->from->resumed, shown);
+    c->options->after(c->options->context, c->from->entry, pass, shown ? shown : g, seconds);
+    if (shown) ftc_graph_free(shown);
 }
 
 // Runs the passes on an entry's graph. `graphs` (NULL: none) has those that are done: what the state takes
 // that this entry does not know counts as well. Whoever can call the step need not call grad, which then only
 // comes as near to the budget as it can.
-static bool run_passes(ftc_graph *g, ftc_entry_kind entry, ftc_graph *const *graphs, int64_t scratch_bytes,
+static bool run_passes(ftc_graph *g, const origin *from, ftc_graph *const *graphs, int64_t scratch_bytes,
                        const ftc_compile_options *options, ftc_diagnostics *d) {
-    entry_context context = {options, entry};
+    const ftc_entry_kind entry = from->entry;
+    entry_context context = {options, from};
     ftc_pipeline_options pipeline = {.pass = {.entry = entry,
                                               .memory_budget_bytes = options->memory_budget_bytes,
                                               .scratch_bytes = scratch_bytes,
@@ -50,7 +63,7 @@ static bool run_passes(ftc_graph *g, ftc_entry_kind entry, ftc_graph *const *gra
             ftc_resident_bytes(update, FTC_DECL_MOMENT) + ftc_resident_bytes(update, FTC_DECL_TOUCHED);
     if (graphs && entry == FTC_ENTRY_GRAD && graphs[FTC_ENTRY_STEP]) pipeline.pass.budget_is_a_wish = true;
     if (options->after) {
-        options->after(options->context, entry, NULL, g, 0);
+        if (!from->resumed) forward_after(&context, NULL, g, 0);
         pipeline.after = forward_after;
         pipeline.context = &context;
     }
@@ -81,24 +94,30 @@ static bool measure_scratch(const ftc_graph *g, ftc_entry_kind entry, const ftc_
 }
 
 // What the pass bounds has made sure of, whatever was made of the indices since: nothing is emitted without.
-static bool check_indices(const ftc_graph *g, ftc_diagnostics *d) {
+static bool check_indices(const ftc_graph *g, const origin *from, ftc_diagnostics *d) {
     ftc_id unproven;
     if (ftc_bounds_proven(g, &unproven)) return true;
     const ftc_node *node = &g->nodes[unproven];
-    ftc_diag_add(d, g->model, NULL, (int)ftc_model_line(&node->loc), 0,
-                 "internal error: the indices of %s into axis %s are no longer known to be rows",
-                 ftc_op_get(node->op)->name, g->axes[node->axis].name);
+    if (from->resumed)
+        ftc_diag_add(d, g->files[0], NULL, (int)node->loc.line, 0,
+                     "the indices of %s may lie outside of axis %s: clamp them, as the pass bounds does, or "
+                     "change a dump of before it",
+                     ftc_op_get(node->op)->name, g->axes[node->axis].name);
+    else
+        ftc_diag_add(d, g->model, NULL, (int)ftc_model_line(&node->loc), 0,
+                     "internal error: the indices of %s into axis %s are no longer known to be rows",
+                     ftc_op_get(node->op)->name, g->axes[node->axis].name);
     return false;
 }
 
 // A round of ftc_plan_entry: a graph whose plan leaves room for *scratch bytes, and what it then needs.
-static ftc_graph *plan_round(const ftc_graph *source, ftc_entry_kind entry, ftc_graph *const *graphs,
-                             const ftc_compile_options *options, const ftc_target *target, int64_t *scratch,
-                             ftc_diagnostics *d) {
-    ftc_graph *g = ftc_compile_entry_graph(source, entry);
+static ftc_graph *plan_round(const origin *from, ftc_graph *const *graphs, const ftc_compile_options *options,
+                             const ftc_target *target, int64_t *scratch, ftc_diagnostics *d) {
+    ftc_graph *g = from->resumed ? ftc_graph_clone(from->resumed->graph)
+                                 : ftc_compile_entry_graph(from->source, from->entry);
     int64_t thread_bytes = 0;
-    bool ok = run_passes(g, entry, graphs, *scratch, options, d) && check_indices(g, d);
-    if (ok && options->threads) ok = measure_scratch(g, entry, options, target, &thread_bytes, d);
+    bool ok = run_passes(g, from, graphs, *scratch, options, d) && check_indices(g, from, d);
+    if (ok && options->threads) ok = measure_scratch(g, from->entry, options, target, &thread_bytes, d);
     if (ok) {
         *scratch = options->threads * thread_bytes;
         return g;
@@ -109,19 +128,20 @@ static ftc_graph *plan_round(const ftc_graph *source, ftc_entry_kind entry, ftc_
 
 // With a budget, room is left for the scratch that the plan without one needs, and for more when it turns out
 // that the plan needs more.
-static ftc_graph *plan_entry(const ftc_graph *source, ftc_entry_kind entry, ftc_graph *const *graphs,
-                             const ftc_compile_options *options, ftc_diagnostics *d) {
+static ftc_graph *plan_from(const origin *from, ftc_graph *const *graphs, const ftc_compile_options *options,
+                            ftc_diagnostics *d) {
     const ftc_target *target = options->target ? options->target : ftc_target_host();
     ftc_compile_options round = *options;
+    const ftc_entry_kind entry = from->entry;
     bool trains = entry == FTC_ENTRY_STEP || entry == FTC_ENTRY_GRAD;
     bool is_budget =
         options->memory_budget_bytes && options->memory_budget_bytes != FTC_LEAST_MEMORY && trains;
     int64_t reserved = 0, needed = 0;
-    if (!is_budget) round.threads = 0;
+    if (!is_budget || from->resumed) round.threads = 0;
     if (round.threads) {
         round.memory_budget_bytes = 0;
         round.after = NULL;
-        ftc_graph *g = plan_round(source, entry, graphs, &round, target, &needed, d);
+        ftc_graph *g = plan_round(from, graphs, &round, target, &needed, d);
         if (!g) return NULL;
         ftc_graph_free(g);
         round.memory_budget_bytes = options->memory_budget_bytes;
@@ -129,10 +149,43 @@ static ftc_graph *plan_entry(const ftc_graph *source, ftc_entry_kind entry, ftc_
     }
     for (;;) {
         reserved = needed;
-        ftc_graph *g = plan_round(source, entry, graphs, &round, target, &needed, d);
+        ftc_graph *g = plan_round(from, graphs, &round, target, &needed, d);
         if (!g || needed <= reserved) return g;
         ftc_graph_free(g);
     }
+}
+
+// From the dump of the entry, if there is one: it must be callable as the model's own graph is.
+static ftc_graph *plan_entry(const ftc_graph *source, ftc_entry_kind entry, ftc_graph *const *graphs,
+                             const ftc_compile_options *options, ftc_diagnostics *d) {
+    const ftc_dump *dump = &options->dumps[entry];
+    origin from = {.source = source, .entry = entry};
+    if (!dump->text) return plan_from(&from, graphs, options, d);
+    ftc_compile_options quiet = *options;
+    quiet.after = NULL;
+    ftc_graph *own = plan_from(&from, graphs, &quiet, d), *g = NULL;
+    ftc_resumed resumed = {0};
+    d->file = dump->name;
+    d->source = dump->text;
+    bool ok = own && ftc_resume_read(dump, entry, &resumed, d);
+    if (ok && options->guard && resumed.graph->arena_bytes) {
+        ok = false;
+        ftc_diag_add(d, dump->name, NULL, 0, 0,
+                     "a program with --guard has another plan: give a dump of before `plan`");
+    }
+    if (ok) {
+        from.resumed = &resumed;
+        g = plan_from(&from, graphs, options, d);
+    }
+    if (g && !ftc_resume_check(dump, &resumed, g, own, d)) {
+        ftc_graph_free(g);
+        g = NULL;
+    }
+    d->file = d->source = NULL;
+    if (g) ftc_resume_put_back(&resumed, g);
+    ftc_resume_free(&resumed);
+    if (own) ftc_graph_free(own);
+    return g;
 }
 
 ftc_graph *ftc_compile_plan(const ftc_graph *source, ftc_entry_kind entry, const ftc_compile_options *options,
@@ -258,6 +311,7 @@ static ftc_manifest *describe(const compilation *c) {
     m->memory_budget_bytes = options->memory_budget_bytes;
     m->skip = options->skip;
     m->n_skip = options->n_skip;
+    for (int i = 0; i < FTC_ENTRY_COUNT; i++) m->dumps[i] = options->dumps[i].text;
     m->tuned = options->tuned ? options->tuned->list : NULL;
     m->n_tuned = options->tuned ? options->tuned->n : 0;
     m->program = (ftc_program){.model = source->model,

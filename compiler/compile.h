@@ -16,10 +16,17 @@ typedef void ftc_compile_after(void *context, ftc_entry_kind entry, const ftc_pa
 // generation for all of them.
 typedef void ftc_compile_timed(void *context, const char *part, double seconds);
 
+// A dump that takes the place of an entry's graph (compiler/resume.h): its file, for diagnostics, and its
+// text.
 typedef struct {
-    uint32_t entries;         // mask of 1 << ftc_entry_kind; 0: all
-    const ftc_target *target; // NULL: the host
-    const char *const *skip;  // passes switched off
+    const char *name, *text; // NULL: there is none
+} ftc_dump;
+
+typedef struct {
+    uint32_t entries;                // mask of 1 << ftc_entry_kind; 0: all
+    const ftc_target *target;        // NULL: the host
+    ftc_dump dumps[FTC_ENTRY_COUNT]; // recorded, too
+    const char *const *skip;         // passes switched off
     int n_skip;
     bool use_blas;                 // --gemm openblas: matrix products call ftc_step_args.sgemm
     const struct ftc_tuned *tuned; // plans of contractions, recorded too; NULL: the default ones

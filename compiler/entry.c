@@ -45,6 +45,8 @@ static ftc_id replaced_in_entry(ftc_graph *g, const ftc_graph *source, ftc_id v,
 
 ftc_graph *ftc_compile_entry_graph(const ftc_graph *source, ftc_entry_kind entry) {
     ftc_graph *g = ftc_graph_new_like(source);
+    g->stage = "expand";
+    g->stage_of = entry;
     ftc_id *map = ftc_alloc(source->n_nodes, sizeof *map);
     for (ftc_id v = 1; v < source->n_nodes; v++) {
         ftc_node node = source->nodes[v];

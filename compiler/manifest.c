@@ -246,6 +246,7 @@ const ftc_field ftc_manifest_fields[] = {
     ONE(memory_budget_bytes, NOT_NEGATIVE),
     LIST(skip, n_skip),
     LIST(tuned, n_tuned, .fields = TUNED),
+    ALL(dumps, OPTIONAL),
     ONE(program, .fields = PROGRAM),
     {0},
 };

@@ -22,7 +22,8 @@ typedef struct ftc_manifest {
     int32_t n_skip, n_tuned;
     const char *const *skip; // [n_skip] passes left out
     const ftc_tuned_plan *tuned;
-    ftc_arena *arena; // owns the manifest and all that it points to
+    const char *dumps[FTC_ENTRY_COUNT]; // the texts that took the place of entries' graphs; NULL: none did
+    ftc_arena *arena;                   // owns the manifest and all that it points to
 } ftc_manifest;
 
 // An empty manifest. What its pointers are set to is the caller's until ftc_manifest_own copies it.

@@ -157,6 +157,8 @@ bool ftc_pipeline_run_pass(ftc_graph *g, const ftc_pass *pass, const ftc_pipelin
     double seconds = ftc_clock_seconds() - start;
     free(rules);
     if (!ok) return false;
+    g->stage = pass->name;
+    g->stage_of = options->pass.entry;
     if (!ftc_verify_graph(g, d)) {
         ftc_diag_add(d, NULL, NULL, 0, 0, "internal error: pass %s left a graph that does not verify",
                      pass->name);
@@ -171,8 +173,14 @@ bool ftc_pipeline_run_pass(ftc_graph *g, const ftc_pass *pass, const ftc_pipelin
     return true;
 }
 
+// The first pass of the table that is behind the graph's stage.
+static int first_missing(const ftc_graph *g) {
+    const ftc_pass *last = g->stage ? ftc_pass_find(g->stage) : NULL;
+    return last ? (int)(last - ftc_passes) + 1 : 0;
+}
+
 bool ftc_pipeline_run(ftc_graph *g, const ftc_pipeline_options *options, ftc_diagnostics *d) {
-    for (int i = 0; i < ftc_n_passes; i++) {
+    for (int i = first_missing(g); i < ftc_n_passes; i++) {
         const ftc_pass *pass = &ftc_passes[i];
         bool skipped = false;
         for (int s = 0; s < options->n_skip; s++) skipped |= !strcmp(options->skip[s], pass->name);

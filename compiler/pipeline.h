@@ -14,8 +14,8 @@ typedef struct {
     bool check_text; // print, parse back and compare after each pass
 } ftc_pipeline_options;
 
-// Runs the table's passes on `g` in order. False after diagnostics; a graph that does not verify afterwards
-// names the pass in a diagnostic.
+// Runs the table's passes on `g` in order, those behind its stage where it has one. False after diagnostics;
+// a graph that does not verify afterwards names the pass in a diagnostic.
 bool ftc_pipeline_run(ftc_graph *g, const ftc_pipeline_options *options, ftc_diagnostics *d);
 
 // Runs one pass with the same care.

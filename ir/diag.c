@@ -54,9 +54,19 @@ static char *render(const char *kind, const char *file, const char *source, int 
     return ftc_text_close(&text, NULL);
 }
 
+// The column of the first word of a line.
+static int first_column(const char *source, int line) {
+    for (int i = 1; i < line && source; i++) source = strchr(source, '\n') ? strchr(source, '\n') + 1 : NULL;
+    return source ? (int)strspn(source, " \t") + 1 : 0;
+}
+
 void ftc_diag_add(ftc_diagnostics *d, const char *file, const char *source, int line, int column,
                   const char *format, ...) {
     if (d->count++ >= FTC_MAX_DIAGNOSTICS) return;
+    if (!source && line > 0 && file && d->file && !strcmp(file, d->file)) {
+        source = d->source;
+        column = column ? column : first_column(source, line);
+    }
     va_list args;
     va_start(args, format);
     d->list[d->count - 1].text = render("error", file, source, line, column, format, args);

@@ -18,10 +18,13 @@ typedef struct {
 typedef struct {
     ftc_diagnostic list[FTC_MAX_DIAGNOSTICS];
     int count; // all errors, also those that were not kept
+    // A file that is being compiled, and its text: for those who know a file and a line only. NULL: none.
+    const char *file, *source;
 } ftc_diagnostics;
 
 // Adds "file:line:column: error: message", then the source line and a caret under the column when `source`
-// (the whole file's text) is given. line and column count from 1; 0 leaves them out. file may be NULL.
+// (the whole file's text) is given. line and column count from 1; 0 leaves them out. A line of d->file
+// without `source` is shown of d->source, the caret under its first word. file may be NULL.
 void ftc_diag_add(ftc_diagnostics *d, const char *file, const char *source, int line, int column,
                   const char *format, ...) __attribute__((format(printf, 6, 7)));
 

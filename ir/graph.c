@@ -177,6 +177,8 @@ ftc_graph *ftc_graph_new_like(const ftc_graph *g) {
     for (uint32_t i = 0; i < g->n_files; i++) ftc_graph_add_file(c, g->files[i]);
     c->functions = ftc_graph_string(c, g->functions);
     c->functions_file = ftc_graph_string(c, g->functions_file);
+    c->stage = ftc_graph_string(c, g->stage);
+    c->stage_of = g->stage_of;
     c->next_site = g->next_site;
     c->cursor_loc = g->cursor_loc;
     c->cursor_phase = g->cursor_phase;

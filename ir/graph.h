@@ -211,6 +211,10 @@ typedef struct {
     const char *functions, *functions_file;
     const char **files;
     uint32_t n_files, files_capacity;
+    // Of an entry's graph: the pass that it has been through last, "expand" before the first, and the entry;
+    // NULL: it is no entry's. Passes put it there, dumps say it.
+    const char *stage;
+    ftc_entry_kind stage_of;
     int64_t next_site;  // the next unused random site
     ftc_loc cursor_loc; // given to nodes that are appended next (ir/build.h)
     ftc_phase cursor_phase;

@@ -194,8 +194,15 @@ static void print_declaration(const ftc_graph *g, const ftc_decl_def *d, FILE *f
     if (d->kind == FTC_DECL_TOUCHED) fprintf(f, " by %s", g->decls[d->by].name);
     if (d->kind == FTC_DECL_ARG) fputs(" = ", f), ftc_print_number(d->value, f);
     if (d->role) fprintf(f, " as %s", ftc_scalar_role_name(d->role));
-    print_loc(g, d->loc, f);
-    fputc('\n', f);
+}
+
+static void print_declarations(const ftc_graph *g, FILE *f) {
+    for (uint32_t i = 0; i < g->n_decls; i++) {
+        print_declaration(g, &g->decls[i], f);
+        print_loc(g, g->decls[i].loc, f);
+        fputc('\n', f);
+    }
+    if (g->n_decls) fputc('\n', f);
 }
 
 // --- nodes --------------------------------------------------------------------------------------------
@@ -289,6 +296,25 @@ static void print_nodes(const ftc_graph *g, FILE *f) {
     while (declared + 1 < g->n_kernels) print_kernel_header(g, ++declared, f), fputc('\n', f);
 }
 
+char *ftc_print_declaration_text(const ftc_graph *g, ftc_decl decl) {
+    ftc_text text;
+    print_declaration(g, &g->decls[decl], ftc_text_open(&text));
+    return ftc_text_close(&text, NULL);
+}
+
+char *ftc_print_output_text(const ftc_graph *g, const ftc_output *output) {
+    ftc_text text;
+    FILE *f = ftc_text_open(&text);
+    fputs("output ", f);
+    print_name(output->name, f);
+    fputs(" : ", f);
+    print_type(g, &(ftc_type){g->nodes[output->node].type.dtype, output->order}, f);
+    fprintf(f, " as %s", ftc_output_role_name(output->role));
+    if (output->of != FTC_NO_DECL) fputs(" of ", f), print_string(g->decls[output->of].name, true, f);
+    print_entries(output->entries, f);
+    return ftc_text_close(&text, NULL);
+}
+
 static void print_outputs(const ftc_graph *g, FILE *f) {
     for (uint32_t i = 0; i < g->n_outputs; i++) {
         const ftc_output *output = &g->outputs[i];
@@ -298,6 +324,8 @@ static void print_outputs(const ftc_graph *g, FILE *f) {
         if (output->role != FTC_OUTPUT_VALUE) fprintf(f, " as %s", ftc_output_role_name(output->role));
         if (output->of != FTC_NO_DECL) fputs(" of ", f), print_string(g->decls[output->of].name, true, f);
         print_entries(output->entries, f);
+        if (memcmp(&output->order, &g->nodes[output->node].type.axes, sizeof output->order))
+            fputs(" order(", f), print_axes(g, &output->order, f), fputc(')', f);
         fputc('\n', f);
     }
 }
@@ -310,8 +338,8 @@ void ftc_print_graph(const ftc_graph *g, FILE *f) {
     print_settings("family", g->family, g->n_family, f);
     if (g->functions) print_functions(g->functions, f);
     print_axis_declarations(g, f);
-    for (uint32_t i = 0; i < g->n_decls; i++) print_declaration(g, &g->decls[i], f);
-    if (g->n_decls) fputc('\n', f);
+    print_declarations(g, f);
+    if (g->stage) fprintf(f, "stage %s of %s\n", g->stage, ftc_entry_name(g->stage_of));
     if (g->next_site) fprintf(f, "sites %lld\n", (long long)g->next_site);
     if (g->arena_bytes || g->scratch_bytes || g->peak_live_bytes)
         fprintf(f, "memory arena %lld scratch %lld peak %lld\n", (long long)g->arena_bytes,

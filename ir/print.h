@@ -12,6 +12,12 @@ void ftc_print_graph(const ftc_graph *g, FILE *f);
 char *ftc_print_text(const ftc_graph *g); // the same; to be freed, NULL when memory is exhausted
 
 void ftc_print_node(const ftc_graph *g, ftc_id id, FILE *f); // one line: %12 = dot(%3, %4; H) : f32[B, I]
+
+// What callers see of a declaration, or of an output: its line without its place, and its name and type
+// instead of its node. To be freed.
+char *ftc_print_declaration_text(const ftc_graph *g, ftc_decl decl);
+char *ftc_print_output_text(const ftc_graph *g, const ftc_output *output);
+
 void ftc_print_number(double x, FILE *f); // decimal where that is short and exact, else hexadecimal; inf, nan
 void ftc_print_setting(const ftc_graph_setting *setting, FILE *f); // its value: 128, 1e-12, "gelu"
 

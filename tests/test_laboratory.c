@@ -94,3 +94,51 @@ Test(laboratory, programs_take_turns, .timeout = 240) {
     ASSERT_FTC(dir, 2, err, "none.ftc", "bench", "one.ftc", "none.ftc", "--steps", "6");
     scratch_free(dir);
 }
+
+// --- graphs that somebody has changed -----------------------------------------------------------------
+
+static const char MLP[] = FTC_SOURCE_ROOT "/models/mlp.ir";
+
+// The loss at the end of a run of the artifact.
+static double trained_loss(const char *dir, const char *artifact) {
+    outcome o = FTC(dir, "run", artifact, "--max-steps", "4", "--metrics", "m.jsonl", "--threads", "1",
+                    "--train", FTC_SOURCE_ROOT "/models/data/reviews-train.csv", "--tokenizer",
+                    FTC_SOURCE_ROOT "/models/data/tokenizer", "--output", "out", "--overwrite",
+                    "--logging-steps", "1");
+    cr_assert_eq(o.status, 0, "%s%s", o.out, o.err);
+    forget(&o);
+    return metric(dir, "loss");
+}
+
+static void replace_in(const char *dir, const char *file, const char *old, const char *new) {
+    char *path = ftc_path_join(dir, file), *text = NULL, *result = NULL;
+    size_t bytes;
+    ASSERT_OK(ftc_file_read(path, &text, &bytes));
+    const char *at = strstr(text, old);
+    cr_assert(at, "\"%s\" is not in %s", old, file);
+    if (asprintf(&result, "%.*s%s%s", (int)(at - text), text, new, at + strlen(old)) < 0) abort();
+    write_file(dir, file, result);
+    free(result);
+    free(text);
+    free(path);
+}
+
+// As it is a dump trains to the same loss; changed, to another. The artifact says so, and carries it on to
+// where it is compiled again.
+Test(laboratory, artifacts_remember_their_graphs, .timeout = 240) {
+    char *dir = test_directory();
+    ASSERT_FTC(dir, 0, out, "wrote", "compile", MLP, "-o", "own.ftc", "--dump-after", "all", "--dump-dir",
+               "dumps");
+    ASSERT_FTC(dir, 0, out, "wrote", "compile", MLP, "--graph", "step=dumps/09-dce.ir", "-o", "same.ftc");
+    replace_in(dir, "dumps/09-dce.ir", " = normal_cdf(", " = tanh(");
+    ASSERT_FTC(dir, 0, out, "wrote", "compile", MLP, "--graph", "step=dumps/09-dce.ir", "-o", "other.ftc");
+    double loss = trained_loss(dir, "own.ftc");
+    cr_expect_eq(trained_loss(dir, "same.ftc"), loss);
+    cr_expect_neq(trained_loss(dir, "other.ftc"), loss);
+    ASSERT_FTC(dir, 0, out, "graph of step      from a dump", "inspect", "other.ftc");
+    ASSERT_FTC(dir, 2, err, "the artifact's graph of step:", "bench", "other.ftc", "--batch", "1000");
+    ASSERT_FTC(dir, 2, err, "--graph steps=x: expected ENTRY=FILE", "compile", MLP, "--graph", "steps=x");
+    ASSERT_FTC(dir, 2, err, "this is a graph of step, it was given for eval", "compile", MLP, "--graph",
+               "eval=dumps/10-scalars.ir");
+    scratch_free(dir);
+}

@@ -27,6 +27,7 @@ typedef struct {
     ftc_text_list dump_after;
     const char *dump_dir;
     bool time_passes;
+    int32_t entry; // ftc_entry_kind: whose graphs are shown
 } compile_options;
 
 #define FIELD(name) offsetof(compile_options, name)
@@ -35,8 +36,10 @@ static const ftc_option OPTIONS[] = {
      "the file to write, also -o; default: the model's name with .ftc, in the current folder"},
     {"emit", NULL, FTC_OPTION_CHOICE, FIELD(emit), "ir|kernels|llvm|asm", 0,
      "write this text (to --output or standard output) and no artifact"},
+    {"entry", NULL, FTC_OPTION_CHOICE, FIELD(entry), "step|grad|update|eval", 0,
+     "whose graph --dump-after and --emit kernels show; default: step"},
     {"dump-after", NULL, FTC_OPTION_LIST, FIELD(dump_after), "PASS", 0,
-     "print the step's graph after this pass; expand: before the first, all: after each"},
+     "print the entry's graph after this pass; expand: before the first, all: after each"},
     {"dump-dir", NULL, FTC_OPTION_TEXT, FIELD(dump_dir), "DIR", 0, "write the dumps there, as NN-PASS.ir"},
     {"time-passes", NULL, FTC_OPTION_FLAG, FIELD(time_passes), NULL, 0, "print how long each pass took"},
     {0},
@@ -50,7 +53,7 @@ enum { MOST_TIMES = 128 };
 // What is gathered while the compiler works.
 typedef struct {
     const compile_options *options;
-    int n_passes; // of the step so far
+    int n_passes; // of the entry that is shown, so far
     bool failed;  // a dump could not be written
     struct {
         char name[32];
@@ -101,9 +104,9 @@ static void after_pass(void *context, ftc_entry_kind entry, const ftc_pass *pass
     watch *w = context;
     const char *name = pass ? pass->name : "expand";
     if (pass) add_time(w, name, false, entry, seconds);
-    if (entry != FTC_ENTRY_STEP) return;
+    if (entry != (ftc_entry_kind)w->options->entry) return;
+    w->n_passes = pass ? (int)(pass - ftc_passes) + 1 : 0;
     if (is_asked_for(w->options, name)) dump(w, name, g);
-    w->n_passes++;
 }
 
 static void after_part(void *context, const char *part, double seconds) {
@@ -210,10 +213,10 @@ static char *default_output(const char *model) {
     return path;
 }
 
-// The step's graph after all passes.
-static char *kernels_text(const ftc_model_source *source, const ftc_compile_options *compile,
-                          ftc_diagnostics *d) {
-    ftc_graph *g = ftc_compile_plan(source->graph, FTC_ENTRY_STEP, compile, d);
+// An entry's graph after all passes.
+static char *kernels_text(const ftc_model_source *source, ftc_entry_kind entry,
+                          const ftc_compile_options *compile, ftc_diagnostics *d) {
+    ftc_graph *g = ftc_compile_plan(source->graph, entry, compile, d);
     char *text = g ? ftc_print_text(g) : NULL;
     if (g) ftc_graph_free(g);
     return text;
@@ -222,7 +225,8 @@ static char *kernels_text(const ftc_model_source *source, const ftc_compile_opti
 static char *emitted_text(const ftc_model_source *source, const compile_options *options,
                           ftc_compile_options *compile, ftc_diagnostics *d) {
     if (options->emit == EMIT_IR) return ftc_print_text(source->graph);
-    if (options->emit == EMIT_KERNELS) return kernels_text(source, compile, d);
+    if (options->emit == EMIT_KERNELS)
+        return kernels_text(source, (ftc_entry_kind)options->entry, compile, d);
     char *text = NULL;
     *(options->emit == EMIT_LLVM ? &compile->llvm : &compile->assembly) = &text;
     ftc_compiled compiled = {0};

@@ -109,6 +109,11 @@ static void print_program(const ftc_program *program, const inspect_options *o) 
     if (o->tensors) print_tensors(program);
 }
 
+static void print_dumps(const ftc_manifest *m) {
+    for (int i = 0; i < FTC_ENTRY_COUNT; i++)
+        if (m->dumps[i]) printf("graph of %-9s from a dump (--graph)\n", ftc_entry_name((ftc_entry_kind)i));
+}
+
 // `graph`: the step's final graph as text, where it is asked for.
 static void print_asked(const ftc_manifest *m, const char *graph, const inspect_options *o) {
     if (o->source) {
@@ -118,6 +123,7 @@ static void print_asked(const ftc_manifest *m, const char *graph, const inspect_
     } else {
         print_program(&m->program, o);
         print_tuned(m);
+        print_dumps(m);
     }
 }
 

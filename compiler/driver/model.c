@@ -27,6 +27,8 @@ const ftc_option ftc_model_option_table[] = {
     {"max-length", NULL, FTC_OPTION_INT, FIELD(max_length), "N", 1, "most tokens in a sequence"},
     {"no-pass", NULL, FTC_OPTION_LIST, FIELD(no_pass), "PASS", 0,
      "leave out a pass of the compiler, or a rule, as simplify:demand"},
+    {"graph", NULL, FTC_OPTION_LIST, FIELD(graphs), "ENTRY=FILE", 0,
+     "compile this entry (step, grad, update, eval) from a dump of it"},
     {"precision", NULL, FTC_OPTION_CHOICE, FIELD(precision), "fp32|bf16", 0,
      "numbers that are stored between kernels and multiplied; fp32 unless set"},
     {"gemm", NULL, FTC_OPTION_CHOICE, FIELD(gemm), "native|openblas", 0,
@@ -66,6 +68,7 @@ ftc_model_options ftc_model_options_default(void) {
 void ftc_model_options_free(ftc_model_options *options) {
     ftc_text_list_free(&options->set);
     ftc_text_list_free(&options->no_pass);
+    ftc_text_list_free(&options->graphs);
     ftc_text_list_free(&options->freeze);
     ftc_text_list_free(&options->group);
 }
@@ -241,6 +244,32 @@ static ftc_graph *parse(const char *name, const char *text, const ftc_model_opti
     return ftc_parse_text(name, text, &(ftc_settings){o->list, o->n}, d);
 }
 
+// The files of --graph ENTRY=FILE. Diagnostics name them as the option does.
+static bool read_dumps(const ftc_model_options *options, ftc_dump dumps[FTC_ENTRY_COUNT],
+                       ftc_diagnostics *d) {
+    for (size_t i = 0; i < options->graphs.n; i++) {
+        const char *item = options->graphs.items[i], *equals = strchr(item, '=');
+        int entry = 0;
+        while (equals && entry < FTC_ENTRY_COUNT &&
+               (strlen(ftc_entry_name((ftc_entry_kind)entry)) != (size_t)(equals - item) ||
+                strncmp(item, ftc_entry_name((ftc_entry_kind)entry), (size_t)(equals - item)) != 0))
+            entry++;
+        if (!equals || entry == FTC_ENTRY_COUNT) {
+            ftc_diag_add(d, NULL, NULL, 0, 0,
+                         "--graph %s: expected ENTRY=FILE, where ENTRY is step, grad, update or eval", item);
+            return false;
+        }
+        if (dumps[entry].text) {
+            ftc_diag_add(d, NULL, NULL, 0, 0, "--graph %s: there is another graph of this entry before",
+                         item);
+            return false;
+        }
+        dumps[entry] = (ftc_dump){equals + 1, ftc_parse_read(equals + 1, d)};
+        if (!dumps[entry].text) return false;
+    }
+    return true;
+}
+
 // The graph of a text and the text with all values in place. `config`: the directory's config.json, NULL
 // without one.
 static bool build(const char *name, const char *text, const ftc_model_options *options,
@@ -248,9 +277,10 @@ static bool build(const char *name, const char *text, const ftc_model_options *o
     overrides o = {0};
     ftc_graph *g = NULL;
     char *resolved = NULL;
+    ftc_model_source source = {0};
     if (config) add_config_json(&o, options->pretrained, config);
     if (options->labels) add_number(&o, "num_labels", options->labels, "the data's");
-    bool ok = add_sets(&o, options, d);
+    bool ok = add_sets(&o, options, d) && read_dumps(options, source.dumps, d);
     if (options->batch) add_number(&o, "batch", options->batch, "--batch");
     if (options->loss) add(&o, (ftc_override){"loss", options->loss, "--loss", FTC_OVERRIDE_CONFIG});
     add_train_entries(&o, options);
@@ -258,11 +288,12 @@ static bool build(const char *name, const char *text, const ftc_model_options *o
     ok = g && (!config || (check_shapes(g, config, options->pretrained, d) &&
                            check_problem(g, config, options->pretrained, d)));
     if (ok) resolved = ftc_parse_resolve(name, text, &(ftc_settings){o.list, o.n}, d);
-    if (resolved) {
-        *out = (ftc_model_source){resolved, g};
-    } else if (g) {
-        ftc_graph_free(g);
-    }
+    source.text = resolved;
+    source.graph = g;
+    if (resolved)
+        *out = source;
+    else
+        ftc_model_source_free(&source);
     free_overrides(&o);
     return resolved != NULL;
 }
@@ -372,6 +403,7 @@ bool ftc_model_read(const char *path, const ftc_model_options *options, ftc_mode
 void ftc_model_source_free(ftc_model_source *source) {
     if (source->graph) ftc_graph_free(source->graph);
     free(source->text);
+    for (int i = 0; i < FTC_ENTRY_COUNT; i++) free((char *)source->dumps[i].text);
     *source = (ftc_model_source){0};
 }
 
@@ -409,6 +441,7 @@ bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_o
         .source_text = source->text,
         .threads = ftc_threads_available(),
     };
+    memcpy(compile.dumps, source->dumps, sizeof compile.dumps);
     if (!compile.target) {
         ftc_diag_add(d, NULL, NULL, 0, 0, "--target %s: there are native, avx512, avx2 and generic",
                      options->target);
@@ -459,6 +492,7 @@ static void keep_choices(const ftc_manifest *old, const ftc_model_options *optio
                          ftc_compile_options *compile) {
     ftc_compile_options was = ftc_manifest_options(old);
     if (options->gemm == FTC_GEMM_UNSET) compile->use_blas = was.use_blas;
+    if (!options->graphs.n) memcpy(compile->dumps, was.dumps, sizeof was.dumps);
     if (options->precision == FTC_PRECISION_UNSET) compile->bf16 = was.bf16;
     if (!options->memory) compile->memory_budget_bytes = was.memory_budget_bytes;
     compile->guard |= was.guard;
@@ -548,8 +582,8 @@ static char *other_structure(const ftc_program *program, const ftc_model_options
     double longest = ftc_setting_number(program->config, program->n_config, "positions", (double)INT64_MAX);
     longest = ftc_setting_number(program->config, program->n_config, "longest", longest);
     double wanted = (double)options->max_length < longest ? (double)options->max_length : longest;
-    if (options->set.n || options->no_pass.n || options->tune || options->memory || options->pretrained ||
-        options->loss || options->target ||
+    if (options->set.n || options->no_pass.n || options->graphs.n || options->tune || options->memory ||
+        options->pretrained || options->loss || options->target ||
         (options->gemm != FTC_GEMM_UNSET && options->gemm != gemm_of(program))) {
         why = ftc_strdup("other compile options are asked for");
     } else if (options->precision != FTC_PRECISION_UNSET && options->precision != precision_of(program)) {

@@ -9,6 +9,7 @@
 // In a guarded program every buffer has pages of its own instead, in order of size: no memory is used twice.
 #include "compiler/passes/plan.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -82,17 +83,54 @@ static int64_t peak_of(const ftc_buffer *buffers, int n) {
     return peak;
 }
 
-static void check(const ftc_graph *g, const ftc_buffer *buffers, int n) {
+// Two buffers that are alive together and overlap; false: there are none.
+static bool find_overlap(const ftc_buffer *buffers, int n, const ftc_buffer **first,
+                         const ftc_buffer **second) {
     for (int i = 0; i < n; i++)
         for (int j = i + 1; j < n; j++) {
             const ftc_buffer *a = &buffers[i], *b = &buffers[j];
             if (!alive_together(a, b) || a->offset + a->bytes <= b->offset ||
                 b->offset + b->bytes <= a->offset)
                 continue;
-            fprintf(stderr, "internal error: plan of %s: %%%u and %%%u are alive together and overlap\n",
-                    g->model, a->node, b->node);
-            abort();
+            *first = a;
+            *second = b;
+            return true;
         }
+    return false;
+}
+
+// Adds a diagnostic where the node comes from.
+__attribute__((format(printf, 4, 5))) static void report(const ftc_graph *g, ftc_id node, ftc_diagnostics *d,
+                                                         const char *format, ...) {
+    char message[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    ftc_loc loc = g->nodes[node].loc;
+    const char *file = loc.line && loc.file < g->n_files ? g->files[loc.file] : NULL;
+    ftc_diag_add(d, file, NULL, (int)loc.line, 0, "%%%u = %s: %s", node, ftc_op_get(g->nodes[node].op)->name,
+                 message);
+}
+
+bool ftc_plan_check(const ftc_graph *g, ftc_diagnostics *d) {
+    int n, errors = d->count;
+    ftc_buffer *buffers = ftc_plan_buffers(g, &n);
+    const ftc_buffer *a, *b;
+    int64_t end = 0;
+    for (int i = 0; i < n; i++) {
+        if (buffers[i].offset < 0)
+            report(g, buffers[i].node, d,
+                   "another kernel reads it, and it has no place in the arena (@OFFSET)");
+        if (buffers[i].offset + buffers[i].bytes > end) end = buffers[i].offset + buffers[i].bytes;
+    }
+    if (d->count == errors && find_overlap(buffers, n, &a, &b))
+        report(g, a->node, d, "%%%u lies in the same place of the arena while both are needed", b->node);
+    if (d->count == errors && g->arena_bytes < aligned(end + FTC_STEP_SLACK_BYTES))
+        ftc_diag_add(d, d->file, NULL, 0, 0, "the arena has %lld bytes, %lld are needed",
+                     (long long)g->arena_bytes, (long long)aligned(end + FTC_STEP_SLACK_BYTES));
+    free(buffers);
+    return d->count == errors;
 }
 
 // Places buffers [n] in order of size; the arena's size.
@@ -127,7 +165,12 @@ bool ftc_pass_plan(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostic
     g->arena_bytes = (options->guard ? place_guarded : place_closely)(buffers, n);
     for (int i = 0; i < n; i++) g->nodes[buffers[i].node].offset = buffers[i].offset;
     g->peak_live_bytes = peak_of(buffers, n);
-    check(g, buffers, n);
+    const ftc_buffer *a, *b;
+    if (find_overlap(buffers, n, &a, &b)) {
+        fprintf(stderr, "internal error: plan of %s: %%%u and %%%u are alive together and overlap\n",
+                g->model, a->node, b->node);
+        abort();
+    }
     free(buffers);
     return true;
 }

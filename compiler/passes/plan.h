@@ -2,6 +2,7 @@
 #ifndef FTC_PLAN_H
 #define FTC_PLAN_H
 
+#include "ir/diag.h"
 #include "ir/graph.h"
 
 // A value in the arena: bytes [offset, offset + bytes) hold it from barrier interval `from` to `to`, both
@@ -15,5 +16,11 @@ typedef struct {
 // The buffers that the graph's values need, in order of `from`; offsets are -1 before the plan pass. *n:
 // their number. To be freed by the caller.
 ftc_buffer *ftc_plan_buffers(const ftc_graph *g, int *n);
+
+// Whether a planned graph that somebody has changed may run: each value that outlives its kernel lies where
+// nothing else lies meanwhile, and threads wait wherever what they read was written by others. False after a
+// diagnostic.
+bool ftc_plan_check(const ftc_graph *g, ftc_diagnostics *d);
+bool ftc_schedule_check(const ftc_graph *g, ftc_diagnostics *d);
 
 #endif

@@ -102,6 +102,7 @@ typedef enum {
     // in dumps
     FTC_STMT_NODE,   // %12 = …
     FTC_STMT_KERNEL, // kernel k3 dot rows(B, S) { … }
+    FTC_STMT_STAGE,  // stage cse of step
     FTC_STMT_SITES,  // sites 12
     FTC_STMT_MEMORY, // memory arena 4096 scratch 0 peak 4000
 } ftc_stmt_kind;
@@ -131,6 +132,7 @@ struct ftc_stmt {
             ftc_axis_item *classes; // as scores over C; NULL: not written
             ftc_expr *weight;       // as loss weight n; NULL: none
             const char *of;         // as factor of "PARAMETER"
+            ftc_axis_list *order;   // in dumps: order(B, S); NULL: that of the node
         } output;
         struct {
             uint32_t label;
@@ -149,6 +151,7 @@ struct ftc_stmt {
             bool barrier;
             const char *plain;
         } kernel;
+        ftc_entry_kind stage_of;
         double sites;
         struct {
             double arena, scratch, peak;

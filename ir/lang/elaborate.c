@@ -342,6 +342,10 @@ static void elab_statement(ftc_elaborator *e, const ftc_stmt *s) {
     case FTC_STMT_STATE: ftc_elab_state(e, s); return;
     case FTC_STMT_NODE: ftc_elab_node(e, s); return;
     case FTC_STMT_KERNEL: ftc_elab_kernel(e, s); return;
+    case FTC_STMT_STAGE:
+        e->g->stage = ftc_graph_string(e->g, s->name);
+        e->g->stage_of = s->stage_of;
+        return;
     case FTC_STMT_SITES: e->g->next_site = (int64_t)s->sites; return;
     case FTC_STMT_MEMORY:
         e->g->arena_bytes = (int64_t)s->memory.arena;
@@ -450,11 +454,13 @@ static void append_unused_leaves(ftc_elaborator *e) {
 }
 
 // The graph of a module. NULL after diagnostics.
-static ftc_graph *elaborate(const ftc_module *module, const ftc_settings *overrides, ftc_diagnostics *d) {
+static ftc_graph *elaborate(const ftc_module *module, const ftc_settings *overrides, bool own_places,
+                            ftc_diagnostics *d) {
     int errors = d->count;
     ftc_elaborator e = {.d = d, .main = module, .module = module, .prefix = "", .arena = ftc_arena_new()};
     e.init = FTC_INIT_NORMAL;
     e.init_std = 0.02;
+    e.own_places = own_places && module->flat;
     e.g = ftc_graph_new(module->model ? module->model : "");
     ftc_build_cursor(e.g, (ftc_loc){0}, FTC_PHASE_FORWARD);
     if (module->uses)
@@ -463,6 +469,7 @@ static ftc_graph *elaborate(const ftc_module *module, const ftc_settings *overri
     else if (!module->model)
         ftc_diag_add(d, module->source.name, NULL, 0, 0,
                      "the text names no model; begin it with: model NAME");
+    if (e.own_places) ftc_graph_add_file(e.g, module->source.name);
     if (!module->flat) {
         e.g->cursor_loc.file = (uint16_t)ftc_graph_add_file(e.g, base_name(module->source.name));
         load_library(&e);
@@ -486,14 +493,23 @@ static ftc_graph *elaborate(const ftc_module *module, const ftc_settings *overri
     return NULL;
 }
 
-ftc_graph *ftc_parse_text(const char *name, const char *text, const ftc_settings *overrides,
-                          ftc_diagnostics *d) {
+static ftc_graph *parse(const char *name, const char *text, const ftc_settings *overrides, bool own_places,
+                        ftc_diagnostics *d) {
     int errors = d->count;
     ftc_arena *arena = ftc_arena_new();
     const ftc_module *module = ftc_parse_module(arena, (ftc_source){name, text}, d);
-    ftc_graph *g = d->count == errors ? elaborate(module, overrides, d) : NULL;
+    ftc_graph *g = d->count == errors ? elaborate(module, overrides, own_places, d) : NULL;
     ftc_arena_free(arena);
     return g;
+}
+
+ftc_graph *ftc_parse_text(const char *name, const char *text, const ftc_settings *overrides,
+                          ftc_diagnostics *d) {
+    return parse(name, text, overrides, false, d);
+}
+
+ftc_graph *ftc_parse_dump(const char *name, const char *text, ftc_diagnostics *d) {
+    return parse(name, text, NULL, true, d);
 }
 
 ftc_graph *ftc_parse_file(const char *path, const ftc_settings *overrides, ftc_diagnostics *d) {

@@ -324,6 +324,7 @@ static ftc_value scalar_decl(ftc_elaborator *e, const ftc_decl_syntax *s) {
 }
 
 static ftc_loc decl_loc(ftc_elaborator *e, const ftc_decl_syntax *s) {
+    if (e->own_places) return (ftc_loc){0, (uint32_t)s->place.line};
     if (s->loc_file) return (ftc_loc){(uint16_t)ftc_graph_add_file(e->g, s->loc_file), (uint32_t)s->loc_line};
     if (e->main && e->main->flat) return (ftc_loc){0};
     ftc_elab_locate(e, s->place);
@@ -515,6 +516,9 @@ static void add_output(ftc_elaborator *e, const ftc_stmt *s, const char *name, f
     if (role == FTC_OUTPUT_LOSS && !ftc_elab_check_loss(e, expr->place, id)) return;
     ftc_output *output = ftc_graph_add_output(e->g, name, id, s->output.all ? forward : s->output.entries);
     output->role = role;
+    if (s->output.order && ftc_elab_axes(e, s->output.order->items, &output->order) &&
+        !ftc_axes_same_set(&output->order, &type.axes))
+        ftc_elab_error(e, s->place, "the order of '%s' names other axes than it has", name);
     output->of = s->output.of ? ftc_graph_find_decl(e->g, s->output.of) : FTC_NO_DECL;
     if (s->output.of && output->of == FTC_NO_DECL)
         ftc_elab_error(e, s->place, "there is no parameter \"%s\"", s->output.of);

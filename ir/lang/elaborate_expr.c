@@ -289,8 +289,9 @@ static ftc_value eval_name(ftc_elaborator *e, const ftc_expr *expr) {
 }
 
 static ftc_value eval_label(ftc_elaborator *e, const ftc_expr *expr) {
-    if (expr->number < e->n_labels && e->labels[(uint32_t)expr->number])
-        return (ftc_value){.kind = FTC_VALUE_NODE, .node = e->labels[(uint32_t)expr->number]};
+    ftc_id node = expr->number < e->n_labels ? e->labels[(uint32_t)expr->number] : 0;
+    if (node == FTC_FAULTY_LABEL) return ERROR;
+    if (node) return (ftc_value){.kind = FTC_VALUE_NODE, .node = node};
     ftc_elab_error(e, expr->place, "there is no node %%%.0f before this one", expr->number);
     return ERROR;
 }
@@ -624,6 +625,39 @@ ftc_value ftc_elab_expr(ftc_elaborator *e, const ftc_expr *expr) {
 
 // --- nodes of dumps -----------------------------------------------------------------------------------
 
+// The node of a label; FTC_FAULTY_LABEL after a diagnostic.
+static ftc_id labelled_node(ftc_elaborator *e, const ftc_stmt *s) {
+    ftc_op op = ftc_op_find(s->expr->text);
+    if (!op) {
+        ftc_elab_error(e, s->expr->place, "'%s' is not a primitive operation", s->expr->text);
+        return FTC_FAULTY_LABEL;
+    }
+    ftc_graph *g = e->g;
+    g->cursor_phase = s->node.phase;
+    ftc_value v = eval_primitive(e, s->expr, op);
+    ftc_type type;
+    if (v.kind == FTC_VALUE_ERROR || !ftc_elab_type(e, &s->node.type, &type, NULL, NULL))
+        return FTC_FAULTY_LABEL;
+    if (v.kind != FTC_VALUE_NODE) {
+        ftc_elab_error(e, s->place, "the operands of a labelled node are nodes");
+        return FTC_FAULTY_LABEL;
+    }
+    ftc_node *node = ftc_graph_node(g, v.node);
+    if (type.dtype != node->type.dtype || !ftc_axes_same_set(&type.axes, &node->type.axes)) {
+        ftc_elab_error(e, s->node.type.place, "the operation gives %s", type_text(e, &node->type));
+        return FTC_FAULTY_LABEL;
+    }
+    node->type = type; // the same axes, in the order of the text
+    node->offset = (int64_t)s->node.offset;
+    node->step = (uint16_t)s->node.step;
+    node->loc = (ftc_loc){0};
+    if (e->own_places)
+        node->loc = (ftc_loc){0, (uint32_t)s->place.line};
+    else if (s->node.loc_file)
+        node->loc = (ftc_loc){(uint16_t)ftc_graph_add_file(g, s->node.loc_file), (uint32_t)s->node.loc_line};
+    return v.node;
+}
+
 void ftc_elab_node(ftc_elaborator *e, const ftc_stmt *s) {
     enum { HIGHEST_LABEL = 16 * FTC_ELAB_MAX_NODES };
     if (s->node.label >= HIGHEST_LABEL) {
@@ -634,31 +668,7 @@ void ftc_elab_node(ftc_elaborator *e, const ftc_stmt *s) {
         ftc_elab_error(e, s->place, "there is a node %%%u already", s->node.label);
         return;
     }
-    ftc_op op = ftc_op_find(s->expr->text);
-    if (!op) {
-        ftc_elab_error(e, s->expr->place, "'%s' is not a primitive operation", s->expr->text);
-        return;
-    }
-    ftc_graph *g = e->g;
-    g->cursor_phase = s->node.phase;
-    ftc_value v = eval_primitive(e, s->expr, op);
-    ftc_type type;
-    if (v.kind == FTC_VALUE_ERROR || !ftc_elab_type(e, &s->node.type, &type, NULL, NULL)) return;
-    if (v.kind != FTC_VALUE_NODE) {
-        ftc_elab_error(e, s->place, "the operands of a labelled node are nodes");
-        return;
-    }
-    ftc_node *node = ftc_graph_node(g, v.node);
-    if (type.dtype != node->type.dtype || !ftc_axes_same_set(&type.axes, &node->type.axes)) {
-        ftc_elab_error(e, s->node.type.place, "the operation gives %s", type_text(e, &node->type));
-        return;
-    }
-    node->type = type; // the same axes, in the order of the text
-    node->offset = (int64_t)s->node.offset;
-    node->step = (uint16_t)s->node.step;
-    node->loc = (ftc_loc){0};
-    if (s->node.loc_file)
-        node->loc = (ftc_loc){(uint16_t)ftc_graph_add_file(g, s->node.loc_file), (uint32_t)s->node.loc_line};
+    ftc_id node = labelled_node(e, s);
     if (s->node.label >= e->n_labels) {
         uint32_t n = 2 * s->node.label + 64;
         ftc_id *labels = ftc_arena_alloc(e->arena, n * sizeof *labels);
@@ -666,5 +676,5 @@ void ftc_elab_node(ftc_elaborator *e, const ftc_stmt *s) {
         e->labels = labels;
         e->n_labels = n;
     }
-    e->labels[s->node.label] = v.node;
+    e->labels[s->node.label] = node;
 }

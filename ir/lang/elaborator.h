@@ -46,6 +46,8 @@ typedef struct {
     ftc_place place;          // of the call
 } ftc_frame;
 
+#define FTC_FAULTY_LABEL UINT32_MAX
+
 typedef struct {
     ftc_graph *g;
     ftc_diagnostics *d;
@@ -64,13 +66,15 @@ typedef struct {
     bool is_shared;     // parameters declared here may be declared again
     ftc_init_kind init; // of parameters that name none
     double init_std;
+    bool own_places;  // a dump's nodes and declarations are where they stand in it
     bool in_gradient; // the text is gradient text
     bool returned;    // the function that is being elaborated has returned `result`
     ftc_value result;
     bool stopped; // too much work or too many errors
     int64_t work;
     uint32_t kernel; // region that nodes belong to
-    ftc_id *labels;  // node of each label of a dump, 0: none
+    // The node of each label of a dump; 0: none, FTC_FAULTY_LABEL: it has been told why there is none.
+    ftc_id *labels;
     uint32_t n_labels;
 } ftc_elaborator;
 

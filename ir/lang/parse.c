@@ -451,6 +451,14 @@ static ftc_stmt *parse_axis_statement(parser *p, ftc_place place, ftc_stmt **las
     return first;
 }
 
+static ftc_axis_list *parse_axes_in_parentheses(parser *p) {
+    ftc_axis_list *list = new_node(p, sizeof *list);
+    expect_mark(p, "(");
+    if (!at_mark(p, ")")) list->items = parse_axis_items(p, true);
+    expect_mark(p, ")");
+    return list;
+}
+
 // loss weight n, scores over C, embedding, factor of "PARAMETER", …
 static void parse_output_role(parser *p, ftc_stmt *s) {
     ftc_output_role role = 0;
@@ -513,6 +521,7 @@ static ftc_stmt *parse_output_statement(parser *p, ftc_place place, ftc_stmt **l
         if (accept_word(p, "as")) parse_output_role(p, s);
         s->output.all = !accept_word(p, "entries");
         if (!s->output.all) s->output.entries = parse_entries(p);
+        if (p->module->flat && accept_word(p, "order")) s->output.order = parse_axes_in_parentheses(p);
         *tail = *last = s;
         tail = &s->next;
     } while (accept_mark(p, ","));
@@ -603,14 +612,6 @@ static ftc_stmt *parse_node(parser *p) {
     }
 }
 
-static ftc_axis_list *parse_axes_in_parentheses(parser *p) {
-    ftc_axis_list *list = new_node(p, sizeof *list);
-    expect_mark(p, "(");
-    if (!at_mark(p, ")")) list->items = parse_axis_items(p, true);
-    expect_mark(p, ")");
-    return list;
-}
-
 static ftc_stmt *parse_kernel(parser *p, ftc_place place) {
     ftc_stmt *s = new_stmt(p, FTC_STMT_KERNEL, place);
     s->name = peek(p)->kind == FTC_TOKEN_STRING ? take(p)->text : expect_name(p, "the name of a kernel");
@@ -647,6 +648,16 @@ static ftc_stmt *parse_memory(parser *p, ftc_place place) {
     }
 }
 
+// PASS of ENTRY
+static ftc_stmt *parse_stage(parser *p, ftc_place place) {
+    ftc_stmt *s = new_stmt(p, FTC_STMT_STAGE, place);
+    s->name = expect_name(p, "the name of a pass");
+    if (!accept_word(p, "of")) fail_expected(p, "of ENTRY");
+    while (s->stage_of < FTC_ENTRY_COUNT && !accept_word(p, ftc_entry_name(s->stage_of))) s->stage_of++;
+    if (s->stage_of == FTC_ENTRY_COUNT) fail_expected(p, "step, grad, update or eval");
+    return s;
+}
+
 // --- blocks -------------------------------------------------------------------------------------------
 
 // One statement; `axis` and `output` may make several, linked. NULL at what begins none.
@@ -673,6 +684,7 @@ static ftc_stmt *parse_statement(parser *p) {
     if (accept_word(p, "kernel")) return parse_kernel(p, t->place);
     if (accept_word(p, "memory")) return parse_memory(p, t->place);
     if (after->kind == FTC_TOKEN_NAME && accept_word(p, "state")) return parse_state(p, t->place);
+    if (after->kind == FTC_TOKEN_NAME && accept_word(p, "stage")) return parse_stage(p, t->place);
     if (accept_word(p, "init")) {
         s = new_stmt(p, FTC_STMT_INIT, t->place);
         s->decl = new_node(p, sizeof *s->decl);

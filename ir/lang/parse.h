@@ -34,6 +34,10 @@ ftc_graph *ftc_parse_file(const char *path, const ftc_settings *overrides, ftc_d
 ftc_graph *ftc_parse_text(const char *name, const char *text, const ftc_settings *overrides,
                           ftc_diagnostics *d);
 
+// The graph of a dump whose nodes and declarations have their places in this text, not those that it tells:
+// for diagnostics about the dump.
+ftc_graph *ftc_parse_dump(const char *name, const char *text, ftc_diagnostics *d);
+
 // The text itself with the values of the config and train blocks replaced by those of `overrides`: what a
 // trained model keeps as its model.ir. To be freed by the caller; NULL after diagnostics.
 char *ftc_parse_resolve(const char *name, const char *text, const ftc_settings *overrides,
