@@ -533,8 +533,8 @@ Test(commands, own_optimizers_are_saved_and_resumed, .timeout = 240) {
     ASSERT_FTC(dir, 0, err, "resumed from cut/checkpoint-3", PLAIN, "--max-steps", "6", "--output", "cut",
                "--resume");
     assert_same_file(dir, "whole/model.safetensors", dir, "cut/model.safetensors");
-    ASSERT_FTC(dir, 2, err, "did you mean 'plain'; there are plain, adamw,", "run", "own.ir", "--optim",
-               "plane");
+    ASSERT_FTC(dir, 2, err, "did you mean 'plain'; there are plain, adamw,", "run", "own.ir", "--train",
+               TRAIN, "--optim", "plane");
     free(path);
     free(text);
     free(model);
@@ -716,7 +716,7 @@ Test(commands, one_label_is_regression, .timeout = 240) {
     char *dir = test_directory();
     ASSERT_FTC(dir, 0, err, "labels: numbers", "run", MODEL, SMALL, "--set", "labels=1", "--epochs", "3",
                "--lr", "3e-3", "--metrics", "m.jsonl");
-    cr_assert_float_eq(metric(dir, "eval_loss"), metric(dir, "eval_mse"), 1e-9);
+    cr_assert_float_eq(metric(dir, "eval_loss"), metric(dir, "eval_mse"), 1e-7); // of f32 losses, of doubles
     cr_assert_gt(metric(dir, "eval_pearson"), 0.5);
     cr_assert_gt(metric(dir, "eval_spearmanr"), 0.5);
     ASSERT_FTC(dir, 0, out, "pearson    0.", "eval", "output", "--test", TEST);
