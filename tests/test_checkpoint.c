@@ -194,6 +194,135 @@ Test(checkpoint, limits_and_the_best_one) {
     scratch_free(dir);
 }
 
+// Trainer's rule: at each checkpoint, the best model is the one to end with if a checkpoint has it.
+static int64_t step_of_trainer(const cJSON *history, int64_t save_steps, bool *is_best) {
+    double best = INFINITY;
+    int64_t best_step = 0, saved = 0;
+    const cJSON *line;
+    cJSON_ArrayForEach(line, history) {
+        const cJSON *loss = cJSON_GetObjectItemCaseSensitive(line, "eval_loss");
+        int64_t step = (int64_t)cJSON_GetObjectItemCaseSensitive(line, "step")->valuedouble;
+        if (!loss) continue;
+        if (loss->valuedouble < best) {
+            best = loss->valuedouble;
+            best_step = step;
+        }
+        if (step % save_steps == 0 && best_step % save_steps == 0) saved = best_step;
+    }
+    *is_best = saved == best_step;
+    return saved;
+}
+
+// Where checkpoints are rarer than evaluations, the best model may be in none.
+Test(checkpoint, the_best_may_be_in_no_checkpoint) {
+    bool some_best = false, some_other = false;
+    for (int way = 0; way < 6; way++) {
+        char *dir = test_directory();
+        ftc_train_options options = options_for(dir);
+        options.epochs = 4;
+        options.seed = way;
+        options.lr = way % 2 ? 3 : 0.3;
+        options.eval_strategy = options.save_strategy = FTC_WHEN_STEPS;
+        options.eval_steps = 2;
+        options.save_steps = way < 3 ? 4 : 12;
+        options.save_total_limit = way == 2 ? 1 : 0;
+        options.load_best = true;
+        watcher w = {0};
+        ASSERT_OK(train_once(&options, &w));
+        cJSON *state;
+        bool is_best;
+        char *path = ftc_path_join(dir, "checkpoint-24/trainer_state.json");
+        if (way != 2) {
+            ASSERT_OK(ftc_json_read(path, &state));
+            const cJSON *history = cJSON_GetObjectItemCaseSensitive(state, "log_history");
+            int64_t step = step_of_trainer(history, (int64_t)options.save_steps, &is_best);
+            const cJSON *best = cJSON_GetObjectItemCaseSensitive(state, "best_model_checkpoint");
+            char *expected = ftc_checkpoint_path(dir, step ? step : 24);
+            cr_assert(step ? strcmp(best->valuestring, expected) == 0 : cJSON_IsNull(best));
+            assert_same_file(dir, "model.safetensors", expected, "model.safetensors");
+            some_best |= is_best;
+            some_other |= !is_best;
+            free(expected);
+            cJSON_Delete(state);
+        } else { // the newest goes at the end
+            int left = 0;
+            for (int step = 4; step <= 24; step += 4) {
+                char *checkpoint = ftc_checkpoint_path(dir, step);
+                left += ftc_file_exists(checkpoint);
+                free(checkpoint);
+            }
+            cr_assert_eq(left, 1);
+        }
+        free(path);
+        scratch_free(dir);
+    }
+    cr_assert(some_best && some_other);
+}
+
+// What TrainingArguments refuses is refused before anything is trained; what it accepts runs.
+Test(checkpoint, the_best_is_refused_as_by_trainer) {
+    static const struct {
+        ftc_when eval, save;
+        double eval_steps, save_steps;
+        bool load_best;
+        const char *metric, *refusal;
+    } CASES[] = {
+        {FTC_WHEN_STEPS, FTC_WHEN_EPOCH, 2, 2, true, NULL, "the same"},
+        {FTC_WHEN_STEPS, FTC_WHEN_NO, 2, 2, true, NULL, "the same"},
+        {FTC_WHEN_NO, FTC_WHEN_EPOCH, 2, 2, true, NULL, "the same"},
+        {FTC_WHEN_STEPS, FTC_WHEN_STEPS, 4, 6, true, NULL, "6 is none of 4"},
+        {FTC_WHEN_STEPS, FTC_WHEN_STEPS, 0.1, 5, true, NULL, "both as fractions"},
+        {FTC_WHEN_STEPS, FTC_WHEN_STEPS, 5, 0.5, true, NULL, "both as fractions"},
+        {FTC_WHEN_STEPS, FTC_WHEN_STEPS, 0.2, 0.5, true, NULL, "0.5 is none of 0.2"},
+        {FTC_WHEN_STEPS, FTC_WHEN_STEPS, 0.1, 0.3, true, NULL, NULL},
+        {FTC_WHEN_STEPS, FTC_WHEN_STEPS, 4, 6, false, "loss", NULL},
+        {FTC_WHEN_EPOCH, FTC_WHEN_BEST, 4, 6, false, NULL, "--metric-for-best-model"},
+        {FTC_WHEN_EPOCH, FTC_WHEN_BEST, 4, 6, true, NULL, NULL},
+        {FTC_WHEN_NO, FTC_WHEN_NO, 4, 6, true, NULL, NULL},
+        {FTC_WHEN_NO, FTC_WHEN_BEST, 4, 6, false, "loss", NULL},
+        {FTC_WHEN_EPOCH, FTC_WHEN_EPOCH, 4, 6, true, "eval_f1", NULL},
+        {FTC_WHEN_EPOCH, FTC_WHEN_EPOCH, 4, 6, true, "pearson", "accuracy, f1, precision"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        char *dir = test_directory();
+        ftc_train_options options = options_for(dir);
+        options.max_steps = 7;
+        options.eval_strategy = CASES[i].eval;
+        options.save_strategy = CASES[i].save;
+        options.eval_steps = CASES[i].eval_steps;
+        options.save_steps = CASES[i].save_steps;
+        options.load_best = CASES[i].load_best;
+        options.best_metric = CASES[i].metric;
+        watcher w = {0};
+        ftc_status status = train_once(&options, &w);
+        if (CASES[i].refusal) {
+            ASSERT_FAILS(status, FTC_BAD_INPUT, CASES[i].refusal);
+            cr_assert_eq(w.steps, 0, "case %zu", i);
+        } else {
+            ASSERT_OK(status);
+            cr_assert(has(dir, "model.safetensors"), "case %zu", i);
+        }
+        scratch_free(dir);
+    }
+}
+
+// A directory of Hugging Face's Trainer is no checkpoint of ftc, which is said with what to do instead.
+Test(checkpoint, what_others_saved_is_not_resumed) {
+    char *dir = test_directory();
+    ftc_train_options options = options_for(dir);
+    options.save_only_model = true;
+    watcher w = {0};
+    ASSERT_OK(train_once(&options, &w));
+    char *path = ftc_path_join(dir, "checkpoint-18");
+    cr_assert(has(path, "trainer_state.json") && !has(path, "resume.json"));
+    options.resume = path;
+    ASSERT_FAILS(train_once(&options, &w), FTC_BAD_INPUT, "--pretrained");
+    options.resume = "last";
+    ASSERT_FAILS(train_once(&options, &w), FTC_BAD_INPUT, "--pretrained DIR");
+    free(path);
+    scratch_free(dir);
+}
+
 // Checkpoints that others left in the folder are neither removed nor, before those of this run, resumed; one
 // that was half removed is neither.
 Test(checkpoint, only_its_own_are_removed_and_the_highest_complete_one_is_resumed) {

@@ -399,7 +399,7 @@ Test(train, bad_input_is_named) {
     options.load_best = false;
     options.best_metric = "accuraccy";
     ASSERT_FAILS(train_on(&BAG_PROGRAM, &train, &train, &options, 1, &r, NULL), FTC_BAD_INPUT,
-                 "\"accuraccy\"");
+                 "accuraccy: no evaluation of bag gives it; there are loss, accuracy, f1");
     free_record(&r);
     ftc_dataset_free(&train);
 }

@@ -60,8 +60,8 @@ static ftc_status write_checkpoint(const char *dir, const ftc_train_options *opt
                                    const ftc_model_state *state, const ftc_model_files *files,
                                    const ftc_train_state *train, const ftc_train_identity *identity) {
     FTC_RETURN_IF_ERROR(write_model(dir, state, files));
-    if (options->save_only_model) return FTC_STATUS_OK;
-    WITH_PATH(dir, "optimizer.safetensors", ftc_model_state_save(state, FTC_ROLE_MOMENT, path));
+    if (!options->save_only_model)
+        WITH_PATH(dir, "optimizer.safetensors", ftc_model_state_save(state, FTC_ROLE_MOMENT, path));
     return ftc_train_state_write(dir, options, train, identity);
 }
 
@@ -168,6 +168,20 @@ ftc_status ftc_checkpoint_rotate(const char *output, int64_t limit, int64_t keep
         status = remove_checkpoint(path);
         free(path);
         left--;
+    }
+    free(list);
+    return status;
+}
+
+ftc_status ftc_checkpoint_keep(const char *output, int64_t step) {
+    found *list;
+    size_t n = list_checkpoints(output, &list);
+    ftc_status status = FTC_STATUS_OK;
+    for (size_t i = 0; i < n && status.code == FTC_OK; i++) {
+        if (!list[i].is_recorded || list[i].step == step) continue;
+        char *path = ftc_checkpoint_path(output, list[i].step);
+        status = remove_checkpoint(path);
+        free(path);
     }
     free(list);
     return status;

@@ -20,8 +20,8 @@ typedef struct {
 // Writes the model into `output`, replacing the files of one that is there; other files stay.
 ftc_status ftc_model_save(const char *output, const ftc_model_state *state, const ftc_model_files *files);
 
-// Writes OUTPUT/checkpoint-<step>; with options->save_only_model without moments and state. Fails, writing
-// nothing, when a parameter is not finite.
+// Writes OUTPUT/checkpoint-<step>; with options->save_only_model without moments and resume.json. Fails,
+// writing nothing, when a parameter is not finite.
 ftc_status ftc_checkpoint_save(const ftc_train_options *options, const ftc_model_state *state,
                                const ftc_model_files *files, const ftc_train_state *train,
                                const ftc_train_identity *identity);
@@ -37,5 +37,8 @@ ftc_status ftc_checkpoint_restore(const char *path, ftc_model_state *state,
 // Removes the oldest checkpoints that this run recorded until `limit` (at least 1) of them are left; never
 // that of step `keep` (-1: none).
 ftc_status ftc_checkpoint_rotate(const char *output, int64_t limit, int64_t keep);
+
+// Removes all checkpoints that this run recorded but that of `step`.
+ftc_status ftc_checkpoint_keep(const char *output, int64_t step);
 
 #endif

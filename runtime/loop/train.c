@@ -73,58 +73,6 @@ int64_t ftc_train_eval_batch(const ftc_train_options *o, const ftc_program *prog
     return batch < most ? batch : most;
 }
 
-static bool watches_best(const ftc_train_options *o) {
-    return o->load_best || o->best_metric || o->patience > 0 || o->save_strategy == FTC_WHEN_BEST;
-}
-
-ftc_status ftc_train_check(const ftc_train_options *o, bool with_test) {
-    if (o->logging_strategy == FTC_WHEN_STEPS && o->logging_steps == 0) {
-        return ftc_status_make(FTC_BAD_INPUT,
-                               "--logging-steps 0 never logs: set it, or --logging-strategy no");
-    }
-    if (o->save_strategy == FTC_WHEN_STEPS && o->save_steps == 0) {
-        return ftc_status_make(FTC_BAD_INPUT, "--save-steps 0 never saves: set it, or --save-strategy no");
-    }
-    if (watches_best(o) && (!with_test || o->eval_strategy == FTC_WHEN_NO)) {
-        return ftc_status_make(FTC_BAD_INPUT,
-                               "the best model is found by evaluating: give --test (or --split-test) and "
-                               "--eval-strategy steps or epoch");
-    }
-    if (o->load_best && o->save_strategy == FTC_WHEN_NO) {
-        return ftc_status_make(FTC_BAD_INPUT,
-                               "load_best_model_at_end needs checkpoints: set --save-strategy");
-    }
-    if (o->load_best && o->save_strategy != FTC_WHEN_BEST && o->save_strategy != o->eval_strategy) {
-        return ftc_status_make(FTC_BAD_INPUT,
-                               "load_best_model_at_end needs a checkpoint at each evaluation: make "
-                               "--save-strategy and --eval-strategy the same, or save by \"best\"");
-    }
-    double lr_end = o->schedule_end >= 0 ? o->schedule_end : 1e-7;
-    if (o->schedule == FTC_SCHEDULE_POLYNOMIAL && !(o->lr > lr_end)) {
-        return ftc_status_make(FTC_BAD_INPUT,
-                               "the polynomial schedule ends at a learning rate of %g: --lr must be larger",
-                               lr_end);
-    }
-    if (o->resume && !o->output) return ftc_status_make(FTC_BAD_INPUT, "--resume needs --output");
-    return FTC_STATUS_OK;
-}
-
-// A number of steps, or a fraction of all.
-static int64_t count_steps(double steps, int64_t total) {
-    return steps < 1 ? (int64_t)ceil(steps * (double)total) : (int64_t)steps;
-}
-
-static ftc_schedule make_schedule(const ftc_train_options *o, int64_t total) {
-    double warmup = o->warmup_steps > 0 ? o->warmup_steps : fmin(o->warmup_ratio, 0.999999);
-    ftc_schedule schedule =
-        ftc_schedule_make((ftc_schedule_kind)o->schedule, o->lr, count_steps(warmup, total), total);
-    if (o->schedule_cycles >= 0) schedule.cycles = o->schedule_cycles;
-    if (o->schedule_power >= 0) schedule.power = o->schedule_power;
-    if (o->schedule_end >= 0) schedule.lr_end = o->schedule_end;
-    if (o->schedule_timescale > 0) schedule.timescale = o->schedule_timescale;
-    return schedule;
-}
-
 // The examples of a micro-batch, over all shards.
 static int64_t global_batch(const ftc_train_options *o) {
     return o->batch * o->shards;
@@ -179,10 +127,10 @@ static ftc_status plan(run *r) {
         .seed = (uint64_t)r->identity.seed,
         .data_seed = (uint64_t)r->identity.data_seed,
     };
-    r->schedule = make_schedule(o, total);
-    r->logging_steps = count_steps(o->logging_steps, total);
-    r->eval_steps = o->eval_steps > 0 ? count_steps(o->eval_steps, total) : r->logging_steps;
-    r->save_steps = count_steps(o->save_steps, total);
+    r->schedule = ftc_train_schedule(o, total);
+    r->logging_steps = ftc_train_steps(o->logging_steps, total);
+    r->eval_steps = o->eval_steps > 0 ? ftc_train_steps(o->eval_steps, total) : r->logging_steps;
+    r->save_steps = ftc_train_steps(o->save_steps, total);
     r->eval_batch = ftc_train_eval_batch(o, r->t->program);
     return FTC_STATUS_OK;
 }
@@ -509,32 +457,57 @@ static ftc_status step(run *r) {
 
 // --- evaluating ---------------------------------------------------------------------------------------
 
-// Compares an evaluation with the best one so far. *gained tells whether it is better.
-static ftc_status compare_with_best(run *r, const cJSON *line, bool *gained) {
-    const ftc_train_options *o = r->o;
-    const char *metric = o->best_metric ? o->best_metric : "loss";
+static const char *best_metric(const ftc_train_options *o) {
+    return o->best_metric ? o->best_metric : "loss";
+}
+
+// The metric that the best model has most or least of, in an evaluation's line; NULL: it is not there.
+static const cJSON *find_best_metric(const ftc_train_options *o, const cJSON *line) {
+    const char *metric = best_metric(o);
     char name[128];
     snprintf(name, sizeof name, "%s%s", strncmp(metric, "eval_", 5) == 0 ? "" : "eval_", metric);
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(line, name);
-    if (!cJSON_IsNumber(item)) {
-        return ftc_status_make(FTC_BAD_INPUT,
-                               "the metric_for_best_model \"%s\" is not among the evaluation's metrics; "
-                               "take loss, accuracy, f1, matthews_correlation or another that its line "
-                               "shows",
-                               metric);
-    }
+    return cJSON_GetObjectItemCaseSensitive(line, name);
+}
+
+// Refuses a metric that no evaluation will give, before anything is trained.
+static ftc_status check_best_metric(const run *r) {
+    if (!r->t->test || !ftc_train_watches_best(r->o)) return FTC_STATUS_OK;
+    ftc_evaluation nothing = {.scoring = ftc_program_scoring(r->t->program)};
+    cJSON *line = cJSON_CreateObject();
+    ftc_evaluation_report(&nothing, line);
+    bool is_known = find_best_metric(r->o, line);
+    ftc_text text;
+    FILE *to = ftc_text_open(&text);
+    for (const cJSON *item = line->child; item; item = item->next)
+        fprintf(to, "%s%s", item == line->child ? "" : ", ", item->string + strlen("eval_"));
+    char *names = ftc_text_close(&text, NULL);
+    cJSON_Delete(line);
+    ftc_status status =
+        is_known ? FTC_STATUS_OK
+                 : ftc_status_make(FTC_BAD_INPUT,
+                                   "--metric-for-best-model %s: no evaluation of %s gives it; there are %s",
+                                   best_metric(r->o), r->t->program->model, names);
+    free(names);
+    return status;
+}
+
+// Compares an evaluation with the best one so far: whether it is better.
+static bool is_best(run *r, const cJSON *line) {
+    const ftc_train_options *o = r->o;
+    const char *metric = best_metric(o);
     bool greater = o->greater_is_better == FTC_CHOICE_AUTO ? !ftc_name_ends_with(metric, "loss")
                                                            : o->greater_is_better == FTC_CHOICE_YES;
-    double value = item->valuedouble, gain = greater ? value - r->at.best_metric : r->at.best_metric - value;
-    *gained = !r->at.has_best || gain > 0;
+    double value = find_best_metric(o, line)->valuedouble;
+    double gain = greater ? value - r->at.best_metric : r->at.best_metric - value;
+    bool gained = !isnan(value) && (!r->at.has_best || gain > 0);
     bool counts = !r->at.has_best || gain > o->patience_threshold;
     r->at.stale_evaluations = counts ? 0 : r->at.stale_evaluations + 1;
-    if (*gained) {
+    if (gained) {
         r->at.has_best = true;
         r->at.best_metric = value;
         r->at.best_step = r->at.step;
     }
-    return FTC_STATUS_OK;
+    return gained;
 }
 
 // Evaluates and tells it. What is evaluated before the first step is no candidate for the best model: it has
@@ -556,18 +529,18 @@ static ftc_status evaluate(run *r, bool *gained) {
     if (!isnan(train.loss)) cJSON_AddNumberToObject(line, "epoch_loss", train.loss);
     if (!isnan(train.accuracy)) cJSON_AddNumberToObject(line, "train_accuracy", train.accuracy);
     ftc_evaluation_report(&evaluation, line);
-    bool is_candidate = watches_best(r->o) && r->at.step > 0;
-    ftc_status status = is_candidate ? compare_with_best(r, line, gained) : FTC_STATUS_OK;
+    bool is_candidate = ftc_train_watches_best(r->o) && r->at.step > 0;
+    if (is_candidate) *gained = is_best(r, line);
     tell(r, line);
-    if (status.code == FTC_OK && events->evaluated) events->evaluated(events->context, &evaluation, &train);
+    if (events->evaluated) events->evaluated(events->context, &evaluation, &train);
     if (r->o->load_best && !*gained) { // the weights at hand are not those that the run ends with
         ftc_evaluation_free(&evaluation);
-        return status;
+        return FTC_STATUS_OK;
     }
     ftc_evaluation_free(&r->kept);
     r->kept = evaluation;
     r->kept_step = r->at.step;
-    return status;
+    return FTC_STATUS_OK;
 }
 
 // --- saving -------------------------------------------------------------------------------------------
@@ -584,6 +557,15 @@ static ftc_status agree(const run *r, ftc_status of_first) {
     return ftc_status_make((ftc_status_code)code, "the first process could not save; it tells why");
 }
 
+// Whether the best model is in the checkpoint about to be saved, or in one from before.
+static bool has_checkpoint_of_best(const run *r) {
+    if (r->at.best_step == r->at.step) return true;
+    char *path = ftc_checkpoint_path(r->o->output, r->at.best_step);
+    bool is_there = ftc_file_exists(path);
+    free(path);
+    return is_there;
+}
+
 static ftc_status write_checkpoint(run *r, const ftc_train_options *options) {
     const ftc_train_options *o = options;
     FTC_RETURN_IF_ERROR(ftc_folder_add(o->output, r->at.step));
@@ -593,11 +575,12 @@ static ftc_status write_checkpoint(run *r, const ftc_train_options *options) {
     note(r, "saved %s/checkpoint-%lld", o->output, (long long)r->at.step);
     if (o->save_total_limit == 0) return FTC_STATUS_OK;
     return ftc_checkpoint_rotate(o->output, o->save_total_limit,
-                                 o->load_best && r->at.has_best ? r->at.best_step : -1);
+                                 r->at.best_saved > 0 ? r->at.best_saved : -1);
 }
 
 static ftc_status save_checkpoint(run *r, const ftc_train_options *options) {
     if (!options->output) return FTC_STATUS_OK;
+    if (r->at.has_best && has_checkpoint_of_best(r)) r->at.best_saved = r->at.best_step; // in all processes
     return agree(r, r->world->rank == 0 ? write_checkpoint(r, options) : FTC_STATUS_OK);
 }
 
@@ -695,21 +678,62 @@ static ftc_status loop(run *r) {
     }
 }
 
+// Tells directories apart that have weights and no state to go on with, as Hugging Face's Trainer leaves
+// them.
+static ftc_status check_is_checkpoint(const char *path) {
+    char *resume = ftc_path_join(path, "resume.json"), *config = ftc_path_join(path, "config.json");
+    bool is_model = !ftc_file_exists(resume) && ftc_file_exists(config);
+    free(resume);
+    free(config);
+    if (!is_model) return FTC_STATUS_OK;
+    return ftc_status_make(
+        FTC_BAD_INPUT,
+        "%s: has no resume.json, so a training of ftc cannot go on from it (it is Hugging Face's, or from "
+        "--save-only-model); to begin anew from its weights, say --pretrained %s",
+        path, path);
+}
+
 static ftc_status resume(run *r) {
     char *path =
         strcmp(r->o->resume, "last") == 0 ? ftc_checkpoint_latest(r->o->output) : ftc_strdup(r->o->resume);
     if (!path) {
-        return ftc_status_make(FTC_BAD_INPUT, "%s: has no checkpoint to resume from; leave out --resume",
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "%s: has no checkpoint to resume from; leave out --resume, or say "
+                               "--pretrained DIR to begin from the weights of a model",
                                r->o->output);
     }
     ftc_train_state train;
-    ftc_status status = ftc_checkpoint_restore(path, r->t->state, &r->identity, &train);
+    ftc_status status = check_is_checkpoint(path);
+    if (status.code == FTC_OK) status = ftc_checkpoint_restore(path, r->t->state, &r->identity, &train);
     if (status.code == FTC_OK) {
         ftc_train_state_free(&r->at);
         r->at = train;
         note(r, "resumed from %s", path);
     }
     free(path);
+    return status;
+}
+
+// Ends with the best model that a checkpoint has, if any, as Trainer does.
+static ftc_status load_best(run *r) {
+    int64_t step = r->at.best_saved, ends_with = step ? step : r->at.step;
+    ftc_status status = FTC_STATUS_OK;
+    if (r->at.has_best && step != r->at.best_step)
+        note(r, "the best model, that of step %lld, is in no checkpoint: the run ends with that of step %lld",
+             (long long)r->at.best_step, (long long)ends_with);
+    else if (r->at.has_best)
+        note(r, "the best model is that of step %lld (%.9g)", (long long)step, r->at.best_metric);
+    if (ends_with != r->at.step) {
+        char *dir = ftc_checkpoint_path(r->o->output, step),
+             *weights = ftc_path_join(dir, "model.safetensors");
+        status = ftc_model_state_restore(r->t->state, FTC_ROLE_PARAM, weights);
+        free(dir);
+        free(weights);
+    }
+    if (r->kept_step != ends_with) { // it is of other weights
+        ftc_evaluation_free(&r->kept);
+        r->kept_step = -1;
+    }
     return status;
 }
 
@@ -728,18 +752,13 @@ static ftc_status finish(run *r) {
     tell(r, line);
     if (r->at.step < r->identity.max_steps)
         note(r, "stopped early: %lld evaluations without a gain", (long long)r->at.stale_evaluations);
-    if (o->load_best && r->at.has_best && r->at.best_step != r->at.step) {
-        char *dir = ftc_checkpoint_path(o->output, r->at.best_step),
-             *weights = ftc_path_join(dir, "model.safetensors");
-        ftc_status status = ftc_model_state_restore(r->t->state, FTC_ROLE_PARAM, weights);
-        note(r, "the best model is that of step %lld (%.9g)", (long long)r->at.best_step, r->at.best_metric);
-        free(dir);
-        free(weights);
-        FTC_RETURN_IF_ERROR(status);
-    }
+    if (o->load_best) FTC_RETURN_IF_ERROR(load_best(r));
     if (!o->output) return FTC_STATUS_OK;
     FTC_RETURN_IF_ERROR(
         agree(r, r->world->rank == 0 ? ftc_model_save(o->output, r->t->state, r->t->files) : FTC_STATUS_OK));
+    if (o->save_total_limit == 1 && r->at.best_saved > 0 &&
+        r->world->rank == 0) // the newest was for resuming
+        FTC_RETURN_IF_ERROR(ftc_checkpoint_keep(o->output, r->at.best_saved));
     note(r, "saved %s", o->output);
     return FTC_STATUS_OK;
 }
@@ -846,6 +865,10 @@ static ftc_status prepare(run *r) {
     r->stepper.ticks = r->profile.ticks;
     FTC_RETURN_IF_ERROR(set_scalars(r));
     r->order = ftc_alloc((size_t)t->train->n, sizeof *r->order);
+    FTC_RETURN_IF_ERROR(check_best_metric(r));
+    if (ftc_train_watches_best(r->o) && r->o->eval_strategy == FTC_WHEN_NO)
+        note(r, "nothing is evaluated (--eval-strategy no), so no model is the best: the run ends with its "
+                "last weights");
     FTC_RETURN_IF_ERROR(check_shards(r));
     FTC_RETURN_IF_ERROR(check_world(r));
     if (r->o->resume) FTC_RETURN_IF_ERROR(resume(r));

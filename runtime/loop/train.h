@@ -56,9 +56,6 @@ uint32_t ftc_train_entries(const ftc_train_options *options, bool with_test);
 // are fewer. The scores are the same but for rounding.
 int64_t ftc_train_eval_batch(const ftc_train_options *options, const ftc_program *program);
 
-// Checks what can be checked before anything is loaded: options that contradict each other.
-ftc_status ftc_train_check(const ftc_train_options *options, bool with_test);
-
 // What a run that came to its end leaves, for reports.
 typedef struct {
     ftc_train_state state;

@@ -1,5 +1,6 @@
 #include "runtime/loop/train_options.h"
 
+#include <math.h>
 #include <stddef.h>
 
 // What the native loop and Trainer agree on.
@@ -53,4 +54,79 @@ ftc_train_options ftc_train_options_trainer(void) {
     options.save_strategy = FTC_WHEN_STEPS;
     options.save_steps = 500;
     return options;
+}
+
+// --- what they mean together -----------------------------------------------------------------------------
+
+bool ftc_train_watches_best(const ftc_train_options *o) {
+    return o->load_best || o->best_metric || o->patience > 0 || o->save_strategy == FTC_WHEN_BEST;
+}
+
+// The checkpoints that load_best needs, as TrainingArguments asks for them: where one is saved there is an
+// evaluation.
+static ftc_status check_load_best(const ftc_train_options *o) {
+    if (o->save_strategy == FTC_WHEN_BEST) return FTC_STATUS_OK;
+    if (o->save_strategy != o->eval_strategy) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "load_best_model_at_end needs a checkpoint at each evaluation: make "
+                               "--save-strategy and --eval-strategy the same, or save by \"best\"");
+    }
+    if (o->eval_strategy != FTC_WHEN_STEPS) return FTC_STATUS_OK;
+    double eval = o->eval_steps > 0 ? o->eval_steps : o->logging_steps, save = o->save_steps;
+    bool is_mixed = (eval < 1) != (save < 1);
+    double scale = eval < 1 ? 1e6 : 1; // fractions are compared to six digits
+    if (fmod(save, eval) == 0 || (!is_mixed && fmod(round(save * scale), round(eval * scale)) == 0))
+        return FTC_STATUS_OK;
+    return ftc_status_make(FTC_BAD_INPUT,
+                           "load_best_model_at_end needs --save-steps to be a multiple of --eval-steps%s: %g "
+                           "is none of %g",
+                           is_mixed ? ", both as numbers of steps or both as fractions" : "", save, eval);
+}
+
+static ftc_status check_best(const ftc_train_options *o, bool with_test) {
+    bool evaluates = o->eval_strategy != FTC_WHEN_NO;
+    if (o->save_strategy == FTC_WHEN_BEST && !o->load_best && !o->best_metric) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "--save-strategy best needs --metric-for-best-model (loss, accuracy, …)");
+    }
+    if ((ftc_train_watches_best(o) && evaluates && !with_test) || (o->patience > 0 && !evaluates)) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "the best model is found by evaluating: give --test (or --split-test) and "
+                               "--eval-strategy steps or epoch");
+    }
+    return o->load_best ? check_load_best(o) : FTC_STATUS_OK;
+}
+
+ftc_status ftc_train_check(const ftc_train_options *o, bool with_test) {
+    if (o->logging_strategy == FTC_WHEN_STEPS && o->logging_steps == 0) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "--logging-steps 0 never logs: set it, or --logging-strategy no");
+    }
+    if (o->save_strategy == FTC_WHEN_STEPS && o->save_steps == 0) {
+        return ftc_status_make(FTC_BAD_INPUT, "--save-steps 0 never saves: set it, or --save-strategy no");
+    }
+    FTC_RETURN_IF_ERROR(check_best(o, with_test));
+    double lr_end = o->schedule_end >= 0 ? o->schedule_end : 1e-7;
+    if (o->schedule == FTC_SCHEDULE_POLYNOMIAL && !(o->lr > lr_end)) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "the polynomial schedule ends at a learning rate of %g: --lr must be larger",
+                               lr_end);
+    }
+    if (o->resume && !o->output) return ftc_status_make(FTC_BAD_INPUT, "--resume needs --output");
+    return FTC_STATUS_OK;
+}
+
+int64_t ftc_train_steps(double steps, int64_t total) {
+    return steps < 1 ? (int64_t)ceil(steps * (double)total) : (int64_t)steps;
+}
+
+ftc_schedule ftc_train_schedule(const ftc_train_options *o, int64_t total) {
+    double warmup = o->warmup_steps > 0 ? o->warmup_steps : fmin(o->warmup_ratio, 0.999999);
+    ftc_schedule schedule =
+        ftc_schedule_make((ftc_schedule_kind)o->schedule, o->lr, ftc_train_steps(warmup, total), total);
+    if (o->schedule_cycles >= 0) schedule.cycles = o->schedule_cycles;
+    if (o->schedule_power >= 0) schedule.power = o->schedule_power;
+    if (o->schedule_end >= 0) schedule.lr_end = o->schedule_end;
+    if (o->schedule_timescale > 0) schedule.timescale = o->schedule_timescale;
+    return schedule;
 }

@@ -5,6 +5,7 @@
 
 #include "runtime/data/order.h"
 #include "runtime/loop/schedule.h"
+#include "runtime/status.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -65,5 +66,17 @@ ftc_train_options ftc_train_options_native(void);
 
 // The defaults of transformers' Trainer.
 ftc_train_options ftc_train_options_trainer(void);
+
+// Checks what can be checked before anything is loaded: options that contradict each other.
+ftc_status ftc_train_check(const ftc_train_options *options, bool with_test);
+
+// Whether evaluations are compared with the best one so far.
+bool ftc_train_watches_best(const ftc_train_options *options);
+
+// A number of steps, or below 1 a fraction of all, rounded up.
+int64_t ftc_train_steps(double steps, int64_t total);
+
+// The schedule of a run of `total` steps.
+ftc_schedule ftc_train_schedule(const ftc_train_options *options, int64_t total);
 
 #endif

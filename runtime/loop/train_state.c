@@ -31,11 +31,27 @@ typedef struct {
 #define INTEGER(field) {#field, offsetof(ftc_train_state, field), false}
 #define DOUBLE(field)  {#field, offsetof(ftc_train_state, field), true}
 static const state_field STATE_FIELDS[] = {
-    INTEGER(step),          INTEGER(events_step),        INTEGER(epochs_ended),  INTEGER(last_logged),
-    DOUBLE(window_loss),    DOUBLE(window_seconds),      INTEGER(window_tokens), DOUBLE(total_loss),
-    INTEGER(drawn),         INTEGER(drawn_before_epoch), INTEGER(examples_seen), INTEGER(tokens_seen),
-    INTEGER(tokens_padded), INTEGER(epoch_examples),     INTEGER(epoch_correct), DOUBLE(epoch_loss),
-    DOUBLE(epoch_weight),   DOUBLE(best_metric),         INTEGER(best_step),     INTEGER(stale_evaluations),
+    INTEGER(step),
+    INTEGER(events_step),
+    INTEGER(epochs_ended),
+    INTEGER(last_logged),
+    DOUBLE(window_loss),
+    DOUBLE(window_seconds),
+    INTEGER(window_tokens),
+    DOUBLE(total_loss),
+    INTEGER(drawn),
+    INTEGER(drawn_before_epoch),
+    INTEGER(examples_seen),
+    INTEGER(tokens_seen),
+    INTEGER(tokens_padded),
+    INTEGER(epoch_examples),
+    INTEGER(epoch_correct),
+    DOUBLE(epoch_loss),
+    DOUBLE(epoch_weight),
+    DOUBLE(best_metric),
+    INTEGER(best_step),
+    INTEGER(best_saved),
+    INTEGER(stale_evaluations),
 };
 #undef INTEGER
 #undef DOUBLE
@@ -69,17 +85,25 @@ static ftc_status write_json(const char *dir, const char *name, cJSON *json) {
 // --- trainer_state.json -------------------------------------------------------------------------------
 
 static void add_best(cJSON *json, const char *output, const ftc_train_state *train) {
-    if (!train->has_best) {
-        cJSON_AddNullToObject(json, "best_metric");
-        cJSON_AddNullToObject(json, "best_global_step");
-        cJSON_AddNullToObject(json, "best_model_checkpoint");
-        return;
-    }
-    char *path = ftc_checkpoint_path(output, train->best_step);
-    cJSON_AddNumberToObject(json, "best_metric", train->best_metric);
-    cJSON_AddNumberToObject(json, "best_global_step", (double)train->best_step);
-    cJSON_AddStringToObject(json, "best_model_checkpoint", path);
+    char *path = train->best_saved > 0 ? ftc_checkpoint_path(output, train->best_saved) : NULL;
+    cJSON *metric = train->has_best ? cJSON_CreateNumber(train->best_metric) : cJSON_CreateNull();
+    cJSON *step = train->has_best ? cJSON_CreateNumber((double)train->best_step) : cJSON_CreateNull();
+    cJSON_AddItemToObject(json, "best_metric", metric);
+    cJSON_AddItemToObject(json, "best_global_step", step);
+    cJSON_AddItemToObject(json, "best_model_checkpoint",
+                          path ? cJSON_CreateString(path) : cJSON_CreateNull());
     free(path);
+}
+
+// What Trainer's loop is asked for where it is resumed: nothing but to stop at the end.
+static void add_callbacks(cJSON *json, const ftc_train_state *train, const ftc_train_identity *identity) {
+    static const char *const ASKS[] = {"should_epoch_stop", "should_save", "should_evaluate", "should_log"};
+    cJSON *callbacks = cJSON_AddObjectToObject(json, "stateful_callbacks");
+    cJSON *control = cJSON_AddObjectToObject(callbacks, "TrainerControl");
+    cJSON *args = cJSON_AddObjectToObject(control, "args");
+    cJSON_AddBoolToObject(args, "should_training_stop", train->step >= identity->max_steps);
+    for (size_t i = 0; i < COUNT(ASKS); i++) cJSON_AddBoolToObject(args, ASKS[i], false);
+    cJSON_AddObjectToObject(control, "attributes");
 }
 
 double ftc_train_epoch(const ftc_train_state *train, const ftc_train_identity *identity) {
@@ -98,10 +122,20 @@ static cJSON *make_trainer_state(const ftc_train_options *options, const ftc_tra
     cJSON_AddNumberToObject(json, "max_steps", (double)identity->max_steps);
     cJSON_AddNumberToObject(json, "num_train_epochs", ceil((double)identity->max_steps / per_epoch));
     cJSON_AddNumberToObject(json, "train_batch_size", (double)identity->batch);
-    cJSON_AddNumberToObject(json, "logging_steps", options->logging_steps);
-    cJSON_AddNumberToObject(json, "eval_steps", options->eval_steps);
-    cJSON_AddNumberToObject(json, "save_steps", options->save_steps);
+    double eval_steps = options->eval_steps > 0 ? options->eval_steps : options->logging_steps;
+    cJSON_AddNumberToObject(json, "logging_steps",
+                            (double)ftc_train_steps(options->logging_steps, identity->max_steps));
+    cJSON_AddNumberToObject(json, "eval_steps", (double)ftc_train_steps(eval_steps, identity->max_steps));
+    cJSON_AddNumberToObject(json, "save_steps",
+                            (double)ftc_train_steps(options->save_steps, identity->max_steps));
     cJSON_AddNumberToObject(json, "num_input_tokens_seen", (double)train->tokens_seen);
+    cJSON_AddNumberToObject(json, "total_flos", 0);
+    cJSON_AddBoolToObject(json, "is_local_process_zero", true);
+    cJSON_AddBoolToObject(json, "is_world_process_zero", true);
+    cJSON_AddBoolToObject(json, "is_hyper_param_search", false);
+    cJSON_AddNullToObject(json, "trial_name");
+    cJSON_AddNullToObject(json, "trial_params");
+    add_callbacks(json, train, identity);
     add_best(json, options->output, train);
     cJSON_AddItemToObject(json, "log_history",
                           train->log_history ? cJSON_Duplicate(train->log_history, 1) : cJSON_CreateArray());
@@ -154,9 +188,10 @@ static bool is_consistent(const ftc_train_state *s, const ftc_train_identity *id
     int64_t per_epoch = identity->steps_per_epoch, step = s->step;
     int64_t begun = (step + per_epoch - 1) / per_epoch; // epochs; the last of them has ended, or not yet
     return step <= FTC_MOST_STEPS && s->events_step <= step && s->last_logged <= step &&
-           s->best_step <= step && s->stale_evaluations <= step + 1 && s->epochs_ended <= begun &&
-           s->epochs_ended + 1 >= begun && s->epoch_examples <= identity->examples &&
-           s->epoch_correct <= s->epoch_examples && s->drawn_before_epoch <= s->drawn;
+           s->best_step <= step && s->best_saved <= s->best_step && s->stale_evaluations <= step + 1 &&
+           s->epochs_ended <= begun && s->epochs_ended + 1 >= begun &&
+           s->epoch_examples <= identity->examples && s->epoch_correct <= s->epoch_examples &&
+           s->drawn_before_epoch <= s->drawn;
 }
 
 // A number as "%a" wrote it; 0 when it is none. The best metric may be infinite.
@@ -198,6 +233,7 @@ static ftc_status read_resume(const char *path, const cJSON *json, const ftc_tra
 ftc_status ftc_train_state_write(const char *dir, const ftc_train_options *options,
                                  const ftc_train_state *train, const ftc_train_identity *identity) {
     FTC_RETURN_IF_ERROR(write_json(dir, "trainer_state.json", make_trainer_state(options, train, identity)));
+    if (options->save_only_model) return FTC_STATUS_OK;
     return write_json(dir, "resume.json", make_resume(train, identity));
 }
 

@@ -30,6 +30,7 @@ typedef struct {
     bool has_best;
     double best_metric;
     int64_t best_step;
+    int64_t best_saved;        // step of the checkpoint that the run would end with as the best; 0: none yet
     int64_t stale_evaluations; // since the last gain
     cJSON *log_history;        // array of log lines; owned
 } ftc_train_state;
@@ -46,7 +47,7 @@ typedef struct {
 // step may have fewer than the others.
 double ftc_train_epoch(const ftc_train_state *train, const ftc_train_identity *identity);
 
-// Writes both files into the directory `dir`.
+// Writes both files into the directory `dir`; with options->save_only_model only the first.
 ftc_status ftc_train_state_write(const char *dir, const ftc_train_options *options,
                                  const ftc_train_state *train, const ftc_train_identity *identity);
 
