@@ -7,15 +7,15 @@
 #include "tests/paths.h"
 
 // The values of f(distance) at distances from -n/2 to n/2, against a file of n numbers.
-static void expect_buckets(const char *function, const char *file) {
+static void expect_buckets(const char *function, const char *more, const char *file) {
     enum { N = 1023 };
     char *path = test_golden(file), *folder = test_directory(), *text, *name;
     FILE *f = fopen(path, "r");
     cr_assert_not_null(f, "%s", path);
     cr_assert(asprintf(&text,
                        "model m use \"encoder.ir\"\naxis N = %d\n"
-                       "output bucket = %s(index(N) - %d)",
-                       N, function, N / 2) > 0);
+                       "output bucket = %s(index(N) - %d%s)",
+                       N, function, N / 2, more) > 0);
     ftc_diagnostics d = {0};
     char *functions = ftc_parse_read(FTC_SOURCE_ROOT "/models/encoder.ir", &d);
     const ftc_library_file installed[] = {{"models/encoder.ir", functions}, {0}};
@@ -55,5 +55,9 @@ static void expect_buckets(const char *function, const char *file) {
 }
 
 Test(families, buckets_of_mpnet) {
-    expect_buckets("t5_bucket", "families/t5_buckets.txt");
+    expect_buckets("t5_bucket", "", "families/t5_buckets.txt");
+}
+
+Test(families, buckets_of_deberta) {
+    expect_buckets("deberta_bucket", ", 256, 512", "families/deberta_buckets.txt");
 }

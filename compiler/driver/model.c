@@ -130,16 +130,17 @@ static void add_number(overrides *o, const char *name, int64_t value, const char
     add(o, (ftc_override){.name = name, .value = keep(o, text), .origin = origin});
 }
 
+static void add_entry(void *context, const char *name, const char *value) {
+    overrides *o = context;
+    if (!value) return;
+    add(o, (ftc_override){.name = keep(o, ftc_strdup(name)),
+                          .value = keep(o, ftc_strdup(value)),
+                          .origin = "config.json",
+                          .kind = FTC_OVERRIDE_OPTIONAL});
+}
+
 static void add_config_json(overrides *o, const char *dir, const ftc_hf_config *config) {
-    const char *name;
-    char *value;
-    for (const struct cJSON *at = NULL; ftc_hf_config_next(config, &at, &name, &value);) {
-        if (!value) continue; // null, a list or an object
-        add(o, (ftc_override){.name = keep(o, ftc_strdup(name)),
-                              .value = keep(o, value),
-                              .origin = "config.json",
-                              .kind = FTC_OVERRIDE_OPTIONAL});
-    }
+    ftc_hf_config_each(config, add_entry, o);
     int32_t labels = ftc_hf_label_count(dir, config);
     if (!labels) return;
     add_number(o, "num_labels", labels, "config.json");

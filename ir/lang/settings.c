@@ -10,8 +10,11 @@
 #include "ir/lang/parse.h"
 #include "ir/print.h"
 
+// The other name may be "NAME[]", of a list.
 static bool names(const ftc_setting_syntax *s, const char *name) {
-    return !strcmp(s->name, name) || (s->hf_name && !strcmp(s->hf_name, name));
+    size_t n = strlen(name);
+    return !strcmp(s->name, name) ||
+           (s->hf_name && !strncmp(s->hf_name, name, n) && (!s->hf_name[n] || !strcmp(s->hf_name + n, "[]")));
 }
 
 static void report_at(const ftc_module *m, ftc_diagnostics *d, const ftc_setting_syntax *s,

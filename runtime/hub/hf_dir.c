@@ -89,6 +89,40 @@ bool ftc_hf_config_next(const ftc_hf_config *config, const struct cJSON **at, co
     return true;
 }
 
+// The elements with | between them, allocated; NULL where one is a list, an object or null.
+static char *join_list(const cJSON *list) {
+    char *all = ftc_strdup("");
+    const cJSON *item;
+    cJSON_ArrayForEach(item, list) {
+        char *text = ftc_json_text(item),
+             *longer = text ? ftc_format("%s%s%s", all, *all ? "|" : "", text) : NULL;
+        free(all);
+        free(text);
+        if (!(all = longer)) return NULL;
+    }
+    return all;
+}
+
+static void tell_entries(const cJSON *object, const char *prefix,
+                         void (*tell)(void *context, const char *name, const char *value), void *context) {
+    const cJSON *item;
+    cJSON_ArrayForEach(item, object) {
+        char *name = ftc_format("%s%s%s", prefix, *prefix ? "." : "", item->string);
+        char *value = cJSON_IsArray(item) ? join_list(item) : ftc_json_text(item);
+        if (cJSON_IsObject(item))
+            tell_entries(item, name, tell, context);
+        else
+            tell(context, name, value);
+        free(value);
+        free(name);
+    }
+}
+
+void ftc_hf_config_each(const ftc_hf_config *config,
+                        void (*tell)(void *context, const char *name, const char *value), void *context) {
+    tell_entries(config->json, "", tell, context);
+}
+
 int32_t ftc_hf_config_label_count(const ftc_hf_config *config) {
     int64_t n = 0;
     if (config->labels) return config->n_labels;
@@ -153,6 +187,37 @@ static void set_labels(cJSON *json, const ftc_hf_config_extra *extra) {
         cJSON_CreateString(extra->regression ? "regression" : "single_label_classification"));
 }
 
+// "a|b" as ["a", "b"].
+static cJSON *split_list(const char *text) {
+    cJSON *list = cJSON_CreateArray();
+    for (size_t n; *text; text += n + (text[n] == '|')) {
+        n = strcspn(text, "|");
+        char *item = ftc_strndup(text, n);
+        cJSON_AddItemToArray(list, cJSON_CreateString(item));
+        free(item);
+    }
+    return list;
+}
+
+static cJSON *value_of(const ftc_setting *setting) {
+    const char *text = setting->text;
+    if (!text) return cJSON_CreateNumber(setting->number);
+    bool is_bool = strcmp(text, "true") == 0 || strcmp(text, "false") == 0;
+    return is_bool ? cJSON_CreateBool(*text == 't') : cJSON_CreateString(text);
+}
+
+static void set_entry(cJSON *json, const ftc_setting *setting) {
+    char *name = ftc_strdup(setting->hf_name), *part = name, *brackets = strstr(name, "[]");
+    if (brackets) *brackets = '\0';
+    for (char *dot; json && (dot = strchr(part, '.')); part = dot + 1) {
+        *dot = '\0';
+        json = cJSON_GetObjectItemCaseSensitive(json, part);
+    }
+    if (cJSON_IsObject(json) && (!brackets || (setting->text && *setting->text)))
+        set(json, part, brackets ? split_list(setting->text) : value_of(setting));
+    free(name);
+}
+
 ftc_status ftc_hf_config_write(const ftc_program *program, const ftc_hf_config_extra *extra,
                                const char *path) {
     cJSON *json = NULL;
@@ -166,8 +231,7 @@ ftc_status ftc_hf_config_write(const ftc_program *program, const ftc_hf_config_e
     for (int32_t i = 0; i < program->n_config; i++) {
         const ftc_setting *setting = &program->config[i];
         if (!setting->hf_name || strcmp(setting->hf_name, "num_labels") == 0) continue; // id2label says it
-        set(json, setting->hf_name,
-            setting->text ? cJSON_CreateString(setting->text) : cJSON_CreateNumber(setting->number));
+        set_entry(json, setting);
     }
     set_labels(json, extra);
     ftc_status status = ftc_json_write(path, json);

@@ -23,6 +23,12 @@ struct cJSON;
 bool ftc_hf_config_next(const ftc_hf_config *config, const struct cJSON **at, const char **name,
                         char **value);
 
+// Tells every entry, those of objects by names with dots ("rope_parameters.full_attention.rope_theta"), lists
+// as their elements with | between them. Those that are null, and lists of lists or objects, have no value:
+// NULL.
+void ftc_hf_config_each(const ftc_hf_config *config,
+                        void (*tell)(void *context, const char *name, const char *value), void *context);
+
 // The number of labels that config.json states (id2label, else num_labels), 0 when it states none.
 int32_t ftc_hf_config_label_count(const ftc_hf_config *config);
 
@@ -43,7 +49,8 @@ typedef struct {
 } ftc_hf_config_extra;
 
 // Writes config.json of a classifier: every setting of the program that has a Hugging Face name, what its
-// family block says, id2label, label2id and problem_type.
+// family block says, id2label, label2id and problem_type. "NAME[]" is a list, and not written where it is
+// empty; an entry of an object (a name with dots) is written where base_dir has the object.
 ftc_status ftc_hf_config_write(const ftc_program *program, const ftc_hf_config_extra *extra,
                                const char *path);
 

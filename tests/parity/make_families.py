@@ -58,6 +58,25 @@ FAMILIES = {
     ),
     "electra": ("ElectraConfig", {"embedding_size": 12}),
     "albert": ("AlbertConfig", {"embedding_size": 12, "num_hidden_layers": 3}),
+    # Buckets that begin within the texts, and none wider than they are.
+    "deberta-v2": (
+        "DebertaV2Config",
+        {
+            "type_vocab_size": 0,
+            "position_biased_input": False,
+            "relative_attention": True,
+            "pos_att_type": "p2c|c2p",
+            "share_att_key": True,
+            "position_buckets": 16,
+            "max_relative_positions": 40,
+            "norm_rel_ebd": "layer_norm",
+        },
+    ),
+    "modernbert": (
+        "ModernBertConfig",
+        {"num_hidden_layers": 4, "local_attention": 8, "hidden_size": 16, "pad_token_id": 0}
+        | {"bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3},
+    ),
     "mpnet": ("MPNetConfig", {"max_position_embeddings": LENGTH + 2, "layer_norm_eps": 1e-5}),
 }
 
@@ -99,27 +118,26 @@ def load(folder, dtype):
     return model.to(dtype)
 
 
-def inputs_of(model, encoded):
-    """Encodings of different lengths as matrices; types where the model has them."""
-    longest = max(len(row["input_ids"]) for row in encoded)
-    fill = lambda name, value: torch.tensor(
-        [row[name] + [value] * (longest - len(row["input_ids"])) for row in encoded]
-    )
-    inputs = {"input_ids": fill("input_ids", model.config.pad_token_id), "attention_mask": fill("attention_mask", 0)}
+def inputs_of(model, row):
+    """An encoding as a batch of one; types where the model has them."""
+    inputs = {name: torch.tensor([row[name]]) for name in ("input_ids", "attention_mask")}
     takes_types = "token_type_ids" in inspect.signature(model.forward).parameters
     if takes_types and getattr(model.config, "type_vocab_size", 0) > 1:
-        inputs["token_type_ids"] = fill("token_type_ids", 0)
+        inputs["token_type_ids"] = torch.tensor([row["token_type_ids"]])
     return inputs
 
 
 def loss_of(model, batch):
-    return model(**inputs_of(model, batch["encoded"]), labels=torch.tensor(batch["labels"])).loss
+    """One text at a time, without padding: in a window, padding that sees no token makes ModernBERT's numbers NaN."""
+    rows = zip(batch["encoded"], batch["labels"])
+    losses = [model(**inputs_of(model, row), labels=torch.tensor([label])).loss for row, label in rows]
+    return sum(losses) / len(losses)
 
 
 def logits_of(model, encoded):
     model.eval()
     with torch.no_grad():
-        return [model(**inputs_of(model, [row])).logits[0].tolist() for row in encoded]
+        return [model(**inputs_of(model, row)).logits[0].tolist() for row in encoded]
 
 
 def train(folder, batches, tests, dtype):
@@ -142,7 +160,7 @@ def make_golden(out, name):
     kind, changes = FAMILIES[name]
     folder = os.path.join(out, name)
     os.makedirs(folder, exist_ok=True)
-    tokenizer, size = write_vocabulary(folder, getattr(transformers, kind)().pad_token_id)
+    tokenizer, size = write_vocabulary(folder, changes.get("pad_token_id", getattr(transformers, kind)().pad_token_id))
     make_model(folder, kind, changes, size)
 
     encode = lambda *texts: dict(tokenizer(*texts, truncation=True, max_length=LENGTH))
@@ -195,12 +213,18 @@ def write_texts(out):
     write_csv(os.path.join(out, "test.csv"), [(label % labels, text) for label, text in tests])
 
 
+def write_numbers(path, numbers):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("\n".join(map(str, numbers.tolist())) + "\n")
+
+
 def write_buckets(out):
-    """The buckets of MPNet's relative positions, key minus query, from -511 to 511."""
+    """The buckets of MPNet's (key minus query) and DeBERTa-v3's (query minus key) relative positions, from -511 to 511."""
     distances = torch.arange(-511, 512)
     buckets = transformers.models.mpnet.modeling_mpnet.MPNetEncoder.relative_position_bucket(distances)
-    with open(os.path.join(out, "t5_buckets.txt"), "w", encoding="utf-8") as file:
-        file.write("\n".join(map(str, buckets.tolist())) + "\n")
+    write_numbers(os.path.join(out, "t5_buckets.txt"), buckets)
+    buckets = transformers.models.deberta_v2.modeling_deberta_v2.make_log_bucket_position(distances, 256, 512)
+    write_numbers(os.path.join(out, "deberta_buckets.txt"), buckets.long())
 
 
 def main():
