@@ -142,3 +142,36 @@ Test(laboratory, artifacts_remember_their_graphs, .timeout = 240) {
                "eval=dumps/10-scalars.ir");
     scratch_free(dir);
 }
+
+// --- explanations -------------------------------------------------------------------------------------
+
+#define TINY FTC_SOURCE_ROOT "/docs/tiny.ir"
+
+// What the step of docs/tiny.ir is made of, and every reason that it has for a kernel to end.
+Test(laboratory, explain_says_why_kernels_end, .timeout = 240) {
+    static const char *const SAID[] = {
+        "dot2: dot rows(B) cols(H), forward phase, line 10, behind a barrier\n",
+        " tanh         f32[B, H]                                line 10\n",
+        "line 11, made again for the backward phase, also in dot2\n",
+        "    reads  param \"hidden\" f32[X, H]\n",
+        "    writes %39, the output loss\n",
+        "    writes moment \"out.exp_avg\"\n",
+        "    ends   at %30 for dot3: the contraction %31 reads each cell many times\n",
+        "    ends   at %34 for columns4: sum %36 goes across what the threads share here\n",
+        "    ends   at %45 for rows6: ",
+        "48 FLOP, 136 B, 0.353 FLOP a byte: ",
+        ", bound by memory\n",
+    };
+    char *dir = test_directory();
+    outcome o = FTC(dir, "explain", TINY, "--threads", "1");
+    cr_assert_eq(o.status, 0, "%s", o.err);
+    for (size_t i = 0; i < sizeof SAID / sizeof *SAID; i++)
+        cr_expect(strstr(o.out, SAID[i]), "\"%s\" is not in:\n%s", SAID[i], o.out);
+    forget(&o);
+    o = FTC(dir, "explain", TINY, "--kernel", "dot7", "--threads", "1");
+    cr_expect(strstr(o.out, "\ndot7: ") && !strstr(o.out, "\ndot3: "), "%s", o.out);
+    forget(&o);
+    ASSERT_FTC(dir, 2, err, "--kernel dot99: there is none of this name", "explain", TINY, "--kernel",
+               "dot99");
+    scratch_free(dir);
+}

@@ -7,6 +7,7 @@
 int ftc_command_bench(const ftc_command *self, int argc, char **argv);
 int ftc_command_compile(const ftc_command *self, int argc, char **argv);
 int ftc_command_inspect(const ftc_command *self, int argc, char **argv);
+int ftc_command_explain(const ftc_command *self, int argc, char **argv);
 int ftc_command_opt(const ftc_command *self, int argc, char **argv);
 int ftc_command_eval(const ftc_command *self, int argc, char **argv);
 int ftc_command_predict(const ftc_command *self, int argc, char **argv);

@@ -27,6 +27,9 @@ static const ftc_command COMMANDS[] = {
      "ftc predict DIR [--json] TEXT... | --file FILE [--text-column NAME]"},
     {"bench", ftc_command_bench, "Time the training step, or the steps of several programs in turns.",
      "ftc bench ARTIFACT.ftc | MODEL.ir ... [--batch N] [--length N] [--steps N] [--kernels] [--json]"},
+    {"explain", ftc_command_explain,
+     "Tell of each kernel what it computes, why it ends there and what bounds it.",
+     "ftc explain MODEL.ir [--kernel NAME]"},
     {"verify", ftc_command_verify, "Compare interpreter, eager and compiled code on one batch.",
      "ftc verify MODEL.ir | --pretrained DIR [--train FILE] [--batch N] [--dump-grads FILE] [--json] "
      "[options]"},

@@ -1,5 +1,6 @@
 #include "compiler/driver/peak.h"
 
+#include "ir/base/alloc.h"
 #include "ir/base/clock.h"
 
 #include <stdint.h>
@@ -79,5 +80,41 @@ double ftc_peak_gflops(ftc_threads *threads) {
         double gflops = flops / (ftc_clock_seconds() - start) / 1e9;
         if (gflops > best) best = gflops;
     }
+    return best;
+}
+
+// --- memory -------------------------------------------------------------------------------------------
+
+enum { MEMORY_BYTES = 256 << 20, MEMORY_PASSES = 3 };
+
+typedef struct {
+    const uint64_t *words;
+    size_t n;
+    uint64_t sum; // keeps the compiler from reading nothing
+} memory_read;
+
+// Each thread its share, four sums at once.
+static void read_share(void *context, int32_t thread, int32_t threads) {
+    memory_read *r = context;
+    size_t begin = r->n / 4 * (size_t)thread / (size_t)threads * 4;
+    size_t end = r->n / 4 * (size_t)(thread + 1) / (size_t)threads * 4;
+    uint64_t sums[4] = {0};
+    for (size_t i = begin; i < end; i += 4)
+        for (int k = 0; k < 4; k++) sums[k] += r->words[i + (size_t)k];
+    __atomic_fetch_add(&r->sum, sums[0] + sums[1] + sums[2] + sums[3], __ATOMIC_RELAXED);
+}
+
+double ftc_peak_gigabytes(ftc_threads *threads) {
+    uint64_t *words = ftc_alloc_aligned(64, MEMORY_BYTES);
+    memory_read r = {.words = words, .n = MEMORY_BYTES / sizeof *words};
+    for (size_t i = 0; i < r.n; i++) words[i] = i; // in pages of its own, not in the one of zeros
+    double best = 0;
+    for (int i = 0; i < MEMORY_PASSES; i++) {
+        double start = ftc_clock_seconds();
+        ftc_threads_run(threads, read_share, &r);
+        double gigabytes = MEMORY_BYTES / (ftc_clock_seconds() - start) / 1e9;
+        if (gigabytes > best) best = gigabytes;
+    }
+    free(words);
     return best;
 }

@@ -8,6 +8,10 @@
 // second in all). A multiply-add counts two.
 double ftc_peak_gflops(ftc_threads *threads);
 
+// The bytes that all threads together read from memory in a second, in units of 10⁹: the best of a few passes
+// over more than caches hold.
+double ftc_peak_gigabytes(ftc_threads *threads);
+
 // The vectors it uses: "AVX-512", "AVX2", "baseline".
 const char *ftc_peak_vectors(void);
 

@@ -69,8 +69,8 @@ void ftc_scope_close(ftc_scope *scope); // what is still in its care goes to the
 void ftc_care_begin(void *object, size_t bytes, ftc_release_fn *release);
 void ftc_care_end(const void *object);
 
-// Gives up the work of the innermost scope. Without one nobody takes the error, and the process aborts, or does
-// what a program has said that it is to do: that does not return.
+// Gives up the work of the innermost scope. Without one nobody takes the error, and the process aborts, or
+// does what a program has said that it is to do: that does not return.
 _Noreturn void ftc_give_up(const char *why);
 _Noreturn void ftc_out_of_memory(size_t bytes); // so many more; 0: nobody knows
 int ftc_scope_is_open(void);                    // in this thread
