@@ -96,7 +96,8 @@ Test(hf_dir, large_configs_are_read_once, .timeout = 20) {
 Test(hf_dir, config_is_written) {
     char *dir = test_directory(), *path = ftc_path_join(dir, "config.json");
     write_text(dir, "config.json",
-               "{\"model_type\": \"bert\", \"vocab_size\": 7, \"_name_or_path\": \"x\", \"custom\": [1, 2]}");
+               "{\"model_type\": \"bert\", \"vocab_size\": 7, \"_name_or_path\": \"x\", \"custom\": [1, 2], "
+               "\"other\": {\"factor\": 2.0, \"text\": \"3.0\", \"small\": 1e-05}}");
     const char *labels[BAG_CLASSES] = {"bad", NULL, "good"};
     ftc_hf_config_extra extra = {.base_dir = dir, .labels = labels, .n_labels = BAG_CLASSES};
     ASSERT_OK(ftc_hf_config_write(&BAG_PROGRAM, &extra, path));
@@ -107,6 +108,13 @@ Test(hf_dir, config_is_written) {
     cr_assert_str_eq(cJSON_GetObjectItemCaseSensitive(json, "hidden_act")->valuestring, "gelu");
     cr_assert_eq(cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(json, "custom")), 2);
     cr_assert_null(cJSON_GetObjectItemCaseSensitive(json, "_name_or_path"));
+    char *text;
+    size_t bytes;
+    ASSERT_OK(ftc_file_read(path, &text, &bytes));
+    cr_expect_not_null(strstr(text, "2.0"), "a number with a point loses it: %s", text);
+    cr_expect_not_null(strstr(text, "\"3.0\""), "text is no number: %s", text);
+    cr_expect_not_null(strstr(text, "1e-05"), "%s", text);
+    free(text);
     cr_assert_null(cJSON_GetObjectItemCaseSensitive(json, "num_labels"));
     const cJSON *architectures = cJSON_GetObjectItemCaseSensitive(json, "architectures");
     cr_assert_str_eq(cJSON_GetArrayItem(architectures, 0)->valuestring, "BertForSequenceClassification");

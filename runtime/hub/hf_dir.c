@@ -156,12 +156,70 @@ static void set(cJSON *json, const char *name, cJSON *value) {
     cJSON_AddItemToObject(json, name, value);
 }
 
+// Numbers with a point or an exponent are carried over as they are written: transformers refuses 2 where it
+// wants 2.0. While the file is changed they are strings that begin so.
+static const char FLOAT_MARK[] = "\x01#", FLOAT_MARK_ESCAPED[] = "\\u0001#";
+
+static bool is_float(const cJSON *item) {
+    return cJSON_IsString(item) && strncmp(item->valuestring, FLOAT_MARK, strlen(FLOAT_MARK)) == 0;
+}
+
+static cJSON *make_float(double number) {
+    char text[40];
+    snprintf(text, sizeof text, "%.17g", number);
+    char *marked = ftc_format("%s%s%s", FLOAT_MARK, text, strpbrk(text, ".en") ? "" : ".0");
+    cJSON *item = cJSON_CreateString(marked);
+    free(marked);
+    return item;
+}
+
+// JSON with such numbers as marked strings. Allocated.
+static char *mark_floats(const char *text, size_t *size) {
+    ftc_text result;
+    FILE *f = ftc_text_open(&result);
+    for (const char *at = text, *end; *at; at = end) {
+        end = at + 1;
+        bool is_number = *at == '-' || (*at >= '0' && *at <= '9');
+        const char *point = is_number ? strpbrk(at, ".eE") : NULL;
+        if (*at == '"') {
+            while (*end && *end != '"') end += *end == '\\' && end[1] ? 2 : 1;
+            end += *end == '"';
+        } else if (is_number) {
+            end = at + strspn(at, "0123456789+-.eE");
+        }
+        bool floats = point && point < end;
+        fprintf(f, floats ? "\"%s%.*s\"" : "%s%.*s", floats ? FLOAT_MARK_ESCAPED : "", (int)(end - at), at);
+    }
+    return ftc_text_close(&result, size);
+}
+
+static void unmark_floats(cJSON *item) {
+    cJSON *child;
+    if (is_float(item)) {
+        size_t mark = strlen(FLOAT_MARK);
+        memmove(item->valuestring, item->valuestring + mark, strlen(item->valuestring) - mark + 1);
+        item->type = cJSON_Raw;
+    }
+    cJSON_ArrayForEach(child, item) unmark_floats(child);
+}
+
+static ftc_status read_marked(const char *path, cJSON **out) {
+    char *text, *marked;
+    size_t bytes;
+    FTC_RETURN_IF_ERROR(ftc_file_read(path, &text, &bytes));
+    marked = mark_floats(text, &bytes);
+    ftc_status status = ftc_json_parse_file(path, marked, bytes, out);
+    free(marked);
+    free(text);
+    return status;
+}
+
 // The config.json that is carried over: without what the saved model no longer is.
 static ftc_status read_base(const char *dir, cJSON **out) {
     static const char *const DROPPED[] = {"_name_or_path", "transformers_version", "torch_dtype",
                                           "num_labels"};
     char *path = ftc_path_join(dir, "config.json");
-    ftc_status status = ftc_file_exists(path) ? ftc_json_read(path, out) : FTC_STATUS_OK;
+    ftc_status status = ftc_file_exists(path) ? read_marked(path, out) : FTC_STATUS_OK;
     free(path);
     if (*out) {
         for (size_t i = 0; i < sizeof DROPPED / sizeof *DROPPED; i++) {
@@ -199,9 +257,10 @@ static cJSON *split_list(const char *text) {
     return list;
 }
 
-static cJSON *value_of(const ftc_setting *setting) {
+// `old`: what config.json had there; NULL: nothing.
+static cJSON *value_of(const ftc_setting *setting, const cJSON *old) {
     const char *text = setting->text;
-    if (!text) return cJSON_CreateNumber(setting->number);
+    if (!text) return is_float(old) ? make_float(setting->number) : cJSON_CreateNumber(setting->number);
     bool is_bool = strcmp(text, "true") == 0 || strcmp(text, "false") == 0;
     return is_bool ? cJSON_CreateBool(*text == 't') : cJSON_CreateString(text);
 }
@@ -213,8 +272,11 @@ static void set_entry(cJSON *json, const ftc_setting *setting) {
         *dot = '\0';
         json = cJSON_GetObjectItemCaseSensitive(json, part);
     }
-    if (cJSON_IsObject(json) && (!brackets || (setting->text && *setting->text)))
-        set(json, part, brackets ? split_list(setting->text) : value_of(setting));
+    const cJSON *old = cJSON_GetObjectItemCaseSensitive(json, part);
+    bool same = is_float(old) && !setting->text &&
+                strtod(old->valuestring + strlen(FLOAT_MARK), NULL) == setting->number;
+    if (cJSON_IsObject(json) && !same && (!brackets || (setting->text && *setting->text)))
+        set(json, part, brackets ? split_list(setting->text) : value_of(setting, old));
     free(name);
 }
 
@@ -234,6 +296,7 @@ ftc_status ftc_hf_config_write(const ftc_program *program, const ftc_hf_config_e
         set_entry(json, setting);
     }
     set_labels(json, extra);
+    unmark_floats(json);
     ftc_status status = ftc_json_write(path, json);
     cJSON_Delete(json);
     return status;

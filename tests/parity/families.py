@@ -38,7 +38,7 @@ def check_saved(check, name, golden_dir, output):
     configs = []
     for folder in (golden_dir, output):
         with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
-            configs.append(json.load(file))
+            configs.append(json.load(file, parse_float=lambda text: ("float", float(text))))  # 2.0 is not 2
     theirs, ours = configs
     kept = [key for key in theirs if theirs[key] is not None and key != "transformers_version"]
     wrong = [key for key in kept if ours.get(key) != theirs[key]]
