@@ -57,7 +57,8 @@ static bool same_node(const ftc_node *a, const ftc_node *b) {
 static bool same_kernel(const ftc_kernel *a, const ftc_kernel *b) {
     return a->kind == b->kind && same_text(a->name, b->name) && same_axes(&a->rows, &b->rows) &&
            same_axes(&a->cols, &b->cols) && a->block == b->block &&
-           (a->block == FTC_NO_AXIS || a->block_size == b->block_size) && a->barrier == b->barrier &&
+           (a->block == FTC_NO_AXIS || a->block_size == b->block_size) && a->has_window == b->has_window &&
+           a->window_low == b->window_low && a->window_high == b->window_high && a->barrier == b->barrier &&
            same_text(a->plain, b->plain);
 }
 

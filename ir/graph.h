@@ -172,6 +172,10 @@ typedef struct {
     ftc_axes cols;    // the axes of the innermost loop
     ftc_axis block;   // tile: the axis that is cut into blocks of `block_size`, else FTC_NO_AXIS
     int32_t block_size;
+    // Tile: of its cells, at position i on the block's axis and j on the other ragged one, those alone count
+    // for which window_low <= j - i <= window_high.
+    bool has_window;
+    int32_t window_low, window_high;
     bool barrier;      // all threads wait before it: it reads what another thread wrote
     const char *plain; // why it computes by rows or columns what tiles are for; NULL: it does not
 } ftc_kernel;

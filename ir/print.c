@@ -267,6 +267,7 @@ static void print_kernel_header(const ftc_graph *g, uint32_t k, FILE *f) {
     fputc(')', f);
     if (kernel->block != FTC_NO_AXIS)
         fprintf(f, " block(%s, %d)", g->axes[kernel->block].name, kernel->block_size);
+    if (kernel->has_window) fprintf(f, " window(%d, %d)", kernel->window_low, kernel->window_high);
     if (kernel->barrier) fputs(" barrier", f);
     if (kernel->plain) fputs(" plain ", f), print_string(kernel->plain, true, f);
 }

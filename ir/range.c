@@ -37,14 +37,18 @@ static ftc_range held_by(ftc_dtype dtype, ftc_range r) {
     return r;
 }
 
+ftc_range ftc_range_of(const ftc_graph *g, const ftc_node *node, const ftc_range *args) {
+    const ftc_op_info *info = ftc_op_get(node->op);
+    return info->range ? held_by(node->type.dtype, info->range(g, node, args))
+                       : ftc_range_any(node->type.dtype);
+}
+
 void ftc_range_find(const ftc_graph *g, ftc_range *ranges) {
     for (ftc_id id = 1; id < g->n_nodes; id++) {
         const ftc_node *node = &g->nodes[id];
-        const ftc_op_info *info = ftc_op_get(node->op);
         ftc_range args[FTC_MAX_ARGS];
         for (int i = 0; i < node->n_args; i++) args[i] = ranges[node->arg[i]];
-        ranges[id] = info->range ? held_by(node->type.dtype, info->range(g, node, args))
-                                 : ftc_range_any(node->type.dtype);
+        ranges[id] = ftc_range_of(g, node, args);
     }
 }
 

@@ -17,6 +17,9 @@ ftc_range ftc_range_any(ftc_dtype dtype);
 ftc_range ftc_range_between(double low, double high);
 ftc_range ftc_range_hull(ftc_range a, ftc_range b); // what is in one of them
 
+// The range of a node whose operands have these.
+ftc_range ftc_range_of(const ftc_graph *g, const ftc_node *node, const ftc_range *args);
+
 // The ranges of all nodes: ranges has n_nodes entries.
 void ftc_range_find(const ftc_graph *g, ftc_range *ranges);
 

@@ -417,22 +417,26 @@ static const struct {
      "p = softmax(dot(q, k; D) + b; T)\nloss = sum(tanh(dot(p, v; T)); B, S, A, D)"},
 };
 
-static ftc_graph *pairs_model(size_t i) {
+static ftc_graph *model_of_pairs(const char *name, const char *body, int longest) {
     ftc_diagnostics d = {0};
     char *text;
     if (asprintf(&text,
-                 "model %s\naxis B <= 5, H = 6, A = 2, D = 4, H2 = H\naxis S ragged B <= 45\naxis T = S\n"
+                 "model %s\naxis B <= 5, H = 6, A = 2, D = 4, H2 = H\naxis S ragged B <= %d\naxis T = S\n"
                  "input x : f32[B, S, H]\nwq = param \"wq\" f32[H, A, D]\nwk = param \"wk\" f32[H, A, D]\n"
                  "wv = param \"wv\" f32[H, A, D]\nwo = param \"wo\" f32[A, D, H]\n"
                  "wh = param \"wh\" f32[H, H2]\nu = param \"u\" f32[A, D]\n"
                  "q = dot(x, wq; H)\nk = rename(dot(x, wk; H); S -> T)\nv = rename(dot(x, wv; H); S -> T)\n"
                  "%s\noutput loss\n",
-                 PAIRS[i].name, PAIRS[i].text) < 0)
+                 name, longest, body) < 0)
         abort();
-    ftc_graph *g = ftc_parse_text(PAIRS[i].name, text, NULL, &d);
-    cr_assert(g, "%s: %s", PAIRS[i].name, d.count ? d.list[0].text : "");
+    ftc_graph *g = ftc_parse_text(name, text, NULL, &d);
+    cr_assert(g, "%s: %s", name, d.count ? d.list[0].text : "");
     free(text);
     return g;
+}
+
+static ftc_graph *pairs_model(size_t i) {
+    return model_of_pairs(PAIRS[i].name, PAIRS[i].text, 45);
 }
 
 Test(differential, what_no_tile_computes_agrees) {
@@ -487,23 +491,98 @@ static float *weights_after_step(const ftc_graph *g, const ftc_program *program,
     return all;
 }
 
+static void check_bits(ftc_graph *g, const char *name, uint64_t seed) {
+    ftc_loaded_program *loaded =
+        test_compile(g, &(ftc_compile_options){.entries = 1u << FTC_ENTRY_STEP, .bf16 = seed % 2});
+    test_values *v = test_values_new(g, seed);
+    int64_t n;
+    float *one = weights_after_step(g, ftc_program_of(loaded), v, 1, &n);
+    for (int32_t threads = 2; threads <= 5; threads += 3) {
+        float *others = weights_after_step(g, ftc_program_of(loaded), v, threads, &n);
+        cr_expect(!memcmp(one, others, (size_t)n * sizeof *one), "%s, %d threads", name, threads);
+        free(others);
+    }
+    free(one);
+    test_values_free(v);
+    ftc_program_unload(loaded);
+    ftc_graph_free(g);
+}
+
 Test(differential, what_no_tile_computes_has_the_same_bits_on_any_number_of_threads) {
-    for (size_t i = 0; i < sizeof PAIRS / sizeof *PAIRS; i++) {
-        ftc_graph *g = pairs_model(i);
-        ftc_loaded_program *loaded =
-            test_compile(g, &(ftc_compile_options){.entries = 1u << FTC_ENTRY_STEP, .bf16 = i % 2});
-        test_values *v = test_values_new(g, i);
-        int64_t n;
-        float *one = weights_after_step(g, ftc_program_of(loaded), v, 1, &n);
-        for (int32_t threads = 2; threads <= 5; threads += 3) {
-            float *others = weights_after_step(g, ftc_program_of(loaded), v, threads, &n);
-            cr_expect(!memcmp(one, others, (size_t)n * sizeof *one), "%s, %d threads", PAIRS[i].name,
-                      threads);
-            free(others);
+    for (size_t i = 0; i < sizeof PAIRS / sizeof *PAIRS; i++) check_bits(pairs_model(i), PAIRS[i].name, i);
+}
+
+// --- windows ------------------------------------------------------------------------------------------
+
+// Masks by distance, of sequences of at most 160 positions, and the windows that tiles derive from them.
+static const struct {
+    const char *name;
+    bool has_window;
+    int32_t low, high;
+    const char *text;
+} WINDOWS[] = {
+    {"near", true, -9, 9, "p = softmax(select(and(d <= 9, -d < 10), dot(q, k; D), -inf); T)"},
+    {"near_by_float", true, -9, 9,
+     "p = softmax(dot(q, k; D) + select(abs(cast(d, f32)) <= 9.5, 0, -inf); T)"},
+    {"causal", true, -159, 0, "p = softmax(select(outer (index(T) <= index(S)), dot(q, k; D), -inf); T)"},
+    {"causal_and_near", true, -20, 0, "p = softmax(select(and(d <= 0, d >= -20), dot(q, k; D), -inf); T)"},
+    {"behind", true, 2, 8, "p = 0.1 * exp(select(not (d < 2 or d > 8), dot(q, k; D), -inf))"},
+    {"a_product", true, -5, 5, "p = 0.1 * dot(q, k; D) * select(abs(cast(d, f32)) < 6, 1.0, 0.0)"},
+    {"near_with_dropout_and_bias", true, -12, 12,
+     "axis R = 5\nrb = param \"rb\" f32[R, A]\nb = gather(rb, R, minimum(maximum(d, -2), 2) + 2)\n"
+     "s = select(and(d <= 12, d >= -12), dot(q, k; D) + b, -inf)\np = dropout(softmax(s; T), 0.3)"},
+    {"finite", false, 0, 0, "p = softmax(select(and(d <= 9, d >= -9), dot(q, k; D), -100); T)"},
+    {"of_one_head", false, 0, 0,
+     "first = outer or(index(A) == 1, and(d <= 9, d >= -9))\n"
+     "p = softmax(select(first, dot(q, k; D), -inf); T)"},
+    {"of_all_but_few", false, 0, 0, "p = softmax(select(d < 150, dot(q, k; D), -inf); T)"},
+};
+
+static ftc_graph *window_model(size_t i) {
+    char text[1000];
+    snprintf(text, sizeof text,
+             "d = outer (index(T) - index(S))\n%s\nloss = sum(tanh(dot(p, v; T)); B, S, A, D)",
+             WINDOWS[i].text);
+    return model_of_pairs(WINDOWS[i].name, text, 160);
+}
+
+Test(differential, windows_agree) {
+    for (size_t i = 0; i < sizeof WINDOWS / sizeof *WINDOWS; i++) {
+        ftc_graph *g = window_model(i);
+        check_compiled(g, 11, (way){.target = "native", .with_step = true});
+        bool has_avx2 = ftc_target_supported_here(ftc_target_named("avx2"));
+        if (i % 3 == 0) check_compiled(g, 12, (way){.target = "native", .bf16 = true});
+        if (i % 3 == 1) check_compiled(g, 13, (way){.target = "generic", .least_memory = true});
+        if (i % 3 == 2 && has_avx2) check_compiled(g, 14, (way){.target = "avx2"});
+        ftc_graph_free(g);
+    }
+    report_counts();
+}
+
+Test(differential, windows_have_the_same_bits_on_any_number_of_threads) {
+    for (size_t i = 0; i < sizeof WINDOWS / sizeof *WINDOWS; i++)
+        check_bits(window_model(i), WINDOWS[i].name, i);
+}
+
+Test(differential, windows_are_those_of_the_masks) {
+    for (size_t i = 0; i < sizeof WINDOWS / sizeof *WINDOWS; i++) {
+        ftc_diagnostics d = {0};
+        ftc_graph *g = window_model(i);
+        ftc_graph *plan = ftc_compile_plan(g, FTC_ENTRY_STEP, &(ftc_compile_options){0}, &d);
+        cr_assert(plan, "%s: %s", WINDOWS[i].name, d.count ? d.list[0].text : "");
+        int n_tiles = 0;
+        for (uint32_t k = 1; k < plan->n_kernels; k++) {
+            const ftc_kernel *kernel = &plan->kernels[k];
+            if (kernel->kind != FTC_KERNEL_TILE) continue;
+            n_tiles++;
+            cr_expect_eq(kernel->has_window, WINDOWS[i].has_window, "%s: %s", WINDOWS[i].name, kernel->name);
+            cr_expect(!kernel->has_window ||
+                          (kernel->window_low == WINDOWS[i].low && kernel->window_high == WINDOWS[i].high),
+                      "%s: %s has the window %d … %d", WINDOWS[i].name, kernel->name, kernel->window_low,
+                      kernel->window_high);
         }
-        free(one);
-        test_values_free(v);
-        ftc_program_unload(loaded);
+        cr_expect_geq(n_tiles, 2, "%s", WINDOWS[i].name); // forward and backward
+        ftc_graph_free(plan);
         ftc_graph_free(g);
     }
 }

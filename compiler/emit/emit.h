@@ -138,8 +138,8 @@ void ftc_emit_tile_kernel(ftc_emitter *e);
 void ftc_emit_scatter_kernel(ftc_emitter *e);
 
 // --- scatter.c: within the rows of a tile, into memory that the work item alone writes
-// Sets the result to zero at all positions on the axes that env does not bind.
-void ftc_emit_scatter_clear(ftc_emitter *e, ftc_id scatter, const ftc_env *env);
+// Sets a value in memory to zero at all positions on the axes that env does not bind.
+void ftc_emit_clear(ftc_emitter *e, ftc_id id, const ftc_env *env);
 // Adds the lanes of env, of which the first `count` (i64) are inside of the data.
 void ftc_emit_scatter_lanes(ftc_emitter *e, ftc_id scatter, const ftc_env *env, LLVMValueRef count,
                             ftc_values *values);
@@ -150,6 +150,7 @@ typedef struct {
     uint16_t step;
     ftc_axes cols;
     LLVMValueRef begin, end; // i64
+    LLVMValueRef origin;     // of one column axis: position on it of column 0; NULL: 0
     int64_t granule;         // end - begin is a multiple of this
     int64_t max_cols;        // upper bound of end
     ftc_id tile_node;        // dot, scatter kernel: the node whose values are tile[column - begin]; else 0

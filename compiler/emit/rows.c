@@ -184,7 +184,7 @@ static void emit_columns(row_emitter *r, int level, ftc_env *env, LLVMValueRef c
     ftc_codegen *cg = e->cg;
     const ftc_axes *cols = &r->row->cols;
     if (cols->n == 1) {
-        env->index[cols->at[0]] = column;
+        env->index[cols->at[0]] = r->row->origin ? ftc_cg_add(cg, r->row->origin, column) : column;
         env->vector_axis = cols->at[0];
     } else {
         env->cols = (ftc_flat){*cols, column};

@@ -163,9 +163,9 @@ void ftc_emit_scatter_kernel(ftc_emitter *e) {
 
 // --- within the rows of a tile ------------------------------------------------------------------------
 
-void ftc_emit_scatter_clear(ftc_emitter *e, ftc_id scatter, const ftc_env *env) {
+void ftc_emit_clear(ftc_emitter *e, ftc_id id, const ftc_env *env) {
     ftc_codegen *cg = e->cg;
-    ftc_axes order = ftc_region_memory_order(e->g, scatter);
+    ftc_axes order = ftc_region_memory_order(e->g, id);
     ftc_env at = *env;
     ftc_cg_loop loop[FTC_MAX_AXES];
     int n = 0;
@@ -175,7 +175,7 @@ void ftc_emit_scatter_clear(ftc_emitter *e, ftc_id scatter, const ftc_env *env) 
         loop[n] = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), ftc_emit_extent(e, axis, &at), ftc_cg_i64(cg, 1));
         at.index[axis] = loop[n++].index;
     }
-    ftc_emit_store(e, scatter, ftc_cg_f32(cg, 0), &at);
+    ftc_emit_store(e, id, ftc_cg_f32(cg, 0), &at);
     while (n > 0) ftc_cg_loop_end(cg, &loop[--n]);
 }
 

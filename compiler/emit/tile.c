@@ -7,6 +7,9 @@
 //     for each block of rows
 //       for each step: a contraction (compiler/emit/gemm.h) or row operations (ftc_emit_row)
 //
+// Where the kernel has a window, the other ragged axis is cut, too: each block computes the positions alone
+// that are within the window of one of its rows, and packs for itself what it reads at these.
+//
 // A contraction over the blocked axis adds block by block, in order, into its result in memory; every other
 // result is complete within the block.
 #include <stdio.h>
@@ -14,6 +17,7 @@
 
 #include "compiler/emit/emit.h"
 #include "compiler/passes/regions.h"
+#include "compiler/passes/window.h"
 #include "ir/base/alloc.h"
 #include "ir/op.h"
 
@@ -25,6 +29,8 @@ typedef struct {
     LLVMValueRef *packed; // by step: the packed right operand
     ftc_env env;          // rows bound
     LLVMValueRef block_start, block_rows;
+    ftc_axis windowed; // the axis that the window cuts; FTC_NO_AXIS: none
+    LLVMValueRef window_start, window_size;
 } tile_emitter;
 
 // One side of a contraction with its axes' strides.
@@ -49,9 +55,22 @@ static bool has_block(const tile_emitter *t, ftc_id id) {
     return t->kernel->block != FTC_NO_AXIS && ftc_axes_has(&t->e->g->nodes[id].type.axes, t->kernel->block);
 }
 
+// Whether the value has another part for each block.
+static bool differs_by_block(const tile_emitter *t, ftc_id id) {
+    bool windowed = t->windowed != FTC_NO_AXIS && ftc_axes_has(&t->e->g->nodes[id].type.axes, t->windowed);
+    return has_block(t, id) || windowed;
+}
+
+// The first position of the axis that is computed now.
+static LLVMValueRef start(const tile_emitter *t, ftc_axis axis) {
+    if (axis == t->kernel->block) return t->block_start;
+    return axis == t->windowed ? t->window_start : ftc_cg_i64(t->e->cg, 0);
+}
+
 static LLVMValueRef extent(tile_emitter *t, ftc_axis axis) {
     if (axis == FTC_NO_AXIS) return ftc_cg_i64(t->e->cg, 1);
     if (axis == t->kernel->block) return t->block_rows;
+    if (axis == t->windowed) return t->window_size;
     return ftc_emit_extent(t->e, axis, &t->env);
 }
 
@@ -66,8 +85,7 @@ static operand operand_of(tile_emitter *t, ftc_id id, ftc_axis row, ftc_axis col
     ftc_env env = t->env;
     ftc_axis axes[] = {row, col};
     for (int i = 0; i < 2; i++)
-        if (axes[i] != FTC_NO_AXIS)
-            env.index[axes[i]] = axes[i] == t->kernel->block ? t->block_start : ftc_cg_i64(cg, 0);
+        if (axes[i] != FTC_NO_AXIS) env.index[axes[i]] = start(t, axes[i]);
     if (e->storage[ftc_region_source(e->g, id)].kind == FTC_STORED_LOCAL) {
         const ftc_storage *s = &e->storage[ftc_region_source(e->g, id)];
         LLVMValueRef strides[2];
@@ -165,6 +183,14 @@ static void emit_pack(tile_emitter *t, int step) {
     ftc_emit_pack(e->cg, &shape, &matrix, extent(t, sum), extent(t, col), t->packed[step]);
 }
 
+// Whether what is added up in memory starts from zero: there is no block that has all of it.
+static bool is_cleared(const tile_emitter *t, ftc_id id) {
+    const ftc_node *node = &t->e->g->nodes[id];
+    if (ftc_node_class(node) == FTC_CLASS_SCATTER) return true;
+    return ftc_node_class(node) == FTC_CLASS_DOT && ftc_axes_has(&node->axes, t->kernel->block) &&
+           t->windowed != FTC_NO_AXIS && ftc_axes_has(&node->type.axes, t->windowed);
+}
+
 static void emit_dot(tile_emitter *t, int step) {
     ftc_emitter *e = t->e;
     ftc_id dot = t->dot_of[step];
@@ -175,9 +201,9 @@ static void emit_dot(tile_emitter *t, int step) {
     operand result = operand_of(t, dot, row, col), made = result;
     bool strided = col != FTC_NO_AXIS && !is_constant(result.col_stride, 1);
     if (strided) made = dense(t, row, col);
-    LLVMValueRef accumulate = sum == t->kernel->block
-                                  ? ftc_cg_compare(e->cg, LLVMIntSGT, t->block_start, ftc_cg_i64(e->cg, 0))
-                                  : ftc_cg_bool(e->cg, false);
+    LLVMValueRef accumulate = ftc_cg_bool(e->cg, sum == t->kernel->block);
+    if (sum == t->kernel->block && !is_cleared(t, dot))
+        accumulate = ftc_cg_compare(e->cg, LLVMIntSGT, t->block_start, ftc_cg_i64(e->cg, 0));
     ftc_gemm_block block = {
         .shape = ftc_gemm_shape_for(e->cg->target, kind_of(t, &c)),
         .a = {a.base, transposed ? a.col_stride : a.row_stride, transposed, ftc_emit_form(e->g, c.a)},
@@ -218,6 +244,10 @@ static void emit_rows(tile_emitter *t, int step) {
         env.index[t->kernel->block] = ftc_cg_add(cg, t->block_start, loop.index);
     ftc_row row = ftc_row_of(e, &cols, &env);
     row.step = (uint16_t)step;
+    if (cols.n == 1 && cols.at[0] == t->windowed) {
+        row.origin = t->window_start;
+        row.end = t->window_size;
+    }
     ftc_emit_row(e, &row, &env);
     ftc_cg_loop_end(cg, &loop);
 }
@@ -251,6 +281,18 @@ static void place_in_scratch(tile_emitter *t) {
     }
 }
 
+// Sets the positions that are within the window of a row of the block, in a sequence of this length.
+static void bind_window(tile_emitter *t, LLVMValueRef length) {
+    ftc_codegen *cg = t->e->cg;
+    LLVMValueRef zero = ftc_cg_i64(cg, 0), one = ftc_cg_i64(cg, 1);
+    LLVMValueRef first = ftc_cg_add(cg, t->block_start, ftc_cg_i64(cg, t->kernel->window_low));
+    LLVMValueRef end = ftc_cg_add(cg, t->block_start, t->block_rows);
+    end = ftc_cg_min(cg, ftc_cg_add(cg, end, ftc_cg_i64(cg, t->kernel->window_high)), length);
+    first = ftc_cg_min(cg, ftc_cg_max(cg, first, zero), ftc_cg_sub(cg, length, one));
+    t->window_start = ftc_cg_sub(cg, first, ftc_cg_rem(cg, first, ftc_cg_i64(cg, FTC_WINDOW_UNIT)));
+    t->window_size = ftc_cg_max(cg, ftc_cg_sub(cg, end, t->window_start), zero);
+}
+
 static void emit_item(tile_emitter *t) {
     ftc_emitter *e = t->e;
     ftc_codegen *cg = e->cg;
@@ -258,9 +300,9 @@ static void emit_item(tile_emitter *t) {
     t->block_start = ftc_cg_i64(cg, 0);
     t->block_rows = ftc_cg_i64(cg, 1);
     for (ftc_id id = e->first; id < e->last; id++)
-        if (ftc_node_class(&e->g->nodes[id]) == FTC_CLASS_SCATTER) ftc_emit_scatter_clear(e, id, &t->env);
+        if (is_cleared(t, id)) ftc_emit_clear(e, id, &t->env);
     for (int s = 0; s < t->n_steps; s++)
-        if (t->dot_of[s] && !has_block(t, dot_shape(t, t->dot_of[s]).b)) emit_pack(t, s);
+        if (t->dot_of[s] && !differs_by_block(t, dot_shape(t, t->dot_of[s]).b)) emit_pack(t, s);
     ftc_cg_loop blocks;
     if (blocked) {
         LLVMValueRef length = ftc_emit_extent(e, t->kernel->block, &t->env);
@@ -268,13 +310,14 @@ static void emit_item(tile_emitter *t) {
         t->block_start = blocks.index;
         t->block_rows =
             ftc_cg_min(cg, ftc_cg_sub(cg, length, blocks.index), ftc_cg_i64(cg, t->kernel->block_size));
+        if (t->kernel->has_window) bind_window(t, length);
     }
     for (int s = 0; s < t->n_steps; s++) {
         if (!t->dot_of[s]) {
             emit_rows(t, s);
             continue;
         }
-        if (has_block(t, dot_shape(t, t->dot_of[s]).b)) emit_pack(t, s);
+        if (differs_by_block(t, dot_shape(t, t->dot_of[s]).b)) emit_pack(t, s);
         emit_dot(t, s);
     }
     if (blocked) ftc_cg_loop_end(cg, &blocks);
@@ -307,7 +350,8 @@ static void bind_rest(tile_emitter *t, const ftc_axes *rest, LLVMValueRef item) 
 void ftc_emit_tile_kernel(ftc_emitter *e) {
     ftc_codegen *cg = e->cg;
     const ftc_graph *g = e->g;
-    tile_emitter t = {.e = e, .kernel = &g->kernels[e->kernel], .env = ftc_env_empty(e)};
+    tile_emitter t = {
+        .e = e, .kernel = &g->kernels[e->kernel], .env = ftc_env_empty(e), .windowed = FTC_NO_AXIS};
     ftc_axis ragged = FTC_NO_AXIS;
     for (ftc_id id = e->first; id < e->last; id++) {
         const ftc_node *node = &g->nodes[id];
@@ -317,6 +361,12 @@ void ftc_emit_tile_kernel(ftc_emitter *e) {
                 !ftc_axes_has(&t.kernel->rows, node->type.axes.at[i]))
                 ragged = node->type.axes.at[i];
     }
+    if (t.kernel->has_window)
+        for (ftc_id id = e->first; id < e->last; id++)
+            for (int i = 0; i < g->nodes[id].type.axes.n; i++) {
+                ftc_axis axis = g->nodes[id].type.axes.at[i];
+                if (axis != t.kernel->block && ftc_axis_over(g, axis) != FTC_NO_AXIS) t.windowed = axis;
+            }
     t.dot_of = ftc_alloc((size_t)t.n_steps, sizeof *t.dot_of);
     t.packed = ftc_alloc((size_t)t.n_steps, sizeof *t.packed);
     for (ftc_id id = e->first; id < e->last; id++)

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "compiler/passes/regions.h"
+#include "compiler/passes/window.h"
 
 typedef struct {
     const ftc_fusion *f;
@@ -119,6 +120,7 @@ bool ftc_pass_fuse(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostic
     ftc_fuse_order(&f);
     ftc_fuse_place_units(&f);
     rebuild_graph(&f);
+    ftc_window_find(g);
     ftc_arena_free(f.memory);
     return check_work(g, options->entry, d);
 }

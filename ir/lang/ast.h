@@ -148,6 +148,8 @@ struct ftc_stmt {
             ftc_axis_list *rows, *cols;
             ftc_axis_item *block;
             double block_size;
+            bool has_window;
+            double window[2];
             bool barrier;
             const char *plain;
         } kernel;

@@ -570,6 +570,9 @@ void ftc_elab_kernel(ftc_elaborator *e, const ftc_stmt *s) {
                              .name = s->name,
                              .block = FTC_NO_AXIS,
                              .block_size = (int32_t)s->kernel.block_size,
+                             .has_window = s->kernel.has_window,
+                             .window_low = (int32_t)s->kernel.window[0],
+                             .window_high = (int32_t)s->kernel.window[1],
                              .barrier = s->kernel.barrier,
                              .plain = s->kernel.plain};
         if (s->kernel.rows && !ftc_elab_axes(e, s->kernel.rows->items, &kernel.rows)) return;

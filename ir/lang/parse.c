@@ -132,6 +132,15 @@ static double expect_count(parser *p, const char *what, double most) {
     return p->failed ? 0 : number;
 }
 
+// A whole number with a sign.
+static double expect_distance(parser *p) {
+    const ftc_token *t = peek(p);
+    double number = expect_number(p, "a distance");
+    if (!p->failed && !(fabs(number) <= INT32_MAX && number == floor(number)))
+        FAIL(p, t->place, "a distance is a whole number");
+    return p->failed ? 0 : number;
+}
+
 static void *new_node(parser *p, size_t size) {
     return ftc_arena_alloc(p->arena, size);
 }
@@ -625,6 +634,14 @@ static ftc_stmt *parse_kernel(parser *p, ftc_place place) {
             s->kernel.block = parse_axis_item(p);
             expect_mark(p, ",");
             s->kernel.block_size = expect_count(p, "the size of a block", INT32_MAX);
+            expect_mark(p, ")");
+        }
+        if (accept_word(p, "window")) {
+            s->kernel.has_window = true;
+            expect_mark(p, "(");
+            s->kernel.window[0] = expect_distance(p);
+            expect_mark(p, ",");
+            s->kernel.window[1] = expect_distance(p);
             expect_mark(p, ")");
         }
         s->kernel.barrier = accept_word(p, "barrier");

@@ -5,11 +5,10 @@
 // Beyond this, f32 does not hold every integer.
 static const double LARGEST_EXACT = 0x1p24;
 
-// A little wider where the bounds themselves were rounded, as doubles.
+// A little wider where the bounds themselves were rounded, as doubles; infinity never is.
 static ftc_range widened(ftc_range r, bool exact) {
-    if (!exact)
-        r.low = (double)nextafterf((float)r.low, -INFINITY),
-        r.high = (double)nextafterf((float)r.high, INFINITY);
+    if (!exact && !isinf(r.low)) r.low = (double)nextafterf((float)r.low, -INFINITY);
+    if (!exact && !isinf(r.high)) r.high = (double)nextafterf((float)r.high, INFINITY);
     return r;
 }
 
@@ -19,6 +18,8 @@ ftc_range ftc_range_add(const ftc_graph *g, const ftc_node *node, const ftc_rang
     bool exact = r.low - x[0].low == x[1].low && r.low - x[1].low == x[0].low &&
                  r.high - x[0].high == x[1].high && r.high - x[1].high == x[0].high;
     r.nan = x[0].nan || x[1].nan || isinf(r.low) || isinf(r.high); // inf - inf
+    if (isnan(r.low)) r.low = INFINITY;    // one is inf alone: so is the sum, unless it is NaN
+    if (isnan(r.high)) r.high = -INFINITY; // one is -inf alone
     for (int i = 0; i < 2; i++)
         if (x[i].high <= 0) r.below = x[1 - i].below;
     return widened(r, exact);
@@ -82,6 +83,7 @@ ftc_range ftc_range_maximum(const ftc_graph *g, const ftc_node *node, const ftc_
 
 ftc_range ftc_range_select(const ftc_graph *g, const ftc_node *node, const ftc_range *x) {
     (void)g, (void)node;
+    if (x[0].low == x[0].high) return x[0].low != 0 ? x[1] : x[2];
     return ftc_range_hull(x[1], x[2]);
 }
 
@@ -95,4 +97,55 @@ ftc_range ftc_range_cast(const ftc_graph *g, const ftc_node *node, const ftc_ran
     r.high = trunc(ftc_within_i32(r.high));
     r.nan = false;
     return r;
+}
+
+ftc_range ftc_range_exp(const ftc_graph *g, const ftc_node *node, const ftc_range *x) {
+    (void)g, (void)node;
+    ftc_range r = ftc_range_between(0, 0);
+    if (x[0].high > -INFINITY) r = widened(ftc_range_between(exp(x[0].low), exp(x[0].high)), false);
+    r.low = fmax(r.low, 0);
+    r.nan = x[0].nan;
+    return r;
+}
+
+// --- conditions: 0 where it never holds, 1 where it always does ----------------------------------------
+
+static ftc_range holds(bool always, bool never) {
+    return ftc_range_between(always, !never);
+}
+
+// Nothing is equal to NaN, nor before or behind it.
+static ftc_range compared(const ftc_range *x, bool always, bool never) {
+    return holds(always && !x[0].nan && !x[1].nan, never);
+}
+
+ftc_range ftc_range_eq(const ftc_graph *g, const ftc_node *node, const ftc_range *x) {
+    (void)g, (void)node;
+    bool one = x[0].low == x[0].high && x[1].low == x[1].high && x[0].low == x[1].low;
+    return compared(x, one, x[0].high < x[1].low || x[1].high < x[0].low);
+}
+
+ftc_range ftc_range_lt(const ftc_graph *g, const ftc_node *node, const ftc_range *x) {
+    (void)g, (void)node;
+    return compared(x, x[0].high < x[1].low, x[0].low >= x[1].high);
+}
+
+ftc_range ftc_range_le(const ftc_graph *g, const ftc_node *node, const ftc_range *x) {
+    (void)g, (void)node;
+    return compared(x, x[0].high <= x[1].low, x[0].low > x[1].high);
+}
+
+ftc_range ftc_range_and(const ftc_graph *g, const ftc_node *node, const ftc_range *x) {
+    (void)g, (void)node;
+    return holds(x[0].low != 0 && x[1].low != 0, x[0].high == 0 || x[1].high == 0);
+}
+
+ftc_range ftc_range_or(const ftc_graph *g, const ftc_node *node, const ftc_range *x) {
+    (void)g, (void)node;
+    return holds(x[0].low != 0 || x[1].low != 0, x[0].high == 0 && x[1].high == 0);
+}
+
+ftc_range ftc_range_not(const ftc_graph *g, const ftc_node *node, const ftc_range *x) {
+    (void)g, (void)node;
+    return holds(x[0].high == 0, x[0].low != 0);
 }

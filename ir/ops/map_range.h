@@ -16,6 +16,7 @@ static inline double ftc_within_i32(double x) {
 }
 
 ftc_range_fn ftc_range_add, ftc_range_sub, ftc_range_mul, ftc_range_div, ftc_range_neg, ftc_range_abs,
-    ftc_range_minimum, ftc_range_maximum, ftc_range_select, ftc_range_cast;
+    ftc_range_minimum, ftc_range_maximum, ftc_range_select, ftc_range_cast, ftc_range_exp, ftc_range_eq,
+    ftc_range_lt, ftc_range_le, ftc_range_and, ftc_range_or, ftc_range_not;
 
 #endif
