@@ -8,6 +8,7 @@
 
 #include "ir/build.h"
 #include "ir/op.h"
+#include "ir/ops/map.h"
 #include "ir/ops/map_range.h"
 #include "ir/ops/math.h"
 
@@ -84,8 +85,8 @@ static bool check_dtypes(const ftc_graph *g, const ftc_node *node, int first, un
     return true;
 }
 
-static bool infer_float(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
-                        int error_size) {
+bool ftc_map_infer_float(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
+                         int error_size) {
     ftc_type t;
     if (!check_dtypes(g, node, 0, F32, &t.dtype, error, error_size)) return false;
     if (!infer_axes(g, node, &t.axes, error, error_size)) return false;
@@ -282,7 +283,7 @@ const ftc_op_info ftc_op_info_div = {
     .example = "z = x / y",
     .class = FTC_CLASS_MAP,
     .n_args = 2,
-    .infer = infer_float,
+    .infer = ftc_map_infer_float,
     .gradient = gradient_div,
     .eval = eval_div,
     .body = body_div,
@@ -349,7 +350,7 @@ const ftc_op_info ftc_op_info_abs = {
     .example = "y = abs(x)",
     .class = FTC_CLASS_MAP,
     .n_args = 1,
-    .infer = infer_float,
+    .infer = ftc_map_infer_float,
     .gradient = gradient_abs,
     .eval = eval_abs,
     .body = body_abs,
@@ -452,7 +453,7 @@ const ftc_op_info ftc_op_info_exp = {
     .example = "y = exp(x)",
     .class = FTC_CLASS_MAP,
     .n_args = 1,
-    .infer = infer_float,
+    .infer = ftc_map_infer_float,
     .gradient = gradient_exp,
     .eval = eval_exp,
     .body = body_exp,
@@ -482,7 +483,7 @@ const ftc_op_info ftc_op_info_log = {
     .example = "y = log(x)",
     .class = FTC_CLASS_MAP,
     .n_args = 1,
-    .infer = infer_float,
+    .infer = ftc_map_infer_float,
     .gradient = gradient_log,
     .eval = eval_log,
     .body = body_log,
@@ -520,7 +521,7 @@ const ftc_op_info ftc_op_info_pow = {
     .example = "z = pow(x, 1.5)",
     .class = FTC_CLASS_MAP,
     .n_args = 2,
-    .infer = infer_float,
+    .infer = ftc_map_infer_float,
     .gradient = gradient_pow,
     .eval = eval_pow,
     .body = body_pow,
@@ -552,7 +553,7 @@ const ftc_op_info ftc_op_info_erf = {
     .example = "y = erf(x)",
     .class = FTC_CLASS_MAP,
     .n_args = 1,
-    .infer = infer_float,
+    .infer = ftc_map_infer_float,
     .gradient = gradient_erf,
     .eval = eval_erf,
     .body = body_erf,
@@ -585,7 +586,7 @@ const ftc_op_info ftc_op_info_normal_cdf = {
     .example = "y = normal_cdf(x)",
     .class = FTC_CLASS_MAP,
     .n_args = 1,
-    .infer = infer_float,
+    .infer = ftc_map_infer_float,
     .gradient = gradient_normal_cdf,
     .eval = eval_normal_cdf,
     .body = body_normal_cdf,
@@ -614,7 +615,7 @@ const ftc_op_info ftc_op_info_tanh = {
     .example = "y = tanh(x)",
     .class = FTC_CLASS_MAP,
     .n_args = 1,
-    .infer = infer_float,
+    .infer = ftc_map_infer_float,
     .gradient = gradient_tanh,
     .eval = eval_tanh,
     .body = body_tanh,
@@ -622,69 +623,6 @@ const ftc_op_info ftc_op_info_tanh = {
     .rounds = true,
     .low = -2,
     .high = 2,
-};
-
-static bool is_angle(double x) {
-    return fabs(x) <= (double)FTC_MATH_LARGEST_ANGLE;
-}
-
-static double eval_sin(const ftc_map_types *t, const double *x) {
-    (void)t;
-    return is_angle(x[0]) ? sin(x[0]) : NAN;
-}
-
-static double eval_cos(const ftc_map_types *t, const double *x) {
-    (void)t;
-    return is_angle(x[0]) ? cos(x[0]) : NAN;
-}
-
-static ftc_scalar body_sin(const ftc_scalar_builder *b, const ftc_map_types *t, const ftc_scalar *x) {
-    (void)t;
-    return ftc_math_sin(b, x[0]);
-}
-
-static ftc_scalar body_cos(const ftc_scalar_builder *b, const ftc_map_types *t, const ftc_scalar *x) {
-    (void)t;
-    return ftc_math_cos(b, x[0]);
-}
-
-static void gradient_sin(ftc_graph *g, ftc_id id, ftc_id grad, ftc_id out[FTC_MAX_ARGS]) {
-    out[0] = mul(g, grad, ftc_build_map1(g, FTC_OP_cos, ftc_graph_node(g, id)->arg[0]));
-}
-
-static void gradient_cos(ftc_graph *g, ftc_id id, ftc_id grad, ftc_id out[FTC_MAX_ARGS]) {
-    out[0] = neg(g, mul(g, grad, ftc_build_map1(g, FTC_OP_sin, ftc_graph_node(g, id)->arg[0])));
-}
-
-const ftc_op_info ftc_op_info_sin = {
-    .name = "sin",
-    .doc = "The sine of an angle in radians, up to 100,000; NaN beyond.",
-    .example = "y = sin(x)",
-    .class = FTC_CLASS_MAP,
-    .n_args = 1,
-    .infer = infer_float,
-    .gradient = gradient_sin,
-    .eval = eval_sin,
-    .body = body_sin,
-    .zero_any = 1,
-    .rounds = true,
-    .low = -3,
-    .high = 3,
-};
-
-const ftc_op_info ftc_op_info_cos = {
-    .name = "cos",
-    .doc = "The cosine of an angle in radians, up to 100,000; NaN beyond.",
-    .example = "y = cos(x)",
-    .class = FTC_CLASS_MAP,
-    .n_args = 1,
-    .infer = infer_float,
-    .gradient = gradient_cos,
-    .eval = eval_cos,
-    .body = body_cos,
-    .rounds = true,
-    .low = -3,
-    .high = 3,
 };
 
 static double eval_sqrt(const ftc_map_types *t, const double *x) {
@@ -707,7 +645,7 @@ const ftc_op_info ftc_op_info_sqrt = {
     .example = "y = sqrt(x)",
     .class = FTC_CLASS_MAP,
     .n_args = 1,
-    .infer = infer_float,
+    .infer = ftc_map_infer_float,
     .gradient = gradient_sqrt,
     .eval = eval_sqrt,
     .body = body_sqrt,
@@ -737,7 +675,7 @@ const ftc_op_info ftc_op_info_rsqrt = {
     .example = "y = rsqrt(x)",
     .class = FTC_CLASS_MAP,
     .n_args = 1,
-    .infer = infer_float,
+    .infer = ftc_map_infer_float,
     .gradient = gradient_rsqrt,
     .eval = eval_rsqrt,
     .body = body_rsqrt,
