@@ -367,11 +367,18 @@ static const struct {
      "s = dot(q, k; D)\ny = x + dot(dot(softmax(s; T), v; T), wo; A, D)\n"
      "r = dot(dot(y, wq; H), rename(dot(y, wk; H); S -> T); D)\n"
      "loss = sum(tanh(dot(softmax(r + s; T), v; T)); B, S, A, D)"},
-    {"two_feature_axes_of_queries", "no sum along A, D of B, S, T, A, D",
+    {"two_feature_axes_of_queries", "",
      "p = softmax(dot(q, k; A, D); T)\nloss = sum(tanh(dot(p, v; T)); B, S, A, D)"},
-    {"two_feature_axes_of_values", "no sum along S of B, S, T, A, D",
+    {"two_feature_axes_of_values", "",
      "s = dot(x, rename(rename(dot(x, wh; H); S -> T); H2 -> H); H)\n"
      "loss = sum(tanh(dot(softmax(s; T), v; T)); B, S, A, D)"},
+    {"rotary_positions", "",
+     "axis N = 2, E = 2\nwr = param \"wr\" f32[H, A, N, E]\nz = dot(x, wr; H)\n"
+     "a = outer (cast(index(S), f32) * exp(cast(index(E), f32) * -0.5))\n"
+     "z0 = at(z, N, 0)\nz1 = at(z, N, 1)\n"
+     "r = place(z0 * cos(a) - z1 * sin(a), N, 0; axes(z)) + place(z1 * cos(a) + z0 * sin(a), N, 1; axes(z))\n"
+     "p = dropout(softmax(dot(r, rename(r; S -> T); N, E); T), 0.2)\n"
+     "loss = sum(tanh(dot(p, rename(z; S -> T); T)); B, S, A, N, E)"},
     {"relative_bias", "",
      "axis R = 9\nrb = param \"rb\" f32[R, A]\nd = outer (index(S) - index(T))\n"
      "d = select(d < -4, -4, select(d > 4, 4, d)) + 4\n"

@@ -38,10 +38,6 @@ typedef struct {
     LLVMValueRef base, row_stride, col_stride;
 } operand;
 
-static ftc_axis only_axis(const ftc_axes *axes) {
-    return axes->n ? axes->at[0] : FTC_NO_AXIS;
-}
-
 // The contraction with the blocked axis among its rows where it has it at all outside of the sums.
 static ftc_dot_shape dot_shape(const tile_emitter *t, ftc_id dot) {
     ftc_dot_shape c = ftc_region_dot_shape(t->e->g, &t->e->g->nodes[dot]);
@@ -67,32 +63,43 @@ static LLVMValueRef start(const tile_emitter *t, ftc_axis axis) {
     return axis == t->windowed ? t->window_start : ftc_cg_i64(t->e->cg, 0);
 }
 
-static LLVMValueRef extent(tile_emitter *t, ftc_axis axis) {
-    if (axis == FTC_NO_AXIS) return ftc_cg_i64(t->e->cg, 1);
+// One side of a contraction has one axis, several of constant size that lie side by side, or none.
+static LLVMValueRef extent(tile_emitter *t, const ftc_axes *side) {
+    if (side->n != 1) return ftc_cg_i64(t->e->cg, ftc_region_constant_size(t->e->g, side));
+    ftc_axis axis = side->at[0];
     if (axis == t->kernel->block) return t->block_rows;
     if (axis == t->windowed) return t->window_size;
     return ftc_emit_extent(t->e, axis, &t->env);
 }
 
-static int64_t bound(const tile_emitter *t, ftc_axis axis) {
-    if (axis == FTC_NO_AXIS) return 1;
-    return axis == t->kernel->block ? t->kernel->block_size : ftc_axis_extent(t->e->g, axis)->bound;
+static int64_t bound(const tile_emitter *t, const ftc_axes *side) {
+    int64_t cells = 1;
+    for (int i = 0; i < side->n; i++)
+        cells *= side->at[i] == t->kernel->block ? t->kernel->block_size
+                                                 : ftc_axis_extent(t->e->g, side->at[i])->bound;
+    return cells;
 }
 
-static operand operand_of(tile_emitter *t, ftc_id id, ftc_axis row, ftc_axis col) {
+// Renames the axis where the side has it.
+static void rename_axis(ftc_axes *side, ftc_axis from, ftc_axis to) {
+    int i = ftc_axes_find(side, from);
+    if (i >= 0) side->at[i] = to;
+}
+
+static operand operand_of(tile_emitter *t, ftc_id id, const ftc_axes *row, const ftc_axes *col) {
     ftc_emitter *e = t->e;
     ftc_codegen *cg = e->cg;
     ftc_env env = t->env;
-    ftc_axis axes[] = {row, col};
+    ftc_axes sides[] = {*row, *col};
+    LLVMValueRef strides[2];
     for (int i = 0; i < 2; i++)
-        if (axes[i] != FTC_NO_AXIS) env.index[axes[i]] = start(t, axes[i]);
-    if (e->storage[ftc_region_source(e->g, id)].kind == FTC_STORED_LOCAL) {
-        const ftc_storage *s = &e->storage[ftc_region_source(e->g, id)];
-        LLVMValueRef strides[2];
+        for (int k = 0; k < sides[i].n; k++) env.index[sides[i].at[k]] = start(t, sides[i].at[k]);
+    const ftc_storage *s = &e->storage[ftc_region_source(e->g, id)];
+    if (s->kind == FTC_STORED_LOCAL) {
         for (int i = 0; i < 2; i++)
-            strides[i] = axes[i] == FTC_NO_AXIS        ? ftc_cg_i64(cg, 0)
-                         : axes[i] == t->kernel->block ? s->ld
-                                                       : ftc_cg_i64(cg, 1);
+            strides[i] = sides[i].n == 0                      ? ftc_cg_i64(cg, 0)
+                         : sides[i].at[0] == t->kernel->block ? s->ld
+                                                              : ftc_cg_i64(cg, 1);
         return (operand){s->base, strides[0], strides[1]};
     }
     // The names that the axes have where the data lies.
@@ -102,17 +109,17 @@ static operand operand_of(tile_emitter *t, ftc_id id, ftc_axis row, ftc_axis col
         const ftc_node *view = &e->g->nodes[id];
         if (class == FTC_CLASS_RENAME) {
             env.index[view->axis] = env.index[view->to];
-            for (int i = 0; i < 2; i++)
-                if (axes[i] == view->to) axes[i] = view->axis;
+            for (int i = 0; i < 2; i++) rename_axis(&sides[i], view->to, view->axis);
         }
         id = view->arg[0];
     }
     LLVMValueRef lane_stride, lane_offsets;
     ftc_axes order = ftc_region_view_order(e->g, cells);
-    operand o = {.base = ftc_emit_address(e, cells, &env, &lane_stride, &lane_offsets)};
-    o.row_stride = row == FTC_NO_AXIS ? ftc_cg_i64(cg, 0) : ftc_emit_stride(e, &order, axes[0], &env);
-    o.col_stride = col == FTC_NO_AXIS ? ftc_cg_i64(cg, 0) : ftc_emit_stride(e, &order, axes[1], &env);
-    return o;
+    LLVMValueRef base = ftc_emit_address(e, cells, &env, &lane_stride, &lane_offsets);
+    for (int i = 0; i < 2; i++)
+        strides[i] = sides[i].n == 0 ? ftc_cg_i64(cg, 0)
+                                     : ftc_emit_stride(e, &order, sides[i].at[sides[i].n - 1], &env);
+    return (operand){base, strides[0], strides[1]};
 }
 
 static bool is_constant(LLVMValueRef v, int64_t value) {
@@ -127,7 +134,7 @@ static int64_t row_distance(int64_t cols) {
 }
 
 // A rows x cols matrix in scratch.
-static operand dense(tile_emitter *t, ftc_axis row, ftc_axis col) {
+static operand dense(tile_emitter *t, const ftc_axes *row, const ftc_axes *col) {
     int64_t ld = row_distance(bound(t, col));
     return (operand){ftc_emit_scratch(t->e, bound(t, row) * ld * 4), ftc_cg_i64(t->e->cg, ld),
                      ftc_cg_i64(t->e->cg, 1)};
@@ -162,9 +169,9 @@ static ftc_gemm_kind kind_of(const tile_emitter *t, const ftc_dot_shape *c) {
 }
 
 // The operand, copied to scratch when neither of its axes is innermost in memory.
-static operand packable(tile_emitter *t, ftc_id id, ftc_axis row, ftc_axis col) {
+static operand packable(tile_emitter *t, ftc_id id, const ftc_axes *row, const ftc_axes *col) {
     operand o = operand_of(t, id, row, col);
-    if (row == FTC_NO_AXIS || col == FTC_NO_AXIS) return o;
+    if (!row->n || !col->n) return o;
     if (is_constant(o.row_stride, 1) || is_constant(o.col_stride, 1)) return o;
     operand copy = dense(t, row, col);
     emit_copy(t, ftc_emit_form(t->e->g, id), &o, &copy, extent(t, row), extent(t, col), NULL);
@@ -174,13 +181,12 @@ static operand packable(tile_emitter *t, ftc_id id, ftc_axis row, ftc_axis col) 
 static void emit_pack(tile_emitter *t, int step) {
     ftc_emitter *e = t->e;
     ftc_dot_shape c = dot_shape(t, t->dot_of[step]);
-    ftc_axis sum = only_axis(&c.sums), col = only_axis(&c.cols);
-    operand b = packable(t, c.b, sum, col);
-    bool along_cols = is_constant(b.col_stride, 1) || col == FTC_NO_AXIS;
+    operand b = packable(t, c.b, &c.sums, &c.cols);
+    bool along_cols = is_constant(b.col_stride, 1) || !c.cols.n;
     ftc_matrix matrix = {b.base, along_cols ? b.row_stride : b.col_stride, !along_cols,
                          ftc_emit_form(e->g, c.b)};
     ftc_gemm_shape shape = ftc_gemm_shape_for(e->cg->target, kind_of(t, &c));
-    ftc_emit_pack(e->cg, &shape, &matrix, extent(t, sum), extent(t, col), t->packed[step]);
+    ftc_emit_pack(e->cg, &shape, &matrix, extent(t, &c.sums), extent(t, &c.cols), t->packed[step]);
 }
 
 // Whether what is added up in memory starts from zero: there is no block that has all of it.
@@ -195,29 +201,30 @@ static void emit_dot(tile_emitter *t, int step) {
     ftc_emitter *e = t->e;
     ftc_id dot = t->dot_of[step];
     ftc_dot_shape c = dot_shape(t, dot);
-    ftc_axis row = only_axis(&c.rows), col = only_axis(&c.cols), sum = only_axis(&c.sums);
-    operand a = packable(t, c.a, row, sum);
+    bool sums_blocks = ftc_axes_has(&c.sums, t->kernel->block);
+    operand a = packable(t, c.a, &c.rows, &c.sums);
     bool transposed = !is_constant(a.col_stride, 1);
-    operand result = operand_of(t, dot, row, col), made = result;
-    bool strided = col != FTC_NO_AXIS && !is_constant(result.col_stride, 1);
-    if (strided) made = dense(t, row, col);
-    LLVMValueRef accumulate = ftc_cg_bool(e->cg, sum == t->kernel->block);
-    if (sum == t->kernel->block && !is_cleared(t, dot))
+    operand result = operand_of(t, dot, &c.rows, &c.cols), made = result;
+    bool strided = c.cols.n && !is_constant(result.col_stride, 1);
+    if (strided) made = dense(t, &c.rows, &c.cols);
+    LLVMValueRef accumulate = ftc_cg_bool(e->cg, sums_blocks);
+    if (sums_blocks && !is_cleared(t, dot))
         accumulate = ftc_cg_compare(e->cg, LLVMIntSGT, t->block_start, ftc_cg_i64(e->cg, 0));
     ftc_gemm_block block = {
         .shape = ftc_gemm_shape_for(e->cg->target, kind_of(t, &c)),
         .a = {a.base, transposed ? a.col_stride : a.row_stride, transposed, ftc_emit_form(e->g, c.a)},
-        .m = extent(t, row),
-        .n = extent(t, col),
-        .k = extent(t, sum),
+        .m = extent(t, &c.rows),
+        .n = extent(t, &c.cols),
+        .k = extent(t, &c.sums),
         .b = t->packed[step],
         .c = made.base,
         .ldc = made.row_stride,
         .accumulate = strided ? ftc_cg_bool(e->cg, false) : accumulate};
-    int64_t buffer_bytes = ftc_gemm_buffer_bytes(&block.shape, &block.a, bound(t, sum));
+    int64_t buffer_bytes = ftc_gemm_buffer_bytes(&block.shape, &block.a, bound(t, &c.sums));
     if (buffer_bytes) block.buffer = ftc_emit_scratch(e, buffer_bytes);
     ftc_emit_block(e->cg, &block);
-    if (strided) emit_copy(t, FTC_FORM_F32, &made, &result, extent(t, row), extent(t, col), accumulate);
+    if (strided)
+        emit_copy(t, FTC_FORM_F32, &made, &result, extent(t, &c.rows), extent(t, &c.cols), accumulate);
     e->ready[dot] = true;
 }
 
@@ -234,8 +241,9 @@ static void emit_rows(tile_emitter *t, int step) {
         if (node->step != step || !counts || cols.n) continue;
         ftc_axes local =
             ftc_axes_minus(&e->g->nodes[reduces ? node->arg[0] : id].type.axes, &t->kernel->rows);
-        for (int i = 0; i < local.n; i++)
-            if (local.at[i] != t->kernel->block) cols = ftc_axes_of(local.at[i]);
+        ftc_axes block = ftc_axes_of(t->kernel->block);
+        local = ftc_axes_packed_order(e->g, &local);
+        cols = ftc_axes_minus(&local, &block);
     }
     ftc_cg_loop loop = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), t->block_rows, ftc_cg_i64(cg, 1));
     ftc_env env = t->env;
@@ -266,7 +274,7 @@ static void place_in_scratch(tile_emitter *t) {
             for (int a = 0; a < node->type.axes.n; a++) {
                 ftc_axis axis = node->type.axes.at[a];
                 if (ftc_axes_has(&t->kernel->rows, axis) || axis == t->kernel->block) continue;
-                cols *= bound(t, axis);
+                cols *= ftc_axis_extent(g, axis)->bound;
             }
             int64_t ld = row_distance(cols);
             e->storage[arg] = (ftc_storage){
@@ -275,9 +283,9 @@ static void place_in_scratch(tile_emitter *t) {
     for (int s = 0; s < t->n_steps; s++) {
         if (!t->dot_of[s]) continue;
         ftc_dot_shape c = dot_shape(t, t->dot_of[s]);
-        int64_t k = bound(t, only_axis(&c.sums));
+        int64_t k = bound(t, &c.sums);
         ftc_gemm_shape shape = ftc_gemm_shape_for(e->cg->target, kind_of(t, &c));
-        t->packed[s] = ftc_emit_scratch(e, ftc_packed_size(&shape, k, bound(t, only_axis(&c.cols))) * 4);
+        t->packed[s] = ftc_emit_scratch(e, ftc_packed_size(&shape, k, bound(t, &c.cols)) * 4);
     }
 }
 

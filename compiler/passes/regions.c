@@ -212,11 +212,23 @@ bool ftc_region_is_matrix_product(const ftc_graph *g, const ftc_node *dot) {
            ftc_region_as_matrix(g, &result, &c.rows, &c.cols, &row, &col) && col == 1;
 }
 
+// Whether one index runs over the axes where they lie in `order`: one axis, or several of constant size side
+// by side.
+static bool is_one_index(const ftc_graph *g, const ftc_axes *order, const ftc_axes *axes) {
+    if (axes->n <= 1) return true;
+    return ftc_region_constant_size(g, axes) >= 0 &&
+           ftc_region_starts_with(order, ftc_axes_find(order, axes->at[0]), axes);
+}
+
 bool ftc_region_has_kernel(const ftc_graph *g, const ftc_node *dot) {
     ftc_dot_shape c = ftc_region_dot_shape(g, dot);
     if (c.cols.n == 0) return false; // a matrix times a vector
     // A vector times what would have to be stored for it alone.
     if (c.batch.n == 0 && c.rows.n == 0 && ftc_region_touches_quadratic(g, dot)) return false;
     if (c.batch.n == 0) return ftc_region_is_matrix_product(g, dot);
-    return c.rows.n <= 1 && c.cols.n <= 1 && c.sums.n <= 1;
+    ftc_axes a = ftc_region_view_order(g, c.a), b = ftc_region_view_order(g, c.b);
+    ftc_axes result = ftc_axes_packed_order(g, &dot->type.axes);
+    return is_one_index(g, &a, &c.rows) && is_one_index(g, &a, &c.sums) && is_one_index(g, &b, &c.sums) &&
+           is_one_index(g, &b, &c.cols) && is_one_index(g, &result, &c.rows) &&
+           is_one_index(g, &result, &c.cols);
 }
