@@ -330,3 +330,46 @@ Test(hf_dir, initial_values_follow_the_declaration) {
     ftc_model_state_free(&a);
     ftc_model_state_free(&b);
 }
+
+// The limit of a run's texts is saved, and never raised.
+Test(hf_dir, tokenizers_are_limited) {
+    char *dir = test_directory(), *path = ftc_path_join(dir, "tokenizer_config.json"), *text;
+    size_t bytes;
+    ASSERT_OK(ftc_hf_tokenizer_limit(dir, 64));
+    ASSERT_OK(ftc_hf_tokenizer_limit(dir, 128));
+    ASSERT_OK(ftc_file_read(path, &text, &bytes));
+    cr_expect(strstr(text, "\"model_max_length\":\t64"), "%s", text);
+    free(text);
+    ASSERT_OK(ftc_hf_tokenizer_limit(dir, 32));
+    ASSERT_OK(ftc_file_read(path, &text, &bytes));
+    cr_expect(strstr(text, "\"model_max_length\":\t32"), "%s", text);
+    free(text);
+    free(path);
+    scratch_free(dir);
+}
+
+Test(hf_dir, pooling_of_sentence_transformers_is_named) {
+    char *dir = test_directory(), *folder = ftc_path_join(dir, "1_Pooling");
+    cr_expect_null(ftc_hf_pooling(dir));
+    write_text(dir, "modules.json",
+               "[{\"path\": \"\", \"type\": \"sentence_transformers.models.Transformer\"}, "
+               "{\"path\": \"1_Pooling\", \"type\": \"sentence_transformers.models.Pooling\"}]");
+    char *pooling = ftc_hf_pooling(dir);
+    cr_expect_str_eq(pooling, "an unknown pooling");
+    free(pooling);
+    ASSERT_OK(ftc_dir_make(folder));
+    write_text(folder, "config.json",
+               "{\"pooling_mode_cls_token\": false, \"pooling_mode_mean_tokens\": true}");
+    pooling = ftc_hf_pooling(dir);
+    cr_expect_str_eq(pooling, "the mean of the tokens");
+    free(pooling);
+    free(folder);
+    folder = ftc_path_join(dir, "0_Transformer");
+    ASSERT_OK(ftc_dir_make(folder));
+    write_text(folder, "config.json", "{}");
+    ftc_hf_config *config;
+    ASSERT_FAILS(ftc_hf_config_read(dir, &config), FTC_BAD_INPUT,
+                 "whose encoder lies in its folder 0_Transformer");
+    free(folder);
+    scratch_free(dir);
+}

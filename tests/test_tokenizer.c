@@ -649,6 +649,30 @@ Test(tokenizer, puts_all_ids_of_a_special_token) {
     free(directory);
 }
 
+// Tokens that were added to a vocabulary alone, in a file of their own; other files say which are special.
+Test(tokenizer, added_tokens_of_older_files) {
+    static const char vocabulary[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\nsoup\n",
+                      added[] = "{\"[ENT]\": 7, \"covid19\": 8}",
+                      map[] = "{\"additional_special_tokens\": [{\"content\": \"[ENT]\"}]}";
+    char *directory = test_directory();
+    free(test_write(directory, "vocab.txt", vocabulary, sizeof vocabulary - 1));
+    free(test_write(directory, "added_tokens.json", added, sizeof added - 1));
+    free(test_write(directory, "special_tokens_map.json", map, sizeof map - 1));
+    ftc_tokenizer *tokenizer;
+    ftc_tokens tokens = {0};
+    cr_assert_eq(ftc_tokenizer_open(directory, &tokenizer).code, FTC_OK);
+    // A special token is looked for as it is written, another in lower case.
+    cr_assert_eq(ftc_tokenizer_encode(tokenizer, "The [ENT] COVID19 [ent] soup", NULL, 64, &tokens).code,
+                 FTC_OK);
+    static const int32_t expected[] = {2, 5, 7, 8, 1, 1, 1, 6, 3};
+    cr_assert_eq(tokens.count, 9);
+    cr_expect_arr_eq(tokens.ids, expected, sizeof expected);
+    ftc_tokens_free(&tokens);
+    ftc_tokenizer_close(tokenizer);
+    cr_assert_eq(ftc_dir_remove(directory).code, FTC_OK);
+    free(directory);
+}
+
 // A vocab.txt alone is BERT's, uncased; white space at the ends of its lines does not count.
 Test(tokenizer, needs_no_configuration) {
     static const char vocabulary[] = "[PAD]\r\n[UNK] \n[CLS]\n[SEP]\na\n##b";

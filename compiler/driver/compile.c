@@ -203,6 +203,12 @@ static bool summarize(const ftc_program *program, const ftc_target *target) {
 
 // --- writing ------------------------------------------------------------------------------------------
 
+// Whether a run could load the weights: told now, not when there is data and time for one.
+static bool check_weights(const ftc_program *program) {
+    if (!program->pretrained) return true;
+    return ftc_status_report("compile", ftc_model_state_check(program, program->pretrained)) == FTC_EXIT_OK;
+}
+
 // "models/bert-cls.ir" → "bert-cls.ftc"; allocated.
 static char *default_output(const char *model) {
     char *copy = ftc_strdup(model), *path;
@@ -247,6 +253,7 @@ static int make_artifact(const char *path, const ftc_model_source *source, const
     compile->context = &w;
     int status = FTC_EXIT_USAGE;
     if (ftc_compile(source->graph, compile, &compiled, d) && !w.failed &&
+        check_weights(&compiled.manifest->program) &&
         summarize(&compiled.manifest->program, compile->target)) {
         if (options->time_passes) print_times(&w);
         char *output = options->output ? ftc_strdup(options->output)
@@ -279,12 +286,16 @@ static int compile_model(const char *path, const ftc_model_options *model, const
     ftc_model_source source = {0};
     ftc_compile_options compile;
     ftc_tuned tuned = {0};
+    char *pretrained = ftc_model_absolute(model->pretrained);
     int status = FTC_EXIT_USAGE;
     if (check_dumps(options, &d) && ftc_model_read(path, model, &source, &d) &&
         ftc_model_compile_options(&source, model, &compile, &d) &&
         (!model->tune || ftc_model_tune(&source, &compile, &tuned, &d))) {
+        ftc_model_tell_length(source.graph, model);
         compile.tuned = &tuned;
         if (options->emit == EMIT_ARTIFACT) {
+            ftc_model_source_settle(&source);
+            compile.pretrained = pretrained;
             status = make_artifact(path, &source, options, &compile, &d);
         } else {
             char *text = emitted_text(&source, options, &compile, &d);
@@ -294,6 +305,7 @@ static int compile_model(const char *path, const ftc_model_options *model, const
     }
     ftc_model_source_free(&source);
     ftc_tuned_free(&tuned);
+    free(pretrained);
     if (d.count) status = ftc_diag_report(&d);
     return status;
 }

@@ -9,12 +9,14 @@
 #include "runtime/text/shown.h"
 
 #include <libgen.h>
+#include <limits.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 // The families in models/, embedded at build time in the same form as the library.
 extern const ftc_library_file ftc_builtin_models[];
@@ -271,6 +273,13 @@ static bool read_dumps(const ftc_model_options *options, ftc_dump dumps[FTC_ENTR
     return true;
 }
 
+void ftc_model_tell_length(const ftc_graph *g, const ftc_model_options *options) {
+    const ftc_graph_setting *positions = find_config(g, "positions");
+    if (positions && (double)options->max_length > positions->number)
+        fprintf(stderr, "--max-length %lld: the model has %.0f positions, so texts are cut to %.0f tokens\n",
+                (long long)options->max_length, positions->number, positions->number);
+}
+
 // The graph of a text and the text with all values in place. `config`: the directory's config.json, NULL
 // without one.
 static bool build(const char *name, const char *text, const ftc_model_options *options,
@@ -331,6 +340,23 @@ static void resolve_paths(ftc_graph *g, const char *model_path) {
         setting->text = ftc_graph_format(g, "%s/%s", folder, setting->text);
     }
     free(copy);
+}
+
+char *ftc_model_absolute(const char *path) {
+    char *real = path ? realpath(path, NULL) : NULL, folder[PATH_MAX];
+    if (!path || real) return real;
+    return *path != '/' && getcwd(folder, sizeof folder) ? ftc_path_join(folder, path) : ftc_strdup(path);
+}
+
+void ftc_model_source_settle(ftc_model_source *source) {
+    ftc_graph *g = source->graph;
+    for (uint32_t i = 0; i < g->n_train; i++) {
+        ftc_graph_setting *setting = &g->train[i];
+        if (!is_path(setting->name) || !setting->text) continue;
+        char *absolute = ftc_model_absolute(setting->text);
+        setting->text = ftc_graph_string(g, absolute);
+        free(absolute);
+    }
 }
 
 static void close_texts(ftc_model_texts *texts) {

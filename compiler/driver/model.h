@@ -61,6 +61,15 @@ bool ftc_model_read_text(const char *name, const char *text, const ftc_model_opt
                          ftc_model_source *out, ftc_diagnostics *d);
 void ftc_model_source_free(ftc_model_source *source);
 
+// Tells on standard error when --max-length asks for more tokens than the model has positions.
+void ftc_model_tell_length(const ftc_graph *graph, const ftc_model_options *options);
+
+// Makes the paths of the train block absolute, for an artifact, which may be run in any folder.
+void ftc_model_source_settle(ftc_model_source *source);
+
+// The path as it is from the root, allocated; NULL for NULL.
+char *ftc_model_absolute(const char *path);
+
 // What the options ask of the compiler, for all entries; borrows from both. False after a diagnostic.
 bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_options *options,
                                ftc_compile_options *out, ftc_diagnostics *d);

@@ -248,6 +248,14 @@ static ftc_status load_weights(run *r) {
         fprintf(stderr, "weights: %s\n", program->pretrained);
         print_names("  newly initialized:", report.initialized, report.n_initialized);
         print_names("  not used:", (const char *const *)report.unused, report.n_unused);
+        char *pooling = ftc_hf_pooling(program->pretrained);
+        if (pooling)
+            fprintf(
+                stderr,
+                "  a folder of sentence-transformers: its pooling (%s) is ignored, the model's text has its "
+                "own\n",
+                pooling);
+        free(pooling);
     }
     ftc_load_report_free(&report);
     return FTC_STATUS_OK;
@@ -376,6 +384,7 @@ static ftc_status train(run *r) {
                    .n_labels = r->data.labels.count,
                    .regression = r->data.labels.kind == FTC_LABELS_NUMBERS},
         .tokenizer_dir = r->data.tokenizer ? r->data.tokenizer_dir : NULL,
+        .max_length = r->data.max_length,
     };
     const ftc_training training = {
         .program = program,
@@ -487,6 +496,7 @@ static bool prepare(const ftc_command *self, int argc, char **argv, const char *
         ftc_status_report(self->name, status);
         return false;
     }
+    if (candidate.source.graph) ftc_model_tell_length(candidate.source.graph, &r->options.model);
     bool ok =
         ftc_model_finish(&candidate, &r->options.model, ftc_train_entries(o, with_test), &r->model, &why, &d);
     if (!ok) ftc_diag_report(&d);

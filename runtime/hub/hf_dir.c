@@ -48,6 +48,15 @@ ftc_status ftc_hf_config_read(const char *dir, ftc_hf_config **out) {
     char *path = ftc_path_join(dir, "config.json");
     ftc_hf_config *config = ftc_alloc(1, sizeof *config);
     ftc_status status = ftc_json_read(path, &config->json);
+    char *transformer = ftc_path_join(dir, "0_Transformer/config.json");
+    if (status.code != FTC_OK && !ftc_file_exists(path) && ftc_file_exists(transformer)) {
+        ftc_status_free(&status);
+        status = ftc_status_make(FTC_BAD_INPUT,
+                                 "%s is a folder of sentence-transformers, whose encoder lies in its folder "
+                                 "0_Transformer; name that",
+                                 dir);
+    }
+    free(transformer);
     if (status.code == FTC_OK) status = check_is_encoder(config, path);
     free(path);
     if (status.code != FTC_OK) {
@@ -326,4 +335,61 @@ ftc_status ftc_hf_tokenizer_copy(const char *from, const char *to) {
     if (copied) return FTC_STATUS_OK;
     return ftc_status_make(FTC_BAD_INPUT,
                            "%s: has none of the files of a tokenizer (vocab.txt, tokenizer.json, …)", from);
+}
+
+ftc_status ftc_hf_tokenizer_limit(const char *dir, int64_t max_length) {
+    char *path = ftc_path_join(dir, "tokenizer_config.json");
+    cJSON *json = NULL;
+    ftc_status status = ftc_file_exists(path) ? ftc_json_read(path, &json) : FTC_STATUS_OK;
+    if (!json) json = cJSON_CreateObject();
+    const cJSON *was = cJSON_GetObjectItemCaseSensitive(json, "model_max_length");
+    if (status.code == FTC_OK && !(cJSON_IsNumber(was) && was->valuedouble <= (double)max_length)) {
+        set(json, "model_max_length", cJSON_CreateNumber((double)max_length));
+        status = ftc_json_write(path, json);
+    }
+    cJSON_Delete(json);
+    free(path);
+    return status;
+}
+
+// --- sentence-transformers ----------------------------------------------------------------------------
+
+// An object in a file that may be missing or broken: it is only told about.
+static cJSON *read_if_there(const char *dir, const char *name) {
+    char *path = ftc_path_join(dir, name), *text = NULL;
+    size_t bytes;
+    cJSON *json = NULL;
+    ftc_status status = ftc_file_exists(path) ? ftc_file_read(path, &text, &bytes) : FTC_STATUS_OK;
+    if (text) json = ftc_json_parse(text, bytes, NULL);
+    ftc_status_free(&status);
+    free(text);
+    free(path);
+    return json;
+}
+
+char *ftc_hf_pooling(const char *dir) {
+    static const struct {
+        const char *entry, *what;
+    } MODES[] = {{"pooling_mode_cls_token", "the first token"},
+                 {"pooling_mode_mean_tokens", "the mean of the tokens"},
+                 {"pooling_mode_max_tokens", "the maximum of the tokens"},
+                 {"pooling_mode_mean_sqrt_len_tokens", "the sum of the tokens by the root of their number"},
+                 {"pooling_mode_weightedmean_tokens", "a weighted mean of the tokens"},
+                 {"pooling_mode_lasttoken", "the last token"}};
+    cJSON *modules = read_if_there(dir, "modules.json"), *pooling = NULL;
+    const cJSON *module;
+    cJSON_ArrayForEach(module, modules) {
+        const char *type = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(module, "type"));
+        const char *folder = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(module, "path"));
+        if (pooling || !type || !folder || !strstr(type, "Pooling")) continue;
+        char *path = ftc_path_join(dir, folder);
+        pooling = read_if_there(path, "config.json");
+        free(path);
+    }
+    const char *what = modules ? "an unknown pooling" : NULL;
+    for (size_t i = 0; i < sizeof MODES / sizeof *MODES; i++)
+        if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(pooling, MODES[i].entry))) what = MODES[i].what;
+    cJSON_Delete(modules);
+    cJSON_Delete(pooling);
+    return what ? ftc_strdup(what) : NULL;
 }

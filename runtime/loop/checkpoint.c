@@ -42,7 +42,9 @@ static ftc_status write_model(const char *dir, const ftc_model_state *state, con
     WITH_PATH(dir, "config.json", ftc_hf_config_write(program, &files->config, path));
     if (program->source)
         WITH_PATH(dir, "model.ir", ftc_file_write(path, program->source, strlen(program->source)));
-    return files->tokenizer_dir ? ftc_hf_tokenizer_copy(files->tokenizer_dir, dir) : FTC_STATUS_OK;
+    if (!files->tokenizer_dir) return FTC_STATUS_OK;
+    FTC_RETURN_IF_ERROR(ftc_hf_tokenizer_copy(files->tokenizer_dir, dir));
+    return files->max_length ? ftc_hf_tokenizer_limit(dir, files->max_length) : FTC_STATUS_OK;
 }
 
 ftc_status ftc_model_save(const char *output, const ftc_model_state *state, const ftc_model_files *files) {

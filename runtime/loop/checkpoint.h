@@ -15,6 +15,7 @@
 typedef struct {
     ftc_hf_config_extra config;
     const char *tokenizer_dir; // whose tokenizer files are copied; NULL: none
+    int64_t max_length;        // most tokens of a text, for the tokenizer's configuration; 0: as it says
 } ftc_model_files;
 
 // Writes the model into `output`, replacing the files of one that is there; other files stay.

@@ -324,6 +324,16 @@ ftc_status ftc_model_state_load(ftc_model_state *state, const char *dir, uint64_
     return FTC_STATUS_OK;
 }
 
+ftc_status ftc_model_state_check(const ftc_program *program, const char *dir) {
+    ftc_weights *file;
+    FTC_RETURN_IF_ERROR(ftc_weights_open(dir, &file));
+    const ftc_safetensor **matches = match_names(program, file);
+    ftc_status status = check_encoder(program, file, matches);
+    free(matches);
+    ftc_weights_close(file);
+    return status;
+}
+
 void ftc_load_report_free(ftc_load_report *report) {
     for (int32_t i = 0; i < report->n_unused; i++) free(report->unused[i]);
     free(report->unused);

@@ -45,6 +45,9 @@ void ftc_model_state_init(ftc_model_state *state, uint64_t seed);
 // is to be freed.
 ftc_status ftc_model_state_load(ftc_model_state *state, const char *dir, uint64_t seed,
                                 ftc_load_report *report);
+// Whether the directory's weights fill the program's encoder, as ftc_model_state_load asks; reads no tensor.
+ftc_status ftc_model_state_check(const ftc_program *program, const char *dir);
+
 void ftc_load_report_free(ftc_load_report *report);
 
 // Writes all tensors of a role as safetensors, under the program's names and in stored form; parameters as

@@ -626,6 +626,49 @@ static ftc_status add_token(loader *l, const cJSON *json, const char *path, int6
     return FTC_STATUS_OK;
 }
 
+// Whether the object lists the token among its additional special ones.
+static bool lists_special(const cJSON *map, const char *text) {
+    const cJSON *item;
+    cJSON_ArrayForEach(item, member(map, "additional_special_tokens")) {
+        const char *listed =
+            cJSON_IsObject(item) ? member_string(item, "content") : cJSON_GetStringValue(item);
+        if (listed && strcmp(listed, text) == 0) return true;
+    }
+    return false;
+}
+
+// {"TOKEN": ID, …}: the tokens that were added to a vocabulary alone, as older files have them. Which are
+// special, other files say.
+static ftc_status add_older_tokens(loader *l, const char *path, const cJSON *tokens, const cJSON *map) {
+    const cJSON *entry;
+    cJSON_ArrayForEach(entry, tokens) {
+        int64_t id;
+        if (!ftc_json_count(entry, &id)) id = -1;
+        cJSON *token = cJSON_CreateObject();
+        cJSON_AddStringToObject(token, "content", entry->string);
+        cJSON_AddBoolToObject(token, "special",
+                              lists_special(map, entry->string) || lists_special(l->config, entry->string));
+        ftc_status status = add_token(l, token, path, id);
+        cJSON_Delete(token);
+        if (status.code != FTC_OK) return status;
+    }
+    return FTC_STATUS_OK;
+}
+
+static ftc_status read_older_tokens(loader *l) {
+    char *path = ftc_path_join(l->directory, "added_tokens.json"),
+         *map_path = ftc_path_join(l->directory, "special_tokens_map.json");
+    cJSON *tokens = NULL, *map = NULL;
+    ftc_status status = ftc_file_exists(path) ? read_json(l, path, &tokens) : FTC_STATUS_OK;
+    if (status.code == FTC_OK && tokens && ftc_file_exists(map_path)) status = read_json(l, map_path, &map);
+    if (status.code == FTC_OK) status = add_older_tokens(l, path, tokens, map);
+    cJSON_Delete(tokens);
+    cJSON_Delete(map);
+    free(path);
+    free(map_path);
+    return status;
+}
+
 static ftc_status add_tokens(loader *l) {
     ftc_tokenizer *t = l->tokenizer;
     const cJSON *entry;
@@ -640,6 +683,7 @@ static ftc_status add_tokens(loader *l) {
             long long id = strtoll(entry->string, &end, 10);
             FTC_RETURN_IF_ERROR(add_token(l, entry, l->config_path, *end ? -1 : id));
         }
+        if (!member(l->config, "added_tokens_decoder")) FTC_RETURN_IF_ERROR(read_older_tokens(l));
     }
     const char *const roles[][2] = {{"unk_token", l->names.unk},
                                     {"sep_token", l->names.sep},

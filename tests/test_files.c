@@ -1,0 +1,62 @@
+// Files as people have them, through the command: data without headers, empty texts, classes that the data
+// says, artifacts that are run elsewhere, lengths, what predict reads and writes.
+#include "tests/command.h"
+
+static const char MODEL[] = FTC_SOURCE_ROOT "/models/bert-cls.ir";
+
+#define SMALL   "--set", "hidden=32", "--set", "intermediate=64", "--set", "layers=1"
+#define SHORTLY "--max-steps", "1", "--no-report", "--cache", "none"
+
+// The file of `dir` has the text.
+static void expect_in_file(const char *dir, const char *name, const char *part) {
+    char *text = read_text(dir, name);
+    cr_expect(strstr(text, part), "%s: \"%s\" is not in: %s", name, part, text);
+    free(text);
+}
+
+Test(files, classes_come_from_the_data, .timeout = 240) {
+    char *dir = test_directory();
+    write_file(dir, "polarity.csv", "\"2\",\"good food, good wine\"\n\"1\",\"bad\"\n\"2\",\"\"\n");
+    ASSERT_FTC(dir, 0, err, "polarity.csv: no header; text: column 1; label: column 0", "run", MODEL, SMALL,
+               SHORTLY, "--train", "polarity.csv", "--text-column", "1", "--label-column", "0", "--output",
+               "two");
+    expect_in_file(dir, "two/config.json", "\"label2id\":\t{\n\t\t\"1\":\t0,\n\t\t\"2\":\t1\n\t}");
+    ASSERT_FTC(dir, 0, err, "  2 of the model's 3 classes occur", "run", MODEL, SMALL, SHORTLY, "--train",
+               "polarity.csv", "--text-column", "1", "--label-column", "0", "--set", "labels=3", "--output",
+               "three");
+    ASSERT_FTC(dir, 0, err, "1 of the 3 examples has no token of a text: its text is empty", "run", MODEL,
+               SMALL, SHORTLY, "--train", "polarity.csv", "--text-column", "1", "--label-column", "0",
+               "--output", "again");
+    write_file(dir, "unclear.csv", "text,label\na,0\nb,-1\nc,1\n");
+    ASSERT_FTC(dir, 2, err, "if it is a class, pass --set labels=3", "run", MODEL, SMALL, SHORTLY, "--train",
+               "unclear.csv", "--output", "no");
+    ASSERT_FTC(dir, 0, err, "unclear.csv: 1 row is left out", "run", MODEL, SMALL, SHORTLY, "--train",
+               "unclear.csv", "--output", "yes", "--missing-label", "-1", "--skip-bad-rows");
+    scratch_free(dir);
+}
+
+// An artifact knows its data and tokenizer from the root; what a run cuts texts to, its tokenizer says.
+Test(files, artifacts_run_in_any_folder, .timeout = 240) {
+    char *dir = test_directory(), *other = test_directory(), *artifact = ftc_path_join(dir, "small.ftc");
+    char *tokenizer = ftc_path_join(dir, "tokenizer"),
+         *text = read_text(FTC_SOURCE_ROOT, "models/data/tokenizer/vocab.txt");
+    ASSERT_OK(ftc_dir_make(tokenizer));
+    write_file(tokenizer, "vocab.txt", text);
+    write_file(dir, "rows.csv", "text,label\ngood,1\nbad,2\n");
+    free(text);
+    char *base = ftc_path_join(dir, "bert-cls.ir");
+    ASSERT_OK(ftc_file_copy(MODEL, base));
+    write_file(dir, "own.ir",
+               "use \"bert-cls.ir\"\n"
+               "train { data = \"rows.csv\" tokenizer = \"tokenizer\" test = \"rows.csv\" }\n");
+    ASSERT_FTC(dir, 0, err, "--max-length 600: the model has 128 positions", "compile", "own.ir", SMALL, "-o",
+               "small.ftc", "--max-length", "600", "--set", "labels=2");
+    ASSERT_FTC(other, 0, err, "labels: 1 → 0, 2 → 1", "run", artifact, SHORTLY, "--max-length", "48",
+               "--output", "out");
+    expect_in_file(other, "out/tokenizer_config.json", "\"model_max_length\":\t48");
+    free(base);
+    free(tokenizer);
+    free(artifact);
+    scratch_free(other);
+    scratch_free(dir);
+}
