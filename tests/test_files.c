@@ -60,3 +60,29 @@ Test(files, artifacts_run_in_any_folder, .timeout = 240) {
     scratch_free(other);
     scratch_free(dir);
 }
+
+// One answer a row, empty texts too; with --csv every column of the file behind it, as it was.
+Test(files, predict_answers_every_row, .timeout = 240) {
+    char *dir = test_directory();
+    write_file(dir, "train.csv", "text,label\ngood,yes\nbad,\"n,o\"\n");
+    ASSERT_FTC(dir, 0, err, "labels: n,o → 0, yes → 1", "run", MODEL, SMALL, SHORTLY, "--train", "train.csv",
+               "--output", "out", "--tokenizer", FTC_SOURCE_ROOT "/models/data/tokenizer", "--test",
+               "train.csv");
+    write_file(dir, "rows.csv", "id,review,label\n7,\"a, \"\"b\"\"\",x\n8,,\n9,\"two\nlines\",z\n");
+    outcome o =
+        FTC(dir, "predict", "out", "--file", "rows.csv", "--text-column", "review", "--csv", "--top-k", "2");
+    cr_assert_eq(o.status, 0, "%s", o.err);
+    static const char *const PARTS[] = {"row,predicted_label,score,label_2,score_2,id,review,label\n0,",
+                                        ",7,\"a, \"\"b\"\"\",x\n1,", ",8,,\n2,", ",9,\"two\nlines\",z\n",
+                                        "\"n,o\",0."};
+    for (size_t i = 0; i < sizeof PARTS / sizeof *PARTS; i++) cr_expect(strstr(o.out, PARTS[i]), "%s", o.out);
+    forget(&o);
+    write_file(dir, "one.csv", "text\n\"\"\nhello\n");
+    o = FTC(dir, "predict", "out", "--file", "one.csv", "--json");
+    cr_assert_eq(o.status, 0, "%s", o.err);
+    const char *second = strchr(o.out, '\n');
+    cr_expect(second && strchr(second + 1, '\n') && strstr(o.out, "\"probabilities\": [0."), "%s", o.out);
+    forget(&o);
+    ASSERT_FTC(dir, 2, err, "give one", "predict", "out", "a", "--json", "--csv");
+    scratch_free(dir);
+}

@@ -7,6 +7,7 @@
 #include "runtime/text/shown.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,29 +16,85 @@
 // is. So there is no cache of token ids, which are found by the content of a whole file.
 enum { GROUP = 256 };
 
-// The name of a class: id2label's, else its number.
-static void print_class(const ftc_classifier *c, int32_t id) {
-    const char *name = ftc_hf_config_label(c->config, id);
-    if (name) {
-        ftc_shown_write(stdout, name, strlen(name), true);
-    } else {
-        printf("%d", id);
+typedef struct {
+    bool csv;
+    int64_t top_k;
+} predict_options;
+
+static const ftc_option OPTIONS[] = {
+    {"csv", NULL, FTC_OPTION_FLAG, offsetof(predict_options, csv), NULL, 0,
+     "print CSV: row, label, score, then every column of the file"},
+    {"top-k", NULL, FTC_OPTION_INT, offsetof(predict_options, top_k), "N", 1,
+     "the N most probable classes of each text"},
+    {0},
+};
+
+// --- one answer ---------------------------------------------------------------------------------------
+
+// What the model says of a text.
+typedef struct {
+    const float *logits; // [n]
+    double *scores;      // [n] probabilities of the classes
+    int32_t *order;      // [n] classes, the most probable first
+    int64_t n;
+    int64_t shown; // classes to be told
+    bool is_number;
+} answer;
+
+// Fills scores and order, which have room.
+static void rank(answer *a) {
+    double sum = 0;
+    int32_t best = ftc_argmax(a->logits, a->n);
+    for (int64_t i = 0; i < a->n; i++) {
+        a->scores[i] = exp((double)a->logits[i] - (double)a->logits[best]);
+        sum += a->scores[i];
+        a->order[i] = (int32_t)i;
     }
+    for (int64_t i = 0; i < a->n; i++) a->scores[i] /= sum;
+    for (int64_t i = 0; i < a->shown; i++) // the first of equals first
+        for (int64_t k = i + 1; k < a->n; k++) {
+            int32_t x = a->order[i], y = a->order[k];
+            if (a->logits[y] < a->logits[x] || (a->logits[y] == a->logits[x] && y > x)) continue;
+            a->order[i] = y;
+            a->order[k] = x;
+        }
 }
 
-static void print_json(const ftc_classifier *c, const float *logits, int64_t n, bool regression) {
+// The name of a class: id2label's, else its number; allocated.
+static char *class_name(const ftc_classifier *c, int32_t id) {
+    const char *name = ftc_hf_config_label(c->config, id);
+    return name ? ftc_strdup(name) : ftc_format("%d", id);
+}
+
+static void add_class(cJSON *object, const ftc_classifier *c, const answer *a, int32_t id) {
+    const char *name = ftc_hf_config_label(c->config, id);
+    if (name)
+        cJSON_AddStringToObject(object, "label", name);
+    else
+        cJSON_AddNumberToObject(object, "label", id);
+    cJSON_AddNumberToObject(object, "score", a->scores[id]);
+}
+
+static void print_json(const ftc_classifier *c, const answer *a) {
     cJSON *line = cJSON_CreateObject();
-    int32_t best = ftc_argmax(logits, n);
-    const char *name = ftc_hf_config_label(c->config, best);
-    if (regression) {
-        cJSON_AddNumberToObject(line, "label", (double)logits[0]);
-    } else if (name) {
-        cJSON_AddStringToObject(line, "label", name);
-    } else {
-        cJSON_AddNumberToObject(line, "label", best);
-    }
+    if (a->is_number)
+        cJSON_AddNumberToObject(line, "label", (double)a->logits[0]);
+    else
+        add_class(line, c, a, a->order[0]);
     cJSON *list = cJSON_AddArrayToObject(line, "logits");
-    for (int64_t i = 0; i < n; i++) cJSON_AddItemToArray(list, cJSON_CreateNumber((double)logits[i]));
+    for (int64_t i = 0; i < a->n; i++) cJSON_AddItemToArray(list, cJSON_CreateNumber((double)a->logits[i]));
+    if (!a->is_number) {
+        list = cJSON_AddArrayToObject(line, "probabilities");
+        for (int64_t i = 0; i < a->n; i++) cJSON_AddItemToArray(list, cJSON_CreateNumber(a->scores[i]));
+    }
+    if (a->shown > 1) {
+        list = cJSON_AddArrayToObject(line, "top");
+        for (int64_t i = 0; i < a->shown; i++) {
+            cJSON *item = cJSON_CreateObject();
+            add_class(item, c, a, a->order[i]);
+            cJSON_AddItemToArray(list, item);
+        }
+    }
     char *text = ftc_metrics_line(line);
     puts(text);
     free(text);
@@ -45,50 +102,137 @@ static void print_json(const ftc_classifier *c, const float *logits, int64_t n, 
 }
 
 // "good  0.93  The food was great"
-static void print_text(const ftc_classifier *c, const float *logits, int64_t n, bool regression,
-                       const char *text) {
-    if (regression) {
-        printf("%.4f", (double)logits[0]);
-    } else {
-        int32_t best = ftc_argmax(logits, n);
-        double sum = 0;
-        for (int64_t i = 0; i < n; i++) sum += exp((double)logits[i] - (double)logits[best]);
-        print_class(c, best);
-        printf("  %.4f", 1 / sum);
+static void print_text(const ftc_classifier *c, const answer *a, const char *text) {
+    if (a->is_number) printf("%.4f  ", (double)a->logits[0]);
+    for (int64_t i = 0; i < a->shown && !a->is_number; i++) {
+        char *name = class_name(c, a->order[i]);
+        ftc_shown_write(stdout, name, strlen(name), true);
+        printf("  %.4f  ", a->scores[a->order[i]]);
+        free(name);
     }
-    fputs("  ", stdout);
     ftc_shown_write(stdout, text, strcspn(text, "\n"), false);
     puts(strchr(text, '\n') ? " …" : "");
 }
 
-// The texts of one group, with copies for printing.
+// --- CSV ----------------------------------------------------------------------------------------------
+
+// A field of CSV, quoted where it must be; `first` of its row.
+static void write_field(FILE *out, const char *text, bool first) {
+    if (!first) fputc(',', out);
+    if (!text[strcspn(text, ",\"\r\n")]) {
+        fputs(text, out);
+        return;
+    }
+    fputc('"', out);
+    for (; *text; text++) {
+        if (*text == '"') fputc('"', out);
+        fputc(*text, out);
+    }
+    fputc('"', out);
+}
+
+// A column of our own: called otherwise where the file has one of this name.
+static void write_heading(const ftc_table *table, const char *name, int64_t rank) {
+    char *numbered = rank ? ftc_format("%s_%lld", name, (long long)rank + 1) : ftc_strdup(name);
+    bool is_taken = false;
+    for (size_t i = 0; table && i < ftc_table_columns(table); i++)
+        is_taken |= strcmp(ftc_table_column(table, i), numbered) == 0;
+    char *heading = is_taken ? ftc_format("predicted_%s", numbered) : ftc_strdup(numbered);
+    write_field(stdout, heading, strcmp(name, "row") == 0);
+    free(heading);
+    free(numbered);
+}
+
+static void print_headings(const ftc_table *table, int64_t shown, bool is_number) {
+    write_heading(table, "row", 0);
+    for (int64_t i = 0; i < shown; i++) {
+        write_heading(table, "label", i);
+        if (!is_number) write_heading(table, "score", i);
+    }
+    for (size_t i = 0; table && i < ftc_table_columns(table); i++)
+        write_field(stdout, ftc_table_column(table, i), false);
+    puts(table ? "" : ",text");
+}
+
+// "17,good,0.93,…": `cells` are the fields of the row, written as CSV.
+static void print_csv(const ftc_classifier *c, const answer *a, size_t row, const char *cells) {
+    printf("%zu", row);
+    if (a->is_number) printf(",%.9g", (double)a->logits[0]);
+    for (int64_t i = 0; i < a->shown && !a->is_number; i++) {
+        char *name = class_name(c, a->order[i]);
+        write_field(stdout, name, false);
+        printf(",%.6g", a->scores[a->order[i]]);
+        free(name);
+    }
+    puts(cells);
+}
+
+// The cells of the row that was read last as CSV, each behind a comma; allocated. Without a file, the text.
+static ftc_status read_cells(const ftc_texts *texts, const char *text, ftc_row *row, char **out) {
+    ftc_text written;
+    FILE *file = ftc_text_open(&written);
+    ftc_status status = FTC_STATUS_OK;
+    if (texts->table) {
+        size_t n = ftc_table_columns(texts->table);
+        const char **cells = ftc_alloc(n + 1, sizeof *cells);
+        status = ftc_table_read_cells(texts->table, texts->at - 1, row, cells);
+        for (size_t i = 0; i < n && status.code == FTC_OK; i++) write_field(file, cells[i], false);
+        free(cells);
+    } else {
+        write_field(file, text, false);
+    }
+    *out = ftc_text_close(&written, NULL);
+    return status;
+}
+
+// --- groups of texts ----------------------------------------------------------------------------------
+
+// The texts of one group, with what is printed beside their answers: a copy, or with --csv the row's cells.
 typedef struct {
     ftc_dataset examples;
     char *texts[GROUP];
+    size_t first;           // row of the first
+    const ftc_table *table; // NULL: the texts are words of the command
+    ftc_row row;            // to read cells with
 } group;
 
-static ftc_status answer(ftc_classifier *c, const group *g, bool json) {
+static ftc_status print_answers(ftc_classifier *c, const group *g, const ftc_text_options *options,
+                                const predict_options *mine) {
     ftc_evaluation e;
     if (g->examples.n == 0) return FTC_STATUS_OK;
     FTC_RETURN_IF_ERROR(ftc_classifier_evaluate(c, &g->examples, &e));
+    answer a = {.n = e.columns,
+                .scores = ftc_alloc((size_t)e.columns, sizeof *a.scores),
+                .order = ftc_alloc((size_t)e.columns, sizeof *a.order),
+                .shown = mine->top_k < 1           ? 1
+                         : mine->top_k < e.columns ? mine->top_k
+                                                   : e.columns,
+                .is_number = e.scoring == FTC_SCORE_VALUES};
+    if (mine->csv && g->first == 0) print_headings(g->table, a.shown, a.is_number);
     for (int64_t i = 0; i < e.samples; i++) {
-        const float *logits = e.logits + i * e.columns;
-        if (json) {
-            print_json(c, logits, e.columns, e.scoring == FTC_SCORE_VALUES);
-        } else {
-            print_text(c, logits, e.columns, e.scoring == FTC_SCORE_VALUES, g->texts[i]);
-        }
+        a.logits = e.logits + i * e.columns;
+        rank(&a);
+        if (options->json)
+            print_json(c, &a);
+        else if (mine->csv)
+            print_csv(c, &a, g->first + (size_t)i, g->texts[i]);
+        else
+            print_text(c, &a, g->texts[i]);
     }
+    free(a.scores);
+    free(a.order);
     ftc_evaluation_free(&e);
     return FTC_STATUS_OK;
 }
 
 static void empty_group(group *g) {
+    g->first += (size_t)g->examples.n;
     for (int64_t i = 0; i < g->examples.n; i++) free(g->texts[i]);
     ftc_dataset_free(&g->examples);
 }
 
-static ftc_status predict(ftc_classifier *c, const ftc_text_options *options, const ftc_text_list *words) {
+static ftc_status predict(ftc_classifier *c, const ftc_text_options *options, const predict_options *mine,
+                          const ftc_text_list *words) {
     ftc_texts texts;
     const ftc_program *program = c->model.program;
     if (!c->tokenizer || ftc_program_score_columns(program) == 0) {
@@ -102,19 +246,23 @@ static ftc_status predict(ftc_classifier *c, const ftc_text_options *options, co
     ftc_tokens tokens = {0};
     ftc_status status = FTC_STATUS_OK;
     const char *text, *pair;
-    group g = {0};
+    group g = {.table = texts.table};
     while (status.code == FTC_OK && ftc_texts_next(&texts, &text, &pair, &status)) {
         status = ftc_tokenizer_encode(c->tokenizer, text, pair, (int)length, &tokens);
         if (status.code != FTC_OK) break;
-        g.texts[g.examples.n] = ftc_strdup(text);
+        if (mine->csv)
+            status = read_cells(&texts, text, &g.row, &g.texts[g.examples.n]);
+        else
+            g.texts[g.examples.n] = ftc_strdup(text);
         ftc_dataset_add(&g.examples, &tokens, 0);
         if (g.examples.n == GROUP) {
-            status = answer(c, &g, options->json);
+            status = print_answers(c, &g, options, mine);
             empty_group(&g);
         }
     }
-    if (status.code == FTC_OK) status = answer(c, &g, options->json);
+    if (status.code == FTC_OK) status = print_answers(c, &g, options, mine);
     empty_group(&g);
+    ftc_row_free(&g.row);
     ftc_tokens_free(&tokens);
     ftc_texts_close(&texts);
     return status;
@@ -122,7 +270,9 @@ static ftc_status predict(ftc_classifier *c, const ftc_text_options *options, co
 
 int ftc_command_predict(const ftc_command *self, int argc, char **argv) {
     ftc_text_options options = ftc_text_options_default();
+    predict_options mine = {0};
     ftc_option_group groups[] = {{"Options", ftc_text_option_table, &options},
+                                 {"Answers", OPTIONS, &mine},
                                  {"Columns", ftc_column_option_table, &options.columns},
                                  {0}};
     ftc_model_options model = ftc_model_options_default();
@@ -134,8 +284,10 @@ int ftc_command_predict(const ftc_command *self, int argc, char **argv) {
         // told already
     } else if (words.n == 0) {
         code = ftc_cli_error(self->name, "which model? give its directory first");
+    } else if (options.json && mine.csv) {
+        code = ftc_cli_error(self->name, "--json and --csv are two forms of the answers; give one");
     } else if ((code = ftc_classifier_open(self, words.items[0], &model, 0, &classifier)) == FTC_EXIT_OK) {
-        code = ftc_status_report(self->name, predict(&classifier, &options, &words));
+        code = ftc_status_report(self->name, predict(&classifier, &options, &mine, &words));
         ftc_classifier_close(&classifier);
     }
     ftc_text_list_free(&words);

@@ -5,7 +5,8 @@
 #define FIELD(name) offsetof(ftc_text_options, name)
 const ftc_option ftc_text_option_table[] = {
     {"json", NULL, FTC_OPTION_FLAG, FIELD(json), NULL, 0, "print one JSON object a line"},
-    {"file", NULL, FTC_OPTION_TEXT, FIELD(file), "FILE", 0, "take the texts from a column of this file"},
+    {"file", NULL, FTC_OPTION_TEXT, FIELD(file), "FILE", 0,
+     "take the texts from a column of this file; - is standard input, a text a line"},
     {"max-length", NULL, FTC_OPTION_INT, FIELD(max_length), "N", 1, "cut texts to so many tokens"},
     {0},
 };
@@ -22,7 +23,8 @@ ftc_status ftc_texts_open(const ftc_text_options *options, const ftc_text_list *
     }
     if (!options->file && words->n < 2) {
         return ftc_status_make(FTC_BAD_INPUT,
-                               "no text is given; write it behind the directory, or name --file FILE");
+                               "no text is given; write it behind the directory, or name --file FILE (- for "
+                               "standard input)");
     }
     if (options->file) {
         texts.at = 0;

@@ -395,27 +395,30 @@ static ftc_status pick_json(const ftc_table *t, size_t index, bool lists, ftc_fi
     return status;
 }
 
-// Cuts the row into the fields of the roles; `lists`: of JSON, the label may be one. Their texts into
-// values[]; NULL where an object has none.
-static ftc_status read_roles(const ftc_table *t, size_t index, const size_t roles[ROLES], bool lists,
-                             ftc_row *row, const char *values[ROLES]) {
-    if (!row->buffer) {
-        row->buffer = ftc_alloc(1, sizeof *row->buffer);
-    }
+// Cuts the row into fields, in the buffer; of JSON one, the object.
+static ftc_status cut_row(const ftc_table *t, size_t index, ftc_row *row) {
+    if (!row->buffer) row->buffer = ftc_alloc(1, sizeof *row->buffer);
     struct ftc_row_buffer *b = row->buffer;
     FTC_RETURN_IF_ERROR(fill_window(t, index, b));
     b->next = index + 1;
     size_t consumed, size = (size_t)(t->layout.offsets[index + 1] - t->layout.offsets[index]);
-    size_t columns[ROLES] = {roles[TEXT], roles[PAIR], roles[LABEL]};
     const char *data = b->window + (t->layout.offsets[index] - b->offset);
-    if (ftc_layout_parse(&t->layout, data, size, true, &b->fields, &consumed) != FTC_FIELDS_ROW)
-        return changed(t);
+    ftc_fields_result result = ftc_layout_parse(&t->layout, data, size, true, &b->fields, &consumed);
+    return result == FTC_FIELDS_ROW ? FTC_STATUS_OK : changed(t);
+}
+
+// The texts of the roles; `lists`: of JSON, the label may be one. NULL where an object has none.
+static ftc_status read_roles(const ftc_table *t, size_t index, const size_t roles[ROLES], bool lists,
+                             ftc_row *row, const char *values[ROLES]) {
+    size_t columns[ROLES] = {roles[TEXT], roles[PAIR], roles[LABEL]};
+    FTC_RETURN_IF_ERROR(cut_row(t, index, row));
+    ftc_fields *fields = &row->buffer->fields;
     if (t->layout.format == FTC_TABLE_JSON_LINES)
-        FTC_RETURN_IF_ERROR(pick_json(t, index, lists, &b->fields, columns));
+        FTC_RETURN_IF_ERROR(pick_json(t, index, lists, fields, columns));
     for (int role = 0; role < ROLES; role++) {
         if (columns[role] == NONE) continue;
-        if (columns[role] >= b->fields.count) return changed(t);
-        values[role] = ftc_fields_get(&b->fields, columns[role]);
+        if (columns[role] >= fields->count) return changed(t);
+        values[role] = ftc_fields_get(fields, columns[role]);
     }
     return FTC_STATUS_OK;
 }
@@ -478,6 +481,40 @@ ftc_status ftc_table_read_cell(const ftc_table *table, size_t index, size_t colu
                                "column \"%s\" is empty in this row; remove the row or fill it in",
                                ftc_fields_get(&table->layout.names, column));
     *text = values[LABEL];
+    return FTC_STATUS_OK;
+}
+
+size_t ftc_table_columns(const ftc_table *t) {
+    return t->layout.names.count;
+}
+
+const char *ftc_table_column(const ftc_table *t, size_t column) {
+    return ftc_fields_get(&t->layout.names, column);
+}
+
+// Replaces the one field, a JSON object, by the fields of all columns.
+static ftc_status spread_json(const ftc_table *t, ftc_fields *fields) {
+    const char *line = ftc_fields_get(fields, 0);
+    cJSON *json = ftc_json_parse_object(line, strlen(line), NULL);
+    if (!json) return changed(t);
+    ftc_fields_clear(fields);
+    for (size_t i = 0; i < t->layout.names.count; i++) {
+        const cJSON *value = cJSON_GetObjectItemCaseSensitive(json, ftc_table_column(t, i));
+        if (!value)
+            ftc_fields_push(fields, "", 0);
+        else if (!push_json(fields, value))
+            push_list(fields, value);
+    }
+    cJSON_Delete(json);
+    return FTC_STATUS_OK;
+}
+
+ftc_status ftc_table_read_cells(const ftc_table *t, size_t index, ftc_row *row, const char **cells) {
+    FTC_RETURN_IF_ERROR(cut_row(t, index, row));
+    ftc_fields *fields = &row->buffer->fields;
+    if (t->layout.format == FTC_TABLE_JSON_LINES) FTC_RETURN_IF_ERROR(spread_json(t, fields));
+    if (fields->count != t->layout.names.count) return changed(t);
+    for (size_t i = 0; i < fields->count; i++) cells[i] = ftc_fields_get(fields, i);
     return FTC_STATUS_OK;
 }
 

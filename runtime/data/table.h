@@ -109,6 +109,14 @@ ftc_status ftc_table_read_label(const ftc_table *table, size_t index, ftc_row *r
 // the columns that there are.
 ftc_status ftc_table_find_column(const ftc_table *table, const char *name, size_t *column);
 
+// The columns, by their names in the header or first object, or their numbers.
+size_t ftc_table_columns(const ftc_table *table);
+const char *ftc_table_column(const ftc_table *table, size_t column);
+
+// All cells of a row, into cells[columns]: "" where an object has none or null, lists and objects as JSON
+// text. They live as the texts of ftc_table_read, whose fields in *row are not set.
+ftc_status ftc_table_read_cells(const ftc_table *table, size_t index, ftc_row *row, const char **cells);
+
 // One cell of a row, which may not be empty; a list of JSON as JSON text. The text lives as those of
 // ftc_table_read, whose fields in *row are not set.
 ftc_status ftc_table_read_cell(const ftc_table *table, size_t index, size_t column, ftc_row *row,

@@ -177,6 +177,8 @@ OTHERS = {
     "peak": ("maybe", "true or false"),
     "json": ("maybe", "true or false"),
     "file": ("none.csv", "none.csv"),
+    "csv": ("maybe", "true or false"),
+    "top-k": ("0", LEAST_1),
     "tensors": ("maybe", "true or false"),
     "source": ("maybe", "true or false"),
     "graph": ("maybe", "true or false"),
