@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,15 +137,37 @@ ftc_status ftc_dir_make(const char *path) {
     return status;
 }
 
-static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *walk) {
-    (void)info, (void)type, (void)walk;
-    return remove(path);
+// Removes what is in a directory, and closes it. Needs no memory: this is also done when there is none.
+static bool empty_directory(int dir) {
+    char entries[4096];
+    bool ok = dir >= 0, removes = true;
+    while (ok && removes) { // again from the start, since what is removed moves the rest
+        removes = false;
+        ok = lseek(dir, 0, SEEK_SET) == 0;
+        for (ssize_t n; ok && (n = getdents64(dir, entries, sizeof entries)) != 0;) {
+            ok = n > 0;
+            for (ssize_t at = 0; ok && at < n;) {
+                const struct dirent64 *entry = (const struct dirent64 *)(entries + at);
+                at += entry->d_reclen;
+                if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+                removes = true;
+                if (unlinkat(dir, entry->d_name, 0) == 0 || errno == ENOENT) continue;
+                int inner = openat(dir, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                ok = empty_directory(inner) && unlinkat(dir, entry->d_name, AT_REMOVEDIR) == 0;
+            }
+        }
+    }
+    if (dir >= 0) close(dir);
+    return ok;
+}
+
+static bool remove_directory(const char *path) {
+    if (!ftc_file_exists(path)) return true;
+    return empty_directory(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) && rmdir(path) == 0;
 }
 
 ftc_status ftc_dir_remove(const char *path) {
-    if (!ftc_file_exists(path)) return FTC_STATUS_OK;
-    if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0) return system_error(path, "remove");
-    return FTC_STATUS_OK;
+    return remove_directory(path) ? FTC_STATUS_OK : system_error(path, "remove");
 }
 
 // Makes the names in a directory durable.
@@ -167,8 +188,7 @@ static ftc_status sync_parent(const char *path) {
 
 static void remove_temporary(void *path, size_t bytes) {
     (void)bytes;
-    ftc_status removed = ftc_dir_remove(path);
-    ftc_status_free(&removed);
+    remove_directory(path);
     free(path);
 }
 

@@ -6,8 +6,8 @@
 //
 // Errors. A function that can fail returns NULL, or an error that says what is wrong, where, and what to do;
 // the caller frees it. After an error, what `out` parameters point to is as it was. Memory that the system
-// refuses is an error where it is large (weights, arena) and ends the process where it is small. NULL for a
-// handle is a fault of the program, except that every free function takes it.
+// refuses is an error like others; where LLVM ran out of it, the process can compile and load no more. NULL
+// for a handle is a fault of the program, except that every free function takes it.
 //
 // Ownership. Arguments are borrowed for the call, unless it is said otherwise. Texts are UTF-8 and end with a
 // zero byte. What a function gives belongs to its handle, is freed with it, and is not to be changed unless

@@ -163,6 +163,24 @@ static ftc_status lock_record(ftc_folder *o) {
     }
 }
 
+// Whether the record names a checkpoint: a line behind the first.
+static bool has_checkpoints(const ftc_folder *o) {
+    char begin[256];
+    ssize_t n = pread(o->file, begin, sizeof begin, 0);
+    const char *line = n > 0 ? memchr(begin, '\n', (size_t)n) : NULL;
+    return line && line + 1 < begin + n;
+}
+
+// When the run is given up: needs no memory.
+static void release(void *folder, size_t bytes) {
+    (void)bytes;
+    ftc_folder *o = folder;
+    int dir = open(o->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool saved = faccessat(dir, "model.safetensors", F_OK, 0) == 0;
+    if (dir >= 0) close(dir);
+    ftc_folder_release(o, saved);
+}
+
 ftc_status ftc_folder_claim(const ftc_folder_request *request, ftc_folder *out) {
     bool made_dir = !ftc_file_exists(request->dir);
     FTC_RETURN_IF_ERROR(ftc_dir_make(request->dir));
@@ -178,6 +196,7 @@ ftc_status ftc_folder_claim(const ftc_folder_request *request, ftc_folder *out) 
     free(steps);
     if (status.code == FTC_OK) {
         *out = o;
+        ftc_care_begin(out, 0, release);
         return status;
     }
     if (is_locked && o.made_record) unlink(o.record);
@@ -189,9 +208,8 @@ ftc_status ftc_folder_claim(const ftc_folder_request *request, ftc_folder *out) 
 
 void ftc_folder_release(ftc_folder *o, bool saved) {
     if (!o->dir) return;
-    size_t n;
-    free(ftc_folder_steps(o->dir, &n));
-    bool undo = !saved && n == 0;
+    ftc_care_end(o);
+    bool undo = !saved && !has_checkpoints(o);
     if (undo && o->made_record) unlink(o->record);
     if (undo && o->made_dir) rmdir(o->dir); // fails where there is something in it after all
     close(o->file);
