@@ -713,6 +713,112 @@ static void run_command(const char *data, const char *output) {
     free(command);
 }
 
+// --- the loop -----------------------------------------------------------------------------------------
+
+// What a loop told, a letter a moment, and when it is to end.
+typedef struct {
+    char told[256];
+    int n, step, decision;
+    ftc_trainer *trainer;
+    const ftc_examples *examples;
+    double last_lr;
+} listener;
+
+static int listen(void *context, ftc_loop_moment moment, const ftc_loop_standing *standing) {
+    listener *l = context;
+    l->told[l->n++] = "esmpuSE"[moment];
+    if (moment != FTC_AT_STEP_END) return 0;
+    double loss;
+    OK(ftc_trainer_evaluate(l->trainer, l->examples, 5, NULL, NULL, &loss, NULL));
+    cr_assert(standing->loss > 0 && standing->grad_norm > 0 && loss > 0);
+    l->last_lr = standing->learning_rate;
+    return standing->step == l->step ? l->decision : 0;
+}
+
+static const ftc_loop_options LOOP = {.epochs = 2,
+                                      .max_steps = -1,
+                                      .batch = 5,
+                                      .accumulation = 2,
+                                      .order = "sequential",
+                                      .schedule = "constant",
+                                      .lr = 1e-3,
+                                      .schedule_cycles = -1,
+                                      .schedule_power = -1,
+                                      .schedule_end = -1,
+                                      .schedule_timescale = -1,
+                                      .weight_decay = 0.1,
+                                      .beta1 = -1,
+                                      .beta2 = -1,
+                                      .eps = -1,
+                                      .momentum = -1,
+                                      .max_grad_norm = 1,
+                                      .dropout = 0};
+
+static ftc_error *run_loop(listener *l, ftc_loop_options options) {
+    return ftc_trainer_run(l->trainer, l->examples, &options, listen, l);
+}
+
+Test(loop, asks_who_steers_it_at_every_moment) {
+    ftc_net *net = open_artifact();
+    ftc_trainer *trainer = create(net, 2);
+    const examples e = make_examples();
+    const ftc_examples list = {N, e.offsets, e.ids, NULL, e.labels}; // 24: five batches, three steps an epoch
+    listener l = {.trainer = trainer, .examples = &list};
+    OK(run_loop(&l, LOOP));
+    cr_expect_str_eq(l.told, "esmpuSsmpuSspuSEesmpuSsmpuSspuSE");
+    cr_expect_eq(ftc_trainer_steps(trainer), 6);
+    l = (listener){.trainer = trainer, .examples = &list, .step = 4, .decision = 1};
+    OK(run_loop(&l, LOOP));
+    cr_expect_str_eq(l.told, "esmpuSsmpuSspuSEesmpuSE");
+    cr_expect_eq(ftc_trainer_steps(trainer), 4);
+    l = (listener){.trainer = trainer, .examples = &list, .step = 2, .decision = 2};
+    FAILS(run_loop(&l, LOOP), 1, "ended from outside after step 2");
+    ftc_loop_options bad = LOOP;
+    bad.order = "sequentially";
+    FAILS(run_loop(&l, bad), 2, "expected one of random|sequential");
+    bad = LOOP;
+    bad.batch = 0;
+    FAILS(run_loop(&l, bad), 2, "at least 1");
+    ftc_trainer_free(trainer);
+    ftc_net_free(net);
+}
+
+Test(loop, goes_on_with_weights_and_moments_bit_by_bit) {
+    ftc_net *net = open_artifact();
+    ftc_trainer *whole = create(net, 2), *other = create(net, 1);
+    const examples e = make_examples();
+    const ftc_examples list = {N, e.offsets, e.ids, NULL, e.labels};
+    char dir[] = "/tmp/ftc-api-XXXXXX", file[64];
+    cr_assert_not_null(mkdtemp(dir));
+    snprintf(file, sizeof file, "%s/moments", dir);
+    listener l = {.trainer = whole, .examples = &list, .step = 4, .decision = 1};
+    OK(run_loop(&l, LOOP));
+    OK(ftc_trainer_save_moments(whole, file));
+    OK(ftc_trainer_load_moments(other, file));
+    int32_t n, n_weights = 0;
+    const ftc_tensor_desc *tensors = ftc_net_tensors(net, &n);
+    ftc_weight weights[32];
+    for (int32_t i = 0; i < n; i++)
+        if (tensors[i].kind == FTC_TENSOR_PARAMETER)
+            weights[n_weights++] = (ftc_weight){tensors[i].name, tensors[i].rank, tensors[i].dims,
+                                                ftc_trainer_borrow(whole, tensors[i].name)};
+    OK(ftc_trainer_assign(other, weights, n_weights));
+    ftc_loop_options rest = LOOP;
+    rest.steps_done = 4;
+    ftc_trainer *both[] = {whole, other};
+    for (int i = 0; i < 2; i++) {
+        l = (listener){.trainer = both[i], .examples = &list};
+        OK(run_loop(&l, rest));
+        cr_expect_str_eq(l.told, "esmpuSspuSE");
+        cr_expect_eq(ftc_trainer_steps(both[i]), 6);
+    }
+    assert_same_tensors(net, whole, other);
+    remove(file);
+    remove(dir);
+    for (int i = 0; i < 2; i++) ftc_trainer_free(both[i]);
+    ftc_net_free(net);
+}
+
 Test(loop, ends_in_the_same_bytes_as_the_command) {
     static const char *const TEXTS[] = {"The soup was wonderful.",
                                         "Cold food, rude staff. Never again!",

@@ -314,6 +314,84 @@ const void *ftc_trainer_output(const ftc_trainer *trainer, const char *name, int
 int64_t ftc_trainer_steps(const ftc_trainer *trainer);
 void ftc_trainer_set_steps(ftc_trainer *trainer, int64_t steps);
 
+// --- the loop -----------------------------------------------------------------------------------------
+
+// Examples of a net whose inputs are a text and its label, one after the other as for
+// ftc_trainer_bind_packed. Borrowed.
+typedef struct {
+    int64_t n;
+    const int64_t *offsets; // [n + 1], from 0
+    const int32_t *ids;     // [offsets[n]]
+    const int32_t *types;   // [offsets[n]]; NULL: all are 0
+    const float *labels;    // [n] classes or values; NULL: all are 0
+} ftc_examples;
+
+// How the loop trains, as transformers' TrainingArguments say it. Numbers below 0: the model's or the
+// schedule's own.
+typedef struct {
+    double epochs;        // fractions too
+    int64_t max_steps;    // below 0: as the epochs say
+    int64_t batch;        // examples a micro-batch
+    int64_t accumulation; // micro-batches a step
+    int drop_last;        // leave out an epoch's last batch when it is not full
+    const char *order;    // "random", "sequential", "group_by_length"
+    uint64_t seed, data_seed;
+    const char *schedule; // "linear", "cosine", … of ftc run --schedule
+    double lr;
+    double warmup_steps; // below 1 a fraction of all
+    double schedule_cycles, schedule_power, schedule_end, schedule_timescale;
+    double weight_decay, beta1, beta2, eps, momentum;
+    double max_grad_norm; // 0: no clipping
+    double label_smoothing, dropout;
+    int64_t steps_done; // by a run that this one continues, with its weights and moments
+} ftc_loop_options;
+
+// Where a loop tells where it stands: the places at which transformers' Trainer calls its callbacks.
+typedef enum {
+    FTC_AT_EPOCH_BEGIN,
+    FTC_AT_STEP_BEGIN,
+    FTC_AT_SUBSTEP_END, // of a micro-batch that is not the last of its step
+    FTC_AT_PRE_UPDATE,  // where forward, backward and update are one call: after it
+    FTC_AT_UPDATED,
+    FTC_AT_STEP_END,
+    FTC_AT_EPOCH_END
+} ftc_loop_moment;
+
+// Of the last step, once there is one: the mean loss of its micro-batches, the gradients' norm (NaN: not
+// known), the learning rate that it was made with, its tokens.
+typedef struct {
+    int64_t step, max_steps; // steps done, steps to do
+    double epoch;
+    double loss, grad_norm, learning_rate;
+    int64_t tokens;
+} ftc_loop_standing;
+
+// 0: go on; 1: end after this step, as if it had been the last; 2: end at once, with an error. The trainer's
+// other functions may be called meanwhile, but for those that train.
+typedef int ftc_loop_fn(void *context, ftc_loop_moment moment, const ftc_loop_standing *standing);
+
+// The loop of `ftc run`: order, micro-batches, learning rates, clipping; it logs, evaluates and saves nothing.
+// `moment` may be NULL. The trainer needs FTC_CALL_STEP, or FTC_CALL_GRAD and FTC_CALL_UPDATE where the loop
+// clips or accumulates.
+ftc_error *ftc_trainer_run(ftc_trainer *trainer, const ftc_examples *examples,
+                           const ftc_loop_options *options, ftc_loop_fn *moment, void *context);
+
+// Told after each batch how many examples are done; what it returns, if not 0, ends the evaluation with an
+// error.
+typedef int ftc_evaluate_fn(void *context, int64_t done, int64_t total);
+
+// Runs ftc_trainer_eval over the examples, `batch` at a time. *loss is the mean over them. `scores`: of the
+// output that is declared as scores, [n, as many as it has for a sequence]; may be NULL.
+ftc_error *ftc_trainer_evaluate(ftc_trainer *trainer, const ftc_examples *examples, int64_t batch,
+                                ftc_evaluate_fn *done, void *context, double *loss, float *scores);
+
+// Writes the optimizer's moments as safetensors, or reads them back: what a run needs beside the weights and
+// the number of steps to go on bit by bit.
+ftc_error *ftc_trainer_save_moments(const ftc_trainer *trainer, const char *file);
+ftc_error *ftc_trainer_load_moments(ftc_trainer *trainer, const char *file);
+
+// --- looking ------------------------------------------------------------------------------------------
+
 // A kernel of a call, in the order of execution.
 typedef struct {
     const char *name, *phase; // "forward", "recompute", "backward", "update"

@@ -395,9 +395,9 @@ static ftc_status train(run *r) {
         .test = r->data.has_test ? &r->data.test : NULL,
         .options = &o->run.train,
         .files = &files,
-        .events = is_first(r)
-                      ? (ftc_train_events){&r->console, on_log, on_evaluated, on_progress, on_note, on_trace}
-                      : (ftc_train_events){.context = &r->console, .trace = on_trace},
+        .events = is_first(r) ? (ftc_train_events){&r->console, on_log, on_evaluated, on_progress, on_note,
+                                                   on_trace, NULL}
+                              : (ftc_train_events){.context = &r->console, .trace = on_trace},
         .world = r->world,
         .stop = &stop_signal,
     };

@@ -15,16 +15,23 @@ See docs/python.md of the repository.
 from ._library import Error, InputError, TrainingError
 from ._library import library as _libftc
 from .net import Kernel, Net, Outputs, Tokenizer, Verification, compile
+from ._callbacks import EarlyStoppingCallback, TrainerCallback
+from .trainer import Trainer
+from .training_args import TrainingArguments
 
 __version__: str = _libftc.ftc_version().decode()
 
 __all__ = [
+    "EarlyStoppingCallback",
     "Error",
     "InputError",
     "Kernel",
     "Net",
     "Outputs",
     "Tokenizer",
+    "Trainer",
+    "TrainerCallback",
+    "TrainingArguments",
     "TrainingError",
     "Verification",
     "compile",

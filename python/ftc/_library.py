@@ -27,6 +27,7 @@ class TrainingError(Error, RuntimeError):
 # --- the structures of ftc.h, under its names -----------------------------------------------------------
 
 RANK = 8
+MOMENTS = ("epoch_begin", "step_begin", "substep_end", "pre_update", "updated", "step_end", "epoch_end")
 CALLS = {"step": 1, "grad": 2, "update": 4, "eval": 8}
 
 
@@ -101,6 +102,61 @@ class ftc_input_cells(Structure):
     _fields_ = [("name", c_char_p), ("cells", c_void_p)]
 
 
+class ftc_examples(Structure):
+    _fields_ = [
+        ("n", c_int64),
+        ("offsets", POINTER(c_int64)),
+        ("ids", POINTER(c_int32)),
+        ("types", POINTER(c_int32)),
+        ("labels", POINTER(c_float)),
+    ]
+
+
+class ftc_loop_options(Structure):
+    _fields_ = [
+        ("epochs", c_double),
+        ("max_steps", c_int64),
+        ("batch", c_int64),
+        ("accumulation", c_int64),
+        ("drop_last", c_int),
+        ("order", c_char_p),
+        ("seed", c_uint64),
+        ("data_seed", c_uint64),
+        ("schedule", c_char_p),
+        ("lr", c_double),
+        ("warmup_steps", c_double),
+        ("schedule_cycles", c_double),
+        ("schedule_power", c_double),
+        ("schedule_end", c_double),
+        ("schedule_timescale", c_double),
+        ("weight_decay", c_double),
+        ("beta1", c_double),
+        ("beta2", c_double),
+        ("eps", c_double),
+        ("momentum", c_double),
+        ("max_grad_norm", c_double),
+        ("label_smoothing", c_double),
+        ("dropout", c_double),
+        ("steps_done", c_int64),
+    ]
+
+
+class ftc_loop_standing(Structure):
+    _fields_ = [
+        ("step", c_int64),
+        ("max_steps", c_int64),
+        ("epoch", c_double),
+        ("loss", c_double),
+        ("grad_norm", c_double),
+        ("learning_rate", c_double),
+        ("tokens", c_int64),
+    ]
+
+
+ftc_loop_fn = CFUNCTYPE(c_int, c_void_p, c_int, POINTER(ftc_loop_standing))
+ftc_evaluate_fn = CFUNCTYPE(c_int, c_void_p, c_int64, c_int64)
+
+
 class ftc_kernel_desc(Structure):
     _fields_ = [
         ("name", c_char_p),
@@ -170,6 +226,16 @@ FUNCTIONS = {
     "ftc_trainer_output": (c_void_p, [c_void_p, c_char_p, POINTER(c_int64)]),
     "ftc_trainer_steps": (c_int64, [c_void_p]),
     "ftc_trainer_set_steps": (None, [c_void_p, c_int64]),
+    "ftc_trainer_run": (
+        _error,
+        [c_void_p, POINTER(ftc_examples), POINTER(ftc_loop_options), ftc_loop_fn, c_void_p],
+    ),
+    "ftc_trainer_evaluate": (
+        _error,
+        [c_void_p, POINTER(ftc_examples), c_int64, ftc_evaluate_fn, c_void_p, POINTER(c_double), _floats],
+    ),
+    "ftc_trainer_save_moments": (_error, [c_void_p, c_char_p]),
+    "ftc_trainer_load_moments": (_error, [c_void_p, c_char_p]),
     "ftc_trainer_kernels": (POINTER(ftc_kernel_desc), [c_void_p, c_uint, _count]),
     "ftc_trainer_interpret": (_error, [c_void_p, _out]),
     "ftc_interpretation_free": (None, [c_void_p]),

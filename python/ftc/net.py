@@ -442,6 +442,14 @@ class Net:
         """The optimizer's state, "<parameter>.exp_avg", as views [dims]."""
         return Tensors(self, _MOMENT)
 
+    def _zero(self, name: str) -> None:
+        """Zeroes a tensor, without making updates dense."""
+        shape, dtype = next((shape, dtype) for own, _, shape, dtype in self._tensors if own == name)
+        with self._entered():
+            address = library.ftc_trainer_borrow(self._handles.trainer, name.encode())
+            if address:
+                np.asarray(_Memory(self._handles, address, shape, dtype, True))[...] = 0
+
     # --- weights ---
 
     def init(self) -> None:

@@ -35,7 +35,9 @@ typedef struct {
     double last_lr;
     double last_grad_norm; // NaN: the program does not tell it
     double last_loss;
+    int64_t last_tokens;
     bool is_evaluating;
+    bool is_ended;       // by the one who steers
     ftc_evaluation kept; // ftc_train_result.evaluation
     int64_t kept_step;   // -1: none
     ftc_profile profile;
@@ -169,6 +171,22 @@ static ftc_status set_scalars(run *r) {
 
 static double epoch_of(const run *r) {
     return ftc_train_epoch(&r->at, &r->identity);
+}
+
+// Asks the one who steers, if there is one.
+static ftc_status reach(run *r, ftc_train_moment moment) {
+    if (!r->t->events.moment) return FTC_STATUS_OK;
+    const ftc_train_standing standing = {.step = r->at.step,
+                                         .max_steps = r->identity.max_steps,
+                                         .epoch = epoch_of(r),
+                                         .loss = r->last_loss,
+                                         .grad_norm = r->last_grad_norm,
+                                         .learning_rate = r->last_lr,
+                                         .tokens = r->last_tokens};
+    ftc_train_decision decision = r->t->events.moment(r->t->events.context, moment, &standing);
+    if (decision == FTC_DECISION_STOP) r->is_ended = true;
+    if (decision != FTC_DECISION_ABORT) return FTC_STATUS_OK;
+    return ftc_status_make(FTC_FAILED, "ended from outside after step %lld", (long long)r->at.step);
 }
 
 static void note(const run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -358,6 +376,7 @@ static ftc_status call_shard(run *r, ftc_entry_kind entry, int64_t step, const w
         sums->tokens += r->batch.tokens;
         sums->padded += r->batch.longest * r->batch.sequences;
         if (r->counts_correct) sums->correct += count_correct(&r->batch, logits, columns);
+        if (micro + 1 < w->n) FTC_RETURN_IF_ERROR(reach(r, FTC_MOMENT_SUBSTEP_END));
     }
     sums->stops = r->t->stop && *r->t->stop;
     return FTC_STATUS_OK;
@@ -427,15 +446,20 @@ static ftc_status step(run *r) {
     const float *norm = ftc_stepper_result(&r->stepper, FTC_OUTPUT_NORM, last);
     window_sums sums = {0};
     if (w.first == 0) begin_epoch(r);
+    if (w.first == 0 || r->at.step == r->start_step) FTC_RETURN_IF_ERROR(reach(r, FTC_MOMENT_EPOCH_BEGIN));
+    FTC_RETURN_IF_ERROR(reach(r, FTC_MOMENT_STEP_BEGIN));
     set_lr(r, number);
     FTC_RETURN_IF_ERROR(r->shards ? sum_shards(r, number, &w, &sums)
                                   : call_shard(r, entry, number, &w, 0, &sums));
+    FTC_RETURN_IF_ERROR(reach(r, FTC_MOMENT_PRE_UPDATE));
     if (entry != last) FTC_RETURN_IF_ERROR(call(r, last, number, 0));
+    FTC_RETURN_IF_ERROR(reach(r, FTC_MOMENT_UPDATED));
     if (norm && !isfinite(*norm)) return not_finite(r, "the gradient's norm", (double)*norm, w.n - 1);
 
     double seconds = ftc_clock_seconds() - start;
     r->last_loss = sums.loss / (double)w.n;
     r->last_grad_norm = norm ? (double)*norm : NAN;
+    r->last_tokens = sums.tokens;
     r->step_seconds += seconds;
     r->tokens += sums.tokens;
     r->examples += sums.examples;
@@ -602,6 +626,7 @@ static ftc_status end_step(run *r) {
         FTC_RETURN_IF_ERROR(evaluate(r, &gained));
     }
     r->at.events_step = step;
+    FTC_RETURN_IF_ERROR(reach(r, FTC_MOMENT_STEP_END));
     bool save = o->save_strategy == FTC_WHEN_STEPS && (is_multiple(step, r->save_steps) || last);
     return save || (gained && o->save_strategy == FTC_WHEN_BEST) ? save_checkpoint(r, o) : FTC_STATUS_OK;
 }
@@ -613,6 +638,7 @@ static ftc_status end_epoch(run *r) {
     if (o->logging_strategy == FTC_WHEN_EPOCH) log_steps(r);
     if (o->eval_strategy == FTC_WHEN_EPOCH && epoch_of(r) >= o->eval_delay)
         FTC_RETURN_IF_ERROR(evaluate(r, &gained));
+    FTC_RETURN_IF_ERROR(reach(r, FTC_MOMENT_EPOCH_END));
     r->at.epochs_ended++;
     r->at.epoch_examples = r->at.epoch_correct = 0;
     r->at.epoch_loss = r->at.epoch_weight = 0;
@@ -660,7 +686,7 @@ static ftc_status loop(run *r) {
     }
     for (;;) {
         int64_t number = r->at.step, ended = r->at.epochs_ended * r->identity.steps_per_epoch;
-        bool is_last = number >= r->identity.max_steps || is_patience_over(r);
+        bool is_last = number >= r->identity.max_steps || r->is_ended || is_patience_over(r);
         ftc_status status = FTC_STATUS_OK;
         if (r->at.events_step < number) {
             status = end_step(r);
@@ -737,6 +763,14 @@ static ftc_status load_best(run *r) {
     return status;
 }
 
+// So many steps are done, by a run that left no checkpoint.
+static void continue_from(run *r, int64_t steps) {
+    r->at.step = r->at.events_step = r->at.last_logged = steps;
+    r->at.epochs_ended = steps / r->identity.steps_per_epoch;
+    r->at.drawn = r->at.epochs_ended * ftc_order_draws(&r->sampling, r->t->train->n);
+    if (steps % r->identity.steps_per_epoch) begin_epoch(r);
+}
+
 static ftc_status finish(run *r) {
     const ftc_train_options *o = r->o;
     double seconds = ftc_clock_seconds() - r->start, steps = (double)(r->at.step - r->start_step);
@@ -750,7 +784,7 @@ static ftc_status finish(run *r) {
         cJSON_AddNumberToObject(line, "train_bytes_sent_per_step",
                                 steps > 0 ? (double)ftc_shards_bytes_sent(r->shards) / steps : 0);
     tell(r, line);
-    if (r->at.step < r->identity.max_steps)
+    if (r->at.step < r->identity.max_steps && !r->is_ended)
         note(r, "stopped early: %lld evaluations without a gain", (long long)r->at.stale_evaluations);
     if (o->load_best) FTC_RETURN_IF_ERROR(load_best(r));
     if (!o->output) return FTC_STATUS_OK;
@@ -871,6 +905,7 @@ static ftc_status prepare(run *r) {
                 "last weights");
     FTC_RETURN_IF_ERROR(check_shards(r));
     FTC_RETURN_IF_ERROR(check_world(r));
+    continue_from(r, t->steps_done);
     if (r->o->resume) FTC_RETURN_IF_ERROR(resume(r));
     return r->o->output && r->world->rank == 0 ? ftc_dir_make(r->o->output)
                                                : FTC_STATUS_OK; // not only after hours of training

@@ -18,6 +18,34 @@ typedef struct {
     double accuracy; // NaN where it is not known: the program does not tell logits, or predicts no classes
 } ftc_epoch_scores;
 
+// Where a loop that somebody steers (ftc_train_events.moment) tells where it stands: the places at which
+// transformers' Trainer calls its callbacks.
+typedef enum {
+    FTC_MOMENT_EPOCH_BEGIN,
+    FTC_MOMENT_STEP_BEGIN,
+    FTC_MOMENT_SUBSTEP_END, // of a micro-batch that is not the last of its step
+    FTC_MOMENT_PRE_UPDATE,  // where forward, backward and update are one call: after it
+    FTC_MOMENT_UPDATED,
+    FTC_MOMENT_STEP_END,
+    FTC_MOMENT_EPOCH_END,
+} ftc_train_moment;
+
+// Of the last step, once there is one: the mean loss of its micro-batches, the gradients' norm (NaN: not
+// known), the learning rate it was made with, its tokens.
+typedef struct {
+    int64_t step, max_steps; // steps done, steps to do
+    double epoch;
+    double loss, grad_norm, learning_rate;
+    int64_t tokens;
+} ftc_train_standing;
+
+// What the one who steers decides.
+typedef enum {
+    FTC_DECISION_GO_ON,
+    FTC_DECISION_STOP,  // the run ends after this step, as if it had been the last
+    FTC_DECISION_ABORT, // it ends at once, with FTC_FAILED
+} ftc_train_decision;
+
 // Whom the loop tells what happens. Any function may be NULL.
 typedef struct {
     void *context;
@@ -30,6 +58,7 @@ typedef struct {
     // those before the step.
     char *(*trace)(void *context, const ftc_stepper *stepper, const ftc_batch *batch, uint32_t step,
                    uint32_t micro_step);
+    ftc_train_decision (*moment)(void *context, ftc_train_moment moment, const ftc_train_standing *standing);
 } ftc_train_events;
 
 // Everything that a run needs. The caller owns it all.
@@ -41,6 +70,7 @@ typedef struct {
     const ftc_dataset *train;
     const ftc_dataset *test; // NULL: no evaluation
     const ftc_train_options *options;
+    int64_t steps_done; // by a run that this one continues, where no checkpoint says so (options->resume)
     const ftc_model_files *files;
     ftc_train_events events;
     const ftc_world *world; // NULL: this process alone; the first one writes what is saved

@@ -21,8 +21,10 @@ NUMBERS = {
     "float": ctypes.c_float,
     "ftc_element": ctypes.c_int,
     "ftc_tensor_kind": ctypes.c_int,
+    "ftc_loop_moment": ctypes.c_int,
     "void": None,
 }
+FUNCTION_TYPES = {"ftc_loop_fn", "ftc_evaluate_fn"}
 HANDLES = {"ftc_error", "ftc_net", "ftc_tokenizer", "ftc_trainer", "ftc_interpretation"}
 
 
@@ -41,6 +43,8 @@ def as_ctypes(declared):
         kind, stars = ctypes.c_void_p, stars - 1
     elif base == "char":
         kind, stars = ctypes.c_char_p, stars - 1
+    elif base in FUNCTION_TYPES:
+        kind, stars = getattr(c, base), stars - 1
     elif base in NUMBERS:
         kind = NUMBERS[base]
     else:
@@ -51,10 +55,11 @@ def as_ctypes(declared):
 
 
 def test_functions():
+    header = re.sub(r"typedef \w+ ftc_\w+_fn\([^()]*\);", "", text())
     declared = {}
-    for result, name, parameters in re.findall(r"([\w ]+\**(?:const \*)?) ?\*?(?<=[ *])(ftc_\w+)\(([^()]*)\);", text()):
+    for result, name, parameters in re.findall(r"([\w ]+\**(?:const \*)?) ?\*?(?<=[ *])(ftc_\w+)\(([^()]*)\);", header):
         # The star of the result stands before the name.
-        before = text().split(f"{name}(")[0]
+        before = header.split(f"{name}(")[0]
         result = re.search(r"[;{}]?([^;{}]*)$", before).group(1).replace('"C"', "").replace("extern", "")
         list_ = [] if parameters.strip() == "void" else [p.strip() for p in parameters.split(",") if p.strip()]
         declared[name] = (as_ctypes(result), [as_ctypes(p) for p in list_])
@@ -65,9 +70,21 @@ def test_functions():
 
 
 def test_every_structure_is_there():
-    declared = set(re.findall(r"\} (ftc_\w+);", text())) - {"ftc_element", "ftc_tensor_kind"}
-    declared -= {"ftc_callback"}
-    assert declared == {name for name in vars(c) if name.startswith("ftc_")}
+    enumerations = {"ftc_element", "ftc_tensor_kind", "ftc_loop_moment"}
+    declared = set(re.findall(r"\} (ftc_\w+);", text())) - enumerations
+    assert declared == {name for name, kind in vars(c).items() if name.startswith("ftc_") and name not in FUNCTION_TYPES}
+
+
+def test_function_types():
+    for result, name, parameters in re.findall(r"typedef (\w+) (ftc_\w+_fn)\(([^()]*)\);", text()):
+        wanted = [as_ctypes(p.strip()) for p in parameters.split(",")]
+        assert getattr(c, name)._restype_ == as_ctypes(result) and list(getattr(c, name)._argtypes_) == wanted
+        assert name in FUNCTION_TYPES
+
+
+def test_moments():
+    declared = re.findall(r"FTC_AT_(\w+)", text())
+    assert tuple(name.lower() for name in declared) == c.MOMENTS
 
 
 def test_structures_lie_as_in_c(tmp_path):
@@ -77,7 +94,7 @@ def test_structures_lie_as_in_c(tmp_path):
     lines = []
     wanted = {}
     for name, kind in vars(c).items():
-        if not name.startswith("ftc_"):
+        if not name.startswith("ftc_") or name in FUNCTION_TYPES:
             continue
         wanted[name] = ctypes.sizeof(kind)
         lines.append(f'printf("{name} %zu\\n", sizeof({name}));')

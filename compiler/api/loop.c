@@ -1,0 +1,207 @@
+// libftc: the loop of `ftc run`, steered from outside, and evaluation over a data set.
+#include "compiler/api/internal.h"
+
+#include "runtime/loop/evaluate.h"
+#include "runtime/loop/train.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert((int)FTC_AT_EPOCH_BEGIN == FTC_MOMENT_EPOCH_BEGIN &&
+                   (int)FTC_AT_EPOCH_END == FTC_MOMENT_EPOCH_END &&
+                   (int)FTC_AT_STEP_END == FTC_MOMENT_STEP_END,
+               "moments");
+
+// --- examples -----------------------------------------------------------------------------------------
+
+// Borrows from the examples but for what they leave out, which free_dataset frees.
+static ftc_error *make_dataset(const ftc_examples *e, ftc_dataset *out) {
+    if (e->n < 0 || e->offsets[0] != 0) return INPUT_ERROR("the examples' offsets do not begin with 0");
+    for (int64_t i = 0; i < e->n; i++)
+        if (e->offsets[i + 1] < e->offsets[i])
+            return INPUT_ERROR("the offsets of example %lld decrease", (long long)i);
+    *out = (ftc_dataset){
+        .n = e->n,
+        .offsets = (int64_t *)e->offsets,
+        .ids = (int32_t *)e->ids,
+        .types =
+            e->types ? (int32_t *)e->types : ftc_api_allocate((size_t)e->offsets[e->n], sizeof *out->types),
+        .labels = e->labels ? (float *)e->labels : ftc_api_allocate((size_t)e->n, sizeof *out->labels),
+    };
+    return NULL;
+}
+
+static void free_dataset(ftc_dataset *dataset, const ftc_examples *e) {
+    if (!e->types) free(dataset->types);
+    if (!e->labels) free(dataset->labels);
+}
+
+// --- training -----------------------------------------------------------------------------------------
+
+typedef struct {
+    ftc_loop_fn *moment;
+    void *context;
+} host;
+
+static ftc_train_decision on_moment(void *context, ftc_train_moment moment, const ftc_train_standing *s) {
+    const host *h = context;
+    const ftc_loop_standing standing = {s->step,      s->max_steps,     s->epoch, s->loss,
+                                        s->grad_norm, s->learning_rate, s->tokens};
+    int decision = h->moment(h->context, (ftc_loop_moment)moment, &standing);
+    return decision == 0 ? FTC_DECISION_GO_ON : decision == 1 ? FTC_DECISION_STOP : FTC_DECISION_ABORT;
+}
+
+// The place of a name in "one|two|three"; -1: it is none of them.
+static int32_t choice(const char *names, const char *name) {
+    size_t length = strlen(name);
+    for (int32_t i = 0;; i++) {
+        size_t n = strcspn(names, "|");
+        if (n == length && strncmp(names, name, n) == 0) return i;
+        if (!names[n]) return -1;
+        names += n + 1;
+    }
+}
+
+static ftc_error *set_options(const ftc_loop_options *from, ftc_train_options *to) {
+    ftc_train_options o = ftc_train_options_trainer();
+    o.sampling = choice(FTC_SAMPLING_NAMES, from->order);
+    o.schedule = choice(FTC_SCHEDULE_NAMES, from->schedule);
+    if (o.sampling < 0 || o.schedule < 0)
+        return INPUT_ERROR("%s is \"%s\": expected one of %s", o.sampling < 0 ? "order" : "schedule",
+                           o.sampling < 0 ? from->order : from->schedule,
+                           o.sampling < 0 ? FTC_SAMPLING_NAMES : FTC_SCHEDULE_NAMES);
+    if (from->batch < 1 || from->accumulation < 1 || !(from->epochs >= 0))
+        return INPUT_ERROR("batch and accumulation are at least 1, and epochs at least 0");
+    o.epochs = from->epochs;
+    o.max_steps = from->max_steps < 0 ? -1 : from->max_steps;
+    o.batch = from->batch;
+    o.accumulation = from->accumulation;
+    o.drop_last = from->drop_last;
+    o.seed = (int64_t)from->seed;
+    o.data_seed = (int64_t)from->data_seed;
+    o.lr = from->lr;
+    o.warmup_steps = from->warmup_steps > 0 ? from->warmup_steps : 0;
+    o.schedule_cycles = from->schedule_cycles;
+    o.schedule_power = from->schedule_power;
+    o.schedule_end = from->schedule_end;
+    o.schedule_timescale = from->schedule_timescale;
+    o.weight_decay = from->weight_decay;
+    o.beta1 = from->beta1;
+    o.beta2 = from->beta2;
+    o.eps = from->eps;
+    o.momentum = from->momentum;
+    o.max_grad_norm = from->max_grad_norm;
+    o.label_smoothing = from->label_smoothing > 0 ? from->label_smoothing : 0;
+    o.dropout = from->dropout;
+    o.logging_strategy = o.eval_strategy = o.save_strategy = FTC_WHEN_NO; // the host's
+    o.output = NULL;
+    *to = o;
+    return NULL;
+}
+
+static ftc_error *check_run(const ftc_trainer *trainer, const ftc_train_options *options) {
+    if (!trainer->has_weights)
+        return INPUT_ERROR("ftc_trainer_run: there are no weights; call ftc_trainer_init or ftc_trainer_load "
+                           "first");
+    if (ftc_train_entries(options, false) & ~trainer->calls)
+        return INPUT_ERROR("ftc_trainer_run: the trainer was created without the calls that this loop makes");
+    return NULL;
+}
+
+static ftc_error *trainer_run(ftc_trainer *trainer, const ftc_examples *examples,
+                              const ftc_loop_options *options, ftc_loop_fn *moment, void *context) {
+    ftc_train_options o;
+    ftc_dataset dataset;
+    ftc_error *error = set_options(options, &o);
+    if (!error) error = check_run(trainer, &o);
+    if (!error) error = make_dataset(examples, &dataset);
+    if (error) return error;
+    host h = {moment, context};
+    const ftc_training training = {
+        .program = ftc_api_program(trainer),
+        .state = &trainer->state,
+        .threads = trainer->threads,
+        .sgemm = trainer->stepper.sgemm,
+        .train = &dataset,
+        .options = &o,
+        .steps_done = options->steps_done,
+        .events = {.context = &h, .moment = moment ? on_moment : NULL},
+    };
+    ftc_train_result result;
+    error = ftc_api_error(ftc_train(&training, &result));
+    free_dataset(&dataset, examples);
+    const ftc_memory *gradients = &trainer->state.blocks[FTC_ROLE_GRADIENT];
+    if (error && gradients->data) memset(gradients->data, 0, gradients->bytes); // of a step that was cut off
+    if (error) return error;
+    ftc_trainer_set_steps(trainer, result.state.step);
+    ftc_train_result_free(&result);
+    return NULL;
+}
+
+ftc_error *ftc_trainer_run(ftc_trainer *trainer, const ftc_examples *examples,
+                           const ftc_loop_options *options, ftc_loop_fn *moment, void *context) {
+    return FTC_GUARDED(trainer_run(trainer, examples, options, moment, context));
+}
+
+static ftc_error *trainer_save_moments(const ftc_trainer *trainer, const char *file) {
+    return ftc_api_error(ftc_model_state_save(&trainer->state, FTC_ROLE_MOMENT, file));
+}
+
+ftc_error *ftc_trainer_save_moments(const ftc_trainer *trainer, const char *file) {
+    return FTC_GUARDED(trainer_save_moments(trainer, file));
+}
+
+static ftc_error *trainer_load_moments(ftc_trainer *trainer, const char *file) {
+    return ftc_api_error(ftc_model_state_restore(&trainer->state, FTC_ROLE_MOMENT, file));
+}
+
+ftc_error *ftc_trainer_load_moments(ftc_trainer *trainer, const char *file) {
+    return FTC_GUARDED(trainer_load_moments(trainer, file));
+}
+
+// --- evaluating ---------------------------------------------------------------------------------------
+
+typedef struct {
+    ftc_evaluate_fn *done;
+    void *context;
+    volatile sig_atomic_t stop;
+} watcher;
+
+static void on_progress(void *context, int64_t done, int64_t total) {
+    watcher *w = context;
+    if (w->done(w->context, done, total)) w->stop = 1;
+}
+
+static ftc_error *trainer_evaluate(ftc_trainer *trainer, const ftc_examples *examples, int64_t batch,
+                                   ftc_evaluate_fn *done, void *context, double *loss, float *scores) {
+    if (!trainer->has_weights || !(trainer->calls & FTC_CALL_EVAL))
+        return INPUT_ERROR("ftc_trainer_evaluate: %s",
+                           trainer->has_weights ? "the trainer was created without FTC_CALL_EVAL"
+                                                : "there are no weights; call ftc_trainer_init first");
+    ftc_error *error =
+        batch < 1 ? INPUT_ERROR("batch is %lld: at least 1 is needed", (long long)batch) : NULL;
+    if (!error) error = ftc_api_error(ftc_batch_check_feed(ftc_api_program(trainer)));
+    ftc_dataset dataset;
+    if (!error) error = make_dataset(examples, &dataset);
+    if (error) return error;
+    watcher w = {done, context, 0};
+    const ftc_evaluate_watch watch = {done ? on_progress : NULL, &w, &w.stop};
+    ftc_evaluation e;
+    trainer->has_batch = false;
+    error = ftc_api_error(
+        ftc_evaluate(&trainer->stepper, &trainer->batch, &dataset, batch, &ftc_world_alone, &watch, &e));
+    if (!error && w.stop)
+        error = ftc_api_error(ftc_status_make(FTC_FAILED, "the evaluation was interrupted"));
+    if (!error) {
+        *loss = e.loss;
+        if (scores) memcpy(scores, e.logits, (size_t)(e.samples * e.columns) * sizeof *scores);
+        ftc_evaluation_free(&e);
+    }
+    free_dataset(&dataset, examples);
+    return error;
+}
+
+ftc_error *ftc_trainer_evaluate(ftc_trainer *trainer, const ftc_examples *examples, int64_t batch,
+                                ftc_evaluate_fn *done, void *context, double *loss, float *scores) {
+    return FTC_GUARDED(trainer_evaluate(trainer, examples, batch, done, context, loss, scores));
+}

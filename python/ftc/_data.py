@@ -1,0 +1,144 @@
+"""Data sets as Python has them, packed as libftc takes them: nothing is padded."""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from . import _library as c
+from ._library import InputError
+
+_LABELS = ("labels", "label", "label_ids")
+
+
+class Examples:
+    """Token ids of all examples one after the other: ids, types int32 [tokens], offsets int64 [n + 1], labels float32 [n]."""
+
+    def __init__(self, ids: list[np.ndarray], types: list[np.ndarray] | None, labels: list[float] | None) -> None:
+        lengths = np.fromiter((len(one) for one in ids), np.int64, len(ids))
+        self.offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        self.ids = np.ascontiguousarray(np.concatenate(ids) if ids else [], np.int32)
+        self.types = None if types is None else np.ascontiguousarray(np.concatenate(types) if types else [], np.int32)
+        self.labels = None if labels is None else np.asarray(labels, np.float32)
+        self.longest = int(lengths.max(initial=0))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def first(self, n: int) -> Examples:
+        """The first n of them, which share the arrays."""
+        part = copy.copy(self)
+        part.offsets, part.labels = self.offsets[: n + 1], None if self.labels is None else self.labels[:n]
+        return part
+
+    def as_c(self) -> c.ftc_examples:
+        """Borrows the arrays."""
+
+        def pointer(array: np.ndarray | None, kind: Any) -> Any:
+            return None if array is None else array.ctypes.data_as(ctypes.POINTER(kind))
+
+        return c.ftc_examples(
+            len(self),
+            pointer(self.offsets, ctypes.c_int64),
+            pointer(self.ids, ctypes.c_int32),
+            pointer(self.types, ctypes.c_int32),
+            pointer(self.labels, ctypes.c_float),
+        )
+
+
+class Loader:
+    """What callbacks get as a data loader: its length in batches."""
+
+    def __init__(self, dataset: Any, n: int, batch_size: int, drop_last: bool = False) -> None:
+        self.dataset, self.batch_size = dataset, batch_size
+        self._batches = n // batch_size if drop_last else -(-n // batch_size)
+
+    def __len__(self) -> int:
+        return self._batches
+
+
+def _rows(dataset: Any, most: int | None) -> Iterator[Mapping[str, Any]]:
+    if hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__"):
+        for i in range(len(dataset)):
+            yield dataset[i]
+    elif hasattr(dataset, "__iter__"):
+        yield from itertools.islice(dataset, most)
+    else:
+        raise TypeError(f"a data set of type {type(dataset).__name__} has neither rows by number nor an order")
+
+
+def _numbers(value: Any, what: str) -> np.ndarray:
+    array = np.asarray(value)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iub"):
+        raise TypeError(f"{what} is of type {array.dtype} with {array.ndim} axes: expected a list of integers")
+    if array.size and (array.min() < -(1 << 31) or array.max() >= 1 << 31):
+        raise InputError(f"{what} has numbers that are no int32")
+    return array
+
+
+def _label(row: Mapping[str, Any], classes: int, what: str) -> float | None:
+    name = next((name for name in _LABELS if row.get(name) is not None), None)
+    if name is None:
+        return None
+    array = np.asarray(row[name])
+    if array.size != 1 or array.dtype.kind not in "iubf":
+        raise InputError(f"{what}: {name} is {row[name]!r}: expected one {'class' if classes > 1 else 'number'}")
+    value = array.item()
+    if classes > 1 and (value != int(value) or not 0 <= value < classes):
+        raise InputError(f"{what}: {name} is {value}: expected 0 to {classes - 1}")
+    return float(value)
+
+
+def pack(
+    dataset: Any, *, name: str, classes: int, types: bool, tokenize: Callable | None, most: int | None = None
+) -> Examples:
+    """Reads `dataset`, called `name` in messages: rows with input_ids (and attention_mask, whose zeros are dropped,
+    token_type_ids), or with texts for `tokenize`. `types`: whether the model has any. `most` rows of one without a
+    length."""
+    ids, kinds, labels = [], [], []
+    for i, row in enumerate(_rows(dataset, most)):
+        what = f"{name}, example {i}"
+        if not isinstance(row, Mapping) and not hasattr(row, "keys"):
+            raise TypeError(f"{what} is {type(row).__name__}: expected a dict with input_ids")
+        label = _label(row, classes, what)
+        if "input_ids" not in row:
+            row = _tokenized(row, tokenize, what)
+        tokens = _numbers(row["input_ids"], f"{what}: input_ids")
+        given = row.get("token_type_ids") if types else None
+        kind = np.zeros(len(tokens), np.int32) if given is None else _numbers(given, f"{what}: token_type_ids")
+        if len(kind) != len(tokens):
+            raise InputError(f"{what} has {len(tokens)} input_ids, but {len(kind)} token_type_ids")
+        if row.get("attention_mask") is not None:
+            mask = np.asarray(row["attention_mask"]).astype(bool)
+            if mask.shape != tokens.shape:
+                raise InputError(f"{what} has {len(tokens)} input_ids, but an attention_mask of shape {mask.shape}")
+            tokens, kind = tokens[mask], kind[mask]
+        if not len(tokens):
+            raise InputError(f"{what} has no tokens")
+        ids.append(tokens)
+        kinds.append(kind)
+        if label is not None:
+            labels.append(label)
+        elif labels:
+            raise InputError(f"{what} has no label, but those before it have")
+        if label is not None and len(labels) != len(ids):
+            raise InputError(f"{what} has a label, but those before it have none")
+    if not ids:
+        raise InputError(f"{name} is empty")
+    return Examples(ids, kinds if types else None, labels or None)
+
+
+def _tokenized(row: Mapping[str, Any], tokenize: Callable | None, what: str) -> Mapping[str, Any]:
+    texts = [key for key in row.keys() if isinstance(row[key], str) and key not in _LABELS]
+    if not texts:
+        raise InputError(f"{what} has neither input_ids nor a text; it has {', '.join(map(str, row.keys())) or 'nothing'}")
+    if tokenize is None:
+        raise InputError(f"{what} has no input_ids: give the tokenizer as processing_class")
+    if len(texts) > 2:
+        raise InputError(f"{what} has the texts {', '.join(texts)}: tokenize them, or keep one, or two as a pair")
+    return tokenize(*(row[text] for text in texts))

@@ -1,0 +1,777 @@
+"""transformers.Trainer's interface over the compiled step."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import math
+import os
+import pathlib
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from . import _callbacks, _library as c
+from ._data import Examples, Loader, pack
+from ._library import InputError, check, library
+from .net import Net, Tokenizer, _Memory
+from .training_args import TrainingArguments
+
+_OPTIMIZERS = {"adamw_torch": "adamw", "adamw_torch_fused": "adamw", "adamw_hf": "adamw", "sgd": "sgd"}
+_SCHEDULES = (
+    "linear cosine cosine_with_restarts polynomial constant constant_with_warmup inverse_sqrt"
+).split()
+# What a subclass may not replace, since the compiled step does it.
+_COMPILED = (
+    "compute_loss training_step prediction_step create_optimizer create_scheduler create_optimizer_and_scheduler "
+    "get_train_dataloader get_eval_dataloader get_test_dataloader evaluation_loop _inner_training_loop "
+    "get_optimizer_cls_and_kwargs get_decay_parameter_names _prepare_inputs get_batch_samples"
+).split()
+# Fields of TrainingArguments that ask for what there is not, with the values that ask for nothing.
+_REFUSED = {
+    "fp16": (None, False),
+    "fp16_full_eval": (None, False),
+    "bf16_full_eval": (None, False),
+    "deepspeed": (None,),
+    "fsdp": (None, False, "", [], {}),
+    "neftune_noise_alpha": (None, 0),
+    "batch_eval_metrics": (None, False),
+    "use_liger_kernel": (None, False),
+    "auto_find_batch_size": (None, False),
+    "optim_target_modules": (None,),
+    "include_for_metrics": (None, []),
+    "ignore_data_skip": (None, False),
+    "restore_callback_states_from_checkpoint": (None, False),
+}
+
+
+def _refuse(what: str, why: str) -> None:
+    raise NotImplementedError(f"ftc.Trainer: {what}: {why}")
+
+
+class _Interrupts:
+    """While C calls back, Ctrl-C waits for `raise_pending`: an exception at the very start of a callback would be lost."""
+
+    def __init__(self) -> None:
+        self._pending = False
+        self._handler: Any = None
+
+    def __enter__(self) -> _Interrupts:
+        handler = signal.getsignal(signal.SIGINT)
+        if callable(handler) and threading.current_thread() is threading.main_thread():
+            self._handler = handler
+            signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def _note(self, number: int, frame: Any) -> None:
+        self._pending = True
+
+    def raise_pending(self) -> None:
+        """Calls the handler that was there, if a signal has come: Python's raises KeyboardInterrupt."""
+        if self._pending:
+            self._pending = False
+            self._handler(signal.SIGINT, None)
+
+    def __exit__(self, *_: Any) -> None:
+        if self._handler is not None:
+            signal.signal(signal.SIGINT, self._handler)
+
+
+class _Weights:
+    """The weights of a PreTrainedModel, in ftc's memory."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.config = model.config
+        self.classes = int(model.config.num_labels)
+        self._check()
+
+    def _check(self) -> None:
+        model, kind = self.model, type(self.model)
+        if not kind.__name__.endswith("ForSequenceClassification"):
+            _refuse(f"the model is a {kind.__name__}", "only …ForSequenceClassification is compiled")
+        if not kind.__module__.startswith("transformers."):
+            _refuse(f"the model is a {kind.__module__}.{kind.__name__}", "a class of one's own may compute something else")
+        if getattr(model.config, "problem_type", None) == "multi_label_classification":
+            _refuse("problem_type multi_label_classification", "the loss is for one label; use problem_type=None")
+        narrow = sorted({str(p.dtype) for p in model.parameters() if str(p.dtype) != "torch.float32"})
+        if narrow:
+            warnings.warn(f"ftc.Trainer: parameters of {', '.join(narrow)} are converted to float32", stacklevel=4)
+
+    def net(self, **options: Any) -> Net:
+        config = {**self.config.to_dict(), "num_labels": self.classes}
+        frozen = [name for name, parameter in self.model.named_parameters() if not parameter.requires_grad]
+        if frozen:
+            options["freeze"] = frozen
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "config.json").write_text(json.dumps(config, default=str))
+            return Net(folder, weights=False, **options)
+
+    def give(self, net: Net) -> None:
+        """Copies the weights into the net's memory and makes each `param.data` a view of it."""
+        import torch
+
+        parameters = dict(self.model.named_parameters())
+        net.assign({name: p.detach().to(torch.float32).cpu().numpy() for name, p in parameters.items()})
+        shapes = {name: (shape, dtype) for name, _, shape, dtype in net._tensors}
+        for name, parameter in parameters.items():
+            address = library.ftc_trainer_borrow(net._handles.trainer, name.encode())
+            view = np.asarray(_Memory(net._handles, address, *shapes[name], True))
+            parameter.data = torch.from_numpy(view)
+
+    def save(self, net: Net, directory: str, processing_class: Any) -> None:
+        self.model.save_pretrained(directory)
+        if hasattr(processing_class, "save_pretrained"):
+            processing_class.save_pretrained(directory)
+
+
+class _Directory:
+    """The weights of a Hugging Face directory."""
+
+    def __init__(self, path: str) -> None:
+        self.path, self.model = path, None
+        try:
+            config = json.loads((pathlib.Path(path) / "config.json").read_text())
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}: config.json") from None
+        labels = config.get("id2label") or {}
+        self.names = [labels[str(i)] for i in range(len(labels))] if labels else None
+        self.classes = int(config.get("num_labels") or len(labels) or 2)
+        self.config = SimpleNamespace(**config)
+
+    def net(self, **options: Any) -> Net:
+        return Net(self.path, **options)
+
+    def give(self, net: Net) -> None:
+        pass  # it has loaded them
+
+    def save(self, net: Net, directory: str, processing_class: Any) -> None:
+        has_tokenizer = any((pathlib.Path(self.path) / name).exists() for name in ("tokenizer.json", "vocab.txt"))
+        net.save(directory, tokenizer=self.path if has_tokenizer else None, labels=self.names)
+
+
+class Trainer:
+    """Trains, evaluates and predicts as transformers.Trainer does, by the compiled step:
+
+        from ftc import Trainer          # was: from transformers import Trainer
+
+    model: a …ForSequenceClassification of transformers, or a Hugging Face directory. ftc owns the weights' memory, and each
+        `param.data` is a view of it. They are up to date in every callback that one adds, after an evaluation, a save, an
+        epoch and the training; `sync()` brings them up to date at any other time.
+    args: transformers.TrainingArguments or ftc.TrainingArguments.
+    train_dataset, eval_dataset: anything with rows by number (datasets.Dataset, a torch data set, a list), or with an order
+        (IterableDataset, with max_steps). A row is a dict: input_ids, attention_mask (its zeros are dropped; nothing is
+        padded), token_type_ids, label or labels; or texts, which processing_class makes tokens of. eval_dataset may be a dict
+        of several.
+    compute_metrics: gets an EvalPrediction, gives a dict.
+    callbacks: TrainerCallbacks, called where transformers calls them.
+
+    What cannot be had is a NotImplementedError of the constructor that says what and why. The first train, evaluate or predict
+    compiles, which takes a second or two.
+    """
+
+    def __init__(
+        self,
+        model: Any = None,
+        args: Any = None,
+        data_collator: Any = None,
+        train_dataset: Any = None,
+        eval_dataset: Any = None,
+        processing_class: Any = None,
+        model_init: Any = None,
+        compute_loss_func: Any = None,
+        compute_metrics: Any = None,
+        callbacks: list | None = None,
+        optimizers: tuple = (None, None),
+        optimizer_cls_and_kwargs: Any = None,
+        preprocess_logits_for_metrics: Any = None,
+        tokenizer: Any = None,
+    ) -> None:
+        self.args = args if args is not None else TrainingArguments(output_dir="tmp_trainer")
+        if (model is None) == (model_init is None):
+            raise ValueError("ftc.Trainer needs a model or a model_init, and not both")
+        self.model_init = model_init
+        model = model_init() if model is None else model
+        self._weights: Any = _Directory(os.fspath(model)) if isinstance(model, (str, os.PathLike)) else self._wrap(model)
+        self.model = model
+        self.train_dataset, self.eval_dataset = train_dataset, eval_dataset
+        self.processing_class = processing_class if processing_class is not None else tokenizer
+        self.data_collator = data_collator
+        self.compute_metrics = compute_metrics
+        self.preprocess_logits_for_metrics = preprocess_logits_for_metrics
+        self.optimizer = self.lr_scheduler = None
+        self._check(data_collator, compute_loss_func, optimizers, optimizer_cls_and_kwargs)
+        self._net: Net | None = None
+        self._packed: dict[int, tuple[Any, Examples]] = {}
+        self._raised: BaseException | None = None
+        self._has_trained = False
+        self._names = self._transformers() or _callbacks
+        self._make_callbacks(callbacks or [])
+        os.makedirs(self.args.output_dir, exist_ok=True)
+        self.control = self._names.TrainerControl()
+        self.state = self._names.TrainerState(stateful_callbacks=self._stateful())
+        self.is_in_train = False
+        self.control = self.callback_handler.on_init_end(self.args, self.state, self.control)
+
+    # --- what can be had ---
+
+    @staticmethod
+    def _wrap(model: Any) -> _Weights:
+        if not hasattr(model, "named_parameters") or not hasattr(model, "config"):
+            raise TypeError(f"the model is a {type(model).__name__}: expected a PreTrainedModel or a directory")
+        return _Weights(model)
+
+    def _check(self, collator: Any, loss: Any, optimizers: tuple, optimizer_class: Any) -> None:
+        args = self.args
+        for name in _COMPILED:
+            if hasattr(type(self), name):
+                _refuse(f"{type(self).__name__}.{name}", "the compiled step does this; change the model's text instead")
+        if loss is not None:
+            _refuse("compute_loss_func", "the loss is part of the compiled step; change the model's text instead")
+        if any(one is not None for one in optimizers) or optimizer_class is not None:
+            _refuse("optimizers", "the optimizer is part of the compiled step; choose one by args.optim")
+        kind = getattr(collator, "__name__", type(collator).__name__)
+        if collator is not None and kind not in ("DataCollatorWithPadding", "default_data_collator", "DefaultDataCollator"):
+            _refuse(f"data_collator {kind}", "only padding is known not to change what is trained; tokenize beforehand")
+        for name, usual in _REFUSED.items():
+            value = getattr(args, name, None)
+            if value not in usual:
+                _refuse(f"{name}={value!r}", "there is no such thing here")
+        for name, choices in (
+            ("optim", _OPTIMIZERS),
+            ("lr_scheduler_type", _SCHEDULES),
+            ("train_sampling_strategy", ("random", "sequential", "group_by_length")),
+        ):
+            value = getattr(args, name, None)
+            value = getattr(value, "value", value)
+            if value is not None and value not in choices:
+                _refuse(f"{name}={value!r}", f"there are {', '.join(choices)}")
+        if getattr(args, "optim_args", None):
+            _refuse(f"optim_args={args.optim_args!r}", "set adam_beta1, adam_beta2 and adam_epsilon")
+        if args.gradient_accumulation_steps > 1 and type(args).__module__.startswith("transformers."):
+            warnings.warn(
+                "ftc.Trainer: gradients are the mean over gradient_accumulation_steps, as they are documented; transformers 5 "
+                "adds them up for this model, so that its losses and norms are so many times as large",
+                stacklevel=3,
+            )
+        if getattr(args, "push_to_hub", False):
+            warnings.warn("ftc.Trainer: push_to_hub: nothing is pushed; the model lies in output_dir", stacklevel=3)
+        if args.eval_strategy != "no" and self.eval_dataset is None:
+            raise ValueError(f"eval_strategy is {args.eval_strategy}, but there is no eval_dataset")
+
+    def _transformers(self) -> Any:
+        """transformers' own classes where the arguments are theirs."""
+        if not type(self.args).__module__.startswith("transformers."):
+            return None
+        from transformers import trainer as t
+        from transformers import trainer_callback as events
+        from transformers.integrations import get_reporting_integration_callbacks
+        from transformers.trainer_utils import EvalPrediction, PredictionOutput, TrainOutput
+
+        return SimpleNamespace(
+            **{name: getattr(events, name) for name in ("TrainerControl", "TrainerState", "CallbackHandler", "ExportableState")},
+            EvalPrediction=EvalPrediction,
+            PredictionOutput=PredictionOutput,
+            TrainOutput=TrainOutput,
+            defaults=[*t.DEFAULT_CALLBACKS, *get_reporting_integration_callbacks(self.args.report_to)],
+            progress=t.DEFAULT_PROGRESS_CALLBACK,
+            printer=events.PrinterCallback,
+        )
+
+    def _make_callbacks(self, own: list) -> None:
+        names = self._names
+        quiet = getattr(self.args, "disable_tqdm", None)
+        printer = getattr(names, "printer", _callbacks.PrinterCallback)
+        progress = getattr(names, "progress", _callbacks.ProgressCallback)
+        defaults = getattr(names, "defaults", [_callbacks.DefaultFlowCallback])
+        self.callback_handler = names.CallbackHandler([*defaults, *own], self._weights.model, self.processing_class, None, None)
+        self._watched = len(own) > 0 or len(defaults) > 1
+        self.callback_handler.add_callback(printer if quiet else progress)
+
+    def _stateful(self) -> list:
+        kind = self._names.ExportableState
+        return [one for one in [*self.callback_handler.callbacks, self.control] if isinstance(one, kind)]
+
+    def add_callback(self, callback: Any) -> None:
+        """Adds a TrainerCallback, an instance or a class."""
+        self._watched = True
+        self.callback_handler.add_callback(callback)
+
+    def pop_callback(self, callback: Any) -> Any:
+        """Removes a callback and gives it."""
+        return self.callback_handler.pop_callback(callback)
+
+    def remove_callback(self, callback: Any) -> None:
+        """Removes a callback."""
+        self.callback_handler.remove_callback(callback)
+
+    def is_world_process_zero(self) -> bool:
+        return True
+
+    def is_local_process_zero(self) -> bool:
+        return True
+
+    # --- the net and the data ---
+
+    @property
+    def net(self) -> Net | None:
+        """The compiled step, once something has run."""
+        return self._net
+
+    def sync(self) -> None:
+        """Brings the weights that are views (`param.data`) up to date: rows of embeddings that no batch has had."""
+        if self._net is not None:
+            with self._net._entered():
+                library.ftc_trainer_sync(self._net._handles.trainer)
+
+    def _ready(self, longest: int) -> Net:
+        """The net for examples of so many tokens; compiled again where it was for shorter ones."""
+        batch = max(self.args.per_device_train_batch_size, self.args.per_device_eval_batch_size)
+        if self._net is not None and self._net.extents["S"].most >= longest:
+            return self._net
+        args = self.args
+        positions = int(getattr(self._weights.config, "max_position_embeddings", 1 << 30))
+        options: dict[str, Any] = {"seed": args.seed}
+        optim = getattr(args.optim, "value", args.optim)
+        options["optim"] = _OPTIMIZERS[optim]
+        if getattr(args, "bf16", False):
+            options["precision"] = "bf16"
+        if getattr(args, "gradient_checkpointing", False):
+            options["memory"] = "least"
+        length = max(min(-(-longest // 16) * 16, positions), longest)
+        calls = ["eval"]
+        if self.train_dataset is not None:
+            clips = args.max_grad_norm and args.max_grad_norm > 0
+            calls += ["grad", "update"] if clips or args.gradient_accumulation_steps > 1 else ["step"]
+        old, net = self._net, self._weights.net(batch=batch, max_length=length, calls=calls, **options)
+        if old is not None and self._weights.model is None:
+            net.assign({name: old.parameters[name] for name in old.parameters})
+        self.sync()
+        self._weights.give(net)
+        if "label_smoothing" in net.arguments:
+            net.set(label_smoothing=getattr(args, "label_smoothing_factor", 0.0) or 0.0)
+        elif getattr(args, "label_smoothing_factor", 0.0):
+            _refuse("label_smoothing_factor", f"the loss of {net.name} has none")
+        self._net = net
+        return net
+
+    def _tokenize(self) -> Any:
+        given = self.processing_class
+        if given is None and self._weights.model is None:
+            given = Tokenizer(self._weights.path)
+        if given is None:
+            return None
+        most = int(getattr(self._weights.config, "max_position_embeddings", 512))
+        if isinstance(given, Tokenizer):
+
+            def by_ftc(text: str, pair: str | None = None) -> Mapping[str, Any]:
+                ids, types = given(text, pair, most)
+                return {"input_ids": ids, "token_type_ids": types}
+
+            return by_ftc
+        limit = min(most, int(getattr(given, "model_max_length", most)))
+        return lambda *texts: given(*texts, truncation=True, max_length=limit)
+
+    def _examples(self, dataset: Any, name: str, most: int | None = None) -> Examples:
+        kept = self._packed.get(id(dataset))
+        if kept is not None and kept[0] is dataset and len(kept[1]) == (len(dataset) if hasattr(dataset, "__len__") else most):
+            return kept[1]
+        types = int(getattr(self._weights.config, "type_vocab_size", 0) or 0) > 1
+        examples = pack(
+            dataset,
+            name=name,
+            classes=self._weights.classes,
+            types=types,
+            tokenize=self._tokenize(),
+            most=most,
+        )
+        self._packed[id(dataset)] = (dataset, examples)
+        return examples
+
+    # --- training ---
+
+    def _plan(self) -> tuple[Examples, int, int]:
+        """The examples, steps of an epoch, steps of all."""
+        args = self.args
+        if self.train_dataset is None:
+            raise ValueError("train: there is no train_dataset")
+        most = None
+        if not hasattr(self.train_dataset, "__len__"):
+            if args.max_steps <= 0:
+                raise ValueError("args.max_steps must be above 0 where the train_dataset has no length")
+            most = args.max_steps * args.per_device_train_batch_size * args.gradient_accumulation_steps
+        examples = self._examples(self.train_dataset, "train_dataset", most)
+        if examples.labels is None:
+            raise InputError("train_dataset has no labels (a column label or labels)")
+        batch = args.per_device_train_batch_size
+        batches = len(examples) // batch if args.dataloader_drop_last else -(-len(examples) // batch)
+        per_epoch = max(-(-batches // args.gradient_accumulation_steps), 1)
+        total = args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * per_epoch)
+        return examples, per_epoch, total
+
+    def _loop_options(self, total: int, done: int) -> c.ftc_loop_options:
+        args = self.args
+        kwargs = dict(getattr(args, "lr_scheduler_kwargs", None) or {})
+        sampling = str(getattr(args, "train_sampling_strategy", "random") or "random")
+        if getattr(args, "group_by_length", False):
+            sampling = "group_by_length"
+        if not hasattr(self.train_dataset, "__len__"):
+            sampling = "sequential"
+        schedule = getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type)
+        options = c.ftc_loop_options(
+            epochs=args.num_train_epochs,
+            max_steps=total,
+            batch=args.per_device_train_batch_size,
+            accumulation=args.gradient_accumulation_steps,
+            drop_last=bool(args.dataloader_drop_last),
+            order=sampling.encode(),
+            seed=args.seed,
+            data_seed=args.seed if args.data_seed is None else args.data_seed,
+            schedule=schedule.encode(),
+            lr=args.learning_rate,
+            warmup_steps=args.get_warmup_steps(total),
+            schedule_cycles=kwargs.pop("num_cycles", -1),
+            schedule_power=kwargs.pop("power", -1),
+            schedule_end=kwargs.pop("lr_end", -1),
+            schedule_timescale=kwargs.pop("timescale", None) or -1,
+            weight_decay=args.weight_decay,
+            beta1=args.adam_beta1,
+            beta2=args.adam_beta2,
+            eps=args.adam_epsilon,
+            momentum=0,
+            max_grad_norm=args.max_grad_norm or 0,
+            label_smoothing=getattr(args, "label_smoothing_factor", 0) or 0,
+            dropout=-1,
+            steps_done=done,
+        )
+        if kwargs:
+            _refuse(f"lr_scheduler_kwargs {', '.join(kwargs)}", "there are num_cycles, power, lr_end and timescale")
+        return options
+
+    def train(self, resume_from_checkpoint: Any = None, trial: Any = None, ignore_keys_for_eval: Any = None, **kwargs: Any) -> Any:
+        """Trains to the end. resume_from_checkpoint: a directory checkpoint-N, or True for the last one of args.output_dir.
+        Gives a TrainOutput(global_step, training_loss, metrics). Ctrl-C ends it after the step, with KeyboardInterrupt."""
+        if trial is not None or kwargs:
+            _refuse("train(" + ", ".join(["trial"] * (trial is not None) + list(kwargs)) + ")", "there is no search here")
+        args = self.args
+        checkpoint = self._checkpoint(resume_from_checkpoint)
+        examples, per_epoch, total = self._plan()
+        longest = examples.longest
+        if self.eval_dataset is not None and args.eval_strategy != "no":
+            several = self.eval_dataset if isinstance(self.eval_dataset, dict) else {"": self.eval_dataset}
+            longest = max([longest, *(self._examples(one, "eval_dataset").longest for one in several.values())])
+        net = self._ready(longest)
+        self._begin_state(checkpoint, total)
+        net.steps = done = self.state.global_step
+        if self._has_trained:
+            for name in net.moments:
+                net._zero(name)
+        self._has_trained = True
+        if checkpoint:
+            self._load_checkpoint(checkpoint)
+        loader = Loader(self.train_dataset, len(examples), args.per_device_train_batch_size, bool(args.dataloader_drop_last))
+        self.state.num_train_epochs = math.ceil(total / per_epoch)
+        self.callback_handler.train_dataloader = loader
+        self._start, self._tr_loss, self._total_loss, self._last_logged = time.time(), 0.0, 0.0, done
+        self.is_in_train = True
+        try:
+            self.control = self.callback_handler.on_train_begin(args, self.state, self.control)
+            if getattr(args, "eval_on_start", False):
+                self.evaluate(ignore_keys=ignore_keys_for_eval)
+            if done < total:
+                self._run(net, examples, self._loop_options(total, done))
+            return self._finish(done, len(examples))
+        finally:
+            self.is_in_train = False
+
+    def _run(self, net: Net, examples: Examples, options: c.ftc_loop_options) -> None:
+        interrupts = _Interrupts()
+
+        def moment(_: Any, at: int, standing: Any) -> int:
+            try:
+                interrupts.raise_pending()
+                return self._at(c.MOMENTS[at], standing[0])
+            except BaseException as error:  # raised again once C has returned
+                self._raised = error
+                return 2
+
+        data, called = examples.as_c(), c.ftc_loop_fn(moment)
+        self._raised = None
+        with net._entered(), interrupts:
+            error = library.ftc_trainer_run(
+                net._handles.trainer, ctypes.byref(data), ctypes.byref(options), called, None
+            )
+            if self._raised is None:
+                check(error)
+            elif error:
+                library.ftc_error_free(error)
+        interrupts.raise_pending()
+        self.sync()
+        raised, self._raised = self._raised, None
+        if raised is not None:
+            net.steps = self.state.global_step
+            raise raised
+
+    def _at(self, moment: str, standing: Any) -> int:
+        handler, args = self.callback_handler, self.args
+        events = {
+            "epoch_begin": handler.on_epoch_begin,
+            "step_begin": handler.on_step_begin,
+            "substep_end": handler.on_substep_end,
+            "pre_update": handler.on_pre_optimizer_step,
+            "updated": handler.on_optimizer_step,
+            "step_end": handler.on_step_end,
+            "epoch_end": handler.on_epoch_end,
+        }
+        if moment == "step_end":
+            self.state.global_step, self.state.epoch = standing.step, standing.epoch
+            self.state.num_input_tokens_seen += standing.tokens
+            self._tr_loss += standing.loss
+        if moment == "epoch_end" or (self._watched and moment in ("epoch_begin", "step_end")):
+            self.sync()
+        self.control = events[moment](args, self.state, self.control)
+        if moment in ("step_end", "epoch_end"):
+            self._maybe_log_save_evaluate(standing)
+        if self.control.should_epoch_stop and not self.control.should_training_stop:
+            _refuse("control.should_epoch_stop", "an epoch is not cut short; set should_training_stop")
+        return 1 if self.control.should_training_stop else 0
+
+    def _maybe_log_save_evaluate(self, standing: Any) -> None:
+        steps = self.state.global_step - self._last_logged
+        if self.control.should_log and steps > 0:
+            logs = {"loss": self._tr_loss / steps}
+            if math.isfinite(standing.grad_norm):
+                logs["grad_norm"] = standing.grad_norm
+            logs["learning_rate"] = standing.learning_rate
+            self._total_loss += self._tr_loss
+            self._tr_loss, self._last_logged = 0.0, self.state.global_step
+            self.log(logs, self._start)
+        if self.control.should_evaluate:
+            gained = self._compare_with_best(self.evaluate())
+            if self.args.save_strategy == "best":
+                self.control.should_save = gained
+        if self.control.should_save:
+            self._save_checkpoint()
+            self.control = self.callback_handler.on_save(self.args, self.state, self.control)
+
+    def _finish(self, done: int, examples: int) -> Any:
+        args, state = self.args, self.state
+        steps = state.global_step - done
+        loss = (self._total_loss + self._tr_loss) / max(steps, 0.001)
+        samples = args.max_steps * args.per_device_train_batch_size * args.gradient_accumulation_steps
+        if args.max_steps <= 0:
+            samples = examples * args.num_train_epochs
+        metrics = _speed("train", self._start, samples * steps / max(state.max_steps, 1), steps)
+        metrics["total_flos"] = state.total_flos
+        metrics["train_loss"] = loss
+        self.log(metrics)
+        if args.load_best_model_at_end and state.best_model_checkpoint:
+            self._net.load(state.best_model_checkpoint)  # type: ignore[union-attr]
+        self.sync()
+        self.control = self.callback_handler.on_train_end(args, state, self.control)
+        return self._names.TrainOutput(state.global_step, loss, metrics)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds `logs` to state.log_history, with epoch and step, and tells the callbacks."""
+        if self.state.epoch is not None:
+            logs["epoch"] = self.state.epoch
+        self.state.log_history.append({**logs, "step": self.state.global_step})
+        self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs)
+
+    # --- checkpoints ---
+
+    def _begin_state(self, checkpoint: str | None, total: int) -> None:
+        batch = self.args.per_device_train_batch_size
+        self.state = self._names.TrainerState(stateful_callbacks=self._stateful())
+        self.state.train_batch_size = batch
+        self.state.compute_steps(self.args, total)
+        if checkpoint:
+            self.state = self._names.TrainerState.load_from_json(os.path.join(checkpoint, "trainer_state.json"))
+        self.state.max_steps = total
+
+    def _checkpoint(self, resume: Any) -> str | None:
+        if resume is None or resume is False:
+            return None
+        if resume is True:
+            found = self._checkpoints()
+            if not found:
+                raise ValueError(f"no checkpoint to resume from in {self.args.output_dir}")
+            return found[-1]
+        if not os.path.isfile(os.path.join(resume, "optimizer.safetensors")):
+            raise InputError(f"{resume} has no optimizer.safetensors: it is no checkpoint of ftc that can be resumed")
+        return os.fspath(resume)
+
+    def _checkpoints(self) -> list[str]:
+        found = []
+        for path in pathlib.Path(self.args.output_dir).glob("checkpoint-*"):
+            if match := re.fullmatch(r"checkpoint-(\d+)", path.name):
+                found.append((int(match[1]), str(path)))
+        return [path for _, path in sorted(found)]
+
+    def _load_checkpoint(self, checkpoint: str) -> None:
+        net = self._net
+        assert net is not None
+        net.load(checkpoint)
+        path = os.path.join(checkpoint, "optimizer.safetensors")
+        with net._entered():
+            check(library.ftc_trainer_load_moments(net._handles.trainer, os.fsencode(path)))
+
+    def _save_checkpoint(self) -> None:
+        args, state = self.args, self.state
+        final = os.path.join(args.output_dir, f"checkpoint-{state.global_step}")
+        part = final + ".part"
+        shutil.rmtree(part, ignore_errors=True)
+        self.save_model(part)
+        if state.best_global_step and args.save_strategy != "no":
+            best = os.path.join(args.output_dir, f"checkpoint-{state.best_global_step}")
+            if os.path.isdir(best) or best == final:
+                state.best_model_checkpoint = best
+        if not getattr(args, "save_only_model", False):
+            net = self._net
+            assert net is not None
+            with net._entered():
+                path = os.fsencode(os.path.join(part, "optimizer.safetensors"))
+                check(library.ftc_trainer_save_moments(net._handles.trainer, path))
+        for one in self._stateful():
+            state.stateful_callbacks[type(one).__name__] = one.state()
+        state.save_to_json(os.path.join(part, "trainer_state.json"))
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(part, final)
+        limit = getattr(args, "save_total_limit", None)
+        if limit:
+            found = self._checkpoints()
+            keep = {state.best_model_checkpoint, found[-1]}
+            for path in [path for path in found if path not in keep][: max(len(found) - limit, 0)]:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _compare_with_best(self, metrics: Mapping[str, float]) -> bool:
+        args, state = self.args, self.state
+        if args.metric_for_best_model is None:
+            return False
+        name = f"eval_{args.metric_for_best_model.removeprefix('eval_')}"
+        if name not in metrics:
+            raise KeyError(f"metric_for_best_model is {name!r}, but the evaluation gave {', '.join(metrics)}")
+        value, best = metrics[name], state.best_metric
+        if best is not None and not (value > best if args.greater_is_better else value < best):
+            return False
+        state.best_metric, state.best_global_step = value, state.global_step
+        return True
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Saves the model as a Hugging Face directory (args.output_dir unless said), with its tokenizer and training_args.bin
+        (of transformers' arguments)."""
+        directory = os.fspath(output_dir or self.args.output_dir)
+        os.makedirs(directory, exist_ok=True)
+        self.sync()
+        self._weights.save(self._net or self._ready(16), directory, self.processing_class)
+        if "torch" in sys.modules:
+            sys.modules["torch"].save(self.args, os.path.join(directory, "training_args.bin"))
+
+    def save_state(self) -> None:
+        """Saves `state` as trainer_state.json into args.output_dir."""
+        self.state.save_to_json(os.path.join(self.args.output_dir, "trainer_state.json"))
+
+    # --- evaluating ---
+
+    def _evaluation(self, dataset: Any, name: str, prefix: str) -> tuple[np.ndarray, np.ndarray | None, dict[str, float], int]:
+        examples = self._examples(dataset, name)
+        net, args = self._ready(examples.longest), self.args
+        batch = args.per_device_eval_batch_size
+        if args.dataloader_drop_last and len(examples) % batch:  # as transformers does, also here
+            examples = examples.first(len(examples) // batch * batch)
+        self.callback_handler.eval_dataloader = Loader(dataset, len(examples), batch)
+        scores = np.empty((len(examples), self._weights.classes), np.float32)
+        loss, data = ctypes.c_double(), examples.as_c()
+
+        interrupts = _Interrupts()
+
+        def done(_: Any, n: int, total: int) -> int:
+            try:
+                interrupts.raise_pending()
+                self.control = self.callback_handler.on_prediction_step(args, self.state, self.control)
+                return 0
+            except BaseException as error:  # raised again once C has returned
+                raised.append(error)
+                return 1
+
+        raised: list[BaseException] = []
+        called = c.ftc_evaluate_fn(done)
+        with net._entered(), interrupts:
+            error = library.ftc_trainer_evaluate(
+                net._handles.trainer,
+                ctypes.byref(data),
+                batch,
+                called,
+                None,
+                ctypes.byref(loss),
+                scores.ctypes.data_as(ctypes.POINTER(ctypes.c_float)),
+            )
+            if not raised:
+                check(error)
+            elif error:
+                library.ftc_error_free(error)
+        interrupts.raise_pending()
+        if raised:
+            raise raised[0]
+        labels = examples.labels
+        if labels is not None and self._weights.classes > 1:
+            labels = labels.astype(np.int64)
+        metrics: dict[str, float] = {}
+        if self.compute_metrics is not None and labels is not None and not getattr(args, "prediction_loss_only", False):
+            given: Any = scores
+            if self.preprocess_logits_for_metrics is not None:
+                import torch
+
+                given = self.preprocess_logits_for_metrics(torch.from_numpy(scores), torch.from_numpy(labels)).numpy()
+            metrics = dict(self.compute_metrics(self._names.EvalPrediction(predictions=given, label_ids=labels)))
+        metrics = {key: value.item() if hasattr(value, "item") else value for key, value in metrics.items()}
+        if labels is not None:
+            metrics[f"{prefix}_loss"] = loss.value
+        metrics = {key if key.startswith(f"{prefix}_") else f"{prefix}_{key}": value for key, value in metrics.items()}
+        return scores, labels, metrics, len(examples)
+
+    def evaluate(self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval") -> dict[str, float]:
+        """Evaluates eval_dataset (the trainer's own unless given; a dict of several) and gives the metrics: eval_loss, those of
+        compute_metrics, eval_runtime, eval_samples_per_second, eval_steps_per_second, epoch."""
+        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        if dataset is None:
+            raise ValueError("evaluate: there is no eval_dataset")
+        if isinstance(dataset, dict):
+            metrics: dict[str, float] = {}
+            for name, one in dataset.items():
+                metrics.update(self.evaluate(one, ignore_keys, f"{metric_key_prefix}_{name}"))
+            return metrics
+        start = time.time()
+        _, _, metrics, n = self._evaluation(dataset, "eval_dataset", metric_key_prefix)
+        metrics.update(_speed(metric_key_prefix, start, n, -(-n // self.args.per_device_eval_batch_size)))
+        self.log(metrics)
+        self.sync()
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def predict(self, test_dataset: Any, ignore_keys: Any = None, metric_key_prefix: str = "test") -> Any:
+        """Gives a PredictionOutput: predictions float32 [n, num_labels], label_ids [n] or None, metrics."""
+        start = time.time()
+        scores, labels, metrics, n = self._evaluation(test_dataset, "test_dataset", metric_key_prefix)
+        metrics.update(_speed(metric_key_prefix, start, n, -(-n // self.args.per_device_eval_batch_size)))
+        self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics)
+        return self._names.PredictionOutput(predictions=scores, label_ids=labels, metrics=metrics)
+
+
+def _speed(prefix: str, start: float, samples: float, steps: int) -> dict[str, float]:
+    seconds = time.time() - start
+    found = {f"{prefix}_runtime": round(seconds, 4)}
+    if seconds > 0:
+        found[f"{prefix}_samples_per_second"] = round(samples / seconds, 3)
+        found[f"{prefix}_steps_per_second"] = round(steps / seconds, 3)
+    return found
