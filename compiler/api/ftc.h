@@ -370,9 +370,9 @@ typedef struct {
 // other functions may be called meanwhile, but for those that train.
 typedef int ftc_loop_fn(void *context, ftc_loop_moment moment, const ftc_loop_standing *standing);
 
-// The loop of `ftc run`: order, micro-batches, learning rates, clipping; it logs, evaluates and saves nothing.
-// `moment` may be NULL. The trainer needs FTC_CALL_STEP, or FTC_CALL_GRAD and FTC_CALL_UPDATE where the loop
-// clips or accumulates.
+// The loop of `ftc run`: order, micro-batches, learning rates, clipping; it logs, evaluates and saves
+// nothing. `moment` may be NULL. The trainer needs FTC_CALL_STEP, or FTC_CALL_GRAD and FTC_CALL_UPDATE where
+// the loop clips or accumulates.
 ftc_error *ftc_trainer_run(ftc_trainer *trainer, const ftc_examples *examples,
                            const ftc_loop_options *options, ftc_loop_fn *moment, void *context);
 
