@@ -23,7 +23,7 @@ holds() { # WHAT COMMAND...
 
 # The functions that the header declares, and those that the library shows.
 declared() {
-    grep -v '^ *//' "$root/compiler/api/ftc.h" | grep -o '\<ftc_[a-z_]*(' | tr -d '(' | sort
+    grep -vE '^ *//|^typedef .*\(' "$root/compiler/api/ftc.h" | grep -o '\<ftc_[a-z_]*(' | tr -d '(' | sort
 }
 shown() {
     nm -D --defined-only "$library" | awk '$2 == "T" { print $3 }' | sort
