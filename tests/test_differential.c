@@ -392,6 +392,12 @@ static const struct {
     {"relative_bias_without_a_row", "",
      "axis R = 9\nrb = param \"rb\" f32[R]\nd = minimum(maximum(outer (index(S) - index(T)), -4), 4) + 4\n"
      "p = softmax(dot(q, k; D) + gather(rb, R, d, 4); T)\nloss = sum(tanh(dot(p, v; T)); B, S, A, D)"},
+    {"first_token_of_the_last_layer", "",
+     "axis R = 9\nrb = param \"rb\" f32[R, A]\nd = minimum(maximum(outer (index(T) - index(S)), -4), 4) + 4\n"
+     "b = gather(rb, R, d)\n"
+     "y = x + dot(dot(softmax(dot(q, k; D) + b; T), v; T), wo; A, D)\n"
+     "s = dot(dot(y, wq; H), rename(dot(y, wk; H); S -> T); D) + b\n"
+     "loss = sum(tanh(at(dot(softmax(s; T), v; T), S, 0)); B, A, D)"},
     {"bias_by_distance_through_a_layer", "",
      "axis R = 9, K = 3\nrb = param \"rb\" f32[R, K]\nka = param \"ka\" f32[K, A]\n"
      "d = minimum(maximum(outer (index(S) - index(T)), -4), 4) + 4\n"

@@ -5,6 +5,7 @@
 // fill counts as the broadcast of a number. A *rename* moves outwards too, so that what is computed on both
 // sides of it becomes the same.
 #include "compiler/passes/pattern.h"
+#include "compiler/passes/regions.h"
 #include "compiler/passes/simplify.h"
 #include "ir/build.h"
 #include "ir/op.h"
@@ -276,6 +277,22 @@ ftc_id ftc_rule_at_known(ftc_graph *g, ftc_id id) {
         return ftc_build_fill(g, value, x.type.dtype, &node.type.axes);
     if (ftc_node_class(&x) != FTC_CLASS_PLACE || x.axis != node.axis) return 0;
     return x.index == node.index ? x.arg[0] : ftc_build_fill(g, 0, x.type.dtype, &node.type.axes);
+}
+
+// at(f(x, y), S, i) → f(at(x, S, i), y) for maps and gathers over two ragged axes: others may want the whole,
+// but nobody stores it.
+ftc_id ftc_rule_at_pairs(ftc_graph *g, ftc_id id) {
+    ftc_node at = *ftc_graph_node(g, id);
+    if (ftc_node_class(&at) != FTC_CLASS_AT || ftc_axis_over(g, at.axis) == FTC_NO_AXIS) return 0;
+    ftc_node node = *ftc_graph_node(g, at.arg[0]);
+    ftc_op_class class = ftc_node_class(&node);
+    if (class != FTC_CLASS_MAP && class != FTC_CLASS_GATHER) return 0;
+    if (!ftc_region_is_quadratic(g, &node.type)) return 0;
+    for (int i = 0; i < node.n_args; i++)
+        if (ftc_axes_has(&ftc_graph_node(g, node.arg[i])->type.axes, at.axis))
+            node.arg[i] = ftc_build_at(g, node.arg[i], at.axis, at.index);
+    return class == FTC_CLASS_MAP ? ftc_build_map(g, node.op, node.type.dtype, node.n_args, node.arg)
+                                  : ftc_build(g, node);
 }
 
 ftc_id ftc_rule_place_zero(ftc_graph *g, ftc_id id) {
