@@ -86,8 +86,10 @@ static ftc_status table_options(const ftc_data_options *options, ftc_table_optio
 }
 
 // Opens a table and tells on standard error what it was taken for.
-static ftc_status open_table(const char *path, const ftc_table_options *options, ftc_table **out) {
+static ftc_status open_table(const char *path, const ftc_table_options *options, bool is_silent,
+                             ftc_table **out) {
     FTC_RETURN_IF_ERROR(ftc_table_open(path, options, out));
+    if (is_silent) return FTC_STATUS_OK;
     const ftc_table_skipped *skipped = ftc_table_skipped_rows(*out);
     char *what = ftc_table_describe(*out), *shown = ftc_shown(what);
     fprintf(stderr, "%s: %s\n", ftc_table_path(*out), shown);
@@ -117,7 +119,7 @@ ftc_status ftc_data_open_for(const ftc_program *program, const char *path, const
     table.without_label = !options->label_column && !ftc_program_reads(program, FTC_FROM_LABEL);
     table.without_text = !ftc_program_reads_text(program);
     table.list_labels = ftc_program_label(program) == FTC_LABEL_NONE;
-    return open_table(path, &table, out);
+    return open_table(path, &table, options->is_silent, out);
 }
 
 ftc_status ftc_data_open(const char *path, const ftc_data_options *options, bool with_label,
@@ -125,7 +127,7 @@ ftc_status ftc_data_open(const char *path, const ftc_data_options *options, bool
     ftc_table_options table;
     FTC_RETURN_IF_ERROR(table_options(options, &table));
     table.without_label = !with_label;
-    return open_table(path, &table, out);
+    return open_table(path, &table, options->is_silent, out);
 }
 
 ftc_status ftc_data_count_classes(const ftc_data_options *options, int *out) {
@@ -285,7 +287,7 @@ static ftc_status read_both(const ftc_program *program, const ftc_data_options *
         source.n = data->test_rows.count;
         status = ftc_data_tokenize(program, &source, o->cache, threads, &data->test, &hit);
     }
-    if (status.code == FTC_OK && data->tokenizer) {
+    if (status.code == FTC_OK && data->tokenizer && !o->is_silent) {
         tell_empty(data, &data->train, ftc_table_path(train));
         tell_empty(data, &data->test, ftc_table_path(source.table));
     }

@@ -20,6 +20,7 @@ typedef struct {
     const char *delimiter, *encoding; // NULL: as the format has it, UTF-8
     const char *missing_label;        // NULL: none but nothing and NaN
     bool skip_bad_rows;
+    bool is_silent;                    // another process of the same run tells what the files are taken for
     int64_t shuffle_seed;              // -1: file order
     int64_t select_train, select_test; // -1: all rows
     const char *tokenizer;             // directory; NULL: that of the weights

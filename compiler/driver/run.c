@@ -486,6 +486,7 @@ static bool prepare(const ftc_command *self, int argc, char **argv, const char *
         return false;
     }
     r->options.run.train.shards = r->options.run.shards ? r->options.run.shards : r->world->size;
+    r->options.data.is_silent = !is_first(r);
     const ftc_train_options *o = &r->options.run.train;
     bool with_test = r->options.data.test || r->options.data.split_test > 0;
     ftc_status status = ftc_train_check(o, with_test);
@@ -496,7 +497,8 @@ static bool prepare(const ftc_command *self, int argc, char **argv, const char *
         ftc_status_report(self->name, status);
         return false;
     }
-    if (candidate.source.graph) ftc_model_tell_length(candidate.source.graph, &r->options.model);
+    if (candidate.source.graph && is_first(r))
+        ftc_model_tell_length(candidate.source.graph, &r->options.model);
     bool ok =
         ftc_model_finish(&candidate, &r->options.model, ftc_train_entries(o, with_test), &r->model, &why, &d);
     if (!ok) ftc_diag_report(&d);
