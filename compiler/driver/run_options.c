@@ -35,6 +35,28 @@ static const ftc_option OPTIONS[] = {
      "last learning rate of polynomial"},
     {"schedule-timescale", "timescale", FTC_OPTION_NUMBER, TRAIN(schedule_timescale), "X", 0,
      "of inverse_sqrt"},
+    {"schedule-min-lr", "min_lr", FTC_OPTION_NUMBER, TRAIN(schedule_min_lr), "X", 0,
+     "least rate of cosine_with_min_lr and reduce_lr_on_plateau"},
+    {"schedule-min-share", "min_lr_rate", FTC_OPTION_SHARE, TRAIN(schedule_min_share), "X", 0,
+     "the same of cosine_with_min_lr as a share of --lr"},
+    {"schedule-min-ratio", "min_lr_ratio", FTC_OPTION_SHARE, TRAIN(schedule_min_share), "X", 0,
+     "the same of warmup_stable_decay"},
+    {"schedule-decay", "num_decay_steps", FTC_OPTION_INT, TRAIN(schedule_decay), "N", 0,
+     "steps at the end of warmup_stable_decay"},
+    {"schedule-stable", "num_stable_steps", FTC_OPTION_INT, TRAIN(schedule_stable), "N", 0,
+     "steps before them, unless all that are left"},
+    {"schedule-rise", "warmup_type", FTC_OPTION_CHOICE, TRAIN(schedule_rise), FTC_SLOPE_NAMES, 0,
+     "form of warmup_stable_decay's warm-up"},
+    {"schedule-fall", "decay_type", FTC_OPTION_CHOICE, TRAIN(schedule_fall), FTC_SLOPE_NAMES, 0,
+     "form of its end"},
+    {"schedule-factor", "factor", FTC_OPTION_NUMBER, TRAIN(schedule_factor), "X", 0,
+     "what reduce_lr_on_plateau multiplies the rate by"},
+    {"schedule-patience", "patience", FTC_OPTION_INT, TRAIN(schedule_patience), "N", 0,
+     "after more than N evaluations without a gain"},
+    {"schedule-threshold", "threshold", FTC_OPTION_NUMBER, TRAIN(schedule_threshold), "X", 0,
+     "what counts as a gain, as a share of the best"},
+    {"schedule-cooldown", "cooldown", FTC_OPTION_INT, TRAIN(schedule_cooldown), "N", 0,
+     "evaluations that do not count after a change"},
     {"weight-decay", NULL, FTC_OPTION_NUMBER, TRAIN(weight_decay), "X", 0,
      "weight decay; 0.01 with adamw, else 0"},
     {"beta1", "adam_beta1", FTC_OPTION_PROBABILITY, TRAIN(beta1), "X", 0, "decay of the mean of gradients"},
@@ -394,8 +416,15 @@ static bool apply_field(const ftc_command *self, const char *path, const cJSON *
         return true;
     }
     if (strcmp(field->string, "lr_scheduler_kwargs") == 0 && cJSON_IsObject(field)) {
-        const cJSON *entry; // num_cycles, power, lr_end, timescale: options like the others
+        const cJSON *entry; // num_cycles, power, lr_end, …: options that begin with "schedule-"
         cJSON_ArrayForEach(entry, field) {
+            bool is_known = ftc_cli_find(groups, entry->string, &option, &group) &&
+                            strncmp(option->name, "schedule-", strlen("schedule-")) == 0;
+            if (!is_known) {
+                ftc_cli_error(self->name, "%s: lr_scheduler_kwargs: \"%s\" is not supported", path,
+                              entry->string);
+                return false;
+            }
             if (!apply_field(self, path, entry, groups, owned, ignored)) return false;
         }
         return true;

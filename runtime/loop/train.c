@@ -130,6 +130,7 @@ static ftc_status plan(run *r) {
         .data_seed = (uint64_t)r->identity.data_seed,
     };
     r->schedule = ftc_train_schedule(o, total);
+    r->at.plateau = ftc_plateau_begin(&r->schedule);
     r->logging_steps = ftc_train_steps(o->logging_steps, total);
     r->eval_steps = o->eval_steps > 0 ? ftc_train_steps(o->eval_steps, total) : r->logging_steps;
     r->save_steps = ftc_train_steps(o->save_steps, total);
@@ -305,7 +306,8 @@ static ftc_status fill_batch(run *r, int64_t epoch, const piece *p) {
 }
 
 static void set_lr(run *r, int64_t step) {
-    r->last_lr = ftc_schedule_lr(&r->schedule, step);
+    bool is_plateau = r->schedule.kind == FTC_SCHEDULE_REDUCE_LR_ON_PLATEAU;
+    r->last_lr = is_plateau ? r->at.plateau.lr : ftc_schedule_lr(&r->schedule, step);
     ftc_stepper_set(&r->stepper, "lr", r->last_lr);
 }
 
@@ -554,6 +556,8 @@ static ftc_status evaluate(run *r, bool *gained) {
     if (!isnan(train.accuracy)) cJSON_AddNumberToObject(line, "train_accuracy", train.accuracy);
     ftc_evaluation_report(&evaluation, line);
     bool is_candidate = ftc_train_watches_best(r->o) && r->at.step > 0;
+    if (is_candidate && r->schedule.kind == FTC_SCHEDULE_REDUCE_LR_ON_PLATEAU)
+        ftc_plateau_step(&r->at.plateau, &r->schedule, find_best_metric(r->o, line)->valuedouble);
     if (is_candidate) *gained = is_best(r, line);
     tell(r, line);
     if (events->evaluated) events->evaluated(events->context, &evaluation, &train);

@@ -19,6 +19,16 @@ static const ftc_train_options COMMON = {
     .schedule_power = -1,
     .schedule_end = -1,
     .schedule_timescale = -1,
+    .schedule_min_lr = -1,
+    .schedule_min_share = -1,
+    .schedule_stable = -1,
+    .schedule_decay = -1,
+    .schedule_rise = FTC_SLOPE_LINEAR,
+    .schedule_fall = FTC_SLOPE_COSINE,
+    .schedule_factor = -1,
+    .schedule_threshold = -1,
+    .schedule_patience = -1,
+    .schedule_cooldown = -1,
     .weight_decay = -1,
     .beta1 = -1,
     .beta2 = -1,
@@ -59,7 +69,8 @@ ftc_train_options ftc_train_options_trainer(void) {
 // --- what they mean together -----------------------------------------------------------------------------
 
 bool ftc_train_watches_best(const ftc_train_options *o) {
-    return o->load_best || o->best_metric || o->patience > 0 || o->save_strategy == FTC_WHEN_BEST;
+    return o->load_best || o->best_metric || o->schedule == FTC_SCHEDULE_REDUCE_LR_ON_PLATEAU ||
+           o->patience > 0 || o->save_strategy == FTC_WHEN_BEST;
 }
 
 // The checkpoints that load_best needs, as TrainingArguments asks for them: where one is saved there is an
@@ -97,6 +108,29 @@ static ftc_status check_best(const ftc_train_options *o, bool with_test) {
     return o->load_best ? check_load_best(o) : FTC_STATUS_OK;
 }
 
+// What transformers' get_scheduler asks for.
+static ftc_status check_schedule(const ftc_train_options *o) {
+    bool has_lr = o->schedule_min_lr >= 0, has_share = o->schedule_min_share >= 0;
+    if (o->schedule == FTC_SCHEDULE_COSINE_WITH_MIN_LR && has_lr == has_share) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "cosine_with_min_lr needs its least learning rate: give either "
+                               "--schedule-min-lr (min_lr) or --schedule-min-share (min_lr_rate)");
+    }
+    if (o->schedule == FTC_SCHEDULE_WARMUP_STABLE_DECAY && o->schedule_decay < 0) {
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "warmup_stable_decay needs --schedule-decay (num_decay_steps): how many steps "
+                               "the learning rate falls at the end");
+    }
+    if (o->schedule == FTC_SCHEDULE_REDUCE_LR_ON_PLATEAU && o->schedule_factor >= 1)
+        return ftc_status_make(FTC_BAD_INPUT, "--schedule-factor %g: must be less than 1",
+                               o->schedule_factor);
+    if (o->schedule == FTC_SCHEDULE_REDUCE_LR_ON_PLATEAU && o->eval_strategy == FTC_WHEN_NO) {
+        return ftc_status_make(
+            FTC_BAD_INPUT, "reduce_lr_on_plateau goes by evaluations: set --eval-strategy steps or epoch");
+    }
+    return FTC_STATUS_OK;
+}
+
 ftc_status ftc_train_check(const ftc_train_options *o, bool with_test) {
     if (o->logging_strategy == FTC_WHEN_STEPS && o->logging_steps == 0) {
         return ftc_status_make(FTC_BAD_INPUT,
@@ -106,6 +140,7 @@ ftc_status ftc_train_check(const ftc_train_options *o, bool with_test) {
         return ftc_status_make(FTC_BAD_INPUT, "--save-steps 0 never saves: set it, or --save-strategy no");
     }
     FTC_RETURN_IF_ERROR(check_best(o, with_test));
+    FTC_RETURN_IF_ERROR(check_schedule(o));
     double lr_end = o->schedule_end >= 0 ? o->schedule_end : 1e-7;
     if (o->schedule == FTC_SCHEDULE_POLYNOMIAL && !(o->lr > lr_end)) {
         return ftc_status_make(FTC_BAD_INPUT,
@@ -128,5 +163,16 @@ ftc_schedule ftc_train_schedule(const ftc_train_options *o, int64_t total) {
     if (o->schedule_power >= 0) schedule.power = o->schedule_power;
     if (o->schedule_end >= 0) schedule.lr_end = o->schedule_end;
     if (o->schedule_timescale > 0) schedule.timescale = o->schedule_timescale;
+    if (o->schedule_min_lr >= 0) schedule.min_lr = o->schedule_min_lr;
+    if (o->schedule_min_lr >= 0 && o->lr > 0) schedule.least = o->schedule_min_lr / o->lr;
+    if (o->schedule_min_share >= 0) schedule.least = o->schedule_min_share;
+    if (o->schedule_stable >= 0) schedule.stable_steps = o->schedule_stable;
+    if (o->schedule_decay >= 0) schedule.decay_steps = o->schedule_decay;
+    schedule.rise = (ftc_slope)o->schedule_rise;
+    schedule.fall = (ftc_slope)o->schedule_fall;
+    if (o->schedule_factor >= 0) schedule.factor = o->schedule_factor;
+    if (o->schedule_threshold >= 0) schedule.threshold = o->schedule_threshold;
+    if (o->schedule_patience >= 0) schedule.patience = o->schedule_patience;
+    if (o->schedule_cooldown >= 0) schedule.cooldown = o->schedule_cooldown;
     return schedule;
 }

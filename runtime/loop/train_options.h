@@ -37,10 +37,15 @@ typedef struct {
     double warmup_steps; // a fraction when below 1
     double warmup_ratio; // fraction of all steps; counts when warmup_steps is 0
     double schedule_cycles, schedule_power, schedule_end, schedule_timescale; // -1: the schedule's default
-    double weight_decay;                                                      // -1: what the optimizer has
-    bool decay_all;                                                           // also on biases and LayerNorm
-    double beta1, beta2, eps, momentum;                                       // -1: what the optimizer has
-    double max_grad_norm;                                                     // 0: no clipping
+    double schedule_min_lr, schedule_min_share;                               // the least; as a share of lr
+    int64_t schedule_stable, schedule_decay;                                  // steps of warmup_stable_decay
+    int32_t schedule_rise, schedule_fall;                                     // ftc_slope
+    double schedule_factor, schedule_threshold;                               // of reduce_lr_on_plateau
+    int64_t schedule_patience, schedule_cooldown;
+    double weight_decay;                // -1: what the optimizer has
+    bool decay_all;                     // also on biases and LayerNorm
+    double beta1, beta2, eps, momentum; // -1: what the optimizer has
+    double max_grad_norm;               // 0: no clipping
     double label_smoothing;
     double dropout; // every dropout probability; -1: as the model says
 

@@ -51,6 +51,10 @@ static const state_field STATE_FIELDS[] = {
     DOUBLE(best_metric),
     INTEGER(best_step),
     INTEGER(best_saved),
+    DOUBLE(plateau.lr),
+    DOUBLE(plateau.best),
+    INTEGER(plateau.bad),
+    INTEGER(plateau.cooldown),
     INTEGER(stale_evaluations),
 };
 #undef INTEGER
@@ -194,7 +198,7 @@ static bool is_consistent(const ftc_train_state *s, const ftc_train_identity *id
            s->drawn_before_epoch <= s->drawn;
 }
 
-// A number as "%a" wrote it; 0 when it is none. The best metric may be infinite.
+// A number as "%a" wrote it; 0 when it is none. The best metrics may be infinite.
 static bool read_double(const cJSON *item, bool may_be_infinite, double *out) {
     const char *text = cJSON_GetStringValue(item);
     char *end = NULL;
@@ -211,7 +215,8 @@ static ftc_status read_resume(const char *path, const cJSON *json, const ftc_tra
     for (size_t i = 0; i < COUNT(STATE_FIELDS); i++) {
         const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, STATE_FIELDS[i].name);
         char *field = (char *)&train + STATE_FIELDS[i].offset;
-        bool is_metric = STATE_FIELDS[i].offset == offsetof(ftc_train_state, best_metric);
+        bool is_metric = STATE_FIELDS[i].offset == offsetof(ftc_train_state, best_metric) ||
+                         STATE_FIELDS[i].offset == offsetof(ftc_train_state, plateau.best);
         bool ok = STATE_FIELDS[i].is_double ? read_double(item, is_metric, (double *)field)
                                             : ftc_json_count(item, (int64_t *)field);
         if (!ok)

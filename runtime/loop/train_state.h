@@ -30,6 +30,7 @@ typedef struct {
     bool has_best;
     double best_metric;
     int64_t best_step;
+    ftc_plateau plateau;       // of reduce_lr_on_plateau
     int64_t best_saved;        // step of the checkpoint that the run would end with as the best; 0: none yet
     int64_t stale_evaluations; // since the last gain
     cJSON *log_history;        // array of log lines; owned

@@ -61,7 +61,7 @@ BAD = {
     "save-total-limit": ("-1", LEAST_0),
     "save-only-model": ("maybe", "true or false"),
     "load-best-model-at-end": ("true", "--save-strategy", "--save-strategy", "no"),
-    "metric-for-best-model": ("f2", "accuracy, f1, matthews_correlation"),
+    "metric-for-best-model": ("f2", "accuracy, f1, precision"),
     "greater-is-better": ("maybe", "expected auto|true|false"),
     "early-stopping-patience": ("-1", LEAST_0),
     "early-stopping-threshold": ("-1", LEAST_0),
