@@ -5,6 +5,7 @@
 #include "tests/paths.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 static char *directory;
@@ -84,6 +85,17 @@ Test(table, csv_as_rfc_4180) {
     expect_rows(
         "inner.csv", "text,label\n5\" nails,a\n x \"y\" ,b\na\rb,c\n", (ftc_table_options){0},
         (const char *const[][2]){{"5\" nails", "a"}, {" x \"y\" ", "b"}, {"a\rb", "c"}, {NULL, NULL}});
+}
+
+Test(table, refuses_a_pipe_without_a_writer_instead_of_waiting) {
+    char *path = test_join(directory, "pipe.csv");
+    ftc_table *table;
+    cr_assert_eq(mkfifo(path, 0600), 0);
+    ftc_status status = ftc_table_open(path, &UNLABELLED, &table);
+    cr_expect_eq(status.code, FTC_BAD_INPUT);
+    cr_expect_not_null(strstr(status.message, "start its writer first"), "%s", status.message);
+    ftc_status_free(&status);
+    free(path);
 }
 
 Test(table, csv_without_header) {

@@ -367,8 +367,8 @@ static ftc_error *tokenize(const ftc_tokenizer *tokenizer, const char *text, con
     ftc_tokens tokens = {0};
     ftc_error *error = ftc_api_error(ftc_tokenizer_encode(tokenizer, text, pair, max_length, &tokens));
     if (!error) {
-        memcpy(ids, tokens.ids, tokens.count * sizeof *ids);
-        if (types) memcpy(types, tokens.types, tokens.count * sizeof *types);
+        if (tokens.count) memcpy(ids, tokens.ids, tokens.count * sizeof *ids);
+        if (types && tokens.count) memcpy(types, tokens.types, tokens.count * sizeof *types);
         *count = (int32_t)tokens.count;
     }
     ftc_tokens_free(&tokens);

@@ -184,7 +184,7 @@ static ftc_error *assign(ftc_trainer *trainer, const ftc_weight *weight, bool *g
     if (at >= 0)
         return INPUT_ERROR("element %lld of the parameter \"%s\" is %g", (long long)at, weight->name,
                            (double)weight->values[at]);
-    memcpy(trainer->state.tensors[i], weight->values, (size_t)n * sizeof *weight->values);
+    if (n) memcpy(trainer->state.tensors[i], weight->values, (size_t)n * sizeof *weight->values);
     given[i] = true;
     return NULL;
 }

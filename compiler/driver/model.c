@@ -674,7 +674,7 @@ static void describe_artifact(ftc_model_candidate *c) {
     c->batch = (int64_t)ftc_setting_number(program->config, program->n_config, "batch", 0);
     c->n_train = program->n_train;
     c->train = ftc_alloc((size_t)c->n_train + 1, sizeof *c->train);
-    memcpy(c->train, program->train, (size_t)c->n_train * sizeof *c->train);
+    if (c->n_train) memcpy(c->train, program->train, (size_t)c->n_train * sizeof *c->train);
     if (!c->pretrained) c->pretrained = program->pretrained;
 }
 

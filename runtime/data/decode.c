@@ -214,6 +214,9 @@ static ftc_status decode(const char *name, const char *encoding, int *fd) {
     if (fstat(*fd, &info) != 0 || S_ISDIR(info.st_mode))
         return ftc_status_make(FTC_BAD_INPUT, "%s: not a file", name);
     if (!S_ISREG(info.st_mode)) FTC_RETURN_IF_ERROR(replace(name, fd, copy_as_it_is, NULL));
+    if (S_ISFIFO(info.st_mode) && lseek(*fd, 0, SEEK_END) == 0)
+        return ftc_status_make(FTC_BAD_INPUT, "%s: nothing comes out of this pipe; start its writer first",
+                               name);
     ssize_t n = pread(*fd, start, sizeof start, 0);
     if (n >= 3 && memcmp(start, "\x1F\x8B\x08", 3) == 0) {
         lseek(*fd, 0, SEEK_SET);
@@ -248,7 +251,8 @@ ftc_status ftc_decode_open(const char *path, const char *encoding, int *fd) {
     if (strcmp(path, "-") == 0)
         FTC_RETURN_IF_ERROR(open_input(&file));
     else
-        file = open(path, O_RDONLY | O_CLOEXEC);
+        file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); // does not wait for the writer of a named pipe
+    if (file >= 0) fcntl(file, F_SETFL, O_RDONLY);            // but for what it writes
     if (file < 0) return ftc_status_make(FTC_BAD_INPUT, "%s: cannot open: %s", name, strerror(errno));
     ftc_status status = decode(name, encoding, &file);
     if (status.code == FTC_OK)

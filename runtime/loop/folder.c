@@ -189,7 +189,8 @@ ftc_status ftc_folder_claim(const ftc_folder_request *request, ftc_folder *out) 
     o.made_dir = made_dir;
     ftc_status status = lock_record(&o);
     bool is_locked = status.code == FTC_OK;
-    if (is_locked) status = check_entries(request, !o.made_record);
+    if (is_locked && access(o.dir, W_OK | X_OK) != 0) status = system_error(o.dir, "write into");
+    if (status.code == FTC_OK) status = check_entries(request, !o.made_record);
     size_t n = 0;
     int64_t *steps = request->continues ? ftc_folder_steps(o.dir, &n) : NULL;
     if (status.code == FTC_OK) status = write_record(&o, steps, n);
