@@ -1,4 +1,5 @@
 #include "runtime/status.h"
+#include "runtime/text/shown.h"
 
 #include "ir/base/alloc.h"
 
@@ -6,12 +7,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+// What a message quotes of files may hold anything. Takes `message`; NULL is allowed.
+static char *one_line(char *message) {
+    const char *c = message;
+    while (c && *c >= ' ' && *c != 0x7f) c++; // plain ASCII
+    if (!c || !*c) return message;
+    char *shown = ftc_shown(message);
+    free(message);
+    return shown;
+}
+
 ftc_status ftc_status_make(ftc_status_code code, const char *format, ...) {
     ftc_status status = {code, NULL};
     va_list args;
     va_start(args, format);
     status.message = ftc_format_args(format, args);
     va_end(args);
+    status.message = one_line(status.message);
     return status;
 }
 
@@ -23,7 +35,7 @@ ftc_status ftc_status_annotate(ftc_status status, const char *format, ...) {
     va_end(args);
     free(context);
     free(status.message);
-    status.message = message;
+    status.message = one_line(message);
     return status;
 }
 

@@ -20,7 +20,8 @@ typedef struct {
 
 #define FTC_STATUS_OK ((ftc_status){FTC_OK, 0})
 
-// A status with a formatted message (printf's conversions). If memory is exhausted the message is NULL.
+// A status with a formatted message (printf's conversions), in which hidden characters are shown escaped
+// (ftc_shown). If memory is exhausted the message is NULL.
 ftc_status ftc_status_make(ftc_status_code code, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

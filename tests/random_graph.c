@@ -12,6 +12,10 @@
 // --- numbers ------------------------------------------------------------------------------------------
 
 uint64_t test_random_next(test_random *r) {
+    if (r->n_bytes) {
+        r->n_bytes--;
+        return *r->bytes++;
+    }
     uint64_t x = r->state += 0x9E3779B97F4A7C15u;
     x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
     x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
@@ -311,7 +315,7 @@ static void add_wide_inputs(generator *m) {
 
 ftc_graph *test_random_graph(uint64_t seed, const test_graph_options *options) {
     generator m = {.t = options->wide ? test_axes_new_wide("random") : test_axes_new("random"),
-                   .random = {seed},
+                   .random = {seed, options->bytes, options->n_bytes},
                    .options = options};
     test_axes t = m.t;
     ftc_graph *g = t.g;
@@ -383,7 +387,7 @@ static int64_t least_length(const ftc_graph *g, uint32_t extent) {
 }
 
 test_values *test_values_new(const ftc_graph *g, uint64_t seed) {
-    test_random r = {seed ^ 0x5DEECE66Du};
+    test_random r = {.state = seed ^ 0x5DEECE66Du};
     test_values *v = calloc(1, sizeof *v);
     v->n_extents = g->n_extents;
     v->n_decls = g->n_decls;

@@ -9,6 +9,8 @@
 // A small generator of pseudorandom numbers (splitmix64), the same everywhere.
 typedef struct {
     uint64_t state;
+    const uint8_t *bytes; // [n_bytes] the first numbers
+    size_t n_bytes;
 } test_random;
 
 uint64_t test_random_next(test_random *r);
@@ -35,7 +37,9 @@ typedef struct {
     bool quadratic; // values over S and T, too
     bool wide;      // several batch-like and ragged axes, inputs and outputs of every order
     bool step_abi;  // outputs are such as ftc_step_args can give: f32, none over tokens unless it is wide
-    bool smooth;    // no detach, no bf16 and no rows without gradient: gradients are derivatives
+    const uint8_t *bytes; // [n_bytes] the first choices, before those of the seed
+    size_t n_bytes;
+    bool smooth; // no detach, no bf16 and no rows without gradient: gradients are derivatives
 } test_graph_options;
 
 // A graph with the scalar output "loss", in which all cells of the last values are summed, and two more

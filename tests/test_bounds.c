@@ -200,7 +200,7 @@ static test_values *values_of(const ftc_graph *g, uint64_t seed, int wildness) {
     for (int64_t i = 0; i < n; i++) wild[i] = (double)((int64_t)wild[i] % 3);
     row = cells_of(g, v, "row", &k);
     for (int64_t i = 0; i < k; i++) row[i] = (double)i;
-    test_random r = {seed};
+    test_random r = {.state = seed};
     if (wildness == HIGH && n) wild[n - 1] = 3;
     if (wildness == LOW && n) wild[n / 2] = -1;
     if (wildness == WILDEST) {

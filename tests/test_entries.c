@@ -160,7 +160,7 @@ static float *tensor(const test_call *call, const char *name) {
 }
 
 static void fill(double *cells, int64_t n, uint64_t seed) {
-    test_random random = {seed};
+    test_random random = {.state = seed};
     for (int64_t i = 0; i < n; i++) cells[i] = test_random_between(&random, -0.1, 0.1);
 }
 

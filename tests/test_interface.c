@@ -16,6 +16,7 @@
 #include "ir/print.h"
 #include "ir/verify.h"
 #include "tests/call_program.h"
+#include "tests/compare_outputs.h"
 #include "tests/expected.h"
 #include "tests/random_graph.h"
 
@@ -138,48 +139,8 @@ static void check(const ftc_graph *g, uint64_t seed, const ftc_target *target, b
 
 static test_counts counts; // of this test
 
-// The cells of an output in the order of `axes`, packed.
-static float *packed_output(const test_call *call, const ftc_graph *g, const test_values *v, const char *name,
-                            const ftc_axes *axes, int64_t *n) {
-    double *cells = test_call_cells(call, name, n);
-    float *out = calloc((size_t)*n + 1, sizeof *out);
-    ftc_walk w;
-    ftc_walk_begin(&w, g, &v->b, axes, FTC_NO_AXIS);
-    int from = ftc_walk_interface_view(&w, axes), to = ftc_walk_view(&w, axes);
-    while (ftc_walk_next(&w))
-        for (int64_t j = 0; j < w.n; j++)
-            out[w.at[to] + j * w.step[to]] = (float)cells[w.at[from] + j * w.step[from]];
-    ftc_walk_end(&w);
-    free(cells);
-    return out;
-}
-
-// Every output of an entry, gradients in the order of their parameters.
-static void compare_all(const ftc_graph *g, ftc_entry_kind entry, const ftc_program *program, uint64_t seed,
-                        const char *what) {
-    static const int32_t threads[] = {1, 2, 5};
-    test_expected *expected = test_expected_new(g, entry, seed, &test_f32, NULL);
-    const test_values *v = test_expected_values(expected);
-    test_call *call = test_call_new(program, g, v, threads[seed % 3]);
-    test_call_run(call, entry);
-    for (uint32_t i = 0; i < g->n_outputs; i++) {
-        const ftc_output *output = &g->outputs[i];
-        bool is_gradient = output->role == FTC_OUTPUT_GRADIENT;
-        const ftc_axes *axes = is_gradient ? &g->decls[output->of].type.axes : &output->order;
-        char tensor[128], why[256];
-        int64_t n;
-        if (is_gradient) snprintf(tensor, sizeof tensor, "%s.grad", g->decls[output->of].name);
-        float *own = is_gradient ? NULL : packed_output(call, g, v, output->name, axes, &n);
-        const float *got = is_gradient ? test_call_tensor(call, tensor, &n) : own;
-        if (test_expected_compare(expected, output->node, FTC_NO_DECL, axes, got, n, &counts, why))
-            cr_expect_fail("%s, %s: %s", what, output->name, why);
-        free(own);
-    }
-    test_call_free(call);
-    test_expected_free(expected);
-}
-
 static void check_random(const char *target_name, uint64_t first, uint64_t n) {
+    static const int32_t threads[] = {1, 2, 5};
     const ftc_target *target = ftc_target_named(target_name);
     if (!ftc_target_supported_here(target)) cr_skip_test("this CPU does not have %s", target_name);
     for (uint64_t seed = first; seed < first + n; seed++) {
@@ -194,8 +155,10 @@ static void check_random(const char *target_name, uint64_t first, uint64_t n) {
         snprintf(what, sizeof what, "%s, seed %llu", target_name, (unsigned long long)seed);
         ftc_loaded_program *loaded = test_compile(g, &compile);
         ftc_graph *forward = ftc_compile_entry_graph(g, FTC_ENTRY_EVAL), *grad = with_gradients(g);
-        compare_all(forward, FTC_ENTRY_EVAL, ftc_program_of(loaded), seed, what);
-        compare_all(grad, FTC_ENTRY_GRAD, ftc_program_of(loaded), seed, what);
+        test_compare_outputs(forward, FTC_ENTRY_EVAL, ftc_program_of(loaded), seed, threads[seed % 3], what,
+                             &counts);
+        test_compare_outputs(grad, FTC_ENTRY_GRAD, ftc_program_of(loaded), seed, threads[seed % 3], what,
+                             &counts);
         ftc_graph_free(forward);
         ftc_graph_free(grad);
         ftc_program_unload(loaded);

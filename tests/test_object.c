@@ -88,6 +88,18 @@ Test(object, broken_files) {
         free(error);
         free(cut);
     }
+    for (size_t at = 0; at < size; at++) { // some bytes lead elsewhere: a table, names, contents
+        for (int i = 0; i < 3; i++) {
+            static const char BITS[] = {1, 127, -1};
+            char *error = NULL;
+            object[at] ^= BITS[i];
+            char *section = ftc_object_read_section(object, size, ".ftc.test", &section_size, &error);
+            cr_expect(section || error, "byte %zu changed: neither section nor message", at);
+            object[at] ^= BITS[i];
+            free(section);
+            free(error);
+        }
+    }
     char *error = NULL;
     const char text[] = "# not an object file, but long enough to be one of the kinds that LLVM looks for\n";
     cr_expect(!ftc_object_read_section(text, sizeof text, ".ftc.test", &section_size, &error));

@@ -66,7 +66,7 @@ static void check_gradient(const ftc_graph *forward, uint64_t seed, const char *
     ftc_graph *g = ftc_graph_clone(forward);
     differentiate(g);
     test_values *v = test_values_new(g, seed);
-    test_random r = {seed};
+    test_random r = {.state = seed};
     ftc_interp *in = ftc_interp_new(g, &v->b);
     ftc_interp_run(in);
     for (int k = 0; k < DIRECTIONS; k++) {
@@ -299,7 +299,7 @@ static bool check_body(const ftc_op_info *info, ftc_op op, ftc_dtype to, const f
     if (taken) {
         node.type = type;
         ftc_map_types types = ftc_node_map_types(t.g, &node);
-        test_random r = {op};
+        test_random r = {.state = op};
         for (int k = 0; k < 200; k++) {
             double x[FTC_MAX_ARGS] = {0};
             ftc_scalar s[FTC_MAX_ARGS] = {0};
@@ -354,7 +354,7 @@ Test(table, is_complete) {
 }
 
 Test(table, says_which_operands_make_a_map_zero) {
-    test_random r = {7};
+    test_random r = {.state = 7};
     for (int op = FTC_OP_NONE + 1; op < FTC_OP_COUNT; op++) {
         const ftc_op_info *info = ftc_op_get((ftc_op)op);
         if (info->class != FTC_CLASS_MAP) continue;
@@ -391,7 +391,7 @@ static void check_linear(const ftc_op_info *info, uint8_t mask, test_random *r) 
 }
 
 Test(table, says_which_operands_a_map_is_linear_in) {
-    test_random r = {8};
+    test_random r = {.state = 8};
     int tested = 0;
     for (int op = FTC_OP_NONE + 1; op < FTC_OP_COUNT; op++) {
         const ftc_op_info *info = ftc_op_get((ftc_op)op);

@@ -566,6 +566,8 @@ Test(tokenizer, refuses_directories_by_name_of_what_is_wrong) {
         {"tokenizer.json", "{\"model\":{\"type\":\"WordPiece\"}}", "there is no \"vocab\""},
         {"tokenizer.json", "{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":-1}}}",
          "the token \"a\" has no valid id"},
+        {"tokenizer.json", "{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\\n\\u001b[2J\":-1}}}",
+         "the token \"a\\n\\x1b[2J\" has no valid id"},
         {"tokenizer.json",
          "{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"ab\"}," WORDPIECE "}",
          "the \"precompiled_charsmap\" of the normalizer is none"},

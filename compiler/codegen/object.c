@@ -8,7 +8,6 @@
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Error.h>
 #include <llvm-c/LLJIT.h>
-#include <llvm-c/Object.h>
 #include <llvm-c/Orc.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 
@@ -130,42 +129,45 @@ char *ftc_object_add_sections(const char *object, size_t object_size, const ftc_
     return bytes;
 }
 
-static char *read_section(const void *object, size_t object_size, const char *name, size_t *size,
-                          char **error) {
-    LLVMMemoryBufferRef buffer = LLVMCreateMemoryBufferWithMemoryRangeCopy(object, object_size, "object");
-    char *message = NULL, *bytes = NULL;
-    LLVMBinaryRef binary = LLVMCreateBinary(buffer, NULL, &message);
-    if (!binary) {
-        set_error_text(message, "not an object file", error);
-        LLVMDisposeMemoryBuffer(buffer);
-        return NULL;
-    }
-    if (LLVMBinaryGetType(binary) != LLVMBinaryTypeELF64L) {
-        *error = ftc_strdup("not an ELF object file for a 64-bit little-endian machine");
-        goto done;
-    }
-    LLVMSectionIteratorRef section = LLVMObjectFileCopySectionIterator(binary);
-    for (; !LLVMObjectFileIsSectionIteratorAtEnd(binary, section); LLVMMoveToNextSection(section)) {
-        const char *section_name = LLVMGetSectionName(section);
-        if (!section_name || strcmp(section_name, name) != 0) continue;
-        *size = LLVMGetSectionSize(section);
-        bytes = copy_bytes(LLVMGetSectionContents(section), *size);
-        break;
-    }
-    LLVMDisposeSectionIterator(section);
-    if (!bytes) *error = ftc_format("the object file has no section %s", name);
-done:
-    LLVMDisposeBinary(binary);
-    LLVMDisposeMemoryBuffer(buffer);
-    return bytes;
+static bool lies_in(size_t object_size, uint64_t at, uint64_t bytes) {
+    return at <= object_size && bytes <= object_size - at;
 }
 
+// An object's header, when the table of its sections, which it points to, is there.
+static bool read_header(const char *object, size_t object_size, Elf64_Ehdr *header) {
+    if (object_size < sizeof *header) return false;
+    memcpy(header, object, sizeof *header);
+    return memcmp(header->e_ident, ELFMAG, SELFMAG) == 0 && header->e_ident[EI_CLASS] == ELFCLASS64 &&
+           header->e_ident[EI_DATA] == ELFDATA2LSB && header->e_shentsize == sizeof(Elf64_Shdr) &&
+           header->e_shstrndx < header->e_shnum &&
+           lies_in(object_size, header->e_shoff, (uint64_t)header->e_shnum * sizeof(Elf64_Shdr));
+}
+
+// Entry i of the table; false when the section does not lie in the object.
+static bool read_entry(const char *object, size_t object_size, const Elf64_Ehdr *header, size_t i,
+                       Elf64_Shdr *section) {
+    memcpy(section, object + header->e_shoff + i * sizeof *section, sizeof *section);
+    return section->sh_type != SHT_NOBITS && lies_in(object_size, section->sh_offset, section->sh_size);
+}
+
+// By hand: LLVM's reader ends the process where a file is damaged.
 char *ftc_object_read_section(const void *object, size_t object_size, const char *name, size_t *size,
                               char **error) {
-    ftc_llvm_enter();
-    char *bytes = read_section(object, object_size, name, size, error);
-    ftc_llvm_leave();
-    return bytes;
+    Elf64_Ehdr header;
+    Elf64_Shdr names, section;
+    size_t length = strlen(name) + 1;
+    bool ok = read_header(object, object_size, &header) &&
+              read_entry(object, object_size, &header, header.e_shstrndx, &names);
+    for (size_t i = 0; ok && i < header.e_shnum; i++) {
+        if (!read_entry(object, object_size, &header, i, &section)) continue;
+        const char *own = (const char *)object + names.sh_offset + section.sh_name;
+        if (!lies_in(names.sh_size, section.sh_name, length) || memcmp(own, name, length) != 0) continue;
+        *size = section.sh_size;
+        return copy_bytes((const char *)object + section.sh_offset, *size);
+    }
+    *error = ok ? ftc_format("the object file has no section %s", name)
+                : ftc_strdup("not an ELF object file for a 64-bit little-endian machine");
+    return NULL;
 }
 
 // --- loading ------------------------------------------------------------------------------------------

@@ -1,0 +1,13 @@
+// vocab.txt and tokenizer_config.json of a model directory, in one input with a NUL between them.
+#include "tests/fuzz/tokenizer.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    char *text = fuzz_text(data, size);
+    const uint8_t *part;
+    size_t n = fuzz_part(&data, &size, &part);
+    free(fuzz_file("vocab.txt", part, n));
+    free(fuzz_file("tokenizer_config.json", data, size));
+    fuzz_tokenizer(text);
+    free(text);
+    return 0;
+}
