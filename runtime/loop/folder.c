@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char RECORD[] = ".ftc-run";
+static const char RECORD[] = ".ftc-run", NEW_RECORD[] = ".ftc-run.saving";
 
 static ftc_status system_error(const char *path, const char *doing) {
     return ftc_status_make(FTC_BAD_INPUT, "%s: cannot %s: %s", path, doing, strerror(errno));
@@ -31,8 +31,9 @@ static bool is_checkpoint(const char *name, const char *ending) {
 
 // What a run that was interrupted while it wrote or removed a directory leaves.
 static bool is_half_done(const char *name) {
-    return strcmp(name, "model.saving") == 0 || strcmp(name, "summary.saving") == 0 ||
-           is_checkpoint(name, ".saving") || is_checkpoint(name, ".removing");
+    return strcmp(name, NEW_RECORD) == 0 || strcmp(name, "model.saving") == 0 ||
+           strcmp(name, "summary.saving") == 0 || is_checkpoint(name, ".saving") ||
+           is_checkpoint(name, ".removing");
 }
 
 static bool is_written_by_runs(const char *name) {
@@ -122,17 +123,26 @@ ftc_status ftc_folder_add(const char *dir, int64_t step) {
     return status;
 }
 
-// Begins the record anew, with the steps that stay.
-static ftc_status write_record(const ftc_folder *output, const int64_t *steps, size_t n) {
+// Begins the record anew, with the steps that stay: beside the old one, locked, and then in its place, so
+// that there is one at every moment.
+static ftc_status write_record(ftc_folder *output, const int64_t *steps, size_t n) {
     char started[32];
     time_t now = time(NULL);
     struct tm local;
     strftime(started, sizeof started, "%Y-%m-%d %H:%M:%S", localtime_r(&now, &local));
-    bool ok = ftruncate(output->file, 0) == 0 &&
-              dprintf(output->file, "process %lld, started %s\n", (long long)getpid(), started) > 0;
-    for (size_t i = 0; ok && i < n; i++)
-        ok = dprintf(output->file, "checkpoint-%lld\n", (long long)steps[i]) > 0;
-    return ok ? FTC_STATUS_OK : system_error(output->record, "write");
+    char *beside = ftc_path_join(output->dir, NEW_RECORD);
+    int file = open(beside, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
+    bool ok = file >= 0 && flock(file, LOCK_EX | LOCK_NB) == 0 &&
+              dprintf(file, "process %lld, started %s\n", (long long)getpid(), started) > 0;
+    for (size_t i = 0; ok && i < n; i++) ok = dprintf(file, "checkpoint-%lld\n", (long long)steps[i]) > 0;
+    ok = ok && fsync(file) == 0 && rename(beside, output->record) == 0;
+    ftc_status status = ok ? FTC_STATUS_OK : system_error(output->record, "write");
+    int other = ok ? output->file : file;
+    if (other >= 0) close(other);
+    if (ok) output->file = file;
+    if (!ok) unlink(beside);
+    free(beside);
+    return status;
 }
 
 static ftc_status refuse_second(const char *dir, int record) {

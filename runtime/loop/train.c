@@ -594,6 +594,12 @@ static bool has_checkpoint_of_best(const run *r) {
     return is_there;
 }
 
+static ftc_status rotate(const run *r) {
+    if (r->o->save_total_limit == 0) return FTC_STATUS_OK;
+    return ftc_checkpoint_rotate(r->o->output, r->o->save_total_limit,
+                                 r->at.best_saved > 0 ? r->at.best_saved : -1);
+}
+
 static ftc_status write_checkpoint(run *r, const ftc_train_options *options) {
     const ftc_train_options *o = options;
     FTC_RETURN_IF_ERROR(ftc_folder_add(o->output, r->at.step));
@@ -601,9 +607,7 @@ static ftc_status write_checkpoint(run *r, const ftc_train_options *options) {
         ftc_status_annotate(ftc_checkpoint_save(o, r->t->state, r->t->files, &r->at, &r->identity),
                             "step %lld", (long long)r->at.step));
     note(r, "saved %s/checkpoint-%lld", o->output, (long long)r->at.step);
-    if (o->save_total_limit == 0) return FTC_STATUS_OK;
-    return ftc_checkpoint_rotate(o->output, o->save_total_limit,
-                                 r->at.best_saved > 0 ? r->at.best_saved : -1);
+    return rotate(r);
 }
 
 static ftc_status save_checkpoint(run *r, const ftc_train_options *options) {
@@ -724,8 +728,8 @@ static ftc_status check_is_checkpoint(const char *path) {
 }
 
 static ftc_status resume(run *r) {
-    char *path =
-        strcmp(r->o->resume, "last") == 0 ? ftc_checkpoint_latest(r->o->output) : ftc_strdup(r->o->resume);
+    bool is_last = strcmp(r->o->resume, "last") == 0;
+    char *path = is_last ? ftc_checkpoint_latest(r->o->output) : ftc_strdup(r->o->resume);
     if (!path) {
         return ftc_status_make(FTC_BAD_INPUT,
                                "%s: has no checkpoint to resume from; leave out --resume, or say "
@@ -741,7 +745,9 @@ static ftc_status resume(run *r) {
         note(r, "resumed from %s", path);
     }
     free(path);
-    return status;
+    // The run may have ended between writing its last checkpoint and removing an older one.
+    bool rotates = status.code == FTC_OK && is_last && r->world->rank == 0;
+    return rotates ? rotate(r) : status;
 }
 
 // Ends with the best model that a checkpoint has, if any, as Trainer does.

@@ -31,8 +31,8 @@ for path in sorted(named):
 sources = [p for room in ROOMS for p in (root / room).rglob("*") if p.suffix in {".c", ".h", ".ir", ".py", ".sh"}]
 holds(len(sources) > 200, f"only {len(sources)} sources found below {root}")
 for folder in sorted({p.parent.relative_to(root).as_posix() for p in sources}):
-    inside_golden = folder.startswith("tests/golden/")
-    holds(inside_golden or folder + "/" in named, f"the folder {folder}/ is not named")
+    is_data = folder.startswith(("tests/golden/", "tests/fuzz/corpus/"))
+    holds(is_data or folder + "/" in named, f"the folder {folder}/ is not named")
 
 # The glossary.
 words = re.findall(r"^\| (\*\*.*?) \| .* \| `([^`]+)` \|$", text, re.MULTILINE)
