@@ -185,6 +185,6 @@ bool ftc_resume_check(const ftc_dump *dump, const ftc_resumed *resumed, ftc_grap
                       ftc_diagnostics *d) {
     check c = {dump, g, own, d};
     bool planned = resumed->graph->arena_bytes > 0; // by hand; the pass looks at its own plan itself
-    return check_axes(&c) && check_declarations(&c) && check_outputs(&c) && ftc_schedule_check(g, d) &&
-           (!planned || ftc_plan_check(g, d));
+    return check_axes(&c) && check_declarations(&c) && check_outputs(&c) && ftc_kernels_check(g, own, d) &&
+           ftc_schedule_check(g, d) && (!planned || ftc_plan_check(g, d));
 }

@@ -175,3 +175,16 @@ Test(laboratory, explain_says_why_kernels_end, .timeout = 240) {
                "dot99");
     scratch_free(dir);
 }
+
+// What follows a product, in a kernel of its own: another schedule, the same numbers.
+Test(laboratory, kernels_may_be_taken_apart, .timeout = 240) {
+    char *dir = test_directory();
+    ASSERT_FTC(dir, 0, out, "step 15,", "compile", MLP, "-o", "own.ftc", "--dump-after", "fuse", "--dump-dir",
+               "dumps");
+    replace_in(dir, "dumps/15-fuse.ir", "    %51 = mul(",
+               "}\nkernel apart rows rows(B) cols(C) {\n    %51 = mul(");
+    ASSERT_FTC(dir, 0, out, "step 16,", "compile", MLP, "--graph", "step=dumps/15-fuse.ir", "-o",
+               "apart.ftc");
+    cr_expect_float_eq(trained_loss(dir, "apart.ftc"), trained_loss(dir, "own.ftc"), 1e-6);
+    scratch_free(dir);
+}

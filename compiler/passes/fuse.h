@@ -65,6 +65,12 @@ void ftc_fuse_order(ftc_fusion *f);
 // Makes the kernels and puts every unit into one.
 void ftc_fuse_place_units(ftc_fusion *f);
 
+// Kind and loops of a new kernel for a value that is no contraction.
+ftc_kernel ftc_fuse_kernel_for(ftc_fusion *f, ftc_id id);
+
+// Whether kernel k, no tile kernel, which holds or follows everything that `id` reads, can compute it too.
+bool ftc_fuse_fits(ftc_fusion *f, ftc_id id, uint32_t k, bool follows_operand);
+
 static inline ftc_op_class ftc_fuse_class(const ftc_fusion *f, ftc_id id) {
     return ftc_node_class(&f->g->nodes[id]);
 }

@@ -96,8 +96,7 @@ static ftc_fuse_place new_kernel(placing *p, ftc_kernel kernel, ftc_phase phase)
     return FTC_AT_STEP(k, 0);
 }
 
-// Kind and loops of a new kernel for a value that is no contraction.
-static ftc_kernel kernel_for(ftc_fusion *f, ftc_id id) {
+ftc_kernel ftc_fuse_kernel_for(ftc_fusion *f, ftc_id id) {
     const ftc_graph *g = f->g;
     const ftc_node *node = &g->nodes[id];
     ftc_axes space = ftc_fuse_space(f, id), cols = {0};
@@ -265,8 +264,7 @@ static ftc_fuse_place join_tile(placing *p, ftc_id id, uint32_t k, ftc_fuse_plac
     return new_step(p, k, (tile_step){.is_rows = true, .cols = local});
 }
 
-// Whether kernel k, no tile kernel, which holds or follows everything that `id` reads, can compute it too.
-static bool fits(ftc_fusion *f, ftc_id id, uint32_t k, bool follows_operand) {
+bool ftc_fuse_fits(ftc_fusion *f, ftc_id id, uint32_t k, bool follows_operand) {
     const ftc_graph *g = f->g;
     const ftc_kernel *kernel = &g->kernels[k];
     const ftc_node *node = &g->nodes[id];
@@ -312,7 +310,7 @@ static ftc_fuse_place join_late(const placing *p, ftc_id id, ftc_fuse_place firs
         if (k < FTC_KERNEL_OF(first) || p->kernels[k].phase == FTC_PHASE_FORWARD) continue;
         const ftc_kernel *kernel = &f->g->kernels[k];
         ftc_axes loops = ftc_axes_union(&kernel->rows, &kernel->cols);
-        if (ftc_axes_same_set(&space, &loops) && fits(f, id, k, true)) return FTC_AT_STEP(k, 0);
+        if (ftc_axes_same_set(&space, &loops) && ftc_fuse_fits(f, id, k, true)) return FTC_AT_STEP(k, 0);
     }
     return 0;
 }
@@ -343,13 +341,13 @@ static ftc_fuse_place join_any(placing *p, ftc_id id, ftc_fuse_place first, uint
     // well. Reductions of values that have nothing in common stay apart: so their kernels look alike, and are
     // emitted once.
     bool reduces = ftc_fuse_class(f, id) == FTC_CLASS_REDUCE, patient = f->in_tile[id] || reduces;
-    if (update >= k_first && fits(f, id, update, update == k_first)) return FTC_AT_STEP(update, 0);
+    if (update >= k_first && ftc_fuse_fits(f, id, update, update == k_first)) return FTC_AT_STEP(update, 0);
     for (uint32_t k = k_first; k < n_kernels && (k == k_first || patient); k++) {
         if (again && p->kernels[k].phase == FTC_PHASE_FORWARD) continue; // it would be kept since then
         if (reduces && !f->in_tile[id] && !shares_operand(f, id, k)) continue;
         ftc_fuse_place at = 0;
         if (g->kernels[k].kind != FTC_KERNEL_TILE)
-            at = fits(f, id, k, k == k_first) ? FTC_AT_STEP(k, 0) : 0;
+            at = ftc_fuse_fits(f, id, k, k == k_first) ? FTC_AT_STEP(k, 0) : 0;
         else if (f->in_tile[id] || k == k_first)
             at = join_tile(p, id, k, first);
         if (at) return at;
@@ -399,7 +397,7 @@ static ftc_fuse_place make_kernel(placing *p, ftc_id id) {
             .kind = FTC_KERNEL_DOT, .rows = c.rows, .cols = c.cols, .block = FTC_NO_AXIS, .plain = why};
         return new_kernel(p, dot, node->phase);
     }
-    ftc_kernel kernel = kernel_for(f, id);
+    ftc_kernel kernel = ftc_fuse_kernel_for(f, id);
     kernel.plain = why;
     return new_kernel(p, kernel, node->phase);
 }
@@ -409,7 +407,8 @@ static void place_unit(placing *p, ftc_id id) {
     const ftc_node *node = &f->g->nodes[id];
     if (ftc_node_class(node) == FTC_CLASS_ASSIGN) {
         // A late one copies the new value, whose own kernel and all readers of the old one have run by then.
-        f->place[id] = f->late[id] ? new_kernel(p, kernel_for(f, id), node->phase) : f->place[node->arg[0]];
+        f->place[id] =
+            f->late[id] ? new_kernel(p, ftc_fuse_kernel_for(f, id), node->phase) : f->place[node->arg[0]];
         return;
     }
     ftc_fuse_place first = after_reads(p, id);

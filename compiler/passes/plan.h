@@ -23,4 +23,8 @@ ftc_buffer *ftc_plan_buffers(const ftc_graph *g, int *n);
 bool ftc_plan_check(const ftc_graph *g, ftc_diagnostics *d);
 bool ftc_schedule_check(const ftc_graph *g, ftc_diagnostics *d);
 
+// Whether each kernel of such a graph is one that there is code for: as one of `own`, or such as the pass
+// fuse may make. Tile kernels are as one of `own`, but for the size of their blocks.
+bool ftc_kernels_check(ftc_graph *g, const ftc_graph *own, ftc_diagnostics *d);
+
 #endif
