@@ -62,7 +62,7 @@ static void check_all_stages(const char *name, const ftc_override *list, int n) 
             free(text);
             ftc_graph_free(g);
         }
-        if (stage % 8) continue;
+        if (stage % 8 && stage < ftc_n_passes) continue;
         cr_assert(ftc_compile(source, &options, &again, &d), "%s: %s", name, d.list[0].text);
         cr_assert_eq(again.code.size, own.code.size, "%s, stage %d", name, stage);
         cr_assert_arr_eq(again.code.bytes, own.code.bytes, own.code.size, "%s, stage %d", name, stage);

@@ -578,6 +578,7 @@ void ftc_elab_kernel(ftc_elaborator *e, const ftc_stmt *s) {
         if (s->kernel.rows && !ftc_elab_axes(e, s->kernel.rows->items, &kernel.rows)) return;
         if (s->kernel.cols && !ftc_elab_axes(e, s->kernel.cols->items, &kernel.cols)) return;
         if (s->kernel.block && !ftc_elab_axis(e, s->kernel.block, &kernel.block)) return;
+        if (kernel.kind == FTC_KERNEL_TILE && !s->kernel.block) kernel.block_size = 1; // all in one
         ftc_graph_add_kernel(g, kernel);
     }
     uint32_t outer = e->kernel;
