@@ -158,7 +158,9 @@ def main():
             first = 1
             if command.recovers:  # before `main`, where libraries set themselves up, the program has no handler
                 del counts["llvm"]
-                first = 2
+                variables = os.environ | {"LD_PRELOAD": exhaust, "FTC_EXHAUST_COUNT": str(scratch / "counts")}
+                subprocess.run([program], env=variables, check=False, capture_output=True)
+                first = int((scratch / "counts").read_text().split()[0]) + 1
             attempts = [
                 f"{kind}:{at}{way}"
                 for kind, n in counts.items()
