@@ -176,6 +176,7 @@ static void find_window(ftc_graph *g, uint32_t k, ftc_id first, ftc_id last, ftc
     kernel->window_low = (int32_t)low;
     kernel->window_high = (int32_t)high;
     kernel->has_window = share_of(kernel, length) < WORTH_IT;
+    if (!kernel->has_window) kernel->window_low = kernel->window_high = 0;
 }
 
 void ftc_window_find(ftc_graph *g) {
