@@ -136,7 +136,7 @@ static ftc_kernel tile_for(const ftc_fusion *f, ftc_id id) {
     if (ftc_node_class(node) == FTC_CLASS_DOT) {
         ftc_dot_shape c = ftc_region_dot_shape(g, node);
         kernel.rows = c.batch;
-        if (c.rows.n) kernel.block = c.rows.at[0];
+        if (c.rows.n == 1) kernel.block = c.rows.at[0]; // several are one index
     } else {
         ftc_axes space = ftc_fuse_space(f, id);
         for (int i = 0; i < space.n; i++) {
