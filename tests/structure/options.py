@@ -35,6 +35,17 @@ BAD = {
     "schedule-power": ("-1", LEAST_0),
     "schedule-end": ("1e-3", "--lr must be larger", "--schedule", "polynomial", "--lr", "1e-3"),
     "schedule-timescale": ("-1", LEAST_0),
+    "schedule-min-lr": ("-1", LEAST_0),
+    "schedule-min-share": ("1.5", "at most 1"),
+    "schedule-min-ratio": ("1.5", "at most 1"),
+    "schedule-decay": ("-1", LEAST_0),
+    "schedule-stable": ("-1", LEAST_0),
+    "schedule-rise": ("step", "expected "),
+    "schedule-fall": ("step", "expected "),
+    "schedule-factor": ("-1", LEAST_0),
+    "schedule-patience": ("-1", LEAST_0),
+    "schedule-threshold": ("-1", LEAST_0),
+    "schedule-cooldown": ("-1", LEAST_0),
     "weight-decay": ("-0.01", LEAST_0),
     "beta1": ("1", "less than 1"),
     "beta2": ("1.5", "less than 1"),
@@ -97,6 +108,7 @@ BAD = {
     "missing-label": ("1", "the row has no label"),
     "skip-bad-rows": ("maybe", "true or false"),
     "set": ("hiden=3", "hidden"),
+    "graph": ("maybe", "expected ENTRY=FILE"),
     "pretrained": ("nowhere", "nowhere/config.json"),
     "max-length": ("1", "no room for the 2 special tokens"),
     "no-pass": ("cze", "did you mean cse?"),
@@ -181,7 +193,6 @@ OTHERS = {
     "top-k": ("0", LEAST_1),
     "tensors": ("maybe", "true or false"),
     "source": ("maybe", "true or false"),
-    "graph": ("maybe", "true or false"),
     "row": ("100000", "row 100000"),
     "dump-grads": ("none/grads", "none/grads"),
     "full": ("maybe", "true or false"),
@@ -316,7 +327,8 @@ def main():
             for name in sorted(set(re.findall(r"^  --([a-z0-9-]+)", helped, re.M))):
                 if name in NEVER_BAD | WITHOUT_MEANING.get(command, set()):
                     continue
-                value, text = (OTHERS.get(name) or BAD.get(name, ("", "a bad value in BAD or OTHERS")))[:2]
+                flag = name == "graph" and command == "inspect"  # what it prints, not what is compiled
+                value, text = (flag and ("maybe", "true or false") or OTHERS.get(name) or BAD.get(name, ("", "a bad value in BAD or OTHERS")))[:2]
                 refused(f"ftc {command} --{name} {value}", ftc(command, *words, f"--{name}={value}"), [text])
 
         done = ftc("run", "small.ftc", *file_with(GOOD))
