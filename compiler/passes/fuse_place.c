@@ -250,7 +250,9 @@ static ftc_fuse_place join_tile(placing *p, ftc_id id, uint32_t k, ftc_fuse_plac
         ftc_axes block = ftc_axes_of(kernel->block);
         local = ftc_axes_minus(&local, &block);
     }
-    bool is_group = ftc_region_constant_size(f->g, &local) >= 0 && operands_are_flat(p->f, id, &local);
+    // In scratch, the rows of a value are those of the block.
+    bool is_group = kernel->block != FTC_NO_AXIS && ftc_region_constant_size(f->g, &local) >= 0 &&
+                    operands_are_flat(p->f, id, &local);
     if (local.n > 1 && !is_group) return 0;
     if (class == FTC_CLASS_REDUCE && !ftc_axes_same_set(&node->axes, &local)) return 0;
     const kernel_state *state = &p->kernels[k];
