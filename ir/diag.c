@@ -41,6 +41,8 @@ static void print_excerpt(FILE *f, const char *source, int line, int column) {
 }
 
 static char *render(const char *kind, const char *file, const char *source, int line, int column,
+                    const char *format, va_list args) __attribute__((format(printf, 6, 0), nonnull(6)));
+static char *render(const char *kind, const char *file, const char *source, int line, int column,
                     const char *format, va_list args) {
     ftc_text text;
     FILE *f = ftc_text_open(&text);
