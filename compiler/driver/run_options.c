@@ -502,6 +502,7 @@ bool ftc_run_options_resolve(const ftc_command *self, int argc, char **argv, con
     *options = defaults(args != NULL);
     options->model.set = lists.set;
     options->model.no_pass = lists.no_pass;
+    options->model.graphs = lists.graphs;
     options->model.freeze = lists.freeze;
     options->model.group = lists.group;
     if (!apply_train_block(self, c, !own_data, !own_tokenizer, !args, trusted, groups, &options->owned))

@@ -5,6 +5,7 @@
 #include <mpi.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static ftc_world world;
 static int *counts[2], *places[2]; // [size] of what is sent, of what is received
@@ -36,7 +37,9 @@ static void end(void) {
     MPI_Finalize();
 }
 
+// The others may be telling what they met, too.
 static void fail(int status) {
+    usleep(500000);
     MPI_Abort(MPI_COMM_WORLD, status);
 }
 
@@ -44,6 +47,8 @@ static void name_library(void) {
     int length;
     MPI_Get_library_version(library, &length);
     library[strcspn(library, ",\n")] = 0; // the rest says how it was built
+    for (char *c = library; *c; c++)
+        if (*c == '\t') *c = ' ';
 }
 
 // What runtime/loop/world.c looks for. NULL: MPI is not to be had, and has said why.
