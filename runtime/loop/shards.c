@@ -120,13 +120,12 @@ ftc_status ftc_shards_create(ftc_model_state *state, const ftc_world *world, int
         ftc_shards_free(shards);
         return ftc_status_make(FTC_FAILED, "out of memory for %d shards", n);
     }
-    if (world->size > 1 && ftc_program_parameters(state->program) * shards->n_all > FTC_WORLD_MOST_WORDS) {
+    if (world->size > 1 && ftc_program_parameters(state->program) > FTC_WORLD_MOST_WORDS) {
         ftc_shards_free(shards);
-        return ftc_status_make(
-            FTC_BAD_INPUT,
-            "the gradients of %d shards are more than the %d words that processes exchange at a "
-            "time; use fewer shards",
-            n, FTC_WORLD_MOST_WORDS);
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "the model %s has more gradients than the %d words that processes exchange at "
+                               "a time; train it in one process",
+                               state->program->model, FTC_WORLD_MOST_WORDS);
     }
     *out = shards;
     return FTC_STATUS_OK;
