@@ -76,29 +76,27 @@ static void bring_up_to_date(const ftc_embeddings *tables, table *t, int64_t row
     t->applied[row] = t->n_factors;
 }
 
+// Brings a row up to date unless it is touched; with `touch`, leaves it to the updates from now on.
+static void read_row(const ftc_embeddings *tables, table *t, int64_t row, bool touch) {
+    uint8_t *touched = tables->tensors[t->touched];
+    if (touched[row]) return;
+    bring_up_to_date(tables, t, row);
+    touched[row] = touch;
+}
+
 void ftc_embeddings_read(ftc_embeddings *tables, const ftc_batch *batch, int touch) {
     for (int32_t k = 0; k < tables->n; k++) {
         table *t = &tables->list[k];
-        uint8_t *touched = tables->tensors[t->touched];
         const int32_t *rows = batch->inputs[t->by];
         int64_t n = ftc_batch_cells(batch, t->by);
-        for (int64_t i = 0; i < n; i++) {
-            if (touched[rows[i]]) continue;
-            bring_up_to_date(tables, t, rows[i]);
-            touched[rows[i]] = touch != 0;
-        }
+        for (int64_t i = 0; i < n; i++) read_row(tables, t, rows[i], touch);
     }
 }
 
 void ftc_embeddings_touch(ftc_embeddings *tables, int32_t tensor, const int64_t *rows, int64_t n) {
     for (int32_t k = 0; k < tables->n; k++) {
         table *t = &tables->list[k];
-        uint8_t *touched = tables->tensors[t->touched];
-        for (int64_t i = 0; t->table == tensor && i < n; i++) {
-            if (touched[rows[i]]) continue;
-            bring_up_to_date(tables, t, rows[i]);
-            touched[rows[i]] = 1;
-        }
+        for (int64_t i = 0; t->table == tensor && i < n; i++) read_row(tables, t, rows[i], true);
     }
 }
 
