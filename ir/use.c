@@ -166,7 +166,7 @@ static char *read_model(const char *path, char *text, const ftc_library_file *in
     reader r = {.installed = installed, .arena = ftc_arena_new(), .d = d};
     const char *from;
     char *result = resolve(&r, path, text, &from);
-    if (result && !(*name = ftc_strdup(from))) abort();
+    if (result) *name = ftc_strdup(from);
     ftc_arena_free(r.arena);
     return result;
 }

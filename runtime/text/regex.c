@@ -64,7 +64,7 @@ void ftc_regex_match_free(ftc_regex_match *match) {
 const char *ftc_regex_find(const ftc_regex *regex, ftc_regex_match *match, const char *text, size_t size,
                            size_t at, size_t *begin, size_t *end) {
     enum { OFFSETS = 1 }; // of the whole match alone
-    if (!match->data && !(match->data = pcre2_match_data_create(OFFSETS, NULL))) abort();
+    if (!match->data && !(match->data = pcre2_match_data_create(OFFSETS, NULL))) ftc_out_of_memory(0);
     int n = pcre2_match(regex->code, (PCRE2_SPTR)text, size, at, PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY,
                         match->data, NULL);
     if (n == PCRE2_ERROR_NOMATCH) return NULL;
