@@ -61,22 +61,6 @@ static ftc_status run_batch(const work *w, int64_t index, int64_t *examples, ftc
     return FTC_STATUS_OK;
 }
 
-// Gives what each process has computed to all.
-static void share(const work *w, ftc_evaluation *e) {
-    const ftc_world *world = w->world;
-    int64_t *results = ftc_alloc((size_t)world->size + 1, sizeof *results),
-            *logits = ftc_alloc((size_t)world->size + 1, sizeof *logits);
-    for (int32_t r = 0; r <= world->size; r++) {
-        int64_t first = ftc_world_first(world, r, w->n_batches), example = first * w->batch_size;
-        results[r] = first * (int64_t)(sizeof *w->results / 4);
-        logits[r] = (example < w->dataset->n ? example : w->dataset->n) * e->columns;
-    }
-    world->share(w->results, results);
-    world->share(e->logits, logits);
-    free(results);
-    free(logits);
-}
-
 // Runs this process' batches; fills logits, the sum of losses and the counts, of all.
 static ftc_status run(const work *w, ftc_evaluation *e) {
     int64_t *examples = ftc_alloc((size_t)w->batch_size, sizeof *examples);
@@ -91,7 +75,9 @@ static ftc_status run(const work *w, ftc_evaluation *e) {
     }
     free(examples);
     if (status.code != FTC_OK) return status;
-    share(w, e);
+    ftc_world_share(w->world, w->results, w->n_batches, sizeof *w->results);
+    ftc_world_share(w->world, e->logits, w->n_batches,
+                    (size_t)(w->batch_size * e->columns) * sizeof *e->logits);
     for (int64_t i = 0; i < w->n_batches; i++) {
         e->loss += w->results[i].loss * w->results[i].weight;
         e->weight += w->results[i].weight;
@@ -123,7 +109,8 @@ ftc_status ftc_evaluate(ftc_stepper *stepper, ftc_batch *batch, const ftc_datase
                                "the model %s declares no output of eval as the loss: it cannot be evaluated",
                                program->model);
     }
-    if (world->size > 1 && dataset->n > FTC_WORLD_MOST_WORDS / (ftc_program_score_columns(program) + 1)) {
+    if (world->size > 1 &&
+        dataset->n + batch_size > FTC_WORLD_MOST_WORDS / (ftc_program_score_columns(program) + 1)) {
         return ftc_status_make(
             FTC_BAD_INPUT,
             "%lld examples have more scores than the %d that processes exchange at a time; "
@@ -136,10 +123,16 @@ ftc_status ftc_evaluate(ftc_stepper *stepper, ftc_batch *batch, const ftc_datase
     else
         e.scoring = FTC_SCORE_NOTHING;
     bool classes = e.scoring == FTC_SCORE_CLASSES;
-    e.logits = ftc_alloc((size_t)(dataset->n * e.columns + 1), sizeof *e.logits);
+    work w = {.stepper = stepper,
+              .batch = batch,
+              .dataset = dataset,
+              .batch_size = batch_size,
+              .n_batches = (dataset->n + batch_size - 1) / batch_size,
+              .world = world,
+              .watch = watch};
+    // Of whole batches, which processes share.
+    e.logits = ftc_alloc((size_t)(w.n_batches * batch_size * e.columns + 1), sizeof *e.logits);
     e.confusion = classes ? ftc_alloc((size_t)(e.columns * e.columns), sizeof *e.confusion) : NULL;
-    work w = {stepper, batch, dataset, batch_size, (dataset->n + batch_size - 1) / batch_size,
-              world,   watch, NULL};
     w.results = ftc_alloc((size_t)w.n_batches + 1, sizeof *w.results);
     ftc_status status = run(&w, &e);
     free(w.results);

@@ -76,11 +76,9 @@ static int32_t subtrees_of(int64_t first, int64_t end, subtree *list) {
     return n;
 }
 
-// Allocates; false where there is no memory.
-static bool make_parts(ftc_shards *shards) {
+static void make_parts(ftc_shards *shards) {
     const ftc_model_state *state = shards->state;
     shards->parts = ftc_alloc((size_t)state->program->n_tensors + 1, sizeof *shards->parts);
-    if (!shards->parts) return false;
     for (int32_t i = 0; i < state->program->n_tensors; i++) {
         if (state->program->tensors[i].role != FTC_ROLE_GRADIENT) continue;
         part *p = &shards->parts[shards->n_parts++];
@@ -88,12 +86,10 @@ static bool make_parts(ftc_shards *shards) {
         if (p->by < 0) continue;
         p->is_named = ftc_alloc((size_t)p->rows, sizeof *p->is_named);
         p->named = ftc_alloc((size_t)p->rows, sizeof *p->named);
-        if (!p->is_named || !p->named) return false;
     }
-    return true;
 }
 
-static bool make_lists(ftc_shards *shards) {
+static void make_lists(ftc_shards *shards) {
     const ftc_world *world = shards->world;
     size_t ranks = (size_t)world->size + 1;
     shards->all = ftc_alloc((size_t)shards->n, sizeof *shards->all);
@@ -102,31 +98,24 @@ static bool make_lists(ftc_shards *shards) {
     shards->slices = ftc_alloc(ranks, sizeof *shards->slices);
     shards->starts = ftc_alloc(ranks, sizeof *shards->starts);
     shards->zeros = ftc_alloc(ranks, sizeof *shards->zeros);
-    if (!shards->all || !shards->sums || !shards->all_of || !shards->slices || !shards->starts ||
-        !shards->zeros)
-        return false;
     for (int32_t r = 0; r < world->size; r++) {
         int64_t first = ftc_world_first(world, r, shards->n), end = ftc_world_first(world, r + 1, shards->n);
         shards->n_all += subtrees_of(first, end, shards->all + shards->n_all);
         shards->all_of[r + 1] = shards->n_all;
     }
-    return true;
 }
 
 ftc_status ftc_shards_create(ftc_model_state *state, const ftc_world *world, int32_t n, ftc_shards **out) {
-    ftc_shards *shards = ftc_alloc(1, sizeof *shards);
-    if (shards) *shards = (ftc_shards){.state = state, .world = world, .n = n};
-    if (!shards || !make_parts(shards) || !make_lists(shards)) {
-        ftc_shards_free(shards);
-        return ftc_status_make(FTC_FAILED, "out of memory for %d shards", n);
-    }
     if (world->size > 1 && ftc_program_parameters(state->program) > FTC_WORLD_MOST_WORDS) {
-        ftc_shards_free(shards);
         return ftc_status_make(FTC_BAD_INPUT,
                                "the model %s has more gradients than the %d words that processes exchange at "
                                "a time; train it in one process",
                                state->program->model, FTC_WORLD_MOST_WORDS);
     }
+    ftc_shards *shards = ftc_alloc(1, sizeof *shards);
+    *shards = (ftc_shards){.state = state, .world = world, .n = n};
+    make_parts(shards);
+    make_lists(shards);
     *out = shards;
     return FTC_STATUS_OK;
 }

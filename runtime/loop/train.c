@@ -422,15 +422,11 @@ static ftc_status call_shards(run *r, int64_t step, const window *w, window_sums
 }
 
 static ftc_status sum_shards(run *r, int64_t step, const window *w, window_sums *sums) {
-    const ftc_world *world = r->world;
-    int64_t n = r->o->shards, *starts = ftc_alloc((size_t)world->size + 1, sizeof *starts);
+    int64_t n = r->o->shards;
     window_sums *per_shard = ftc_alloc((size_t)n, sizeof *per_shard);
     ftc_status status = call_shards(r, step, w, per_shard);
-    for (int32_t rank = 0; rank <= world->size; rank++)
-        starts[rank] = ftc_world_first(world, rank, n) * (int64_t)(sizeof *per_shard / 4);
-    if (status.code == FTC_OK) world->share(per_shard, starts);
+    if (status.code == FTC_OK) ftc_world_share(r->world, per_shard, n, sizeof *per_shard);
     for (int64_t shard = 0; shard < n; shard++) add_sums(sums, &per_shard[shard]);
-    free(starts);
     free(per_shard);
     return status;
 }
@@ -576,11 +572,11 @@ static ftc_status evaluate(run *r, bool *gained) {
 // The first process writes; the others wait, and fail where it has failed.
 static ftc_status agree(const run *r, ftc_status of_first) {
     const ftc_world *world = r->world;
-    int64_t *starts = ftc_alloc((size_t)world->size + 1, sizeof *starts);
-    for (int32_t rank = 1; rank <= world->size; rank++) starts[rank] = 1;
-    int32_t code = (int32_t)of_first.code;
-    world->share(&code, starts);
-    free(starts);
+    int32_t *codes = ftc_alloc((size_t)world->size, sizeof *codes);
+    codes[world->rank] = (int32_t)of_first.code;
+    ftc_world_share(world, codes, world->size, sizeof *codes);
+    int32_t code = codes[0];
+    free(codes);
     if (world->rank == 0 || code == FTC_OK) return of_first;
     return ftc_status_make((ftc_status_code)code, "the first process could not save; it tells why");
 }
@@ -872,10 +868,8 @@ static ftc_status check_world(run *r) {
     };
     enum { COUNT = sizeof same / sizeof *same };
     uint64_t *all = ftc_alloc((size_t)world->size * COUNT, sizeof *all);
-    int64_t *starts = ftc_alloc((size_t)world->size + 1, sizeof *starts);
-    for (int32_t rank = 0; rank < world->size; rank++) starts[rank + 1] = starts[rank] + 2 * COUNT;
     for (int i = 0; i < COUNT; i++) all[world->rank * COUNT + i] = same[i].hash;
-    world->share(all, starts);
+    ftc_world_share(world, all, world->size, COUNT * sizeof *all);
     ftc_status status = FTC_STATUS_OK;
     for (int i = 0; i < COUNT && status.code == FTC_OK; i++) {
         if (all[i] == same[i].hash) continue;
@@ -883,7 +877,6 @@ static ftc_status check_world(run *r) {
                                  world->rank, world->size, same[i].what);
     }
     free(all);
-    free(starts);
     return status;
 }
 

@@ -1,5 +1,6 @@
 #include "runtime/loop/world.h"
 
+#include "ir/base/alloc.h"
 #include "runtime/files.h"
 
 #include <dlfcn.h>
@@ -28,6 +29,14 @@ static void fail_alone(int status) {
 }
 
 const ftc_world ftc_world_alone = {0, 1, 1, NULL, share_alone, exchange_alone, end_alone, fail_alone};
+
+void ftc_world_share(const ftc_world *world, void *things, int64_t n, size_t bytes) {
+    int64_t *starts = ftc_alloc((size_t)world->size + 1, sizeof *starts);
+    for (int32_t r = 0; r <= world->size; r++)
+        starts[r] = ftc_world_first(world, r, n) * (int64_t)(bytes / 4);
+    world->share(things, starts);
+    free(starts);
+}
 
 // --- by MPI -------------------------------------------------------------------------------------------
 

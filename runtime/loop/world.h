@@ -9,6 +9,7 @@
 
 #include "runtime/status.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define FTC_WORLD_MOST_WORDS INT32_MAX
@@ -41,5 +42,9 @@ ftc_status ftc_world_open(const ftc_world **out);
 static inline int64_t ftc_world_first(const ftc_world *world, int32_t rank, int64_t n) {
     return n / world->size * rank + n % world->size * rank / world->size;
 }
+
+// Shares `n` things of `bytes` bytes, a multiple of 4: each rank has those from its ftc_world_first on, all
+// get all.
+void ftc_world_share(const ftc_world *world, void *things, int64_t n, size_t bytes);
 
 #endif
