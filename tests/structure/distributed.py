@@ -21,6 +21,8 @@ from checks import Checks, Ftc
 OPTIONS = ["--select-train", "37", "--select-test", "21", "--batch", "3", "--epochs", "3", "--max-grad-norm", "0.5"]
 OPTIONS += ["--lr", "1e-3", "--eval-batch", "4", "--no-report", "--disable-progress"]
 SHARDS = ["--shards", "4"]
+# What is interrupted lasts ten times as long, so that it has not ended by then.
+LONG = ["--epochs", "30"]
 
 
 # Its state would be another one in each shard.
@@ -73,10 +75,10 @@ def losses(path):
     return [line.get("loss", line.get("eval_loss")) for line in lines if "loss" in line or "eval_loss" in line]
 
 
-def same_files(a, b):
-    """Whether both hold the same model and optimizer state at the end."""
+def same_files(a, b, steps=12):
+    """Whether both hold the same model and optimizer state at the end, after so many steps."""
     return all((a / name).read_bytes() == (b / name).read_bytes()
-               for name in ("model.safetensors", "checkpoint-12/optimizer.safetensors"))
+               for name in ("model.safetensors", f"checkpoint-{steps}/optimizer.safetensors"))
 
 
 def workers(launcher, command):
@@ -113,7 +115,7 @@ def check_faults(check, mpi, work, run):
     mpi_name = pathlib.Path(mpi.launcher).name
     for what, number in (("SIGTERM to one of two", signal.SIGTERM), ("SIGKILL to one of two", signal.SIGKILL)):
         name = f"{mpi_name}-{number.name}"
-        words = [*run, *SHARDS, "--output", name, "--metrics", f"{name}.jsonl"]
+        words = [*run, *SHARDS, *LONG, "--output", name, "--metrics", f"{name}.jsonl"]
         process = mpi.start((2, words))
         ready = wait_for_steps(work / f"{name}.jsonl", 6)  # the first epoch has been saved
         processes = workers(process.pid, mpi.command)
@@ -130,7 +132,7 @@ def check_faults(check, mpi, work, run):
             check(f"{what}: says how to continue: {text[-500:]}", "continue with --resume" in text)
         status, text = mpi.run((3, [*words, "--resume"]))
         check(f"{what}: three continue, status {status}: {text[-500:]}", status == 0)
-        check(f"{what}: continued, other bits", status == 0 and same_files(work / "alone", work / name))
+        check(f"{what}: continued, other bits", status == 0 and same_files(work / "long", work / name, 120))
 
     status, text = mpi.run((1, [*run, *SHARDS, "--output", "x"]), (1, [*run, *SHARDS, "--output", "x", "--lr", "1"]))
     check(f"two learning rates: status {status}: {text}", status == 2 and "differs from the first one in" in text)
@@ -167,7 +169,8 @@ def main():
         done = ftc("compile", model, *small, "-o", "small.ftc")
         check(f"ftc compile: {done.stderr}", done.returncode == 0)
         run = ["run", "small.ftc", *OPTIONS, "--threads", "1"]
-        for name, words in {"alone": SHARDS, "whole": ["--batch", "12"], "threads": [*SHARDS, "--threads", "2"]}.items():
+        for name, words in {"alone": SHARDS, "whole": ["--batch", "12"], "threads": [*SHARDS, "--threads", "2"],
+                            "long": [*SHARDS, *LONG]}.items():
             done = ftc(*run, *words, "--output", name, "--metrics", f"{name}.jsonl")
             check(f"{name}: status {done.returncode}: {done.stderr}", done.returncode == 0)
         if checks.failed:
