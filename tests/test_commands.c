@@ -978,6 +978,43 @@ Test(commands, other_problems_are_refused, .timeout = 240) {
     scratch_free(dir);
 }
 
+// The task that a text is compiled for: the option's, else that of the directory's class, unless others are
+// fine-tuned from it, else the text's own.
+Test(commands, tasks_come_from_options_and_directories, .timeout = 240) {
+    static const char TEXT[] =
+        "model m config { task = whole labels = 2 }\n"
+        "family { architecture = Whole  architecture parts = Parts  architecture blanks = Blanks\n"
+        "         pretraining = \"blanks\"  head = \"w\"  head parts = \"part\" }\n"
+        "axis B <= 4, C = labels\ninput x : f32[B] from column \"x\" input label : i32[B] in C from label\n"
+        "if task == \"whole\" { w = param \"w\" f32[C] }\n"
+        "else if task == \"parts\" { w = param \"part\" f32[C] }\n"
+        "else { check task == \"blanks\" \"no task {task}\" w = param \"w.blank\" f32[C] }\n"
+        "logits = outer (x * w)\nloss = mean(cross_entropy(logits, label; C); B)\n"
+        "output loss as loss, logits as scores over C\ntrain { optimizer = sgd  lr = 0.1  epochs = 1  batch "
+        "= 2 }\n";
+    char *dir = test_directory();
+    write_file(dir, "m.ir", TEXT);
+    write_file(dir, "rows.csv", "x,label\n1,0\n2,1\n");
+    ASSERT_FTC(dir, 0, err, "task: whole", "run", "m.ir", "--train", "rows.csv");
+    ASSERT_FTC(dir, 0, err, "task: parts", "run", "m.ir", "--train", "rows.csv", "--task", "parts");
+    char *config = read_text(dir, "output/config.json");
+    cr_expect(strstr(config, "[\"Parts\"]"), "%s", config);
+    free(config);
+    ASSERT_FTC(dir, 0, err, "task: parts", "run", "m.ir", "--train", "rows.csv", "--pretrained", "output",
+               "--output", "again");
+    ASSERT_FTC(dir, 0, err, "newly initialized: w\n", "run", "m.ir", "--train", "rows.csv", "--pretrained",
+               "output", "--task", "whole", "--output", "whole");
+    ASSERT_FTC(dir, 0, err, "task: blanks", "run", "m.ir", "--train", "rows.csv", "--task", "blanks",
+               "--output", "blanks");
+    ASSERT_FTC(dir, 0, err, "task: whole", "run", "m.ir", "--train", "rows.csv", "--pretrained", "blanks",
+               "--output", "base");
+    ASSERT_FTC(dir, 2, err, "no task tokens", "run", "m.ir", "--train", "rows.csv", "--task", "tokens");
+    write_file(dir, "typo.ir",
+               "model m family { model_type parts = x } axis B <= 2 input x : f32[B] output y = x");
+    ASSERT_FTC(dir, 2, err, "has no entry 'model_type parts'", "compile", "typo.ir");
+    scratch_free(dir);
+}
+
 Test(commands, a_loss_that_is_not_finite_is_exit_1, .timeout = 240) {
     char *dir = test_directory();
     compile_small(dir);

@@ -99,7 +99,10 @@ Test(hf_dir, config_is_written) {
                "{\"model_type\": \"bert\", \"vocab_size\": 7, \"_name_or_path\": \"x\", \"custom\": [1, 2], "
                "\"other\": {\"factor\": 2.0, \"text\": \"3.0\", \"small\": 1e-05}}");
     const char *labels[BAG_CLASSES] = {"bad", NULL, "good"};
-    ftc_hf_config_extra extra = {.base_dir = dir, .labels = labels, .n_labels = BAG_CLASSES};
+    ftc_hf_config_extra extra = {.base_dir = dir,
+                                 .labels = labels,
+                                 .n_labels = BAG_CLASSES,
+                                 .problem_type = "single_label_classification"};
     ASSERT_OK(ftc_hf_config_write(&BAG_PROGRAM, &extra, path));
 
     cJSON *json;

@@ -220,7 +220,7 @@ static ftc_error *trainer_save(const ftc_trainer *trainer, const char *directory
         .config = {.base_dir = trainer->directory,
                    .labels = labels,
                    .n_labels = (int32_t)ftc_program_score_columns(program),
-                   .regression = ftc_program_is_regression(program)},
+                   .problem_type = ftc_program_problem_type(program)},
         .tokenizer_dir = tokenizer,
     };
     return ftc_api_error(ftc_model_save(directory, &trainer->state, &files));

@@ -41,6 +41,9 @@ const ftc_option ftc_model_option_table[] = {
      "measure here how each contraction is best cut, and compile it so"},
     {"guard", NULL, FTC_OPTION_FLAG, FIELD(guard), NULL, 0,
      "for tests of the compiler: each buffer lies before a page that nobody may touch; slow"},
+    {"task", NULL, FTC_OPTION_TEXT, FIELD(task), "NAME", 0,
+     "what is learned, classification or tokens (a label a token); unless set what --pretrained and the data "
+     "say"},
     {"loss", NULL, FTC_OPTION_TEXT, FIELD(loss), "NAME", 0,
      "auto, cross_entropy or mse (auto: mse for one label); as --set loss=NAME"},
     {0},
@@ -233,10 +236,45 @@ static bool check_problem(const ftc_graph *g, const ftc_hf_config *config, const
     return !classes && !numbers;
 }
 
-// Parses with the overrides so far; with --max-length once more, cut to what the model's positions allow.
-static ftc_graph *parse(const char *name, const char *text, const ftc_model_options *options, overrides *o,
-                        ftc_diagnostics *d) {
+static bool in_list(const char *list, const char *item) {
+    for (size_t n; *(list += strspn(list, ", ")); list += n)
+        if ((n = strcspn(list, ", ")) == strlen(item) && strncmp(list, item, n) == 0) return true;
+    return false;
+}
+
+// The task whose class config.json names, unless that is what others are fine-tuned from: NULL where the
+// family block names no such class.
+static const char *task_of_directory(const ftc_graph *g, const ftc_hf_config *config) {
+    static const char ARCHITECTURE[] = "architecture ";
+    const char *pretraining = "";
+    for (uint32_t i = 0; i < g->n_family; i++)
+        if (strcmp(g->family[i].name, "pretraining") == 0) pretraining = g->family[i].text;
+    for (uint32_t i = 0; i < g->n_family; i++) {
+        const ftc_graph_setting *entry = &g->family[i];
+        if (!ftc_name_starts_with(entry->name, ARCHITECTURE)) continue;
+        const char *task = entry->name + strlen(ARCHITECTURE);
+        if (ftc_hf_config_has_class(config, entry->text) && !in_list(pretraining, task)) return task;
+    }
+    return NULL;
+}
+
+static bool is_set(const overrides *o, const char *name) {
+    for (int i = 0; i < o->n; i++)
+        if (o->list[i].kind == FTC_OVERRIDE_CONFIG && strcmp(o->list[i].name, name) == 0) return true;
+    return false;
+}
+
+// Parses with the overrides so far. Once more for the task of the directory's class; and with --max-length,
+// cut to what the model's positions allow.
+static ftc_graph *parse(const char *name, const char *text, const ftc_model_options *options,
+                        const ftc_hf_config *config, overrides *o, ftc_diagnostics *d) {
     ftc_graph *g = ftc_parse_text(name, text, &(ftc_settings){o->list, o->n}, d);
+    const char *task = g && config && !is_set(o, "task") ? task_of_directory(g, config) : NULL;
+    if (task) {
+        add(o, (ftc_override){"task", keep(o, ftc_strdup(task)), "config.json", FTC_OVERRIDE_CONFIG});
+        ftc_graph_free(g);
+        g = ftc_parse_text(name, text, &(ftc_settings){o->list, o->n}, d);
+    }
     if (!g || !options->max_length) return g;
     const ftc_graph_setting *longest = find_config(g, "longest");
     if (!longest) longest = find_config(g, "positions");
@@ -293,8 +331,9 @@ static bool build(const char *name, const char *text, const ftc_model_options *o
     bool ok = add_sets(&o, options, d) && read_dumps(options, source.dumps, d);
     if (options->batch) add_number(&o, "batch", options->batch, "--batch");
     if (options->loss) add(&o, (ftc_override){"loss", options->loss, "--loss", FTC_OVERRIDE_CONFIG});
+    if (options->task) add(&o, (ftc_override){"task", options->task, "--task", FTC_OVERRIDE_CONFIG});
     add_train_entries(&o, options);
-    if (ok) g = parse(name, text, options, &o, d);
+    if (ok) g = parse(name, text, options, config, &o, d);
     ok = g && (!config || (check_shapes(g, config, options->pretrained, d) &&
                            check_problem(g, config, options->pretrained, d)));
     if (ok) resolved = ftc_parse_resolve(name, text, &(ftc_settings){o.list, o.n}, d);
@@ -602,6 +641,7 @@ static ftc_precision precision_of(const ftc_program *program) {
 
 // What the options ask for that the program does not have: allocated text, or NULL when it fits.
 static char *other_structure(const ftc_program *program, const ftc_model_options *options) {
+    const char *task = ftc_setting_text(program->config, program->n_config, "task");
     char *why = NULL, *was = NULL;
     const char *entry;
     double batch = ftc_setting_number(program->config, program->n_config, "batch", 0);
@@ -615,6 +655,8 @@ static char *other_structure(const ftc_program *program, const ftc_model_options
         why = ftc_strdup("other compile options are asked for");
     } else if (options->precision != FTC_PRECISION_UNSET && options->precision != precision_of(program)) {
         why = ftc_format("it was compiled for %s", program->precision);
+    } else if (options->task && (!task || strcmp(options->task, task) != 0)) {
+        why = ftc_format("it was compiled for the task %s", task ? task : "of its text");
     } else if (options->guard && !program->guarded) {
         why = ftc_strdup("it was compiled without --guard");
     } else if ((double)options->batch > batch) {
@@ -642,6 +684,7 @@ static bool compile_again(const ftc_model *old, const ftc_model_options *options
                           ftc_model *out, ftc_diagnostics *d) {
     ftc_model_options again = *options;
     if (!again.pretrained) again.pretrained = old->program->pretrained;
+    if (!again.task) again.task = ftc_setting_text(old->program->config, old->program->n_config, "task");
     ftc_model_source source;
     if (!ftc_model_read_text("model.ir of the artifact", old->program->source, &again, &source, d))
         return false;

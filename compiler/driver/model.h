@@ -29,6 +29,7 @@ typedef struct {
     bool guard;           // buffers before protected pages
     const char *memory;   // budget of tensors, arena and scratch, "2GB" or "least"; NULL: none
     const char *loss;     // entry of the config block; NULL: as the model says
+    const char *task;     // the same; NULL: as the directory's class says, else the model
     int64_t labels; // classes of the data, where neither --set nor a directory says it; 0: as the model says
     // Entries of the train block; NULL, empty or 0: as the model says.
     const char *optim;
@@ -51,8 +52,8 @@ typedef struct {
 } ftc_model_source;
 
 // Reads MODEL.ir; path NULL: the installed text of the family that --pretrained's config.json names. Values
-// of the config block come from --pretrained's config.json, then --set, --batch, --max-length, --loss;
-// --optim, --freeze, --group and --layer-decay replace entries of the train block.
+// of the config block come from --pretrained's config.json, then --set, --batch, --max-length, --loss,
+// --task; --optim, --freeze, --group and --layer-decay replace entries of the train block.
 bool ftc_model_read(const char *path, const ftc_model_options *options, ftc_model_source *out,
                     ftc_diagnostics *d);
 

@@ -131,6 +131,8 @@ static void print_model(const ftc_program *program, int32_t threads, const ftc_w
             threads == 1 ? "" : "s");
     if (world->size > 1) fprintf(stderr, " in each of %d processes (%s)", world->size, world->library);
     fputc('\n', stderr);
+    const char *task = ftc_setting_text(program->config, program->n_config, "task");
+    if (task) fprintf(stderr, "task: %s\n", task);
 }
 
 static void print_data(const ftc_training_data *data, const ftc_data_options *options) {
@@ -382,7 +384,7 @@ static ftc_status train(run *r) {
         .config = {.base_dir = program->pretrained,
                    .labels = (const char *const *)r->data.labels.names,
                    .n_labels = r->data.labels.count,
-                   .regression = r->data.labels.kind == FTC_LABELS_NUMBERS},
+                   .problem_type = ftc_program_problem_type(program)},
         .tokenizer_dir = r->data.tokenizer ? r->data.tokenizer_dir : NULL,
         .max_length = r->data.max_length,
     };

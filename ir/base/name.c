@@ -20,6 +20,12 @@ uint64_t ftc_name_hash(const char *name) {
     return hash;
 }
 
+int ftc_name_for_task(const char *entry, const char *name, const char *task) {
+    size_t n = strlen(name);
+    if (strncmp(entry, name, n) != 0 || (entry[n] && entry[n] != ' ')) return 0;
+    return !entry[n] ? 1 : task && strcmp(entry + n + 1, task) == 0 ? 2 : 0;
+}
+
 static int minimum(int a, int b) {
     return a < b ? a : b;
 }

@@ -13,6 +13,10 @@ bool ftc_name_ends_with(const char *text, const char *end);
 // data takes xxhash.)
 uint64_t ftc_name_hash(const char *name);
 
+// How an entry of a family block, "NAME" or "NAME TASK", is `name` for this task: 2 for it alone, 1 for every
+// task, 0 not. The entry with the highest counts.
+int ftc_name_for_task(const char *entry, const char *name, const char *task);
+
 // "Did you mean": the one of `n` names at the smallest edit distance (Levenshtein's, letter case ignored) to
 // a mistyped one. NULL when none is near: the distance is at most a third of the length + 1, and something is
 // in common.

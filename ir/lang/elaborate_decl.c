@@ -483,8 +483,8 @@ static bool check_output(ftc_elaborator *e, const ftc_stmt *s, ftc_output_role r
     char text[256];
     if ((role == FTC_OUTPUT_LOSS || role == FTC_OUTPUT_WEIGHT) && type->axes.n)
         needs = "one f32 number: take its mean or sum";
-    if (role == FTC_OUTPUT_SCORES && !(n.symbols == 1 && n.ragged == 0 && n.constants <= 1))
-        needs = "f32[B, C], or f32[B] for a predicted value";
+    if (role == FTC_OUTPUT_SCORES && !(n.symbols == 1 && n.ragged <= n.constants && n.constants <= 1))
+        needs = "f32[B, C], f32[B, S, C] for the tokens, or f32[B] for a predicted value";
     if (role == FTC_OUTPUT_EMBEDDING && !(n.symbols == 1 && n.ragged == 0 && n.constants == 1))
         needs = "f32[B, H]";
     if (role != FTC_OUTPUT_VALUE && role != FTC_OUTPUT_GRADIENT && type->dtype != FTC_F32 && !needs)

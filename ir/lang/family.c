@@ -4,8 +4,8 @@
 #include "ir/base/name.h"
 #include "ir/lang/elaborator.h"
 
-enum { MODEL_TYPE, ARCHITECTURE, PREFIX, HEAD, MAY_LACK, ALIASES, N_ENTRIES };
-static const char *const NAMES[N_ENTRIES] = {"model_type", "architecture", "prefix",
+enum { MODEL_TYPE, ARCHITECTURE, PRETRAINING, PREFIX, HEAD, MAY_LACK, ALIASES, N_ENTRIES };
+static const char *const NAMES[N_ENTRIES] = {"model_type", "architecture", "pretraining", "prefix",
                                              "head",       "may_lack",     "aliases"};
 
 // What config.json says the model type is where that is another; else NULL.
@@ -18,10 +18,24 @@ static const char *other_model_type(const ftc_settings *overrides, const char *o
     return NULL;
 }
 
+// By its name without that of a task, which those may have that say something of a head.
 static int entry_named(const char *name) {
+    size_t n = strcspn(name, " ");
     int at = 0;
-    while (at < N_ENTRIES && strcmp(name, NAMES[at])) at++;
-    return at;
+    while (at < N_ENTRIES && (strlen(NAMES[at]) != n || strncmp(name, NAMES[at], n))) at++;
+    bool may_have_task = at == ARCHITECTURE || at == HEAD || at == MAY_LACK;
+    return name[n] && !may_have_task ? N_ENTRIES : at;
+}
+
+// The entry, or one for a single task, counts in this graph.
+static bool counts(const ftc_graph *g, const char *entry) {
+    const char *task = NULL, *name = NAMES[entry_named(entry)];
+    for (uint32_t i = 0; i < g->n_config; i++)
+        if (!strcmp(g->config[i].name, "task")) task = g->config[i].text;
+    int fit = ftc_name_for_task(entry, name, task);
+    for (uint32_t i = 0; i < g->n_family; i++)
+        if (ftc_name_for_task(g->family[i].name, name, task) > fit) return false;
+    return fit > 0;
 }
 
 static bool repeated(const ftc_setting_syntax *first, const ftc_setting_syntax *s) {
@@ -32,10 +46,12 @@ static bool repeated(const ftc_setting_syntax *first, const ftc_setting_syntax *
 
 static void report_unknown(ftc_elaborator *e, const ftc_setting_syntax *s) {
     const char *near = ftc_name_nearest(s->name, NAMES, N_ENTRIES);
-    ftc_elab_error(e, s->place,
-                   "the family block has no entry '%s'%s%s%s; there are model_type, architecture, prefix, "
-                   "head, may_lack and aliases",
-                   s->name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    ftc_elab_error(
+        e, s->place,
+        "the family block has no entry '%s'%s%s%s; there are model_type, architecture, pretraining, "
+        "prefix, head, may_lack and aliases, and architecture, head and may_lack for a task, as "
+        "architecture tokens",
+        s->name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 void ftc_elab_family(ftc_elaborator *e, const ftc_settings *overrides) {
@@ -65,7 +81,7 @@ static bool starts_parameter(const ftc_graph *g, const char *start, size_t n) {
 void ftc_elab_check_family(ftc_elaborator *e) {
     for (const ftc_setting_syntax *s = e->main->family; s; s = s->next) {
         int entry = entry_named(s->name);
-        for (const char *item = s->text; entry >= PREFIX && *item;) {
+        for (const char *item = s->text; entry >= PREFIX && counts(e->g, s->name) && *item;) {
             item += strspn(item, ", ");
             size_t n = strcspn(item, ",");
             if (entry == ALIASES && !memchr(item, ':', n))

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "ir/base/alloc.h"
 #include "ir/lang/ast.h"
 #include "ir/print.h"
 
@@ -804,14 +805,25 @@ static void parse_terms(parser *p, ftc_setting_syntax *s) {
     }
 }
 
+typedef enum { CONFIG_BLOCK, FAMILY_BLOCK, TRAIN_BLOCK } settings_block;
+
+// In a family block the name of a task may follow: "architecture tokens".
+static const char *parse_setting_name(parser *p, settings_block block) {
+    const char *name = expect_name(p, "NAME = VALUE or '}'");
+    if (p->failed || block != FAMILY_BLOCK || peek(p)->kind != FTC_TOKEN_NAME) return name;
+    char *both = ftc_format("%s %s", name, take(p)->text), *kept = ftc_arena_strdup(p->arena, both);
+    free(both);
+    return kept;
+}
+
 // { NAME = VALUE "hf_name" … }, appended to *tail.
-static void parse_settings(parser *p, ftc_setting_syntax **tail, bool is_config) {
+static void parse_settings(parser *p, ftc_setting_syntax **tail, settings_block block) {
     while (*tail) tail = &(*tail)->next;
     expect_mark(p, "{");
     while (!p->failed && !at_mark(p, "}")) {
         ftc_setting_syntax *s = new_node(p, sizeof *s);
         s->place = peek(p)->place;
-        s->name = expect_name(p, "NAME = VALUE or '}'");
+        s->name = parse_setting_name(p, block);
         expect_mark(p, "=");
         s->start = peek(p)->start;
         bool negative = accept_mark(p, "-");
@@ -827,8 +839,8 @@ static void parse_settings(parser *p, ftc_setting_syntax **tail, bool is_config)
             fail_expected(p, "a number, a name or a string");
         }
         take(p);
-        if (is_config) parse_terms(p, s);
-        if (is_config && peek(p)->kind == FTC_TOKEN_STRING) s->hf_name = take(p)->text;
+        if (block == CONFIG_BLOCK) parse_terms(p, s);
+        if (block == CONFIG_BLOCK && peek(p)->kind == FTC_TOKEN_STRING) s->hf_name = take(p)->text;
         if (p->failed) return;
         *tail = s;
         tail = &s->next;
@@ -953,11 +965,11 @@ static void parse_items(parser *p) {
         else if (accept_word(p, "use"))
             uses = parse_use(p, uses);
         else if (accept_word(p, "config"))
-            parse_settings(p, &p->module->config, true);
+            parse_settings(p, &p->module->config, CONFIG_BLOCK);
         else if (accept_word(p, "family"))
-            parse_settings(p, &p->module->family, false);
+            parse_settings(p, &p->module->family, FAMILY_BLOCK);
         else if (accept_word(p, "train"))
-            parse_settings(p, &p->module->train, false);
+            parse_settings(p, &p->module->train, TRAIN_BLOCK);
         else if (accept_word(p, "fn"))
             parse_function(p, &functions, false);
         else if (accept_word(p, "optimizer"))

@@ -70,9 +70,10 @@ bool ftc_program_reads(const ftc_program *program, ftc_input_role role);
 
 // What inputs take the label of a row as.
 typedef enum {
-    FTC_LABEL_NONE,  // none does, or as numbers of a column
-    FTC_LABEL_CLASS, // i32[B]
-    FTC_LABEL_VALUE, // f32[B]
+    FTC_LABEL_NONE,   // none does, or as numbers of a column
+    FTC_LABEL_CLASS,  // i32[B]
+    FTC_LABEL_VALUE,  // f32[B]
+    FTC_LABEL_TOKENS, // i32[B, S]: the class of each token, -100 where it has none
 } ftc_label_kind;
 ftc_label_kind ftc_program_label(const ftc_program *program);
 

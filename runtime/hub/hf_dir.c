@@ -89,6 +89,15 @@ bool ftc_hf_config_text(const ftc_hf_config *config, const char *name, const cha
     return true;
 }
 
+bool ftc_hf_config_has_class(const ftc_hf_config *config, const char *name) {
+    const cJSON *item;
+    cJSON_ArrayForEach(item, entry(config, "architectures")) {
+        const char *text = cJSON_GetStringValue(item);
+        if (text && strcmp(text, name) == 0) return true;
+    }
+    return false;
+}
+
 bool ftc_hf_config_next(const ftc_hf_config *config, const struct cJSON **at, const char **name,
                         char **value) {
     const cJSON *item = *at = *at ? (*at)->next : config->json->child;
@@ -250,8 +259,8 @@ static void set_labels(cJSON *json, const ftc_hf_config_extra *extra) {
     }
     set(json, "id2label", id2label);
     set(json, "label2id", label2id);
-    set(json, "problem_type",
-        cJSON_CreateString(extra->regression ? "regression" : "single_label_classification"));
+    cJSON_DeleteItemFromObjectCaseSensitive(json, "problem_type");
+    if (extra->problem_type) set(json, "problem_type", cJSON_CreateString(extra->problem_type));
 }
 
 // "a|b" as ["a", "b"].

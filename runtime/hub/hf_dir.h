@@ -17,6 +17,9 @@ void ftc_hf_config_free(ftc_hf_config *config);
 bool ftc_hf_config_number(const ftc_hf_config *config, const char *name, double *out);
 bool ftc_hf_config_text(const ftc_hf_config *config, const char *name, const char **out);
 
+// Whether `architectures` names this class.
+bool ftc_hf_config_has_class(const ftc_hf_config *config, const char *name);
+
 // Goes through the entries of config.json: *at is NULL before the first. *value (allocated) is the entry's
 // text, NULL when it is null, a list or an object. False behind the last one.
 struct cJSON;
@@ -45,7 +48,7 @@ typedef struct {
     const char *base_dir;
     const char *const *labels; // [n_labels] names by id; NULL or a NULL element: LABEL_<id>
     int32_t n_labels;
-    bool regression; // the label is a number
+    const char *problem_type; // NULL: the labels are not those of whole texts
 } ftc_hf_config_extra;
 
 // Writes config.json of a classifier: every setting of the program that has a Hugging Face name, what its

@@ -16,9 +16,17 @@ static bool next_item(const char **list, const char **item, size_t *n) {
 }
 
 const char *ftc_family_text(const ftc_program *program, const char *name) {
-    for (int32_t i = 0; i < program->n_family; i++)
-        if (strcmp(program->family[i].name, name) == 0) return program->family[i].text;
-    return "";
+    const char *task = NULL, *text = "";
+    int best = 0;
+    for (int32_t i = 0; i < program->n_config; i++)
+        if (strcmp(program->config[i].name, "task") == 0) task = program->config[i].text;
+    for (int32_t i = 0; i < program->n_family; i++) {
+        int fit = ftc_name_for_task(program->family[i].name, name, task);
+        if (fit <= best) continue;
+        best = fit;
+        text = program->family[i].text;
+    }
+    return text;
 }
 
 // Whether the name starts with an item of the list.

@@ -7,7 +7,8 @@
 
 #include <stdbool.h>
 
-// An entry of the family block; "" when there is none.
+// An entry of the family block: that of the program's task, else the one for every task; "" when there is
+// none.
 const char *ftc_family_text(const ftc_program *program, const char *name);
 
 bool ftc_family_in_head(const ftc_program *program, const char *parameter);

@@ -21,8 +21,12 @@ ftc_scoring ftc_program_scoring(const ftc_program *program) {
     return columns > 1 && label == FTC_LABEL_CLASS ? FTC_SCORE_CLASSES : FTC_SCORE_NOTHING;
 }
 
-bool ftc_program_is_regression(const ftc_program *program) {
-    return ftc_program_label(program) == FTC_LABEL_VALUE;
+const char *ftc_program_problem_type(const ftc_program *program) {
+    switch (ftc_program_label(program)) {
+    case FTC_LABEL_VALUE: return "regression";
+    case FTC_LABEL_TOKENS: return NULL;
+    default: return "single_label_classification";
+    }
 }
 
 // What a batch gives; words of 64 bits, which processes exchange.

@@ -52,7 +52,8 @@ void ftc_evaluation_report(const ftc_evaluation *evaluation, cJSON *line);
 // The class with the largest of `n` logits.
 int32_t ftc_argmax(const float *logits, int64_t n);
 
-// Whether the program's label is a number and not a class.
-bool ftc_program_is_regression(const ftc_program *program);
+// What Hugging Face calls the program's problem in config.json; NULL: the labels are not those of whole
+// texts.
+const char *ftc_program_problem_type(const ftc_program *program);
 
 #endif
