@@ -3,6 +3,7 @@
 #include "ir/base/alloc.h"
 #include "ir/base/name.h"
 #include "ir/diag.h"
+#include "json/value.h"
 #include "runtime/text/shown.h"
 
 #include <float.h>
@@ -161,6 +162,50 @@ bool ftc_option_set(const ftc_option *option, void *target, const char *text, ch
     case FTC_OPTION_LIST: ftc_text_list_add((ftc_text_list *)field, text); return true;
     }
     return false;
+}
+
+static cJSON *value_of(const ftc_option *option, const void *target) {
+    const char *field = (const char *)target + option->offset;
+    switch (option->kind) {
+    case FTC_OPTION_FLAG: return cJSON_CreateBool(*(const bool *)field);
+    case FTC_OPTION_TEXT: {
+        const char *text = *(const char *const *)field;
+        return text ? cJSON_CreateString(text) : cJSON_CreateNull();
+    }
+    case FTC_OPTION_CHOICE: {
+        const char *word = option->value;
+        for (int32_t i = *(const int32_t *)field; i > 0; word++) i -= *word == '|';
+        char *copy = ftc_strndup(word, strcspn(word, "|"));
+        cJSON *value = cJSON_CreateString(copy);
+        free(copy);
+        return value;
+    }
+    case FTC_OPTION_LIST: {
+        const ftc_text_list *list = (const ftc_text_list *)field;
+        return cJSON_CreateStringArray(list->items, (int)list->n);
+    }
+    case FTC_OPTION_INT:
+    case FTC_OPTION_SEED: {
+        int64_t number = *(const int64_t *)field;
+        return (double)number < option->least ? cJSON_CreateNull() : cJSON_CreateNumber((double)number);
+    }
+    default: {
+        double number = *(const double *)field;
+        return number < option->least ? cJSON_CreateNull() : cJSON_CreateNumber(number);
+    }
+    }
+}
+
+char *ftc_option_group_json(const ftc_option_group *group) {
+    cJSON *json = cJSON_CreateObject();
+    for (const ftc_option *option = group->options; option->name; option++) {
+        char *name = option->alias ? ftc_strdup(option->alias) : with_separator(option->name, '_');
+        cJSON_AddItemToObject(json, name, value_of(option, group->target));
+        free(name);
+    }
+    char *text = cJSON_Print(json);
+    cJSON_Delete(json);
+    return text;
 }
 
 // --- messages -----------------------------------------------------------------------------------------

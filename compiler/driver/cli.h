@@ -79,6 +79,11 @@ bool ftc_cli_find(const ftc_option_group *groups, const char *name, const ftc_op
 // Sets the option's field from text. On failure fills `why` (at least 160 bytes) with what was expected.
 bool ftc_option_set(const ftc_option *option, void *target, const char *text, char *why, size_t why_bytes);
 
+// The fields of a group as one JSON object, in the order of its table: under the second names of the options,
+// else the first with '_'; what lies below an option's least value, and a text that is not set, as null.
+// Allocated.
+char *ftc_option_group_json(const ftc_option_group *group);
+
 // The option's first or second name nearest to `name`, or NULL when none is near.
 const char *ftc_cli_nearest_option(const ftc_option_group *groups, const char *name);
 

@@ -11,6 +11,7 @@
 #include "runtime/loop/metrics.h"
 #include "runtime/loop/folder.h"
 #include "runtime/report/summary.h"
+#include "runtime/report/tensorboard.h"
 #include "runtime/loop/train.h"
 #include "runtime/loop/world.h"
 #include "runtime/text/shown.h"
@@ -35,8 +36,9 @@ typedef struct {
     bool is_terminal; // of standard error: a bar that is redrawn, else now and then a line
     bool shows_progress;
     bool bar_is_drawn;
-    double last_progress; // on the clock
-    const char *model;    // the file
+    double last_progress;   // on the clock
+    ftc_tensorboard events; // for TensorBoard, if asked for
+    const char *model;      // the file
     const ftc_model_options *model_options;
 } console;
 
@@ -60,6 +62,7 @@ static void drop_metrics(console *c) {
 
 static void on_log(void *context, const cJSON *line) {
     console *c = context;
+    ftc_tensorboard_log(&c->events, line);
     if (!c->metrics || (!c->steps_too && cJSON_HasObjectItem(line, "loss"))) return;
     char *text = ftc_metrics_line(line);
     if (c->metrics == stdout) clear_bar(c);
@@ -358,6 +361,31 @@ static ftc_status close_metrics(run *r) {
                            errno ? ": " : "; is the disk full?", errno ? strerror(errno) : "");
 }
 
+// Begins the event file, with the run's options and the model's configuration.
+static ftc_status open_events(run *r, const ftc_hf_config_extra *config) {
+    const ftc_run_flags *flags = &r->options.run;
+    if (flags->report_to == FTC_REPORT_TO_NONE || !is_first(r)) return FTC_STATUS_OK;
+    char *dir =
+        flags->logging_dir ? ftc_strdup(flags->logging_dir) : ftc_tensorboard_dir(flags->train.output);
+    ftc_status status = ftc_tensorboard_open(dir, &r->console.events);
+    cJSON *json = NULL;
+    r->output.is_kept = status.code == FTC_OK;
+    if (status.code == FTC_OK) status = ftc_hf_config_make(r->model.program, config, &json);
+    if (status.code == FTC_OK) {
+        ftc_option_group groups[FTC_RUN_OPTION_GROUPS];
+        ftc_run_option_groups(&r->options, groups);
+        char *args = ftc_option_group_json(&groups[0]), *text = cJSON_Print(json);
+        ftc_tensorboard_text(&r->console.events, "args", args);
+        ftc_tensorboard_text(&r->console.events, "model_config", text);
+        fprintf(stderr, "events: %s\n", dir);
+        free(args);
+        free(text);
+    }
+    cJSON_Delete(json);
+    free(dir);
+    return status;
+}
+
 // One for each processor that this process may use. Where its launcher has left all processors to all
 // processes of a machine, their part of them.
 static int32_t threads_of(const ftc_world *world) {
@@ -388,6 +416,7 @@ static ftc_status train(run *r) {
         .tokenizer_dir = r->data.tokenizer ? r->data.tokenizer_dir : NULL,
         .max_length = r->data.max_length,
     };
+    FTC_RETURN_IF_ERROR(open_events(r, &files.config));
     const ftc_training training = {
         .program = program,
         .state = &r->state,
@@ -407,17 +436,20 @@ static ftc_status train(run *r) {
     ftc_train_result result;
     FTC_RETURN_IF_ERROR(ftc_train(&training, &result));
     model_is_saved = r->is_saved = true;
-    ftc_status metrics = close_metrics(r);
+    ftc_status metrics = close_metrics(r), events = ftc_tensorboard_close(&r->console.events);
     ftc_status status = stop_signal ? ftc_status_make(FTC_INTERRUPTED, "interrupted before it was written")
                                     : write_summary(r, &result);
     ftc_train_result_free(&result);
     if (status.code != FTC_OK) ftc_status_free(&metrics);
+    if (status.code != FTC_OK || metrics.code != FTC_OK) ftc_status_free(&events);
     status = ftc_status_annotate(status, "the model is saved, its card and report are not");
-    return status.code == FTC_OK ? metrics : status;
+    return status.code != FTC_OK ? status : metrics.code != FTC_OK ? metrics : events;
 }
 
 static void free_run(run *r) {
     if (r->console.metrics && r->console.metrics != stdout) fclose(r->console.metrics);
+    ftc_status events = ftc_tensorboard_close(&r->console.events); // of a run that has failed already
+    ftc_status_free(&events);
     ftc_model_state_free(&r->state);
     ftc_training_data_free(&r->data);
     ftc_threads_free(r->threads);
@@ -433,7 +465,8 @@ static ftc_status claim_output(run *r) {
     const ftc_folder_request request = {.dir = flags->train.output,
                                         .continues = resume && strcmp(resume, "last") == 0,
                                         .overwrite = flags->overwrite,
-                                        .metrics = flags->metrics};
+                                        .metrics = flags->metrics,
+                                        .events = flags->report_to ? flags->logging_dir : NULL};
     return request.dir && is_first(r) ? ftc_folder_claim(&request, &r->output) : FTC_STATUS_OK;
 }
 

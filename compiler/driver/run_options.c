@@ -120,6 +120,10 @@ static const ftc_option OPTIONS[] = {
     {"threads", NULL, FTC_OPTION_INT, RUN(threads), "N", 1, "threads; one a processor unless set"},
     {"metrics", NULL, FTC_OPTION_TEXT, RUN(metrics), "FILE", 0,
      "write the metrics there instead of to standard output"},
+    {"report-to", NULL, FTC_OPTION_CHOICE, RUN(report_to), FTC_REPORT_TO_NAMES, 0,
+     "write event files for TensorBoard; all: all that there is, which is this"},
+    {"logging-dir", NULL, FTC_OPTION_TEXT, RUN(logging_dir), "DIR", 0,
+     "where; OUTPUT/runs/TIME_HOST unless set"},
     {"args", NULL, FTC_OPTION_TEXT, RUN(args), "FILE", 0, "TrainingArguments as JSON; Trainer's defaults"},
     {"gradient-checkpointing", NULL, FTC_OPTION_FLAG, RUN(gradient_checkpointing), NULL, 0,
      "compute layers again in the backward pass: --memory least"},
@@ -337,7 +341,6 @@ static const ignored_field IGNORED[] = {
     {"log_level", "passive"},
     {"log_level_replica", "warning"},
     {"log_on_each_node", "true"},
-    {"logging_dir", ANY_VALUE},
     {"logging_nan_inf_filter", "true"},
     {"mp_parameters", NULL},
     {"neftune_noise_alpha", NULL},
@@ -354,7 +357,6 @@ static const ignored_field IGNORED[] = {
     {"push_to_hub_token", "<PUSH_TO_HUB_TOKEN>"},
     {"ray_scope", NULL},
     {"remove_unused_columns", "true"},
-    {"report_to", NULL},
     {"restore_callback_states_from_checkpoint", NULL},
     {"run_name", ANY_VALUE},
     {"save_on_each_node", NULL},
@@ -405,6 +407,22 @@ static void add_name(char **names, const char *name) {
     *names = longer;
 }
 
+// Of report_to, one name or a list: those that the option does not know are services, named as ignored.
+static void apply_report_to(const cJSON *field, const ftc_option *option, void *target, char **ignored) {
+    char why[160];
+    bool is_list = cJSON_IsArray(field);
+    ftc_option_set(option, target, "none", why, sizeof why);
+    for (const cJSON *entry = is_list ? field->child : field; entry; entry = is_list ? entry->next : NULL) {
+        char *name = ftc_json_text(entry);
+        if (!name || !ftc_option_set(option, target, name, why, sizeof why)) {
+            char *shown = ftc_format("report_to%s%s", name ? " " : "", name ? name : "");
+            add_name(ignored, shown);
+            free(shown);
+        }
+        free(name);
+    }
+}
+
 static bool apply_field(const ftc_command *self, const char *path, const cJSON *field,
                         const ftc_option_group *groups, ftc_text_list *owned, char **ignored) {
     const ftc_option *option;
@@ -434,6 +452,10 @@ static bool apply_field(const ftc_command *self, const char *path, const cJSON *
         ftc_cli_error(self->name, "%s: unknown field \"%s\"%s%s%s", path, field->string,
                       near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
         return false;
+    }
+    if (strcmp(option->name, "report-to") == 0) {
+        apply_report_to(field, option, group->target, ignored);
+        return true;
     }
     char *text = ftc_json_text(field), why[160];
     if (!text) {
@@ -481,6 +503,7 @@ static bool settle(const ftc_command *self, const ftc_model_candidate *c, ftc_ru
     if (!o->data.tokenizer && c->pretrained) o->data.tokenizer = own(&o->owned, c->pretrained);
     if (o->run.gradient_checkpointing && !o->model.memory) o->model.memory = "least";
     if (o->run.bf16) o->model.precision = FTC_PRECISION_BF16;
+    if (o->run.report_to && !o->run.logging_dir) o->run.logging_dir = getenv("TENSORBOARD_LOGGING_DIR");
     if (c->batch) o->model.batch = train->batch; // the most that the program is compiled for
     o->data.max_length = o->model.max_length;
     if (o->run.args && train->eval_strategy != FTC_WHEN_NO && !o->data.test && o->data.split_test == 0) {

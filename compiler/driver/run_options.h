@@ -8,6 +8,10 @@
 #include "compiler/driver/model.h"
 #include "runtime/loop/train_options.h"
 
+// To whom metrics are told beside the lines of --metrics. Names in the order of the values.
+typedef enum { FTC_REPORT_TO_NONE, FTC_REPORT_TO_TENSORBOARD, FTC_REPORT_TO_ALL } ftc_report_to;
+#define FTC_REPORT_TO_NAMES "none|tensorboard|all"
+
 // What only `ftc run` has, beside the loop's options.
 typedef struct {
     ftc_train_options train;
@@ -22,8 +26,10 @@ typedef struct {
     bool bf16;
     bool disable_progress;
     bool no_report;
-    bool overwrite;   // write into a folder with files of others
-    bool trust_model; // its text may name paths anywhere
+    int32_t report_to;       // ftc_report_to
+    const char *logging_dir; // of the event files; NULL: Trainer's default under the output
+    bool overwrite;          // write into a folder with files of others
+    bool trust_model;        // its text may name paths anywhere
 } ftc_run_flags;
 
 typedef struct {

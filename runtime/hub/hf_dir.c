@@ -298,8 +298,7 @@ static void set_entry(cJSON *json, const ftc_setting *setting) {
     free(name);
 }
 
-ftc_status ftc_hf_config_write(const ftc_program *program, const ftc_hf_config_extra *extra,
-                               const char *path) {
+ftc_status ftc_hf_config_make(const ftc_program *program, const ftc_hf_config_extra *extra, cJSON **out) {
     cJSON *json = NULL;
     if (extra->base_dir) FTC_RETURN_IF_ERROR(read_base(extra->base_dir, &json));
     if (!json) json = cJSON_CreateObject();
@@ -315,6 +314,14 @@ ftc_status ftc_hf_config_write(const ftc_program *program, const ftc_hf_config_e
     }
     set_labels(json, extra);
     unmark_floats(json);
+    *out = json;
+    return FTC_STATUS_OK;
+}
+
+ftc_status ftc_hf_config_write(const ftc_program *program, const ftc_hf_config_extra *extra,
+                               const char *path) {
+    cJSON *json;
+    FTC_RETURN_IF_ERROR(ftc_hf_config_make(program, extra, &json));
     ftc_status status = ftc_json_write(path, json);
     cJSON_Delete(json);
     return status;

@@ -51,9 +51,11 @@ typedef struct {
     const char *problem_type; // NULL: the labels are not those of whole texts
 } ftc_hf_config_extra;
 
-// Writes config.json of a classifier: every setting of the program that has a Hugging Face name, what its
+// Makes config.json of a classifier: every setting of the program that has a Hugging Face name, what its
 // family block says, id2label, label2id and problem_type. "NAME[]" is a list, and not written where it is
 // empty; an entry of an object (a name with dots) is written where base_dir has the object.
+ftc_status ftc_hf_config_make(const ftc_program *program, const ftc_hf_config_extra *extra,
+                              struct cJSON **out);
 ftc_status ftc_hf_config_write(const ftc_program *program, const ftc_hf_config_extra *extra,
                                const char *path);
 

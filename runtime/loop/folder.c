@@ -37,11 +37,17 @@ static bool is_half_done(const char *name) {
 }
 
 static bool is_written_by_runs(const char *name) {
-    static const char *const NAMES[] = {"config.json",       "model.safetensors",
-                                        "model.ir",          "README.md",
-                                        "report.html",       "vocab.txt",
-                                        "tokenizer.json",    "tokenizer_config.json",
-                                        "added_tokens.json", "special_tokens_map.json"};
+    static const char *const NAMES[] = {"config.json",
+                                        "model.safetensors",
+                                        "model.ir",
+                                        "README.md",
+                                        "report.html",
+                                        "vocab.txt",
+                                        "tokenizer.json",
+                                        "tokenizer_config.json",
+                                        "added_tokens.json",
+                                        "special_tokens_map.json",
+                                        "runs"};
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
         if (strcmp(name, NAMES[i]) == 0) return true;
     return is_half_done(name) || is_checkpoint(name, "");
@@ -55,6 +61,12 @@ static bool is_a_stream(const struct stat *entry, const char *metrics) {
     for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
         same |= fstat(fd, &info) == 0 && info.st_ino == entry->st_ino && info.st_dev == entry->st_dev;
     return same;
+}
+
+// Whether this run's event files go into the entry `path`, or below it.
+static bool is_above_events(const char *path, const char *events) {
+    size_t n = strlen(path);
+    return events && strncmp(events, path, n) == 0 && (events[n] == '/' || events[n] == '\0');
 }
 
 // --- the entries of the folder ------------------------------------------------------------------------
@@ -73,7 +85,8 @@ static char *find_foreign(const ftc_folder_request *request, bool is_known) {
             ftc_status removed = ftc_dir_remove(path); // in the way of nobody if it stays
             ftc_status_free(&removed);
         } else if (lstat(path, &info) == 0) {
-            bool ours = (is_known && is_written_by_runs(name)) || is_a_stream(&info, request->metrics);
+            bool ours = (is_known && is_written_by_runs(name)) || is_a_stream(&info, request->metrics) ||
+                        is_above_events(path, request->events);
             if (!ours && !foreign) foreign = ftc_strdup(name);
         }
         free(path);
@@ -220,7 +233,7 @@ ftc_status ftc_folder_claim(const ftc_folder_request *request, ftc_folder *out) 
 void ftc_folder_release(ftc_folder *o, bool saved) {
     if (!o->dir) return;
     ftc_care_end(o);
-    bool undo = !saved && !has_checkpoints(o);
+    bool undo = !saved && !o->is_kept && !has_checkpoints(o);
     if (undo && o->made_record) unlink(o->record);
     if (undo && o->made_dir) rmdir(o->dir); // fails where there is something in it after all
     close(o->file);

@@ -14,6 +14,7 @@ typedef struct {
     char *dir, *record;
     int file; // the record, locked
     bool made_dir, made_record;
+    bool is_kept; // something is left in it although no model was saved: event files
 } ftc_folder;
 
 typedef struct {
@@ -21,11 +22,13 @@ typedef struct {
     bool continues;      // an earlier run of this folder, whose checkpoints then are this run's
     bool overwrite;      // files of others, too
     const char *metrics; // a file that may lie there; NULL: none
+    const char *events;  // the folder of event files, which may lie there; NULL: none, or as usual
 } ftc_folder_request;
 
 // Makes the folder and locks it until ftc_folder_release, or until the process ends however. Refuses a folder
 // that another process holds, naming that one, and one with files that no earlier run has written; the
-// metrics, standard output and standard error may lie in it. Removes what interrupted runs left half-done.
+// metrics, event files, standard output and standard error may lie in it. Removes what interrupted runs left
+// half-done.
 ftc_status ftc_folder_claim(const ftc_folder_request *request, ftc_folder *out);
 
 // Gives the folder back. If nothing was saved there, what the claim made goes: the folder stays another's.

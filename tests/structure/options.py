@@ -83,6 +83,8 @@ BAD = {
     "resume-from-checkpoint": ("nowhere", "nowhere"),
     "threads": ("0", LEAST_1),
     "metrics": ("none/metrics.jsonl", "cannot write the metrics"),
+    "report-to": ("wandb", "expected none|tensorboard|all"),
+    "logging-dir": ("taken", "taken", "--report-to", "tensorboard"),
     "args": ("none.json", "none.json"),
     "gradient-checkpointing": ("maybe", "true or false"),
     "bf16": ("maybe", "true or false"),
@@ -210,7 +212,8 @@ WITHOUT_MEANING = {
 }
 
 # Fields whose values are not known to be wrong where the file is read.
-NO_ERROR_OF_THE_FILE = ("output", "logging-steps", "metric-for-best-model", "optim", "resume-from-checkpoint")
+# Nor services, which are ignored.
+NO_ERROR_OF_THE_FILE = ("output", "report-to", "logging-dir", "logging-steps", "metric-for-best-model", "optim", "resume-from-checkpoint")
 
 # The fields of TrainingArguments that mean something here, each with a value that it can have, and some that do not.
 GOOD = {
@@ -257,7 +260,8 @@ GOOD = {
     "disable_tqdm": True,
     "push_to_hub": True,
     "fp16": True,
-    "report_to": ["tensorboard"],
+    "report_to": ["tensorboard", "wandb"],
+    "logging_dir": "out/events",
     # As TrainingArguments writes them when nobody has set them.
     "debug": [],
     "fsdp_config": {},
@@ -333,7 +337,7 @@ def main():
 
         done = ftc("run", "small.ftc", *file_with(GOOD))
         checks.that(f"all fields together: status {done.returncode}:\n{done.stderr}", done.returncode == 0)
-        for name in ("push_to_hub", "fp16", "report_to"):
+        for name in ("push_to_hub", "fp16", "report_to wandb"):
             checks.that(f"{name} is not named as ignored", re.search(rf"ignored: .*\b{name}\b", done.stderr))
         for name in ("debug", "fsdp_config", "ddp_timeout", "log_level", "a_field_of_tomorrow"):
             checks.that(f"{name} asks for nothing, but is named", name not in done.stderr)
