@@ -110,6 +110,7 @@ BAD = {
     "missing-label": ("1", "the row has no label"),
     "skip-bad-rows": ("maybe", "true or false"),
     "set": ("hiden=3", "hidden"),
+    "task": ("poetry", "poetry"),
     "graph": ("maybe", "expected ENTRY=FILE"),
     "pretrained": ("nowhere", "nowhere/config.json"),
     "max-length": ("1", "no room for the 2 special tokens"),
@@ -202,7 +203,7 @@ OTHERS = {
     "entry": ("forward", "expected step|grad|update|eval"),
     "max-length": ("0", LEAST_1),
 }
-MODEL = {"set", "pretrained", "no-pass", "target", "memory", "loss", "optim", "freeze", "group"}
+MODEL = {"set", "task", "pretrained", "no-pass", "target", "memory", "loss", "optim", "freeze", "group"}
 ROWS = {"test", "split-test", "select-train", "select-test"}
 WITHOUT_MEANING = {
     "predict": {"label-column", "missing-label"},
