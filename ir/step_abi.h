@@ -104,9 +104,10 @@ typedef void ftc_entry_fn(const ftc_step_args *args, int32_t thread, int32_t thr
 
 typedef enum {
     FTC_ENTRY_STEP,   // forward, backward, update in one: no clipping, no accumulation
-    FTC_ENTRY_GRAD,   // forward, backward: adds gradient / scalar "accumulation" into the gradient tensors
+    FTC_ENTRY_GRAD,   // forward, backward: adds gradient / scalar "accumulation" into the gradient tensors;
+                      // with an output FTC_OUTPUT_WEIGHT, times that
     FTC_ENTRY_UPDATE, // global norm, clipping by scalar "max_grad_norm", update; then zeroes the gradient
-                      // tensors
+                      // tensors. With FTC_OUTPUT_WEIGHT, they are divided by scalar "window_weight" first
     FTC_ENTRY_EVAL,   // forward, where `training` is false
     FTC_ENTRY_COUNT
 } ftc_entry_kind;

@@ -240,6 +240,46 @@ static double saved_value(const char *dir, const char *file, const char *name) {
     return value;
 }
 
+// A loss that says what it weighs: micro-batches and shards, of which each weighs something else, come to the
+// gradient, norm and loss of the whole batch.
+Test(commands, windows_and_shards_are_weighed_as_their_losses_say, .timeout = 240) {
+    static const char *const WAYS[][6] = {{"--batch", "8"},
+                                          {"--batch", "4", "--accumulation", "2"},
+                                          {"--batch", "1", "--accumulation", "8"},
+                                          {"--batch", "4", "--shards", "2"},
+                                          {"--batch", "2", "--accumulation", "2", "--shards", "2"}};
+    char *dir = test_directory(), rows[2048] = "label,x,trust\n";
+    write_file(dir, "weighed.ir",
+               "model weighed\naxis B <= 8, K = 2\ninput x : f32[B, K]\ninput label : f32[B] from label\n"
+               "input trust : f32[B]\np = param \"p\" f32[K] init zeros\ny = dot(x, p; K)\n"
+               "n = sum(trust; B)\nloss = sum(trust * mse(y, label); B) / maximum(n, 1e-9)\n"
+               "output loss as loss weight n, y as scores\ntrain { lr = 0.01  optimizer = sgd }\n");
+    for (int i = 0; i < 20; i++) { // the last window has less; some micro-batches weigh nothing
+        size_t at = strlen(rows);
+        snprintf(rows + at, sizeof rows - at, "%d,\"[%d, %d]\",%d\n", i % 3 - 1, i % 5, i % 2,
+                 i < 4 ? 0 : i % 7);
+    }
+    write_file(dir, "rows.csv", rows);
+    static const char *const NORMS[] = {"1e9", "0.5"};
+    for (int norm = 0; norm < 2; norm++) {
+        double loss = 0, p = 0;
+        for (size_t i = 0; i < sizeof WAYS / sizeof *WAYS; i++) {
+            const char *const *way = WAYS[i];
+            outcome o = FTC(dir, "run", "weighed.ir", "--train", "rows.csv", "--no-shuffle", "--epochs", "2",
+                            "--max-grad-norm", NORMS[norm], "--metrics", "m.jsonl", way[0], way[1], way[2],
+                            way[3], way[4], way[5]);
+            cr_assert_eq(o.status, 0, "%s%s", o.out, o.err);
+            forget(&o);
+            double now = metric(dir, "train_loss"), value = saved_value(dir, "output/model.safetensors", "p");
+            cr_expect(i ? fabs(now - loss) < 1e-6 && fabs(value - p) < 1e-6 : now > 0.1 && value != 0,
+                      "%s %s: loss %g, not %g; p %g, not %g", way[2], way[3], now, loss, value, p);
+            loss = i ? loss : now;
+            p = i ? p : value;
+        }
+    }
+    scratch_free(dir);
+}
+
 // State of the model's own counts optimizer steps and micro-batches, and goes on where a checkpoint left it.
 Test(commands, state_is_assigned_once_a_step_and_survives_resuming, .timeout = 240) {
     static const char STATE[] = FTC_SOURCE_ROOT "/tests/golden/language/state.ir";

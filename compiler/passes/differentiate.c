@@ -4,6 +4,9 @@
 // which says what the gradient of the result means for each operand. The pass decides which nodes matter,
 // adds up the contributions of a value's readers and sums over the axes along which an operand was repeated.
 //
+// Of a loss that says how much it weighs, the entry grad gives the gradient times that weight, so that those
+// of several calls add up to the gradient of their mean.
+//
 // Functions with gradient text of their own bring it as a node like the others (own_gradient,
 // ir/ops/control.c). None is left when the pass is done, whatever the entry.
 #include <stdlib.h>
@@ -78,7 +81,8 @@ static void append_gradients(ftc_graph *g, ftc_id loss, ftc_entry_kind entry) {
     bool *active = find_active(g, end);
     ftc_id *gradient = ftc_alloc(end, sizeof *gradient);
     ftc_build_cursor(g, ftc_graph_node(g, loss)->loc, FTC_PHASE_BACKWARD);
-    gradient[loss] = ftc_build_const(g, 1);
+    const ftc_output *weight = ftc_graph_find_output(g, FTC_OUTPUT_WEIGHT);
+    gradient[loss] = weight && entry == FTC_ENTRY_GRAD ? weight->node : ftc_build_const(g, 1);
     for (ftc_id id = loss; id > 0; id--) {
         ftc_node node = *ftc_graph_node(g, id);
         if (!active[id] || !gradient[id] || !node.n_args) continue;

@@ -4,7 +4,8 @@
 //
 //   step    each gradient goes into the update of its parameter at once
 //   grad    each gradient is added to its accumulator, "<parameter>.grad"
-//   update  the accumulators' global norm, clipping, the updates; the accumulators go back to zero
+//   update  the accumulators' global norm, clipping, the updates; the accumulators go back to zero. Where the
+//           loss says how much it weighs, the accumulators are divided by what all calls weighed together
 //   eval    nothing
 //
 // A step whose loss (update: whose norm) is not finite, and any call with an index outside of its table
@@ -295,10 +296,15 @@ static void update_from_accumulators(updater *u) {
     }
     if (!total) return;
     ftc_build_cursor(g, (ftc_loc){0}, FTC_PHASE_UPDATE);
-    ftc_id norm = ftc_build_map1(g, FTC_OP_sqrt, total);
+    ftc_id norm = ftc_build_map1(g, FTC_OP_sqrt, total), share = 0;
+    if (ftc_graph_find_output(g, FTC_OUTPUT_WEIGHT)) {
+        share = ftc_library_call(u->library, "weight_share", NULL, 0);
+        norm = ftc_build_map2(g, FTC_OP_mul, norm, share);
+    }
     u->finite = both(g, is_finite(g, norm), u->faultless);
     ftc_graph_add_output(g, "grad_norm", norm, 1u << FTC_ENTRY_UPDATE)->role = FTC_OUTPUT_NORM;
     ftc_id factor = ftc_library_call(u->library, "clip_factor", &norm, 1);
+    if (share) factor = ftc_build_map2(g, FTC_OP_mul, factor, share);
     for (uint32_t i = 0; i < n_decls; i++) {
         if (g->decls[i].kind != FTC_DECL_PARAM || g->decls[i].frozen) continue;
         set_cursor(g, (ftc_decl)i);

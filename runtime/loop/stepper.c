@@ -206,6 +206,10 @@ int64_t ftc_program_classes(const ftc_program *program) {
     return columns;
 }
 
+bool ftc_program_weighs_loss(const ftc_program *program) {
+    return ftc_program_output(program, FTC_OUTPUT_WEIGHT) >= 0;
+}
+
 double ftc_stepper_loss_weight(const ftc_stepper *stepper, const ftc_batch *batch, ftc_entry_kind entry) {
     const float *weight = ftc_stepper_result(stepper, FTC_OUTPUT_WEIGHT, entry);
     return weight ? (double)*weight : batch->sequences ? (double)batch->sequences : 1;
@@ -255,6 +259,14 @@ ftc_status ftc_stepper_find_fault(const ftc_stepper *stepper, ftc_entry_kind ent
     return FTC_STATUS_OK;
 }
 
+// What the loss of a call weighs in its window: the program multiplied the gradient by that.
+static void add_weight(ftc_stepper *stepper, ftc_entry_kind entry) {
+    const float *weight = ftc_stepper_result(stepper, FTC_OUTPUT_WEIGHT, entry);
+    if (entry == FTC_ENTRY_UPDATE) stepper->window_weight = 0;
+    if (entry == FTC_ENTRY_GRAD && weight)
+        stepper->window_weight += (double)*weight / ftc_stepper_get(stepper, "accumulation", 1);
+}
+
 // Of a guarded program: nothing that the entry is to write is there yet, and outputs end where they do in
 // this batch.
 static void prepare_guards(ftc_stepper *stepper, ftc_entry_kind entry, const ftc_batch *batch) {
@@ -268,6 +280,9 @@ static void prepare_guards(ftc_stepper *stepper, ftc_entry_kind entry, const ftc
 
 ftc_status ftc_stepper_call(ftc_stepper *stepper, ftc_entry_kind entry, const ftc_batch *batch, uint32_t step,
                             uint32_t micro_step) {
+    // Nothing has been added up where nothing weighed anything.
+    if (entry == FTC_ENTRY_UPDATE)
+        ftc_stepper_set(stepper, "window_weight", stepper->window_weight > 0 ? stepper->window_weight : 1);
     compute_scalars(stepper, step);
     if (stepper->program->guarded) prepare_guards(stepper, entry, batch);
     ftc_step_args args = {
@@ -295,5 +310,6 @@ ftc_status ftc_stepper_call(ftc_stepper *stepper, ftc_entry_kind entry, const ft
     if (stepper->program->guarded) FTC_RETURN_IF_ERROR(ftc_guard_check(ftc_entry_name(entry)));
     if (entry == FTC_ENTRY_STEP || entry == FTC_ENTRY_UPDATE)
         ftc_embeddings_updated(stepper->state->tables, stepper->outputs);
+    add_weight(stepper, entry);
     return ftc_stepper_find_fault(stepper, entry);
 }

@@ -19,6 +19,7 @@ typedef struct {
     void **outputs;                     // [n_outputs]
     ftc_memory arenas[FTC_ENTRY_COUNT]; // of each entry in a guarded program; else the first is that of all
     ftc_memory output_block;
+    double window_weight; // of the losses whose gradients `grad` has added up since the last `update`
     ftc_sgemm_fn *sgemm;
     uint64_t *ticks; // NULL, or where the entries write ftc_step_args.ticks
 } ftc_stepper;
@@ -73,6 +74,10 @@ int64_t ftc_program_classes(const ftc_program *program);
 
 // Over how many examples the loss of the last call is the mean: what the program says, or else the sequences.
 double ftc_stepper_loss_weight(const ftc_stepper *stepper, const ftc_batch *batch, ftc_entry_kind entry);
+
+// Whether the program says so: then a window's gradient is the mean by these weights, and else over its
+// calls.
+bool ftc_program_weighs_loss(const ftc_program *program);
 
 // Fails when the last call, of `entry`, met an index outside of its table, which the model had computed.
 ftc_status ftc_stepper_find_fault(const ftc_stepper *stepper, ftc_entry_kind entry);

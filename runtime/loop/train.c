@@ -356,7 +356,7 @@ static ftc_status call(run *r, ftc_entry_kind entry, int64_t step, int64_t micro
 }
 
 // Calls `entry` for a shard's part of all micro-batches of a step. Gradients are means over the examples of a
-// global micro-batch, and over the micro-batches.
+// global micro-batch, and over the micro-batches; or where the loss says what it weighs, by these weights.
 static ftc_status call_shard(run *r, ftc_entry_kind entry, int64_t step, const window *w, int64_t shard,
                              window_sums *sums) {
     const float *loss = ftc_stepper_result(&r->stepper, FTC_OUTPUT_LOSS, entry);
@@ -366,7 +366,8 @@ static ftc_status call_shard(run *r, ftc_entry_kind entry, int64_t step, const w
         piece p = piece_of(r, w->first + micro, shard);
         if (p.n == 0) continue; // of the epoch's last batch, the last shards
         double share = (double)p.n / (double)p.of;
-        ftc_stepper_set(&r->stepper, "accumulation", (double)w->n / share);
+        bool weighs = ftc_program_weighs_loss(r->t->program);
+        ftc_stepper_set(&r->stepper, "accumulation", weighs ? 1 : (double)w->n / share);
         FTC_RETURN_IF_ERROR(fill_batch(r, w->epoch, &p));
         FTC_RETURN_IF_ERROR(call(r, entry, step, micro));
         if (!isfinite(*loss)) return not_finite(r, "the loss", (double)*loss, micro);
@@ -427,6 +428,7 @@ static ftc_status sum_shards(run *r, int64_t step, const window *w, window_sums 
     ftc_status status = call_shards(r, step, w, per_shard);
     if (status.code == FTC_OK) ftc_world_share(r->world, per_shard, n, sizeof *per_shard);
     for (int64_t shard = 0; shard < n; shard++) add_sums(sums, &per_shard[shard]);
+    r->stepper.window_weight = sums->weight; // of all processes
     free(per_shard);
     return status;
 }
@@ -456,6 +458,8 @@ static ftc_status step(run *r) {
 
     double seconds = ftc_clock_seconds() - start;
     r->last_loss = sums.loss / (double)w.n;
+    if (ftc_program_weighs_loss(r->t->program) && sums.weight > 0)
+        r->last_loss = sums.weighted_loss / sums.weight;
     r->last_grad_norm = norm ? (double)*norm : NAN;
     r->last_tokens = sums.tokens;
     r->step_seconds += seconds;
@@ -827,13 +831,6 @@ static ftc_status check_shards(run *r) {
     if (n > r->t->train->n) {
         return ftc_status_make(FTC_BAD_INPUT, "--shards %lld: there are only %lld training examples",
                                (long long)n, (long long)r->t->train->n);
-    }
-    if (ftc_program_output(program, FTC_OUTPUT_WEIGHT) >= 0) {
-        return ftc_status_make(
-            FTC_BAD_INPUT,
-            "the model %s says how much its loss weighs, which is known only after a call: "
-            "its batches cannot be cut into shards yet; leave out --shards",
-            program->model);
     }
     for (int32_t i = 0; i < program->n_tensors; i++) {
         if (!program->tensors[i].each_micro_batch) continue;
