@@ -510,7 +510,8 @@ Test(checkpoint, what_is_not_finite_is_not_saved) {
     ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, ~0u, &state));
     ftc_model_state_init(&state, 1);
     ftc_model_files files = {.config.n_labels = BAG_CLASSES};
-    ftc_train_state train = {.step = 1};
+    ftc_train_state train = {.step = 1, .history = ftc_history_make()};
+    ASSERT_OK(ftc_history_open(&train.history, dir));
     ftc_train_identity identity = {.steps_per_epoch = 2, .max_steps = 2};
     ASSERT_OK(ftc_checkpoint_save(&options, &state, &files, &train, &identity));
     ((float *)ftc_model_state_tensor(&state, BAG_W))[5] = 1;
@@ -523,13 +524,58 @@ Test(checkpoint, what_is_not_finite_is_not_saved) {
     cr_assert_not(has(dir, "checkpoint-1.saving"));
     cr_assert_not(has(dir, "model.safetensors"));
 
-    ftc_train_state back;
+    ftc_train_state back = {.history = ftc_history_make()};
     char *path = ftc_checkpoint_path(dir, 1);
     ASSERT_OK(ftc_checkpoint_restore(path, &state, &identity, &back));
     cr_assert_eq(((float *)ftc_model_state_tensor(&state, BAG_W))[5], 1);
     cr_assert(isfinite(((float *)ftc_model_state_tensor(&state, BAG_W))[7]));
     ftc_train_state_free(&back);
+    ftc_train_state_free(&train);
     ftc_model_state_free(&state);
+    free(path);
+    scratch_free(dir);
+}
+
+// Every line of a long run is in the file; in memory stay all evaluations and so many of the steps as a
+// report can draw, one in every so many.
+Test(checkpoint, the_log_is_bounded_in_memory_and_whole_on_the_disk) {
+    enum { STEPS = 5 * FTC_HISTORY_STEPS / 2, EVERY = 1000 };
+    char *dir = test_directory();
+    ftc_history history = ftc_history_make();
+    ASSERT_OK(ftc_history_open(&history, dir));
+    for (int step = 1; step <= STEPS; step++) {
+        for (int eval = 0; eval <= (step % EVERY == 0); eval++) {
+            cJSON *line = cJSON_CreateObject();
+            cJSON_AddNumberToObject(line, "step", step);
+            cJSON_AddNumberToObject(line, eval ? "eval_loss" : "loss", 0.5);
+            ftc_history_add(&history, line);
+        }
+    }
+    int steps = 0, evaluations = 0;
+    const cJSON *line;
+    cJSON_ArrayForEach(line, history.lines) {
+        if (cJSON_HasObjectItem(line, "eval_loss"))
+            evaluations++;
+        else
+            cr_assert_eq(cJSON_GetObjectItemCaseSensitive(line, "step")->valueint, 4 * steps++ + 1);
+    }
+    cr_assert_eq(evaluations, STEPS / EVERY);
+    cr_assert(steps > FTC_HISTORY_STEPS / 2 && steps <= FTC_HISTORY_STEPS, "%d", steps);
+
+    cJSON *object = cJSON_CreateObject(), *back;
+    cJSON_AddNumberToObject(object, "global_step", STEPS);
+    char *path = ftc_path_join(dir, "trainer_state.json");
+    ASSERT_OK(ftc_history_write(&history, object, path));
+    ASSERT_OK(ftc_json_read(path, &back));
+    int i = 0;
+    cJSON_ArrayForEach(line, cJSON_GetObjectItemCaseSensitive(back, "log_history")) {
+        cr_assert_eq(cJSON_GetObjectItemCaseSensitive(line, "step")->valueint, i + 1 - (i + 1) / (EVERY + 1));
+        i++;
+    }
+    cr_assert_eq(i, STEPS + evaluations);
+    cJSON_Delete(back);
+    cJSON_Delete(object);
+    ftc_history_free(&history);
     free(path);
     scratch_free(dir);
 }

@@ -193,16 +193,10 @@ ftc_status ftc_checkpoint_restore(const char *path, ftc_model_state *state,
                                   const ftc_train_identity *identity, ftc_train_state *train) {
     char *weights = ftc_path_join(path, "model.safetensors");
     char *moments = ftc_path_join(path, "optimizer.safetensors");
-    ftc_train_state read = {0};
-    ftc_status status = ftc_train_state_read(path, identity, &read);
+    ftc_status status = ftc_train_state_read(path, identity, train);
     if (status.code == FTC_OK) status = ftc_model_state_restore(state, FTC_ROLE_PARAM, weights);
     if (status.code == FTC_OK) status = ftc_model_state_restore(state, FTC_ROLE_MOMENT, moments);
     free(weights);
     free(moments);
-    if (status.code != FTC_OK) {
-        ftc_train_state_free(&read);
-        return status;
-    }
-    *train = read;
-    return FTC_STATUS_OK;
+    return status;
 }

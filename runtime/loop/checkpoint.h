@@ -31,7 +31,8 @@ ftc_status ftc_checkpoint_save(const ftc_train_options *options, const ftc_model
 // recorded (folder.h) and that are complete, else of all; allocated; NULL when there is none.
 char *ftc_checkpoint_latest(const char *output);
 
-// Reads parameters, moments and the run's state back. Fails when `identity` is not that of the checkpoint.
+// Reads parameters, moments and the run's state back (ftc_train_state_read). Fails, changing nothing, when
+// `identity` is not that of the checkpoint.
 ftc_status ftc_checkpoint_restore(const char *path, ftc_model_state *state,
                                   const ftc_train_identity *identity, ftc_train_state *train);
 

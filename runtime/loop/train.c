@@ -204,7 +204,7 @@ static void note(const run *r, const char *format, ...) {
 // Tells a log line and keeps it in the history; takes it.
 static void tell(run *r, cJSON *line) {
     if (r->t->events.log) r->t->events.log(r->t->events.context, line);
-    cJSON_AddItemToArray(r->at.log_history, line);
+    ftc_history_add(&r->at.history, line);
 }
 
 static cJSON *new_line(const run *r) {
@@ -736,14 +736,9 @@ static ftc_status resume(run *r) {
                                "--pretrained DIR to begin from the weights of a model",
                                r->o->output);
     }
-    ftc_train_state train;
     ftc_status status = check_is_checkpoint(path);
-    if (status.code == FTC_OK) status = ftc_checkpoint_restore(path, r->t->state, &r->identity, &train);
-    if (status.code == FTC_OK) {
-        ftc_train_state_free(&r->at);
-        r->at = train;
-        note(r, "resumed from %s", path);
-    }
+    if (status.code == FTC_OK) status = ftc_checkpoint_restore(path, r->t->state, &r->identity, &r->at);
+    if (status.code == FTC_OK) note(r, "resumed from %s", path);
     free(path);
     // The run may have ended between writing its last checkpoint and removing an older one.
     bool rotates = status.code == FTC_OK && is_last && r->world->rank == 0;
@@ -905,10 +900,12 @@ static ftc_status prepare(run *r) {
                 "last weights");
     FTC_RETURN_IF_ERROR(check_shards(r));
     FTC_RETURN_IF_ERROR(check_world(r));
+    if (r->o->output && r->world->rank == 0) { // not only after hours of training
+        FTC_RETURN_IF_ERROR(ftc_dir_make(r->o->output));
+        FTC_RETURN_IF_ERROR(ftc_history_open(&r->at.history, r->o->output));
+    }
     continue_from(r, t->steps_done);
-    if (r->o->resume) FTC_RETURN_IF_ERROR(resume(r));
-    return r->o->output && r->world->rank == 0 ? ftc_dir_make(r->o->output)
-                                               : FTC_STATUS_OK; // not only after hours of training
+    return r->o->resume ? resume(r) : FTC_STATUS_OK;
 }
 
 // Moves what reports are made of out of the run.
@@ -941,7 +938,7 @@ ftc_status ftc_train(const ftc_training *training, ftc_train_result *result) {
              .last_grad_norm = NAN,
              .kept_step = -1,
              .start = ftc_clock_seconds(),
-             .at.log_history = cJSON_CreateArray()};
+             .at.history = ftc_history_make()};
     ftc_status status = prepare(&r);
     if (status.code == FTC_OK) {
         r.start_step = r.at.step;

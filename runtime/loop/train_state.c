@@ -11,7 +11,7 @@
 #include <string.h>
 
 void ftc_train_state_free(ftc_train_state *train) {
-    cJSON_Delete(train->log_history);
+    ftc_history_free(&train->history);
     *train = (ftc_train_state){0};
 }
 
@@ -77,15 +77,6 @@ static const struct {
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-// Writes `json` as DIR/NAME; takes it.
-static ftc_status write_json(const char *dir, const char *name, cJSON *json) {
-    char *path = ftc_path_join(dir, name);
-    ftc_status status = ftc_json_write(path, json);
-    free(path);
-    cJSON_Delete(json);
-    return status;
-}
-
 // --- trainer_state.json -------------------------------------------------------------------------------
 
 static void add_best(cJSON *json, const char *output, const ftc_train_state *train) {
@@ -116,7 +107,7 @@ double ftc_train_epoch(const ftc_train_state *train, const ftc_train_identity *i
     return (double)whole + (double)batches / (double)identity->batches_per_epoch;
 }
 
-// The fields of transformers' TrainerState.
+// The fields of transformers' TrainerState, but for the log.
 static cJSON *make_trainer_state(const ftc_train_options *options, const ftc_train_state *train,
                                  const ftc_train_identity *identity) {
     cJSON *json = cJSON_CreateObject();
@@ -141,8 +132,6 @@ static cJSON *make_trainer_state(const ftc_train_options *options, const ftc_tra
     cJSON_AddNullToObject(json, "trial_params");
     add_callbacks(json, train, identity);
     add_best(json, options->output, train);
-    cJSON_AddItemToObject(json, "log_history",
-                          train->log_history ? cJSON_Duplicate(train->log_history, 1) : cJSON_CreateArray());
     return json;
 }
 
@@ -211,7 +200,7 @@ static bool read_double(const cJSON *item, bool may_be_infinite, double *out) {
 static ftc_status read_resume(const char *path, const cJSON *json, const ftc_train_identity *identity,
                               ftc_train_state *out) {
     FTC_RETURN_IF_ERROR(check_identity(path, cJSON_GetObjectItemCaseSensitive(json, "run"), identity));
-    ftc_train_state train = {0};
+    ftc_train_state train = {.history = out->history};
     for (size_t i = 0; i < COUNT(STATE_FIELDS); i++) {
         const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, STATE_FIELDS[i].name);
         char *field = (char *)&train + STATE_FIELDS[i].offset;
@@ -237,22 +226,32 @@ static ftc_status read_resume(const char *path, const cJSON *json, const ftc_tra
 
 ftc_status ftc_train_state_write(const char *dir, const ftc_train_options *options,
                                  const ftc_train_state *train, const ftc_train_identity *identity) {
-    FTC_RETURN_IF_ERROR(write_json(dir, "trainer_state.json", make_trainer_state(options, train, identity)));
-    if (options->save_only_model) return FTC_STATUS_OK;
-    return write_json(dir, "resume.json", make_resume(train, identity));
+    cJSON *state = make_trainer_state(options, train, identity);
+    char *path = ftc_path_join(dir, "trainer_state.json");
+    ftc_status status = ftc_history_write(&train->history, state, path);
+    free(path);
+    cJSON_Delete(state);
+    if (status.code != FTC_OK || options->save_only_model) return status;
+    cJSON *resume = make_resume(train, identity);
+    path = ftc_path_join(dir, "resume.json");
+    status = ftc_json_write(path, resume);
+    free(path);
+    cJSON_Delete(resume);
+    return status;
 }
 
 ftc_status ftc_train_state_read(const char *dir, const ftc_train_identity *identity, ftc_train_state *out) {
     char *resume_path = ftc_path_join(dir, "resume.json"),
          *trainer_path = ftc_path_join(dir, "trainer_state.json");
     cJSON *resume = NULL, *trainer = NULL;
-    ftc_train_state train = {0};
+    ftc_train_state train = {.history = out->history};
     ftc_status status = ftc_json_read(resume_path, &resume);
     if (status.code == FTC_OK) status = read_resume(resume_path, resume, identity, &train);
     if (status.code == FTC_OK) status = ftc_json_read(trainer_path, &trainer);
     if (status.code == FTC_OK) {
-        const cJSON *history = cJSON_GetObjectItemCaseSensitive(trainer, "log_history");
-        train.log_history = cJSON_IsArray(history) ? cJSON_Duplicate(history, 1) : cJSON_CreateArray();
+        cJSON *lines = cJSON_GetObjectItemCaseSensitive(trainer, "log_history");
+        while (cJSON_IsArray(lines) && lines->child)
+            ftc_history_add(&train.history, cJSON_DetachItemViaPointer(lines, lines->child));
         *out = train;
     }
     cJSON_Delete(resume);

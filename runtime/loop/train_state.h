@@ -3,8 +3,9 @@
 #ifndef FTC_RUNTIME_TRAIN_STATE_H
 #define FTC_RUNTIME_TRAIN_STATE_H
 
-#include "runtime/status.h"
+#include "runtime/loop/history.h"
 #include "runtime/loop/train_options.h"
+#include "runtime/status.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,7 +34,7 @@ typedef struct {
     ftc_plateau plateau;       // of reduce_lr_on_plateau
     int64_t best_saved;        // step of the checkpoint that the run would end with as the best; 0: none yet
     int64_t stale_evaluations; // since the last gain
-    cJSON *log_history;        // array of log lines; owned
+    ftc_history history;       // of what was logged
 } ftc_train_state;
 
 // The shape of a run. All but max_steps must be the same for a run to continue another: the position in the
@@ -52,7 +53,8 @@ double ftc_train_epoch(const ftc_train_state *train, const ftc_train_identity *i
 ftc_status ftc_train_state_write(const char *dir, const ftc_train_options *options,
                                  const ftc_train_state *train, const ftc_train_identity *identity);
 
-// Reads them back. Fails when `identity` is not that of the run that wrote them.
+// Reads them back over `out`, whose history gets the lines that were logged. Fails, and changes nothing, when
+// `identity` is not that of the run that wrote them.
 ftc_status ftc_train_state_read(const char *dir, const ftc_train_identity *identity, ftc_train_state *out);
 
 void ftc_train_state_free(ftc_train_state *train);

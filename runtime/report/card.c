@@ -18,7 +18,7 @@ static void write_quoted(FILE *out, const char *text) {
 
 // The line of the evaluation whose weights were saved; NULL: none.
 static const cJSON *saved_evaluation(const ftc_summary *s) {
-    const cJSON *line = s->result->state.log_history->child, *found = NULL;
+    const cJSON *line = s->result->state.history.lines->child, *found = NULL;
     while ((line = ftc_summary_next_evaluation(line))) {
         if (ftc_summary_value(line, "step") == (double)s->result->evaluation_step) found = line;
         line = line->next;
@@ -65,7 +65,7 @@ static void write_front_matter(const ftc_summary *s, const char *name, const cJS
 }
 
 static void write_results(const ftc_summary *s, FILE *out) {
-    const cJSON *line = ftc_summary_next_evaluation(s->result->state.log_history->child), *entry;
+    const cJSON *line = ftc_summary_next_evaluation(s->result->state.history.lines->child), *entry;
     char title[64];
     if (!line) return;
     fputs("\n### Training results\n\n| Training Loss | Training Accuracy | Epoch | Step | Validation Loss |",

@@ -91,7 +91,7 @@ static const ftc_evaluation *evaluation_of(const ftc_summary *s) {
 // --- the head -----------------------------------------------------------------------------------------
 
 static const cJSON *last_line(const ftc_summary *s) {
-    return ftc_json_last(s->result->state.log_history);
+    return ftc_json_last(s->result->state.history.lines);
 }
 
 static void write_head(const ftc_summary *s, FILE *out) {
@@ -140,7 +140,7 @@ static void write_tiles(const ftc_summary *s, FILE *out) {
 }
 
 static void write_results(const ftc_summary *s, FILE *out) {
-    const cJSON *line = ftc_summary_next_evaluation(s->result->state.log_history->child), *entry;
+    const cJSON *line = ftc_summary_next_evaluation(s->result->state.history.lines->child), *entry;
     char title[64];
     if (!line) {
         fputs("<p>Nothing was evaluated: there were no test rows (<code>--test FILE</code> or "
@@ -287,7 +287,7 @@ static void write_curves(const ftc_summary *s, FILE *out) {
         {"Learning rate", "rate", {"learning rate", NULL}, {"learning_rate", NULL}, FTC_SERIES_LINE, true},
         {"Norm of the gradient", "norm", {"norm", NULL}, {"grad_norm", NULL}, FTC_SERIES_LINE, true},
     };
-    const cJSON *history = s->result->state.log_history;
+    const cJSON *history = s->result->state.history.lines;
     write_heading(out, "Curves");
     write_loss(history, out);
     for (size_t i = 0; i < sizeof CURVES / sizeof *CURVES; i++) write_curve(history, &CURVES[i], out);

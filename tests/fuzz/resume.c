@@ -19,13 +19,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size_t n = fuzz_part(&data, &size, &part);
     free(fuzz_file("resume.json", part, n));
     free(fuzz_file("trainer_state.json", data, size));
-    ftc_train_state state = {0};
+    ftc_train_state state = {.history = ftc_history_make()};
     ftc_status status = ftc_train_state_read(fuzz_dir(), &identity, &state);
     if (status.code == FTC_OK) {
         if (state.step < 0 || state.step > identity.max_steps) abort();
         ftc_train_epoch(&state, &identity);
-        ftc_train_state_free(&state);
     }
+    ftc_train_state_free(&state);
     fuzz_status(status);
     return 0;
 }
