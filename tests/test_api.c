@@ -721,7 +721,7 @@ typedef struct {
     int n, step, decision;
     ftc_trainer *trainer;
     const ftc_examples *examples;
-    double last_lr;
+    double last_lr, rates[8]; // of the last step; of each
 } listener;
 
 static int listen(void *context, ftc_loop_moment moment, const ftc_loop_standing *standing) {
@@ -779,6 +779,40 @@ Test(loop, asks_who_steers_it_at_every_moment) {
     bad = LOOP;
     bad.batch = 0;
     FAILS(run_loop(&l, bad), 2, "at least 1");
+    ftc_trainer_free(trainer);
+    ftc_net_free(net);
+}
+
+static int tell_evaluations(void *context, ftc_loop_moment moment, const ftc_loop_standing *standing) {
+    listener *l = context;
+    if (moment != FTC_AT_STEP_END) return 0;
+    l->rates[standing->step] = standing->learning_rate;
+    OK(ftc_trainer_evaluated(l->trainer, 1)); // never a gain but the first time
+    FAILS(ftc_trainer_evaluated(l->trainer, (double)NAN), 2, "not a number");
+    return 0;
+}
+
+Test(loop, lowers_the_rate_by_evaluations_that_it_is_told) {
+    ftc_net *net = open_artifact();
+    ftc_trainer *trainer = create(net, 1);
+    const examples e = make_examples();
+    const ftc_examples list = {N, e.offsets, e.ids, NULL, e.labels};
+    listener l = {.trainer = trainer, .examples = &list};
+    ftc_loop_options options = LOOP;
+    options.schedule = "reduce_lr_on_plateau";
+    options.schedule_factor = 0.5;
+    options.schedule_patience = 1;
+    OK(ftc_trainer_run(trainer, &list, &options, tell_evaluations, &l));
+    const double rates[] = {0, 1e-3, 1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4};
+    for (int i = 1; i <= 6; i++) cr_expect_float_eq(l.rates[i], rates[i], 1e-12, "step %d", i);
+    FAILS(ftc_trainer_evaluated(trainer, 1), 2, "no run with the schedule reduce_lr_on_plateau");
+    const double before[] = {1, 1, 1};
+    options.evaluated = before;
+    options.n_evaluated = 3;
+    OK(ftc_trainer_run(trainer, &list, &options, tell_evaluations, &l));
+    cr_expect_float_eq(l.rates[1], 5e-4, 1e-12);
+    options.schedule_factor = 1;
+    FAILS(ftc_trainer_run(trainer, &list, &options, tell_evaluations, &l), 2, "less than 1");
     ftc_trainer_free(trainer);
     ftc_net_free(net);
 }

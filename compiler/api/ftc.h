@@ -340,10 +340,17 @@ typedef struct {
     double lr;
     double warmup_steps; // below 1 a fraction of all
     double schedule_cycles, schedule_power, schedule_end, schedule_timescale;
+    double schedule_min_lr, schedule_min_share;   // the least; as a share of lr
+    int64_t schedule_decay, schedule_stable;      // steps of warmup_stable_decay
+    const char *schedule_rise, *schedule_fall;    // its slopes, "linear", "cosine", "1-sqrt", or NULL
+    double schedule_factor, schedule_threshold;   // of reduce_lr_on_plateau
+    int64_t schedule_patience, schedule_cooldown; // in evaluations (ftc_trainer_evaluated)
     double weight_decay, beta1, beta2, eps, momentum;
     double max_grad_norm; // 0: no clipping
     double label_smoothing, dropout;
-    int64_t steps_done; // by a run that this one continues, with its weights and moments
+    int64_t steps_done;      // by a run that this one continues, with its weights and moments
+    const double *evaluated; // [n_evaluated]: what that run has told ftc_trainer_evaluated
+    int64_t n_evaluated;
 } ftc_loop_options;
 
 // Where a loop tells where it stands: the places at which transformers' Trainer calls its callbacks.
@@ -375,6 +382,11 @@ typedef int ftc_loop_fn(void *context, ftc_loop_moment moment, const ftc_loop_st
 // the loop clips or accumulates.
 ftc_error *ftc_trainer_run(ftc_trainer *trainer, const ftc_examples *examples,
                            const ftc_loop_options *options, ftc_loop_fn *moment, void *context);
+
+// Takes in an evaluation's metric, of which less is better, for reduce_lr_on_plateau: to be called from
+// `moment`, and holds from the next step on. Fails where no run with this schedule is at hand, or the metric
+// is not a number.
+ftc_error *ftc_trainer_evaluated(ftc_trainer *trainer, double metric);
 
 // Told after each batch how many examples are done; what it returns, if not 0, ends the evaluation with an
 // error.

@@ -9,6 +9,7 @@
 #include "runtime/data/batch.h"
 #include "runtime/loop/model_state.h"
 #include "runtime/loop/profile.h"
+#include "runtime/loop/schedule.h"
 #include "runtime/loop/stepper.h"
 #include "runtime/loop/threads.h"
 
@@ -83,6 +84,9 @@ struct ftc_trainer {
     ftc_kernel_desc *kernels;        // of the last ftc_trainer_kernels
     int64_t steps;                   // and updates, so far
     uint32_t micro_steps;            // gradients since the last update
+    ftc_schedule schedule;           // of the run at hand, which follows `plateau`
+    ftc_plateau plateau;
+    bool has_plateau;
     // For binding.
     ftc_dataset packed; // sequences that were given one by one
     int64_t *order;     // [batch.max_sequences] 0, 1, 2, …

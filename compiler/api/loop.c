@@ -4,6 +4,7 @@
 #include "runtime/loop/evaluate.h"
 #include "runtime/loop/train.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,14 +63,41 @@ static int32_t choice(const char *names, const char *name) {
     }
 }
 
+// `name` NULL: as it is.
+static ftc_error *set_choice(const char *field, const char *names, const char *name, int32_t *to) {
+    int32_t i = name ? choice(names, name) : *to;
+    if (i < 0) return INPUT_ERROR("%s is \"%s\": expected one of %s", field, name, names);
+    *to = i;
+    return NULL;
+}
+
+static ftc_error *set_schedule(const ftc_loop_options *from, ftc_train_options *to) {
+    ftc_error *error = set_choice("schedule", FTC_SCHEDULE_NAMES, from->schedule, &to->schedule);
+    if (!error) error = set_choice("schedule_rise", FTC_SLOPE_NAMES, from->schedule_rise, &to->schedule_rise);
+    if (!error) error = set_choice("schedule_fall", FTC_SLOPE_NAMES, from->schedule_fall, &to->schedule_fall);
+    if (error) return error;
+    to->lr = from->lr;
+    to->warmup_steps = from->warmup_steps > 0 ? from->warmup_steps : 0;
+    to->schedule_cycles = from->schedule_cycles;
+    to->schedule_power = from->schedule_power;
+    to->schedule_end = from->schedule_end;
+    to->schedule_timescale = from->schedule_timescale;
+    to->schedule_min_lr = from->schedule_min_lr;
+    to->schedule_min_share = from->schedule_min_share;
+    to->schedule_decay = from->schedule_decay;
+    to->schedule_stable = from->schedule_stable;
+    to->schedule_factor = from->schedule_factor;
+    to->schedule_threshold = from->schedule_threshold;
+    to->schedule_patience = from->schedule_patience;
+    to->schedule_cooldown = from->schedule_cooldown;
+    return NULL;
+}
+
 static ftc_error *set_options(const ftc_loop_options *from, ftc_train_options *to) {
     ftc_train_options o = ftc_train_options_trainer();
-    o.sampling = choice(FTC_SAMPLING_NAMES, from->order);
-    o.schedule = choice(FTC_SCHEDULE_NAMES, from->schedule);
-    if (o.sampling < 0 || o.schedule < 0)
-        return INPUT_ERROR("%s is \"%s\": expected one of %s", o.sampling < 0 ? "order" : "schedule",
-                           o.sampling < 0 ? from->order : from->schedule,
-                           o.sampling < 0 ? FTC_SAMPLING_NAMES : FTC_SCHEDULE_NAMES);
+    ftc_error *error = set_choice("order", FTC_SAMPLING_NAMES, from->order, &o.sampling);
+    if (!error) error = set_schedule(from, &o);
+    if (error) return error;
     if (from->batch < 1 || from->accumulation < 1 || !(from->epochs >= 0))
         return INPUT_ERROR("batch and accumulation are at least 1, and epochs at least 0");
     o.epochs = from->epochs;
@@ -79,12 +107,6 @@ static ftc_error *set_options(const ftc_loop_options *from, ftc_train_options *t
     o.drop_last = from->drop_last;
     o.seed = (int64_t)from->seed;
     o.data_seed = (int64_t)from->data_seed;
-    o.lr = from->lr;
-    o.warmup_steps = from->warmup_steps > 0 ? from->warmup_steps : 0;
-    o.schedule_cycles = from->schedule_cycles;
-    o.schedule_power = from->schedule_power;
-    o.schedule_end = from->schedule_end;
-    o.schedule_timescale = from->schedule_timescale;
     o.weight_decay = from->weight_decay;
     o.beta1 = from->beta1;
     o.beta2 = from->beta2;
@@ -108,12 +130,37 @@ static ftc_error *check_run(const ftc_trainer *trainer, const ftc_train_options 
     return NULL;
 }
 
+static ftc_error *trainer_evaluated(ftc_trainer *trainer, double metric) {
+    if (!trainer->has_plateau)
+        return INPUT_ERROR("ftc_trainer_evaluated: no run with the schedule reduce_lr_on_plateau is at hand");
+    if (isnan(metric)) return INPUT_ERROR("ftc_trainer_evaluated: the metric is not a number");
+    ftc_plateau_step(&trainer->plateau, &trainer->schedule, metric);
+    return NULL;
+}
+
+ftc_error *ftc_trainer_evaluated(ftc_trainer *trainer, double metric) {
+    return FTC_GUARDED(trainer_evaluated(trainer, metric));
+}
+
+// The plateau of a run that whoever steers it tells of evaluations.
+static ftc_error *begin_plateau(ftc_trainer *trainer, const ftc_loop_options *options,
+                                const ftc_train_options *o) {
+    trainer->has_plateau = o->schedule == FTC_SCHEDULE_REDUCE_LR_ON_PLATEAU;
+    trainer->schedule = ftc_train_schedule(o, 0); // a plateau's does not depend on the number of steps
+    trainer->plateau = ftc_plateau_begin(&trainer->schedule);
+    ftc_error *error = NULL;
+    for (int64_t i = 0; i < options->n_evaluated && trainer->has_plateau && !error; i++)
+        error = trainer_evaluated(trainer, options->evaluated[i]);
+    return error;
+}
+
 static ftc_error *trainer_run(ftc_trainer *trainer, const ftc_examples *examples,
                               const ftc_loop_options *options, ftc_loop_fn *moment, void *context) {
     ftc_train_options o;
     ftc_dataset dataset;
     ftc_error *error = set_options(options, &o);
     if (!error) error = check_run(trainer, &o);
+    if (!error) error = begin_plateau(trainer, options, &o);
     if (!error) error = make_dataset(examples, &dataset);
     if (error) return error;
     host h = {moment, context};
@@ -125,10 +172,12 @@ static ftc_error *trainer_run(ftc_trainer *trainer, const ftc_examples *examples
         .train = &dataset,
         .options = &o,
         .steps_done = options->steps_done,
+        .plateau = &trainer->plateau,
         .events = {.context = &h, .moment = moment ? on_moment : NULL},
     };
     ftc_train_result result;
     error = ftc_api_error(ftc_train(&training, &result));
+    trainer->has_plateau = false;
     free_dataset(&dataset, examples);
     const ftc_memory *gradients = &trainer->state.blocks[FTC_ROLE_GRADIENT];
     if (error && gradients->data) memset(gradients->data, 0, gradients->bytes); // of a step that was cut off

@@ -524,7 +524,7 @@ static bool prepare(const ftc_command *self, int argc, char **argv, const char *
     r->options.data.is_silent = !is_first(r);
     const ftc_train_options *o = &r->options.run.train;
     bool with_test = r->options.data.test || r->options.data.split_test > 0;
-    ftc_status status = ftc_train_check(o, with_test);
+    ftc_status status = ftc_train_check(o, with_test, false);
     if (status.code == FTC_OK) status = settle_classes(&candidate, &r->options);
     if (status.code == FTC_OK) status = claim_output(r);
     if (status.code != FTC_OK) {

@@ -129,6 +129,16 @@ class ftc_loop_options(Structure):
         ("schedule_power", c_double),
         ("schedule_end", c_double),
         ("schedule_timescale", c_double),
+        ("schedule_min_lr", c_double),
+        ("schedule_min_share", c_double),
+        ("schedule_decay", c_int64),
+        ("schedule_stable", c_int64),
+        ("schedule_rise", c_char_p),
+        ("schedule_fall", c_char_p),
+        ("schedule_factor", c_double),
+        ("schedule_threshold", c_double),
+        ("schedule_patience", c_int64),
+        ("schedule_cooldown", c_int64),
         ("weight_decay", c_double),
         ("beta1", c_double),
         ("beta2", c_double),
@@ -138,6 +148,8 @@ class ftc_loop_options(Structure):
         ("label_smoothing", c_double),
         ("dropout", c_double),
         ("steps_done", c_int64),
+        ("evaluated", POINTER(c_double)),
+        ("n_evaluated", c_int64),
     ]
 
 
@@ -230,6 +242,7 @@ FUNCTIONS = {
         _error,
         [c_void_p, POINTER(ftc_examples), POINTER(ftc_loop_options), ftc_loop_fn, c_void_p],
     ),
+    "ftc_trainer_evaluated": (_error, [c_void_p, c_double]),
     "ftc_trainer_evaluate": (
         _error,
         [c_void_p, POINTER(ftc_examples), c_int64, ftc_evaluate_fn, c_void_p, POINTER(c_double), _floats],

@@ -28,9 +28,26 @@ from .net import Net, Tokenizer, _Memory
 from .training_args import TrainingArguments
 
 _OPTIMIZERS = {"adamw_torch": "adamw", "adamw_torch_fused": "adamw", "adamw_hf": "adamw", "sgd": "sgd"}
-_SCHEDULES = (
-    "linear cosine cosine_with_restarts polynomial constant constant_with_warmup inverse_sqrt"
-).split()
+# What each takes as lr_scheduler_kwargs, with the field of ftc_loop_options.
+_SCHEDULES = {
+    "linear": {},
+    "cosine": {"num_cycles": "cycles"},
+    "cosine_with_restarts": {"num_cycles": "cycles"},
+    "polynomial": {"lr_end": "end", "power": "power"},
+    "constant": {},
+    "constant_with_warmup": {},
+    "inverse_sqrt": {"timescale": "timescale"},
+    "cosine_with_min_lr": {"num_cycles": "cycles", "min_lr": "min_lr", "min_lr_rate": "min_share"},
+    "warmup_stable_decay": {
+        "num_decay_steps": "decay",
+        "num_stable_steps": "stable",
+        "warmup_type": "rise",
+        "decay_type": "fall",
+        "min_lr_ratio": "min_share",
+        "num_cycles": "cycles",
+    },
+    "reduce_lr_on_plateau": {name: name for name in ("factor", "patience", "threshold", "cooldown", "min_lr")},
+}
 # What a subclass may not replace, since the compiled step does it.
 _COMPILED = (
     "compute_loss training_step prediction_step create_optimizer create_scheduler create_optimizer_and_scheduler "
@@ -256,6 +273,7 @@ class Trainer:
             value = getattr(value, "value", value)
             if value is not None and value not in choices:
                 _refuse(f"{name}={value!r}", f"there are {', '.join(choices)}")
+        self._schedule_options()
         if getattr(args, "optim_args", None):
             _refuse(f"optim_args={args.optim_args!r}", "set adam_beta1, adam_beta2 and adam_epsilon")
         if args.gradient_accumulation_steps > 1 and type(args).__module__.startswith("transformers."):
@@ -268,6 +286,23 @@ class Trainer:
             warnings.warn("ftc.Trainer: push_to_hub: nothing is pushed; the model lies in output_dir", stacklevel=3)
         if args.eval_strategy != "no" and self.eval_dataset is None:
             raise ValueError(f"eval_strategy is {args.eval_strategy}, but there is no eval_dataset")
+
+    def _schedule_options(self) -> dict[str, Any]:
+        """The schedule and lr_scheduler_kwargs as fields of ftc_loop_options; below 0, or no text: the schedule's own."""
+        args = self.args
+        schedule = getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type)
+        numbers = "cycles power end timescale min_lr min_share decay stable factor threshold patience cooldown"
+        options: dict[str, Any] = {f"schedule_{name}": -1 for name in numbers.split()}
+        options["schedule"] = schedule.encode()
+        fields = _SCHEDULES[schedule]
+        for name, value in dict(getattr(args, "lr_scheduler_kwargs", None) or {}).items():
+            if name not in fields:
+                _refuse(f"lr_scheduler_kwargs {name} of {schedule}", f"there are {', '.join(fields) or 'none'}")
+            if value is not None:
+                options[f"schedule_{fields[name]}"] = value.encode() if isinstance(value, str) else value
+        if schedule == "reduce_lr_on_plateau" and args.eval_strategy == "no":
+            raise ValueError("lr_scheduler_type reduce_lr_on_plateau goes by evaluations: set an eval_strategy")
+        return options
 
     def _transformers(self) -> Any:
         """transformers' own classes where the arguments are theirs."""
@@ -421,14 +456,12 @@ class Trainer:
 
     def _loop_options(self, total: int, done: int) -> c.ftc_loop_options:
         args = self.args
-        kwargs = dict(getattr(args, "lr_scheduler_kwargs", None) or {})
         sampling = str(getattr(args, "train_sampling_strategy", "random") or "random")
         if getattr(args, "group_by_length", False):
             sampling = "group_by_length"
         if not hasattr(self.train_dataset, "__len__"):
             sampling = "sequential"
-        schedule = getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type)
-        options = c.ftc_loop_options(
+        return c.ftc_loop_options(
             epochs=args.num_train_epochs,
             max_steps=total,
             batch=args.per_device_train_batch_size,
@@ -437,13 +470,9 @@ class Trainer:
             order=sampling.encode(),
             seed=args.seed,
             data_seed=args.seed if args.data_seed is None else args.data_seed,
-            schedule=schedule.encode(),
             lr=args.learning_rate,
             warmup_steps=args.get_warmup_steps(total),
-            schedule_cycles=kwargs.pop("num_cycles", -1),
-            schedule_power=kwargs.pop("power", -1),
-            schedule_end=kwargs.pop("lr_end", -1),
-            schedule_timescale=kwargs.pop("timescale", None) or -1,
+            **self._schedule_options(),
             weight_decay=args.weight_decay,
             beta1=args.adam_beta1,
             beta2=args.adam_beta2,
@@ -453,10 +482,9 @@ class Trainer:
             label_smoothing=getattr(args, "label_smoothing_factor", 0) or 0,
             dropout=-1,
             steps_done=done,
+            evaluated=(ctypes.c_double * len(self._evaluated))(*self._evaluated),
+            n_evaluated=len(self._evaluated),
         )
-        if kwargs:
-            _refuse(f"lr_scheduler_kwargs {', '.join(kwargs)}", "there are num_cycles, power, lr_end and timescale")
-        return options
 
     def train(self, resume_from_checkpoint: Any = None, trial: Any = None, ignore_keys_for_eval: Any = None, **kwargs: Any) -> Any:
         """Trains to the end. resume_from_checkpoint: a directory checkpoint-N, or True for the last one of args.output_dir.
@@ -477,6 +505,7 @@ class Trainer:
             for name in net.moments:
                 net._zero(name)
         self._has_trained = True
+        self._evaluated: list[float] = []  # what reduce_lr_on_plateau goes by
         if checkpoint:
             self._load_checkpoint(checkpoint)
         loader = Loader(self.train_dataset, len(examples), args.per_device_train_batch_size, bool(args.dataloader_drop_last))
@@ -557,12 +586,21 @@ class Trainer:
             self._tr_loss, self._last_logged = 0.0, self.state.global_step
             self.log(logs, self._start)
         if self.control.should_evaluate:
-            gained = self._compare_with_best(self.evaluate())
+            metrics = self.evaluate()
+            gained = self._compare_with_best(metrics)
+            self._tell_schedule(metrics)
             if self.args.save_strategy == "best":
                 self.control.should_save = gained
         if self.control.should_save:
             self._save_checkpoint()
             self.control = self.callback_handler.on_save(self.args, self.state, self.control)
+
+    def _tell_schedule(self, metrics: Mapping[str, float]) -> None:
+        if self.args.lr_scheduler_type != "reduce_lr_on_plateau":
+            return
+        metric = metrics[self._best_metric()]
+        check(library.ftc_trainer_evaluated(self._net._handles.trainer, metric))  # type: ignore[union-attr]
+        self._evaluated.append(metric)
 
     def _finish(self, done: int, examples: int) -> Any:
         args, state = self.args, self.state
@@ -622,6 +660,9 @@ class Trainer:
         net = self._net
         assert net is not None
         net.load(checkpoint)
+        schedule = pathlib.Path(checkpoint, "scheduler.json")
+        if schedule.exists():
+            self._evaluated = json.loads(schedule.read_text())["evaluated"]
         path = os.path.join(checkpoint, "optimizer.safetensors")
         with net._entered():
             check(library.ftc_trainer_load_moments(net._handles.trainer, os.fsencode(path)))
@@ -642,6 +683,8 @@ class Trainer:
             with net._entered():
                 path = os.fsencode(os.path.join(part, "optimizer.safetensors"))
                 check(library.ftc_trainer_save_moments(net._handles.trainer, path))
+            if self._evaluated:
+                pathlib.Path(part, "scheduler.json").write_text(json.dumps({"evaluated": self._evaluated}))
         for one in self._stateful():
             state.stateful_callbacks[type(one).__name__] = one.state()
         state.save_to_json(os.path.join(part, "trainer_state.json"))
@@ -654,11 +697,14 @@ class Trainer:
             for path in [path for path in found if path not in keep][: max(len(found) - limit, 0)]:
                 shutil.rmtree(path, ignore_errors=True)
 
+    def _best_metric(self) -> str:
+        return f"eval_{self.args.metric_for_best_model.removeprefix('eval_')}"
+
     def _compare_with_best(self, metrics: Mapping[str, float]) -> bool:
         args, state = self.args, self.state
         if args.metric_for_best_model is None:
             return False
-        name = f"eval_{args.metric_for_best_model.removeprefix('eval_')}"
+        name = self._best_metric()
         if name not in metrics:
             raise KeyError(f"metric_for_best_model is {name!r}, but the evaluation gave {', '.join(metrics)}")
         value, best = metrics[name], state.best_metric

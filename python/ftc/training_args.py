@@ -69,7 +69,8 @@ class TrainingArguments:
             steps = getattr(self, name)
             if getattr(self, name.replace("steps", "strategy")) == "steps" and not (steps and steps > 0):
                 raise ValueError(f"{name} is {steps!r}: expected a number above 0")
-        if self.load_best_model_at_end and self.metric_for_best_model is None:
+        by_metric = self.load_best_model_at_end or self.lr_scheduler_type == "reduce_lr_on_plateau"
+        if by_metric and self.metric_for_best_model is None:
             self.metric_for_best_model = "loss"
         if self.greater_is_better is None and self.metric_for_best_model is not None:
             self.greater_is_better = not self.metric_for_best_model.endswith("loss")

@@ -307,7 +307,8 @@ static ftc_status fill_batch(run *r, int64_t epoch, const piece *p) {
 
 static void set_lr(run *r, int64_t step) {
     bool is_plateau = r->schedule.kind == FTC_SCHEDULE_REDUCE_LR_ON_PLATEAU;
-    r->last_lr = is_plateau ? r->at.plateau.lr : ftc_schedule_lr(&r->schedule, step);
+    const ftc_plateau *plateau = r->t->plateau ? r->t->plateau : &r->at.plateau;
+    r->last_lr = is_plateau ? plateau->lr : ftc_schedule_lr(&r->schedule, step);
     ftc_stepper_set(&r->stepper, "lr", r->last_lr);
 }
 
@@ -874,7 +875,7 @@ static ftc_status check_world(run *r) {
 
 static ftc_status prepare(run *r) {
     const ftc_training *t = r->t;
-    FTC_RETURN_IF_ERROR(ftc_train_check(r->o, t->test != NULL));
+    FTC_RETURN_IF_ERROR(ftc_train_check(r->o, t->test != NULL, t->plateau != NULL));
     FTC_RETURN_IF_ERROR(ftc_batch_check_feed(t->program));
     FTC_RETURN_IF_ERROR(ftc_batch_create(t->program, &r->batch));
     FTC_RETURN_IF_ERROR(plan(r));

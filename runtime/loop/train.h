@@ -71,6 +71,8 @@ typedef struct {
     const ftc_dataset *test; // NULL: no evaluation
     const ftc_train_options *options;
     int64_t steps_done; // by a run that this one continues, where no checkpoint says so (options->resume)
+    // Of reduce_lr_on_plateau where whoever steers the run evaluates (ftc_plateau_step); NULL: the run's own.
+    const ftc_plateau *plateau;
     const ftc_model_files *files;
     ftc_train_events events;
     const ftc_world *world; // NULL: this process alone; the first one writes what is saved

@@ -109,7 +109,7 @@ static ftc_status check_best(const ftc_train_options *o, bool with_test) {
 }
 
 // What transformers' get_scheduler asks for.
-static ftc_status check_schedule(const ftc_train_options *o) {
+static ftc_status check_schedule(const ftc_train_options *o, bool is_steered) {
     bool has_lr = o->schedule_min_lr >= 0, has_share = o->schedule_min_share >= 0;
     if (o->schedule == FTC_SCHEDULE_COSINE_WITH_MIN_LR && has_lr == has_share) {
         return ftc_status_make(FTC_BAD_INPUT,
@@ -124,14 +124,14 @@ static ftc_status check_schedule(const ftc_train_options *o) {
     if (o->schedule == FTC_SCHEDULE_REDUCE_LR_ON_PLATEAU && o->schedule_factor >= 1)
         return ftc_status_make(FTC_BAD_INPUT, "--schedule-factor %g: must be less than 1",
                                o->schedule_factor);
-    if (o->schedule == FTC_SCHEDULE_REDUCE_LR_ON_PLATEAU && o->eval_strategy == FTC_WHEN_NO) {
+    if (o->schedule == FTC_SCHEDULE_REDUCE_LR_ON_PLATEAU && o->eval_strategy == FTC_WHEN_NO && !is_steered) {
         return ftc_status_make(
             FTC_BAD_INPUT, "reduce_lr_on_plateau goes by evaluations: set --eval-strategy steps or epoch");
     }
     return FTC_STATUS_OK;
 }
 
-ftc_status ftc_train_check(const ftc_train_options *o, bool with_test) {
+ftc_status ftc_train_check(const ftc_train_options *o, bool with_test, bool is_steered) {
     if (o->logging_strategy == FTC_WHEN_STEPS && o->logging_steps == 0) {
         return ftc_status_make(FTC_BAD_INPUT,
                                "--logging-steps 0 never logs: set it, or --logging-strategy no");
@@ -140,7 +140,7 @@ ftc_status ftc_train_check(const ftc_train_options *o, bool with_test) {
         return ftc_status_make(FTC_BAD_INPUT, "--save-steps 0 never saves: set it, or --save-strategy no");
     }
     FTC_RETURN_IF_ERROR(check_best(o, with_test));
-    FTC_RETURN_IF_ERROR(check_schedule(o));
+    FTC_RETURN_IF_ERROR(check_schedule(o, is_steered));
     double lr_end = o->schedule_end >= 0 ? o->schedule_end : 1e-7;
     if (o->schedule == FTC_SCHEDULE_POLYNOMIAL && !(o->lr > lr_end)) {
         return ftc_status_make(FTC_BAD_INPUT,

@@ -121,6 +121,34 @@ def test_resumes_to_the_same_bits(make):
     assert last.state.global_step == 12
 
 
+def test_resumes_a_plateau(make):
+    arguments = {"lr_scheduler_type": "reduce_lr_on_plateau", "eval_strategy": "steps", "eval_steps": 1, "max_steps": 12}
+    arguments["lr_scheduler_kwargs"] = {"factor": 0.5, "patience": 2, "threshold": 0.9}
+    whole = make(save_strategy="steps", save_steps=5, **arguments)
+    whole.train()
+    rates = [line["learning_rate"] for line in whole.state.log_history if "loss" in line]
+    assert rates == [1e-3] * 4 + [5e-4] * 3 + [2.5e-4] * 3 + [1.25e-4] * 2
+    resumed = make(**arguments)
+    resumed.train(resume_from_checkpoint=os.path.join(whole.args.output_dir, "checkpoint-5"))
+    assert [line["learning_rate"] for line in resumed.state.log_history if "loss" in line] == rates
+    assert losses(resumed) == losses(whole)
+
+
+def test_refuses_schedules(make):
+    with pytest.raises(NotImplementedError, match="lr_scheduler_kwargs mode of reduce_lr_on_plateau: there are factor"):
+        make(lr_scheduler_type="reduce_lr_on_plateau", lr_scheduler_kwargs={"mode": "max"})
+    with pytest.raises(NotImplementedError, match="power of linear: there are none"):
+        make(lr_scheduler_kwargs={"power": 2})
+    with pytest.raises(ValueError, match="reduce_lr_on_plateau goes by evaluations"):
+        make(lr_scheduler_type="reduce_lr_on_plateau", eval_strategy="no")
+    with pytest.raises(ftc.InputError, match="give either"):
+        make(lr_scheduler_type="cosine_with_min_lr").train()
+    with pytest.raises(ftc.InputError, match="num_decay_steps"):
+        make(lr_scheduler_type="warmup_stable_decay").train()
+    with pytest.raises(ftc.InputError, match='schedule_fall is "round": expected one of linear'):
+        make(lr_scheduler_type="warmup_stable_decay", lr_scheduler_kwargs={"num_decay_steps": 2, "decay_type": "round"}).train()
+
+
 def test_keeps_the_best(make):
     trainer = make(
         save_strategy="epoch", load_best_model_at_end=True, metric_for_best_model="loss", save_total_limit=1, learning_rate=2e-2
@@ -326,6 +354,18 @@ RUNS = [
     {"train_sampling_strategy": "sequential", "gradient_accumulation_steps": 7, "weight_decay": 0.1, "warmup_steps": 2},
     {"train_sampling_strategy": "sequential", "lr_scheduler_type": "cosine", "max_grad_norm": 0.0, "max_steps": 9},
     {"train_sampling_strategy": "sequential", "label_smoothing_factor": 0.1, "dataloader_drop_last": True},
+    {"lr_scheduler_type": "cosine_with_min_lr", "warmup_steps": 3, "lr_scheduler_kwargs": {"min_lr": 2e-4, "num_cycles": 0.7}},
+    {
+        "lr_scheduler_type": "warmup_stable_decay",
+        "warmup_steps": 5,
+        "lr_scheduler_kwargs": {"num_decay_steps": 9, "warmup_type": "cosine", "decay_type": "1-sqrt", "min_lr_ratio": 0.1},
+    },
+    {
+        "lr_scheduler_type": "reduce_lr_on_plateau",
+        "lr_scheduler_kwargs": {"factor": 0.5, "patience": 1, "threshold": 0.05, "cooldown": 1, "min_lr": 2e-4},
+        "eval_strategy": "steps",
+        "eval_steps": 2,
+    },
 ]
 
 
@@ -348,6 +388,8 @@ def test_equals_transformers(hf, tiny, tmp_path, arguments):
             tolerance = 1e-7 if name == "learning_rate" else 1e-3
             wanted = value / windows.get(name, 1)
             assert mine[name] == pytest.approx(wanted, rel=1e-4, abs=tolerance), (name, right["step"])
+    if arguments.get("lr_scheduler_type") == "reduce_lr_on_plateau":  # otherwise it shows nothing
+        assert len({line["learning_rate"] for line in ours.state.log_history if "learning_rate" in line}) > 1
     for (name, mine), right in zip(ours.model.named_parameters(), theirs.model.parameters()):
         if "key.bias" not in name:  # whose gradient is zero but for rounding, which Adam makes large
             assert np.allclose(mine.detach().numpy(), right.detach().numpy(), atol=5e-4), name
