@@ -147,6 +147,16 @@ ftc_id ftc_build_rename(ftc_graph *g, ftc_id x, ftc_axis from, ftc_axis to) {
     return ftc_build(g, node);
 }
 
+ftc_id ftc_build_shift(ftc_graph *g, ftc_id x, ftc_axis from, ftc_axis to, int64_t by) {
+    ftc_node node = blank(FTC_OP_shift);
+    node.n_args = 1;
+    node.arg[0] = x;
+    node.axis = from;
+    node.to = to;
+    node.index = by;
+    return ftc_build(g, node);
+}
+
 ftc_id ftc_build_at(ftc_graph *g, ftc_id x, ftc_axis axis, int64_t index) {
     ftc_node node = blank(FTC_OP_at);
     node.n_args = 1;

@@ -39,6 +39,7 @@ ftc_id ftc_build_sum(ftc_graph *g, ftc_id x, const ftc_axes *axes);           //
 ftc_id ftc_build_max(ftc_graph *g, ftc_id x, const ftc_axes *axes);           // x itself when axes is empty
 ftc_id ftc_build_dot(ftc_graph *g, ftc_id x, ftc_id y, const ftc_axes *axes); // a mul when axes is empty
 ftc_id ftc_build_rename(ftc_graph *g, ftc_id x, ftc_axis from, ftc_axis to);
+ftc_id ftc_build_shift(ftc_graph *g, ftc_id x, ftc_axis from, ftc_axis to, int64_t by);
 ftc_id ftc_build_at(ftc_graph *g, ftc_id x, ftc_axis axis, int64_t index);
 ftc_id ftc_build_place(ftc_graph *g, ftc_id x, ftc_axis axis, int64_t index, const ftc_axes *axes);
 ftc_id ftc_build_gather(ftc_graph *g, ftc_id table, ftc_axis axis, ftc_id indices, int64_t dead_row);

@@ -280,8 +280,11 @@ static void add_noise(ftc_interp *in, ftc_id id) {
     if (node->phase == FTC_PHASE_UPDATE && noise > f32_noise) noise = f32_noise;
     for (int64_t i = 0; i < n; i++) {
         double size = sum ? sum[i] : in->value[id][i];
+        uint64_t bits; // equal numbers are rounded alike, which their sum shows
+        memcpy(&bits, &size, sizeof bits);
         if (isfinite(size))
-            in->value[id][i] += noise * (2 * (double)ftc_random_cell(key, (uint32_t)i) - 1) * size;
+            in->value[id][i] +=
+                noise * (2 * (double)ftc_random_cell(ftc_random_fold(key, bits), 0) - 1) * size;
     }
     free(sum);
 }

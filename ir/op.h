@@ -23,6 +23,7 @@ typedef enum {
     FTC_CLASS_AT,       // cell whose coordinate on `axis` is `index`
     FTC_CLASS_PLACE,    // zero but where the coordinate on `axis` is `index`
     FTC_CLASS_RENAME,   // the same cells under another axis name
+    FTC_CLASS_SHIFT,    // cell whose coordinate on `axis` is that on `to` minus `index`, or zero
     FTC_CLASS_DETACH,   // the same cells, no gradient
     FTC_CLASS_CALL,     // operand 0; operand 2 is the gradient of operand 1. Gone after `differentiate`
     FTC_CLASS_UPSTREAM, // in such an operand 2: the gradient that arrives at operand 0
@@ -36,13 +37,14 @@ typedef enum {
 enum {
     FTC_ATTR_AXES = 1 << 0,  // after ';' in the operand list
     FTC_ATTR_AXIS = 1 << 1,  // the indexed axis
-    FTC_ATTR_TO = 1 << 2,    // rename's new axis: "; S -> T"
+    FTC_ATTR_TO = 1 << 2,    // the axis that takes its place: "; S -> T", or "; S" for itself
     FTC_ATTR_VALUE = 1 << 3, // a number
     FTC_ATTR_INDEX = 1 << 4, // an integer
     FTC_ATTR_DECL = 1 << 5,  // a declaration
     // The result's dtype cannot be derived (cast, const, fill): set in node.type.dtype.
     FTC_ATTR_DTYPE = 1 << 6,
     FTC_ATTR_MAY_LACK_AXES = 1 << 7, // without axes, no ';' is written
+    FTC_ATTR_SIGNED = 1 << 8,        // the integer may be negative, and is always written
 };
 
 typedef struct ftc_interp ftc_interp;

@@ -215,12 +215,15 @@ static void print_operands(const ftc_graph *g, const ftc_node *n, const ftc_op_i
     if (n->n_args) NEXT, fprintf(f, "%%%u", n->arg[0]);
     if ((info->attrs & FTC_ATTR_AXIS) && !(info->attrs & FTC_ATTR_TO)) NEXT, fputs(g->axes[n->axis].name, f);
     for (int i = 1; i < n->n_args; i++) NEXT, fprintf(f, "%%%u", n->arg[i]);
-    if ((info->attrs & FTC_ATTR_INDEX) && n->index >= 0) NEXT, fprintf(f, "%lld", (long long)n->index);
+    bool writes_index = info->attrs & FTC_ATTR_INDEX && (n->index >= 0 || info->attrs & FTC_ATTR_SIGNED);
+    if (writes_index) NEXT, fprintf(f, "%lld", (long long)n->index);
     if (info->attrs & FTC_ATTR_VALUE) NEXT, ftc_print_number(n->value, f);
     if (info->attrs & FTC_ATTR_DTYPE) NEXT, fputs(ftc_dtype_name(n->type.dtype), f);
     if (info->attrs & FTC_ATTR_DECL) NEXT, print_string(g->decls[n->decl].name, true, f);
 #undef NEXT
-    if (info->attrs & FTC_ATTR_TO)
+    if (info->attrs & FTC_ATTR_TO && n->axis == n->to)
+        fprintf(f, "; %s", g->axes[n->axis].name);
+    else if (info->attrs & FTC_ATTR_TO)
         fprintf(f, "; %s -> %s", g->axes[n->axis].name, g->axes[n->to].name);
     else if (info->attrs & FTC_ATTR_AXES && (n->axes.n || !(info->attrs & FTC_ATTR_MAY_LACK_AXES)))
         fputs("; ", f), print_axes(g, &n->axes, f);

@@ -181,6 +181,10 @@ static void draw_attributes(generator *m, ftc_node *node) {
         node->axes = *first;
         if (class == FTC_CLASS_PLACE && first->n < FTC_MAX_AXES) ftc_axes_add(&node->axes, node->axis);
     }
+    if (class == FTC_CLASS_SHIFT) {
+        node->index = test_random_below(&m->random, 9) - 4;
+        if (test_random_below(&m->random, 2)) node->to = node->axis;
+    }
     if (class == FTC_CLASS_GATHER || class == FTC_CLASS_SCATTER) {
         const ftc_node *ids = &g->nodes[node->arg[1]];
         // Others may exceed the axis.

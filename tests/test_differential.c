@@ -330,6 +330,25 @@ static const struct {
     {"scores_that_the_gradient_alone_reads",
      "k = rename(x * u; S -> T)\nr = dot(gather(m, V, ids), dot(x, k; D); S)\n"
      "loss = sum(sum(normal_cdf(r - r); T) * outer (w * sum(u; D)); B, A, H)"},
+    {"tokens_before_and_behind",
+     "q = shift(x * u, 1; S)\nk = rename(shift(x, -2; S); S -> T)\nh = attention(q, k, k, 0.25; D, T)\n"
+     "loss = sum(tanh(shift(h, 1; S) - shift(h, 3; S)); B, S, A, D) + sum(at(shift(q, -1; S), S, 0) * u; B, "
+     "A, D)"},
+    {"a_row_moved_along_its_only_axis", "loss = sum(exp(shift(y, 2; S)) * shift(y, -1; S); B, S)"},
+    {"scores_moved_along_keys", "k = rename(x * u; S -> T)\ns = shift(dot(x, k; D), 1; T) + dot(x, k; D)\n"
+                                "loss = sum(tanh(dot(softmax(s; T), k; T)); B, S, A, D)"},
+    {"parts_of_one_axis",
+     "axis G = 10, E = 4, F = 6\ng = concat(dot(gather(m, V, ids), m; H), sum(x * u; A); V, D -> G)\n"
+     "a = shift(g, 0; G -> E)\nb = shift(g, -4; G -> F)\n"
+     "loss = sum(exp(a); B, S, E) + sum(dot(b, param \"wf\" f32[F, H]; F) * gather(m, V, ids); B, S, H)"},
+    {"parts_of_a_parameter",
+     "axis P = 5, E = 2\np = param \"p\" f32[P, H]\na = shift(p, 0; P -> D)\nb = shift(p, -3; P -> E)\n"
+     "s = dot(gather(m, V, ids), b; H)\nloss = sum(tanh(dot(x, a; D) * at(s, E, 1)); B, S, A, H) + "
+     "sum(exp(s); B, S, E)"},
+    {"numbers_moved_that_nobody_stores",
+     "loss = sum(shift(random(; B, S, H), 1; H) * shift(cast(index(S), f32), 2; S) * w; B, S, H)"},
+    {"moved_out_of_what_is_there_and_back",
+     "loss = sum(shift(shift(x * u, 2; D), -2; D) + shift(shift(x, -1; S), 1; S); B, S, A, D)"},
     {"gradient_text_behind_one_position", "loss = sum(at(sigmoid(x * u), S, 0); B, A, D)"},
 };
 

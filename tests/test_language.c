@@ -200,6 +200,8 @@ Test(language, comparison_sees_every_difference) {
         {"outer add(%12, %7)", "outer sub(%12, %7)"},
         {"outer add(%12, %7)", "outer add(%7, %12)"},
         {"at(%7, S, 0)", "at(%7, S, 1)"},
+        {"shift(%7, -1; S)", "shift(%7, 1; S)"},
+        {"shift(%7, 2; H -> pool)", "shift(%7, 3; H -> pool)"},
         {"f32[B, S, H] backward", "f32[B, S, H]"},
         {"\"table.exp_avg\") : f32[V, H] update\n}", "\"table.grad\") : f32[V, H] update\n}"},
         {"entries(step, eval)", "entries(step)"},

@@ -150,6 +150,11 @@ static void check_operation(ftc_op op, int variant) {
         node.axis = t.D, node.axes = wide[variant], ftc_axes_add(&node.axes, t.D);
     if (info->class == FTC_CLASS_RENAME)
         node.axis = t.H, node.to = ftc_graph_add_axis(g, "G", g->axes[t.H].extent);
+    if (info->class == FTC_CLASS_SHIFT) { // along a ragged axis, to a longer one, to a shorter one
+        node.axis = variant == 0 ? t.S : t.H;
+        node.to = (ftc_axis[]){t.S, t.V, t.D}[variant];
+        node.index = (int64_t[]){1, 2, -2}[variant];
+    }
     node.outer = op == FTC_OP_select;
     ftc_id y = ftc_build(g, node);
     add_loss(g, y);

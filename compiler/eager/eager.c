@@ -321,6 +321,26 @@ static void run_rename(ftc_eager *e, ftc_id id) {
     ftc_walk_end(&w);
 }
 
+static void run_shift(ftc_eager *e, ftc_id id) {
+    const ftc_node *node = &e->g->nodes[id];
+    const ftc_extent_def *from = ftc_axis_extent(e->g, node->axis);
+    const ftc_cell *x = e->value[node->arg[0]];
+    ftc_cell *out = e->value[id];
+    ftc_walk w;
+    ftc_walk_begin(&w, e->g, &e->walk, axes_of(e, id), node->to);
+    int a = ftc_walk_view_as(&w, axes_of(e, node->arg[0]), node->axis, node->to);
+    int o = ftc_walk_view(&w, axes_of(e, id));
+    while (ftc_walk_next(&w)) {
+        int64_t count = from->kind == FTC_EXTENT_CONST ? from->bound : w.n;
+        for (int64_t j = 0; j < w.n; j++) {
+            int64_t i = j - node->index;
+            out[w.at[o] + j * w.step[o]] =
+                i >= 0 && i < count ? x[w.at[a] + i * w.step[a]] : (ftc_cell){.i = 0};
+        }
+    }
+    ftc_walk_end(&w);
+}
+
 static ftc_cell cell_of(ftc_dtype dtype, double value) {
     if (dtype == FTC_F32 || dtype == FTC_BF16) return (ftc_cell){.f = (float)value};
     return (ftc_cell){.i = (int32_t)(uint32_t)(int64_t)value};
@@ -509,6 +529,7 @@ static void run_node(ftc_eager *e, ftc_id id) {
     case FTC_CLASS_AT: run_position(e, id, axes_of(e, node->arg[0])); break;
     case FTC_CLASS_PLACE: run_position(e, id, axes_of(e, id)); break;
     case FTC_CLASS_RENAME: run_rename(e, id); break;
+    case FTC_CLASS_SHIFT: run_shift(e, id); break;
     case FTC_CLASS_DETACH:
     case FTC_CLASS_UPDATED:
     case FTC_CLASS_CALL:

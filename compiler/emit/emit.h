@@ -31,6 +31,7 @@ typedef struct {
     ftc_flat rows, cols;  // groups of several axes; cols runs over the lanes when it is not empty
     int lanes;
     LLVMValueRef mask;      // lanes that are inside of the data; NULL: all
+    bool reads_mask_alone;  // what lies at the other lanes may be no memory of the program's
     LLVMValueRef block_row; // row within the block of a tile kernel; NULL outside
     LLVMValueRef local_col; // column within local storage
 } ftc_env;

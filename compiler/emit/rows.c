@@ -108,7 +108,8 @@ static void emit_uniform_values(row_emitter *r, int level, const ftc_env *env) {
         ftc_id id = r->nodes[i];
         const ftc_node *node = &e->g->nodes[id];
         if (r->level[id] > level || id == r->row->tile_node) continue;
-        bool moves = ftc_node_class(node) == FTC_CLASS_RENAME || ftc_node_class(node) == FTC_CLASS_AT;
+        bool moves = ftc_node_class(node) == FTC_CLASS_RENAME || ftc_node_class(node) == FTC_CLASS_AT ||
+                     ftc_node_class(node) == FTC_CLASS_SHIFT;
         bool moves_table = ftc_node_class(node) == FTC_CLASS_GATHER;
         for (int a = 0; a < node->n_args; a++) {
             ftc_id arg = node->arg[a];

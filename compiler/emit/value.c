@@ -363,7 +363,9 @@ LLVMValueRef ftc_emit_load(ftc_emitter *e, ftc_id id, const ftc_env *env) {
         return from_stored(e, dtype, ftc_cg_load(cg, type, address));
     LLVMTypeRef vector = ftc_cg_vector_type(cg, type, env->lanes);
     if (!lane_offsets && is_one(lane_stride))
-        return from_stored(e, dtype, ftc_cg_load_overhanging(cg, vector, address, env->mask));
+        return from_stored(e, dtype,
+                           env->reads_mask_alone ? ftc_cg_load_masked(cg, vector, address, env->mask)
+                                                 : ftc_cg_load_overhanging(cg, vector, address, env->mask));
     LLVMValueRef addresses = lane_addresses(e, type, address, lane_stride, lane_offsets, env->lanes);
     LLVMTypeRef types[] = {vector, LLVMTypeOf(addresses)};
     LLVMValueRef args[] = {addresses, ftc_cg_i32(cg, ftc_dtype_bytes(dtype)), full_mask(e, env),
@@ -570,6 +572,36 @@ static LLVMValueRef gather_value(ftc_emitter *e, ftc_id id, const ftc_env *env, 
     return ftc_emit_value(e, node->arg[0], &at, NULL);
 }
 
+// Where the axis is in lanes, each reads its own cell, or none; else all read the same one.
+static LLVMValueRef shift_value(ftc_emitter *e, const ftc_node *node, const ftc_env *env, int lanes) {
+    ftc_codegen *cg = e->cg;
+    ftc_scalar_builder b = ftc_codegen_scalar_builder(cg, lanes);
+    bool in_lanes = lanes > 1 && (env->vector_axis == node->to || env->indexed == node->to);
+    LLVMValueRef by = ftc_cg_i32(cg, (int32_t)node->index), count = ftc_emit_extent(e, node->axis, env);
+    LLVMValueRef position = coordinate(e, node->to, env, lanes);
+    position = LLVMBuildSub(cg->builder, position, ftc_cg_splat(cg, by, lanes), "");
+    count = ftc_cg_splat(cg, LLVMBuildTrunc(cg->builder, count, cg->i32, ""), lanes);
+    // As unsigned numbers, those below 0 are the largest.
+    LLVMValueRef inside = LLVMBuildICmp(cg->builder, LLVMIntULT, position, count, "");
+    ftc_env moved = moved_env(env, node->axis, NULL);
+    if (in_lanes) {
+        if (env->indexed != node->to)
+            moved.index[node->axis] = ftc_cg_sub(cg, env->index[node->to], ftc_cg_i64(cg, node->index));
+        moved.lane_index = ftc_cg_select(cg, inside, position, LLVMConstNull(LLVMTypeOf(position)));
+        if (env->vector_axis == node->to) moved.vector_axis = node->axis;
+        if (env->indexed == node->to) moved.indexed = node->axis;
+        moved.mask = env->mask ? LLVMBuildAnd(cg->builder, env->mask, inside, "") : inside;
+        moved.reads_mask_alone = true;
+    } else {
+        LLVMValueRef at = ftc_cg_sub(cg, bound_index(e, env, node->to), ftc_cg_i64(cg, node->index));
+        LLVMValueRef is_there = ftc_cg_compare(cg, LLVMIntULT, at, ftc_emit_extent(e, node->axis, env));
+        moved.index[node->axis] = ftc_cg_select(cg, is_there, at, ftc_cg_i64(cg, 0));
+    }
+    LLVMValueRef inner = ftc_emit_value(e, node->arg[0], &moved, NULL);
+    if (lanes > 1 && ftc_cg_lanes_of(LLVMTypeOf(inner)) == 1) inner = ftc_cg_splat(cg, inner, lanes);
+    return b.select(&b, inside, inner, constant(e, node->type.dtype, 0, lanes));
+}
+
 static LLVMValueRef compute(ftc_emitter *e, ftc_id id, const ftc_env *env, int lanes, ftc_values *values) {
     ftc_codegen *cg = e->cg;
     const ftc_node *node = &e->g->nodes[id];
@@ -589,6 +621,7 @@ static LLVMValueRef compute(ftc_emitter *e, ftc_id id, const ftc_env *env, int l
         ftc_env at = moved_env(env, node->axis, ftc_cg_i64(cg, node->index));
         return ftc_emit_value(e, node->arg[0], &at, NULL);
     }
+    case FTC_CLASS_SHIFT: return shift_value(e, node, env, lanes);
     case FTC_CLASS_PLACE: {
         LLVMValueRef inner = ftc_emit_value(e, node->arg[0], env, values);
         if (lanes > 1 && ftc_cg_lanes_of(LLVMTypeOf(inner)) == 1) inner = ftc_cg_splat(cg, inner, lanes);

@@ -105,6 +105,7 @@ static bool can_narrow(const ftc_graph *g, const ftc_node *node, ftc_axis axis) 
     case FTC_CLASS_RENAME:
     case FTC_CLASS_DETACH:
     case FTC_CLASS_UPSTREAM: return true;
+    case FTC_CLASS_SHIFT: return axis != node->to; // at_shift does that
     case FTC_CLASS_CALL: return is_pointwise_text(g, node, axis);
     case FTC_CLASS_SOURCE: return ftc_known_at(node, axis, 0, &value);
     default: return false;

@@ -36,7 +36,8 @@ static bool is_moved(const ftc_node *reader) {
     case FTC_CLASS_SCATTER:
     case FTC_CLASS_AT:
     case FTC_CLASS_PLACE:
-    case FTC_CLASS_RENAME: return true;
+    case FTC_CLASS_RENAME:
+    case FTC_CLASS_SHIFT: return true;
     default: return false;
     }
 }

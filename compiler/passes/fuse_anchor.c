@@ -62,10 +62,10 @@ static void walk(expression *e, ftc_id id, bool moved, bool renamed) {
     f->stamp[id] = f->current_stamp;
     const ftc_node *node = &f->g->nodes[id];
     ftc_op_class class = ftc_node_class(node);
-    renamed |= class == FTC_CLASS_RENAME;
+    renamed |= class == FTC_CLASS_RENAME || class == FTC_CLASS_SHIFT;
     for (int i = 0; i < node->n_args; i++) {
         bool moves = class == FTC_CLASS_AT || class == FTC_CLASS_RENAME || class == FTC_CLASS_PLACE ||
-                     (class == FTC_CLASS_GATHER && i == 0);
+                     class == FTC_CLASS_SHIFT || (class == FTC_CLASS_GATHER && i == 0);
         walk(e, node->arg[i], moved || moves, renamed);
     }
 }
@@ -163,6 +163,7 @@ static void find_anchors(expression *e) {
         case FTC_CLASS_SCATTER: f->anchored[v] = true; break;
         case FTC_CLASS_GATHER:
         case FTC_CLASS_AT:
+        case FTC_CLASS_SHIFT:
             // What is computed from coordinates alone is computed at the other coordinates instead.
             if (ftc_fuse_class(f, ftc_region_source(g, node->arg[0])) != FTC_CLASS_SOURCE)
                 anchor(f, node->arg[0]);
@@ -204,7 +205,7 @@ static void find_reads(expression *e) {
         if (!f->anchored[v] && class != FTC_CLASS_ASSIGN) continue;
         read_operands(e, v,
                       class == FTC_CLASS_DOT || class == FTC_CLASS_AT || class == FTC_CLASS_PLACE ||
-                          class == FTC_CLASS_GATHER);
+                          class == FTC_CLASS_SHIFT || class == FTC_CLASS_GATHER);
         merge_reads(e);
         ftc_fuse_unit *u = &f->units[v];
         u->n_reads = e->n_reads;

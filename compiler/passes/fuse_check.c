@@ -134,6 +134,7 @@ static bool check_reads(kernel_check *c, uint32_t k, ftc_id id) {
     ftc_op_class class = ftc_node_class(node);
     bool whole = class == FTC_CLASS_DOT || class == FTC_CLASS_SCATTER || class == FTC_CLASS_GATHER ||
                  class == FTC_CLASS_AT || class == FTC_CLASS_PLACE || class == FTC_CLASS_RENAME ||
+                 class == FTC_CLASS_SHIFT ||
                  (class == FTC_CLASS_REDUCE && kernel->kind == FTC_KERNEL_COLUMNS);
     for (int i = 0; i < node->n_args && whole; i++)
         if (reaches_own(c, k, node->arg[i])) {

@@ -42,6 +42,11 @@ static bool cols_are_a_row(const ftc_graph *g, const ftc_axes *order, const ftc_
     return cols->n == 1 || ftc_region_constant_size(g, cols) >= 0;
 }
 
+// Whether the node moves cells along an axis of the group: one index does not say where to.
+static bool moves_within(const ftc_node *node, const ftc_axes *group) {
+    return ftc_node_class(node) == FTC_CLASS_SHIFT && ftc_axes_has(group, node->to);
+}
+
 // Whether every value in the expression of `id` has none of `group`'s axes or all of them side by side in its
 // order, so that one flat index runs over the group.
 static bool expression_is_flat(ftc_fusion *f, ftc_id id, const ftc_axes *group) {
@@ -57,6 +62,7 @@ static bool expression_is_flat(ftc_fusion *f, ftc_id id, const ftc_axes *group) 
         if (class == FTC_CLASS_SOURCE &&
             (ftc_op_get(node->op)->attrs & FTC_ATTR_INDEX || node->axis != FTC_NO_AXIS))
             return false;
+        if (moves_within(node, group)) return false;
     }
     if (f->stamp[id] == f->current_stamp) return true;
     f->stamp[id] = f->current_stamp;
@@ -71,7 +77,7 @@ static bool operands_are_flat(ftc_fusion *f, ftc_id id, const ftc_axes *group) {
     const ftc_node *node = &f->g->nodes[id];
     if (group->n <= 1) return true;
     f->current_stamp++;
-    if (ftc_node_class(node) == FTC_CLASS_SOURCE) return false;
+    if (ftc_node_class(node) == FTC_CLASS_SOURCE || moves_within(node, group)) return false;
     for (int i = 0; i < node->n_args; i++)
         if (!expression_is_flat(f, node->arg[i], group)) return false;
     ftc_axes order = ftc_region_memory_order(f->g, id);

@@ -84,7 +84,8 @@ static bool keeps_bits(const ftc_node *node) {
     case FTC_CLASS_DETACH:
     case FTC_CLASS_GATHER:
     case FTC_CLASS_AT:
-    case FTC_CLASS_PLACE: return true;
+    case FTC_CLASS_PLACE:
+    case FTC_CLASS_SHIFT: return true;
     default: return false;
     }
 }

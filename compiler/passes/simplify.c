@@ -41,6 +41,8 @@ const ftc_rule ftc_simplify_rules[] = {
     {.name = "lift_rename", .apply = ftc_rule_lift_rename, .exact = true},
     {.name = "at_known", .apply = ftc_rule_at_known, .exact = true, .after_gradient = true},
     {.name = "at_pairs", .apply = ftc_rule_at_pairs, .exact = true},
+    {.name = "at_shift", .apply = ftc_rule_at_shift, .exact = true, .after_gradient = true},
+    {.name = "shift", .apply = ftc_rule_shift, .exact = true, .after_gradient = true},
     {.name = "place_zero", .apply = ftc_rule_place_zero, .exact = true},
     {.name = "cast_same", .pattern = "cast(x)", .replacement = "x", .when = ftc_keeps_dtype, .exact = true},
     EXACT_FORGETS("detach(x)", "x"),

@@ -53,6 +53,8 @@ ftc_id ftc_rule_rename_broadcast(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_lift_rename(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_at_known(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_at_pairs(ftc_graph *g, ftc_id id);
+ftc_id ftc_rule_at_shift(ftc_graph *g, ftc_id id);
+ftc_id ftc_rule_shift(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_place_zero(ftc_graph *g, ftc_id id);
 
 // What rules with text ask besides (`when`).

@@ -295,6 +295,36 @@ ftc_id ftc_rule_at_pairs(ftc_graph *g, ftc_id id) {
                                   : ftc_build(g, node);
 }
 
+// at(shift(x)) is x at the position that it comes from, if every sequence has that one.
+ftc_id ftc_rule_at_shift(ftc_graph *g, ftc_id id) {
+    ftc_node at = *ftc_graph_node(g, id);
+    if (ftc_node_class(&at) != FTC_CLASS_AT) return 0;
+    ftc_node shift = *ftc_graph_node(g, at.arg[0]);
+    if (ftc_node_class(&shift) != FTC_CLASS_SHIFT || shift.to != at.axis) return 0;
+    const ftc_extent_def *from = ftc_axis_extent(g, shift.axis);
+    int64_t index = at.index - shift.index;
+    if (index < 0 || index >= from->bound) return ftc_build_fill(g, 0, at.type.dtype, &at.type.axes);
+    if (from->kind != FTC_EXTENT_CONST && index > at.index) return 0;
+    return ftc_build_at(g, shift.arg[0], shift.axis, index);
+}
+
+// A shift of nothing, by nothing, or of a shift that loses no cell that is read.
+ftc_id ftc_rule_shift(ftc_graph *g, ftc_id id) {
+    ftc_node node = *ftc_graph_node(g, id);
+    if (ftc_node_class(&node) != FTC_CLASS_SHIFT) return 0;
+    ftc_node x = *ftc_graph_node(g, node.arg[0]);
+    int64_t size = ftc_axis_extent(g, node.axis)->bound, new_size = ftc_axis_extent(g, node.to)->bound;
+    if (ftc_is_zero(&x)) return ftc_build_fill(g, 0, x.type.dtype, &node.type.axes);
+    if (node.index == 0 && size == new_size) return ftc_build_rename(g, node.arg[0], node.axis, node.to);
+    if (ftc_node_class(&x) != FTC_CLASS_SHIFT || x.to != node.axis) return 0;
+    // Cells from `first` to before `end` of the operand's operand arrive, if they are not lost in between.
+    int64_t by = x.index + node.index, old_size = ftc_axis_extent(g, x.axis)->bound;
+    int64_t first = by < 0 ? -by : 0, end = old_size < new_size - by ? old_size : new_size - by;
+    if (first >= end) return ftc_build_fill(g, 0, node.type.dtype, &node.type.axes);
+    if (first + x.index < 0 || end + x.index > size) return 0;
+    return ftc_build_shift(g, x.arg[0], x.axis, node.to, by);
+}
+
 ftc_id ftc_rule_place_zero(ftc_graph *g, ftc_id id) {
     ftc_node node = *ftc_graph_node(g, id);
     if (ftc_node_class(&node) != FTC_CLASS_PLACE) return 0;

@@ -326,10 +326,12 @@ static bool eval_axes_section(ftc_elaborator *e, const ftc_expr *call, const ftc
     int lists = 0;
     for (const ftc_axis_list *list = call->axes; list; list = list->next) lists++;
     if (info->attrs & FTC_ATTR_TO) {
-        if (lists == 2 && call->axes->items && call->axes->next->items && !call->axes->items->next &&
-            !call->axes->next->items->next)
-            return ftc_elab_axis(e, call->axes->items, &node->axis) &&
-                   ftc_elab_axis(e, call->axes->next->items, &node->to);
+        bool one_each = lists == 1 || lists == 2;
+        for (const ftc_axis_list *list = call->axes; list; list = list->next)
+            one_each &= list->items && !list->items->next;
+        const ftc_axis_list *to = lists == 2 ? call->axes->next : call->axes;
+        if (one_each)
+            return ftc_elab_axis(e, call->axes->items, &node->axis) && ftc_elab_axis(e, to->items, &node->to);
     } else if (info->attrs & FTC_ATTR_AXES) {
         if (lists == 1) return ftc_elab_axes(e, call->axes->items, &node->axes);
         if (lists == 0 && info->attrs & FTC_ATTR_MAY_LACK_AXES) return true;
@@ -407,8 +409,13 @@ static ftc_value eval_primitive(ftc_elaborator *e, const ftc_expr *call, ftc_op 
     for (int i = 1; i < info->n_args; i++)
         if (!eval_operand(e, call, info, &next, &operands[i], &at[i])) return ERROR;
     if (!call->outer && fold(e, info, operands, &result) && !next && !call->axes) return result;
+    if (info->attrs & FTC_ATTR_SIGNED && !next) {
+        ftc_elab_error(e, call->place, "%s needs a number: %s", info->name, info->example);
+        return ERROR;
+    }
     if ((info->attrs & FTC_ATTR_INDEX) && next) {
-        if (!ftc_elab_whole(e, next, "this attribute", 0, INT32_MAX, &node.index)) return ERROR;
+        int64_t least = info->attrs & FTC_ATTR_SIGNED ? -INT32_MAX : 0;
+        if (!ftc_elab_whole(e, next, "this attribute", least, INT32_MAX, &node.index)) return ERROR;
         next = next->next;
     }
     if (info->attrs & FTC_ATTR_VALUE) {

@@ -381,3 +381,81 @@ const ftc_op_info ftc_op_info_rename = {
     .low = -2,
     .high = 2,
 };
+
+// --- shift --------------------------------------------------------------------------------------------
+
+static bool infer_shift(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
+                        int error_size) {
+    const ftc_type *x = operand(g, node, 0);
+    if (!check_has(g, node, node->axis, error, error_size)) return false;
+    if (node->to >= g->n_axes || (node->to != node->axis && ftc_axes_has(&x->axes, node->to))) {
+        char text[256];
+        snprintf(error, (size_t)error_size, "the operand, %s, has the new axis already",
+                 ftc_type_text(g, x, text, sizeof text));
+        return false;
+    }
+    const ftc_extent_def *from = ftc_axis_extent(g, node->axis), *to = ftc_axis_extent(g, node->to);
+    if (from != to && (from->kind != FTC_EXTENT_CONST || to->kind != FTC_EXTENT_CONST)) {
+        snprintf(error, (size_t)error_size,
+                 "axes %s and %s have different extents, which only constant ones may",
+                 g->axes[node->axis].name, g->axes[node->to].name);
+        return false;
+    }
+    ftc_axes ragged = ftc_axes_over(g, &x->axes, node->axis);
+    if (ragged.n) {
+        snprintf(error, (size_t)error_size, "axis %s has other lengths at each position of %s",
+                 g->axes[ragged.at[0]].name, g->axes[node->axis].name);
+        return false;
+    }
+    if (node->index >= to->bound || node->index <= -from->bound) {
+        snprintf(error, (size_t)error_size, "none of at most %lld positions is left by a shift of %lld",
+                 (long long)from->bound, (long long)node->index);
+        return false;
+    }
+    *type = *x;
+    type->axes.at[ftc_axes_find(&x->axes, node->axis)] = node->to;
+    return true;
+}
+
+static void gradient_shift(ftc_graph *g, ftc_id id, ftc_id grad, ftc_id out[FTC_MAX_ARGS]) {
+    ftc_node node = *ftc_graph_node(g, id);
+    out[0] = ftc_build_shift(g, grad, node.to, node.axis, -node.index);
+}
+
+static void interpret_shift(ftc_interp *in, ftc_id id) {
+    const ftc_graph *g = ftc_interp_graph(in);
+    const ftc_node *node = ftc_graph_node(g, id);
+    const double *x = ftc_interp_value(in, node->arg[0], NULL);
+    double *out = ftc_interp_result(in, id);
+    const ftc_extent_def *from = ftc_axis_extent(g, node->axis);
+    ftc_walk w;
+    ftc_walk_begin(&w, g, ftc_interp_bindings(in), &node->type.axes, node->to);
+    int a = ftc_walk_view_as(&w, &operand(g, node, 0)->axes, node->axis, node->to),
+        o = ftc_walk_view(&w, &node->type.axes);
+    while (ftc_walk_next(&w)) {
+        int64_t count = from->kind == FTC_EXTENT_CONST ? from->bound : w.n;
+        for (int64_t j = 0; j < w.n; j++) {
+            int64_t i = j - node->index;
+            if (i >= 0 && i < count) out[w.at[o] + j * w.step[o]] = x[w.at[a] + i * w.step[a]];
+        }
+    }
+    ftc_walk_end(&w);
+}
+
+const ftc_op_info ftc_op_info_shift = {
+    .name = "shift",
+    .doc = "The cells moved along an axis: at position i the cell of position i - n, zero where there is "
+           "none; along a ragged axis within each sequence. The result may have another axis instead, of "
+           "other extent where both are constant: shift(x, -3; A -> C) are the cells of A from position 3 "
+           "on, as many as C has.",
+    .example = "before = shift(x, 1; S)",
+    .class = FTC_CLASS_SHIFT,
+    .n_args = 1,
+    .attrs = FTC_ATTR_AXIS | FTC_ATTR_TO | FTC_ATTR_INDEX | FTC_ATTR_SIGNED,
+    .infer = infer_shift,
+    .gradient = gradient_shift,
+    .interpret = interpret_shift,
+    .range = range_place,
+    .low = -2,
+    .high = 2,
+};
