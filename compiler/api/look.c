@@ -157,8 +157,9 @@ static ftc_error *trainer_interpret(ftc_trainer *trainer, ftc_interpretation **o
     if (reference) {
         ftc_trainer_sync(trainer);
         ftc_interpretation *made = ftc_api_allocate(1, sizeof *made);
-        *made = (ftc_interpretation){ftc_api_program(trainer),
-                                     ftc_reference_interpret(reference, &trainer->stepper, &trainer->batch)};
+        *made = (ftc_interpretation){
+            ftc_api_program(trainer),
+            ftc_reference_interpret(reference, &trainer->stepper, &trainer->batch, 0, 0)};
         ftc_graph_free(reference);
         *out = made;
     }

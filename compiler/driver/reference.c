@@ -182,7 +182,7 @@ static double interpreted_cell(const void *run, const ftc_graph *g, ftc_id id, i
 }
 
 ftc_gradients ftc_reference_interpret(const ftc_graph *reference, const ftc_stepper *stepper,
-                                      const ftc_batch *batch) {
+                                      const ftc_batch *batch, double noise, uint64_t noise_seed) {
     const ftc_graph *g = reference;
     sizes s = sizes_of(g, batch);
     double **tensors = allocated(g->n_decls, sizeof *tensors);
@@ -191,7 +191,9 @@ ftc_gradients ftc_reference_interpret(const ftc_graph *reference, const ftc_step
                       .tensors = tensors,
                       .rounds_scalars = true,
                       .seed = stepper->seed,
-                      .step = 1};
+                      .step = 1,
+                      .noise = noise,
+                      .noise_seed = noise_seed};
     for (uint32_t i = 0; i < g->n_decls; i++) {
         const ftc_decl_def *decl = &g->decls[i];
         int64_t n = ftc_interp_cells(g, &b, &decl->type.axes);

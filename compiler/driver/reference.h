@@ -26,9 +26,9 @@ void ftc_gradients_free(ftc_gradients *g);
 ftc_graph *ftc_reference_graph(const ftc_graph *source, ftc_diagnostics *d);
 
 // Weights, scalars and seed are the stepper's; the call counts as step 1. The stepper's gradient tensors are
-// not touched.
+// not touched. noise, noise_seed: as in ftc_bindings; 0: the right result.
 ftc_gradients ftc_reference_interpret(const ftc_graph *reference, const ftc_stepper *stepper,
-                                      const ftc_batch *batch);
+                                      const ftc_batch *batch, double noise, uint64_t noise_seed);
 ftc_gradients ftc_reference_eager(const ftc_graph *reference, const ftc_stepper *stepper,
                                   const ftc_batch *batch, ftc_sgemm_fn *sgemm);
 
