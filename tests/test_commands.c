@@ -689,21 +689,25 @@ Test(commands, early_stopping_ends_with_the_best, .timeout = 240) {
 
 // What is best is said by the metric, and by --greater-is-better against it.
 Test(commands, the_best_is_what_the_metric_says, .timeout = 240) {
-    static const char *const WAYS[][2] = {{"accuracy", "auto"}, {"eval_accuracy", "false"}, {"loss", "auto"}};
+    static const char *const WAYS[][3] = {{"accuracy", "auto", "eval_accuracy"},
+                                          {"eval_accuracy", "false", "eval_accuracy"},
+                                          {"loss", "auto", "eval_loss"},
+                                          {"roc_auc", "auto", "eval_roc_auc"}};
     char *dir = test_directory();
     compile_small(dir);
-    for (int way = 0; way < 3; way++) {
+    for (int way = 0; way < 4; way++) {
+        bool greater = way == 0 || way == 3;
         ASSERT_FTC(dir, 0, err, "saved output", "run", "--lr", "2e-3", "--metrics", "m.jsonl",
                    "--eval-strategy", "steps", "--eval-steps", "25", "--max-steps", "150", "--save-strategy",
                    "best", "--metric-for-best-model", WAYS[way][0], "--greater-is-better", WAYS[way][1],
                    "--save-total-limit", "1");
         char *metrics = read_text(dir, "m.jsonl");
-        double best = way == 0 ? -INFINITY : INFINITY, best_step = 0;
+        double best = greater ? -INFINITY : INFINITY, best_step = 0;
         for (const char *line = metrics; line && *line;
              line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
             cJSON *json = cJSON_ParseWithLength(line, strcspn(line, "\n"));
-            const cJSON *item = cJSON_GetObjectItem(json, way == 2 ? "eval_loss" : "eval_accuracy");
-            if (item && (way == 0 ? item->valuedouble > best : item->valuedouble < best)) {
+            const cJSON *item = cJSON_GetObjectItem(json, WAYS[way][2]);
+            if (item && (greater ? item->valuedouble > best : item->valuedouble < best)) {
                 best = item->valuedouble;
                 best_step = cJSON_GetObjectItem(json, "step")->valuedouble;
             }

@@ -75,6 +75,22 @@ Test(shown, what_is_hidden_is_escaped) {
     free(lines);
 }
 
+Test(shown, columns_of_a_terminal) {
+    static const struct {
+        const char *text;
+        int most, columns;
+        size_t bytes;
+    } CASES[] = {
+        {"plain", 9, 5, 5},  {"plain", 3, 3, 3},    {"naïve", 3, 3, 4},
+        {"日本語", 5, 4, 6}, {"e\u0301t", 1, 1, 3}, {"", 4, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        size_t bytes;
+        cr_expect_eq(ftc_shown_columns(CASES[i].text, CASES[i].most, &bytes), CASES[i].columns);
+        cr_expect_eq(bytes, CASES[i].bytes, "%s: %zu bytes", CASES[i].text, bytes);
+    }
+}
+
 Test(html, an_excerpt_ends_between_characters) {
     char *whole = WRITTEN(ftc_html_excerpt(out, "日本<語", 4)),
          *part = WRITTEN(ftc_html_excerpt(out, "日本<語話", 3));
@@ -303,6 +319,8 @@ Test(summary, the_report_tells_the_run) {
         "model bag", // line 1 of the source, with the time of its kernel
         "Confusion matrix",
         "may&amp;be</th>",
+        "<th scope=\"row\" class=\"left\">may&amp;be</th><td>0.",
+        "<th scope=\"row\" class=\"left\">mean of examples</th>",
         "&lt;/td&gt;&lt;script&gt;row",
         "&amp; &quot;quoted&quot;\nsecond line",
         "learning_rate",
@@ -362,6 +380,10 @@ Test(summary, the_card_is_one_of_trainers) {
         "- optimizer: adamw with betas=(0.9,0.999) and epsilon=1e-08\n",
         "- lr_scheduler_type: linear\n",
         "- num_epochs: 2\n",
+        "    - name: Roc Auc\n      type: roc_auc\n",
+        "\n### Results by class\n",
+        "\n| may\\&be | 0.",
+        "\n| *mean of classes* | 0.",
         " | 1 | 8 | ", // epochs and steps: 60 examples in batches of 8
         " | 2 | 16 | "};
     for (size_t i = 0; i < sizeof PARTS / sizeof *PARTS; i++) assert_has(card, PARTS[i]);

@@ -425,35 +425,3 @@ Test(train, progress_is_one_line) {
                      "train [####......] 150/375  epoch 1.20  loss 1.2340  accuracy 0.512  83.1 examples/s  "
                      "10250 tokens/s  0:21 left");
 }
-
-Test(train, scores_equal_scikit_learn) {
-    static const int64_t THREE[9] = {5, 1, 0, 2, 3, 1, 0, 2, 6}, TWO[4] = {3, 1, 2, 4};
-    ftc_class_scores s = ftc_metrics_classes(THREE, 3);
-    cr_assert_float_eq(s.accuracy, 0.7, 1e-12);
-    cr_assert_float_eq(s.f1_macro, 0.6897435897435896, 1e-12);
-    cr_assert_float_eq(s.matthews, 0.5509473189696001, 1e-12);
-    s = ftc_metrics_classes(TWO, 2);
-    cr_assert_float_eq(s.precision, 0.8, 1e-12);
-    cr_assert_float_eq(s.recall, 2 / 3.0, 1e-12);
-    cr_assert_float_eq(s.f1, 0.7272727272727273, 1e-12);
-    cr_assert_float_eq(s.matthews, 0.408248290463863, 1e-12);
-    static const float X[5] = {1, 2, 3, 4, 5}, Y[5] = {1, 3, 3, 2, 9};
-    ftc_value_scores v = ftc_metrics_values(X, Y, 5);
-    cr_assert_float_eq(v.mse, 4.2, 1e-12);
-    cr_assert_float_eq(v.pearson, 0.7576144084141582, 1e-9);
-    cr_assert_float_eq(v.spearman, 0.6668859288553503, 1e-9);
-}
-
-Test(train, metric_lines_have_nine_digits) {
-    cJSON *line = cJSON_CreateObject();
-    cJSON_AddNumberToObject(line, "step", 3);
-    cJSON_AddNumberToObject(line, "loss", 1.0 / 3);
-    cJSON_AddNumberToObject(line, "learning_rate", 5e-5);
-    cJSON_AddNumberToObject(line, "nan", NAN);
-    cJSON_AddStringToObject(line, "text", "a\"b");
-    char *text = ftc_metrics_line(line);
-    cr_assert_str_eq(text, "{\"step\": 3, \"loss\": 0.333333333, \"learning_rate\": 5e-05, \"nan\": null, "
-                           "\"text\": \"a\\\"b\"}");
-    free(text);
-    cJSON_Delete(line);
-}

@@ -6,6 +6,8 @@
 #include "runtime/loop/metrics.h"
 #include "runtime/text/shown.h"
 
+#include <limits.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,7 +32,21 @@ static const ftc_option OPTIONS[] = {
 };
 #undef FIELD
 
-static void print_json(const ftc_evaluation *e) {
+static void add_classes(const ftc_evaluation *e, const ftc_labels *labels, cJSON *line) {
+    cJSON *classes = cJSON_AddArrayToObject(line, "eval_classes");
+    for (int64_t k = 0; k < e->columns; k++) {
+        const ftc_one_class_scores one = ftc_metrics_class(e->confusion, (int32_t)e->columns, (int32_t)k);
+        cJSON *object = cJSON_CreateObject();
+        cJSON_AddStringToObject(object, "label", labels->names[k]);
+        cJSON_AddNumberToObject(object, "precision", one.precision);
+        cJSON_AddNumberToObject(object, "recall", one.recall);
+        cJSON_AddNumberToObject(object, "f1", one.f1);
+        cJSON_AddNumberToObject(object, "support", (double)one.support);
+        cJSON_AddItemToArray(classes, object);
+    }
+}
+
+static void print_json(const ftc_evaluation *e, const ftc_labels *labels) {
     cJSON *line = cJSON_CreateObject();
     ftc_evaluation_report(e, line);
     if (e->confusion) {
@@ -42,6 +58,7 @@ static void print_json(const ftc_evaluation *e) {
             }
             cJSON_AddItemToArray(matrix, row);
         }
+        add_classes(e, labels, line);
     }
     char *text = ftc_metrics_line(line);
     puts(text);
@@ -49,22 +66,62 @@ static void print_json(const ftc_evaluation *e) {
     cJSON_Delete(line);
 }
 
+// How many columns of a terminal a name takes, hidden characters escaped.
+static int columns_of(const char *name) {
+    char *shown = ftc_shown(name);
+    size_t bytes;
+    int columns = ftc_shown_columns(shown, INT_MAX, &bytes);
+    free(shown);
+    return columns;
+}
+
+// A name in so many columns, cut where it is longer, before or behind blanks.
+static void print_name(const char *name, int width, bool is_right) {
+    char *shown = ftc_shown(name);
+    size_t bytes;
+    int columns = ftc_shown_columns(shown, width, &bytes), blanks = width - columns;
+    printf("%*s%.*s%*s", is_right ? blanks : 0, "", (int)bytes, shown, is_right ? 0 : blanks, "");
+    free(shown);
+}
+
 static void print_confusion(const ftc_evaluation *e, const ftc_labels *labels) {
     printf("\n%-16s", "label \\ answer");
     for (int64_t k = 0; k < e->columns; k++) {
-        char *name = ftc_shown(labels->names[k]);
-        printf(" %8.8s", name);
-        free(name);
+        putchar(' ');
+        print_name(labels->names[k], 8, true);
     }
     putchar('\n');
     for (int64_t i = 0; i < e->columns; i++) {
-        char *name = ftc_shown(labels->names[i]);
-        printf("%-16.16s", name);
-        free(name);
+        print_name(labels->names[i], 16, false);
         for (int64_t k = 0; k < e->columns; k++)
             printf(" %8lld", (long long)e->confusion[i * e->columns + k]);
         putchar('\n');
     }
+}
+
+static void print_row(int width, const char *name, double precision, double recall, double f1,
+                      int64_t support) {
+    print_name(name, width, false);
+    printf(" %9.4f %9.4f %9.4f %9lld\n", precision, recall, f1, (long long)support);
+}
+
+// As scikit-learn's classification_report, as wide as the longest name asks for.
+static void print_classes(const ftc_evaluation *e, const ftc_labels *labels) {
+    enum { LEAST = 16, MOST = 40 };
+    const ftc_class_scores *s = &e->classes;
+    int width = LEAST;
+    for (int64_t k = 0; k < e->columns; k++) {
+        int wide = columns_of(labels->names[k]);
+        width = wide > MOST ? MOST : wide > width ? wide : width;
+    }
+    printf("\n%-*s %9s %9s %9s %9s\n", width, "class", "precision", "recall", "f1", "examples");
+    for (int64_t k = 0; k < e->columns; k++) {
+        const ftc_one_class_scores one = ftc_metrics_class(e->confusion, (int32_t)e->columns, (int32_t)k);
+        print_row(width, labels->names[k], one.precision, one.recall, one.f1, one.support);
+    }
+    print_row(width, "mean of classes", s->precision_macro, s->recall_macro, s->f1_macro, e->samples);
+    print_row(width, "mean of examples", s->precision_weighted, s->recall_weighted, s->f1_weighted,
+              e->samples);
 }
 
 static void print_text(const ftc_evaluation *e, const ftc_labels *labels) {
@@ -78,7 +135,9 @@ static void print_text(const ftc_evaluation *e, const ftc_labels *labels) {
     const ftc_class_scores *s = &e->classes;
     printf("accuracy   %.4f\nprecision  %.4f\nrecall     %.4f\nf1         %.4f\nmatthews   %.4f\n",
            s->accuracy, s->precision, s->recall, s->f1, s->matthews);
+    if (!isnan(e->roc_auc)) printf("roc auc    %.4f\n", e->roc_auc);
     if (e->columns <= 16) print_confusion(e, labels);
+    print_classes(e, labels);
 }
 
 static ftc_status evaluate(ftc_classifier *c, const char *dir, const eval_options *o,
@@ -99,7 +158,7 @@ static ftc_status evaluate(ftc_classifier *c, const char *dir, const eval_option
     if (status.code == FTC_OK) status = ftc_classifier_evaluate(c, &dataset, &e);
     if (status.code == FTC_OK) {
         if (o->json) {
-            print_json(&e);
+            print_json(&e, &labels);
         } else {
             print_text(&e, &labels);
         }

@@ -100,7 +100,7 @@ static const ftc_option OPTIONS[] = {
     {"load-best-model-at-end", NULL, FTC_OPTION_FLAG, TRAIN(load_best), NULL, 0,
      "end with the best checkpoint's weights"},
     {"metric-for-best-model", NULL, FTC_OPTION_TEXT, TRAIN(best_metric), "NAME", 0,
-     "loss, accuracy, f1, matthews_correlation, …"},
+     "loss, accuracy, f1, roc_auc, matthews_correlation, …"},
     {"greater-is-better", NULL, FTC_OPTION_CHOICE, TRAIN(greater_is_better), FTC_CHOICE_NAMES, 0,
      "for that metric"},
     {"early-stopping-patience", NULL, FTC_OPTION_INT, TRAIN(patience), "N", 0,

@@ -101,6 +101,7 @@ static void score(const ftc_dataset *dataset, ftc_evaluation *e) {
         e->confusion[label * e->columns + ftc_argmax(e->logits + i * e->columns, e->columns)]++;
     }
     e->classes = ftc_metrics_classes(e->confusion, (int32_t)e->columns);
+    e->roc_auc = ftc_metrics_roc_auc(dataset->labels, e->logits, e->samples, (int32_t)e->columns);
 }
 
 ftc_status ftc_evaluate(ftc_stepper *stepper, ftc_batch *batch, const ftc_dataset *dataset,
@@ -170,7 +171,9 @@ void ftc_evaluation_report(const ftc_evaluation *e, cJSON *line) {
         cJSON_AddNumberToObject(line, "eval_recall", e->classes.recall);
         cJSON_AddNumberToObject(line, "eval_f1_macro", e->classes.f1_macro);
         cJSON_AddNumberToObject(line, "eval_f1_micro", e->classes.f1_micro);
+        cJSON_AddNumberToObject(line, "eval_f1_weighted", e->classes.f1_weighted);
         cJSON_AddNumberToObject(line, "eval_matthews_correlation", e->classes.matthews);
+        cJSON_AddNumberToObject(line, "eval_roc_auc", e->roc_auc);
     }
     cJSON_AddNumberToObject(line, "eval_samples", (double)e->samples);
     cJSON_AddNumberToObject(line, "eval_runtime", e->seconds);

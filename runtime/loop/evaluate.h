@@ -28,6 +28,7 @@ typedef struct {
     float *logits;            // [samples, columns]
     int64_t *confusion;       // of classes: [columns, columns], label by prediction; else NULL
     ftc_class_scores classes; // of classes
+    double roc_auc;           // of classes; NaN: no class has examples and others beside it
     ftc_value_scores values;  // of values
 } ftc_evaluation;
 

@@ -13,38 +13,53 @@ static double ratio(double a, double b) {
 
 // --- classes ------------------------------------------------------------------------------------------
 
+ftc_one_class_scores ftc_metrics_class(const int64_t *confusion, int32_t classes, int32_t k) {
+    ftc_one_class_scores scores = {0};
+    for (int32_t j = 0; j < classes; j++) {
+        scores.support += confusion[k * classes + j];
+        scores.predicted += confusion[j * classes + k];
+    }
+    double hits = (double)confusion[k * classes + k], truth = (double)scores.support,
+           predicted = (double)scores.predicted;
+    scores.precision = ratio(hits, predicted);
+    scores.recall = ratio(hits, truth);
+    scores.f1 = ratio(2 * hits, truth + predicted);
+    return scores;
+}
+
 ftc_class_scores ftc_metrics_classes(const int64_t *confusion, int32_t classes) {
     ftc_class_scores scores = {0};
     double total = 0, correct = 0, occurring = 0;
     double truth_by_prediction = 0, truth_squared = 0, prediction_squared = 0; // Σ tₖ pₖ, Σ tₖ², Σ pₖ²
     for (int32_t k = 0; k < classes; k++) {
-        double hits = (double)confusion[k * classes + k], truth = 0, predicted = 0;
-        for (int32_t j = 0; j < classes; j++) {
-            truth += (double)confusion[k * classes + j];
-            predicted += (double)confusion[j * classes + k];
-        }
+        const ftc_one_class_scores one = ftc_metrics_class(confusion, classes, k);
+        double truth = (double)one.support, predicted = (double)one.predicted;
         total += truth;
-        correct += hits;
+        correct += (double)confusion[k * classes + k];
         truth_by_prediction += truth * predicted;
         truth_squared += truth * truth;
         prediction_squared += predicted * predicted;
-        double precision = ratio(hits, predicted), recall = ratio(hits, truth),
-               f1 = ratio(2 * hits, truth + predicted);
         if (classes == 2 && k == 1) {
-            scores.precision = precision;
-            scores.recall = recall;
-            scores.f1 = f1;
+            scores.precision = one.precision;
+            scores.recall = one.recall;
+            scores.f1 = one.f1;
         }
+        scores.precision_weighted += truth * one.precision;
+        scores.recall_weighted += truth * one.recall;
+        scores.f1_weighted += truth * one.f1;
         if (truth + predicted == 0) continue;
         occurring++;
-        scores.precision_macro += precision;
-        scores.recall_macro += recall;
-        scores.f1_macro += f1;
+        scores.precision_macro += one.precision;
+        scores.recall_macro += one.recall;
+        scores.f1_macro += one.f1;
     }
     scores.accuracy = scores.f1_micro = ratio(correct, total);
     scores.precision_macro = ratio(scores.precision_macro, occurring);
     scores.recall_macro = ratio(scores.recall_macro, occurring);
     scores.f1_macro = ratio(scores.f1_macro, occurring);
+    scores.precision_weighted = ratio(scores.precision_weighted, total);
+    scores.recall_weighted = ratio(scores.recall_weighted, total);
+    scores.f1_weighted = ratio(scores.f1_weighted, total);
     if (classes != 2) {
         scores.precision = scores.precision_macro;
         scores.recall = scores.recall_macro;
@@ -56,22 +71,7 @@ ftc_class_scores ftc_metrics_classes(const int64_t *confusion, int32_t classes) 
     return scores;
 }
 
-// --- values -------------------------------------------------------------------------------------------
-
-static double correlation(const double *x, const double *y, int64_t n) {
-    double mean_x = 0, mean_y = 0, xx = 0, yy = 0, xy = 0;
-    for (int64_t i = 0; i < n; i++) {
-        mean_x += x[i] / (double)n;
-        mean_y += y[i] / (double)n;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        double a = x[i] - mean_x, b = y[i] - mean_y;
-        xx += a * a;
-        yy += b * b;
-        xy += a * b;
-    }
-    return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : 0;
-}
+// --- ranks --------------------------------------------------------------------------------------------
 
 typedef struct {
     double value;
@@ -91,6 +91,63 @@ static void rank(const double *values, int64_t n, ranked *scratch, double *ranks
         for (end = i + 1; end < n && scratch[end].value == scratch[i].value;) end++;
         for (int64_t j = i; j < end; j++) ranks[scratch[j].at] = 0.5 * (double)(i + end + 1);
     }
+}
+
+// The area is the share of pairs, one of the class and one not, whose scores are in this order, and half of
+// those that are equal: by the ranks' sum (Mann and Whitney, 1947). NaN: there are none.
+static double area(const float *labels, const double *ranks, int64_t n, int32_t k) {
+    double of_class = 0, sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if ((int32_t)labels[i] != k) continue;
+        of_class++;
+        sum += ranks[i];
+    }
+    double pairs = of_class * ((double)n - of_class);
+    return pairs > 0 ? (sum - of_class * (of_class + 1) / 2) / pairs : NAN;
+}
+
+static double log_sum_exp(const float *logits, int32_t n) {
+    double most = (double)logits[0], sum = 0;
+    for (int32_t k = 1; k < n; k++) most = fmax(most, (double)logits[k]);
+    for (int32_t k = 0; k < n; k++) sum += exp((double)logits[k] - most);
+    return most + log(sum);
+}
+
+double ftc_metrics_roc_auc(const float *labels, const float *logits, int64_t n, int32_t classes) {
+    double *scores = ftc_alloc((size_t)(3 * n + 1), sizeof *scores), *ranks = scores + n, *others = ranks + n;
+    ranked *scratch = ftc_alloc((size_t)(n + 1), sizeof *scratch);
+    double sum = 0, occurring = 0;
+    // What grows with the class' probability: of two, the distance of the logits, which rounds to no 1.
+    for (int64_t i = 0; i < n; i++)
+        others[i] = classes == 2 ? (double)logits[2 * i] : log_sum_exp(logits + i * classes, classes);
+    for (int32_t k = classes == 2; k < classes; k++) {
+        for (int64_t i = 0; i < n; i++) scores[i] = (double)logits[i * classes + k] - others[i];
+        rank(scores, n, scratch, ranks);
+        double one = area(labels, ranks, n, k);
+        if (isnan(one)) continue;
+        sum += one;
+        occurring++;
+    }
+    free(scores);
+    free(scratch);
+    return occurring > 0 ? sum / occurring : NAN;
+}
+
+// --- values -------------------------------------------------------------------------------------------
+
+static double correlation(const double *x, const double *y, int64_t n) {
+    double mean_x = 0, mean_y = 0, xx = 0, yy = 0, xy = 0;
+    for (int64_t i = 0; i < n; i++) {
+        mean_x += x[i] / (double)n;
+        mean_y += y[i] / (double)n;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        double a = x[i] - mean_x, b = y[i] - mean_y;
+        xx += a * a;
+        yy += b * b;
+        xy += a * b;
+    }
+    return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : 0;
 }
 
 ftc_value_scores ftc_metrics_values(const float *labels, const float *predictions, int64_t n) {

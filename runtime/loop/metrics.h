@@ -12,12 +12,26 @@ typedef struct {
     double precision, recall, f1; // of class 1 when there are two classes, else the macro average
     // Means over the classes that occur in labels or predictions.
     double precision_macro, recall_macro, f1_macro;
-    double f1_micro; // over all classes together: the accuracy
+    double precision_weighted, recall_weighted, f1_weighted; // means by how often a class is the label
+    double f1_micro;                                         // over all classes together: the accuracy
     double matthews; // correlation coefficient (R_k for more than two classes)
 } ftc_class_scores;
 
 // confusion[label * classes + prediction] counts examples.
 ftc_class_scores ftc_metrics_classes(const int64_t *confusion, int32_t classes);
+
+// Of one class, as in scikit-learn's classification_report.
+typedef struct {
+    double precision, recall, f1;
+    int64_t support, predicted; // examples of the class, and those that were said to be
+} ftc_one_class_scores;
+
+ftc_one_class_scores ftc_metrics_class(const int64_t *confusion, int32_t classes, int32_t k);
+
+// The area under the ROC, by logits [n, classes]: of class 1 when there are two, else the mean of each class
+// against the rest, as scikit-learn's roc_auc_score has it (multi_class="ovr"). Classes that no label has, or
+// all, have none and are left out; NaN when that leaves nothing.
+double ftc_metrics_roc_auc(const float *labels, const float *logits, int64_t n, int32_t classes);
 
 // Of a regression.
 typedef struct {

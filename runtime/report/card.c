@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 // JSON strings are YAML strings.
 static void write_quoted(FILE *out, const char *text) {
@@ -94,6 +95,40 @@ static void write_results(const ftc_summary *s, FILE *out) {
     }
 }
 
+// A name within a table's cell: it means itself.
+static void write_cell(const char *name, FILE *out) {
+    char *shown = ftc_shown(name);
+    for (const char *at = shown; *at; at++) {
+        if (strchr("\\`*_[]<>&|~", *at)) fputc('\\', out);
+        fputc(*at, out);
+    }
+    free(shown);
+}
+
+static void write_class_row(double precision, double recall, double f1, int64_t support, FILE *out) {
+    fprintf(out, " | %.4f | %.4f | %.4f | %lld |\n", precision, recall, f1, (long long)support);
+}
+
+static void write_classes(const ftc_summary *s, FILE *out) {
+    const ftc_evaluation *e = ftc_summary_evaluation(s);
+    if (!e || e->scoring != FTC_SCORE_CLASSES) return;
+    const ftc_class_scores *c = &e->classes;
+    fputs("\n### Results by class\n\n| Class | Precision | Recall | F1 | Examples |\n"
+          "|:---|---:|---:|---:|---:|\n",
+          out);
+    for (int64_t k = 0; k < e->columns; k++) {
+        char number[24];
+        const ftc_one_class_scores one = ftc_metrics_class(e->confusion, (int32_t)e->columns, (int32_t)k);
+        fputs("| ", out);
+        write_cell(ftc_summary_label(s, k, number), out);
+        write_class_row(one.precision, one.recall, one.f1, one.support, out);
+    }
+    fputs("| *mean of classes*", out);
+    write_class_row(c->precision_macro, c->recall_macro, c->f1_macro, e->samples, out);
+    fputs("| *mean of examples*", out);
+    write_class_row(c->precision_weighted, c->recall_weighted, c->f1_weighted, e->samples, out);
+}
+
 static void write_item(void *context, const char *name, const char *value) {
     char *shown = ftc_shown(value);
     fprintf(context, "- %s: %s\n", name, shown);
@@ -155,6 +190,7 @@ void ftc_card_write(const ftc_summary *s, FILE *out) {
           out);
     ftc_summary_hyperparameters(s, write_item, out);
     write_results(s, out);
+    write_classes(s, out);
     free(name);
     free(data);
 }

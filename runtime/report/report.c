@@ -84,10 +84,6 @@ static void write_duration(FILE *out, double seconds) {
     }
 }
 
-static const ftc_evaluation *evaluation_of(const ftc_summary *s) {
-    return s->result->evaluation_step >= 0 ? &s->result->evaluation : NULL;
-}
-
 // --- the head -----------------------------------------------------------------------------------------
 
 static const cJSON *last_line(const ftc_summary *s) {
@@ -120,7 +116,7 @@ static void write_head(const ftc_summary *s, FILE *out) {
 }
 
 static void write_tiles(const ftc_summary *s, FILE *out) {
-    const ftc_evaluation *e = evaluation_of(s);
+    const ftc_evaluation *e = ftc_summary_evaluation(s);
     const cJSON *end = last_line(s);
     const ftc_train_state *state = &s->result->state;
     fputs("<dl class=\"tiles\">\n", out);
@@ -548,16 +544,9 @@ static void write_time_and_memory(const ftc_summary *s, FILE *out) {
 
 // --- the test -----------------------------------------------------------------------------------------
 
-static const char *label_name(const ftc_summary *s, int64_t label, char *number, size_t bytes) {
-    const ftc_labels *l = s->labels;
-    if (l->names && label < l->count && l->names[label]) return l->names[label];
-    snprintf(number, bytes, "%lld", (long long)label);
-    return number;
-}
-
 static void write_label(const ftc_summary *s, int64_t label, FILE *out) {
     char number[24];
-    ftc_html_text(out, label_name(s, label, number, sizeof number));
+    ftc_html_text(out, ftc_summary_label(s, label, number));
 }
 
 static void write_confusion(const ftc_summary *s, const ftc_evaluation *e, FILE *out) {
@@ -596,6 +585,33 @@ static void write_confusion(const ftc_summary *s, const ftc_evaluation *e, FILE 
             fputs("<td>–</td></tr>\n", out);
         }
     }
+    fputs("</table></div>\n", out);
+}
+
+static void write_average(const char *name, double precision, double recall, double f1, int64_t support,
+                          FILE *out) {
+    fprintf(out,
+            "<tr><th scope=\"row\" class=\"left\">%s</th><td>%.4f</td><td>%.4f</td><td>%.4f</td>"
+            "<td>%lld</td></tr>\n",
+            name, precision, recall, f1, (long long)support);
+}
+
+static void write_classes(const ftc_summary *s, const ftc_evaluation *e, FILE *out) {
+    const ftc_class_scores *c = &e->classes;
+    fputs("<div class=\"scroll\"><table>\n<caption>By class: the share of what was said to be of it that is, "
+          "of what is of it that was found, and their harmonic mean</caption>\n<tr><th class=\"left\">Class"
+          "</th><th>Precision</th><th>Recall</th><th>F1</th><th>Examples</th></tr>\n",
+          out);
+    for (int64_t k = 0; k < e->columns; k++) {
+        const ftc_one_class_scores one = ftc_metrics_class(e->confusion, (int32_t)e->columns, (int32_t)k);
+        fputs("<tr><th scope=\"row\" class=\"left\">", out);
+        write_label(s, k, out);
+        fprintf(out, "</th><td>%.4f</td><td>%.4f</td><td>%.4f</td><td>%lld</td></tr>\n", one.precision,
+                one.recall, one.f1, (long long)one.support);
+    }
+    write_average("mean of classes", c->precision_macro, c->recall_macro, c->f1_macro, e->samples, out);
+    write_average("mean of examples", c->precision_weighted, c->recall_weighted, c->f1_weighted, e->samples,
+                  out);
     fputs("</table></div>\n", out);
 }
 
@@ -718,7 +734,7 @@ static ftc_status write_mistakes(const ftc_summary *s, const ftc_evaluation *e, 
 }
 
 static ftc_status write_test(const ftc_summary *s, FILE *out) {
-    const ftc_evaluation *e = evaluation_of(s);
+    const ftc_evaluation *e = ftc_summary_evaluation(s);
     if (!e || e->scoring == FTC_SCORE_NOTHING) return FTC_STATUS_OK;
     write_heading(out, e->scoring == FTC_SCORE_VALUES ? "Predictions" : "Confusions and mistakes");
     fprintf(out, "<p class=\"pale\">Of the evaluation at step %lld.</p>\n",
@@ -727,6 +743,7 @@ static ftc_status write_test(const ftc_summary *s, FILE *out) {
         write_scatter(s, e, out);
     } else {
         write_confusion(s, e, out);
+        write_classes(s, e, out);
     }
     return write_mistakes(s, e, out);
 }

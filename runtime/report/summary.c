@@ -41,6 +41,19 @@ ftc_status ftc_summary_save(const ftc_summary *summary, bool with_report) {
     return ftc_dir_end(status, temporary, ftc_dir_merge, output);
 }
 
+// --- what was evaluated -------------------------------------------------------------------------------
+
+const ftc_evaluation *ftc_summary_evaluation(const ftc_summary *s) {
+    return s->result->evaluation_step >= 0 ? &s->result->evaluation : NULL;
+}
+
+const char *ftc_summary_label(const ftc_summary *s, int64_t label, char number[static 24]) {
+    const ftc_labels *l = s->labels;
+    if (l->names && label < l->count && l->names[label]) return l->names[label];
+    snprintf(number, 24, "%lld", (long long)label);
+    return number;
+}
+
 // --- names --------------------------------------------------------------------------------------------
 
 char *ftc_summary_base_name(const char *path) {
@@ -78,10 +91,11 @@ double ftc_summary_value(const cJSON *line, const char *name) {
 bool ftc_summary_is_score(const cJSON *entry) {
     static const char *const OTHERS[] = {"eval_loss", "eval_samples", "eval_runtime"}, *const ENDS[] = {
                                                                                            "_per_second",
-                                                                                           "_macro",
-                                                                                           "_micro"};
+                                                                                           "_macro", "_micro",
+                                                                                           "_weighted"};
     const char *name = entry->string;
-    if (strncmp(name, "eval_", 5) != 0 || !cJSON_IsNumber(entry)) return false;
+    if (strncmp(name, "eval_", 5) != 0 || !cJSON_IsNumber(entry) || !isfinite(entry->valuedouble))
+        return false;
     for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++) {
         if (strcmp(name, OTHERS[i]) == 0) return false;
     }

@@ -34,6 +34,12 @@ ftc_status ftc_report_write(const ftc_summary *summary, FILE *out);
 
 // --- what both tell -----------------------------------------------------------------------------------
 
+// The name of a class, or its number, for which there must be room.
+const char *ftc_summary_label(const ftc_summary *summary, int64_t label, char number[static 24]);
+
+// The evaluation of the weights that were saved; NULL: there was none.
+const ftc_evaluation *ftc_summary_evaluation(const ftc_summary *summary);
+
 // The last part of a path; "model" for one that has none. Allocated.
 char *ftc_summary_base_name(const char *path);
 

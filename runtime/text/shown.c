@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 bool ftc_shown_is_hidden(uint32_t c) {
     if (c == '\n' || c == '\t') return false;
@@ -43,4 +44,19 @@ char *ftc_shown(const char *text) {
     ftc_text shown;
     ftc_shown_write(ftc_text_open(&shown), text, strlen(text), true);
     return ftc_text_close(&shown, NULL);
+}
+
+int ftc_shown_columns(const char *shown, int most, size_t *bytes) {
+    int columns = 0;
+    *bytes = 0;
+    for (const char *at = shown; *at;) {
+        uint32_t c;
+        size_t n = ftc_utf8_decode(at, strnlen(at, 4), &c);
+        int width = utf8proc_charwidth((utf8proc_int32_t)c);
+        if (columns + width > most) break;
+        columns += width;
+        at += n;
+        *bytes = (size_t)(at - shown);
+    }
+    return columns;
 }

@@ -19,4 +19,7 @@ void ftc_shown_write(FILE *out, const char *text, size_t bytes, bool one_line);
 // The same as one line, allocated.
 char *ftc_shown(const char *text);
 
+// How many columns of a terminal such a line takes: of its first *bytes bytes, which take at most so many.
+int ftc_shown_columns(const char *shown, int most, size_t *bytes);
+
 #endif

@@ -92,7 +92,8 @@ def main():
     check("times stand beside lines that say something", lines and all(re.search(r"\w", line) for line in lines))
     check("no number is missing", not re.search(r"[>\s-](nan|inf)\b", text.split("</style>")[1]))
     check("the card begins with front matter", card.startswith("---\n") and "\n---\n" in card)
-    check("the card has a row for each epoch", len(re.findall(r"^\| [\d.]+ \|", card, re.M)) == 2)
+    check("the card has a row for each epoch", len(re.findall(r"^(?:\| [\d.]+ ){11}\|$", card, re.M)) == 2)
+    check("the card has a row for each class", len(re.findall(r"^\| \d (?:\| [\d.]+ ){4}\|$", card, re.M)) == 5)
     return checks.end()
 
 

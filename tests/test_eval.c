@@ -1,0 +1,92 @@
+// What evaluations tell: of fifty classes with long names, of the command, the card and the report.
+#include "ir/base/alloc.h"
+#include "tests/command.h"
+
+static const char MODEL[] = FTC_SOURCE_ROOT "/models/bert-cls.ir";
+enum { CLASSES = 50 };
+
+// Names of one length in columns; the last has a letter of two bytes.
+static void class_name(int k, char name[static 80]) {
+    snprintf(name, 80, "%s %02d, as %s as names of classes get", k == CLASSES - 1 ? "catégorie" : "category ",
+             k, k % 2 ? "long" : "wide");
+}
+
+static char *write_classes(const char *dir) {
+    char *text, *path;
+    size_t bytes;
+    FILE *out = open_memstream(&text, &bytes);
+    fputs("text,label\n", out);
+    for (int i = 0; i < 3 * CLASSES; i++) {
+        char name[80];
+        class_name(i % CLASSES, name);
+        fprintf(out, "text number %d of them,\"%s\"\n", i, name);
+    }
+    fclose(out);
+    path = test_write(dir, "many.csv", text, bytes);
+    free(text);
+    return path;
+}
+
+// The table of ftc eval: under its heading a line for each class and two for the means, all as wide.
+static void check_table(const char *printed) {
+    const char *line = strstr(printed, "\nclass ");
+    cr_assert_not_null(line, "no table in %s", printed);
+    line++;
+    size_t wide = strcspn(line, "\n");
+    for (int row = 0; row < CLASSES + 2; row++) {
+        line = strchr(line, '\n') + 1;
+        char name[80];
+        class_name(row, name);
+        const char *expected = row == CLASSES ? "mean of classes" : row > CLASSES ? "mean of examples" : name;
+        cr_assert_eq(strncmp(line, expected, strnlen(expected, 16)), 0, "%.40s, not %s", line, expected);
+        cr_assert_eq(strcspn(line, "\n"), wide + (row == CLASSES - 1), "%.80s", line); // é has two bytes
+    }
+}
+
+static void check_json(const char *text) {
+    cJSON *json = cJSON_Parse(text);
+    const cJSON *one, *classes = cJSON_GetObjectItem(json, "eval_classes"),
+                      *matrix = cJSON_GetObjectItem(json, "eval_confusion_matrix");
+    int k = 0;
+    cJSON_ArrayForEach(one, classes) {
+        const cJSON *row = cJSON_GetArrayItem(matrix, k);
+        double support = 0, hits = cJSON_GetArrayItem(row, k)->valuedouble;
+        const cJSON *cell;
+        cJSON_ArrayForEach(cell, row) support += cell->valuedouble;
+        cr_assert_eq(cJSON_GetObjectItem(one, "support")->valuedouble, support);
+        cr_assert_float_eq(cJSON_GetObjectItem(one, "recall")->valuedouble, hits / support, 1e-8);
+        char name[80];
+        class_name(k++, name);
+        cr_assert_str_eq(cJSON_GetObjectItem(one, "label")->valuestring, name);
+    }
+    cr_assert_eq(k, CLASSES);
+    double area = cJSON_GetObjectItem(json, "eval_roc_auc")->valuedouble;
+    cr_assert(area > 0 && area < 1, "%g", area);
+    cJSON_Delete(json);
+}
+
+Test(eval, fifty_classes_have_a_table, .timeout = 240) {
+    char *dir = test_directory(), *data = write_classes(dir);
+    ASSERT_FTC(dir, 0, err, "report: ", "run", MODEL, "--set", "hidden=32", "--set", "intermediate=64",
+               "--set", "layers=1", "--train", data, "--test", data, "--max-steps", "8", "--output", "out");
+    outcome o = FTC(dir, "eval", "out", "--test", data);
+    cr_assert_eq(o.status, 0, "%s", o.err);
+    check_table(o.out);
+    forget(&o);
+    o = FTC(dir, "eval", "out", "--test", data, "--json");
+    cr_assert_eq(o.status, 0, "%s", o.err);
+    check_json(o.out);
+    forget(&o);
+    char *card = read_text(dir, "out/README.md"), *report = read_text(dir, "out/report.html"), name[80];
+    for (int k = 0; k < CLASSES; k++) {
+        class_name(k, name);
+        char *row = ftc_format("\n| %s | ", name);
+        cr_assert(strstr(card, row), "%s is not in the card", row);
+        cr_assert(strstr(report, name), "%s is not in the report", name);
+        free(row);
+    }
+    free(card);
+    free(report);
+    free(data);
+    scratch_free(dir);
+}
