@@ -176,6 +176,11 @@ def tokenizers():
                              "vocab": {t: i for i, t in enumerate(["<s>", "</s>", "t", "h", "e", "\u0120", "th", "the", "\u0120the"])},
                              "merges": ["t h", "th e", "\u0120 the"]})
     write("tokenizer_json", "bpe", json.dumps(byte_level))
+    merges, roberta = byte_level["model"]["merges"], ["<s>", "</s>", "<pad>", "<unk>", "<mask>", "t", "h", "e", "\u0120", "th", "the", "\u0120the"]
+    for name, tokens, config in (("roberta", roberta, {"tokenizer_class": "RobertaTokenizer", "add_prefix_space": True}),
+                                 ("gpt2", ["<|endoftext|>", *roberta[5:]], {"tokenizer_class": "GPT2Tokenizer"})):
+        files = json.dumps({t: i for i, t in enumerate(tokens)}), "\n".join(["#version: 0.2", *merges]), json.dumps(config)
+        write("merges", name, "\0".join(files))
     unigram = dict(tokenizer, added_tokens=[], normalizer={"type": "Sequence", "normalizers": [{"type": "NFKC"}]},
                    pre_tokenizer={"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always"}, post_processor=None,
                    model={"type": "Unigram", "unk_id": 0, "byte_fallback": False,
@@ -215,7 +220,7 @@ def words():
     for op in re.findall(r"^OP\((\w+)\)", (ROOT / "ir/ops/ops.def").read_text(), re.M):
         found.add(op)
     for path in CORPUS.glob("*/*"):
-        if path.parent.name in ("config", "tokenizer_json", "resume", "args", "vocab"):
+        if path.parent.name in ("config", "tokenizer_json", "resume", "args", "vocab", "merges"):
             found |= set(re.findall(r'"([A-Za-z_]{3,})"', path.read_text(errors="ignore")))
     found |= {"f32[", "bf16", "ragged", "input", "output", "axis", "param", "1e309", "9223372036854775807", "-1", "\\\\u0000", "[PAD]"}
     lines = [f'"{word}"' for word in sorted(found)]
