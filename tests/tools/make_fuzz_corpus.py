@@ -144,6 +144,12 @@ def checkpoints(ftc, scratch):
     write("config", "saved", (out / "config.json").read_bytes())
 
 
+def byte_characters():
+    """The characters that stand for the 256 bytes in byte-level vocabularies (GPT-2's bytes_to_unicode): printable ones for themselves."""
+    own = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    return [chr(b) for b in own] + [chr(0x100 + i) for i in range(256 - len(own))]
+
+
 def tokenizers():
     vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "soup", "was", "cold", "##ish", ",", ".", "s", "##s", "##o", "x", "<", ">"]
     config = {"do_lower_case": True, "tokenize_chinese_chars": True, "strip_accents": None, "cls_token": "[CLS]", "model_max_length": 512,
@@ -173,13 +179,13 @@ def tokenizers():
                                       "add_prefix_space": False},
                       model={"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": "",
                              "end_of_word_suffix": "", "fuse_unk": False,
-                             "vocab": {t: i for i, t in enumerate(["<s>", "</s>", "t", "h", "e", "\u0120", "th", "the", "\u0120the"])},
+                             "vocab": {t: i for i, t in enumerate(["<s>", "</s>", *byte_characters(), "th", "the", "\u0120the"])},
                              "merges": ["t h", "th e", "\u0120 the"]})
-    write("tokenizer_json", "bpe", json.dumps(byte_level))
-    merges, roberta = byte_level["model"]["merges"], ["<s>", "</s>", "<pad>", "<unk>", "<mask>", "t", "h", "e", "\u0120", "th", "the", "\u0120the"]
+    write("tokenizer_json", "bpe", json.dumps(byte_level, ensure_ascii=False, separators=(",", ":")))
+    merges, roberta = byte_level["model"]["merges"], ["<s>", "</s>", "<pad>", "<unk>", "<mask>", *byte_characters(), "th", "the", "\u0120the"]
     for name, tokens, config in (("roberta", roberta, {"tokenizer_class": "RobertaTokenizer", "add_prefix_space": True}),
                                  ("gpt2", ["<|endoftext|>", *roberta[5:]], {"tokenizer_class": "GPT2Tokenizer"})):
-        files = json.dumps({t: i for i, t in enumerate(tokens)}), "\n".join(["#version: 0.2", *merges]), json.dumps(config)
+        files = json.dumps({t: i for i, t in enumerate(tokens)}, ensure_ascii=False, separators=(",", ":")), "\n".join(["#version: 0.2", *merges]), json.dumps(config)
         write("merges", name, "\0".join(files))
     unigram = dict(tokenizer, added_tokens=[], normalizer={"type": "Sequence", "normalizers": [{"type": "NFKC"}]},
                    pre_tokenizer={"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always"}, post_processor=None,
