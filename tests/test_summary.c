@@ -117,7 +117,7 @@ Test(html, a_chart_shows_its_series) {
     cr_assert_eq(count(text, "<g"), count(text, "</g>"));
     assert_has(text, "aria-label=\"Loss &amp; more: falls\"");
     assert_has(text, "te&lt;st: 1.25 at step 3");
-    assert_has(text, "d=\"M64.0 30.0L385.0 129.0L706.0 228.0\""); // the corners of the plot, and its middle
+    assert_has(text, "d=\"M72.0 30.0L389.0 129.0L706.0 228.0\""); // the corners of the plot, and its middle
     assert_lacks(text, "absent");
     assert_lacks(text, "nan");
     free(text);
@@ -139,6 +139,19 @@ Test(html, a_chart_of_one_value_or_none_is_whole) {
     free(text);
 }
 
+// No two lines of the grid say the same.
+static void assert_lines_have_names(const char *text) {
+    static const char END[] = "class=\"end\">";
+    char last[40] = "";
+    for (const char *at = text; (at = strstr(at, END));) {
+        at += strlen(END);
+        char name[40];
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(at, "<"), at);
+        cr_assert_str_neq(name, last);
+        strcpy(last, name);
+    }
+}
+
 // Two values of all kinds, which an axis has to have a step for: there are a few lines, and they lie apart.
 Test(html, any_axis_has_a_few_lines, .timeout = 20) {
     static const double PAIRS[][2] = {
@@ -153,6 +166,8 @@ Test(html, any_axis_has_a_few_lines, .timeout = 20) {
         {1e15, 1e15 + 0.125},
         {-1, -1 + 0x1p-53},
         {1, 1 + 2e-9},
+        {2.48501, 2.48512},
+        {3.912, 3.91201},
         {1e9, 1e9 + 2},
         {123456789, 123456789.5},
         {0, 1e-289},
@@ -172,6 +187,7 @@ Test(html, any_axis_has_a_few_lines, .timeout = 20) {
             &(ftc_chart){
                 .title = "t", .summary = "", .x_name = "x", .y_name = "y", .series = series, .n_series = 1}));
         int rows = count(text, "class=\"grid\""), columns = count(text, "v5\"");
+        if (p[1] - p[0] > 1e-6 * fmax(fabs(p[0]), fabs(p[1]))) assert_lines_have_names(text);
         cr_expect(rows >= 2 && rows <= 20, "%g and %g: %d lines", p[0], p[1], rows);
         cr_expect(columns >= 2 && columns <= 32, "%g and %g: %d ticks", p[0], p[1], columns);
         assert_lacks(text, "nan");
@@ -304,6 +320,8 @@ Test(summary, the_report_tells_the_run) {
     char *card, *report;
     summarize(true, &card, &report);
     static const char *const PARTS[] = {
+        "<a href=\"#classes\">Classes</a>",
+        "<h2 id=\"classes\">Classes</h2>",
         "<title>my &lt;model&gt; – training report</title>",
         "fine-tuned from org/base, on train.csv",
         "<figcaption>Loss</figcaption>",

@@ -425,3 +425,30 @@ Test(train, progress_is_one_line) {
                      "train [####......] 150/375  epoch 1.20  loss 1.2340  accuracy 0.512  83.1 examples/s  "
                      "10250 tokens/s  0:21 left");
 }
+
+// Every step is in the curve, at first by itself, then in ever wider means.
+Test(train, curves_keep_all_steps_in_bounded_memory) {
+    enum { STEPS = 5 * FTC_CURVE_MOST_POINTS + 3 };
+    ftc_curve curve = {0};
+    for (int64_t step = 1; step <= STEPS; step++) {
+        ftc_curve_add(&curve, step, 2.0 * (double)step, NAN, 1);
+        cr_assert_leq(curve.n, FTC_CURVE_MOST_POINTS);
+        if (step == FTC_CURVE_MOST_POINTS) {
+            cr_assert_eq(curve.n, FTC_CURVE_MOST_POINTS);
+            cr_assert_eq(curve.points[3].step, 4);
+        }
+    }
+    cr_assert_eq(curve.width, 8);
+    int64_t steps = 0;
+    for (int64_t i = 0; i < curve.n; i++) {
+        const ftc_curve_point *p = &curve.points[i];
+        cr_assert_eq(p->steps, i + 1 < curve.n ? 8 : STEPS % 8);
+        cr_assert_float_eq(p->step, (double)steps + (double)(p->steps + 1) / 2, 1e-9);
+        cr_assert_float_eq(p->loss, 2 * p->step, 1e-9);
+        cr_assert(isnan(p->grad_norm));
+        cr_assert_float_eq(p->learning_rate, 1, 1e-12);
+        steps += p->steps;
+    }
+    cr_assert_eq(steps, STEPS);
+    ftc_curve_free(&curve);
+}

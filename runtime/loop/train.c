@@ -40,6 +40,7 @@ typedef struct {
     bool is_ended;       // by the one who steers
     ftc_evaluation kept; // ftc_train_result.evaluation
     int64_t kept_step;   // -1: none
+    ftc_curve curve;
     ftc_profile profile;
     bool counts_correct; // the program tells logits, and its labels are classes
     // Of this call, for speeds: a resumed run begins in the middle.
@@ -479,6 +480,7 @@ static ftc_status step(run *r) {
     r->at.epoch_loss += sums.weighted_loss;
     r->at.epoch_weight += sums.weight;
     r->is_stopped = sums.stops > 0;
+    ftc_curve_add(&r->curve, number, r->last_loss, r->last_grad_norm, r->last_lr);
     return FTC_STATUS_OK;
 }
 
@@ -915,12 +917,14 @@ static ftc_train_result take_result(run *r) {
         .state = r->at,
         .evaluation = r->kept,
         .evaluation_step = r->kept_step,
+        .curve = r->curve,
         .profile = r->profile,
         .step_seconds = r->step_seconds,
         .steps = r->at.step - r->start_step,
     };
     r->at = (ftc_train_state){0};
     r->kept = (ftc_evaluation){0};
+    r->curve = (ftc_curve){0};
     r->profile = (ftc_profile){0};
     return result;
 }
@@ -928,6 +932,7 @@ static ftc_train_result take_result(run *r) {
 void ftc_train_result_free(ftc_train_result *result) {
     ftc_train_state_free(&result->state);
     ftc_evaluation_free(&result->evaluation);
+    ftc_curve_free(&result->curve);
     ftc_profile_free(&result->profile);
 }
 
@@ -949,6 +954,7 @@ ftc_status ftc_train(const ftc_training *training, ftc_train_result *result) {
     }
     free(r.order);
     ftc_evaluation_free(&r.kept);
+    ftc_curve_free(&r.curve);
     ftc_profile_free(&r.profile);
     ftc_train_state_free(&r.at);
     ftc_shards_free(r.shards);

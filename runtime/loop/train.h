@@ -4,6 +4,7 @@
 
 #include "runtime/data/batch.h"
 #include "runtime/loop/checkpoint.h"
+#include "runtime/loop/curve.h"
 #include "runtime/loop/evaluate.h"
 #include "runtime/loop/profile.h"
 #include "runtime/loop/progress.h"
@@ -93,7 +94,8 @@ typedef struct {
     ftc_train_state state;
     ftc_evaluation evaluation; // the last one of the weights that were saved
     int64_t evaluation_step;   // -1: there was none
-    ftc_profile profile;       // of the steps of this call, not of those before a resumption
+    ftc_curve curve;           // of the steps of this call, not of those before a resumption
+    ftc_profile profile;       // of the same
     double step_seconds;       // they took together
     int64_t steps;
 } ftc_train_result;

@@ -53,7 +53,7 @@ void ftc_html_excerpt(FILE *out, const char *text, int64_t most) {
 // --- axes ---------------------------------------------------------------------------------------------
 
 // In units of the view box. The plot lies inside of the margins.
-enum { WIDTH = 720, HEIGHT = 270, LEFT = 64, RIGHT = 14, TOP = 30, BOTTOM = 42, MOST_POINTS = 600 };
+enum { WIDTH = 720, HEIGHT = 270, LEFT = 72, RIGHT = 14, TOP = 30, BOTTOM = 42, MOST_POINTS = 600 };
 
 // Values from `low` to `high` on `pixels` units, with lines at (first + i) * step.
 typedef struct {
@@ -112,12 +112,12 @@ static void write_axes(FILE *out, const axis *x, const axis *y, const char *x_na
         double at = place(y, line_at(y, i));
         fprintf(
             out,
-            "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text x=\"%d\" y=\"%.1f\" class=\"end\">%.4g</text>\n",
+            "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text x=\"%d\" y=\"%.1f\" class=\"end\">%.8g</text>\n",
             LEFT, at, WIDTH - RIGHT, LEFT - 8, at + 4, line_at(y, i));
     }
     for (int i = 0; i < x->lines; i++) {
         double at = place(x, line_at(x, i));
-        fprintf(out, "<path d=\"M%.1f %dv5\"/><text x=\"%.1f\" y=\"%d\" class=\"mid\">%.6g</text>\n", at,
+        fprintf(out, "<path d=\"M%.1f %dv5\"/><text x=\"%.1f\" y=\"%d\" class=\"mid\">%.8g</text>\n", at,
                 HEIGHT - BOTTOM, at, HEIGHT - BOTTOM + 19, line_at(x, i));
     }
     fprintf(out, "<path d=\"M%d %dH%d\"/><text x=\"%d\" y=\"%d\" class=\"mid\">", LEFT, HEIGHT - BOTTOM,

@@ -17,8 +17,8 @@ static const char STYLE[] =
     "@media(prefers-color-scheme:dark){:root{--page:#15181c;--text:#e3e6ea;--pale:#9aa3ad;--line:#363c44;--"
     "card:#1f242a;"
     "--c1:#56b4e9;--c2:#f0975a;--c3:#4fd1a5;--c4:#d99bc6}}\n"
-    "body{margin:0 auto;padding:24px 20px 60px;max-width:860px;background:var(--page);color:var(--text);"
-    "font:15px/1.5 system-ui,sans-serif}\n"
+    "body{margin:0 auto;padding:24px 20px 60px;max-width:960px;background:var(--page);color:var(--text);"
+    "font:15px/1.5 system-ui,sans-serif;overflow-wrap:break-word}\n"
     "h1{font-size:26px;margin:0}h2{font-size:19px;margin:40px 0 10px;border-bottom:1px solid var(--line)}\n"
     "p,li{max-width:70ch}small,.pale{color:var(--pale)}\n"
     "dl.tiles{display:flex;flex-wrap:wrap;gap:10px;margin:18px 0}\n"
@@ -27,6 +27,12 @@ static const char STYLE[] =
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums}.scroll{overflow-x:auto}\n"
     "caption{text-align:left;color:var(--pale);padding:4px 0}\n"
     "th,td{padding:3px 10px;border-bottom:1px solid var(--line);text-align:right;vertical-align:top}\n"
+    "th{max-width:34ch}nav{margin:18px 0}nav a{margin-right:16px}a{color:var(--c1)}\n"
+    ".wide th,.wide td{padding:3px 7px;font-size:14px}.wide th{vertical-align:bottom}\n"
+    ".matrix th,.matrix td{padding:2px 5px;font-size:13px}.matrix "
+    "th[scope=row]{max-width:30ch;overflow:hidden;"
+    "text-overflow:ellipsis;white-space:nowrap;text-align:left}\n"
+    "td.name{text-align:left;max-width:22ch;overflow-wrap:anywhere}\n"
     "th.left,td.left{text-align:left}td.text{text-align:left;white-space:pre-wrap;overflow-wrap:anywhere}\n"
     "td.code{text-align:left;white-space:pre;font:13px/1.5 ui-monospace,monospace}\n"
     "td.right{color:var(--c3);font-weight:600}\n"
@@ -52,10 +58,6 @@ static void write_tile(FILE *out, const char *name, const char *format, ...) {
     vfprintf(out, format, args);
     fputs("</dd></div>\n", out);
     va_end(args);
-}
-
-static void write_heading(FILE *out, const char *name) {
-    fprintf(out, "<h2>%s</h2>\n", name);
 }
 
 static void write_bar(FILE *out, const char *color, double share) {
@@ -135,7 +137,7 @@ static void write_tiles(const ftc_summary *s, FILE *out) {
     fputs("</dd></div>\n</dl>\n", out);
 }
 
-static void write_results(const ftc_summary *s, FILE *out) {
+static ftc_status write_results(const ftc_summary *s, FILE *out) {
     const cJSON *line = ftc_summary_next_evaluation(s->result->state.history.lines->child), *entry;
     char title[64];
     if (!line) {
@@ -143,9 +145,9 @@ static void write_results(const ftc_summary *s, FILE *out) {
               "<code>--split-test "
               "N</code>).</p>\n",
               out);
-        return;
+        return FTC_STATUS_OK;
     }
-    fputs("<div class=\"scroll\"><table>\n<caption>Evaluations. Training loss and accuracy are means over "
+    fputs("<div class=\"scroll\"><table class=\"wide\">\n<caption>Training loss and accuracy are means over "
           "the epoch so "
           "far, with dropout, while the weights "
           "changed.</caption>\n<tr><th>Epoch</th><th>Step</th><th>Training "
@@ -171,19 +173,34 @@ static void write_results(const ftc_summary *s, FILE *out) {
         fputs("</tr>\n", out);
     }
     fputs("</table></div>\n", out);
+    return FTC_STATUS_OK;
 }
 
 // --- the curves ---------------------------------------------------------------------------------------
 
-// The values of `name` over the steps of the log, to be freed.
-static ftc_point *collect(const cJSON *history, const char *name, int64_t *n) {
-    ftc_point *points = ftc_alloc((size_t)cJSON_GetArraySize(history) + 1, sizeof *points);
-    const cJSON *line;
+// What the loop kept of its steps beside the log, which tells only what it is asked to.
+static double curve_value(const ftc_curve_point *point, const char *name) {
+    return strcmp(name, "loss") == 0            ? point->loss
+           : strcmp(name, "grad_norm") == 0     ? point->grad_norm
+           : strcmp(name, "learning_rate") == 0 ? point->learning_rate
+                                                : NAN;
+}
+
+// The values of `name` over the steps: those that the loop kept, and before them, of a run that was resumed,
+// those of the log. To be freed.
+static ftc_point *collect(const ftc_summary *s, const char *name, int64_t *n) {
+    const ftc_curve *curve = &s->result->curve;
+    const cJSON *history = s->result->state.history.lines, *line;
+    bool is_kept = curve->n > 0 && isfinite(curve_value(&curve->points[0], name));
+    double before = is_kept ? curve->points[0].step - (double)(curve->points[0].steps - 1) / 2 : INFINITY;
+    ftc_point *points = ftc_alloc((size_t)(cJSON_GetArraySize(history) + curve->n) + 1, sizeof *points);
     *n = 0;
     cJSON_ArrayForEach(line, history) {
         double step = ftc_summary_value(line, "step"), value = ftc_summary_value(line, name);
-        if (isfinite(step) && isfinite(value)) points[(*n)++] = (ftc_point){step, value};
+        if (step < before && isfinite(value)) points[(*n)++] = (ftc_point){step, value};
     }
+    for (int64_t i = 0; is_kept && i < curve->n; i++)
+        points[(*n)++] = (ftc_point){curve->points[i].step, curve_value(&curve->points[i], name)};
     return points;
 }
 
@@ -200,8 +217,8 @@ static ftc_point *smooth(const ftc_point *points, int64_t n, int64_t window) {
 }
 
 // All curves have the same axis of steps.
-static double last_step(const cJSON *history) {
-    return ftc_summary_value(ftc_json_last(history), "step");
+static double last_step(const ftc_summary *s) {
+    return ftc_summary_value(last_line(s), "step");
 }
 
 // "Test loss from 1.61 to 0.94. "
@@ -209,13 +226,14 @@ static void describe(const char *name, const ftc_point *points, int64_t n, char 
     if (n > 0) snprintf(text, bytes, "%s from %.3g to %.3g. ", name, points[0].y, points[n - 1].y);
 }
 
-static void write_loss(const cJSON *history, FILE *out) {
+static void write_loss(const ftc_summary *s, FILE *out) {
     int64_t n, n_test, window;
-    ftc_point *loss = collect(history, "loss", &n), *test = collect(history, "eval_loss", &n_test);
+    ftc_point *loss = collect(s, "loss", &n), *test = collect(s, "eval_loss", &n_test);
     window = n / 40 > 1 ? n / 40 : 1;
+    int64_t width = s->result->curve.width > 1 ? s->result->curve.width : 1;
     ftc_point *means = smooth(loss, n, window);
     char name[64] = "training", text[160] = "";
-    if (window > 1) snprintf(name, sizeof name, "training, mean of %lld", (long long)window);
+    if (window > 1) snprintf(name, sizeof name, "training, mean of %lld", (long long)(window * width));
     describe("Training loss", means, n, text, sizeof text);
     describe("Test loss", test, n_test, text + strlen(text), sizeof text - strlen(text));
     const ftc_series series[] = {{"training", FTC_SERIES_FAINT, 1, loss, window > 1 ? n : 0},
@@ -225,7 +243,7 @@ static void write_loss(const cJSON *history, FILE *out) {
                                      .summary = text,
                                      .x_name = "step",
                                      .x_from_zero = true,
-                                     .x_to = last_step(history),
+                                     .x_to = last_step(s),
                                      .y_name = "loss",
                                      .series = series,
                                      .n_series = 3});
@@ -242,14 +260,14 @@ typedef struct {
     bool y_from_zero;
 } curve;
 
-static void write_curve(const cJSON *history, const curve *c, FILE *out) {
+static void write_curve(const ftc_summary *s, const curve *c, FILE *out) {
     ftc_series series[2];
     ftc_point *points[2] = {NULL, NULL};
     char text[200] = "";
     int n_series = 0;
     for (int i = 0; i < 2 && c->values[i]; i++) {
         int64_t n;
-        points[i] = collect(history, c->values[i], &n);
+        points[i] = collect(s, c->values[i], &n);
         series[n_series++] = (ftc_series){c->names[i], c->style, i + 1, points[i], n};
         describe(c->names[i], points[i], n, text + strlen(text), sizeof text - strlen(text));
     }
@@ -257,7 +275,7 @@ static void write_curve(const cJSON *history, const curve *c, FILE *out) {
                                      .summary = text,
                                      .x_name = "step",
                                      .x_from_zero = true,
-                                     .x_to = last_step(history),
+                                     .x_to = last_step(s),
                                      .y_name = c->y_name,
                                      .y_from_zero = c->y_from_zero,
                                      .series = series,
@@ -266,7 +284,7 @@ static void write_curve(const cJSON *history, const curve *c, FILE *out) {
     free(points[1]);
 }
 
-static void write_curves(const ftc_summary *s, FILE *out) {
+static ftc_status write_curves(const ftc_summary *s, FILE *out) {
     static const curve CURVES[] = {
         {"Accuracy",
          "share",
@@ -283,10 +301,9 @@ static void write_curves(const ftc_summary *s, FILE *out) {
         {"Learning rate", "rate", {"learning rate", NULL}, {"learning_rate", NULL}, FTC_SERIES_LINE, true},
         {"Norm of the gradient", "norm", {"norm", NULL}, {"grad_norm", NULL}, FTC_SERIES_LINE, true},
     };
-    const cJSON *history = s->result->state.history.lines;
-    write_heading(out, "Curves");
-    write_loss(history, out);
-    for (size_t i = 0; i < sizeof CURVES / sizeof *CURVES; i++) write_curve(history, &CURVES[i], out);
+    write_loss(s, out);
+    for (size_t i = 0; i < sizeof CURVES / sizeof *CURVES; i++) write_curve(s, &CURVES[i], out);
+    return FTC_STATUS_OK;
 }
 
 // --- the data -----------------------------------------------------------------------------------------
@@ -336,6 +353,12 @@ static void write_padding(const ftc_summary *s, FILE *out) {
         fputs("</td></tr>\n", out);
     }
     fputs("</table>\n", out);
+}
+
+static ftc_status write_texts(const ftc_summary *s, FILE *out) {
+    write_lengths(s, out);
+    write_padding(s, out);
+    return FTC_STATUS_OK;
 }
 
 // --- time and memory ----------------------------------------------------------------------------------
@@ -468,7 +491,7 @@ static double tensor_bytes(const ftc_program *program, ftc_tensor_role role) {
     return sum;
 }
 
-static void write_memory(const kernel_time *kernels, int64_t n, FILE *out) {
+static void write_live_bytes(const kernel_time *kernels, int64_t n, FILE *out) {
     ftc_point *live = ftc_alloc((size_t)n + 2, sizeof *live);
     double ms = 0, most = 0;
     int64_t points = 0;
@@ -523,23 +546,27 @@ static void write_memory_table(const ftc_summary *s, FILE *out) {
     fputs("</table>\n", out);
 }
 
-static void write_time_and_memory(const ftc_summary *s, FILE *out) {
+static ftc_status write_memory(const ftc_summary *s, FILE *out) {
+    int64_t n;
+    kernel_time *kernels = list_kernels(s, &n);
+    write_live_bytes(kernels, n, out);
+    write_memory_table(s, out);
+    free(kernels);
+    return FTC_STATUS_OK;
+}
+
+static ftc_status write_time(const ftc_summary *s, FILE *out) {
     int64_t n;
     kernel_time *kernels = list_kernels(s, &n);
     double total = 0;
     for (int64_t i = 0; i < n; i++) total += kernels[i].ms;
-    write_heading(out, "Memory");
-    write_memory(kernels, n, out);
-    write_memory_table(s, out);
-    if (total > 0) {
-        write_heading(out, "Time");
-        fprintf(out, "<p>A step takes %.1f ms on %d thread%s (%s); the model was compiled in %.2f s.</p>\n",
-                total, s->threads, s->threads == 1 ? "" : "s",
-                s->program->features ? s->program->features : "this CPU", s->program->compile_seconds);
-        write_source_times(s, kernels, n, total, out);
-        write_kernels(kernels, n, total, out);
-    }
+    fprintf(out, "<p>A step takes %.1f ms on %d thread%s (%s); the model was compiled in %.2f s.</p>\n",
+            total, s->threads, s->threads == 1 ? "" : "s",
+            s->program->features ? s->program->features : "this CPU", s->program->compile_seconds);
+    write_source_times(s, kernels, n, total, out);
+    write_kernels(kernels, n, total, out);
     free(kernels);
+    return FTC_STATUS_OK;
 }
 
 // --- the test -----------------------------------------------------------------------------------------
@@ -549,20 +576,41 @@ static void write_label(const ftc_summary *s, int64_t label, FILE *out) {
     ftc_html_text(out, ftc_summary_label(s, label, number));
 }
 
-static void write_confusion(const ftc_summary *s, const ftc_evaluation *e, FILE *out) {
-    enum { MOST_CLASSES = 40 };
+// A label with all of its name under the pointer, where only the beginning is seen.
+static void write_row_head(const ftc_summary *s, int64_t label, bool with_number, FILE *out) {
+    fputs("<tr><th scope=\"row\" title=\"", out);
+    write_label(s, label, out);
+    fputs("\">", out);
+    if (with_number) fprintf(out, "<span class=\"pale\">%lld</span> ", (long long)label);
+    write_label(s, label, out);
+    fputs("</th>", out);
+}
+
+// Whether names are so short that columns can be headed by them; else they are by numbers.
+static bool are_names_short(const ftc_summary *s, int64_t n) {
+    enum { MOST_LETTERS = 60 };
+    size_t letters = 0;
+    char number[24];
+    for (int64_t k = 0; k < n; k++) letters += strlen(ftc_summary_label(s, k, number));
+    return letters <= MOST_LETTERS;
+}
+
+static void write_matrix(const ftc_summary *s, const ftc_evaluation *e, FILE *out) {
     int64_t n = e->columns;
-    if (n > MOST_CLASSES) {
-        fprintf(out, "<p>The confusion matrix of %lld classes is left out.</p>\n", (long long)n);
-        return;
-    }
-    fputs("<div class=\"scroll\"><table>\n<caption>Confusion matrix: rows are labels, columns are "
-          "predictions; the last "
-          "column is the share of the label that was found</caption>\n<tr><td></td>",
-          out);
+    bool by_name = are_names_short(s, n);
+    fprintf(out,
+            "<div class=\"scroll\"><table class=\"matrix\">\n<caption>Confusion matrix: rows are labels, "
+            "columns are predictions%s; the last column is the share of the label that was found</caption>\n"
+            "<tr><td></td>",
+            by_name ? "" : ", by the numbers that stand before the labels");
     for (int64_t k = 0; k < n; k++) {
-        fputs("<th scope=\"col\">", out);
+        fputs("<th scope=\"col\" title=\"", out);
         write_label(s, k, out);
+        fputs("\">", out);
+        if (by_name)
+            write_label(s, k, out);
+        else
+            fprintf(out, "%lld", (long long)k);
         fputs("</th>", out);
     }
     fputs("<th scope=\"col\">found</th></tr>\n", out);
@@ -570,9 +618,7 @@ static void write_confusion(const ftc_summary *s, const ftc_evaluation *e, FILE 
         const int64_t *row = e->confusion + i * n;
         int64_t sum = 0;
         for (int64_t k = 0; k < n; k++) sum += row[k];
-        fputs("<tr><th scope=\"row\">", out);
-        write_label(s, i, out);
-        fputs("</th>", out);
+        write_row_head(s, i, !by_name, out);
         for (int64_t k = 0; k < n; k++) {
             double share = sum ? (double)row[k] / (double)sum : 0;
             fprintf(out,
@@ -580,12 +626,50 @@ static void write_confusion(const ftc_summary *s, const ftc_evaluation *e, FILE 
                     i == k ? " class=\"right\"" : "", i == k ? 3 : 2, share * 45, (long long)row[k]);
         }
         if (sum) {
-            fprintf(out, "<td>%.1f %%</td></tr>\n", 100.0 * (double)row[i] / (double)sum);
+            fprintf(out, "<td>%.1f&nbsp;%%</td></tr>\n", 100.0 * (double)row[i] / (double)sum);
         } else {
             fputs("<td>–</td></tr>\n", out);
         }
     }
     fputs("</table></div>\n", out);
+}
+
+// Examples of one label with another one as prediction.
+typedef struct {
+    int64_t label, prediction, examples;
+} confused;
+
+static int by_examples(const void *a, const void *b) {
+    const confused *x = a, *y = b;
+    if (x->examples != y->examples) return x->examples < y->examples ? 1 : -1;
+    int64_t at_x = x->label - y->label, at = at_x ? at_x : x->prediction - y->prediction;
+    return (at > 0) - (at < 0);
+}
+
+// In place of a matrix that no page has room for.
+static void write_most_confused(const ftc_summary *s, const ftc_evaluation *e, FILE *out) {
+    enum { SHOWN = 20 };
+    int64_t n = e->columns, found = 0;
+    confused *list = ftc_alloc((size_t)e->samples + 1, sizeof *list);
+    for (int64_t i = 0; i < n * n; i++) {
+        if (i / n == i % n || e->confusion[i] == 0) continue;
+        list[found++] = (confused){i / n, i % n, e->confusion[i]};
+    }
+    qsort(list, (size_t)found, sizeof *list, by_examples);
+    if (found)
+        fputs("<div class=\"scroll\"><table class=\"names\">\n<caption>What is most often taken for what"
+              "</caption>\n<tr><th class=\"left\">Label</th><th class=\"left\">Prediction</th>"
+              "<th>Examples</th></tr>\n",
+              out);
+    for (int64_t i = 0; i < found && i < SHOWN; i++) {
+        fputs("<tr><td class=\"left\">", out);
+        write_label(s, list[i].label, out);
+        fputs("</td><td class=\"left\">", out);
+        write_label(s, list[i].prediction, out);
+        fprintf(out, "</td><td>%lld</td></tr>\n", (long long)list[i].examples);
+    }
+    if (found) fputs("</table></div>\n", out);
+    free(list);
 }
 
 static void write_average(const char *name, double precision, double recall, double f1, int64_t support,
@@ -596,7 +680,8 @@ static void write_average(const char *name, double precision, double recall, dou
             name, precision, recall, f1, (long long)support);
 }
 
-static void write_classes(const ftc_summary *s, const ftc_evaluation *e, FILE *out) {
+static ftc_status write_classes(const ftc_summary *s, FILE *out) {
+    const ftc_evaluation *e = ftc_summary_evaluation(s);
     const ftc_class_scores *c = &e->classes;
     fputs("<div class=\"scroll\"><table>\n<caption>By class: the share of what was said to be of it that is, "
           "of what is of it that was found, and their harmonic mean</caption>\n<tr><th class=\"left\">Class"
@@ -613,6 +698,7 @@ static void write_classes(const ftc_summary *s, const ftc_evaluation *e, FILE *o
     write_average("mean of examples", c->precision_weighted, c->recall_weighted, c->f1_weighted, e->samples,
                   out);
     fputs("</table></div>\n", out);
+    return FTC_STATUS_OK;
 }
 
 static void write_scatter(const ftc_summary *s, const ftc_evaluation *e, FILE *out) {
@@ -677,9 +763,9 @@ static void write_answer(const ftc_summary *s, const ftc_evaluation *e, const mi
         fprintf(out, "<td>%.4g</td><td>%.4g</td>", (double)label, (double)e->logits[m->index]);
         return;
     }
-    fputs("<td>", out);
+    fputs("<td class=\"name\">", out);
     write_label(s, (int64_t)label, out);
-    fputs("</td><td>", out);
+    fputs("</td><td class=\"name\">", out);
     write_label(s, m->prediction, out);
     fprintf(out, "<br><small>%.1f %%</small></td>", m->probability * 100);
 }
@@ -712,14 +798,14 @@ static ftc_status write_mistakes(const ftc_summary *s, const ftc_evaluation *e, 
         free(list);
         return status;
     }
-    fprintf(
-        out,
-        "<div "
-        "class=\"scroll\"><table>\n<caption>%s</caption>\n<tr><th>Loss</th><th>Label</th><th>Prediction</th>"
-        "<th class=\"left\">Example</th></tr>\n",
-        e->scoring == FTC_SCORE_VALUES
-            ? "The largest errors"
-            : "The worst of them: those whose label the model thought least likely");
+    fprintf(out,
+            "<div "
+            "class=\"scroll\"><table class=\"names\">\n<caption>%s</caption>\n<tr><th>Loss</th><th "
+            "class=\"left\">Label</th><th class=\"left\">Prediction</th>"
+            "<th class=\"left\">Example</th></tr>\n",
+            e->scoring == FTC_SCORE_VALUES
+                ? "The largest errors"
+                : "The worst of them: those whose label the model thought least likely");
     for (int64_t i = 0; i < n && i < SHOWN && status.code == FTC_OK; i++) {
         status = ftc_table_read(s->test_table, (size_t)s->test_rows[list[i].index], &row);
         if (status.code != FTC_OK) break;
@@ -733,18 +819,23 @@ static ftc_status write_mistakes(const ftc_summary *s, const ftc_evaluation *e, 
     return status;
 }
 
-static ftc_status write_test(const ftc_summary *s, FILE *out) {
-    const ftc_evaluation *e = ftc_summary_evaluation(s);
-    if (!e || e->scoring == FTC_SCORE_NOTHING) return FTC_STATUS_OK;
-    write_heading(out, e->scoring == FTC_SCORE_VALUES ? "Predictions" : "Confusions and mistakes");
+static void write_which_evaluation(const ftc_summary *s, FILE *out) {
     fprintf(out, "<p class=\"pale\">Of the evaluation at step %lld.</p>\n",
             (long long)s->result->evaluation_step);
-    if (e->scoring == FTC_SCORE_VALUES) {
-        write_scatter(s, e, out);
-    } else {
-        write_confusion(s, e, out);
-        write_classes(s, e, out);
-    }
+}
+
+static ftc_status write_confusions(const ftc_summary *s, FILE *out) {
+    enum { MOST_CLASSES = 24 };
+    const ftc_evaluation *e = ftc_summary_evaluation(s);
+    write_which_evaluation(s, out);
+    (e->columns <= MOST_CLASSES ? write_matrix : write_most_confused)(s, e, out);
+    return write_mistakes(s, e, out);
+}
+
+static ftc_status write_predictions(const ftc_summary *s, FILE *out) {
+    const ftc_evaluation *e = ftc_summary_evaluation(s);
+    write_which_evaluation(s, out);
+    write_scatter(s, e, out);
     return write_mistakes(s, e, out);
 }
 
@@ -756,21 +847,70 @@ static void write_fact(void *context, const char *name, const char *value) {
     fputs("</td></tr>\n", context);
 }
 
-ftc_status ftc_report_write(const ftc_summary *s, FILE *out) {
-    write_head(s, out);
-    write_tiles(s, out);
-    write_results(s, out);
-    write_curves(s, out);
-    if (ftc_dataset_tokens(s->train)) {
-        write_heading(out, "Lengths and padding");
-        write_lengths(s, out);
-        write_padding(s, out);
-    }
-    FTC_RETURN_IF_ERROR(write_test(s, out));
-    write_time_and_memory(s, out);
-    write_heading(out, "Hyperparameters");
+static ftc_status write_hyperparameters(const ftc_summary *s, FILE *out) {
     fputs("<table>\n", out);
     ftc_summary_hyperparameters(s, write_fact, out);
-    fputs("</table>\n</main>\n</body>\n</html>\n", out);
+    fputs("</table>\n", out);
+    return FTC_STATUS_OK;
+}
+
+static bool always(const ftc_summary *s) {
+    return s != NULL;
+}
+
+static bool has_texts(const ftc_summary *s) {
+    return ftc_dataset_tokens(s->train) > 0;
+}
+
+static bool is_scored_as(const ftc_summary *s, ftc_scoring scoring) {
+    const ftc_evaluation *e = ftc_summary_evaluation(s);
+    return e && e->scoring == scoring;
+}
+
+static bool has_classes(const ftc_summary *s) {
+    return is_scored_as(s, FTC_SCORE_CLASSES);
+}
+
+static bool has_values(const ftc_summary *s) {
+    return is_scored_as(s, FTC_SCORE_VALUES);
+}
+
+static bool has_times(const ftc_summary *s) {
+    int64_t n;
+    free(list_kernels(s, &n));
+    return n > 0;
+}
+
+static const struct {
+    const char *id, *title;
+    bool (*is_there)(const ftc_summary *summary);
+    ftc_status (*write)(const ftc_summary *summary, FILE *out);
+} SECTIONS[] = {
+    {"evaluations", "Evaluations", always, write_results},
+    {"curves", "Curves", always, write_curves},
+    {"lengths", "Lengths and padding", has_texts, write_texts},
+    {"classes", "Classes", has_classes, write_classes},
+    {"confusions", "Confusions and mistakes", has_classes, write_confusions},
+    {"predictions", "Predictions", has_values, write_predictions},
+    {"memory", "Memory", always, write_memory},
+    {"time", "Time", has_times, write_time},
+    {"hyperparameters", "Hyperparameters", always, write_hyperparameters},
+};
+
+ftc_status ftc_report_write(const ftc_summary *s, FILE *out) {
+    enum { COUNT = sizeof SECTIONS / sizeof *SECTIONS };
+    write_head(s, out);
+    write_tiles(s, out);
+    fputs("<nav>", out);
+    for (int i = 0; i < COUNT; i++)
+        if (SECTIONS[i].is_there(s))
+            fprintf(out, "<a href=\"#%s\">%s</a>\n", SECTIONS[i].id, SECTIONS[i].title);
+    fputs("</nav>\n", out);
+    for (int i = 0; i < COUNT; i++) {
+        if (!SECTIONS[i].is_there(s)) continue;
+        fprintf(out, "<h2 id=\"%s\">%s</h2>\n", SECTIONS[i].id, SECTIONS[i].title);
+        FTC_RETURN_IF_ERROR(SECTIONS[i].write(s, out));
+    }
+    fputs("</main>\n</body>\n</html>\n", out);
     return FTC_STATUS_OK;
 }

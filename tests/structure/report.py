@@ -14,7 +14,8 @@ from checks import Checks, Ftc
 
 VOID = {"meta", "br", "hr"}
 FIGURES = ["Loss", "Accuracy", "Learning rate", "Length of the training examples"]
-HEADINGS = ["Curves", "Lengths and padding", "Confusions and mistakes", "Memory", "Time", "Hyperparameters"]
+HEADINGS = ["Evaluations", "Curves", "Lengths and padding", "Classes", "Confusions and mistakes", "Memory", "Time"]
+HEADINGS += ["Hyperparameters"]
 
 
 class Page(html.parser.HTMLParser):
@@ -24,9 +25,14 @@ class Page(html.parser.HTMLParser):
         super().__init__()
         self.open, self.errors, self.figures, self.headings, self.loaded = [], [], {}, [], []
         self.figure = None
+        self.targets, self.ids = [], []
 
     def handle_starttag(self, tag, attributes):
         attributes = dict(attributes)
+        if attributes.get("href", "").startswith("#"):
+            self.targets.append(attributes.pop("href")[1:])
+        if "id" in attributes:
+            self.ids.append(attributes["id"])
         self.loaded += [f"{tag} {name}" for name in attributes if name in ("src", "href", "srcset", "action")]
         if tag in ("script", "link", "iframe", "object", "img"):
             self.loaded.append(tag)
@@ -62,28 +68,49 @@ class Page(html.parser.HTMLParser):
         return " ".join(name for _, name in self.open)
 
 
+def parse(text):
+    page = Page()
+    page.feed(text)
+    page.close()
+    return page
+
+
+def check_trainer(check, ftc, model):
+    """Of a run that logs nothing, as Trainer does by default before step 500, the curves have every step, too."""
+    pathlib.Path(ftc.folder, "args.json").write_text('{"output_dir": "trainer", "max_steps": 20}')
+    done = ftc("run", model, *SMALL, "--args", "args.json", "--select-train", "80")
+    check(f"ftc run --args ended with status {done.returncode}:\n{done.stderr}", done.returncode == 0)
+    check("it has logged steps", '"loss"' not in done.stdout)
+    figures = parse(pathlib.Path(ftc.folder, "trainer/report.html").read_text()).figures
+    for figure in ("Loss", "Learning rate", "Norm of the gradient"):
+        check(f"{figure} has no point for each of 20 steps under --args", figures.get(figure, 0) >= 20)
+
+
+SMALL = ["--set", "hidden=32", "--set", "intermediate=64", "--set", "layers=1"]
+
+
 def main():
     checks = Checks("report.html")
     check = checks.that
     with tempfile.TemporaryDirectory() as work:
-        run = ["run", pathlib.Path(sys.argv[2]).resolve()]
-        run += ["--set", "hidden=32", "--set", "intermediate=64", "--set", "layers=1"]
+        ftc, model = Ftc(sys.argv[1], work), pathlib.Path(sys.argv[2]).resolve()
+        run = ["run", model, *SMALL]
         run += ["--max-steps", "20", "--select-train", "80", "--select-test", "40", "--output", "out"]
-        done = Ftc(sys.argv[1], work)(*run)
+        done = ftc(*run)
         check(f"ftc run ended with status {done.returncode}:\n{done.stderr}", done.returncode == 0)
         if done.returncode:
             return checks.end()
         text = pathlib.Path(work, "out/report.html").read_text()
         card = pathlib.Path(work, "out/README.md").read_text()
-    page = Page()
-    page.feed(text)
-    page.close()
+        check_trainer(check, ftc, model)
+    page = parse(text)
     check(f"is not well-formed: {page.errors[:3]}, open at the end: {page.open}", not page.errors and not page.open)
     check(f"loads something: {page.loaded}", not page.loaded and "url(" not in text and "@import" not in text)
     check("forbids loading", "default-src 'none'" in text)
     for figure in FIGURES:
         check(f"lacks the figure {figure}", figure in page.figures)
     check(f"headings {page.headings}", page.headings == HEADINGS)
+    check(f"the contents lead to {page.targets}, not to {page.ids}", page.targets == page.ids)
     check("the loss has a point for each of 20 steps", page.figures.get("Loss", 0) >= 20)
     check("the learning rate has a point for each of 20 steps", page.figures.get("Learning rate", 0) >= 20)
     check("the memory is drawn", any(name.startswith("Intermediate values") for name in page.figures))
