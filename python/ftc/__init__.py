@@ -15,6 +15,7 @@ See docs/python.md of the repository.
 from ._library import Error, InputError, TrainingError
 from ._library import library as _libftc
 from .net import Kernel, Net, Outputs, Tokenizer, Verification, compile
+from ._rows import Rows, read_rows
 from ._callbacks import EarlyStoppingCallback, TrainerCallback
 from .trainer import Trainer
 from .training_args import TrainingArguments
@@ -28,6 +29,7 @@ __all__ = [
     "Kernel",
     "Net",
     "Outputs",
+    "Rows",
     "Tokenizer",
     "Trainer",
     "TrainerCallback",
@@ -35,4 +37,5 @@ __all__ = [
     "TrainingError",
     "Verification",
     "compile",
+    "read_rows",
 ]

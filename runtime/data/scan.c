@@ -83,6 +83,11 @@ static ftc_status read_more(scanner *s) {
     }
 }
 
+// Debian has no library for them.
+#define OF_ARROW                                                                                             \
+    "make JSON lines of it (python3 -m ftc rows FILE > rows.jsonl; docs/data.md), or train in Python "       \
+    "(ftc.Trainer with ftc.read_rows)"
+
 // How a file begins that is no text, and what makes a text of it.
 static const struct {
     const char *start, *what, *remedy;
@@ -92,8 +97,9 @@ static const struct {
     {"\x28\xB5\x2F\xFD", "compressed", "unpack it (unzstd)"},
     {"PK\x03\x04", "a ZIP archive or a spreadsheet", "unpack it, or save it as CSV"},
     {FTC_LFS_POINTER, "a Git LFS pointer, not what it points to", "fetch that (git lfs pull)"},
-    {"PAR1", "a Parquet file", "save it as CSV or JSON lines (docs/data.md)"},
-    {"ARROW1", "an Arrow file", "save it as CSV or JSON lines (docs/data.md)"},
+    {"PAR1", "a Parquet file", OF_ARROW},
+    {"ARROW1", "an Arrow file", OF_ARROW},
+    {"\xFF\xFF\xFF\xFF", "an Arrow stream", OF_ARROW},
 };
 
 // Whether the first block has CR where other files have LF: it has none of the latter outside of quotes.

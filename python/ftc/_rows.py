@@ -1,0 +1,105 @@
+"""Rows of Parquet and Arrow files, by pyarrow, which is imported only here."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ._library import InputError
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow
+        import pyarrow.parquet  # noqa: F401
+    except ImportError as error:
+        raise ImportError("Parquet and Arrow files take the package pyarrow: pip install pyarrow") from error
+    return pyarrow
+
+
+def _files(path: pathlib.Path) -> list[pathlib.Path]:
+    """The files of a folder in order: as datasets' save_to_disk lists them, else by name."""
+    if not path.is_dir():
+        return [path]
+    state = path / "state.json"
+    if state.exists():
+        return [path / one["filename"] for one in json.loads(state.read_text(encoding="utf-8"))["_data_files"]]
+    found = sorted(one for kind in ("*.parquet", "*.arrow") for one in path.glob(kind))
+    if not found:
+        raise InputError(f"{path}: has no .parquet and no .arrow files")
+    return found
+
+
+def _read(path: pathlib.Path) -> Any:
+    pa = _pyarrow()
+    with open(path, "rb") as file:
+        start = file.read(6)
+    try:
+        if start[:4] == b"PAR1":
+            return pa.parquet.read_table(path)
+        if start == b"ARROW1":
+            return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        if start[:4] == b"\xff\xff\xff\xff":
+            return pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
+    except pa.ArrowException as error:
+        raise InputError(f"{path}: {error}") from error
+    raise InputError(f"{path}: neither a Parquet nor an Arrow file")
+
+
+class Rows(Sequence):
+    """Rows of a table as dicts, each made when it is asked for. `column_names` are its columns."""
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+        self.column_names: list[str] = list(table.column_names)
+
+    def __len__(self) -> int:
+        return self._table.num_rows
+
+    def __getitem__(self, i: Any) -> Any:
+        if isinstance(i, slice):
+            return [self[k] for k in range(*i.indices(len(self)))]
+        if not -len(self) <= i < len(self):
+            raise IndexError(i)
+        return self._table.slice(i % len(self), 1).to_pylist()[0]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for batch in self._table.to_batches(max_chunksize=1024):
+            yield from batch.to_pylist()
+
+
+def read_rows(*paths: str | os.PathLike) -> Rows:
+    """The rows of Parquet and Arrow files, or of folders of them (also what datasets' save_to_disk writes), for
+    Trainer: ftc.Trainer(…, train_dataset=ftc.read_rows("train.parquet")). All must have the same columns. Needs pyarrow.
+    """
+    pa = _pyarrow()
+    tables = [_read(file) for path in paths for file in _files(pathlib.Path(path))]
+    if not tables:
+        raise InputError("read_rows: no file is named")
+    try:
+        return Rows(pa.concat_tables(tables))
+    except pa.ArrowException as error:
+        raise InputError(f"{', '.join(map(str, paths))}: {error}") from error
+
+
+def _plain(value: Any, column: str) -> Any:
+    """A value as JSON has it; what is no number stays none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, (list, tuple)):
+        return [_plain(one, column) for one in value]
+    if isinstance(value, dict):
+        return {name: _plain(one, column) for name, one in value.items()}
+    if isinstance(value, (bytes, bytearray)):
+        raise InputError(f'the column "{column}" holds bytes, which JSON has not')
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)
+
+
+def json_lines(rows: Rows) -> Iterator[str]:
+    """Each row as a line that ftc's commands read."""
+    for row in rows:
+        yield json.dumps({name: _plain(value, name) for name, value in row.items()}, ensure_ascii=False)
