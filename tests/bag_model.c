@@ -254,7 +254,7 @@ ftc_dataset bag_dataset(int64_t n, uint64_t seed) {
             votes[ids[k] % C]++;
         }
         for (int32_t c = 1; c < C; c++) label = votes[c] > votes[label] ? c : label;
-        ftc_tokens tokens = {ids, types, length, BAG_MAX_LENGTH};
+        ftc_tokens tokens = {.ids = ids, .types = types, .count = length, .capacity = BAG_MAX_LENGTH};
         ftc_dataset_add(&dataset, &tokens, (float)label);
     }
     return dataset;

@@ -40,7 +40,12 @@ static reading read_text(const char *text, bool pairs, int max_length, const cha
     ASSERT_OK(ftc_table_open(path, &options, &table));
     ASSERT_OK(ftc_labels_learn(table, 2, NULL, true, &labels));
     ASSERT_OK(ftc_tokenizer_open(directory, &tokenizer));
-    ftc_dataset_source source = {table, rows, ftc_table_rows(table), tokenizer, max_length, &labels};
+    ftc_dataset_source source = {.table = table,
+                                 .rows = rows,
+                                 .n = ftc_table_rows(table),
+                                 .tokenizer = tokenizer,
+                                 .max_length = max_length,
+                                 .labels = &labels};
     for (size_t i = 0; i < source.n; i++) rows[i] = (int64_t)i;
     ftc_dataset plain;
     reading got = {0};
@@ -130,7 +135,8 @@ Test(token_cache, wrong_rows_are_named_as_without_it) {
     ftc_tokenizer *tokenizer;
     ASSERT_OK(ftc_table_open(path, &(ftc_table_options){0}, &table));
     ASSERT_OK(ftc_tokenizer_open(directory, &tokenizer));
-    ftc_dataset_source source = {table, (int64_t[]){0, 1}, 2, tokenizer, 8, NULL};
+    ftc_dataset_source source = {
+        .table = table, .rows = (int64_t[]){0, 1}, .n = 2, .tokenizer = tokenizer, .max_length = 8};
     ftc_dataset examples;
     bool hit;
     ASSERT_FAILS(ftc_token_cache_read(&source, dir, threads, &examples, &hit), FTC_BAD_INPUT, "rows.csv:3: ");

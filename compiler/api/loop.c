@@ -230,6 +230,11 @@ static ftc_error *trainer_evaluate(ftc_trainer *trainer, const ftc_examples *exa
     ftc_error *error =
         batch < 1 ? INPUT_ERROR("batch is %lld: at least 1 is needed", (long long)batch) : NULL;
     if (!error) error = ftc_api_error(ftc_batch_check_feed(ftc_api_program(trainer)));
+    if (!error && scores && ftc_program_scores_tokens(ftc_api_program(trainer)))
+        error = INPUT_ERROR("the scores of the model %s are of tokens: ftc_trainer_evaluate tells those of "
+                            "examples; pass NULL, or "
+                            "read them batch by batch",
+                            ftc_api_program(trainer)->model);
     ftc_dataset dataset;
     if (!error) error = make_dataset(examples, &dataset);
     if (error) return error;

@@ -442,8 +442,9 @@ static ftc_error *trainer_bind(ftc_trainer *trainer, int32_t n, const int32_t *c
     trainer->packed.n = 0;
     for (int32_t i = 0; i < n; i++) {
         size_t length = (size_t)lengths[i];
-        ftc_tokens tokens = {(int32_t *)ids[i], types ? (int32_t *)types[i] : no_types(trainer, length),
-                             length, 0};
+        ftc_tokens tokens = {.ids = (int32_t *)ids[i],
+                             .types = types ? (int32_t *)types[i] : no_types(trainer, length),
+                             .count = length};
         ftc_dataset_add(&trainer->packed, &tokens, labels ? labels[i] : 0); // copies the tokens
     }
     return bind(trainer, n, &trainer->packed);

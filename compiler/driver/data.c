@@ -21,7 +21,7 @@ const ftc_option ftc_column_option_table[] = {
     {"pair-column", NULL, FTC_OPTION_TEXT, FIELD(pair_column), "NAME", 0,
      "column with the second text of a pair"},
     {"label-column", NULL, FTC_OPTION_TEXT, FIELD(label_column), "NAME", 0, "column with the label"},
-    {"format", NULL, FTC_OPTION_CHOICE, FIELD(format), "auto|csv|tsv|json", 0,
+    {"format", NULL, FTC_OPTION_CHOICE, FIELD(format), "auto|csv|tsv|json|conll", 0,
      "form of the files (auto: by name)"},
     {"header", NULL, FTC_OPTION_CHOICE, FIELD(header), "auto|yes|no", 0,
      "whether the first row names the columns"},
@@ -33,6 +33,8 @@ const ftc_option ftc_column_option_table[] = {
      "of the files, as latin1, cp1252 or UTF-16 (iconv -l lists all); UTF-8 unless set"},
     {"missing-label", NULL, FTC_OPTION_TEXT, FIELD(missing_label), "LABEL", 0,
      "what the label is where there is none, as -1; empty and NaN are none anyway"},
+    {"label-all-tokens", NULL, FTC_OPTION_FLAG, FIELD(label_all_tokens), NULL, 0,
+     "of labelled words, give all tokens of a word its label, not the first alone"},
     {"skip-bad-rows", NULL, FTC_OPTION_FLAG, FIELD(skip_bad_rows), NULL, 0,
      "leave out rows that cannot be read or have no label, and count them"},
     {0},
@@ -81,6 +83,7 @@ static ftc_status table_options(const ftc_data_options *options, ftc_table_optio
                                .pair_column = options->pair_column,
                                .label_column = options->label_column,
                                .missing_label = options->missing_label,
+                               .words = options->words,
                                .skip_bad_rows = options->skip_bad_rows};
     return options->delimiter ? read_delimiter(options->delimiter, &out->delimiter) : FTC_STATUS_OK;
 }
@@ -119,6 +122,7 @@ ftc_status ftc_data_open_for(const ftc_program *program, const char *path, const
     table.without_label = !options->label_column && !ftc_program_reads(program, FTC_FROM_LABEL);
     table.without_text = !ftc_program_reads_text(program);
     table.list_labels = ftc_program_label(program) == FTC_LABEL_NONE;
+    table.words = ftc_program_label(program) == FTC_LABEL_TOKENS;
     return open_table(path, &table, options->is_silent, out);
 }
 
@@ -128,6 +132,30 @@ ftc_status ftc_data_open(const char *path, const ftc_data_options *options, bool
     FTC_RETURN_IF_ERROR(table_options(options, &table));
     table.without_label = !with_label;
     return open_table(path, &table, options->is_silent, out);
+}
+
+ftc_status ftc_data_has_words(const ftc_data_options *options, bool *out) {
+    ftc_table_options table;
+    ftc_table *train;
+    size_t column;
+    FTC_RETURN_IF_ERROR(table_options(options, &table));
+    table.without_text = table.without_label = true;
+    table.text_column = table.pair_column = NULL;
+    FTC_RETURN_IF_ERROR(ftc_table_open(options->train, &table, &train));
+    *out = ftc_table_has_words(train);
+    const char *const names[] = {options->text_column, "tokens", "words"};
+    for (size_t i = 0; i < sizeof names / sizeof *names && !*out; i++) {
+        const char *cell;
+        ftc_row row = {0};
+        if (!names[i]) continue;
+        ftc_status status = ftc_table_find_column(train, names[i], &column);
+        if (status.code == FTC_OK) status = ftc_table_read_cell(train, 0, column, &row, &cell);
+        *out = status.code == FTC_OK && cell[strspn(cell, " \t")] == '[';
+        ftc_status_free(&status); // who reads the rows tells
+        ftc_row_free(&row);
+    }
+    ftc_table_close(train);
+    return FTC_STATUS_OK;
 }
 
 ftc_status ftc_data_count_classes(const ftc_data_options *options, int *out) {
@@ -240,8 +268,9 @@ ftc_status ftc_data_tokenize(const ftc_program *program, const ftc_dataset_sourc
     const char **columns = ftc_alloc((size_t)program->n_inputs + 1, sizeof *columns);
     int32_t n_columns = ftc_program_columns(program, columns);
     ftc_dataset read = {0};
-    ftc_status status = source->tokenizer ? ftc_token_cache_read(source, dir, threads, &read, from_cache)
-                                          : ftc_dataset_read(source, threads, &read);
+    bool keeps = source->tokenizer && !ftc_table_has_words(source->table); // a cache has no words
+    ftc_status status = keeps ? ftc_token_cache_read(source, dir, threads, &read, from_cache)
+                              : ftc_dataset_read(source, threads, &read);
     if (status.code == FTC_OK) status = ftc_dataset_read_columns(source, columns, n_columns, &read);
     if (status.code == FTC_OK) status = check_rows(program, source, &read);
     free(columns);
@@ -251,6 +280,13 @@ ftc_status ftc_data_tokenize(const ftc_program *program, const ftc_dataset_sourc
     else
         ftc_dataset_free(&read);
     return status;
+}
+
+static void tell_cut(const ftc_training_data *data, const ftc_dataset *d, const char *path) {
+    if (d->cut)
+        fprintf(stderr,
+                "%s: %lld of the %lld sentences %s cut to %d tokens; labels of words behind are not seen\n",
+                path, (long long)d->cut, (long long)d->n, d->cut == 1 ? "is" : "are", data->max_length);
 }
 
 // Texts that come to nothing are trained on; people should know.
@@ -275,8 +311,13 @@ static ftc_status read_both(const ftc_program *program, const ftc_data_options *
     ftc_selection train_rows = {0};
     ftc_status status = select_rows(o, train, test, &train_rows, &data->test_rows);
     if (status.code == FTC_OK) status = ftc_data_labels(program, train, id2label_dir, true, &data->labels);
-    ftc_dataset_source source = {train,           train_rows.rows,  train_rows.count,
-                                 data->tokenizer, data->max_length, &data->labels};
+    ftc_dataset_source source = {train,
+                                 train_rows.rows,
+                                 train_rows.count,
+                                 data->tokenizer,
+                                 data->max_length,
+                                 &data->labels,
+                                 o->label_all_tokens ? FTC_TAG_ALL : FTC_TAG_FIRST};
     bool hit = true;
     if (status.code == FTC_OK)
         status = ftc_data_tokenize(program, &source, o->cache, threads, &data->train, &data->from_cache);
@@ -290,6 +331,8 @@ static ftc_status read_both(const ftc_program *program, const ftc_data_options *
     if (status.code == FTC_OK && data->tokenizer && !o->is_silent) {
         tell_empty(data, &data->train, ftc_table_path(train));
         tell_empty(data, &data->test, ftc_table_path(source.table));
+        tell_cut(data, &data->train, ftc_table_path(train));
+        tell_cut(data, &data->test, ftc_table_path(source.table));
     }
     data->from_cache &= hit;
     ftc_selection_free(&train_rows);

@@ -20,6 +20,8 @@ typedef struct {
     const char *delimiter, *encoding; // NULL: as the format has it, UTF-8
     const char *missing_label;        // NULL: none but nothing and NaN
     bool skip_bad_rows;
+    bool words;                        // rows are sentences of words with a label each
+    bool label_all_tokens;             // all tokens of a word have its label, not the first alone
     bool is_silent;                    // another process of the same run tells what the files are taken for
     int64_t shuffle_seed;              // -1: file order
     int64_t select_train, select_test; // -1: all rows
@@ -42,6 +44,10 @@ bool ftc_program_reads_text(const ftc_program *program);
 ftc_status ftc_data_open(const char *path, const ftc_data_options *options, bool with_label, ftc_table **out);
 ftc_status ftc_data_open_for(const ftc_program *program, const char *path, const ftc_data_options *options,
                              ftc_table **out);
+
+// Whether the rows of the training file are sentences of words: by its form, or because a column called
+// tokens or words, or the text column, holds lists.
+ftc_status ftc_data_has_words(const ftc_data_options *options, bool *out);
 
 // How many classes there are in the label column of the training file.
 ftc_status ftc_data_count_classes(const ftc_data_options *options, int *out);

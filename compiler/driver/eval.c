@@ -131,6 +131,9 @@ static void print_text(const ftc_evaluation *e, const ftc_labels *labels) {
     if (e->scoring == FTC_SCORE_VALUES)
         printf("mse        %.4f\npearson    %.4f\nspearman   %.4f\n", e->values.mse, e->values.pearson,
                e->values.spearman);
+    if (e->scoring == FTC_SCORE_SPANS)
+        printf("accuracy   %.4f\nprecision  %.4f\nrecall     %.4f\nf1         %.4f\n", e->spans.accuracy,
+               e->spans.precision, e->spans.recall, e->spans.f1);
     if (e->scoring != FTC_SCORE_CLASSES) return;
     const ftc_class_scores *s = &e->classes;
     printf("accuracy   %.4f\nprecision  %.4f\nrecall     %.4f\nf1         %.4f\nmatthews   %.4f\n",
@@ -152,7 +155,13 @@ static ftc_status evaluate(ftc_classifier *c, const char *dir, const eval_option
     int64_t *rows = ftc_alloc(n + 1, sizeof *rows);
     for (size_t i = 0; i < n; i++) rows[i] = (int64_t)i;
     ftc_status status = ftc_data_labels(c->model.program, table, dir, false, &labels);
-    ftc_dataset_source source = {table, rows, n, c->tokenizer, c->max_length, &labels};
+    ftc_dataset_source source = {table,
+                                 rows,
+                                 n,
+                                 c->tokenizer,
+                                 c->max_length,
+                                 &labels,
+                                 columns->label_all_tokens ? FTC_TAG_ALL : FTC_TAG_FIRST};
     if (status.code == FTC_OK)
         status = ftc_data_tokenize(c->model.program, &source, o->cache, c->threads, &dataset, &from_cache);
     if (status.code == FTC_OK) status = ftc_classifier_evaluate(c, &dataset, &e);

@@ -102,6 +102,9 @@ static void on_evaluated(void *context, const ftc_evaluation *e, const ftc_epoch
     fprintf(stderr, "  test loss %.4f", e->loss);
     if (e->scoring == FTC_SCORE_VALUES) {
         fprintf(stderr, "  pearson %.4f  spearman %.4f", e->values.pearson, e->values.spearman);
+    } else if (e->scoring == FTC_SCORE_SPANS) {
+        fprintf(stderr, "  accuracy %.4f  precision %.4f  recall %.4f  f1 %.4f", e->spans.accuracy,
+                e->spans.precision, e->spans.recall, e->spans.f1);
     } else if (e->scoring == FTC_SCORE_CLASSES) {
         fprintf(stderr, "  accuracy %.4f  f1 %.4f  matthews %.4f", e->classes.accuracy, e->classes.f1,
                 e->classes.matthews);
@@ -490,11 +493,38 @@ static bool takes_classes_of_data(const ftc_model_candidate *c, const ftc_model_
     }
     for (uint32_t i = 0; entry && i < g->n_decls; i++) {
         const ftc_decl_def *decl = &g->decls[i];
-        if (decl->kind == FTC_DECL_INPUT && decl->from == FTC_FROM_LABEL && decl->type.dtype == FTC_I32 &&
-            decl->type.axes.n == 1)
+        if (decl->kind == FTC_DECL_INPUT && decl->from == FTC_FROM_LABEL && decl->type.dtype == FTC_I32)
             return true;
     }
     return false;
+}
+
+// Whether the label of the model's text is one of each token.
+static bool labels_tokens(const ftc_graph *g) {
+    for (uint32_t i = 0; i < g->n_decls; i++)
+        if (g->decls[i].kind == FTC_DECL_INPUT && g->decls[i].from == FTC_FROM_LABEL &&
+            g->decls[i].type.dtype == FTC_I32 && g->decls[i].type.axes.n == 2)
+            return true;
+    return false;
+}
+
+static bool has_task(const ftc_graph *g) {
+    for (uint32_t i = 0; i < g->n_config; i++)
+        if (strcmp(g->config[i].name, "task") == 0) return true;
+    return false;
+}
+
+// Lets data that are labelled words say that the task is to label tokens, where no option says what it is.
+static ftc_status settle_task(const ftc_model_candidate *c, ftc_run_options *options) {
+    const ftc_graph *g = c->source.graph;
+    ftc_model_options *model = &options->model;
+    bool is_open = g && has_task(g) && !model->task && options->data.train;
+    for (size_t i = 0; i < model->set.n; i++) is_open &= strncmp(model->set.items[i], "task=", 5) != 0;
+    options->data.words = g && labels_tokens(g);
+    if (!is_open || options->data.words) return FTC_STATUS_OK;
+    FTC_RETURN_IF_ERROR(ftc_data_has_words(&options->data, &options->data.words));
+    if (options->data.words) model->task = "tokens";
+    return FTC_STATUS_OK;
 }
 
 // Lets the data say how many classes there are where nothing else does.
@@ -525,6 +555,7 @@ static bool prepare(const ftc_command *self, int argc, char **argv, const char *
     const ftc_train_options *o = &r->options.run.train;
     bool with_test = r->options.data.test || r->options.data.split_test > 0;
     ftc_status status = ftc_train_check(o, with_test, false);
+    if (status.code == FTC_OK) status = settle_task(&candidate, &r->options);
     if (status.code == FTC_OK) status = settle_classes(&candidate, &r->options);
     if (status.code == FTC_OK) status = claim_output(r);
     if (status.code != FTC_OK) {

@@ -58,7 +58,8 @@ static ftc_status tokenize_words(const ftc_tokenizer *tokenizer, ftc_texts *text
 static void print_examples(const ftc_tokenizer *tokenizer, const ftc_dataset *d, bool json) {
     for (int64_t i = 0; i < d->n; i++) {
         int64_t at = d->offsets[i];
-        ftc_tokens tokens = {d->ids + at, d->types + at, (size_t)ftc_dataset_length(d, i), 0};
+        ftc_tokens tokens = {
+            .ids = d->ids + at, .types = d->types + at, .count = (size_t)ftc_dataset_length(d, i)};
         print_tokens(tokenizer, &tokens, json);
     }
 }
@@ -71,8 +72,11 @@ static ftc_status tokenize_table(const ftc_tokenizer *tokenizer, const ftc_table
     int64_t tokens = 0;
     double seconds = 0;
     for (size_t first = 0; first < n; first += GROUP) {
-        ftc_dataset_source source = {table,     rows,       n - first < GROUP ? n - first : GROUP,
-                                     tokenizer, max_length, NULL};
+        ftc_dataset_source source = {.table = table,
+                                     .rows = rows,
+                                     .n = n - first < GROUP ? n - first : GROUP,
+                                     .tokenizer = tokenizer,
+                                     .max_length = max_length};
         ftc_dataset dataset;
         for (size_t i = 0; i < source.n; i++) rows[i] = (int64_t)(first + i);
         double start = ftc_clock_seconds();

@@ -141,6 +141,13 @@ static bool takes_label(const ftc_input_info *input, const ftc_row_extents *rows
     return input->role == FTC_FROM_LABEL && number && is_one_a_row(input, rows);
 }
 
+// Whether the input takes the class of each token.
+static bool takes_tags(const ftc_input_info *input, const ftc_row_extents *rows) {
+    return input->role == FTC_FROM_LABEL && input->dtype == FTC_I32 && input->rank == 2 &&
+           rows->tokens >= 0 && input->axes[0].extent == rows->sequences &&
+           input->axes[1].extent == rows->tokens;
+}
+
 static void find_classes(ftc_batch *batch) {
     for (int32_t i = 0; i < batch->program->n_inputs; i++)
         if (takes_label(&batch->program->inputs[i], &batch->rows) &&
@@ -473,6 +480,8 @@ ftc_status ftc_batch_check_feed(const ftc_program *program) {
 ftc_label_kind ftc_program_label(const ftc_program *program) {
     ftc_row_extents rows = ftc_program_row_extents(program);
     for (int32_t i = 0; i < program->n_inputs; i++)
+        if (takes_tags(&program->inputs[i], &rows)) return FTC_LABEL_TOKENS;
+    for (int32_t i = 0; i < program->n_inputs; i++)
         if (takes_label(&program->inputs[i], &rows))
             return program->inputs[i].dtype == FTC_I32 ? FTC_LABEL_CLASS : FTC_LABEL_VALUE;
     return FTC_LABEL_NONE;
@@ -490,7 +499,8 @@ static int32_t column_of(const ftc_program *program, const ftc_row_extents *rows
     for (int32_t i = 0; i <= input; i++) {
         const ftc_input_info *info = &program->inputs[i];
         bool is_column =
-            info->role == FTC_FROM_COLUMN || (info->role == FTC_FROM_LABEL && !takes_label(info, rows));
+            info->role == FTC_FROM_COLUMN ||
+            (info->role == FTC_FROM_LABEL && !takes_label(info, rows) && !takes_tags(info, rows));
         if (i == input) return is_column ? place : -1;
         place += is_column;
     }
@@ -684,6 +694,13 @@ static void fill_tokens(ftc_batch *batch, int32_t i, const int32_t *values, cons
     }
 }
 
+// Without any, as in texts to predict: none.
+static void fill_tags(ftc_batch *batch, int32_t i, const ftc_dataset *dataset, const int64_t *examples) {
+    int32_t *to = batch->inputs[i];
+    if (dataset->tags) fill_tokens(batch, i, dataset->tags, dataset, examples);
+    for (int64_t k = 0; k < batch->tokens && !dataset->tags; k++) to[k] = FTC_NO_LABEL;
+}
+
 static ftc_status fill_input(ftc_batch *batch, int32_t i, const ftc_dataset *dataset, const int64_t *examples,
                              const int64_t *names) {
     const ftc_input_info *input = &batch->program->inputs[i];
@@ -695,6 +712,10 @@ static ftc_status fill_input(ftc_batch *batch, int32_t i, const ftc_dataset *dat
         return FTC_STATUS_OK;
     }
     if (column >= 0) return fill_from_column(batch, i, &dataset->columns[column], examples, names);
+    if (takes_tags(input, &batch->rows)) {
+        fill_tags(batch, i, dataset, examples);
+        return FTC_STATUS_OK;
+    }
     if (input->role == FTC_FROM_LABEL) return fill_labels(batch, i, dataset->labels, examples, names);
     fill_tokens(batch, i, input->role == FTC_FROM_TOKENS ? dataset->ids : dataset->types, dataset, examples);
     return FTC_STATUS_OK;

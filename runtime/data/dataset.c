@@ -2,6 +2,7 @@
 
 #include "ir/base/alloc.h"
 #include "json/value.h"
+#include "runtime/data/words.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -27,6 +28,19 @@ void ftc_dataset_add(ftc_dataset *d, const ftc_tokens *tokens, float label) {
     d->n++;
 }
 
+void ftc_dataset_add_words(ftc_dataset *d, const ftc_tokens *tokens, const int32_t *classes,
+                           ftc_tagging tagging) {
+    size_t used = (size_t)ftc_dataset_tokens(d);
+    ftc_dataset_add(d, tokens, 0);
+    d->tags = ftc_grow(d->tags, &d->tags_capacity, used + tokens->count, sizeof *d->tags);
+    for (size_t i = 0; i < tokens->count; i++) {
+        int32_t word = tokens->words[i];
+        bool first = i == 0 || tokens->words[i - 1] != word;
+        d->tags[used + i] = word >= 0 && (first || tagging == FTC_TAG_ALL) ? classes[word] : FTC_NO_LABEL;
+    }
+    d->cut += tokens->is_cut;
+}
+
 // --- reading ------------------------------------------------------------------------------------------
 
 // One thread's share of the rows.
@@ -40,11 +54,37 @@ typedef struct {
     share *shares; // [threads]
 } reading;
 
+// A row of words, which row->text and row->label list.
+static ftc_status read_words(const ftc_dataset_source *source, size_t at, const ftc_row *row,
+                             ftc_tokens *tokens, ftc_dataset *to) {
+    ftc_fields words = {0};
+    ftc_status status = FTC_STATUS_OK;
+    if (!ftc_words_read(row->text, &words))
+        status = ftc_table_error(source->table, at, "the words are no list of texts");
+    const char **list = ftc_alloc(words.count + 1, sizeof *list);
+    int32_t *classes = ftc_alloc(words.count + 1, sizeof *classes);
+    for (size_t i = 0; i < words.count; i++) list[i] = ftc_fields_get(&words, i);
+    if (status.code == FTC_OK)
+        status = ftc_labels_find_words(source->labels, source->table, at, row->label, words.count, classes);
+    if (status.code == FTC_OK) {
+        ftc_status encoded =
+            ftc_tokenizer_encode_words(source->tokenizer, list, words.count, source->max_length, tokens);
+        if (encoded.code != FTC_OK) status = ftc_table_error(source->table, at, "%s", encoded.message);
+        ftc_status_free(&encoded);
+    }
+    if (status.code == FTC_OK) ftc_dataset_add_words(to, tokens, classes, source->tagging);
+    free(classes);
+    free(list);
+    ftc_fields_free(&words);
+    return status;
+}
+
 static ftc_status read_row(const ftc_dataset_source *source, size_t index, ftc_row *row, ftc_tokens *tokens,
                            ftc_dataset *to) {
     size_t at = (size_t)source->rows[index];
     float label = 0;
     FTC_RETURN_IF_ERROR(ftc_table_read(source->table, at, row));
+    if (ftc_table_has_words(source->table)) return read_words(source, at, row, tokens, to);
     if (source->labels) {
         FTC_RETURN_IF_ERROR(ftc_labels_find(source->labels, source->table, at, row->label, &label));
     }
@@ -77,9 +117,16 @@ static void read_share(void *context, int32_t thread, int32_t threads) {
 }
 
 static void append(ftc_dataset *to, const ftc_dataset *from) {
+    size_t used = (size_t)ftc_dataset_tokens(to), more = (size_t)ftc_dataset_tokens(from);
+    if (from->tags) {
+        to->tags = ftc_grow(to->tags, &to->tags_capacity, used + more, sizeof *to->tags);
+        memcpy(to->tags + used, from->tags, more * sizeof *to->tags);
+    }
+    to->cut += from->cut;
     for (int64_t i = 0; i < from->n; i++) {
         int64_t at = from->offsets[i];
-        ftc_tokens tokens = {from->ids + at, from->types + at, (size_t)ftc_dataset_length(from, i), 0};
+        ftc_tokens tokens = {
+            .ids = from->ids + at, .types = from->types + at, .count = (size_t)ftc_dataset_length(from, i)};
         ftc_dataset_add(to, &tokens, from->labels[i]);
     }
 }
@@ -104,6 +151,10 @@ ftc_status ftc_dataset_read(const ftc_dataset_source *source, ftc_threads *threa
     if (status.code != FTC_OK) {
         ftc_dataset_free(&all);
         return status;
+    }
+    if (all.tags) {
+        all.tag_names = (const char *const *)source->labels->names;
+        all.n_tag_names = source->labels->count;
     }
     *out = all;
     return FTC_STATUS_OK;
@@ -193,5 +244,6 @@ void ftc_dataset_free(ftc_dataset *dataset) {
     free(dataset->ids);
     free(dataset->types);
     free(dataset->labels);
+    free(dataset->tags);
     *dataset = (ftc_dataset){0};
 }

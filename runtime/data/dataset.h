@@ -23,6 +23,11 @@ typedef struct {
     int64_t *offsets;     // [n + 1] example i has the tokens offsets[i] … offsets[i + 1] - 1
     int32_t *ids, *types; // [offsets[n]]
     float *labels;        // [n] the class (an integer) or the value to predict
+    int32_t *tags; // [offsets[n]] the class of each token, FTC_NO_LABEL where it has none; NULL: of no token
+    size_t tags_capacity;
+    const char *const *tag_names; // [n_tag_names] of the classes, as of the labels that they are from
+    int32_t n_tag_names;
+    int64_t cut; // examples of words that were too long
     size_t offsets_capacity, ids_capacity, types_capacity, labels_capacity;
     ftc_number_lists *columns; // [n_columns] what feeds the program's other inputs (ftc_program_columns)
     int32_t n_columns;
@@ -36,7 +41,14 @@ static inline int64_t ftc_dataset_length(const ftc_dataset *dataset, int64_t exa
 
 int64_t ftc_dataset_tokens(const ftc_dataset *dataset);
 
-// Which rows of which file become examples, and how.
+// Of a word's tokens, which have its label.
+typedef enum { FTC_TAG_FIRST, FTC_TAG_ALL } ftc_tagging;
+
+// Appends an example of words (ftc_tokenizer_encode_words), whose classes are classes[n_words].
+void ftc_dataset_add_words(ftc_dataset *dataset, const ftc_tokens *tokens, const int32_t *classes,
+                           ftc_tagging tagging);
+
+// Which rows of which file become examples, and how. Where the table has words, labels are theirs.
 typedef struct {
     const ftc_table *table;
     const int64_t *rows; // [n]
@@ -44,6 +56,7 @@ typedef struct {
     const ftc_tokenizer *tokenizer; // NULL: the texts are not read, examples have no tokens
     int max_length;                 // tokens of an example, special ones included
     const ftc_labels *labels;       // NULL: every label is 0
+    ftc_tagging tagging;
 } ftc_dataset_source;
 
 // Reads and tokenizes the rows, on all threads of the pool. The examples stand in the order of `rows`.

@@ -36,7 +36,8 @@ typedef enum {
     FTC_FIELDS_MORE,         // the row goes on behind the bytes given
     FTC_FIELDS_UNTERMINATED, // the last quoted field has no closing quote
     FTC_FIELDS_AFTER_QUOTE,  // something other than a separator follows a closing quote
-    FTC_FIELDS_NO_COMMA,     // something other than "," and "]" follows the element of an array
+    FTC_FIELDS_UNEVEN,   // a line of a sentence has other columns than the one before (runtime/data/words.h)
+    FTC_FIELDS_NO_COMMA, // something other than "," and "]" follows the element of an array
 } ftc_fields_result;
 
 // Reads the row at the start of `data` (`size` bytes, of which `last` says that nothing follows them) and

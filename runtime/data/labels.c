@@ -1,6 +1,7 @@
 #include "runtime/data/labels.h"
 
 #include "ir/base/alloc.h"
+#include "runtime/data/words.h"
 #include "runtime/text/shown.h"
 
 #include <ctype.h>
@@ -82,17 +83,45 @@ static void set_add(label_set *set, const char *text) {
     set->count++;
 }
 
+// What the labels of words have where a word has none.
+static bool is_no_label(const char *text) {
+    return strcmp(text, "-100") == 0;
+}
+
+static ftc_status bad_list(const ftc_table *table, size_t index) {
+    return ftc_table_error(
+        table, index,
+        "column \"%s\" holds no list of labels, a text or number for each word; for one label a "
+        "text, pass --task classification",
+        ftc_table_label_column(table));
+}
+
+// Adds the label of a row, or those of its words.
+static ftc_status set_add_row(label_set *set, const ftc_table *table, size_t index, const char *text,
+                              ftc_fields *words) {
+    if (!ftc_table_has_words(table)) {
+        set_add(set, text);
+        return FTC_STATUS_OK;
+    }
+    if (!ftc_words_read(text, words)) return bad_list(table, index);
+    for (size_t i = 0; i < words->count; i++)
+        if (!is_no_label(ftc_fields_get(words, i))) set_add(set, ftc_fields_get(words, i));
+    return FTC_STATUS_OK;
+}
+
 static ftc_status set_collect(const ftc_table *table, size_t most, label_set *set) {
     ftc_row row = {0};
+    ftc_fields words = {0};
     ftc_status status = FTC_STATUS_OK;
     size_t rows = ftc_table_rows(table);
     set->all_numbers = set->complete = true;
     for (size_t i = 0; i < rows && set->complete; i++) {
         status = ftc_table_read_label(table, i, &row);
+        if (status.code == FTC_OK) status = set_add_row(set, table, i, row.label, &words);
         if (status.code != FTC_OK) break;
-        set_add(set, row.label);
         set->complete = set->count <= most;
     }
+    ftc_fields_free(&words);
     ftc_row_free(&row);
     return status;
 }
@@ -339,6 +368,23 @@ ftc_status ftc_labels_find(const ftc_labels *labels, const ftc_table *table, siz
         free(some);
     }
     free(value);
+    return status;
+}
+
+ftc_status ftc_labels_find_words(const ftc_labels *labels, const ftc_table *table, size_t index,
+                                 const char *text, size_t n_words, int32_t *classes) {
+    ftc_fields words = {0};
+    ftc_status status = ftc_words_read(text, &words) ? FTC_STATUS_OK : bad_list(table, index);
+    if (status.code == FTC_OK && words.count != n_words)
+        status =
+            ftc_table_error(table, index, "the sentence has %zu words and %zu labels", n_words, words.count);
+    for (size_t i = 0; i < n_words && status.code == FTC_OK; i++) {
+        float class = FTC_NO_LABEL;
+        const char *word = ftc_fields_get(&words, i);
+        if (!is_no_label(word)) status = ftc_labels_find(labels, table, index, word, &class);
+        classes[i] = (int32_t)class;
+    }
+    ftc_fields_free(&words);
     return status;
 }
 

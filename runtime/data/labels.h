@@ -27,7 +27,7 @@ typedef struct {
     char **names;  // [count] what to save as id2label. NULL for NUMBERS
 } ftc_labels;
 
-// Looks at the label of every row and chooses the mapping for a model with `count` labels:
+// Looks at the label of every row, or every word, and chooses the mapping for a model with `count` labels:
 //   - `count` is 1: numbers;
 //   - `id2label` ([count] names, or NULL) if each label is one of its names;
 //   - ids, if each label is an integer 0 … count-1;
@@ -47,6 +47,12 @@ ftc_status ftc_labels_count(const ftc_table *table, int *out);
 // if the mapping does not have it.
 ftc_status ftc_labels_find(const ftc_labels *labels, const ftc_table *table, size_t index, const char *text,
                            float *out);
+
+// The class of each word of a sentence (ftc_table_has_words), FTC_NO_LABEL where the label is -100, as many
+// as `n_words`, into classes[n_words].
+enum { FTC_NO_LABEL = -100 };
+ftc_status ftc_labels_find_words(const ftc_labels *labels, const ftc_table *table, size_t index,
+                                 const char *text, size_t n_words, int32_t *classes);
 
 // One line for people: "1 → 0, 2 → 1"; allocated.
 char *ftc_labels_describe(const ftc_labels *labels);

@@ -1,6 +1,7 @@
 #include "runtime/data/scan.h"
 
 #include "ir/base/alloc.h"
+#include "runtime/data/words.h"
 #include "runtime/files.h"
 #include "runtime/json.h"
 #include "runtime/text/unicode.h"
@@ -15,6 +16,8 @@ enum { READ_BYTES = 1 << 18 };
 
 ftc_fields_result ftc_layout_parse(const ftc_layout *l, const char *data, size_t size, bool last,
                                    ftc_fields *fields, size_t *consumed) {
+    if (l->format == FTC_TABLE_CONLL)
+        return ftc_words_parse_sentence(data, size, last, l->dialect.line_end, fields, consumed);
     return l->is_array ? ftc_fields_parse_element(data, size, last, fields, consumed)
                        : ftc_fields_parse(data, size, last, &l->dialect, fields, consumed);
 }
@@ -209,6 +212,7 @@ static ftc_status check_row(scanner *s) {
 // Whether there is nothing on the line but its end; an empty field in quotes is something.
 static bool is_blank(const scanner *s) {
     const ftc_layout *l = s->layout;
+    if (l->format == FTC_TABLE_CONLL) return s->fields.count == 0;
     if (l->is_array || s->fields.count != 1) return false;
     const char *text = ftc_fields_get(&s->fields, 0);
     if (l->format == FTC_TABLE_JSON_LINES) return text[strspn(text, " \t")] == '\0';
@@ -240,6 +244,12 @@ static ftc_status check_result(const scanner *s, ftc_fields_result result, size_
             FTC_BAD_INPUT,
             "%s:%zu: the array goes on without \",\" or \"]\" behind this value; is the file complete?",
             l->path, s->line);
+    case FTC_FIELDS_UNEVEN:
+        return ftc_status_make(
+            FTC_BAD_INPUT,
+            "%s:%zu: the line has another number of columns than the one before; an empty line "
+            "ends a sentence",
+            l->path, s->line + ftc_layout_lines(l, s->data + s->at, consumed));
     case FTC_FIELDS_MORE:
     case FTC_FIELDS_ROW: break;
     }
@@ -331,10 +341,10 @@ static void forget(ftc_layout *l) {
 
 ftc_status ftc_scan(const ftc_table_options *options, ftc_layout *l) {
     static const char SEPARATORS[] = {
-        [FTC_TABLE_CSV] = ',', [FTC_TABLE_TSV] = '\t', [FTC_TABLE_JSON_LINES] = 0};
+        [FTC_TABLE_CSV] = ',', [FTC_TABLE_TSV] = '\t', [FTC_TABLE_JSON_LINES] = 0, [FTC_TABLE_CONLL] = 0};
     bool is_quoted, tries = l->format == FTC_TABLE_TSV && options->quoting == FTC_TABLE_QUOTING_AUTO;
     char separator = options->delimiter ? options->delimiter : SEPARATORS[l->format];
-    if (l->format == FTC_TABLE_JSON_LINES) separator = 0;
+    if (l->format == FTC_TABLE_JSON_LINES || l->format == FTC_TABLE_CONLL) separator = 0;
     bool quotes = options->quoting == FTC_TABLE_QUOTING_AUTO ? l->format == FTC_TABLE_CSV
                                                              : options->quoting == FTC_TABLE_QUOTING_YES;
     l->dialect = (ftc_dialect){separator, (quotes || tries) && separator, '\n'};

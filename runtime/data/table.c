@@ -25,7 +25,7 @@ struct ftc_table {
     const char *hint; // what messages about columns end with: "" or "; …"
     bool has_header;
     size_t columns[ROLES]; // index of the column in each role, NONE
-    bool list_labels;
+    bool list_labels, words;
     char *missing_label; // or NULL
 };
 
@@ -77,6 +77,10 @@ static const char *const default_texts[] = {"text",    "sentence", "review",    
                                             "comment", "document", "description", NULL};
 static const char *const default_labels[] = {"label",  "labels",   "stars",  "class",
                                              "rating", "category", "target", NULL};
+
+static const char *const word_texts[] = {"tokens", "words", NULL};
+static const char *const word_labels[] = {"ner_tags", "tags",       "labels", "label",
+                                          "pos_tags", "chunk_tags", NULL};
 
 static size_t find_column(const ftc_table *t, const char *name) {
     for (size_t i = 0; i < t->layout.names.count; i++)
@@ -152,12 +156,14 @@ static ftc_status find_wanted(const ftc_table *t, const char *role, const char *
 
 static ftc_status choose_column(ftc_table *t, int role, const char *wanted) {
     static const char *const names[ROLES] = {"text", "pair", "label"};
-    return find_wanted(t, names[role], wanted, role == LABEL ? default_labels : default_texts,
-                       &t->columns[role]);
+    const char *const *texts = t->words ? word_texts : default_texts;
+    const char *const *labels = t->words ? word_labels : default_labels;
+    return find_wanted(t, names[role], wanted, role == LABEL ? labels : texts, &t->columns[role]);
 }
 
-static bool is_default_name(const char *name) {
-    const char *const *const lists[] = {default_texts, default_labels};
+static bool is_default_name(const char *name, bool words) {
+    const char *const *const lists[] = {words ? word_texts : default_texts,
+                                        words ? word_labels : default_labels};
     for (size_t i = 0; i < 2; i++)
         for (const char *const *known = lists[i]; *known; known++)
             if (strcmp(*known, name) == 0) return true;
@@ -165,10 +171,10 @@ static bool is_default_name(const char *name) {
 }
 
 static bool has_header(const ftc_table *t, const ftc_table_options *o) {
-    if (t->layout.format == FTC_TABLE_JSON_LINES) return false;
+    if (t->layout.format == FTC_TABLE_JSON_LINES || t->layout.format == FTC_TABLE_CONLL) return false;
     if (o->header != FTC_TABLE_HEADER_AUTO) return o->header == FTC_TABLE_HEADER_YES;
     for (size_t i = 0; i < t->layout.names.count; i++)
-        if (is_default_name(ftc_fields_get(&t->layout.names, i))) return true;
+        if (is_default_name(ftc_fields_get(&t->layout.names, i), t->words)) return true;
     const char *chosen[ROLES] = {o->text_column, o->pair_column, o->label_column};
     size_t numbered = 0, named = 0;
     for (int role = 0; role < ROLES; role++) {
@@ -207,10 +213,14 @@ static ftc_status choose_columns(ftc_table *t, const ftc_table_options *o) {
     if (t->layout.rows == 0)
         return ftc_status_make(FTC_BAD_INPUT, "%s: there is a header, but no row%s", t->path, t->hint);
     for (int role = 0; role < ROLES; role++) t->columns[role] = NONE;
-    if (!o->without_text || o->text_column)
-        FTC_RETURN_IF_ERROR(choose_column(t, TEXT, o->text_column ? o->text_column : lines ? "0" : NULL));
+    bool conll = t->layout.format == FTC_TABLE_CONLL;
+    const char *text = o->text_column ? o->text_column : lines || conll ? "0" : NULL;
+    if (!o->without_text || o->text_column) FTC_RETURN_IF_ERROR(choose_column(t, TEXT, text));
     if (o->pair_column) FTC_RETURN_IF_ERROR(choose_column(t, PAIR, o->pair_column));
-    if (!o->without_label) FTC_RETURN_IF_ERROR(choose_column(t, LABEL, o->label_column));
+    if (!o->without_label && conll && !o->label_column)
+        t->columns[LABEL] = t->layout.names.count - 1;
+    else if (!o->without_label)
+        FTC_RETURN_IF_ERROR(choose_column(t, LABEL, o->label_column));
     return FTC_STATUS_OK;
 }
 
@@ -221,16 +231,19 @@ static bool ends_with(const char *path, size_t size, const char *end) {
     return size > n && strncasecmp(path + size - n, end, n) == 0;
 }
 
-static ftc_table_format format_of(const char *path) {
+static ftc_table_format format_of(const char *path, bool words) {
     static const struct {
         const char *end;
         ftc_table_format format;
     } ENDS[] = {{".tsv", FTC_TABLE_TSV},         {".tab", FTC_TABLE_TSV},
                 {".txt", FTC_TABLE_TSV},         {".jsonl", FTC_TABLE_JSON_LINES},
-                {".json", FTC_TABLE_JSON_LINES}, {".ndjson", FTC_TABLE_JSON_LINES}};
+                {".json", FTC_TABLE_JSON_LINES}, {".ndjson", FTC_TABLE_JSON_LINES},
+                {".conll", FTC_TABLE_CONLL},     {".bio", FTC_TABLE_CONLL},
+                {".iob", FTC_TABLE_CONLL},       {".iob2", FTC_TABLE_CONLL}};
     size_t size = strlen(path);
     if (strcmp(path, "-") == 0) return FTC_TABLE_TSV; // lines
     if (ends_with(path, size, ".gz")) size -= 3;
+    if (words && ends_with(path, size, ".txt")) return FTC_TABLE_CONLL;
     for (size_t i = 0; i < sizeof ENDS / sizeof *ENDS; i++)
         if (ends_with(path, size, ENDS[i].end)) return ENDS[i].format;
     return FTC_TABLE_CSV;
@@ -271,7 +284,8 @@ ftc_status ftc_table_open(const char *path, const ftc_table_options *options, ft
     t->path = ftc_strdup(ftc_decode_name(path));
     t->layout.path = t->path;
     t->layout.fd = -1;
-    t->layout.format = options->format == FTC_TABLE_AUTO ? format_of(path) : options->format;
+    t->layout.format = options->format == FTC_TABLE_AUTO ? format_of(path, options->words) : options->format;
+    t->words = options->words || t->layout.format == FTC_TABLE_CONLL;
     t->list_labels = options->list_labels;
     if (options->missing_label) t->missing_label = ftc_strdup(options->missing_label);
     ftc_status status = open_table(t, path, options);
@@ -312,6 +326,8 @@ char *ftc_table_describe(const ftc_table *t) {
     FILE *out = ftc_text_open(&text);
     if (l->format == FTC_TABLE_JSON_LINES)
         fprintf(out, l->is_array ? "array of JSON objects" : "JSON objects");
+    else if (l->format == FTC_TABLE_CONLL)
+        fprintf(out, "sentences of words with %zu column%s", n, n == 1 ? "" : "s");
     else
         fprintf(out, t->has_header ? "header" : "no header");
     for (size_t i = 0; t->has_header && i < n && i < SHOWN; i++)
@@ -319,9 +335,9 @@ char *ftc_table_describe(const ftc_table *t) {
     if (t->has_header && n > SHOWN) fprintf(out, " and %zu more", n - SHOWN);
     if (l->format == FTC_TABLE_TSV && l->dialect.quotes) fprintf(out, "; quoted fields");
     if (l->dialect.line_end == '\r') fprintf(out, "; lines end with CR");
-    write_column(out, t, "text", t->columns[TEXT]);
+    write_column(out, t, t->words ? "words" : "text", t->columns[TEXT]);
     write_column(out, t, "pair", t->columns[PAIR]);
-    write_column(out, t, "label", t->columns[LABEL]);
+    write_column(out, t, t->words ? "labels" : "label", t->columns[LABEL]);
     return ftc_text_close(&text, NULL);
 }
 
@@ -334,9 +350,14 @@ const char *ftc_table_path(const ftc_table *t) {
 }
 
 ftc_status ftc_table_find_column(const ftc_table *t, const char *name, size_t *column) {
-    if (name || t->columns[LABEL] == NONE) return find_wanted(t, "label", name, default_labels, column);
+    if (name || t->columns[LABEL] == NONE)
+        return find_wanted(t, "label", name, t->words ? word_labels : default_labels, column);
     *column = t->columns[LABEL];
     return FTC_STATUS_OK;
+}
+
+bool ftc_table_has_words(const ftc_table *t) {
+    return t->words;
 }
 
 const char *ftc_table_label_column(const ftc_table *t) {
@@ -386,7 +407,7 @@ static ftc_status pick_json(const ftc_table *t, size_t index, bool lists, ftc_fi
         const cJSON *value = cJSON_GetObjectItemCaseSensitive(json, name);
         columns[role] = value ? fields->count : NONE;
         if (!value) continue;
-        if (lists && role == LABEL && cJSON_IsArray(value))
+        if (((lists && role == LABEL) || t->words) && cJSON_IsArray(value))
             push_list(fields, value);
         else if (!push_json(fields, value))
             status = ftc_table_error(t, index, "\"%s\" is neither a text nor a number", name);

@@ -8,6 +8,8 @@
 //   TSV   fields separated by tabs. Quotes are characters, unless the whole file reads well as quoted fields
 //         and one of them holds what only quotes allow (a tab, a line end, a doubled quote), or all texts of
 //         the file are quoted.
+//   CoNLL a line a word, of columns between blanks or tabs; an empty line ends a sentence, which is a row.
+//         Lines that begin with -DOCSTART- do not count.
 //   JSON  one object a line, or one array of objects. Numbers are read as text, integers without a point.
 //
 // Lines end in LF or CRLF, or, if no LF ends one, in CR. Files are UTF-8, with or without a byte order mark,
@@ -22,12 +24,13 @@
 #include <stdint.h>
 
 typedef enum {
-    // By the file's name (before .gz): .tsv .tab .txt → TSV, .jsonl .ndjson .json → JSON, standard input →
-    // TSV, else CSV.
+    // By the file's name (before .gz): .tsv .tab .txt → TSV, .jsonl .ndjson .json → JSON, .conll .bio .iob
+    // .iob2 → CoNLL, standard input → TSV, else CSV. Of words: .txt → CoNLL.
     FTC_TABLE_AUTO,
     FTC_TABLE_CSV,
     FTC_TABLE_TSV,
     FTC_TABLE_JSON_LINES,
+    FTC_TABLE_CONLL,
 } ftc_table_format;
 
 typedef enum {
@@ -49,7 +52,10 @@ typedef enum {
 // first of these names that the file has:
 //   text:  text, sentence, review, content, comment, document, description
 //   label: label, labels, stars, class, rating, category, target
-// and, for `pair`, for none.
+// and, for `pair`, for none. Of words:
+//   text:  tokens, words
+//   label: ner_tags, tags, labels, label, pos_tags, chunk_tags
+// and in CoNLL the first and the last column.
 typedef struct {
     ftc_table_format format;
     ftc_table_header header;
@@ -61,7 +67,8 @@ typedef struct {
     bool without_label;        // do not look for a label column
     bool without_text;         // do not look for a text column unless text_column names one
     bool list_labels;          // a label may be a list of JSON
-    bool skip_bad_rows;        // leave out rows that cannot be read, or have no label
+    bool words; // text and label are lists (runtime/data/words.h): a row is a sentence, with a label a word
+    bool skip_bad_rows; // leave out rows that cannot be read, or have no label
 } ftc_table_options;
 
 typedef struct ftc_table ftc_table;
@@ -85,6 +92,9 @@ const ftc_table_skipped *ftc_table_skipped_rows(const ftc_table *table);
 
 // One line for people, allocated: what was taken as the header, and which columns were chosen.
 char *ftc_table_describe(const ftc_table *table);
+
+// Whether rows are sentences of words with a label each: as the options had it, or the file's form.
+bool ftc_table_has_words(const ftc_table *table);
 
 // The name of the label column: out of the header, or its number; NULL if there is none.
 const char *ftc_table_label_column(const ftc_table *table);

@@ -14,9 +14,20 @@ int32_t ftc_argmax(const float *logits, int64_t n) {
     return best;
 }
 
+bool ftc_program_scores_tokens(const ftc_program *program) {
+    int32_t i = ftc_program_output(program, FTC_OUTPUT_SCORES);
+    for (int32_t k = 0; i >= 0 && k < program->outputs[i].rank; k++) {
+        int32_t extent = program->outputs[i].axes[k].extent;
+        if (extent >= 0 && program->extents[extent].ragged_over >= 0) return true;
+    }
+    return false;
+}
+
 ftc_scoring ftc_program_scoring(const ftc_program *program) {
     ftc_label_kind label = ftc_program_label(program);
     int64_t columns = ftc_program_score_columns(program);
+    if (columns > 1 && label == FTC_LABEL_TOKENS && ftc_program_scores_tokens(program))
+        return FTC_SCORE_SPANS;
     if (columns == 1 && label == FTC_LABEL_VALUE) return FTC_SCORE_VALUES;
     return columns > 1 && label == FTC_LABEL_CLASS ? FTC_SCORE_CLASSES : FTC_SCORE_NOTHING;
 }
@@ -33,6 +44,7 @@ const char *ftc_program_problem_type(const ftc_program *program) {
 typedef struct {
     double loss, weight;
     int64_t tokens;
+    ftc_span_counts spans;
 } batch_result;
 
 typedef struct {
@@ -42,8 +54,35 @@ typedef struct {
     int64_t batch_size, n_batches;
     const ftc_world *world;
     const ftc_evaluate_watch *watch;
-    batch_result *results; // [n_batches]
+    batch_result *results;    // [n_batches]
+    const ftc_span_tag *tags; // [columns] of spans, else NULL
 } work;
+
+// The spans of the examples of a batch, whose logits are [tokens, columns].
+static void count_spans(const work *w, const int64_t *examples, int64_t n, const float *logits,
+                        int64_t columns, ftc_span_counts *counts) {
+    const ftc_dataset *d = w->dataset;
+    size_t most = 0;
+    for (int64_t i = 0; i < n; i++)
+        if ((size_t)ftc_dataset_length(d, examples[i]) > most)
+            most = (size_t)ftc_dataset_length(d, examples[i]);
+    int32_t *labels = ftc_alloc(most + 1, sizeof *labels),
+            *predictions = ftc_alloc(most + 1, sizeof *predictions);
+    ftc_span *scratch = ftc_alloc(2 * most + 1, sizeof *scratch);
+    for (int64_t i = 0; i < n; i++) {
+        size_t words = 0;
+        for (int64_t at = d->offsets[examples[i]]; at < d->offsets[examples[i] + 1];
+             at++, logits += columns) {
+            if (d->tags[at] == FTC_NO_LABEL) continue;
+            labels[words] = d->tags[at];
+            predictions[words++] = ftc_argmax(logits, columns);
+        }
+        ftc_spans_count(w->tags, labels, predictions, words, scratch, counts);
+    }
+    free(labels);
+    free(predictions);
+    free(scratch);
+}
 
 // Runs batch number `index`; `examples` is room for its examples.
 static ftc_status run_batch(const work *w, int64_t index, int64_t *examples, ftc_evaluation *e) {
@@ -61,7 +100,10 @@ static ftc_status run_batch(const work *w, int64_t index, int64_t *examples, ftc
         .tokens = w->batch->tokens,
     };
     const float *logits = ftc_stepper_result(stepper, FTC_OUTPUT_SCORES, FTC_ENTRY_EVAL);
-    if (logits) memcpy(e->logits + at * e->columns, logits, (size_t)(n * e->columns) * sizeof *logits);
+    bool of_tokens = ftc_program_scores_tokens(stepper->program);
+    int64_t first = of_tokens ? w->dataset->offsets[at] : at, rows = of_tokens ? w->batch->tokens : n;
+    if (logits) memcpy(e->logits + first * e->columns, logits, (size_t)(rows * e->columns) * sizeof *logits);
+    if (logits && w->tags) count_spans(w, examples, n, logits, e->columns, &w->results[index].spans);
     return FTC_STATUS_OK;
 }
 
@@ -80,13 +122,17 @@ static ftc_status run(const work *w, ftc_evaluation *e) {
     free(examples);
     if (status.code != FTC_OK) return status;
     ftc_world_share(w->world, w->results, w->n_batches, sizeof *w->results);
-    ftc_world_share(w->world, e->logits, w->n_batches,
-                    (size_t)(w->batch_size * e->columns) * sizeof *e->logits);
+    if (!ftc_program_scores_tokens(w->stepper->program))
+        ftc_world_share(w->world, e->logits, w->n_batches,
+                        (size_t)(w->batch_size * e->columns) * sizeof *e->logits);
+    ftc_span_counts spans = {0};
     for (int64_t i = 0; i < w->n_batches; i++) {
         e->loss += w->results[i].loss * w->results[i].weight;
         e->weight += w->results[i].weight;
         e->tokens += w->results[i].tokens;
+        ftc_spans_add(&spans, &w->results[i].spans);
     }
+    if (w->tags) e->spans = ftc_spans_score(&spans);
     e->samples = w->dataset->n;
     e->batches = w->n_batches;
     return FTC_STATUS_OK;
@@ -136,11 +182,19 @@ ftc_status ftc_evaluate(ftc_stepper *stepper, ftc_batch *batch, const ftc_datase
               .world = world,
               .watch = watch};
     // Of whole batches, which processes share.
-    e.logits = ftc_alloc((size_t)(w.n_batches * batch_size * e.columns + 1), sizeof *e.logits);
+    int64_t rows = w.n_batches * batch_size;
+    if (ftc_program_scores_tokens(program)) rows = ftc_dataset_tokens(dataset);
+    e.logits = ftc_alloc((size_t)(rows * e.columns + 1), sizeof *e.logits);
+    bool spans = e.scoring == FTC_SCORE_SPANS && dataset->tags && dataset->tag_names;
+    ftc_span_tag *tags = spans ? ftc_alloc((size_t)e.columns, sizeof *tags) : NULL;
+    for (int64_t i = 0; spans && i < e.columns; i++)
+        tags[i] = ftc_span_tag_of(i < dataset->n_tag_names ? dataset->tag_names[i] : "O");
+    w.tags = tags;
     e.confusion = classes ? ftc_alloc((size_t)(e.columns * e.columns), sizeof *e.confusion) : NULL;
     w.results = ftc_alloc((size_t)w.n_batches + 1, sizeof *w.results);
     ftc_status status = run(&w, &e);
     free(w.results);
+    free(tags);
     if (status.code != FTC_OK) {
         ftc_evaluation_free(&e);
         return status;
@@ -174,6 +228,12 @@ void ftc_evaluation_report(const ftc_evaluation *e, cJSON *line) {
         cJSON_AddNumberToObject(line, "eval_f1_weighted", e->classes.f1_weighted);
         cJSON_AddNumberToObject(line, "eval_matthews_correlation", e->classes.matthews);
         cJSON_AddNumberToObject(line, "eval_roc_auc", e->roc_auc);
+    }
+    if (e->scoring == FTC_SCORE_SPANS) {
+        cJSON_AddNumberToObject(line, "eval_accuracy", e->spans.accuracy);
+        cJSON_AddNumberToObject(line, "eval_precision", e->spans.precision);
+        cJSON_AddNumberToObject(line, "eval_recall", e->spans.recall);
+        cJSON_AddNumberToObject(line, "eval_f1", e->spans.f1);
     }
     cJSON_AddNumberToObject(line, "eval_samples", (double)e->samples);
     cJSON_AddNumberToObject(line, "eval_runtime", e->seconds);

@@ -4,6 +4,7 @@
 
 #include "runtime/data/batch.h"
 #include "runtime/loop/metrics.h"
+#include "runtime/loop/spans.h"
 #include "runtime/loop/stepper.h"
 #include "runtime/loop/world.h"
 
@@ -15,7 +16,11 @@ typedef enum {
     FTC_SCORE_NOTHING, // the program tells no scores, or takes no label that they can be compared with
     FTC_SCORE_CLASSES,
     FTC_SCORE_VALUES, // a regression
+    FTC_SCORE_SPANS,  // classes of tokens, and the spans that they say
 } ftc_scoring;
+
+// Whether the program's scores are those of tokens.
+bool ftc_program_scores_tokens(const ftc_program *program);
 
 ftc_scoring ftc_program_scoring(const ftc_program *program);
 
@@ -25,11 +30,12 @@ typedef struct {
     double seconds;
     int64_t columns; // scores a sample: classes, or 1 of a regression; 0: none
     ftc_scoring scoring;
-    float *logits;            // [samples, columns]
-    int64_t *confusion;       // of classes: [columns, columns], label by prediction; else NULL
+    float *logits;      // [samples, columns]; of tokens [tokens, columns], of this process' examples alone
+    int64_t *confusion; // of classes: [columns, columns], label by prediction; else NULL
     ftc_class_scores classes; // of classes
     double roc_auc;           // of classes; NaN: no class has examples and others beside it
     ftc_value_scores values;  // of values
+    ftc_span_scores spans;    // of spans
 } ftc_evaluation;
 
 // What an evaluation may be watched and stopped with. All may be NULL.

@@ -11,6 +11,7 @@ typedef struct {
     ftc_tokens *out;
     int32_t *ids; // word pieces and added tokens of both texts, in out->types until the template is applied
     size_t count, limit; // the text at hand adds no id beyond `limit`
+    bool adds_blank;     // before each piece of a text that begins with none
     ftc_codepoints codepoints, spare;
     char *utf8; // normalized text
     size_t utf8_capacity;
@@ -178,14 +179,15 @@ static void cut_by_regex(encoder *e, size_t step, const char *text, size_t size)
     }
 }
 
-static void prefix_space(encoder *e, size_t step, const char *text, size_t size) {
-    if (*text != ' ') {
+// Before step `next`.
+static void prefix_space(encoder *e, size_t next, const char *text, size_t size) {
+    if (size && *text != ' ') {
         e->prefixed = ftc_grow(e->prefixed, &e->prefixed_capacity, size + 1, 1);
         e->prefixed[0] = ' ';
         memcpy(e->prefixed + 1, text, size++);
         text = e->prefixed;
     }
-    encode_piece(e, step + 1, text, size);
+    encode_piece(e, next, text, size);
 }
 
 static const char METASPACE[] = "\u2581";
@@ -227,7 +229,7 @@ static void encode_piece(encoder *e, size_t step, const char *text, size_t size)
     switch (t->cuts[step].kind) {
     case FTC_CUT_CLASSES: cut_by_classes(e, step, text, size); return;
     case FTC_CUT_REGEX: cut_by_regex(e, step, text, size); return;
-    case FTC_CUT_PREFIX_SPACE: prefix_space(e, step, text, size); return;
+    case FTC_CUT_PREFIX_SPACE: prefix_space(e, step + 1, text, size); return;
     case FTC_CUT_METASPACE: cut_at_metaspace(e, step, text, size); return;
     }
 }
@@ -266,7 +268,10 @@ static ftc_status encode_slowly(encoder *e, const char *text, size_t size, size_
     size_t covered = 0, search = 0;
     while (!is_full(e)) {
         added_match match = next_added(&e->tokenizer->normalized, text, size, &search, covered);
-        encode_piece(e, 0, text + covered, match.begin - covered);
+        if (e->adds_blank)
+            prefix_space(e, 0, text + covered, match.begin - covered);
+        else
+            encode_piece(e, 0, text + covered, match.begin - covered);
         if (!match.token) break;
         push_id(e, match.token->id);
         covered = match.end;
@@ -354,8 +359,8 @@ static void apply_template(encoder *e, const ftc_template *template, const size_
     }
 }
 
-static ftc_status encode(encoder *e, const char *text, const char *pair, int max_length) {
-    const ftc_template *template = &e->tokenizer->templates[pair ? FTC_TEMPLATE_PAIR : FTC_TEMPLATE_SINGLE];
+// How many tokens of texts have room in max_length beside the template's own.
+static ftc_status room_in(const ftc_template *template, bool pair, int max_length, size_t *room) {
     size_t special = 0;
     for (size_t p = 0; p < template->count; p++) special += template->parts[p].text < 0;
     if (max_length < 0 || (size_t)max_length < special)
@@ -364,7 +369,14 @@ static ftc_status encode(encoder *e, const char *text, const char *pair, int max
                                "tokenizer adds to %s: set a maximum length of more than %zu (%zu leaves "
                                "nothing of a text)",
                                max_length, special, pair ? "two texts" : "a text", special, special);
-    size_t room = (size_t)max_length - special, begins[2] = {0}, lengths[2] = {0};
+    *room = (size_t)max_length - special;
+    return FTC_STATUS_OK;
+}
+
+static ftc_status encode(encoder *e, const char *text, const char *pair, int max_length) {
+    const ftc_template *template = &e->tokenizer->templates[pair ? FTC_TEMPLATE_PAIR : FTC_TEMPLATE_SINGLE];
+    size_t room, begins[2] = {0}, lengths[2] = {0};
+    FTC_RETURN_IF_ERROR(room_in(template, pair, max_length, &room));
     const char *texts[2] = {text, pair};
     for (int i = 0; i < 2 && texts[i]; i++) {
         begins[i] = e->count;
@@ -377,19 +389,69 @@ static ftc_status encode(encoder *e, const char *text, const char *pair, int max
     return FTC_STATUS_OK;
 }
 
+// out->words, of as many tokens as the template allows: for now, of each token of the text.
+static void name_tokens(encoder *e, size_t before, size_t word) {
+    ftc_tokens *out = e->out;
+    out->words = ftc_grow(out->words, &out->words_capacity, e->count, sizeof *out->words);
+    for (size_t i = before; i < e->count; i++) out->words[i] = (int32_t)word;
+}
+
+// The tokens of the text stand side by side in the template; the others are of no word.
+static void move_names(ftc_tokens *out, const ftc_template *template, size_t length) {
+    size_t begin = 0;
+    out->words = ftc_grow(out->words, &out->words_capacity, out->count, sizeof *out->words);
+    while (template->parts[begin].text < 0) begin++;
+    if (length) memmove(out->words + begin, out->words, length * sizeof *out->words);
+    for (size_t i = 0; i < out->count; i++)
+        if (i < begin || i >= begin + length) out->words[i] = -1;
+}
+
+static ftc_status encode_words(encoder *e, const char *const *words, size_t n_words, int max_length) {
+    const ftc_tokenizer *t = e->tokenizer;
+    const ftc_template *template = &t->templates[FTC_TEMPLATE_SINGLE];
+    size_t room, begins[2] = {0}, lengths[2] = {0};
+    FTC_RETURN_IF_ERROR(room_in(template, false, max_length, &room));
+    e->limit = room + 1; // so that one more than there is room for tells that the text is cut
+    e->adds_blank = t->bpe != NULL;
+    for (size_t i = 0; i < t->n_cuts; i++) e->adds_blank &= t->cuts[i].kind != FTC_CUT_PREFIX_SPACE;
+    for (size_t i = 0; i < n_words && !is_full(e); i++) {
+        size_t before = e->count;
+        FTC_RETURN_IF_ERROR(encode_text(e, words[i]));
+        name_tokens(e, before, i);
+    }
+    e->out->is_cut = e->count > room;
+    lengths[0] = e->out->is_cut ? room : e->count;
+    apply_template(e, template, begins, lengths);
+    move_names(e->out, template, lengths[0]);
+    return FTC_STATUS_OK;
+}
+
+static void free_encoder(encoder *e) {
+    ftc_codepoints_free(&e->codepoints);
+    ftc_codepoints_free(&e->spare);
+    ftc_regex_match_free(&e->match);
+    free(e->utf8);
+    free(e->prefixed);
+}
+
 ftc_status ftc_tokenizer_encode(const ftc_tokenizer *tokenizer, const char *text, const char *pair,
                                 int max_length, ftc_tokens *out) {
     encoder e = {.tokenizer = tokenizer, .out = out};
     ftc_status status = encode(&e, text, pair, max_length);
-    ftc_codepoints_free(&e.codepoints);
-    ftc_codepoints_free(&e.spare);
-    ftc_regex_match_free(&e.match);
-    free(e.utf8);
-    free(e.prefixed);
+    free_encoder(&e);
+    return status;
+}
+
+ftc_status ftc_tokenizer_encode_words(const ftc_tokenizer *tokenizer, const char *const *words,
+                                      size_t n_words, int max_length, ftc_tokens *out) {
+    encoder e = {.tokenizer = tokenizer, .out = out};
+    ftc_status status = encode_words(&e, words, n_words, max_length);
+    free_encoder(&e);
     return status;
 }
 
 void ftc_tokens_free(ftc_tokens *tokens) {
+    free(tokens->words);
     free(tokens->ids);
     free(tokens->types);
     *tokens = (ftc_tokens){0};

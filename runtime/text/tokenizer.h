@@ -4,6 +4,7 @@
 
 #include "runtime/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,11 @@ void ftc_tokenizer_close(ftc_tokenizer *tokenizer);
 typedef struct {
     int32_t *ids, *types; // [count]; a type is 0 in the first text, 1 in the second
     size_t count, capacity;
+    // Of words alone: [count] the word that a token is of, -1 of a special one; and what was cut off of the
+    // text.
+    int32_t *words;
+    size_t words_capacity;
+    bool is_cut;
 } ftc_tokens;
 
 void ftc_tokens_free(ftc_tokens *tokens);
@@ -35,6 +41,11 @@ void ftc_tokens_free(ftc_tokens *tokens);
 // again.
 ftc_status ftc_tokenizer_encode(const ftc_tokenizer *tokenizer, const char *text, const char *pair,
                                 int max_length, ftc_tokens *out);
+
+// The same for one text that is cut into words already (is_split_into_words of transformers): each is encoded
+// by itself, behind a blank where the model is BPE over bytes. Fills out->words.
+ftc_status ftc_tokenizer_encode_words(const ftc_tokenizer *tokenizer, const char *const *words,
+                                      size_t n_words, int max_length, ftc_tokens *out);
 
 // The largest id plus 1: what the model's embedding must at least have as rows.
 int32_t ftc_tokenizer_vocab_size(const ftc_tokenizer *tokenizer);
