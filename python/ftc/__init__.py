@@ -14,6 +14,7 @@ See docs/python.md of the repository.
 
 from ._library import Error, InputError, TrainingError
 from ._library import library as _libftc
+from .benchmarks import Benchmark, benchmark
 from .net import Kernel, Net, Outputs, Tokenizer, Verification, compile
 from ._rows import Rows, read_rows
 from ._callbacks import EarlyStoppingCallback, TrainerCallback
@@ -23,6 +24,7 @@ from .training_args import TrainingArguments
 __version__: str = _libftc.ftc_version().decode()
 
 __all__ = [
+    "Benchmark",
     "EarlyStoppingCallback",
     "Error",
     "InputError",
@@ -36,6 +38,7 @@ __all__ = [
     "TrainingArguments",
     "TrainingError",
     "Verification",
+    "benchmark",
     "compile",
     "read_rows",
 ]
