@@ -1,8 +1,7 @@
 // What evaluations tell: of fifty classes with long names, of the command, the card and the report.
 #include "ir/base/alloc.h"
-#include "tests/command.h"
+#include "tests/small_model.h"
 
-static const char MODEL[] = FTC_SOURCE_ROOT "/models/bert-cls.ir";
 enum { CLASSES = 50 };
 
 // Names of one length in columns; the last has a letter of two bytes.
@@ -67,8 +66,8 @@ static void check_json(const char *text) {
 
 Test(eval, fifty_classes_have_a_table, .timeout = 240) {
     char *dir = test_directory(), *data = write_classes(dir);
-    ASSERT_FTC(dir, 0, err, "report: ", "run", MODEL, "--set", "hidden=32", "--set", "intermediate=64",
-               "--set", "layers=1", "--train", data, "--test", data, "--max-steps", "8", "--output", "out");
+    ASSERT_FTC(dir, 0, err, "report: ", "run", MODEL, SMALL, "--train", data, "--test", data, "--max-steps",
+               "8", "--output", "out");
     outcome o = FTC(dir, "eval", "out", "--test", data);
     cr_assert_eq(o.status, 0, "%s", o.err);
     check_table(o.out);

@@ -1,10 +1,7 @@
 // Files as people have them, through the command: data without headers, empty texts, classes that the data
 // says, artifacts that are run elsewhere, lengths, what predict reads and writes.
-#include "tests/command.h"
+#include "tests/small_model.h"
 
-static const char MODEL[] = FTC_SOURCE_ROOT "/models/bert-cls.ir";
-
-#define SMALL   "--set", "hidden=32", "--set", "intermediate=64", "--set", "layers=1"
 #define SHORTLY "--max-steps", "1", "--no-report", "--cache", "none"
 
 // The file of `dir` has the text.

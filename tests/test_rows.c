@@ -210,3 +210,51 @@ Test(rows, cannot_tell_how_long_other_axes_are) {
                "--train", "rows.csv");
     scratch_free(dir);
 }
+
+// Rows feed numbers and lists of numbers, also as the label; a test set's loss weighs its batches as the
+// model says.
+Test(rows, rows_feed_numbers_and_lists, .timeout = 240) {
+    char *dir = test_directory();
+    write_file(dir, "sums.ir",
+               "model sums\naxis B <= 2\naxis U ragged B <= 4\naxis C = 3\n"
+               "input hot : f32[B, C] from label\ninput parts : i32[B, U]\n"
+               "input trust : f32[B] from column \"confidence\"\n"
+               "p = param \"p\" f32[C] init zeros\nweight = sum(trust; B)\n"
+               "of_row = sum(hot; C) + sum(cast(parts, f32); U)\n"
+               "output loss = sum(trust * of_row; B) / weight + sum(p * p; C) as loss weight weight\n"
+               "train { lr = 0 }\n");
+    write_file(dir, "rows.jsonl",
+               "{\"label\": [0, 1, 1], \"parts\": [1, 2], \"confidence\": 0.5}\n"
+               "{\"label\": [1, 0, 1], \"parts\": [], \"confidence\": 1}\n"
+               "{\"label\": [0, 1, 0], \"parts\": [4], \"confidence\": 0.25}\n");
+    write_file(
+        dir, "rows.csv",
+        "label,parts,confidence\n\"[0, 1, 1]\",\"[1, 2]\",0.5\n\"[1, 0, 1]\",[],1\n\"[0, 1, 0]\",4,0.25\n");
+    static const char *const FILES[] = {"rows.jsonl", "rows.csv"};
+    for (int i = 0; i < 2; i++) {
+        outcome o = FTC(dir, "run", "sums.ir", "--train", FILES[i], "--test", FILES[i], "--epochs", "1",
+                        "--batch", "2", "--metrics", "m.jsonl");
+        cr_assert_eq(o.status, 0, "%s%s", o.out, o.err);
+        forget(&o);
+        // (2 + 3) * 0.5, 2 * 1 and (1 + 4) * 0.25 of 1.75
+        cr_expect_float_eq(metric(dir, "eval_loss"), 5.75 / 1.75, 1e-6, "%s", FILES[i]);
+    }
+    write_file(dir, "short.jsonl", "{\"label\": [0, 1], \"parts\": [1], \"confidence\": 0.5}\n");
+    ASSERT_FTC(
+        dir, 2, err,
+        "short.jsonl:1: the row has 2 values for the input \"hot\" (the label column), the model takes 3",
+        "run", "sums.ir", "--train", "short.jsonl");
+    scratch_free(dir);
+}
+
+// What no row can feed is refused by its name before the file is asked for its column.
+Test(rows, inputs_over_another_batch_are_refused) {
+    char *dir = test_directory();
+    write_file(dir, "far.ir",
+               "model far\naxis B <= 2, N <= 3\ninput x : f32[B]\ninput far : f32[N]\n"
+               "output loss = sum(x * param \"p\" f32[] init zeros; B) + sum(far; N) as loss\n");
+    write_file(dir, "rows.csv", "x\n1\n2\n");
+    ASSERT_FTC(dir, 2, err, "the input \"far\" of the model far is along N: bind it through the C API", "run",
+               "far.ir", "--train", "rows.csv");
+    scratch_free(dir);
+}

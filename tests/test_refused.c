@@ -1,0 +1,261 @@
+// What the ftc command refuses: it says what and where, ends with status 2, and leaves nothing behind.
+#include "tests/small_model.h"
+
+Test(refused, wrong_usage, .timeout = 240) {
+    char *dir = test_directory();
+    ASSERT_FTC(dir, 2, err, "did you mean compile?", "compil", "x");
+    ASSERT_FTC(dir, 2, err, "did you mean --epochs?", "run", MODEL, "--epoch", "3");
+    ASSERT_FTC(dir, 2, err, "did you mean --learning_rate", "run", MODEL, "--learning_rat", "3");
+    ASSERT_FTC(dir, 2, err, "--lr x: expected a number", "run", MODEL, "--lr", "x");
+    ASSERT_FTC(dir, 2, err, "--batch 0: expected at least 1", "run", MODEL, "--batch", "0");
+    ASSERT_FTC(dir, 2, err, "--schedule line: expected linear|", "run", MODEL, "--schedule", "line");
+    ASSERT_FTC(dir, 2, err, "--lr needs a value", "run", MODEL, "--lr");
+    ASSERT_FTC(dir, 2, err, "there is no .ftc in this folder", "run");
+    ASSERT_FTC(dir, 2, err, "hiden", "run", MODEL, "--set", "hiden=3");
+    ASSERT_FTC(dir, 2, err, "expected NAME=VALUE", "run", MODEL, "--set", "hidden");
+    ASSERT_FTC(dir, 2, err, "--dropout 1: expected less than 1", "run", MODEL, "--dropout", "1", SMALL);
+    ASSERT_FTC(dir, 2, err, "--beta1 1: expected less than 1", "run", MODEL, "--beta1", "1", SMALL);
+    ASSERT_FTC(dir, 2, err, "give one", "run", MODEL, "--test", TEST, "--split-test", "3");
+    ASSERT_FTC(dir, 2, err, "--test", "run", MODEL, "--train", TRAIN, "--load-best-model-at-end");
+    ASSERT_FTC(dir, 2, err, "pass optimizer: the graph has already updates", "opt", MODEL,
+               "--passes=differentiate,optimizer,optimizer");
+    ASSERT_FTC(dir, 0, out, "", "compile", MODEL, SMALL, "--emit", "ir", "-o", "/dev/null");
+    ASSERT_FTC(dir, 2, err, "pass plan: the graph has no kernels", "opt", MODEL, "--passes=plan");
+    // The output again is another name for a value.
+    write_file(dir, "names.ir",
+               "model names\naxis B <= 4\naxis H = 2\ninput x : f32[B, H]\n"
+               "loss = sum(x * param \"w\" f32[H]; B, H)\noutput loss, again = detach(x)\n");
+    ASSERT_FTC(dir, 2, err, "pass fuse: no kernel computes again as it is; run lower before", "opt",
+               "names.ir", "--passes=differentiate,optimizer,fuse");
+    ASSERT_FTC(dir, 0, out, "kernel rows", "opt", "names.ir", "--passes=differentiate,optimizer,lower,fuse");
+    ASSERT_FTC(dir, 0, out, "[learning_rate]", "run", "--help");
+    ASSERT_FTC(dir, 0, out, "predict", "--help");
+    scratch_free(dir);
+}
+
+Test(refused, bad_files, .timeout = 240) {
+    char *dir = test_directory();
+    compile_small(dir);
+    ASSERT_FTC(dir, 2, err, "none.csv", "run", "--train", "none.csv");
+    write_file(dir, "no-column.csv", "a,b\n1,2\n");
+    ASSERT_FTC(dir, 2, err, "no-column.csv", "run", "--train", "no-column.csv");
+    write_file(dir, "labels.csv", "label,text\n0,a\n1,b\n7,c\n8,d\n9,e\n10,f\n");
+    ASSERT_FTC(dir, 2, err, "labels.csv", "run", "--train", "labels.csv");
+    write_file(dir, "utf8.csv", "label,text\n0,\xff\xfe\n");
+    ASSERT_FTC(dir, 2, err, "utf8.csv", "run", "--train", "utf8.csv");
+    write_file(dir, "args.json", "{\"learning_rat\": 1}");
+    ASSERT_FTC(dir, 2, err, "did you mean \"learning_rate\"?", "run", "--args", "args.json");
+    write_file(dir, "args.json", "{\"eval_strategy\": \"epoch\"}");
+    ASSERT_FTC(dir, 2, err, "eval_strategy needs data", "run", "--args", "args.json", "--train", TRAIN);
+    write_file(dir, "args.json", "{");
+    ASSERT_FTC(dir, 2, err, "not valid JSON", "run", "--args", "args.json");
+    write_file(dir, "broken.ftc", "no artifact");
+    ASSERT_FTC(dir, 2, err, "broken.ftc", "run", "broken.ftc");
+    ASSERT_FTC(dir, 2, err, "config.json", "predict", ".", "a text");
+    ASSERT_FTC(dir, 2, err, "no text is given", "tokenize", TOKENIZER);
+    ASSERT_FTC(dir, 2, err, "MB of memory", "run", MODEL, "--set", "vocab=200000000");
+    ASSERT_FTC(dir, 2, err, "has no checkpoint to resume from", "run", "small.ftc", "--resume");
+    cr_assert_not(exists(dir, "output"));
+    scratch_free(dir);
+}
+
+// Where there is no room, nothing half-written stays.
+Test(refused, full_disks, .timeout = 240) {
+    static const char *const CASES[][2] = {
+        // the command; what it would have written
+        {"tokenize $TOKENIZER wonderful >/dev/full", "none"},
+        {"opt $MODEL >/dev/full", "none"},
+        {"compile $MODEL --emit ir >/dev/full", "none"},
+        {"compile $MODEL --emit llvm -o text", "text"},
+        {"compile $MODEL -o artifact", "artifact"},
+        {"run $MODEL --max-steps 1 --no-report --cache none --output full", "full/model.safetensors"},
+        {"verify $MODEL --dump-grads gradients", "gradients"},
+        {"compile $MODEL --dump-after optimizer --dump-dir . -o artifact", "03-optimizer.ir"},
+    };
+    char *dir = test_directory();
+    setenv("MODEL", MODEL, 1);
+    setenv("TOKENIZER", TOKENIZER, 1);
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        char *line;
+        if (asprintf(&line, "cd '%s' && ulimit -f 4 && " FTC_COMMAND " >/dev/null %s 2>stderr", dir,
+                     CASES[i][0]) < 0)
+            abort();
+        int status = system(line);
+        char *err = read_text(dir, "stderr");
+        cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 2 && *err, "%s: status %d, %s", CASES[i][0],
+                  status, err);
+        cr_expect(!exists(dir, CASES[i][1]), "%s leaves %s", CASES[i][0], CASES[i][1]);
+        free(err);
+        free(line);
+    }
+    ASSERT_FTC(dir, 2, err, "/dev/full: cannot write all of the metrics", "run", MODEL, SMALL, "--max-steps",
+               "1", "--metrics", "/dev/full");
+    scratch_free(dir);
+}
+
+// Weights of another shape, and a file that is cut off.
+Test(refused, bad_weights, .timeout = 240) {
+    char *dir = test_directory();
+    compile_small(dir);
+    ASSERT_FTC(dir, 0, err, "saved output", "run", "--max-steps", "1");
+    ASSERT_FTC(dir, 2, err, "have hidden_size = 32", "run", MODEL, "--pretrained", "output", "--set",
+               "hidden=64");
+    char *weights = ftc_path_join(dir, "output/model.safetensors"), *text;
+    size_t bytes;
+    ASSERT_OK(ftc_file_read(weights, &text, &bytes));
+    ASSERT_OK(ftc_file_write(weights, text, bytes / 2));
+    ASSERT_FTC(dir, 2, err, "model.safetensors", "predict", "output", "a text");
+    ASSERT_FTC(dir, 2, err, "is it complete?", "run", MODEL, "--pretrained", "output");
+    free(text);
+    free(weights);
+    scratch_free(dir);
+}
+
+// bf16 keeps fewer bits than f32, and is compared accordingly.
+Test(refused, verify_in_either_precision, .timeout = 240) {
+    char *dir = test_directory();
+    ASSERT_FTC(dir, 0, out, "(at most 1e-05)", "verify", MODEL, SMALL);
+    ASSERT_FTC(dir, 0, out, "compiled: loss ", "verify", MODEL, SMALL, "--precision", "bf16");
+    scratch_free(dir);
+}
+
+// Every length that has room for the special tokens; and verify's own batch for what reads no tokens at all.
+Test(refused, any_length_and_none, .timeout = 240) {
+    static const char MEAN[] =
+        "model short\nconfig { max_length = 1 }\naxis B <= 4\naxis S ragged B <= max_length\n"
+        "axis C = 3, V = 1660, H = 4\ninput ids : i32[B, S] in V\ninput label : i32[B] in C\n"
+        "logits = linear(\"c\", mean(embedding(\"e\", ids; V -> H); S); H -> C)\n"
+        "loss = mean(cross_entropy(logits, label; C); B)\noutput loss, logits\n";
+    static const char NONE[] = "model none\naxis B <= 4\naxis C = 3\ninput label : i32[B] in C\n"
+                               "logits = fill(1; B, C) * param \"b\" f32[C]\n"
+                               "loss = mean(cross_entropy(logits, label; C); B)\noutput loss, logits\n";
+    char *dir = test_directory();
+    write_file(dir, "short.ir", MEAN);
+    write_file(dir, "none.ir", NONE);
+    write_file(dir, "t.csv", "text,label\nthe soup,0\ngood,1\na waiter,2\n");
+    ASSERT_FTC(dir, 0, out, "3 sequences, 3 tokens", "verify", "short.ir");
+    ASSERT_FTC(dir, 0, out, "3 sequences, 0 tokens", "verify", "none.ir");
+    ASSERT_FTC(dir, 2, err, "no room for the 2 special tokens", "run", "short.ir", "--train", "t.csv",
+               "--tokenizer", TOKENIZER);
+    ASSERT_FTC(dir, 0, err, "saved", "run", "short.ir", "--train", "t.csv", "--tokenizer", TOKENIZER, "--set",
+               "max_length=2");
+    scratch_free(dir);
+}
+
+// A table that is smaller than the texts have tokens: training ends with what there is, verify compares all
+// the same.
+Test(refused, an_index_outside_of_its_table_is_exit_2, .timeout = 240) {
+    static const char TEXT[] =
+        "model places\naxis B <= 4\naxis S ragged B <= 32\naxis C = 3, V = 1660, H = 4, P = 6\n"
+        "input ids : i32[B, S] in V\ninput label : i32[B] in C\ninit normal(0.3)\n"
+        "x = embedding(\"words\", ids; V -> H) + embedding(\"places\", index(S); P -> H)\n"
+        "logits = linear(\"c\", mean(x; S); H -> C)\n"
+        "loss = mean(cross_entropy(logits, label; C); B)\noutput loss, logits\n"
+        "train { text_column = text  label_column = label  batch = 2 }\n";
+    char *dir = test_directory();
+    write_file(dir, "places.ir", TEXT);
+    write_file(dir, "good.csv", "text,label\nthe soup,0\ngood,1\na waiter,2\n");
+    write_file(dir, "bad.csv",
+               "text,label\nthe soup,0\nthe soup was good and the waiter rude,1\na waiter,2\n");
+    const char *why =
+        "an index into \"places.weight\" lies outside of axis P, which has the positions 0 to 5 (line 8";
+    ASSERT_FTC(dir, 2, err, why, "verify", "places.ir");
+    ASSERT_FTC(dir, 2, err, why, "run", "places.ir", "--train", "bad.csv", "--tokenizer", TOKENIZER);
+    ASSERT_FTC(dir, 2, err, why, "run", "places.ir", "--train", "bad.csv", "--tokenizer", TOKENIZER,
+               "--gradient-accumulation-steps", "2");
+    ASSERT_FTC(dir, 0, err, "saved", "run", "places.ir", "--train", "good.csv", "--tokenizer", TOKENIZER);
+    ASSERT_FTC(dir, 2, err, why, "eval", "output", "--test", "bad.csv");
+    scratch_free(dir);
+}
+
+// What a directory's config.json asks for and training here would not do.
+Test(refused, other_problems_are_refused, .timeout = 240) {
+    char *dir = test_directory();
+    write_file(dir, "config.json", "{\"problem_type\": \"multi_label_classification\"}");
+    ASSERT_FTC(dir, 2, err, "which gives a text several classes", "compile", MODEL, SMALL, "--pretrained",
+               ".");
+    // What is asked for otherwise gets as far as the weights, which are not there.
+    ASSERT_FTC(dir, 2, err, "has neither model.safetensors", "compile", MODEL, SMALL, "--pretrained", ".",
+               "--loss", "cross_entropy");
+    write_file(dir, "config.json", "{\"problem_type\": \"regression\", \"num_labels\": 3}");
+    ASSERT_FTC(dir, 2, err, "several numbers", "compile", MODEL, SMALL, "--pretrained", ".");
+    ASSERT_FTC(dir, 2, err, "has neither model.safetensors", "compile", MODEL, SMALL, "--pretrained", ".",
+               "--set", "labels=1");
+    scratch_free(dir);
+}
+
+// The task that a text is compiled for: the option's, else that of the directory's class, unless others are
+// fine-tuned from it, else the text's own.
+Test(refused, tasks_come_from_options_and_directories, .timeout = 240) {
+    static const char TEXT[] =
+        "model m config { task = whole labels = 2 }\n"
+        "family { architecture = Whole  architecture parts = Parts  architecture blanks = Blanks\n"
+        "         pretraining = \"blanks\"  head = \"w\"  head parts = \"part\" }\n"
+        "axis B <= 4, C = labels\ninput x : f32[B] from column \"x\" input label : i32[B] in C from label\n"
+        "if task == \"whole\" { w = param \"w\" f32[C] }\n"
+        "else if task == \"parts\" { w = param \"part\" f32[C] }\n"
+        "else { check task == \"blanks\" \"no task {task}\" w = param \"w.blank\" f32[C] }\n"
+        "logits = outer (x * w)\nloss = mean(cross_entropy(logits, label; C); B)\n"
+        "output loss as loss, logits as scores over C\ntrain { optimizer = sgd  lr = 0.1  epochs = 1  batch "
+        "= 2 }\n";
+    char *dir = test_directory();
+    write_file(dir, "m.ir", TEXT);
+    write_file(dir, "rows.csv", "x,label\n1,0\n2,1\n");
+    ASSERT_FTC(dir, 0, err, "task: whole", "run", "m.ir", "--train", "rows.csv");
+    ASSERT_FTC(dir, 0, err, "task: parts", "run", "m.ir", "--train", "rows.csv", "--task", "parts");
+    char *config = read_text(dir, "output/config.json");
+    cr_expect(strstr(config, "[\"Parts\"]"), "%s", config);
+    free(config);
+    ASSERT_FTC(dir, 0, err, "task: parts", "run", "m.ir", "--train", "rows.csv", "--pretrained", "output",
+               "--output", "again");
+    ASSERT_FTC(dir, 0, err, "newly initialized: w\n", "run", "m.ir", "--train", "rows.csv", "--pretrained",
+               "output", "--task", "whole", "--output", "whole");
+    ASSERT_FTC(dir, 0, err, "task: blanks", "run", "m.ir", "--train", "rows.csv", "--task", "blanks",
+               "--output", "blanks");
+    ASSERT_FTC(dir, 0, err, "task: whole", "run", "m.ir", "--train", "rows.csv", "--pretrained", "blanks",
+               "--output", "base");
+    ASSERT_FTC(dir, 2, err, "no task tokens", "run", "m.ir", "--train", "rows.csv", "--task", "tokens");
+    write_file(dir, "typo.ir",
+               "model m family { model_type parts = x } axis B <= 2 input x : f32[B] output y = x");
+    ASSERT_FTC(dir, 2, err, "has no entry 'model_type parts'", "compile", "typo.ir");
+    scratch_free(dir);
+}
+
+Test(refused, a_loss_that_is_not_finite_is_exit_1, .timeout = 240) {
+    char *dir = test_directory();
+    compile_small(dir);
+    ASSERT_FTC(dir, 1, err, "step ", "run", "--lr", "1e30", "--max-steps", "20", "--save-strategy", "steps",
+               "--save-steps", "100");
+    cr_assert_not(exists(dir, "output/model.safetensors"));
+    static const char *const PARTS[] = {"the loss is nan",
+                                        "First value that is not finite: ",
+                                        " in ",
+                                        "(…) : f32[",
+                                        " at ",
+                                        " (kernel ",
+                                        ", cell B=0",
+                                        "The weights are as they were before the step",
+                                        "--lr"};
+    char *text = read_text(dir, "stderr");
+    for (size_t i = 0; i < sizeof PARTS / sizeof *PARTS; i++)
+        cr_assert(strstr(text, PARTS[i]), "no \"%s\" in: %s", PARTS[i], text);
+    free(text);
+    scratch_free(dir);
+}
+
+// A model that gives an entry nothing to do says so, instead of naming a pass.
+Test(refused, models_without_work_are_refused) {
+    static const char HEAD[] = "model m\naxis B <= 3\ninput x : f32[B]\n";
+    static const char *const BODIES[][2] = {
+        {"output loss = sum(x; B)\n", "in the entry update: the model has no parameter that is trained"},
+        {"w = param \"w\" f32[]\noutput loss = sum(x * w; B) entries(step, grad)\n",
+         "in the entry eval: no output is given there"},
+    };
+    char *dir = test_directory(), text[400];
+    for (int i = 0; i < 2; i++) {
+        snprintf(text, sizeof text, "%s%s", HEAD, BODIES[i][0]);
+        write_file(dir, "m.ir", text);
+        ASSERT_FTC(dir, 2, err, BODIES[i][1], "compile", "m.ir");
+    }
+    scratch_free(dir);
+}
