@@ -1,6 +1,5 @@
 #include "compiler/interface.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,8 +23,7 @@ static int32_t find(const void *table, int32_t n, size_t size, const char *name)
 
 static int32_t found(int32_t index, const char *name) {
     if (index >= 0) return index;
-    fprintf(stderr, "internal error: %s is not part of the program's interface\n", name);
-    abort();
+    ftc_fault("%s is not part of the program's interface", name);
 }
 
 static void add_extent(ftc_interface *in, const ftc_graph *g, const ftc_extent_def *extent) {

@@ -1,4 +1,5 @@
 #include "ir/build.h"
+#include "ir/base/alloc.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,13 +32,7 @@ ftc_id ftc_build(ftc_graph *g, ftc_node node) {
     char error[512];
     ftc_id id = ftc_build_try(g, node, error, sizeof error);
     if (id) return id;
-    fprintf(stderr, "ftc: internal error: %s", ftc_op_get(node.op)->name);
-    for (int i = 0; i < node.n_args; i++) {
-        char text[256];
-        fprintf(stderr, " %s", ftc_type_text(g, &g->nodes[node.arg[i]].type, text, sizeof text));
-    }
-    fprintf(stderr, ": %s\n", error);
-    abort();
+    ftc_fault("%s: %s", ftc_op_get(node.op)->name, error);
 }
 
 // A node without attributes.

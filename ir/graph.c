@@ -34,10 +34,7 @@ bool ftc_axes_same_set(const ftc_axes *a, const ftc_axes *b) {
 
 void ftc_axes_add(ftc_axes *a, ftc_axis x) {
     if (ftc_axes_has(a, x)) return;
-    if (a->n == FTC_MAX_AXES) {
-        fprintf(stderr, "ftc: a value has more than %d axes\n", FTC_MAX_AXES);
-        abort();
-    }
+    if (a->n == FTC_MAX_AXES) ftc_fault("a value has more than %d axes", FTC_MAX_AXES);
     a->at[a->n++] = x;
 }
 

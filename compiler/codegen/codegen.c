@@ -193,7 +193,7 @@ LLVMValueRef ftc_cg_loop_carry(ftc_codegen *cg, ftc_cg_loop *loop, LLVMValueRef 
 static int carried_index(const ftc_cg_loop *loop, LLVMValueRef carried) {
     for (int i = 0; i < loop->n_carried; i++)
         if (loop->carried[i] == carried) return i;
-    abort(); // not carried by this loop: a fault in the emitter
+    ftc_fault("a value is not carried by its loop");
 }
 
 void ftc_cg_loop_next(ftc_cg_loop *loop, LLVMValueRef carried, LLVMValueRef next) {

@@ -2,7 +2,6 @@
 
 #include "ir/base/alloc.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 // Vectors that every CPU has, as GCC and Clang write them. Cells may lie anywhere.
@@ -22,10 +21,8 @@ static ftc_eager_lanes *lanes_of(const ftc_scalar_builder *b) {
 }
 
 ftc_cell *ftc_eager_lanes_take(ftc_eager_lanes *lanes) {
-    if (lanes->n_handles == MOST_HANDLES) {
-        fprintf(stderr, "ftc: the body of an operation has more than %d steps\n", MOST_HANDLES);
-        abort();
-    }
+    if (lanes->n_handles == MOST_HANDLES)
+        ftc_fault("the body of an operation has more than %d steps", MOST_HANDLES);
     return lanes->handles[lanes->n_handles++];
 }
 
@@ -151,7 +148,7 @@ static ftc_scalar same(const ftc_scalar_builder *b, ftc_scalar x) {
             EACH(ints, -(x[v] >= y[v]))                                                                      \
         }                                                                                                    \
         }                                                                                                    \
-        abort();                                                                                             \
+        ftc_fault("there is no comparison %d", (int)p);                                                      \
     }
 COMPARE(fcmp, floats)
 COMPARE(icmp, ints)

@@ -1,6 +1,5 @@
 #include "compiler/emit/emit.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -190,9 +189,7 @@ static bool group_ends_at(const ftc_flat *group, const ftc_axes *order, int i) {
 
 static LLVMValueRef bound_index(const ftc_emitter *e, const ftc_env *env, ftc_axis axis) {
     if (env->index[axis]) return env->index[axis];
-    fprintf(stderr, "internal error: axis %s is not bound in kernel %s\n", e->g->axes[axis].name,
-            e->g->kernels[e->kernel].name);
-    abort();
+    ftc_fault("axis %s is not bound in kernel %s", e->g->axes[axis].name, e->g->kernels[e->kernel].name);
 }
 
 LLVMValueRef ftc_emit_stride(ftc_emitter *e, const ftc_axes *order, ftc_axis axis, const ftc_env *env) {
@@ -632,9 +629,8 @@ static LLVMValueRef compute(ftc_emitter *e, ftc_id id, const ftc_env *env, int l
     }
     default: break;
     }
-    fprintf(stderr, "internal error: %%%u (%s) has no value in kernel %s\n", id, ftc_op_get(node->op)->name,
-            e->g->kernels[e->kernel].name);
-    abort();
+    ftc_fault("%%%u (%s) has no value in kernel %s", id, ftc_op_get(node->op)->name,
+              e->g->kernels[e->kernel].name);
 }
 
 LLVMValueRef ftc_emit_value(ftc_emitter *e, ftc_id id, const ftc_env *env, ftc_values *values) {

@@ -1,8 +1,7 @@
 #include "compiler/passes/pattern.h"
+#include "ir/base/alloc.h"
 
 #include <ctype.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "ir/build.h"
@@ -28,9 +27,8 @@ typedef struct {
     ftc_pattern pattern;
 } parser;
 
-static void fail(const parser *p) {
-    fprintf(stderr, "ftc: internal error: pattern '%s' is wrong at '%s'\n", p->text, p->at);
-    abort();
+static _Noreturn void fail(const parser *p) {
+    ftc_fault("pattern '%s' is wrong at '%s'", p->text, p->at);
 }
 
 static void skip_blanks(parser *p) {

@@ -166,11 +166,8 @@ bool ftc_pass_plan(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostic
     for (int i = 0; i < n; i++) g->nodes[buffers[i].node].offset = buffers[i].offset;
     g->peak_live_bytes = peak_of(buffers, n);
     const ftc_buffer *a, *b;
-    if (find_overlap(buffers, n, &a, &b)) {
-        fprintf(stderr, "internal error: plan of %s: %%%u and %%%u are alive together and overlap\n",
-                g->model, a->node, b->node);
-        abort();
-    }
+    if (find_overlap(buffers, n, &a, &b))
+        ftc_fault("plan of %s: %%%u and %%%u are alive together and overlap", g->model, a->node, b->node);
     free(buffers);
     return true;
 }

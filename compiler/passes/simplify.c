@@ -5,7 +5,6 @@
 // at all.
 #include "compiler/passes/simplify.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -136,8 +135,7 @@ static ftc_id apply_rule(const rewriter *w, int r, ftc_graph *g, ftc_id id, bool
 }
 
 static _Noreturn void fail(const char *where) {
-    fprintf(stderr, "ftc: internal error: simplify does not end: %s\n", where);
-    abort();
+    ftc_fault("simplify does not end: %s", where);
 }
 
 static ftc_id rewritten(const rewriter *w, ftc_graph *g, ftc_id id, bool *changed) {

@@ -1,6 +1,8 @@
 #include "ir/base/alloc.h"
 
+#include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -194,6 +196,16 @@ void ftc_give_up(const char *why) {
         c.release(c.object, c.bytes);
     }
     longjmp(scope->back, 1);
+}
+
+void ftc_fault(const char *format, ...) {
+    char why[sizeof innermost->why] = "internal error: ";
+    size_t at = strlen(why);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(why + at, sizeof why - at, format, args);
+    va_end(args);
+    ftc_give_up(why);
 }
 
 void ftc_out_of_memory(size_t bytes) {

@@ -73,7 +73,9 @@ void ftc_care_end(const void *object);
 // does what a program has said that it is to do: that does not return.
 _Noreturn void ftc_give_up(const char *why);
 _Noreturn void ftc_out_of_memory(size_t bytes); // so many more; 0: nobody knows
-int ftc_scope_is_open(void);                    // in this thread
+// Where ftc itself is at fault: "internal error: " and the message.
+_Noreturn void ftc_fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int ftc_scope_is_open(void); // in this thread
 void ftc_without_scope(void end(const char *why));
 
 #endif

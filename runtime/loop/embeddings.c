@@ -25,7 +25,7 @@ static int32_t find_factors(const ftc_program *program, int32_t table) {
     for (int32_t i = 0; i < program->n_outputs; i++) {
         if (program->outputs[i].role == FTC_OUTPUT_FACTOR && program->outputs[i].of == table) return i;
     }
-    abort(); // the compiler makes one with the flags
+    ftc_fault("table %d has no factor of its untouched rows", (int)table);
 }
 
 static int is_moment_of(const ftc_program *program, int32_t index, int32_t table) {
