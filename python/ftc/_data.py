@@ -14,6 +14,8 @@ from . import _library as c
 from ._library import InputError
 
 _LABELS = ("labels", "label", "label_ids")
+_COLUMNS = ("input_ids", "attention_mask", "token_type_ids", *_LABELS)
+_BLOCK = 1000  # rows that are taken from Arrow at a time
 
 
 class Examples:
@@ -62,8 +64,21 @@ class Loader:
         return self._batches
 
 
+def _blocks(dataset: Any, size: int) -> Iterator[Mapping[str, Any]]:
+    """The rows of a datasets.Dataset or IterableDataset, read in blocks; columns without a meaning here are left in Arrow."""
+    columns = getattr(dataset, "column_names", None) or []
+    is_transformed = (getattr(dataset, "format", None) or {}).get("type") == "custom"  # from columns that may be any
+    if "input_ids" in columns and not is_transformed:
+        dataset = dataset.select_columns([name for name in columns if name in _COLUMNS])
+    for block in dataset.iter(batch_size=size):
+        for values in zip(*block.values()):
+            yield dict(zip(block, values))
+
+
 def _rows(dataset: Any, most: int | None) -> Iterator[Mapping[str, Any]]:
-    if hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__"):
+    if type(dataset).__module__.partition(".")[0] == "datasets":
+        yield from itertools.islice(_blocks(dataset, min(_BLOCK, most or _BLOCK)), most)
+    elif hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__"):
         for i in range(len(dataset)):
             yield dataset[i]
     elif hasattr(dataset, "__iter__"):

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _callbacks, _library as c
+from . import _callbacks, _library as c, _notebook
 from ._data import Examples, Loader, pack
 from ._library import InputError, check, library
 from .net import Net, Tokenizer, _Memory
@@ -69,6 +69,25 @@ _REFUSED = {
     "include_for_metrics": (None, []),
     "ignore_data_skip": (None, False),
     "restore_callback_states_from_checkpoint": (None, False),
+}
+
+
+# What is taken from transformers where the arguments are its own, else from _callbacks.
+_CALLBACK_NAMES = ("TrainerCallback", "TrainerControl", "TrainerState", "CallbackHandler", "ExportableState")
+# The methods of callbacks that each moment of the loop leads to, until the next one that leads to any.
+_EVENTS = {
+    "epoch_begin": ("on_epoch_begin",),
+    "step_begin": ("on_step_begin", "on_substep_end", "on_pre_optimizer_step", "on_optimizer_step"),
+    "step_end": ("on_step_end",),
+}
+_HANDLERS = {
+    "epoch_begin": "on_epoch_begin",
+    "step_begin": "on_step_begin",
+    "substep_end": "on_substep_end",
+    "pre_update": "on_pre_optimizer_step",
+    "updated": "on_optimizer_step",
+    "step_end": "on_step_end",
+    "epoch_end": "on_epoch_end",
 }
 
 
@@ -314,7 +333,7 @@ class Trainer:
         from transformers.trainer_utils import EvalPrediction, PredictionOutput, TrainOutput
 
         return SimpleNamespace(
-            **{name: getattr(events, name) for name in ("TrainerControl", "TrainerState", "CallbackHandler", "ExportableState")},
+            **{name: getattr(events, name) for name in _CALLBACK_NAMES},
             EvalPrediction=EvalPrediction,
             PredictionOutput=PredictionOutput,
             TrainOutput=TrainOutput,
@@ -327,11 +346,12 @@ class Trainer:
         names = self._names
         quiet = getattr(self.args, "disable_tqdm", None)
         printer = getattr(names, "printer", _callbacks.PrinterCallback)
-        progress = getattr(names, "progress", _callbacks.ProgressCallback)
+        own_progress = _notebook.NotebookProgressCallback if _notebook.is_at_hand() else _callbacks.ProgressCallback
+        progress = getattr(names, "progress", own_progress)
         defaults = getattr(names, "defaults", [_callbacks.DefaultFlowCallback])
         self.callback_handler = names.CallbackHandler([*defaults, *own], self._weights.model, self.processing_class, None, None)
-        self._watched = len(own) > 0 or len(defaults) > 1
         self.callback_handler.add_callback(printer if quiet else progress)
+        self._blind = (defaults[0], printer, progress)  # which do not look at weights
 
     def _stateful(self) -> list:
         kind = self._names.ExportableState
@@ -339,8 +359,17 @@ class Trainer:
 
     def add_callback(self, callback: Any) -> None:
         """Adds a TrainerCallback, an instance or a class."""
-        self._watched = True
         self.callback_handler.add_callback(callback)
+
+    def _looks(self, *events: str) -> bool:
+        """Whether a callback that was added has a method of its own for one of these."""
+        bases = (_callbacks.TrainerCallback, self._names.TrainerCallback)
+        return any(
+            all(getattr(type(one), event, None) is not getattr(base, event) for base in bases)
+            for one in self.callback_handler.callbacks
+            if type(one) not in self._blind
+            for event in events
+        )
 
     def pop_callback(self, callback: Any) -> Any:
         """Removes a callback and gives it."""
@@ -552,23 +581,13 @@ class Trainer:
             raise raised
 
     def _at(self, moment: str, standing: Any) -> int:
-        handler, args = self.callback_handler, self.args
-        events = {
-            "epoch_begin": handler.on_epoch_begin,
-            "step_begin": handler.on_step_begin,
-            "substep_end": handler.on_substep_end,
-            "pre_update": handler.on_pre_optimizer_step,
-            "updated": handler.on_optimizer_step,
-            "step_end": handler.on_step_end,
-            "epoch_end": handler.on_epoch_end,
-        }
         if moment == "step_end":
             self.state.global_step, self.state.epoch = standing.step, standing.epoch
             self.state.num_input_tokens_seen += standing.tokens
             self._tr_loss += standing.loss
-        if moment == "epoch_end" or (self._watched and moment in ("epoch_begin", "step_end")):
+        if moment == "epoch_end" or (moment in _EVENTS and self._looks(*_EVENTS[moment])):
             self.sync()
-        self.control = events[moment](args, self.state, self.control)
+        self.control = getattr(self.callback_handler, _HANDLERS[moment])(self.args, self.state, self.control)
         if moment in ("step_end", "epoch_end"):
             self._maybe_log_save_evaluate(standing)
         if self.control.should_epoch_stop and not self.control.should_training_stop:
@@ -624,6 +643,8 @@ class Trainer:
         if self.state.epoch is not None:
             logs["epoch"] = self.state.epoch
         self.state.log_history.append({**logs, "step": self.state.global_step})
+        if self._looks("on_log"):
+            self.sync()
         self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs)
 
     # --- checkpoints ---

@@ -191,6 +191,21 @@ def test_callbacks_come_in_order(make):
     assert trainer.state.global_step == 3
 
 
+class Watching(ftc.TrainerCallback):
+    def on_step_end(self, args, state, control, **kwargs):
+        pass
+
+
+@pytest.mark.parametrize("callback, each_step", [(Watching(), True), (ftc.EarlyStoppingCallback(99), False), (None, False)])
+def test_syncs_for_those_who_look(make, callback, each_step):
+    """Rows of the embeddings that no batch has had are brought up to date where a callback may look at them, since it costs."""
+    trainer = make(metric_for_best_model="loss", weight_decay=0.1, callbacks=[callback] if callback else [])
+    synced, sync = [], trainer.sync
+    trainer.sync = lambda: (synced.append(trainer.state.global_step), sync())
+    trainer.train()
+    assert (set(synced) >= set(range(1, 22))) == each_step and {7, 14, 21} <= set(synced)
+
+
 def test_stops_early(make):
     stopping = ftc.EarlyStoppingCallback(early_stopping_patience=1, early_stopping_threshold=10)
     trainer = make(callbacks=[stopping], metric_for_best_model="loss", num_train_epochs=9)
@@ -369,16 +384,12 @@ RUNS = [
 ]
 
 
-@pytest.mark.parametrize("arguments", RUNS)
-def test_equals_transformers(hf, tiny, tmp_path, arguments):
-    theirs = tutorial(hf, hf.Trainer, tiny, tmp_path / "theirs", **arguments)
-    ours = tutorial(hf, ftc.Trainer, tiny, tmp_path / "ours", **arguments)
-    assert isinstance(ours.state, hf.TrainerState)
+def assert_same_logs(ours, theirs, accumulation=1):
     ignored = ["runtime", "per_second", "preparation", "flos"]
-    if arguments.get("max_grad_norm") == 0.0:
+    if ours.args.max_grad_norm == 0.0:
         ignored.append("grad_norm")  # is not computed where nobody clips
     # Theirs are the sums over micro-batches, though they are documented as means: docs/python.md.
-    windows = dict.fromkeys(("loss", "grad_norm", "train_loss"), arguments.get("gradient_accumulation_steps", 1))
+    windows = dict.fromkeys(("loss", "grad_norm", "train_loss"), accumulation)
     assert len(ours.state.log_history) == len(theirs.state.log_history)
     for mine, right in zip(ours.state.log_history, theirs.state.log_history):
         right = {name: value for name, value in right.items() if not any(word in name for word in ignored)}
@@ -388,6 +399,14 @@ def test_equals_transformers(hf, tiny, tmp_path, arguments):
             tolerance = 1e-7 if name == "learning_rate" else 1e-3
             wanted = value / windows.get(name, 1)
             assert mine[name] == pytest.approx(wanted, rel=1e-4, abs=tolerance), (name, right["step"])
+
+
+@pytest.mark.parametrize("arguments", RUNS)
+def test_equals_transformers(hf, tiny, tmp_path, arguments):
+    theirs = tutorial(hf, hf.Trainer, tiny, tmp_path / "theirs", **arguments)
+    ours = tutorial(hf, ftc.Trainer, tiny, tmp_path / "ours", **arguments)
+    assert isinstance(ours.state, hf.TrainerState)
+    assert_same_logs(ours, theirs, arguments.get("gradient_accumulation_steps", 1))
     if arguments.get("lr_scheduler_type") == "reduce_lr_on_plateau":  # otherwise it shows nothing
         assert len({line["learning_rate"] for line in ours.state.log_history if "learning_rate" in line}) > 1
     for (name, mine), right in zip(ours.model.named_parameters(), theirs.model.parameters()):
