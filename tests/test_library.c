@@ -163,6 +163,7 @@ static const struct {
     const char *name, *use;
 } SAMPLES[] = {
     {"sigmoid", "sum(sigmoid(w * 3) * x; H)"},
+    {"softplus", "sum(softplus(w * 3) * x; H)"},
 };
 
 // The text of a function of the library, cut where its gradient text begins.

@@ -119,3 +119,34 @@ Test(metrics, lines_have_nine_digits) {
     free(text);
     cJSON_Delete(line);
 }
+
+// tests/tools/make_label_scores.py has scikit-learn's.
+Test(metrics, scores_of_several_labels_equal_scikit_learn) {
+    FILE *f = fopen(FTC_SOURCE_ROOT "/tests/golden/labels/scores.txt", "r");
+    cr_assert_not_null(f);
+    long long n, count;
+    int cases = 0;
+    for (; fscanf(f, "%lld %lld", &n, &count) == 2; cases++) {
+        enum { MOST = 2000, VALUES = 9 };
+        double labels[MOST], expected[VALUES];
+        float scores[MOST];
+        cr_assert_leq(n * count, MOST);
+        for (long long i = 0; i < n * count; i++) cr_assert_eq(fscanf(f, "%lf", &labels[i]), 1);
+        for (long long i = 0; i < n * count; i++) cr_assert_eq(fscanf(f, "%f", &scores[i]), 1);
+        for (int i = 0; i < VALUES; i++) cr_assert_eq(fscanf(f, "%lf", &expected[i]), 1);
+        ftc_label_scores s = ftc_metrics_labels(labels, scores, n, count);
+        const double got[VALUES] = {s.accuracy,     s.precision_micro, s.recall_micro,
+                                    s.f1_micro,     s.roc_auc_micro,   s.precision_macro,
+                                    s.recall_macro, s.f1_macro,        s.roc_auc_macro};
+        for (int i = 0; i < VALUES; i++)
+            cr_expect_float_eq(got[i], expected[i], 1e-12, "case %d, value %d: %.17g, not %.17g", cases, i,
+                               got[i], expected[i]);
+    }
+    cr_expect_eq(cases, 4);
+    fclose(f);
+    // A label that every text has: there is no area.
+    const double all[2] = {1, 1};
+    ftc_label_scores s = ftc_metrics_labels(all, (const float[]){1, -1}, 2, 1);
+    cr_expect(isnan(s.roc_auc_micro) && isnan(s.roc_auc_macro));
+    cr_expect_eq(s.recall_micro, 0.5);
+}

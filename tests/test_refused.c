@@ -172,8 +172,11 @@ Test(refused, an_index_outside_of_its_table_is_exit_2, .timeout = 240) {
 Test(refused, other_problems_are_refused, .timeout = 240) {
     char *dir = test_directory();
     write_file(dir, "config.json", "{\"problem_type\": \"multi_label_classification\"}");
-    ASSERT_FTC(dir, 2, err, "which gives a text several classes", "compile", MODEL, SMALL, "--pretrained",
-               ".");
+    write_file(dir, "one.ir",
+               "model one config { loss = auto labels = 2 \"num_labels\" }\naxis B <= 4, C = labels\n"
+               "input label : i32[B] in C from label\nx = outer (param \"p\" f32[C] + fill(0; B))\n"
+               "output loss = mean(cross_entropy(x, label; C); B) as loss, x as scores over C\n");
+    ASSERT_FTC(dir, 2, err, "which gives a text several classes", "compile", "one.ir", "--pretrained", ".");
     // What is asked for otherwise gets as far as the weights, which are not there.
     ASSERT_FTC(dir, 2, err, "has neither model.safetensors", "compile", MODEL, SMALL, "--pretrained", ".",
                "--loss", "cross_entropy");

@@ -240,10 +240,8 @@ Test(rows, rows_feed_numbers_and_lists, .timeout = 240) {
         cr_expect_float_eq(metric(dir, "eval_loss"), 5.75 / 1.75, 1e-6, "%s", FILES[i]);
     }
     write_file(dir, "short.jsonl", "{\"label\": [0, 1], \"parts\": [1], \"confidence\": 0.5}\n");
-    ASSERT_FTC(
-        dir, 2, err,
-        "short.jsonl:1: the row has 2 values for the input \"hot\" (the label column), the model takes 3",
-        "run", "sums.ir", "--train", "short.jsonl");
+    ASSERT_FTC(dir, 2, err, "short.jsonl:1: the label lists 2 numbers, the model has 3 labels", "run",
+               "sums.ir", "--train", "short.jsonl");
     scratch_free(dir);
 }
 

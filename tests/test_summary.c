@@ -256,7 +256,7 @@ static void summarize(bool with_report, char **card, char **report) {
     ftc_table *table;
     ASSERT_OK(ftc_table_open(path, &(ftc_table_options){0}, &table));
     char *names[] = {"no", "may&be", "yes"};
-    ftc_labels labels = {FTC_LABELS_NAMES, BAG_CLASSES, BAG_CLASSES, names, names};
+    ftc_labels labels = {FTC_LABELS_NAMES, false, BAG_CLASSES, BAG_CLASSES, names, names};
     int64_t rows[30];
     for (int i = 0; i < 30; i++) rows[i] = i;
 

@@ -21,6 +21,8 @@ const ftc_option ftc_column_option_table[] = {
     {"pair-column", NULL, FTC_OPTION_TEXT, FIELD(pair_column), "NAME", 0,
      "column with the second text of a pair"},
     {"label-column", NULL, FTC_OPTION_TEXT, FIELD(label_column), "NAME", 0, "column with the label"},
+    {"label-columns", NULL, FTC_OPTION_TEXT, FIELD(label_columns), "A,B,C", 0,
+     "columns that are a label each: 1 where the text has it, else 0"},
     {"format", NULL, FTC_OPTION_CHOICE, FIELD(format), "auto|csv|tsv|json|conll", 0,
      "form of the files (auto: by name)"},
     {"header", NULL, FTC_OPTION_CHOICE, FIELD(header), "auto|yes|no", 0,
@@ -82,6 +84,7 @@ static ftc_status table_options(const ftc_data_options *options, ftc_table_optio
                                .text_column = options->text_column,
                                .pair_column = options->pair_column,
                                .label_column = options->label_column,
+                               .label_columns = options->label_columns,
                                .missing_label = options->missing_label,
                                .words = options->words,
                                .skip_bad_rows = options->skip_bad_rows};
@@ -121,8 +124,16 @@ ftc_status ftc_data_open_for(const ftc_program *program, const char *path, const
     FTC_RETURN_IF_ERROR(table_options(options, &table));
     table.without_label = !options->label_column && !ftc_program_reads(program, FTC_FROM_LABEL);
     table.without_text = !ftc_program_reads_text(program);
-    table.list_labels = ftc_program_label(program) == FTC_LABEL_NONE;
-    table.words = ftc_program_label(program) == FTC_LABEL_TOKENS;
+    ftc_label_kind label = ftc_program_label(program);
+    table.words = label == FTC_LABEL_TOKENS;
+    table.several_labels = label == FTC_LABEL_SEVERAL;
+    table.list_labels = table.several_labels || label == FTC_LABEL_NONE;
+    if (options->label_columns && !table.several_labels)
+        return ftc_status_make(
+            FTC_BAD_INPUT,
+            "--label-columns: the model %s does not take several labels a text; pass --task "
+            "multi_label",
+            program->model);
     return open_table(path, &table, options->is_silent, out);
 }
 
@@ -158,13 +169,22 @@ ftc_status ftc_data_has_words(const ftc_data_options *options, bool *out) {
     return FTC_STATUS_OK;
 }
 
-ftc_status ftc_data_count_classes(const ftc_data_options *options, int *out) {
+ftc_status ftc_data_count_classes(const ftc_data_options *options, bool may_find, bool *several, int *out) {
     ftc_table_options table;
     ftc_table *train;
     FTC_RETURN_IF_ERROR(table_options(options, &table));
     table.without_text = true;
+    table.several_labels = *several || options->label_columns;
+    table.list_labels = may_find || table.several_labels;
     FTC_RETURN_IF_ERROR(ftc_table_open(options->train, &table, &train));
-    ftc_status status = ftc_labels_count(train, out);
+    ftc_status status = FTC_STATUS_OK;
+    if (table.several_labels) {
+        *several = true;
+    } else if (may_find && (*several = ftc_labels_are_lists(train))) {
+        ftc_table_close(train);
+        return ftc_data_count_classes(options, false, several, out);
+    }
+    if (out) status = *several ? ftc_labels_count_several(train, out) : ftc_labels_count(train, out);
     ftc_table_close(train);
     return status;
 }
@@ -190,7 +210,9 @@ ftc_status ftc_data_labels(const ftc_program *program, const ftc_table *table, c
             break;
         }
     }
-    ftc_status status = ftc_labels_learn(table, count, names, may_sort, out);
+    ftc_status status = ftc_program_label(program) == FTC_LABEL_SEVERAL
+                            ? ftc_labels_learn_several(table, count, names, may_sort, out)
+                            : ftc_labels_learn(table, count, names, may_sort, out);
     free(names);
     ftc_hf_config_free(config);
     return status;

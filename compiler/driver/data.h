@@ -16,6 +16,7 @@ typedef struct {
     const char *train, *test; // files; NULL: none
     int64_t split_test;       // test rows taken from the training file; 0: none
     const char *text_column, *pair_column, *label_column;
+    const char *label_columns;        // with commas between; NULL: the label is one column
     int32_t format, header, quoting;  // ftc_table_format, ftc_table_header, ftc_table_quoting
     const char *delimiter, *encoding; // NULL: as the format has it, UTF-8
     const char *missing_label;        // NULL: none but nothing and NaN
@@ -49,8 +50,9 @@ ftc_status ftc_data_open_for(const ftc_program *program, const char *path, const
 // tokens or words, or the text column, holds lists.
 ftc_status ftc_data_has_words(const ftc_data_options *options, bool *out);
 
-// How many classes there are in the label column of the training file.
-ftc_status ftc_data_count_classes(const ftc_data_options *options, int *out);
+// How many classes there are in the label column of the training file. *several: whether a text may have
+// several of them; with `may_find`, the data say whether.
+ftc_status ftc_data_count_classes(const ftc_data_options *options, bool may_find, bool *several, int *out);
 
 // What a training needs of its data. `labels` is learned from the training rows.
 typedef struct {

@@ -124,6 +124,15 @@ static void print_classes(const ftc_evaluation *e, const ftc_labels *labels) {
               e->samples);
 }
 
+static void print_labels(const ftc_label_scores *s) {
+    printf("accuracy   %.4f (all labels of a text right)\n", s->accuracy);
+    printf("           micro   macro\n");
+    printf("precision  %.4f  %.4f\n", s->precision_micro, s->precision_macro);
+    printf("recall     %.4f  %.4f\n", s->recall_micro, s->recall_macro);
+    printf("f1         %.4f  %.4f\n", s->f1_micro, s->f1_macro);
+    printf("roc auc    %.4f  %.4f\n", s->roc_auc_micro, s->roc_auc_macro);
+}
+
 static void print_text(const ftc_evaluation *e, const ftc_labels *labels) {
     printf("%lld examples in %.1f s (%.0f tokens/s)\n", (long long)e->samples, e->seconds,
            (double)e->tokens / e->seconds);
@@ -134,6 +143,7 @@ static void print_text(const ftc_evaluation *e, const ftc_labels *labels) {
     if (e->scoring == FTC_SCORE_SPANS)
         printf("accuracy   %.4f\nprecision  %.4f\nrecall     %.4f\nf1         %.4f\n", e->spans.accuracy,
                e->spans.precision, e->spans.recall, e->spans.f1);
+    if (e->scoring == FTC_SCORE_LABELS) print_labels(&e->labels);
     if (e->scoring != FTC_SCORE_CLASSES) return;
     const ftc_class_scores *s = &e->classes;
     printf("accuracy   %.4f\nprecision  %.4f\nrecall     %.4f\nf1         %.4f\nmatthews   %.4f\n",

@@ -42,10 +42,12 @@ const ftc_option ftc_model_option_table[] = {
     {"guard", NULL, FTC_OPTION_FLAG, FIELD(guard), NULL, 0,
      "for tests of the compiler: each buffer lies before a page that nobody may touch; slow"},
     {"task", NULL, FTC_OPTION_TEXT, FIELD(task), "NAME", 0,
-     "what is learned, classification or tokens (a label a token); unless set what --pretrained and the data "
-     "say"},
+     "what is learned, classification, multi_label (several labels a text) or tokens (a label a token); "
+     "unless "
+     "set what --pretrained and the data say"},
     {"loss", NULL, FTC_OPTION_TEXT, FIELD(loss), "NAME", 0,
-     "auto, cross_entropy or mse (auto: mse for one label); as --set loss=NAME"},
+     "auto, cross_entropy, bce (several labels a text) or mse; auto: by task, mse for one label; as --set "
+     "loss=NAME"},
     {0},
 };
 
@@ -224,7 +226,8 @@ static bool check_problem(const ftc_graph *g, const ftc_hf_config *config, const
     if (!loss || !loss->text || strcmp(loss->text, "auto") != 0 || !labels) return true;
     const char *problem = "";
     ftc_hf_config_text(config, "problem_type", &problem);
-    bool classes = strcmp(problem, "multi_label_classification") == 0;
+    const ftc_graph_setting *task = find_config(g, "task");
+    bool classes = strcmp(problem, "multi_label_classification") == 0 && !(task && task->text);
     bool numbers = strcmp(problem, "regression") == 0 && labels->number > 1 &&
                    ftc_hf_label_count(dir, config) == (int32_t)labels->number;
     if (classes || numbers)
@@ -258,6 +261,15 @@ static const char *task_of_directory(const ftc_graph *g, const ftc_hf_config *co
     return NULL;
 }
 
+// Whether config.json says that a text has several labels, and nobody another loss.
+static bool has_several_labels(const ftc_graph *g, const ftc_hf_config *config) {
+    const ftc_graph_setting *task = find_config(g, "task"), *loss = find_config(g, "loss");
+    const char *problem = "";
+    ftc_hf_config_text(config, "problem_type", &problem);
+    return task && task->text && strcmp(task->text, "classification") == 0 && loss && loss->text &&
+           strcmp(loss->text, "auto") == 0 && strcmp(problem, "multi_label_classification") == 0;
+}
+
 static bool is_set(const overrides *o, const char *name) {
     for (int i = 0; i < o->n; i++)
         if (o->list[i].kind == FTC_OVERRIDE_CONFIG && strcmp(o->list[i].name, name) == 0) return true;
@@ -269,7 +281,9 @@ static bool is_set(const overrides *o, const char *name) {
 static ftc_graph *parse(const char *name, const char *text, const ftc_model_options *options,
                         const ftc_hf_config *config, overrides *o, ftc_diagnostics *d) {
     ftc_graph *g = ftc_parse_text(name, text, &(ftc_settings){o->list, o->n}, d);
-    const char *task = g && config && !is_set(o, "task") ? task_of_directory(g, config) : NULL;
+    bool may_choose = g && config && !is_set(o, "task");
+    const char *task = may_choose ? task_of_directory(g, config) : NULL;
+    if (!task && may_choose && has_several_labels(g, config)) task = "multi_label";
     if (task) {
         add(o, (ftc_override){"task", keep(o, ftc_strdup(task)), "config.json", FTC_OVERRIDE_CONFIG});
         ftc_graph_free(g);

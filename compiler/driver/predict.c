@@ -19,6 +19,7 @@ enum { GROUP = 256 };
 typedef struct {
     bool csv;
     int64_t top_k;
+    double threshold;
 } predict_options;
 
 static const ftc_option OPTIONS[] = {
@@ -26,6 +27,8 @@ static const ftc_option OPTIONS[] = {
      "print CSV: row, label, score, then every column of the file"},
     {"top-k", NULL, FTC_OPTION_INT, offsetof(predict_options, top_k), "N", 1,
      "the N most probable classes of each text"},
+    {"threshold", NULL, FTC_OPTION_SHARE, offsetof(predict_options, threshold), "X", 0,
+     "of several labels a text, those of at least this probability; 0.5 unless set"},
     {0},
 };
 
@@ -37,8 +40,9 @@ typedef struct {
     double *scores;      // [n] probabilities of the classes
     int32_t *order;      // [n] classes, the most probable first
     int64_t n;
-    int64_t shown; // classes to be told
+    int64_t shown; // classes to be told; of several labels those that the text has
     bool is_number;
+    bool is_several; // labels, each with a probability of its own
 } answer;
 
 // Fills scores and order, which have room.
@@ -50,7 +54,8 @@ static void rank(answer *a) {
         sum += a->scores[i];
         a->order[i] = (int32_t)i;
     }
-    for (int64_t i = 0; i < a->n; i++) a->scores[i] /= sum;
+    for (int64_t i = 0; i < a->n; i++)
+        a->scores[i] = a->is_several ? 1 / (1 + exp(-(double)a->logits[i])) : a->scores[i] / sum;
     for (int64_t i = 0; i < a->shown; i++) // the first of equals first
         for (int64_t k = i + 1; k < a->n; k++) {
             int32_t x = a->order[i], y = a->order[k];
@@ -58,6 +63,17 @@ static void rank(answer *a) {
             a->order[i] = y;
             a->order[k] = x;
         }
+}
+
+// Of several labels, ranks all that may be told and tells those that the text has.
+static void rank_several(answer *a, const predict_options *mine) {
+    int64_t most = mine->top_k && mine->top_k < a->n ? mine->top_k : a->n;
+    a->shown = most;
+    rank(a);
+    // Asked for the most probable ones, these are all that is asked for.
+    bool asked = mine->top_k && isnan(mine->threshold);
+    double threshold = isnan(mine->threshold) ? 0.5 : mine->threshold;
+    for (a->shown = 0; a->shown < most && (asked || a->scores[a->order[a->shown]] >= threshold);) a->shown++;
 }
 
 // The name of a class: id2label's, else its number; allocated.
@@ -75,10 +91,22 @@ static void add_class(cJSON *object, const ftc_classifier *c, const answer *a, i
     cJSON_AddNumberToObject(object, "score", a->scores[id]);
 }
 
+// Those to be told.
+static void add_classes(cJSON *object, const char *name, const ftc_classifier *c, const answer *a) {
+    cJSON *list = cJSON_AddArrayToObject(object, name);
+    for (int64_t i = 0; i < a->shown; i++) {
+        cJSON *item = cJSON_CreateObject();
+        add_class(item, c, a, a->order[i]);
+        cJSON_AddItemToArray(list, item);
+    }
+}
+
 static void print_json(const ftc_classifier *c, const answer *a) {
     cJSON *line = cJSON_CreateObject();
     if (a->is_number)
         cJSON_AddNumberToObject(line, "label", (double)a->logits[0]);
+    else if (a->is_several)
+        add_classes(line, "labels", c, a);
     else
         add_class(line, c, a, a->order[0]);
     cJSON *list = cJSON_AddArrayToObject(line, "logits");
@@ -87,23 +115,17 @@ static void print_json(const ftc_classifier *c, const answer *a) {
         list = cJSON_AddArrayToObject(line, "probabilities");
         for (int64_t i = 0; i < a->n; i++) cJSON_AddItemToArray(list, cJSON_CreateNumber(a->scores[i]));
     }
-    if (a->shown > 1) {
-        list = cJSON_AddArrayToObject(line, "top");
-        for (int64_t i = 0; i < a->shown; i++) {
-            cJSON *item = cJSON_CreateObject();
-            add_class(item, c, a, a->order[i]);
-            cJSON_AddItemToArray(list, item);
-        }
-    }
+    if (a->shown > 1 && !a->is_several) add_classes(line, "top", c, a);
     char *text = ftc_metrics_line(line);
     puts(text);
     free(text);
     cJSON_Delete(line);
 }
 
-// "good  0.93  The food was great"
+// "good  0.93  The food was great"; "-" where a text has none of several labels.
 static void print_text(const ftc_classifier *c, const answer *a, const char *text) {
     if (a->is_number) printf("%.4f  ", (double)a->logits[0]);
+    if (a->is_several && !a->shown) printf("-  ");
     for (int64_t i = 0; i < a->shown && !a->is_number; i++) {
         char *name = class_name(c, a->order[i]);
         ftc_shown_write(stdout, name, strlen(name), true);
@@ -143,22 +165,44 @@ static void write_heading(const ftc_table *table, const char *name, int64_t rank
     free(numbered);
 }
 
-static void print_headings(const ftc_table *table, int64_t shown, bool is_number) {
+static void print_headings(const ftc_table *table, const answer *a) {
     write_heading(table, "row", 0);
-    for (int64_t i = 0; i < shown; i++) {
+    if (a->is_several) {
+        write_heading(table, "labels", 0);
+        write_heading(table, "scores", 0);
+    }
+    for (int64_t i = 0; i < a->shown && !a->is_several; i++) {
         write_heading(table, "label", i);
-        if (!is_number) write_heading(table, "score", i);
+        if (!a->is_number) write_heading(table, "score", i);
     }
     for (size_t i = 0; table && i < ftc_table_columns(table); i++)
         write_field(stdout, ftc_table_column(table, i), false);
     puts(table ? "" : ",text");
 }
 
+// The names and the scores of the labels that a text has, as two fields: "good|cheap,0.93|0.61".
+static void write_several(const ftc_classifier *c, const answer *a) {
+    ftc_text names, scores;
+    FILE *name_file = ftc_text_open(&names), *score_file = ftc_text_open(&scores);
+    for (int64_t i = 0; i < a->shown; i++) {
+        char *name = class_name(c, a->order[i]);
+        fprintf(name_file, "%s%s", i ? "|" : "", name);
+        fprintf(score_file, "%s%.6g", i ? "|" : "", a->scores[a->order[i]]);
+        free(name);
+    }
+    char *texts[] = {ftc_text_close(&names, NULL), ftc_text_close(&scores, NULL)};
+    for (int i = 0; i < 2; i++) {
+        write_field(stdout, texts[i], false);
+        free(texts[i]);
+    }
+}
+
 // "17,good,0.93,…": `cells` are the fields of the row, written as CSV.
 static void print_csv(const ftc_classifier *c, const answer *a, size_t row, const char *cells) {
     printf("%zu", row);
     if (a->is_number) printf(",%.9g", (double)a->logits[0]);
-    for (int64_t i = 0; i < a->shown && !a->is_number; i++) {
+    if (a->is_several) write_several(c, a);
+    for (int64_t i = 0; i < a->shown && !a->is_number && !a->is_several; i++) {
         char *name = class_name(c, a->order[i]);
         write_field(stdout, name, false);
         printf(",%.6g", a->scores[a->order[i]]);
@@ -207,11 +251,15 @@ static ftc_status print_answers(ftc_classifier *c, const group *g, const ftc_tex
                 .shown = mine->top_k < 1           ? 1
                          : mine->top_k < e.columns ? mine->top_k
                                                    : e.columns,
-                .is_number = e.scoring == FTC_SCORE_VALUES};
-    if (mine->csv && g->first == 0) print_headings(g->table, a.shown, a.is_number);
+                .is_number = e.scoring == FTC_SCORE_VALUES,
+                .is_several = e.scoring == FTC_SCORE_LABELS};
+    if (mine->csv && g->first == 0) print_headings(g->table, &a);
     for (int64_t i = 0; i < e.samples; i++) {
         a.logits = e.logits + i * e.columns;
-        rank(&a);
+        if (a.is_several)
+            rank_several(&a, mine);
+        else
+            rank(&a);
         if (options->json)
             print_json(c, &a);
         else if (mine->csv)
@@ -270,7 +318,7 @@ static ftc_status predict(ftc_classifier *c, const ftc_text_options *options, co
 
 int ftc_command_predict(const ftc_command *self, int argc, char **argv) {
     ftc_text_options options = ftc_text_options_default();
-    predict_options mine = {0};
+    predict_options mine = {.threshold = NAN};
     ftc_option_group groups[] = {{"Options", ftc_text_option_table, &options},
                                  {"Answers", OPTIONS, &mine},
                                  {"Columns", ftc_column_option_table, &options.columns},

@@ -108,6 +108,9 @@ static void on_evaluated(void *context, const ftc_evaluation *e, const ftc_epoch
     } else if (e->scoring == FTC_SCORE_CLASSES) {
         fprintf(stderr, "  accuracy %.4f  f1 %.4f  matthews %.4f", e->classes.accuracy, e->classes.f1,
                 e->classes.matthews);
+    } else if (e->scoring == FTC_SCORE_LABELS) {
+        fprintf(stderr, "  all labels right %.4f  f1 micro %.4f  macro %.4f", e->labels.accuracy,
+                e->labels.f1_micro, e->labels.f1_macro);
     }
     fprintf(stderr, "  (%lld examples in %.1f s)\n", (long long)e->samples, e->seconds);
 }
@@ -473,30 +476,39 @@ static ftc_status claim_output(run *r) {
     return request.dir && is_first(r) ? ftc_folder_claim(&request, &r->output) : FTC_STATUS_OK;
 }
 
+// What inputs of the model's text take the label of a row as; FTC_LABEL_NONE: as neither a class nor several
+// labels, or the model is compiled already.
+static ftc_label_kind label_of_text(const ftc_graph *g) {
+    for (uint32_t i = 0; g && i < g->n_decls; i++) {
+        const ftc_decl_def *decl = &g->decls[i];
+        if (decl->kind != FTC_DECL_INPUT || decl->from != FTC_FROM_LABEL) continue;
+        if (decl->type.dtype == FTC_I32) return FTC_LABEL_CLASS; // also of tokens
+        if (decl->type.dtype == FTC_F32 && decl->type.axes.n == 2) return FTC_LABEL_SEVERAL;
+    }
+    return FTC_LABEL_NONE;
+}
+
+static bool has_set(const ftc_model_options *options, const char *name) {
+    for (size_t i = 0; i < options->set.n; i++) {
+        const char *set = options->set.items[i];
+        size_t n = strcspn(set, "=");
+        if (n == strlen(name) && strncmp(set, name, n) == 0) return true;
+    }
+    return false;
+}
+
 // Whether the model's text has a number of classes that is but its default: neither --set nor a directory
-// says it, and the label of a row is a class.
+// says it.
 static bool takes_classes_of_data(const ftc_model_candidate *c, const ftc_model_options *options) {
     const ftc_graph *g = c->source.graph;
     const char *entry = NULL;
-    if (!g || options->loss || (c->texts.config && ftc_hf_label_count(c->texts.pretrained, c->texts.config)))
-        return false;
+    if (c->texts.config && ftc_hf_label_count(c->texts.pretrained, c->texts.config)) return false;
     for (uint32_t i = 0; i < g->n_config; i++) {
         const ftc_graph_setting *setting = &g->config[i];
         if (setting->hf_name && strcmp(setting->hf_name, "num_labels") == 0 && setting->number > 1)
             entry = setting->name;
     }
-    for (size_t i = 0; entry && i < options->set.n; i++) {
-        const char *set = options->set.items[i];
-        size_t n = strcspn(set, "=");
-        if ((n == strlen(entry) && strncmp(set, entry, n) == 0) || strncmp(set, "num_labels=", n + 1) == 0)
-            return false;
-    }
-    for (uint32_t i = 0; entry && i < g->n_decls; i++) {
-        const ftc_decl_def *decl = &g->decls[i];
-        if (decl->kind == FTC_DECL_INPUT && decl->from == FTC_FROM_LABEL && decl->type.dtype == FTC_I32)
-            return true;
-    }
-    return false;
+    return entry && !has_set(options, entry) && !has_set(options, "num_labels");
 }
 
 // Whether the label of the model's text is one of each token.
@@ -519,7 +531,7 @@ static ftc_status settle_task(const ftc_model_candidate *c, ftc_run_options *opt
     const ftc_graph *g = c->source.graph;
     ftc_model_options *model = &options->model;
     bool is_open = g && has_task(g) && !model->task && options->data.train;
-    for (size_t i = 0; i < model->set.n; i++) is_open &= strncmp(model->set.items[i], "task=", 5) != 0;
+    is_open &= !has_set(model, "task");
     options->data.words = g && labels_tokens(g);
     if (!is_open || options->data.words) return FTC_STATUS_OK;
     FTC_RETURN_IF_ERROR(ftc_data_has_words(&options->data, &options->data.words));
@@ -527,12 +539,35 @@ static ftc_status settle_task(const ftc_model_candidate *c, ftc_run_options *opt
     return FTC_STATUS_OK;
 }
 
-// Lets the data say how many classes there are where nothing else does.
-static ftc_status settle_classes(const ftc_model_candidate *c, ftc_run_options *options) {
-    int classes;
-    if (!options->data.train || !takes_classes_of_data(c, &options->model)) return FTC_STATUS_OK;
-    FTC_RETURN_IF_ERROR(ftc_data_count_classes(&options->data, &classes));
+// Whether nobody says that the task is to find one class of a text: it may be to find several.
+static bool takes_task_of_data(const ftc_model_candidate *c, const ftc_model_options *options) {
+    const ftc_graph *g = c->source.graph;
+    const char *task = NULL, *loss = NULL;
+    for (uint32_t i = 0; i < g->n_config; i++) {
+        if (strcmp(g->config[i].name, "task") == 0) task = g->config[i].text;
+        if (strcmp(g->config[i].name, "loss") == 0) loss = g->config[i].text;
+    }
+    return task && strcmp(task, "classification") == 0 && loss && strcmp(loss, "auto") == 0 &&
+           !options->task && !has_set(options, "task");
+}
+
+// Lets the data say where nothing else does how many classes there are, and whether a text has several of
+// them.
+static ftc_status settle_labels(const ftc_model_candidate *c, ftc_run_options *options) {
+    ftc_label_kind label = label_of_text(c->source.graph);
+    if (!options->data.train || label == FTC_LABEL_NONE) return FTC_STATUS_OK;
+    bool several = label == FTC_LABEL_SEVERAL;
+    bool may_find = !several && takes_task_of_data(c, &options->model);
+    bool counts = takes_classes_of_data(c, &options->model);
+    int classes = 0;
+    if (!may_find && !counts) return FTC_STATUS_OK;
+    FTC_RETURN_IF_ERROR(ftc_data_count_classes(&options->data, may_find, &several, counts ? &classes : NULL));
     options->model.labels = classes;
+    if (!may_find || !several) return FTC_STATUS_OK;
+    options->model.task = "multi_label";
+    if (!options->data.is_silent)
+        fprintf(stderr, "%s: a text has several labels (%s): --task multi_label\n", options->data.train,
+                options->data.label_columns ? "--label-columns" : "there are lists of them");
     return FTC_STATUS_OK;
 }
 
@@ -556,7 +591,7 @@ static bool prepare(const ftc_command *self, int argc, char **argv, const char *
     bool with_test = r->options.data.test || r->options.data.split_test > 0;
     ftc_status status = ftc_train_check(o, with_test, false);
     if (status.code == FTC_OK) status = settle_task(&candidate, &r->options);
-    if (status.code == FTC_OK) status = settle_classes(&candidate, &r->options);
+    if (status.code == FTC_OK) status = settle_labels(&candidate, &r->options);
     if (status.code == FTC_OK) status = claim_output(r);
     if (status.code != FTC_OK) {
         ftc_model_candidate_free(&candidate);

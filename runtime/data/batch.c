@@ -148,6 +148,12 @@ static bool takes_tags(const ftc_input_info *input, const ftc_row_extents *rows)
            input->axes[1].extent == rows->tokens;
 }
 
+// Whether it takes a number for each of several labels.
+static bool takes_several_labels(const ftc_input_info *input, const ftc_row_extents *rows) {
+    return input->role == FTC_FROM_LABEL && input->dtype == FTC_F32 && input->rank == 2 &&
+           input->axes[0].extent == rows->sequences && input->axes[1].extent < 0;
+}
+
 static void find_classes(ftc_batch *batch) {
     for (int32_t i = 0; i < batch->program->n_inputs; i++)
         if (takes_label(&batch->program->inputs[i], &batch->rows) &&
@@ -484,6 +490,8 @@ ftc_label_kind ftc_program_label(const ftc_program *program) {
     for (int32_t i = 0; i < program->n_inputs; i++)
         if (takes_label(&program->inputs[i], &rows))
             return program->inputs[i].dtype == FTC_I32 ? FTC_LABEL_CLASS : FTC_LABEL_VALUE;
+        else if (takes_several_labels(&program->inputs[i], &rows))
+            return FTC_LABEL_SEVERAL;
     return FTC_LABEL_NONE;
 }
 
@@ -513,6 +521,16 @@ int32_t ftc_program_columns(const ftc_program *program, const char **names) {
     for (int32_t i = 0; i < program->n_inputs; i++)
         if (column_of(program, &rows, i) >= 0) names[n++] = program->inputs[i].column;
     return n;
+}
+
+const ftc_number_lists *ftc_program_several_labels(const ftc_program *program, const ftc_dataset *dataset) {
+    ftc_row_extents rows = ftc_program_row_extents(program);
+    for (int32_t i = 0; i < program->n_inputs; i++) {
+        int32_t column = column_of(program, &rows, i);
+        if (takes_several_labels(&program->inputs[i], &rows))
+            return column < dataset->n_columns ? &dataset->columns[column] : NULL;
+    }
+    return NULL;
 }
 
 // The ragged axis of an input that rows feed; -1: it has none.

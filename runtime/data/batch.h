@@ -70,12 +70,16 @@ bool ftc_program_reads(const ftc_program *program, ftc_input_role role);
 
 // What inputs take the label of a row as.
 typedef enum {
-    FTC_LABEL_NONE,   // none does, or as numbers of a column
-    FTC_LABEL_CLASS,  // i32[B]
-    FTC_LABEL_VALUE,  // f32[B]
-    FTC_LABEL_TOKENS, // i32[B, S]: the class of each token, -100 where it has none
+    FTC_LABEL_NONE,    // none does, or as numbers of a column
+    FTC_LABEL_CLASS,   // i32[B]
+    FTC_LABEL_VALUE,   // f32[B]
+    FTC_LABEL_SEVERAL, // f32[B, C]: a number for each of C labels, 1 where the text has it
+    FTC_LABEL_TOKENS,  // i32[B, S]: the class of each token, -100 where it has none
 } ftc_label_kind;
 ftc_label_kind ftc_program_label(const ftc_program *program);
+
+// The numbers of FTC_LABEL_SEVERAL in a data set for the program; NULL where it has none.
+const ftc_number_lists *ftc_program_several_labels(const ftc_program *program, const ftc_dataset *dataset);
 
 // Binds `n` examples of the dataset, given by index, in this order. Fails, naming the example, when one does
 // not fit the program.

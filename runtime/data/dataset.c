@@ -201,7 +201,31 @@ static bool add_cell(ftc_number_lists *lists, size_t *used, const char *text) {
     return ok;
 }
 
+// The lists of labels, as a number for each label.
+static ftc_status read_several_labels(const ftc_dataset_source *source, ftc_number_lists *lists) {
+    const ftc_labels *labels = source->labels;
+    size_t used = 0;
+    ftc_row row = {0};
+    double *numbers = ftc_alloc((size_t)labels->count, sizeof *numbers);
+    lists->offsets =
+        ftc_grow(lists->offsets, &lists->offsets_capacity, source->n + 1, sizeof *lists->offsets);
+    lists->offsets[0] = 0;
+    ftc_status status = FTC_STATUS_OK;
+    for (size_t i = 0; i < source->n && status.code == FTC_OK; i++) {
+        size_t at = (size_t)source->rows[i];
+        status = ftc_table_read_label(source->table, at, &row);
+        if (status.code == FTC_OK)
+            status = ftc_labels_find_several(labels, source->table, at, row.label, numbers);
+        for (int k = 0; k < labels->count && status.code == FTC_OK; k++) add_number(lists, &used, numbers[k]);
+        lists->offsets[i + 1] = (int64_t)used;
+    }
+    free(numbers);
+    ftc_row_free(&row);
+    return status;
+}
+
 static ftc_status read_column(const ftc_dataset_source *source, const char *name, ftc_number_lists *lists) {
+    if (!name && source->labels && source->labels->several) return read_several_labels(source, lists);
     size_t column, used = 0;
     ftc_row row = {0};
     FTC_RETURN_IF_ERROR(ftc_table_find_column(source->table, name, &column));

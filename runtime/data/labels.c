@@ -1,6 +1,7 @@
 #include "runtime/data/labels.h"
 
 #include "ir/base/alloc.h"
+#include "json/value.h"
 #include "runtime/data/words.h"
 #include "runtime/text/shown.h"
 
@@ -340,7 +341,7 @@ void ftc_labels_free(ftc_labels *labels) {
 
 ftc_status ftc_labels_find(const ftc_labels *labels, const ftc_table *table, size_t index, const char *text,
                            float *out) {
-    if (labels->kind == FTC_LABELS_UNUSED) {
+    if (labels->kind == FTC_LABELS_UNUSED || labels->several) {
         *out = 0;
         return FTC_STATUS_OK;
     }
@@ -388,11 +389,251 @@ ftc_status ftc_labels_find_words(const ftc_labels *labels, const ftc_table *tabl
     return status;
 }
 
+// --- several labels a text ----------------------------------------------------------------------------
+
+// What the label of one text lists.
+typedef struct {
+    char **items; // [n] canonical
+    size_t n, capacity;
+    bool is_numeric; // a list of JSON, of numbers alone
+} label_list;
+
+static void list_free(label_list *list) {
+    for (size_t i = 0; i < list->n; i++) free(list->items[i]);
+    free(list->items);
+    *list = (label_list){0};
+}
+
+// Takes the text.
+static void list_add(label_list *list, char *text) {
+    list->items = ftc_grow(list->items, &list->capacity, list->n + 1, sizeof *list->items);
+    list->items[list->n++] = canonical(text);
+    free(text);
+}
+
+// The elements of a list of JSON; false: it is none, or has elements that are no texts or numbers.
+static bool list_json(const char *text, label_list *list) {
+    cJSON *json = text[strspn(text, " \t\r\n")] == '[' ? ftc_json_parse(text, strlen(text), NULL) : NULL,
+          *item;
+    bool ok = cJSON_IsArray(json);
+    list->is_numeric = ok;
+    cJSON_ArrayForEach(item, json) {
+        bool is_number = cJSON_IsNumber(item) || cJSON_IsBool(item);
+        ok = ok && (is_number || cJSON_IsString(item));
+        list->is_numeric &= is_number;
+        if (ok && is_number)
+            list_add(list, ftc_format("%.17g", cJSON_IsBool(item) ? cJSON_IsTrue(item) : item->valuedouble));
+        else if (ok)
+            list_add(list, ftc_strdup(item->valuestring));
+    }
+    cJSON_Delete(json);
+    return ok;
+}
+
+// Cuts the label of a text into its list.
+static void list_read(const char *text, label_list *list) {
+    if (list_json(text, list)) return;
+    list_free(list);
+    for (size_t n; *text; text += n + (text[n] == '|')) {
+        n = strcspn(text, "|");
+        if (strspn(text, " \t\r\n") < n) list_add(list, ftc_strndup(text, n));
+    }
+}
+
+// What the lists of a table have in common.
+typedef struct {
+    label_set set;   // of all their elements
+    size_t length;   // of those that are not empty, if all have the same
+    bool is_numeric; // all are of numbers alone
+    bool same_length;
+    bool whole; // whole numbers from 0
+    double most;
+} list_survey;
+
+static void survey_list(list_survey *s, const label_list *list) {
+    for (size_t i = 0; i < list->n; i++) {
+        double number = -1;
+        parse_number(list->items[i], &number);
+        s->whole &= number >= 0 && number == floor(number);
+        if (number > s->most) s->most = number;
+        set_add(&s->set, list->items[i]);
+    }
+    s->is_numeric &= list->is_numeric || list->n == 0;
+    if (list->n && !s->length) s->length = list->n;
+    s->same_length &= !list->n || list->n == s->length;
+}
+
+static ftc_status survey_lists(const ftc_table *table, size_t most, list_survey *s) {
+    ftc_row row = {0};
+    ftc_status status = FTC_STATUS_OK;
+    label_list list = {0};
+    *s = (list_survey){.is_numeric = true, .same_length = true, .whole = true};
+    s->set.all_numbers = s->set.complete = true;
+    for (size_t i = 0; i < ftc_table_rows(table) && status.code == FTC_OK && s->set.complete; i++) {
+        status = ftc_table_read_label(table, i, &row);
+        if (status.code != FTC_OK) break;
+        list_read(row.label, &list);
+        survey_list(s, &list);
+        list_free(&list);
+        s->set.complete = s->set.count <= most;
+    }
+    ftc_row_free(&row);
+    return status;
+}
+
+// Whether the lists have a number for each of `count` labels (0: of as many as they are long).
+static bool are_numbers(const list_survey *s, size_t count) {
+    if (!s->is_numeric || !s->length) return false;
+    if (s->same_length && s->length == count) return true;
+    return !s->whole || (s->most <= 1 && s->same_length);
+}
+
+bool ftc_labels_are_lists(const ftc_table *table) {
+    ftc_row row = {0};
+    label_list list = {0};
+    bool found = ftc_table_label_columns(table) > 0;
+    for (size_t i = 0; i < ftc_table_rows(table) && !found; i++) {
+        ftc_status status = ftc_table_read_label(table, i, &row);
+        found = status.code == FTC_OK && list_json(row.label, &list);
+        ftc_status_free(&status); // who reads the labels tells
+        list_free(&list);
+    }
+    ftc_row_free(&row);
+    return found;
+}
+
+ftc_status ftc_labels_count_several(const ftc_table *table, int *out) {
+    list_survey s;
+    const char *path = ftc_table_path(table), *column = ftc_table_label_column(table);
+    if (ftc_table_label_columns(table)) {
+        *out = (int)ftc_table_label_columns(table);
+        return FTC_STATUS_OK;
+    }
+    ftc_status status = survey_lists(table, MAX_DISTINCT, &s);
+    double count = are_numbers(&s, 0)                       ? (double)s.length
+                   : s.is_numeric && s.whole && s.set.count ? s.most + 1
+                                                            : (double)s.set.count;
+    if (status.code != FTC_OK) {
+        // told
+    } else if (!s.set.complete || count > MAX_DISTINCT) {
+        status =
+            ftc_status_make(FTC_BAD_INPUT,
+                            "%s: column \"%s\" has more than %d different labels: choose another column with "
+                            "--label-column, or pass --set labels=N",
+                            path, column, MAX_DISTINCT);
+    } else if (count < 1) {
+        status = ftc_status_make(FTC_BAD_INPUT,
+                                 "%s: column \"%s\" gives no text a label: there is nothing to learn", path,
+                                 column);
+    } else {
+        *out = (int)count;
+    }
+    set_free(&s.set);
+    return status;
+}
+
+// The labels that are columns: as the directory numbers them where it has their names, else in their order.
+static ftc_status learn_columns(const ftc_table *table, int count, const char *const *id2label,
+                                bool may_choose, ftc_labels *out) {
+    size_t n = ftc_table_label_columns(table), known = 0;
+    ftc_labels labels = new_labels(FTC_LABELS_COLUMNS, count);
+    for (int id = 0; id < count; id++) {
+        const char *name = id2label         ? id2label[id]
+                           : (size_t)id < n ? ftc_table_label_name(table, (size_t)id)
+                                            : "";
+        labels.values[id] = canonical(name);
+        labels.names[id] = copy(name);
+    }
+    for (size_t i = 0; i < n; i++) {
+        char *value = canonical(ftc_table_label_name(table, i));
+        known += id_of(&labels, value) >= 0;
+        free(value);
+    }
+    labels.several = true;
+    labels.occurring = (int)n;
+    if (known == n && (id2label || n == (size_t)count)) {
+        *out = labels;
+        return FTC_STATUS_OK;
+    }
+    ftc_labels_free(&labels);
+    if (id2label && may_choose && n == (size_t)count) return learn_columns(table, count, NULL, true, out);
+    return ftc_status_make(
+        FTC_BAD_INPUT,
+        "%s: --label-columns names %zu labels, the model has %d%s: name all of them, as the model "
+        "does, or pass --set labels=%zu",
+        ftc_table_path(table), n, count, n == (size_t)count ? " others" : "", n);
+}
+
+ftc_status ftc_labels_learn_several(const ftc_table *table, int count, const char *const *id2label,
+                                    bool may_sort, ftc_labels *out) {
+    if (ftc_table_label_columns(table)) return learn_columns(table, count, id2label, may_sort, out);
+    list_survey s;
+    ftc_labels labels;
+    ftc_status status = survey_lists(table, count > MAX_DISTINCT ? (size_t)count : MAX_DISTINCT, &s);
+    if (status.code != FTC_OK) {
+        // told
+    } else if (are_numbers(&s, (size_t)count)) {
+        labels = id2label ? labels_from_names(count, id2label) : labels_from_ids(count, NULL);
+        labels.kind = FTC_LABELS_LISTS;
+        labels.several = true;
+        *out = labels;
+    } else if (choose(&s.set, count, id2label, may_sort, &labels)) {
+        labels.occurring = (int)s.set.count;
+        labels.several = true;
+        *out = labels;
+    } else {
+        status = does_not_fit(table, count, &s.set, may_sort);
+    }
+    set_free(&s.set);
+    return status;
+}
+
+// A list of numbers as it is.
+static ftc_status find_numbers(const ftc_labels *labels, const ftc_table *table, size_t index,
+                               const label_list *list, double *numbers) {
+    if (list->n && list->n != (size_t)labels->count)
+        return ftc_table_error(table, index, "the label lists %zu numbers, the model has %d labels", list->n,
+                               labels->count);
+    for (size_t i = 0; i < list->n; i++)
+        if (!parse_number(list->items[i], &numbers[i]))
+            return ftc_table_error(table, index,
+                                   "the label lists \"%s\": expected numbers, as in the rows before",
+                                   list->items[i]);
+    return FTC_STATUS_OK;
+}
+
+ftc_status ftc_labels_find_several(const ftc_labels *labels, const ftc_table *table, size_t index,
+                                   const char *text, double *numbers) {
+    label_list list = {0};
+    ftc_status status = FTC_STATUS_OK;
+    memset(numbers, 0, (size_t)labels->count * sizeof *numbers);
+    list_read(text, &list);
+    if (labels->kind == FTC_LABELS_LISTS) status = find_numbers(labels, table, index, &list, numbers);
+    for (size_t i = 0; i < list.n && status.code == FTC_OK && labels->kind != FTC_LABELS_LISTS; i++) {
+        int32_t id = id_of(labels, list.items[i]);
+        if (id >= 0) {
+            numbers[id] = 1;
+            continue;
+        }
+        char *some = quote_some(labels->values, (size_t)labels->count);
+        status = ftc_table_error(table, index, "the label \"%s\" is none of those that the model knows: %s",
+                                 list.items[i], some);
+        free(some);
+    }
+    list_free(&list);
+    return status;
+}
+
 char *ftc_labels_describe(const ftc_labels *labels) {
     ftc_text text;
     FILE *out = ftc_text_open(&text);
     if (labels->kind == FTC_LABELS_NUMBERS) fprintf(out, "numbers");
     if (labels->kind == FTC_LABELS_UNUSED) fprintf(out, "not used as a class or value");
+    if (labels->several)
+        fprintf(out, "several a text, %s: ",
+                labels->kind == FTC_LABELS_COLUMNS ? "each a column"
+                : labels->kind == FTC_LABELS_LISTS ? "lists of numbers"
+                                                   : "listed");
     bool first = true;
     for (int id = 0; labels->values && id < labels->count; id++) {
         if (!labels->values[id]) continue;

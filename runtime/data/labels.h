@@ -15,11 +15,14 @@ typedef enum {
     FTC_LABELS_IDS,     // the labels are ids already
     FTC_LABELS_UNUSED,  // the model takes no label: whatever the data says is 0
     FTC_LABELS_SORTED,  // the sorted distinct labels of the training file: stars 1 … 5 → 0 … 4
+    FTC_LABELS_COLUMNS, // several labels: each has a column of its own
+    FTC_LABELS_LISTS,   // several labels: each text has a list of numbers, one for each label
 } ftc_labels_kind;
 
 // Labels are compared as texts without white space around them, numbers by value ("3.0" is "3").
 typedef struct {
     ftc_labels_kind kind;
+    bool several;  // a text has any number of them
     int count;     // the model's number of labels; 1: regression
     int occurring; // of them, in the data that this was learned from; 0 for NUMBERS and UNUSED
     char **values; // [count] what the data says for each id; NULL: nothing does. values itself is NULL for
@@ -53,6 +56,24 @@ ftc_status ftc_labels_find(const ftc_labels *labels, const ftc_table *table, siz
 enum { FTC_NO_LABEL = -100 };
 ftc_status ftc_labels_find_words(const ftc_labels *labels, const ftc_table *table, size_t index,
                                  const char *text, size_t n_words, int32_t *classes);
+
+// --- several labels a text ----------------------------------------------------------------------------
+//
+// The label is a list: of names or ids (as JSON writes it, or "a|b"), or of numbers, one for each label, 1
+// where the text has it. Lists of whole numbers are ids where one is above 1 or their lengths differ, unless
+// all are as long as the model has labels. An empty one says that the text has none.
+
+// Whether a label of the table is a list of JSON, or each label has a column of its own.
+bool ftc_labels_are_lists(const ftc_table *table);
+
+// As ftc_labels_count and ftc_labels_learn.
+ftc_status ftc_labels_count_several(const ftc_table *table, int *out);
+ftc_status ftc_labels_learn_several(const ftc_table *table, int count, const char *const *id2label,
+                                    bool may_sort, ftc_labels *out);
+
+// The list of a row as numbers, one for each label: into numbers[labels->count].
+ftc_status ftc_labels_find_several(const ftc_labels *labels, const ftc_table *table, size_t index,
+                                   const char *text, double *numbers);
 
 // One line for people: "1 → 0, 2 → 1"; allocated.
 char *ftc_labels_describe(const ftc_labels *labels);

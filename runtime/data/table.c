@@ -25,8 +25,10 @@ struct ftc_table {
     const char *hint; // what messages about columns end with: "" or "; …"
     bool has_header;
     size_t columns[ROLES]; // index of the column in each role, NONE
-    bool list_labels, words;
-    char *missing_label; // or NULL
+    bool list_labels, several_labels, words;
+    char *missing_label;   // or NULL
+    size_t *label_columns; // [n_label_columns]
+    size_t n_label_columns;
 };
 
 struct ftc_row_buffer {
@@ -35,6 +37,7 @@ struct ftc_row_buffer {
     uint64_t offset; // of the window in the file
     size_t next;     // index of the row behind the one read last
     ftc_fields fields;
+    char *labels; // of the row read last, listed out of their columns; or NULL
 };
 
 #define NONE SIZE_MAX
@@ -175,7 +178,8 @@ static bool has_header(const ftc_table *t, const ftc_table_options *o) {
     if (o->header != FTC_TABLE_HEADER_AUTO) return o->header == FTC_TABLE_HEADER_YES;
     for (size_t i = 0; i < t->layout.names.count; i++)
         if (is_default_name(ftc_fields_get(&t->layout.names, i), t->words)) return true;
-    const char *chosen[ROLES] = {o->text_column, o->pair_column, o->label_column};
+    const char *chosen[ROLES] = {o->text_column, o->pair_column,
+                                 o->label_columns ? o->label_columns : o->label_column};
     size_t numbered = 0, named = 0;
     for (int role = 0; role < ROLES; role++) {
         if (!chosen[role]) continue;
@@ -195,6 +199,29 @@ static void number_columns(ftc_table *t) {
         char number[24];
         ftc_fields_push(&t->layout.names, number, (size_t)snprintf(number, sizeof number, "%zu", i));
     }
+}
+
+// The columns that are a label each.
+static ftc_status choose_label_columns(ftc_table *t, const char *names) {
+    ftc_status status = FTC_STATUS_OK;
+    for (size_t n; *names && status.code == FTC_OK; names += n + (names[n] == ',')) {
+        n = strcspn(names, ",");
+        char *name = ftc_strndup(names, n);
+        size_t column;
+        status = find_wanted(t, "label", name, default_labels, &column);
+        free(name);
+        for (size_t i = 0; i < t->n_label_columns && status.code == FTC_OK; i++)
+            if (t->label_columns[i] == column)
+                status = ftc_status_make(FTC_BAD_INPUT, "%s: --label-columns names the column \"%s\" twice",
+                                         t->path, ftc_fields_get(&t->layout.names, column));
+        if (status.code != FTC_OK) break;
+        t->label_columns = ftc_realloc(t->label_columns, t->n_label_columns + 1, sizeof *t->label_columns);
+        t->label_columns[t->n_label_columns++] = column;
+    }
+    if (status.code == FTC_OK && !t->n_label_columns)
+        status = ftc_status_make(FTC_BAD_INPUT, "%s: --label-columns names no column", t->path);
+    if (status.code == FTC_OK) t->columns[LABEL] = t->label_columns[0];
+    return status;
 }
 
 static ftc_status choose_columns(ftc_table *t, const ftc_table_options *o) {
@@ -217,6 +244,7 @@ static ftc_status choose_columns(ftc_table *t, const ftc_table_options *o) {
     const char *text = o->text_column ? o->text_column : lines || conll ? "0" : NULL;
     if (!o->without_text || o->text_column) FTC_RETURN_IF_ERROR(choose_column(t, TEXT, text));
     if (o->pair_column) FTC_RETURN_IF_ERROR(choose_column(t, PAIR, o->pair_column));
+    if (o->label_columns && !o->without_label) return choose_label_columns(t, o->label_columns);
     if (!o->without_label && conll && !o->label_column)
         t->columns[LABEL] = t->layout.names.count - 1;
     else if (!o->without_label)
@@ -287,6 +315,7 @@ ftc_status ftc_table_open(const char *path, const ftc_table_options *options, ft
     t->layout.format = options->format == FTC_TABLE_AUTO ? format_of(path, options->words) : options->format;
     t->words = options->words || t->layout.format == FTC_TABLE_CONLL;
     t->list_labels = options->list_labels;
+    t->several_labels = options->several_labels;
     if (options->missing_label) t->missing_label = ftc_strdup(options->missing_label);
     ftc_status status = open_table(t, path, options);
     if (status.code == FTC_OK)
@@ -301,6 +330,7 @@ void ftc_table_close(ftc_table *t) {
     if (t->layout.fd >= 0) close(t->layout.fd);
     ftc_layout_free(&t->layout);
     free(t->missing_label);
+    free(t->label_columns);
     free(t->path);
     free(t);
 }
@@ -337,7 +367,10 @@ char *ftc_table_describe(const ftc_table *t) {
     if (l->dialect.line_end == '\r') fprintf(out, "; lines end with CR");
     write_column(out, t, t->words ? "words" : "text", t->columns[TEXT]);
     write_column(out, t, "pair", t->columns[PAIR]);
-    write_column(out, t, t->words ? "labels" : "label", t->columns[LABEL]);
+    if (!t->n_label_columns) write_column(out, t, t->words ? "labels" : "label", t->columns[LABEL]);
+    for (size_t i = 0; i < t->n_label_columns && i < SHOWN; i++)
+        write_column(out, t, i ? "and" : "labels", t->label_columns[i]);
+    if (t->n_label_columns > SHOWN) fprintf(out, "; and %zu more", t->n_label_columns - SHOWN);
     return ftc_text_close(&text, NULL);
 }
 
@@ -362,6 +395,14 @@ bool ftc_table_has_words(const ftc_table *t) {
 
 const char *ftc_table_label_column(const ftc_table *t) {
     return t->columns[LABEL] == NONE ? NULL : ftc_fields_get(&t->layout.names, t->columns[LABEL]);
+}
+
+size_t ftc_table_label_columns(const ftc_table *t) {
+    return t->n_label_columns;
+}
+
+const char *ftc_table_label_name(const ftc_table *t, size_t index) {
+    return ftc_fields_get(&t->layout.names, t->label_columns[index]);
 }
 
 // --- rows ---------------------------------------------------------------------------------------------
@@ -393,7 +434,7 @@ static ftc_status fill_window(const ftc_table *t, size_t index, struct ftc_row_b
 }
 
 // Replaces the one field, a JSON object, by the fields of the roles asked for; columns[] then tells which,
-// NONE for those that are not there.
+// NONE for those that are not there. The columns that are a label each come last.
 static ftc_status pick_json(const ftc_table *t, size_t index, bool lists, ftc_fields *fields,
                             size_t columns[ROLES]) {
     const char *line = ftc_fields_get(fields, 0);
@@ -405,12 +446,17 @@ static ftc_status pick_json(const ftc_table *t, size_t index, bool lists, ftc_fi
         if (columns[role] == NONE) continue;
         const char *name = ftc_fields_get(&t->layout.names, columns[role]);
         const cJSON *value = cJSON_GetObjectItemCaseSensitive(json, name);
-        columns[role] = value ? fields->count : NONE;
-        if (!value) continue;
+        bool is_there = value && !(t->several_labels && role == LABEL && cJSON_IsNull(value));
+        columns[role] = is_there ? fields->count : NONE;
+        if (!is_there) continue;
         if (((lists && role == LABEL) || t->words) && cJSON_IsArray(value))
             push_list(fields, value);
         else if (!push_json(fields, value))
             status = ftc_table_error(t, index, "\"%s\" is neither a text nor a number", name);
+    }
+    for (size_t i = 0; i < t->n_label_columns; i++) {
+        const cJSON *value = cJSON_GetObjectItemCaseSensitive(json, ftc_table_label_name(t, i));
+        if (!value || !push_json(fields, value)) ftc_fields_push(fields, "", 0);
     }
     cJSON_Delete(json);
     return status;
@@ -450,7 +496,7 @@ static bool is_empty(const char *text) {
 
 // A missing label, as files and pandas have it.
 static bool is_missing(const ftc_table *t, const char *label) {
-    return is_empty(label) || strcasecmp(label, "nan") == 0 ||
+    return (is_empty(label) && !t->several_labels) || strcasecmp(label, "nan") == 0 ||
            (t->missing_label && strcmp(label, t->missing_label) == 0);
 }
 
@@ -470,14 +516,49 @@ static ftc_status no_label(const ftc_table *t, size_t index, size_t column, cons
                           : label);
 }
 
+// Whether a cell says that the row has the label, of those that are a column each; false: it says nothing.
+static bool read_bit(const char *text, bool *has) {
+    char *end;
+    double number = strtod(text, &end);
+    bool is_number = end != text && is_empty(end) && (number == 0 || number == 1);
+    *has = is_number ? number == 1 : strcasecmp(text, "true") == 0;
+    return is_number || *has || strcasecmp(text, "false") == 0;
+}
+
+// The labels that the row has, out of a column each, as JSON text; the row has just been read.
+static ftc_status list_label_columns(const ftc_table *t, size_t index, struct ftc_row_buffer *b) {
+    cJSON *list = cJSON_CreateArray();
+    ftc_status status = FTC_STATUS_OK;
+    for (size_t i = 0; i < t->n_label_columns && status.code == FTC_OK; i++) {
+        bool is_json = t->layout.format == FTC_TABLE_JSON_LINES, has;
+        size_t field = is_json ? b->fields.count - t->n_label_columns + i : t->label_columns[i];
+        const char *text = ftc_fields_get(&b->fields, field);
+        if (is_empty(text) || is_missing(t, text))
+            status = no_label(t, index, t->label_columns[i], text);
+        else if (!read_bit(text, &has))
+            status = ftc_table_error(t, index, "the label column \"%s\" holds \"%.40s\": expected 1 or 0",
+                                     ftc_table_label_name(t, i), text);
+        else if (has)
+            cJSON_AddItemToArray(list, cJSON_CreateString(ftc_table_label_name(t, i)));
+    }
+    free(b->labels);
+    b->labels = cJSON_PrintUnformatted(list);
+    cJSON_Delete(list);
+    return status;
+}
+
 static ftc_status read_row(const ftc_table *t, size_t index, const size_t roles[ROLES], bool lists,
                            ftc_row *row) {
     const char *values[ROLES] = {NULL};
     FTC_RETURN_IF_ERROR(read_roles(t, index, roles, lists, row, values));
     for (int role = 0; role < LABEL; role++)
         if (roles[role] != NONE && !values[role]) return lacks(t, index, roles[role]);
-    if (roles[LABEL] != NONE && (!values[LABEL] || is_missing(t, values[LABEL])))
+    if (t->n_label_columns) {
+        FTC_RETURN_IF_ERROR(list_label_columns(t, index, row->buffer));
+        values[LABEL] = row->buffer->labels;
+    } else if (roles[LABEL] != NONE && (!values[LABEL] || is_missing(t, values[LABEL]))) {
         return no_label(t, index, roles[LABEL], values[LABEL]);
+    }
     row->text = values[TEXT];
     row->pair = values[PAIR];
     row->label = values[LABEL];
@@ -489,7 +570,8 @@ ftc_status ftc_table_read(const ftc_table *table, size_t index, ftc_row *row) {
 }
 
 ftc_status ftc_table_read_label(const ftc_table *table, size_t index, ftc_row *row) {
-    return read_row(table, index, (size_t[ROLES]){NONE, NONE, table->columns[LABEL]}, false, row);
+    return read_row(table, index, (size_t[ROLES]){NONE, NONE, table->columns[LABEL]}, table->list_labels,
+                    row);
 }
 
 ftc_status ftc_table_read_cell(const ftc_table *table, size_t index, size_t column, ftc_row *row,
@@ -542,6 +624,7 @@ ftc_status ftc_table_read_cells(const ftc_table *t, size_t index, ftc_row *row, 
 void ftc_row_free(ftc_row *row) {
     if (row->buffer) {
         free(row->buffer->window);
+        free(row->buffer->labels);
         ftc_fields_free(&row->buffer->fields);
         free(row->buffer);
     }

@@ -63,12 +63,14 @@ typedef struct {
     char delimiter;       // between the fields of CSV and TSV; 0: as the format has it
     const char *encoding; // a name that iconv knows; NULL: UTF-8, or what a byte order mark says
     const char *text_column, *pair_column, *label_column;
+    const char *label_columns; // with commas between, each a label that a row has (1) or not (0); or NULL
     const char *missing_label; // what a label is where there is none, beside nothing and NaN; or NULL
     bool without_label;        // do not look for a label column
     bool without_text;         // do not look for a text column unless text_column names one
     bool list_labels;          // a label may be a list of JSON
     bool words; // text and label are lists (runtime/data/words.h): a row is a sentence, with a label a word
-    bool skip_bad_rows; // leave out rows that cannot be read, or have no label
+    bool several_labels; // an empty label is an empty list
+    bool skip_bad_rows;  // leave out rows that cannot be read, or have no label
 } ftc_table_options;
 
 typedef struct ftc_table ftc_table;
@@ -98,6 +100,11 @@ bool ftc_table_has_words(const ftc_table *table);
 
 // The name of the label column: out of the header, or its number; NULL if there is none.
 const char *ftc_table_label_column(const ftc_table *table);
+
+// The columns that are a label each (label_columns): how many, and their names. The label of a row is the
+// list of those that it has, as JSON text.
+size_t ftc_table_label_columns(const ftc_table *table);
+const char *ftc_table_label_name(const ftc_table *table, size_t index);
 
 // One row. All zero at first; the strings live until the next call with the same ftc_row. Each is NULL if the
 // table has no such column.

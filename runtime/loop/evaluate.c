@@ -29,12 +29,14 @@ ftc_scoring ftc_program_scoring(const ftc_program *program) {
     if (columns > 1 && label == FTC_LABEL_TOKENS && ftc_program_scores_tokens(program))
         return FTC_SCORE_SPANS;
     if (columns == 1 && label == FTC_LABEL_VALUE) return FTC_SCORE_VALUES;
+    if (columns == ftc_program_classes(program) && label == FTC_LABEL_SEVERAL) return FTC_SCORE_LABELS;
     return columns > 1 && label == FTC_LABEL_CLASS ? FTC_SCORE_CLASSES : FTC_SCORE_NOTHING;
 }
 
 const char *ftc_program_problem_type(const ftc_program *program) {
     switch (ftc_program_label(program)) {
     case FTC_LABEL_VALUE: return "regression";
+    case FTC_LABEL_SEVERAL: return "multi_label_classification";
     case FTC_LABEL_TOKENS: return NULL;
     default: return "single_label_classification";
     }
@@ -138,7 +140,10 @@ static ftc_status run(const work *w, ftc_evaluation *e) {
     return FTC_STATUS_OK;
 }
 
-static void score(const ftc_dataset *dataset, ftc_evaluation *e) {
+static void score(const ftc_program *program, const ftc_dataset *dataset, ftc_evaluation *e) {
+    const ftc_number_lists *several = ftc_program_several_labels(program, dataset);
+    if (e->scoring == FTC_SCORE_LABELS && several)
+        e->labels = ftc_metrics_labels(several->values, e->logits, e->samples, e->columns);
     if (e->scoring == FTC_SCORE_VALUES)
         e->values = ftc_metrics_values(dataset->labels, e->logits, e->samples);
     if (e->scoring != FTC_SCORE_CLASSES) return;
@@ -200,7 +205,7 @@ ftc_status ftc_evaluate(ftc_stepper *stepper, ftc_batch *batch, const ftc_datase
         return status;
     }
     if (e.weight > 0) e.loss /= e.weight;
-    score(dataset, &e);
+    score(program, dataset, &e);
     e.seconds = ftc_clock_seconds() - start;
     *out = e;
     return FTC_STATUS_OK;
@@ -228,6 +233,17 @@ void ftc_evaluation_report(const ftc_evaluation *e, cJSON *line) {
         cJSON_AddNumberToObject(line, "eval_f1_weighted", e->classes.f1_weighted);
         cJSON_AddNumberToObject(line, "eval_matthews_correlation", e->classes.matthews);
         cJSON_AddNumberToObject(line, "eval_roc_auc", e->roc_auc);
+    } else if (e->scoring == FTC_SCORE_LABELS) {
+        cJSON_AddNumberToObject(line, "eval_accuracy", e->labels.accuracy);
+        cJSON_AddNumberToObject(line, "eval_f1", e->labels.f1_micro);
+        cJSON_AddNumberToObject(line, "eval_precision", e->labels.precision_micro);
+        cJSON_AddNumberToObject(line, "eval_recall", e->labels.recall_micro);
+        cJSON_AddNumberToObject(line, "eval_f1_micro", e->labels.f1_micro);
+        cJSON_AddNumberToObject(line, "eval_f1_macro", e->labels.f1_macro);
+        cJSON_AddNumberToObject(line, "eval_precision_macro", e->labels.precision_macro);
+        cJSON_AddNumberToObject(line, "eval_recall_macro", e->labels.recall_macro);
+        cJSON_AddNumberToObject(line, "eval_roc_auc", e->labels.roc_auc_micro);
+        cJSON_AddNumberToObject(line, "eval_roc_auc_macro", e->labels.roc_auc_macro);
     }
     if (e->scoring == FTC_SCORE_SPANS) {
         cJSON_AddNumberToObject(line, "eval_accuracy", e->spans.accuracy);

@@ -17,6 +17,7 @@ typedef enum {
     FTC_SCORE_CLASSES,
     FTC_SCORE_VALUES, // a regression
     FTC_SCORE_SPANS,  // classes of tokens, and the spans that they say
+    FTC_SCORE_LABELS, // several labels a text
 } ftc_scoring;
 
 // Whether the program's scores are those of tokens.
@@ -36,6 +37,7 @@ typedef struct {
     double roc_auc;           // of classes; NaN: no class has examples and others beside it
     ftc_value_scores values;  // of values
     ftc_span_scores spans;    // of spans
+    ftc_label_scores labels;  // of several labels
 } ftc_evaluation;
 
 // What an evaluation may be watched and stopped with. All may be NULL.

@@ -3,6 +3,7 @@
 #include "ir/base/alloc.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,6 +167,61 @@ ftc_value_scores ftc_metrics_values(const float *labels, const float *prediction
     free(x);
     free(scratch);
     return scores;
+}
+
+// --- several labels -----------------------------------------------------------------------------------
+
+// Of `n` cells from `first` on, `stride` apart.
+static double area_of_label(const double *labels, const float *scores, int64_t first, int64_t stride,
+                            int64_t n) {
+    double *values = ftc_alloc((size_t)(2 * n + 1), sizeof *values), *ranks = values + n;
+    float *has = ftc_alloc((size_t)(n + 1), sizeof *has);
+    ranked *scratch = ftc_alloc((size_t)(n + 1), sizeof *scratch);
+    for (int64_t i = 0; i < n; i++) {
+        values[i] = (double)scores[first + i * stride];
+        has[i] = labels[first + i * stride] > 0.5;
+    }
+    rank(values, n, scratch, ranks);
+    double result = area(has, ranks, n, 1);
+    free(values);
+    free(has);
+    free(scratch);
+    return result;
+}
+
+ftc_label_scores ftc_metrics_labels(const double *labels, const float *scores, int64_t n, int64_t count) {
+    ftc_label_scores s = {0};
+    double hits = 0, predicted = 0, truth = 0, of_all = (double)count, with_auc = 0;
+    for (int64_t k = 0; k < count; k++) {
+        double mine[3] = {0}; // hits, predicted, truth
+        for (int64_t i = k; i < n * count; i += count) {
+            bool is = labels[i] > 0.5, said = scores[i] >= 0;
+            mine[0] += is && said;
+            mine[1] += said;
+            mine[2] += is;
+        }
+        s.precision_macro += ratio(mine[0], mine[1]) / of_all;
+        s.recall_macro += ratio(mine[0], mine[2]) / of_all;
+        s.f1_macro += ratio(2 * mine[0], mine[1] + mine[2]) / of_all;
+        hits += mine[0];
+        predicted += mine[1];
+        truth += mine[2];
+        double auc = area_of_label(labels, scores, k, count, n);
+        if (isnan(auc)) continue;
+        with_auc++;
+        s.roc_auc_macro += auc;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        int64_t right = 0;
+        for (int64_t k = i * count; k < (i + 1) * count; k++) right += (labels[k] > 0.5) == (scores[k] >= 0);
+        s.accuracy += right == count ? 1 / (double)n : 0;
+    }
+    s.precision_micro = ratio(hits, predicted);
+    s.recall_micro = ratio(hits, truth);
+    s.f1_micro = ratio(2 * hits, predicted + truth);
+    s.roc_auc_micro = area_of_label(labels, scores, 0, 1, n * count);
+    s.roc_auc_macro = with_auc > 0 ? s.roc_auc_macro / with_auc : NAN;
+    return s;
 }
 
 // --- JSON lines ---------------------------------------------------------------------------------------

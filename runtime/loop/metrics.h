@@ -40,6 +40,19 @@ typedef struct {
 
 ftc_value_scores ftc_metrics_values(const float *labels, const float *predictions, int64_t n);
 
+// Of several labels a text. Micro: over all texts and labels together; macro: the mean over the labels, each
+// by itself.
+typedef struct {
+    double accuracy; // of texts whose labels are all right
+    double precision_micro, recall_micro, f1_micro;
+    double precision_macro, recall_macro, f1_macro;
+    double roc_auc_micro, roc_auc_macro; // over labels that some texts have and some have not; NaN: none is
+} ftc_label_scores;
+
+// labels and scores: [n, count]. A text has the labels whose number is above a half, and is said to have
+// those whose score is not below 0.
+ftc_label_scores ftc_metrics_labels(const double *labels, const float *scores, int64_t n, int64_t count);
+
 // A JSON object as one line: floats with 9 significant digits (not finite: null), integers exact. Allocated.
 char *ftc_metrics_line(const cJSON *object);
 

@@ -202,7 +202,10 @@ int64_t ftc_program_score_columns(const ftc_program *program) {
 int64_t ftc_program_classes(const ftc_program *program) {
     int64_t columns = ftc_program_score_columns(program);
     for (int32_t i = 0; i < program->n_inputs && !columns; i++)
-        if (program->inputs[i].role == FTC_FROM_LABEL) columns = program->inputs[i].bound;
+        if (program->inputs[i].role == FTC_FROM_LABEL)
+            columns = program->inputs[i].bound                          ? program->inputs[i].bound
+                      : ftc_program_label(program) == FTC_LABEL_SEVERAL ? program->inputs[i].each
+                                                                        : 0;
     return columns;
 }
 

@@ -125,6 +125,10 @@ static void write_tiles(const ftc_summary *s, FILE *out) {
     if (e && e->scoring == FTC_SCORE_CLASSES)
         write_tile(out, "Test accuracy", "%.2f&nbsp;%%", e->classes.accuracy * 100);
     if (e && e->scoring == FTC_SCORE_SPANS) write_tile(out, "Test F1 of spans", "%.4f", e->spans.f1);
+    if (e && e->scoring == FTC_SCORE_LABELS) {
+        write_tile(out, "All labels right", "%.2f&nbsp;%%", e->labels.accuracy * 100);
+        write_tile(out, "F1, micro", "%.4f", e->labels.f1_micro);
+    }
     if (e && e->scoring == FTC_SCORE_VALUES) write_tile(out, "Test Pearson", "%.4f", e->values.pearson);
     if (e) write_tile(out, "Test loss", "%.4f", e->loss);
     write_tile(out, "Epochs", "%.4g", ftc_summary_value(end, "epoch"));
