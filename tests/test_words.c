@@ -1,6 +1,7 @@
 // Rows of words: files, tokens, labels and spans. (Goldens by tests/parity/make_words.py.)
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 #include <cjson/cJSON.h>
 
@@ -163,6 +164,36 @@ Test(words, sentences_are_rows_of_conll) {
     free(path);
     remove(folder);
     free(folder);
+}
+
+// Seconds of this thread that a sentence of `cells` cells takes, in lines of so many.
+static double seconds_for_sentence(size_t cells, size_t columns) {
+    char *text = malloc(2 * cells + 1);
+    for (size_t i = 0; i < cells; i++) {
+        text[2 * i] = 'x';
+        text[2 * i + 1] = (i + 1) % columns ? ' ' : '\n';
+    }
+    ftc_fields fields = {0};
+    size_t consumed;
+    struct timespec from, to;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+    cr_assert_eq(ftc_words_parse_sentence(text, 2 * cells, true, '\n', &fields, &consumed), FTC_FIELDS_ROW);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+    cr_assert_eq(fields.count, columns);
+    ftc_fields_free(&fields);
+    free(text);
+    return (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) * 1e-9;
+}
+
+// Sixteen times as many words, or columns, take sixteen times as long, not 256.
+Test(words, time_grows_as_the_file_does) {
+    for (int wide = 0; wide < 2; wide++) {
+        enum { FEW = 2000, MANY = 16 * FEW };
+        seconds_for_sentence(FEW, wide ? FEW : 2);
+        double few = seconds_for_sentence(FEW, wide ? FEW : 2),
+               many = seconds_for_sentence(MANY, wide ? MANY : 2);
+        cr_expect_lt(many, few * 16 * 5, "%s: %.4f s become %.4f s", wide ? "columns" : "words", few, many);
+    }
 }
 
 // The same sentences in every form, longer than what is read at a time.

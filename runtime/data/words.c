@@ -68,15 +68,33 @@ static bool next_column(line *l, bool by_tabs, const char **cell, size_t *n) {
     return true;
 }
 
-static size_t count_columns(line l, bool by_tabs) {
-    const char *cell;
-    size_t n, count = 0;
-    while (next_column(&l, by_tabs, &cell, &n)) count++;
-    return count;
+typedef struct {
+    const char *at;
+    size_t size;
+} cell;
+
+// The cells of all lines of a sentence, line after line.
+typedef struct {
+    cell *items;
+    size_t n, capacity;
+} cells;
+
+// Appends those of a line; how many.
+static size_t add_line(cells *all, line l) {
+    bool by_tabs = memchr(l.at, '\t', l.size) != NULL;
+    size_t before = all->n;
+    for (cell c; next_column(&l, by_tabs, &c.at, &c.size);) {
+        if (all->n == all->capacity) {
+            all->capacity = all->capacity ? 2 * all->capacity : 64;
+            all->items = ftc_realloc(all->items, all->capacity, sizeof *all->items);
+        }
+        all->items[all->n++] = c;
+    }
+    return all->n - before;
 }
 
-static void write_cell(FILE *to, const char *cell, size_t n, bool first) {
-    char *text = ftc_strndup(cell, n);
+static void write_cell(FILE *to, cell c, bool first) {
+    char *text = ftc_strndup(c.at, c.size);
     cJSON *item = cJSON_CreateString(text);
     char *json = cJSON_PrintUnformatted(item);
     fprintf(to, "%s%s", first ? "[" : ", ", json);
@@ -85,20 +103,11 @@ static void write_cell(FILE *to, const char *cell, size_t n, bool first) {
     free(text);
 }
 
-// The column of all lines of the sentence as a list of JSON.
-static void push_column(ftc_fields *fields, size_t column, const char *data, size_t size, char line_end) {
+// A column of all lines of the sentence as a list of JSON.
+static void push_column(ftc_fields *fields, const cells *all, size_t column, size_t columns) {
     ftc_text list;
     FILE *to = ftc_text_open(&list);
-    for (size_t at = 0; at < size;) {
-        line l = line_at(data + at, size - at, true, line_end), rest = l;
-        bool by_tabs = memchr(l.at, '\t', l.size) != NULL;
-        const char *cell = l.at;
-        size_t n = 0;
-        for (size_t i = 0; i <= column; i++) next_column(&rest, by_tabs, &cell, &n);
-        write_cell(to, cell, n, at == 0);
-        const char *end = memchr(data + at, line_end, size - at);
-        at = end ? (size_t)(end - data) + 1 : size;
-    }
+    for (size_t i = column; i < all->n; i += columns) write_cell(to, all->items[i], i == column);
     fputc(']', to);
     size_t bytes;
     char *text = ftc_text_close(&list, &bytes);
@@ -111,25 +120,32 @@ ftc_fields_result ftc_words_parse_sentence(const char *data, size_t size, bool l
     ftc_fields_clear(fields);
     fields->needs_quotes = false;
     fields->is_bare = true;
+    cells all = {0};
+    ftc_fields_result result = FTC_FIELDS_ROW;
     size_t at = 0, columns = 0;
     bool is_between_sentences = false;
     while (at < size) {
         line l = line_at(data + at, size - at, last, line_end);
-        if (!l.is_whole) return FTC_FIELDS_MORE;
+        if (!l.is_whole) {
+            result = FTC_FIELDS_MORE;
+            break;
+        }
         bool between = is_between(l);
         if (at && between != is_between_sentences) break;
         is_between_sentences = between;
-        size_t n = between ? 0 : count_columns(l, memchr(l.at, '\t', l.size) != NULL);
+        size_t n = between ? 0 : add_line(&all, l);
         if (at && n != columns) {
-            *consumed = at;
-            return FTC_FIELDS_UNEVEN;
+            result = FTC_FIELDS_UNEVEN;
+            break;
         }
         columns = n;
         const char *end = memchr(data + at, line_end, size - at);
         at = end ? (size_t)(end - data) + 1 : size;
-        if (at == size && !last) return FTC_FIELDS_MORE;
     }
-    for (size_t i = 0; i < columns; i++) push_column(fields, i, data, at, line_end);
+    if (at == size && !last && result == FTC_FIELDS_ROW)
+        result = FTC_FIELDS_MORE; // the next line may belong to it
+    for (size_t i = 0; i < columns && result == FTC_FIELDS_ROW; i++) push_column(fields, &all, i, columns);
+    free(all.items);
     *consumed = at;
-    return FTC_FIELDS_ROW;
+    return result;
 }
