@@ -27,7 +27,7 @@ static const char STYLE[] =
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums}.scroll{overflow-x:auto}\n"
     "caption{text-align:left;color:var(--pale);padding:4px 0}\n"
     "th,td{padding:3px 10px;border-bottom:1px solid var(--line);text-align:right;vertical-align:top}\n"
-    "th{max-width:34ch}nav{margin:18px 0}nav a{margin-right:16px}a{color:var(--c1)}\n"
+    "th{max-width:34ch}th.left{max-width:56ch}nav{margin:18px 0}nav a{margin-right:16px}a{color:var(--c1)}\n"
     ".wide th,.wide td{padding:3px 7px;font-size:14px}.wide th{vertical-align:bottom}\n"
     ".matrix th,.matrix td{padding:2px 5px;font-size:13px}.matrix "
     "th[scope=row]{max-width:30ch;overflow:hidden;"
@@ -829,11 +829,20 @@ static void write_which_evaluation(const ftc_summary *s, FILE *out) {
             (long long)s->result->evaluation_step);
 }
 
+// Whether the page, of 1000 pixels, has room for the matrix: some 250 for labels and shares, and for each
+// class the digits of its counts.
+static bool has_room_for_matrix(const ftc_evaluation *e) {
+    enum { ROOM = 670, DIGIT = 8, PADDING = 10 };
+    int64_t n = e->columns, most = 10, digits = 1;
+    for (int64_t i = 0; i < n * n; i++) most = e->confusion[i] > most ? e->confusion[i] : most;
+    for (; most >= 10; most /= 10) digits++;
+    return n * (digits * DIGIT + PADDING) <= ROOM;
+}
+
 static ftc_status write_confusions(const ftc_summary *s, FILE *out) {
-    enum { MOST_CLASSES = 24 };
     const ftc_evaluation *e = ftc_summary_evaluation(s);
     write_which_evaluation(s, out);
-    (e->columns <= MOST_CLASSES ? write_matrix : write_most_confused)(s, e, out);
+    (has_room_for_matrix(e) ? write_matrix : write_most_confused)(s, e, out);
     return write_mistakes(s, e, out);
 }
 
