@@ -279,22 +279,7 @@ class Trainer:
         kind = getattr(collator, "__name__", type(collator).__name__)
         if collator is not None and kind not in ("DataCollatorWithPadding", "default_data_collator", "DefaultDataCollator"):
             _refuse(f"data_collator {kind}", "only padding is known not to change what is trained; tokenize beforehand")
-        for name, usual in _REFUSED.items():
-            value = getattr(args, name, None)
-            if value not in usual:
-                _refuse(f"{name}={value!r}", "there is no such thing here")
-        for name, choices in (
-            ("optim", _OPTIMIZERS),
-            ("lr_scheduler_type", _SCHEDULES),
-            ("train_sampling_strategy", ("random", "sequential", "group_by_length")),
-        ):
-            value = getattr(args, name, None)
-            value = getattr(value, "value", value)
-            if value is not None and value not in choices:
-                _refuse(f"{name}={value!r}", f"there are {', '.join(choices)}")
-        self._schedule_options()
-        if getattr(args, "optim_args", None):
-            _refuse(f"optim_args={args.optim_args!r}", "set adam_beta1, adam_beta2 and adam_epsilon")
+        self._check_arguments()
         if args.gradient_accumulation_steps > 1 and type(args).__module__.startswith("transformers."):
             warnings.warn(
                 "ftc.Trainer: gradients are the mean over gradient_accumulation_steps, as they are documented; transformers 5 "
@@ -306,10 +291,31 @@ class Trainer:
         if args.eval_strategy != "no" and self.eval_dataset is None:
             raise ValueError(f"eval_strategy is {args.eval_strategy}, but there is no eval_dataset")
 
+    def _check_arguments(self) -> None:
+        """What args ask for; they may have been changed since."""
+        args = self.args
+        for name, usual in _REFUSED.items():
+            value = getattr(args, name, None)
+            if value not in usual:
+                _refuse(f"{name}={value!r}", "there is no such thing here")
+        for name, choices in (
+            ("optim", _OPTIMIZERS),
+            ("train_sampling_strategy", ("random", "sequential", "group_by_length")),
+        ):
+            value = getattr(args, name, None)
+            value = getattr(value, "value", value)
+            if value is not None and value not in choices:
+                _refuse(f"{name}={value!r}", f"there are {', '.join(choices)}")
+        self._schedule_options()
+        if getattr(args, "optim_args", None):
+            _refuse(f"optim_args={args.optim_args!r}", "set adam_beta1, adam_beta2 and adam_epsilon")
+
     def _schedule_options(self) -> dict[str, Any]:
         """The schedule and lr_scheduler_kwargs as fields of ftc_loop_options; below 0, or no text: the schedule's own."""
         args = self.args
         schedule = getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type)
+        if schedule not in _SCHEDULES:
+            _refuse(f"lr_scheduler_type={schedule!r}", f"there are {', '.join(_SCHEDULES)}")
         numbers = "cycles power end timescale min_lr min_share decay stable factor threshold patience cooldown"
         options: dict[str, Any] = {f"schedule_{name}": -1 for name in numbers.split()}
         options["schedule"] = schedule.encode()
@@ -521,6 +527,7 @@ class Trainer:
         if trial is not None or kwargs:
             _refuse("train(" + ", ".join(["trial"] * (trial is not None) + list(kwargs)) + ")", "there is no search here")
         args = self.args
+        self._check_arguments()
         checkpoint = self._checkpoint(resume_from_checkpoint)
         examples, per_epoch, total = self._plan()
         longest = examples.longest
