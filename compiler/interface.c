@@ -77,7 +77,7 @@ static void add_tensor(ftc_interface *in, const ftc_graph *g, const ftc_decl_def
                             .trainable = !decl->frozen,
                             .zero_row = decl->zero_row,
                             .init = decl->init,
-                            .init_std = decl->init_std};
+                            .init_scale = decl->init_scale};
     for (int i = 0; i < decl->n_dims; i++) {
         info.dims[i] = 1;
         for (int j = 0; j < decl->dims[i].n; j++)

@@ -188,8 +188,8 @@ static const ftc_field TENSOR[] = {
     ONE(trainable, FROM_TO(0, 1)),
     ONE(each_micro_batch, FROM_TO(0, 1)),
     ONE(zero_row, FROM_TO(-1, INT32_MAX)),
-    ONE(init, FROM_TO(0, FTC_INIT_NORMAL)),
-    ONE(init_std),
+    ONE(init, FROM_TO(0, FTC_INIT_UNIFORM)),
+    ONE(init_scale),
     {0},
 };
 #undef OF

@@ -35,8 +35,8 @@ static bool same_decl(const ftc_decl_def *a, const ftc_decl_def *b) {
     bool param = a->kind == FTC_DECL_PARAM;
     return a->kind == b->kind && same_text(a->name, b->name) && same_type(&a->type, &b->type) &&
            (!param || (a->init == b->init && a->zero_row == b->zero_row && a->frozen == b->frozen)) &&
-           (!param || a->init != FTC_INIT_NORMAL || same_number(a->init_std, b->init_std)) &&
-           a->of == b->of && (a->kind != FTC_DECL_TOUCHED || a->by == b->by) && a->bound == b->bound &&
+           (!param || same_number(a->init_scale, b->init_scale)) && a->of == b->of &&
+           (a->kind != FTC_DECL_TOUCHED || a->by == b->by) && a->bound == b->bound &&
            (a->kind != FTC_DECL_INPUT || (a->from == b->from && same_text(a->column, b->column))) &&
            (a->kind != FTC_DECL_ARG || same_number(a->value, b->value)) && a->role == b->role;
 }

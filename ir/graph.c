@@ -366,6 +366,24 @@ void ftc_graph_add_train(ftc_graph *g, ftc_graph_setting setting) {
     g->train[g->n_train++] = owned_setting(g, setting);
 }
 
+bool ftc_graph_in_head(const ftc_graph *g, const char *parameter) {
+    const char *task = NULL, *head = "";
+    int best = 0;
+    for (uint32_t i = 0; i < g->n_config; i++)
+        if (!strcmp(g->config[i].name, "task")) task = g->config[i].text;
+    for (uint32_t i = 0; i < g->n_family; i++) {
+        int fit = ftc_name_for_task(g->family[i].name, "head", task);
+        if (fit <= best) continue;
+        best = fit;
+        head = g->family[i].text;
+    }
+    for (size_t n; *(head += strspn(head, ", ")); head += n) {
+        n = strcspn(head, ",");
+        if (!strncmp(parameter, head, n)) return true;
+    }
+    return false;
+}
+
 static bool is_leaf(ftc_op op) {
     return op == FTC_OP_param || op == FTC_OP_input || op == FTC_OP_arg;
 }

@@ -89,7 +89,7 @@ typedef struct {
     uint8_t n_dims; // the stored form, which inputs have none of: each dimension is one axis or merged, (A D)
     ftc_axes dims[FTC_MAX_DIMS];
     ftc_init_kind init;
-    double init_std;      // FTC_INIT_NORMAL
+    double init_scale;    // FTC_INIT_NORMAL: standard deviation; FTC_INIT_UNIFORM: from -it to it
     int32_t zero_row;     // row without gradient that starts at zero (padding_idx), else -1
     bool frozen;          // gets no gradient and no update
     bool is_shared;       // stands in a shared scope: declared again there, it is the same parameter
@@ -274,6 +274,9 @@ const char *ftc_output_role_name(ftc_output_role role);
 void ftc_graph_add_config(ftc_graph *g, ftc_graph_setting setting);
 void ftc_graph_add_family(ftc_graph *g, ftc_graph_setting setting);
 void ftc_graph_add_train(ftc_graph *g, ftc_graph_setting setting);
+
+// Whether a parameter is of the head, as the family block says for the config entry `task`.
+bool ftc_graph_in_head(const ftc_graph *g, const char *parameter);
 
 // Appends a node whose type is set already; offset is set to -1. No check: ftc_verify_graph (ir/verify.h)
 // does that.

@@ -18,6 +18,15 @@ const char *ftc_kernel_kind_name(ftc_kernel_kind kind) {
             [FTC_KERNEL_DOT] = "dot", [FTC_KERNEL_TILE] = "tile", [FTC_KERNEL_SCATTER] = "scatter");
 }
 
+const char *ftc_init_kind_name(ftc_init_kind kind) {
+    static const char *const names[] = {"zeros", "ones", "normal", "uniform"};
+    return kind <= FTC_INIT_UNIFORM ? names[kind] : NULL;
+}
+
+bool ftc_init_has_scale(ftc_init_kind kind) {
+    return kind == FTC_INIT_NORMAL || kind == FTC_INIT_UNIFORM;
+}
+
 const char *ftc_decl_kind_name(ftc_decl_kind kind) {
     NAME_OF(kind, [FTC_DECL_PARAM] = "param", [FTC_DECL_MOMENT] = "moment", [FTC_DECL_GRADIENT] = "gradient",
             [FTC_DECL_TOUCHED] = "touched", [FTC_DECL_INPUT] = "input", [FTC_DECL_ARG] = "arg",
@@ -180,11 +189,8 @@ static void print_declaration(const ftc_graph *g, const ftc_decl_def *d, FILE *f
     if (d->of != FTC_NO_DECL) fputs(" of ", f), print_string(g->decls[d->of].name, true, f);
     if (d->kind != FTC_DECL_SCALAR) fputc(' ', f), print_declared_type(g, d, f);
     if (d->kind == FTC_DECL_PARAM) {
-        fputs(d->init == FTC_INIT_ZEROS  ? " init zeros"
-              : d->init == FTC_INIT_ONES ? " init ones"
-                                         : " init normal(",
-              f);
-        if (d->init == FTC_INIT_NORMAL) ftc_print_number(d->init_std, f), fputc(')', f);
+        fprintf(f, " init %s", ftc_init_kind_name(d->init));
+        if (ftc_init_has_scale(d->init)) fputc('(', f), ftc_print_number(d->init_scale, f), fputc(')', f);
         if (d->zero_row >= 0) fprintf(f, " zero_row %d", d->zero_row);
         if (d->frozen) fputs(" frozen", f);
     }

@@ -194,7 +194,7 @@ typedef enum {
     FTC_ROLE_COUNT
 } ftc_tensor_role;
 
-typedef enum { FTC_INIT_ZEROS, FTC_INIT_ONES, FTC_INIT_NORMAL } ftc_init_kind;
+typedef enum { FTC_INIT_ZEROS, FTC_INIT_ONES, FTC_INIT_NORMAL, FTC_INIT_UNIFORM } ftc_init_kind;
 
 #define FTC_MAX_DIMS 4
 
@@ -211,7 +211,7 @@ typedef struct {
     int32_t each_micro_batch;   // parameters: 1 when the entry grad assigns it, besides step
     int32_t zero_row;           // row that starts at zero and gets no gradient (padding_idx), else -1
     ftc_init_kind init;         // for a parameter that the pretrained directory lacks
-    double init_std;            // FTC_INIT_NORMAL: standard deviation, mean 0
+    double init_scale; // FTC_INIT_NORMAL: standard deviation, mean 0; FTC_INIT_UNIFORM: from -it to it
 } ftc_tensor_info;
 
 // An axis of an input or output.

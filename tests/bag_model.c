@@ -156,7 +156,7 @@ static void eval_entry(const ftc_step_args *a, int32_t thread, int32_t threads) 
      .trainable = 1,                                                                                         \
      .zero_row = n == 2 ? 0 : -1,                                                                            \
      .init = initial,                                                                                        \
-     .init_std = 0.5}
+     .init_scale = 0.5}
 #define STATE(tensor_name, kind, rows, columns, n, parameter)                                                \
     {.name = tensor_name, .role = kind, .rank = n, .dims = {rows, columns}, .of = parameter, .zero_row = -1}
 #define W_NAME    "bert.embeddings.word_embeddings.weight"

@@ -329,7 +329,7 @@ Test(hf_dir, initial_values_follow_the_declaration) {
     }
     double n = (BAG_VOCAB - 1) * BAG_CLASSES;
     cr_assert_float_eq(sum / n, 0, 0.15);
-    cr_assert_float_eq(squares / n, 0.25, 0.08); // init_std 0.5
+    cr_assert_float_eq(squares / n, 0.25, 0.08); // init_scale 0.5
     ftc_model_state_free(&a);
     ftc_model_state_free(&b);
 }

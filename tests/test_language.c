@@ -1,6 +1,7 @@
 // Parser, elaborator and printer: the models, texts that say everything, diagnostics, and texts made of
 // noise. With FTC_UPDATE_GOLDEN set, expected texts are written instead of compared.
 #include <dirent.h>
+#include <math.h>
 #include <string.h>
 
 #include "ir/op.h"
@@ -440,12 +441,81 @@ Test(language, wrong_families_are_refused) {
     }
 }
 
+// --lora: adapters where the names say so, by PEFT's rule, and by the names of PEFT.
+Test(language, adapters) {
+    const ftc_override list[] = {{"lora", "self.query, layer.1.output.dense", "--lora", FTC_OVERRIDE_TRAIN},
+                                 {"lora_rank", "4", "--lora-rank", FTC_OVERRIDE_TRAIN},
+                                 {"freeze", "classifier.bias", "--freeze", FTC_OVERRIDE_TRAIN}};
+    ftc_graph *g = parse(MODEL("bert-cls.ir"), list, 3);
+    static const char *const adapted[] = {"bert.encoder.layer.0.attention.self.query",
+                                          "bert.encoder.layer.1.attention.self.query",
+                                          "bert.encoder.layer.1.output.dense"};
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < g->n_decls; i++) n += strstr(g->decls[i].name, ".lora_") != NULL;
+    cr_assert_eq(n, 6);
+    for (int i = 0; i < 3; i++) {
+        char name[100];
+        snprintf(name, sizeof name, "%s.lora_A.weight", adapted[i]);
+        ftc_decl a = ftc_graph_find_decl(g, name);
+        cr_assert_neq(a, FTC_NO_DECL, "%s", name);
+        cr_expect_eq(g->decls[a].init, FTC_INIT_UNIFORM);
+        cr_expect_float_eq(g->decls[a].init_scale, 1 / sqrt(i < 2 ? 128 : 512),
+                           1e-15); // of a kaiming_uniform with sqrt(5)
+        cr_expect_eq(ftc_axis_extent(g, g->decls[a].dims[0].at[0])->bound, 4);
+        snprintf(name, sizeof name, "%s.lora_B.weight", adapted[i]);
+        ftc_decl b = ftc_graph_find_decl(g, name);
+        cr_assert_neq(b, FTC_NO_DECL, "%s", name);
+        cr_expect_eq(g->decls[b].init, FTC_INIT_ZEROS);
+    }
+    const ftc_graph_setting *freeze = NULL;
+    for (uint32_t i = 0; i < g->n_train; i++)
+        if (!strcmp(g->train[i].name, "freeze")) freeze = &g->train[i];
+    cr_assert_not_null(freeze);
+    cr_expect_str_eq(freeze->text, "*, !head, !*.lora_A.weight, !*.lora_B.weight, classifier.bias");
+    ftc_graph_free(g);
+}
+
 static void expect_refused(const ftc_override *o, const char *part) {
     ftc_diagnostics d = {0};
     ftc_graph *g = ftc_parse_file(MODEL("bert-cls.ir"), &(ftc_settings){o, 1}, &d);
     cr_expect_null(g);
     cr_assert(d.count > 0);
     cr_expect_not_null(strstr(d.list[0].text, part), "\"%s\" is not in: %s", part, d.list[0].text);
+    ftc_diag_free(&d);
+}
+
+Test(language, wrong_adapters_are_refused) {
+    const char *const names = "there are query, key, value, dense";
+    expect_refused(&(ftc_override){"lora", "query, valu", "--lora", FTC_OVERRIDE_TRAIN},
+                   "lora 'valu': no module that it could select is named so, or ends so behind a dot; did "
+                   "you mean 'value'?");
+    expect_refused(&(ftc_override){"lora", "uery", "--lora", FTC_OVERRIDE_TRAIN}, names); // no dot before it
+    expect_refused(&(ftc_override){"lora", "classifier", "--lora", FTC_OVERRIDE_TRAIN}, names); // the head
+    expect_refused(&(ftc_override){"lora", "word_embeddings", "--lora", FTC_OVERRIDE_TRAIN},
+                   names); // no product
+    expect_refused(&(ftc_override){"lora", "3", "--lora", FTC_OVERRIDE_TRAIN},
+                   "lora = 3: names of modules are expected");
+    ftc_diagnostics d = {0};
+    const ftc_override lora = {"lora", "a", "--lora", FTC_OVERRIDE_TRAIN},
+                       rank[] = {lora, {"lora_rank", "0", "", FTC_OVERRIDE_TRAIN}},
+                       dropout[] = {lora, {"lora_dropout", "1", "", FTC_OVERRIDE_TRAIN}};
+    const char *const
+        plain = "model m axis B <= 2, H = 2, C = 3 input x : f32[B, H] output y = dot(x, param \"w\" f32[H, "
+                "C]; H)",
+        *const linear =
+            "model m axis B <= 2, H = 2, C = 3 input x : f32[B, H] output y = linear(\"a\", x; H -> C)";
+    cr_expect_null(ftc_parse_text("m.ir", plain, &(ftc_settings){&lora, 1}, &d));
+    cr_expect_null(ftc_parse_text("m.ir", linear, &(ftc_settings){rank, 2}, &d));
+    cr_expect_null(ftc_parse_text("m.ir", linear, &(ftc_settings){dropout, 2}, &d));
+    cr_expect_null(ftc_parse_text("m.ir", "model m axis H = 2 output y = setting(\"x\")", NULL, &d));
+    cr_expect_null(
+        ftc_parse_text("m.ir", "model m fn f() { axis H = 2 axis H = 3 return 1 } output y = f()", NULL, &d));
+    cr_assert_eq(d.count, 5);
+    cr_expect_not_null(strstr(d.list[0].text, "the model calls neither linear nor product"));
+    cr_expect_not_null(strstr(d.list[1].text, "lora_rank (0) must be at least 1"));
+    cr_expect_not_null(strstr(d.list[2].text, "lora_dropout (1) must be from 0 to below 1"));
+    cr_expect_not_null(strstr(d.list[3].text, "write setting(\"ENTRY\", DEFAULT)"));
+    cr_expect_not_null(strstr(d.list[4].text, "axis H is declared already"));
     ftc_diag_free(&d);
 }
 

@@ -210,3 +210,37 @@ Test(plan, of_the_step_holds_no_gradients) {
     ftc_graph_free(g);
     ftc_graph_free(source);
 }
+
+// With adapters, nothing is computed for what is frozen: the base model has no gradient, no moments, no
+// update of rows, and no value of the backward phase has the axes of one of its weights.
+Test(plan, adapters_train_alone) {
+    const ftc_override lora = {"lora", "query, value", "--lora", FTC_OVERRIDE_TRAIN};
+    const char *const models[] = {FTC_SOURCE_ROOT "/models/bert-cls.ir",
+                                  FTC_SOURCE_ROOT "/models/electra.ir"};
+    for (int m = 0; m < 2; m++) {
+        ftc_diagnostics d = {0};
+        char *name, *text = ftc_parse_read_model(models[m], NULL, &name, &d);
+        ftc_graph *source = ftc_parse_text(name, text, &(ftc_settings){&lora, 1}, &d);
+        cr_assert_not_null(source, "%s", d.count ? d.list[0].text : "");
+        for (ftc_entry_kind entry = FTC_ENTRY_STEP; entry <= FTC_ENTRY_UPDATE; entry++) {
+            ftc_graph *g = planned(source, entry);
+            uint32_t trained = 0;
+            for (uint32_t i = 0; i < g->n_decls; i++) {
+                const ftc_decl_def *decl = &g->decls[i];
+                bool trains = strstr(decl->name, ".lora_") || !strncmp(decl->name, "classifier.", 11);
+                if (decl->kind == FTC_DECL_PARAM) cr_expect_eq(decl->frozen, !trains, "%s", decl->name);
+                if (decl->of != FTC_NO_DECL) cr_expect(trains, "%s", decl->name);
+                trained += decl->of != FTC_NO_DECL;
+                for (ftc_id id = 1; id < g->n_nodes && decl->frozen && decl->n_dims == 2; id++)
+                    cr_expect(g->nodes[id].phase != FTC_PHASE_BACKWARD ||
+                                  !ftc_axes_same_set(&g->nodes[id].type.axes, &decl->type.axes),
+                              "%%%u is as large as %s", id, decl->name);
+            }
+            cr_expect_gt(trained, 0);
+            ftc_graph_free(g);
+        }
+        ftc_graph_free(source);
+        free(text);
+        free(name);
+    }
+}

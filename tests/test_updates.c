@@ -269,6 +269,21 @@ Test(updates, frozen_parameters_have_no_kernels) {
     cr_expect(some + 4 < all, "%u kernels, %u with frozen parameters", all, some);
 }
 
+// Later patterns count: what is frozen, and then not, trains.
+Test(updates, frozen_but_for_some) {
+    ftc_diagnostics d = {0};
+    ftc_graph *g = entry_graph("freeze = \"*, !head.*, !layer.0.*, head.bias\"", FTC_ENTRY_STEP, &d);
+    cr_assert_not_null(g);
+    for (uint32_t i = 0; i < g->n_decls; i++) {
+        const char *name = g->decls[i].name;
+        if (g->decls[i].kind != FTC_DECL_PARAM) continue;
+        bool trains =
+            !strncmp(name, "layer.0.", 8) || (!strncmp(name, "head.", 5) && strcmp(name, "head.bias"));
+        cr_expect_eq(g->decls[i].frozen, !trains, "%s", name);
+    }
+    ftc_graph_free(g);
+}
+
 static void expect_refused(const char *train, const char *part) {
     ftc_diagnostics d = {0};
     ftc_graph *g = entry_graph(train, FTC_ENTRY_STEP, &d);
@@ -281,6 +296,7 @@ static void expect_refused(const char *train, const char *part) {
 Test(updates, wrong_entries_are_refused) {
     expect_refused("freeze = \"layers.0.*\"", "no parameter has such a name; there is 'layer.0.*'");
     expect_refused("freeze = \"*\"", "nothing is left to train");
+    expect_refused("freeze = \"*, !heads.*\"", "freeze 'heads.*': no parameter has such a name");
     expect_refused("freeze = 1", "patterns of names are expected");
     expect_refused("group = \"head.wait: lr=2x\"", "there is 'head.weight'");
     expect_refused("group = \"head.*\"", "expected PATTERN:VALUE");

@@ -226,7 +226,11 @@ ftc_status ftc_data_tokenizer(const ftc_program *program, const char *dir, ftc_t
                                "or tokenizer.json) or --pretrained DIR",
                                program->model);
     }
-    FTC_RETURN_IF_ERROR(ftc_tokenizer_open(dir, tokenizer));
+    char *from;
+    FTC_RETURN_IF_ERROR(ftc_hf_tokenizer_dir(dir, &from));
+    ftc_status status = ftc_tokenizer_open(from, tokenizer);
+    free(from);
+    FTC_RETURN_IF_ERROR(status);
     ftc_row_extents rows = ftc_program_row_extents(program);
     int64_t length = rows.tokens >= 0 ? program->extents[rows.tokens].bound : 512;
     int allowed = ftc_tokenizer_model_max_length(*tokenizer);

@@ -5,6 +5,7 @@
 #include "ir/lang/elaborate.h"
 #include "ir/lang/parse.h"
 #include "runtime/files.h"
+#include "runtime/hub/adapter.h"
 #include "runtime/loop/threads.h"
 #include "runtime/text/shown.h"
 
@@ -64,12 +65,19 @@ const ftc_option ftc_weights_option_table[] = {
      "their own rate or decay, as \"bert.*:lr=0.1x,weight_decay=0\""},
     {"layer-decay", NULL, FTC_OPTION_NUMBER, FIELD(layer_decay), "X", 0,
      "multiply the learning rate by X from each layer to the one before"},
+    {"lora", NULL, FTC_OPTION_TEXT, FIELD(lora), "MODULES", 0,
+     "train adapters of these alone, as \"query,value\" (PEFT's target_modules), and the head"},
+    {"lora-rank", NULL, FTC_OPTION_INT, FIELD(lora_rank), "R", 1, "rank of the adapters (8)"},
+    {"lora-alpha", NULL, FTC_OPTION_NUMBER, FIELD(lora_alpha), "ALPHA", 0,
+     "what adapters give is multiplied by ALPHA / R (8)"},
+    {"lora-dropout", NULL, FTC_OPTION_PROBABILITY, FIELD(lora_dropout), "P", 0,
+     "dropout before the adapters (0)"},
     {0},
 };
 #undef FIELD
 
 ftc_model_options ftc_model_options_default(void) {
-    return (ftc_model_options){.gemm = FTC_GEMM_UNSET, .precision = FTC_PRECISION_UNSET};
+    return (ftc_model_options){.gemm = FTC_GEMM_UNSET, .precision = FTC_PRECISION_UNSET, .lora_dropout = -1};
 }
 
 void ftc_model_options_free(ftc_model_options *options) {
@@ -182,13 +190,19 @@ static const char *joined(overrides *o, const ftc_text_list *list, const char *s
     return all ? keep(o, all) : NULL;
 }
 
+static void add_train_number(overrides *o, const char *name, double value) {
+    add_train(o, name, keep(o, ftc_format("%.17g", value)));
+}
+
 static void add_train_entries(overrides *o, const ftc_model_options *options) {
-    char *decay = NULL;
-    if (options->layer_decay > 0) decay = ftc_format("%.17g", options->layer_decay);
     add_train(o, "optimizer", options->optim);
     add_train(o, "freeze", joined(o, &options->freeze, ", "));
     add_train(o, "group", joined(o, &options->group, "; "));
-    add_train(o, "layer_decay", decay ? keep(o, decay) : NULL);
+    if (options->layer_decay > 0) add_train_number(o, "layer_decay", options->layer_decay);
+    add_train(o, "lora", options->lora);
+    if (options->lora_rank) add_train_number(o, "lora_rank", (double)options->lora_rank);
+    if (options->lora_alpha > 0) add_train_number(o, "lora_alpha", options->lora_alpha);
+    if (options->lora_dropout >= 0) add_train_number(o, "lora_dropout", options->lora_dropout);
 }
 
 static const ftc_graph_setting *find_config(const ftc_graph *g, const char *name) {
@@ -332,6 +346,19 @@ void ftc_model_tell_length(const ftc_graph *g, const ftc_model_options *options)
                 (long long)options->max_length, positions->number, positions->number);
 }
 
+// What the adapters in `dir` were trained with, if it holds some.
+static bool add_adapter(overrides *o, const char *dir, ftc_diagnostics *d) {
+    ftc_adapter adapter;
+    if (!dir || !ftc_adapter_is(dir)) return true;
+    if (!add_status(d, ftc_adapter_read(dir, &adapter))) return false;
+    add_train(o, "lora", keep(o, ftc_strdup(adapter.modules)));
+    add_train_number(o, "lora_rank", adapter.rank);
+    add_train_number(o, "lora_alpha", adapter.alpha);
+    add_train_number(o, "lora_dropout", adapter.dropout);
+    ftc_adapter_free(&adapter);
+    return true;
+}
+
 // The graph of a text and the text with all values in place. `config`: the directory's config.json, NULL
 // without one.
 static bool build(const char *name, const char *text, const ftc_model_options *options,
@@ -342,7 +369,8 @@ static bool build(const char *name, const char *text, const ftc_model_options *o
     ftc_model_source source = {0};
     if (config) add_config_json(&o, options->pretrained, config);
     if (options->labels) add_number(&o, "num_labels", options->labels, "the data's");
-    bool ok = add_sets(&o, options, d) && read_dumps(options, source.dumps, d);
+    bool ok = add_sets(&o, options, d) && read_dumps(options, source.dumps, d) &&
+              add_adapter(&o, options->pretrained, d);
     if (options->batch) add_number(&o, "batch", options->batch, "--batch");
     if (options->loss) add(&o, (ftc_override){"loss", options->loss, "--loss", FTC_OVERRIDE_CONFIG});
     if (options->task) add(&o, (ftc_override){"task", options->task, "--task", FTC_OVERRIDE_CONFIG});

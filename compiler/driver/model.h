@@ -36,6 +36,9 @@ typedef struct {
     ftc_text_list freeze; // patterns
     ftc_text_list group;  // "PATTERN:lr=0.1x,weight_decay=0"
     double layer_decay;
+    const char *lora; // names of modules, with commas between
+    int64_t lora_rank;
+    double lora_alpha, lora_dropout; // dropout -1: as the model says
 } ftc_model_options;
 
 // The tables for an ftc_model_options: the model and how it is computed; its weights, how they are trained.
@@ -53,7 +56,7 @@ typedef struct {
 
 // Reads MODEL.ir; path NULL: the installed text of the family that --pretrained's config.json names. Values
 // of the config block come from --pretrained's config.json, then --set, --batch, --max-length, --loss,
-// --task; --optim, --freeze, --group and --layer-decay replace entries of the train block.
+// --task; --optim, --freeze, --group, --layer-decay and --lora… replace entries of the train block.
 bool ftc_model_read(const char *path, const ftc_model_options *options, ftc_model_source *out,
                     ftc_diagnostics *d);
 

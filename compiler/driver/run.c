@@ -7,6 +7,8 @@
 #include "compiler/driver/trace.h"
 #include "ir/base/alloc.h"
 #include "ir/base/clock.h"
+#include "ir/lang/parse.h"
+#include "runtime/hub/adapter.h"
 #include "runtime/hub/hf_dir.h"
 #include "runtime/loop/metrics.h"
 #include "runtime/loop/folder.h"
@@ -232,7 +234,8 @@ typedef struct {
     ftc_model_state state;
     console console;
     ftc_folder output;
-    bool is_saved; // the model, at the end
+    char *merged_source; // --lora-merge: the model's text without adapters
+    bool is_saved;       // the model, at the end
 } run;
 
 // Of several processes, the first one writes and tells; the others tell only what ends them.
@@ -400,6 +403,20 @@ static int32_t threads_of(const ftc_world *world) {
     return available < world->neighbours ? 1 : available / world->neighbours;
 }
 
+// --lora-merge: what is saved then is a model like any other.
+static ftc_status make_merged_source(run *r) {
+    const ftc_program *program = r->model.program;
+    static const ftc_override NONE = {"lora", "", "--lora-merge", FTC_OVERRIDE_TRAIN};
+    if (!r->options.run.lora_merge) return FTC_STATUS_OK;
+    if (!ftc_adapter_in(program))
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "--lora-merge: the model has no adapters; --lora says which modules get some");
+    ftc_diagnostics d = {0};
+    r->merged_source = ftc_parse_override(program->model, program->source, &(ftc_settings){&NONE, 1}, &d);
+    ftc_diag_free(&d);
+    return FTC_STATUS_OK;
+}
+
 static ftc_status train(run *r) {
     const ftc_program *program = r->model.program;
     const ftc_run_options *o = &r->options;
@@ -414,15 +431,19 @@ static ftc_status train(run *r) {
     if (is_first(r)) print_data(&r->data, &o->data);
     FTC_RETURN_IF_ERROR(load_weights(r));
     FTC_RETURN_IF_ERROR(open_metrics(r));
+    FTC_RETURN_IF_ERROR(make_merged_source(r));
     const ftc_model_files files = {
         .config = {.base_dir = program->pretrained,
                    .labels = (const char *const *)r->data.labels.names,
                    .n_labels = r->data.labels.count,
                    .problem_type = ftc_program_problem_type(program)},
         .tokenizer_dir = r->data.tokenizer ? r->data.tokenizer_dir : NULL,
+        .merged_source = r->merged_source,
         .max_length = r->data.max_length,
     };
     FTC_RETURN_IF_ERROR(open_events(r, &files.config));
+    if (o->run.train.output && is_first(r))
+        FTC_RETURN_IF_ERROR(ftc_model_check_output(o->run.train.output, program, &files));
     const ftc_training training = {
         .program = program,
         .state = &r->state,
@@ -461,6 +482,7 @@ static void free_run(run *r) {
     ftc_threads_free(r->threads);
     ftc_model_close(&r->model);
     ftc_folder_release(&r->output, r->is_saved);
+    free(r->merged_source);
     ftc_run_options_free(&r->options);
 }
 

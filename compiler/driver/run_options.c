@@ -109,6 +109,8 @@ static const ftc_option OPTIONS[] = {
      "what counts as a gain"},
     {"output", "output_dir", FTC_OPTION_TEXT, TRAIN(output), "DIR", 0,
      "where model and checkpoints are saved"},
+    {"lora-merge", NULL, FTC_OPTION_FLAG, RUN(lora_merge), NULL, 0,
+     "save the whole model with the adapters added to its weights"},
     {"overwrite", "overwrite_output_dir", FTC_OPTION_FLAG, RUN(overwrite), NULL, 0,
      "save there even if the folder holds files that no run has written"},
     {"trust-model", NULL, FTC_OPTION_FLAG, RUN(trust_model), NULL, 0,
@@ -239,9 +241,9 @@ static const char *own(ftc_text_list *owned, const char *text) {
 static bool apply_train_block(const ftc_command *self, const ftc_model_candidate *c, bool with_data,
                               bool with_tokenizer, bool hyperparameters, bool trusted,
                               const ftc_option_group *groups, ftc_text_list *owned) {
-    static const char *const DATA[] = {"data", "test", NULL}, *const COMPILERS[] = {"optimizer", "freeze",
-                                                                                    "group", "layer_decay",
-                                                                                    NULL};
+    static const char *const DATA[] = {"data", "test", NULL};
+    static const char *const COMPILERS[] = {"optimizer", "freeze",     "group",        "layer_decay", "lora",
+                                            "lora_rank", "lora_alpha", "lora_dropout", NULL};
     for (int32_t i = 0; i < c->n_train; i++) {
         const ftc_setting *setting = &c->train[i];
         bool is_tokenizer = strcmp(setting->name, "tokenizer") == 0, is_data = is_one_of(setting->name, DATA);

@@ -56,14 +56,16 @@ static void find_nearest(const ftc_graph *g, const char *pattern, char *near, si
     free(known);
 }
 
-// Calls found(context, parameter) for each parameter that the pattern matches. Matching none is an error of
-// `entry`.
+// Calls found(context, parameter) for each parameter that the pattern matches: by its name, or as one of
+// the "head" where that is the pattern. Matching none is an error of `entry`, but for a model without a head.
 static bool match_parameters(const ftc_graph *g, const char *entry, const char *pattern,
                              void (*found)(void *context, ftc_decl param), void *context,
                              ftc_diagnostics *d) {
-    bool any = false;
+    bool is_head = !strcmp(pattern, "head"), any = is_head;
     for (uint32_t i = 0; i < g->n_decls; i++) {
-        if (g->decls[i].kind != FTC_DECL_PARAM || fnmatch(pattern, g->decls[i].name, 0)) continue;
+        const char *name = g->decls[i].name;
+        if (g->decls[i].kind != FTC_DECL_PARAM) continue;
+        if (fnmatch(pattern, name, 0) && !(is_head && ftc_graph_in_head(g, name))) continue;
         any = true;
         found(context, (ftc_decl)i);
     }
@@ -81,6 +83,10 @@ static void set_frozen(void *context, ftc_decl param) {
     ((bool *)context)[param] = true;
 }
 
+static void clear_frozen(void *context, ftc_decl param) {
+    ((bool *)context)[param] = false;
+}
+
 bool ftc_groups_freeze(const ftc_graph *g, bool *frozen, ftc_diagnostics *d) {
     const ftc_graph_setting *setting = find_setting(g, "freeze");
     if (!setting) return true;
@@ -93,7 +99,10 @@ bool ftc_groups_freeze(const ftc_graph *g, bool *frozen, ftc_diagnostics *d) {
     char *copy = ftc_strdup(setting->text), *rest = copy, *pattern;
     bool ok = true;
     while (ok && (pattern = next_part(&rest, ",")))
-        if (*pattern) ok = match_parameters(g, "freeze", pattern, set_frozen, frozen, d);
+        if (*pattern == '!')
+            ok = match_parameters(g, "freeze", pattern + 1, clear_frozen, frozen, d);
+        else if (*pattern)
+            ok = match_parameters(g, "freeze", pattern, set_frozen, frozen, d);
     free(copy);
     return ok;
 }

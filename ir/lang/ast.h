@@ -69,8 +69,8 @@ struct ftc_decl_syntax {
     ftc_type_syntax type;
     bool has_init;
     ftc_init_kind init;
-    ftc_expr *init_std; // normal
-    ftc_expr *zero_row; // NULL: none
+    ftc_expr *init_scale; // normal, uniform
+    ftc_expr *zero_row;   // NULL: none
     bool frozen;
     ftc_expr *of;         // moment, gradient, touched
     const char *by;       // touched: name of an input
@@ -96,6 +96,7 @@ typedef enum {
     FTC_STMT_FOR,    // for l in 0..layers { … }
     FTC_STMT_IF,     // if labels == 1 { … } else { … }
     FTC_STMT_CHECK,  // check labels > 0 "…"
+    FTC_STMT_FREEZE, // freeze "*, !head"
     FTC_STMT_RETURN, // return x
     FTC_STMT_OUTPUT, // output loss
     FTC_STMT_STATE,  // state exp_avg like p
@@ -111,12 +112,13 @@ struct ftc_stmt {
     ftc_stmt_kind kind;
     ftc_place place;
     const char *name; // axis, assign, for, output, kernel
-    ftc_expr *expr;   // axis: extent or bound; assign, call, check, if, return: the expression; for: first;
-                      // output: node; state: the parameter
-    ftc_expr *last;   // for: one past the last; scope: the prefix; check: the message
-    ftc_stmt *body;   // scope, for, if, kernel
-    ftc_stmt *other;  // if: else
-    bool is_shared;   // shared scope
+    ftc_expr
+        *expr; // axis: extent or bound; assign, call, check, freeze, if, return: the expression; for: first;
+               // output: node; state: the parameter
+    ftc_expr *last;        // for: one past the last; scope: the prefix; check: the message
+    ftc_stmt *body;        // scope, for, if, kernel
+    ftc_stmt *other;       // if: else
+    bool is_shared;        // shared scope
     ftc_decl_syntax *decl; // declaration; init
     union {
         struct {

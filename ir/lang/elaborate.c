@@ -322,7 +322,7 @@ static void elab_statement(ftc_elaborator *e, const ftc_stmt *s) {
     switch (s->kind) {
     case FTC_STMT_AXIS: ftc_elab_axis_statement(e, s); return;
     case FTC_STMT_DECL: ftc_elab_decl(e, s->decl); return;
-    case FTC_STMT_INIT: ftc_elab_init(e, s->decl, &e->init, &e->init_std); return;
+    case FTC_STMT_INIT: ftc_elab_init(e, s->decl, &e->init, &e->init_scale); return;
     case FTC_STMT_ASSIGN: elab_assign(e, s); return;
     case FTC_STMT_CALL: ftc_elab_expr(e, s->expr); return;
     case FTC_STMT_SCOPE: elab_scope(e, s); return;
@@ -332,6 +332,7 @@ static void elab_statement(ftc_elaborator *e, const ftc_stmt *s) {
             ftc_elab_block(e, condition ? s->body : s->other);
         return;
     case FTC_STMT_CHECK: elab_check(e, s); return;
+    case FTC_STMT_FREEZE: ftc_elab_freeze(e, s); return;
     case FTC_STMT_RETURN:
         if (!e->n_frames) ftc_elab_error(e, s->place, "`return` stands in a function");
         v = ftc_elab_expr(e, s->expr);
@@ -459,7 +460,7 @@ static ftc_graph *elaborate(const ftc_module *module, const ftc_settings *overri
     int errors = d->count;
     ftc_elaborator e = {.d = d, .main = module, .module = module, .prefix = "", .arena = ftc_arena_new()};
     e.init = FTC_INIT_NORMAL;
-    e.init_std = 0.02;
+    e.init_scale = 0.02;
     e.own_places = own_places && module->flat;
     e.g = ftc_graph_new(module->model ? module->model : "");
     ftc_build_cursor(e.g, (ftc_loc){0}, FTC_PHASE_FORWARD);
@@ -484,6 +485,7 @@ static ftc_graph *elaborate(const ftc_module *module, const ftc_settings *overri
     ftc_elab_block(&e, module->body);
     if (d->count == errors && !module->flat) append_unused_leaves(&e);
     if (d->count == errors && !module->flat) ftc_elab_check_family(&e);
+    if (d->count == errors && !module->flat) ftc_elab_check_selected(&e);
     if (d->count == errors && !module->flat && !e.g->n_outputs)
         ftc_diag_add(d, module->source.name, NULL, 0, 0, "the model has no output; end it with: output loss");
     ftc_build_cursor(e.g, (ftc_loc){0}, FTC_PHASE_FORWARD);

@@ -6,6 +6,7 @@
 #include "ir/formula.h"
 #include "ir/lang/elaborator.h"
 #include "ir/op.h"
+#include "ir/print.h"
 
 static const int64_t LARGEST_SIZE = INT32_MAX; // of an axis
 static const double LARGEST_TENSOR = 1e12;     // elements
@@ -92,12 +93,22 @@ bool ftc_elab_axis(ftc_elaborator *e, const ftc_axis_item *item, ftc_axis *axis)
     return true;
 }
 
+// A function may declare a constant axis in each of its calls, with the same size.
+static bool is_same_axis(ftc_elaborator *e, const ftc_stmt *s, ftc_axis before) {
+    const ftc_extent_def *extent = ftc_axis_extent(e->g, before);
+    int64_t size;
+    return e->n_frames && s->axis.kind == FTC_AXIS_EQUALS && extent->kind == FTC_EXTENT_CONST &&
+           ftc_elab_whole(e, s->expr, "the size of an axis", 1, LARGEST_SIZE, &size) && size == extent->bound;
+}
+
 void ftc_elab_axis_statement(ftc_elaborator *e, const ftc_stmt *s) {
     ftc_graph *g = e->g;
-    if (ftc_graph_find_axis(g, s->name) != FTC_NO_AXIS) {
+    ftc_axis before = ftc_graph_find_axis(g, s->name);
+    if (before != FTC_NO_AXIS && !is_same_axis(e, s, before)) {
         ftc_elab_error(e, s->place, "axis %s is declared already", s->name);
         return;
     }
+    if (before != FTC_NO_AXIS) return;
     if (g->n_axes >= FTC_MAX_GRAPH_AXES) {
         if (!e->stopped) ftc_elab_error(e, s->place, "more than %d axes are declared", FTC_MAX_GRAPH_AXES);
         e->stopped = true;
@@ -170,25 +181,25 @@ bool ftc_elab_type(ftc_elaborator *e, const ftc_type_syntax *s, ftc_type *type, 
 
 // --- declarations -------------------------------------------------------------------------------------
 
-void ftc_elab_init(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_init_kind *init, double *std) {
-    double deviation = 0;
-    if (s->init == FTC_INIT_NORMAL) {
-        if (!ftc_elab_number(e, s->init_std, "the standard deviation", &deviation)) return;
-        if (!(deviation >= 0 && isfinite(deviation))) {
-            ftc_elab_error(e, s->init_std->place, "the standard deviation is a number from 0, not %g",
-                           deviation);
+void ftc_elab_init(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_init_kind *init, double *scale) {
+    const char *what = s->init == FTC_INIT_NORMAL ? "the standard deviation" : "the bound";
+    double number = 0;
+    if (ftc_init_has_scale(s->init)) {
+        if (!ftc_elab_number(e, s->init_scale, what, &number)) return;
+        if (!(number >= 0 && isfinite(number))) {
+            ftc_elab_error(e, s->init_scale->place, "%s is a number from 0, not %g", what, number);
             return;
         }
     }
     *init = s->init;
-    *std = deviation;
+    *scale = number;
 }
 
 static bool param_attributes(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_decl_def *decl) {
     decl->init = e->init;
-    decl->init_std = e->init_std;
+    decl->init_scale = e->init_scale;
     decl->frozen = s->frozen;
-    if (s->has_init) ftc_elab_init(e, s, &decl->init, &decl->init_std);
+    if (s->has_init) ftc_elab_init(e, s, &decl->init, &decl->init_scale);
     for (int i = 0; i < decl->type.axes.n; i++)
         if (ftc_axis_extent(e->g, decl->type.axes.at[i])->kind != FTC_EXTENT_CONST) {
             ftc_elab_error(e, s->type.place, "a parameter has a fixed size, but axis %s has not",
@@ -334,7 +345,7 @@ static ftc_loc decl_loc(ftc_elaborator *e, const ftc_decl_syntax *s) {
 // Whether a parameter of a shared scope is declared again, and says the same.
 static bool is_same_parameter(const ftc_decl_def *before, const ftc_decl_def *now) {
     bool same = before->type.dtype == now->type.dtype && before->n_dims == now->n_dims &&
-                before->init == now->init && before->init_std == now->init_std &&
+                before->init == now->init && before->init_scale == now->init_scale &&
                 before->zero_row == now->zero_row && before->frozen == now->frozen;
     for (int i = 0; same && i < now->n_dims; i++)
         same = before->dims[i].n == now->dims[i].n &&

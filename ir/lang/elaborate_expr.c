@@ -610,6 +610,8 @@ static ftc_value eval_call(ftc_elaborator *e, const ftc_expr *call) {
     if (!strcmp(call->text, "divides")) return eval_divides(e, call);
     if (!strcmp(call->text, "dims")) return eval_dims(e, call);
     if (!strcmp(call->text, "ragged")) return eval_ragged(e, call);
+    if (!strcmp(call->text, "setting")) return ftc_elab_setting(e, call);
+    if (!strcmp(call->text, "selected")) return ftc_elab_selected(e, call);
     op = ftc_op_find(call->text);
     if (op) return eval_primitive(e, call, op);
     report_unknown_function(e, call);

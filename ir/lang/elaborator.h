@@ -46,6 +46,12 @@ typedef struct {
     ftc_place place;          // of the call
 } ftc_frame;
 
+// A module that the text has asked about: selected("ENTRY", NAME).
+typedef struct ftc_asked {
+    const char *entry, *module; // the module's name with the scopes around it
+    struct ftc_asked *next;
+} ftc_asked;
+
 #define FTC_FAULTY_LABEL UINT32_MAX
 
 typedef struct {
@@ -65,7 +71,8 @@ typedef struct {
     const char *prefix; // of parameter names
     bool is_shared;     // parameters declared here may be declared again
     ftc_init_kind init; // of parameters that name none
-    double init_std;
+    double init_scale;
+    ftc_asked *asked, *last_asked;
     bool own_places;  // a dump's nodes and declarations are where they stand in it
     bool in_gradient; // the text is gradient text
     bool returned;    // the function that is being elaborated has returned `result`
@@ -122,10 +129,17 @@ bool ftc_elab_type(ftc_elaborator *e, const ftc_type_syntax *s, ftc_type *type, 
                    uint8_t *n_dims);
 ftc_value ftc_elab_decl(ftc_elaborator *e, const ftc_decl_syntax *s);
 void ftc_elab_axis_statement(ftc_elaborator *e, const ftc_stmt *s);
-void ftc_elab_init(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_init_kind *init, double *std);
+void ftc_elab_init(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_init_kind *init, double *scale);
 void ftc_elab_state(ftc_elaborator *e, const ftc_stmt *s);
 void ftc_elab_output(ftc_elaborator *e, const ftc_stmt *s);
 void ftc_elab_kernel(ftc_elaborator *e, const ftc_stmt *s);
+
+// What the train block says to the text (elaborate_select.c). When all is read, every name that an entry
+// selects by must have selected something.
+ftc_value ftc_elab_setting(ftc_elaborator *e, const ftc_expr *call);
+ftc_value ftc_elab_selected(ftc_elaborator *e, const ftc_expr *call);
+void ftc_elab_freeze(ftc_elaborator *e, const ftc_stmt *s);
+void ftc_elab_check_selected(ftc_elaborator *e);
 
 // What an assignment, updated(…) or the loss may depend on; false after a diagnostic (elaborate_assign.c).
 bool ftc_elab_check_assign(ftc_elaborator *e, const ftc_expr *call, const ftc_node *node);

@@ -221,17 +221,14 @@ static ftc_type_syntax parse_type(parser *p) {
 
 static void parse_init(parser *p, ftc_decl_syntax *decl) {
     decl->has_init = true;
-    if (accept_word(p, "zeros"))
-        decl->init = FTC_INIT_ZEROS;
-    else if (accept_word(p, "ones"))
-        decl->init = FTC_INIT_ONES;
-    else if (accept_word(p, "normal")) {
-        decl->init = FTC_INIT_NORMAL;
+    while (ftc_init_kind_name(decl->init) && !accept_word(p, ftc_init_kind_name(decl->init))) decl->init++;
+    if (!ftc_init_kind_name(decl->init)) {
+        fail_expected(p, "zeros, ones, normal(STANDARD_DEVIATION) or uniform(BOUND)");
+    } else if (ftc_init_has_scale(decl->init)) {
         expect_mark(p, "(");
-        decl->init_std = parse_expr(p);
+        decl->init_scale = parse_expr(p);
         expect_mark(p, ")");
-    } else
-        fail_expected(p, "zeros, ones or normal(STANDARD_DEVIATION)");
+    }
 }
 
 static void parse_loc(parser *p, const char **file, double *line) {
@@ -712,6 +709,9 @@ static ftc_stmt *parse_statement(parser *p) {
         s->expr = parse_expr(p);
         if (peek(p)->kind != FTC_TOKEN_STRING) fail_expected(p, "the message in quotes");
         s->last = parse_primary(p);
+    } else if (after->kind == FTC_TOKEN_STRING && accept_word(p, "freeze")) {
+        s = new_stmt(p, FTC_STMT_FREEZE, t->place);
+        s->expr = parse_primary(p);
     } else if (accept_word(p, "return")) {
         s = new_stmt(p, FTC_STMT_RETURN, t->place);
         s->expr = parse_expr(p);

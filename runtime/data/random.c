@@ -19,6 +19,10 @@ ftc_random ftc_random_named(uint64_t seed, const char *name) {
     return (ftc_random){.state = mix(mix(seed + 1) ^ ftc_name_hash(name))};
 }
 
+double ftc_random_uniform(ftc_random *random) {
+    return (double)(ftc_random_next(random) >> 11) * 0x1p-52 - 1;
+}
+
 double ftc_random_normal(ftc_random *random) {
     if (random->has_spare) {
         random->has_spare = 0;

@@ -16,6 +16,9 @@ ftc_random ftc_random_named(uint64_t seed, const char *name);
 
 uint64_t ftc_random_next(ftc_random *random);
 
+// Uniform in [-1, 1).
+double ftc_random_uniform(ftc_random *random);
+
 // Normal with mean 0 and standard deviation 1 (Box and Muller).
 double ftc_random_normal(ftc_random *random);
 

@@ -2,6 +2,7 @@
 
 #include "ir/base/alloc.h"
 #include "runtime/files.h"
+#include "runtime/hub/adapter.h"
 #include "runtime/hub/names.h"
 #include "runtime/hub/weights.h"
 #include "runtime/json.h"
@@ -15,6 +16,7 @@ struct ftc_hf_config {
     cJSON *json;
     const char **labels; // [n_labels] id2label's names by id, NULL where it has none
     int32_t n_labels;
+    bool is_base; // of the base model of an adapter that has none of its own
 };
 
 static const cJSON *entry(const ftc_hf_config *config, const char *name) {
@@ -44,9 +46,27 @@ static void list_labels(ftc_hf_config *config) {
     }
 }
 
+// The config.json of a directory; of an adapter without one, that of its base model (*is_base). Allocated.
+static ftc_status config_path(const char *dir, char **path, bool *is_base) {
+    char *own = ftc_path_join(dir, "config.json"), *base;
+    *is_base = !ftc_file_exists(own) && ftc_adapter_is(dir);
+    if (!*is_base) {
+        *path = own;
+        return FTC_STATUS_OK;
+    }
+    free(own);
+    FTC_RETURN_IF_ERROR(ftc_adapter_base(dir, &base));
+    *path = ftc_path_join(base, "config.json");
+    free(base);
+    return FTC_STATUS_OK;
+}
+
 ftc_status ftc_hf_config_read(const char *dir, ftc_hf_config **out) {
-    char *path = ftc_path_join(dir, "config.json");
+    char *path;
+    bool is_base;
+    FTC_RETURN_IF_ERROR(config_path(dir, &path, &is_base));
     ftc_hf_config *config = ftc_alloc(1, sizeof *config);
+    config->is_base = is_base;
     ftc_status status = ftc_json_read(path, &config->json);
     char *transformer = ftc_path_join(dir, "0_Transformer/config.json");
     if (status.code != FTC_OK && !ftc_file_exists(path) && ftc_file_exists(transformer)) {
@@ -152,18 +172,21 @@ const char *ftc_hf_config_label(const ftc_hf_config *config, int32_t id) {
 }
 
 int32_t ftc_hf_label_count(const char *dir, const ftc_hf_config *config) {
+    static const char *const HEADS[] = {"classifier.weight", "classifier.out_proj.weight"};
     int32_t stated = ftc_hf_config_label_count(config), rows = 0;
     ftc_weights *weights;
-    if (stated) return stated;
+    if (stated && !config->is_base) return stated;
     ftc_status status = ftc_weights_open(dir, &weights);
     if (status.code != FTC_OK) {
         ftc_status_free(&status); // who loads the weights tells
-        return 0;
+        return stated;
     }
-    const ftc_safetensor *head = ftc_weights_find(weights, "classifier.weight");
-    if (head && head->rank == 2 && head->dims[0] <= INT32_MAX) rows = (int32_t)head->dims[0];
+    for (size_t i = 0; i < sizeof HEADS / sizeof *HEADS && !rows; i++) {
+        const ftc_safetensor *head = ftc_weights_find(weights, HEADS[i]);
+        if (head && head->rank == 2 && head->dims[0] <= INT32_MAX) rows = (int32_t)head->dims[0];
+    }
     ftc_weights_close(weights);
-    return rows;
+    return rows ? rows : stated;
 }
 
 // --- writing ------------------------------------------------------------------------------------------
@@ -236,7 +259,9 @@ static ftc_status read_marked(const char *path, cJSON **out) {
 static ftc_status read_base(const char *dir, cJSON **out) {
     static const char *const DROPPED[] = {"_name_or_path", "transformers_version", "torch_dtype",
                                           "num_labels"};
-    char *path = ftc_path_join(dir, "config.json");
+    char *path;
+    bool is_base;
+    FTC_RETURN_IF_ERROR(config_path(dir, &path, &is_base));
     ftc_status status = ftc_file_exists(path) ? read_marked(path, out) : FTC_STATUS_OK;
     free(path);
     if (*out) {
@@ -327,20 +352,36 @@ ftc_status ftc_hf_config_write(const ftc_program *program, const ftc_hf_config_e
     return status;
 }
 
-ftc_status ftc_hf_tokenizer_copy(const char *from, const char *to) {
-    static const char *const NAMES[] = {"vocab.txt",
-                                        "vocab.json",
-                                        "spiece.model",
-                                        "spm.model",
-                                        "sentencepiece.bpe.model",
-                                        "merges.txt",
-                                        "tokenizer.json",
-                                        "tokenizer_config.json",
-                                        "special_tokens_map.json",
-                                        "added_tokens.json"};
+// The files of a tokenizer: vocabularies, then what says more about them.
+static const char *const TOKENIZER_FILES[] = {"vocab.txt",
+                                              "vocab.json",
+                                              "spiece.model",
+                                              "spm.model",
+                                              "sentencepiece.bpe.model",
+                                              "tokenizer.json",
+                                              "merges.txt",
+                                              "tokenizer_config.json",
+                                              "special_tokens_map.json",
+                                              "added_tokens.json"};
+enum { N_TOKENIZER_FILES = sizeof TOKENIZER_FILES / sizeof *TOKENIZER_FILES, N_VOCABULARIES = 6 };
+
+ftc_status ftc_hf_tokenizer_dir(const char *dir, char **out) {
+    bool has = !ftc_adapter_is(dir);
+    for (int i = 0; i < N_VOCABULARIES && !has; i++) {
+        char *path = ftc_path_join(dir, TOKENIZER_FILES[i]);
+        has = ftc_file_exists(path);
+        free(path);
+    }
+    if (!has) return ftc_adapter_base(dir, out);
+    *out = ftc_strdup(dir);
+    return FTC_STATUS_OK;
+}
+
+static ftc_status copy_tokenizer(const char *from, const char *to) {
     size_t copied = 0;
-    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
-        char *source = ftc_path_join(from, NAMES[i]), *target = ftc_path_join(to, NAMES[i]);
+    for (int i = 0; i < N_TOKENIZER_FILES; i++) {
+        char *source = ftc_path_join(from, TOKENIZER_FILES[i]),
+             *target = ftc_path_join(to, TOKENIZER_FILES[i]);
         bool exists = ftc_file_exists(source);
         ftc_status status = exists ? ftc_file_copy(source, target) : FTC_STATUS_OK;
         copied += exists;
@@ -351,6 +392,14 @@ ftc_status ftc_hf_tokenizer_copy(const char *from, const char *to) {
     if (copied) return FTC_STATUS_OK;
     return ftc_status_make(FTC_BAD_INPUT,
                            "%s: has none of the files of a tokenizer (vocab.txt, tokenizer.json, …)", from);
+}
+
+ftc_status ftc_hf_tokenizer_copy(const char *from, const char *to) {
+    char *dir;
+    FTC_RETURN_IF_ERROR(ftc_hf_tokenizer_dir(from, &dir));
+    ftc_status status = copy_tokenizer(dir, to);
+    free(dir);
+    return status;
 }
 
 ftc_status ftc_hf_tokenizer_limit(const char *dir, int64_t max_length) {

@@ -9,7 +9,8 @@
 
 typedef struct ftc_hf_config ftc_hf_config;
 
-// Reads DIR/config.json. Refuses a decoder; whether its model_type is the model's, the family block says.
+// Reads DIR/config.json; of an adapter without one, that of its base model. Refuses a decoder; whether its
+// model_type is the model's, the family block says.
 ftc_status ftc_hf_config_read(const char *dir, ftc_hf_config **out);
 void ftc_hf_config_free(ftc_hf_config *config);
 
@@ -36,7 +37,8 @@ void ftc_hf_config_each(const ftc_hf_config *config,
 int32_t ftc_hf_config_label_count(const ftc_hf_config *config);
 
 // The same for the directory: where config.json states none, as transformers writes it for its default of
-// two, the rows of the classifier among the weights; 0 when there is none either.
+// two, the rows of the classifier among the weights, as they do for an adapter without a config.json of its
+// own; 0 when there is none either.
 int32_t ftc_hf_label_count(const char *dir, const ftc_hf_config *config);
 
 // The name of label `id` in id2label; NULL when there is none.
@@ -65,6 +67,10 @@ char *ftc_hf_pooling(const char *dir);
 
 // Writes into tokenizer_config.json of `dir` that texts have at most so many tokens, unless it says fewer.
 ftc_status ftc_hf_tokenizer_limit(const char *dir, int64_t max_length);
+
+// Where the tokenizer of a directory lies: there, or, where an adapter has none, in that of its base model.
+// Allocated.
+ftc_status ftc_hf_tokenizer_dir(const char *dir, char **out);
 
 // Copies the tokenizer's files (vocab.txt, tokenizer.json, tokenizer_config.json, …) that `from` has.
 ftc_status ftc_hf_tokenizer_copy(const char *from, const char *to);

@@ -2,6 +2,7 @@
 
 #include "ir/base/alloc.h"
 #include "runtime/files.h"
+#include "runtime/hub/adapter.h"
 #include "runtime/hub/torch_file.h"
 #include "runtime/json.h"
 
@@ -21,6 +22,7 @@ struct ftc_weights {
     int32_t n_parts;
     ftc_safetensor *tensors; // [n] of all parts; what they point to is the parts'
     int32_t n;
+    bool has_adapter;
 };
 
 static int32_t part_count(const part *p) {
@@ -124,7 +126,8 @@ static ftc_status finish(ftc_weights *w, ftc_status status, ftc_weights **out) {
     return status;
 }
 
-ftc_status ftc_weights_open(const char *dir, ftc_weights **out) {
+// The tensors of a model's own files.
+static ftc_status open_model(const char *dir, ftc_weights **out) {
     static const struct {
         const char *name;
         bool is_torch, is_index;
@@ -144,6 +147,54 @@ ftc_status ftc_weights_open(const char *dir, ftc_weights **out) {
     }
     return ftc_status_make(
         FTC_BAD_INPUT, "%s: has neither model.safetensors nor pytorch_model.bin, whole or in shards", dir);
+}
+
+// Puts the tensors of an adapter's file, by their names in the base model, over those that are there.
+static ftc_status add_adapter(ftc_weights *w, const char *path, bool is_torch) {
+    const size_t prefix = strlen(FTC_ADAPTER_PREFIX);
+    int32_t n_base = w->n, n = 0;
+    FTC_RETURN_IF_ERROR(add_part(w, path, is_torch));
+    free(w->path);
+    w->path = ftc_strdup(path);
+    for (int32_t i = n_base; i < w->n; i++) {
+        ftc_safetensor *tensor = &w->tensors[i];
+        if (strncmp(tensor->name, FTC_ADAPTER_PREFIX, prefix) != 0)
+            return ftc_status_make(FTC_BAD_INPUT, "%s: \"%s\" is no name of PEFT's, which begin with %s",
+                                   path, tensor->name, FTC_ADAPTER_PREFIX);
+        tensor->name += prefix;
+        w->has_adapter |= ftc_adapter_owns(tensor->name);
+        for (int32_t k = 0; k < n_base; k++)
+            if (w->tensors[k].name && strcmp(w->tensors[k].name, tensor->name) == 0)
+                w->tensors[k].name = NULL;
+    }
+    for (int32_t i = 0; i < w->n; i++)
+        if (w->tensors[i].name) w->tensors[n++] = w->tensors[i];
+    w->n = n;
+    return FTC_STATUS_OK;
+}
+
+static ftc_status open_adapter(const char *dir, ftc_weights **out) {
+    ftc_adapter adapter;
+    ftc_weights *w;
+    FTC_RETURN_IF_ERROR(ftc_adapter_read(dir, &adapter));
+    ftc_status status = open_model(adapter.base, &w);
+    ftc_adapter_free(&adapter);
+    FTC_RETURN_IF_ERROR(status);
+    char *path = ftc_path_join(dir, "adapter_model.safetensors"),
+         *torch = ftc_path_join(dir, "adapter_model.bin");
+    bool is_torch = !ftc_file_exists(path) && ftc_file_exists(torch);
+    status = add_adapter(w, is_torch ? torch : path, is_torch);
+    free(path);
+    free(torch);
+    return finish(w, status, out);
+}
+
+ftc_status ftc_weights_open(const char *dir, ftc_weights **out) {
+    return ftc_adapter_is(dir) ? open_adapter(dir, out) : open_model(dir, out);
+}
+
+bool ftc_weights_have_adapter(const ftc_weights *w) {
+    return w->has_adapter;
 }
 
 ftc_status ftc_weights_open_file(const char *path, ftc_weights **out) {

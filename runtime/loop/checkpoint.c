@@ -2,12 +2,15 @@
 
 #include "ir/base/alloc.h"
 #include "runtime/files.h"
+#include "runtime/hub/adapter.h"
+#include "runtime/loop/adapted.h"
 #include "runtime/loop/folder.h"
 
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 // --- the model ----------------------------------------------------------------------------------------
 
@@ -34,26 +37,83 @@ static ftc_status check_finite(const ftc_model_state *state) {
         FTC_RETURN_IF_ERROR(written);                                                                        \
     } while (0)
 
+// The adapters, and what they belong to.
+static ftc_status write_adapter(const char *dir, const ftc_model_state *state, const ftc_model_files *files) {
+    char *base = NULL;
+    FTC_RETURN_IF_ERROR(ftc_adapter_base(files->config.base_dir, &base));
+    char *real = realpath(base, NULL), *weights = ftc_path_join(dir, "adapter_model.safetensors");
+    ftc_status status = ftc_adapted_save(state, base, weights);
+    free(weights);
+    char *config = ftc_path_join(dir, "adapter_config.json");
+    if (status.code == FTC_OK) status = ftc_adapter_write(state->program, real ? real : base, config);
+    free(config);
+    free(real);
+    free(base);
+    return status;
+}
+
 // Everything that makes `dir` a model directory.
-static ftc_status write_model(const char *dir, const ftc_model_state *state, const ftc_model_files *files) {
+static ftc_status write_model(const char *dir, const ftc_model_state *state, const ftc_model_files *files,
+                              bool merges) {
     const ftc_program *program = state->program;
+    const char *source = merges ? files->merged_source : program->source;
     FTC_RETURN_IF_ERROR(check_finite(state));
-    WITH_PATH(dir, "model.safetensors", ftc_model_state_save(state, FTC_ROLE_PARAM, path));
+    if (merges)
+        WITH_PATH(dir, "model.safetensors", ftc_adapted_save_merged(state, path));
+    else if (ftc_adapter_in(program))
+        FTC_RETURN_IF_ERROR(write_adapter(dir, state, files));
+    else
+        WITH_PATH(dir, "model.safetensors", ftc_model_state_save(state, FTC_ROLE_PARAM, path));
     WITH_PATH(dir, "config.json", ftc_hf_config_write(program, &files->config, path));
-    if (program->source)
-        WITH_PATH(dir, "model.ir", ftc_file_write(path, program->source, strlen(program->source)));
+    if (source) WITH_PATH(dir, "model.ir", ftc_file_write(path, source, strlen(source)));
     if (!files->tokenizer_dir) return FTC_STATUS_OK;
     FTC_RETURN_IF_ERROR(ftc_hf_tokenizer_copy(files->tokenizer_dir, dir));
     return files->max_length ? ftc_hf_tokenizer_limit(dir, files->max_length) : FTC_STATUS_OK;
 }
 
+ftc_status ftc_model_check_output(const char *output, const ftc_program *program,
+                                  const ftc_model_files *files) {
+    if (!ftc_adapter_in(program) || files->merged_source) return FTC_STATUS_OK;
+    if (!files->config.base_dir)
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "%s: adapters belong to the weights of a pretrained model, whose directory "
+                               "is to be named: --pretrained DIR; or merge them: --lora-merge",
+                               output);
+    char *base = NULL;
+    FTC_RETURN_IF_ERROR(ftc_adapter_base(files->config.base_dir, &base));
+    char *there = realpath(base, NULL), *here = realpath(output, NULL);
+    bool same = there && here && strcmp(there, here) == 0;
+    free(there);
+    free(here);
+    free(base);
+    if (!same) return FTC_STATUS_OK;
+    return ftc_status_make(FTC_BAD_INPUT,
+                           "%s: the base model that the adapters belong to lies there; choose another folder",
+                           output);
+}
+
+// The weights that are no longer those of the model in `output`: whole ones beside adapters, or the converse.
+static void remove_others(const char *output, bool is_adapter) {
+    static const char *const NAMES[] = {"model.safetensors", "adapter_config.json",
+                                        "adapter_model.safetensors"};
+    for (int i = is_adapter ? 0 : 1; i < (is_adapter ? 1 : 3); i++) {
+        char *path = ftc_path_join(output, NAMES[i]);
+        unlink(path);
+        free(path);
+    }
+}
+
 ftc_status ftc_model_save(const char *output, const ftc_model_state *state, const ftc_model_files *files) {
+    bool merges = files->merged_source != NULL;
+    FTC_RETURN_IF_ERROR(ftc_model_check_output(output, state->program, files));
     FTC_RETURN_IF_ERROR(ftc_dir_make(output));
     char *final = ftc_path_join(output, "model"), *temporary;
     ftc_status status = ftc_dir_begin(final, &temporary);
     free(final);
     if (status.code != FTC_OK) return status;
-    return ftc_dir_end(write_model(temporary, state, files), temporary, ftc_dir_merge, output);
+    status = ftc_dir_end(write_model(temporary, state, files, merges), temporary, ftc_dir_merge, output);
+    if (status.code == FTC_OK) remove_others(output, ftc_adapter_in(state->program) && !merges);
+    return status;
 }
 
 // --- checkpoints --------------------------------------------------------------------------------------
@@ -61,7 +121,7 @@ ftc_status ftc_model_save(const char *output, const ftc_model_state *state, cons
 static ftc_status write_checkpoint(const char *dir, const ftc_train_options *options,
                                    const ftc_model_state *state, const ftc_model_files *files,
                                    const ftc_train_state *train, const ftc_train_identity *identity) {
-    FTC_RETURN_IF_ERROR(write_model(dir, state, files));
+    FTC_RETURN_IF_ERROR(write_model(dir, state, files, false));
     if (!options->save_only_model)
         WITH_PATH(dir, "optimizer.safetensors", ftc_model_state_save(state, FTC_ROLE_MOMENT, path));
     return ftc_train_state_write(dir, options, train, identity);
@@ -111,8 +171,9 @@ static bool is_among(const int64_t *steps, size_t n, int64_t step) {
 
 // The checkpoints in `output`, by step.
 static size_t list_checkpoints(const char *output, found **out) {
-    static const char *const RESUMED[] = {"model.safetensors", "optimizer.safetensors", "resume.json",
-                                          "trainer_state.json", NULL};
+    static const char *const RESUMED[] = {"optimizer.safetensors", "resume.json", "trainer_state.json", NULL};
+    static const char *const WHOLE[] = {"model.safetensors", NULL}, *const ADAPTED[] = {
+                                                                        "adapter_model.safetensors", NULL};
     DIR *dir = opendir(output);
     size_t n = 0, n_recorded;
     int64_t *recorded = ftc_folder_steps(output, &n_recorded);
@@ -124,7 +185,9 @@ static size_t list_checkpoints(const char *output, found **out) {
             continue;
         char *path = ftc_path_join(output, entry->d_name);
         list = ftc_realloc(list, n + 1, sizeof *list);
-        list[n++] = (found){step, has_all(path, RESUMED), is_among(recorded, n_recorded, step)};
+        bool has_weights = has_all(path, WHOLE) || has_all(path, ADAPTED);
+        list[n++] =
+            (found){step, has_weights && has_all(path, RESUMED), is_among(recorded, n_recorded, step)};
         free(path);
     }
     if (dir) closedir(dir);
@@ -189,14 +252,25 @@ ftc_status ftc_checkpoint_keep(const char *output, int64_t step) {
     return status;
 }
 
+ftc_status ftc_checkpoint_weights(const char *path, ftc_model_state *state) {
+    ftc_load_report report;
+    if (ftc_adapter_is(path)) {
+        FTC_RETURN_IF_ERROR(ftc_model_state_load(state, path, 0, &report));
+        ftc_load_report_free(&report);
+        return FTC_STATUS_OK;
+    }
+    char *weights = ftc_path_join(path, "model.safetensors");
+    ftc_status status = ftc_model_state_restore(state, FTC_ROLE_PARAM, weights);
+    free(weights);
+    return status;
+}
+
 ftc_status ftc_checkpoint_restore(const char *path, ftc_model_state *state,
                                   const ftc_train_identity *identity, ftc_train_state *train) {
-    char *weights = ftc_path_join(path, "model.safetensors");
     char *moments = ftc_path_join(path, "optimizer.safetensors");
     ftc_status status = ftc_train_state_read(path, identity, train);
-    if (status.code == FTC_OK) status = ftc_model_state_restore(state, FTC_ROLE_PARAM, weights);
+    if (status.code == FTC_OK) status = ftc_checkpoint_weights(path, state);
     if (status.code == FTC_OK) status = ftc_model_state_restore(state, FTC_ROLE_MOMENT, moments);
-    free(weights);
     free(moments);
     return status;
 }

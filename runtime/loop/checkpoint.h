@@ -1,7 +1,8 @@
 // Saved models and checkpoints: directories in Hugging Face's layout, each written beside and renamed.
 //
-// OUTPUT holds the model (config.json, model.safetensors, the tokenizer's files, model.ir) and
-// OUTPUT/checkpoint-<step>/ the same, with optimizer.safetensors (the moments, "<parameter>.exp_avg") and
+// OUTPUT holds the model (config.json, model.safetensors, the tokenizer's files, model.ir; of a model with
+// adapters adapter_model.safetensors and adapter_config.json instead of its weights, unless they are merged)
+// and OUTPUT/checkpoint-<step>/ the same, with optimizer.safetensors (the moments, "<parameter>.exp_avg") and
 // trainer_state.json.
 #ifndef FTC_RUNTIME_CHECKPOINT_H
 #define FTC_RUNTIME_CHECKPOINT_H
@@ -15,8 +16,14 @@
 typedef struct {
     ftc_hf_config_extra config;
     const char *tokenizer_dir; // whose tokenizer files are copied; NULL: none
-    int64_t max_length;        // most tokens of a text, for the tokenizer's configuration; 0: as it says
+    const char
+        *merged_source; // model.ir without adapters: they are merged into OUTPUT's weights; NULL: kept apart
+    int64_t max_length; // most tokens of a text, for the tokenizer's configuration; 0: as it says
 } ftc_model_files;
+
+// Whether the program's model can be saved in `output`: adapters belong to a base model that lies elsewhere.
+ftc_status ftc_model_check_output(const char *output, const ftc_program *program,
+                                  const ftc_model_files *files);
 
 // Writes the model into `output`, replacing the files of one that is there; other files stay.
 ftc_status ftc_model_save(const char *output, const ftc_model_state *state, const ftc_model_files *files);
@@ -35,6 +42,9 @@ char *ftc_checkpoint_latest(const char *output);
 // `identity` is not that of the checkpoint.
 ftc_status ftc_checkpoint_restore(const char *path, ftc_model_state *state,
                                   const ftc_train_identity *identity, ftc_train_state *train);
+
+// The parameters alone.
+ftc_status ftc_checkpoint_weights(const char *path, ftc_model_state *state);
 
 // Removes the oldest checkpoints that this run recorded until `limit` (at least 1) of them are left; never
 // that of step `keep` (-1: none).

@@ -47,6 +47,8 @@ static bool is_written_by_runs(const char *name) {
                                         "tokenizer_config.json",
                                         "added_tokens.json",
                                         "special_tokens_map.json",
+                                        "adapter_config.json",
+                                        "adapter_model.safetensors",
                                         "runs"};
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
         if (strcmp(name, NAMES[i]) == 0) return true;
@@ -199,7 +201,8 @@ static void release(void *folder, size_t bytes) {
     (void)bytes;
     ftc_folder *o = folder;
     int dir = open(o->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool saved = faccessat(dir, "model.safetensors", F_OK, 0) == 0;
+    bool saved = faccessat(dir, "model.safetensors", F_OK, 0) == 0 ||
+                 faccessat(dir, "adapter_model.safetensors", F_OK, 0) == 0;
     if (dir >= 0) close(dir);
     ftc_folder_release(o, saved);
 }

@@ -3,6 +3,7 @@
 
 #include "ir/base/alloc.h"
 #include "runtime/data/random.h"
+#include "runtime/hub/adapter.h"
 #include "runtime/hub/names.h"
 #include "runtime/hub/safetensors.h"
 #include "runtime/hub/weights.h"
@@ -133,9 +134,11 @@ static void init_param(ftc_model_state *state, int32_t index, uint64_t seed) {
     case FTC_INIT_ONES:
         for (int64_t i = 0; i < n; i++) values[i] = 1;
         break;
-    case FTC_INIT_NORMAL: {
+    case FTC_INIT_NORMAL:
+    case FTC_INIT_UNIFORM: {
         ftc_random random = ftc_random_named(seed, info->name);
-        for (int64_t i = 0; i < n; i++) values[i] = (float)(info->init_std * ftc_random_normal(&random));
+        double (*draw)(ftc_random *) = info->init == FTC_INIT_NORMAL ? ftc_random_normal : ftc_random_uniform;
+        for (int64_t i = 0; i < n; i++) values[i] = (float)(info->init_scale * draw(&random));
         break;
     }
     }
@@ -245,6 +248,12 @@ static ftc_status lacks_error(const ftc_weights *file, const char *missing, int3
         path, missing, more);
 }
 
+// Whether a file may lack a parameter of the encoder: what the family says, and adapters that are new.
+static bool may_lack(const ftc_program *program, const ftc_weights *file, const char *parameter) {
+    return ftc_family_may_lack(program, parameter) ||
+           (ftc_adapter_owns(parameter) && !ftc_weights_have_adapter(file));
+}
+
 // The encoder's parameters must be there in their shapes.
 static ftc_status check_encoder(const ftc_program *program, const ftc_weights *file,
                                 const ftc_safetensor *const *matches) {
@@ -256,7 +265,7 @@ static ftc_status check_encoder(const ftc_program *program, const ftc_weights *f
         if (matches[i] && !same_shape(info, matches[i])) return shape_error(file, info, matches[i]);
         if (matches[i]) {
             n_found++;
-        } else if (!ftc_family_may_lack(program, info->name)) {
+        } else if (!may_lack(program, file, info->name)) {
             if (!n_missing++) missing = info->name;
         }
     }
@@ -281,7 +290,7 @@ static ftc_status load_params(ftc_model_state *state, const ftc_weights *file, u
             FTC_RETURN_IF_ERROR(copy_tensor(file, info, matches[i], state->tensors[i]));
         } else {
             init_param(state, i, seed);
-            report->initialized[report->n_initialized++] = info->name;
+            if (!ftc_adapter_owns(info->name)) report->initialized[report->n_initialized++] = info->name;
         }
     }
     return FTC_STATUS_OK;
@@ -334,6 +343,18 @@ ftc_status ftc_model_state_check(const ftc_program *program, const char *dir) {
     return status;
 }
 
+ftc_status ftc_model_state_find(const ftc_program *program, const char *dir, bool **found) {
+    ftc_weights *file;
+    FTC_RETURN_IF_ERROR(ftc_weights_open(dir, &file));
+    const ftc_safetensor **matches = match_names(program, file);
+    *found = ftc_alloc((size_t)program->n_tensors + 1, sizeof **found);
+    for (int32_t i = 0; i < program->n_tensors; i++)
+        (*found)[i] = matches[i] && same_shape(&program->tensors[i], matches[i]);
+    free(matches);
+    ftc_weights_close(file);
+    return FTC_STATUS_OK;
+}
+
 void ftc_load_report_free(ftc_load_report *report) {
     for (int32_t i = 0; i < report->n_unused; i++) free(report->unused[i]);
     free(report->unused);
@@ -354,20 +375,22 @@ static ftc_safe_dtype safe_dtype(ftc_dtype dtype) {
     return FTC_SAFE_OTHER;
 }
 
+ftc_safetensor ftc_model_state_describe(const ftc_model_state *state, int32_t index) {
+    const ftc_tensor_info *info = &state->program->tensors[index];
+    ftc_safetensor tensor = {.name = info->name,
+                             .dtype = safe_dtype(info->dtype),
+                             .rank = info->rank,
+                             .data = ftc_model_state_tensor(state, index)};
+    memcpy(tensor.dims, info->dims, (size_t)info->rank * sizeof *info->dims);
+    return tensor;
+}
+
 ftc_status ftc_model_state_save(const ftc_model_state *state, ftc_tensor_role role, const char *path) {
     const ftc_program *program = state->program;
     ftc_safetensor *tensors = ftc_alloc((size_t)program->n_tensors + 1, sizeof *tensors);
     int32_t n = 0;
-    for (int32_t i = 0; i < program->n_tensors; i++) {
-        const ftc_tensor_info *info = &program->tensors[i];
-        if (info->role != role) continue;
-        ftc_safetensor *tensor = &tensors[n++];
-        *tensor = (ftc_safetensor){.name = info->name,
-                                   .dtype = safe_dtype(info->dtype),
-                                   .rank = info->rank,
-                                   .data = ftc_model_state_tensor(state, i)};
-        memcpy(tensor->dims, info->dims, (size_t)info->rank * sizeof *info->dims);
-    }
+    for (int32_t i = 0; i < program->n_tensors; i++)
+        if (program->tensors[i].role == role) tensors[n++] = ftc_model_state_describe(state, i);
     ftc_status status = ftc_safetensors_write(path, tensors, n);
     free(tensors);
     return status;

@@ -2,6 +2,7 @@
 #ifndef FTC_RUNTIME_MODEL_STATE_H
 #define FTC_RUNTIME_MODEL_STATE_H
 
+#include "runtime/hub/safetensors.h"
 #include "ir/step_abi.h"
 #include "runtime/loop/embeddings.h"
 #include "runtime/loop/memory.h"
@@ -46,9 +47,14 @@ void ftc_model_state_init(ftc_model_state *state, uint64_t seed);
 ftc_status ftc_model_state_load(ftc_model_state *state, const char *dir, uint64_t seed,
                                 ftc_load_report *report);
 // Whether the directory's weights fill the program's encoder, as ftc_model_state_load asks; reads no tensor.
+// And which parameters they have in their shapes, [n_tensors], allocated.
+ftc_status ftc_model_state_find(const ftc_program *program, const char *dir, bool **found);
 ftc_status ftc_model_state_check(const ftc_program *program, const char *dir);
 
 void ftc_load_report_free(ftc_load_report *report);
+
+// A tensor's name, shape and values, as safetensors are written.
+ftc_safetensor ftc_model_state_describe(const ftc_model_state *state, int32_t index);
 
 // Writes all tensors of a role as safetensors, under the program's names and in stored form; parameters as
 // they are once all their rows are up to date.

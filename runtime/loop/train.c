@@ -758,11 +758,9 @@ static ftc_status load_best(run *r) {
     else if (r->at.has_best)
         note(r, "the best model is that of step %lld (%.9g)", (long long)step, r->at.best_metric);
     if (ends_with != r->at.step) {
-        char *dir = ftc_checkpoint_path(r->o->output, step),
-             *weights = ftc_path_join(dir, "model.safetensors");
-        status = ftc_model_state_restore(r->t->state, FTC_ROLE_PARAM, weights);
+        char *dir = ftc_checkpoint_path(r->o->output, step);
+        status = ftc_checkpoint_weights(dir, r->t->state);
         free(dir);
-        free(weights);
     }
     if (r->kept_step != ends_with) { // it is of other weights
         ftc_evaluation_free(&r->kept);

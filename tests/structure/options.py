@@ -124,6 +124,11 @@ BAD = {
     "freeze": ("berd.*", "no parameter has such a name"),
     "group": ("bert.*:lr=x", "expected lr=FACTORx"),
     "layer-decay": ("-1", LEAST_0),
+    "lora": ("querry", "did you mean 'query'?"),
+    "lora-rank": ("0", LEAST_1),
+    "lora-alpha": ("-1", LEAST_0),
+    "lora-dropout": ("1", "less than 1"),
+    "lora-merge": ("maybe", "true or false"),
 }
 
 # A number beyond its range, beside those of BAD: never a smaller one, never none.
@@ -203,7 +208,7 @@ OTHERS = {
     "entry": ("forward", "expected step|grad|update|eval"),
     "max-length": ("0", LEAST_1),
 }
-MODEL = {"set", "task", "pretrained", "no-pass", "target", "memory", "loss", "optim", "freeze", "group"}
+MODEL = {"set", "task", "pretrained", "no-pass", "target", "memory", "loss", "optim", "freeze", "group", "lora"}
 ROWS = {"test", "split-test", "select-train", "select-test"}
 WITHOUT_MEANING = {
     "predict": {"label-column", "missing-label"},
