@@ -134,7 +134,15 @@ Test(metrics, scores_of_several_labels_equal_scikit_learn) {
         for (long long i = 0; i < n * count; i++) cr_assert_eq(fscanf(f, "%lf", &labels[i]), 1);
         for (long long i = 0; i < n * count; i++) cr_assert_eq(fscanf(f, "%f", &scores[i]), 1);
         for (int i = 0; i < VALUES; i++) cr_assert_eq(fscanf(f, "%lf", &expected[i]), 1);
-        ftc_label_scores s = ftc_metrics_labels(labels, scores, n, count);
+        ftc_one_class_scores each[16], sum = {0};
+        ftc_label_scores s = ftc_metrics_labels(labels, scores, n, count, each);
+        for (long long k = 0; k < count; k++) {
+            sum.recall += each[k].recall / (double)count;
+            sum.support += each[k].support;
+        }
+        cr_expect_float_eq(sum.recall, s.recall_macro, 1e-12);
+        for (long long i = 0; i < n * count; i++) sum.support -= labels[i] > 0.5;
+        cr_expect_eq(sum.support, 0);
         const double got[VALUES] = {s.accuracy,     s.precision_micro, s.recall_micro,
                                     s.f1_micro,     s.roc_auc_micro,   s.precision_macro,
                                     s.recall_macro, s.f1_macro,        s.roc_auc_macro};
@@ -146,7 +154,7 @@ Test(metrics, scores_of_several_labels_equal_scikit_learn) {
     fclose(f);
     // A label that every text has: there is no area.
     const double all[2] = {1, 1};
-    ftc_label_scores s = ftc_metrics_labels(all, (const float[]){1, -1}, 2, 1);
+    ftc_label_scores s = ftc_metrics_labels(all, (const float[]){1, -1}, 2, 1, &(ftc_one_class_scores){0});
     cr_expect(isnan(s.roc_auc_micro) && isnan(s.roc_auc_macro));
     cr_expect_eq(s.recall_micro, 0.5);
 }

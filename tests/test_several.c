@@ -72,6 +72,16 @@ Test(several, several_labels_in_every_form) {
     ASSERT_FTC(dir, 0, out, "all labels of a text right", "eval", "output", "--test", "columns.csv",
                "--label-columns", "rude,cold,food");
     ASSERT_FTC(dir, 0, out, "roc auc", "eval", "output", "--test", "bars.csv");
+    // Each label by itself: cold is that of every second text.
+    ASSERT_FTC(dir, 0, out, "\nall together ", "eval", "output", "--test", "bars.csv");
+    ASSERT_FTC(dir, 0, out, "\"eval_classes\": [{\"label\": \"cold\", \"precision\": ", "eval", "output",
+               "--test", "bars.csv", "--json");
+    char *card = read_text(dir, "output/README.md");
+    static const char *const PARTS[] = {"\n### Results by label\n", "\n| cold | ", " | 6 |\n",
+                                        "\n| *all together* | "};
+    for (size_t i = 0; i < sizeof PARTS / sizeof *PARTS; i++)
+        cr_expect(strstr(card, PARTS[i]), "\"%s\" is not in %s", PARTS[i], card);
+    free(card);
     char *config = read_text(dir, "output/config.json");
     cr_expect(strstr(config, "\"problem_type\":\t\"multi_label_classification\""), "%s", config);
     free(config);

@@ -35,7 +35,7 @@ static const ftc_option OPTIONS[] = {
 static void add_classes(const ftc_evaluation *e, const ftc_labels *labels, cJSON *line) {
     cJSON *classes = cJSON_AddArrayToObject(line, "eval_classes");
     for (int64_t k = 0; k < e->columns; k++) {
-        const ftc_one_class_scores one = ftc_metrics_class(e->confusion, (int32_t)e->columns, (int32_t)k);
+        const ftc_one_class_scores one = e->each[k];
         cJSON *object = cJSON_CreateObject();
         cJSON_AddStringToObject(object, "label", labels->names[k]);
         cJSON_AddNumberToObject(object, "precision", one.precision);
@@ -58,8 +58,8 @@ static void print_json(const ftc_evaluation *e, const ftc_labels *labels) {
             }
             cJSON_AddItemToArray(matrix, row);
         }
-        add_classes(e, labels, line);
     }
+    if (e->each) add_classes(e, labels, line);
     char *text = ftc_metrics_line(line);
     puts(text);
     free(text);
@@ -99,29 +99,25 @@ static void print_confusion(const ftc_evaluation *e, const ftc_labels *labels) {
     }
 }
 
-static void print_row(int width, const char *name, double precision, double recall, double f1,
-                      int64_t support) {
+static void print_row(int width, const char *name, const ftc_one_class_scores *s) {
     print_name(name, width, false);
-    printf(" %9.4f %9.4f %9.4f %9lld\n", precision, recall, f1, (long long)support);
+    printf(" %9.4f %9.4f %9.4f %9lld\n", s->precision, s->recall, s->f1, (long long)s->support);
 }
 
 // As scikit-learn's classification_report, as wide as the longest name asks for.
 static void print_classes(const ftc_evaluation *e, const ftc_labels *labels) {
     enum { LEAST = 16, MOST = 40 };
-    const ftc_class_scores *s = &e->classes;
+    ftc_evaluation_mean means[FTC_EVALUATION_MEANS];
     int width = LEAST;
     for (int64_t k = 0; k < e->columns; k++) {
         int wide = columns_of(labels->names[k]);
         width = wide > MOST ? MOST : wide > width ? wide : width;
     }
-    printf("\n%-*s %9s %9s %9s %9s\n", width, "class", "precision", "recall", "f1", "examples");
-    for (int64_t k = 0; k < e->columns; k++) {
-        const ftc_one_class_scores one = ftc_metrics_class(e->confusion, (int32_t)e->columns, (int32_t)k);
-        print_row(width, labels->names[k], one.precision, one.recall, one.f1, one.support);
-    }
-    print_row(width, "mean of classes", s->precision_macro, s->recall_macro, s->f1_macro, e->samples);
-    print_row(width, "mean of examples", s->precision_weighted, s->recall_weighted, s->f1_weighted,
-              e->samples);
+    printf("\n%-*s %9s %9s %9s %9s\n", width, e->scoring == FTC_SCORE_LABELS ? "label" : "class", "precision",
+           "recall", "f1", "examples");
+    for (int64_t k = 0; k < e->columns; k++) print_row(width, labels->names[k], &e->each[k]);
+    ftc_evaluation_means(e, means);
+    for (int i = 0; i < FTC_EVALUATION_MEANS; i++) print_row(width, means[i].name, &means[i].scores);
 }
 
 static void print_labels(const ftc_label_scores *s) {
@@ -143,7 +139,10 @@ static void print_text(const ftc_evaluation *e, const ftc_labels *labels) {
     if (e->scoring == FTC_SCORE_SPANS)
         printf("accuracy   %.4f\nprecision  %.4f\nrecall     %.4f\nf1         %.4f\n", e->spans.accuracy,
                e->spans.precision, e->spans.recall, e->spans.f1);
-    if (e->scoring == FTC_SCORE_LABELS) print_labels(&e->labels);
+    if (e->scoring == FTC_SCORE_LABELS) {
+        print_labels(&e->labels);
+        print_classes(e, labels);
+    }
     if (e->scoring != FTC_SCORE_CLASSES) return;
     const ftc_class_scores *s = &e->classes;
     printf("accuracy   %.4f\nprecision  %.4f\nrecall     %.4f\nf1         %.4f\nmatthews   %.4f\n",

@@ -143,7 +143,7 @@ static ftc_status run(const work *w, ftc_evaluation *e) {
 static void score(const ftc_program *program, const ftc_dataset *dataset, ftc_evaluation *e) {
     const ftc_number_lists *several = ftc_program_several_labels(program, dataset);
     if (e->scoring == FTC_SCORE_LABELS && several)
-        e->labels = ftc_metrics_labels(several->values, e->logits, e->samples, e->columns);
+        e->labels = ftc_metrics_labels(several->values, e->logits, e->samples, e->columns, e->each);
     if (e->scoring == FTC_SCORE_VALUES)
         e->values = ftc_metrics_values(dataset->labels, e->logits, e->samples);
     if (e->scoring != FTC_SCORE_CLASSES) return;
@@ -152,6 +152,8 @@ static void score(const ftc_program *program, const ftc_dataset *dataset, ftc_ev
         e->confusion[label * e->columns + ftc_argmax(e->logits + i * e->columns, e->columns)]++;
     }
     e->classes = ftc_metrics_classes(e->confusion, (int32_t)e->columns);
+    for (int32_t k = 0; k < e->columns; k++)
+        e->each[k] = ftc_metrics_class(e->confusion, (int32_t)e->columns, k);
     e->roc_auc = ftc_metrics_roc_auc(dataset->labels, e->logits, e->samples, (int32_t)e->columns);
 }
 
@@ -196,6 +198,7 @@ ftc_status ftc_evaluate(ftc_stepper *stepper, ftc_batch *batch, const ftc_datase
         tags[i] = ftc_span_tag_of(i < dataset->n_tag_names ? dataset->tag_names[i] : "O");
     w.tags = tags;
     e.confusion = classes ? ftc_alloc((size_t)(e.columns * e.columns), sizeof *e.confusion) : NULL;
+    e.each = classes || e.scoring == FTC_SCORE_LABELS ? ftc_alloc((size_t)e.columns, sizeof *e.each) : NULL;
     w.results = ftc_alloc((size_t)w.n_batches + 1, sizeof *w.results);
     ftc_status status = run(&w, &e);
     free(w.results);
@@ -214,7 +217,30 @@ ftc_status ftc_evaluate(ftc_stepper *stepper, ftc_batch *batch, const ftc_datase
 void ftc_evaluation_free(ftc_evaluation *evaluation) {
     free(evaluation->logits);
     free(evaluation->confusion);
+    free(evaluation->each);
     *evaluation = (ftc_evaluation){0};
+}
+
+void ftc_evaluation_means(const ftc_evaluation *e, ftc_evaluation_mean out[FTC_EVALUATION_MEANS]) {
+    const ftc_class_scores *c = &e->classes;
+    const ftc_label_scores *l = &e->labels;
+    int64_t support = 0, predicted = 0;
+    for (int64_t k = 0; k < e->columns; k++) {
+        support += e->each[k].support;
+        predicted += e->each[k].predicted;
+    }
+    if (e->scoring == FTC_SCORE_LABELS) {
+        out[0] = (ftc_evaluation_mean){
+            "mean of labels", {l->precision_macro, l->recall_macro, l->f1_macro, support, predicted}};
+        out[1] = (ftc_evaluation_mean){
+            "all together", {l->precision_micro, l->recall_micro, l->f1_micro, support, predicted}};
+    } else {
+        out[0] = (ftc_evaluation_mean){
+            "mean of classes", {c->precision_macro, c->recall_macro, c->f1_macro, support, predicted}};
+        out[1] = (ftc_evaluation_mean){
+            "mean of examples",
+            {c->precision_weighted, c->recall_weighted, c->f1_weighted, support, predicted}};
+    }
 }
 
 void ftc_evaluation_report(const ftc_evaluation *e, cJSON *line) {

@@ -33,11 +33,12 @@ typedef struct {
     ftc_scoring scoring;
     float *logits;      // [samples, columns]; of tokens [tokens, columns], of this process' examples alone
     int64_t *confusion; // of classes: [columns, columns], label by prediction; else NULL
-    ftc_class_scores classes; // of classes
-    double roc_auc;           // of classes; NaN: no class has examples and others beside it
-    ftc_value_scores values;  // of values
-    ftc_span_scores spans;    // of spans
-    ftc_label_scores labels;  // of several labels
+    ftc_one_class_scores *each; // [columns] of classes and of several labels; else NULL
+    ftc_class_scores classes;   // of classes
+    double roc_auc;             // of classes; NaN: no class has examples and others beside it
+    ftc_value_scores values;    // of values
+    ftc_span_scores spans;      // of spans
+    ftc_label_scores labels;    // of several labels
 } ftc_evaluation;
 
 // What an evaluation may be watched and stopped with. All may be NULL.
@@ -54,6 +55,14 @@ ftc_status ftc_evaluate(ftc_stepper *stepper, ftc_batch *batch, const ftc_datase
                         int64_t batch_size, const ftc_world *world, const ftc_evaluate_watch *watch,
                         ftc_evaluation *out);
 void ftc_evaluation_free(ftc_evaluation *evaluation);
+
+// What stands below a table of evaluation->each: over all of its rows.
+enum { FTC_EVALUATION_MEANS = 2 };
+typedef struct {
+    const char *name;
+    ftc_one_class_scores scores;
+} ftc_evaluation_mean;
+void ftc_evaluation_means(const ftc_evaluation *evaluation, ftc_evaluation_mean out[FTC_EVALUATION_MEANS]);
 
 // Adds eval_loss, eval_accuracy, … under the names that Hugging Face's Trainer gives them.
 void ftc_evaluation_report(const ftc_evaluation *evaluation, cJSON *line);

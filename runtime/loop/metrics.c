@@ -72,7 +72,84 @@ ftc_class_scores ftc_metrics_classes(const int64_t *confusion, int32_t classes) 
     return scores;
 }
 
-// --- ranks --------------------------------------------------------------------------------------------
+// --- areas --------------------------------------------------------------------------------------------
+
+static int by_number(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+// How many of the sorted numbers are less than `value`; with `or_equal`, or equal to it.
+static int64_t count_less(const double *sorted, int64_t n, double value, bool or_equal) {
+    int64_t low = 0, high = n;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (sorted[middle] < value || (or_equal && sorted[middle] == value))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+// The area under the ROC by the scores of what is of a class, which become sorted, and of what is not: the
+// share of pairs that are in order, and half of those that are equal. NaN: there are none.
+static double area(double *of_class, int64_t n, const double *others, int64_t n_others) {
+    double in_order = 0;
+    qsort(of_class, (size_t)n, sizeof *of_class, by_number);
+    for (int64_t i = 0; i < n_others; i++) {
+        int64_t less = count_less(of_class, n, others[i], false), up_to = less;
+        if (less < n && of_class[less] == others[i]) up_to = count_less(of_class, n, others[i], true);
+        in_order += (double)(n - up_to) + 0.5 * (double)(up_to - less);
+    }
+    return n && n_others ? in_order / ((double)n * (double)n_others) : NAN;
+}
+
+static double log_sum_exp(const float *logits, int32_t n) {
+    double most = (double)logits[0], sum = 0;
+    for (int32_t k = 1; k < n; k++) most = fmax(most, (double)logits[k]);
+    for (int32_t k = 0; k < n; k++) sum += exp((double)logits[k] - most);
+    return most + log(sum);
+}
+
+double ftc_metrics_roc_auc(const float *labels, const float *logits, int64_t n, int32_t classes) {
+    double *scores = ftc_alloc((size_t)(2 * n + 1), sizeof *scores), *below = scores + n;
+    double sum = 0, occurring = 0;
+    // A logit less this grows with the class' probability; of two, the distance of the logits, which does not
+    // round to 1.
+    for (int64_t i = 0; i < n; i++)
+        below[i] = classes == 2 ? (double)logits[2 * i] : log_sum_exp(logits + i * classes, classes);
+    for (int32_t k = classes == 2; k < classes; k++) {
+        int64_t first = 0, last = n; // of the class from the beginning on, others from the end on
+        for (int64_t i = 0; i < n; i++) {
+            double score = (double)logits[i * classes + k] - below[i];
+            scores[(int32_t)labels[i] == k ? first++ : --last] = score;
+        }
+        double one = area(scores, first, scores + first, n - first);
+        if (isnan(one)) continue;
+        sum += one;
+        occurring++;
+    }
+    free(scores);
+    return occurring > 0 ? sum / occurring : NAN;
+}
+
+// --- values -------------------------------------------------------------------------------------------
+
+static double correlation(const double *x, const double *y, int64_t n) {
+    double mean_x = 0, mean_y = 0, xx = 0, yy = 0, xy = 0;
+    for (int64_t i = 0; i < n; i++) {
+        mean_x += x[i] / (double)n;
+        mean_y += y[i] / (double)n;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        double a = x[i] - mean_x, b = y[i] - mean_y;
+        xx += a * a;
+        yy += b * b;
+        xy += a * b;
+    }
+    return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : 0;
+}
 
 typedef struct {
     double value;
@@ -92,63 +169,6 @@ static void rank(const double *values, int64_t n, ranked *scratch, double *ranks
         for (end = i + 1; end < n && scratch[end].value == scratch[i].value;) end++;
         for (int64_t j = i; j < end; j++) ranks[scratch[j].at] = 0.5 * (double)(i + end + 1);
     }
-}
-
-// The area is the share of pairs, one of the class and one not, whose scores are in this order, and half of
-// those that are equal: by the ranks' sum (Mann and Whitney, 1947). NaN: there are none.
-static double area(const float *labels, const double *ranks, int64_t n, int32_t k) {
-    double of_class = 0, sum = 0;
-    for (int64_t i = 0; i < n; i++) {
-        if ((int32_t)labels[i] != k) continue;
-        of_class++;
-        sum += ranks[i];
-    }
-    double pairs = of_class * ((double)n - of_class);
-    return pairs > 0 ? (sum - of_class * (of_class + 1) / 2) / pairs : NAN;
-}
-
-static double log_sum_exp(const float *logits, int32_t n) {
-    double most = (double)logits[0], sum = 0;
-    for (int32_t k = 1; k < n; k++) most = fmax(most, (double)logits[k]);
-    for (int32_t k = 0; k < n; k++) sum += exp((double)logits[k] - most);
-    return most + log(sum);
-}
-
-double ftc_metrics_roc_auc(const float *labels, const float *logits, int64_t n, int32_t classes) {
-    double *scores = ftc_alloc((size_t)(3 * n + 1), sizeof *scores), *ranks = scores + n, *others = ranks + n;
-    ranked *scratch = ftc_alloc((size_t)(n + 1), sizeof *scratch);
-    double sum = 0, occurring = 0;
-    // What grows with the class' probability: of two, the distance of the logits, which rounds to no 1.
-    for (int64_t i = 0; i < n; i++)
-        others[i] = classes == 2 ? (double)logits[2 * i] : log_sum_exp(logits + i * classes, classes);
-    for (int32_t k = classes == 2; k < classes; k++) {
-        for (int64_t i = 0; i < n; i++) scores[i] = (double)logits[i * classes + k] - others[i];
-        rank(scores, n, scratch, ranks);
-        double one = area(labels, ranks, n, k);
-        if (isnan(one)) continue;
-        sum += one;
-        occurring++;
-    }
-    free(scores);
-    free(scratch);
-    return occurring > 0 ? sum / occurring : NAN;
-}
-
-// --- values -------------------------------------------------------------------------------------------
-
-static double correlation(const double *x, const double *y, int64_t n) {
-    double mean_x = 0, mean_y = 0, xx = 0, yy = 0, xy = 0;
-    for (int64_t i = 0; i < n; i++) {
-        mean_x += x[i] / (double)n;
-        mean_y += y[i] / (double)n;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        double a = x[i] - mean_x, b = y[i] - mean_y;
-        xx += a * a;
-        yy += b * b;
-        xy += a * b;
-    }
-    return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : 0;
 }
 
 ftc_value_scores ftc_metrics_values(const float *labels, const float *predictions, int64_t n) {
@@ -174,22 +194,17 @@ ftc_value_scores ftc_metrics_values(const float *labels, const float *prediction
 // Of `n` cells from `first` on, `stride` apart.
 static double area_of_label(const double *labels, const float *scores, int64_t first, int64_t stride,
                             int64_t n) {
-    double *values = ftc_alloc((size_t)(2 * n + 1), sizeof *values), *ranks = values + n;
-    float *has = ftc_alloc((size_t)(n + 1), sizeof *has);
-    ranked *scratch = ftc_alloc((size_t)(n + 1), sizeof *scratch);
-    for (int64_t i = 0; i < n; i++) {
-        values[i] = (double)scores[first + i * stride];
-        has[i] = labels[first + i * stride] > 0.5;
-    }
-    rank(values, n, scratch, ranks);
-    double result = area(has, ranks, n, 1);
+    double *values = ftc_alloc((size_t)(n + 1), sizeof *values);
+    int64_t has = 0, last = n;
+    for (int64_t i = first; i < first + n * stride; i += stride)
+        values[labels[i] > 0.5 ? has++ : --last] = (double)scores[i];
+    double result = area(values, has, values + has, n - has);
     free(values);
-    free(has);
-    free(scratch);
     return result;
 }
 
-ftc_label_scores ftc_metrics_labels(const double *labels, const float *scores, int64_t n, int64_t count) {
+ftc_label_scores ftc_metrics_labels(const double *labels, const float *scores, int64_t n, int64_t count,
+                                    ftc_one_class_scores *each) {
     ftc_label_scores s = {0};
     double hits = 0, predicted = 0, truth = 0, of_all = (double)count, with_auc = 0;
     for (int64_t k = 0; k < count; k++) {
@@ -200,9 +215,14 @@ ftc_label_scores ftc_metrics_labels(const double *labels, const float *scores, i
             mine[1] += said;
             mine[2] += is;
         }
-        s.precision_macro += ratio(mine[0], mine[1]) / of_all;
-        s.recall_macro += ratio(mine[0], mine[2]) / of_all;
-        s.f1_macro += ratio(2 * mine[0], mine[1] + mine[2]) / of_all;
+        each[k] = (ftc_one_class_scores){.precision = ratio(mine[0], mine[1]),
+                                         .recall = ratio(mine[0], mine[2]),
+                                         .f1 = ratio(2 * mine[0], mine[1] + mine[2]),
+                                         .support = (int64_t)mine[2],
+                                         .predicted = (int64_t)mine[1]};
+        s.precision_macro += each[k].precision / of_all;
+        s.recall_macro += each[k].recall / of_all;
+        s.f1_macro += each[k].f1 / of_all;
         hits += mine[0];
         predicted += mine[1];
         truth += mine[2];

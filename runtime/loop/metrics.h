@@ -20,7 +20,7 @@ typedef struct {
 // confusion[label * classes + prediction] counts examples.
 ftc_class_scores ftc_metrics_classes(const int64_t *confusion, int32_t classes);
 
-// Of one class, as in scikit-learn's classification_report.
+// Of one class, or of one of several labels, as in scikit-learn's classification_report.
 typedef struct {
     double precision, recall, f1;
     int64_t support, predicted; // examples of the class, and those that were said to be
@@ -50,8 +50,9 @@ typedef struct {
 } ftc_label_scores;
 
 // labels and scores: [n, count]. A text has the labels whose number is above a half, and is said to have
-// those whose score is not below 0.
-ftc_label_scores ftc_metrics_labels(const double *labels, const float *scores, int64_t n, int64_t count);
+// those whose score is not below 0. Fills each[count].
+ftc_label_scores ftc_metrics_labels(const double *labels, const float *scores, int64_t n, int64_t count,
+                                    ftc_one_class_scores *each);
 
 // A JSON object as one line: floats with 9 significant digits (not finite: null), integers exact. Allocated.
 char *ftc_metrics_line(const cJSON *object);

@@ -105,28 +105,30 @@ static void write_cell(const char *name, FILE *out) {
     free(shown);
 }
 
-static void write_class_row(double precision, double recall, double f1, int64_t support, FILE *out) {
-    fprintf(out, " | %.4f | %.4f | %.4f | %lld |\n", precision, recall, f1, (long long)support);
+static void write_class_row(const ftc_one_class_scores *s, FILE *out) {
+    fprintf(out, " | %.4f | %.4f | %.4f | %lld |\n", s->precision, s->recall, s->f1, (long long)s->support);
 }
 
 static void write_classes(const ftc_summary *s, FILE *out) {
     const ftc_evaluation *e = ftc_summary_evaluation(s);
-    if (!e || e->scoring != FTC_SCORE_CLASSES) return;
-    const ftc_class_scores *c = &e->classes;
-    fputs("\n### Results by class\n\n| Class | Precision | Recall | F1 | Examples |\n"
-          "|:---|---:|---:|---:|---:|\n",
-          out);
+    ftc_evaluation_mean means[FTC_EVALUATION_MEANS];
+    if (!e || !e->each) return;
+    const char *what = e->scoring == FTC_SCORE_LABELS ? "label" : "class";
+    fprintf(
+        out,
+        "\n### Results by %s\n\n| %c%s | Precision | Recall | F1 | Examples |\n|:---|---:|---:|---:|---:|\n",
+        what, *what - 'a' + 'A', what + 1);
     for (int64_t k = 0; k < e->columns; k++) {
         char number[24];
-        const ftc_one_class_scores one = ftc_metrics_class(e->confusion, (int32_t)e->columns, (int32_t)k);
         fputs("| ", out);
         write_cell(ftc_summary_label(s, k, number), out);
-        write_class_row(one.precision, one.recall, one.f1, one.support, out);
+        write_class_row(&e->each[k], out);
     }
-    fputs("| *mean of classes*", out);
-    write_class_row(c->precision_macro, c->recall_macro, c->f1_macro, e->samples, out);
-    fputs("| *mean of examples*", out);
-    write_class_row(c->precision_weighted, c->recall_weighted, c->f1_weighted, e->samples, out);
+    ftc_evaluation_means(e, means);
+    for (int i = 0; i < FTC_EVALUATION_MEANS; i++) {
+        fprintf(out, "| *%s*", means[i].name);
+        write_class_row(&means[i].scores, out);
+    }
 }
 
 static void write_item(void *context, const char *name, const char *value) {

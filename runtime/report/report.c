@@ -677,31 +677,29 @@ static void write_most_confused(const ftc_summary *s, const ftc_evaluation *e, F
     free(list);
 }
 
-static void write_average(const char *name, double precision, double recall, double f1, int64_t support,
-                          FILE *out) {
-    fprintf(out,
-            "<tr><th scope=\"row\" class=\"left\">%s</th><td>%.4f</td><td>%.4f</td><td>%.4f</td>"
-            "<td>%lld</td></tr>\n",
-            name, precision, recall, f1, (long long)support);
+static void write_class_scores(const ftc_one_class_scores *s, FILE *out) {
+    fprintf(out, "</th><td>%.4f</td><td>%.4f</td><td>%.4f</td><td>%lld</td></tr>\n", s->precision, s->recall,
+            s->f1, (long long)s->support);
 }
 
 static ftc_status write_classes(const ftc_summary *s, FILE *out) {
+    static const char HEAD[] = "<tr><th scope=\"row\" class=\"left\">";
     const ftc_evaluation *e = ftc_summary_evaluation(s);
-    const ftc_class_scores *c = &e->classes;
+    ftc_evaluation_mean means[FTC_EVALUATION_MEANS];
     fputs("<div class=\"scroll\"><table>\n<caption>By class: the share of what was said to be of it that is, "
           "of what is of it that was found, and their harmonic mean</caption>\n<tr><th class=\"left\">Class"
           "</th><th>Precision</th><th>Recall</th><th>F1</th><th>Examples</th></tr>\n",
           out);
     for (int64_t k = 0; k < e->columns; k++) {
-        const ftc_one_class_scores one = ftc_metrics_class(e->confusion, (int32_t)e->columns, (int32_t)k);
-        fputs("<tr><th scope=\"row\" class=\"left\">", out);
+        fputs(HEAD, out);
         write_label(s, k, out);
-        fprintf(out, "</th><td>%.4f</td><td>%.4f</td><td>%.4f</td><td>%lld</td></tr>\n", one.precision,
-                one.recall, one.f1, (long long)one.support);
+        write_class_scores(&e->each[k], out);
     }
-    write_average("mean of classes", c->precision_macro, c->recall_macro, c->f1_macro, e->samples, out);
-    write_average("mean of examples", c->precision_weighted, c->recall_weighted, c->f1_weighted, e->samples,
-                  out);
+    ftc_evaluation_means(e, means);
+    for (int i = 0; i < FTC_EVALUATION_MEANS; i++) {
+        fprintf(out, "%s%s", HEAD, means[i].name);
+        write_class_scores(&means[i].scores, out);
+    }
     fputs("</table></div>\n", out);
     return FTC_STATUS_OK;
 }
@@ -881,6 +879,11 @@ static bool is_scored_as(const ftc_summary *s, ftc_scoring scoring) {
     return e && e->scoring == scoring;
 }
 
+static bool has_each(const ftc_summary *s) {
+    const ftc_evaluation *e = ftc_summary_evaluation(s);
+    return e && e->each;
+}
+
 static bool has_classes(const ftc_summary *s) {
     return is_scored_as(s, FTC_SCORE_CLASSES);
 }
@@ -903,7 +906,7 @@ static const struct {
     {"evaluations", "Evaluations", always, write_results},
     {"curves", "Curves", always, write_curves},
     {"lengths", "Lengths and padding", has_texts, write_texts},
-    {"classes", "Classes", has_classes, write_classes},
+    {"classes", "Classes", has_each, write_classes},
     {"confusions", "Confusions and mistakes", has_classes, write_confusions},
     {"predictions", "Predictions", has_values, write_predictions},
     {"memory", "Memory", always, write_memory},
