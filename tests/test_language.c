@@ -484,6 +484,19 @@ static void expect_refused(const ftc_override *o, const char *part) {
     ftc_diag_free(&d);
 }
 
+// All but the head: query, key, value and three dense ones in each of two layers, and the pooler.
+Test(language, adapters_everywhere) {
+    const ftc_override all = {"lora", "all-linear", "--lora", FTC_OVERRIDE_TRAIN};
+    ftc_graph *g = parse(MODEL("bert-cls.ir"), &all, 1);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < g->n_decls; i++) {
+        n += strstr(g->decls[i].name, ".lora_A.") != NULL;
+        cr_expect_null(strstr(g->decls[i].name, "classifier.lora"));
+    }
+    cr_expect_eq(n, 2 * 6 + 1);
+    ftc_graph_free(g);
+}
+
 Test(language, wrong_adapters_are_refused) {
     const char *const names = "there are query, key, value, dense";
     expect_refused(&(ftc_override){"lora", "query, valu", "--lora", FTC_OVERRIDE_TRAIN},

@@ -306,6 +306,7 @@ static ftc_status write_summary(const run *r, const ftc_train_result *result) {
         .options = &o->run.train,
         .result = result,
         .base_model = base,
+        .is_adapter = ftc_adapter_in(program) && !r->merged_source,
         .train_file = o->data.train,
         .test_file = o->data.test,
         .labels = &r->data.labels,

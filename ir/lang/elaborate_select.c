@@ -41,9 +41,10 @@ static bool next_item(const char **list, const char **item, size_t *n) {
     return *n > 0;
 }
 
-// Whether `name` is the item, or ends in it behind a dot.
+// Whether `name` is the item, or ends in it behind a dot; "all-linear" is every name.
 static bool is_named(const char *name, const char *item, size_t n) {
     size_t length = strlen(name);
+    if (n == strlen("all-linear") && !strncmp(item, "all-linear", n)) return true;
     if (length < n || strncmp(name + length - n, item, n) != 0) return false;
     return length == n || name[length - n - 1] == '.';
 }

@@ -215,6 +215,7 @@ double ftc_adapter_scale(const ftc_program *program) {
 
 ftc_status ftc_adapter_write(const ftc_program *program, const char *base, const char *path) {
     const ftc_setting *modules = setting(program, "lora");
+    const char *names = modules && modules->text ? modules->text : "";
     const char *head = ftc_family_text(program, "head"),
                *task = task_of(ftc_family_text(program, "architecture"));
     cJSON *json = cJSON_CreateObject();
@@ -224,7 +225,8 @@ ftc_status ftc_adapter_write(const ftc_program *program, const char *base, const
     cJSON_AddNumberToObject(json, "r", number(program, "lora_rank", 8));
     cJSON_AddNumberToObject(json, "lora_alpha", number(program, "lora_alpha", 8));
     cJSON_AddNumberToObject(json, "lora_dropout", number(program, "lora_dropout", 0));
-    cJSON_AddItemToObject(json, "target_modules", split(modules && modules->text ? modules->text : ""));
+    cJSON_AddItemToObject(json, "target_modules",
+                          strcmp(names, "all-linear") == 0 ? cJSON_CreateString(names) : split(names));
     cJSON_AddItemToObject(json, "modules_to_save", *head ? split(head) : cJSON_CreateNull());
     cJSON_AddStringToObject(json, "bias", "none");
     cJSON_AddBoolToObject(json, "inference_mode", true);

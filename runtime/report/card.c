@@ -30,7 +30,8 @@ static const cJSON *saved_evaluation(const ftc_summary *s) {
 static void write_front_matter(const ftc_summary *s, const char *name, const cJSON *evaluation, FILE *out) {
     char title[64];
     const cJSON *entry;
-    fputs("---\nlibrary_name: transformers\npipeline_tag: text-classification\n", out);
+    fprintf(out, "---\nlibrary_name: %s\npipeline_tag: text-classification\n",
+            s->is_adapter ? "peft" : "transformers");
     if (s->base_model) {
         fputs("base_model: ", out);
         write_quoted(out, s->base_model);

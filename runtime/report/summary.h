@@ -13,6 +13,7 @@ typedef struct {
     const ftc_program *program;
     const ftc_train_options *options;
     const ftc_train_result *result;
+    bool is_adapter;        // what is saved are adapters of it
     const char *base_model; // what the weights are from; NULL: they were random
     const char *train_file;
     const char *test_file; // NULL: the training file, or none

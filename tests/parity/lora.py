@@ -64,7 +64,10 @@ def worst_tensor(ours, theirs):
 
 def check_saved(check, name, folder, output):
     shapes = [
-        {key: shape for key, (shape, _) in tensorfile.read(os.path.join(dir, "adapter_model.safetensors")).items()}
+        {
+            key: shape
+            for key, (shape, _) in tensorfile.read(os.path.join(dir, "adapter_model.safetensors")).items()
+        }
         for dir in (folder, output)
     ]
     check.that(f"{name}: tensors that were saved otherwise", len(shapes[0].items() ^ shapes[1].items()), 0)
@@ -99,8 +102,11 @@ def check_adapter(check, name, scratch, python):
     check.run("verify", "--pretrained", folder, *rows, "--dump-grads", grads, statuses=(0, 1))
     ours, theirs = tensorfile.read(grads), tensorfile.read(os.path.join(folder, "grads.safetensors"))
     check.that(f"{name}: gradients of other tensors", len(set(ours) ^ set(theirs)), 0)
-    check.that("{}: {} gradients, worst {}".format(name, len(theirs), *worst_tensor(ours, theirs)[:1]),
-               worst_tensor(ours, theirs)[1], GRADIENT)
+    check.that(
+        "{}: {} gradients, worst {}".format(name, len(theirs), *worst_tensor(ours, theirs)[:1]),
+        worst_tensor(ours, theirs)[1],
+        GRADIENT,
+    )
     before = relative(logits_of(check, folder), flat(golden["before"]))
     check.that(f"{name}: logits before training", before, LOGITS_BEFORE)
     training = ["--epochs", 1, "--lr", golden["rate"], "--no-shuffle", "--dropout", 0, "--cache", "none"]
@@ -120,7 +126,11 @@ def check_adapter(check, name, scratch, python):
     check.that(f"{name}: merged weights, worst {tensor}", error, LOSS)
     left = set(whole) ^ set(tensorfile.read(os.path.join(base, "model.safetensors")))
     check.that(f"{name}: tensors that the base model has and the merged one not, or conversely", len(left), 0)
-    check.that(f"{name}: logits of the merged model", relative(logits_of(check, merged), flat(golden["after"])), LOGITS_AFTER)
+    check.that(
+        f"{name}: logits of the merged model",
+        relative(logits_of(check, merged), flat(golden["after"])),
+        LOGITS_AFTER,
+    )
     if python:
         check_in_peft(check, python, name, base, output, merged, len(golden["after"][0]))
 

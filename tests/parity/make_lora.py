@@ -48,7 +48,9 @@ def base_of(name):
 
 def plain(name):
     """PEFT's name of a parameter as the base model has it."""
-    return name.removeprefix("base_model.model.").replace(".modules_to_save.default", "").replace(".default", "")
+    return (
+        name.removeprefix("base_model.model.").replace(".modules_to_save.default", "").replace(".default", "")
+    )
 
 
 def make_adapter(folder, name):
@@ -79,7 +81,9 @@ def adapted(folder, name):
 
 
 def train(model, batches):
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=RATE, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad], lr=RATE, weight_decay=0.01
+    )
     losses = []
     for step, batch in enumerate(batches):
         for group in optimizer.param_groups:
@@ -105,7 +109,9 @@ def make_golden(name):
     with open(os.path.join(TEXTS, "test.csv"), encoding="utf-8", newline="") as file:
         tests = [encode(row["text"]) for row in csv.DictReader(file)]
     parts = [rows[i : i + BATCH] for i in range(0, len(rows), BATCH)]
-    batches = [{"encoded": [row for row, _ in part], "labels": [label for _, label in part]} for part in parts]
+    batches = [
+        {"encoded": [row for row, _ in part], "labels": [label for _, label in part]} for part in parts
+    ]
 
     model = adapted(folder, name)
     inner = model.get_base_model()  # whose signature tells what it takes; the adapters are in it

@@ -1,4 +1,4 @@
-"""Reads float32 tensors of a safetensors file with the standard library alone."""
+"""Reads and writes float32 tensors of a safetensors file with the standard library alone."""
 
 import array
 import json
@@ -22,3 +22,16 @@ def read(path):
             values = array.array("f", file.read(end - begin))
             tensors[name] = (entry["shape"], values)
     return tensors
+
+
+def write(path, tensors):
+    """Writes {name: (shape, array of floats)}."""
+    header, end = {}, 0
+    for name, (shape, values) in tensors.items():
+        begin, end = end, end + 4 * len(values)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for _, values in tensors.values():
+            file.write(values.tobytes())
