@@ -13,6 +13,7 @@
 #include "tests/eager_values.h"
 #include "tests/expected.h"
 #include "tests/random_graph.h"
+#include "tests/random_layers.h"
 
 static ftc_graph *random_graph(uint64_t seed, int n_nodes) {
     test_graph_options options = {.n_nodes = n_nodes, .quadratic = seed % 3 == 0, .step_abi = true};
@@ -189,20 +190,28 @@ static void check_compiled(const ftc_graph *forward, uint64_t seed, way w) {
     ftc_graph_free(g);
 }
 
+static ftc_graph *small_graph(uint64_t seed) {
+    return random_graph(seed, 6 + (int)(seed % 12));
+}
+
 // FTC_TEST_SEEDS=FIRST,N takes other graphs instead.
-static void check_target(way w, uint64_t first, uint64_t n) {
+static void check_graphs(way w, ftc_graph *make(uint64_t seed), uint64_t first, uint64_t n) {
     const char *seeds = getenv("FTC_TEST_SEEDS");
     if (!ftc_target_supported_here(ftc_target_named(w.target)))
         cr_skip_test("this CPU does not have %s", w.target);
     if (seeds && sscanf(seeds, "%" SCNu64 ",%" SCNu64, &first, &n) != 2)
         cr_assert_fail("FTC_TEST_SEEDS=FIRST,N");
     for (uint64_t seed = first; seed < first + n; seed++) {
-        ftc_graph *forward = random_graph(seed, 6 + (int)(seed % 12));
+        ftc_graph *forward = make(seed);
         w.with_step = seed % 4 == 0;
         check_compiled(forward, seed, w);
         ftc_graph_free(forward);
     }
     report_counts();
+}
+
+static void check_target(way w, uint64_t first, uint64_t n) {
+    check_graphs(w, small_graph, first, n);
 }
 
 Test(differential, native_code_agrees_with_the_interpreter) {
@@ -221,6 +230,22 @@ Test(differential, openblas_agrees_with_the_interpreter) {
 
 Test(differential, bf16_agrees_with_the_interpreter) {
     check_target((way){.target = "native", .bf16 = true}, 4001, 60);
+}
+
+Test(layers, agree_with_the_interpreter) {
+    check_graphs((way){.target = "native"}, test_random_layers, 1, 60);
+}
+Test(layers, of_least_memory_agree) {
+    check_graphs((way){.target = "native", .least_memory = true}, test_random_layers, 1001, 10);
+}
+Test(layers, in_bf16_agree) {
+    check_graphs((way){.target = "native", .bf16 = true}, test_random_layers, 2001, 20);
+}
+Test(layers, for_avx2_agree) {
+    check_graphs((way){.target = "avx2"}, test_random_layers, 3001, 10);
+}
+Test(layers, for_any_machine_agree) {
+    check_graphs((way){.target = "generic"}, test_random_layers, 4001, 10);
 }
 
 // --- what is easy to get wrong ------------------------------------------------------------------------

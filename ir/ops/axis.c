@@ -407,8 +407,9 @@ static bool infer_shift(const ftc_graph *g, const ftc_node *node, ftc_type *type
                  g->axes[ragged.at[0]].name, g->axes[node->axis].name);
         return false;
     }
-    if (node->index >= to->bound || node->index <= -from->bound) {
-        snprintf(error, (size_t)error_size, "none of at most %lld positions is left by a shift of %lld",
+    bool is_constant = from->kind == FTC_EXTENT_CONST; // bounds may be set as low as one likes
+    if (is_constant && (node->index >= to->bound || node->index <= -from->bound)) {
+        snprintf(error, (size_t)error_size, "none of %lld positions is left by a shift of %lld",
                  (long long)from->bound, (long long)node->index);
         return false;
     }
