@@ -122,7 +122,7 @@ static void put_attention(writer *w) {
     attention a = {.features = PICK(w, "D", "D", "F, E"), .keys = w->has_other && one_in(w, 3) ? "U" : "T"};
     put_projections(w, &a);
     put(w, "d = outer (index(%s) - index(S))\n", a.keys);
-    put(w, "s = dot(q, k; %s) * 0.5\n", a.features);
+    put(w, "s = dot(q, k; %s) * 0.15\n", a.features);
     bool own = a.keys[0] == 'T';
     put_bias(w, &a);
     if (own && w->has_scores && one_in(w, 3)) put(w, "s = s + 0.5 * passed\n");

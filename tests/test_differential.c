@@ -355,6 +355,9 @@ static const struct {
     {"scores_that_the_gradient_alone_reads",
      "k = rename(x * u; S -> T)\nr = dot(gather(m, V, ids), dot(x, k; D); S)\n"
      "loss = sum(sum(normal_cdf(r - r); T) * outer (w * sum(u; D)); B, A, H)"},
+    {"keys_without_queries",
+     "axis U ragged B <= 3\ninput c : f32[B, U, A, D]\nk = c * u\n"
+     "loss = sum(tanh(dot(softmax(dot(x * u, k; D); U), k; U)); B, S, A, D) + sum(k; B, U, A, D)"},
     {"tokens_before_and_behind",
      "q = shift(x * u, 1; S)\nk = rename(shift(x, -2; S); S -> T)\nh = attention(q, k, k, 0.25; D, T)\n"
      "loss = sum(tanh(shift(h, 1; S) - shift(h, 3; S)); B, S, A, D) + sum(at(shift(q, -1; S), S, 0) * u; B, "

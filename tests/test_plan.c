@@ -200,6 +200,63 @@ Test(plan, of_shipped_models_has_no_pairs_of_tokens) {
     }
 }
 
+// Slices of parameters are views of these, and slices of what is made of tokens too: nothing stores them,
+// unless the whole would be kept for them.
+Test(plan, stores_no_slices) {
+    static const struct {
+        const char *name, *text;
+        int kept; // slices that the backward phase reads instead of the whole
+    } models[] = {
+        {"slices of a parameter",
+         "w = param \"w\" f32[(Q A D), H]\nq = dot(x, at(w, Q, 0); H)\nk = rename(dot(x, at(w, Q, 1); H); S "
+         "-> T)\n"
+         "v = rename(dot(x, at(w, Q, 2); H); S -> T)\ny = dot(softmax(dot(q, k; D); T), v; T)",
+         0},
+        {"parts of a parameter",
+         "w = param \"w\" f32[P, H]\nq = dot(x, shift(w, 0; P -> D); H)\nk = rename(dot(x, shift(w, -4; P -> "
+         "D); H); S -> T)\n"
+         "y = outer (dot(softmax(dot(q, k; D); T), k; T) * param \"u\" f32[A])",
+         0},
+        {"slices of what a parameter makes",
+         "w = param \"w\" f32[(Q A D), H]\nz = dot(x, w; H)\nq = at(z, Q, 0)\nk = rename(at(z, Q, 1); S -> "
+         "T)\n"
+         "v = rename(at(z, Q, 2); S -> T)\ny = dot(softmax(dot(q, k; D); T), v; T)",
+         0},
+        {"gated",
+         "w = param \"w\" f32[(Q A D), H]\nz = dot(x, w; H)\ny = gelu(at(z, Q, 0)) * at(z, Q, 1) * at(z, Q, "
+         "2)",
+         0},
+        {"one of three",
+         "w = param \"w\" f32[(Q A D), H]\nz = dot(x, w; H)\n"
+         "y = outer (at(z, Q, 0) * tanh(at(z, Q, 1)) + sum(z; Q, A, D))",
+         1},
+    };
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        ftc_diagnostics d = {0};
+        char text[2000];
+        snprintf(text, sizeof text,
+                 "model slices\naxis B <= 4\naxis S ragged B <= 20\naxis T = S, H = 6, A = 2, D = 4, Q = 3, "
+                 "P = 8\n"
+                 "input x : f32[B, S, H]\n%s\noutput loss = sum(tanh(y); B, S, A, D)\n",
+                 models[i].text);
+        ftc_graph *source = ftc_parse_text(models[i].name, text, NULL, &d);
+        cr_assert(source, "%s: %s", models[i].name, d.count ? d.list[0].text : "");
+        ftc_graph *g = planned(source, FTC_ENTRY_STEP);
+        int kept = 0;
+        for (ftc_id v = 1; v < g->n_nodes; v++) {
+            if (ftc_region_is_part(g, &g->nodes[v]))
+                cr_expect(g->nodes[v].offset < 0, "%s: %%%u is stored", models[i].name, v);
+            for (int a = 0; a < g->nodes[v].n_args && g->nodes[v].offset >= 0; a++)
+                kept += g->nodes[v].op == FTC_OP_mul &&
+                        ftc_region_is_part(g, &g->nodes[g->nodes[v].arg[a]]) &&
+                        ftc_is_constant(&g->nodes[g->nodes[v].arg[1 - a]]);
+        }
+        cr_expect_eq(kept, models[i].kept, "%s: %d copies", models[i].name, kept);
+        ftc_graph_free(g);
+        ftc_graph_free(source);
+    }
+}
+
 // Gradients die in their updates: the arena of a whole step does not hold one for each weight.
 Test(plan, of_the_step_holds_no_gradients) {
     ftc_graph *source = bert("384", "6", "12", "16"), *g = planned(source, FTC_ENTRY_STEP);

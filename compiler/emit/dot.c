@@ -92,7 +92,9 @@ static int64_t bound_of(const ftc_graph *g, const ftc_axes *axes) {
 
 // The operand as a matrix: unit stride along `inner`.
 static ftc_matrix matrix(ftc_emitter *e, ftc_id id, const ftc_axes *outer, const ftc_axes *inner) {
-    LLVMValueRef base = e->storage[ftc_region_operand(e->g, id)].base;
+    LLVMValueRef start = ftc_cg_i64(e->cg, ftc_region_slice_start(e->g, id));
+    LLVMValueRef base = ftc_cg_at(e->cg, ftc_gemm_element_type(e->cg, ftc_emit_form(e->g, id)),
+                                  e->storage[ftc_region_operand(e->g, id)].base, start);
     ftc_axes order = ftc_region_view_order(e->g, id);
     int64_t outer_stride, inner_stride;
     ftc_region_as_matrix(e->g, &order, outer, inner, &outer_stride, &inner_stride);

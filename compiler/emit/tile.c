@@ -104,14 +104,13 @@ static operand operand_of(tile_emitter *t, ftc_id id, const ftc_axes *row, const
     }
     // The names that the axes have where the data lies.
     ftc_id cells = ftc_region_operand(e->g, id);
-    for (ftc_op_class class = ftc_node_class(&e->g->nodes[id]);
-         class == FTC_CLASS_RENAME || class == FTC_CLASS_DETACH; class = ftc_node_class(&e->g->nodes[id])) {
+    for (; id != ftc_region_source(e->g, id); id = e->g->nodes[id].arg[0]) {
         const ftc_node *view = &e->g->nodes[id];
-        if (class == FTC_CLASS_RENAME) {
-            env.index[view->axis] = env.index[view->to];
-            for (int i = 0; i < 2; i++) rename_axis(&sides[i], view->to, view->axis);
-        }
-        id = view->arg[0];
+        if (ftc_node_class(view) == FTC_CLASS_AT)
+            env.index[view->axis] = ftc_cg_i64(cg, view->index);
+        else if (view->to != FTC_NO_AXIS)
+            env.index[view->axis] = ftc_cg_sub(cg, env.index[view->to], ftc_cg_i64(cg, view->index));
+        for (int i = 0; i < 2 && view->to != FTC_NO_AXIS; i++) rename_axis(&sides[i], view->to, view->axis);
     }
     LLVMValueRef lane_stride, lane_offsets;
     ftc_axes order = ftc_region_view_order(e->g, cells);
@@ -193,8 +192,13 @@ static void emit_pack(tile_emitter *t, int step) {
 static bool is_cleared(const tile_emitter *t, ftc_id id) {
     const ftc_node *node = &t->e->g->nodes[id];
     if (ftc_node_class(node) == FTC_CLASS_SCATTER) return true;
-    return ftc_node_class(node) == FTC_CLASS_DOT && ftc_axes_has(&node->axes, t->kernel->block) &&
-           t->windowed != FTC_NO_AXIS && ftc_axes_has(&node->type.axes, t->windowed);
+    if (ftc_node_class(node) != FTC_CLASS_DOT || !ftc_axes_has(&node->axes, t->kernel->block)) return false;
+    // Without positions on the block's axis there is no block at all, and the sum is zero.
+    const ftc_extent_def *block = ftc_axis_extent(t->e->g, t->kernel->block);
+    bool may_lack_blocks = block->kind == FTC_EXTENT_RAGGED && block->least == 0;
+    for (int i = 0; i < node->type.axes.n; i++)
+        may_lack_blocks &= ftc_axis_extent(t->e->g, node->type.axes.at[i]) != block; // nor has the sum cells
+    return may_lack_blocks || (t->windowed != FTC_NO_AXIS && ftc_axes_has(&node->type.axes, t->windowed));
 }
 
 static void emit_dot(tile_emitter *t, int step) {

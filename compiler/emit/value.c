@@ -581,20 +581,23 @@ static LLVMValueRef shift_value(ftc_emitter *e, const ftc_node *node, const ftc_
     // As unsigned numbers, those below 0 are the largest.
     LLVMValueRef inside = LLVMBuildICmp(cg->builder, LLVMIntULT, position, count, "");
     ftc_env moved = moved_env(env, node->axis, NULL);
+    bool is_whole = ftc_region_is_part(e->g, node); // no cell is missing
     if (in_lanes) {
         if (env->indexed != node->to)
             moved.index[node->axis] = ftc_cg_sub(cg, env->index[node->to], ftc_cg_i64(cg, node->index));
-        moved.lane_index = ftc_cg_select(cg, inside, position, LLVMConstNull(LLVMTypeOf(position)));
+        if (env->indexed == node->to)
+            moved.lane_index = ftc_cg_select(cg, inside, position, LLVMConstNull(LLVMTypeOf(position)));
         if (env->vector_axis == node->to) moved.vector_axis = node->axis;
         if (env->indexed == node->to) moved.indexed = node->axis;
-        moved.mask = env->mask ? LLVMBuildAnd(cg->builder, env->mask, inside, "") : inside;
-        moved.reads_mask_alone = true;
+        if (!is_whole) moved.mask = env->mask ? LLVMBuildAnd(cg->builder, env->mask, inside, "") : inside;
+        moved.reads_mask_alone |= !is_whole;
     } else {
         LLVMValueRef at = ftc_cg_sub(cg, bound_index(e, env, node->to), ftc_cg_i64(cg, node->index));
         LLVMValueRef is_there = ftc_cg_compare(cg, LLVMIntULT, at, ftc_emit_extent(e, node->axis, env));
         moved.index[node->axis] = ftc_cg_select(cg, is_there, at, ftc_cg_i64(cg, 0));
     }
     LLVMValueRef inner = ftc_emit_value(e, node->arg[0], &moved, NULL);
+    if (is_whole) return inner;
     if (lanes > 1 && ftc_cg_lanes_of(LLVMTypeOf(inner)) == 1) inner = ftc_cg_splat(cg, inner, lanes);
     return b.select(&b, inside, inner, constant(e, node->type.dtype, 0, lanes));
 }

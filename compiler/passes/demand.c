@@ -105,6 +105,9 @@ static bool can_narrow(const ftc_graph *g, const ftc_node *node, ftc_axis axis) 
     case FTC_CLASS_RENAME:
     case FTC_CLASS_DETACH:
     case FTC_CLASS_UPSTREAM: return true;
+    // In one order: of each token a part, of one token.
+    case FTC_CLASS_AT:
+        return ftc_axis_over(g, axis) != FTC_NO_AXIS && ftc_axis_over(g, node->axis) == FTC_NO_AXIS;
     case FTC_CLASS_SHIFT: return axis != node->to; // at_shift does that
     case FTC_CLASS_CALL: return is_pointwise_text(g, node, axis);
     case FTC_CLASS_SOURCE: return ftc_known_at(node, axis, 0, &value);
@@ -132,7 +135,7 @@ static demand *find_demands(const ftc_graph *g) {
         for (int i = 0; i < node->n_args; i++) {
             position at = {node->axis, node->index};
             bool one = ftc_node_class(node) == FTC_CLASS_AT;
-            if (!one && own->read == ONE_POSITION) {
+            if (own->read == ONE_POSITION) {
                 at = operand_position(node, own->where);
                 one = ftc_axes_has(axes_of(g, node->arg[i]), at.axis);
             }

@@ -20,7 +20,7 @@ typedef uint64_t ftc_fuse_place;
 typedef struct {
     ftc_id id;    // what is read; in a list of readers: what reads
     bool moved;   // at other coordinates than the reader's own (at, gather, rename, operand of a contraction)
-    bool renamed; // under another name of an axis: at all of its positions
+    bool renamed; // under another name of an axis, or shifted, or a part: at positions that others make
 } ftc_fuse_read;
 
 typedef struct {

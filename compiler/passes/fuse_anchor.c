@@ -62,7 +62,7 @@ static void walk(expression *e, ftc_id id, bool moved, bool renamed) {
     f->stamp[id] = f->current_stamp;
     const ftc_node *node = &f->g->nodes[id];
     ftc_op_class class = ftc_node_class(node);
-    renamed |= class == FTC_CLASS_RENAME || class == FTC_CLASS_SHIFT;
+    renamed |= class == FTC_CLASS_RENAME || class == FTC_CLASS_SHIFT || class == FTC_CLASS_AT;
     for (int i = 0; i < node->n_args; i++) {
         bool moves = class == FTC_CLASS_AT || class == FTC_CLASS_RENAME || class == FTC_CLASS_PLACE ||
                      class == FTC_CLASS_SHIFT || (class == FTC_CLASS_GATHER && i == 0);
@@ -163,11 +163,14 @@ static void find_anchors(expression *e) {
         case FTC_CLASS_SCATTER: f->anchored[v] = true; break;
         case FTC_CLASS_GATHER:
         case FTC_CLASS_AT:
-        case FTC_CLASS_SHIFT:
-            // What is computed from coordinates alone is computed at the other coordinates instead.
-            if (ftc_fuse_class(f, ftc_region_source(g, node->arg[0])) != FTC_CLASS_SOURCE)
-                anchor(f, node->arg[0]);
+        case FTC_CLASS_SHIFT: {
+            // What is computed from coordinates alone is computed at the other coordinates instead, and so is
+            // what is only rounded.
+            bool is_table = ftc_node_class(node) == FTC_CLASS_GATHER;
+            ftc_id cells = is_table ? node->arg[0] : ftc_region_operand(g, node->arg[0]);
+            if (ftc_fuse_class(f, ftc_region_source(g, cells)) != FTC_CLASS_SOURCE) anchor(f, cells);
             break;
+        }
         case FTC_CLASS_ASSIGN: anchor(f, node->arg[0]); break;
         default: break;
         }

@@ -3,6 +3,8 @@
 //   - A contraction with more than one row, column or summed axis at each position of its batch axes, or
 //     without any column, or whose operands are no matrices in memory, becomes a sum of products.
 //     Within sequences, where only one operand has heads, it becomes one for each head instead.
+//   - A slice of a value over tokens becomes a copy where a matrix product reads it, and where a later phase
+//     reads less than the whole, which would be kept for it.
 //   - A scatter_add of what a tile makes, as the gradient of a bias by relative position, becomes one within
 //     each sequence, which the tile does, and a sum of these; one of a sum of what several tiles make
 //     becomes a sum of such. Any other within sequences, or into rows that have no constant size, becomes a
@@ -244,6 +246,33 @@ static ftc_id copy_of(ftc_graph *g, ftc_id x) {
                                         : times_one(g, x, &(ftc_axes){0});
 }
 
+// By node: whether it is a slice that becomes a copy, so that the rest need not be kept. To be freed.
+static bool *find_kept_slices(const ftc_graph *g) {
+    bool *kept = ftc_alloc(g->n_nodes, sizeof *kept), *read_later = ftc_alloc(g->n_nodes, sizeof *read_later);
+    int64_t *cells = ftc_alloc(g->n_nodes, sizeof *cells); // of the whole, that a later phase reads
+    for (ftc_id v = g->n_nodes; v-- > 1;) {
+        const ftc_node *node = &g->nodes[v];
+        bool is_view = ftc_region_source(g, v) != v, is_slice = is_view && ftc_region_is_part(g, node);
+        bool later = node->phase != FTC_PHASE_FORWARD || (is_view && !is_slice && read_later[v]);
+        for (int i = 0; i < node->n_args; i++) read_later[node->arg[i]] |= later;
+        kept[v] = is_slice && ftc_region_is_slice_of_tokens(g, v) && !later && read_later[v];
+        if (kept[v] || (!is_view && read_later[v]))
+            cells[ftc_region_source(g, v)] += ftc_type_max_elements(g, &node->type);
+    }
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
+        ftc_id whole = ftc_region_source(g, v);
+        kept[v] &= cells[whole] < ftc_type_max_elements(g, &g->nodes[whole].type);
+    }
+    free(read_later);
+    free(cells);
+    return kept;
+}
+
+// The operand of a matrix product.
+static ftc_id as_matrix(ftc_graph *out, const ftc_graph *g, ftc_id id, const ftc_id *map) {
+    return ftc_region_is_slice_of_tokens(g, id) ? copy_of(out, map[id]) : map[id];
+}
+
 // The value that an assignment of g writes, as a node of `out` of its own where it needs one.
 static ftc_id assigned(ftc_graph *out, const ftc_graph *g, const ftc_node *assign, const ftc_id *map) {
     ftc_id value = assign->arg[0];
@@ -284,11 +313,16 @@ bool ftc_pass_lower(ftc_graph *g, const ftc_pass_options *options, ftc_diagnosti
     (void)d;
     ftc_graph *out = ftc_graph_new_like(g);
     ftc_id *map = ftc_alloc(g->n_nodes, sizeof *map);
+    bool *kept = find_kept_slices(g);
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
         if (ftc_node_class(node) == FTC_CLASS_DOT && !ftc_region_has_kernel(g, node)) {
             map[v] = for_each_head(out, node, map[node->arg[0]], map[node->arg[1]]);
             if (!map[v]) map[v] = sum_of_products(out, node, map[node->arg[0]], map[node->arg[1]]);
+        } else if (ftc_node_class(node) == FTC_CLASS_DOT && ftc_region_is_matrix_product(g, node)) {
+            ftc_node copy = *node;
+            for (int i = 0; i < 2; i++) copy.arg[i] = as_matrix(out, g, node->arg[i], map);
+            map[v] = ftc_graph_append(out, copy);
         } else if (ftc_node_class(node) == FTC_CLASS_SCATTER) {
             map[v] = scattered(out, node, map[node->arg[0]], map[node->arg[1]]);
             bool in_tile = ftc_node_class(&out->nodes[map[v]]) == FTC_CLASS_SCATTER &&
@@ -303,11 +337,12 @@ bool ftc_pass_lower(ftc_graph *g, const ftc_pass_options *options, ftc_diagnosti
             map[v] = ftc_graph_append(out, copy);
         } else {
             map[v] = ftc_graph_copy_node(out, g, v, map);
-            if (is_ordered_otherwise(g, node)) map[v] = copy_of(out, map[v]);
+            if (kept[v] || is_ordered_otherwise(g, node)) map[v] = copy_of(out, map[v]);
         }
     }
     ftc_graph_replace_nodes(g, out, map);
     free(map);
+    free(kept);
     while (copy_outputs(g)) continue;
     return true;
 }

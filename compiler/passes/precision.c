@@ -62,7 +62,7 @@ typedef struct {
     bool *kept;       // … a later phase reads it, as bf16
 } rounding;
 
-// The value in bf16. Renames stay above the cast, so that all readers share it.
+// The value in bf16. Views stay above the cast, so that all readers share it.
 static ftc_id narrow_of(rounding *r, ftc_id id) {
     const ftc_node *node = &r->g->nodes[id];
     if (node->type.dtype == FTC_BF16) return r->map[id];
@@ -72,7 +72,7 @@ static ftc_id narrow_of(rounding *r, ftc_id id) {
     // Of a widened one what it was.
     if (class == FTC_CLASS_MAP && node->n_args == 1 && r->g->nodes[arg].type.dtype == FTC_BF16)
         return r->map[arg];
-    if (class != FTC_CLASS_RENAME && class != FTC_CLASS_DETACH) {
+    if (ftc_region_source(r->g, id) == id) {
         ftc_build_cursor(r->out, node->loc, node->phase);
         return r->narrow[id] = ftc_build_cast(r->out, FTC_BF16, r->map[id]);
     }

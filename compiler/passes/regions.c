@@ -28,12 +28,54 @@ bool ftc_region_is_token_axis(const ftc_graph *g, const ftc_axes *of, ftc_axis a
     return false;
 }
 
+bool ftc_region_is_part(const ftc_graph *g, const ftc_node *node) {
+    ftc_op_class class = ftc_node_class(node);
+    if (class != FTC_CLASS_AT && class != FTC_CLASS_SHIFT) return false;
+    const ftc_extent_def *from = ftc_axis_extent(g, node->axis);
+    if (from->kind != FTC_EXTENT_CONST || class == FTC_CLASS_AT) return from->kind == FTC_EXTENT_CONST;
+    return node->index <= 0 && ftc_axis_extent(g, node->to)->bound - node->index <= from->bound;
+}
+
+// Whether the part lies side by side where the whole does: it is one along the first axis that is no token
+// axis.
+static bool is_slice(const ftc_graph *g, const ftc_node *node) {
+    if (!ftc_region_is_part(g, node)) return false;
+    ftc_axes order = ftc_region_view_order(g, node->arg[0]);
+    int first = 0;
+    while (ftc_region_is_token_axis(g, &order, order.at[first])) first++;
+    return order.at[first] == node->axis;
+}
+
+static bool is_view(const ftc_graph *g, const ftc_node *node) {
+    ftc_op_class class = ftc_node_class(node);
+    return class == FTC_CLASS_RENAME || class == FTC_CLASS_DETACH || is_slice(g, node);
+}
+
 ftc_id ftc_region_source(const ftc_graph *g, ftc_id id) {
-    for (;;) {
-        ftc_op_class class = ftc_node_class(&g->nodes[id]);
-        if (class != FTC_CLASS_RENAME && class != FTC_CLASS_DETACH) return id;
-        id = g->nodes[id].arg[0];
+    while (is_view(g, &g->nodes[id])) id = g->nodes[id].arg[0];
+    return id;
+}
+
+bool ftc_region_is_slice_of_tokens(const ftc_graph *g, ftc_id id) {
+    for (; is_view(g, &g->nodes[id]); id = g->nodes[id].arg[0]) {
+        const ftc_axes *axes = &g->nodes[g->nodes[id].arg[0]].type.axes;
+        for (int i = 0; i < axes->n && is_slice(g, &g->nodes[id]); i++)
+            if (ftc_region_is_token_axis(g, axes, axes->at[i])) return true;
     }
+    return false;
+}
+
+int64_t ftc_region_slice_start(const ftc_graph *g, ftc_id id) {
+    int64_t start = 0;
+    for (; is_view(g, &g->nodes[id]); id = g->nodes[id].arg[0]) {
+        const ftc_node *node = &g->nodes[id];
+        if (!is_slice(g, node)) continue;
+        ftc_axes own = ftc_axes_of(node->axis),
+                 inner = ftc_axes_minus(&g->nodes[node->arg[0]].type.axes, &own);
+        int64_t position = ftc_node_class(node) == FTC_CLASS_AT ? node->index : -node->index;
+        start += position * ftc_region_constant_size(g, &inner);
+    }
+    return start;
 }
 
 bool ftc_region_is_view(const ftc_graph *g, ftc_id id) {
@@ -116,12 +158,12 @@ ftc_axes ftc_region_memory_order(const ftc_graph *g, ftc_id id) {
 ftc_axes ftc_region_view_order(const ftc_graph *g, ftc_id id) {
     const ftc_node *node = &g->nodes[id];
     ftc_op_class class = ftc_node_class(node);
-    if (class == FTC_CLASS_DETACH) return ftc_region_view_order(g, node->arg[0]);
-    if (class != FTC_CLASS_RENAME)
+    if (!is_view(g, node))
         return class == FTC_CLASS_LEAF ? node->type.axes : ftc_axes_packed_order(g, &node->type.axes);
-    ftc_axes order = ftc_region_view_order(g, node->arg[0]);
+    ftc_axes order = ftc_region_view_order(g, node->arg[0]), own = ftc_axes_of(node->axis);
+    if (class == FTC_CLASS_AT) return ftc_axes_minus(&order, &own);
     int i = ftc_axes_find(&order, node->axis);
-    if (i >= 0) order.at[i] = node->to;
+    if (i >= 0 && class != FTC_CLASS_DETACH) order.at[i] = node->to;
     return order;
 }
 

@@ -15,8 +15,19 @@ bool ftc_region_touches_quadratic(const ftc_graph *g, const ftc_node *node);
 // The batch axis and the ragged axes over it: the axes that are packed into one row for each token.
 bool ftc_region_is_token_axis(const ftc_graph *g, const ftc_axes *of, ftc_axis axis);
 
-// Follows rename and detach, which move no data, to the node that holds the cells.
+// Whether the node takes cells of its operand by constant positions of a constant axis, and nothing else: one
+// position, or some in a row.
+bool ftc_region_is_part(const ftc_graph *g, const ftc_node *node);
+
+// Follows what moves no data, rename, detach, and slices (parts that lie side by side, or do so for each
+// token), to the node that holds the cells.
 ftc_id ftc_region_source(const ftc_graph *g, ftc_id id);
+
+// Whether the view has some of its source's cells of each token: it is no matrix.
+bool ftc_region_is_slice_of_tokens(const ftc_graph *g, ftc_id id);
+
+// Of any other view: where its first cell is in the source.
+int64_t ftc_region_slice_start(const ftc_graph *g, ftc_id id);
 
 // Whether no kernel makes the value: a tensor, or another name for a value.
 bool ftc_region_is_view(const ftc_graph *g, ftc_id id);
