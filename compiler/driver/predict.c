@@ -1,6 +1,8 @@
 // ftc predict: what a trained classifier says about texts.
 #include "compiler/driver/classifier.h"
 #include "compiler/driver/commands.h"
+#include "compiler/driver/csv.h"
+#include "compiler/driver/sentence.h"
 #include "compiler/driver/texts.h"
 #include "ir/base/alloc.h"
 #include "runtime/loop/metrics.h"
@@ -138,35 +140,15 @@ static void print_text(const ftc_classifier *c, const answer *a, const char *tex
 
 // --- CSV ----------------------------------------------------------------------------------------------
 
-// A field of CSV, quoted where it must be; `first` of its row.
-static void write_field(FILE *out, const char *text, bool first) {
-    if (!first) fputc(',', out);
-    if (!text[strcspn(text, ",\"\r\n")]) {
-        fputs(text, out);
-        return;
-    }
-    fputc('"', out);
-    for (; *text; text++) {
-        if (*text == '"') fputc('"', out);
-        fputc(*text, out);
-    }
-    fputc('"', out);
-}
-
-// A column of our own: called otherwise where the file has one of this name.
+// "label", or of the classes behind the first "label_2", ….
 static void write_heading(const ftc_table *table, const char *name, int64_t rank) {
     char *numbered = rank ? ftc_format("%s_%lld", name, (long long)rank + 1) : ftc_strdup(name);
-    bool is_taken = false;
-    for (size_t i = 0; table && i < ftc_table_columns(table); i++)
-        is_taken |= strcmp(ftc_table_column(table, i), numbered) == 0;
-    char *heading = is_taken ? ftc_format("predicted_%s", numbered) : ftc_strdup(numbered);
-    write_field(stdout, heading, strcmp(name, "row") == 0);
-    free(heading);
+    ftc_csv_write_heading(stdout, table, numbered, false);
     free(numbered);
 }
 
 static void print_headings(const ftc_table *table, const answer *a) {
-    write_heading(table, "row", 0);
+    ftc_csv_write_heading(stdout, table, "row", true);
     if (a->is_several) {
         write_heading(table, "labels", 0);
         write_heading(table, "scores", 0);
@@ -175,9 +157,7 @@ static void print_headings(const ftc_table *table, const answer *a) {
         write_heading(table, "label", i);
         if (!a->is_number) write_heading(table, "score", i);
     }
-    for (size_t i = 0; table && i < ftc_table_columns(table); i++)
-        write_field(stdout, ftc_table_column(table, i), false);
-    puts(table ? "" : ",text");
+    ftc_csv_write_columns(stdout, table);
 }
 
 // The names and the scores of the labels that a text has, as two fields: "good|cheap,0.93|0.61".
@@ -192,7 +172,7 @@ static void write_several(const ftc_classifier *c, const answer *a) {
     }
     char *texts[] = {ftc_text_close(&names, NULL), ftc_text_close(&scores, NULL)};
     for (int i = 0; i < 2; i++) {
-        write_field(stdout, texts[i], false);
+        ftc_csv_write(stdout, texts[i], false);
         free(texts[i]);
     }
 }
@@ -204,7 +184,7 @@ static void print_csv(const ftc_classifier *c, const answer *a, size_t row, cons
     if (a->is_several) write_several(c, a);
     for (int64_t i = 0; i < a->shown && !a->is_number && !a->is_several; i++) {
         char *name = class_name(c, a->order[i]);
-        write_field(stdout, name, false);
+        ftc_csv_write(stdout, name, false);
         printf(",%.6g", a->scores[a->order[i]]);
         free(name);
     }
@@ -220,10 +200,10 @@ static ftc_status read_cells(const ftc_texts *texts, const char *text, ftc_row *
         size_t n = ftc_table_columns(texts->table);
         const char **cells = ftc_alloc(n + 1, sizeof *cells);
         status = ftc_table_read_cells(texts->table, texts->at - 1, row, cells);
-        for (size_t i = 0; i < n && status.code == FTC_OK; i++) write_field(file, cells[i], false);
+        for (size_t i = 0; i < n && status.code == FTC_OK; i++) ftc_csv_write(file, cells[i], false);
         free(cells);
     } else {
-        write_field(file, text, false);
+        ftc_csv_write(file, text, false);
     }
     *out = ftc_text_close(&written, NULL);
     return status;
@@ -235,9 +215,10 @@ static ftc_status read_cells(const ftc_texts *texts, const char *text, ftc_row *
 typedef struct {
     ftc_dataset examples;
     char *texts[GROUP];
-    size_t first;           // row of the first
-    const ftc_table *table; // NULL: the texts are words of the command
-    ftc_row row;            // to read cells with
+    ftc_sentence sentences[GROUP]; // where tokens are labelled
+    size_t first;                  // row of the first
+    const ftc_table *table;        // NULL: the texts are words of the command
+    ftc_row row;                   // to read cells with
 } group;
 
 static ftc_status print_answers(ftc_classifier *c, const group *g, const ftc_text_options *options,
@@ -273,9 +254,34 @@ static ftc_status print_answers(ftc_classifier *c, const group *g, const ftc_tex
     return FTC_STATUS_OK;
 }
 
+static ftc_status print_sentences(ftc_classifier *c, const group *g, ftc_answer_form form) {
+    ftc_evaluation e;
+    if (g->examples.n == 0) return FTC_STATUS_OK;
+    FTC_RETURN_IF_ERROR(ftc_classifier_evaluate(c, &g->examples, &e));
+    if (form == FTC_ANSWER_CSV && g->first == 0) ftc_sentence_print_headings(g->table);
+    for (int64_t i = 0; i < e.samples; i++)
+        ftc_sentence_print(c, &g->sentences[i], (size_t)ftc_dataset_length(&g->examples, i),
+                           e.logits + g->examples.offsets[i] * e.columns, form, g->first + (size_t)i,
+                           g->texts[i]);
+    ftc_evaluation_free(&e);
+    return FTC_STATUS_OK;
+}
+
+static ftc_status answer_group(ftc_classifier *c, const group *g, const ftc_text_options *options,
+                               const predict_options *mine) {
+    if (!ftc_program_scores_tokens(c->model.program)) return print_answers(c, g, options, mine);
+    return print_sentences(c, g,
+                           options->json ? FTC_ANSWER_JSON
+                           : mine->csv   ? FTC_ANSWER_CSV
+                                         : FTC_ANSWER_TEXT);
+}
+
 static void empty_group(group *g) {
     g->first += (size_t)g->examples.n;
-    for (int64_t i = 0; i < g->examples.n; i++) free(g->texts[i]);
+    for (int64_t i = 0; i < g->examples.n; i++) {
+        free(g->texts[i]);
+        ftc_sentence_free(&g->sentences[i]);
+    }
     ftc_dataset_free(&g->examples);
 }
 
@@ -288,7 +294,11 @@ static ftc_status predict(ftc_classifier *c, const ftc_text_options *options, co
                                program->model,
                                c->tokenizer ? "declares no output as scores" : "reads no text");
     }
-    FTC_RETURN_IF_ERROR(ftc_texts_open(options, words, &texts));
+    bool of_tokens = ftc_program_scores_tokens(program);
+    if (of_tokens && mine->top_k)
+        return ftc_status_make(
+            FTC_BAD_INPUT, "--top-k is for one class a text, and the model %s labels tokens", program->model);
+    FTC_RETURN_IF_ERROR(ftc_texts_open(options, of_tokens, words, &texts));
     int64_t length =
         options->max_length && options->max_length < c->max_length ? options->max_length : c->max_length;
     ftc_tokens tokens = {0};
@@ -296,7 +306,8 @@ static ftc_status predict(ftc_classifier *c, const ftc_text_options *options, co
     const char *text, *pair;
     group g = {.table = texts.table};
     while (status.code == FTC_OK && ftc_texts_next(&texts, &text, &pair, &status)) {
-        status = ftc_tokenizer_encode(c->tokenizer, text, pair, (int)length, &tokens);
+        status = of_tokens ? ftc_sentence_read(c, text, (int)length, &tokens, &g.sentences[g.examples.n])
+                           : ftc_tokenizer_encode(c->tokenizer, text, pair, (int)length, &tokens);
         if (status.code != FTC_OK) break;
         if (mine->csv)
             status = read_cells(&texts, text, &g.row, &g.texts[g.examples.n]);
@@ -304,11 +315,11 @@ static ftc_status predict(ftc_classifier *c, const ftc_text_options *options, co
             g.texts[g.examples.n] = ftc_strdup(text);
         ftc_dataset_add(&g.examples, &tokens, 0);
         if (g.examples.n == GROUP) {
-            status = print_answers(c, &g, options, mine);
+            status = answer_group(c, &g, options, mine);
             empty_group(&g);
         }
     }
-    if (status.code == FTC_OK) status = print_answers(c, &g, options, mine);
+    if (status.code == FTC_OK) status = answer_group(c, &g, options, mine);
     empty_group(&g);
     ftc_row_free(&g.row);
     ftc_tokens_free(&tokens);

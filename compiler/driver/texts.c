@@ -16,7 +16,8 @@ ftc_text_options ftc_text_options_default(void) {
     return (ftc_text_options){.columns = ftc_data_options_default()};
 }
 
-ftc_status ftc_texts_open(const ftc_text_options *options, const ftc_text_list *words, ftc_texts *out) {
+ftc_status ftc_texts_open(const ftc_text_options *options, bool of_words, const ftc_text_list *words,
+                          ftc_texts *out) {
     ftc_texts texts = {.words = words, .at = 1};
     if (options->file && words->n > 1) {
         return ftc_status_make(FTC_BAD_INPUT, "both --file and the text \"%s\" are given", words->items[1]);
@@ -28,7 +29,9 @@ ftc_status ftc_texts_open(const ftc_text_options *options, const ftc_text_list *
     }
     if (options->file) {
         texts.at = 0;
-        FTC_RETURN_IF_ERROR(ftc_data_open(options->file, &options->columns, false, &texts.table));
+        ftc_data_options columns = options->columns;
+        columns.words = of_words;
+        FTC_RETURN_IF_ERROR(ftc_data_open(options->file, &columns, false, &texts.table));
     }
     *out = texts;
     return FTC_STATUS_OK;

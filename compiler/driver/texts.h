@@ -26,8 +26,9 @@ typedef struct {
 } ftc_texts;
 
 // `words` are a command's positional arguments, of which the first is no text. Fails when there is no text,
-// or both texts and a file.
-ftc_status ftc_texts_open(const ftc_text_options *options, const ftc_text_list *words, ftc_texts *out);
+// or both texts and a file. `of_words`: a text of the file may be a list of words.
+ftc_status ftc_texts_open(const ftc_text_options *options, bool of_words, const ftc_text_list *words,
+                          ftc_texts *out);
 
 // The next text and its pair (or NULL), valid until the next call; false at the end or after a failure.
 bool ftc_texts_next(ftc_texts *texts, const char **text, const char **pair, ftc_status *status);

@@ -96,7 +96,7 @@ static ftc_status tokenize(const ftc_text_options *options, const ftc_text_list 
     ftc_texts texts = {0};
     ftc_threads *threads = NULL;
     ftc_status status = ftc_tokenizer_open(words->items[0], &tokenizer);
-    if (status.code == FTC_OK) status = ftc_texts_open(options, words, &texts);
+    if (status.code == FTC_OK) status = ftc_texts_open(options, false, words, &texts);
     if (status.code == FTC_OK) {
         int allowed = ftc_tokenizer_model_max_length(tokenizer);
         int length = options->max_length > 0 && options->max_length < INT32_MAX ? (int)options->max_length

@@ -355,13 +355,20 @@ static void print_json(const verification *v, const ftc_gradients *ways, const c
 }
 
 // The gradients under their parameters' names.
+// Divides what the entry grad has added up by what its loss weighed, as update does.
+static void unweigh(float *gradient, int64_t n, double weight) {
+    for (int64_t i = 0; weight > 0 && i < n; i++) gradient[i] = (float)((double)gradient[i] / weight);
+}
+
 static ftc_status dump_gradients(const verification *v, const char *path) {
     const ftc_program *program = v->model.program;
+    double weight = ftc_program_weighs_loss(program) ? v->stepper.window_weight : 1;
     ftc_safetensor *tensors = ftc_alloc((size_t)program->n_tensors + 1, sizeof *tensors);
     int32_t n = 0;
     for (int32_t i = 0; i < program->n_tensors; i++) {
         const ftc_tensor_info *t = &program->tensors[i];
         if (t->role != FTC_ROLE_GRADIENT) continue;
+        unweigh(ftc_model_state_tensor(&v->state, i), ftc_tensor_elements(t), weight);
         tensors[n] = (ftc_safetensor){.name = program->tensors[t->of].name,
                                       .dtype = FTC_SAFE_F32,
                                       .rank = t->rank,

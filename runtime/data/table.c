@@ -81,7 +81,8 @@ static const char *const default_texts[] = {"text",    "sentence", "review",    
 static const char *const default_labels[] = {"label",  "labels",   "stars",  "class",
                                              "rating", "category", "target", NULL};
 
-static const char *const word_texts[] = {"tokens", "words", NULL};
+static const char *const word_texts[] = {"tokens",  "words",   "text",     "sentence",    "review",
+                                         "content", "comment", "document", "description", NULL};
 static const char *const word_labels[] = {"ner_tags", "tags",       "labels", "label",
                                           "pos_tags", "chunk_tags", NULL};
 
@@ -243,6 +244,9 @@ static ftc_status choose_columns(ftc_table *t, const ftc_table_options *o) {
     bool conll = t->layout.format == FTC_TABLE_CONLL;
     const char *text = o->text_column ? o->text_column : lines || conll ? "0" : NULL;
     if (!o->without_text || o->text_column) FTC_RETURN_IF_ERROR(choose_column(t, TEXT, text));
+    if (o->pair_column && t->words)
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "%s: labelled words have no second text; leave out --pair-column", t->path);
     if (o->pair_column) FTC_RETURN_IF_ERROR(choose_column(t, PAIR, o->pair_column));
     if (o->label_columns && !o->without_label) return choose_label_columns(t, o->label_columns);
     if (!o->without_label && conll && !o->label_column)

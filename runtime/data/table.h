@@ -53,7 +53,7 @@ typedef enum {
 //   text:  text, sentence, review, content, comment, document, description
 //   label: label, labels, stars, class, rating, category, target
 // and, for `pair`, for none. Of words:
-//   text:  tokens, words
+//   text:  tokens, words, then as above
 //   label: ner_tags, tags, labels, label, pos_tags, chunk_tags
 // and in CoNLL the first and the last column.
 typedef struct {

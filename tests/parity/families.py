@@ -4,9 +4,9 @@
 For each golden of make_families.py: every gradient of the first batch (1e-4, norm of the difference over norm), its loss (1e-5
 relative), logits before (1e-4) and after twenty steps (1e-3), their losses (1e-3). What is saved has the tensors that
 transformers saves, and names the same class. No model's text is named: ftc finds it by config.json's model_type. Standard
-library only; the goldens are committed.
+library only; the goldens are committed. Those of labels of tokens are called tokens/FAMILY.
 
-Usage: families.py FTC [FAMILY ...]
+Usage: families.py FTC [FAMILY ... | tokens]
 """
 
 import csv
@@ -28,9 +28,17 @@ def texts():
         return [row["text"] for row in csv.DictReader(file)]
 
 
-def logits_of(check, folder):
-    lines = check.run("predict", folder, "--json", *texts()).splitlines()
-    return flat(json.loads(line)["logits"] for line in lines)
+def logits_of(check, folder, of_tokens):
+    """Of texts, or of the words that have a token."""
+    if not of_tokens:
+        lines = check.run("predict", folder, "--json", *texts()).splitlines()
+        return flat(json.loads(line)["logits"] for line in lines)
+    lines = check.run("predict", folder, "--json", "--file", os.path.join(GOLDENS, "tokens", "test.jsonl")).splitlines()
+    return flat(row for line in lines for row in json.loads(line)["logits"] if row)
+
+
+def flat_golden(logits, of_tokens):
+    return flat(flat(logits)) if of_tokens else flat(logits)
 
 
 def check_saved(check, name, golden_dir, output):
@@ -52,16 +60,21 @@ def check_saved(check, name, golden_dir, output):
 
 def check_family(check, name, scratch):
     golden_dir, output = os.path.join(GOLDENS, name), os.path.join(scratch, name)
+    of_tokens = name.startswith("tokens/")
+    os.makedirs(os.path.dirname(output), exist_ok=True)
     with open(os.path.join(golden_dir, "golden.json"), encoding="utf-8") as file:
         golden = json.load(file)
-    rows = ["--train", os.path.join(GOLDENS, "train.csv"), "--pair-column", "pair", "--batch", golden["batch"]]
+    rows = ["--train", os.path.join(GOLDENS, "train.csv"), "--pair-column", "pair"]
+    if of_tokens:
+        rows = ["--train", os.path.join(GOLDENS, "tokens", "train.jsonl")]
+    rows += ["--batch", golden["batch"]]
     grads, metrics = os.path.join(scratch, "grads.safetensors"), os.path.join(scratch, "metrics.jsonl")
     # Whether ftc's own ways agree is not the question: of gradients that are zero in theory they need not.
     check.run("verify", "--pretrained", golden_dir, *rows, "--dump-grads", grads, statuses=(0, 1))
     theirs = tensorfile.read(os.path.join(golden_dir, "grads.safetensors"))
     worst_name, error, _ = max(compare.errors(tensorfile.read(grads), theirs), key=lambda found: found[1])
     check.that(f"{name}: {len(theirs)} gradients, worst {worst_name}", error, GRADIENT)
-    before = relative(logits_of(check, golden_dir), flat(golden["before"]))
+    before = relative(logits_of(check, golden_dir, of_tokens), flat_golden(golden["before"], of_tokens))
     check.that(f"{name}: logits before training", before, LOGITS_BEFORE)
     training = ["--epochs", 1, "--lr", golden["rate"], "--no-shuffle", "--dropout", 0, "--cache", "none"]
     check.run("run", "--pretrained", golden_dir, *rows, *training, "--metrics", metrics, "--output", output)
@@ -69,16 +82,18 @@ def check_family(check, name, scratch):
         losses = [line["loss"] for line in map(json.loads, file) if "loss" in line]
     check.that(f"{name}: loss of step 1", worst(losses[:1], golden["losses"][:1]), STEP_1_LOSS)
     check.that(f"{name}: losses of {len(losses)} steps", worst(losses, golden["losses"]), LOSS)
-    after = relative(logits_of(check, output), flat(golden["after"]))
+    after = relative(logits_of(check, output, of_tokens), flat_golden(golden["after"], of_tokens))
     check.that(f"{name}: logits after training", after, LOGITS_AFTER)
     check_saved(check, name, golden_dir, output)
 
 
 def main():
     check = Check(sys.argv[1])
-    names = sys.argv[2:] or sorted(
-        name for name in os.listdir(GOLDENS) if os.path.isdir(os.path.join(GOLDENS, name))
-    )
+    names = sys.argv[2:]
+    if names in ([], ["tokens"]):
+        folder = os.path.join(GOLDENS, *names)
+        found = [name for name in os.listdir(folder) if os.path.exists(os.path.join(folder, name, "golden.json"))]
+        names = sorted(os.path.join(*names, name) for name in found)
     with tempfile.TemporaryDirectory() as scratch:
         for name in names:
             check_family(check, name, scratch)

@@ -1,0 +1,43 @@
+// A label a token, by the command: data, scores, answers, and what is refused.
+#include "tests/small_model.h"
+
+// Labelled words are trained as such without an option, scored by their spans, and answered with spans.
+Test(tagging, words_are_labelled, .timeout = 240) {
+    static const char DIR[] = FTC_SOURCE_ROOT "/tests/golden/families/tokens";
+    char *dir = test_directory(), *base = test_join(DIR, "bert"), *train = test_join(DIR, "train.jsonl"),
+         *test = test_join(DIR, "test.jsonl");
+    ASSERT_FTC(dir, 0, err, "task: tokens", "run", MODEL, SMALL, "--train", train, "--test", test,
+               "--tokenizer", TOKENIZER, "--epochs", "2", "--load-best-model-at-end", "--save-strategy",
+               "epoch", "--eval-strategy", "epoch", "--metric-for-best-model", "f1", "--save-total-limit",
+               "0");
+    char *config = read_text(dir, "output/config.json"),
+         *state = read_text(dir, "output/checkpoint-20/trainer_state.json");
+    cr_expect(strstr(config, "BertForTokenClassification") && strstr(config, "\"0\":\t\"B-X\"") &&
+                  !strstr(config, "problem_type"),
+              "%s", config);
+    cr_expect(strstr(state, "eval_f1"), "%s", state);
+    free(config);
+    free(state);
+    ASSERT_FTC(dir, 0, out, "recall ", "eval", "output", "--test", test);
+    ASSERT_FTC(dir, 0, out, "\"words\": [\"Good\", \"food\", \",\", \"U.S\", \".\", \")\"]", "predict",
+               "output", "--json", "Good food, U.S.)");
+    ASSERT_FTC(dir, 0, out, "\"labels\": [null, null]", "predict", "output", "--json", "--max-length", "2",
+               "Good food");
+    ASSERT_FTC(dir, 0, out, "row,label,score,first,last,span,tokens,ner_tags\n0,", "predict", "output",
+               "--csv", "--file", test);
+    ASSERT_FTC(dir, 2, err, "labels tokens", "predict", "output", "--top-k", "2", "Good food");
+    ASSERT_FTC(dir, 0, err, "11 of the 80 sentences are cut to 40 tokens", "run", "--pretrained", base,
+               "--train", train, "--output", "cut", "--max-steps", "1", "--label-all-tokens");
+    ASSERT_FTC(dir, 2, err, "no second text", "run", "--pretrained", base, "--train", train, "--pair-column",
+               "id", "--output", "pair");
+    write_file(dir, "whole.csv", "text,label\ngood food,1\nbad,0\n");
+    ASSERT_FTC(dir, 2, err,
+               "whole.csv:2: the sentence has 2 words and 1 label; for one label a text pass --task", "run",
+               "--pretrained", base, "--train", "whole.csv", "--output", "whole");
+    ASSERT_FTC(dir, 0, err, "task: classification", "run", "--pretrained", base, "--task", "classification",
+               "--train", "whole.csv", "--output", "whole", "--max-steps", "1");
+    scratch_free(dir);
+    free(base);
+    free(train);
+    free(test);
+}
