@@ -102,13 +102,15 @@ BAD = {
     "text-column": ("texts", 'did you mean "text"?'),
     "pair-column": ("second", "there is no column"),
     "label-column": ("9", "there is no column 9"),
-    "format": ("xls", "expected auto|csv|tsv|json"),
+    "format": ("xls", "expected auto|csv|tsv|json|conll"),
     "header": ("maybe", "expected auto|yes|no"),
     "delimiter": (";;", "expected one character"),
     "quoting": ("maybe", "expected auto|yes|no"),
     "encoding": ("klingon", 'there is no encoding "klingon"'),
     "missing-label": ("1", "the row has no label"),
     "skip-bad-rows": ("maybe", "true or false"),
+    "label-all-tokens": ("maybe", "true or false"),
+    "label-columns": ("cold", "pass --task multi_label"),
     "set": ("hiden=3", "hidden"),
     "task": ("poetry", "poetry"),
     "graph": ("maybe", "expected ENTRY=FILE"),
@@ -119,7 +121,7 @@ BAD = {
     "gemm": ("mkl", "expected native|openblas"),
     "target": ("z80", "native, avx512, avx2 and generic"),
     "memory": ("1KB", "the smallest is"),
-    "loss": ("hinge", "cross_entropy and mse"),
+    "loss": ("hinge", "cross_entropy, bce and mse"),
     "optim": ("adan", "adamw, adam"),
     "freeze": ("berd.*", "no parameter has such a name"),
     "group": ("bert.*:lr=x", "expected lr=FACTORx"),
@@ -199,6 +201,7 @@ OTHERS = {
     "file": ("none.csv", "none.csv"),
     "csv": ("maybe", "true or false"),
     "top-k": ("0", LEAST_1),
+    "threshold": ("2", "at most 1"),
     "tensors": ("maybe", "true or false"),
     "source": ("maybe", "true or false"),
     "row": ("100000", "row 100000"),
@@ -211,9 +214,9 @@ OTHERS = {
 MODEL = {"set", "task", "pretrained", "no-pass", "target", "memory", "loss", "optim", "freeze", "group", "lora"}
 ROWS = {"test", "split-test", "select-train", "select-test"}
 WITHOUT_MEANING = {
-    "predict": {"label-column", "missing-label"},
-    "tokenize": {"label-column", "missing-label"},
-    "inspect": MODEL | ROWS | {"missing-label"},  # of a row of data
+    "predict": {"label-column", "label-columns", "missing-label"},
+    "tokenize": {"label-column", "label-columns", "missing-label"},
+    "inspect": MODEL | ROWS | {"label-columns", "missing-label"},  # of a row of data
     "verify": ROWS,
 }
 
