@@ -351,6 +351,8 @@ static bool add_adapter(overrides *o, const char *dir, ftc_diagnostics *d) {
     ftc_adapter adapter;
     if (!dir || !ftc_adapter_is(dir)) return true;
     if (!add_status(d, ftc_adapter_read(dir, &adapter))) return false;
+    if (adapter.task)
+        add(o, (ftc_override){"task", adapter.task, "adapter_config.json", FTC_OVERRIDE_OPTIONAL});
     add_train(o, "lora", keep(o, ftc_strdup(adapter.modules)));
     add_train_number(o, "lora_rank", adapter.rank);
     add_train_number(o, "lora_alpha", adapter.alpha);

@@ -72,6 +72,24 @@ static bool changes_base(const char *init) {
            !strcmp(init, "loftq");
 }
 
+// PEFT's words for what a model does, and how its class is named and which task of a family that is.
+static const struct {
+    const char *type, *ending, *task;
+} TASKS[] = {{"SEQ_CLS", "ForSequenceClassification", NULL},
+             {"TOKEN_CLS", "ForTokenClassification", "tokens"}};
+enum { N_TASKS = sizeof TASKS / sizeof *TASKS };
+
+static ftc_status read_task(const cJSON *json, const char *path, const char **task) {
+    const char *type = text_of(json, "task_type");
+    int i = 0;
+    while (i < N_TASKS && strcmp(TASKS[i].type, type) != 0) i++;
+    if (*type && i == N_TASKS)
+        return ftc_status_make(FTC_BAD_INPUT, "%s: task_type is \"%s\"; there are SEQ_CLS and TOKEN_CLS",
+                               path, type);
+    *task = *type ? TASKS[i].task : NULL;
+    return FTC_STATUS_OK;
+}
+
 static ftc_status check_kind(const cJSON *json, const char *path) {
     const char *bias = text_of(json, "bias"), *init = text_of(json, "init_lora_weights");
     if (strcmp(text_of(json, "peft_type"), "LORA") != 0)
@@ -130,6 +148,7 @@ static double number_of(const cJSON *json, const char *name, double otherwise) {
 
 static ftc_status read_entries(const cJSON *json, const char *dir, const char *path, ftc_adapter *out) {
     FTC_RETURN_IF_ERROR(check_kind(json, path));
+    FTC_RETURN_IF_ERROR(read_task(json, path, &out->task));
     const char *base = text_of(json, "base_model_name_or_path");
     out->rank = number_of(json, "r", 8);
     out->alpha = number_of(json, "lora_alpha", 8);
@@ -204,8 +223,8 @@ static double number(const ftc_program *program, const char *name, double otherw
 
 // PEFT's word for what the family's class does; NULL: it has none.
 static const char *task_of(const char *architecture) {
-    if (ftc_name_ends_with(architecture, "ForSequenceClassification")) return "SEQ_CLS";
-    if (ftc_name_ends_with(architecture, "ForTokenClassification")) return "TOKEN_CLS";
+    for (int i = 0; i < N_TASKS; i++)
+        if (ftc_name_ends_with(architecture, TASKS[i].ending)) return TASKS[i].type;
     return NULL;
 }
 

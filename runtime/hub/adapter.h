@@ -17,8 +17,9 @@ extern const char FTC_ADAPTER_PREFIX[];
 bool ftc_adapter_is(const char *dir);
 
 typedef struct {
-    char *base;    // the base model's directory, which is there
-    char *modules; // target_modules: "query, value"
+    char *base;       // the base model's directory, which is there
+    char *modules;    // target_modules: "query, value"
+    const char *task; // the family's task; NULL: its first one
     double rank, alpha, dropout;
 } ftc_adapter;
 

@@ -159,6 +159,7 @@ def main():
         refused("a module", run("x", "--lora", "query"), "lora 'query'", "there are Wqkv, Wo, Wi")
         for entry, value in {
             "peft_type": "IA3",
+            "task_type": "CAUSAL_LM",
             "use_dora": True,
             "use_rslora": True,
             "bias": "all",
