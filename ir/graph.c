@@ -331,16 +331,19 @@ const char *ftc_input_role_name(ftc_input_role role) {
     static const char *const names[] = {[FTC_FROM_COLUMN] = "column",
                                         [FTC_FROM_TOKENS] = "tokens",
                                         [FTC_FROM_TOKEN_TYPES] = "token_types",
-                                        [FTC_FROM_LABEL] = "label"};
+                                        [FTC_FROM_LABEL] = "label",
+                                        [FTC_FROM_MASKED_POSITIONS] = "masked_positions",
+                                        [FTC_FROM_MASKED_TOKENS] = "masked_tokens"};
     return (size_t)role < FTC_INPUT_ROLE_COUNT ? names[role] : NULL;
 }
 
 const char *ftc_output_role_name(ftc_output_role role) {
-    static const char *const names[] = {[FTC_OUTPUT_VALUE] = "value",         [FTC_OUTPUT_LOSS] = "loss",
-                                        [FTC_OUTPUT_WEIGHT] = "weight",       [FTC_OUTPUT_SCORES] = "scores",
-                                        [FTC_OUTPUT_EMBEDDING] = "embedding", [FTC_OUTPUT_NORM] = "norm",
-                                        [FTC_OUTPUT_FACTOR] = "factor",       [FTC_OUTPUT_FAULT] = "fault",
-                                        [FTC_OUTPUT_GRADIENT] = "gradient"};
+    static const char *const names[] = {
+        [FTC_OUTPUT_VALUE] = "value",         [FTC_OUTPUT_LOSS] = "loss",
+        [FTC_OUTPUT_WEIGHT] = "weight",       [FTC_OUTPUT_SCORES] = "scores",
+        [FTC_OUTPUT_EMBEDDING] = "embedding", [FTC_OUTPUT_NORM] = "norm",
+        [FTC_OUTPUT_FACTOR] = "factor",       [FTC_OUTPUT_FAULT] = "fault",
+        [FTC_OUTPUT_METRIC] = "metric",       [FTC_OUTPUT_GRADIENT] = "gradient"};
     return (size_t)role < FTC_OUTPUT_ROLE_COUNT ? names[role] : NULL;
 }
 

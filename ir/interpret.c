@@ -7,7 +7,7 @@
 
 #include "ir/base/alloc.h"
 #include "ir/op.h"
-#include "ir/random.h"
+#include "ir/base/random.h"
 
 // --- sizes --------------------------------------------------------------------------------------------
 

@@ -227,6 +227,10 @@ typedef enum {
     FTC_FROM_TOKENS,      // the ids of the text's tokens: i32[B, S]
     FTC_FROM_TOKEN_TYPES, // their types (0 for the text, 1 for its pair): i32[B, S]
     FTC_FROM_LABEL,       // the label: i32[B] a class, f32[B] a value, else as a column
+    // Which tokens of the text the caller has chosen to be predicted, and what they were: i32[B, M]. In a
+    // program that reads these, what comes from the text's tokens has others in their places.
+    FTC_FROM_MASKED_POSITIONS,
+    FTC_FROM_MASKED_TOKENS,
     FTC_INPUT_ROLE_COUNT
 } ftc_input_role;
 
@@ -353,6 +357,7 @@ typedef enum {
     FTC_OUTPUT_WEIGHT, // f32: over how many of them this call's loss is the mean; without one, the sequences
     FTC_OUTPUT_SCORES, // f32[B, C] of each class, or f32[B], f32[B, 1] the predicted value
     FTC_OUTPUT_EMBEDDING, // f32[B, H]: a vector that stands for the text
+    FTC_OUTPUT_METRIC,    // f32: a mean over the same examples as the loss, reported by its name
     FTC_OUTPUT_NORM,      // f32: the gradients' global norm, before clipping
     FTC_OUTPUT_FACTOR,    // f32: by what untouched rows of `of` would have been multiplied (FTC_ROLE_TOUCHED)
     FTC_OUTPUT_FAULT,     // f32: what a check tells (ftc_check_info)

@@ -9,7 +9,7 @@
 #include "compiler/passes/passes.h"
 #include "ir/build.h"
 #include "ir/op.h"
-#include "ir/random.h"
+#include "ir/base/random.h"
 #include "ir/verify.h"
 #include "tests/random_graph.h"
 #include "tests/scalar_now.h"

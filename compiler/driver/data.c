@@ -23,8 +23,8 @@ const ftc_option ftc_column_option_table[] = {
     {"label-column", NULL, FTC_OPTION_TEXT, FIELD(label_column), "NAME", 0, "column with the label"},
     {"label-columns", NULL, FTC_OPTION_TEXT, FIELD(label_columns), "A,B,C", 0,
      "columns that are a label each: 1 where the text has it, else 0"},
-    {"format", NULL, FTC_OPTION_CHOICE, FIELD(format), "auto|csv|tsv|json|conll", 0,
-     "form of the files (auto: by name)"},
+    {"format", NULL, FTC_OPTION_CHOICE, FIELD(format), "auto|csv|tsv|json|conll|lines", 0,
+     "form of the files (auto: by name); lines: a text a line"},
     {"header", NULL, FTC_OPTION_CHOICE, FIELD(header), "auto|yes|no", 0,
      "whether the first row names the columns"},
     {"delimiter", "sep", FTC_OPTION_TEXT, FIELD(delimiter), "CHAR", 0,
@@ -39,6 +39,8 @@ const ftc_option ftc_column_option_table[] = {
      "of labelled words, give all tokens of a word its label, not the first alone"},
     {"skip-bad-rows", NULL, FTC_OPTION_FLAG, FIELD(skip_bad_rows), NULL, 0,
      "leave out rows that cannot be read or have no label, and count them"},
+    {"mlm-probability", NULL, FTC_OPTION_PROBABILITY, FIELD(mlm_probability), "P", 0,
+     "mask each token with this probability, where the model predicts masked ones; 0.15 unless set"},
     {0},
 };
 
@@ -61,7 +63,8 @@ const ftc_option ftc_rows_option_table[] = {
 #undef FIELD
 
 ftc_data_options ftc_data_options_default(void) {
-    return (ftc_data_options){.shuffle_seed = -1, .select_train = -1, .select_test = -1};
+    return (ftc_data_options){
+        .shuffle_seed = -1, .select_train = -1, .select_test = -1, .mlm_probability = 0.15};
 }
 
 // --- files and labels ---------------------------------------------------------------------------------
@@ -124,6 +127,7 @@ ftc_status ftc_data_open_for(const ftc_program *program, const char *path, const
     FTC_RETURN_IF_ERROR(table_options(options, &table));
     table.without_label = !options->label_column && !ftc_program_reads(program, FTC_FROM_LABEL);
     table.without_text = !ftc_program_reads_text(program);
+    table.txt_is_lines = ftc_program_masks(program);
     ftc_label_kind label = ftc_program_label(program);
     table.words = label == FTC_LABEL_TOKENS;
     table.several_labels = label == FTC_LABEL_SEVERAL;
@@ -298,6 +302,7 @@ ftc_status ftc_data_tokenize(const ftc_program *program, const ftc_dataset_sourc
     ftc_status status = keeps ? ftc_token_cache_read(source, dir, threads, &read, from_cache)
                               : ftc_dataset_read(source, threads, &read);
     if (status.code == FTC_OK) status = ftc_dataset_read_columns(source, columns, n_columns, &read);
+    read.masking = source->masking;
     if (status.code == FTC_OK) status = check_rows(program, source, &read);
     free(columns);
     free(dir);
@@ -331,6 +336,13 @@ static void tell_empty(const ftc_training_data *data, const ftc_dataset *d, cons
     ftc_tokens_free(&nothing);
 }
 
+ftc_status ftc_data_masking(const ftc_program *program, const ftc_data_options *options,
+                            const ftc_tokenizer *tokenizer, ftc_masking **out) {
+    *out = NULL;
+    if (!ftc_program_masks(program)) return FTC_STATUS_OK;
+    return ftc_masking_create(tokenizer, options->mlm_probability, out);
+}
+
 static ftc_status read_both(const ftc_program *program, const ftc_data_options *o, const char *id2label_dir,
                             ftc_threads *threads, ftc_training_data *data) {
     const ftc_table *train = data->train_table, *test = data->test_table;
@@ -343,7 +355,8 @@ static ftc_status read_both(const ftc_program *program, const ftc_data_options *
                                  data->tokenizer,
                                  data->max_length,
                                  &data->labels,
-                                 o->label_all_tokens ? FTC_TAG_ALL : FTC_TAG_FIRST};
+                                 o->label_all_tokens ? FTC_TAG_ALL : FTC_TAG_FIRST,
+                                 data->masking};
     bool hit = true;
     if (status.code == FTC_OK)
         status = ftc_data_tokenize(program, &source, o->cache, threads, &data->train, &data->from_cache);
@@ -382,6 +395,7 @@ ftc_status ftc_data_read(const ftc_program *program, const ftc_data_options *o, 
     if (status.code == FTC_OK && o->test) status = ftc_data_open_for(program, o->test, o, &data.test_table);
     if (status.code == FTC_OK && ftc_program_reads_text(program))
         status = ftc_data_tokenizer(program, o->tokenizer, &data.tokenizer, &data.max_length);
+    if (status.code == FTC_OK) status = ftc_data_masking(program, o, data.tokenizer, &data.masking);
     if (o->max_length && o->max_length < data.max_length) data.max_length = (int32_t)o->max_length;
     if (status.code == FTC_OK) status = read_both(program, o, id2label_dir, threads, &data);
     if (status.code != FTC_OK) {
@@ -395,6 +409,7 @@ ftc_status ftc_data_read(const ftc_program *program, const ftc_data_options *o, 
 
 void ftc_training_data_free(ftc_training_data *data) {
     ftc_tokenizer_close(data->tokenizer);
+    ftc_masking_free(data->masking);
     ftc_labels_free(&data->labels);
     ftc_dataset_free(&data->train);
     ftc_dataset_free(&data->test);

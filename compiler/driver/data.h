@@ -29,6 +29,7 @@ typedef struct {
     const char *tokenizer;             // directory; NULL: that of the weights
     const char *cache;                 // directory for token ids, "none": none; NULL: the user's
     int64_t max_length;                // most tokens of an example; 0: what program and tokenizer allow
+    double mlm_probability;            // of a token to be masked
 } ftc_data_options;
 
 // Options that say how a file is read; and those that say which files and rows a training takes.
@@ -67,6 +68,7 @@ typedef struct {
     double seconds;          // that tokenization took
     bool from_cache;         // it did not take place: all token ids were in the cache
     int32_t max_length;
+    ftc_masking *masking; // NULL: the program masks nothing
 } ftc_training_data;
 
 // Reads training and test data for a program. `id2label_dir` (or NULL) is a directory whose id2label is taken
@@ -74,6 +76,10 @@ typedef struct {
 ftc_status ftc_data_read(const ftc_program *program, const ftc_data_options *options,
                          const char *id2label_dir, ftc_threads *threads, ftc_training_data *out);
 void ftc_training_data_free(ftc_training_data *data);
+
+// How the program's texts are masked, NULL where it masks nothing. To be freed.
+ftc_status ftc_data_masking(const ftc_program *program, const ftc_data_options *options,
+                            const ftc_tokenizer *tokenizer, ftc_masking **out);
 
 // Tokenizes rows, or finds their ids in the cache that --cache names (ftc_data_options); *from_cache says
 // which. Reads the columns that feed the program's other inputs.

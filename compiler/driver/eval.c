@@ -133,6 +133,10 @@ static void print_text(const ftc_evaluation *e, const ftc_labels *labels) {
     printf("%lld examples in %.1f s (%.0f tokens/s)\n", (long long)e->samples, e->seconds,
            (double)e->tokens / e->seconds);
     printf("loss       %.4f\n", e->loss);
+    if (ftc_program_masks(e->program)) printf("perplexity %.4f\n", exp(e->loss));
+    for (int32_t i = 0; i < e->program->n_outputs; i++)
+        if (e->program->outputs[i].role == FTC_OUTPUT_METRIC)
+            printf("%-10s %.4f\n", e->program->outputs[i].name, e->metrics[i]);
     if (e->scoring == FTC_SCORE_VALUES)
         printf("mse        %.4f\npearson    %.4f\nspearman   %.4f\n", e->values.mse, e->values.pearson,
                e->values.spearman);
@@ -164,13 +168,16 @@ static ftc_status evaluate(ftc_classifier *c, const char *dir, const eval_option
     int64_t *rows = ftc_alloc(n + 1, sizeof *rows);
     for (size_t i = 0; i < n; i++) rows[i] = (int64_t)i;
     ftc_status status = ftc_data_labels(c->model.program, table, dir, false, &labels);
+    ftc_masking *masking = NULL;
+    if (status.code == FTC_OK) status = ftc_data_masking(c->model.program, columns, c->tokenizer, &masking);
     ftc_dataset_source source = {table,
                                  rows,
                                  n,
                                  c->tokenizer,
                                  c->max_length,
                                  &labels,
-                                 columns->label_all_tokens ? FTC_TAG_ALL : FTC_TAG_FIRST};
+                                 columns->label_all_tokens ? FTC_TAG_ALL : FTC_TAG_FIRST,
+                                 masking};
     if (status.code == FTC_OK)
         status = ftc_data_tokenize(c->model.program, &source, o->cache, c->threads, &dataset, &from_cache);
     if (status.code == FTC_OK) status = ftc_classifier_evaluate(c, &dataset, &e);
@@ -183,6 +190,7 @@ static ftc_status evaluate(ftc_classifier *c, const char *dir, const eval_option
         ftc_evaluation_free(&e);
     }
     ftc_dataset_free(&dataset);
+    ftc_masking_free(masking);
     ftc_labels_free(&labels);
     ftc_table_close(table);
     free(rows);

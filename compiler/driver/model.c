@@ -43,9 +43,8 @@ const ftc_option ftc_model_option_table[] = {
     {"guard", NULL, FTC_OPTION_FLAG, FIELD(guard), NULL, 0,
      "for tests of the compiler: each buffer lies before a page that nobody may touch; slow"},
     {"task", NULL, FTC_OPTION_TEXT, FIELD(task), "NAME", 0,
-     "what is learned, classification, multi_label (several labels a text) or tokens (a label a token); "
-     "unless "
-     "set what --pretrained and the data say"},
+     "what is learned: classification, multi_label (several labels a text), tokens (a label a token) or mlm "
+     "(masked tokens); unless set what --pretrained and the data say"},
     {"loss", NULL, FTC_OPTION_TEXT, FIELD(loss), "NAME", 0,
      "auto, cross_entropy, bce (several labels a text) or mse; auto: by task, mse for one label; as --set "
      "loss=NAME"},

@@ -114,6 +114,9 @@ static void on_evaluated(void *context, const ftc_evaluation *e, const ftc_epoch
         fprintf(stderr, "  all labels right %.4f  f1 micro %.4f  macro %.4f", e->labels.accuracy,
                 e->labels.f1_micro, e->labels.f1_macro);
     }
+    for (int32_t i = 0; i < e->program->n_outputs; i++)
+        if (e->program->outputs[i].role == FTC_OUTPUT_METRIC)
+            fprintf(stderr, "  %s %.4f", e->program->outputs[i].name, e->metrics[i]);
     fprintf(stderr, "  (%lld examples in %.1f s)\n", (long long)e->samples, e->seconds);
 }
 

@@ -354,12 +354,12 @@ static void print_json(const verification *v, const ftc_gradients *ways, const c
     cJSON_Delete(object);
 }
 
-// The gradients under their parameters' names.
 // Divides what the entry grad has added up by what its loss weighed, as update does.
 static void unweigh(float *gradient, int64_t n, double weight) {
     for (int64_t i = 0; weight > 0 && i < n; i++) gradient[i] = (float)((double)gradient[i] / weight);
 }
 
+// The gradients under their parameters' names.
 static ftc_status dump_gradients(const verification *v, const char *path) {
     const ftc_program *program = v->model.program;
     double weight = ftc_program_weighs_loss(program) ? v->stepper.window_weight : 1;

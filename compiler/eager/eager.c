@@ -11,7 +11,7 @@
 #include "compiler/passes/regions.h"
 #include "ir/base/alloc.h"
 #include "ir/op.h"
-#include "ir/random.h"
+#include "ir/base/random.h"
 
 enum { N_SCRATCH = 3 };
 

@@ -418,7 +418,7 @@ bool ftc_emit_is_uniform(const ftc_emitter *e, ftc_id id, const ftc_env *env) {
     return true;
 }
 
-// The mixing step of the key of a row of random numbers (ir/random.h): the finalizer of splitmix64.
+// The mixing step of the key of a row of random numbers (ir/base/random.h): the finalizer of splitmix64.
 static LLVMValueRef mix_key(ftc_emitter *e, LLVMValueRef key, LLVMValueRef word) {
     ftc_codegen *cg = e->cg;
     LLVMBuilderRef b = cg->builder;

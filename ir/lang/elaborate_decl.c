@@ -269,11 +269,31 @@ static void default_input_role(const ftc_graph *g, ftc_decl_def *decl) {
         decl->column = decl->name;
 }
 
+// Whether a type is that of tokens chosen from each text: of another ragged axis than the text's own, over
+// the same batch.
+static bool is_of_masked_tokens(const ftc_graph *g, const ftc_type *type) {
+    for (uint32_t i = 0; i < g->n_decls && is_of_tokens(g, type); i++) {
+        const ftc_decl_def *decl = &g->decls[i];
+        if (decl->kind != FTC_DECL_INPUT || decl->from != FTC_FROM_TOKENS) continue;
+        ftc_axes shared = ftc_axes_intersect(&decl->type.axes, &type->axes);
+        return shared.n == 1 && ftc_axis_over(g, shared.at[0]) == FTC_NO_AXIS;
+    }
+    return false;
+}
+
 static bool input_role(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_decl_def *decl) {
     decl->from = s->from;
     decl->column = s->column;
     if (!s->has_from) default_input_role(e->g, decl);
     bool tokens = decl->from == FTC_FROM_TOKENS || decl->from == FTC_FROM_TOKEN_TYPES;
+    bool masked = decl->from == FTC_FROM_MASKED_POSITIONS || decl->from == FTC_FROM_MASKED_TOKENS;
+    if (masked && !is_of_masked_tokens(e->g, &decl->type)) {
+        ftc_elab_error(e, s->type.place,
+                       "from %s come i32 numbers over the text's batch and another axis that is ragged over "
+                       "it: i32[B, M]; the input from tokens stands before",
+                       ftc_input_role_name(decl->from));
+        return false;
+    }
     if (!tokens || is_of_tokens(e->g, &decl->type)) return true;
     ftc_elab_error(
         e, s->type.place,
@@ -492,8 +512,8 @@ static bool check_output(ftc_elaborator *e, const ftc_stmt *s, ftc_output_role r
     axis_kinds n = count_kinds(e->g, &type->axes);
     const char *needs = NULL;
     char text[256];
-    if ((role == FTC_OUTPUT_LOSS || role == FTC_OUTPUT_WEIGHT) && type->axes.n)
-        needs = "one f32 number: take its mean or sum";
+    bool is_mean = role == FTC_OUTPUT_LOSS || role == FTC_OUTPUT_WEIGHT || role == FTC_OUTPUT_METRIC;
+    if (is_mean && type->axes.n) needs = "one f32 number: take its mean or sum";
     if (role == FTC_OUTPUT_SCORES && !(n.symbols == 1 && n.ragged <= n.constants && n.constants <= 1))
         needs = "f32[B, C], f32[B, S, C] for the tokens, or f32[B] for a predicted value";
     if (role == FTC_OUTPUT_EMBEDDING && !(n.symbols == 1 && n.ragged == 0 && n.constants == 1))
@@ -538,7 +558,7 @@ static void add_output(ftc_elaborator *e, const ftc_stmt *s, const char *name, f
 // Roles that a model may give; the others are the compiler's own, and stand in dumps.
 static bool is_models_role(ftc_output_role role) {
     return role == FTC_OUTPUT_VALUE || role == FTC_OUTPUT_LOSS || role == FTC_OUTPUT_SCORES ||
-           role == FTC_OUTPUT_EMBEDDING;
+           role == FTC_OUTPUT_EMBEDDING || role == FTC_OUTPUT_METRIC;
 }
 
 void ftc_elab_output(ftc_elaborator *e, const ftc_stmt *s) {

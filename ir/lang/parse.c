@@ -249,7 +249,7 @@ static ftc_scalar_role parse_scalar_role(parser *p) {
 }
 
 // Everything after the keyword.
-// tokens, token_types, label, column "NAME".
+// tokens, token_types, masked_positions, masked_tokens, label, column "NAME".
 static void parse_input_role(parser *p, ftc_decl_syntax *decl) {
     const ftc_token *t = peek(p);
     for (ftc_input_role role = 0; ftc_input_role_name(role); role++) {
@@ -259,7 +259,8 @@ static void parse_input_role(parser *p, ftc_decl_syntax *decl) {
         if (role == FTC_FROM_COLUMN) decl->column = expect_string(p, "the name of a column in quotes");
         return;
     }
-    fail_expected_at(p, t->place, "tokens, token_types, label, or column \"NAME\"");
+    fail_expected_at(p, t->place,
+                     "tokens, token_types, masked_positions, masked_tokens, label, or column \"NAME\"");
 }
 
 static ftc_decl_syntax *parse_decl(parser *p, ftc_decl_kind kind, ftc_place place) {
@@ -471,7 +472,7 @@ static void parse_output_role(parser *p, ftc_stmt *s) {
     ftc_output_role role = 0;
     while (ftc_output_role_name(role) && !accept_word(p, ftc_output_role_name(role))) role++;
     if (!ftc_output_role_name(role)) {
-        fail_expected(p, "loss, scores, embedding, or value");
+        fail_expected(p, "loss, scores, metric, embedding, or value");
         return;
     }
     s->output.has_role = true;

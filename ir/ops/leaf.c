@@ -8,7 +8,7 @@
 #include "ir/build.h"
 #include "ir/interpret.h"
 #include "ir/op.h"
-#include "ir/random.h"
+#include "ir/base/random.h"
 
 // --- param, input, arg --------------------------------------------------------------------------------
 
@@ -240,7 +240,7 @@ static ftc_range range_random(const ftc_graph *g, const ftc_node *node, const ft
 const ftc_op_info ftc_op_info_random = {
     .name = "random",
     .doc = "Uniform numbers in [0, 1), a function of seed, step, micro-step, site and coordinates "
-           "(ir/random.h). Each use in "
+           "(ir/base/random.h). Each use in "
            "a model gets a site of its own, which is never changed afterwards.",
     .example = "keep = p <= random(; axes(x))",
     .class = FTC_CLASS_SOURCE,

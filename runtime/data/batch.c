@@ -548,9 +548,19 @@ static ftc_status no_column(const ftc_program *program, const ftc_input_info *in
         program->model, input->column ? input->column : "label", input->name);
 }
 
-// How long an example is along a ragged extent: in tokens, or by the first column over it.
+static bool is_masked(const ftc_input_info *input) {
+    return input->role == FTC_FROM_MASKED_POSITIONS || input->role == FTC_FROM_MASKED_TOKENS;
+}
+
+bool ftc_program_masks(const ftc_program *program) {
+    return ftc_program_reads(program, FTC_FROM_MASKED_POSITIONS) ||
+           ftc_program_reads(program, FTC_FROM_MASKED_TOKENS);
+}
+
+// How long an example, element number `element` of the batch, is along a ragged extent: in tokens, in masked
+// ones, or by the first column over it.
 static ftc_status example_length(const ftc_batch *batch, int32_t extent, const ftc_dataset *dataset,
-                                 int64_t example, int32_t *out) {
+                                 int64_t example, int64_t element, int32_t *out) {
     const ftc_program *program = batch->program;
     if (extent == batch->rows.tokens) {
         *out = (int32_t)ftc_dataset_length(dataset, example);
@@ -559,6 +569,12 @@ static ftc_status example_length(const ftc_batch *batch, int32_t extent, const f
     for (int32_t i = 0; i < program->n_inputs; i++) {
         const ftc_input_info *input = &program->inputs[i];
         if (ragged_extent(program, input) != extent) continue;
+        if (is_masked(input)) {
+            const int32_t *ids = dataset->ids + dataset->offsets[example];
+            *out = (int32_t)ftc_masking_count(dataset->masking, &batch->draw, element, ids,
+                                              ftc_dataset_length(dataset, example));
+            return FTC_STATUS_OK;
+        }
         int32_t column = column_of(program, &batch->rows, i);
         if (column >= dataset->n_columns) return no_column(program, input);
         const ftc_number_lists *lists = &dataset->columns[column];
@@ -583,7 +599,7 @@ static ftc_status resize_to_examples(ftc_batch *batch, const ftc_dataset *datase
         lengths[e] = zeros((int32_t)n, sizeof **lengths);
         for (int64_t i = 0;
              i < n && status.code == FTC_OK && program->extents[e].ragged_over == batch->rows.sequences; i++)
-            status = example_length(batch, e, dataset, examples[i], &lengths[e][i]);
+            status = example_length(batch, e, dataset, examples[i], i, &lengths[e][i]);
     }
     if (status.code == FTC_OK)
         status = ftc_batch_resize(batch, elements, (const int32_t *const *)lengths, names);
@@ -735,15 +751,53 @@ static ftc_status fill_input(ftc_batch *batch, int32_t i, const ftc_dataset *dat
         return FTC_STATUS_OK;
     }
     if (input->role == FTC_FROM_LABEL) return fill_labels(batch, i, dataset->labels, examples, names);
+    if (is_masked(input)) return FTC_STATUS_OK; // by mask_tokens
     fill_tokens(batch, i, input->role == FTC_FROM_TOKENS ? dataset->ids : dataset->types, dataset, examples);
     return FTC_STATUS_OK;
 }
 
+// Masks the tokens that are at hand, and fills what says which were chosen and what they were.
+static void mask_tokens(ftc_batch *batch, const ftc_masking *masking) {
+    const ftc_program *program = batch->program;
+    const int32_t *offsets = batch->offsets[batch->rows.tokens];
+    int32_t *scratch = zeros((int32_t)(2 * batch->longest), sizeof *scratch);
+    int32_t *positions = scratch, *tokens = scratch + batch->longest;
+    int32_t *ids = zeros((int32_t)batch->tokens, sizeof *ids);
+    for (int32_t i = 0; i < program->n_inputs; i++)
+        if (program->inputs[i].role == FTC_FROM_TOKENS)
+            memcpy(ids, batch->inputs[i], (size_t)batch->tokens * sizeof *ids);
+    int64_t at = 0;
+    for (int64_t k = 0; k < batch->sequences; k++) {
+        int64_t n = ftc_masking_apply(masking, &batch->draw, k, ids + offsets[k], offsets[k + 1] - offsets[k],
+                                      positions, tokens);
+        for (int32_t i = 0; i < program->n_inputs; i++) {
+            if (!is_masked(&program->inputs[i])) continue;
+            bool asks_where = program->inputs[i].role == FTC_FROM_MASKED_POSITIONS;
+            memcpy((int32_t *)batch->inputs[i] + at, asks_where ? positions : tokens,
+                   (size_t)n * sizeof *positions);
+        }
+        at += n;
+    }
+    for (int32_t i = 0; i < program->n_inputs; i++)
+        if (program->inputs[i].role == FTC_FROM_TOKENS)
+            memcpy(batch->inputs[i], ids, (size_t)batch->tokens * sizeof *ids);
+    free(scratch);
+    free(ids);
+}
+
 static ftc_status fill(ftc_batch *batch, const ftc_dataset *dataset, const int64_t *examples,
                        const int64_t *names, int64_t n) {
+    bool masks = ftc_program_masks(batch->program);
+    if (masks && !dataset->masking)
+        return ftc_status_make(
+            FTC_BAD_INPUT,
+            "the model %s has tokens of its texts masked and predicts them: ftc run and ftc "
+            "eval do that; elsewhere there is nothing that masks",
+            batch->program->model);
     FTC_RETURN_IF_ERROR(resize_to_examples(batch, dataset, examples, names, n));
     for (int32_t i = 0; i < batch->program->n_inputs; i++)
         FTC_RETURN_IF_ERROR(fill_input(batch, i, dataset, examples, names));
+    if (masks) mask_tokens(batch, dataset->masking);
     return ftc_batch_check(batch, names);
 }
 

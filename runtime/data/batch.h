@@ -31,6 +31,7 @@ typedef struct {
     int64_t **prefixes;   // [n_counts] of counts that have one, else NULL
     int64_t *first_slots; // [n_extents] zeros until set
     double *counts;       // [n_counts] of the batch at hand
+    ftc_draw draw;        // by which ftc_batch_fill masks
     ftc_memory block;     // holds inputs, offsets and prefixes
     // Of the rows' extents:
     ftc_row_extents rows;
@@ -81,8 +82,11 @@ ftc_label_kind ftc_program_label(const ftc_program *program);
 // The numbers of FTC_LABEL_SEVERAL in a data set for the program; NULL where it has none.
 const ftc_number_lists *ftc_program_several_labels(const ftc_program *program, const ftc_dataset *dataset);
 
-// Binds `n` examples of the dataset, given by index, in this order. Fails, naming the example, when one does
-// not fit the program.
+// Whether the program has the tokens of its texts masked.
+bool ftc_program_masks(const ftc_program *program);
+
+// Binds `n` examples of the dataset, given by index, in this order; masks them by `batch->draw` where the
+// program asks for it. Fails, naming the example, when one does not fit the program.
 ftc_status ftc_batch_fill(ftc_batch *batch, const ftc_dataset *dataset, const int64_t *examples, int64_t n);
 
 // Whether each example of the dataset fits the program; if not, fails, and *example is the first that does

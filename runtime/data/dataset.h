@@ -3,6 +3,7 @@
 #define FTC_RUNTIME_DATASET_H
 
 #include "runtime/data/labels.h"
+#include "runtime/data/masking.h"
 #include "runtime/status.h"
 #include "runtime/data/table.h"
 #include "runtime/loop/threads.h"
@@ -31,6 +32,7 @@ typedef struct {
     size_t offsets_capacity, ids_capacity, types_capacity, labels_capacity;
     ftc_number_lists *columns; // [n_columns] what feeds the program's other inputs (ftc_program_columns)
     int32_t n_columns;
+    const ftc_masking *masking; // not its own; NULL: the texts are not masked
 } ftc_dataset;
 
 void ftc_dataset_add(ftc_dataset *dataset, const ftc_tokens *tokens, float label);
@@ -57,6 +59,7 @@ typedef struct {
     int max_length;                 // tokens of an example, special ones included
     const ftc_labels *labels;       // NULL: every label is 0
     ftc_tagging tagging;
+    const ftc_masking *masking; // NULL: the texts are not masked
 } ftc_dataset_source;
 
 // Reads and tokenizes the rows, on all threads of the pool. The examples stand in the order of `rows`.

@@ -340,11 +340,14 @@ static void forget(ftc_layout *l) {
 }
 
 ftc_status ftc_scan(const ftc_table_options *options, ftc_layout *l) {
-    static const char SEPARATORS[] = {
-        [FTC_TABLE_CSV] = ',', [FTC_TABLE_TSV] = '\t', [FTC_TABLE_JSON_LINES] = 0, [FTC_TABLE_CONLL] = 0};
+    static const char SEPARATORS[] = {[FTC_TABLE_CSV] = ',',
+                                      [FTC_TABLE_TSV] = '\t',
+                                      [FTC_TABLE_JSON_LINES] = 0,
+                                      [FTC_TABLE_CONLL] = 0,
+                                      [FTC_TABLE_LINES] = 0};
     bool is_quoted, tries = l->format == FTC_TABLE_TSV && options->quoting == FTC_TABLE_QUOTING_AUTO;
     char separator = options->delimiter ? options->delimiter : SEPARATORS[l->format];
-    if (l->format == FTC_TABLE_JSON_LINES || l->format == FTC_TABLE_CONLL) separator = 0;
+    if (l->format != FTC_TABLE_CSV && l->format != FTC_TABLE_TSV) separator = 0;
     bool quotes = options->quoting == FTC_TABLE_QUOTING_AUTO ? l->format == FTC_TABLE_CSV
                                                              : options->quoting == FTC_TABLE_QUOTING_YES;
     l->dialect = (ftc_dialect){separator, (quotes || tries) && separator, '\n'};

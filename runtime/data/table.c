@@ -175,7 +175,7 @@ static bool is_default_name(const char *name, bool words) {
 }
 
 static bool has_header(const ftc_table *t, const ftc_table_options *o) {
-    if (t->layout.format == FTC_TABLE_JSON_LINES || t->layout.format == FTC_TABLE_CONLL) return false;
+    if (t->layout.format != FTC_TABLE_CSV && t->layout.format != FTC_TABLE_TSV) return false;
     if (o->header != FTC_TABLE_HEADER_AUTO) return o->header == FTC_TABLE_HEADER_YES;
     for (size_t i = 0; i < t->layout.names.count; i++)
         if (is_default_name(ftc_fields_get(&t->layout.names, i), t->words)) return true;
@@ -263,7 +263,7 @@ static bool ends_with(const char *path, size_t size, const char *end) {
     return size > n && strncasecmp(path + size - n, end, n) == 0;
 }
 
-static ftc_table_format format_of(const char *path, bool words) {
+static ftc_table_format format_of(const char *path, const ftc_table_options *options) {
     static const struct {
         const char *end;
         ftc_table_format format;
@@ -275,7 +275,8 @@ static ftc_table_format format_of(const char *path, bool words) {
     size_t size = strlen(path);
     if (strcmp(path, "-") == 0) return FTC_TABLE_TSV; // lines
     if (ends_with(path, size, ".gz")) size -= 3;
-    if (words && ends_with(path, size, ".txt")) return FTC_TABLE_CONLL;
+    if (options->words && ends_with(path, size, ".txt")) return FTC_TABLE_CONLL;
+    if (options->txt_is_lines && ends_with(path, size, ".txt")) return FTC_TABLE_LINES;
     for (size_t i = 0; i < sizeof ENDS / sizeof *ENDS; i++)
         if (ends_with(path, size, ENDS[i].end)) return ENDS[i].format;
     return FTC_TABLE_CSV;
@@ -316,7 +317,7 @@ ftc_status ftc_table_open(const char *path, const ftc_table_options *options, ft
     t->path = ftc_strdup(ftc_decode_name(path));
     t->layout.path = t->path;
     t->layout.fd = -1;
-    t->layout.format = options->format == FTC_TABLE_AUTO ? format_of(path, options->words) : options->format;
+    t->layout.format = options->format == FTC_TABLE_AUTO ? format_of(path, options) : options->format;
     t->words = options->words || t->layout.format == FTC_TABLE_CONLL;
     t->list_labels = options->list_labels;
     t->several_labels = options->several_labels;

@@ -31,6 +31,7 @@ typedef enum {
     FTC_TABLE_TSV,
     FTC_TABLE_JSON_LINES,
     FTC_TABLE_CONLL,
+    FTC_TABLE_LINES, // a text a line, whatever is in it; no header
 } ftc_table_format;
 
 typedef enum {
@@ -70,6 +71,7 @@ typedef struct {
     bool list_labels;          // a label may be a list of JSON
     bool words; // text and label are lists (runtime/data/words.h): a row is a sentence, with a label a word
     bool several_labels; // an empty label is an empty list
+    bool txt_is_lines;   // FTC_TABLE_AUTO: .txt → lines
     bool skip_bad_rows;  // leave out rows that cannot be read, or have no label
 } ftc_table_options;
 

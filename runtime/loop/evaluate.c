@@ -3,6 +3,8 @@
 #include "ir/base/alloc.h"
 #include "ir/base/clock.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,6 +59,7 @@ typedef struct {
     const ftc_world *world;
     const ftc_evaluate_watch *watch;
     batch_result *results;    // [n_batches]
+    double *metrics;          // [n_batches, n_outputs] of outputs that are metrics
     const ftc_span_tag *tags; // [columns] of spans, else NULL
 } work;
 
@@ -86,12 +89,18 @@ static void count_spans(const work *w, const int64_t *examples, int64_t n, const
     free(scratch);
 }
 
+static bool is_metric(const ftc_program *program, int32_t output) {
+    const ftc_output_info *o = &program->outputs[output];
+    return o->role == FTC_OUTPUT_METRIC && o->entries & 1u << FTC_ENTRY_EVAL;
+}
+
 // Runs batch number `index`; `examples` is room for its examples.
 static ftc_status run_batch(const work *w, int64_t index, int64_t *examples, ftc_evaluation *e) {
     ftc_stepper *stepper = w->stepper;
     int64_t at = index * w->batch_size, left = w->dataset->n - at,
             n = left < w->batch_size ? left : w->batch_size;
     for (int64_t i = 0; i < n; i++) examples[i] = at + i;
+    w->batch->draw = (ftc_draw){.first_slot = at}; // always the same masks
     FTC_RETURN_IF_ERROR(ftc_batch_fill(w->batch, w->dataset, examples, n));
     if (w->watch && w->watch->stop && *w->watch->stop)
         return ftc_status_make(FTC_FAILED, "the evaluation was interrupted");
@@ -101,6 +110,10 @@ static ftc_status run_batch(const work *w, int64_t index, int64_t *examples, ftc
         .weight = ftc_stepper_loss_weight(stepper, w->batch, FTC_ENTRY_EVAL),
         .tokens = w->batch->tokens,
     };
+    int32_t n_outputs = stepper->program->n_outputs;
+    for (int32_t i = 0; i < n_outputs; i++)
+        if (is_metric(stepper->program, i))
+            w->metrics[index * n_outputs + i] = (double)*(const float *)stepper->outputs[i];
     const float *logits = ftc_stepper_result(stepper, FTC_OUTPUT_SCORES, FTC_ENTRY_EVAL);
     bool of_tokens = ftc_program_scores_tokens(stepper->program);
     int64_t first = of_tokens ? w->dataset->offsets[at] : at, rows = of_tokens ? w->batch->tokens : n;
@@ -124,6 +137,8 @@ static ftc_status run(const work *w, ftc_evaluation *e) {
     free(examples);
     if (status.code != FTC_OK) return status;
     ftc_world_share(w->world, w->results, w->n_batches, sizeof *w->results);
+    int32_t n_outputs = e->program->n_outputs;
+    ftc_world_share(w->world, w->metrics, w->n_batches, (size_t)n_outputs * sizeof *w->metrics);
     if (!ftc_program_scores_tokens(w->stepper->program))
         ftc_world_share(w->world, e->logits, w->n_batches,
                         (size_t)(w->batch_size * e->columns) * sizeof *e->logits);
@@ -133,6 +148,8 @@ static ftc_status run(const work *w, ftc_evaluation *e) {
         e->weight += w->results[i].weight;
         e->tokens += w->results[i].tokens;
         ftc_spans_add(&spans, &w->results[i].spans);
+        for (int32_t k = 0; k < n_outputs; k++)
+            e->metrics[k] += w->metrics[i * n_outputs + k] * w->results[i].weight;
     }
     if (w->tags) e->spans = ftc_spans_score(&spans);
     e->samples = w->dataset->n;
@@ -175,7 +192,7 @@ ftc_status ftc_evaluate(ftc_stepper *stepper, ftc_batch *batch, const ftc_datase
             "evaluate fewer",
             (long long)dataset->n, FTC_WORLD_MOST_WORDS);
     }
-    ftc_evaluation e = {.scoring = ftc_program_scoring(program)};
+    ftc_evaluation e = {.scoring = ftc_program_scoring(program), .program = program};
     if (ftc_stepper_result(stepper, FTC_OUTPUT_SCORES, FTC_ENTRY_EVAL))
         e.columns = ftc_program_score_columns(program);
     else
@@ -199,15 +216,19 @@ ftc_status ftc_evaluate(ftc_stepper *stepper, ftc_batch *batch, const ftc_datase
     w.tags = tags;
     e.confusion = classes ? ftc_alloc((size_t)(e.columns * e.columns), sizeof *e.confusion) : NULL;
     e.each = classes || e.scoring == FTC_SCORE_LABELS ? ftc_alloc((size_t)e.columns, sizeof *e.each) : NULL;
+    e.metrics = ftc_alloc((size_t)program->n_outputs + 1, sizeof *e.metrics);
     w.results = ftc_alloc((size_t)w.n_batches + 1, sizeof *w.results);
+    w.metrics = ftc_alloc((size_t)(w.n_batches * program->n_outputs) + 1, sizeof *w.metrics);
     ftc_status status = run(&w, &e);
     free(w.results);
     free(tags);
+    free(w.metrics);
     if (status.code != FTC_OK) {
         ftc_evaluation_free(&e);
         return status;
     }
     if (e.weight > 0) e.loss /= e.weight;
+    for (int32_t i = 0; i < program->n_outputs && e.weight > 0; i++) e.metrics[i] /= e.weight;
     score(program, dataset, &e);
     e.seconds = ftc_clock_seconds() - start;
     *out = e;
@@ -218,6 +239,7 @@ void ftc_evaluation_free(ftc_evaluation *evaluation) {
     free(evaluation->logits);
     free(evaluation->confusion);
     free(evaluation->each);
+    free(evaluation->metrics);
     *evaluation = (ftc_evaluation){0};
 }
 
@@ -245,6 +267,13 @@ void ftc_evaluation_means(const ftc_evaluation *e, ftc_evaluation_mean out[FTC_E
 
 void ftc_evaluation_report(const ftc_evaluation *e, cJSON *line) {
     cJSON_AddNumberToObject(line, "eval_loss", e->loss);
+    if (ftc_program_masks(e->program)) cJSON_AddNumberToObject(line, "eval_perplexity", exp(e->loss));
+    for (int32_t i = 0; i < e->program->n_outputs; i++) {
+        char name[128];
+        if (!is_metric(e->program, i)) continue;
+        snprintf(name, sizeof name, "eval_%s", e->program->outputs[i].name);
+        cJSON_AddNumberToObject(line, name, e->metrics ? e->metrics[i] : 0);
+    }
     if (e->scoring == FTC_SCORE_VALUES) {
         cJSON_AddNumberToObject(line, "eval_mse", e->values.mse);
         cJSON_AddNumberToObject(line, "eval_pearson", e->values.pearson);

@@ -29,7 +29,9 @@ typedef struct {
     int64_t samples, tokens, batches;
     double loss, weight; // the mean, and over how many examples (ftc_stepper_loss_weight)
     double seconds;
-    int64_t columns; // scores a sample: classes, or 1 of a regression; 0: none
+    int64_t columns;            // scores a sample: classes, or 1 of a regression; 0: none
+    const ftc_program *program; // names the metrics
+    double *metrics;            // [n_outputs] of the outputs that are metrics: their means; else NULL
     ftc_scoring scoring;
     float *logits;      // [samples, columns]; of tokens [tokens, columns], of this process' examples alone
     int64_t *confusion; // of classes: [columns, columns], label by prediction; else NULL

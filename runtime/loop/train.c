@@ -90,6 +90,8 @@ static int64_t hash_data(const ftc_dataset *d) {
         hash = XXH3_64bits_withSeed(c->offsets, (size_t)(d->n + 1) * sizeof *c->offsets, hash);
         hash = XXH3_64bits_withSeed(c->values, (size_t)c->offsets[d->n] * sizeof *c->values, hash);
     }
+    if (d->masking)
+        hash = XXH3_64bits_withSeed(&d->masking->probability, sizeof d->masking->probability, hash);
     hash = XXH3_64bits_withSeed(d->labels, (size_t)d->n * sizeof *d->labels, hash);
     hash = XXH3_64bits_withSeed(d->offsets, (size_t)(d->n + 1) * sizeof *d->offsets, hash);
     return (int64_t)(hash >> 12);
@@ -295,12 +297,13 @@ static void begin_epoch(run *r) {
 }
 
 // Packs it.
-static ftc_status fill_batch(run *r, int64_t epoch, const piece *p) {
+static ftc_status fill_batch(run *r, int64_t epoch, int64_t step, int64_t micro, const piece *p) {
     const ftc_dataset *train = r->t->train;
     if (r->order_epoch != epoch) {
         ftc_order_epoch(&r->sampling, train, epoch, r->at.drawn_before_epoch, r->order);
         r->order_epoch = epoch;
     }
+    r->batch.draw = (ftc_draw){(uint64_t)r->o->seed, (uint32_t)step, (uint32_t)micro, p->slot};
     FTC_RETURN_IF_ERROR(ftc_batch_fill(&r->batch, train, r->order + p->first, p->n));
     if (r->batch.rows.sequences >= 0) r->batch.first_slots[r->batch.rows.sequences] = p->slot;
     return FTC_STATUS_OK;
@@ -370,7 +373,7 @@ static ftc_status call_shard(run *r, ftc_entry_kind entry, int64_t step, const w
         double share = (double)p.n / (double)p.of;
         bool weighs = ftc_program_weighs_loss(r->t->program);
         ftc_stepper_set(&r->stepper, "accumulation", weighs ? 1 : (double)w->n / share);
-        FTC_RETURN_IF_ERROR(fill_batch(r, w->epoch, &p));
+        FTC_RETURN_IF_ERROR(fill_batch(r, w->epoch, step, micro, &p));
         FTC_RETURN_IF_ERROR(call(r, entry, step, micro));
         if (!isfinite(*loss)) return not_finite(r, "the loss", (double)*loss, micro);
         sums->loss += (double)*loss * share;
@@ -398,12 +401,12 @@ static void add_sums(window_sums *to, const window_sums *shard) {
     to->weight += shard->weight;
 }
 
-static ftc_status name_rows(run *r, const window *w) {
+static ftc_status name_rows(run *r, int64_t step, const window *w) {
     for (int64_t shard = 0; shard < r->o->shards; shard++) {
         for (int64_t micro = 0; micro < w->n; micro++) {
             piece p = piece_of(r, w->first + micro, shard);
             if (p.n == 0) continue;
-            FTC_RETURN_IF_ERROR(fill_batch(r, w->epoch, &p));
+            FTC_RETURN_IF_ERROR(fill_batch(r, w->epoch, step, micro, &p));
             ftc_shards_name(r->shards, &r->batch);
         }
     }
@@ -415,7 +418,7 @@ static ftc_status call_shards(run *r, int64_t step, const window *w, window_sums
     const ftc_world *world = r->world;
     int64_t n = r->o->shards;
     ftc_shards_begin(r->shards);
-    FTC_RETURN_IF_ERROR(name_rows(r, w));
+    FTC_RETURN_IF_ERROR(name_rows(r, step, w));
     for (int64_t shard = ftc_world_first(world, world->rank, n);
          shard < ftc_world_first(world, world->rank + 1, n); shard++) {
         FTC_RETURN_IF_ERROR(call_shard(r, FTC_ENTRY_GRAD, step, w, shard, &per_shard[shard]));
@@ -501,7 +504,7 @@ static const cJSON *find_best_metric(const ftc_train_options *o, const cJSON *li
 // Refuses a metric that no evaluation will give, before anything is trained.
 static ftc_status check_best_metric(const run *r) {
     if (!r->t->test || !ftc_train_watches_best(r->o)) return FTC_STATUS_OK;
-    ftc_evaluation nothing = {.scoring = ftc_program_scoring(r->t->program)};
+    ftc_evaluation nothing = {.scoring = ftc_program_scoring(r->t->program), .program = r->t->program};
     cJSON *line = cJSON_CreateObject();
     ftc_evaluation_report(&nothing, line);
     bool is_known = find_best_metric(r->o, line);

@@ -507,6 +507,20 @@ int32_t ftc_tokenizer_unk_id(const ftc_tokenizer *t) {
     return t->unk_id;
 }
 
+int32_t ftc_tokenizer_mask_id(const ftc_tokenizer *t) {
+    return t->mask_id;
+}
+
+void ftc_tokenizer_mark_special(const ftc_tokenizer *t, uint8_t *is_special) {
+    const ftc_added_tokens *lists[] = {&t->raw, &t->normalized};
+    for (size_t l = 0; l < 2; l++)
+        for (size_t i = 0; i < lists[l]->count; i++)
+            if (lists[l]->tokens[i].special) is_special[lists[l]->tokens[i].id] = 1;
+    const int32_t roles[] = {t->unk_id, t->pad_id, t->mask_id};
+    for (size_t i = 0; i < 3; i++)
+        if (roles[i] >= 0) is_special[roles[i]] = 1;
+}
+
 const char *ftc_tokenizer_token(const ftc_tokenizer *t, int32_t id) {
     return ftc_wordpiece_token(t->vocabulary, id);
 }

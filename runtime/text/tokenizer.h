@@ -50,9 +50,14 @@ ftc_status ftc_tokenizer_encode_words(const ftc_tokenizer *tokenizer, const char
 // The largest id plus 1: what the model's embedding must at least have as rows.
 int32_t ftc_tokenizer_vocab_size(const ftc_tokenizer *tokenizer);
 
-// The ids of the padding and the unknown token; -1 if there is no such token.
+// The ids of the padding, the unknown and the mask token; -1 if there is no such token.
 int32_t ftc_tokenizer_pad_id(const ftc_tokenizer *tokenizer);
 int32_t ftc_tokenizer_unk_id(const ftc_tokenizer *tokenizer);
+int32_t ftc_tokenizer_mask_id(const ftc_tokenizer *tokenizer);
+
+// Sets is_special[id], [ftc_tokenizer_vocab_size], of the tokens that are no part of a text: those that have
+// a role (unknown, padding, mask, …) and the added ones that are called special.
+void ftc_tokenizer_mark_special(const ftc_tokenizer *tokenizer, uint8_t *is_special);
 
 // The text of a token, NULL for an id that no token has; lives as long as the tokenizer.
 const char *ftc_tokenizer_token(const ftc_tokenizer *tokenizer, int32_t id);

@@ -18,6 +18,7 @@ typedef struct {
     int32_t id;
     bool single_word;    // not where a word character stands beside it
     bool lstrip, rstrip; // swallows the white space to its left, right
+    bool special;        // no part of a text
 } ftc_added_token;
 
 typedef struct {
@@ -81,7 +82,7 @@ struct ftc_tokenizer {
     ftc_unigram *unigram;             // … or a unigram model; else the vocabulary does
     ftc_added_tokens raw, normalized; // sought before, after normalization
     ftc_template templates[2];
-    int32_t unk_id, pad_id; // -1: none
+    int32_t unk_id, pad_id, mask_id; // -1: none
     int model_max_length;
     uint64_t fingerprint; // of the files read so far
 

@@ -606,6 +606,7 @@ static ftc_status add_token(loader *l, const cJSON *json, const char *path, int6
     token.single_word = member_is_true(json, "single_word", false);
     token.lstrip = member_is_true(json, "lstrip", false);
     token.rstrip = member_is_true(json, "rstrip", false);
+    token.special = member_is_true(json, "special", false);
     if (!member_is_true(json, "normalized", !member_is_true(json, "special", false))) {
         ftc_added_tokens_push(&t->raw, token);
         return FTC_STATUS_OK;
@@ -699,6 +700,7 @@ static ftc_status add_tokens(loader *l) {
                 &t->raw, (ftc_added_token){.text = (char *)text,
                                            .size = strlen(text),
                                            .id = id,
+                                           .special = true,
                                            .lstrip = eats_space && strcmp(roles[i][0], "mask_token") == 0});
     }
     return FTC_STATUS_OK;
@@ -900,6 +902,7 @@ static ftc_status load(loader *l) {
     if (!t->bpe && !t->unigram)
         FTC_RETURN_IF_ERROR(required_id(l, "unknown", unk, &t->unk_id)); // bytes are never unknown
     t->pad_id = token_id(t, special_token(l, "pad_token", l->names.pad));
+    t->mask_id = token_id(t, special_token(l, "mask_token", l->names.mask));
     FTC_RETURN_IF_ERROR(add_templates(l));
     const cJSON *length = member(l->config, "model_max_length");
     if (cJSON_IsNumber(length) && length->valuedouble >= 1 && length->valuedouble < INT_MAX)

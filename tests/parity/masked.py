@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""Trains masked language models from their directories, and compares every number with that of Hugging Face's models.
+
+For each golden of make_masked.py, whose masks are drawn by a generator written anew: every gradient of the first batch (1e-4,
+norm of the difference over norm), the losses of twenty steps (of the first 1e-5 relative, of all 1e-3), loss and masked
+accuracy after them, of the same texts masked otherwise. Threads, another run, one that is resumed and `ftc eval` draw the same masks. What
+is saved has the tensors that transformers saves, the tied ones once, and is what a classifier is fine-tuned from. Texts are
+columns of a table, and lines of a plain file, whatever is in them.
+
+Usage: masked.py FTC [FAMILY ...]
+"""
+
+import csv
+import json
+import os
+import sys
+import tempfile
+
+import compare
+import tensorfile
+from check import GRADIENT, LOSS, STEP_1_LOSS, Check, worst
+from families import GOLDENS as TEXTS, check_saved
+
+GOLDENS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "masked")
+DATA = ["--train", os.path.join(TEXTS, "train.csv"), "--test", os.path.join(TEXTS, "train.csv"), "--cache", "none"]
+
+
+def lines_of(path):
+    with open(path, encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def train(check, scratch, name, golden_dir, golden, *options, data=DATA):
+    """The log and the directory of a run that trains as the golden did."""
+    metrics, output = os.path.join(scratch, f"{name}.jsonl"), os.path.join(scratch, name)
+    training = ["--epochs", 1, "--lr", golden["rate"], "--no-shuffle", "--dropout", 0, "--batch", golden["batch"]]
+    check.run(
+        "run", "--pretrained", golden_dir, "--task", "mlm", *data, *training, "--metrics", metrics, "--output", output,
+        *options,
+    )  # fmt: skip
+    return lines_of(metrics), output
+
+
+def losses_of(log):
+    return [line["loss"] for line in log if "loss" in line]
+
+
+def evaluation_of(log):
+    return next(line for line in reversed(log) if "eval_loss" in line)
+
+
+def check_family(check, name, scratch):
+    golden_dir = os.path.join(GOLDENS, name)
+    with open(os.path.join(golden_dir, "golden.json"), encoding="utf-8") as file:
+        golden = json.load(file)
+    grads = os.path.join(scratch, "grads.safetensors")
+    verify = ["verify", "--pretrained", golden_dir, "--task", "mlm", "--batch", golden["batch"], *DATA]
+    check.run(*verify, "--dump-grads", grads, statuses=(0, 1))
+    theirs = tensorfile.read(os.path.join(golden_dir, "grads.safetensors"))
+    worst_name, error, _ = max(compare.errors(tensorfile.read(grads), theirs), key=lambda found: found[1])
+    check.that(f"{name}: {len(theirs)} gradients, worst {worst_name}", error, GRADIENT)
+    log, output = train(check, scratch, name, golden_dir, golden)
+    losses, evaluation = losses_of(log), evaluation_of(log)
+    check.that(f"{name}: loss of step 1", worst(losses[:1], golden["losses"][:1]), STEP_1_LOSS)
+    check.that(f"{name}: losses of {len(losses)} steps", worst(losses, golden["losses"]), LOSS)
+    held_out = f"{name}: of the texts, masked otherwise, after training the"
+    check.that(f"{held_out} loss", worst([evaluation["eval_loss"]], [golden["after"]["loss"]]), LOSS)
+    check.that(f"{held_out} accuracy", abs(evaluation["eval_masked_accuracy"] - golden["after"]["masked_accuracy"]), 1e-6)
+    again = json.loads(check.run("eval", output, "--test", os.path.join(TEXTS, "train.csv"), "--json"))
+    check.that(f"{name}: ftc eval masks as the run did", abs(again["eval_loss"] - evaluation["eval_loss"]), 1e-6)
+    check_saved(check, name, golden_dir, output)
+    return golden_dir, golden, losses, output
+
+
+def check_draws(check, scratch, golden_dir, golden, losses):
+    """The same masks by another number of threads, and behind a checkpoint."""
+    log, _ = train(check, scratch, "threads", golden_dir, golden, "--threads", 1)
+    check.that("one thread: the same losses", worst(losses_of(log), losses), 1e-6)
+    log, output = train(check, scratch, "resumed", golden_dir, golden, "--save-strategy", "steps", "--save-steps", 8, "--save-total-limit", 0)
+    checkpoint = os.path.join(output, "checkpoint-8")
+    log, _ = train(check, scratch, "rest", golden_dir, golden, "--resume-from-checkpoint", checkpoint)
+    check.that("resumed: the same losses", worst(losses_of(log)[-12:], losses[-12:]), 0)
+    log, _ = train(check, scratch, "seed", golden_dir, golden, "--seed", 7)
+    check.that("another seed: other masks", losses_of(log)[0] == losses[0], 0)
+    log, _ = train(check, scratch, "never", golden_dir, golden, "--mlm-probability", 0)
+    check.that("nothing masked: no loss", sum(losses_of(log)), 0)
+
+
+def check_use(check, scratch, output, golden_dir, golden):
+    """A classifier is fine-tuned from what was saved; plain text is read as lines."""
+    classifier = os.path.join(scratch, "classifier")
+    check.run("run", "--pretrained", output, *DATA, "--epochs", 1, "--output", classifier)
+    with open(os.path.join(classifier, "config.json"), encoding="utf-8") as file:
+        theirs = json.load(file)["architectures"]
+    check.that(f"fine-tuned from masked: {theirs}", theirs != ["BertForSequenceClassification"], 0)
+    lines = os.path.join(scratch, "texts.txt")
+    with open(os.path.join(TEXTS, "train.csv"), encoding="utf-8", newline="") as file:
+        texts = "\n".join(row["text"] for row in csv.DictReader(file)).split("\n")
+    with open(lines, "w", encoding="utf-8") as file:
+        file.write('text\n"an open quote\ta tab\n\n' + "\n".join(texts) + "\n")
+    log, _ = train(check, scratch, "lines", golden_dir, golden, data=["--train", lines, "--cache", "none"])
+    check.that("a plain file: steps of its lines", len(losses_of(log)) - (len(texts) + 2 + 3) // 4, 0)
+
+
+def main():
+    check = Check(sys.argv[1])
+    names = sys.argv[2:] or sorted(os.listdir(GOLDENS))
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in names:
+            golden_dir, golden, losses, output = check_family(check, name, scratch)
+            if name == "bert":
+                check_draws(check, scratch, golden_dir, golden, losses)
+                check_use(check, scratch, output, golden_dir, golden)
+    print(f"{check.passed} passed, {check.failed} failed")
+    return 1 if check.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
