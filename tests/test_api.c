@@ -762,7 +762,8 @@ Test(loop, asks_who_steers_it_at_every_moment) {
     ftc_net *net = open_artifact();
     ftc_trainer *trainer = create(net, 2);
     const examples e = make_examples();
-    const ftc_examples list = {N, e.offsets, e.ids, NULL, e.labels}; // 24: five batches, three steps an epoch
+    // 24: five batches, three steps an epoch.
+    const ftc_examples list = {N, e.offsets, e.ids, NULL, e.labels, 0};
     listener l = {.trainer = trainer, .examples = &list};
     OK(run_loop(&l, LOOP));
     cr_expect_str_eq(l.told, "esmpuSsmpuSspuSEesmpuSsmpuSspuSE");
@@ -796,7 +797,7 @@ Test(loop, lowers_the_rate_by_evaluations_that_it_is_told) {
     ftc_net *net = open_artifact();
     ftc_trainer *trainer = create(net, 1);
     const examples e = make_examples();
-    const ftc_examples list = {N, e.offsets, e.ids, NULL, e.labels};
+    const ftc_examples list = {N, e.offsets, e.ids, NULL, e.labels, 0};
     listener l = {.trainer = trainer, .examples = &list};
     ftc_loop_options options = LOOP;
     options.schedule = "reduce_lr_on_plateau";
@@ -821,7 +822,7 @@ Test(loop, goes_on_with_weights_and_moments_bit_by_bit) {
     ftc_net *net = open_artifact();
     ftc_trainer *whole = create(net, 2), *other = create(net, 1);
     const examples e = make_examples();
-    const ftc_examples list = {N, e.offsets, e.ids, NULL, e.labels};
+    const ftc_examples list = {N, e.offsets, e.ids, NULL, e.labels, 0};
     char dir[] = "/tmp/ftc-api-XXXXXX", file[64];
     cr_assert_not_null(mkdtemp(dir));
     snprintf(file, sizeof file, "%s/moments", dir);

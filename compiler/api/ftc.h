@@ -323,7 +323,8 @@ typedef struct {
     const int64_t *offsets; // [n + 1], from 0
     const int32_t *ids;     // [offsets[n]]
     const int32_t *types;   // [offsets[n]]; NULL: all are 0
-    const float *labels;    // [n] classes or values; NULL: all are 0
+    const float *labels;    // [n] classes or values, or [n, several]; NULL: all are 0
+    int64_t several;        // of a net that gives a text several labels: how many numbers it takes; else 0
 } ftc_examples;
 
 // How the loop trains, as transformers' TrainingArguments say it. Numbers below 0: the model's or the

@@ -15,8 +15,25 @@ _Static_assert((int)FTC_AT_EPOCH_BEGIN == FTC_MOMENT_EPOCH_BEGIN &&
 
 // --- examples -----------------------------------------------------------------------------------------
 
-// Borrows from the examples but for what they leave out, which free_dataset frees.
+static bool has_one_label(const ftc_examples *e) {
+    return e->labels && !e->several;
+}
+
+// The numbers of several labels a text, as the column that feeds them.
+static ftc_number_lists *make_label_lists(const ftc_examples *e) {
+    ftc_number_lists *lists = ftc_api_allocate(1, sizeof *lists);
+    int64_t cells = e->n * e->several;
+    lists->offsets = ftc_api_allocate((size_t)e->n + 1, sizeof *lists->offsets);
+    lists->values = ftc_api_allocate((size_t)cells, sizeof *lists->values);
+    for (int64_t i = 0; i <= e->n; i++) lists->offsets[i] = i * e->several;
+    for (int64_t k = 0; k < cells; k++) lists->values[k] = (double)e->labels[k];
+    return lists;
+}
+
+// Borrows from the examples but for what they leave out, and several labels, which free_dataset frees.
 static ftc_error *make_dataset(const ftc_examples *e, ftc_dataset *out) {
+    if (e->several < 0 || (e->several > 0 && !(e->n < INT64_MAX / e->several)))
+        return INPUT_ERROR("the examples have %lld labels each", (long long)e->several);
     if (e->n < 0 || e->offsets[0] != 0) return INPUT_ERROR("the examples' offsets do not begin with 0");
     for (int64_t i = 0; i < e->n; i++)
         if (e->offsets[i + 1] < e->offsets[i])
@@ -27,14 +44,20 @@ static ftc_error *make_dataset(const ftc_examples *e, ftc_dataset *out) {
         .ids = (int32_t *)e->ids,
         .types =
             e->types ? (int32_t *)e->types : ftc_api_allocate((size_t)e->offsets[e->n], sizeof *out->types),
-        .labels = e->labels ? (float *)e->labels : ftc_api_allocate((size_t)e->n, sizeof *out->labels),
+        .labels = has_one_label(e) ? (float *)e->labels : ftc_api_allocate((size_t)e->n, sizeof *out->labels),
+        .columns = e->labels && e->several ? make_label_lists(e) : NULL,
+        .n_columns = e->labels && e->several,
     };
     return NULL;
 }
 
 static void free_dataset(ftc_dataset *dataset, const ftc_examples *e) {
     if (!e->types) free(dataset->types);
-    if (!e->labels) free(dataset->labels);
+    if (!has_one_label(e)) free(dataset->labels);
+    if (!dataset->columns) return;
+    free(dataset->columns->offsets);
+    free(dataset->columns->values);
+    free(dataset->columns);
 }
 
 // --- training -----------------------------------------------------------------------------------------

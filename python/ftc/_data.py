@@ -19,9 +19,10 @@ _BLOCK = 1000  # rows that are taken from Arrow at a time
 
 
 class Examples:
-    """Token ids of all examples one after the other: ids, types int32 [tokens], offsets int64 [n + 1], labels float32 [n]."""
+    """Token ids of all examples one after the other: ids, types int32 [tokens], offsets int64 [n + 1], labels float32 [n], or where a
+    text has several, [n, labels]."""
 
-    def __init__(self, ids: list[np.ndarray], types: list[np.ndarray] | None, labels: list[float] | None) -> None:
+    def __init__(self, ids: list[np.ndarray], types: list[np.ndarray] | None, labels: list | None) -> None:
         lengths = np.fromiter((len(one) for one in ids), np.int64, len(ids))
         self.offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         self.ids = np.ascontiguousarray(np.concatenate(ids) if ids else [], np.int32)
@@ -50,6 +51,7 @@ class Examples:
             pointer(self.ids, ctypes.c_int32),
             pointer(self.types, ctypes.c_int32),
             pointer(self.labels, ctypes.c_float),
+            0 if self.labels is None or self.labels.ndim == 1 else self.labels.shape[1],
         )
 
 
@@ -96,11 +98,17 @@ def _numbers(value: Any, what: str) -> np.ndarray:
     return array
 
 
-def _label(row: Mapping[str, Any], classes: int, what: str) -> float | None:
+def _label(row: Mapping[str, Any], classes: int, several: bool, what: str) -> float | np.ndarray | None:
     name = next((name for name in _LABELS if row.get(name) is not None), None)
     if name is None:
         return None
     array = np.asarray(row[name])
+    if several:
+        if array.shape != (classes,) or array.dtype.kind not in "iubf" or not np.all((array >= 0) & (array <= 1)):
+            raise InputError(f"{what}: {name} is {row[name]!r}: expected {classes} numbers from 0 to 1, one for each label")
+        return array.astype(np.float32)
+    if array.ndim == 1 and array.size == classes > 1:
+        raise InputError(f"{what}: {name} has {classes} numbers: for several labels a text set the configuration's problem_type")
     if array.size != 1 or array.dtype.kind not in "iubf":
         raise InputError(f"{what}: {name} is {row[name]!r}: expected one {'class' if classes > 1 else 'number'}")
     value = array.item()
@@ -110,17 +118,24 @@ def _label(row: Mapping[str, Any], classes: int, what: str) -> float | None:
 
 
 def pack(
-    dataset: Any, *, name: str, classes: int, types: bool, tokenize: Callable | None, most: int | None = None
+    dataset: Any,
+    *,
+    name: str,
+    classes: int,
+    types: bool,
+    tokenize: Callable | None,
+    several: bool = False,
+    most: int | None = None,
 ) -> Examples:
     """Reads `dataset`, called `name` in messages: rows with input_ids (and attention_mask, whose zeros are dropped,
     token_type_ids), or with texts for `tokenize`. `types`: whether the model has any. `most` rows of one without a
-    length."""
+    length. `several`: whether a text has a number for each of the classes."""
     ids, kinds, labels = [], [], []
     for i, row in enumerate(_rows(dataset, most)):
         what = f"{name}, example {i}"
         if not isinstance(row, Mapping) and not hasattr(row, "keys"):
             raise TypeError(f"{what} is {type(row).__name__}: expected a dict with input_ids")
-        label = _label(row, classes, what)
+        label = _label(row, classes, several, what)
         if "input_ids" not in row:
             row = _tokenized(row, tokenize, what)
         tokens = _numbers(row["input_ids"], f"{what}: input_ids")

@@ -109,6 +109,7 @@ class ftc_examples(Structure):
         ("ids", POINTER(c_int32)),
         ("types", POINTER(c_int32)),
         ("labels", POINTER(c_float)),
+        ("several", c_int64),
     ]
 
 

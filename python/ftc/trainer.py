@@ -138,8 +138,6 @@ class _Weights:
             _refuse(f"the model is a {kind.__name__}", "only …ForSequenceClassification is compiled")
         if not kind.__module__.startswith("transformers."):
             _refuse(f"the model is a {kind.__module__}.{kind.__name__}", "a class of one's own may compute something else")
-        if getattr(model.config, "problem_type", None) == "multi_label_classification":
-            _refuse("problem_type multi_label_classification", "the loss is for one label; use problem_type=None")
         narrow = sorted({str(p.dtype) for p in model.parameters() if str(p.dtype) != "torch.float32"})
         if narrow:
             warnings.warn(f"ftc.Trainer: parameters of {', '.join(narrow)} are converted to float32", stacklevel=4)
@@ -452,6 +450,9 @@ class Trainer:
         limit = min(most, int(getattr(given, "model_max_length", most)))
         return lambda *texts: given(*texts, truncation=True, max_length=limit)
 
+    def _has_several_labels(self) -> bool:
+        return getattr(self._weights.config, "problem_type", None) == "multi_label_classification"
+
     def _examples(self, dataset: Any, name: str, most: int | None = None) -> Examples:
         kept = self._packed.get(id(dataset))
         if kept is not None and kept[0] is dataset and len(kept[1]) == (len(dataset) if hasattr(dataset, "__len__") else most):
@@ -462,6 +463,7 @@ class Trainer:
             name=name,
             classes=self._weights.classes,
             types=types,
+            several=self._has_several_labels(),
             tokenize=self._tokenize(),
             most=most,
         )
@@ -798,7 +800,7 @@ class Trainer:
         if raised:
             raise raised[0]
         labels = examples.labels
-        if labels is not None and self._weights.classes > 1:
+        if labels is not None and self._weights.classes > 1 and not self._has_several_labels():
             labels = labels.astype(np.int64)
         metrics: dict[str, float] = {}
         if self.compute_metrics is not None and labels is not None and not getattr(args, "prediction_loss_only", False):

@@ -149,6 +149,31 @@ def test_refuses_schedules(make):
         make(lr_scheduler_type="warmup_stable_decay", lr_scheduler_kwargs={"num_decay_steps": 2, "decay_type": "round"}).train()
 
 
+def make_several(n, seed):
+    return [{**row, "label": [float(i in row["input_ids"]) for i in range(5, 5 + LABELS)]} for row in make_rows(n, seed)]
+
+
+def test_several_labels(make, tiny, tmp_path):
+    config = json.loads((tiny / "config.json").read_text())
+    for name in os.listdir(tiny):
+        (tmp_path / name).symlink_to(tiny / name)
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").write_text(json.dumps(config | {"problem_type": "multi_label_classification"}))
+    trainer = make(tmp_path, train=make_several(50, 1), test=make_several(20, 2), eval_strategy="no")
+    trainer.compute_metrics = lambda p: {"right": float(((p.predictions > 0) == p.label_ids).mean())}
+    trainer.train()
+    assert losses(trainer)[-1] < losses(trainer)[0] < 0.9
+    found = trainer.predict(make_several(20, 2))
+    assert found.label_ids.shape == (20, LABELS) and found.label_ids.dtype == np.float32 and found.metrics["test_right"] > 0.7
+    wanted = -np.log(1 / (1 + np.exp(-found.predictions * (2 * found.label_ids - 1)))).mean()
+    assert found.metrics["test_loss"] == pytest.approx(wanted, rel=1e-5)
+    for label in (1, [1, 0], [0, 0, 0, 0, 2], ["a"] * LABELS):
+        with pytest.raises(ftc.InputError, match="expected 5 numbers from 0 to 1"):
+            trainer.predict([{"input_ids": [5], "label": label}])
+    with pytest.raises(ftc.InputError, match="problem_type"):
+        make(train=make_several(8, 1)).train()
+
+
 def test_keeps_the_best(make):
     trainer = make(
         save_strategy="epoch", load_best_model_at_end=True, metric_for_best_model="loss", save_total_limit=1, learning_rate=2e-2
@@ -382,6 +407,22 @@ RUNS = [
         "eval_steps": 2,
     },
 ]
+
+
+def test_several_labels_as_transformers(hf, tiny, tmp_path):
+    def train(kind, folder):
+        model = hf.AutoModelForSequenceClassification.from_pretrained(
+            tiny, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, problem_type="multi_label_classification"
+        )
+        args = hf.TrainingArguments(
+            str(folder), logging_steps=1, use_cpu=True, report_to="none", disable_tqdm=True, eval_strategy="epoch",
+            save_strategy="no", learning_rate=1e-3, per_device_train_batch_size=1, per_device_eval_batch_size=1, max_steps=12,
+        )  # fmt: skip
+        trainer = kind(model=model, args=args, train_dataset=make_several(30, 1), eval_dataset=make_several(9, 2))
+        trainer.train()
+        return trainer
+
+    assert_same_logs(train(ftc.Trainer, tmp_path / "ours"), train(hf.Trainer, tmp_path / "theirs"))
 
 
 def assert_same_logs(ours, theirs, accumulation=1):
