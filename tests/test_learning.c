@@ -56,6 +56,29 @@ Test(learning, the_best_is_what_the_metric_says, .timeout = 240) {
     scratch_free(dir);
 }
 
+// Test rows of one class have no area under the ROC: null in the log, and said where the best is to have
+// most.
+Test(learning, a_metric_that_is_no_number_is_never_the_best, .timeout = 240) {
+    char *dir = test_directory();
+    compile_small(dir);
+    write_file(dir, "one.csv", "text,label\nfine,3\nnice,3\n");
+    outcome o =
+        FTC(dir, "run", "--test", "one.csv", "--max-steps", "2", "--eval-strategy", "steps", "--eval-steps",
+            "2", "--save-strategy", "best", "--metric-for-best-model", "roc_auc", "--metrics", "m.jsonl");
+    cr_assert_eq(o.status, 0, "%s", o.err);
+    cr_expect(strstr(o.err, "step 2 has no roc_auc: the evaluation gives no number"), "%s", o.err);
+    cr_expect_not(exists(dir, "output/checkpoint-2"));
+    forget(&o);
+    char *metrics = read_text(dir, "m.jsonl"), *card = read_text(dir, "output/README.md"),
+         *report = read_text(dir, "output/report.html");
+    cr_expect(strstr(metrics, "\"eval_roc_auc\": null"), "%s", metrics);
+    cr_expect(!strstr(card, "Roc Auc") && !strstr(report, "Roc Auc"));
+    free(metrics);
+    free(card);
+    free(report);
+    scratch_free(dir);
+}
+
 // A checkpoint of the model alone is smaller and cannot be resumed, which is said.
 Test(learning, a_checkpoint_of_the_model_only, .timeout = 240) {
     char *dir = test_directory();

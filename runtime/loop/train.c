@@ -534,6 +534,9 @@ static bool is_best(run *r, const cJSON *line) {
     bool gained = !isnan(value) && (!r->at.has_best || gain > 0);
     bool counts = !r->at.has_best || gain > o->patience_threshold;
     r->at.stale_evaluations = counts ? 0 : r->at.stale_evaluations + 1;
+    if (isnan(value))
+        note(r, "step %lld has no %s: the evaluation gives no number for it, so it is not the best",
+             (long long)r->at.step, metric);
     if (gained) {
         r->at.has_best = true;
         r->at.best_metric = value;
