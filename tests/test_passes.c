@@ -306,6 +306,62 @@ Test(simplify, contracts_broadcasts_by_summing) {
                FTC_OP_dot, 1);
 }
 
+// A sum that picks by an index, which may be no row of the table, or a sum of others.
+Test(simplify, looks_up_what_sums_pick) {
+    for (int variant = 0; variant < 5; variant++) {
+        fixture f = begin();
+        ftc_axes v = test_list(1, f.t.V), vh = test_list(2, f.t.V, f.t.H), bs = test_list(2, f.t.B, f.t.S);
+        ftc_id ids = test_input(f.g, "ids", FTC_I32, bs, f.t.V), table = test_param(f.g, "table", vh);
+        ftc_id two = ftc_build_fill(f.g, 2, FTC_I32, &(ftc_axes){0});
+        ftc_id rows = ftc_build(f.g, (ftc_node){.op = FTC_OP_index, .axis = f.t.V, .decl = FTC_NO_DECL});
+        ftc_id index = variant < 2 ? ids : map2(&f, variant == 2 ? FTC_OP_sub : FTC_OP_add, ids, two);
+        ftc_id hit = map2(&f, FTC_OP_eq, variant % 2 ? rows : index, variant % 2 ? index : rows);
+        ftc_id one_hot = variant % 2
+                             ? ftc_build_cast(f.g, FTC_F32, hit)
+                             : ftc_build_select(f.g, hit, ftc_build_const(f.g, 1), ftc_build_const(f.g, 0));
+        ftc_id sum = variant < 3
+                         ? ftc_build_dot(f.g, one_hot, table, &v)
+                         : ftc_build_sum(f.g, map2(&f, FTC_OP_mul, table, one_hot), variant == 3 ? &v : &vh);
+        if (variant < 4) {
+            check_rule(&f, sum, "one_hot", FTC_OP_gather, 1);
+            continue;
+        }
+        ftc_graph_add_output(f.g, "result", sum, 0xf); // over H, too: left as it is
+        int applied = 0;
+        ftc_simplify(f.g, find_rule("one_hot"), 1, true, &applied);
+        cr_expect_eq(applied, 0);
+        ftc_graph_free(f.g);
+    }
+}
+
+Test(simplify, joins_shifts_that_lose_nothing) {
+    static const struct {
+        int first, second, left; // to V, which has one position more than H, and back; shifts that are left
+    } cases[] = {{1, -1, 0}, {0, 0, 0}, {1, 0, 1}, {0, -1, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fixture f = begin();
+        ftc_id wide = ftc_build_shift(f.g, f.x, f.t.H, f.t.V, cases[i].first);
+        check_rule(&f, ftc_build_shift(f.g, wide, f.t.V, f.t.H, cases[i].second), "shift", FTC_OP_shift,
+                   cases[i].left);
+    }
+    fixture f = begin();
+    check_rule(&f, ftc_build_shift(f.g, ftc_build_shift(f.g, f.x, f.t.S, f.t.S, 1), f.t.S, f.t.S, 2), "shift",
+               FTC_OP_shift, 1);
+    f = begin();
+    check_rule(&f, ftc_build_at(f.g, ftc_build_shift(f.g, f.x, f.t.H, f.t.V, 1), f.t.V, 3), "at_shift",
+               FTC_OP_shift, 0);
+}
+
+Test(simplify, keeps_shifts_that_lose_cells) {
+    fixture f = begin();
+    ftc_id wide = ftc_build_shift(f.g, f.x, f.t.H, f.t.V, -1);
+    ftc_graph_add_output(f.g, "result", ftc_build_shift(f.g, wide, f.t.V, f.t.H, 1), 0xf);
+    int applied = 0;
+    ftc_simplify(f.g, find_rule("shift"), 1, true, &applied);
+    cr_expect_eq(applied, 0);
+    ftc_graph_free(f.g);
+}
+
 Test(simplify, joins_and_moves_renames) {
     fixture f = begin();
     ftc_id t = ftc_build_rename(f.g, f.x, f.t.S, f.t.T);

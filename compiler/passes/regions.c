@@ -1,9 +1,11 @@
 #include "compiler/passes/regions.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "ir/base/alloc.h"
 #include "ir/op.h"
+#include "ir/range.h"
 
 bool ftc_region_is_quadratic(const ftc_graph *g, const ftc_type *type) {
     int ragged = 0;
@@ -132,17 +134,43 @@ static bool keeps_bits(const ftc_node *node) {
     }
 }
 
+// By node: whether it is an f32 that is a whole number which f32 holds, made of such by sums, differences and
+// choices: it is exact, and its bits the same wherever it is computed. To be freed.
+static bool *find_whole(const ftc_graph *g) {
+    bool *whole = ftc_alloc(g->n_nodes, sizeof *whole);
+    ftc_range *ranges = ftc_alloc(g->n_nodes, sizeof *ranges);
+    ftc_range_find(g, ranges);
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
+        const ftc_node *node = &g->nodes[v];
+        const ftc_op_info *info = ftc_op_get(node->op);
+        bool is_sum = info->linear_all && info->linear_all == (1 << node->n_args) - 1;
+        whole[v] =
+            node->type.dtype == FTC_F32 && fabs(ranges[v].low) <= 0x1p24 && fabs(ranges[v].high) <= 0x1p24;
+        if (ftc_is_constant(node))
+            whole[v] &= node->value == floor(node->value);
+        else
+            whole[v] &= info->class == FTC_CLASS_MAP && (is_sum || !info->rounds);
+        for (int i = 0; i < node->n_args; i++)
+            whole[v] &= whole[node->arg[i]] || !is_float(g->nodes[node->arg[i]].type.dtype);
+    }
+    free(ranges);
+    return whole;
+}
+
 bool *ftc_region_find_decisive(const ftc_graph *g) {
     bool *decisive = ftc_alloc(g->n_nodes, sizeof *decisive), *asked = ftc_alloc(g->n_nodes, sizeof *asked);
+    bool *whole = find_whole(g);
     for (ftc_id v = g->n_nodes; v-- > 1;) {
         const ftc_node *node = &g->nodes[v];
         ftc_op_class class = ftc_node_class(node);
         bool passes_on = asked[v] && keeps_bits(node);
-        decisive[v] = asked[v] && !passes_on && class != FTC_CLASS_LEAF && class != FTC_CLASS_SOURCE;
+        decisive[v] =
+            asked[v] && !passes_on && class != FTC_CLASS_LEAF && class != FTC_CLASS_SOURCE && !whole[v];
         for (int i = 0; i < node->n_args && (passes_on || ftc_region_decides(g, node)); i++)
             asked[node->arg[i]] |= is_float(g->nodes[node->arg[i]].type.dtype);
     }
     free(asked);
+    free(whole);
     return decisive;
 }
 

@@ -25,6 +25,7 @@ const ftc_rule ftc_simplify_rules[] = {
     // constants and axes: these come first, so that patterns meet folded constants and narrow operands
     {.name = "fold", .apply = ftc_rule_fold, .exact = true},
     {.name = "lift_broadcast", .apply = ftc_rule_lift_broadcast, .exact = true},
+    {.name = "one_hot", .apply = ftc_rule_one_hot},
     {.name = "sum_constant", .apply = ftc_rule_sum_constant},
     {.name = "sum_broadcast", .apply = ftc_rule_sum_broadcast},
     {.name = "sum_factor", .apply = ftc_rule_sum_factor},

@@ -57,6 +57,9 @@ ftc_id ftc_rule_at_shift(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_shift(ftc_graph *g, ftc_id id);
 ftc_id ftc_rule_place_zero(ftc_graph *g, ftc_id id);
 
+// compiler/passes/one_hot.c
+ftc_id ftc_rule_one_hot(ftc_graph *g, ftc_id id);
+
 // What rules with text ask besides (`when`).
 bool ftc_repeats_divisor(const ftc_graph *g, const ftc_node *quotient);
 bool ftc_keeps_dtype(const ftc_graph *g, const ftc_node *cast);

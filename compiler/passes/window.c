@@ -7,6 +7,7 @@
 // does is left out also where the row has none, and the result is NaN in either case.
 #include "compiler/passes/window.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "compiler/passes/regions.h"
@@ -29,14 +30,29 @@ static bool is_inside(const search *s, ftc_id id) {
     return id >= s->first && id < s->last;
 }
 
-// The axis whose positions the value is, FTC_NO_AXIS: it is another.
-static ftc_axis position_on(const ftc_graph *g, ftc_id id) {
+// The axis whose positions, plus *offset, the value is, FTC_NO_AXIS: it is another.
+static ftc_axis position_on(const ftc_graph *g, ftc_id id, double *offset) {
     const ftc_node *node = &g->nodes[id];
     const ftc_op_info *info = ftc_op_get(node->op);
     bool is_number = node->type.dtype == FTC_I32 || node->type.dtype == FTC_F32;
-    if (info->class == FTC_CLASS_MAP && info->attrs & FTC_ATTR_DTYPE && is_number) // cast
-        return position_on(g, node->arg[0]);
-    return info->class == FTC_CLASS_SOURCE && info->attrs & FTC_ATTR_AXIS ? node->axis : FTC_NO_AXIS;
+    *offset = 0;
+    if (info->class == FTC_CLASS_SOURCE) return info->attrs & FTC_ATTR_AXIS ? node->axis : FTC_NO_AXIS;
+    if (info->class != FTC_CLASS_MAP || !is_number) return FTC_NO_AXIS;
+    if (info->attrs & FTC_ATTR_DTYPE) { // cast: of what is no whole number, no position
+        ftc_axis axis = position_on(g, node->arg[0], offset);
+        return *offset == floor(*offset) ? axis : FTC_NO_AXIS;
+    }
+    for (int i = 0; i < 2 && node->n_args == 2 && info->linear_all == 3; i++) { // plus or minus a number
+        const ftc_node *number = &g->nodes[node->arg[1 - i]];
+        ftc_axis axis = ftc_is_constant(number) ? position_on(g, node->arg[i], offset) : FTC_NO_AXIS;
+        if (axis == FTC_NO_AXIS) continue;
+        const ftc_map_types types = ftc_node_map_types(g, node);
+        double first[2] = {number->value, number->value}, next[2] = {number->value, number->value};
+        first[i] = *offset, next[i] = *offset + 1;
+        *offset = info->eval(&types, first);
+        return info->eval(&types, next) == *offset + 1 ? axis : FTC_NO_AXIS;
+    }
+    return FTC_NO_AXIS;
 }
 
 // The ranges of the operands. Those of what looks at the distance alone become the distance and zero.
@@ -45,9 +61,13 @@ static void operand_ranges(const search *s, const ftc_node *node, ftc_range dist
         args[i] = is_inside(s, node->arg[i]) ? s->range[node->arg[i]]
                                              : ftc_range_any(s->g->nodes[node->arg[i]].type.dtype);
     if (!ftc_op_get(node->op)->of_difference) return;
-    ftc_axis of[] = {position_on(s->g, node->arg[0]), position_on(s->g, node->arg[1])};
-    if (of[0] == s->other && of[1] == s->block) args[0] = distance, args[1] = ftc_range_between(0, 0);
-    if (of[0] == s->block && of[1] == s->other) args[0] = ftc_range_between(0, 0), args[1] = distance;
+    double offset[2];
+    ftc_axis of[] = {position_on(s->g, node->arg[0], &offset[0]),
+                     position_on(s->g, node->arg[1], &offset[1])};
+    int other = of[0] == s->other ? 0 : 1;
+    if (of[other] != s->other || of[1 - other] != s->block) return;
+    args[other] = ftc_range_between(distance.low + offset[other], distance.high + offset[other]);
+    args[1 - other] = ftc_range_between(offset[1 - other], offset[1 - other]);
 }
 
 static bool adds_nothing(const search *s, const ftc_node *node, const ftc_range *args) {
