@@ -134,11 +134,30 @@ char *ftc_artifact_section(const ftc_object *object, const char *name, ftc_diagn
     return text;
 }
 
+static void read_kernels(const ftc_object *object, ftc_manifest *m) {
+    ftc_kernel_file *list = NULL;
+    int n = 0;
+    for (;; n++) {
+        char *name = ftc_format(FTC_OBJECT_KERNEL, n), *error = NULL;
+        ftc_kernel_file file = {.name = "of the artifact"};
+        file.bytes = ftc_object_read_section(object->bytes, object->size, name, &file.size, &error);
+        free(name);
+        free(error);
+        if (!file.bytes) break;
+        list = ftc_realloc(list, (size_t)(n + 1), sizeof *list);
+        list[n] = file;
+    }
+    ftc_manifest_keep_kernels(m, list, n);
+    for (int i = 0; i < n; i++) free(list[i].bytes);
+    free(list);
+}
+
 ftc_manifest *ftc_artifact_describe(const ftc_object *object, ftc_diagnostics *d) {
     char *text = ftc_artifact_section(object, "manifest", d);
     char *source = text ? ftc_artifact_section(object, "source", d) : NULL;
     ftc_manifest *m = source ? ftc_manifest_read(text, d) : NULL;
     if (m) m->program.source = ftc_arena_strdup(m->arena, source);
+    if (m) read_kernels(object, m);
     free(source);
     free(text);
     return m;
@@ -160,6 +179,8 @@ ftc_compile_options ftc_manifest_options(const ftc_manifest *m) {
         .memory_budget_bytes = m->memory_budget_bytes,
         .pretrained = m->program.pretrained,
         .source_text = m->program.source,
+        .kernels = m->kernels,
+        .n_kernels = m->n_kernels,
     };
     for (int i = 0; i < FTC_ENTRY_COUNT; i++)
         if (m->dumps[i]) options.dumps[i] = (ftc_dump){NAMES[i], m->dumps[i]};
@@ -177,6 +198,14 @@ ftc_tuned ftc_manifest_tuned(const ftc_manifest *m, const ftc_target *target) {
 // Compiles a described program for this machine. What was tuned was tuned for another.
 static bool compile_again(const ftc_manifest *m, ftc_compiled *compiled, ftc_diagnostics *d) {
     const ftc_program *p = &m->program;
+    if (m->n_kernels) {
+        ftc_diag_add(
+            d, NULL, NULL, 0, 0,
+            "%s has kernels of its own (--kernel), compiled with it for another CPU than this; compile it "
+            "here, with --kernel",
+            p->model);
+        return false;
+    }
     ftc_graph *g = ftc_parse_text("artifact", p->source, NULL, d);
     if (!g) return false;
     for (uint32_t i = 0; i < g->n_train; i++) // whoever compiled it has made paths of the source his own

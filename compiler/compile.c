@@ -14,7 +14,9 @@
 #include "compiler/passes/provenance.h"
 #include "compiler/passes/regions.h"
 #include "compiler/emit/tune.h"
+#include "ir/base/alloc.h"
 #include "ir/base/clock.h"
+#include "ir/ftc_kernel.h"
 #include "ir/op.h"
 #include "ir/print.h"
 
@@ -244,6 +246,76 @@ static bool emit_entries(compilation *c, ftc_codegen *cg, double *part, char **e
     return ok;
 }
 
+// The object that has the symbol; NULL: none.
+static const ftc_kernel_file *find_kernel(const ftc_compile_options *options, const char *symbol) {
+    for (int i = 0; i < options->n_kernels; i++)
+        if (ftc_object_defines(options->kernels[i].bytes, options->kernels[i].size, symbol))
+            return &options->kernels[i];
+    return NULL;
+}
+
+// Whether all kernels that the graph calls are there.
+static bool check_symbols(const ftc_graph *g, const ftc_compile_options *options, ftc_diagnostics *d) {
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        const ftc_node *node = &g->nodes[id];
+        if (ftc_node_class(node) != FTC_CLASS_EXTERN || find_kernel(options, g->symbols[node->symbol]))
+            continue;
+        bool known = node->loc.line && node->loc.file < g->n_files;
+        ftc_diag_add(d, known ? g->files[node->loc.file] : NULL, NULL, (int)node->loc.line, 0,
+                     "no file of --kernel has the function %s, which this calls", g->symbols[node->symbol]);
+        return false;
+    }
+    return true;
+}
+
+// Whether the loader finds all that kernels call, where it can be asked: on a machine like the target.
+static bool check_links(const compilation *c, const ftc_object *object, ftc_diagnostics *d) {
+    if (!ftc_target_supported_here(c->target)) return true;
+    char *error = NULL;
+    ftc_loaded_object *loaded = ftc_object_load(object->bytes, object->size, &error);
+    for (int i = 0; i < FTC_ENTRY_COUNT && loaded && !error; i++) {
+        char symbol[32];
+        snprintf(symbol, sizeof symbol, "ftc_%s", ftc_entry_name((ftc_entry_kind)i));
+        if (c->graphs[i]) ftc_object_lookup(loaded, symbol, &error);
+    }
+    ftc_object_unload(loaded);
+    const bool ok = !error;
+    if (!ok) ftc_diag_add(d, NULL, NULL, 0, 0, "--kernel: this cannot be linked: %s", error);
+    free(error);
+    return ok;
+}
+
+// Puts the kernels that are not the compiler's beside its own.
+static bool add_kernels(const compilation *c, ftc_object *object, ftc_diagnostics *d) {
+    const ftc_compile_options *options = c->options;
+    const int n = options->n_kernels;
+    for (int i = 0; i < n; i++) {
+        const ftc_kernel_file *file = &options->kernels[i];
+        const char *problem = ftc_object_problem(file->bytes, file->size);
+        if (!problem && !ftc_object_defines(file->bytes, file->size, FTC_KERNEL_ABI_SYMBOL))
+            problem = "it was not made with this version's ftc_kernel.h (it lacks " FTC_KERNEL_ABI_SYMBOL ")";
+        if (!problem) continue;
+        ftc_diag_add(d, NULL, NULL, 0, 0, "--kernel %s: %s", file->name, problem);
+        return false;
+    }
+    for (int i = 0; i < FTC_ENTRY_COUNT; i++)
+        if (c->graphs[i] && !check_symbols(c->graphs[i], options, d)) return false;
+    if (!n) return true;
+    ftc_object_section *sections = ftc_alloc((size_t)n, sizeof *sections);
+    char **names = ftc_alloc((size_t)n, sizeof *names);
+    for (int i = 0; i < n; i++) {
+        names[i] = ftc_format(FTC_OBJECT_KERNEL, i);
+        sections[i] = (ftc_object_section){names[i], options->kernels[i].bytes, options->kernels[i].size};
+    }
+    char *code = object->bytes;
+    object->bytes = ftc_object_add_sections(code, object->size, sections, n, &object->size);
+    for (int i = 0; i < n; i++) free(names[i]);
+    free(names);
+    free(sections);
+    free(code);
+    return check_links(c, object, d);
+}
+
 // From the planned graphs to an object, and to the texts that are asked for.
 static bool generate(compilation *c, ftc_object *object, ftc_diagnostics *d) {
     const ftc_compile_options *options = c->options;
@@ -260,7 +332,7 @@ static bool generate(compilation *c, ftc_object *object, ftc_diagnostics *d) {
     if (ok) ok = (object->bytes = ftc_object_emit(cg, &object->size, &error)) != NULL;
     time_part(options, "LLVM: code", &part);
     ftc_codegen_free(cg);
-    return ok || failed(d, error);
+    return ok ? add_kernels(c, object, d) : failed(d, error);
 }
 
 // --- the description ----------------------------------------------------------------------------------
@@ -314,6 +386,7 @@ static ftc_manifest *describe(const compilation *c) {
     for (int i = 0; i < FTC_ENTRY_COUNT; i++) m->dumps[i] = options->dumps[i].text;
     m->tuned = options->tuned ? options->tuned->list : NULL;
     m->n_tuned = options->tuned ? options->tuned->n : 0;
+    ftc_manifest_keep_kernels(m, options->kernels, options->n_kernels);
     m->program = (ftc_program){.model = source->model,
                                .pretrained = options->pretrained,
                                .precision = options->bf16 ? "bf16" : "fp32",

@@ -22,11 +22,21 @@ typedef struct {
     const char *name, *text; // NULL: there is none
 } ftc_dump;
 
+// An object file with kernels that are not the compiler's (ir/ftc_kernel.h): what it is called in
+// diagnostics, and its bytes.
+typedef struct ftc_kernel_file {
+    const char *name;
+    char *bytes;
+    size_t size;
+} ftc_kernel_file;
+
 typedef struct {
     uint32_t entries;                // mask of 1 << ftc_entry_kind; 0: all
     const ftc_target *target;        // NULL: the host
     ftc_dump dumps[FTC_ENTRY_COUNT]; // recorded, too
-    const char *const *skip;         // passes switched off
+    const ftc_kernel_file *kernels;  // put into the object
+    int n_kernels;
+    const char *const *skip; // passes switched off
     int n_skip;
     bool use_blas;                 // --gemm openblas: matrix products call ftc_step_args.sgemm
     const struct ftc_tuned *tuned; // plans of contractions, recorded too; NULL: the default ones

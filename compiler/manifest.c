@@ -325,6 +325,17 @@ void ftc_manifest_own(ftc_manifest *m) {
     own_fields(ftc_manifest_fields, (char *)m, m->arena);
 }
 
+void ftc_manifest_keep_kernels(ftc_manifest *m, const ftc_kernel_file *kernels, int n) {
+    ftc_kernel_file *list = ftc_arena_alloc(m->arena, (size_t)n * sizeof *list);
+    for (int i = 0; i < n; i++) {
+        list[i] = (ftc_kernel_file){ftc_arena_strdup(m->arena, kernels[i].name),
+                                    ftc_arena_alloc(m->arena, kernels[i].size), kernels[i].size};
+        memcpy(list[i].bytes, kernels[i].bytes, kernels[i].size);
+    }
+    m->kernels = list;
+    m->n_kernels = n;
+}
+
 // --- writing ------------------------------------------------------------------------------------------
 
 static cJSON *write_fields(const ftc_field *fields, const char *structure);

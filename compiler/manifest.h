@@ -23,12 +23,17 @@ typedef struct ftc_manifest {
     const char *const *skip; // [n_skip] passes left out
     const ftc_tuned_plan *tuned;
     const char *dumps[FTC_ENTRY_COUNT]; // the texts that took the place of entries' graphs; NULL: none did
-    ftc_arena *arena;                   // owns the manifest and all that it points to
+    // Its own kernels; not written: sections of their own (.ftc.kernel.0 …).
+    const struct ftc_kernel_file *kernels;
+    int32_t n_kernels;
+    ftc_arena *arena; // owns the manifest and all that it points to
 } ftc_manifest;
 
 // An empty manifest. What its pointers are set to is the caller's until ftc_manifest_own copies it.
 ftc_manifest *ftc_manifest_new(void);
 void ftc_manifest_own(ftc_manifest *manifest);
+void ftc_manifest_keep_kernels(ftc_manifest *manifest, const struct ftc_kernel_file *kernels,
+                               int n);          // copies them
 void ftc_manifest_free(ftc_manifest *manifest); // NULL is allowed
 
 // The manifest as JSON text; to be freed.

@@ -41,9 +41,11 @@ static bool same_decl(const ftc_decl_def *a, const ftc_decl_def *b) {
            (a->kind != FTC_DECL_ARG || same_number(a->value, b->value)) && a->role == b->role;
 }
 
-static bool same_node(const ftc_node *a, const ftc_node *b) {
+static bool same_node(const ftc_graph *g, const ftc_node *a, const ftc_graph *h, const ftc_node *b) {
     uint32_t attrs = ftc_op_get(a->op)->attrs;
-    return a->op == b->op && same_type(&a->type, &b->type) && a->n_args == b->n_args &&
+    return a->op == b->op &&
+           (!(attrs & FTC_ATTR_SYMBOL) || same_text(g->symbols[a->symbol], h->symbols[b->symbol])) &&
+           same_type(&a->type, &b->type) && a->n_args == b->n_args &&
            !memcmp(a->arg, b->arg, a->n_args * sizeof *a->arg) &&
            (!(attrs & FTC_ATTR_AXES) || same_axes(&a->axes, &b->axes)) &&
            (!(attrs & FTC_ATTR_AXIS) || a->axis == b->axis) && (!(attrs & FTC_ATTR_TO) || a->to == b->to) &&
@@ -113,7 +115,8 @@ bool ftc_graph_equal(const ftc_graph *a, const ftc_graph *b, char *why, int why_
     COMPARE(0, n_decls, decls, same_decl);
     if (a->n_nodes != b->n_nodes) DIFFERENT("%u and %u nodes", a->n_nodes - 1, b->n_nodes - 1);
     for (ftc_id id = 1; id < a->n_nodes; id++)
-        if (!same_node(&a->nodes[id], &b->nodes[id])) return describe_node(a, b, id, why, why_size), false;
+        if (!same_node(a, &a->nodes[id], b, &b->nodes[id]))
+            return describe_node(a, b, id, why, why_size), false;
     COMPARE(0, n_outputs, outputs, same_output);
     COMPARE(1, n_kernels, kernels, same_kernel);
     COMPARE(0, n_config, config, same_setting);

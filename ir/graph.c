@@ -160,6 +160,7 @@ void ftc_graph_free(ftc_graph *g) {
     free(g->family);
     free(g->train);
     free(g->files);
+    free(g->symbols);
     ftc_arena_free(g->arena); // g itself lives there
 }
 
@@ -172,6 +173,7 @@ ftc_graph *ftc_graph_new_like(const ftc_graph *g) {
     for (uint32_t i = 0; i < g->n_family; i++) ftc_graph_add_family(c, g->family[i]);
     for (uint32_t i = 0; i < g->n_train; i++) ftc_graph_add_train(c, g->train[i]);
     for (uint32_t i = 0; i < g->n_files; i++) ftc_graph_add_file(c, g->files[i]);
+    for (uint32_t i = 0; i < g->n_symbols; i++) ftc_graph_add_symbol(c, g->symbols[i]);
     c->functions = ftc_graph_string(c, g->functions);
     c->functions_file = ftc_graph_string(c, g->functions_file);
     c->stage = ftc_graph_string(c, g->stage);
@@ -302,6 +304,14 @@ uint32_t ftc_graph_add_file(ftc_graph *g, const char *name) {
     GROW(g, files);
     g->files[g->n_files] = ftc_graph_string(g, name);
     return g->n_files++;
+}
+
+uint16_t ftc_graph_add_symbol(ftc_graph *g, const char *name) {
+    for (uint32_t i = 0; i < g->n_symbols; i++)
+        if (!strcmp(g->symbols[i], name)) return (uint16_t)i;
+    GROW(g, symbols);
+    g->symbols[g->n_symbols] = ftc_graph_string(g, name);
+    return (uint16_t)g->n_symbols++;
 }
 
 ftc_output *ftc_graph_add_output(ftc_graph *g, const char *name, ftc_id node, uint32_t entries) {

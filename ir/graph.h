@@ -28,7 +28,7 @@ typedef uint16_t ftc_decl;   // a declaration; FTC_NO_DECL is none
 #define FTC_NO_DECL   ((ftc_decl)0xffff)
 #define FTC_NO_EXTENT ((ftc_extent)0xffff)
 #define FTC_MAX_AXES  8 // of a value
-#define FTC_MAX_ARGS  3
+#define FTC_MAX_ARGS  8
 
 #define FTC_MAX_GRAPH_AXES 256 // that a graph may declare
 
@@ -122,13 +122,14 @@ typedef struct {
     // Attributes; which of them an operation has is in its ftc_op_info.
     // Summed axes of sum, max, dot; axes of fill, random, place; those that scatter_add does not add over.
     ftc_axes axes;
-    ftc_axis axis; // the indexed axis of gather, scatter_add, at, place, index; the renamed axis of rename
-    ftc_axis to;   // the new axis of rename
-    bool outer;    // a map whose operands' axes are not a subset of one operand's: the union is meant
-    double value;  // const, fill
-    int64_t index; // at, place: the position; random: the site; gather, scatter_add: row without gradient,
-                   // else -1
-    ftc_decl decl; // param, input, arg, assign (the tensor written)
+    ftc_axis axis;   // the indexed axis of gather, scatter_add, at, place, index; the renamed axis of rename
+    ftc_axis to;     // the new axis of rename
+    bool outer;      // a map whose operands' axes are not a subset of one operand's: the union is meant
+    double value;    // const, fill
+    int64_t index;   // at, place: the position; random: the site; gather, scatter_add: row without gradient,
+                     // else -1
+    ftc_decl decl;   // param, input, arg, assign (the tensor written)
+    uint16_t symbol; // extern: index into graph->symbols
     uint8_t
         entries; // assign: a mask of the entries that run it, 0: once an optimizer step; in the graph of an
                  // entry, which has no others, 0
@@ -162,6 +163,7 @@ typedef enum {
     FTC_KERNEL_TILE,    // contractions, maps and reductions on tiles that live in scratch, one work item per
                         // `rows` cell
     FTC_KERNEL_SCATTER, // rows added into a table, each destination row owned by one thread
+    FTC_KERNEL_EXTERN,  // somebody else's function, called by every thread (ir/ftc_kernel.h)
 } ftc_kernel_kind;
 
 // A group of nodes executed together. Its nodes are those with node.kernel == its index, in array order.
@@ -215,6 +217,8 @@ typedef struct {
     const char *functions, *functions_file;
     const char **files;
     uint32_t n_files, files_capacity;
+    const char **symbols; // of functions that are not the compiler's (extern)
+    uint32_t n_symbols, symbols_capacity;
     // Of an entry's graph: the pass that it has been through last, "expand" before the first, and the entry;
     // NULL: it is no entry's. Passes put it there, dumps say it.
     const char *stage;
@@ -262,6 +266,7 @@ ftc_decl ftc_graph_add_companion(ftc_graph *g, ftc_decl param, ftc_decl_kind kin
 ftc_decl ftc_graph_find_decl(const ftc_graph *g, const char *name); // FTC_NO_DECL: none
 uint32_t ftc_graph_add_kernel(ftc_graph *g, ftc_kernel kernel);
 uint32_t ftc_graph_add_file(ftc_graph *g, const char *name); // index of the file, added if new
+uint16_t ftc_graph_add_symbol(ftc_graph *g, const char *name);
 // The new output, valid until the next one is added; its role is FTC_OUTPUT_VALUE until it is set.
 ftc_output *ftc_graph_add_output(ftc_graph *g, const char *name, ftc_id node, uint32_t entries);
 const ftc_output *ftc_graph_find_output(const ftc_graph *g, ftc_output_role role); // NULL: none has it

@@ -27,8 +27,10 @@ typedef enum {
     FTC_CLASS_DETACH,   // the same cells, no gradient
     FTC_CLASS_CALL,     // operand 0; operand 2 is the gradient of operand 1. Gone after `differentiate`
     FTC_CLASS_UPSTREAM, // in such an operand 2: the gradient that arrives at operand 0
-    FTC_CLASS_UPDATED,  // operand 0, a parameter's leaf, after the optimizer: what `assign` puts in its place
-    FTC_CLASS_ASSIGN,   // writes operand 0 to the declaration's tensor at the end of the step
+    FTC_CLASS_EXTERN, // what a function that is not the compiler's makes of operands 1 …, meant to be operand
+                      // 0, which only gives the type once there are gradients
+    FTC_CLASS_UPDATED, // operand 0, a parameter's leaf, after the optimizer: what `assign` puts in its place
+    FTC_CLASS_ASSIGN,  // writes operand 0 to the declaration's tensor at the end of the step
 } ftc_op_class;
 
 // Which attributes a node of the operation has (printed and parsed from this mask). A source is the number in
@@ -45,6 +47,7 @@ enum {
     FTC_ATTR_DTYPE = 1 << 6,
     FTC_ATTR_MAY_LACK_AXES = 1 << 7, // without axes, no ';' is written
     FTC_ATTR_SIGNED = 1 << 8,        // the integer may be negative, and is always written
+    FTC_ATTR_SYMBOL = 1 << 9,        // the name of a function, in quotes
 };
 
 typedef struct ftc_interp ftc_interp;
@@ -85,6 +88,7 @@ typedef struct {
     const char *example; // one line of .ir
     ftc_op_class class;
     uint8_t n_args;
+    bool variadic; // n_args or more, up to FTC_MAX_ARGS
     uint32_t attrs;
     ftc_infer_fn *infer;
     ftc_gradient_fn *gradient;   // NULL: not differentiable (integers, comparisons, effects)

@@ -15,7 +15,8 @@
 
 const char *ftc_kernel_kind_name(ftc_kernel_kind kind) {
     NAME_OF(kind, [FTC_KERNEL_NONE] = "none", [FTC_KERNEL_ROWS] = "rows", [FTC_KERNEL_COLUMNS] = "columns",
-            [FTC_KERNEL_DOT] = "dot", [FTC_KERNEL_TILE] = "tile", [FTC_KERNEL_SCATTER] = "scatter");
+            [FTC_KERNEL_DOT] = "dot", [FTC_KERNEL_TILE] = "tile", [FTC_KERNEL_SCATTER] = "scatter",
+            [FTC_KERNEL_EXTERN] = "extern");
 }
 
 const char *ftc_init_kind_name(ftc_init_kind kind) {
@@ -226,6 +227,7 @@ static void print_operands(const ftc_graph *g, const ftc_node *n, const ftc_op_i
     if (info->attrs & FTC_ATTR_VALUE) NEXT, ftc_print_number(n->value, f);
     if (info->attrs & FTC_ATTR_DTYPE) NEXT, fputs(ftc_dtype_name(n->type.dtype), f);
     if (info->attrs & FTC_ATTR_DECL) NEXT, print_string(g->decls[n->decl].name, true, f);
+    if (info->attrs & FTC_ATTR_SYMBOL) NEXT, print_string(g->symbols[n->symbol], true, f);
 #undef NEXT
     if (info->attrs & FTC_ATTR_TO && n->axis == n->to)
         fprintf(f, "; %s", g->axes[n->axis].name);

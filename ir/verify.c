@@ -114,7 +114,7 @@ static bool verify_structure(verifier *v, ftc_id id) {
         return false;
     }
     const ftc_op_info *info = ftc_op_get(node->op);
-    if (node->n_args != info->n_args) {
+    if (node->n_args < info->n_args || (node->n_args > info->n_args && !info->variadic)) {
         report_node(v, id, "it has the wrong number of operands");
         return false;
     }

@@ -339,7 +339,7 @@ ftc_graph *test_random_graph(uint64_t seed, const test_graph_options *options) {
         ftc_op op = (ftc_op)(1 + test_random_below(&m.random, FTC_OP_COUNT - 1));
         ftc_op_class class = ftc_op_get(op)->class;
         if (class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN) continue;
-        if (class == FTC_CLASS_CALL || class == FTC_CLASS_UPSTREAM)
+        if (class == FTC_CLASS_CALL || class == FTC_CLASS_UPSTREAM || class == FTC_CLASS_EXTERN)
             continue;                             // made by functions, never alone
         if (class == FTC_CLASS_UPDATED) continue; // what assignments and outputs read, and no loss
         if (class == FTC_CLASS_DETACH && options->smooth) continue;

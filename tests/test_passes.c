@@ -667,11 +667,13 @@ static void mark_missing_operands(ftc_graph *g) {
 static void append_other_operations(ftc_graph *g) {
     ftc_id x = g->decls[ftc_graph_find_decl(g, "w.H")].leaf;
     ftc_decl_def rate = {.kind = FTC_DECL_ARG, .name = "rate", .of = FTC_NO_DECL, .bound = FTC_NO_AXIS};
-    ftc_node nodes[] = {{.op = FTC_OP_arg, .decl = ftc_graph_add_decl(g, rate)},
-                        {.op = FTC_OP_upstream, .n_args = 1, .arg = {x}},
-                        {.op = FTC_OP_own_gradient, .n_args = 3, .arg = {x, x, x}},
-                        {.op = FTC_OP_updated, .n_args = 1, .arg = {x}},
-                        {.op = FTC_OP_assign, .n_args = 1, .arg = {x}, .decl = g->nodes[x].decl}};
+    ftc_node nodes[] = {
+        {.op = FTC_OP_arg, .decl = ftc_graph_add_decl(g, rate)},
+        {.op = FTC_OP_upstream, .n_args = 1, .arg = {x}},
+        {.op = FTC_OP_own_gradient, .n_args = 3, .arg = {x, x, x}},
+        {.op = FTC_OP_extern, .n_args = 2, .arg = {x, x}, .symbol = ftc_graph_add_symbol(g, "f")},
+        {.op = FTC_OP_updated, .n_args = 1, .arg = {x}},
+        {.op = FTC_OP_assign, .n_args = 1, .arg = {x}, .decl = g->nodes[x].decl}};
     for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++) ftc_build(g, nodes[i]);
 }
 

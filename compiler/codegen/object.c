@@ -7,6 +7,7 @@
 
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Error.h>
+#include <llvm-c/IRReader.h>
 #include <llvm-c/LLJIT.h>
 #include <llvm-c/Orc.h>
 #include <llvm-c/Transforms/PassBuilder.h>
@@ -85,6 +86,45 @@ char *ftc_object_print_ir(ftc_codegen *cg, size_t *size) {
     char *copy = copy_bytes(text, *size);
     LLVMDisposeMessage(text);
     return copy;
+}
+
+// In place of the module that the codegen was made with.
+static bool take_text(ftc_codegen *cg, const char *text, size_t size, char **error) {
+    LLVMMemoryBufferRef buffer = LLVMCreateMemoryBufferWithMemoryRangeCopy(text, size, "kernel");
+    LLVMModuleRef module;
+    char *message = NULL;
+    if (LLVMParseIRInContext(cg->context, buffer, &module, &message)) { // frees the buffer in any case
+        set_error_text(message, "reading LLVM's text", error);
+        return false;
+    }
+    LLVMSetTarget(module, LLVMGetTarget(cg->module));
+    LLVMSetDataLayout(module, LLVMGetDataLayoutStr(cg->module));
+    LLVMDisposeModule(cg->module);
+    cg->module = module;
+    if (!LLVMVerifyModule(cg->module, LLVMReturnStatusAction, &message)) {
+        LLVMDisposeMessage(message);
+        return true;
+    }
+    set_error_text(message, "the text is not valid", error);
+    return false;
+}
+
+char *ftc_object_from_text(const char *text, size_t text_size, const ftc_target *target, size_t *size,
+                           char **error) {
+    ftc_codegen *cg = ftc_codegen_new(target, "kernel", error);
+    if (!cg) return NULL;
+    char *object = NULL;
+    if (take_text(cg, text, text_size, error)) {
+        LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
+        LLVMErrorRef failure = LLVMRunPasses(cg->module, "default<O3>", cg->machine, options);
+        LLVMDisposePassBuilderOptions(options);
+        if (failure)
+            set_error(failure, "optimizing the kernel", error);
+        else
+            object = ftc_object_emit(cg, size, error);
+    }
+    ftc_codegen_free(cg);
+    return object;
 }
 
 // --- sections -----------------------------------------------------------------------------------------
@@ -170,19 +210,72 @@ char *ftc_object_read_section(const void *object, size_t object_size, const char
     return NULL;
 }
 
+const char *ftc_object_problem(const void *object, size_t object_size) {
+    Elf64_Ehdr header;
+    if (!read_header(object, object_size, &header))
+        return "it is no object file for a 64-bit little-endian machine";
+    if (header.e_machine != EM_X86_64) return "it is for another kind of machine than x86-64";
+    return header.e_type == ET_REL ? NULL : "it is linked already: an object file (cc -c) is needed";
+}
+
+// The table of symbols, and the names of which it tells.
+static bool read_symbols(const void *object, size_t object_size, Elf64_Shdr *symbols, Elf64_Shdr *names) {
+    Elf64_Ehdr header;
+    if (!read_header(object, object_size, &header)) return false;
+    for (size_t i = 0; i < header.e_shnum; i++)
+        if (read_entry(object, object_size, &header, i, symbols) && symbols->sh_type == SHT_SYMTAB)
+            return symbols->sh_link < header.e_shnum &&
+                   read_entry(object, object_size, &header, symbols->sh_link, names);
+    return false;
+}
+
+bool ftc_object_defines(const void *object, size_t object_size, const char *symbol) {
+    Elf64_Shdr symbols, names;
+    size_t length = strlen(symbol) + 1;
+    if (!read_symbols(object, object_size, &symbols, &names)) return false;
+    for (size_t i = 0; i < symbols.sh_size / sizeof(Elf64_Sym); i++) {
+        Elf64_Sym entry;
+        memcpy(&entry, (const char *)object + symbols.sh_offset + i * sizeof entry, sizeof entry);
+        if (entry.st_shndx == SHN_UNDEF || !lies_in(names.sh_size, entry.st_name, length)) continue;
+        if (memcmp((const char *)object + names.sh_offset + entry.st_name, symbol, length) == 0) return true;
+    }
+    return false;
+}
+
 // --- loading ------------------------------------------------------------------------------------------
 
 struct ftc_loaded_object {
     LLVMOrcLLJITRef jit;
+    char *report; // what kept some of the code from being linked, which a lookup may not tell; NULL: nothing
 };
 
-// LLVM would print what the caller gets as a message anyway.
-static void ignore_report(void *context, LLVMErrorRef failure) {
-    (void)context;
-    LLVMConsumeError(failure);
+// The first one. LLVM would print it.
+static void keep_report(void *context, LLVMErrorRef failure) {
+    ftc_loaded_object *loaded = context;
+    char *message = LLVMGetErrorMessage(failure);
+    if (!loaded->report) loaded->report = ftc_strdup(message);
+    LLVMDisposeErrorMessage(message);
 }
 
-static LLVMOrcLLJITRef load(const void *object, size_t size, char **error) {
+// Adds the objects that lie in the object.
+static LLVMErrorRef add_kernels(LLVMOrcLLJITRef jit, LLVMOrcJITDylibRef library, const void *object,
+                                size_t size) {
+    LLVMErrorRef failure = NULL;
+    for (int i = 0; !failure; i++) {
+        char name[64], *error = NULL;
+        size_t own;
+        snprintf(name, sizeof name, FTC_OBJECT_KERNEL, i);
+        char *bytes = ftc_object_read_section(object, size, name, &own, &error);
+        free(error);
+        if (!bytes) break;
+        failure = LLVMOrcLLJITAddObjectFile(jit, library,
+                                            LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, own, name));
+        free(bytes);
+    }
+    return failure;
+}
+
+static LLVMOrcLLJITRef load(ftc_loaded_object *loaded, const void *object, size_t size, char **error) {
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
@@ -193,7 +286,7 @@ static LLVMOrcLLJITRef load(const void *object, size_t size, char **error) {
         set_error(failure, "creating the loader", error);
         return NULL;
     }
-    LLVMOrcExecutionSessionSetErrorReporter(LLVMOrcLLJITGetExecutionSession(jit), ignore_report, NULL);
+    LLVMOrcExecutionSessionSetErrorReporter(LLVMOrcLLJITGetExecutionSession(jit), keep_report, loaded);
     LLVMOrcJITDylibRef library = LLVMOrcLLJITGetMainJITDylib(jit);
     // The code calls nothing but memset, memcpy and memmove, which LLVM may make of loops, and, in builds
     // under ThreadSanitizer, its run-time library.
@@ -204,6 +297,7 @@ static LLVMOrcLLJITRef load(const void *object, size_t size, char **error) {
         LLVMOrcJITDylibAddGenerator(library, process_symbols);
         failure = LLVMOrcLLJITAddObjectFile(
             jit, library, LLVMCreateMemoryBufferWithMemoryRangeCopy(object, size, "compiled model"));
+        if (!failure) failure = add_kernels(jit, library, object, size);
     }
     if (failure) {
         set_error(failure, "loading the object file", error);
@@ -222,12 +316,13 @@ static void release(void *loaded, size_t bytes) {
 ftc_loaded_object *ftc_object_load(const void *object, size_t size, char **error) {
     ftc_loaded_object *loaded = ftc_alloc(1, sizeof *loaded);
     ftc_llvm_enter();
-    loaded->jit = load(object, size, error);
+    loaded->jit = load(loaded, object, size, error);
     ftc_llvm_leave();
     if (loaded->jit) {
         ftc_care_begin(loaded, 0, release);
         return loaded;
     }
+    free(loaded->report);
     free(loaded);
     return NULL;
 }
@@ -236,9 +331,13 @@ ftc_code *ftc_object_lookup(ftc_loaded_object *loaded, const char *symbol, char 
     LLVMOrcExecutorAddress address = 0;
     ftc_llvm_enter();
     LLVMErrorRef failure = LLVMOrcLLJITLookup(loaded->jit, &address, symbol);
-    if (failure) set_error(failure, "looking up a symbol", error);
+    if (failure && !loaded->report)
+        set_error(failure, "looking up a symbol", error);
+    else if (failure)
+        LLVMConsumeError(failure);
+    if (loaded->report) *error = ftc_strdup(loaded->report);
     ftc_llvm_leave();
-    return failure ? NULL : (ftc_code *)(uintptr_t)address;
+    return failure || loaded->report ? NULL : (ftc_code *)(uintptr_t)address;
 }
 
 void ftc_object_unload(ftc_loaded_object *loaded) {
@@ -250,5 +349,6 @@ void ftc_object_unload(ftc_loaded_object *loaded) {
         if (failure) LLVMConsumeError(failure);
         ftc_llvm_leave();
     }
+    free(loaded->report);
     free(loaded);
 }

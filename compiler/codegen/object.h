@@ -18,6 +18,10 @@ char *ftc_object_emit(ftc_codegen *cg, size_t *size, char **error);
 char *ftc_object_emit_assembly(ftc_codegen *cg, size_t *size, char **error);
 char *ftc_object_print_ir(ftc_codegen *cg, size_t *size);
 
+// An object file of LLVM IR text that somebody wrote, optimized.
+char *ftc_object_from_text(const char *text, size_t text_size, const ftc_target *target, size_t *size,
+                           char **error);
+
 // A section to be added to an object file; its name and bytes are the caller's.
 typedef struct {
     const char *name; // ".ftc.source"
@@ -28,6 +32,16 @@ typedef struct {
 // A copy of an object file that ftc_object_emit made, with `n` more sections. To be freed.
 char *ftc_object_add_sections(const char *object, size_t object_size, const ftc_object_section *sections,
                               int n, size_t *size);
+
+// Objects that are put into another one, to be linked with it: section FTC_OBJECT_KERNEL with their number,
+// from 0.
+#define FTC_OBJECT_KERNEL ".ftc.kernel.%d"
+
+// What keeps the loader from linking the object; NULL: nothing that its header tells.
+const char *ftc_object_problem(const void *object, size_t object_size);
+
+// Whether the object has a symbol of its own of this name.
+bool ftc_object_defines(const void *object, size_t object_size, const char *symbol);
 
 // A copy of the bytes of section `name`, followed by a NUL that *size does not count.
 char *ftc_object_read_section(const void *object, size_t object_size, const char *name, size_t *size,

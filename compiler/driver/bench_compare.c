@@ -50,7 +50,7 @@ static char *names_of(const ftc_bench_side *side, const line_group *group) {
     const ftc_entry *entry = &side->model.program->entries[FTC_ENTRY_STEP];
     ftc_text text;
     FILE *f = ftc_text_open(&text);
-    for (int kind = 0; kind <= FTC_KERNEL_SCATTER; kind++) {
+    for (int kind = 0; kind <= FTC_KERNEL_EXTERN; kind++) {
         const char *name = ftc_kernel_kind_name((ftc_kernel_kind)kind);
         int32_t n = 0;
         for (int32_t k = 0; k < entry->n_kernels; k++) {

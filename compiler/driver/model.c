@@ -1,5 +1,6 @@
 #include "compiler/driver/model.h"
 
+#include "compiler/driver/kernels.h"
 #include "ir/base/alloc.h"
 #include "ir/base/name.h"
 #include "ir/lang/elaborate.h"
@@ -32,6 +33,9 @@ const ftc_option ftc_model_option_table[] = {
      "leave out a pass of the compiler, or a rule, as simplify:demand"},
     {"graph", NULL, FTC_OPTION_LIST, FIELD(graphs), "ENTRY=FILE", 0,
      "compile this entry (step, grad, update, eval) from a dump of it"},
+    {"kernel", NULL, FTC_OPTION_LIST, FIELD(kernels), "FILE", 0,
+     "kernels that the model names by `extern`: C (.c, compiled by $CC), LLVM's text (.ll) or an object "
+     "(.o)"},
     {"precision", NULL, FTC_OPTION_CHOICE, FIELD(precision), "fp32|bf16", 0,
      "numbers that are stored between kernels and multiplied; fp32 unless set"},
     {"gemm", NULL, FTC_OPTION_CHOICE, FIELD(gemm), "native|openblas", 0,
@@ -83,6 +87,7 @@ void ftc_model_options_free(ftc_model_options *options) {
     ftc_text_list_free(&options->set);
     ftc_text_list_free(&options->no_pass);
     ftc_text_list_free(&options->graphs);
+    ftc_text_list_free(&options->kernels);
     ftc_text_list_free(&options->freeze);
     ftc_text_list_free(&options->group);
 }
@@ -371,7 +376,8 @@ static bool build(const char *name, const char *text, const ftc_model_options *o
     if (config) add_config_json(&o, options->pretrained, config);
     if (options->labels) add_number(&o, "num_labels", options->labels, "the data's");
     bool ok = add_sets(&o, options, d) && read_dumps(options, source.dumps, d) &&
-              add_adapter(&o, options->pretrained, d);
+              add_adapter(&o, options->pretrained, d) &&
+              ftc_kernels_read(&options->kernels, options->target, &source.kernels, &source.n_kernels, d);
     if (options->batch) add_number(&o, "batch", options->batch, "--batch");
     if (options->loss) add(&o, (ftc_override){"loss", options->loss, "--loss", FTC_OVERRIDE_CONFIG});
     if (options->task) add(&o, (ftc_override){"task", options->task, "--task", FTC_OVERRIDE_CONFIG});
@@ -513,6 +519,7 @@ void ftc_model_source_free(ftc_model_source *source) {
     if (source->graph) ftc_graph_free(source->graph);
     free(source->text);
     for (int i = 0; i < FTC_ENTRY_COUNT; i++) free((char *)source->dumps[i].text);
+    ftc_kernels_free(source->kernels, source->n_kernels);
     *source = (ftc_model_source){0};
 }
 
@@ -548,6 +555,8 @@ bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_o
         .guard = options->guard,
         .pretrained = options->pretrained,
         .source_text = source->text,
+        .kernels = source->kernels,
+        .n_kernels = source->n_kernels,
         .threads = ftc_threads_available(),
     };
     memcpy(compile.dumps, source->dumps, sizeof compile.dumps);
@@ -602,6 +611,10 @@ static void keep_choices(const ftc_manifest *old, const ftc_model_options *optio
     ftc_compile_options was = ftc_manifest_options(old);
     if (options->gemm == FTC_GEMM_UNSET) compile->use_blas = was.use_blas;
     if (!options->graphs.n) memcpy(compile->dumps, was.dumps, sizeof was.dumps);
+    if (!options->kernels.n) {
+        compile->kernels = was.kernels;
+        compile->n_kernels = was.n_kernels;
+    }
     if (options->precision == FTC_PRECISION_UNSET) compile->bf16 = was.bf16;
     if (!options->memory) compile->memory_budget_bytes = was.memory_budget_bytes;
     compile->guard |= was.guard;
@@ -692,8 +705,8 @@ static char *other_structure(const ftc_program *program, const ftc_model_options
     double longest = ftc_setting_number(program->config, program->n_config, "positions", (double)INT64_MAX);
     longest = ftc_setting_number(program->config, program->n_config, "longest", longest);
     double wanted = (double)options->max_length < longest ? (double)options->max_length : longest;
-    if (options->set.n || options->no_pass.n || options->graphs.n || options->tune || options->memory ||
-        options->pretrained || options->loss || options->target ||
+    if (options->set.n || options->no_pass.n || options->graphs.n || options->kernels.n || options->tune ||
+        options->memory || options->pretrained || options->loss || options->target ||
         (options->gemm != FTC_GEMM_UNSET && options->gemm != gemm_of(program))) {
         why = ftc_strdup("other compile options are asked for");
     } else if (options->precision != FTC_PRECISION_UNSET && options->precision != precision_of(program)) {

@@ -18,7 +18,7 @@ static void *allocated(int64_t n, size_t size) {
 
 ftc_graph *ftc_reference_graph(const ftc_graph *source, ftc_diagnostics *d) {
     ftc_graph *g = ftc_compile_entry_graph(source, FTC_ENTRY_GRAD);
-    ftc_pipeline_options pipeline = {.pass = {.entry = FTC_ENTRY_GRAD}};
+    ftc_pipeline_options pipeline = {.pass = {.entry = FTC_ENTRY_GRAD, .keeps_meanings = true}};
     bool ok = true;
     for (int i = 0; i < ftc_n_passes && ok; i++) {
         ok = ftc_pipeline_run_pass(g, &ftc_passes[i], &pipeline, d);

@@ -445,6 +445,7 @@ static ftc_id shared_operand(const ftc_graph *g, ftc_id id) {
     case FTC_CLASS_DETACH:
     case FTC_CLASS_UPDATED:
     case FTC_CLASS_CALL:
+    case FTC_CLASS_EXTERN:
     case FTC_CLASS_UPSTREAM: return node->arg[0];
     case FTC_CLASS_ASSIGN:
         // A tensor may change before it is read.
@@ -533,6 +534,7 @@ static void run_node(ftc_eager *e, ftc_id id) {
     case FTC_CLASS_DETACH:
     case FTC_CLASS_UPDATED:
     case FTC_CLASS_CALL:
+    case FTC_CLASS_EXTERN:
     case FTC_CLASS_UPSTREAM: break; // always shared
     case FTC_CLASS_ASSIGN:
         memcpy(e->value[id], e->value[node->arg[0]], (size_t)cells_of(e, id) * sizeof(ftc_cell));

@@ -17,6 +17,7 @@ static const struct {
     [FTC_KERNEL_DOT] = {"dot", ftc_emit_dot_kernel},
     [FTC_KERNEL_TILE] = {"tile", ftc_emit_tile_kernel},
     [FTC_KERNEL_SCATTER] = {"scatter", ftc_emit_scatter_kernel},
+    [FTC_KERNEL_EXTERN] = {"extern", ftc_emit_extern_kernel},
 };
 
 bool ftc_emit_has_buffer(const ftc_graph *g, ftc_id id) {
@@ -71,6 +72,7 @@ static char *kernel_key(ftc_emitter *e) {
         } else {
             fprintf(f, " %lld", (long long)n->index);
         }
+        if (ftc_node_class(n) == FTC_CLASS_EXTERN) fprintf(f, " %s", g->symbols[n->symbol]);
         for (int i = 0; i < n->n_args; i++) {
             ftc_id arg = n->arg[i];
             if (g->nodes[arg].kernel == e->kernel) {

@@ -97,6 +97,8 @@ LLVMValueRef ftc_emit_field(ftc_emitter *e, size_t offset, LLVMTypeRef type);
 LLVMValueRef ftc_emit_extent(ftc_emitter *e, ftc_axis axis, const ftc_env *env); // ragged: of env's sequence
 // The token row, i64.
 LLVMValueRef ftc_emit_sequence_start(ftc_emitter *e, ftc_axis ragged, LLVMValueRef sequence);
+// The address of the prefix sums of the lengths of a ragged axis, i32.
+LLVMValueRef ftc_emit_offsets(ftc_emitter *e, ftc_axis ragged);
 // Number of cells over the axes in this call.
 LLVMValueRef ftc_emit_total(ftc_emitter *e, const ftc_axes *axes);
 LLVMTypeRef ftc_emit_stored_type(ftc_emitter *e, ftc_dtype dtype); // as it lies in memory
@@ -137,6 +139,7 @@ void ftc_emit_columns_kernel(ftc_emitter *e);
 void ftc_emit_dot_kernel(ftc_emitter *e);
 void ftc_emit_tile_kernel(ftc_emitter *e);
 void ftc_emit_scatter_kernel(ftc_emitter *e);
+void ftc_emit_extern_kernel(ftc_emitter *e);
 
 // --- scatter.c: within the rows of a tile, into memory that the work item alone writes
 // Sets a value in memory to zero at all positions on the axes that env does not bind.

@@ -21,10 +21,13 @@ static LLVMValueRef extent_element(ftc_emitter *e, size_t table, const ftc_exten
     return ftc_cg_load(e->cg, type, ftc_cg_at(e->cg, type, base, ftc_cg_i64(e->cg, i)));
 }
 
+LLVMValueRef ftc_emit_offsets(ftc_emitter *e, ftc_axis ragged) {
+    return extent_element(e, offsetof(ftc_step_args, offsets), ftc_axis_extent(e->g, ragged), e->cg->ptr);
+}
+
 LLVMValueRef ftc_emit_sequence_start(ftc_emitter *e, ftc_axis ragged, LLVMValueRef sequence) {
     ftc_codegen *cg = e->cg;
-    LLVMValueRef offsets =
-        extent_element(e, offsetof(ftc_step_args, offsets), ftc_axis_extent(e->g, ragged), cg->ptr);
+    LLVMValueRef offsets = ftc_emit_offsets(e, ragged);
     LLVMValueRef start = ftc_cg_load(cg, cg->i32, ftc_cg_at(cg, cg->i32, offsets, sequence));
     return LLVMBuildSExt(cg->builder, start, cg->i64, "");
 }
@@ -47,9 +50,7 @@ LLVMValueRef ftc_emit_extent(ftc_emitter *e, ftc_axis axis, const ftc_env *env) 
 static LLVMValueRef block_table(ftc_emitter *e, const ftc_axes *ragged, LLVMTypeRef *type) {
     ftc_codegen *cg = e->cg;
     *type = ragged->n == 1 ? cg->i32 : cg->i64;
-    if (ragged->n == 1)
-        return extent_element(e, offsetof(ftc_step_args, offsets), ftc_axis_extent(e->g, ragged->at[0]),
-                              cg->ptr);
+    if (ragged->n == 1) return ftc_emit_offsets(e, ragged->at[0]);
     LLVMValueRef tables = ftc_emit_field(e, offsetof(ftc_step_args, prefixes), cg->ptr);
     int32_t count = ftc_interface_count(e->interface, e->g, ragged);
     return ftc_cg_load(cg, cg->ptr, ftc_cg_at(cg, cg->ptr, tables, ftc_cg_i64(cg, count)));

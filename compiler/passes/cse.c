@@ -26,7 +26,7 @@ static bool same_value(const ftc_node *a, const ftc_node *b) {
     return a->op == b->op && same_args(a, b) && a->type.dtype == b->type.dtype &&
            same_axes(&a->type.axes, &b->type.axes) && same_axes(&a->axes, &b->axes) && a->axis == b->axis &&
            a->to == b->to && !memcmp(&a->value, &b->value, sizeof a->value) && a->index == b->index &&
-           a->decl == b->decl;
+           a->decl == b->decl && a->symbol == b->symbol;
 }
 
 static uint64_t hashed(const ftc_node *node) {

@@ -76,6 +76,23 @@ static void detach_calls(ftc_graph *g) {
     }
 }
 
+// From now on a kernel that is not the compiler's is code: what it means is zeros of its type.
+static void forget_meanings(ftc_graph *g) {
+    if (!g->n_symbols) return;
+    ftc_graph *out = ftc_graph_new_like(g);
+    ftc_id *map = ftc_alloc(g->n_nodes, sizeof *map);
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        ftc_node node = *ftc_graph_node(g, id);
+        for (int i = 0; i < node.n_args; i++) node.arg[i] = map[node.arg[i]];
+        ftc_build_cursor(out, node.loc, node.phase);
+        if (ftc_node_class(&node) == FTC_CLASS_EXTERN)
+            node.arg[0] = ftc_build_fill(out, 0, node.type.dtype, &node.type.axes);
+        map[id] = ftc_graph_append(out, node);
+    }
+    ftc_graph_replace_nodes(g, out, map);
+    free(map);
+}
+
 static void append_gradients(ftc_graph *g, ftc_id loss, ftc_entry_kind entry) {
     ftc_id end = loss + 1;
     bool *active = find_active(g, end);
@@ -111,5 +128,6 @@ bool ftc_pass_differentiate(ftc_graph *g, const ftc_pass_options *options, ftc_d
         append_gradients(g, loss, options->entry);
     }
     detach_calls(g);
+    if (!options->keeps_meanings) forget_meanings(g);
     return true;
 }

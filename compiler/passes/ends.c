@@ -37,6 +37,7 @@ static bool is_moved(const ftc_node *reader) {
     case FTC_CLASS_AT:
     case FTC_CLASS_PLACE:
     case FTC_CLASS_RENAME:
+    case FTC_CLASS_EXTERN:
     case FTC_CLASS_SHIFT: return true;
     default: return false;
     }
@@ -117,7 +118,9 @@ static uint64_t hash_of(const numbering *n, ftc_id id) {
 
 static bool computes_same(const numbering *n, ftc_id a, ftc_id b) {
     const ftc_node *x = &n->g->nodes[a], *y = &n->g->nodes[b];
-    if (x->op != y->op || x->n_args != y->n_args || x->index != y->index || x->decl != y->decl) return false;
+    if (x->op != y->op || x->n_args != y->n_args || x->index != y->index || x->decl != y->decl ||
+        x->symbol != y->symbol)
+        return false;
     for (int i = 0; i < x->n_args; i++)
         if (n->number[x->arg[i]] != n->number[y->arg[i]]) return false;
     return x->axis == y->axis && x->to == y->to && !memcmp(&x->value, &y->value, sizeof x->value) &&

@@ -1,9 +1,9 @@
 // fuse, first part: which values are computed once, and what reads what.
 //
-// Contractions and reductions always are; a map when it is read in a way that needs memory (operand of a
-// contraction, table of a gather, stored for a later phase, assigned, an output), when it ends the chain of
-// maps behind a contraction, when several readers would repeat a wide expression, or when a decision
-// depends on its last bit.
+// Contractions, reductions and kernels that are not the compiler's always are; a map when it is read in a way
+// that needs memory (operand of a contraction, table of a gather, stored for a later phase, assigned, an
+// output), when it ends the chain of maps behind a contraction, when several readers would repeat a wide
+// expression, or when a decision depends on its last bit.
 #include <stdlib.h>
 
 #include "compiler/passes/fuse.h"
@@ -171,6 +171,12 @@ static void find_anchors(expression *e) {
             if (ftc_fuse_class(f, ftc_region_source(g, cells)) != FTC_CLASS_SOURCE) anchor(f, cells);
             break;
         }
+        case FTC_CLASS_EXTERN: // numbers are part of its code
+            f->anchored[v] = true;
+            for (int i = 1; i < node->n_args; i++)
+                if (!ftc_is_constant(&g->nodes[node->arg[i]]) || g->nodes[node->arg[i]].type.axes.n)
+                    anchor(f, node->arg[i]);
+            break;
         case FTC_CLASS_ASSIGN: anchor(f, node->arg[0]); break;
         default: break;
         }
@@ -208,7 +214,7 @@ static void find_reads(expression *e) {
         if (!f->anchored[v] && class != FTC_CLASS_ASSIGN) continue;
         read_operands(e, v,
                       class == FTC_CLASS_DOT || class == FTC_CLASS_AT || class == FTC_CLASS_PLACE ||
-                          class == FTC_CLASS_SHIFT || class == FTC_CLASS_GATHER);
+                          class == FTC_CLASS_SHIFT || class == FTC_CLASS_GATHER || class == FTC_CLASS_EXTERN);
         merge_reads(e);
         ftc_fuse_unit *u = &f->units[v];
         u->n_reads = e->n_reads;

@@ -85,6 +85,8 @@ static bool same_node(const kernel_check *c, uint32_t k, ftc_id a, uint32_t own_
                 same_type(c->g, &x->type, c->own, &y->type) && same_axes(c->g, &x->axes, c->own, &y->axes) &&
                 same_axis(c->g, x->axis, c->own, y->axis) && same_axis(c->g, x->to, c->own, y->to);
     for (int i = 0; i < x->n_args && same; i++) same = same_operand(c, k, x->arg[i], own_k, y->arg[i]);
+    if (same && ftc_node_class(x) == FTC_CLASS_EXTERN)
+        same = x->index == y->index && !strcmp(c->g->symbols[x->symbol], c->own->symbols[y->symbol]);
     if (same && ftc_node_class(x) == FTC_CLASS_ASSIGN)
         same = !strcmp(c->g->decls[x->decl].name, c->own->decls[y->decl].name);
     return same;
@@ -134,7 +136,7 @@ static bool check_reads(kernel_check *c, uint32_t k, ftc_id id) {
     ftc_op_class class = ftc_node_class(node);
     bool whole = class == FTC_CLASS_DOT || class == FTC_CLASS_SCATTER || class == FTC_CLASS_GATHER ||
                  class == FTC_CLASS_AT || class == FTC_CLASS_PLACE || class == FTC_CLASS_RENAME ||
-                 class == FTC_CLASS_SHIFT ||
+                 class == FTC_CLASS_SHIFT || class == FTC_CLASS_EXTERN ||
                  (class == FTC_CLASS_REDUCE && kernel->kind == FTC_KERNEL_COLUMNS);
     for (int i = 0; i < node->n_args && whole; i++)
         if (reaches_own(c, k, node->arg[i])) {
@@ -206,6 +208,7 @@ static bool is_anchored(const kernel_check *c, ftc_id id) {
     case FTC_CLASS_DOT:
     case FTC_CLASS_REDUCE:
     case FTC_CLASS_SCATTER:
+    case FTC_CLASS_EXTERN:
     case FTC_CLASS_ASSIGN: return true;
     default: return c->leaves[id];
     }

@@ -20,6 +20,7 @@ typedef struct {
 typedef struct {
     ftc_phase phase; // of the value that it was made for
     ftc_id cluster;  // tile: whose values it holds
+    ftc_id call;     // extern: its first result
     tile_step *steps;
     int n_steps, capacity;
 } kernel_state;
@@ -107,6 +108,10 @@ ftc_kernel ftc_fuse_kernel_for(ftc_fusion *f, ftc_id id) {
     const ftc_node *node = &g->nodes[id];
     ftc_axes space = ftc_fuse_space(f, id), cols = {0};
     ftc_kernel k = {.kind = FTC_KERNEL_ROWS, .block = FTC_NO_AXIS};
+    if (ftc_node_class(node) == FTC_CLASS_EXTERN) {
+        k.kind = FTC_KERNEL_EXTERN;
+        return k;
+    }
     if (ftc_node_class(node) == FTC_CLASS_SCATTER) {
         k.kind = FTC_KERNEL_SCATTER;
         k.rows = ftc_axes_of(node->axis);
@@ -177,7 +182,7 @@ static ftc_fuse_place after_reads(const placing *p, ftc_id id) {
                 at = FTC_AFTER_KERNEL(k);
             else if (!step->is_rows || ftc_fuse_class(f, id) == FTC_CLASS_DOT)
                 at++;
-        } else if (u->reads[i].moved ||
+        } else if (u->reads[i].moved || kind == FTC_KERNEL_EXTERN ||
                    (kind == FTC_KERNEL_COLUMNS && ftc_fuse_class(f, id) == FTC_CLASS_REDUCE)) {
             at = FTC_AFTER_KERNEL(k);
         }
@@ -338,6 +343,21 @@ static bool shares_operand(const ftc_fusion *f, ftc_id id, uint32_t k) {
     return false;
 }
 
+// The kernel of the same call, of which `id` is another result; 0: there is none yet.
+static ftc_fuse_place join_call(const placing *p, ftc_id id) {
+    const ftc_graph *g = p->f->g;
+    const ftc_node *node = &g->nodes[id];
+    for (uint32_t k = 1; k < g->n_kernels; k++) {
+        if (!p->kernels[k].call) continue;
+        const ftc_node *call = &g->nodes[p->kernels[k].call];
+        bool same = call->symbol == node->symbol && call->n_args == node->n_args &&
+                    call->index != node->index && ftc_axes_same_set(&call->axes, &node->axes);
+        for (int i = 1; i < node->n_args && same; i++) same = call->arg[i] == node->arg[i];
+        if (same) return FTC_AT_STEP(k, 0);
+    }
+    return 0;
+}
+
 // Where a kernel that is there already computes `id`, at or after `first`; 0: nowhere. `update`: the kernel
 // that updates what is updated together with `id`, if any.
 static ftc_fuse_place join_any(placing *p, ftc_id id, ftc_fuse_place first, uint32_t update) {
@@ -345,6 +365,7 @@ static ftc_fuse_place join_any(placing *p, ftc_id id, ftc_fuse_place first, uint
     const ftc_graph *g = f->g;
     uint32_t k_first = FTC_KERNEL_OF(first), n_kernels = g->n_kernels ? g->n_kernels : 1;
     bool again = g->nodes[id].phase == FTC_PHASE_RECOMPUTE;
+    if (ftc_fuse_class(f, id) == FTC_CLASS_EXTERN) return join_call(p, id);
     // The kernel of the latest operand; for the values of a tile, and for reductions, a later one will do as
     // well. Reductions of values that have nothing in common stay apart: so their kernels look alike, and are
     // emitted once.
@@ -407,7 +428,9 @@ static ftc_fuse_place make_kernel(placing *p, ftc_id id) {
     }
     ftc_kernel kernel = ftc_fuse_kernel_for(f, id);
     kernel.plain = why;
-    return new_kernel(p, kernel, node->phase);
+    ftc_fuse_place at = new_kernel(p, kernel, node->phase);
+    if (kernel.kind == FTC_KERNEL_EXTERN) p->kernels[FTC_KERNEL_OF(at)].call = id;
+    return at;
 }
 
 static void place_unit(placing *p, ftc_id id) {

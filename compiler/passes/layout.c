@@ -6,7 +6,8 @@
 // ragged axes, as scores of attention are, all have these in one order, since the kernel that holds them is
 // cut into blocks along the first: an axis along which a maximum is taken comes last, else the order is that
 // of declaration; tables that these read along a row lie along that axis, too. Outputs keep the order that
-// the model gave them; everything else keeps the order that the operations gave it.
+// the model gave them; what a kernel that is not the compiler's reads and makes has the axes that it names
+// last, in its order; everything else keeps the order that the operations gave it.
 #include <stdlib.h>
 
 #include "compiler/passes/passes.h"
@@ -61,6 +62,24 @@ static void order_runs(ftc_graph *g) {
     }
 }
 
+// The axes without those named, then these.
+static ftc_axes named_last(const ftc_axes *axes, const ftc_axes *named) {
+    ftc_axes others = ftc_axes_minus(axes, named), own = ftc_axes_intersect(named, axes);
+    return ftc_axes_union(&others, &own);
+}
+
+static void order_for_kernels(ftc_graph *g) {
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
+        ftc_node *node = &g->nodes[v];
+        if (ftc_node_class(node) != FTC_CLASS_EXTERN) continue;
+        node->type.axes = named_last(&node->type.axes, &node->axes);
+        for (int i = 1; i < node->n_args; i++) {
+            ftc_node *operand = &g->nodes[node->arg[i]];
+            if (is_free(operand)) operand->type.axes = named_last(&operand->type.axes, &node->axes);
+        }
+    }
+}
+
 bool ftc_pass_layout(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
     (void)options;
     (void)d;
@@ -87,6 +106,7 @@ bool ftc_pass_layout(ftc_graph *g, const ftc_pass_options *options, ftc_diagnost
             order_ragged(g, maximized, &g->nodes[v].type.axes);
     free(maximized);
     order_runs(g);
+    order_for_kernels(g);
     for (uint32_t i = g->n_outputs; i-- > 0;) { // the first of several that are one value
         ftc_node *node = &g->nodes[g->outputs[i].node];
         if (ftc_node_class(node) != FTC_CLASS_LEAF && !is_assigned[g->outputs[i].node])

@@ -277,7 +277,8 @@ static ftc_id as_matrix(ftc_graph *out, const ftc_graph *g, ftc_id id, const ftc
 static ftc_id assigned(ftc_graph *out, const ftc_graph *g, const ftc_node *assign, const ftc_id *map) {
     ftc_id value = assign->arg[0];
     if (ftc_node_class(&g->nodes[value]) == FTC_CLASS_SOURCE) return ftc_graph_copy_node(out, g, value, map);
-    if (!ftc_region_is_view(g, value)) return map[value];
+    bool in_kernel = ftc_node_class(&g->nodes[value]) == FTC_CLASS_EXTERN; // which assigns nothing
+    if (!ftc_region_is_view(g, value) && !in_kernel) return map[value];
     ftc_id copy = copy_of(out, map[value]);
     out->nodes[copy].type.axes = assign->type.axes;
     return copy;

@@ -20,6 +20,8 @@ typedef struct {
     bool budget_is_a_wish; // no error when it cannot be met
     int32_t tile_rows;     // fuse: rows of a block in a tile kernel, 0: choose
     bool guard;            // plan: every value has pages of its own (ftc_guarded_bytes)
+    bool keeps_meanings;   // differentiate: kernels that are not the compiler's stay what they mean, to be
+                           // interpreted
     bool bf16;             // remat, precision: contractions on bf16, values kept for later as bf16
     const char *const *rules_left_out; // shrink, simplify: names of rules that are not applied
     int n_rules_left_out;

@@ -10,7 +10,8 @@
 //
 //   never stored      for later: values over two ragged axes of the same batch (attention scores: Σ length²
 //                     cells a head). Where no tile takes them they are in memory within their phase
-//   never recomputed  reductions and what has an effect, except those never-stored values
+//   never recomputed  reductions, kernels that are not the compiler's and what has an effect, except those
+//                     never-stored values
 //   at a price        contractions: their floating-point operations, in bytes
 //   recomputed free   maps, gathers, random masks, renames, constants
 //   stored if read    what a decision depends on bit by bit (ftc_region_find_decisive): the winners of a
@@ -45,6 +46,7 @@ static double flops_of(const ftc_graph *g, const ftc_node *node) {
     }
     case FTC_CLASS_REDUCE:
     case FTC_CLASS_SCATTER:
+    case FTC_CLASS_EXTERN:
     case FTC_CLASS_ASSIGN: return INFINITY;
     default: return 0;
     }

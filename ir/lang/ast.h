@@ -207,8 +207,10 @@ typedef struct ftc_function {
     const ftc_module *module;
     // Gradient text: functions of the result and of the gradient that arrives at it.
     struct ftc_function *gradients;
-    const char *of; // in gradient text: the parameter whose gradient it returns, else NULL
-    ftc_expr *also; // optimizer: other names, in quotes
+    const char *of;     // in gradient text: the parameter whose gradient it returns, else NULL
+    ftc_expr *also;     // optimizer: other names, in quotes
+    const char *symbol; // extern: the function that computes it; NULL: the body does
+    ftc_expr *operands; // … of these names; NULL: of the parameters, in gradient text and of its own two
     struct ftc_function *next;
 } ftc_function;
 

@@ -207,10 +207,84 @@ static uint32_t push_arguments(ftc_elaborator *e, const ftc_function *f, const f
     return base;
 }
 
-// Gives `result`, whose value is y, the gradient for one parameter of its function that the gradient text
-// returns. The function's parameters are bound from `base` on.
-static ftc_value with_gradient(ftc_elaborator *e, const ftc_function *gradient, ftc_place place,
-                               uint32_t base, ftc_value y, ftc_value dy, ftc_value result) {
+// --- kernels ------------------------------------------------------------------------------------------
+
+// What a function whose text says `extern` passes to its kernel.
+typedef struct {
+    ftc_value at[FTC_MAX_ARGS]; // [n] the first one: the meaning
+    int n;
+    ftc_axes axes; // of the call
+} kernel_operands;
+
+static bool add_operand(ftc_elaborator *e, const ftc_function *text, uint32_t base, const char *name,
+                        kernel_operands *operands) {
+    uint32_t i = e->n_bindings;
+    while (i > base && strcmp(e->bindings[i - 1].name, name)) i--;
+    if (i == base) {
+        ftc_elab_error(e, text->place, "kernel %s: %s has no parameter '%s'", text->symbol, text->name, name);
+    } else if (operands->n == FTC_MAX_ARGS) {
+        ftc_elab_error(e, text->place,
+                       "kernel %s: a kernel takes at most %d operands; name those that it reads: "
+                       "extern \"%s\" (x, w)",
+                       text->symbol, FTC_MAX_ARGS - 1, text->symbol);
+    } else {
+        operands->at[operands->n++] = e->bindings[i - 1].value;
+        return true;
+    }
+    return false;
+}
+
+static bool check_symbol(ftc_elaborator *e, const ftc_function *text) {
+    const char *s = text->symbol;
+    size_t length = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+    if (length && !s[length] && !(*s >= '0' && *s <= '9') && strncmp(s, "ftc_", 4)) return true;
+    ftc_elab_error(e, text->place, "'%s' is not the name of a C function, or begins with ftc_", s);
+    return false;
+}
+
+// Those of `text`, which is f or gradient text of it, whose parameters are bound from `base` on.
+static bool find_operands(ftc_elaborator *e, const ftc_function *f, const ftc_function *text, uint32_t base,
+                          kernel_operands *operands) {
+    operands->n = 1;
+    bool ok = !text->symbol || check_symbol(e, text);
+    for (const ftc_expr *x = text->operands; x && ok; x = x->next)
+        ok = add_operand(e, text, base, x->kind == FTC_EXPR_NAME ? x->text : "…", operands);
+    if (!text->symbol || text->operands) return ok;
+    for (const ftc_parameter *p = f->parameters; p && ok; p = p->next)
+        ok = add_operand(e, text, base, p->name, operands);
+    for (const ftc_parameter *p = text->parameters; p && ok && text != f; p = p->next)
+        ok = add_operand(e, text, base, p->name, operands);
+    return ok;
+}
+
+// What the text returned, as the result of its kernel where it has one. Gradient texts of one kernel are its
+// results 0, 1, … in their order.
+static ftc_value by_kernel(ftc_elaborator *e, const ftc_function *f, const ftc_function *text,
+                           ftc_place place, kernel_operands *operands, ftc_value meaning) {
+    if (!text->symbol || meaning.kind == FTC_VALUE_ERROR) return meaning;
+    int64_t result = 0;
+    for (const ftc_function *other = f->gradients; other && text != f && other != text; other = other->next)
+        result += other->symbol && !strcmp(other->symbol, text->symbol);
+    operands->at[0] = meaning;
+    return ftc_elab_extern(e, operands->n, operands->at, &operands->axes, text->symbol, result, place);
+}
+
+// The gradient of x over the axes of x alone: what a kernel is to compute.
+static ftc_value summed_as(ftc_elaborator *e, ftc_value gradient, const ftc_value *x, ftc_place place) {
+    ftc_id from, to;
+    if (gradient.kind == FTC_VALUE_ERROR || !ftc_elab_as_node(e, &gradient, place, FTC_F32, &from) ||
+        !ftc_elab_as_node(e, x, place, FTC_F32, &to))
+        return (ftc_value){.kind = FTC_VALUE_ERROR};
+    ftc_axes repeated = ftc_axes_minus(&e->g->nodes[from].type.axes, &e->g->nodes[to].type.axes);
+    return (ftc_value){.kind = FTC_VALUE_NODE, .node = ftc_build_sum(e->g, from, &repeated)};
+}
+
+// Gives `result` the gradient for one parameter of its function f that the gradient text returns; dy is
+// upstream of its value. The function's parameters are bound from `base` on.
+static ftc_value with_gradient(ftc_elaborator *e, const ftc_function *f, const ftc_function *gradient,
+                               ftc_place place, uint32_t base, const ftc_axes *axes, ftc_value dy,
+                               ftc_value result) {
+    const ftc_value failed = {.kind = FTC_VALUE_ERROR};
     ftc_value operands[] = {result, {0}, {0}};
     for (uint32_t i = base; i < e->n_bindings; i++)
         if (!strcmp(e->bindings[i].name, gradient->of)) operands[1] = e->bindings[i].value;
@@ -219,11 +293,16 @@ static ftc_value with_gradient(ftc_elaborator *e, const ftc_function *gradient, 
         e->n_bindings = base;
         return result;
     }
-    push(e, gradient->parameters->name, y);
+    push(e, gradient->parameters->name,
+         (ftc_value){.kind = FTC_VALUE_NODE, .node = e->g->nodes[dy.node].arg[0]});
     push(e, gradient->parameters->next->name, dy);
+    kernel_operands passed = {.axes = *axes};
+    if (!find_operands(e, f, gradient, base, &passed)) return failed;
     e->in_gradient = true;
     operands[2] = run_body(e, gradient, place, base);
     e->in_gradient = false;
+    if (gradient->symbol) operands[2] = summed_as(e, operands[2], &operands[1], place);
+    operands[2] = by_kernel(e, f, gradient, place, &passed, operands[2]);
     const ftc_module *caller = e->module;
     e->frames[e->n_frames++] = (ftc_frame){gradient, caller, place};
     e->module = gradient->module;
@@ -231,6 +310,20 @@ static ftc_value with_gradient(ftc_elaborator *e, const ftc_function *gradient, 
     e->module = caller;
     e->n_frames--;
     return result;
+}
+
+// Whether the function has declared no parameter since there were `n_decls`: nothing passes it to its kernel,
+// and no gradient text is there for it.
+static bool check_no_params(ftc_elaborator *e, const ftc_function *f, ftc_place place, uint32_t n_decls) {
+    for (uint32_t i = n_decls; i < e->g->n_decls; i++) {
+        if (e->g->decls[i].kind != FTC_DECL_PARAM) continue;
+        ftc_elab_error(e, place,
+                       f->symbol ? "%s has a kernel, which is not given \"%s\"; make that an argument"
+                                 : "%s has gradient text, which gives none for \"%s\"; make that an argument",
+                       f->name, e->g->decls[i].name);
+        return false;
+    }
+    return true;
 }
 
 ftc_value ftc_elab_function(ftc_elaborator *e, const ftc_function *f, const ftc_expr *call) {
@@ -250,24 +343,24 @@ ftc_value ftc_elab_function(ftc_elaborator *e, const ftc_function *f, const ftc_
     uint32_t base = push_arguments(e, f, axes, n_axes, values);
     ftc_elab_locate(e, call->place);
     const uint32_t n_decls = e->g->n_decls;
-    ftc_value result = run_body(e, f, call->place, base);
+    kernel_operands passed = {0};
+    for (int i = 0; i < n_axes; i++)
+        for (int k = 0; k < axes[i].value.axes.n && passed.axes.n < FTC_MAX_AXES; k++)
+            ftc_axes_add(&passed.axes, axes[i].value.axes.at[k]);
+    if (!find_operands(e, f, f, base, &passed)) return failed;
+    ftc_value result = by_kernel(e, f, f, call->place, &passed, run_body(e, f, call->place, base));
+    if (f->symbol && !check_no_params(e, f, call->place, n_decls)) return failed;
     // Nothing differentiates gradient text.
     if (!f->gradients || e->in_gradient || (result.kind != FTC_VALUE_NODE && result.kind != FTC_VALUE_DECL))
         return result;
     result = ftc_elab_apply(e, FTC_OP_detach, 1, &result, call->place);
-    const ftc_value y = result, dy = ftc_elab_apply(e, FTC_OP_upstream, 1, &y, call->place);
+    const ftc_value dy = ftc_elab_apply(e, FTC_OP_upstream, 1, &result, call->place);
+    if (dy.kind != FTC_VALUE_NODE) return failed;
     for (const ftc_function *gradient = f->gradients; gradient; gradient = gradient->next) {
         push_arguments(e, f, axes, n_axes, values);
-        result = with_gradient(e, gradient, call->place, base, y, dy, result);
+        result = with_gradient(e, f, gradient, call->place, base, &passed.axes, dy, result);
     }
-    for (uint32_t i = n_decls; i < e->g->n_decls; i++) {
-        if (e->g->decls[i].kind != FTC_DECL_PARAM) continue;
-        ftc_elab_error(e, call->place,
-                       "%s has gradient text, which gives none for \"%s\"; make that an argument", f->name,
-                       e->g->decls[i].name);
-        return failed;
-    }
-    return result;
+    return check_no_params(e, f, call->place, n_decls) ? result : failed;
 }
 
 // --- statements ---------------------------------------------------------------------------------------

@@ -242,6 +242,18 @@ bool ftc_elab_as_node(ftc_elaborator *e, const ftc_value *v, ftc_place place, ft
     return true;
 }
 
+ftc_value ftc_elab_extern(ftc_elaborator *e, int n_args, const ftc_value *operands, const ftc_axes *axes,
+                          const char *symbol, int64_t result, ftc_place place) {
+    ftc_node node = blank(FTC_OP_extern);
+    node.n_args = (uint8_t)n_args;
+    node.axes = *axes;
+    node.index = result;
+    node.symbol = ftc_graph_add_symbol(e->g, symbol);
+    for (int i = 0; i < n_args; i++)
+        if (!ftc_elab_as_node(e, &operands[i], place, FTC_F32, &node.arg[i])) return ERROR;
+    return append(e, node, place);
+}
+
 ftc_value ftc_elab_apply(ftc_elaborator *e, ftc_op op, int n_args, const ftc_value *operands,
                          ftc_place place) {
     ftc_node node = blank(op);
@@ -383,19 +395,37 @@ static bool eval_operand(ftc_elaborator *e, const ftc_expr *call, const ftc_op_i
     return value->kind != FTC_VALUE_ERROR;
 }
 
+// Of an operation that takes any number: what the call has, less its attributes.
+static uint8_t count_operands(const ftc_expr *call, const ftc_op_info *info) {
+    int n = 0;
+    for (const ftc_expr *arg = call->args; arg; arg = arg->next) n++;
+    for (uint32_t attrs = info->attrs & (FTC_ATTR_INDEX | FTC_ATTR_SYMBOL); attrs; attrs &= attrs - 1) n--;
+    return (uint8_t)(n < info->n_args ? info->n_args : n > FTC_MAX_ARGS ? FTC_MAX_ARGS : n);
+}
+
+static bool eval_symbol(ftc_elaborator *e, const ftc_expr *call, const ftc_op_info *info,
+                        const ftc_expr **next, ftc_node *node) {
+    const char *symbol;
+    if (!*next) ftc_elab_error(e, call->place, "%s is written like this: %s", info->name, info->example);
+    if (!*next || !ftc_elab_text(e, *next, &symbol)) return false;
+    node->symbol = ftc_graph_add_symbol(e->g, symbol);
+    *next = (*next)->next;
+    return true;
+}
+
 static ftc_value eval_primitive(ftc_elaborator *e, const ftc_expr *call, ftc_op op) {
     const ftc_op_info *info = ftc_op_get(op);
     ftc_value operands[FTC_MAX_ARGS], result;
     const ftc_expr *at[FTC_MAX_ARGS], *next = call->args;
     ftc_node node = blank(op);
-    node.n_args = info->n_args;
+    node.n_args = info->variadic ? count_operands(call, info) : info->n_args;
     node.outer = call->outer;
     for (const ftc_expr *arg = call->args; arg; arg = arg->next)
         if (arg->keyword) {
             ftc_elab_error(e, arg->place, "%s has no parameter '%s'", info->name, arg->keyword);
             return ERROR;
         }
-    if (info->n_args > 0 && !eval_operand(e, call, info, &next, &operands[0], &at[0])) return ERROR;
+    if (node.n_args > 0 && !eval_operand(e, call, info, &next, &operands[0], &at[0])) return ERROR;
     if ((info->attrs & FTC_ATTR_AXIS) && !(info->attrs & FTC_ATTR_TO)) {
         if (!next || next->kind != FTC_EXPR_NAME) {
             ftc_elab_error(e, next ? next->place : call->place, "%s needs an axis: %s", info->name,
@@ -406,7 +436,7 @@ static ftc_value eval_primitive(ftc_elaborator *e, const ftc_expr *call, ftc_op 
         if (!ftc_elab_axis(e, &item, &node.axis)) return ERROR;
         next = next->next;
     }
-    for (int i = 1; i < info->n_args; i++)
+    for (int i = 1; i < node.n_args; i++)
         if (!eval_operand(e, call, info, &next, &operands[i], &at[i])) return ERROR;
     if (!call->outer && fold(e, info, operands, &result) && !next && !call->axes) return result;
     if (info->attrs & FTC_ATTR_SIGNED && !next) {
@@ -435,6 +465,7 @@ static ftc_value eval_primitive(ftc_elaborator *e, const ftc_expr *call, ftc_op 
         if (!next || !eval_decl(e, next, &node.decl)) return ERROR;
         next = next->next;
     }
+    if (info->attrs & FTC_ATTR_SYMBOL && !eval_symbol(e, call, info, &next, &node)) return ERROR;
     if (next) {
         ftc_elab_error(e, next->place, "%s does not take this: %s", info->name, info->example);
         return ERROR;

@@ -118,6 +118,9 @@ bool ftc_elab_whole(ftc_elaborator *e, const ftc_expr *expr, const char *what, i
                     int64_t *x);
 bool ftc_elab_text(ftc_elaborator *e, const ftc_expr *expr, const char **text); // {names} replaced
 // An operation without attributes, on values.
+// Result number `result` of the kernel `symbol`; operand 0 is what it means. `axes`: those of the call.
+ftc_value ftc_elab_extern(ftc_elaborator *e, int n_args, const ftc_value *operands, const ftc_axes *axes,
+                          const char *symbol, int64_t result, ftc_place place);
 ftc_value ftc_elab_apply(ftc_elaborator *e, ftc_op op, int n_args, const ftc_value *operands,
                          ftc_place place);
 bool ftc_elab_as_node(ftc_elaborator *e, const ftc_value *v, ftc_place place, ftc_dtype dtype, ftc_id *id);

@@ -446,13 +446,9 @@ static ftc_stmt *parse_axis_statement(parser *p, ftc_place place, ftc_stmt **las
         } else if (!accept_mark(p, "=")) {
             s->axis.kind = FTC_AXIS_SYMBOL;
         }
-        if (s->axis.kind == FTC_AXIS_EQUALS) {
-            s->expr = parse_expr(p);
-        } else {
-            if (!accept_mark(p, "<="))
-                fail_expected(p, "'<=' and the largest size to plan for, or '=' and the size");
-            s->expr = parse_expr(p);
-        }
+        if (s->axis.kind != FTC_AXIS_EQUALS && !accept_mark(p, "<="))
+            fail_expected(p, "'<=' and the largest size to plan for, or '=' and the size");
+        s->expr = parse_expr(p);
         *tail = *last = s;
         tail = &s->next;
     } while (accept_mark(p, ","));
@@ -850,20 +846,16 @@ static void parse_settings(parser *p, ftc_setting_syntax **tail, settings_block 
 }
 
 static ftc_parameter *parse_parameters(parser *p) {
-    ftc_parameter *first = NULL, **tail = &first;
+    ftc_parameter *first = NULL, *last = NULL, **tail = &first;
     do {
         ftc_parameter *q = new_node(p, sizeof *q);
         q->place = peek(p)->place;
         q->name = expect_name(p, "the name of a parameter");
         if (accept_mark(p, "="))
             q->value = parse_expr(p);
-        else if (first && tail != &first) {
-            const ftc_parameter *before = first;
-            while (before->next) before = before->next;
-            if (before->value)
-                FAIL(p, q->place, "'%s' needs a default: a parameter before it has one", q->name);
-        }
-        *tail = q;
+        else if (last && last->value)
+            FAIL(p, q->place, "'%s' needs a default: a parameter before it has one", q->name);
+        *tail = last = q;
         tail = &q->next;
     } while (accept_mark(p, ","));
     return first;
@@ -873,6 +865,15 @@ static bool has_parameter(const ftc_function *f, const char *name) {
     for (const ftc_parameter *q = f->parameters; q; q = q->next)
         if (!strcmp(q->name, name)) return true;
     return false;
+}
+
+// extern "symbol" (x, w), which may stand before a body.
+static void parse_extern(parser *p, ftc_function *f) {
+    if (!accept_word(p, "extern")) return;
+    f->symbol = expect_string(p, "the name of a function in quotes");
+    ftc_expr operands = {0};
+    if (at_mark(p, "(")) parse_args(p, &operands);
+    f->operands = operands.args;
 }
 
 // gradient(y, dy -> x) { … } after the body of function f.
@@ -897,6 +898,7 @@ static ftc_function *parse_gradient(parser *p, const ftc_function *f) {
         if (!strcmp(before->of, gradient->of))
             FAIL(p, place, "the gradient of '%s' is given already", gradient->of);
     expect_mark(p, ")");
+    parse_extern(p, gradient);
     gradient->body = parse_block(p);
     return gradient;
 }
@@ -928,7 +930,7 @@ static void parse_function(parser *p, ftc_function ***tail, bool is_optimizer) {
     if (!at_mark(p, ")") && !at_mark(p, ";")) f->parameters = parse_parameters(p);
     if (accept_mark(p, ";")) f->axes = parse_axis_lists(p, ")");
     expect_mark(p, ")");
-    if (is_optimizer) parse_other_names(p, f);
+    is_optimizer ? parse_other_names(p, f) : parse_extern(p, f);
     f->body = parse_block(p);
     // In dumps, `gradient "name"` declares a tensor.
     for (ftc_function **last = &f->gradients;

@@ -138,6 +138,46 @@ const ftc_op_info ftc_op_info_own_gradient = {
     .high = 2,
 };
 
+// --- functions that are not the compiler's ------------------------------------------------------------
+
+static bool infer_extern(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
+                         int error_size) {
+    *type = ftc_graph_node(g, node->arg[0])->type;
+    if (node->symbol >= g->n_symbols) {
+        snprintf(error, (size_t)error_size, "it names no kernel");
+        return false;
+    }
+    if (type->dtype == FTC_F32) return true;
+    snprintf(error, (size_t)error_size, "a kernel's result is f32, not %s", ftc_dtype_name(type->dtype));
+    return false;
+}
+
+// As if it were computed by its meaning. One that has a gradient of its own stands behind a detach.
+static void gradient_extern(ftc_graph *g, ftc_id id, ftc_id grad, ftc_id out[FTC_MAX_ARGS]) {
+    (void)g, (void)id;
+    out[0] = grad;
+}
+
+const ftc_op_info ftc_op_info_extern = {
+    .name = "extern",
+    .doc =
+        "What a kernel that is given at compile time (`--kernel`) computes of the values behind the first: "
+        "result "
+        "number N of the function of that name. The first value is what this means: the interpreter computes "
+        "it, gradients are made from it, and `ftc verify` compares the two. Functions say it with `extern`.",
+    .example = "z = extern(x * y, x, y, 0, \"times\"; H)",
+    .class = FTC_CLASS_EXTERN,
+    .n_args = 1,
+    .variadic = true,
+    .attrs = FTC_ATTR_INDEX | FTC_ATTR_SYMBOL | FTC_ATTR_AXES | FTC_ATTR_MAY_LACK_AXES,
+    .infer = infer_extern,
+    .gradient = gradient_extern,
+    .interpret = interpret_copy,
+    .rounds = true,
+    .low = -2,
+    .high = 2,
+};
+
 // --- updated ------------------------------------------------------------------------------------------
 
 static bool infer_updated(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
