@@ -16,6 +16,9 @@ Test(tagging, words_are_labelled, .timeout = 240) {
                   !strstr(config, "problem_type"),
               "%s", config);
     cr_expect(strstr(state, "eval_f1"), "%s", state);
+    char *card = read_text(dir, "output/README.md");
+    cr_expect(strstr(card, "pipeline_tag: token-classification\n"), "%s", card);
+    free(card);
     free(config);
     free(state);
     ASSERT_FTC(dir, 0, out, "recall ", "eval", "output", "--test", test);

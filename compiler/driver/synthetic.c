@@ -1,6 +1,7 @@
 #include "compiler/driver/synthetic.h"
 
 #include "ir/base/alloc.h"
+#include "runtime/loop/stepper.h"
 
 #include <stdlib.h>
 
@@ -56,8 +57,11 @@ static void fill_types(ftc_batch *batch, int32_t i) {
 
 static void fill(ftc_batch *batch, int32_t i, uint64_t *state) {
     const ftc_input_info *input = &batch->program->inputs[i];
-    uint64_t range = input->bound ? (uint64_t)input->bound : 10;
     bool is_label = input->role == FTC_FROM_LABEL;
+    int64_t classes = ftc_program_score_columns(batch->program); // of tokens have no bound: -100 is allowed
+    uint64_t range = input->bound                                         ? (uint64_t)input->bound
+                     : is_label && input->dtype == FTC_I32 && classes > 0 ? (uint64_t)classes
+                                                                          : 10;
     int64_t n = ftc_batch_cells(batch, i);
     for (int64_t k = 0; k < n; k++) {
         // Not one of each class: gradients of biases would cancel.

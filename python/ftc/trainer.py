@@ -143,7 +143,7 @@ class _Weights:
             warnings.warn(f"ftc.Trainer: parameters of {', '.join(narrow)} are converted to float32", stacklevel=4)
 
     def net(self, **options: Any) -> Net:
-        config = {**self.config.to_dict(), "num_labels": self.classes}
+        config = {**self.config.to_dict(), "num_labels": self.classes, "architectures": [type(self.model).__name__]}
         frozen = [name for name, parameter in self.model.named_parameters() if not parameter.requires_grad]
         if frozen:
             options["freeze"] = frozen

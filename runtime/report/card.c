@@ -27,17 +27,29 @@ static const cJSON *saved_evaluation(const ftc_summary *s) {
     return found;
 }
 
+// What Hugging Face's hub calls the task, in headings and for its pipelines.
+typedef struct {
+    const char *title, *tag;
+} hub_task;
+
+static hub_task task_of(const ftc_summary *s) {
+    return ftc_program_label(s->program) == FTC_LABEL_TOKENS
+               ? (hub_task){"Token Classification", "token-classification"}
+               : (hub_task){"Text Classification", "text-classification"};
+}
+
 static void write_front_matter(const ftc_summary *s, const char *name, const cJSON *evaluation, FILE *out) {
     char title[64];
     const cJSON *entry;
-    fprintf(out, "---\nlibrary_name: %s\npipeline_tag: text-classification\n",
-            s->is_adapter ? "peft" : "transformers");
+    hub_task task = task_of(s);
+    fprintf(out, "---\nlibrary_name: %s\npipeline_tag: %s\n", s->is_adapter ? "peft" : "transformers",
+            task.tag);
     if (s->base_model) {
         fputs("base_model: ", out);
         write_quoted(out, s->base_model);
         fputc('\n', out);
     }
-    fputs("tags:\n- text-classification\n- ftc\n", out);
+    fprintf(out, "tags:\n- %s\n- ftc\n", task.tag);
     if (evaluation) {
         fputs("metrics:\n", out);
         cJSON_ArrayForEach(entry, evaluation) {
@@ -51,9 +63,10 @@ static void write_front_matter(const ftc_summary *s, const char *name, const cJS
         return;
     }
     char *data = ftc_summary_base_name(s->test_file ? s->test_file : s->train_file);
-    fputs("\n  results:\n  - task:\n      name: Text Classification\n      type: text-classification\n"
-          "    dataset:\n      name: ",
-          out);
+    fprintf(out,
+            "\n  results:\n  - task:\n      name: %s\n      type: %s\n"
+            "    dataset:\n      name: ",
+            task.title, task.tag);
     write_quoted(out, data);
     fputs("\n      type: text\n    metrics:\n", out);
     cJSON_ArrayForEach(entry, evaluation) {
