@@ -32,7 +32,7 @@ static const char STYLE[] =
     ".matrix th,.matrix td{padding:2px 5px;font-size:13px}.matrix "
     "th[scope=row]{max-width:30ch;overflow:hidden;"
     "text-overflow:ellipsis;white-space:nowrap;text-align:left}\n"
-    "td.name{text-align:left;max-width:22ch;overflow-wrap:anywhere}\n"
+    "td.name{text-align:left;max-width:22ch}td.long{overflow-wrap:anywhere}\n"
     "th.left,td.left{text-align:left}td.text{text-align:left;white-space:pre-wrap;overflow-wrap:anywhere}\n"
     "td.code{text-align:left;white-space:pre;font:13px/1.5 ui-monospace,monospace}\n"
     "td.right{color:var(--c3);font-weight:600}\n"
@@ -760,15 +760,29 @@ static mistake *list_mistakes(const ftc_summary *s, const ftc_evaluation *e, int
     return list;
 }
 
+// A cell for a label: one that is a word too long for its column is broken anywhere.
+static void begin_name(const ftc_summary *s, int64_t label, FILE *out) {
+    enum { MOST_LETTERS = 22 };
+    char number[24];
+    size_t longest = 0;
+    for (const char *at = ftc_summary_label(s, label, number); *at;) {
+        size_t word = strcspn(at, " ");
+        if (word > longest) longest = word;
+        at += word + (at[word] == ' ');
+    }
+    fprintf(out, "<td class=\"name%s\">", longest > MOST_LETTERS ? " long" : "");
+}
+
 static void write_answer(const ftc_summary *s, const ftc_evaluation *e, const mistake *m, FILE *out) {
     float label = s->test->labels[m->index];
     if (e->scoring == FTC_SCORE_VALUES) {
         fprintf(out, "<td>%.4g</td><td>%.4g</td>", (double)label, (double)e->logits[m->index]);
         return;
     }
-    fputs("<td class=\"name\">", out);
+    begin_name(s, (int64_t)label, out);
     write_label(s, (int64_t)label, out);
-    fputs("</td><td class=\"name\">", out);
+    fputs("</td>", out);
+    begin_name(s, m->prediction, out);
     write_label(s, m->prediction, out);
     fprintf(out, "<br><small>%.1f %%</small></td>", m->probability * 100);
 }
