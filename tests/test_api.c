@@ -780,6 +780,11 @@ Test(loop, asks_who_steers_it_at_every_moment) {
     bad = LOOP;
     bad.batch = 0;
     FAILS(run_loop(&l, bad), 2, "at least 1");
+    ftc_examples several = list;
+    several.several = 2;
+    FAILS(ftc_trainer_run(trainer, &several, &LOOP, NULL, NULL), 2, "takes one label a text, but these");
+    several.several = -1;
+    FAILS(ftc_trainer_run(trainer, &several, &LOOP, NULL, NULL), 2, "-1 labels each");
     ftc_trainer_free(trainer);
     ftc_net_free(net);
 }

@@ -19,6 +19,21 @@ static bool has_one_label(const ftc_examples *e) {
     return e->labels && !e->several;
 }
 
+static ftc_error *check_labels(const ftc_program *program, const ftc_examples *e) {
+    ftc_label_kind kind = ftc_program_label(program);
+    if (e->several < 0 || (e->several > 0 && e->n > INT64_MAX / e->several))
+        return INPUT_ERROR("the examples have %lld labels each", (long long)e->several);
+    if (!e->labels) return NULL;
+    if (kind == FTC_LABEL_TOKENS)
+        return INPUT_ERROR("the model %s learns a label a token, and these examples have one a text",
+                           program->model);
+    if ((kind == FTC_LABEL_SEVERAL) != (e->several > 0))
+        return INPUT_ERROR("the model %s takes %s, but these examples have %s", program->model,
+                           kind == FTC_LABEL_SEVERAL ? "several labels a text" : "one label a text",
+                           e->several ? "several" : "one");
+    return NULL;
+}
+
 // The numbers of several labels a text, as the column that feeds them.
 static ftc_number_lists *make_label_lists(const ftc_examples *e) {
     ftc_number_lists *lists = ftc_api_allocate(1, sizeof *lists);
@@ -31,9 +46,9 @@ static ftc_number_lists *make_label_lists(const ftc_examples *e) {
 }
 
 // Borrows from the examples but for what they leave out, and several labels, which free_dataset frees.
-static ftc_error *make_dataset(const ftc_examples *e, ftc_dataset *out) {
-    if (e->several < 0 || (e->several > 0 && !(e->n < INT64_MAX / e->several)))
-        return INPUT_ERROR("the examples have %lld labels each", (long long)e->several);
+static ftc_error *make_dataset(const ftc_trainer *trainer, const ftc_examples *e, ftc_dataset *out) {
+    ftc_error *error = check_labels(ftc_api_program(trainer), e);
+    if (error) return error;
     if (e->n < 0 || e->offsets[0] != 0) return INPUT_ERROR("the examples' offsets do not begin with 0");
     for (int64_t i = 0; i < e->n; i++)
         if (e->offsets[i + 1] < e->offsets[i])
@@ -184,7 +199,7 @@ static ftc_error *trainer_run(ftc_trainer *trainer, const ftc_examples *examples
     ftc_error *error = set_options(options, &o);
     if (!error) error = check_run(trainer, &o);
     if (!error) error = begin_plateau(trainer, options, &o);
-    if (!error) error = make_dataset(examples, &dataset);
+    if (!error) error = make_dataset(trainer, examples, &dataset);
     if (error) return error;
     host h = {moment, context};
     const ftc_training training = {
@@ -259,7 +274,7 @@ static ftc_error *trainer_evaluate(ftc_trainer *trainer, const ftc_examples *exa
                             "read them batch by batch",
                             ftc_api_program(trainer)->model);
     ftc_dataset dataset;
-    if (!error) error = make_dataset(examples, &dataset);
+    if (!error) error = make_dataset(trainer, examples, &dataset);
     if (error) return error;
     watcher w = {done, context, 0};
     const ftc_evaluate_watch watch = {done ? on_progress : NULL, &w, &w.stop};

@@ -170,6 +170,10 @@ def test_several_labels(make, tiny, tmp_path):
     for label in (1, [1, 0], [0, 0, 0, 0, 2], ["a"] * LABELS):
         with pytest.raises(ftc.InputError, match="expected 5 numbers from 0 to 1"):
             trainer.predict([{"input_ids": [5], "label": label}])
+    trainer._packed.clear()
+    trainer._has_several_labels = lambda: False
+    with pytest.raises(ftc.InputError, match="takes several labels a text, but these examples have one"):
+        trainer.predict(make_rows(8, 1))
     with pytest.raises(ftc.InputError, match="problem_type"):
         make(train=make_several(8, 1)).train()
 
