@@ -457,6 +457,20 @@ Test(demand, moves_up_to_leaves) {
     ftc_graph_free(f.g);
 }
 
+// The parts of one contraction are read of one token alone, as in the last layer of a gated encoder.
+Test(demand, passes_parts) {
+    fixture f = begin();
+    ftc_axes h = test_list(1, f.t.H);
+    ftc_id both = ftc_build_dot(f.g, f.x, f.w, &h); // [B, S, A]
+    ftc_id a = ftc_build_at(f.g, both, f.t.A, 0), b = ftc_build_at(f.g, both, f.t.A, 1);
+    ftc_id gated = map2(&f, FTC_OP_mul, ftc_build_map1(f.g, FTC_OP_tanh, a), b);
+    ftc_graph_add_output(f.g, "result", ftc_build_at(f.g, gated, f.t.S, 0), 0xf);
+    apply_rule(f.g, "demand");
+    cr_expect_eq(count_axis(f.g, f.t.S, FTC_OP_dot) + count_axis(f.g, f.t.S, FTC_OP_tanh), 0);
+    cr_expect_eq(count_axis(f.g, f.t.A, FTC_OP_dot), 1);
+    ftc_graph_free(f.g);
+}
+
 Test(demand, passes_keys_by) {
     fixture f = begin();
     ftc_axes h = test_list(1, f.t.H), t = test_list(1, f.t.T);
