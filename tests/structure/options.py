@@ -115,6 +115,7 @@ BAD = {
     "set": ("hiden=3", "hidden"),
     "task": ("poetry", "poetry"),
     "graph": ("maybe", "expected ENTRY=FILE"),
+    "kernel": ("none.txt", "expected a .c, .ll or .o file"),
     "pretrained": ("nowhere", "nowhere/config.json"),
     "max-length": ("1", "no room for the 2 special tokens"),
     "no-pass": ("cze", "did you mean cse?"),
@@ -212,7 +213,7 @@ OTHERS = {
     "entry": ("forward", "expected step|grad|update|eval"),
     "max-length": ("0", LEAST_1),
 }
-MODEL = {"set", "task", "pretrained", "no-pass", "target", "memory", "loss", "optim", "freeze", "group", "lora"}
+MODEL = {"set", "task", "kernel", "pretrained", "no-pass", "target", "memory", "loss", "optim", "freeze", "group", "lora"}
 ROWS = {"test", "split-test", "select-train", "select-test"}
 WITHOUT_MEANING = {
     "predict": {"label-column", "label-columns", "missing-label"},
