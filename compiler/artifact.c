@@ -173,6 +173,8 @@ ftc_compile_options ftc_manifest_options(const ftc_manifest *m) {
         .entries = m->entries,
         .skip = m->skip,
         .n_skip = m->n_skip,
+        .schedule = m->schedule,
+        .n_schedule = m->n_schedule,
         .use_blas = m->program.needs_sgemm,
         .bf16 = !strcmp(m->program.precision, "bf16"),
         .guard = m->program.guarded,

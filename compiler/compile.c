@@ -10,6 +10,7 @@
 #include "compiler/manifest.h"
 #include "compiler/resume.h"
 #include "compiler/passes/bounds.h"
+#include "compiler/passes/edits.h"
 #include "compiler/passes/plan.h"
 #include "compiler/passes/provenance.h"
 #include "compiler/passes/regions.h"
@@ -55,7 +56,10 @@ static bool run_passes(ftc_graph *g, const origin *from, ftc_graph *const *graph
                                               .scratch_bytes = scratch_bytes,
                                               .tile_rows = options->tile_rows,
                                               .guard = options->guard,
-                                              .bf16 = options->bf16},
+                                              .bf16 = options->bf16,
+                                              .edits = options->schedule,
+                                              .edits_matched = options->schedule_matched,
+                                              .n_edits = options->n_schedule},
                                      .skip = options->skip,
                                      .n_skip = options->n_skip,
                                      .check_text = options->check_text};
@@ -190,9 +194,26 @@ static ftc_graph *plan_entry(const ftc_graph *source, ftc_entry_kind entry, ftc_
     return g;
 }
 
+// Whether every edit of the schedule has found a kernel.
+static bool check_schedule(const ftc_compile_options *options, ftc_graph *const *graphs, int n,
+                           ftc_diagnostics *d) {
+    const ftc_pass_options edits = {.edits = options->schedule,
+                                    .edits_matched = options->schedule_matched,
+                                    .n_edits = options->n_schedule};
+    return ftc_edits_all_matched(&edits, graphs, n, d);
+}
+
 ftc_graph *ftc_compile_plan(const ftc_graph *source, ftc_entry_kind entry, const ftc_compile_options *options,
                             ftc_diagnostics *d) {
-    return plan_entry(source, entry, NULL, options, d);
+    ftc_compile_options own = *options;
+    own.schedule_matched = ftc_alloc((size_t)options->n_schedule + 1, sizeof *own.schedule_matched);
+    ftc_graph *g = plan_entry(source, entry, NULL, &own, d);
+    if (g && entry == FTC_ENTRY_STEP && !check_schedule(&own, &g, 1, d)) { // which has every kernel
+        ftc_graph_free(g);
+        g = NULL;
+    }
+    free(own.schedule_matched);
+    return g;
 }
 
 // --- code ---------------------------------------------------------------------------------------------
@@ -383,6 +404,8 @@ static ftc_manifest *describe(const compilation *c) {
     m->memory_budget_bytes = options->memory_budget_bytes;
     m->skip = options->skip;
     m->n_skip = options->n_skip;
+    m->schedule = options->schedule;
+    m->n_schedule = options->n_schedule;
     for (int i = 0; i < FTC_ENTRY_COUNT; i++) m->dumps[i] = options->dumps[i].text;
     m->tuned = options->tuned ? options->tuned->list : NULL;
     m->n_tuned = options->tuned ? options->tuned->n : 0;
@@ -434,9 +457,12 @@ bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ft
                  ftc_diagnostics *d) {
     double start = ftc_clock_seconds();
     const ftc_target *target = options->target ? options->target : ftc_target_host();
-    compilation c = {.source = source, .options = options, .target = target};
+    ftc_compile_options own = *options;
+    own.schedule_matched = ftc_alloc((size_t)options->n_schedule + 1, sizeof *own.schedule_matched);
+    compilation c = {.source = source, .options = &own, .target = target};
     ftc_object code = {0};
-    bool ok = plan_entries(&c, d) && generate(&c, &code, d);
+    bool ok =
+        plan_entries(&c, d) && check_schedule(&own, c.graphs, FTC_ENTRY_COUNT, d) && generate(&c, &code, d);
     if (ok) {
         *compiled = (ftc_compiled){code, describe(&c), c.graphs[FTC_ENTRY_STEP]};
         c.graphs[FTC_ENTRY_STEP] = NULL;
@@ -445,6 +471,7 @@ bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ft
     for (int i = 0; i < FTC_ENTRY_COUNT; i++)
         if (c.graphs[i]) ftc_graph_free(c.graphs[i]);
     ftc_interface_free(&c.interface);
+    free(own.schedule_matched);
     return ok;
 }
 

@@ -38,6 +38,9 @@ typedef struct {
     int n_kernels;
     const char *const *skip; // passes switched off
     int n_skip;
+    const char *const *schedule; // edits of the schedule (compiler/passes/edits.h); recorded, too
+    int n_schedule;
+    bool *schedule_matched;        // set by the compiler
     bool use_blas;                 // --gemm openblas: matrix products call ftc_step_args.sgemm
     const struct ftc_tuned *tuned; // plans of contractions, recorded too; NULL: the default ones
     bool bf16;                     // --precision bf16

@@ -245,6 +245,7 @@ const ftc_field ftc_manifest_fields[] = {
     ONE(entries, BELOW(1 << FTC_ENTRY_COUNT)),
     ONE(memory_budget_bytes, NOT_NEGATIVE),
     LIST(skip, n_skip),
+    LIST(schedule, n_schedule),
     LIST(tuned, n_tuned, .fields = TUNED),
     ALL(dumps, OPTIONAL),
     ONE(program, .fields = PROGRAM),

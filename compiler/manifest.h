@@ -19,8 +19,9 @@ typedef struct ftc_manifest {
     ftc_program program;      // its functions and its source are not written: they are sections of their own
     // What is needed to compile it again as it was.
     int64_t memory_budget_bytes;
-    int32_t n_skip, n_tuned;
-    const char *const *skip; // [n_skip] passes left out
+    int32_t n_skip, n_schedule, n_tuned;
+    const char *const *skip;     // [n_skip] passes left out
+    const char *const *schedule; // [n_schedule] edits of the schedule
     const ftc_tuned_plan *tuned;
     const char *dumps[FTC_ENTRY_COUNT]; // the texts that took the place of entries' graphs; NULL: none did
     // Its own kernels; not written: sections of their own (.ftc.kernel.0 …).

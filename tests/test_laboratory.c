@@ -188,3 +188,62 @@ Test(laboratory, kernels_may_be_taken_apart, .timeout = 240) {
     cr_expect_float_eq(trained_loss(dir, "apart.ftc"), trained_loss(dir, "own.ftc"), 1e-6);
     scratch_free(dir);
 }
+
+// --- schedules ----------------------------------------------------------------------------------------
+
+static int count_in(const char *text, const char *what) {
+    int n = 0;
+    for (; (text = strstr(text, what)); text++) n++;
+    return n;
+}
+
+// Each edit makes other kernels, of the same numbers.
+Test(laboratory, edits_of_the_schedule_find_their_kernels, .timeout = 240) {
+    static const struct {
+        const char *edit, *kernel;
+        int more; // kernels of this kind
+    } CASES[] = {
+        {"tile attention: block 8", "block(S, 8)", 2},
+        {"tile *: block 16 // all of them\n\n", "block(S, 16)", 2},
+        {"dot *.intermediate: no epilogue", "kernel rows", 2},
+        {"attention: stored", "kernel tile", 2},
+    };
+    char *dir = test_directory();
+    outcome own = FTC(dir, "compile", MODEL, SMALL, "--set", "layers=2", "--emit", "kernels");
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        write_file(dir, "edits", CASES[i].edit);
+        outcome o = FTC(dir, "compile", MODEL, SMALL, "--set", "layers=2", "--schedule", "edits", "--emit",
+                        "kernels");
+        cr_assert_eq(o.status, 0, "%s", o.err);
+        int more = count_in(o.out, CASES[i].kernel) - count_in(own.out, CASES[i].kernel);
+        cr_expect_geq(more, CASES[i].more, "%s: %d more of %s", CASES[i].edit, more, CASES[i].kernel);
+        forget(&o);
+        ASSERT_FTC(dir, 0, out, "output", "verify", MODEL, SMALL, "--set", "layers=2", "--schedule", "edits");
+    }
+    forget(&own);
+    // The artifact keeps it, also where it is compiled again.
+    ASSERT_FTC(dir, 0, out, "wrote", "compile", MODEL, SMALL, "--schedule", "edits", "-o", "own.ftc");
+    outcome manifest = FTC(dir, "inspect", "own.ftc", "--graph");
+    cr_expect(strstr(manifest.out, "kernel tile"));
+    forget(&manifest);
+    scratch_free(dir);
+}
+
+Test(laboratory, edits_of_the_schedule_that_find_nothing_are_refused, .timeout = 120) {
+    static const char *const CASES[][2] = {
+        {"dot *.nothing: no epilogue", "matches no kernel; there are products with: "},
+        {"tile attention: block 0", "edits:1: error: `tile attention: block 0`: expected `tile attention"},
+        {"\nattention stored", "edits:2: error: `attention stored`: expected"},
+        {"dot : no epilogue", "expected"},
+        {"tile attention: block 64 rows", "expected"},
+    };
+    char *dir = test_directory();
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        write_file(dir, "edits", CASES[i][0]);
+        ASSERT_FTC(dir, 2, err, CASES[i][1], "compile", MODEL, SMALL, "--schedule", "edits");
+    }
+    write_file(dir, "edits", "attention: stored");
+    ASSERT_FTC(dir, 2, err, "`attention: stored` matches no kernel", "compile", MLP, "--schedule", "edits");
+    ASSERT_FTC(dir, 2, err, "none", "compile", MLP, "--schedule", "none");
+    scratch_free(dir);
+}

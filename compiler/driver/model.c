@@ -1,6 +1,7 @@
 #include "compiler/driver/model.h"
 
 #include "compiler/driver/kernels.h"
+#include "compiler/passes/edits.h"
 #include "ir/base/alloc.h"
 #include "ir/base/name.h"
 #include "ir/lang/elaborate.h"
@@ -33,6 +34,8 @@ const ftc_option ftc_model_option_table[] = {
      "leave out a pass of the compiler, or a rule, as simplify:demand"},
     {"graph", NULL, FTC_OPTION_LIST, FIELD(graphs), "ENTRY=FILE", 0,
      "compile this entry (step, grad, update, eval) from a dump of it"},
+    {"schedule", NULL, FTC_OPTION_TEXT, FIELD(schedule), "FILE", 0,
+     "edits of the schedule, a line each, as \"tile attention: block 64\" (docs/laboratory.md)"},
     {"kernel", NULL, FTC_OPTION_LIST, FIELD(kernels), "FILE", 0,
      "kernels that the model names by `extern`: C (.c, compiled by $CC), LLVM's text (.ll) or an object "
      "(.o)"},
@@ -317,6 +320,25 @@ static ftc_graph *parse(const char *name, const char *text, const ftc_model_opti
     return ftc_parse_text(name, text, &(ftc_settings){o->list, o->n}, d);
 }
 
+// The edits of --schedule: a line each, without comments (//) and blanks around them.
+static bool read_schedule(const char *file, ftc_model_source *source, ftc_diagnostics *d) {
+    char *text = file ? ftc_parse_read(file, d) : NULL, *rest = text, *line;
+    bool ok = !file || text;
+    for (int at = 1; ok && (line = strsep(&rest, "\n")); at++) {
+        char *comment = strstr(line, "//");
+        if (comment) *comment = '\0';
+        line += strspn(line, " \t\r");
+        size_t n = strlen(line);
+        while (n && strchr(" \t\r", line[n - 1])) line[--n] = '\0';
+        if (!n) continue;
+        source->schedule = ftc_realloc(source->schedule, (size_t)(source->n_schedule + 1), sizeof(char *));
+        source->schedule[source->n_schedule++] = ftc_strdup(line);
+        ok = ftc_edits_check(line, file, at, d);
+    }
+    free(text);
+    return ok;
+}
+
 // The files of --graph ENTRY=FILE. Diagnostics name them as the option does.
 static bool read_dumps(const ftc_model_options *options, ftc_dump dumps[FTC_ENTRY_COUNT],
                        ftc_diagnostics *d) {
@@ -376,7 +398,7 @@ static bool build(const char *name, const char *text, const ftc_model_options *o
     if (config) add_config_json(&o, options->pretrained, config);
     if (options->labels) add_number(&o, "num_labels", options->labels, "the data's");
     bool ok = add_sets(&o, options, d) && read_dumps(options, source.dumps, d) &&
-              add_adapter(&o, options->pretrained, d) &&
+              add_adapter(&o, options->pretrained, d) && read_schedule(options->schedule, &source, d) &&
               ftc_kernels_read(&options->kernels, options->target, &source.kernels, &source.n_kernels, d);
     if (options->batch) add_number(&o, "batch", options->batch, "--batch");
     if (options->loss) add(&o, (ftc_override){"loss", options->loss, "--loss", FTC_OVERRIDE_CONFIG});
@@ -520,6 +542,8 @@ void ftc_model_source_free(ftc_model_source *source) {
     free(source->text);
     for (int i = 0; i < FTC_ENTRY_COUNT; i++) free((char *)source->dumps[i].text);
     ftc_kernels_free(source->kernels, source->n_kernels);
+    for (int i = 0; i < source->n_schedule; i++) free(source->schedule[i]);
+    free(source->schedule);
     *source = (ftc_model_source){0};
 }
 
@@ -555,6 +579,8 @@ bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_o
         .guard = options->guard,
         .pretrained = options->pretrained,
         .source_text = source->text,
+        .schedule = (const char *const *)source->schedule,
+        .n_schedule = source->n_schedule,
         .kernels = source->kernels,
         .n_kernels = source->n_kernels,
         .threads = ftc_threads_available(),
@@ -611,6 +637,10 @@ static void keep_choices(const ftc_manifest *old, const ftc_model_options *optio
     ftc_compile_options was = ftc_manifest_options(old);
     if (options->gemm == FTC_GEMM_UNSET) compile->use_blas = was.use_blas;
     if (!options->graphs.n) memcpy(compile->dumps, was.dumps, sizeof was.dumps);
+    if (!options->schedule) {
+        compile->schedule = was.schedule;
+        compile->n_schedule = was.n_schedule;
+    }
     if (!options->kernels.n) {
         compile->kernels = was.kernels;
         compile->n_kernels = was.n_kernels;
@@ -705,9 +735,9 @@ static char *other_structure(const ftc_program *program, const ftc_model_options
     double longest = ftc_setting_number(program->config, program->n_config, "positions", (double)INT64_MAX);
     longest = ftc_setting_number(program->config, program->n_config, "longest", longest);
     double wanted = (double)options->max_length < longest ? (double)options->max_length : longest;
-    if (options->set.n || options->no_pass.n || options->graphs.n || options->kernels.n || options->tune ||
-        options->memory || options->pretrained || options->loss || options->target ||
-        (options->gemm != FTC_GEMM_UNSET && options->gemm != gemm_of(program))) {
+    if (options->set.n || options->no_pass.n || options->graphs.n || options->kernels.n ||
+        options->schedule || options->tune || options->memory || options->pretrained || options->loss ||
+        options->target || (options->gemm != FTC_GEMM_UNSET && options->gemm != gemm_of(program))) {
         why = ftc_strdup("other compile options are asked for");
     } else if (options->precision != FTC_PRECISION_UNSET && options->precision != precision_of(program)) {
         why = ftc_format("it was compiled for %s", program->precision);

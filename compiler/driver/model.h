@@ -22,6 +22,7 @@ typedef struct {
     int64_t max_length;     // most tokens in a sequence; 0: as the model says
     ftc_text_list no_pass;
     ftc_text_list kernels; // files
+    const char *schedule;  // a file of edits; NULL: none
     ftc_text_list graphs;  // "ENTRY=FILE": dumps that take the place of entries' graphs
     int32_t gemm;          // ftc_gemm
     int32_t precision;     // ftc_precision
@@ -55,6 +56,8 @@ typedef struct {
     ftc_dump dumps[FTC_ENTRY_COUNT]; // of --graph
     ftc_kernel_file *kernels;        // of --kernel
     int n_kernels;
+    char **schedule; // lines of --schedule
+    int n_schedule;
 } ftc_model_source;
 
 // Reads MODEL.ir; path NULL: the installed text of the family that --pretrained's config.json names. Values

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compiler/passes/edits.h"
 #include "compiler/passes/fuse.h"
 #include "compiler/passes/regions.h"
 
@@ -30,10 +31,16 @@ static void find_clusters(ftc_fusion *f) {
     const ftc_graph *g = f->g;
     f->in_tile = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *f->in_tile);
     f->cluster = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *f->cluster);
+    bool stored = false;
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         f->cluster[v] = v;
         f->in_tile[v] = f->anchored[v] && is_tile_unit(g, v);
+        if (f->in_tile[v] && ftc_region_touches_quadratic(g, &g->nodes[v]) && ftc_edits_store(f->options)) {
+            stored = true;
+            f->in_tile[v] = ftc_fuse_class(f, v) == FTC_CLASS_DOT || ftc_fuse_scatters_in_tile(g, v);
+        }
     }
+    if (stored) return; // each by itself
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         if (!f->in_tile[v]) continue;
         for (uint32_t i = 0; i < f->units[v].n_reads; i++) {

@@ -5,6 +5,7 @@
 // axes, a plain kernel does.
 #include <stdlib.h>
 
+#include "compiler/passes/edits.h"
 #include "compiler/passes/fuse.h"
 #include "compiler/passes/regions.h"
 #include "ir/base/alloc.h"
@@ -139,6 +140,14 @@ ftc_kernel ftc_fuse_kernel_for(ftc_fusion *f, ftc_id id) {
     return k;
 }
 
+// Rows of a block; no more than there are.
+static int32_t block_size(const ftc_fusion *f, ftc_id id, ftc_axis block) {
+    int32_t asked = ftc_edits_block(f->options, ftc_region_touches_quadratic(f->g, &f->g->nodes[id]));
+    int64_t most = ftc_axis_extent(f->g, block)->bound;
+    if (asked > most && asked > 32) return (int32_t)(most > 32 ? most : 32);
+    return asked ? asked : f->options->tile_rows ? f->options->tile_rows : 32;
+}
+
 // A new tile kernel for a value, if one can compute it.
 static ftc_kernel tile_for(const ftc_fusion *f, ftc_id id) {
     const ftc_graph *g = f->g;
@@ -158,7 +167,7 @@ static ftc_kernel tile_for(const ftc_fusion *f, ftc_id id) {
                 kernel.block = space.at[i];
         }
     }
-    if (kernel.block != FTC_NO_AXIS) kernel.block_size = f->options->tile_rows ? f->options->tile_rows : 32;
+    if (kernel.block != FTC_NO_AXIS) kernel.block_size = block_size(f, id, kernel.block);
     return kernel;
 }
 
@@ -277,6 +286,14 @@ static ftc_fuse_place join_tile(placing *p, ftc_id id, uint32_t k, ftc_fuse_plac
     return new_step(p, k, (tile_step){.is_rows = true, .cols = local});
 }
 
+// Whether an edit leaves nothing but the product to the dot kernel.
+static bool ends_at_product(const ftc_fusion *f, uint32_t k) {
+    for (ftc_id v = 1; v < f->g->n_nodes; v++)
+        if (FTC_KERNEL_OF(f->place[v]) == k && ftc_fuse_class(f, v) == FTC_CLASS_DOT)
+            return ftc_edits_end_at(f->options, f->g, v);
+    return false;
+}
+
 bool ftc_fuse_fits(ftc_fusion *f, ftc_id id, uint32_t k, bool follows_operand) {
     const ftc_graph *g = f->g;
     const ftc_kernel *kernel = &g->kernels[k];
@@ -294,6 +311,7 @@ bool ftc_fuse_fits(ftc_fusion *f, ftc_id id, uint32_t k, bool follows_operand) {
         if (is_map) return follows_operand && ftc_axes_same_set(&space, &kernel->cols);
         return class == FTC_CLASS_REDUCE && whole && ftc_axes_same_set(&node->axes, &kernel->rows);
     case FTC_KERNEL_DOT:
+        if (f->options->n_edits && ends_at_product(f, k)) return false;
         return is_map && follows_operand && whole && operands_are_flat(f, id, &kernel->cols) &&
                (is_token_group(g, &kernel->rows) || operands_are_flat(f, id, &kernel->rows));
     case FTC_KERNEL_SCATTER:
@@ -358,6 +376,11 @@ static ftc_fuse_place join_call(const placing *p, ftc_id id) {
     return 0;
 }
 
+// Whether an edit gives a value of pairs of positions, or what is made of one, a kernel of its own.
+static bool stands_apart(const ftc_fusion *f, ftc_id id) {
+    return ftc_region_touches_quadratic(f->g, &f->g->nodes[id]) && ftc_edits_store(f->options);
+}
+
 // Where a kernel that is there already computes `id`, at or after `first`; 0: nowhere. `update`: the kernel
 // that updates what is updated together with `id`, if any.
 static ftc_fuse_place join_any(placing *p, ftc_id id, ftc_fuse_place first, uint32_t update) {
@@ -377,7 +400,7 @@ static ftc_fuse_place join_any(placing *p, ftc_id id, ftc_fuse_place first, uint
         ftc_fuse_place at = 0;
         if (g->kernels[k].kind != FTC_KERNEL_TILE)
             at = ftc_fuse_fits(f, id, k, k == k_first) ? FTC_AT_STEP(k, 0) : 0;
-        else if (f->in_tile[id] || k == k_first)
+        else if ((f->in_tile[id] || k == k_first) && !stands_apart(f, id))
             at = join_tile(p, id, k, first);
         if (at) return at;
     }

@@ -25,6 +25,9 @@ typedef struct {
     bool bf16;             // remat, precision: contractions on bf16, values kept for later as bf16
     const char *const *rules_left_out; // shrink, simplify: names of rules that are not applied
     int n_rules_left_out;
+    const char *const *edits; // fuse: edits of the schedule (compiler/passes/edits.h)
+    bool *edits_matched;      // [n_edits] set where one has found its kernel
+    int n_edits;
 } ftc_pass_options;
 
 // What a graph has been through, as it shows; bits.

@@ -1,0 +1,24 @@
+// Edits of the schedule by pattern of kernel (--schedule), which fuse follows:
+//
+//     tile attention: block 64      blocks of 64 rows; `tile *` are all tile kernels
+//     dot PATTERN: no epilogue      of products with such a parameter: what follows is another kernel's
+//     attention: stored             scores in memory: each contraction and each step of the softmax by itself
+#ifndef FTC_EDITS_H
+#define FTC_EDITS_H
+
+#include "compiler/passes/passes.h"
+
+// Whether the line is an edit; else false after a diagnostic at that line of the file.
+bool ftc_edits_check(const char *line, const char *file, int at, ftc_diagnostics *d);
+
+// What the options' edits ask of the graph; the edits that match are marked (ftc_pass_options.edits_matched).
+int32_t ftc_edits_block(const ftc_pass_options *options, bool is_attention); // 0: nothing
+bool ftc_edits_end_at(const ftc_pass_options *options, const ftc_graph *g, ftc_id dot);
+bool ftc_edits_store(const ftc_pass_options *options);
+
+// Adds a diagnostic for each edit that matched nothing, with what there is in the planned graphs [n], of
+// which some may be NULL. Whether there was none.
+bool ftc_edits_all_matched(const ftc_pass_options *options, ftc_graph *const *graphs, int n,
+                           ftc_diagnostics *d);
+
+#endif
