@@ -226,6 +226,8 @@ Test(plan, stores_no_slices) {
          "w = param \"w\" f32[(Q A D), H]\nz = dot(x, w; H)\ny = gelu(at(z, Q, 0)) * at(z, Q, 1) * at(z, Q, "
          "2)",
          0},
+        {"gated by slices of a parameter",
+         "w = param \"w\" f32[(Q A D), H]\ny = gelu(dot(x, at(w, Q, 0); H)) * dot(x, at(w, Q, 1); H)", 0},
         {"one of three",
          "w = param \"w\" f32[(Q A D), H]\nz = dot(x, w; H)\n"
          "y = outer (at(z, Q, 0) * tanh(at(z, Q, 1)) + sum(z; Q, A, D))",
@@ -242,7 +244,13 @@ Test(plan, stores_no_slices) {
         ftc_graph *source = ftc_parse_text(models[i].name, text, NULL, &d);
         cr_assert(source, "%s: %s", models[i].name, d.count ? d.list[0].text : "");
         ftc_graph *g = planned(source, FTC_ENTRY_STEP);
-        int kept = 0;
+        int kept = 0, between = 0;
+        for (ftc_id v = 1; v < g->n_nodes; v++)
+            between += g->nodes[v].phase == FTC_PHASE_FORWARD &&
+                       g->kernels[g->nodes[v].kernel].kind == FTC_KERNEL_ROWS &&
+                       ftc_axes_has(&g->nodes[v].type.axes, ftc_graph_find_axis(g, "S"));
+        bool fuses = strstr(models[i].text, "gelu(dot") != NULL; // all of it in the products' kernels
+        cr_expect(!fuses || between == 0, "%s: rows compute %d values", models[i].name, between);
         for (ftc_id v = 1; v < g->n_nodes; v++) {
             if (ftc_region_is_part(g, &g->nodes[v]))
                 cr_expect(g->nodes[v].offset < 0, "%s: %%%u is stored", models[i].name, v);
