@@ -44,3 +44,19 @@ Test(tagging, words_are_labelled, .timeout = 240) {
     free(train);
     free(test);
 }
+
+// Files of sentences for commands that do not train labels of tokens: taken for what they are, or refused.
+Test(tagging, sentences_elsewhere, .timeout = 240) {
+    char *dir = test_directory();
+    write_file(dir, "x.conll", "good B-X\nfood O\n\nbad O\n");
+    ASSERT_FTC(dir, 0, out, "good food", "tokenize", TOKENIZER, "--file", "x.conll");
+    ASSERT_FTC(dir, 0, out, "[CLS] good food [SEP]", "inspect", "--train", "x.conll", "--row", "0",
+               "--tokenizer", TOKENIZER);
+    ASSERT_FTC(dir, 2, err, "does not label tokens", "run", MODEL, SMALL, "--train", "x.conll", "--tokenizer",
+               TOKENIZER, "--task", "classification");
+    ASSERT_FTC(dir, 0, err, "saved output", "run", MODEL, SMALL, "--train", TRAIN, "--tokenizer", TOKENIZER,
+               "--max-steps", "1");
+    ASSERT_FTC(dir, 2, err, "does not label tokens", "predict", "output", "--file", "x.conll");
+    ASSERT_FTC(dir, 2, err, "does not label tokens", "eval", "output", "--test", "x.conll");
+    scratch_free(dir);
+}

@@ -121,6 +121,15 @@ bool ftc_program_reads_text(const ftc_program *program) {
     return ftc_program_reads(program, FTC_FROM_TOKENS) || ftc_program_reads(program, FTC_FROM_TOKEN_TYPES);
 }
 
+ftc_status ftc_data_check_words(const ftc_program *program, const ftc_table *table) {
+    if (!ftc_table_has_words(table) || ftc_program_label(program) == FTC_LABEL_TOKENS) return FTC_STATUS_OK;
+    return ftc_status_make(
+        FTC_BAD_INPUT,
+        "%s: the rows are sentences of words, and the model %s does not label tokens: pass --task "
+        "tokens where it can, or texts in another form",
+        ftc_table_path(table), program->model);
+}
+
 ftc_status ftc_data_open_for(const ftc_program *program, const char *path, const ftc_data_options *options,
                              ftc_table **out) {
     ftc_table_options table;
@@ -138,7 +147,12 @@ ftc_status ftc_data_open_for(const ftc_program *program, const char *path, const
             "--label-columns: the model %s does not take several labels a text; pass --task "
             "multi_label",
             program->model);
-    return open_table(path, &table, options->is_silent, out);
+    FTC_RETURN_IF_ERROR(open_table(path, &table, options->is_silent, out));
+    ftc_status status = ftc_data_check_words(program, *out);
+    if (status.code == FTC_OK) return status;
+    ftc_table_close(*out);
+    *out = NULL;
+    return status;
 }
 
 ftc_status ftc_data_open(const char *path, const ftc_data_options *options, bool with_label,

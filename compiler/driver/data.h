@@ -47,6 +47,9 @@ ftc_status ftc_data_open(const char *path, const ftc_data_options *options, bool
 ftc_status ftc_data_open_for(const ftc_program *program, const char *path, const ftc_data_options *options,
                              ftc_table **out);
 
+// Refuses sentences of words for a program that does not label tokens.
+ftc_status ftc_data_check_words(const ftc_program *program, const ftc_table *table);
+
 // Whether the rows of the training file are sentences of words: by its form, or because a column called
 // tokens or words, or the text column, holds lists.
 ftc_status ftc_data_has_words(const ftc_data_options *options, bool *out);

@@ -213,6 +213,7 @@ static ftc_status inspect_row(const ftc_data_options *data, int64_t row_number, 
     ftc_row row = {0};
     ftc_tokenizer *tokenizer = NULL;
     ftc_tokens tokens = {0};
+    ftc_fields words = {0};
     FTC_RETURN_IF_ERROR(ftc_data_open(data->train, data, true, &table));
     ftc_status status = FTC_STATUS_OK;
     if ((size_t)row_number >= ftc_table_rows(table)) {
@@ -229,10 +230,13 @@ static ftc_status inspect_row(const ftc_data_options *data, int64_t row_number, 
         status = ftc_tokenizer_open(data->tokenizer, &tokenizer);
         int allowed = tokenizer ? ftc_tokenizer_model_max_length(tokenizer) : 0;
         int64_t length = max_length ? max_length : allowed ? allowed : INT32_MAX;
-        if (status.code == FTC_OK)
+        if (status.code == FTC_OK && ftc_table_has_words(table))
+            status = ftc_words_encode(tokenizer, row.text, (int)length, &words, &tokens);
+        else if (status.code == FTC_OK)
             status = ftc_tokenizer_encode(tokenizer, row.text, row.pair, (int)length, &tokens);
         if (status.code == FTC_OK) print_tokens(tokenizer, &tokens);
     }
+    ftc_fields_free(&words);
     ftc_tokens_free(&tokens);
     ftc_tokenizer_close(tokenizer);
     ftc_row_free(&row);

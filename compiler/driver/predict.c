@@ -302,7 +302,7 @@ static ftc_status predict(ftc_classifier *c, const ftc_text_options *options, co
     int64_t length =
         options->max_length && options->max_length < c->max_length ? options->max_length : c->max_length;
     ftc_tokens tokens = {0};
-    ftc_status status = FTC_STATUS_OK;
+    ftc_status status = texts.table ? ftc_data_check_words(program, texts.table) : FTC_STATUS_OK;
     const char *text, *pair;
     group g = {.table = texts.table};
     while (status.code == FTC_OK && ftc_texts_next(&texts, &text, &pair, &status)) {

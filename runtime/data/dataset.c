@@ -54,27 +54,30 @@ typedef struct {
     share *shares; // [threads]
 } reading;
 
+ftc_status ftc_words_encode(const ftc_tokenizer *tokenizer, const char *cell, int max_length,
+                            ftc_fields *words, ftc_tokens *tokens) {
+    if (!ftc_words_read(cell, words)) return ftc_status_make(FTC_BAD_INPUT, "the words are no list of texts");
+    const char **list = ftc_alloc(words->count + 1, sizeof *list);
+    for (size_t i = 0; i < words->count; i++) list[i] = ftc_fields_get(words, i);
+    ftc_status status = ftc_tokenizer_encode_words(tokenizer, list, words->count, max_length, tokens);
+    free(list);
+    return status;
+}
+
 // A row of words, which row->text and row->label list.
 static ftc_status read_words(const ftc_dataset_source *source, size_t at, const ftc_row *row,
                              ftc_tokens *tokens, ftc_dataset *to) {
     ftc_fields words = {0};
+    ftc_status encoded = ftc_words_encode(source->tokenizer, row->text, source->max_length, &words, tokens);
     ftc_status status = FTC_STATUS_OK;
-    if (!ftc_words_read(row->text, &words))
-        status = ftc_table_error(source->table, at, "the words are no list of texts");
-    const char **list = ftc_alloc(words.count + 1, sizeof *list);
+    if (encoded.code != FTC_OK) status = ftc_table_error(source->table, at, "%s", encoded.message);
+    ftc_status_free(&encoded);
     int32_t *classes = ftc_alloc(words.count + 1, sizeof *classes);
-    for (size_t i = 0; i < words.count; i++) list[i] = ftc_fields_get(&words, i);
-    if (status.code == FTC_OK)
+    for (size_t i = 0; i < words.count; i++) classes[i] = FTC_NO_LABEL;
+    if (status.code == FTC_OK && source->labels)
         status = ftc_labels_find_words(source->labels, source->table, at, row->label, words.count, classes);
-    if (status.code == FTC_OK) {
-        ftc_status encoded =
-            ftc_tokenizer_encode_words(source->tokenizer, list, words.count, source->max_length, tokens);
-        if (encoded.code != FTC_OK) status = ftc_table_error(source->table, at, "%s", encoded.message);
-        ftc_status_free(&encoded);
-    }
     if (status.code == FTC_OK) ftc_dataset_add_words(to, tokens, classes, source->tagging);
     free(classes);
-    free(list);
     ftc_fields_free(&words);
     return status;
 }
@@ -152,7 +155,7 @@ ftc_status ftc_dataset_read(const ftc_dataset_source *source, ftc_threads *threa
         ftc_dataset_free(&all);
         return status;
     }
-    if (all.tags) {
+    if (all.tags && source->labels) {
         all.tag_names = (const char *const *)source->labels->names;
         all.n_tag_names = source->labels->count;
     }

@@ -2,6 +2,7 @@
 #ifndef FTC_RUNTIME_DATASET_H
 #define FTC_RUNTIME_DATASET_H
 
+#include "runtime/data/fields.h"
 #include "runtime/data/labels.h"
 #include "runtime/data/masking.h"
 #include "runtime/status.h"
@@ -49,6 +50,10 @@ typedef enum { FTC_TAG_FIRST, FTC_TAG_ALL } ftc_tagging;
 // Appends an example of words (ftc_tokenizer_encode_words), whose classes are classes[n_words].
 void ftc_dataset_add_words(ftc_dataset *dataset, const ftc_tokens *tokens, const int32_t *classes,
                            ftc_tagging tagging);
+
+// The tokens of a cell of words (runtime/data/words.h), which become *words.
+ftc_status ftc_words_encode(const ftc_tokenizer *tokenizer, const char *cell, int max_length,
+                            ftc_fields *words, ftc_tokens *tokens);
 
 // Which rows of which file become examples, and how. Where the table has words, labels are theirs.
 typedef struct {
