@@ -208,7 +208,8 @@ void ftc_trainer_free(ftc_trainer *trainer); // NULL is allowed
 void ftc_trainer_init(ftc_trainer *trainer);
 
 // Reads the parameters from DIR/model.safetensors, which ftc or Hugging Face has saved; what names mean, the
-// family block of the model says. `directory` NULL: the net's own. A parameter of the encoder must be there
+// family block of the model says. Or from DIR/adapter_model.safetensors and the base model that its
+// adapter_config.json names. `directory` NULL: the net's own. A parameter of the encoder must be there
 // in its shape; a head that is missing or of another shape gets its initial values. Moments, gradients and
 // the number of steps stay. After an error the parameters are undefined.
 ftc_error *ftc_trainer_load(ftc_trainer *trainer, const char *directory);
@@ -431,6 +432,8 @@ const double *ftc_interpretation_value(const ftc_interpretation *interpretation,
 
 // Writes the model as a Hugging Face directory (config.json, model.safetensors, and model.ir), which `ftc`,
 // ftc_net_open and transformers read. Files of these names are replaced when all are complete; others stay.
+// Of a model with adapters (option lora) these alone, as PEFT saves them: adapter_model.safetensors and
+// adapter_config.json, which names the directory of the last ftc_trainer_load.
 //
 //   - tokenizer: directory whose tokenizer files are copied along; NULL: none
 //   - labels: the names of the classes, as many as the output that is declared as scores has for a sequence;

@@ -171,6 +171,19 @@ def test_saves_and_loads(net, models, tmp_path):
         net.save(tmp_path / "other", labels=["a", "b"])
 
 
+def test_adapters(models, tmp_path):
+    base = models.parent / "tests/golden/families/modernbert"
+    net = ftc.compile(base, lora="Wqkv", lora_rank=2, threads=1)
+    trained = {name for name in net.moments if name.endswith(".exp_avg")}
+    assert all(".lora_" in name or name.startswith(("head.", "classifier.")) for name in trained) and len(trained) == 12
+    net.step(ids=IDS, label=[1, 0, 2])
+    net.save(tmp_path / "saved")
+    assert not (tmp_path / "saved/model.safetensors").exists()
+    again = ftc.compile(tmp_path / "saved", threads=1)
+    assert np.array_equal(again.eval(ids=IDS).logits, net.eval(ids=IDS).logits)
+    assert not np.array_equal(again.eval(ids=IDS).logits, ftc.compile(base, threads=1).eval(ids=IDS).logits)
+
+
 def test_assigns_weights(model, net):
     other = ftc.Net(model, threads=1, weights=False)
     with pytest.raises(ftc.InputError, match="no weights"):
