@@ -24,7 +24,6 @@ from families import logits_of, texts
 
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden")
 GOLDENS = os.path.join(GOLDEN, "lora")
-PREFIX = "base_model.model."
 
 LOAD_IN_PEFT = """
 import json, sys, torch
@@ -87,7 +86,7 @@ def sorted_list(value):
 def check_in_peft(check, python, name, base, output, merged, labels):
     command = [python, "-c", LOAD_IN_PEFT, base, output, merged, str(labels), *texts()]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    ours = logits_of(check, output)
+    ours = logits_of(check, output, False)
     for what, line in zip(("PeftModel", "AutoModel of the merged"), done.stdout.splitlines()[-2:]):
         check.that(f"{name}: logits by {what}", relative(flat(json.loads(line)), ours), LOGITS_BEFORE)
 
@@ -107,7 +106,7 @@ def check_adapter(check, name, scratch, python):
         worst_tensor(ours, theirs)[1],
         GRADIENT,
     )
-    before = relative(logits_of(check, folder), flat(golden["before"]))
+    before = relative(logits_of(check, folder, False), flat(golden["before"]))
     check.that(f"{name}: logits before training", before, LOGITS_BEFORE)
     training = ["--epochs", 1, "--lr", golden["rate"], "--no-shuffle", "--dropout", 0, "--cache", "none"]
     training += ["--pretrained", folder, "--no-report"]
@@ -116,7 +115,7 @@ def check_adapter(check, name, scratch, python):
         losses = [line["loss"] for line in map(json.loads, file) if "loss" in line]
     check.that(f"{name}: loss of step 1", worst(losses[:1], golden["losses"][:1]), STEP_1_LOSS)
     check.that(f"{name}: losses of {len(losses)} steps", worst(losses, golden["losses"]), LOSS)
-    after = relative(logits_of(check, output), flat(golden["after"]))
+    after = relative(logits_of(check, output, False), flat(golden["after"]))
     check.that(f"{name}: logits after training", after, LOGITS_AFTER)
     check_saved(check, name, folder, output)
     check.run("run", *rows, *training, "--lora-merge", "--output", merged)
@@ -128,7 +127,7 @@ def check_adapter(check, name, scratch, python):
     check.that(f"{name}: tensors that the base model has and the merged one not, or conversely", len(left), 0)
     check.that(
         f"{name}: logits of the merged model",
-        relative(logits_of(check, merged), flat(golden["after"])),
+        relative(logits_of(check, merged, False), flat(golden["after"])),
         LOGITS_AFTER,
     )
     if python:

@@ -59,7 +59,7 @@ def make_adapter(folder, name):
         task_type="SEQ_CLS", r=RANK, lora_alpha=ALPHA, target_modules=targets, modules_to_save=saved or None
     )
     torch.manual_seed(2)
-    model = get_peft_model(load(base_of(name), torch.float32), config)
+    model = get_peft_model(load(base_of(name), torch.float32, "classification"), config)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
@@ -77,7 +77,9 @@ def make_adapter(folder, name):
 
 
 def adapted(folder, name):
-    return PeftModel.from_pretrained(load(base_of(name), torch.float64), folder, is_trainable=True).double()
+    return PeftModel.from_pretrained(
+        load(base_of(name), torch.float64, "classification"), folder, is_trainable=True
+    ).double()
 
 
 def train(model, batches):

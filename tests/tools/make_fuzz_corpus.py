@@ -116,6 +116,11 @@ def values():
               "pad_token_id": None, "is_decoder": False, "num_labels": 2, "x": [1, {"a": "\\u00e9\\ud83d\\ude00\n"}]}
     write("config", "bert", json.dumps(config))
     write("json", "config", json.dumps(config, indent=2))
+    adapter = json.loads((ROOT / "tests/golden/lora/modernbert/adapter_config.json").read_bytes())
+    write("adapter", "peft", json.dumps(adapter | {"base_model_name_or_path": "."}))
+    adapter = {"peft_type": "LORA", "task_type": "TOKEN_CLS", "base_model_name_or_path": "missing", "r": 4, "lora_alpha": 8, "lora_dropout": 0.1,
+               "target_modules": "all-linear", "modules_to_save": ["classifier"], "bias": "none", "inference_mode": True, "init_lora_weights": True}
+    write("adapter", "saved", json.dumps(adapter))
     write("json", "values", '[1e5, -0.0, true, false, null, "\\u0041\\n", {"a": [[]]}, 1E-7]')
     write("json", "broken", '{"a": [1, 2,, "\\ud800"}')
     args = {"output_dir": "out", "learning_rate": 2e-5, "num_train_epochs": 3, "per_device_train_batch_size": 16, "seed": 1,
