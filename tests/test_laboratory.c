@@ -247,3 +247,50 @@ Test(laboratory, edits_of_the_schedule_that_find_nothing_are_refused, .timeout =
     ASSERT_FTC(dir, 2, err, "none", "compile", MLP, "--schedule", "none");
     scratch_free(dir);
 }
+
+// --- the picture --------------------------------------------------------------------------------------
+
+// One page that needs nothing but itself, with what is known of each kernel.
+Test(laboratory, an_artifact_is_shown_as_one_page, .timeout = 120) {
+    char *dir = test_directory();
+    ASSERT_FTC(dir, 0, out, "wrote", "compile", MLP, "-o", "mlp.ftc");
+    ASSERT_FTC(dir, 0, out, "wrote page.html", "view", "mlp.ftc", "-o", "page.html", "--threads", "1");
+    char *path = ftc_path_join(dir, "page.html"), *page = NULL;
+    size_t bytes;
+    ASSERT_OK(ftc_file_read(path, &page, &bytes));
+    free(path);
+    cr_expect(!strstr(page, "src=") && !strstr(page, "href=") && !strstr(page, "import "),
+              "it asks for other files");
+    char *data = strstr(page, "const data = {"), *end = data ? strstr(data, "};\n") : NULL;
+    cr_assert(data && end && !strstr(page, "/*DATA*/"));
+    end[1] = '\0';
+    cJSON *json = cJSON_Parse(data + strlen("const data = "));
+    cr_assert(json, "the page's data are no JSON");
+    const cJSON *kernels = cJSON_GetObjectItemCaseSensitive(json, "kernels"), *kernel;
+    outcome o = FTC(dir, "inspect", "mlp.ftc", "--graph");
+    cr_expect_eq(cJSON_GetArraySize(kernels), count_in(o.out, "\nkernel "));
+    forget(&o);
+    cJSON_ArrayForEach(kernel, kernels) {
+        cr_expect(strstr(cJSON_GetObjectItemCaseSensitive(kernel, "nodes")->valuestring, " = "));
+        cr_expect_geq(number_of(kernel, "interval"), 1);
+    }
+    cr_expect_gt(number_of(json, "gflops"), 0);
+    cr_expect(strstr(cJSON_GetObjectItemCaseSensitive(json, "source")->valuestring, "model mlp"));
+    cJSON_Delete(json);
+    free(page);
+    ASSERT_FTC(dir, 2, err, "not an artifact", "view", MLP);
+    ASSERT_FTC(dir, 2, err, "none.ftc", "view", "none.ftc");
+    ASSERT_FTC(dir, 2, err, "expected one artifact", "view");
+    scratch_free(dir);
+}
+
+// A graph that takes the place of an entry's is verified like the model's own.
+Test(laboratory, a_graph_is_verified, .timeout = 120) {
+    char *dir = test_directory();
+    ASSERT_FTC(dir, 0, out, "wrote", "compile", MLP, "--entry", "grad", "--dump-after", "dce", "--dump-dir",
+               "dumps", "-o", "mlp.ftc");
+    ASSERT_FTC(dir, 0, out, "compiled", "verify", MLP, "--graph", "grad=dumps/09-dce.ir");
+    replace_in(dir, "dumps/09-dce.ir", "normal_cdf(", "tanh(");
+    ASSERT_FTC(dir, 1, err, "differ by more than rounding", "verify", MLP, "--graph", "grad=dumps/09-dce.ir");
+    scratch_free(dir);
+}

@@ -14,5 +14,6 @@ int ftc_command_predict(const ftc_command *self, int argc, char **argv);
 int ftc_command_run(const ftc_command *self, int argc, char **argv);
 int ftc_command_tokenize(const ftc_command *self, int argc, char **argv);
 int ftc_command_verify(const ftc_command *self, int argc, char **argv);
+int ftc_command_view(const ftc_command *self, int argc, char **argv);
 
 #endif

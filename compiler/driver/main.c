@@ -30,6 +30,9 @@ static const ftc_command COMMANDS[] = {
     {"explain", ftc_command_explain,
      "Tell of each kernel what it computes, why it ends there and what bounds it.",
      "ftc explain MODEL.ir [--kernel NAME]"},
+    {"view", ftc_command_view,
+     "Show an artifact's kernels as a page: costs, roofline, memory, lines of the text.",
+     "ftc view ARTIFACT.ftc [-o view.html]"},
     {"verify", ftc_command_verify, "Compare interpreter, eager and compiled code on one batch.",
      "ftc verify MODEL.ir | --pretrained DIR [--train FILE] [--batch N] [--dump-grads FILE] [--json] "
      "[options]"},
