@@ -133,6 +133,15 @@ Test(hf_dir, config_is_written) {
     cr_assert_str_eq(ftc_hf_config_label(config, 0), "bad");
     cr_assert_str_eq(ftc_hf_config_label(config, 1), "LABEL_1");
     ftc_hf_config_free(config);
+
+    // Without classes there is none of those that a directory has had, nor "no classes".
+    extra = (ftc_hf_config_extra){.base_dir = dir};
+    ASSERT_OK(ftc_hf_config_write(&BAG_PROGRAM, &extra, path));
+    ASSERT_OK(ftc_json_read(path, &json));
+    static const char *const OF_CLASSES[] = {"id2label", "label2id", "num_labels", "problem_type"};
+    for (size_t i = 0; i < sizeof OF_CLASSES / sizeof *OF_CLASSES; i++)
+        cr_expect_null(cJSON_GetObjectItemCaseSensitive(json, OF_CLASSES[i]), "%s", OF_CLASSES[i]);
+    cJSON_Delete(json);
     free(path);
     scratch_free(dir);
 }

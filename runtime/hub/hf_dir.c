@@ -272,7 +272,13 @@ static ftc_status read_base(const char *dir, cJSON **out) {
     return status;
 }
 
+// A model without classes says nothing of them: whoever reads it has as many as transformers' default.
 static void set_labels(cJSON *json, const ftc_hf_config_extra *extra) {
+    static const char *const NAMES[] = {"id2label", "label2id", "problem_type"};
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
+        cJSON_DeleteItemFromObjectCaseSensitive(json, NAMES[i]);
+    if (extra->problem_type) set(json, "problem_type", cJSON_CreateString(extra->problem_type));
+    if (extra->n_labels == 0) return;
     cJSON *id2label = cJSON_CreateObject(), *label2id = cJSON_CreateObject();
     for (int32_t i = 0; i < extra->n_labels; i++) {
         char key[16], generic[24];
@@ -284,8 +290,6 @@ static void set_labels(cJSON *json, const ftc_hf_config_extra *extra) {
     }
     set(json, "id2label", id2label);
     set(json, "label2id", label2id);
-    cJSON_DeleteItemFromObjectCaseSensitive(json, "problem_type");
-    if (extra->problem_type) set(json, "problem_type", cJSON_CreateString(extra->problem_type));
 }
 
 // "a|b" as ["a", "b"].

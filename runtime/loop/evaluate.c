@@ -39,8 +39,8 @@ const char *ftc_program_problem_type(const ftc_program *program) {
     switch (ftc_program_label(program)) {
     case FTC_LABEL_VALUE: return "regression";
     case FTC_LABEL_SEVERAL: return "multi_label_classification";
-    case FTC_LABEL_TOKENS: return NULL;
-    default: return "single_label_classification";
+    case FTC_LABEL_CLASS: return "single_label_classification";
+    default: return NULL;
     }
 }
 
