@@ -164,6 +164,13 @@ static const struct {
 } SAMPLES[] = {
     {"sigmoid", "sum(sigmoid(w * 3) * x; H)"},
     {"softplus", "sum(softplus(w * 3) * x; H)"},
+    // H is the vocabulary, R what is multiplied; T: the tokens. The last block is not full.
+    {"vocabulary_log_sum",
+     "fill(1; R) * sum(vocabulary_log_sum(rename(w; H -> T), x, at(x, R, 1); R, H, K, L, N -> T); T)"},
+    {"vocabulary_log_sum",
+     "fill(1; R) * sum(vocabulary_log_sum(rename(x; H -> T), w, at(x, R, 1); R, H, K, L, N -> T); T)"},
+    {"vocabulary_log_sum",
+     "fill(1; R) * sum(vocabulary_log_sum(rename(x; H -> T), x, at(w, R, 1); R, H, K, L, N -> T); T)"},
 };
 
 // The text of a function of the library, cut where its gradient text begins.
@@ -184,7 +191,8 @@ static double *gradient_of(const char *functions, const char *loss, int64_t *n) 
     char text[2 * LONGEST_TEXT];
     ftc_diagnostics d = {0};
     snprintf(text, sizeof text,
-             "model m\naxis R = 4, H = 9\nw = param \"w\" f32[R, H]\nx = param \"x\" f32[R, H]\n%s\n"
+             "model m\nconfig { vocab_block = 5 }\naxis R = 4, H = 9, T = H, K = 5, L = K, N = K\nw = param "
+             "\"w\" f32[R, H]\nx = param \"x\" f32[R, H]\n%s\n"
              "output loss = sum(%s; R)\n",
              functions, loss);
     ftc_graph *g = ftc_parse_text("m.ir", text, NULL, &d);

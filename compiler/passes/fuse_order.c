@@ -210,18 +210,48 @@ static ftc_id last_gradient(const ftc_fusion *f, ftc_id id) {
     return last;
 }
 
+// A new value may be made of parts, as a gradient of slices: values that it reads at other coordinates, so
+// that they are complete before its kernel begins. Visits the part with this number (NULL: none); gives how
+// many there are, and `before`. Looks once at what has not got this stamp.
+static int visit_part(ordering *o, ftc_fusion *f, ftc_id id, int number, int before, uint32_t stamp) {
+    const ftc_fuse_unit *u = &f->units[id];
+    int n = before;
+    if (f->stamp[id] == stamp) return n;
+    f->stamp[id] = stamp;
+    for (uint32_t i = 0; i < u->n_reads; i++) {
+        ftc_id read = u->reads[i].id;
+        if (!f->anchored[read] || f->g->nodes[read].type.axes.n == 0) continue;
+        if (u->reads[i].moved) {
+            if (o && n == number) visit(o, read);
+            n++;
+        } else if (ftc_fuse_class(f, read) == FTC_CLASS_MAP) {
+            n = visit_part(o, f, read, number, n, stamp);
+        }
+    }
+    return n;
+}
+
 typedef struct {
     ftc_id assign, gradient;
+    int n_parts;
     int rank; // the weight before its moments
 } update;
 
 static int compare_updates(const void *a, const void *b) {
     const update *x = a, *y = b;
+    if (!x->n_parts != !y->n_parts) return x->n_parts ? 1 : -1;
     if (x->gradient != y->gradient) return x->gradient < y->gradient ? -1 : 1;
     if (x->rank != y->rank) return x->rank - y->rank;
     return x->assign < y->assign ? -1 : 1;
 }
 
+static ftc_id new_value(const ftc_graph *g, ftc_id assign) {
+    return ftc_region_source(g, g->nodes[assign].arg[0]);
+}
+
+// Those that are made of parts come last, and all parts before them, in turns: what the first part of a
+// weight and of a bias are made of dies with these. (An update waits for the readers of the old value, and so
+// would keep what other parts are made of.)
 static void visit_updates(ordering *o) {
     const ftc_graph *g = o->f->g;
     update *updates = ftc_arena_alloc(o->f->memory, g->n_nodes * sizeof *updates);
@@ -229,10 +259,19 @@ static void visit_updates(ordering *o) {
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         if (ftc_fuse_class(o->f, v) != FTC_CLASS_ASSIGN) continue;
         int rank = g->decls[g->nodes[v].decl].kind != FTC_DECL_PARAM;
-        updates[n++] = (update){v, last_gradient(o->f, v), rank};
+        int n_parts = visit_part(NULL, o->f, new_value(g, v), 0, 0, ++o->f->current_stamp);
+        updates[n++] = (update){v, last_gradient(o->f, v), n_parts, rank};
     }
     qsort(updates, n, sizeof *updates, compare_updates);
-    for (uint32_t i = 0; i < n; i++) visit(o, updates[i].assign);
+    uint32_t first = 0; // that has parts
+    int most = 0;
+    for (; first < n && !updates[first].n_parts; first++) visit(o, updates[first].assign);
+    for (uint32_t i = first; i < n; i++)
+        if (updates[i].n_parts > most) most = updates[i].n_parts;
+    for (int part = 0; part < most; part++)
+        for (uint32_t i = first; i < n; i++)
+            visit_part(o, o->f, new_value(g, updates[i].assign), part, 0, ++o->f->current_stamp);
+    for (uint32_t i = first; i < n; i++) visit(o, updates[i].assign);
 }
 
 void ftc_fuse_order(ftc_fusion *f) {

@@ -22,6 +22,8 @@ from check import GRADIENT, LOSS, STEP_1_LOSS, Check, worst
 from families import GOLDENS as TEXTS, check_saved
 
 GOLDENS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "masked")
+SMALL = "--set hidden=16 --set intermediate=16 --set heads=1 --set layers=1 --set positions=512".split()
+MODEL = os.path.join(GOLDENS, "..", "..", "..", "models", "bert-cls.ir")
 DATA = ["--train", os.path.join(TEXTS, "train.csv"), "--test", os.path.join(TEXTS, "train.csv"), "--cache", "none"]
 
 
@@ -72,6 +74,26 @@ def check_family(check, name, scratch):
     return golden_dir, golden, losses, output
 
 
+def check_blocks(check, scratch, golden_dir, golden, losses):
+    """The scores of the vocabulary in blocks, the last of which is not full; none of the memory is for all of them."""
+    blocks = ["--set", "vocab_block=77"]
+    log, _ = train(check, scratch, "blocks", golden_dir, golden, *blocks)
+    check.that("the vocabulary in blocks: losses", worst(losses_of(log), losses), 1e-6)
+    grads = os.path.join(scratch, "blocks.safetensors")
+    verify = ["verify", "--pretrained", golden_dir, "--task", "mlm", "--batch", golden["batch"], *DATA, *blocks]
+    check.run(*verify, "--dump-grads", grads, statuses=(0, 1))
+    theirs = tensorfile.read(os.path.join(golden_dir, "grads.safetensors"))
+    error = max(error for _, error, _ in compare.errors(tensorfile.read(grads), theirs))
+    check.that("the vocabulary in blocks: gradients", error, GRADIENT)
+    # 8 texts of 512 tokens, each of which may be masked: the scores of 15261 tokens would be 250 MB.
+    arena = []
+    for size in (30522, 15261):
+        model = [MODEL, "--task", "mlm", "--batch", 8, "--set", f"vocab={size}"]
+        lines = check.run("inspect", *model, *SMALL).splitlines()
+        arena.append(next(float(line.split()[2]) for line in lines if line.split()[:1] == ["step"]))
+    check.that("MB of the arena for 15261 more tokens of the vocabulary", arena[0] - arena[1], 30)
+
+
 def check_draws(check, scratch, golden_dir, golden, losses):
     """The same masks by another number of threads, and behind a checkpoint."""
     log, _ = train(check, scratch, "threads", golden_dir, golden, "--threads", 1)
@@ -109,6 +131,7 @@ def main():
         for name in names:
             golden_dir, golden, losses, output = check_family(check, name, scratch)
             if name == "bert":
+                check_blocks(check, scratch, golden_dir, golden, losses)
                 check_draws(check, scratch, golden_dir, golden, losses)
                 check_use(check, scratch, output, golden_dir, golden)
     print(f"{check.passed} passed, {check.failed} failed")
