@@ -93,6 +93,25 @@ def check_card(output):
     print(f"ok   ModelCard: {len(results)} results")
 
 
+def check_spans(ftc, model, folder):
+    """A model that labels tokens: the same spans with the same scores, where both cut a text into the same words."""
+    data, output = os.path.join(TINY, "..", "..", "families", "tokens"), os.path.join(folder, "spans")
+    options = ["--train", os.path.join(data, "train.jsonl"), "--pretrained", os.path.join(data, "bert"), "--lr=2e-3"]
+    subprocess.run([ftc, "run", model, *options, "--output", output, "--metrics=/dev/null"], check=True, capture_output=True)
+    texts = ["The food was good .", "I want my money back", "What a poor collection !"]
+    told = subprocess.run([ftc, "predict", output, "--json", *texts], check=True, capture_output=True, text=True)
+    pipeline = transformers.pipeline("token-classification", model=output, device="cpu", aggregation_strategy="first")
+    count = 0
+    for text, line, theirs in zip(texts, told.stdout.splitlines(), pipeline(texts), strict=True):
+        for mine, other in zip(json.loads(line)["spans"], theirs, strict=True):
+            found = (other["entity_group"], text[other["start"] : other["end"]])
+            assert (mine["label"], mine["text"]) == found, (mine, other)
+            assert abs(mine["score"] - other["score"]) < 1e-5, (mine, other)
+            count += 1
+    assert count, "no span was found"
+    print(f"ok   pipeline: {count} spans")
+
+
 def main():
     ftc, model = sys.argv[1:3]
     torch.set_num_threads(1)
@@ -101,6 +120,7 @@ def main():
         check_pipeline(ftc, output)
         check_trainer(output)
         check_card(output)
+        check_spans(ftc, model, folder)
 
 
 if __name__ == "__main__":
