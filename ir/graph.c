@@ -343,7 +343,9 @@ const char *ftc_input_role_name(ftc_input_role role) {
                                         [FTC_FROM_TOKEN_TYPES] = "token_types",
                                         [FTC_FROM_LABEL] = "label",
                                         [FTC_FROM_MASKED_POSITIONS] = "masked_positions",
-                                        [FTC_FROM_MASKED_TOKENS] = "masked_tokens"};
+                                        [FTC_FROM_MASKED_TOKENS] = "masked_tokens",
+                                        [FTC_FROM_CONFIG] = "config"};
+
     return (size_t)role < FTC_INPUT_ROLE_COUNT ? names[role] : NULL;
 }
 

@@ -97,7 +97,7 @@ typedef struct {
     ftc_decl by;          // touched: the input whose values are the rows that a call reads
     ftc_axis bound;       // integer input: values index this axis; else FTC_NO_AXIS
     ftc_input_role from;  // input: what feeds it
-    const char *column;   // input from a column: its name
+    const char *column;   // input from a column, or an entry of config: its name
     double value;         // arg: default
     ftc_scalar_role role; // arg
     ftc_formula formula;  // scalar; its scalars are args, by declaration

@@ -231,6 +231,7 @@ typedef enum {
     // program that reads these, what comes from the text's tokens has others in their places.
     FTC_FROM_MASKED_POSITIONS,
     FTC_FROM_MASKED_TOKENS,
+    FTC_FROM_CONFIG, // the config entry `column`, numbers with | between them: f32[C], the same in each call
     FTC_INPUT_ROLE_COUNT
 } ftc_input_role;
 
@@ -238,7 +239,7 @@ typedef struct {
     const char *name;
     ftc_dtype dtype;
     ftc_input_role role;
-    const char *column; // FTC_FROM_COLUMN, else NULL
+    const char *column; // FTC_FROM_COLUMN, FTC_FROM_CONFIG, else NULL
     int64_t bound;      // values lie in 0 … bound-1 (checked by the runtime before the call); 0: any
     int64_t each;       // it has each * counts[count] cells
     int32_t count, rank;

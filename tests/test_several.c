@@ -132,4 +132,47 @@ Test(several, several_labels_that_do_not_fit_are_refused) {
                SEVERAL("--train", "bars.csv", "--task", "multi_label", "--loss", "cross_entropy"));
     scratch_free(dir);
 }
+// Weights of classes, by how often they occur in the rows that are trained on and by name; the evaluation of
+// what is saved weighs as the training did.
+Test(several, classes_weigh_as_asked) {
+    char *dir = test_directory();
+    write_several(dir);
+    write_file(dir, "one.csv", "text,label\na,x\nb,y\nc,y\nd,y\ne,z\nf,x\n");
+    write_file(dir, "weights.json", "{\"y\": 1, \"x\": 0.5, \"z\": 2e-1}");
+    write_file(dir, "weights.csv", "label,weight\nz,0.2\nx,0.5\ny,1\n");
+    // 6 / (3 · 2), 6 / (3 · 3), 6 / (3 · 1)
+    ASSERT_FTC(dir, 0, err, "class weights: x 1, y 0.6667, z 2\n",
+               SEVERAL("--train", "one.csv", "--class-weights", "balanced"));
+    ASSERT_FTC(dir, 0, err, "class weights: x 1.333, y 0.4444, z 1\n", // of the first 4 rows alone
+               SEVERAL("--train", "one.csv", "--class-weights", "balanced", "--select-train", "4"));
+    ASSERT_FTC(dir, 0, err, "class weights: cold 1, food 1, rude 2\n", // 6 : 6, 6 : 6, 8 : 4
+               SEVERAL("--train", "columns.csv", "--label-columns", "cold,food,rude", "--class-weights",
+                       "balanced"));
+    double loss[2];
+    for (int i = 0; i < 2; i++) {
+        ASSERT_FTC(dir, 0, err, "class weights: x 0.5, y 1, z 0.2\n",
+                   SEVERAL("--train", "one.csv", "--test", "one.csv", "--loss", "focal", "--class-weights",
+                           i ? "weights.csv" : "weights.json"));
+        loss[i] = metric(dir, "eval_loss");
+    }
+    cr_expect(loss[0] == loss[1] && loss[0] > 0, "%g and %g", loss[0], loss[1]);
+    outcome o = FTC(dir, "eval", "output", "--test", "one.csv", "--json");
+    cr_expect_float_eq(last_number(o.out, "eval_loss"), loss[0], 1e-6, "%s", o.out);
+    forget(&o);
+    write_file(dir, "weights.json", "{\"y\": 1, \"x\": 0.5}");
+    ASSERT_FTC(dir, 2, err, "weights.json: the class \"z\" has no weight",
+               SEVERAL("--train", "one.csv", "--class-weights", "weights.json"));
+    write_file(dir, "weights.json", "{\"y\": -1}");
+    ASSERT_FTC(dir, 2, err, "weights.json: the weight of \"y\" is -1: expected a number from 0 on",
+               SEVERAL("--train", "one.csv", "--class-weights", "weights.json"));
+    ASSERT_FTC(dir, 2, err, "weights.csv: \"z\" is no class of the training data",
+               SEVERAL("--train", "bars.csv", "--task", "multi_label", "--class-weights", "weights.csv"));
+    ASSERT_FTC(dir, 2, err, "the model's labels are no classes of texts",
+               SEVERAL("--train", "one.csv", "--set", "labels=1", "--class-weights", "balanced"));
+    ASSERT_FTC(dir, 2, err, "must be 3 numbers with | between them, one for each C",
+               SEVERAL("--train", "one.csv", "--set", "labels=3", "--set", "class_weights=1|2"));
+    ASSERT_FTC(dir, 2, err, "has no focal loss: pass --loss focal",
+               SEVERAL("--train", "one.csv", "--focal-gamma", "1"));
+    scratch_free(dir);
+}
 #undef SEVERAL

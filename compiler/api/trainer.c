@@ -389,7 +389,7 @@ static ftc_error *copy_inputs(ftc_trainer *trainer, const ftc_input_cells *input
         given[i] = true;
     }
     for (int32_t i = 0; i < program->n_inputs && !error; i++)
-        if (!given[i])
+        if (!given[i] && program->inputs[i].role != FTC_FROM_CONFIG)
             error = INPUT_ERROR("the input \"%s\" of the model %s is missing", program->inputs[i].name,
                                 program->model);
     free(given);

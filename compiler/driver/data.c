@@ -207,15 +207,10 @@ ftc_status ftc_data_count_classes(const ftc_data_options *options, bool may_find
     return status;
 }
 
-ftc_status ftc_data_labels(const ftc_program *program, const ftc_table *table, const char *dir, bool may_sort,
-                           ftc_labels *out) {
-    int32_t count = (int32_t)ftc_program_classes(program);
+// The labels of a table, by the names of a directory's config.json where they fit.
+static ftc_status learn_labels(const ftc_table *table, bool several, int32_t count, const char *dir,
+                               bool may_sort, ftc_labels *out) {
     const char **names = NULL;
-    if (ftc_program_label(program) == FTC_LABEL_NONE) {
-        *out = (ftc_labels){.kind = FTC_LABELS_UNUSED, .count = count};
-        return FTC_STATUS_OK;
-    }
-    if (ftc_program_label(program) == FTC_LABEL_VALUE || !count) count = 1; // numbers
     ftc_hf_config *config = NULL;
     if (dir) FTC_RETURN_IF_ERROR(ftc_hf_config_read(dir, &config));
     if (config && ftc_hf_config_label_count(config) == count && ftc_hf_config_label(config, 0)) {
@@ -228,12 +223,23 @@ ftc_status ftc_data_labels(const ftc_program *program, const ftc_table *table, c
             break;
         }
     }
-    ftc_status status = ftc_program_label(program) == FTC_LABEL_SEVERAL
-                            ? ftc_labels_learn_several(table, count, names, may_sort, out)
-                            : ftc_labels_learn(table, count, names, may_sort, out);
+    ftc_status status = several ? ftc_labels_learn_several(table, count, names, may_sort, out)
+                                : ftc_labels_learn(table, count, names, may_sort, out);
     free(names);
     ftc_hf_config_free(config);
     return status;
+}
+
+ftc_status ftc_data_labels(const ftc_program *program, const ftc_table *table, const char *dir, bool may_sort,
+                           ftc_labels *out) {
+    ftc_label_kind label = ftc_program_label(program);
+    int32_t count = (int32_t)ftc_program_classes(program);
+    if (label == FTC_LABEL_NONE) {
+        *out = (ftc_labels){.kind = FTC_LABELS_UNUSED, .count = count};
+        return FTC_STATUS_OK;
+    }
+    if (label == FTC_LABEL_VALUE || !count) count = 1; // numbers
+    return learn_labels(table, label == FTC_LABEL_SEVERAL, count, dir, may_sort, out);
 }
 
 ftc_status ftc_data_tokenizer(const ftc_program *program, const char *dir, ftc_tokenizer **tokenizer,
@@ -278,6 +284,49 @@ static ftc_status select_rows(const ftc_data_options *o, const ftc_table *train,
                                          test_rows, &none);
     ftc_selection_free(&none);
     return ftc_status_annotate(status, "%s", ftc_table_path(test));
+}
+
+// Counts the training rows that have each label: into having[labels->count].
+static ftc_status count_labels(const ftc_table *table, const ftc_labels *labels, const ftc_selection *rows,
+                               double *having) {
+    double *numbers = ftc_alloc((size_t)labels->count, sizeof *numbers);
+    ftc_row row = {0};
+    ftc_status status = FTC_STATUS_OK;
+    for (size_t i = 0; i < rows->count && status.code == FTC_OK; i++) {
+        size_t at = (size_t)rows->rows[i];
+        float label = 0;
+        status = ftc_table_read_label(table, at, &row);
+        if (status.code != FTC_OK) break;
+        if (labels->several) {
+            status = ftc_labels_find_several(labels, table, at, row.label, numbers);
+            for (int k = 0; k < labels->count; k++) having[k] += numbers[k] > 0.5;
+        } else {
+            status = ftc_labels_find(labels, table, at, row.label, &label);
+            if (status.code == FTC_OK) having[(int)label]++;
+        }
+    }
+    free(numbers);
+    ftc_row_free(&row);
+    return status;
+}
+
+ftc_status ftc_data_label_counts(const ftc_data_options *options, bool several, int32_t count,
+                                 const char *dir, ftc_labels *labels, double *rows, double *having) {
+    ftc_table_options table;
+    ftc_table *train;
+    ftc_selection train_rows = {0}, test_rows = {0};
+    FTC_RETURN_IF_ERROR(table_options(options, &table));
+    table.without_text = true;
+    table.several_labels = table.list_labels = several;
+    FTC_RETURN_IF_ERROR(ftc_table_open(options->train, &table, &train));
+    ftc_status status = learn_labels(train, several, count, dir, true, labels);
+    if (status.code == FTC_OK) status = select_rows(options, train, NULL, &train_rows, &test_rows);
+    if (status.code == FTC_OK) status = count_labels(train, labels, &train_rows, having);
+    *rows = (double)train_rows.count;
+    ftc_selection_free(&train_rows);
+    ftc_selection_free(&test_rows);
+    ftc_table_close(train);
+    return status;
 }
 
 // Where token ids are kept, allocated; NULL: nowhere.

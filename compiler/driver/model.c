@@ -53,8 +53,8 @@ const ftc_option ftc_model_option_table[] = {
      "what is learned: classification, multi_label (several labels a text), tokens (a label a token) or mlm "
      "(masked tokens); unless set what --pretrained and the data say"},
     {"loss", NULL, FTC_OPTION_TEXT, FIELD(loss), "NAME", 0,
-     "auto, cross_entropy, bce (several labels a text) or mse; auto: by task, mse for one label; as --set "
-     "loss=NAME"},
+     "auto, cross_entropy, focal, bce (several labels a text) or mse; auto: by task, mse for one label; as "
+     "--set loss=NAME"},
     {0},
 };
 
@@ -403,6 +403,9 @@ static bool build(const char *name, const char *text, const ftc_model_options *o
     if (options->batch) add_number(&o, "batch", options->batch, "--batch");
     if (options->loss) add(&o, (ftc_override){"loss", options->loss, "--loss", FTC_OVERRIDE_CONFIG});
     if (options->task) add(&o, (ftc_override){"task", options->task, "--task", FTC_OVERRIDE_CONFIG});
+    if (options->class_weights)
+        add(&o,
+            (ftc_override){"class_weights", options->class_weights, "--class-weights", FTC_OVERRIDE_CONFIG});
     add_train_entries(&o, options);
     if (ok) g = parse(name, text, options, config, &o, d);
     ok = g && (!config || (check_shapes(g, config, options->pretrained, d) &&
@@ -737,7 +740,8 @@ static char *other_structure(const ftc_program *program, const ftc_model_options
     double wanted = (double)options->max_length < longest ? (double)options->max_length : longest;
     if (options->set.n || options->no_pass.n || options->graphs.n || options->kernels.n ||
         options->schedule || options->tune || options->memory || options->pretrained || options->loss ||
-        options->target || (options->gemm != FTC_GEMM_UNSET && options->gemm != gemm_of(program))) {
+        options->class_weights || options->target ||
+        (options->gemm != FTC_GEMM_UNSET && options->gemm != gemm_of(program))) {
         why = ftc_strdup("other compile options are asked for");
     } else if (options->precision != FTC_PRECISION_UNSET && options->precision != precision_of(program)) {
         why = ftc_format("it was compiled for %s", program->precision);

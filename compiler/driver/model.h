@@ -21,17 +21,18 @@ typedef struct {
     int64_t batch;          // most sequences in a batch; 0: as the model says
     int64_t max_length;     // most tokens in a sequence; 0: as the model says
     ftc_text_list no_pass;
-    ftc_text_list kernels; // files
-    const char *schedule;  // a file of edits; NULL: none
-    ftc_text_list graphs;  // "ENTRY=FILE": dumps that take the place of entries' graphs
-    int32_t gemm;          // ftc_gemm
-    int32_t precision;     // ftc_precision
-    const char *target;    // a name for ftc_target_named; NULL: native
-    bool tune;             // measure the plans of contractions
-    bool guard;            // buffers before protected pages
-    const char *memory;    // budget of tensors, arena and scratch, "2GB" or "least"; NULL: none
-    const char *loss;      // entry of the config block; NULL: as the model says
-    const char *task;      // the same; NULL: as the directory's class says, else the model
+    ftc_text_list kernels;     // files
+    const char *schedule;      // a file of edits; NULL: none
+    ftc_text_list graphs;      // "ENTRY=FILE": dumps that take the place of entries' graphs
+    int32_t gemm;              // ftc_gemm
+    int32_t precision;         // ftc_precision
+    const char *target;        // a name for ftc_target_named; NULL: native
+    bool tune;                 // measure the plans of contractions
+    bool guard;                // buffers before protected pages
+    const char *memory;        // budget of tensors, arena and scratch, "2GB" or "least"; NULL: none
+    const char *loss;          // entry of the config block; NULL: as the model says
+    const char *class_weights; // the same, "0.5|2"
+    const char *task;          // the same; NULL: as the directory's class says, else the model
     int64_t labels; // classes of the data, where neither --set nor a directory says it; 0: as the model says
     // Entries of the train block; NULL, empty or 0: as the model says.
     const char *optim;

@@ -1,5 +1,6 @@
 // ftc run: trains a model.
 #include "compiler/driver/blas.h"
+#include "compiler/driver/class_weights.h"
 #include "compiler/driver/commands.h"
 #include "compiler/driver/data.h"
 #include "compiler/driver/model.h"
@@ -597,6 +598,38 @@ static ftc_status settle_labels(const ftc_model_candidate *c, ftc_run_options *o
     return FTC_STATUS_OK;
 }
 
+// A number of the config block, of a text or of what was compiled.
+static double config_number(const ftc_model_candidate *c, const char *hf_name) {
+    const ftc_graph *g = c->source.graph;
+    const ftc_program *program = c->artifact.program;
+    for (uint32_t i = 0; g && i < g->n_config; i++)
+        if (g->config[i].hf_name && strcmp(g->config[i].hf_name, hf_name) == 0) return g->config[i].number;
+    for (int32_t i = 0; program && i < program->n_config; i++)
+        if (program->config[i].hf_name && strcmp(program->config[i].hf_name, hf_name) == 0)
+            return program->config[i].number;
+    return 0;
+}
+
+// What --class-weights asks for, as an entry of config.
+static ftc_status settle_class_weights(const ftc_model_candidate *c, ftc_run_options *options) {
+    const char *asked = options->run.class_weights;
+    const ftc_model_options *model = &options->model;
+    if (!asked || !options->data.train) return FTC_STATUS_OK;
+    double count = model->labels ? (double)model->labels : config_number(c, "num_labels");
+    bool several = (model->task && strcmp(model->task, "multi_label") == 0) ||
+                   label_of_text(c->source.graph) == FTC_LABEL_SEVERAL ||
+                   (c->artifact.program && ftc_program_label(c->artifact.program) == FTC_LABEL_SEVERAL);
+    bool has_none = c->source.graph && label_of_text(c->source.graph) == FTC_LABEL_NONE;
+    if (has_none || options->data.words || count < 1 || (count == 1 && !several))
+        return ftc_status_make(FTC_BAD_INPUT, "--class-weights: the model's labels are no classes of texts");
+    char *weights;
+    FTC_RETURN_IF_ERROR(
+        ftc_class_weights(&options->data, asked, several, (int32_t)count, c->pretrained, &weights));
+    ftc_text_list_add(&options->owned, weights);
+    options->model.class_weights = weights;
+    return FTC_STATUS_OK;
+}
+
 // Finds the model, settles the options, takes the output, compiles where needed.
 static bool prepare(const ftc_command *self, int argc, char **argv, const char *path, run *r) {
     ftc_diagnostics d = {0};
@@ -618,6 +651,7 @@ static bool prepare(const ftc_command *self, int argc, char **argv, const char *
     ftc_status status = ftc_train_check(o, with_test, false);
     if (status.code == FTC_OK) status = settle_task(&candidate, &r->options);
     if (status.code == FTC_OK) status = settle_labels(&candidate, &r->options);
+    if (status.code == FTC_OK) status = settle_class_weights(&candidate, &r->options);
     if (status.code == FTC_OK) status = claim_output(r);
     if (status.code != FTC_OK) {
         ftc_model_candidate_free(&candidate);

@@ -26,11 +26,12 @@ typedef struct {
     bool bf16;
     bool disable_progress;
     bool no_report;
-    int32_t report_to;       // ftc_report_to
-    const char *logging_dir; // of the event files; NULL: Trainer's default under the output
-    bool lora_merge;         // save a model without adapters, which are added to its weights
-    bool overwrite;          // write into a folder with files of others
-    bool trust_model;        // its text may name paths anywhere
+    int32_t report_to;         // ftc_report_to
+    const char *logging_dir;   // of the event files; NULL: Trainer's default under the output
+    bool lora_merge;           // save a model without adapters, which are added to its weights
+    bool overwrite;            // write into a folder with files of others
+    const char *class_weights; // "balanced", or a file; NULL: none
+    bool trust_model;          // its text may name paths anywhere
 } ftc_run_flags;
 
 typedef struct {

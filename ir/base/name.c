@@ -1,6 +1,8 @@
 #include "ir/base/name.h"
 
 #include <ctype.h>
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { LONGEST = 63 }; // names beyond it are near to none
@@ -18,6 +20,17 @@ uint64_t ftc_name_hash(const char *name) {
     uint64_t hash = 0xcbf29ce484222325u;
     for (; *name; name++) hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
     return hash;
+}
+
+int64_t ftc_name_numbers(const char *text, double *numbers, int64_t most) {
+    int64_t n = 0;
+    for (char *end;; text = end + 1) {
+        double number = strtod(text, &end);
+        if (end == text || !isfinite(number) || (*end && *end != '|')) return -1;
+        if (n < most) numbers[n] = number;
+        n++;
+        if (!*end) return n;
+    }
 }
 
 int ftc_name_for_task(const char *entry, const char *name, const char *task) {

@@ -17,6 +17,10 @@ uint64_t ftc_name_hash(const char *name);
 // task, 0 not. The entry with the highest counts.
 int ftc_name_for_task(const char *entry, const char *name, const char *task);
 
+// Numbers with | between them, as "0.5|2|1e-3": how many there are, of which the first `most` are written;
+// -1: it is something else.
+int64_t ftc_name_numbers(const char *text, double *numbers, int64_t most);
+
 // "Did you mean": the one of `n` names at the smallest edit distance (Levenshtein's, letter case ignored) to
 // a mistyped one. NULL when none is near: the distance is at most a third of the length + 1, and something is
 // in common.

@@ -281,10 +281,35 @@ static bool is_of_masked_tokens(const ftc_graph *g, const ftc_type *type) {
     return false;
 }
 
+// Whether the numbers of a config entry are what the input takes.
+static bool check_from_config(ftc_elaborator *e, const ftc_decl_syntax *s, const ftc_decl_def *decl) {
+    const ftc_graph_setting *entry = NULL;
+    axis_kinds n = count_kinds(e->g, &decl->type.axes);
+    for (uint32_t i = 0; i < e->g->n_config; i++)
+        if (!strcmp(e->g->config[i].name, decl->column)) entry = &e->g->config[i];
+    if (!entry) {
+        ftc_elab_error(e, s->type.place, "there is no config entry '%s'", decl->column);
+        return false;
+    }
+    if (decl->type.dtype != FTC_F32 || n.constants != 1 || n.symbols || n.ragged) {
+        ftc_elab_error(e, s->type.place,
+                       "from config come f32 numbers over one axis of constant size: f32[C]");
+        return false;
+    }
+    int64_t size = ftc_axis_extent(e->g, decl->type.axes.at[0])->bound;
+    int64_t count = entry->text ? ftc_name_numbers(entry->text, NULL, 0) : 1;
+    if (count == size) return true;
+    ftc_elab_error(e, s->type.place,
+                   "the config entry '%s' must be %lld numbers with | between them, one for each %s",
+                   decl->column, (long long)size, e->g->axes[decl->type.axes.at[0]].name);
+    return false;
+}
+
 static bool input_role(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_decl_def *decl) {
     decl->from = s->from;
     decl->column = s->column;
     if (!s->has_from) default_input_role(e->g, decl);
+    if (decl->from == FTC_FROM_CONFIG) return check_from_config(e, s, decl);
     bool tokens = decl->from == FTC_FROM_TOKENS || decl->from == FTC_FROM_TOKEN_TYPES;
     bool masked = decl->from == FTC_FROM_MASKED_POSITIONS || decl->from == FTC_FROM_MASKED_TOKENS;
     if (masked && !is_of_masked_tokens(e->g, &decl->type)) {

@@ -248,19 +248,19 @@ static ftc_scalar_role parse_scalar_role(parser *p) {
     return FTC_SCALAR_PLAIN;
 }
 
-// Everything after the keyword.
-// tokens, token_types, masked_positions, masked_tokens, label, column "NAME".
+// tokens, token_types, masked_positions, masked_tokens, label, column "NAME", config "NAME".
 static void parse_input_role(parser *p, ftc_decl_syntax *decl) {
     const ftc_token *t = peek(p);
     for (ftc_input_role role = 0; ftc_input_role_name(role); role++) {
         if (!accept_word(p, ftc_input_role_name(role))) continue;
         decl->has_from = true;
         decl->from = role;
-        if (role == FTC_FROM_COLUMN) decl->column = expect_string(p, "the name of a column in quotes");
+        if (role == FTC_FROM_COLUMN || role == FTC_FROM_CONFIG)
+            decl->column = expect_string(p, "a name in quotes");
         return;
     }
     fail_expected_at(p, t->place,
-                     "tokens, token_types, masked_positions, masked_tokens, label, or column \"NAME\"");
+                     "tokens, token_types, masked_positions, masked_tokens, label, column or config");
 }
 
 static ftc_decl_syntax *parse_decl(parser *p, ftc_decl_kind kind, ftc_place place) {

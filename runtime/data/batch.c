@@ -1,6 +1,7 @@
 #include "runtime/data/batch.h"
 
 #include "ir/base/alloc.h"
+#include "ir/base/name.h"
 #include "runtime/loop/guard.h"
 
 #include <float.h>
@@ -337,6 +338,26 @@ static void measure_rows(ftc_batch *batch) {
     }
 }
 
+// What no batch changes. The compiler has seen that there are as many numbers as cells.
+static void fill_from_config(ftc_batch *batch) {
+    const ftc_program *program = batch->program;
+    for (int32_t i = 0; i < program->n_inputs; i++) {
+        const ftc_input_info *input = &program->inputs[i];
+        if (input->role != FTC_FROM_CONFIG) continue;
+        double *numbers = ftc_alloc((size_t)input->each, sizeof *numbers);
+        for (int32_t k = 0; k < program->n_config; k++) {
+            const ftc_setting *entry = &program->config[k];
+            if (strcmp(entry->name, input->column) != 0) continue;
+            if (entry->text)
+                ftc_name_numbers(entry->text, numbers, input->each);
+            else
+                numbers[0] = entry->number;
+        }
+        for (int64_t k = 0; k < input->each; k++) ((float *)batch->inputs[i])[k] = (float)numbers[k];
+        free(numbers);
+    }
+}
+
 ftc_status ftc_batch_resize(ftc_batch *batch, const int64_t *elements, const int32_t *const *lengths,
                             const int64_t *names) {
     const ftc_program *program = batch->program;
@@ -356,6 +377,7 @@ ftc_status ftc_batch_resize(ftc_batch *batch, const int64_t *elements, const int
     for (int32_t i = 0; i < program->n_inputs; i++)
         batch->inputs[i] = fit(batch, batch->inputs[i],
                                ftc_batch_cells(batch, i) * ftc_dtype_bytes(program->inputs[i].dtype));
+    fill_from_config(batch);
     find_classes(batch);
     measure_rows(batch);
     return FTC_STATUS_OK;
@@ -455,6 +477,7 @@ ftc_status ftc_batch_check_feed(const ftc_program *program) {
     }
     for (int32_t i = 0; i < program->n_inputs; i++) {
         const ftc_input_info *input = &program->inputs[i];
+        if (input->role == FTC_FROM_CONFIG) continue;
         int ragged = 0, wrong = input->rank && input->axes[0].extent == rows.sequences ? -1 : 0;
         for (int32_t k = 1; k < input->rank; k++) {
             int32_t extent = input->axes[k].extent;
@@ -739,6 +762,7 @@ static ftc_status fill_input(ftc_batch *batch, int32_t i, const ftc_dataset *dat
                              const int64_t *names) {
     const ftc_input_info *input = &batch->program->inputs[i];
     int32_t column = column_of(batch->program, &batch->rows, i);
+    if (input->role == FTC_FROM_CONFIG) return FTC_STATUS_OK; // filled already
     if (column >= dataset->n_columns) {
         if (input->role != FTC_FROM_LABEL) return no_column(batch->program, input);
         // Without labels the loss means nothing.

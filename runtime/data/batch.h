@@ -1,8 +1,9 @@
 // A batch in the form that the step's ABI takes: sizes, packed inputs, offsets, checked against the program.
 //
 // Binding one has three steps, in this order: ftc_batch_resize says how many elements there are and how long
-// each is; the caller writes the cells of `inputs`, in the order of ir/step_abi.h; ftc_batch_check looks at
-// them. ftc_batch_fill does all three for examples of a data set.
+// each is; the caller writes the cells of `inputs` (but those from config, which are there already), in the
+// order of ir/step_abi.h; ftc_batch_check looks at them. ftc_batch_fill does all three for examples of a data
+// set.
 #ifndef FTC_RUNTIME_BATCH_H
 #define FTC_RUNTIME_BATCH_H
 

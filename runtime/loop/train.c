@@ -165,6 +165,10 @@ static ftc_status set_scalars(run *r) {
                                "the model %s has no label smoothing: its loss takes no \"label_smoothing\"",
                                r->t->program->model);
     }
+    if (o->focal_gamma >= 0 && !ftc_stepper_set(s, "focal_gamma", o->focal_gamma)) {
+        return ftc_status_make(FTC_BAD_INPUT, "the model %s has no focal loss: pass --loss focal",
+                               r->t->program->model);
+    }
     if (o->dropout >= 0) FTC_RETURN_IF_ERROR(ftc_stepper_set_dropout(s, o->dropout));
     for (int32_t i = 0; i < r->t->program->n_scalars; i++)
         FTC_RETURN_IF_ERROR(ftc_scalar_check(&r->t->program->scalars[i], s->arguments[i]));

@@ -35,6 +35,7 @@ static const ftc_train_options COMMON = {
     .eps = -1,
     .momentum = -1,
     .dropout = -1,
+    .focal_gamma = -1,
     .logging_strategy = FTC_WHEN_STEPS,
     .greater_is_better = FTC_CHOICE_AUTO,
     .output = "output",

@@ -47,7 +47,8 @@ typedef struct {
     double beta1, beta2, eps, momentum; // -1: what the optimizer has
     double max_grad_norm;               // 0: no clipping
     double label_smoothing;
-    double dropout; // every dropout probability; -1: as the model says
+    double focal_gamma; // -1: as the model says
+    double dropout;     // every dropout probability; -1: as the model says
 
     int32_t logging_strategy, eval_strategy, save_strategy; // ftc_when
     double logging_steps, eval_steps, save_steps;           // eval_steps 0: logging_steps
