@@ -28,6 +28,25 @@ Test(kernels, of_the_example_do_what_they_mean, .timeout = 120) {
     scratch_free(dir);
 }
 
+// Attention, over every token of a text and every head.
+Test(kernels, of_attention_do_what_they_mean, .timeout = 120) {
+    char *dir = test_directory();
+    ASSERT_FTC(dir, 0, out, "query.weight", "verify", EXAMPLES "attention.ir", "--kernel",
+               EXAMPLES "attention.c");
+    ASSERT_FTC(dir, 0, out, "query.weight", "verify", EXAMPLES "attention.ir", "--kernel",
+               EXAMPLES "attention.c", "--precision", "bf16");
+    char *text = NULL, *factor;
+    size_t bytes;
+    ASSERT_OK(ftc_file_read(EXAMPLES "attention.c", &text, &bytes));
+    cr_assert((factor = strstr(text, "float ds = scale")));
+    memcpy(factor, "float ds = 2.00f", strlen("float ds = 2.00f")); // for scale, which is 0.25
+    write_file(dir, "wrong.c", text);
+    free(text);
+    ASSERT_FTC(dir, 1, err, "differ by more than rounding", "verify", EXAMPLES "attention.ir", "--kernel",
+               "wrong.c");
+    scratch_free(dir);
+}
+
 // The three gradients are one call; each kernel stands alone, and every stage of it can be compiled again.
 Test(kernels, stand_alone_in_the_graph, .timeout = 120) {
     char *dir = test_directory();
