@@ -206,6 +206,7 @@ OTHERS = {
     "csv": ("maybe", "true or false"),
     "top-k": ("0", LEAST_1),
     "threshold": ("2", "at most 1"),
+    "schedule": ("line", "line: error: No such file"),  # a file of edits
     "tensors": ("maybe", "true or false"),
     "source": ("maybe", "true or false"),
     "row": ("100000", "row 100000"),
@@ -221,7 +222,7 @@ ROWS = {"test", "split-test", "select-train", "select-test"}
 WITHOUT_MEANING = {
     "predict": {"label-column", "label-columns", "missing-label"},
     "tokenize": {"label-column", "label-columns", "missing-label"},
-    "inspect": MODEL | ROWS | {"label-columns", "missing-label"},  # of a row of data
+    "inspect": MODEL | ROWS | {"label-columns", "schedule", "missing-label"},  # of a row of data
     "verify": ROWS,
 }
 
