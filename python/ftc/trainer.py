@@ -321,6 +321,10 @@ class Trainer:
         for name, value in dict(getattr(args, "lr_scheduler_kwargs", None) or {}).items():
             if name not in fields:
                 _refuse(f"lr_scheduler_kwargs {name} of {schedule}", f"there are {', '.join(fields) or 'none'}")
+            is_text = fields[name] in ("rise", "fall")
+            if value is not None and isinstance(value, str) != is_text:  # ctypes takes numbers for addresses of texts
+                kind = "text" if is_text else "number"
+                raise TypeError(f"lr_scheduler_kwargs {name} is {value!r}: expected a {kind}")
             if value is not None:
                 options[f"schedule_{fields[name]}"] = value.encode() if isinstance(value, str) else value
         if schedule == "reduce_lr_on_plateau" and args.eval_strategy == "no":

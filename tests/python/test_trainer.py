@@ -141,6 +141,9 @@ def test_refuses_schedules(make):
         make(lr_scheduler_kwargs={"power": 2})
     with pytest.raises(ValueError, match="reduce_lr_on_plateau goes by evaluations"):
         make(lr_scheduler_type="reduce_lr_on_plateau", eval_strategy="no")
+    for keywords in ({"decay_type": 1}, {"num_decay_steps": "2"}):
+        with pytest.raises(TypeError, match="lr_scheduler_kwargs .* expected a"):
+            make(lr_scheduler_type="warmup_stable_decay", lr_scheduler_kwargs=keywords)
     with pytest.raises(ftc.InputError, match="give either"):
         make(lr_scheduler_type="cosine_with_min_lr").train()
     with pytest.raises(ftc.InputError, match="num_decay_steps"):
