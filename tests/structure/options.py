@@ -213,6 +213,7 @@ OTHERS = {
     "dump-grads": ("none/grads", "none/grads"),
     "full": ("maybe", "true or false"),
     "passes": ("cze", "did you mean cse?"),
+    "schedule": ("none/edits", "none/edits"),
     "entry": ("forward", "expected step|grad|update|eval"),
     "max-length": ("0", LEAST_1),
     "schedule": ("none/edits", "none/edits"),  # of kernels; that of the learning rate is `ftc run`'s
