@@ -212,17 +212,18 @@ Test(laboratory, edits_of_the_schedule_find_their_kernels, .timeout = 240) {
     outcome own = FTC(dir, "compile", MODEL, SMALL, "--set", "layers=2", "--emit", "kernels");
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         write_file(dir, "edits", CASES[i].edit);
-        outcome o = FTC(dir, "compile", MODEL, SMALL, "--set", "layers=2", "--schedule", "edits", "--emit",
-                        "kernels");
+        outcome o = FTC(dir, "compile", MODEL, SMALL, "--set", "layers=2", "--kernel-schedule", "edits",
+                        "--emit", "kernels");
         cr_assert_eq(o.status, 0, "%s", o.err);
         int more = count_in(o.out, CASES[i].kernel) - count_in(own.out, CASES[i].kernel);
         cr_expect_geq(more, CASES[i].more, "%s: %d more of %s", CASES[i].edit, more, CASES[i].kernel);
         forget(&o);
-        ASSERT_FTC(dir, 0, out, "output", "verify", MODEL, SMALL, "--set", "layers=2", "--schedule", "edits");
+        ASSERT_FTC(dir, 0, out, "output", "verify", MODEL, SMALL, "--set", "layers=2", "--kernel-schedule",
+                   "edits");
     }
     forget(&own);
     // The artifact keeps it, also where it is compiled again.
-    ASSERT_FTC(dir, 0, out, "wrote", "compile", MODEL, SMALL, "--schedule", "edits", "-o", "own.ftc");
+    ASSERT_FTC(dir, 0, out, "wrote", "compile", MODEL, SMALL, "--kernel-schedule", "edits", "-o", "own.ftc");
     outcome manifest = FTC(dir, "inspect", "own.ftc", "--graph");
     cr_expect(strstr(manifest.out, "kernel tile"));
     forget(&manifest);
@@ -240,11 +241,12 @@ Test(laboratory, edits_of_the_schedule_that_find_nothing_are_refused, .timeout =
     char *dir = test_directory();
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         write_file(dir, "edits", CASES[i][0]);
-        ASSERT_FTC(dir, 2, err, CASES[i][1], "compile", MODEL, SMALL, "--schedule", "edits");
+        ASSERT_FTC(dir, 2, err, CASES[i][1], "compile", MODEL, SMALL, "--kernel-schedule", "edits");
     }
     write_file(dir, "edits", "attention: stored");
-    ASSERT_FTC(dir, 2, err, "`attention: stored` matches no kernel", "compile", MLP, "--schedule", "edits");
-    ASSERT_FTC(dir, 2, err, "none", "compile", MLP, "--schedule", "none");
+    ASSERT_FTC(dir, 2, err, "`attention: stored` matches no kernel", "compile", MLP, "--kernel-schedule",
+               "edits");
+    ASSERT_FTC(dir, 2, err, "none", "compile", MLP, "--kernel-schedule", "none");
     scratch_free(dir);
 }
 

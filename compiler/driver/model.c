@@ -34,7 +34,7 @@ const ftc_option ftc_model_option_table[] = {
      "leave out a pass of the compiler, or a rule, as simplify:demand"},
     {"graph", NULL, FTC_OPTION_LIST, FIELD(graphs), "ENTRY=FILE", 0,
      "compile this entry (step, grad, update, eval) from a dump of it"},
-    {"schedule", NULL, FTC_OPTION_TEXT, FIELD(schedule), "FILE", 0,
+    {"kernel-schedule", NULL, FTC_OPTION_TEXT, FIELD(schedule), "FILE", 0,
      "edits of the schedule, a line each, as \"tile attention: block 64\" (docs/laboratory.md)"},
     {"kernel", NULL, FTC_OPTION_LIST, FIELD(kernels), "FILE", 0,
      "kernels that the model names by `extern`: C (.c, compiled by $CC), LLVM's text (.ll) or an object "
@@ -320,7 +320,7 @@ static ftc_graph *parse(const char *name, const char *text, const ftc_model_opti
     return ftc_parse_text(name, text, &(ftc_settings){o->list, o->n}, d);
 }
 
-// The edits of --schedule: a line each, without comments (//) and blanks around them.
+// The edits of --kernel-schedule: a line each, without comments (//) and blanks around them.
 static bool read_schedule(const char *file, ftc_model_source *source, ftc_diagnostics *d) {
     char *text = file ? ftc_parse_read(file, d) : NULL, *rest = text, *line;
     bool ok = !file || text;

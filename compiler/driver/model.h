@@ -57,7 +57,7 @@ typedef struct {
     ftc_dump dumps[FTC_ENTRY_COUNT]; // of --graph
     ftc_kernel_file *kernels;        // of --kernel
     int n_kernels;
-    char **schedule; // lines of --schedule
+    char **schedule; // lines of --kernel-schedule
     int n_schedule;
 } ftc_model_source;
 

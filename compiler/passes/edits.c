@@ -120,15 +120,16 @@ bool ftc_edits_all_matched(const ftc_pass_options *options, ftc_graph *const *gr
         if (read_edit(options->edits[i]).action == NO_EPILOGUE) {
             char *known = list_parameters(graphs, n);
             ftc_diag_add(d, NULL, NULL, 0, 0,
-                         "--schedule: `%s` matches no kernel; there are products with: %s", options->edits[i],
-                         *known ? known : "no parameter");
+                         "--kernel-schedule: `%s` matches no kernel; there are products with: %s",
+                         options->edits[i], *known ? known : "no parameter");
             free(known);
         } else {
-            ftc_diag_add(d, NULL, NULL, 0, 0,
-                         "--schedule: `%s` matches no kernel: the model has no values over two ragged axes "
-                         "that a tile "
-                         "kernel computes; ftc inspect MODEL.ir --kernels lists what there is",
-                         options->edits[i]);
+            ftc_diag_add(
+                d, NULL, NULL, 0, 0,
+                "--kernel-schedule: `%s` matches no kernel: the model has no values over two ragged axes "
+                "that a tile "
+                "kernel computes; ftc inspect MODEL.ir --kernels lists what there is",
+                options->edits[i]);
         }
     }
     return all;

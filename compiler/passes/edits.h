@@ -1,4 +1,4 @@
-// Edits of the schedule by pattern of kernel (--schedule), which fuse follows:
+// Edits of the schedule by pattern of kernel (--kernel-schedule), which fuse follows:
 //
 //     tile attention: block 64      blocks of 64 rows; `tile *` are all tile kernels
 //     dot PATTERN: no epilogue      of products with such a parameter: what follows is another kernel's
