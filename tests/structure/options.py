@@ -206,14 +206,12 @@ OTHERS = {
     "csv": ("maybe", "true or false"),
     "top-k": ("0", LEAST_1),
     "threshold": ("2", "at most 1"),
-    "schedule": ("line", "line: error: No such file"),  # a file of edits
     "tensors": ("maybe", "true or false"),
     "source": ("maybe", "true or false"),
     "row": ("100000", "row 100000"),
     "dump-grads": ("none/grads", "none/grads"),
     "full": ("maybe", "true or false"),
     "passes": ("cze", "did you mean cse?"),
-    "schedule": ("none/edits", "none/edits"),
     "entry": ("forward", "expected step|grad|update|eval"),
     "max-length": ("0", LEAST_1),
     "schedule": ("none/edits", "none/edits"),  # of kernels; that of the learning rate is `ftc run`'s
@@ -223,7 +221,7 @@ ROWS = {"test", "split-test", "select-train", "select-test"}
 WITHOUT_MEANING = {
     "predict": {"label-column", "label-columns", "missing-label"},
     "tokenize": {"label-column", "label-columns", "missing-label"},
-    "inspect": MODEL | ROWS | {"label-columns", "schedule", "missing-label"},  # of a row of data
+    "inspect": MODEL | ROWS | {"label-columns", "missing-label"},  # of a row of data
     "verify": ROWS,
 }
 
