@@ -320,7 +320,7 @@ static bool add_kernels(const compilation *c, ftc_object *object, ftc_diagnostic
         return false;
     }
     for (int i = 0; i < FTC_ENTRY_COUNT; i++)
-        if (c->graphs[i] && !check_symbols(c->graphs[i], options, d)) return false;
+        if (c->graphs[i] && !options->is_looked_at && !check_symbols(c->graphs[i], options, d)) return false;
     if (!n) return true;
     ftc_object_section *sections = ftc_alloc((size_t)n, sizeof *sections);
     char **names = ftc_alloc((size_t)n, sizeof *names);

@@ -36,6 +36,7 @@ typedef struct {
     ftc_dump dumps[FTC_ENTRY_COUNT]; // recorded, too
     const ftc_kernel_file *kernels;  // put into the object
     int n_kernels;
+    bool is_looked_at;       // and not run: kernels that are not the compiler's need not be there
     const char *const *skip; // passes switched off
     int n_skip;
     const char *const *schedule; // edits of the schedule (compiler/passes/edits.h); recorded, too

@@ -28,6 +28,14 @@ Test(kernels, of_the_example_do_what_they_mean, .timeout = 120) {
     scratch_free(dir);
 }
 
+// To look at, nobody needs the kernels themselves.
+Test(kernels, are_explained, .timeout = 120) {
+    char *dir = test_directory();
+    ASSERT_FTC(dir, 0, out, "extern15: extern", "explain", EXAMPLES "layernorm.ir", "--kernel", "extern15",
+               "--threads", "1");
+    scratch_free(dir);
+}
+
 // Attention, over every token of a text and every head.
 Test(kernels, of_attention_do_what_they_mean, .timeout = 120) {
     char *dir = test_directory();

@@ -214,6 +214,7 @@ static int explain(const ftc_command *self, const char *path, const ftc_model_op
 int ftc_command_explain(const ftc_command *self, int argc, char **argv) {
     explain_options options = {0};
     ftc_model_options model = ftc_model_options_default();
+    model.is_looked_at = true;
     ftc_option_group groups[] = {{"Options", OPTIONS, &options},
                                  {"Compiling (as for ftc compile)", ftc_model_option_table, &model},
                                  {"Weights (as for ftc compile)", ftc_weights_option_table, &model},

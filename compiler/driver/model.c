@@ -582,6 +582,7 @@ bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_o
         .guard = options->guard,
         .pretrained = options->pretrained,
         .source_text = source->text,
+        .is_looked_at = options->is_looked_at,
         .schedule = (const char *const *)source->schedule,
         .n_schedule = source->n_schedule,
         .kernels = source->kernels,

@@ -22,6 +22,7 @@ typedef struct {
     int64_t max_length;     // most tokens in a sequence; 0: as the model says
     ftc_text_list no_pass;
     ftc_text_list kernels;     // files
+    bool is_looked_at;         // ftc_compile_options.is_looked_at; no option
     const char *schedule;      // a file of edits; NULL: none
     ftc_text_list graphs;      // "ENTRY=FILE": dumps that take the place of entries' graphs
     int32_t gemm;              // ftc_gemm
