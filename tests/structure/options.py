@@ -214,9 +214,9 @@ OTHERS = {
     "passes": ("cze", "did you mean cse?"),
     "entry": ("forward", "expected step|grad|update|eval"),
     "max-length": ("0", LEAST_1),
-    "schedule": ("none/edits", "none/edits"),  # of kernels; that of the learning rate is `ftc run`'s
+    "kernel-schedule": ("none/edits", "none/edits"),  # of kernels; that of the learning rate is `ftc run`'s
 }
-MODEL = {"set", "task", "kernel", "schedule", "pretrained", "no-pass", "target", "memory", "loss", "optim", "freeze", "group", "lora"}
+MODEL = {"set", "task", "kernel", "kernel-schedule", "pretrained", "no-pass", "target", "memory", "loss", "optim", "freeze", "group", "lora"}
 ROWS = {"test", "split-test", "select-train", "select-test"}
 WITHOUT_MEANING = {
     "predict": {"label-column", "label-columns", "missing-label"},
