@@ -118,6 +118,7 @@ BAD = {
     "task": ("poetry", "poetry"),
     "graph": ("maybe", "expected ENTRY=FILE"),
     "kernel": ("none.txt", "expected a .c, .ll or .o file"),
+    "kernel-schedule": ("nowhere", "nowhere"),
     "pretrained": ("nowhere", "nowhere/config.json"),
     "max-length": ("1", "no room for the 2 special tokens"),
     "no-pass": ("cze", "did you mean cse?"),
