@@ -125,6 +125,9 @@ Test(several, several_labels_that_do_not_fit_are_refused) {
     write_file(dir, "wrong.csv", "text,cold,rude\na,1,0\nb,,0\n");
     ASSERT_FTC(dir, 2, err, "wrong.csv:3: the row has no label: \"cold\" is empty",
                SEVERAL("--train", "wrong.csv", "--label-columns", "cold,rude"));
+    write_file(dir, "wrong.csv", "text,labels\na,\"['cold', 'rude']\"\nb,['cold']\n");
+    ASSERT_FTC(dir, 2, err, "wrong.csv:2: the label ['cold', 'rude'] is a list as Python prints it",
+               SEVERAL("--train", "wrong.csv"));
     write_file(dir, "wrong.csv", "text,labels\na,cold|hot\n");
     ASSERT_FTC(dir, 2, err, "wrong.csv:2: the label \"hot\" is none of those that the model knows",
                SEVERAL("--train", "bars.csv", "--test", "wrong.csv", "--task", "multi_label"));

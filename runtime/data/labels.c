@@ -431,14 +431,26 @@ static bool list_json(const char *text, label_list *list) {
     return ok;
 }
 
+// ['a', "b"], as Python prints a list of texts, and pandas writes it to CSV: not JSON.
+static bool is_of_python(const char *text) {
+    text += strspn(text, " \t\r\n");
+    return text[0] == '[' && text[1 + strspn(text + 1, " \t\r\n")] == '\'';
+}
+
 // Cuts the label of a text into its list.
-static void list_read(const char *text, label_list *list) {
-    if (list_json(text, list)) return;
+static ftc_status list_read(const ftc_table *table, size_t index, const char *text, label_list *list) {
+    if (list_json(text, list)) return FTC_STATUS_OK;
     list_free(list);
+    if (is_of_python(text))
+        return ftc_table_error(table, index,
+                               "the label %.40s is a list as Python prints it, not one of JSON: write the "
+                               "column with json.dumps, or as names with | between",
+                               text);
     for (size_t n; *text; text += n + (text[n] == '|')) {
         n = strcspn(text, "|");
         if (strspn(text, " \t\r\n") < n) list_add(list, ftc_strndup(text, n));
     }
+    return FTC_STATUS_OK;
 }
 
 // What the lists of a table have in common.
@@ -473,7 +485,7 @@ static ftc_status survey_lists(const ftc_table *table, size_t most, list_survey 
     for (size_t i = 0; i < ftc_table_rows(table) && status.code == FTC_OK && s->set.complete; i++) {
         status = ftc_table_read_label(table, i, &row);
         if (status.code != FTC_OK) break;
-        list_read(row.label, &list);
+        status = list_read(table, i, row.label, &list);
         survey_list(s, &list);
         list_free(&list);
         s->set.complete = s->set.count <= most;
@@ -495,7 +507,7 @@ bool ftc_labels_are_lists(const ftc_table *table) {
     bool found = ftc_table_label_columns(table) > 0;
     for (size_t i = 0; i < ftc_table_rows(table) && !found; i++) {
         ftc_status status = ftc_table_read_label(table, i, &row);
-        found = status.code == FTC_OK && list_json(row.label, &list);
+        found = status.code == FTC_OK && (list_json(row.label, &list) || is_of_python(row.label));
         ftc_status_free(&status); // who reads the labels tells
         list_free(&list);
     }
@@ -606,10 +618,10 @@ static ftc_status find_numbers(const ftc_labels *labels, const ftc_table *table,
 ftc_status ftc_labels_find_several(const ftc_labels *labels, const ftc_table *table, size_t index,
                                    const char *text, double *numbers) {
     label_list list = {0};
-    ftc_status status = FTC_STATUS_OK;
     memset(numbers, 0, (size_t)labels->count * sizeof *numbers);
-    list_read(text, &list);
-    if (labels->kind == FTC_LABELS_LISTS) status = find_numbers(labels, table, index, &list, numbers);
+    ftc_status status = list_read(table, index, text, &list);
+    if (labels->kind == FTC_LABELS_LISTS && status.code == FTC_OK)
+        status = find_numbers(labels, table, index, &list, numbers);
     for (size_t i = 0; i < list.n && status.code == FTC_OK && labels->kind != FTC_LABELS_LISTS; i++) {
         int32_t id = id_of(labels, list.items[i]);
         if (id >= 0) {
