@@ -467,6 +467,8 @@ bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ft
         *compiled = (ftc_compiled){code, describe(&c), c.graphs[FTC_ENTRY_STEP]};
         c.graphs[FTC_ENTRY_STEP] = NULL;
         compiled->manifest->program.compile_seconds = ftc_clock_seconds() - start;
+    } else {
+        free(code.bytes);
     }
     for (int i = 0; i < FTC_ENTRY_COUNT; i++)
         if (c.graphs[i]) ftc_graph_free(c.graphs[i]);

@@ -86,13 +86,23 @@ ftc_model_options ftc_model_options_default(void) {
     return (ftc_model_options){.gemm = FTC_GEMM_UNSET, .precision = FTC_PRECISION_UNSET, .lora_dropout = -1};
 }
 
+#define LIST(name) offsetof(ftc_model_options, name)
+static const size_t LISTS[] = {LIST(set),     LIST(no_pass), LIST(graphs),
+                               LIST(kernels), LIST(freeze),  LIST(group)};
+#undef LIST
+
+static ftc_text_list *list_at(ftc_model_options *options, size_t i) {
+    return (ftc_text_list *)((char *)options + LISTS[i]);
+}
+
+void ftc_model_options_again(ftc_model_options *options) {
+    ftc_model_options fresh = ftc_model_options_default();
+    for (size_t i = 0; i < sizeof LISTS / sizeof *LISTS; i++) *list_at(&fresh, i) = *list_at(options, i);
+    *options = fresh;
+}
+
 void ftc_model_options_free(ftc_model_options *options) {
-    ftc_text_list_free(&options->set);
-    ftc_text_list_free(&options->no_pass);
-    ftc_text_list_free(&options->graphs);
-    ftc_text_list_free(&options->kernels);
-    ftc_text_list_free(&options->freeze);
-    ftc_text_list_free(&options->group);
+    for (size_t i = 0; i < sizeof LISTS / sizeof *LISTS; i++) ftc_text_list_free(list_at(options, i));
 }
 
 // --- messages -----------------------------------------------------------------------------------------

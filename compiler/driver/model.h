@@ -49,6 +49,8 @@ typedef struct {
 extern const ftc_option ftc_model_option_table[], ftc_weights_option_table[];
 
 ftc_model_options ftc_model_options_default(void);
+// The defaults, for parsing once more: lists keep their memory, and are begun anew by that.
+void ftc_model_options_again(ftc_model_options *options);
 void ftc_model_options_free(ftc_model_options *options); // its lists
 
 // A model's text with all values in place, and its graph.

@@ -526,13 +526,10 @@ bool ftc_run_options_resolve(const ftc_command *self, int argc, char **argv, con
     bool own_tokenizer = options->data.tokenizer != NULL;
     ftc_option_group groups[FTC_RUN_OPTION_GROUPS];
     ftc_run_option_groups(options, groups);
-    ftc_model_options lists = options->model; // parsing again reuses their memory
+    ftc_model_options model = options->model;
+    ftc_model_options_again(&model);
     *options = defaults(args != NULL);
-    options->model.set = lists.set;
-    options->model.no_pass = lists.no_pass;
-    options->model.graphs = lists.graphs;
-    options->model.freeze = lists.freeze;
-    options->model.group = lists.group;
+    options->model = model;
     if (!apply_train_block(self, c, !own_data, !own_tokenizer, !args, trusted, groups, &options->owned))
         return false;
     if (args && !apply_args(self, args, groups, &options->owned)) return false;
