@@ -27,6 +27,16 @@ bool ftc_file_exists(const char *path) {
     return access(path, F_OK) == 0;
 }
 
+int ftc_file_nameless(const char *dir) {
+    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0) return fd;
+    char *path = ftc_path_join(dir, ".ftc-XXXXXX"); // a file system without O_TMPFILE
+    fd = mkostemp(path, O_CLOEXEC);
+    if (fd >= 0) unlink(path);
+    free(path);
+    return fd;
+}
+
 // --- files --------------------------------------------------------------------------------------------
 
 ftc_status ftc_lfs_pointer(const char *path) {

@@ -32,6 +32,10 @@ ftc_status ftc_file_copy(const char *from, const char *to);
 
 bool ftc_file_exists(const char *path);
 
+// Opens a file in `dir` that has no name and goes with its last descriptor, to be read and written; -1 with
+// errno.
+int ftc_file_nameless(const char *dir);
+
 // "dir/name", allocated. Aborts when memory is exhausted.
 char *ftc_path_join(const char *dir, const char *name);
 

@@ -1,6 +1,7 @@
 #include "runtime/data/decode.h"
 
 #include "ir/base/alloc.h"
+#include "runtime/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -164,24 +165,11 @@ static ftc_status convert(const copying *c, const char *encoding) {
 
 // --- all of it ----------------------------------------------------------------------------------------
 
-// A file without a name.
-static int temporary_file(void) {
-    const char *dir = getenv("TMPDIR");
-    if (!dir || !*dir) dir = P_tmpdir;
-    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    char *path;
-    if (fd >= 0) return fd;
-    path = ftc_format("%s/ftc-XXXXXX", dir); // a file system without O_TMPFILE
-    fd = mkostemp(path, O_CLOEXEC);
-    if (fd >= 0) unlink(path);
-    free(path);
-    return fd;
-}
-
 // Puts a copy in the place of *fd.
 static ftc_status replace(const char *name, int *fd, ftc_status copy(const copying *, const char *),
                           const char *encoding) {
-    copying c = {name, *fd, temporary_file()};
+    const char *dir = getenv("TMPDIR");
+    copying c = {name, *fd, ftc_file_nameless(dir && *dir ? dir : P_tmpdir)};
     if (c.to < 0)
         return ftc_status_make(FTC_BAD_INPUT, "%s: cannot keep a copy of it: %s", name, strerror(errno));
     ftc_status status = copy(&c, encoding);

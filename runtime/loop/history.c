@@ -3,7 +3,6 @@
 #include "ir/base/alloc.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,24 +12,13 @@ ftc_history ftc_history_make(void) {
     return (ftc_history){.lines = cJSON_CreateArray(), .stride = 1};
 }
 
-// A file that goes with its last descriptor. Not every file system has files that never had a name.
-static int open_nameless(const char *dir) {
-    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR)) return fd;
-    char *path = ftc_path_join(dir, ".log-XXXXXX");
-    fd = mkostemp(path, O_CLOEXEC);
-    if (fd >= 0) unlink(path);
-    free(path);
-    return fd;
-}
-
 static void close_file(void *file, size_t bytes) {
     (void)bytes;
     fclose(file);
 }
 
 ftc_status ftc_history_open(ftc_history *history, const char *dir) {
-    int fd = open_nameless(dir);
+    int fd = ftc_file_nameless(dir);
     history->all = fd >= 0 ? fdopen(fd, "w+") : NULL;
     if (history->all) {
         ftc_care_begin(history->all, 0, close_file);
