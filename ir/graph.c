@@ -392,10 +392,9 @@ bool ftc_graph_in_head(const ftc_graph *g, const char *parameter) {
         best = fit;
         head = g->family[i].text;
     }
-    for (size_t n; *(head += strspn(head, ", ")); head += n) {
-        n = strcspn(head, ",");
-        if (!strncmp(parameter, head, n)) return true;
-    }
+    const char *item;
+    for (size_t n; ftc_name_next(&head, ",", &item, &n);)
+        if (!strncmp(parameter, item, n)) return true;
     return false;
 }
 

@@ -10,6 +10,7 @@
 
 #include "compiler/codegen/object.h"
 #include "ir/base/alloc.h"
+#include "ir/base/name.h"
 #include "ir/lang/elaborate.h"
 #include "runtime/files.h"
 
@@ -22,11 +23,6 @@ static bool add_status(ftc_diagnostics *d, const char *file, ftc_status status) 
                  status.message ? status.message : "out of memory");
     ftc_status_free(&status);
     return false;
-}
-
-static bool ends_with(const char *text, const char *end) {
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && !strcmp(text + n - m, end);
 }
 
 // Whether the C compiler ended well. What it has to say goes to standard error.
@@ -94,9 +90,10 @@ static bool compile_ll(const char *file, const char *target, ftc_kernel_file *ou
 }
 
 static bool read_one(const char *file, const char *target, ftc_kernel_file *out, ftc_diagnostics *d) {
-    if (ends_with(file, ".c")) return compile_c(file, target, out, d);
-    if (ends_with(file, ".ll")) return compile_ll(file, target, out, d);
-    if (ends_with(file, ".o")) return add_status(d, file, ftc_file_read(file, &out->bytes, &out->size));
+    if (ftc_name_ends_with(file, ".c")) return compile_c(file, target, out, d);
+    if (ftc_name_ends_with(file, ".ll")) return compile_ll(file, target, out, d);
+    if (ftc_name_ends_with(file, ".o"))
+        return add_status(d, file, ftc_file_read(file, &out->bytes, &out->size));
     ftc_diag_add(d, NULL, NULL, 0, 0, "--kernel %s: expected a .c, .ll or .o file", file);
     return false;
 }

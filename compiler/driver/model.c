@@ -271,8 +271,9 @@ static bool check_problem(const ftc_graph *g, const ftc_hf_config *config, const
 }
 
 static bool in_list(const char *list, const char *item) {
-    for (size_t n; *(list += strspn(list, ", ")); list += n)
-        if ((n = strcspn(list, ", ")) == strlen(item) && strncmp(list, item, n) == 0) return true;
+    const char *name;
+    for (size_t n; ftc_name_next(&list, ", ", &name, &n);)
+        if (n == strlen(item) && strncmp(name, item, n) == 0) return true;
     return false;
 }
 

@@ -16,6 +16,13 @@ bool ftc_name_ends_with(const char *text, const char *end) {
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
+bool ftc_name_next(const char **list, const char *ends, const char **name, size_t *length) {
+    *name = *list + strspn(*list, ", ");
+    *length = strcspn(*name, ends);
+    *list = *name + *length;
+    return *length > 0;
+}
+
 uint64_t ftc_name_hash(const char *name) {
     uint64_t hash = 0xcbf29ce484222325u;
     for (; *name; name++) hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;

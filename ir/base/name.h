@@ -9,6 +9,10 @@
 bool ftc_name_starts_with(const char *text, const char *start);
 bool ftc_name_ends_with(const char *text, const char *end);
 
+// Goes through names with commas and blanks between, "a, b": the next one of *list and its length, up to one
+// of the characters `ends`; false behind the last.
+bool ftc_name_next(const char **list, const char *ends, const char **name, size_t *length);
+
 // FNV-1a of a name: for tables of names, and for random numbers that are a function of a name. (What hashes
 // data takes xxhash.)
 uint64_t ftc_name_hash(const char *name);

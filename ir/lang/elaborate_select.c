@@ -33,14 +33,6 @@ ftc_value ftc_elab_setting(ftc_elaborator *e, const ftc_expr *call) {
 
 // --- selected -----------------------------------------------------------------------------------------
 
-// Goes through "a, b, c": the item at *list and its length; false behind the last.
-static bool next_item(const char **list, const char **item, size_t *n) {
-    *item = *list + strspn(*list, ", ");
-    *n = strcspn(*item, ", ");
-    *list = *item + *n;
-    return *n > 0;
-}
-
 // Whether `name` is the item, or ends in it behind a dot; "all-linear" is every name.
 static bool is_named(const char *name, const char *item, size_t n) {
     size_t length = strlen(name);
@@ -70,7 +62,7 @@ ftc_value ftc_elab_selected(ftc_elaborator *e, const ftc_expr *call) {
     if (*e->prefix) module = ftc_graph_format(e->g, "%s.%s", e->prefix, module);
     if (!entry || ftc_graph_in_head(e->g, ftc_graph_format(e->g, "%s.", module))) return v;
     remember(e, entry->name, module);
-    for (const char *list = entry->text; list && next_item(&list, &item, &n);)
+    for (const char *list = entry->text; list && ftc_name_next(&list, ", ", &item, &n);)
         if (is_named(module, item, n)) v.number = 1;
     return v;
 }
@@ -102,7 +94,7 @@ static void check_entry(ftc_elaborator *e, const ftc_graph_setting *entry) {
         ftc_diag_add(e->d, e->g->model, NULL, 0, 0,
                      "%s = %g: names of modules are expected, as \"query, value\"", entry->name,
                      entry->number);
-    for (const char *rest = entry->text; rest && next_item(&rest, &item, &length);) {
+    for (const char *rest = entry->text; rest && ftc_name_next(&rest, ", ", &item, &length);) {
         bool found = false;
         for (const ftc_asked *a = e->asked; a; a = a->next)
             found |= !strcmp(a->entry, entry->name) && is_named(a->module, item, length);

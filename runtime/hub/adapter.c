@@ -200,12 +200,11 @@ ftc_status ftc_adapter_base(const char *dir, char **base) {
 // "a, b." as ["a", "b"].
 static cJSON *split(const char *list) {
     cJSON *names = cJSON_CreateArray();
-    while (*(list += strspn(list, ", "))) {
-        size_t n = strcspn(list, ", ");
-        char *name = ftc_strndup(list, n - (list[n - 1] == '.'));
+    const char *item;
+    for (size_t n; ftc_name_next(&list, ", ", &item, &n);) {
+        char *name = ftc_strndup(item, n - (item[n - 1] == '.'));
         cJSON_AddItemToArray(names, cJSON_CreateString(name));
         free(name);
-        list += n;
     }
     return names;
 }

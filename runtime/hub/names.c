@@ -7,14 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Goes through "a, b, c": the item at *list and its length; false behind the last.
-static bool next_item(const char **list, const char **item, size_t *n) {
-    *item = *list + strspn(*list, ", ");
-    *n = strcspn(*item, ",");
-    *list = *item + *n;
-    return *n > 0;
-}
-
 const char *ftc_family_text(const ftc_program *program, const char *name) {
     const char *task = NULL, *text = "";
     int best = 0;
@@ -33,7 +25,7 @@ const char *ftc_family_text(const ftc_program *program, const char *name) {
 static bool starts_with_any(const char *name, const char *list) {
     const char *item;
     size_t n;
-    while (next_item(&list, &item, &n))
+    while (ftc_name_next(&list, ",", &item, &n))
         if (strncmp(name, item, n) == 0) return true;
     return false;
 }
@@ -52,7 +44,7 @@ char *ftc_family_name(const ftc_program *program, const char *name) {
     if (ftc_name_starts_with(name, prefix)) name += strlen(prefix);
     size_t length = strlen(name), n;
     char *result = NULL;
-    while (!result && next_item(&list, &item, &n)) { // "OLD: NEW", ends of names
+    while (!result && ftc_name_next(&list, ",", &item, &n)) { // "OLD: NEW", ends of names
         size_t old = strcspn(item, ":");
         if (old >= n || length < old || memcmp(name + length - old, item, old) != 0) continue;
         size_t at = old + 1 + strspn(item + old + 1, " ");
