@@ -45,6 +45,50 @@ Test(tagging, words_are_labelled, .timeout = 240) {
     free(test);
 }
 
+// A word has one label in training; in the test "soup" is a drink once, so that all scores are known.
+static const char KINDS_TRAIN[] =
+    "{\"tokens\": [\"the\", \"soup\", \"and\", \"waiter\"], \"tags\": [\"O\", \"B-FOOD\", \"O\", "
+    "\"B-STAFF\"]}\n"
+    "{\"tokens\": [\"soup\", \"was\", \"waiter\"], \"tags\": [\"B-FOOD\", \"O\", \"B-STAFF\"]}\n"
+    "{\"tokens\": [\"wine\", \"and\", \"soup\"], \"tags\": [\"B-DRINK\", \"O\", \"B-FOOD\"]}\n";
+static const char KINDS_TEST[] =
+    "{\"tokens\": [\"the\", \"soup\", \"and\", \"waiter\"], \"tags\": [\"O\", \"B-FOOD\", \"O\", "
+    "\"B-STAFF\"]}\n"
+    "{\"tokens\": [\"soup\", \"was\", \"waiter\"], \"tags\": [\"B-DRINK\", \"O\", \"B-STAFF\"]}\n";
+
+// What evaluation, card and report tell of spans of each type, and over all.
+Test(tagging, types_of_spans_have_a_table, .timeout = 240) {
+    char *dir = test_directory();
+    write_file(dir, "train.jsonl", KINDS_TRAIN);
+    write_file(dir, "test.jsonl", KINDS_TEST);
+    ASSERT_FTC(dir, 0, err, "task: tokens", "run", MODEL, SMALL, "--train", "train.jsonl", "--test",
+               "test.jsonl", "--tokenizer", TOKENIZER, "--epochs", "60", "--lr", "1e-2", "--dropout", "0");
+    ASSERT_FTC(dir, 0, out,
+               "type             precision    recall        f1     spans\n"
+               "DRINK               0.0000    0.0000    0.0000         1\n"
+               "FOOD                0.5000    1.0000    0.6667         1\n"
+               "STAFF               1.0000    1.0000    1.0000         2\n"
+               "all together        0.7500    0.7500    0.7500         4\n"
+               "mean of types       0.5000    0.6667    0.5556         4\n"
+               "mean of spans       0.6250    0.7500    0.6667         4\n",
+               "eval", "output", "--test", "test.jsonl");
+    ASSERT_FTC(
+        dir, 0, out,
+        "\"eval_types\": [{\"type\": \"DRINK\", \"precision\": 0, \"recall\": 0, \"f1\": 0, "
+        "\"support\": 1}, {\"type\": \"FOOD\", \"precision\": 0.5, \"recall\": 1, \"f1\": 0.666666667, ",
+        "eval", "output", "--json", "--test", "test.jsonl");
+    char *card = read_text(dir, "output/README.md"), *report = read_text(dir, "output/report.html");
+    cr_expect(strstr(card, "### Results by type\n\n| Type | Precision | Recall | F1 | Spans |\n"), "%s",
+              card);
+    cr_expect(strstr(card, "\n| FOOD | 0.5000 | 1.0000 | 0.6667 | 1 |\n"), "%s", card);
+    cr_expect(strstr(card, "\n| *mean of types* | 0.5000 | 0.6667 | 0.5556 | 4 |\n"), "%s", card);
+    cr_expect(strstr(report, "<a href=\"#types\">Types of spans</a>") &&
+              strstr(report, ">FOOD</th><td>0.5000</td><td>1.0000</td><td>0.6667</td><td>1</td></tr>"));
+    free(card);
+    free(report);
+    scratch_free(dir);
+}
+
 // Files of sentences for commands that do not train labels of tokens: taken for what they are, or refused.
 Test(tagging, sentences_elsewhere, .timeout = 240) {
     char *dir = test_directory();

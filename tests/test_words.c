@@ -91,6 +91,21 @@ static size_t read_sentence(tag_set *set, char **at, int32_t *classes) {
     return n;
 }
 
+// A row of seqeval's report at *at, "NAME precision recall f1 support".
+static void expect_row(size_t number, char **at, const char *name, const ftc_one_class_scores *got) {
+    char row[16];
+    double expected[4], found[4] = {got->precision, got->recall, got->f1, (double)got->support};
+    int end = 0;
+    cr_assert_eq(sscanf(*at, " | %15s %lf %lf %lf %lf%n", row, &expected[0], &expected[1], &expected[2],
+                        &expected[3], &end),
+                 5, "case %zu: \"%s\"", number, *at);
+    *at += end;
+    cr_expect_str_eq(row, name, "case %zu", number);
+    for (int i = 0; i < 4; i++)
+        cr_expect_float_eq(found[i], expected[i], 1e-12, "case %zu, %s, %d: %.17g, seqeval has %.17g", number,
+                           name, i, found[i], expected[i]);
+}
+
 Test(words, spans_as_seqeval) {
     char *text = read_golden("words/spans.txt"), *rest;
     size_t cases = 0;
@@ -101,17 +116,29 @@ Test(words, spans_as_seqeval) {
         char *at = line;
         for (int i = 0; i < 2; i++) n[i] = read_sentence(&set, &at, labels[i]);
         for (int i = 0; i < 2; i++) cr_assert_eq(read_sentence(&set, &at, predictions[i]), n[i]);
-        ftc_span_counts counts = {0};
+        const char *types[MOST_TAGS];
+        size_t n_types = ftc_spans_types(set.tags, (size_t)set.n, types);
+        ftc_span_counts counts[MOST_TAGS] = {0};
+        ftc_one_class_scores each[MOST_TAGS];
         ftc_span scratch[2 * MOST_WORDS];
         for (int i = 0; i < 2; i++)
-            ftc_spans_count(set.tags, labels[i], predictions[i], n[i], scratch, &counts);
-        ftc_span_scores got = ftc_spans_score(&counts);
-        double expected[4], found[4] = {got.accuracy, got.precision, got.recall, got.f1};
-        cr_assert_eq(sscanf(at, "%lf %lf %lf %lf", &expected[0], &expected[1], &expected[2], &expected[3]),
-                     4);
-        for (int i = 0; i < 4; i++)
+            ftc_spans_count(set.tags, labels[i], predictions[i], n[i], scratch, types, n_types, counts);
+        ftc_span_scores got = ftc_spans_score(counts, n_types, each);
+        double accuracy, expected[3], found[3] = {got.micro.precision, got.micro.recall, got.micro.f1};
+        int end = 0;
+        cr_assert_eq(
+            sscanf(at, "%lf %lf %lf %lf%n", &accuracy, &expected[0], &expected[1], &expected[2], &end), 4);
+        for (int i = 0; i < 3; i++)
             cr_expect_float_eq(found[i], expected[i], 1e-12, "case %zu, score %d: %.17g, seqeval has %.17g",
                                cases, i, found[i], expected[i]);
+        at += end;
+        for (size_t k = 0; k < n_types; k++) {
+            if (counts[k].expected + counts[k].predicted == 0) continue; // seqeval has no row of it
+            expect_row(cases, &at, types[k], &each[k]);
+        }
+        expect_row(cases, &at, "micro", &got.micro);
+        expect_row(cases, &at, "macro", &got.macro);
+        expect_row(cases, &at, "weighted", &got.weighted);
     }
     cr_expect_eq(cases, 400);
     free(text);

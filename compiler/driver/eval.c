@@ -32,17 +32,21 @@ static const ftc_option OPTIONS[] = {
 };
 #undef FIELD
 
-static void add_classes(const ftc_evaluation *e, const ftc_labels *labels, cJSON *line) {
-    cJSON *classes = cJSON_AddArrayToObject(line, "eval_classes");
-    for (int64_t k = 0; k < e->columns; k++) {
+static const char *row_name(const ftc_evaluation *e, const ftc_labels *labels, int64_t row) {
+    return e->types ? e->types[row] : labels->names[row];
+}
+
+static void add_rows(const ftc_evaluation *e, const ftc_labels *labels, cJSON *line) {
+    cJSON *rows = cJSON_AddArrayToObject(line, e->types ? "eval_types" : "eval_classes");
+    for (int64_t k = 0; k < e->n_each; k++) {
         const ftc_one_class_scores one = e->each[k];
         cJSON *object = cJSON_CreateObject();
-        cJSON_AddStringToObject(object, "label", labels->names[k]);
+        cJSON_AddStringToObject(object, e->types ? "type" : "label", row_name(e, labels, k));
         cJSON_AddNumberToObject(object, "precision", one.precision);
         cJSON_AddNumberToObject(object, "recall", one.recall);
         cJSON_AddNumberToObject(object, "f1", one.f1);
         cJSON_AddNumberToObject(object, "support", (double)one.support);
-        cJSON_AddItemToArray(classes, object);
+        cJSON_AddItemToArray(rows, object);
     }
 }
 
@@ -59,7 +63,7 @@ static void print_json(const ftc_evaluation *e, const ftc_labels *labels) {
             cJSON_AddItemToArray(matrix, row);
         }
     }
-    if (e->each) add_classes(e, labels, line);
+    if (e->each) add_rows(e, labels, line);
     char *text = ftc_metrics_line(line);
     puts(text);
     free(text);
@@ -105,19 +109,17 @@ static void print_row(int width, const char *name, const ftc_one_class_scores *s
 }
 
 // As scikit-learn's classification_report, as wide as the longest name asks for.
-static void print_classes(const ftc_evaluation *e, const ftc_labels *labels) {
+static void print_each(const ftc_evaluation *e, const ftc_labels *labels) {
     enum { LEAST = 16, MOST = 40 };
-    ftc_evaluation_mean means[FTC_EVALUATION_MEANS];
+    const ftc_evaluation_table table = ftc_evaluation_table_of(e);
     int width = LEAST;
-    for (int64_t k = 0; k < e->columns; k++) {
-        int wide = columns_of(labels->names[k]);
+    for (int64_t k = 0; k < e->n_each; k++) {
+        int wide = columns_of(row_name(e, labels, k));
         width = wide > MOST ? MOST : wide > width ? wide : width;
     }
-    printf("\n%-*s %9s %9s %9s %9s\n", width, e->scoring == FTC_SCORE_LABELS ? "label" : "class", "precision",
-           "recall", "f1", "examples");
-    for (int64_t k = 0; k < e->columns; k++) print_row(width, labels->names[k], &e->each[k]);
-    ftc_evaluation_means(e, means);
-    for (int i = 0; i < FTC_EVALUATION_MEANS; i++) print_row(width, means[i].name, &means[i].scores);
+    printf("\n%-*s %9s %9s %9s %9s\n", width, table.row, "precision", "recall", "f1", table.support);
+    for (int64_t k = 0; k < e->n_each; k++) print_row(width, row_name(e, labels, k), &e->each[k]);
+    for (int i = 0; i < table.n_means; i++) print_row(width, table.means[i].name, &table.means[i].scores);
 }
 
 static void print_labels(const ftc_label_scores *s) {
@@ -142,18 +144,16 @@ static void print_text(const ftc_evaluation *e, const ftc_labels *labels) {
                e->values.spearman);
     if (e->scoring == FTC_SCORE_SPANS)
         printf("accuracy   %.4f\nprecision  %.4f\nrecall     %.4f\nf1         %.4f\n", e->spans.accuracy,
-               e->spans.precision, e->spans.recall, e->spans.f1);
-    if (e->scoring == FTC_SCORE_LABELS) {
-        print_labels(&e->labels);
-        print_classes(e, labels);
+               e->spans.micro.precision, e->spans.micro.recall, e->spans.micro.f1);
+    if (e->scoring == FTC_SCORE_LABELS) print_labels(&e->labels);
+    if (e->scoring == FTC_SCORE_CLASSES) {
+        const ftc_class_scores *s = &e->classes;
+        printf("accuracy   %.4f\nprecision  %.4f\nrecall     %.4f\nf1         %.4f\nmatthews   %.4f\n",
+               s->accuracy, s->precision, s->recall, s->f1, s->matthews);
+        if (!isnan(e->roc_auc)) printf("roc auc    %.4f\n", e->roc_auc);
+        if (e->columns <= 16) print_confusion(e, labels);
     }
-    if (e->scoring != FTC_SCORE_CLASSES) return;
-    const ftc_class_scores *s = &e->classes;
-    printf("accuracy   %.4f\nprecision  %.4f\nrecall     %.4f\nf1         %.4f\nmatthews   %.4f\n",
-           s->accuracy, s->precision, s->recall, s->f1, s->matthews);
-    if (!isnan(e->roc_auc)) printf("roc auc    %.4f\n", e->roc_auc);
-    if (e->columns <= 16) print_confusion(e, labels);
-    print_classes(e, labels);
+    if (e->each) print_each(e, labels);
 }
 
 static ftc_status evaluate(ftc_classifier *c, const char *dir, const eval_options *o,

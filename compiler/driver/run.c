@@ -107,7 +107,7 @@ static void on_evaluated(void *context, const ftc_evaluation *e, const ftc_epoch
         fprintf(stderr, "  pearson %.4f  spearman %.4f", e->values.pearson, e->values.spearman);
     } else if (e->scoring == FTC_SCORE_SPANS) {
         fprintf(stderr, "  accuracy %.4f  precision %.4f  recall %.4f  f1 %.4f", e->spans.accuracy,
-                e->spans.precision, e->spans.recall, e->spans.f1);
+                e->spans.micro.precision, e->spans.micro.recall, e->spans.micro.f1);
     } else if (e->scoring == FTC_SCORE_CLASSES) {
         fprintf(stderr, "  accuracy %.4f  f1 %.4f  matthews %.4f", e->classes.accuracy, e->classes.f1,
                 e->classes.matthews);

@@ -48,8 +48,15 @@ const char *ftc_program_problem_type(const ftc_program *program) {
 typedef struct {
     double loss, weight;
     int64_t tokens;
-    ftc_span_counts spans;
+    int64_t words, correct; // labels of tokens, and those that are predicted
 } batch_result;
+
+// Classes of tokens as tags of spans.
+typedef struct {
+    ftc_span_tag *tags; // [columns]; NULL: the scores are not of spans
+    const char **types; // [n_types]
+    size_t n_types;
+} span_names;
 
 typedef struct {
     ftc_stepper *stepper;
@@ -58,14 +65,15 @@ typedef struct {
     int64_t batch_size, n_batches;
     const ftc_world *world;
     const ftc_evaluate_watch *watch;
-    batch_result *results;    // [n_batches]
-    double *metrics;          // [n_batches, n_outputs] of outputs that are metrics
-    const ftc_span_tag *tags; // [columns] of spans, else NULL
+    batch_result *results; // [n_batches]
+    double *metrics;       // [n_batches, n_outputs] of outputs that are metrics
+    span_names names;
+    ftc_span_counts *spans; // [n_batches, n_types]
 } work;
 
 // The spans of the examples of a batch, whose logits are [tokens, columns].
 static void count_spans(const work *w, const int64_t *examples, int64_t n, const float *logits,
-                        int64_t columns, ftc_span_counts *counts) {
+                        int64_t columns, batch_result *result, ftc_span_counts *counts) {
     const ftc_dataset *d = w->dataset;
     size_t most = 0;
     for (int64_t i = 0; i < n; i++)
@@ -80,9 +88,13 @@ static void count_spans(const work *w, const int64_t *examples, int64_t n, const
              at++, logits += columns) {
             if (d->tags[at] == FTC_NO_LABEL) continue;
             labels[words] = d->tags[at];
-            predictions[words++] = ftc_argmax(logits, columns);
+            predictions[words] = ftc_argmax(logits, columns);
+            result->correct += labels[words] == predictions[words];
+            words++;
         }
-        ftc_spans_count(w->tags, labels, predictions, words, scratch, counts);
+        result->words += (int64_t)words;
+        ftc_spans_count(w->names.tags, labels, predictions, words, scratch, w->names.types, w->names.n_types,
+                        counts);
     }
     free(labels);
     free(predictions);
@@ -118,8 +130,37 @@ static ftc_status run_batch(const work *w, int64_t index, int64_t *examples, ftc
     bool of_tokens = ftc_program_scores_tokens(stepper->program);
     int64_t first = of_tokens ? w->dataset->offsets[at] : at, rows = of_tokens ? w->batch->tokens : n;
     if (logits) memcpy(e->logits + first * e->columns, logits, (size_t)(rows * e->columns) * sizeof *logits);
-    if (logits && w->tags) count_spans(w, examples, n, logits, e->columns, &w->results[index].spans);
+    if (logits && w->names.tags)
+        count_spans(w, examples, n, logits, e->columns, &w->results[index],
+                    w->spans + index * (int64_t)w->names.n_types);
     return FTC_STATUS_OK;
+}
+
+// The scores of all batches' spans: a row of each type that occurs.
+static void score_spans(const work *w, ftc_evaluation *e) {
+    size_t n_types = w->names.n_types;
+    ftc_span_counts *counts = ftc_alloc(n_types + 1, sizeof *counts);
+    int64_t words = 0, correct = 0;
+    for (int64_t i = 0; i < w->n_batches; i++) {
+        words += w->results[i].words;
+        correct += w->results[i].correct;
+        for (size_t k = 0; k < n_types; k++) {
+            const ftc_span_counts *more = &w->spans[(size_t)i * n_types + k];
+            counts[k].expected += more->expected;
+            counts[k].predicted += more->predicted;
+            counts[k].found += more->found;
+        }
+    }
+    e->each = ftc_alloc(n_types + 1, sizeof *e->each);
+    e->types = ftc_alloc(n_types + 1, sizeof *e->types);
+    e->spans = ftc_spans_score(counts, n_types, e->each);
+    e->spans.accuracy = words ? (double)correct / (double)words : 0;
+    for (size_t k = 0; k < n_types; k++) {
+        if (counts[k].expected + counts[k].predicted == 0) continue;
+        e->each[e->n_each] = e->each[k];
+        e->types[e->n_each++] = ftc_strdup(w->names.types[k]);
+    }
+    free(counts);
 }
 
 // Runs this process' batches; fills logits, the sum of losses and the counts, of all.
@@ -142,16 +183,15 @@ static ftc_status run(const work *w, ftc_evaluation *e) {
     if (!ftc_program_scores_tokens(w->stepper->program))
         ftc_world_share(w->world, e->logits, w->n_batches,
                         (size_t)(w->batch_size * e->columns) * sizeof *e->logits);
-    ftc_span_counts spans = {0};
+    ftc_world_share(w->world, w->spans, w->n_batches, w->names.n_types * sizeof *w->spans);
     for (int64_t i = 0; i < w->n_batches; i++) {
         e->loss += w->results[i].loss * w->results[i].weight;
         e->weight += w->results[i].weight;
         e->tokens += w->results[i].tokens;
-        ftc_spans_add(&spans, &w->results[i].spans);
         for (int32_t k = 0; k < n_outputs; k++)
             e->metrics[k] += w->metrics[i * n_outputs + k] * w->results[i].weight;
     }
-    if (w->tags) e->spans = ftc_spans_score(&spans);
+    if (w->names.tags) score_spans(w, e);
     e->samples = w->dataset->n;
     e->batches = w->n_batches;
     return FTC_STATUS_OK;
@@ -172,6 +212,15 @@ static void score(const ftc_program *program, const ftc_dataset *dataset, ftc_ev
     for (int32_t k = 0; k < e->columns; k++)
         e->each[k] = ftc_metrics_class(e->confusion, (int32_t)e->columns, k);
     e->roc_auc = ftc_metrics_roc_auc(dataset->labels, e->logits, e->samples, (int32_t)e->columns);
+}
+
+static span_names names_of(const ftc_dataset *dataset, int64_t columns) {
+    span_names names = {.tags = ftc_alloc((size_t)columns, sizeof *names.tags),
+                        .types = ftc_alloc((size_t)columns, sizeof *names.types)};
+    for (int64_t i = 0; i < columns; i++)
+        names.tags[i] = ftc_span_tag_of(i < dataset->n_tag_names ? dataset->tag_names[i] : "O");
+    names.n_types = ftc_spans_types(names.tags, (size_t)columns, names.types);
+    return names;
 }
 
 ftc_status ftc_evaluate(ftc_stepper *stepper, ftc_batch *batch, const ftc_dataset *dataset,
@@ -209,20 +258,23 @@ ftc_status ftc_evaluate(ftc_stepper *stepper, ftc_batch *batch, const ftc_datase
     int64_t rows = w.n_batches * batch_size;
     if (ftc_program_scores_tokens(program)) rows = ftc_dataset_tokens(dataset);
     e.logits = ftc_alloc((size_t)(rows * e.columns + 1), sizeof *e.logits);
-    bool spans = e.scoring == FTC_SCORE_SPANS && dataset->tags && dataset->tag_names;
-    ftc_span_tag *tags = spans ? ftc_alloc((size_t)e.columns, sizeof *tags) : NULL;
-    for (int64_t i = 0; spans && i < e.columns; i++)
-        tags[i] = ftc_span_tag_of(i < dataset->n_tag_names ? dataset->tag_names[i] : "O");
-    w.tags = tags;
+    if (e.scoring == FTC_SCORE_SPANS && dataset->tags && dataset->tag_names)
+        w.names = names_of(dataset, e.columns);
     e.confusion = classes ? ftc_alloc((size_t)(e.columns * e.columns), sizeof *e.confusion) : NULL;
-    e.each = classes || e.scoring == FTC_SCORE_LABELS ? ftc_alloc((size_t)e.columns, sizeof *e.each) : NULL;
+    if (classes || e.scoring == FTC_SCORE_LABELS) {
+        e.each = ftc_alloc((size_t)e.columns, sizeof *e.each);
+        e.n_each = e.columns;
+    }
     e.metrics = ftc_alloc((size_t)program->n_outputs + 1, sizeof *e.metrics);
     w.results = ftc_alloc((size_t)w.n_batches + 1, sizeof *w.results);
     w.metrics = ftc_alloc((size_t)(w.n_batches * program->n_outputs) + 1, sizeof *w.metrics);
+    w.spans = ftc_alloc((size_t)w.n_batches * w.names.n_types + 1, sizeof *w.spans);
     ftc_status status = run(&w, &e);
     free(w.results);
-    free(tags);
     free(w.metrics);
+    free(w.spans);
+    free(w.names.tags);
+    free(w.names.types);
     if (status.code != FTC_OK) {
         ftc_evaluation_free(&e);
         return status;
@@ -239,30 +291,41 @@ void ftc_evaluation_free(ftc_evaluation *evaluation) {
     free(evaluation->logits);
     free(evaluation->confusion);
     free(evaluation->each);
+    for (int64_t k = 0; evaluation->types && k < evaluation->n_each; k++) free(evaluation->types[k]);
+    free(evaluation->types);
     free(evaluation->metrics);
     *evaluation = (ftc_evaluation){0};
 }
 
-void ftc_evaluation_means(const ftc_evaluation *e, ftc_evaluation_mean out[FTC_EVALUATION_MEANS]) {
+ftc_evaluation_table ftc_evaluation_table_of(const ftc_evaluation *e) {
     const ftc_class_scores *c = &e->classes;
     const ftc_label_scores *l = &e->labels;
     int64_t support = 0, predicted = 0;
-    for (int64_t k = 0; k < e->columns; k++) {
+    for (int64_t k = 0; k < e->n_each; k++) {
         support += e->each[k].support;
         predicted += e->each[k].predicted;
     }
-    if (e->scoring == FTC_SCORE_LABELS) {
-        out[0] = (ftc_evaluation_mean){
-            "mean of labels", {l->precision_macro, l->recall_macro, l->f1_macro, support, predicted}};
-        out[1] = (ftc_evaluation_mean){
-            "all together", {l->precision_micro, l->recall_micro, l->f1_micro, support, predicted}};
-    } else {
-        out[0] = (ftc_evaluation_mean){
-            "mean of classes", {c->precision_macro, c->recall_macro, c->f1_macro, support, predicted}};
-        out[1] = (ftc_evaluation_mean){
-            "mean of examples",
-            {c->precision_weighted, c->recall_weighted, c->f1_weighted, support, predicted}};
-    }
+    if (e->scoring == FTC_SCORE_SPANS)
+        return (ftc_evaluation_table){"type",
+                                      "spans",
+                                      3,
+                                      {{"all together", e->spans.micro},
+                                       {"mean of types", e->spans.macro},
+                                       {"mean of spans", e->spans.weighted}}};
+    if (e->scoring == FTC_SCORE_LABELS)
+        return (ftc_evaluation_table){
+            "label",
+            "examples",
+            2,
+            {{"mean of labels", {l->precision_macro, l->recall_macro, l->f1_macro, support, predicted}},
+             {"all together", {l->precision_micro, l->recall_micro, l->f1_micro, support, predicted}}}};
+    return (ftc_evaluation_table){
+        "class",
+        "examples",
+        2,
+        {{"mean of classes", {c->precision_macro, c->recall_macro, c->f1_macro, support, predicted}},
+         {"mean of examples",
+          {c->precision_weighted, c->recall_weighted, c->f1_weighted, support, predicted}}}};
 }
 
 void ftc_evaluation_report(const ftc_evaluation *e, cJSON *line) {
@@ -302,9 +365,11 @@ void ftc_evaluation_report(const ftc_evaluation *e, cJSON *line) {
     }
     if (e->scoring == FTC_SCORE_SPANS) {
         cJSON_AddNumberToObject(line, "eval_accuracy", e->spans.accuracy);
-        cJSON_AddNumberToObject(line, "eval_precision", e->spans.precision);
-        cJSON_AddNumberToObject(line, "eval_recall", e->spans.recall);
-        cJSON_AddNumberToObject(line, "eval_f1", e->spans.f1);
+        cJSON_AddNumberToObject(line, "eval_precision", e->spans.micro.precision);
+        cJSON_AddNumberToObject(line, "eval_recall", e->spans.micro.recall);
+        cJSON_AddNumberToObject(line, "eval_f1", e->spans.micro.f1);
+        cJSON_AddNumberToObject(line, "eval_f1_macro", e->spans.macro.f1);
+        cJSON_AddNumberToObject(line, "eval_f1_weighted", e->spans.weighted.f1);
     }
     cJSON_AddNumberToObject(line, "eval_samples", (double)e->samples);
     cJSON_AddNumberToObject(line, "eval_runtime", e->seconds);

@@ -35,12 +35,15 @@ typedef struct {
     ftc_scoring scoring;
     float *logits;      // [samples, columns]; of tokens [tokens, columns], of this process' examples alone
     int64_t *confusion; // of classes: [columns, columns], label by prediction; else NULL
-    ftc_one_class_scores *each; // [columns] of classes and of several labels; else NULL
-    ftc_class_scores classes;   // of classes
-    double roc_auc;             // of classes; NaN: no class has examples and others beside it
-    ftc_value_scores values;    // of values
-    ftc_span_scores spans;      // of spans
-    ftc_label_scores labels;    // of several labels
+    // [n_each]: a row for each class, each of several labels, or each type of spans that occurs; else NULL.
+    ftc_one_class_scores *each;
+    int64_t n_each;
+    char **types;             // [n_each] of spans: what the types are called; else NULL
+    ftc_class_scores classes; // of classes
+    double roc_auc;           // of classes; NaN: no class has examples and others beside it
+    ftc_value_scores values;  // of values
+    ftc_span_scores spans;    // of spans
+    ftc_label_scores labels;  // of several labels
 } ftc_evaluation;
 
 // What an evaluation may be watched and stopped with. All may be NULL.
@@ -58,13 +61,17 @@ ftc_status ftc_evaluate(ftc_stepper *stepper, ftc_batch *batch, const ftc_datase
                         ftc_evaluation *out);
 void ftc_evaluation_free(ftc_evaluation *evaluation);
 
-// What stands below a table of evaluation->each: over all of its rows.
-enum { FTC_EVALUATION_MEANS = 2 };
+// The table of evaluation->each in words, and what stands below it, over all of its rows.
+enum { FTC_EVALUATION_MEANS = 3 };
 typedef struct {
-    const char *name;
-    ftc_one_class_scores scores;
-} ftc_evaluation_mean;
-void ftc_evaluation_means(const ftc_evaluation *evaluation, ftc_evaluation_mean out[FTC_EVALUATION_MEANS]);
+    const char *row, *support; // what a row is of and counts: "class", "examples"
+    int n_means;
+    struct {
+        const char *name;
+        ftc_one_class_scores scores;
+    } means[FTC_EVALUATION_MEANS];
+} ftc_evaluation_table;
+ftc_evaluation_table ftc_evaluation_table_of(const ftc_evaluation *evaluation);
 
 // Adds eval_loss, eval_accuracy, … under the names that Hugging Face's Trainer gives them.
 void ftc_evaluation_report(const ftc_evaluation *evaluation, cJSON *line);

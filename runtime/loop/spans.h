@@ -3,6 +3,8 @@
 #ifndef FTC_RUNTIME_SPANS_H
 #define FTC_RUNTIME_SPANS_H
 
+#include "runtime/loop/metrics.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,23 +24,27 @@ typedef struct {
 // The spans of the words of one sentence into spans[n]; how many there are.
 size_t ftc_spans_find(const ftc_span_tag *tags, const int32_t *classes, size_t n, ftc_span *spans);
 
-// Sums over sentences; words of 64 bits, which processes exchange.
+// The types that spans of these tags can have, sorted, into types[n]; how many there are.
+size_t ftc_spans_types(const ftc_span_tag *tags, size_t n, const char **types);
+
+// Of one type, sums over sentences: spans that the labels say, that the predictions say, and that both do.
 typedef struct {
-    int64_t words, correct; // labels, those that are predicted
     int64_t expected, predicted, found;
 } ftc_span_counts;
 
-// Counts a sentence in; `scratch` has room for 2 * n.
+// Counts a sentence in, counts[k] those of types[k]; `scratch` has room for 2 * n.
 void ftc_spans_count(const ftc_span_tag *tags, const int32_t *labels, const int32_t *predictions, size_t n,
-                     ftc_span *scratch, ftc_span_counts *counts);
-void ftc_spans_add(ftc_span_counts *to, const ftc_span_counts *more);
+                     ftc_span *scratch, const char *const *types, size_t n_types, ftc_span_counts *counts);
 
-// Over all spans together (micro). A score that would divide by zero is 0.
+// As in seqeval's classification_report; a score that would divide by zero is 0.
 typedef struct {
-    double accuracy; // of words
-    double precision, recall, f1;
+    double accuracy;            // of words
+    ftc_one_class_scores micro; // over all spans together
+    // Means over the types that occur in labels or predictions, and by how many spans the labels say.
+    ftc_one_class_scores macro, weighted;
 } ftc_span_scores;
 
-ftc_span_scores ftc_spans_score(const ftc_span_counts *counts);
+// Fills each[n_types], and the result but for its accuracy.
+ftc_span_scores ftc_spans_score(const ftc_span_counts *counts, size_t n_types, ftc_one_class_scores *each);
 
 #endif

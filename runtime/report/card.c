@@ -125,23 +125,22 @@ static void write_class_row(const ftc_one_class_scores *s, FILE *out) {
 
 static void write_classes(const ftc_summary *s, FILE *out) {
     const ftc_evaluation *e = ftc_summary_evaluation(s);
-    ftc_evaluation_mean means[FTC_EVALUATION_MEANS];
     if (!e || !e->each) return;
-    const char *what = e->scoring == FTC_SCORE_LABELS ? "label" : "class";
-    fprintf(
-        out,
-        "\n### Results by %s\n\n| %c%s | Precision | Recall | F1 | Examples |\n|:---|---:|---:|---:|---:|\n",
-        what, *what - 'a' + 'A', what + 1);
-    for (int64_t k = 0; k < e->columns; k++) {
+    const ftc_evaluation_table table = ftc_evaluation_table_of(e);
+    char row[16], support[16];
+    ftc_summary_title(table.row, row, sizeof row);
+    ftc_summary_title(table.support, support, sizeof support);
+    fprintf(out, "\n### Results by %s\n\n| %s | Precision | Recall | F1 | %s |\n|:---|---:|---:|---:|---:|\n",
+            table.row, row, support);
+    for (int64_t k = 0; k < e->n_each; k++) {
         char number[24];
         fputs("| ", out);
-        write_cell(ftc_summary_label(s, k, number), out);
+        write_cell(ftc_summary_row(s, e, k, number), out);
         write_class_row(&e->each[k], out);
     }
-    ftc_evaluation_means(e, means);
-    for (int i = 0; i < FTC_EVALUATION_MEANS; i++) {
-        fprintf(out, "| *%s*", means[i].name);
-        write_class_row(&means[i].scores, out);
+    for (int i = 0; i < table.n_means; i++) {
+        fprintf(out, "| *%s*", table.means[i].name);
+        write_class_row(&table.means[i].scores, out);
     }
 }
 

@@ -124,7 +124,7 @@ static void write_tiles(const ftc_summary *s, FILE *out) {
     fputs("<dl class=\"tiles\">\n", out);
     if (e && e->scoring == FTC_SCORE_CLASSES)
         write_tile(out, "Test accuracy", "%.2f&nbsp;%%", e->classes.accuracy * 100);
-    if (e && e->scoring == FTC_SCORE_SPANS) write_tile(out, "Test F1 of spans", "%.4f", e->spans.f1);
+    if (e && e->scoring == FTC_SCORE_SPANS) write_tile(out, "Test F1 of spans", "%.4f", e->spans.micro.f1);
     if (e && e->scoring == FTC_SCORE_LABELS) {
         write_tile(out, "All labels right", "%.2f&nbsp;%%", e->labels.accuracy * 100);
         write_tile(out, "F1, micro", "%.4f", e->labels.f1_micro);
@@ -677,28 +677,31 @@ static void write_most_confused(const ftc_summary *s, const ftc_evaluation *e, F
     free(list);
 }
 
-static void write_class_scores(const ftc_one_class_scores *s, FILE *out) {
+static void write_one_scores(const ftc_one_class_scores *s, FILE *out) {
     fprintf(out, "</th><td>%.4f</td><td>%.4f</td><td>%.4f</td><td>%lld</td></tr>\n", s->precision, s->recall,
             s->f1, (long long)s->support);
 }
 
-static ftc_status write_classes(const ftc_summary *s, FILE *out) {
+static ftc_status write_each(const ftc_summary *s, FILE *out) {
     static const char HEAD[] = "<tr><th scope=\"row\" class=\"left\">";
     const ftc_evaluation *e = ftc_summary_evaluation(s);
-    ftc_evaluation_mean means[FTC_EVALUATION_MEANS];
-    fputs("<div class=\"scroll\"><table>\n<caption>By class: the share of what was said to be of it that is, "
-          "of what is of it that was found, and their harmonic mean</caption>\n<tr><th class=\"left\">Class"
-          "</th><th>Precision</th><th>Recall</th><th>F1</th><th>Examples</th></tr>\n",
-          out);
-    for (int64_t k = 0; k < e->columns; k++) {
+    const ftc_evaluation_table table = ftc_evaluation_table_of(e);
+    char row[16], support[16], number[24];
+    ftc_summary_title(table.row, row, sizeof row);
+    ftc_summary_title(table.support, support, sizeof support);
+    fprintf(out,
+            "<div class=\"scroll\"><table>\n<caption>By %s: the share of what was said to be of it that is, "
+            "of what is of it that was found, and their harmonic mean</caption>\n<tr><th class=\"left\">%s"
+            "</th><th>Precision</th><th>Recall</th><th>F1</th><th>%s</th></tr>\n",
+            table.row, row, support);
+    for (int64_t k = 0; k < e->n_each; k++) {
         fputs(HEAD, out);
-        write_label(s, k, out);
-        write_class_scores(&e->each[k], out);
+        ftc_html_text(out, ftc_summary_row(s, e, k, number));
+        write_one_scores(&e->each[k], out);
     }
-    ftc_evaluation_means(e, means);
-    for (int i = 0; i < FTC_EVALUATION_MEANS; i++) {
-        fprintf(out, "%s%s", HEAD, means[i].name);
-        write_class_scores(&means[i].scores, out);
+    for (int i = 0; i < table.n_means; i++) {
+        fprintf(out, "%s%s", HEAD, table.means[i].name);
+        write_one_scores(&table.means[i].scores, out);
     }
     fputs("</table></div>\n", out);
     return FTC_STATUS_OK;
@@ -893,9 +896,14 @@ static bool is_scored_as(const ftc_summary *s, ftc_scoring scoring) {
     return e && e->scoring == scoring;
 }
 
-static bool has_each(const ftc_summary *s) {
+static bool has_each_class(const ftc_summary *s) {
     const ftc_evaluation *e = ftc_summary_evaluation(s);
-    return e && e->each;
+    return e && e->each && !e->types;
+}
+
+static bool has_types(const ftc_summary *s) {
+    const ftc_evaluation *e = ftc_summary_evaluation(s);
+    return e && e->types;
 }
 
 static bool has_classes(const ftc_summary *s) {
@@ -920,7 +928,8 @@ static const struct {
     {"evaluations", "Evaluations", always, write_results},
     {"curves", "Curves", always, write_curves},
     {"lengths", "Lengths and padding", has_texts, write_texts},
-    {"classes", "Classes", has_each, write_classes},
+    {"classes", "Classes", has_each_class, write_each},
+    {"types", "Types of spans", has_types, write_each},
     {"confusions", "Confusions and mistakes", has_classes, write_confusions},
     {"predictions", "Predictions", has_values, write_predictions},
     {"memory", "Memory", always, write_memory},

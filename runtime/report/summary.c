@@ -54,6 +54,11 @@ const char *ftc_summary_label(const ftc_summary *s, int64_t label, char number[s
     return number;
 }
 
+const char *ftc_summary_row(const ftc_summary *s, const ftc_evaluation *e, int64_t row,
+                            char number[static 24]) {
+    return e->types ? e->types[row] : ftc_summary_label(s, row, number);
+}
+
 // --- names --------------------------------------------------------------------------------------------
 
 char *ftc_summary_base_name(const char *path) {

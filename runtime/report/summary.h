@@ -38,6 +38,10 @@ ftc_status ftc_report_write(const ftc_summary *summary, FILE *out);
 // The name of a class, or its number, for which there must be room.
 const char *ftc_summary_label(const ftc_summary *summary, int64_t label, char number[static 24]);
 
+// What row `row` of evaluation->each is of: a type of spans, or the name of a class as above.
+const char *ftc_summary_row(const ftc_summary *summary, const ftc_evaluation *evaluation, int64_t row,
+                            char number[static 24]);
+
 // The evaluation of the weights that were saved; NULL: there was none.
 const ftc_evaluation *ftc_summary_evaluation(const ftc_summary *summary);
 

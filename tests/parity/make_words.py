@@ -6,7 +6,8 @@ Needs tokenizers and seqeval. In tests/golden/words:
     bpe unigram    tokenizer.json each, trained on a few sentences: byte-level BPE without add_prefix_space, Unigram
     words.jsonl    {"tokenizer", "words", "max_length", "ids", "word_ids"}: is_pretokenized=True, with add_prefix_space, which
                    transformers asks for where words go into byte-level BPE; cut to max_length from the right
-    spans.txt      of two sentences each: labels | predictions | accuracy precision recall f1, sentences parted by " / "
+    spans.txt      of two sentences each: labels | predictions | accuracy precision recall f1 | and the rows of
+                   classification_report, each with its name, precision, recall, f1 and support; sentences parted by " / "
 
 Usage: make_words.py
 """
@@ -16,7 +17,7 @@ import os
 import random
 import warnings
 
-from seqeval.metrics import accuracy_score, f1_score, precision_score, recall_score
+from seqeval.metrics import accuracy_score, classification_report, f1_score, precision_score, recall_score
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden")
@@ -100,7 +101,9 @@ def make_spans():
             found = [["O"] * len(row) for row in truth]
         scores = [score(truth, found) for score in (accuracy_score, precision_score, recall_score, f1_score)]
         rows = [" / ".join(" ".join(row) for row in rows) for rows in (truth, found)]
-        lines.append(" | ".join([*rows, " ".join(repr(float(score)) for score in scores)]))
+        report = classification_report(truth, found, output_dict=True)
+        table = [" ".join([name.split()[0], *(repr(float(x)) for x in row.values())]) for name, row in report.items()]
+        lines.append(" | ".join([*rows, " ".join(repr(float(score)) for score in scores), *table]))
     with open(os.path.join(OUT, "spans.txt"), "w", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
 
