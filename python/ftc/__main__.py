@@ -1,6 +1,8 @@
 """python3 -m ftc rows FILE...: the rows of Parquet and Arrow files as JSON lines, for the command ftc:
 
 python3 -m ftc rows train.parquet | ftc run --train - --format json …
+
+Columns of classes that datasets has given names (ClassLabel) have these names in place of numbers.
 """
 
 import os
@@ -15,7 +17,11 @@ def main() -> int:
         print(__doc__.strip(), file=sys.stderr)
         return 2
     try:
-        for line in json_lines(read_rows(*sys.argv[2:])):
+        rows = read_rows(*sys.argv[2:])
+        for column, names in rows.class_names.items():
+            shown = [f"{i} → {name}" for i, name in enumerate(names[:10])] + ["…"] * (len(names) > 10)
+            print(f'python3 -m ftc rows: classes of "{column}" by name: {", ".join(shown)}', file=sys.stderr)
+        for line in json_lines(rows):
             print(line)
         sys.stdout.flush()
     except BrokenPipeError:  # nobody reads any more

@@ -13,8 +13,8 @@ import numpy as np
 from . import _library as c
 from ._library import InputError
 
-_LABELS = ("labels", "label", "label_ids")
-_COLUMNS = ("input_ids", "attention_mask", "token_type_ids", *_LABELS)
+LABELS = ("labels", "label", "label_ids")
+_COLUMNS = ("input_ids", "attention_mask", "token_type_ids", *LABELS)
 _BLOCK = 1000  # rows that are taken from Arrow at a time
 
 
@@ -99,7 +99,7 @@ def _numbers(value: Any, what: str) -> np.ndarray:
 
 
 def _label(row: Mapping[str, Any], classes: int, several: bool, what: str) -> float | np.ndarray | None:
-    name = next((name for name in _LABELS if row.get(name) is not None), None)
+    name = next((name for name in LABELS if row.get(name) is not None), None)
     if name is None:
         return None
     array = np.asarray(row[name])
@@ -164,7 +164,7 @@ def pack(
 
 
 def _tokenized(row: Mapping[str, Any], tokenize: Callable | None, what: str) -> Mapping[str, Any]:
-    texts = [key for key in row.keys() if isinstance(row[key], str) and key not in _LABELS]
+    texts = [key for key in row.keys() if isinstance(row[key], str) and key not in LABELS]
     if not texts:
         raise InputError(f"{what} has neither input_ids nor a text; it has {', '.join(map(str, row.keys())) or 'nothing'}")
     if tokenize is None:

@@ -50,12 +50,32 @@ def _read(path: pathlib.Path) -> Any:
     raise InputError(f"{path}: neither a Parquet nor an Arrow file")
 
 
-class Rows(Sequence):
-    """Rows of a table as dicts, each made when it is asked for. `column_names` are its columns."""
+def _features(table: Any, where: str) -> dict[str, Any]:
+    """What datasets says of the columns in a table's metadata, as it writes its Features; empty where others wrote it."""
+    text = (table.schema.metadata or {}).get(b"huggingface")
+    try:
+        features = json.loads(text)["info"]["features"] if text else {}
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f'{where}: its metadata "huggingface" are not those that datasets writes') from None
+    return {name: features[name] for name in table.column_names if name in features}
 
-    def __init__(self, table: Any) -> None:
+
+def _class_names(feature: Any) -> list[str] | None:
+    """The names of a feature's classes; None: it is no ClassLabel. A list of them has those of its elements."""
+    while isinstance(feature, list) and feature or isinstance(feature, dict) and {"_type", "feature"} <= feature.keys():
+        feature = feature[0] if isinstance(feature, list) else feature["feature"]
+    return feature["names"] if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" else None
+
+
+class Rows(Sequence):
+    """Rows of a table as dicts, each made when it is asked for. `column_names` are its columns, `class_names` what the
+    numbers of those are called that hold classes (datasets' ClassLabel), also in lists."""
+
+    def __init__(self, table: Any, features: dict[str, Any]) -> None:
         self._table = table
         self.column_names: list[str] = list(table.column_names)
+        named = {name: _class_names(feature) for name, feature in features.items()}
+        self.class_names: dict[str, list[str]] = {name: names for name, names in named.items() if names is not None}
 
     def __len__(self) -> int:
         return self._table.num_rows
@@ -77,11 +97,17 @@ def read_rows(*paths: str | os.PathLike) -> Rows:
     Trainer: ftc.Trainer(…, train_dataset=ftc.read_rows("train.parquet")). All must have the same columns. Needs pyarrow.
     """
     pa = _pyarrow()
-    tables = [_read(file) for path in paths for file in _files(pathlib.Path(path))]
-    if not tables:
+    files = [file for path in paths for file in _files(pathlib.Path(path))]
+    if not files:
         raise InputError("read_rows: no file is named")
+    tables = [_read(file) for file in files]
+    features = [_features(table, str(file)) for table, file in zip(tables, files)]
+    for file, other in zip(files, features):
+        for column in {*features[0], *other}:
+            if _class_names(features[0].get(column)) != _class_names(other.get(column)):
+                raise InputError(f'{file}: the classes of "{column}" have other names than in {files[0]}')
     try:
-        return Rows(pa.concat_tables(tables))
+        return Rows(pa.concat_tables(tables), features[0])
     except pa.ArrowException as error:
         raise InputError(f"{', '.join(map(str, paths))}: {error}") from error
 
@@ -99,7 +125,20 @@ def _plain(value: Any, column: str) -> Any:
     return value if value is None or isinstance(value, (str, int, float)) else str(value)
 
 
+def _named(value: Any, names: list[str], column: str) -> Any:
+    """The names of classes for their numbers; for -1, which is datasets' word for no label, None."""
+    if isinstance(value, list):
+        return [_named(one, names, column) for one in value]
+    if value is None or value == -1:
+        return None
+    if not 0 <= value < len(names):
+        raise InputError(f'the column "{column}" holds the class {value}, but names of {len(names)} classes')
+    return names[value]
+
+
 def json_lines(rows: Rows) -> Iterator[str]:
-    """Each row as a line that ftc's commands read."""
+    """Each row as a line that ftc's commands read; classes that have names by these."""
     for row in rows:
+        for column, names in rows.class_names.items():
+            row[column] = _named(row[column], names, column)
         yield json.dumps({name: _plain(value, name) for name, value in row.items()}, ensure_ascii=False)

@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 
 from . import _callbacks, _library as c, _notebook
-from ._data import Examples, Loader, pack
+from ._data import LABELS, Examples, Loader, pack
 from ._library import InputError, check, library
+from ._rows import Rows
 from .net import Net, Tokenizer, _Memory
 from .training_args import TrainingArguments
 
@@ -123,6 +124,11 @@ class _Interrupts:
             signal.signal(signal.SIGINT, self._handler)
 
 
+def _are_placeholders(names: list[str]) -> bool:
+    """Whether these are what transformers calls classes without a name."""
+    return names == [f"LABEL_{i}" for i in range(len(names))]
+
+
 class _Weights:
     """The weights of a PreTrainedModel, in ftc's memory."""
 
@@ -131,6 +137,12 @@ class _Weights:
         self.config = model.config
         self.classes = int(model.config.num_labels)
         self._check()
+
+    def take_names(self, names: list[str]) -> None:
+        """Calls the classes so, where the configuration has but placeholders for them."""
+        if _are_placeholders([str(self.config.id2label.get(i)) for i in range(self.classes)]):
+            self.config.id2label = dict(enumerate(names))
+            self.config.label2id = {name: i for i, name in enumerate(names)}
 
     def _check(self) -> None:
         model, kind = self.model, type(self.model)
@@ -182,6 +194,10 @@ class _Directory:
         self.names = [labels[str(i)] for i in range(len(labels))] if labels else None
         self.classes = int(config.get("num_labels") or len(labels) or 2)
         self.config = SimpleNamespace(**config)
+
+    def take_names(self, names: list[str]) -> None:
+        if self.names is None or _are_placeholders(self.names):
+            self.names = names
 
     def net(self, **options: Any) -> Net:
         return Net(self.path, **options)
@@ -239,6 +255,7 @@ class Trainer:
         self._weights: Any = _Directory(os.fspath(model)) if isinstance(model, (str, os.PathLike)) else self._wrap(model)
         self.model = model
         self.train_dataset, self.eval_dataset = train_dataset, eval_dataset
+        self._name_classes()
         self.processing_class = processing_class if processing_class is not None else tokenizer
         self.data_collator = data_collator
         self.compute_metrics = compute_metrics
@@ -264,6 +281,17 @@ class Trainer:
         if not hasattr(model, "named_parameters") or not hasattr(model, "config"):
             raise TypeError(f"the model is a {type(model).__name__}: expected a PreTrainedModel or a directory")
         return _Weights(model)
+
+    def _name_classes(self) -> None:
+        """Takes the names of the classes over from rows that have them (read_rows)."""
+        of_column = getattr(self.train_dataset, "class_names", {}) if isinstance(self.train_dataset, Rows) else {}
+        column = next((name for name in LABELS if name in of_column), None)
+        if column is None:
+            return
+        names, classes = of_column[column], self._weights.classes
+        if len(names) != classes:
+            raise InputError(f'train_dataset: "{column}" has {len(names)} classes ({", ".join(names)}), the model {classes}')
+        self._weights.take_names(names)
 
     def _check(self, collator: Any, loss: Any, optimizers: tuple, optimizer_class: Any) -> None:
         args = self.args
