@@ -107,13 +107,13 @@ static ftc_status time_steps(ftc_bench_side *sides, int32_t n, const ftc_bench_o
     return FTC_STATUS_OK;
 }
 
-static ftc_status measure(ftc_bench_side *sides, int32_t n, const ftc_bench_options *o,
-                          ftc_threads *threads) {
+ftc_status ftc_bench_measure(ftc_bench_side *sides, int32_t n, const ftc_bench_options *o,
+                             ftc_threads *threads) {
     for (int32_t s = 0; s < n; s++) FTC_RETURN_IF_ERROR(prepare(&sides[s], o, threads));
     return time_steps(sides, n, o);
 }
 
-static void free_side(ftc_bench_side *side) {
+void ftc_bench_close(ftc_bench_side *side) {
     free(side->seconds);
     free(side->ticks);
     free(side->kernel_seconds);
@@ -123,10 +123,8 @@ static void free_side(ftc_bench_side *side) {
     ftc_model_close(&side->model);
 }
 
-// --- the command --------------------------------------------------------------------------------------
-
-static bool open_side(const char *path, const ftc_model_options *asked, const ftc_bench_options *o,
-                      ftc_bench_side *side, ftc_diagnostics *d) {
+bool ftc_bench_open(const char *path, const ftc_model_options *asked, const ftc_bench_options *o,
+                    ftc_bench_side *side, ftc_diagnostics *d) {
     ftc_model_options options = *asked;
     ftc_model_candidate candidate;
     char *why = NULL;
@@ -140,17 +138,21 @@ static bool open_side(const char *path, const ftc_model_options *asked, const ft
     return true;
 }
 
+// --- the command --------------------------------------------------------------------------------------
+
 static int bench(const ftc_command *self, const ftc_text_list *paths, const ftc_model_options *model,
                  const ftc_bench_options *o, ftc_threads *threads) {
     ftc_diagnostics d = {0};
     int32_t n = (int32_t)paths->n;
     ftc_bench_side *sides = ftc_alloc(paths->n, sizeof *sides);
     bool opened = true;
-    for (int32_t s = 0; s < n && opened; s++) opened = open_side(paths->items[s], model, o, &sides[s], &d);
-    int code = opened ? ftc_status_report(self->name, measure(sides, n, o, threads)) : ftc_diag_report(&d);
+    for (int32_t s = 0; s < n && opened; s++)
+        opened = ftc_bench_open(paths->items[s], model, o, &sides[s], &d);
+    int code =
+        opened ? ftc_status_report(self->name, ftc_bench_measure(sides, n, o, threads)) : ftc_diag_report(&d);
     if (code == FTC_EXIT_OK && n == 1) ftc_bench_report(&sides[0], o, threads);
     if (code == FTC_EXIT_OK && n > 1) ftc_bench_compare(sides, n, o, ftc_threads_count(threads));
-    for (int32_t s = 0; s < n; s++) free_side(&sides[s]);
+    for (int32_t s = 0; s < n; s++) ftc_bench_close(&sides[s]);
     free(sides);
     return code;
 }

@@ -35,6 +35,16 @@ typedef struct {
     double seconds, flops, bytes;
 } ftc_kernel_line;
 
+// Opens an artifact, or compiles MODEL.ir; tells on standard error where the artifact is compiled again.
+// False after a diagnostic. What was opened is to be closed in any case; zeros are allowed.
+bool ftc_bench_open(const char *path, const ftc_model_options *asked, const ftc_bench_options *o,
+                    ftc_bench_side *side, ftc_diagnostics *d);
+void ftc_bench_close(ftc_bench_side *side);
+
+// Times o->steps steps of each, in turns, on made-up data.
+ftc_status ftc_bench_measure(ftc_bench_side *sides, int32_t n, const ftc_bench_options *o,
+                             ftc_threads *threads);
+
 int32_t ftc_bench_kernels(const ftc_bench_side *side); // how many a step has
 
 // One after the other; to be freed.

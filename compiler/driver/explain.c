@@ -2,6 +2,7 @@
 // where it ends, what it costs, and what bounds it.
 #include "compiler/cost.h"
 #include "compiler/driver/commands.h"
+#include "compiler/driver/explain.h"
 #include "compiler/driver/model.h"
 #include "compiler/driver/peak.h"
 #include "compiler/passes/ends.h"
@@ -29,54 +30,46 @@ static const ftc_option OPTIONS[] = {
 };
 #undef FIELD
 
-typedef struct {
-    const ftc_graph *g;
-    const ftc_program *program;
-    double *counts;           // at the bounds
-    double gflops, gigabytes; // a second, what the machine can do
-    ftc_id *repeats;
-} explanation;
-
 // --- nodes --------------------------------------------------------------------------------------------
 
 // "line 76", or where the compiler made it.
-static void print_line_of(const ftc_node *node) {
+static void print_line_of(FILE *f, const ftc_node *node) {
     int32_t line = ftc_model_line(&node->loc);
     if (line)
-        printf("line %d", line);
+        fprintf(f, "line %d", line);
     else
-        printf("no line of the model's");
+        fprintf(f, "no line of the model's");
 }
 
 // "f32[B, S, H] of dot8", "param "w" f32[H, I]"
-static void print_origin(const ftc_graph *g, ftc_id id) {
+static void print_origin(FILE *f, const ftc_graph *g, ftc_id id) {
     const ftc_node *node = &g->nodes[id];
     char type[256];
     ftc_type_text(g, &node->type, type, sizeof type);
     if (ftc_node_class(node) == FTC_CLASS_LEAF)
-        printf("%s \"%s\" %s", ftc_decl_kind_name(g->decls[node->decl].kind), g->decls[node->decl].name,
-               type);
+        fprintf(f, "%s \"%s\" %s", ftc_decl_kind_name(g->decls[node->decl].kind), g->decls[node->decl].name,
+                type);
     else
-        printf("%%%u %s of %s", id, type, g->kernels[node->kernel].name);
+        fprintf(f, "%%%u %s of %s", id, type, g->kernels[node->kernel].name);
 }
 
-static void print_computed(const explanation *x, uint32_t k) {
+static void print_computed(FILE *f, const ftc_explanation *x, uint32_t k) {
     const ftc_graph *g = x->g;
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
         if (node->kernel != k || ftc_op_get(node->op)->attrs & FTC_ATTR_VALUE) continue;
         char type[256];
-        printf("    %%%-5u %-12s %-40s ", v, ftc_op_get(node->op)->name,
-               ftc_type_text(g, &node->type, type, sizeof type));
-        print_line_of(node);
-        if (node->phase == FTC_PHASE_RECOMPUTE) printf(", made again for the backward phase");
-        if (x->repeats[v]) printf(", also in %s", g->kernels[g->nodes[x->repeats[v]].kernel].name);
-        printf("\n");
+        fprintf(f, "    %%%-5u %-12s %-40s ", v, ftc_op_get(node->op)->name,
+                ftc_type_text(g, &node->type, type, sizeof type));
+        print_line_of(f, node);
+        if (node->phase == FTC_PHASE_RECOMPUTE) fprintf(f, ", made again for the backward phase");
+        if (x->repeats[v]) fprintf(f, ", also in %s", g->kernels[g->nodes[x->repeats[v]].kernel].name);
+        fprintf(f, "\n");
     }
 }
 
 // What comes from outside, each once.
-static void print_read(const explanation *x, uint32_t k) {
+static void print_read(FILE *f, const ftc_explanation *x, uint32_t k) {
     const ftc_graph *g = x->g;
     bool *told = ftc_alloc(g->n_nodes, sizeof *told);
     for (ftc_id v = 1; v < g->n_nodes; v++) {
@@ -85,9 +78,9 @@ static void print_read(const explanation *x, uint32_t k) {
             ftc_id arg = g->nodes[v].arg[i];
             if (g->nodes[arg].kernel == k || told[arg]) continue;
             told[arg] = true;
-            printf("    reads  ");
-            print_origin(g, arg);
-            printf("\n");
+            fprintf(f, "    reads  ");
+            print_origin(f, g, arg);
+            fprintf(f, "\n");
         }
     }
     free(told);
@@ -95,80 +88,96 @@ static void print_read(const explanation *x, uint32_t k) {
 
 // What leaves: values that other kernels read, with the first reader and why it is not here; outputs;
 // tensors.
-static void print_ends(const explanation *x, uint32_t k) {
+static void print_ends(FILE *f, const ftc_explanation *x, uint32_t k) {
     const ftc_graph *g = x->g;
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
         if (node->kernel != k) continue;
         const ftc_output *output = ftc_graph_output_of(g, v);
-        if (output) printf("    writes %%%u, the output %s\n", v, output->name);
+        if (output) fprintf(f, "    writes %%%u, the output %s\n", v, output->name);
         if (ftc_node_class(node) == FTC_CLASS_ASSIGN)
-            printf("    writes %s \"%s\"\n", ftc_decl_kind_name(g->decls[node->decl].kind),
-                   g->decls[node->decl].name);
+            fprintf(f, "    writes %s \"%s\"\n", ftc_decl_kind_name(g->decls[node->decl].kind),
+                    g->decls[node->decl].name);
         ftc_id reader = 0;
         for (ftc_id r = v + 1; r < g->n_nodes && !reader; r++)
             for (int i = 0; i < g->nodes[r].n_args; i++)
                 if (g->nodes[r].arg[i] == v && g->nodes[r].kernel != k) reader = r;
         if (!reader || !g->nodes[reader].kernel) continue;
-        printf("    ends   at %%%u for %s: ", v, g->kernels[g->nodes[reader].kernel].name);
-        ftc_ends_why(g, v, reader, stdout);
-        printf("\n");
+        fprintf(f, "    ends   at %%%u for %s: ", v, g->kernels[g->nodes[reader].kernel].name);
+        ftc_ends_why(g, v, reader, f);
+        fprintf(f, "\n");
     }
 }
 
 // --- kernels ------------------------------------------------------------------------------------------
 
-static void print_loops(const ftc_graph *g, const ftc_kernel *kernel) {
+static void print_loops(FILE *f, const ftc_graph *g, const ftc_kernel *kernel) {
     char rows[256], cols[256];
-    printf(" rows(%s) cols(%s)", ftc_axes_text(g, &kernel->rows, rows, sizeof rows),
-           ftc_axes_text(g, &kernel->cols, cols, sizeof cols));
+    fprintf(f, " rows(%s) cols(%s)", ftc_axes_text(g, &kernel->rows, rows, sizeof rows),
+            ftc_axes_text(g, &kernel->cols, cols, sizeof cols));
     if (kernel->block != FTC_NO_AXIS)
-        printf(" blocks of %d along %s", kernel->block_size, g->axes[kernel->block].name);
+        fprintf(f, " blocks of %d along %s", kernel->block_size, g->axes[kernel->block].name);
 }
 
 // "1.21 GFLOP"
-static void print_scaled(double x, const char *unit) {
+static void print_scaled(FILE *f, double x, const char *unit) {
     static const char *const PREFIXES[] = {"", "k", "M", "G", "T"};
     int i = 0;
     while (x >= 999.5 && i < 4) x /= 1000, i++;
-    printf("%.3g %s%s", x, PREFIXES[i], unit);
+    fprintf(f, "%.3g %s%s", x, PREFIXES[i], unit);
 }
 
-static void print_work(const explanation *x, const ftc_kernel_info *info) {
+static void print_work(FILE *f, const ftc_explanation *x, const ftc_kernel_info *info) {
     double flops = ftc_program_cost(x->program, info->flops, x->counts);
     double bytes = ftc_program_cost(x->program, info->bytes, x->counts);
     double arithmetic = flops / x->gflops, memory = bytes / x->gigabytes;
-    printf("    work   ");
-    print_scaled(flops, "FLOP");
-    printf(", ");
-    print_scaled(bytes, "B");
-    if (bytes > 0) printf(", %.3g FLOP a byte", flops / bytes);
-    printf(": %.3g us, bound by %s\n", (arithmetic > memory ? arithmetic : memory) / 1e3,
-           arithmetic > memory ? "arithmetic" : "memory");
+    fprintf(f, "    work   ");
+    print_scaled(f, flops, "FLOP");
+    fprintf(f, ", ");
+    print_scaled(f, bytes, "B");
+    if (bytes > 0) fprintf(f, ", %.3g FLOP a byte", flops / bytes);
+    fprintf(f, ": %.3g us, bound by %s\n", (arithmetic > memory ? arithmetic : memory) / 1e3,
+            arithmetic > memory ? "arithmetic" : "memory");
 }
 
-static void explain_kernel(const explanation *x, uint32_t k) {
+void ftc_explain_kernel(const ftc_explanation *x, uint32_t k, FILE *f) {
     const ftc_kernel *kernel = &x->g->kernels[k];
     const ftc_kernel_info *info = &x->program->entries[FTC_ENTRY_STEP].kernel_info[k - 1];
-    printf("%s: %s", kernel->name, ftc_kernel_kind_name(kernel->kind));
-    print_loops(x->g, kernel);
-    printf(", %s phase, line %d%s\n", ftc_phase_name(info->phase), info->line,
-           kernel->barrier ? ", behind a barrier" : "");
-    if (kernel->plain) printf("    plain: %s\n", kernel->plain);
-    print_computed(x, k);
-    print_read(x, k);
-    print_ends(x, k);
-    print_work(x, info);
+    fprintf(f, "%s: %s", kernel->name, ftc_kernel_kind_name(kernel->kind));
+    print_loops(f, x->g, kernel);
+    fprintf(f, ", %s phase, line %d%s\n", ftc_phase_name(info->phase), info->line,
+            kernel->barrier ? ", behind a barrier" : "");
+    if (kernel->plain) fprintf(f, "    plain: %s\n", kernel->plain);
+    print_computed(f, x, k);
+    print_read(f, x, k);
+    print_ends(f, x, k);
+    print_work(f, x, info);
+}
+
+ftc_explanation ftc_explanation_make(const ftc_graph *g, const ftc_program *program, ftc_threads *threads) {
+    ftc_explanation x = {.g = g,
+                         .program = program,
+                         .counts = ftc_alloc((size_t)program->n_counts + 1, sizeof *x.counts),
+                         .gflops = ftc_peak_gflops(threads),
+                         .gigabytes = ftc_peak_gigabytes(threads),
+                         .repeats = ftc_ends_repeats(g)};
+    ftc_program_most_counts(program, x.counts);
+    return x;
+}
+
+void ftc_explanation_free(ftc_explanation *x) {
+    free(x->counts);
+    free(x->repeats);
 }
 
 // --- the command --------------------------------------------------------------------------------------
 
-static bool explain_graph(const explanation *x, const explain_options *o) {
+static bool explain_graph(const ftc_explanation *x, const explain_options *o) {
     bool found = !o->kernel;
     for (uint32_t k = 1; k < x->g->n_kernels; k++) {
         if (o->kernel && strcmp(o->kernel, x->g->kernels[k].name) != 0) continue;
         found = true;
-        explain_kernel(x, k);
+        ftc_explain_kernel(x, k, stdout);
         if (!o->kernel) printf("\n");
     }
     return found;
@@ -188,13 +197,7 @@ static int explain(const ftc_command *self, const char *path, const ftc_model_op
     int code = ftc_status_report(self->name, ftc_threads_create(n, &threads));
     if (code == FTC_EXIT_OK) {
         const ftc_program *program = &compiled.manifest->program;
-        explanation x = {.g = compiled.step,
-                         .program = program,
-                         .counts = ftc_alloc((size_t)program->n_counts + 1, sizeof *x.counts),
-                         .gflops = ftc_peak_gflops(threads),
-                         .gigabytes = ftc_peak_gigabytes(threads),
-                         .repeats = ftc_ends_repeats(compiled.step)};
-        ftc_program_most_counts(program, x.counts);
+        ftc_explanation x = ftc_explanation_make(compiled.step, program, threads);
         printf("%s: %d kernels a step; at the bounds; %d threads do %.1f GFLOP/s and %.1f GB/s here: above "
                "%.1f FLOP "
                "a byte arithmetic binds, below memory\n\n",
@@ -203,8 +206,7 @@ static int explain(const ftc_command *self, const char *path, const ftc_model_op
             code = ftc_cli_error(self->name,
                                  "--kernel %s: there is none of this name; ftc inspect --kernels lists them",
                                  o->kernel);
-        free(x.counts);
-        free(x.repeats);
+        ftc_explanation_free(&x);
         ftc_threads_free(threads);
     }
     ftc_compiled_free(&compiled);

@@ -1,9 +1,13 @@
 #include "compiler/driver/peak.h"
 
+#include "compiler/codegen/target.h"
 #include "ir/base/alloc.h"
 #include "ir/base/clock.h"
 
 #include <stdint.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 // Independent accumulators: two units times a latency of up to six cycles.
 enum { ACCUMULATORS = 12, ROUNDS = 1 << 21, MEASUREMENTS = 12 };
@@ -37,22 +41,78 @@ FMA_LOOP(loop_baseline, , 16)
 #define TARGET(features) , target(features)
 FMA_LOOP(loop_avx2, TARGET("avx2,fma"), 32)
 FMA_LOOP(loop_avx512, TARGET(AVX512), 64)
+
+// The same of pairs of bf16, each of whose sums is two multiply-adds.
+__attribute__((OPTIMIZED, target("avx512f,avx512bf16"))) static float loop_bf16(int64_t rounds) {
+    __m512 sums[ACCUMULATORS];
+    const __m512bh one = _mm512_cvtne2ps_pbh(_mm512_set1_ps(0.001f), _mm512_set1_ps(0.001f));
+    for (int i = 0; i < ACCUMULATORS; i++) sums[i] = _mm512_set1_ps((float)i);
+    for (int64_t r = 0; r < rounds; r++) {
+        _Pragma("GCC unroll 12") for (int i = 0; i < ACCUMULATORS; i++) sums[i] =
+            _mm512_dpbf16_ps(sums[i], one, one);
+    }
+    float total = 0;
+    for (int i = 0; i < ACCUMULATORS; i++) total += _mm512_cvtss_f32(sums[i]);
+    return total;
+}
+
+enum { AMX_TILES = 4, AMX_ROWS = 16, AMX_ROW_BYTES = 64 };
+
+// Tiles of zeros: four of sums, two by two operands.
+__attribute__((OPTIMIZED, target("amx-tile,amx-bf16"))) static float loop_amx(int64_t rounds) {
+    struct {
+        uint8_t palette, start_row, reserved[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } config __attribute__((aligned(64))) = {.palette = 1};
+    for (int i = 0; i < 8; i++) config.row_bytes[i] = AMX_ROW_BYTES, config.rows[i] = AMX_ROWS;
+    float sums[AMX_ROWS * AMX_ROW_BYTES / sizeof(float)];
+    _tile_loadconfig(&config);
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_zero(4);
+    _tile_zero(5);
+    _tile_zero(6);
+    _tile_zero(7);
+    for (int64_t r = 0; r < rounds; r++) {
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+    _tile_stored(0, sums, AMX_ROW_BYTES);
+    _tile_release();
+    return sums[0];
+}
 #endif
 
 typedef struct {
     const char *name;
-    float (*loop)(int64_t rounds);
-    int lanes;
+    float (*loop)(int64_t rounds); // NULL: the CPU has nothing of the kind
+    double flops;                  // a round
 } choice;
 
 static choice choose(void) {
+    const double flops = 2.0 * ACCUMULATORS; // of a lane
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f")) return (choice){"AVX-512", loop_avx512, 16};
+    if (__builtin_cpu_supports("avx512f")) return (choice){"AVX-512", loop_avx512, 16 * flops};
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return (choice){"AVX2", loop_avx2, 8};
+        return (choice){"AVX2", loop_avx2, 8 * flops};
 #endif
-    return (choice){"baseline", loop_baseline, 4};
+    return (choice){"baseline", loop_baseline, 4 * flops};
+}
+
+static choice choose_bf16(void) {
+#if defined(__x86_64__)
+    const ftc_target *host = ftc_target_host();
+    if (host->has_amx)
+        return (choice){"AMX", loop_amx, AMX_TILES * 2.0 * AMX_ROWS * AMX_ROWS * (AMX_ROW_BYTES / 2)};
+    if (host->has_avx512_bf16) return (choice){"AVX-512", loop_bf16, 16 * 2 * 2.0 * ACCUMULATORS};
+#endif
+    return (choice){0};
 }
 
 const char *ftc_peak_vectors(void) {
@@ -71,9 +131,9 @@ static void measure(void *context, int32_t thread, int32_t threads) {
     if (thread == 0) m->sink = total;
 }
 
-double ftc_peak_gflops(ftc_threads *threads) {
-    measurement m = {.what = choose()};
-    double flops = 2.0 * ACCUMULATORS * ROUNDS * m.what.lanes * ftc_threads_count(threads), best = 0;
+static double gflops_of(choice what, ftc_threads *threads) {
+    measurement m = {.what = what};
+    double flops = what.flops * ROUNDS * ftc_threads_count(threads), best = 0;
     for (int i = 0; i < MEASUREMENTS; i++) {
         double start = ftc_clock_seconds();
         ftc_threads_run(threads, measure, &m);
@@ -83,38 +143,63 @@ double ftc_peak_gflops(ftc_threads *threads) {
     return best;
 }
 
+double ftc_peak_gflops(ftc_threads *threads) {
+    return gflops_of(choose(), threads);
+}
+
+double ftc_peak_bf16_gflops(ftc_threads *threads) {
+    choice what = choose_bf16();
+    return what.loop ? gflops_of(what, threads) : 0;
+}
+
 // --- memory -------------------------------------------------------------------------------------------
 
-enum { MEMORY_BYTES = 256 << 20, MEMORY_PASSES = 3 };
+enum { MEMORY_BYTES = 256 << 20, L2_PASSES = 200 };
 
 typedef struct {
     const uint64_t *words;
-    size_t n;
+    size_t n;     // of all threads
+    int passes;   // over each thread's share
     uint64_t sum; // keeps the compiler from reading nothing
 } memory_read;
 
-// Each thread its share, four sums at once.
-static void read_share(void *context, int32_t thread, int32_t threads) {
+// Four vectors of sums at once.
+__attribute__((OPTIMIZED)) static void read_share(void *context, int32_t thread, int32_t threads) {
+    typedef uint64_t vector __attribute__((vector_size(32)));
     memory_read *r = context;
-    size_t begin = r->n / 4 * (size_t)thread / (size_t)threads * 4;
-    size_t end = r->n / 4 * (size_t)(thread + 1) / (size_t)threads * 4;
-    uint64_t sums[4] = {0};
-    for (size_t i = begin; i < end; i += 4)
-        for (int k = 0; k < 4; k++) sums[k] += r->words[i + (size_t)k];
-    __atomic_fetch_add(&r->sum, sums[0] + sums[1] + sums[2] + sums[3], __ATOMIC_RELAXED);
+    const vector *words = (const vector *)r->words;
+    size_t n = r->n / 4, begin = n / 4 * (size_t)thread / (size_t)threads * 4;
+    size_t end = n / 4 * (size_t)(thread + 1) / (size_t)threads * 4;
+    vector sums[4] = {0};
+    for (int pass = 0; pass < r->passes; pass++) {
+        for (size_t i = begin; i < end; i += 4)
+            for (size_t k = 0; k < 4; k++) sums[k] += words[i + k];
+        __asm__ volatile("" ::: "memory"); // each pass reads
+    }
+    vector sum = sums[0] + sums[1] + sums[2] + sums[3];
+    __atomic_fetch_add(&r->sum, sum[0] + sum[1] + sum[2] + sum[3], __ATOMIC_RELAXED);
 }
 
-double ftc_peak_gigabytes(ftc_threads *threads) {
-    uint64_t *words = ftc_alloc_aligned(64, MEMORY_BYTES);
-    memory_read r = {.words = words, .n = MEMORY_BYTES / sizeof *words};
+static double gigabytes_of(size_t bytes, int passes, int measurements, ftc_threads *threads) {
+    uint64_t *words = ftc_alloc_aligned(64, bytes);
+    memory_read r = {.words = words, .n = bytes / sizeof *words, .passes = passes};
     for (size_t i = 0; i < r.n; i++) words[i] = i; // in pages of its own, not in the one of zeros
     double best = 0;
-    for (int i = 0; i < MEMORY_PASSES; i++) {
+    for (int i = 0; i < measurements; i++) {
         double start = ftc_clock_seconds();
         ftc_threads_run(threads, read_share, &r);
-        double gigabytes = MEMORY_BYTES / (ftc_clock_seconds() - start) / 1e9;
+        double gigabytes = (double)bytes * passes / (ftc_clock_seconds() - start) / 1e9;
         if (gigabytes > best) best = gigabytes;
     }
     free(words);
     return best;
+}
+
+double ftc_peak_gigabytes(ftc_threads *threads) {
+    return gigabytes_of(MEMORY_BYTES, 1, MEASUREMENTS / 4, threads);
+}
+
+double ftc_peak_l2_gigabytes(ftc_threads *threads) {
+    size_t share = (size_t)ftc_target_host()->l2_bytes / 2 / 512 * 512;
+    return gigabytes_of(share * (size_t)ftc_threads_count(threads), L2_PASSES, MEASUREMENTS, threads);
 }

@@ -1,17 +1,13 @@
-// ftc view: one page that shows the kernels of an artifact's step (compiler/driver/view.html, filled with
-// what is known of them).
-#include "compiler/artifact.h"
+// ftc view: one page that shows the kernels of an artifact's step: compiler/driver/view.html, filled with
+// what is known of them (compiler/driver/view_data.c).
 #include "compiler/driver/commands.h"
 #include "compiler/driver/model.h"
 #include "compiler/driver/peak.h"
-#include "compiler/manifest.h"
-#include "compiler/passes/plan.h"
+#include "compiler/driver/view.h"
 #include "ir/base/alloc.h"
 #include "ir/lang/elaborate.h"
 #include "ir/lang/parse.h"
-#include "ir/op.h"
 #include "ir/print.h"
-#include "runtime/data/batch.h"
 #include "runtime/files.h"
 
 #include <stddef.h>
@@ -23,7 +19,7 @@ extern const ftc_library_file ftc_view_page[]; // view.html, embedded at build t
 
 typedef struct {
     const char *output;
-    int64_t threads;
+    int64_t threads, measure;
 } view_options;
 
 #define FIELD(name) offsetof(view_options, name)
@@ -31,100 +27,85 @@ static const ftc_option OPTIONS[] = {
     {"output", NULL, FTC_OPTION_TEXT, FIELD(output), "FILE", 0, "the page, also -o; default: view.html"},
     {"threads", NULL, FTC_OPTION_INT, FIELD(threads), "N", 1,
      "whose peaks are measured; one a processor unless set"},
+    {"measure", NULL, FTC_OPTION_INT, FIELD(measure), "N", 1,
+     "run N steps on made-up data, as ftc bench does, and show what each kernel takes"},
     {0},
 };
 #undef FIELD
 
-// Text as JSON that may stand in a page: no `<` ends it.
-static void write_text(FILE *f, const char *text) {
-    fputc('"', f);
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c < 32 || *c == '<' || *c == '"' || *c == '\\')
-            fprintf(f, "\\u%04x", *c);
-        else
-            fputc(*c, f);
-    }
-    fputc('"', f);
-}
+// --- the stages ---------------------------------------------------------------------------------------
 
-// "lines": those of the model's text, each once; "nodes": as a dump has them.
-static void write_nodes(FILE *f, const ftc_graph *g, uint32_t k) {
-    ftc_text nodes;
-    FILE *text = ftc_text_open(&nodes);
-    int32_t last = 0;
-    fputs("\"lines\":[", f);
-    for (ftc_id v = 1; v < g->n_nodes; v++) {
-        if (g->nodes[v].kernel != k) continue;
-        ftc_print_node(g, v, text);
-        int32_t line = ftc_model_line(&g->nodes[v].loc);
-        if (line && line != last) fprintf(f, "%s%d", last ? "," : "", line);
-        if (line) last = line;
-    }
-    char *all = ftc_text_close(&nodes, NULL);
-    fputs("],\"nodes\":", f);
-    write_text(f, all);
-    free(all);
-}
-
-static void write_kernels(FILE *f, const ftc_graph *g, const ftc_program *program) {
-    double *counts = ftc_alloc((size_t)program->n_counts + 1, sizeof *counts);
-    ftc_program_most_counts(program, counts);
-    uint32_t interval = 1;
-    for (uint32_t k = 1; k < g->n_kernels; k++) {
-        const ftc_kernel *kernel = &g->kernels[k];
-        const ftc_kernel_info *info = &program->entries[FTC_ENTRY_STEP].kernel_info[k - 1];
-        interval += kernel->barrier;
-        fprintf(f, "%s\n{\"name\":", k > 1 ? "," : "");
-        write_text(f, kernel->name);
-        fprintf(f,
-                ",\"kind\":\"%s\",\"phase\":\"%s\",\"line\":%d,\"barrier\":%d,\"interval\":%u,\"live\":%lld,"
-                "\"flops\":%.6g,\"bytes\":%.6g,",
-                ftc_kernel_kind_name(kernel->kind), ftc_phase_name(info->phase), info->line, kernel->barrier,
-                interval, (long long)info->live_bytes, ftc_program_cost(program, info->flops, counts),
-                ftc_program_cost(program, info->bytes, counts));
-        write_nodes(f, g, k);
-        fputc('}', f);
-    }
-    free(counts);
-}
-
-static void write_buffers(FILE *f, const ftc_graph *g) {
-    int n;
-    ftc_buffer *buffers = ftc_plan_buffers(g, &n);
-    for (int i = 0; i < n; i++) {
-        const ftc_node *node = &g->nodes[buffers[i].node];
-        char type[256];
-        fprintf(f, "%s\n{\"node\":%u,\"from\":%u,\"to\":%u,\"bytes\":%lld,\"what\":", i ? "," : "",
-                buffers[i].node, buffers[i].from, buffers[i].to, (long long)buffers[i].bytes);
-        write_text(f, ftc_type_text(g, &node->type, type, sizeof type));
-        fputs(",\"kernel\":", f);
-        write_text(f, g->kernels[node->kernel].name);
-        fputc('}', f);
-    }
-    free(buffers);
-}
-
-static char *make_data(const ftc_graph *g, const ftc_program *program, ftc_threads *threads) {
+// The nodes as a dump has them, without their kernels' braces. To be freed.
+static char *print_nodes(const ftc_graph *g) {
     ftc_text text;
     FILE *f = ftc_text_open(&text);
-    fputs("{\"model\":", f);
-    write_text(f, program->model);
-    fputs(",\"cpu\":", f);
-    write_text(f, program->features);
-    fprintf(f,
-            ",\"precision\":\"%s\",\"threads\":%d,\"gflops\":%.6g,\"gigabytes\":%.6g,\"arena\":%lld,\"peak\":"
-            "%lld",
-            program->precision, ftc_threads_count(threads), ftc_peak_gflops(threads),
-            ftc_peak_gigabytes(threads), (long long)g->arena_bytes, (long long)g->peak_live_bytes);
-    fputs(",\"kernels\":[", f);
-    write_kernels(f, g, program);
-    fputs("],\n\"buffers\":[", f);
-    write_buffers(f, g);
-    fputs("],\n\"source\":", f);
-    write_text(f, program->source);
-    fputc('}', f);
+    for (ftc_id v = 1; v < g->n_nodes; v++) ftc_print_node(g, v, f);
     return ftc_text_close(&text, NULL);
 }
+
+typedef struct {
+    ftc_view *view;
+    char *last; // the nodes after the pass before; one of the stages'
+} stage_list;
+
+static void keep_stage(void *context, ftc_entry_kind entry, const ftc_pass *pass, const ftc_graph *g,
+                       double seconds) {
+    stage_list *list = context;
+    ftc_view *view = list->view;
+    if (entry != FTC_ENTRY_STEP) return;
+    char *nodes = print_nodes(g);
+    view->stages = ftc_realloc(view->stages, (size_t)view->n_stages + 1, sizeof *view->stages);
+    ftc_view_stage *stage = &view->stages[view->n_stages++];
+    *stage = (ftc_view_stage){pass ? pass->name : "expand", seconds, (int32_t)g->n_nodes - 1, nodes};
+    if (list->last && !strcmp(list->last, nodes)) {
+        free(nodes);
+        stage->nodes = NULL;
+    } else {
+        list->last = nodes;
+    }
+}
+
+// Sends the artifact's text through the passes once more, as it was compiled.
+static bool keep_stages(ftc_view *view, ftc_diagnostics *d) {
+    ftc_graph *source = ftc_parse_text("the artifact's text", view->manifest->program.source, NULL, d);
+    if (!source) return false;
+    stage_list list = {.view = view};
+    ftc_compile_options options = ftc_manifest_options(view->manifest);
+    options.after = keep_stage;
+    options.context = &list;
+    options.is_looked_at = true;
+    ftc_graph *g = ftc_compile_plan(source, FTC_ENTRY_STEP, &options, d);
+    if (g) ftc_graph_free(g);
+    ftc_graph_free(source);
+    return g != NULL;
+}
+
+// --- the measurement ----------------------------------------------------------------------------------
+
+// Steps of the very code that the page shows.
+static int measure(const ftc_command *self, const char *path, const view_options *o, ftc_view *view,
+                   ftc_bench_side *side, ftc_threads *threads) {
+    ftc_diagnostics d = {0};
+    ftc_model_options model = ftc_model_options_default();
+    const ftc_bench_options bench = {.steps = o->measure, .warmup = 2, .kernels = true};
+    bool ok = ftc_bench_open(path, &model, &bench, side, &d);
+    ftc_model_options_free(&model);
+    if (!ok) return ftc_diag_report(&d);
+    if (strcmp(side->model.program->features, view->manifest->program.features) != 0)
+        return ftc_cli_error(
+            self->name,
+            "--measure: the code in %s is for another CPU (%s) than this; compile it here, or leave "
+            "--measure out",
+            path, view->manifest->program.features);
+    int code = ftc_status_report(self->name, ftc_bench_measure(side, 1, &bench, threads));
+    if (code == FTC_EXIT_OK) {
+        view->measured = side;
+        view->steps = o->measure;
+    }
+    return code;
+}
+
+// --- the page -----------------------------------------------------------------------------------------
 
 static int write_page(const ftc_command *self, const char *path, const char *data) {
     static const char mark[] = "/*DATA*/";
@@ -132,6 +113,33 @@ static int write_page(const ftc_command *self, const char *path, const char *dat
     const ftc_file_part parts[] = {
         {page, (size_t)(at - page)}, {data, strlen(data)}, {at + strlen(mark), strlen(at + strlen(mark))}};
     return ftc_status_report(self->name, ftc_file_write_parts(path, parts, 3));
+}
+
+static int fill_and_write(const ftc_command *self, const char *path, const view_options *o, ftc_view *view,
+                          const ftc_object *object, ftc_threads *threads) {
+    ftc_bench_side side = {0};
+    ftc_diagnostics d = {0};
+    char *error = NULL;
+    const char *output = o->output ? o->output : "view.html";
+    int code = o->measure ? measure(self, path, o, view, &side, threads) : FTC_EXIT_OK;
+    if (code == FTC_EXIT_OK && !keep_stages(view, &d)) code = ftc_diag_report(&d);
+    if (code == FTC_EXIT_OK &&
+        !ftc_listing_make(object->bytes, object->size, "ftc_step", (int32_t)view->g->n_kernels - 1,
+                          view->manifest->cpu_features, &view->listing, &error))
+        code = ftc_cli_error(self->name, "%s: %s", path, error);
+    free(error);
+    if (code == FTC_EXIT_OK) {
+        view->why = ftc_explanation_make(view->g, &view->manifest->program, threads);
+        view->l2_gigabytes = ftc_peak_l2_gigabytes(threads);
+        view->bf16_gflops = ftc_peak_bf16_gflops(threads);
+        char *data = ftc_view_data(view, threads);
+        code = write_page(self, output, data);
+        if (code == FTC_EXIT_OK) printf("wrote %s\n", output);
+        free(data);
+        ftc_explanation_free(&view->why);
+    }
+    ftc_bench_close(&side);
+    return code;
 }
 
 static int view(const ftc_command *self, const char *path, const view_options *o) {
@@ -150,10 +158,11 @@ static int view(const ftc_command *self, const char *path, const view_options *o
             self->name,
             ftc_threads_create(o->threads ? (int32_t)o->threads : ftc_threads_available(), &threads));
     if (code == FTC_EXIT_OK) {
-        char *data = make_data(g, &m->program, threads);
-        code = write_page(self, o->output ? o->output : "view.html", data);
-        if (code == FTC_EXIT_OK) printf("wrote %s\n", o->output ? o->output : "view.html");
-        free(data);
+        ftc_view page = {.manifest = m, .g = g};
+        code = fill_and_write(self, path, o, &page, &object, threads);
+        for (int32_t i = 0; i < page.n_stages; i++) free(page.stages[i].nodes);
+        free(page.stages);
+        ftc_listing_free(&page.listing);
         ftc_threads_free(threads);
     }
     if (g) ftc_graph_free(g);
