@@ -48,13 +48,27 @@ static bool check_stage(const ftc_dump *dump, const ftc_graph *g, ftc_entry_kind
     return false;
 }
 
+// What nodes ask of remat is read by it alone, and the passes before it make other nodes.
+static bool check_kept(const ftc_dump *dump, const ftc_graph *g, ftc_diagnostics *d) {
+    const char *stage = ftc_pass_find("remat")[-1].name;
+    for (ftc_id v = 1; v < g->n_nodes && strcmp(g->stage, stage); v++) {
+        if (!g->nodes[v].kept) continue;
+        ftc_diag_add(d, dump->name, dump->text, (int)g->nodes[v].loc.line, 1,
+                     "`%s` is asked of the pass remat, in a dump of just before it: --dump-after %s",
+                     ftc_kept_name(g->nodes[v].kept), stage);
+        return false;
+    }
+    return true;
+}
+
 static void keep(ftc_resumed *r, ftc_loc at, ftc_loc told) {
     if (at.line < r->n_told) r->told[at.line] = told;
 }
 
 bool ftc_resume_read(const ftc_dump *dump, ftc_entry_kind entry, ftc_resumed *out, ftc_diagnostics *d) {
     ftc_resumed r = {.graph = ftc_parse_dump(dump->name, dump->text, d)};
-    if (r.graph && check_stage(dump, r.graph, entry, d) && ftc_verify_graph(r.graph, d))
+    if (r.graph && check_stage(dump, r.graph, entry, d) && check_kept(dump, r.graph, d) &&
+        ftc_verify_graph(r.graph, d))
         r.files = ftc_parse_text(dump->name, dump->text, NULL, d); // as before, at the places that it tells
     if (!r.files) {
         ftc_resume_free(&r);

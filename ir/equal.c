@@ -52,8 +52,8 @@ static bool same_node(const ftc_graph *g, const ftc_node *a, const ftc_graph *h,
            (!(attrs & FTC_ATTR_VALUE) || same_number(a->value, b->value)) &&
            (!(attrs & FTC_ATTR_INDEX) || a->index == b->index) &&
            (!(attrs & FTC_ATTR_DECL) || a->decl == b->decl) && a->entries == b->entries &&
-           a->outer == b->outer && a->phase == b->phase && a->kernel == b->kernel && a->step == b->step &&
-           a->offset == b->offset;
+           a->outer == b->outer && a->phase == b->phase && a->kept == b->kept && a->kernel == b->kernel &&
+           a->step == b->step && a->offset == b->offset;
 }
 
 static bool same_kernel(const ftc_kernel *a, const ftc_kernel *b) {

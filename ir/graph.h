@@ -105,6 +105,14 @@ typedef struct {
     ftc_id leaf; // its leaf node, 0: none yet; set by ftc_graph_append
 } ftc_decl_def;
 
+// What somebody wants of a value of the forward phase that later phases read: that it is kept in memory until
+// then, or computed again.
+typedef enum {
+    FTC_KEPT_AS_IS_CHEAPEST,
+    FTC_KEPT_STORED,
+    FTC_KEPT_RECOMPUTED,
+} ftc_kept;
+
 // ir/ops/ops.def lists the operations, each described by one ftc_op_info (ir/op.h).
 typedef enum {
     FTC_OP_NONE,
@@ -136,6 +144,7 @@ typedef struct {
     // Provenance and what the later passes decide.
     ftc_loc loc;
     ftc_phase phase;
+    ftc_kept kept;   // asked of the pass remat; afterwards nothing
     uint32_t kernel; // index into graph->kernels, 0: none yet
     uint16_t step;   // tile kernels: the step within the kernel, from 0
     int64_t offset;  // bytes from the start of the arena; -1: not in memory

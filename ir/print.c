@@ -19,6 +19,11 @@ const char *ftc_kernel_kind_name(ftc_kernel_kind kind) {
             [FTC_KERNEL_EXTERN] = "extern");
 }
 
+const char *ftc_kept_name(ftc_kept kept) {
+    NAME_OF(kept, [FTC_KEPT_AS_IS_CHEAPEST] = "cheapest", [FTC_KEPT_STORED] = "stored",
+            [FTC_KEPT_RECOMPUTED] = "recomputed");
+}
+
 const char *ftc_init_kind_name(ftc_init_kind kind) {
     static const char *const names[] = {"zeros", "ones", "normal", "uniform"};
     return kind <= FTC_INIT_UNIFORM ? names[kind] : NULL;
@@ -257,6 +262,7 @@ void ftc_print_node(const ftc_graph *g, ftc_id id, FILE *f) {
     fputs(" : ", f);
     print_type(g, &n->type, f);
     if (n->phase != FTC_PHASE_FORWARD) fprintf(f, " %s", ftc_phase_name(n->phase));
+    if (n->kept) fprintf(f, " %s", ftc_kept_name(n->kept));
     if (n->entries == FTC_ENTRIES_EACH_MICRO_BATCH)
         fputs(" each micro_batch", f);
     else if (n->entries)

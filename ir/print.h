@@ -26,6 +26,7 @@ bool ftc_graph_equal(const ftc_graph *a, const ftc_graph *b, char *why, int why_
 
 // The words of the language for these values; NULL outside of the enumeration.
 const char *ftc_kernel_kind_name(ftc_kernel_kind kind); // "rows", "columns", "dot", "tile", "scatter"
+const char *ftc_kept_name(ftc_kept kept);               // "stored", "recomputed"
 const char *ftc_init_kind_name(ftc_init_kind kind);     // "zeros", "ones", …; NULL behind the last
 bool ftc_init_has_scale(ftc_init_kind kind);            // normal, uniform
 const char *ftc_decl_kind_name(ftc_decl_kind kind);     // "param", "moment", "gradient", "input", "arg", …

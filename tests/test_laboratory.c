@@ -206,6 +206,8 @@ Test(laboratory, edits_of_the_schedule_find_their_kernels, .timeout = 240) {
         {"tile attention: block 8", "block(S, 8)", 2},
         {"tile *: block 16 // all of them\n\n", "block(S, 16)", 2},
         {"dot *.intermediate: no epilogue", "kernel rows", 2},
+        {"dot *.intermediate: recomputed", "I] recompute", 2},
+        {"dot *.intermediate: stored", "kernel", 0},
         {"attention: stored", "kernel tile", 2},
     };
     char *dir = test_directory();
@@ -232,6 +234,8 @@ Test(laboratory, edits_of_the_schedule_find_their_kernels, .timeout = 240) {
 
 Test(laboratory, edits_of_the_schedule_that_find_nothing_are_refused, .timeout = 120) {
     static const char *const CASES[][2] = {
+        {"dot *.nothing: recomputed", "matches no kernel; there are products with: "},
+        {"dot *.query: forgotten", "`dot PATTERN: recomputed`"},
         {"dot *.nothing: no epilogue", "matches no kernel; there are products with: "},
         {"tile attention: block 0", "edits:1: error: `tile attention: block 0`: expected `tile attention"},
         {"\nattention stored", "edits:2: error: `attention stored`: expected"},

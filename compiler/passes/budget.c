@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compiler/passes/edits.h"
 #include "compiler/passes/passes.h"
 #include "compiler/passes/remat.h"
 #include "ir/base/alloc.h"
@@ -130,6 +131,10 @@ static bool report(const ftc_graph *g, const ftc_pass_options *options, int64_t 
 }
 
 bool ftc_pass_remat(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
+    bool is_asked = false;
+    for (ftc_id v = 1; v < g->n_nodes; v++) is_asked |= g->nodes[v].kept != FTC_KEPT_AS_IS_CHEAPEST;
+    if (is_asked && !ftc_remat_check_kept(g, d)) return false;
+    ftc_edits_keep(options, g);
     search s = {.g = g, .options = options};
     s.choice = ftc_alloc(g->n_nodes, sizeof *s.choice);
     s.last = ftc_alloc(g->n_nodes, sizeof *s.last);

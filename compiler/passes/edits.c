@@ -9,12 +9,13 @@
 #include "ir/base/alloc.h"
 #include "ir/op.h"
 
-typedef enum { NO_EDIT, BLOCK, NO_EPILOGUE, STORED } action;
+typedef enum { NO_EDIT, BLOCK, NO_EPILOGUE, STORED, KEPT } action;
 
 typedef struct {
     action action;
     char pattern[200];
-    int32_t size; // BLOCK
+    int32_t size;  // BLOCK
+    ftc_kept kept; // KEPT
 } edit;
 
 static edit read_edit(const char *line) {
@@ -28,6 +29,10 @@ static edit read_edit(const char *line) {
         e.action = BLOCK;
     else if (sscanf(line, " dot %199[^: ] : no epilogue %n", e.pattern, &end) == 1 && end && !line[end])
         e.action = NO_EPILOGUE;
+    else if (sscanf(line, " dot %199[^: ] : stored %n", e.pattern, &end) == 1 && end && !line[end])
+        e.action = KEPT, e.kept = FTC_KEPT_STORED;
+    else if (sscanf(line, " dot %199[^: ] : recomputed %n", e.pattern, &end) == 1 && end && !line[end])
+        e.action = KEPT, e.kept = FTC_KEPT_RECOMPUTED;
     return e;
 }
 
@@ -35,8 +40,7 @@ bool ftc_edits_check(const char *line, const char *file, int at, ftc_diagnostics
     if (read_edit(line).action != NO_EDIT) return true;
     ftc_diag_add(d, file, NULL, at, 0,
                  "`%s`: expected `tile attention: block N` (1 to 4096), `tile *: block N`, `dot PATTERN: no "
-                 "epilogue` or "
-                 "`attention: stored`",
+                 "epilogue`, `dot PATTERN: stored`, `dot PATTERN: recomputed` or `attention: stored`",
                  line);
     return false;
 }
@@ -81,6 +85,47 @@ bool ftc_edits_end_at(const ftc_pass_options *options, const ftc_graph *g, ftc_i
     return ends;
 }
 
+// Marks for recomputation what maps make of node `dot` and of parameters alone: bias, activation, dropout.
+static void recompute_made_of(ftc_graph *g, ftc_id dot, const bool *decisive) {
+    bool *of = ftc_alloc(g->n_nodes, sizeof *of), *other = ftc_alloc(g->n_nodes, sizeof *other);
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
+        const ftc_node *node = &g->nodes[v];
+        const bool computes =
+            ftc_node_class(node) != FTC_CLASS_LEAF && ftc_node_class(node) != FTC_CLASS_SOURCE;
+        for (int i = 0; i < node->n_args; i++) {
+            of[v] |= of[node->arg[i]];
+            other[v] |= other[node->arg[i]];
+        }
+        if (v == dot)
+            of[v] = true, other[v] = false;
+        else if (computes && ftc_node_class(node) != FTC_CLASS_MAP)
+            of[v] = false, other[v] = true;
+        if (of[v] && !other[v] && node->phase == FTC_PHASE_FORWARD && !decisive[v])
+            g->nodes[v].kept = FTC_KEPT_RECOMPUTED;
+    }
+    free(of);
+    free(other);
+}
+
+void ftc_edits_keep(const ftc_pass_options *options, ftc_graph *g) {
+    bool *decisive = options->n_edits ? ftc_region_find_decisive(g) : NULL;
+    for (int i = 0; i < options->n_edits; i++) {
+        edit e = read_edit(options->edits[i]);
+        for (ftc_id v = 1; e.action == KEPT && v < g->n_nodes; v++) {
+            if (ftc_node_class(&g->nodes[v]) != FTC_CLASS_DOT || g->nodes[v].phase != FTC_PHASE_FORWARD)
+                continue;
+            ftc_decl parameter = parameter_of(g, v);
+            if (parameter == FTC_NO_DECL || !matches(e.pattern, g->decls[parameter].name)) continue;
+            options->edits_matched[i] = true;
+            if (e.kept == FTC_KEPT_STORED)
+                g->nodes[v].kept = e.kept;
+            else
+                recompute_made_of(g, v, decisive);
+        }
+    }
+    free(decisive);
+}
+
 bool ftc_edits_store(const ftc_pass_options *options) {
     bool stored = false;
     for (int i = 0; i < options->n_edits; i++) {
@@ -117,7 +162,8 @@ bool ftc_edits_all_matched(const ftc_pass_options *options, ftc_graph *const *gr
     for (int i = 0; i < options->n_edits; i++) {
         if (options->edits_matched[i]) continue;
         all = false;
-        if (read_edit(options->edits[i]).action == NO_EPILOGUE) {
+        if (read_edit(options->edits[i]).action >= NO_EPILOGUE &&
+            read_edit(options->edits[i]).action != STORED) {
             char *known = list_parameters(graphs, n);
             ftc_diag_add(d, NULL, NULL, 0, 0,
                          "--kernel-schedule: `%s` matches no kernel; there are products with: %s",

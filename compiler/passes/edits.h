@@ -2,6 +2,8 @@
 //
 //     tile attention: block 64      blocks of 64 rows; `tile *` are all tile kernels
 //     dot PATTERN: no epilogue      of products with such a parameter: what follows is another kernel's
+//     dot PATTERN: recomputed       such a product, and what is made of it and of parameters alone, is made
+//                                   again for the backward pass; `stored`: never
 //     attention: stored             scores in memory: each contraction and each step of the softmax by itself
 #ifndef FTC_EDITS_H
 #define FTC_EDITS_H
@@ -14,6 +16,7 @@ bool ftc_edits_check(const char *line, const char *file, int at, ftc_diagnostics
 // What the options' edits ask of the graph; the edits that match are marked (ftc_pass_options.edits_matched).
 int32_t ftc_edits_block(const ftc_pass_options *options, bool is_attention); // 0: nothing
 bool ftc_edits_end_at(const ftc_pass_options *options, const ftc_graph *g, ftc_id dot);
+void ftc_edits_keep(const ftc_pass_options *options, ftc_graph *g); // before remat: sets ftc_node.kept
 bool ftc_edits_store(const ftc_pass_options *options);
 
 // Adds a diagnostic for each edit that matched nothing, with what there is in the planned graphs [n], of

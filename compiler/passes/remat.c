@@ -14,6 +14,7 @@
 //                     never-stored values
 //   at a price        contractions: their floating-point operations, in bytes
 //   recomputed free   maps, gathers, random masks, renames, constants
+//   as somebody asks  ftc_node.kept: never computed again, or never stored
 //   stored if read    what a decision depends on bit by bit (ftc_region_find_decisive): the winners of a
 //                     maximum, the sign of an activation
 //
@@ -35,6 +36,7 @@
 #include "compiler/passes/regions.h"
 #include "ir/base/alloc.h"
 #include "ir/op.h"
+#include "ir/print.h"
 
 // What a node costs to compute again, in floating-point operations; INFINITY: it cannot be done.
 static double flops_of(const ftc_graph *g, const ftc_node *node) {
@@ -102,7 +104,8 @@ void ftc_remat_choose(const ftc_graph *g, const ftc_remat_prices *prices, ftc_re
         if (ftc_node_class(node) == FTC_CLASS_LEAF) continue;
         int64_t bytes = ftc_type_max_elements(g, &node->type) * ftc_dtype_bytes(node->type.dtype);
         int64_t price = decisive[v] ? FTC_INFINITE_CAPACITY : price_of(g, v, prices);
-        if (never_stored[v]) bytes = FTC_INFINITE_CAPACITY, price = 0;
+        if (node->kept == FTC_KEPT_STORED) price = FTC_INFINITE_CAPACITY;
+        if (never_stored[v] || node->kept == FTC_KEPT_RECOMPUTED) bytes = FTC_INFINITE_CAPACITY, price = 0;
         ftc_network_add_edge(&n, 2 * v, 2 * v + 1, bytes);
         if (price > 0) ftc_network_add_edge(&n, SOURCE, 2 * v, price);
         for (int i = 0; i < node->n_args && price < FTC_INFINITE_CAPACITY; i++)
@@ -120,6 +123,44 @@ void ftc_remat_choose(const ftc_graph *g, const ftc_remat_prices *prices, ftc_re
     free(needed_later);
     free(reaches);
     ftc_network_free(&n);
+}
+
+// Why the node cannot be as it asks; NULL: it can.
+static const char *why_not(const ftc_graph *g, ftc_id id, const bool *decisive, const bool *never_stored) {
+    const ftc_node *node = &g->nodes[id];
+    if (node->phase != FTC_PHASE_FORWARD || ftc_node_class(node) == FTC_CLASS_LEAF)
+        return "only what the forward phase computes is stored for later phases, or computed again there";
+    if (node->kept == FTC_KEPT_STORED)
+        return never_stored[id] ? "values over two ragged axes are not stored for later phases" : NULL;
+    if (decisive[id])
+        return "a decision depends on its last bit, so that it must be computed once and stored";
+    return flops_of(g, node) == INFINITY ? "only contractions, maps and the like are computed again" : NULL;
+}
+
+static bool refuse(const ftc_graph *g, ftc_id id, const char *why, ftc_diagnostics *d) {
+    const ftc_node *node = &g->nodes[id];
+    const ftc_loc *loc = &node->loc;
+    const char *file = loc->line && loc->file < g->n_files ? g->files[loc->file] : NULL;
+    ftc_diag_add(d, file, NULL, (int)loc->line, 0, "%%%u = %s cannot be %s: %s", id,
+                 ftc_op_get(node->op)->name, ftc_kept_name(node->kept), why);
+    return false;
+}
+
+bool ftc_remat_check_kept(const ftc_graph *g, ftc_diagnostics *d) {
+    bool *never_stored = find_never_stored(g), *decisive = ftc_region_find_decisive(g), ok = true;
+    for (ftc_id v = 1; v < g->n_nodes && ok; v++) {
+        const char *why = g->nodes[v].kept ? why_not(g, v, decisive, never_stored) : NULL;
+        ok = !why || refuse(g, v, why, d);
+    }
+    free(never_stored);
+    free(decisive);
+    ftc_remat_choice *choice = ftc_alloc(g->n_nodes, sizeof *choice);
+    if (ok) ftc_remat_choose(g, &(ftc_remat_prices){INFINITY, INFINITY, 0}, choice);
+    for (ftc_id v = 1; v < g->n_nodes && ok; v++)
+        if (g->nodes[v].kept && choice[v] == FTC_REMAT_UNUSED)
+            ok = refuse(g, v, "no later phase needs it", d);
+    free(choice);
+    return ok;
 }
 
 typedef struct {
@@ -172,6 +213,7 @@ void ftc_remat_apply(ftc_graph *g, const ftc_remat_choice *choice) {
             node.arg[i] = is_forward ? r.map[node.arg[i]] : read_later(&r, node.arg[i]);
         r.map[v] = ftc_graph_append(r.out, node);
     }
+    for (ftc_id v = 1; v < r.out->n_nodes; v++) r.out->nodes[v].kept = FTC_KEPT_AS_IS_CHEAPEST;
     ftc_graph_replace_nodes(g, r.out, r.map);
     free(r.map);
     free(r.rebuilt);

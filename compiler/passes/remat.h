@@ -2,6 +2,7 @@
 #ifndef FTC_REMAT_H
 #define FTC_REMAT_H
 
+#include "ir/diag.h"
 #include "ir/graph.h"
 
 typedef enum {
@@ -19,6 +20,10 @@ typedef struct {
 
 // The cheapest choice for each node at these prices: choice[n_nodes].
 void ftc_remat_choose(const ftc_graph *g, const ftc_remat_prices *prices, ftc_remat_choice *choice);
+
+// Whether what nodes ask for (ftc_kept) can be had: of values of the forward phase, which later phases read.
+// False after a diagnostic.
+bool ftc_remat_check_kept(const ftc_graph *g, ftc_diagnostics *d);
 
 // Rewrites the graph accordingly: later phases read copies, of the phase `recompute`, of what is not stored.
 void ftc_remat_apply(ftc_graph *g, const ftc_remat_choice *choice);

@@ -140,6 +140,7 @@ struct ftc_stmt {
             uint32_t label;
             ftc_type_syntax type;
             ftc_phase phase;
+            ftc_kept kept;
             double step, offset; // offset -1: not in memory
             const char *loc_file;
             double loc_line;

@@ -690,6 +690,7 @@ static ftc_id labelled_node(ftc_elaborator *e, const ftc_stmt *s) {
     node->type = type; // the same axes, in the order of the text
     node->offset = (int64_t)s->node.offset;
     node->step = (uint16_t)s->node.step;
+    node->kept = s->node.kept;
     node->loc = (ftc_loc){0};
     if (e->own_places)
         node->loc = (ftc_loc){0, (uint32_t)s->place.line};

@@ -1,6 +1,5 @@
-// Recursive descent over the tokens. After an error inside a statement the parser behaves as if the text had
-// ended there, so that every function returns; the loop over statements then goes on at the next line that
-// begins one.
+// Recursive descent over the tokens. After an error inside a statement the text is as if it ended there, so
+// that every function returns; the loop over statements goes on at the next line that begins one.
 #include <math.h>
 #include <string.h>
 
@@ -20,8 +19,7 @@ typedef struct {
     int depth;
 } parser;
 
-static ftc_stmt *parse_block(parser *p);
-static ftc_stmt *parse_statement(parser *p);
+static ftc_stmt *parse_block(parser *p), *parse_statement(parser *p);
 static ftc_expr *parse_expr(parser *p);
 
 // --- tokens -------------------------------------------------------------------------------------------
@@ -611,6 +609,8 @@ static ftc_stmt *parse_node(parser *p) {
             bool found = false;
             for (ftc_phase phase = 0; ftc_phase_name(phase); phase++)
                 if (accept_word(p, ftc_phase_name(phase))) s->node.phase = phase, found = true;
+            for (ftc_kept kept = FTC_KEPT_STORED; ftc_kept_name(kept); kept++)
+                if (accept_word(p, ftc_kept_name(kept))) s->node.kept = kept, found = true;
             if (!found) return s;
         }
     }
