@@ -26,7 +26,7 @@ from ._data import LABELS, Examples, Loader, pack
 from ._library import InputError, check, library
 from ._rows import Rows
 from .net import Net, Tokenizer, _Memory
-from .training_args import TrainingArguments
+from .training_args import TrainingArguments, refused_arguments
 
 _OPTIMIZERS = {"adamw_torch": "adamw", "adamw_torch_fused": "adamw", "adamw_hf": "adamw", "sgd": "sgd"}
 # What each takes as lr_scheduler_kwargs, with the field of ftc_loop_options.
@@ -55,22 +55,6 @@ _COMPILED = (
     "get_train_dataloader get_eval_dataloader get_test_dataloader evaluation_loop _inner_training_loop "
     "get_optimizer_cls_and_kwargs get_decay_parameter_names _prepare_inputs get_batch_samples"
 ).split()
-# Fields of TrainingArguments that ask for what there is not, with the values that ask for nothing.
-_REFUSED = {
-    "fp16": (None, False),
-    "fp16_full_eval": (None, False),
-    "bf16_full_eval": (None, False),
-    "deepspeed": (None,),
-    "fsdp": (None, False, "", [], {}),
-    "neftune_noise_alpha": (None, 0),
-    "batch_eval_metrics": (None, False),
-    "use_liger_kernel": (None, False),
-    "auto_find_batch_size": (None, False),
-    "optim_target_modules": (None,),
-    "include_for_metrics": (None, []),
-    "ignore_data_skip": (None, False),
-    "restore_callback_states_from_checkpoint": (None, False),
-}
 
 
 # What is taken from transformers where the arguments are its own, else from _callbacks.
@@ -320,10 +304,8 @@ class Trainer:
     def _check_arguments(self) -> None:
         """What args ask for; they may have been changed since."""
         args = self.args
-        for name, usual in _REFUSED.items():
-            value = getattr(args, name, None)
-            if value not in usual:
-                _refuse(f"{name}={value!r}", "there is no such thing here")
+        for what, why in refused_arguments(args):
+            _refuse(what, why)
         for name, choices in (
             ("optim", _OPTIMIZERS),
             ("train_sampling_strategy", ("random", "sequential", "group_by_length")),
@@ -446,7 +428,7 @@ class Trainer:
         options["optim"] = _OPTIMIZERS[optim]
         if getattr(args, "bf16", False):
             options["precision"] = "bf16"
-        if getattr(args, "gradient_checkpointing", False):
+        if getattr(args, "gradient_checkpointing", False) or getattr(args, "activation_checkpointing", False):
             options["memory"] = "least"
         length = max(min(-(-longest // 16) * 16, positions), longest)
         calls = ["eval"]

@@ -4,7 +4,49 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Any
+
+# Fields of transformers' TrainingArguments that ask for what there is not, with the values that ask for nothing.
+_REFUSED: dict[str, tuple] = {
+    "fp16": (None, False),
+    "fp16_full_eval": (None, False),
+    "bf16_full_eval": (None, False),
+    "deepspeed": (None,),
+    "fsdp": (None, False, "", [], {}),
+    "parallelism_config": (None,),
+    "neftune_noise_alpha": (None, 0),
+    "batch_eval_metrics": (None, False),
+    "eval_do_concat_batches": (None, True),
+    "use_liger_kernel": (None, False),
+    "auto_find_batch_size": (None, False),
+    "optim_target_modules": (None,),
+    "include_for_metrics": (None, []),
+    "include_num_input_tokens_seen": (None, False, "no"),
+    "skip_memory_metrics": (None, True),
+    "debug": (None, "", []),
+    "ignore_data_skip": (None, False),
+    "restore_callback_states_from_checkpoint": (None, False),
+    "enable_jit_checkpoint": (None, False),
+    "label_names": (None, ["labels"], ["label"]),
+    "length_column_name": (None, "length"),
+}
+# Fields of transformers' alone that Trainer or the callbacks go by.
+_HONOURED = (
+    "activation_checkpointing optim_args do_predict report_to run_name project trackio_space_id trackio_bucket_id "
+    "trackio_static_space_id push_to_hub hub_token hub_private_repo hub_model_id hub_strategy hub_always_push hub_revision"
+).split()
+# Those that change neither what is computed nor what is told of it: devices and processes that there are not, how PyTorch
+# reads data and compiles, what a script reads itself; and logging_nan_inf_filter, since such a loss is an error.
+_HARMLESS = (
+    "average_tokens_across_devices tf32 activation_checkpointing_kwargs gradient_checkpointing_kwargs torch_compile "
+    "torch_compile_backend torch_compile_mode liger_kernel_config use_cache torch_empty_cache_steps log_on_each_node "
+    "logging_nan_inf_filter log_level log_level_replica eval_use_gather_object eval_accumulation_steps save_on_each_node "
+    "full_determinism use_cpu accelerator_config dataloader_num_workers dataloader_pin_memory dataloader_persistent_workers "
+    "dataloader_prefetch_factor dataloader_multiprocessing_context dataloader_in_order remove_unused_columns "
+    "ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers ddp_static_graph ddp_backend ddp_timeout fsdp_config "
+    "resume_from_checkpoint local_rank"
+).split()
 
 
 @dataclasses.dataclass
@@ -87,3 +129,22 @@ class TrainingArguments:
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+
+def refused_arguments(args: Any) -> Iterator[tuple[str, str]]:
+    """What `args` ask for that there is not, each with the reason: nothing that changes a training is ignored. Fields that
+    are not known here, of a later transformers, may only have their defaults."""
+    for name, usual in _REFUSED.items():
+        value = getattr(args, name, None)
+        if value not in usual:
+            yield f"{name}={value!r}", "there is no such thing here"
+    known = {*_REFUSED, *_HONOURED, *_HARMLESS, *(field.name for field in dataclasses.fields(TrainingArguments))}
+    for field in dataclasses.fields(args) if dataclasses.is_dataclass(args) else ():
+        if field.name in known or not field.init:
+            continue
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        if getattr(args, field.name) != default:
+            yield f"{field.name}={getattr(args, field.name)!r}", "it is not known here; leave it at its default"
+    config = getattr(args, "accelerator_config", None)
+    if getattr(config, "use_seedable_sampler", True) is False:
+        yield "accelerator_config use_seedable_sampler=False", "examples are shuffled by the seed"

@@ -522,6 +522,44 @@ def test_refuses_other_models(hf, tiny, tmp_path):
         ftc.Trainer(model=model.to(dtype=__import__("torch").bfloat16))
 
 
+UNUSUAL = {
+    "eval_do_concat_batches": False,
+    "include_num_input_tokens_seen": "all",
+    "skip_memory_metrics": False,
+    "debug": "underflow_overflow",
+    "label_names": ["target"],
+    "length_column_name": "n",
+    "batch_eval_metrics": True,
+    "ignore_data_skip": True,
+    "neftune_noise_alpha": 5.0,
+    "accelerator_config": {"use_seedable_sampler": False},
+}
+
+
+def test_ignores_no_argument(hf, tiny, tmp_path):
+    """Every field of transformers' TrainingArguments is honoured, known to change nothing, or refused by name."""
+    import dataclasses
+
+    from ftc import training_args as ours
+
+    own = [field.name for field in dataclasses.fields(ftc.TrainingArguments)]
+    known = {*ours._REFUSED, *ours._HONOURED, *ours._HARMLESS, *own}
+    assert {field.name for field in dataclasses.fields(hf.TrainingArguments)} - known == set()
+    for name, value in UNUSUAL.items():
+        args = hf.TrainingArguments(str(tmp_path), use_cpu=True, report_to="none", **{name: value})
+        with pytest.raises(NotImplementedError, match=name):
+            ftc.Trainer(tiny, args)
+
+    @dataclasses.dataclass
+    class Later(hf.TrainingArguments):
+        of_tomorrow: int = 0
+
+    Later.__module__ = hf.TrainingArguments.__module__
+    ftc.Trainer(tiny, Later(str(tmp_path), use_cpu=True, report_to="none"))
+    with pytest.raises(NotImplementedError, match="of_tomorrow=1: it is not known here"):
+        ftc.Trainer(tiny, Later(str(tmp_path), use_cpu=True, report_to="none", of_tomorrow=1))
+
+
 def test_frozen_parameters(hf, tiny, tmp_path):
     model = hf.BertForSequenceClassification.from_pretrained(tiny)
     for parameter in model.bert.parameters():
