@@ -358,12 +358,63 @@ static void expect_goldens(const char *directory, const char *goldens, const cha
     free(text);
 }
 
+// Chunks that are kept are what encoding the whole text gives: each text of the goldens behind another one,
+// with and without them. The second round finds what the first has kept.
+static void expect_chunks_change_nothing(const char *directory, const char *goldens) {
+    ftc_tokenizer *by_chunks = NULL, *as_whole = NULL;
+    cr_assert_eq(ftc_tokenizer_open(directory, &by_chunks).code, FTC_OK);
+    cr_assert_eq(ftc_tokenizer_open(directory, &as_whole).code, FTC_OK);
+    bool has_chunks = as_whole->chunks != NULL;
+    ftc_chunk_cache_free(as_whole->chunks);
+    as_whole->chunks = NULL;
+    char *text;
+    size_t bytes;
+    cr_assert_eq(ftc_file_read(goldens, &text, &bytes).code, FTC_OK);
+    cJSON *json = cJSON_Parse(text);
+    const cJSON *entries = cJSON_GetObjectItem(json, "entries"), *left, *right;
+    ftc_tokens a = {0}, b = {0};
+    for (int round = 0; has_chunks && round < 2; round++)
+        cJSON_ArrayForEach(left, entries)
+            cJSON_ArrayForEach(right, entries) {
+                const char *ends[] = {cJSON_GetObjectItem(left, "text")->valuestring,
+                                      cJSON_GetObjectItem(right, "text")->valuestring};
+                if (strlen(ends[0]) > 200 || strlen(ends[1]) > 200) continue;
+                char both[512];
+                snprintf(both, sizeof both, "%s %s", ends[0], ends[1]);
+                cr_assert_eq(ftc_tokenizer_encode(by_chunks, both, NULL, 100000, &a).code, FTC_OK);
+                cr_assert_eq(ftc_tokenizer_encode(as_whole, both, NULL, 100000, &b).code, FTC_OK);
+                cr_expect(a.count == b.count && memcmp(a.ids, b.ids, a.count * sizeof *a.ids) == 0, "%s",
+                          both);
+            }
+    ftc_tokens_free(&a);
+    ftc_tokens_free(&b);
+    ftc_tokenizer_close(by_chunks);
+    ftc_tokenizer_close(as_whole);
+    cJSON_Delete(json);
+    free(text);
+}
+
 static void expect_family(const char *name) {
     char file[64];
     snprintf(file, sizeof file, "tokenizer/%s", name);
     char *directory = test_shared(file), *goldens = test_join(directory, "goldens.json");
     expect_goldens(directory, goldens, "");
+    expect_chunks_change_nothing(directory, goldens);
     free(goldens);
+    free(directory);
+}
+
+// A special token that is sought in normalized text is not sought before as well, whatever role it has.
+Test(tokenizer, normalized_special_tokens_leave_the_blank_before_them) {
+    char *directory = test_shared("tokenizer/deberta-v3");
+    ftc_tokenizer *tokenizer = NULL;
+    ftc_tokens tokens = {0};
+    cr_assert_eq(ftc_tokenizer_open(directory, &tokenizer).code, FTC_OK);
+    cr_assert_eq(ftc_tokenizer_encode(tokenizer, "\u0187dog [UNK]", NULL, 512, &tokens).code, FTC_OK);
+    const int32_t ids[] = {1, 507, 3, 16194, 507, 3, 2}; // by tokenizers 0.23.3
+    cr_expect(tokens.count == 7 && memcmp(tokens.ids, ids, sizeof ids) == 0);
+    ftc_tokens_free(&tokens);
+    ftc_tokenizer_close(tokenizer);
     free(directory);
 }
 

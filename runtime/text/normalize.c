@@ -32,10 +32,26 @@ void ftc_normalizer_free(ftc_normalizer *normalizer) {
     normalizer->count = 0;
 }
 
+static bool has_space(const ftc_codepoints *text) {
+    for (size_t i = 0; i < text->count; i++)
+        if (ftc_unicode_is_space(text->data[i])) return true;
+    return false;
+}
+
 bool ftc_normalizer_is_local(const ftc_normalizer *normalizer) {
-    for (size_t i = 0; i < normalizer->count; i++)
-        if (normalizer->steps[i].kind >= FTC_NORMALIZE_STRIP_LEFT) return false;
+    for (size_t i = 0; i < normalizer->count; i++) {
+        const ftc_normalize_step *step = &normalizer->steps[i], *before = i ? step - 1 : NULL;
+        bool strips = step->kind == FTC_NORMALIZE_STRIP_LEFT || step->kind == FTC_NORMALIZE_STRIP_RIGHT;
+        // What others leave at an end would be stripped there alone.
+        if (strips && before && before->kind != FTC_NORMALIZE_STRIP_LEFT) return false;
+        if (step->kind == FTC_NORMALIZE_REPLACE_REGEX) return false;
+        if (step->kind == FTC_NORMALIZE_REPLACE && has_space(&step->pattern)) return false;
+    }
     return true;
+}
+
+bool ftc_normalizer_squeezes(const ftc_normalizer *normalizer) {
+    return normalizer->count && normalizer->steps[normalizer->count - 1].kind == FTC_NORMALIZE_SQUEEZE;
 }
 
 bool ftc_normalizer_keeps_ascii(const ftc_normalizer *normalizer) {
@@ -111,6 +127,13 @@ static void strip_left(ftc_codepoints *text) {
 
 static void strip_right(ftc_codepoints *text) {
     while (text->count && ftc_unicode_is_space(text->data[text->count - 1])) text->count--;
+}
+
+static void squeeze(ftc_codepoints *text) {
+    size_t n = 0;
+    for (size_t i = 0; i < text->count; i++)
+        if (text->data[i] != ' ' || n == 0 || text->data[n - 1] != ' ') text->data[n++] = text->data[i];
+    text->count = n;
 }
 
 static void replace(const ftc_codepoints *text, const ftc_normalize_step *step, ftc_codepoints *out) {
@@ -215,6 +238,7 @@ const char *ftc_normalizer_apply(const ftc_normalizer *normalizer, ftc_codepoint
         case FTC_NORMALIZE_NFKC: compose(text); break;
         case FTC_NORMALIZE_STRIP_LEFT: strip_left(text); break;
         case FTC_NORMALIZE_STRIP_RIGHT: strip_right(text); break;
+        case FTC_NORMALIZE_SQUEEZE: squeeze(text); break;
         default: break;
         }
     }

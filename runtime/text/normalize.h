@@ -30,6 +30,7 @@ typedef enum {
     FTC_NORMALIZE_LOWER,
     FTC_NORMALIZE_STRIP_LEFT,    // drops white space at the start of the text …
     FTC_NORMALIZE_STRIP_RIGHT,   // … at its end
+    FTC_NORMALIZE_SQUEEZE,       // every run of blanks becomes one blank
     FTC_NORMALIZE_REPLACE,       // every occurrence of `pattern` by `content`
     FTC_NORMALIZE_REPLACE_REGEX, // every match of `regex` by `content`
     FTC_NORMALIZE_CHARSMAP,      // grapheme clusters and characters by `map`
@@ -58,8 +59,12 @@ void ftc_normalizer_free(ftc_normalizer *normalizer);
 // Whether a text of ASCII characters stays what it is.
 bool ftc_normalizer_keeps_ascii(const ftc_normalizer *normalizer);
 
-// Whether the text between two blanks can be normalized by itself.
+// Whether what stands between two blanks becomes the same by itself as in its text, if it has no white space
+// at its ends and no grapheme cluster crosses them.
 bool ftc_normalizer_is_local(const ftc_normalizer *normalizer);
+
+// Whether no two blanks stand side by side in the end.
+bool ftc_normalizer_squeezes(const ftc_normalizer *normalizer);
 
 // Applies all steps to `text`; `spare` is room to work in, reused across calls. Returns NULL, or why a
 // regular expression gave up.

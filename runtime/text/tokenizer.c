@@ -21,18 +21,6 @@ typedef struct {
     const char *problem; // what stopped it; NULL: nothing
 } encoder;
 
-static const uint8_t *identity_map(void) {
-    static const uint8_t map[256] = {
-#define ROW(n) n, n + 1, n + 2, n + 3, n + 4, n + 5, n + 6, n + 7
-        ROW(0),   ROW(8),   ROW(16),  ROW(24),  ROW(32),  ROW(40),  ROW(48),  ROW(56),
-        ROW(64),  ROW(72),  ROW(80),  ROW(88),  ROW(96),  ROW(104), ROW(112), ROW(120),
-        ROW(128), ROW(136), ROW(144), ROW(152), ROW(160), ROW(168), ROW(176), ROW(184),
-        ROW(192), ROW(200), ROW(208), ROW(216), ROW(224), ROW(232), ROW(240), ROW(248),
-#undef ROW
-    };
-    return map;
-}
-
 static bool is_full(const encoder *e) {
     return e->count >= e->limit || e->problem;
 }
@@ -45,20 +33,22 @@ static void reserve(encoder *e, size_t more) {
     e->ids = out->types;
 }
 
-static void push_id(encoder *e, int32_t id) {
+static void push_ids(encoder *e, const int32_t *ids, size_t n) {
     if (is_full(e)) return;
-    reserve(e, 1);
-    e->ids[e->count++] = id;
+    if (n > e->limit - e->count) n = e->limit - e->count;
+    reserve(e, n);
+    if (n) memcpy(e->ids + e->count, ids, n * sizeof *ids);
+    e->count += n;
 }
 
-static void push_word(encoder *e, const uint8_t map[256], const char *word, size_t size) {
+static void push_word(encoder *e, const char *word, size_t size) {
     if (is_full(e)) return;
     reserve(e, size);
     const ftc_tokenizer *t = e->tokenizer;
     size_t n = t->bpe       ? ftc_bpe_cut(t->bpe, word, size, e->ids + e->count)
                : t->unigram ? ftc_unigram_cut(t->unigram, word, size, e->ids + e->count)
-                            : ftc_wordpiece_cut(t->vocabulary, map, word, size, e->ids + e->count);
-    if (n == 0) push_id(e, t->unk_id);
+                            : ftc_wordpiece_cut(t->vocabulary, word, size, e->ids + e->count);
+    if (n == 0) push_ids(e, &t->unk_id, 1);
     e->count += n;
     if (e->count > e->limit) e->count = e->limit;
 }
@@ -68,8 +58,20 @@ static void push_word(encoder *e, const uint8_t map[256], const char *word, size
 void ftc_added_tokens_push(ftc_added_tokens *list, ftc_added_token token) {
     list->tokens = ftc_grow(list->tokens, &list->capacity, list->count + 1, sizeof *list->tokens);
     token.text = ftc_strndup(token.text, token.size);
+    if (!list->places) list->places = ftc_wordpiece_new("", 0);
+    ftc_wordpiece_add(list->places, token.text, token.size, (int32_t)list->count);
     list->tokens[list->count++] = token;
     list->starts[(uint8_t)token.text[0]] = true;
+}
+
+// The longest token that a text begins with, NULL: none.
+static const ftc_added_token *longest_added(const ftc_added_tokens *list, const char *text, size_t size) {
+    const ftc_added_token *longest = NULL;
+    uint32_t node = 0;
+    int32_t place;
+    for (size_t i = 0; i < size && ftc_wordpiece_step(list->places, (uint8_t)text[i], &node, &place); i++)
+        if (place >= 0) longest = &list->tokens[place];
+    return longest;
 }
 
 typedef struct {
@@ -116,13 +118,7 @@ static added_match next_added(const ftc_added_tokens *list, const char *text, si
                               size_t covered) {
     for (size_t at = *search; at < size; at++) {
         if (!list->starts[(uint8_t)text[at]]) continue;
-        const ftc_added_token *longest = NULL;
-        for (size_t i = 0; i < list->count; i++) {
-            const ftc_added_token *token = &list->tokens[i];
-            if (token->size <= size - at && (!longest || token->size > longest->size) &&
-                memcmp(text + at, token->text, token->size) == 0)
-                longest = token;
-        }
+        const ftc_added_token *longest = longest_added(list, text + at, size - at);
         if (!longest) continue;
         added_match match = {longest, at, at + longest->size};
         *search = match.end;
@@ -223,7 +219,7 @@ static void encode_piece(encoder *e, size_t step, const char *text, size_t size)
     const ftc_tokenizer *t = e->tokenizer;
     if (size == 0 || is_full(e)) return;
     if (step == t->n_cuts) {
-        push_word(e, identity_map(), text, size);
+        push_word(e, text, size);
         return;
     }
     switch (t->cuts[step].kind) {
@@ -273,7 +269,7 @@ static ftc_status encode_slowly(encoder *e, const char *text, size_t size, size_
         else
             encode_piece(e, 0, text + covered, match.begin - covered);
         if (!match.token) break;
-        push_id(e, match.token->id);
+        push_ids(e, &match.token->id, 1);
         covered = match.end;
     }
     if (e->problem)
@@ -281,29 +277,74 @@ static ftc_status encode_slowly(encoder *e, const char *text, size_t size, size_
     return FTC_STATUS_OK;
 }
 
-// Text without unnormalized added tokens, most of it ASCII: what stands between two blanks is looked up byte
-// by byte if all of it can be.
-static ftc_status encode_segment(encoder *e, const char *text, size_t size, size_t offset) {
-    const ftc_tokenizer *t = e->tokenizer;
-    if (!t->local) return encode_slowly(e, text, size, offset);
-    for (size_t at = 0; at < size && !is_full(e);) {
-        const uint8_t *class = t->class;
-        size_t end = at, slow = 0;
-        for (; end < size && class[(uint8_t)text[end]] != FTC_CHAR_SPACE; end++)
-            slow |= class[(uint8_t)text[end]] == FTC_CHAR_SLOW;
-        if (slow) {
-            FTC_RETURN_IF_ERROR(encode_slowly(e, text + at, end - at, offset + at));
-        } else {
-            while (at < end) {
-                size_t begin = at++;
-                int open = class[(uint8_t)text[begin]];
-                while (open != FTC_CHAR_ALONE && at < end && class[(uint8_t)text[at]] == open) at++;
-                push_word(e, t->lower, text + begin, at - begin);
-            }
-        }
-        at = end + 1;
+// Whether what a chunk becomes does not depend on the blanks beside it: before it is normalized …
+static bool stands_alone(const char *chunk, size_t size) {
+    uint32_t first, last;
+    size_t start = size;
+    while (start > 0 && ((uint8_t)chunk[--start] & 0xC0) == 0x80) {
     }
-    return FTC_STATUS_OK;
+    if (!ftc_utf8_decode(chunk, size, &first) || !ftc_utf8_decode(chunk + start, size - start, &last))
+        return false;
+    int32_t states[2] = {0};
+    return !ftc_unicode_is_space(first) && !ftc_unicode_is_space(last) &&
+           ftc_unicode_breaks_cluster(' ', first, &states[0]) &&
+           ftc_unicode_breaks_cluster(last, ' ', &states[1]);
+}
+
+// … and behind that. Blanks at its ends do not matter where a class of its own drops them.
+static bool still_stands_alone(const ftc_tokenizer *t, const char *text, size_t size) {
+    size_t search = 0;
+    bool has_blanks = !size || *text == ' ' || text[size - 1] == ' ' || is_metaspace(text, size);
+    return (!has_blanks || t->cuts[0].kind == FTC_CUT_CLASSES) &&
+           !next_added(&t->normalized, text, size, &search, 0).token;
+}
+
+// What stands between two blanks. False: it has to be encoded with what is beside it.
+static bool encode_chunk(encoder *e, const char *chunk, size_t size) {
+    const ftc_tokenizer *t = e->tokenizer;
+    size_t n, before = e->count, normal_size = size;
+    const int32_t *ids = ftc_chunk_cache_find(t->chunks, chunk, size, &n);
+    if (ids) {
+        push_ids(e, ids, n);
+        return true;
+    }
+    const char *text = chunk;
+    if (!stands_alone(chunk, size)) return false;
+    ftc_status status = normalize(e, &text, &normal_size, 0);
+    bool ok = status.code == FTC_OK && !e->problem && still_stands_alone(t, text, normal_size);
+    ftc_status_free(&status);
+    if (!ok) return false;
+    encode_piece(e, 0, text, normal_size);
+    if (!is_full(e)) ftc_chunk_cache_keep(t->chunks, chunk, size, e->ids + before, e->count - before);
+    return true;
+}
+
+// Chunk by chunk. False: the text has to be encoded as a whole.
+static bool encode_chunks(encoder *e, const char *text, size_t size) {
+    const bool *is_blank = e->tokenizer->is_blank;
+    for (size_t at = 0, end; at < size && !is_full(e); at = end) {
+        for (end = at; end < size && !is_blank[(uint8_t)text[end]]; end++) {
+        }
+        if (end > at && !encode_chunk(e, text + at, end - at)) return false;
+        bool ends_in_blank = end < size;
+        while (end < size && is_blank[(uint8_t)text[end]]) end++;
+        if (end < size || !ends_in_blank) continue;
+        const char *blank = " ";
+        size_t n = 1;
+        ftc_status status = normalize(e, &blank, &n, 0);
+        if (status.code == FTC_OK) encode_piece(e, 0, blank, n);
+        ftc_status_free(&status);
+    }
+    return true;
+}
+
+// Text without unnormalized added tokens.
+static ftc_status encode_segment(encoder *e, const char *text, size_t size, size_t offset) {
+    size_t before = e->count;
+    if (e->tokenizer->chunks && encode_chunks(e, text, size)) return FTC_STATUS_OK;
+    e->count = before;
+    e->problem = NULL;
+    return encode_slowly(e, text, size, offset);
 }
 
 static ftc_status encode_text(encoder *e, const char *text) {
@@ -312,7 +353,7 @@ static ftc_status encode_text(encoder *e, const char *text) {
         added_match match = next_added(&e->tokenizer->raw, text, size, &search, covered);
         FTC_RETURN_IF_ERROR(encode_segment(e, text + covered, match.begin - covered, covered));
         if (!match.token) break;
-        push_id(e, match.token->id);
+        push_ids(e, &match.token->id, 1);
         covered = match.end;
     }
     return FTC_STATUS_OK;
@@ -459,28 +500,44 @@ void ftc_tokens_free(ftc_tokens *tokens) {
 
 // --- the tokenizer ------------------------------------------------------------------------------------
 
-void ftc_tokenizer_prepare(ftc_tokenizer *t) {
-    bool by_classes =
-        !t->bpe && !t->unigram && t->n_cuts <= 1 && (!t->n_cuts || t->cuts[0].kind == FTC_CUT_CLASSES);
-    unsigned split = t->n_cuts ? t->cuts[0].split : 0;
-    t->local = by_classes && ftc_normalizer_is_local(&t->normalizer) && t->normalized.count == 0;
-    t->keeps_ascii = ftc_normalizer_keeps_ascii(&t->normalizer);
+// Whether the pre-tokenizer begins a word at each blank, and makes the same of it as of the start of a text.
+static bool cuts_at_blanks(const ftc_tokenizer *t) {
+    if (t->bpe || t->n_cuts == 0) return false;
+    bool by_classes = t->cuts[0].kind == FTC_CUT_CLASSES;
+    if (by_classes && !(t->cuts[0].split & (FTC_SPLIT_SPACES | FTC_SPLIT_SYMBOLS))) return false;
+    if (by_classes && t->n_cuts == 1) return true;
+    const ftc_cut *last = &t->cuts[t->n_cuts - 1];
+    return t->n_cuts == 1 + (size_t)by_classes && last->kind == FTC_CUT_METASPACE && last->prepends &&
+           last->splits && (by_classes || ftc_normalizer_squeezes(&t->normalizer));
+}
+
+// What the normalizer makes of "xcx" for a byte c of ASCII: whether c becomes a blank.
+static bool becomes_blank(const ftc_tokenizer *t, uint32_t c) {
     ftc_codepoints text = {0}, spare = {0};
-    for (uint32_t c = 0; c < 256; c++) {
-        text.count = 0;
-        ftc_codepoints_push(&text, c);
-        ftc_normalizer_apply(&t->normalizer, &text, &spare);
-        bool fast = c < 0x80 && text.count == 1 && text.data[0] < 0x80;
-        t->class[c] = (uint8_t)(fast ? ftc_split_class(split, text.data[0]) : FTC_CHAR_SLOW);
-        t->lower[c] = (uint8_t)(fast ? text.data[0] : c);
-    }
+    const uint32_t around[] = {'x', c, 'x'};
+    for (size_t i = 0; i < 3; i++) ftc_codepoints_push(&text, around[i]);
+    const char *problem = ftc_normalizer_apply(&t->normalizer, &text, &spare);
+    bool is_blank =
+        !problem && text.count == 3 && text.data[0] == 'x' && text.data[1] == ' ' && text.data[2] == 'x';
     ftc_codepoints_free(&text);
     ftc_codepoints_free(&spare);
+    return is_blank;
+}
+
+void ftc_tokenizer_prepare(ftc_tokenizer *t) {
+    t->keeps_ascii = ftc_normalizer_keeps_ascii(&t->normalizer);
+    bool by_chunks = cuts_at_blanks(t) && ftc_normalizer_is_local(&t->normalizer);
+    for (size_t i = 0; i < t->normalized.count; i++) // one may begin in one chunk and end in another
+        for (const char *c = t->normalized.tokens[i].text; *c; c++) by_chunks &= *c != ' ';
+    if (!by_chunks) return;
+    t->chunks = ftc_chunk_cache_new();
+    for (uint32_t c = 0; c < 128; c++) t->is_blank[c] = ftc_unicode_is_space(c) && becomes_blank(t, c);
 }
 
 static void added_tokens_free(ftc_added_tokens *list) {
     for (size_t i = 0; i < list->count; i++) free(list->tokens[i].text);
     free(list->tokens);
+    ftc_wordpiece_free(list->places);
 }
 
 void ftc_tokenizer_close(ftc_tokenizer *t) {
@@ -490,6 +547,7 @@ void ftc_tokenizer_close(ftc_tokenizer *t) {
     ftc_bpe_free(t->bpe);
     ftc_unigram_free(t->unigram);
     ftc_wordpiece_free(t->vocabulary);
+    ftc_chunk_cache_free(t->chunks);
     added_tokens_free(&t->raw);
     added_tokens_free(&t->normalized);
     free(t);

@@ -3,6 +3,7 @@
 #define FTC_RUNTIME_TOKENIZER_INTERNAL_H
 
 #include "runtime/text/bpe.h"
+#include "runtime/text/chunk_cache.h"
 #include "runtime/text/normalize.h"
 #include "runtime/text/regex.h"
 #include "runtime/text/tokenizer.h"
@@ -24,7 +25,8 @@ typedef struct {
 typedef struct {
     ftc_added_token *tokens;
     size_t count, capacity;
-    bool starts[256]; // whether some token begins with this byte
+    ftc_wordpiece *places; // of each token in `tokens`, by its text; NULL where there is none
+    bool starts[256];      // whether some token begins with this byte
 } ftc_added_tokens;
 
 // How the pre-tokenizer cuts normalized text into words; all flags together are a Sequence.
@@ -40,7 +42,6 @@ enum {
     FTC_CHAR_SYMBOL,
     FTC_CHAR_ALONE, // a word of its own
     FTC_CHAR_SPACE, // no part of a word
-    FTC_CHAR_SLOW,  // (bytes only) needs the whole normalizer
 };
 
 // A step of the pre-tokenizer: what it makes of a piece of normalized text, the next step gets, and after the
@@ -86,11 +87,10 @@ struct ftc_tokenizer {
     int model_max_length;
     uint64_t fingerprint; // of the files read so far
 
-    // Derived by ftc_tokenizer_prepare: what becomes of single bytes where nothing depends on the neighbours.
-    bool local;         // whether the text between two blanks can be tokenized by itself
-    bool keeps_ascii;   // whether the normalizer does
-    uint8_t class[256]; // FTC_CHAR_*
-    uint8_t lower[256]; // the normalized byte
+    // Derived by ftc_tokenizer_prepare.
+    bool keeps_ascii;        // whether the normalizer does
+    ftc_chunk_cache *chunks; // NULL: what stands between two blanks cannot be encoded by itself
+    bool is_blank[256];      // the bytes that chunks stand between; a run of them is as good as one
 };
 
 // Appends a copy of the token.

@@ -120,6 +120,8 @@ static ftc_status add_replace(loader *l, const cJSON *json) {
     const char *string = member_string(pattern, "String"), *regex = member_string(pattern, "Regex");
     if (!*string && !*regex)
         return ftc_status_make(FTC_BAD_INPUT, "%s: the normalizer \"Replace\" has no pattern", l->json_path);
+    if (strcmp(regex, " {2,}") == 0 && strcmp(member_string(json, "content"), " ") == 0)
+        return add_step(l, FTC_NORMALIZE_SQUEEZE);
     ftc_normalize_step *step = ftc_normalizer_add(
         &l->tokenizer->normalizer, *regex ? FTC_NORMALIZE_REPLACE_REGEX : FTC_NORMALIZE_REPLACE);
     if (!step) return too_many_steps(l);
@@ -573,6 +575,14 @@ static const ftc_added_token *find_added(const ftc_added_tokens *list, const cha
     return NULL;
 }
 
+static bool is_added(const ftc_tokenizer *t, int32_t id) {
+    const ftc_added_tokens *lists[] = {&t->raw, &t->normalized};
+    for (size_t l = 0; l < 2; l++)
+        for (size_t i = 0; i < lists[l]->count; i++)
+            if (lists[l]->tokens[i].id == id) return true;
+    return false;
+}
+
 // The id of a token that the model has, -1: none.
 static int32_t model_id(const ftc_tokenizer *t, const char *text) {
     if (!t->bpe) return ftc_wordpiece_id(t->vocabulary, text, strlen(text));
@@ -695,7 +705,7 @@ static ftc_status add_tokens(loader *l) {
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
         const char *text = special_token(l, roles[i][0], roles[i][1]);
         int32_t id = token_id(t, text);
-        if (id >= 0 && !find_added(&t->raw, text))
+        if (id >= 0 && !is_added(t, id))
             ftc_added_tokens_push(
                 &t->raw, (ftc_added_token){.text = (char *)text,
                                            .size = strlen(text),

@@ -124,8 +124,7 @@ static bool too_long(const char *word, size_t size, size_t max_chars) {
     return chars > max_chars;
 }
 
-size_t ftc_wordpiece_cut(const ftc_wordpiece *v, const uint8_t map[256], const char *word, size_t size,
-                         int32_t *out) {
+size_t ftc_wordpiece_cut(const ftc_wordpiece *v, const char *word, size_t size, int32_t *out) {
     if (too_long(word, size, v->max_chars)) return 0;
     size_t count = 0;
     uint32_t start = ROOT;
@@ -134,7 +133,7 @@ size_t ftc_wordpiece_cut(const ftc_wordpiece *v, const uint8_t map[256], const c
         size_t end = at;
         uint32_t node = start;
         for (size_t i = at; i < size; i++) {
-            const ftc_trie_edge *edge = edge_slot(v, node, map[(uint8_t)word[i]]);
+            const ftc_trie_edge *edge = edge_slot(v, node, (uint8_t)word[i]);
             if (edge->key == 0) break;
             node = edge->child;
             if (edge->token >= 0) {

@@ -36,9 +36,8 @@ const char *ftc_wordpiece_token(const ftc_wordpiece *vocabulary, int32_t id);
 // The largest id plus 1.
 int32_t ftc_wordpiece_size(const ftc_wordpiece *vocabulary);
 
-// Cuts the word (UTF-8, each byte b read as map[b]) into pieces: ids to `out`, which has room for `size` of
-// them. Returns their number, 0 if the word has no such pieces or is too long.
-size_t ftc_wordpiece_cut(const ftc_wordpiece *vocabulary, const uint8_t map[256], const char *word,
-                         size_t size, int32_t *out);
+// Cuts the word (UTF-8) into pieces: ids to `out`, which has room for `size` of them. Returns their number, 0
+// if the word has no such pieces or is too long.
+size_t ftc_wordpiece_cut(const ftc_wordpiece *vocabulary, const char *word, size_t size, int32_t *out);
 
 #endif
