@@ -271,13 +271,17 @@ static double *sum_of_magnitudes(ftc_interp *in, ftc_id id) {
     return result;
 }
 
-static void add_noise(ftc_interp *in, ftc_id id) {
+// How far off a computed value may be; 0: it is what it is.
+static double noise_of(const ftc_interp *in, const ftc_node *node) {
+    if (node->type.dtype == FTC_BF16) return node->op == FTC_OP_cast ? in->b->bf16_noise : 0;
+    return node->type.dtype == FTC_F32 && ftc_op_get(node->op)->rounds ? in->b->noise : 0;
+}
+
+static void add_noise(ftc_interp *in, ftc_id id, double noise) {
     const ftc_node *node = ftc_graph_node(in->g, id);
     uint64_t key = ftc_random_fold(in->b->noise_seed, id);
     int64_t n = ftc_interp_cells(in->g, in->b, &node->type.axes);
     double *sum = ftc_node_class(node) == FTC_CLASS_MAP ? NULL : sum_of_magnitudes(in, id);
-    double noise = in->b->noise, f32_noise = 0x1p-22;
-    if (node->phase == FTC_PHASE_UPDATE && noise > f32_noise) noise = f32_noise;
     for (int64_t i = 0; i < n; i++) {
         double size = sum ? sum[i] : in->value[id][i];
         uint64_t bits; // equal numbers are rounded alike, which their sum shows
@@ -300,7 +304,8 @@ void ftc_interp_run(ftc_interp *in) {
             interpret_map(in, id);
         else
             info->interpret(in, id);
-        if (in->b->noise != 0 && info->rounds && node->type.dtype == FTC_F32) add_noise(in, id);
+        double noise = noise_of(in, node);
+        if (noise != 0) add_noise(in, id, noise);
         for (int i = 0; i < node->n_args; i++)
             if (in->last_reader[node->arg[i]] == id) forget(in, node->arg[i]);
         if (in->last_reader[id] == id) forget(in, id);

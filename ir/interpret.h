@@ -23,8 +23,9 @@ typedef struct {
     uint32_t step, micro_step;
     ftc_entry_kind entry; // what `training` depends on
     // Every f32 value that is computed (ftc_op_info.rounds) is off by up to this share of itself, at
-    // random: what another rounding might have made of it. Updates are never narrower than f32.
-    double noise;
+    // random: what another rounding might have made of it; so is every value that is cast to bf16, by the
+    // other share.
+    double noise, bf16_noise;
     uint64_t noise_seed;
     bool keep_all; // every value stays readable after the run; else outputs and assigned values only
 } ftc_bindings;

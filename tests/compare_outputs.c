@@ -24,7 +24,7 @@ static float *packed_output(const test_call *call, const ftc_graph *g, const tes
 
 void test_compare_outputs(const ftc_graph *g, ftc_entry_kind entry, const ftc_program *program, uint64_t seed,
                           int32_t threads, const char *what, test_counts *counts) {
-    test_expected *expected = test_expected_new(g, entry, seed, &test_f32, NULL);
+    test_expected *expected = test_expected_new(g, NULL, entry, seed, &test_f32, NULL);
     const test_values *v = test_expected_values(expected);
     test_call *call = test_call_new(program, g, v, threads);
     test_call_run(call, entry);

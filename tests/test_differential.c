@@ -54,20 +54,17 @@ static void compare(const comparison *c, const char *name, ftc_id id, ftc_decl d
 
 // Few comparisons may say nothing because rounding decides, as which of two values that are nearly the same
 // is the larger one.
-static void report_counts_of(int one_in) {
-    printf("%d tensors compared, %d of them in vain: rounding decides\n", counts.compared, counts.vague);
-    cr_expect(counts.compared > 0 && counts.vague * one_in <= counts.compared);
-}
-
 static void report_counts(void) {
-    report_counts_of(50);
+    printf("%d tensors compared, %d of them in vain: rounding decides; %d cell by cell\n", counts.compared,
+           counts.vague, counts.by_interval);
+    cr_expect(counts.compared > 0 && counts.vague * 50 <= counts.compared);
 }
 
 // --- eager --------------------------------------------------------------------------------------------
 
 static void check_eager(uint64_t seed) {
     ftc_graph *forward = random_graph(seed, 12 + (int)(seed % 30)), *g = with_gradients(forward);
-    test_expected *expected = test_expected_new(g, FTC_ENTRY_GRAD, seed, &test_f32, NULL);
+    test_expected *expected = test_expected_new(g, NULL, FTC_ENTRY_GRAD, seed, &test_f32, NULL);
     const test_values *v = test_expected_values(expected);
     const comparison c = {"eager", g, seed, expected};
     test_eager *eager = test_eager_new(g, v);
@@ -124,15 +121,59 @@ static bool *find_all_touched(const ftc_graph *g, const ftc_program *program) {
     return all;
 }
 
-// The whole step: what it leaves in weights and moments.
+// The weights after a step, in bits, on some threads.
+static float *weights_after_step(const ftc_graph *g, const ftc_program *program, const test_values *v,
+                                 int32_t threads, int64_t *n) {
+    test_call *call = test_call_new(program, g, v, threads);
+    test_call_use_sgemm(call, test_sgemm);
+    test_call_run(call, FTC_ENTRY_STEP);
+    float *all = NULL;
+    *n = 0;
+    for (uint32_t i = 0; i < g->n_decls; i++) {
+        int64_t m;
+        if (g->decls[i].kind != FTC_DECL_PARAM) continue;
+        const float *cells = test_call_tensor(call, g->decls[i].name, &m);
+        all = realloc(all, (size_t)(*n + m) * sizeof *all);
+        memcpy(all + *n, cells, (size_t)m * sizeof *all);
+        *n += m;
+    }
+    test_call_free(call);
+    return all;
+}
+
+static void expect_same_bits(const ftc_graph *g, const ftc_program *program, const test_values *v,
+                             const char *what) {
+    int64_t n;
+    float *one = weights_after_step(g, program, v, 1, &n);
+    for (int32_t threads = 2; threads <= 5; threads += 3) {
+        float *others = weights_after_step(g, program, v, threads, &n);
+        cr_expect(!memcmp(one, others, (size_t)n * sizeof *one), "%s, %d threads", what, threads);
+        free(others);
+    }
+    free(one);
+}
+
+// What the compiler makes of an entry.
+static ftc_graph *planned(const ftc_graph *forward, ftc_entry_kind entry,
+                          const ftc_compile_options *options) {
+    ftc_diagnostics d = {0};
+    ftc_graph *plan = ftc_compile_plan(forward, entry, options, &d);
+    cr_assert(plan, "%s", d.count ? d.list[0].text : "");
+    return plan;
+}
+
+// The whole step: what it leaves in weights and moments, and that these are the same bits on any number of
+// threads.
 static void check_step(const ftc_graph *forward, const ftc_program *program, uint64_t seed,
-                       const test_rounding *rounding) {
+                       const ftc_compile_options *options) {
+    const test_rounding *rounding = options->bf16 ? &test_bf16 : &test_f32;
     ftc_diagnostics d = {0};
     ftc_graph *g = ftc_compile_entry_graph(forward, FTC_ENTRY_STEP);
-    ftc_pass_options options = {.entry = FTC_ENTRY_STEP};
-    cr_assert(ftc_pass_differentiate(g, &options, &d) && ftc_pass_optimizer(g, &options, &d));
+    ftc_pass_options passes = {.entry = FTC_ENTRY_STEP};
+    cr_assert(ftc_pass_differentiate(g, &passes, &d) && ftc_pass_optimizer(g, &passes, &d));
     bool *all_touched = find_all_touched(g, program);
-    test_expected *expected = test_expected_new(g, FTC_ENTRY_STEP, seed, rounding, all_touched);
+    test_expected *expected = test_expected_new(g, planned(forward, FTC_ENTRY_STEP, options), FTC_ENTRY_STEP,
+                                                seed, rounding, all_touched);
     const comparison c = {"step", forward, seed, expected};
     test_call *call = test_call_new(program, g, test_expected_values(expected), 2);
     test_call_use_sgemm(call, test_sgemm);
@@ -144,6 +185,9 @@ static void check_step(const ftc_graph *forward, const ftc_program *program, uin
         const float *got = test_call_tensor(call, decl->name, &n);
         compare(&c, decl->name, 0, (ftc_decl)i, &decl->type.axes, got, n);
     }
+    char what[64];
+    snprintf(what, sizeof what, "step, seed %llu", (unsigned long long)seed);
+    expect_same_bits(g, program, test_expected_values(expected), what);
     test_expected_free(expected);
     test_call_free(call);
     free(all_touched);
@@ -159,8 +203,6 @@ typedef struct {
 static void check_compiled(const ftc_graph *forward, uint64_t seed, way w) {
     const test_rounding *rounding = w.bf16 ? &test_bf16 : &test_f32;
     ftc_graph *g = with_gradients(forward);
-    test_expected *expected = test_expected_new(g, FTC_ENTRY_GRAD, seed, rounding, NULL),
-                  *evaluated = test_expected_new(forward, FTC_ENTRY_EVAL, seed, rounding, NULL);
     ftc_compile_options options = {.entries = 1u << FTC_ENTRY_GRAD | 1u << FTC_ENTRY_EVAL |
                                               (uint32_t)w.with_step << FTC_ENTRY_STEP,
                                    .target = ftc_target_named(w.target),
@@ -172,6 +214,10 @@ static void check_compiled(const ftc_graph *forward, uint64_t seed, way w) {
                                    .check_text = seed % 16 == 0};
     ftc_loaded_program *loaded = test_compile(forward, &options);
     const ftc_program *program = ftc_program_of(loaded);
+    test_expected *expected = test_expected_new(g, planned(forward, FTC_ENTRY_GRAD, &options), FTC_ENTRY_GRAD,
+                                                seed, rounding, NULL),
+                  *evaluated = test_expected_new(forward, planned(forward, FTC_ENTRY_EVAL, &options),
+                                                 FTC_ENTRY_EVAL, seed, rounding, NULL);
     test_call *call = test_call_new(program, g, test_expected_values(expected), 1 + (int)(seed % 3));
     test_call_use_sgemm(call, test_sgemm);
     test_call_run(call, FTC_ENTRY_EVAL);
@@ -186,7 +232,7 @@ static void check_compiled(const ftc_graph *forward, uint64_t seed, way w) {
     }
     test_call_run(call, FTC_ENTRY_GRAD);
     check_gradients(&c, g, call);
-    if (w.with_step) check_step(forward, program, seed, rounding);
+    if (w.with_step) check_step(forward, program, seed, &options);
     test_call_free(call);
     ftc_program_unload(loaded);
     test_expected_free(expected);
@@ -211,7 +257,7 @@ static void check_graphs(way w, ftc_graph *make(uint64_t seed), uint64_t first, 
         check_compiled(forward, seed, w);
         ftc_graph_free(forward);
     }
-    report_counts_of(w.bf16 ? 20 : 50);
+    report_counts();
 }
 
 static void check_target(way w, uint64_t first, uint64_t n) {
@@ -536,37 +582,11 @@ Test(differential, plain_kernels_say_why) {
     }
 }
 
-// The weights after a step, in bits, on some threads.
-static float *weights_after_step(const ftc_graph *g, const ftc_program *program, const test_values *v,
-                                 int32_t threads, int64_t *n) {
-    test_call *call = test_call_new(program, g, v, threads);
-    test_call_run(call, FTC_ENTRY_STEP);
-    float *all = NULL;
-    *n = 0;
-    for (uint32_t i = 0; i < g->n_decls; i++) {
-        int64_t m;
-        if (g->decls[i].kind != FTC_DECL_PARAM) continue;
-        const float *cells = test_call_tensor(call, g->decls[i].name, &m);
-        all = realloc(all, (size_t)(*n + m) * sizeof *all);
-        memcpy(all + *n, cells, (size_t)m * sizeof *all);
-        *n += m;
-    }
-    test_call_free(call);
-    return all;
-}
-
 static void check_bits(ftc_graph *g, const char *name, uint64_t seed) {
     ftc_loaded_program *loaded =
         test_compile(g, &(ftc_compile_options){.entries = 1u << FTC_ENTRY_STEP, .bf16 = seed % 2});
     test_values *v = test_values_new(g, seed);
-    int64_t n;
-    float *one = weights_after_step(g, ftc_program_of(loaded), v, 1, &n);
-    for (int32_t threads = 2; threads <= 5; threads += 3) {
-        float *others = weights_after_step(g, ftc_program_of(loaded), v, threads, &n);
-        cr_expect(!memcmp(one, others, (size_t)n * sizeof *one), "%s, %d threads", name, threads);
-        free(others);
-    }
-    free(one);
+    expect_same_bits(g, ftc_program_of(loaded), v, name);
     test_values_free(v);
     ftc_program_unload(loaded);
     ftc_graph_free(g);
@@ -681,7 +701,7 @@ Test(differential, assignments_see_the_old_values) {
         cr_assert(g, "%s", d.count ? d.list[0].text : "");
         ftc_compile_options options = {.entries = 1u << FTC_ENTRY_STEP};
         ftc_loaded_program *loaded = test_compile(g, &options);
-        check_step(g, ftc_program_of(loaded), 1, &test_f32);
+        check_step(g, ftc_program_of(loaded), 1, &options);
         ftc_program_unload(loaded);
         ftc_graph_free(g);
         free(text);
