@@ -298,6 +298,26 @@ Test(layers, for_any_machine_agree) {
     check_graphs((way){.target = "generic"}, test_random_layers, 4001, 10);
 }
 
+// Models that faults were found by.
+Test(layers, that_differed_agree) {
+    static const struct {
+        uint64_t seed;
+        way way;
+    } MODELS_FOUND[] = {
+        {200392, {.target = "generic", .with_step = true}}, // the gradient of a softmax over one key: zero
+        {200056, {.target = "native", .bf16 = true, .with_step = true}}, // one whole update apart
+        {200596, {.target = "native", .bf16 = true, .with_step = true}}, // the same
+        // A contraction was placed in its tile before what it reads, which waited for another part of the tile.
+        {201912, {.target = "native", .least_memory = true, .with_step = true}},
+    };
+    for (size_t i = 0; i < sizeof MODELS_FOUND / sizeof *MODELS_FOUND; i++) {
+        ftc_graph *g = test_random_layers(MODELS_FOUND[i].seed);
+        check_compiled(g, MODELS_FOUND[i].seed, MODELS_FOUND[i].way);
+        ftc_graph_free(g);
+    }
+    report_counts();
+}
+
 // --- what is easy to get wrong ------------------------------------------------------------------------
 
 static const char DECLARATIONS[] = "axis B <= 5, H = 6, A = 2, D = 3, V = 7\n"

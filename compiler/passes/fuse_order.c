@@ -122,12 +122,13 @@ static void find_late_assignments(ftc_fusion *f) {
 
 typedef struct {
     ftc_fusion *f;
-    bool *visited;                      // by node
+    bool *visited, *listed;             // by node; what is on the way to be listed is visited
     bool *entered;                      // by cluster
     ftc_id *first_member, *next_member; // of a cluster, in the order of the graph: by cluster, and by node
 } ordering;
 
 static void append(ordering *o, ftc_id id) {
+    o->listed[id] = true;
     o->f->order[o->f->n_order++] = id;
 }
 
@@ -141,9 +142,9 @@ static bool needs_cluster(ftc_fusion *f, ftc_id id, ftc_id cluster, uint32_t sta
     return false;
 }
 
-static bool reads_only_visited(const ordering *o, const ftc_fuse_unit *u) {
+static bool reads_only_listed(const ordering *o, const ftc_fuse_unit *u) {
     for (uint32_t i = 0; i < u->n_reads; i++)
-        if (o->f->anchored[u->reads[i].id] && !o->visited[u->reads[i].id]) return false;
+        if (o->f->anchored[u->reads[i].id] && !o->listed[u->reads[i].id]) return false;
     return true;
 }
 
@@ -162,7 +163,7 @@ static void enter_cluster(ordering *o, ftc_id cluster) {
     }
     for (ftc_id member = o->first_member[cluster]; member; member = o->next_member[member])
         if (!o->visited[member] && ftc_fuse_class(f, member) == FTC_CLASS_DOT &&
-            reads_only_visited(o, &f->units[member])) {
+            reads_only_listed(o, &f->units[member])) {
             o->visited[member] = true;
             append(o, member);
         }
@@ -280,6 +281,7 @@ void ftc_fuse_order(ftc_fusion *f) {
     find_clusters(f);
     ordering o = {.f = f};
     o.visited = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *o.visited);
+    o.listed = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *o.listed);
     o.entered = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *o.entered);
     o.first_member = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *o.first_member);
     o.next_member = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *o.next_member);
