@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_trainer import assert_same_logs, hf, make, make_rows, tiny  # noqa: F401  fixtures
+from trainers import assert_same_logs, make_rows
 
 import ftc
 from ftc._data import pack
@@ -48,7 +48,7 @@ def test_tensors_of_torch(datasets):
     assert packed(arrow) == packed([arrow[i] for i in range(30)]) == packed(rows)
 
 
-def test_refuses_rows_by_their_number(datasets, make):  # noqa: F811
+def test_refuses_rows_by_their_number(datasets, make):
     bad = datasets.Dataset.from_list([*make_rows(1200, 1), {"input_ids": [1, 300], "attention_mask": [1, 1], "label": 0}])
     with pytest.raises(ftc.InputError, match="300"):
         make(train=bad, eval_strategy="no").train()
@@ -59,7 +59,7 @@ def test_refuses_rows_by_their_number(datasets, make):  # noqa: F811
 
 
 @pytest.fixture(scope="module")
-def reviews(datasets, hf, models, tiny, tmp_path_factory):  # noqa: F811
+def reviews(datasets, hf, models, tiny, tmp_path_factory):
     """The steps of Hugging Face's tutorial."""
     files = {part: str(models / f"data/reviews-{part}.csv") for part in ("train", "test")}
     found = datasets.load_dataset("csv", data_files=files, cache_dir=str(tmp_path_factory.mktemp("cache")))
@@ -74,7 +74,7 @@ def reviews(datasets, hf, models, tiny, tmp_path_factory):  # noqa: F811
     return small["train"], small["test"]
 
 
-def train(hf, kind, tiny, folder, train_dataset, eval_dataset, **arguments):  # noqa: F811
+def train(hf, kind, tiny, folder, train_dataset, eval_dataset, **arguments):
     model = hf.AutoModelForSequenceClassification.from_pretrained(
         tiny, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
     )
@@ -87,14 +87,14 @@ def train(hf, kind, tiny, folder, train_dataset, eval_dataset, **arguments):  # 
     return trainer
 
 
-def test_the_tutorial_in_arrow(hf, reviews, tiny, tmp_path):  # noqa: F811
+def test_the_tutorial_in_arrow(hf, reviews, tiny, tmp_path):
     ours = train(hf, ftc.Trainer, tiny, tmp_path / "ours", *reviews, num_train_epochs=2)
     theirs = train(hf, hf.Trainer, tiny, tmp_path / "theirs", *reviews, num_train_epochs=2)
     assert ours.state.global_step == 16
     assert_same_logs(ours, theirs)
 
 
-def test_a_stream_of_arrow(hf, reviews, tiny, tmp_path):  # noqa: F811
+def test_a_stream_of_arrow(hf, reviews, tiny, tmp_path):
     stream = reviews[0].to_iterable_dataset().shuffle(seed=5, buffer_size=20)
     ours = train(hf, ftc.Trainer, tiny, tmp_path / "ours", stream, reviews[1], max_steps=6)
     theirs = train(hf, hf.Trainer, tiny, tmp_path / "theirs", stream, reviews[1], max_steps=6)

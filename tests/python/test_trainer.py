@@ -7,46 +7,9 @@ import threading
 
 import numpy as np
 import pytest
+from trainers import LABELS, accuracy, assert_same_logs, make_rows
 
 import ftc
-
-LABELS = 5
-
-
-def make_rows(n, seed):
-    random = np.random.default_rng(seed)
-    rows = []
-    for _ in range(n):
-        ids = random.integers(5, 100, random.integers(4, 20)).tolist()
-        rows.append({"input_ids": ids, "attention_mask": [1] * len(ids), "label": ids[0] % LABELS})
-    return rows
-
-
-def accuracy(prediction):
-    scores, labels = prediction
-    return {"accuracy": float((scores.argmax(-1) == labels).mean())}
-
-
-@pytest.fixture(scope="module")
-def tiny(models):
-    return models.parent / "tests/golden/parity/tiny/model"
-
-
-@pytest.fixture
-def make(tiny, tmp_path):
-    def make(model=tiny, n=50, kind=ftc.Trainer, callbacks=None, train=None, test=None, **arguments):
-        arguments = {"output_dir": str(tmp_path / "out"), "learning_rate": 1e-3, "save_strategy": "no"} | arguments
-        arguments = {"disable_tqdm": True, "logging_steps": 1, "eval_strategy": "epoch"} | arguments
-        return kind(
-            model=model,
-            args=ftc.TrainingArguments(**arguments),
-            train_dataset=make_rows(n, 1) if train is None else train,
-            eval_dataset=make_rows(20, 2) if test is None else test,
-            compute_metrics=accuracy,
-            callbacks=callbacks,
-        )
-
-    return make
 
 
 def losses(trainer):
@@ -356,15 +319,6 @@ def test_refuses_rows(make, rows, kind, message):
 # --- beside transformers -----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def hf():
-    pytest.importorskip("torch", reason="no torch, for the comparison with transformers.Trainer")
-    transformers = pytest.importorskip("transformers", reason="no transformers, for the comparison with its Trainer")
-    transformers.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    return transformers
-
-
 def tutorial(hf, kind, tiny, output, **arguments):
     """The tutorial's code; `kind` is the one import that differs."""
     import torch
@@ -430,23 +384,6 @@ def test_several_labels_as_transformers(hf, tiny, tmp_path):
         return trainer
 
     assert_same_logs(train(ftc.Trainer, tmp_path / "ours"), train(hf.Trainer, tmp_path / "theirs"))
-
-
-def assert_same_logs(ours, theirs, accumulation=1):
-    ignored = ["runtime", "per_second", "preparation", "flos"]
-    if ours.args.max_grad_norm == 0.0:
-        ignored.append("grad_norm")  # is not computed where nobody clips
-    # Theirs are the sums over micro-batches, though they are documented as means: docs/python.md.
-    windows = dict.fromkeys(("loss", "grad_norm", "train_loss"), accumulation)
-    assert len(ours.state.log_history) == len(theirs.state.log_history)
-    for mine, right in zip(ours.state.log_history, theirs.state.log_history):
-        right = {name: value for name, value in right.items() if not any(word in name for word in ignored)}
-        mine = {name: value for name, value in mine.items() if not any(word in name for word in ignored)}
-        assert set(mine) == set(right)
-        for name, value in right.items():
-            tolerance = 1e-7 if name == "learning_rate" else 1e-3
-            wanted = value / windows.get(name, 1)
-            assert mine[name] == pytest.approx(wanted, rel=1e-4, abs=tolerance), (name, right["step"])
 
 
 @pytest.mark.parametrize("arguments", RUNS)
