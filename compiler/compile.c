@@ -248,6 +248,7 @@ static bool plan_entries(compilation *c, ftc_diagnostics *d) {
     for (int i = 0; i < FTC_ENTRY_COUNT; i++)
         if (c->graphs[i]) ftc_interface_add_graph(&c->interface, c->graphs[i], (ftc_entry_kind)i);
     ftc_interface_add_checks(&c->interface, c->source);
+    ftc_interface_mark_tables(&c->interface, c->source);
     ftc_interface_add_counts(&c->interface, c->source);
     return true;
 }

@@ -274,6 +274,49 @@ void ftc_interface_add_checks(ftc_interface *in, const ftc_graph *source) {
     }
 }
 
+static bool is_constant(const ftc_graph *g, const ftc_axes *axes) {
+    for (int i = 0; i < axes->n; i++)
+        if (ftc_axis_extent(g, axes->at[i])->kind != FTC_EXTENT_CONST) return false;
+    return true;
+}
+
+// Whether the node takes rows of what is indexed by something else than the label, whose score a loss takes.
+static bool looks_up(const ftc_graph *g, const ftc_node *node) {
+    if (ftc_node_class(node) == FTC_CLASS_AT)
+        return is_constant(g, &ftc_graph_node(g, node->arg[0])->type.axes);
+    if (ftc_node_class(node) != FTC_CLASS_GATHER) return false;
+    const ftc_node *index = ftc_graph_node(g, node->arg[1]);
+    if (ftc_node_class(index) != FTC_CLASS_LEAF) return true;
+    ftc_input_role from = g->decls[index->decl].from;
+    return from != FTC_FROM_LABEL && from != FTC_FROM_MASKED_TOKENS;
+}
+
+// Whether rows of the parameter are looked up, as they are or as what is computed of each by itself (as a
+// normalization). `holds_rows` is room for a flag a node.
+static bool is_table(const ftc_graph *g, const ftc_decl_def *param, ftc_id leaf, bool *holds_rows) {
+    if (param->n_dims != 2 || param->dims[0].n != 1) return false;
+    const ftc_axis rows = param->dims[0].at[0];
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        const ftc_node *node = ftc_graph_node(g, id);
+        holds_rows[id] = id == leaf;
+        for (int i = 0; i < node->n_args; i++) holds_rows[id] |= holds_rows[node->arg[i]];
+        if (node->axis == rows && node->n_args && holds_rows[node->arg[0]] && looks_up(g, node)) return true;
+        holds_rows[id] &= ftc_axes_has(&node->type.axes, rows);
+    }
+    return false;
+}
+
+void ftc_interface_mark_tables(ftc_interface *in, const ftc_graph *source) {
+    bool *holds_rows = ftc_alloc(source->n_nodes + 1, sizeof *holds_rows);
+    for (uint32_t i = 0; i < source->n_decls; i++) {
+        const ftc_decl_def *param = &source->decls[i];
+        int32_t at = param->kind == FTC_DECL_PARAM ? FIND(in, tensors, param->name) : -1;
+        if (at < 0) continue;
+        in->tensors[at].is_table = is_table(source, param, ftc_graph_leaf(source, (ftc_decl)i), holds_rows);
+    }
+    free(holds_rows);
+}
+
 void ftc_interface_free(ftc_interface *in) {
     free(in->tensors);
     free(in->inputs);

@@ -24,6 +24,8 @@ void ftc_interface_add_graph(ftc_interface *in, const ftc_graph *g, ftc_entry_ki
 // Adds what the outputs check by which the entries at hand tell of an index outside of its table. `source` is
 // the graph from which they were made, and lives as long.
 void ftc_interface_add_checks(ftc_interface *in, const ftc_graph *source);
+// Marks the parameters of which `source` looks rows up (ftc_tensor_info.is_table).
+void ftc_interface_mark_tables(ftc_interface *in, const ftc_graph *source);
 // Adds what the costs of its nodes are counted by (compiler/cost.h).
 void ftc_interface_add_counts(ftc_interface *in, const ftc_graph *g);
 

@@ -209,6 +209,7 @@ typedef struct {
     int32_t by;                 // touched: index of the input, else -1
     int32_t trainable;          // parameters: 0 when frozen
     int32_t each_micro_batch;   // parameters: 1 when the entry grad assigns it, besides step
+    int32_t is_table;           // parameters: 1 where rows of it are looked up, as of an embedding
     int32_t zero_row;           // row that starts at zero and gets no gradient (padding_idx), else -1
     ftc_init_kind init;         // for a parameter that the pretrained directory lacks
     double init_scale; // FTC_INIT_NORMAL: standard deviation, mean 0; FTC_INIT_UNIFORM: from -it to it

@@ -2,7 +2,10 @@
 #ifndef FTC_RUNTIME_CURVE_H
 #define FTC_RUNTIME_CURVE_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+#include <cjson/cJSON.h>
 
 enum { FTC_CURVE_MOST_POINTS = 1024 };
 
@@ -21,5 +24,10 @@ typedef struct {
 // Adds a step. Where there is no room for another point, neighbours become one.
 void ftc_curve_add(ftc_curve *curve, int64_t step, double loss, double grad_norm, double learning_rate);
 void ftc_curve_free(ftc_curve *curve);
+
+// As a checkpoint keeps it: {"width", "points": [[steps, step, loss, grad_norm, learning_rate], …]}.
+cJSON *ftc_curve_to_json(const ftc_curve *curve);
+// Reads it back; false, and `out` untouched: it is none whose steps end at `last`.
+bool ftc_curve_from_json(const cJSON *json, int64_t last, ftc_curve *out);
 
 #endif

@@ -40,7 +40,6 @@ typedef struct {
     bool is_ended;       // by the one who steers
     ftc_evaluation kept; // ftc_train_result.evaluation
     int64_t kept_step;   // -1: none
-    ftc_curve curve;
     ftc_profile profile;
     bool counts_correct; // the program tells logits, and its labels are classes
     // Of this call, for speeds: a resumed run begins in the middle.
@@ -97,6 +96,19 @@ static int64_t hash_data(const ftc_dataset *d) {
     return (int64_t)(hash >> 12);
 }
 
+// Outside of embeddings.
+static int64_t count_parameters(const ftc_program *program) {
+    int64_t count = 0;
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        const ftc_tensor_info *tensor = &program->tensors[i];
+        if (tensor->role != FTC_ROLE_PARAM || tensor->is_table) continue;
+        int64_t cells = 1;
+        for (int32_t k = 0; k < tensor->rank; k++) cells *= tensor->dims[k];
+        count += cells;
+    }
+    return count;
+}
+
 static ftc_status plan(run *r) {
     const ftc_train_options *o = r->o;
     int64_t n = r->t->train->n, batch = global_batch(o);
@@ -125,6 +137,7 @@ static ftc_status plan(run *r) {
         .seed = o->seed,
         .data_seed = o->data_seed >= 0 ? o->data_seed : o->seed,
         .max_steps = total,
+        .flos = 6 * count_parameters(r->t->program),
     };
     r->sampling = (ftc_order){
         .sampling = (ftc_sampling)o->sampling,
@@ -487,7 +500,7 @@ static ftc_status step(run *r) {
     r->at.epoch_loss += sums.weighted_loss;
     r->at.epoch_weight += sums.weight;
     r->is_stopped = sums.stops > 0;
-    ftc_curve_add(&r->curve, number, r->last_loss, r->last_grad_norm, r->last_lr);
+    ftc_curve_add(&r->at.curve, number, r->last_loss, r->last_grad_norm, r->last_lr);
     return FTC_STATUS_OK;
 }
 
@@ -795,6 +808,7 @@ static ftc_status finish(run *r) {
     cJSON_AddNumberToObject(line, "train_samples_per_second", (double)r->examples / seconds);
     cJSON_AddNumberToObject(line, "train_steps_per_second", steps / seconds);
     cJSON_AddNumberToObject(line, "train_tokens_per_second", (double)r->tokens / seconds);
+    cJSON_AddNumberToObject(line, "total_flos", ftc_train_flos(&r->at, &r->identity));
     cJSON_AddNumberToObject(line, "train_loss", r->at.step ? r->at.total_loss / (double)r->at.step : 0);
     if (r->world->size > 1)
         cJSON_AddNumberToObject(line, "train_bytes_sent_per_step",
@@ -925,14 +939,12 @@ static ftc_train_result take_result(run *r) {
         .state = r->at,
         .evaluation = r->kept,
         .evaluation_step = r->kept_step,
-        .curve = r->curve,
         .profile = r->profile,
         .step_seconds = r->step_seconds,
         .steps = r->at.step - r->start_step,
     };
     r->at = (ftc_train_state){0};
     r->kept = (ftc_evaluation){0};
-    r->curve = (ftc_curve){0};
     r->profile = (ftc_profile){0};
     return result;
 }
@@ -940,7 +952,6 @@ static ftc_train_result take_result(run *r) {
 void ftc_train_result_free(ftc_train_result *result) {
     ftc_train_state_free(&result->state);
     ftc_evaluation_free(&result->evaluation);
-    ftc_curve_free(&result->curve);
     ftc_profile_free(&result->profile);
 }
 
@@ -962,7 +973,6 @@ ftc_status ftc_train(const ftc_training *training, ftc_train_result *result) {
     }
     free(r.order);
     ftc_evaluation_free(&r.kept);
-    ftc_curve_free(&r.curve);
     ftc_profile_free(&r.profile);
     ftc_train_state_free(&r.at);
     ftc_shards_free(r.shards);

@@ -4,7 +4,6 @@
 
 #include "runtime/data/batch.h"
 #include "runtime/loop/checkpoint.h"
-#include "runtime/loop/curve.h"
 #include "runtime/loop/evaluate.h"
 #include "runtime/loop/profile.h"
 #include "runtime/loop/progress.h"
@@ -94,8 +93,7 @@ typedef struct {
     ftc_train_state state;
     ftc_evaluation evaluation; // the last one of the weights that were saved
     int64_t evaluation_step;   // -1: there was none
-    ftc_curve curve;           // of the steps of this call, not of those before a resumption
-    ftc_profile profile;       // of the same
+    ftc_profile profile;       // of the steps of this call, not of those before a resumption
     double step_seconds;       // they took together
     int64_t steps;
 } ftc_train_result;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 void ftc_train_state_free(ftc_train_state *train) {
+    ftc_curve_free(&train->curve);
     ftc_history_free(&train->history);
     *train = (ftc_train_state){0};
 }
@@ -107,6 +108,10 @@ double ftc_train_epoch(const ftc_train_state *train, const ftc_train_identity *i
     return (double)whole + (double)batches / (double)identity->batches_per_epoch;
 }
 
+double ftc_train_flos(const ftc_train_state *train, const ftc_train_identity *identity) {
+    return (double)train->tokens_padded * (double)identity->flos;
+}
+
 // The fields of transformers' TrainerState, but for the log.
 static cJSON *make_trainer_state(const ftc_train_options *options, const ftc_train_state *train,
                                  const ftc_train_identity *identity) {
@@ -124,7 +129,7 @@ static cJSON *make_trainer_state(const ftc_train_options *options, const ftc_tra
     cJSON_AddNumberToObject(json, "save_steps",
                             (double)ftc_train_steps(options->save_steps, identity->max_steps));
     cJSON_AddNumberToObject(json, "num_input_tokens_seen", (double)train->tokens_seen);
-    cJSON_AddNumberToObject(json, "total_flos", 0);
+    cJSON_AddNumberToObject(json, "total_flos", ftc_train_flos(train, identity));
     cJSON_AddBoolToObject(json, "is_local_process_zero", true);
     cJSON_AddBoolToObject(json, "is_world_process_zero", true);
     cJSON_AddBoolToObject(json, "is_hyper_param_search", false);
@@ -154,6 +159,7 @@ static cJSON *make_resume(const ftc_train_state *train, const ftc_train_identity
         }
     }
     cJSON_AddBoolToObject(json, "has_best", train->has_best);
+    cJSON_AddItemToObject(json, "curve", ftc_curve_to_json(&train->curve));
     return json;
 }
 
@@ -218,6 +224,12 @@ static ftc_status read_resume(const char *path, const cJSON *json, const ftc_tra
             FTC_BAD_INPUT, "%s: its numbers are none of a run that got to step %lld; it cannot be resumed",
             path, (long long)train.step);
     train.has_best = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "has_best"));
+    if (!ftc_curve_from_json(cJSON_GetObjectItemCaseSensitive(json, "curve"), train.step, &train.curve))
+        return ftc_status_make(
+            FTC_BAD_INPUT,
+            "%s: lacks \"curve\", or it is not that of a run up to step %lld; it cannot be "
+            "resumed",
+            path, (long long)train.step);
     *out = train;
     return FTC_STATUS_OK;
 }
@@ -253,6 +265,8 @@ ftc_status ftc_train_state_read(const char *dir, const ftc_train_identity *ident
         while (cJSON_IsArray(lines) && lines->child)
             ftc_history_add(&train.history, cJSON_DetachItemViaPointer(lines, lines->child));
         *out = train;
+    } else {
+        ftc_curve_free(&train.curve);
     }
     cJSON_Delete(resume);
     cJSON_Delete(trainer);

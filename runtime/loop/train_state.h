@@ -3,6 +3,7 @@
 #ifndef FTC_RUNTIME_TRAIN_STATE_H
 #define FTC_RUNTIME_TRAIN_STATE_H
 
+#include "runtime/loop/curve.h"
 #include "runtime/loop/history.h"
 #include "runtime/loop/train_options.h"
 #include "runtime/status.h"
@@ -34,20 +35,26 @@ typedef struct {
     ftc_plateau plateau;       // of reduce_lr_on_plateau
     int64_t best_saved;        // step of the checkpoint that the run would end with as the best; 0: none yet
     int64_t stale_evaluations; // since the last gain
+    ftc_curve curve;           // of all steps
     ftc_history history;       // of what was logged
 } ftc_train_state;
 
-// The shape of a run. All but max_steps must be the same for a run to continue another: the position in the
-// data and the random numbers depend on it.
+// The shape of a run. All but max_steps and flos must be the same for a run to continue another: the position
+// in the data and the random numbers depend on it.
 typedef struct {
     int64_t examples, data; // how many, and a hash of them
     int64_t batch, shards, accumulation, batches_per_epoch, steps_per_epoch, sampling, seed, data_seed,
         max_steps;
+    int64_t flos; // a token, as transformers estimates them
 } ftc_train_identity;
 
 // How many times the run has gone through the data, as Trainer counts: by batches, of which an epoch's last
 // step may have fewer than the others.
 double ftc_train_epoch(const ftc_train_state *train, const ftc_train_identity *identity);
+
+// Floating-point operations so far as Trainer.floating_point_ops of transformers estimates them: 6 for each
+// token, padding included, and parameter outside of embeddings.
+double ftc_train_flos(const ftc_train_state *train, const ftc_train_identity *identity);
 
 // Writes both files into the directory `dir`; with options->save_only_model only the first.
 ftc_status ftc_train_state_write(const char *dir, const ftc_train_options *options,

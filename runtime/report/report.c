@@ -191,21 +191,21 @@ static double curve_value(const ftc_curve_point *point, const char *name) {
                                                 : NAN;
 }
 
-// The values of `name` over the steps: those that the loop kept, and before them, of a run that was resumed,
-// those of the log. To be freed.
+// The values of `name` over the steps: those that the loop kept, else those of the log. To be freed.
 static ftc_point *collect(const ftc_summary *s, const char *name, int64_t *n) {
-    const ftc_curve *curve = &s->result->curve;
+    const ftc_curve *curve = &s->result->state.curve;
     const cJSON *history = s->result->state.history.lines, *line;
-    bool is_kept = curve->n > 0 && isfinite(curve_value(&curve->points[0], name));
-    double before = is_kept ? curve->points[0].step - (double)(curve->points[0].steps - 1) / 2 : INFINITY;
     ftc_point *points = ftc_alloc((size_t)(cJSON_GetArraySize(history) + curve->n) + 1, sizeof *points);
     *n = 0;
-    cJSON_ArrayForEach(line, history) {
-        double step = ftc_summary_value(line, "step"), value = ftc_summary_value(line, name);
-        if (step < before && isfinite(value)) points[(*n)++] = (ftc_point){step, value};
+    for (int64_t i = 0; i < curve->n; i++) {
+        double value = curve_value(&curve->points[i], name);
+        if (isfinite(value)) points[(*n)++] = (ftc_point){curve->points[i].step, value};
     }
-    for (int64_t i = 0; is_kept && i < curve->n; i++)
-        points[(*n)++] = (ftc_point){curve->points[i].step, curve_value(&curve->points[i], name)};
+    if (*n) return points;
+    cJSON_ArrayForEach(line, history) {
+        double value = ftc_summary_value(line, name);
+        if (isfinite(value)) points[(*n)++] = (ftc_point){ftc_summary_value(line, "step"), value};
+    }
     return points;
 }
 
@@ -235,7 +235,7 @@ static void write_loss(const ftc_summary *s, FILE *out) {
     int64_t n, n_test, window;
     ftc_point *loss = collect(s, "loss", &n), *test = collect(s, "eval_loss", &n_test);
     window = n / 40 > 1 ? n / 40 : 1;
-    int64_t width = s->result->curve.width > 1 ? s->result->curve.width : 1;
+    int64_t width = s->result->state.curve.width > 1 ? s->result->state.curve.width : 1;
     ftc_point *means = smooth(loss, n, window);
     char name[64] = "training", text[160] = "";
     if (window > 1) snprintf(name, sizeof name, "training, mean of %lld", (long long)(window * width));

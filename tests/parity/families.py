@@ -79,9 +79,13 @@ def check_family(check, name, scratch):
     training = ["--epochs", 1, "--lr", golden["rate"], "--no-shuffle", "--dropout", 0, "--cache", "none"]
     check.run("run", "--pretrained", golden_dir, *rows, *training, "--metrics", metrics, "--output", output)
     with open(metrics, encoding="utf-8") as file:
-        losses = [line["loss"] for line in map(json.loads, file) if "loss" in line]
+        lines = [json.loads(line) for line in file]
+    losses, tokens = ([line[key] for line in lines if "loss" in line] for key in ("loss", "tokens"))
     check.that(f"{name}: loss of step 1", worst(losses[:1], golden["losses"][:1]), STEP_1_LOSS)
     check.that(f"{name}: losses of {len(losses)} steps", worst(losses, golden["losses"]), LOSS)
+    padded = lines[-1]["total_flos"] / (6 * golden["parameters"])
+    misses = padded % 1 if sum(tokens) <= padded <= max(tokens) * golden["batch"] * len(tokens) else 1
+    check.that(f"{name}: operations are 6 a padded token and parameter outside of embeddings", misses, 1e-6)
     after = relative(logits_of(check, output, of_tokens), flat_golden(golden["after"], of_tokens))
     check.that(f"{name}: logits after training", after, LOGITS_AFTER)
     check_saved(check, name, golden_dir, output)

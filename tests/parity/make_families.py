@@ -224,6 +224,7 @@ def make_golden(out, name, task):
         "made_with": {"torch": torch.__version__.split("+")[0], "transformers": transformers.__version__},
         "batch": BATCH,
         "rate": RATE,
+        "parameters": model.num_parameters(exclude_embeddings=True),
         "loss": loss.item(),
         "before": logits_of(load(folder, torch.float64, task), tests),
         "losses": run["loss"],

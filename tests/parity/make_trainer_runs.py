@@ -178,7 +178,8 @@ RUNS = {
     },
 }
 NOT_TRAINERS = ("early_stopping_patience", "early_stopping_threshold", "resume_after")
-LOGGED = ("step", "epoch", "loss", "grad_norm", "learning_rate", "train_loss", "eval_loss", "eval_accuracy", "eval_f1")
+LOGGED = ("step", "epoch", "loss", "grad_norm", "learning_rate", "train_loss", "total_flos")
+LOGGED += ("eval_loss", "eval_accuracy", "eval_f1")
 
 
 class Watched(Trainer):

@@ -26,6 +26,7 @@ TOLERANCES = {
     "learning_rate": RATE,
     "eval_accuracy": 1e-6,
     "eval_f1": 1e-6,
+    "total_flos": 1e-6,
     "grad_norm": 5e-3,
 }
 

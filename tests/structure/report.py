@@ -76,14 +76,22 @@ def parse(text):
 
 
 def check_trainer(check, ftc, model):
-    """Of a run that logs nothing, as Trainer does by default before step 500, the curves have every step, too."""
-    pathlib.Path(ftc.folder, "args.json").write_text('{"output_dir": "trainer", "max_steps": 20}')
-    done = ftc("run", model, *SMALL, "--args", "args.json", "--select-train", "80")
-    check(f"ftc run --args ended with status {done.returncode}:\n{done.stderr}", done.returncode == 0)
-    check("it has logged steps", '"loss"' not in done.stdout)
-    figures = parse(pathlib.Path(ftc.folder, "trainer/report.html").read_text()).figures
-    for figure in ("Loss", "Learning rate", "Norm of the gradient"):
-        check(f"{figure} has no point for each of 20 steps under --args", figures.get(figure, 0) >= 20)
+    """Of a run that logs nothing, as Trainer does by default before step 500, the curves have every step, too, and those of
+    before where it is resumed."""
+    args = '{"output_dir": "trainer", "max_steps": 20, "save_steps": 15}'
+    pathlib.Path(ftc.folder, "args.json").write_text(args)
+    run = ["run", model, *SMALL, "--args", "args.json", "--select-train", "80"]
+    pages = []
+    for more in ([], ["--resume-from-checkpoint", "trainer/checkpoint-15", "--overwrite"]):
+        done = ftc(*run, *more)
+        check(f"ftc run --args {more} ended with status {done.returncode}:\n{done.stderr}", done.returncode == 0)
+        check("it has logged steps", '"loss"' not in done.stdout)
+        pages.append(pathlib.Path(ftc.folder, "trainer/report.html").read_text())
+        figures = parse(pages[-1]).figures
+        for figure in ("Loss", "Learning rate", "Norm of the gradient"):
+            check(f"{figure} has no point for each of 20 steps under --args {more}", figures.get(figure, 0) >= 20)
+    losses = [re.findall(r'<path d="([^"]*)"', page.partition("<figcaption>Loss<")[2].partition("</svg>")[0]) for page in pages]
+    check("a resumed run draws another loss than one that went through", losses[0] and losses[0] == losses[1])
 
 
 SMALL = ["--set", "hidden=32", "--set", "intermediate=64", "--set", "layers=1"]
