@@ -141,9 +141,9 @@ static double distance2(double x, double y) {
     return x == y ? 0 : (x - y) * (x - y);
 }
 
-// How far the cells are outside of what roundings `factor` times as large make of each. A result may jump where
-// a number passes zero (AdamW's first step is g / (|g| + eps)): few runs seldom see that, and then one cell is
-// far off. Nor do they always see how far a single cell may be, such as the loss.
+// How far the cells are outside of what roundings `factor` times as large make of each. A result may jump
+// where a number passes zero (AdamW's first step is g / (|g| + eps)): few runs seldom see that, and then one
+// cell is far off. Nor do they always see how far a single cell may be, such as the loss.
 static double outside_of_intervals(const test_expected *x, quantity q, const float *got, int64_t n) {
     double *low = cells_of(x, &x->right, q, &n), *high = copy_of(low, n, sizeof *high), error = 0;
     for (int k = 0; k < INTERVAL_RUNS; k++) {

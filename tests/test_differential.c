@@ -307,7 +307,7 @@ Test(layers, that_differed_agree) {
         {200392, {.target = "generic", .with_step = true}}, // the gradient of a softmax over one key: zero
         {200056, {.target = "native", .bf16 = true, .with_step = true}}, // one whole update apart
         {200596, {.target = "native", .bf16 = true, .with_step = true}}, // the same
-        // A contraction was placed in its tile before what it reads, which waited for another part of the tile.
+        // A contraction stood in its tile before what it reads, which waited for another part of the tile.
         {201912, {.target = "native", .least_memory = true, .with_step = true}},
     };
     for (size_t i = 0; i < sizeof MODELS_FOUND / sizeof *MODELS_FOUND; i++) {
