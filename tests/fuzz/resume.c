@@ -9,6 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const ftc_train_identity identity = {.examples = 40,
                                          .data = 7,
                                          .batch = 8,
+                                         .shards = 1,
                                          .accumulation = 1,
                                          .batches_per_epoch = 5,
                                          .steps_per_epoch = 5,
