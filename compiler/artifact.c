@@ -138,11 +138,8 @@ static void read_kernels(const ftc_object *object, ftc_manifest *m) {
     ftc_kernel_file *list = NULL;
     int n = 0;
     for (;; n++) {
-        char *name = ftc_format(FTC_OBJECT_KERNEL, n), *error = NULL;
         ftc_kernel_file file = {.name = "of the artifact"};
-        file.bytes = ftc_object_read_section(object->bytes, object->size, name, &file.size, &error);
-        free(name);
-        free(error);
+        file.bytes = ftc_object_read_kernel(object->bytes, object->size, n, &file.size);
         if (!file.bytes) break;
         list = ftc_realloc(list, (size_t)(n + 1), sizeof *list);
         list[n] = file;

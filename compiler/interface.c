@@ -274,16 +274,10 @@ void ftc_interface_add_checks(ftc_interface *in, const ftc_graph *source) {
     }
 }
 
-static bool is_constant(const ftc_graph *g, const ftc_axes *axes) {
-    for (int i = 0; i < axes->n; i++)
-        if (ftc_axis_extent(g, axes->at[i])->kind != FTC_EXTENT_CONST) return false;
-    return true;
-}
-
 // Whether the node takes rows of what is indexed by something else than the label, whose score a loss takes.
 static bool looks_up(const ftc_graph *g, const ftc_node *node) {
     if (ftc_node_class(node) == FTC_CLASS_AT)
-        return is_constant(g, &ftc_graph_node(g, node->arg[0])->type.axes);
+        return ftc_axes_are_constant(g, &ftc_graph_node(g, node->arg[0])->type.axes);
     if (ftc_node_class(node) != FTC_CLASS_GATHER) return false;
     const ftc_node *index = ftc_graph_node(g, node->arg[1]);
     if (ftc_node_class(index) != FTC_CLASS_LEAF) return true;

@@ -58,6 +58,12 @@ ftc_axes ftc_axes_intersect(const ftc_axes *a, const ftc_axes *b) {
     return m;
 }
 
+bool ftc_axes_are_constant(const ftc_graph *g, const ftc_axes *a) {
+    for (int i = 0; i < a->n; i++)
+        if (ftc_axis_extent(g, a->at[i])->kind != FTC_EXTENT_CONST) return false;
+    return true;
+}
+
 ftc_axes ftc_axes_of(ftc_axis x) {
     return (ftc_axes){.n = 1, .at = {x}};
 }

@@ -248,6 +248,7 @@ bool ftc_axes_same_set(const ftc_axes *a, const ftc_axes *b);
 ftc_axes ftc_axes_union(const ftc_axes *a, const ftc_axes *b);     // a's order, then what only b has
 ftc_axes ftc_axes_minus(const ftc_axes *a, const ftc_axes *b);     // in a's order
 ftc_axes ftc_axes_intersect(const ftc_axes *a, const ftc_axes *b); // in a's order
+bool ftc_axes_are_constant(const ftc_graph *g, const ftc_axes *a); // the extents of all are
 ftc_axes ftc_axes_of(ftc_axis x);
 void ftc_axes_add(ftc_axes *a, ftc_axis x);       // no effect when it is there; aborts beyond FTC_MAX_AXES
 int ftc_axes_find(const ftc_axes *a, ftc_axis x); // position, -1: absent

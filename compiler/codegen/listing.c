@@ -136,11 +136,8 @@ static void open_images(reading *r, const void *object, size_t size) {
     r->images = ftc_alloc(1, sizeof *r->images);
     r->n_images = open_image(&r->images[0], object, size);
     for (int i = 0; r->n_images; i++) {
-        char name[64], *error = NULL;
         size_t own;
-        snprintf(name, sizeof name, FTC_OBJECT_KERNEL, i);
-        char *bytes = ftc_object_read_section(object, size, name, &own, &error);
-        free(error);
+        char *bytes = ftc_object_read_kernel(object, size, i, &own);
         if (!bytes) return;
         r->images = ftc_realloc(r->images, (size_t)r->n_images + 1, sizeof *r->images);
         image *m = &r->images[r->n_images];

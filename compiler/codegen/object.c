@@ -210,6 +210,14 @@ char *ftc_object_read_section(const void *object, size_t object_size, const char
     return NULL;
 }
 
+char *ftc_object_read_kernel(const void *object, size_t object_size, int i, size_t *size) {
+    char name[64], *error = NULL;
+    snprintf(name, sizeof name, FTC_OBJECT_KERNEL, i);
+    char *bytes = ftc_object_read_section(object, object_size, name, size, &error);
+    free(error);
+    return bytes;
+}
+
 const char *ftc_object_problem(const void *object, size_t object_size) {
     Elf64_Ehdr header;
     if (!read_header(object, object_size, &header))
@@ -262,11 +270,10 @@ static LLVMErrorRef add_kernels(LLVMOrcLLJITRef jit, LLVMOrcJITDylibRef library,
                                 size_t size) {
     LLVMErrorRef failure = NULL;
     for (int i = 0; !failure; i++) {
-        char name[64], *error = NULL;
+        char name[64];
         size_t own;
         snprintf(name, sizeof name, FTC_OBJECT_KERNEL, i);
-        char *bytes = ftc_object_read_section(object, size, name, &own, &error);
-        free(error);
+        char *bytes = ftc_object_read_kernel(object, size, i, &own);
         if (!bytes) break;
         failure = LLVMOrcLLJITAddObjectFile(jit, library,
                                             LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, own, name));

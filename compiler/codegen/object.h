@@ -47,6 +47,9 @@ bool ftc_object_defines(const void *object, size_t object_size, const char *symb
 char *ftc_object_read_section(const void *object, size_t object_size, const char *name, size_t *size,
                               char **error);
 
+// The same of the object number `i` that was put into this one; NULL: there are no more.
+char *ftc_object_read_kernel(const void *object, size_t object_size, int i, size_t *size);
+
 // An object file loaded into this process; its functions, to be cast to their types.
 typedef struct ftc_loaded_object ftc_loaded_object;
 typedef void ftc_code(void);

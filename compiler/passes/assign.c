@@ -28,8 +28,7 @@ static bool find_after_update(const ftc_graph *g, bool *after) {
 }
 
 static bool is_of_batch(const ftc_graph *g, const ftc_node *node) {
-    for (int i = 0; i < node->type.axes.n; i++)
-        if (ftc_axis_extent(g, node->type.axes.at[i])->kind != FTC_EXTENT_CONST) return true;
+    if (!ftc_axes_are_constant(g, &node->type.axes)) return true;
     return ftc_node_class(node) == FTC_CLASS_LEAF && g->decls[node->decl].kind == FTC_DECL_INPUT;
 }
 

@@ -33,12 +33,6 @@ enum { CHEAP = 8 }; // operations that cost about as much as a load: those of a 
 
 static const int64_t MOST_POSITIONS = 1 << 23; // whose distances f32 holds
 
-static bool is_free(const ftc_graph *g, const ftc_type *type) {
-    for (int i = 0; i < type->axes.n; i++)
-        if (ftc_axis_extent(g, type->axes.at[i])->kind != FTC_EXTENT_CONST) return false;
-    return true;
-}
-
 static bool is_number(ftc_dtype dtype) {
     return dtype == FTC_F32 || dtype == FTC_I32;
 }
@@ -82,9 +76,11 @@ static dependence dependence_of(const ftc_graph *g, const ftc_node *node, const 
     bool is_cast = info->class == FTC_CLASS_MAP && info->attrs & FTC_ATTR_DTYPE;
     if (info->class == FTC_CLASS_SOURCE && info->attrs & FTC_ATTR_INDEX)
         return (dependence){.kind = OTHER}; // random
-    if (info->class == FTC_CLASS_SOURCE && info->attrs & FTC_ATTR_AXIS && !is_free(g, &node->type))
+    if (info->class == FTC_CLASS_SOURCE && info->attrs & FTC_ATTR_AXIS &&
+        !ftc_axes_are_constant(g, &node->type.axes))
         return (dependence){.kind = POSITION, .to = node->axis};
-    if (info->class != FTC_CLASS_CALL && info->class != FTC_CLASS_ASSIGN && is_free(g, &node->type))
+    if (info->class != FTC_CLASS_CALL && info->class != FTC_CLASS_ASSIGN &&
+        ftc_axes_are_constant(g, &node->type.axes))
         return (dependence){.kind = FREE};
     if (x && is_cast && x->kind == POSITION && is_number(node->type.dtype)) return *x;
     if (info->class == FTC_CLASS_MAP && node->n_args == 2 && x->kind == POSITION &&

@@ -162,8 +162,8 @@ bool ftc_edits_all_matched(const ftc_pass_options *options, ftc_graph *const *gr
     for (int i = 0; i < options->n_edits; i++) {
         if (options->edits_matched[i]) continue;
         all = false;
-        if (read_edit(options->edits[i]).action >= NO_EPILOGUE &&
-            read_edit(options->edits[i]).action != STORED) {
+        action asked = read_edit(options->edits[i]).action;
+        if (asked == NO_EPILOGUE || asked == KEPT) { // of products
             char *known = list_parameters(graphs, n);
             ftc_diag_add(d, NULL, NULL, 0, 0,
                          "--kernel-schedule: `%s` matches no kernel; there are products with: %s",

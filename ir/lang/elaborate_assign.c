@@ -9,10 +9,7 @@
 #include "ir/op.h"
 
 static bool is_of_batch(const ftc_graph *g, const ftc_node *node) {
-    if (node->op == FTC_OP_input) return true;
-    for (int i = 0; i < node->type.axes.n; i++)
-        if (ftc_axis_extent(g, node->type.axes.at[i])->kind != FTC_EXTENT_CONST) return true;
-    return false;
+    return node->op == FTC_OP_input || !ftc_axes_are_constant(g, &node->type.axes);
 }
 
 static bool is_updated(const ftc_graph *g, const ftc_node *node) {

@@ -101,10 +101,7 @@ static int64_t count_parameters(const ftc_program *program) {
     int64_t count = 0;
     for (int32_t i = 0; i < program->n_tensors; i++) {
         const ftc_tensor_info *tensor = &program->tensors[i];
-        if (tensor->role != FTC_ROLE_PARAM || tensor->is_table) continue;
-        int64_t cells = 1;
-        for (int32_t k = 0; k < tensor->rank; k++) cells *= tensor->dims[k];
-        count += cells;
+        if (tensor->role == FTC_ROLE_PARAM && !tensor->is_table) count += ftc_tensor_elements(tensor);
     }
     return count;
 }
