@@ -18,6 +18,7 @@ for target; do
     n=$runs longest=4096
     case $target in
     model | graph) n=$models longest=1024 ;;
+    artifact | manifest) longest=16384 ;; # cut off, a whole one would be refused at once
     esac
     log=$grown/$target.log status=0
     # Parsers are to answer at once (-timeout, in seconds) and in little memory.
