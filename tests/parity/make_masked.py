@@ -22,7 +22,13 @@ from premises import check_ids
 CLASSES = {
     "bert": "BertForMaskedLM",
     "roberta": "RobertaForMaskedLM",
+    "xlm-roberta": "XLMRobertaForMaskedLM",
+    "camembert": "CamembertForMaskedLM",
     "distilbert": "DistilBertForMaskedLM",
+    "electra": "ElectraForMaskedLM",
+    "albert": "AlbertForMaskedLM",
+    "mpnet": "MPNetForMaskedLM",
+    "deberta-v2": "DebertaV2ForMaskedLM",
     "modernbert": "ModernBertForMaskedLM",
 }
 KINDS = {**FAMILIES, "bert": ("BertConfig", {})}
@@ -158,7 +164,8 @@ def make_golden(out, texts, name):
     model = load(folder, name, torch.float64)
     loss = loss_of(model, first)
     loss.backward()
-    grads = {key: p.grad.float() for key, p in model.named_parameters() if p.grad is not None}
+    tied = model._tied_weights_keys  # by the names that are saved
+    grads = {tied.get(key, key): p.grad.float() for key, p in model.named_parameters() if p.grad is not None}
     save_file(grads, os.path.join(folder, "grads.safetensors"))
     losses, after = train(folder, name, batches, tests, torch.float64)
     golden = {

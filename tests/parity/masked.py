@@ -5,7 +5,7 @@ For each golden of make_masked.py, whose masks are drawn by a generator written 
 norm of the difference over norm), the losses of twenty steps (of the first 1e-5 relative, of all 1e-3), loss and masked
 accuracy after them, of the same texts masked otherwise. Threads, another run, one that is resumed and `ftc eval` draw the same masks. What
 is saved has the tensors that transformers saves, the tied ones once, and is what a classifier is fine-tuned from. Texts are
-columns of a table, and lines of a plain file, whatever is in them.
+columns of a table, and lines of a plain file, whatever is in them. Heads that are not there are refused by name.
 
 Usage: masked.py FTC [FAMILY ...]
 """
@@ -13,6 +13,7 @@ Usage: masked.py FTC [FAMILY ...]
 import csv
 import json
 import os
+import subprocess
 import sys
 import tempfile
 
@@ -124,6 +125,15 @@ def check_use(check, scratch, output, golden_dir, golden):
     check.that("a plain file: steps of its lines", len(losses_of(log)) - (len(texts) + 2 + 3) // 4, 0)
 
 
+def check_refused(check):
+    """Heads that a family's text has not, by the entry of config.json that asks for them."""
+    for name, setting, entry in (("bert", "tied=false", "tie_word_embeddings"), ("deberta-v2", "legacy=false", "legacy")):
+        command = [check.ftc, "compile", "--pretrained", os.path.join(GOLDENS, name), "--task", "mlm", "--set", setting]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        named = done.returncode == 2 and f"{entry} is false" in done.stderr
+        check.that(f"{name}: {setting} is refused", not named, 0)
+
+
 def main():
     check = Check(sys.argv[1])
     names = sys.argv[2:] or sorted(os.listdir(GOLDENS))
@@ -134,6 +144,7 @@ def main():
                 check_blocks(check, scratch, golden_dir, golden, losses)
                 check_draws(check, scratch, golden_dir, golden, losses)
                 check_use(check, scratch, output, golden_dir, golden)
+    check_refused(check)
     print(f"{check.passed} passed, {check.failed} failed")
     return 1 if check.failed else 0
 
