@@ -318,6 +318,29 @@ Test(gemm, block_generic) {
     check_blocks("generic");
 }
 
+// A gradient of a weight reads A along columns: with rows of 768, 4 sets of L1 have all of a row's words.
+Test(gemm, rows_are_packed_where_they_crowd_the_cache) {
+    static const struct {
+        const char *target;
+        int64_t ld;
+        bool packed;
+    } cases[] = {{"avx2", 384, true},    {"avx2", 768, true},     {"avx2", 1024, true},
+                 {"avx2", 1000, false},  {"avx512", 384, false},  {"avx512", 768, false},
+                 {"avx512", 1024, true}, {"generic", 768, false}, {"generic", 1024, true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *error = NULL;
+        ftc_codegen *cg = ftc_codegen_new(ftc_target_named(cases[i].target), "gemm", &error);
+        cr_assert(cg, "%s", error);
+        ftc_gemm_shape shape = ftc_gemm_shape_for(cg->target, FTC_GEMM_F32);
+        ftc_matrix a = {.ld = ftc_cg_i64(cg, cases[i].ld), .transposed = true};
+        cr_expect_eq(ftc_gemm_buffer_bytes(&shape, &a, 384) > 0, cases[i].packed, "%s, %ld words apart",
+                     cases[i].target, (long)cases[i].ld);
+        a.transposed = false;
+        cr_expect_eq(ftc_gemm_buffer_bytes(&shape, &a, 384), 0);
+        ftc_codegen_free(cg);
+    }
+}
+
 // --- bf16 ---------------------------------------------------------------------------------------------
 
 // What stands for AMX's instructions where no CPU has them: eight tiles in memory.

@@ -8,9 +8,9 @@
 //     packed[panel][word of k][cols], panel p has columns p*cols … p*cols + cols - 1, anything past the last
 //
 // A is read where it is, one broadcast a word, when it is f32 and so are the products; otherwise, and where
-// the words of its columns would crowd a single set of the cache, each block of rows is brought into words in
-// a small buffer first. A block of rows stays in L1 while the panels of B pass, and `rows × cols` of C stay
-// in registers over all of k:
+// the words of its rows would crowd few sets of the cache, each block of rows is brought into words in a
+// small buffer first. A block of rows stays in L1 while the panels of B pass, and `rows × cols` of C stay in
+// registers over all of k:
 //
 //     f32, bf16 pairs  AVX-512  8 × 48    AVX2  6 × 16    SSE  4 × 8
 //     AMX              32 × 32
@@ -53,6 +53,7 @@ typedef struct {
     int cols;       // vectors * lanes: the width of a panel of packed B
     int k_per_word; // 1: f32, 2: bf16
     int word_unit;  // packed words of k are filled up with zeros to a multiple of this
+    int crowding;   // bytes: rows of a transposed A are packed where each k lies a multiple of this apart
     int k_chunk;    // k that one block should span so that rows × k of A stays in L1
 } ftc_gemm_shape;
 

@@ -305,14 +305,14 @@ static LLVMValueRef row_words(ftc_codegen *cg, const ftc_gemm_shape *shape, LLVM
     return ftc_cg_round_up(cg, ftc_cg_ceil_div(cg, k, shape->k_per_word), cg->lanes);
 }
 
-// Whether the words that a row of A has at all k lie a known multiple of 4096 bytes apart: in one set of L1.
-static bool is_crowded(const ftc_matrix *a) {
+// Whether the words that a row of A has at all k are known to fall into few sets of L1.
+static bool is_crowded(const ftc_gemm_shape *shape, const ftc_matrix *a) {
     if (!a->transposed || !LLVMIsAConstantInt(a->ld)) return false;
-    return LLVMConstIntGetSExtValue(a->ld) * 4 % 4096 == 0;
+    return LLVMConstIntGetSExtValue(a->ld) * 4 % shape->crowding == 0;
 }
 
 int64_t ftc_gemm_buffer_bytes(const ftc_gemm_shape *shape, const ftc_matrix *a, int64_t k) {
-    if (shape->kind == FTC_GEMM_F32 && a->form == FTC_FORM_F32 && !is_crowded(a)) return 0;
+    if (shape->kind == FTC_GEMM_F32 && a->form == FTC_FORM_F32 && !is_crowded(shape, a)) return 0;
     int64_t words = (k + shape->k_per_word - 1) / shape->k_per_word, lanes = shape->cols / shape->vectors;
     words = (words + lanes - 1) / lanes * lanes;
     return words * shape->rows * 4 * (shape->kind == FTC_GEMM_AMX ? 2 : 1);
