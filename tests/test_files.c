@@ -2,6 +2,9 @@
 // says, artifacts that are run elsewhere, lengths, what predict reads and writes.
 #include "tests/small_model.h"
 
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
 #define SHORTLY "--max-steps", "1", "--no-report", "--cache", "none"
 
 // The file of `dir` has the text.
@@ -29,6 +32,29 @@ Test(files, classes_come_from_the_data, .timeout = 240) {
                "unclear.csv", "--output", "no");
     ASSERT_FTC(dir, 0, err, "unclear.csv: 1 row is left out", "run", MODEL, SMALL, SHORTLY, "--train",
                "unclear.csv", "--output", "yes", "--missing-label", "-1", "--skip-bad-rows");
+    scratch_free(dir);
+}
+
+// What is asked of the data before the training (task, classes, their weights) and the training itself read the
+// file by one descriptor, so that it may be a pipe.
+Test(files, training_data_are_decoded_once, .timeout = 240) {
+    static const char ROWS[] = "text,label\ngood,1\nbad,2\ngood,1\n";
+    char *dir = test_directory(), *path = ftc_path_join(dir, "rows.csv");
+    cr_assert_eq(mkfifo(path, 0600), 0);
+    const char *const args[] = {"run",     MODEL,      SMALL, "--class-weights", "balanced", SHORTLY,
+                                "--train", "rows.csv", NULL};
+    int fd = open(path, O_RDWR | O_CLOEXEC); // the writer is there before the reader
+    cr_assert_eq(write(fd, ROWS, sizeof ROWS - 1), (ssize_t)sizeof ROWS - 1);
+    pid_t pid = start(dir, args);
+    for (int left = 1; left; usleep(1000)) ioctl(fd, FIONREAD, &left);
+    close(fd);
+    outcome o = finish(dir, pid);
+    cr_expect_eq(o.status, 0, "%s", o.err);
+    cr_expect(strstr(o.err, "labels: 1 → 0, 2 → 1"), "%s", o.err);
+    forget(&o);
+    ASSERT_FTC(dir, 2, err, "--train and --test are both standard input", "run", MODEL, SMALL, SHORTLY,
+               "--train", "-", "--test", "-");
+    free(path);
     scratch_free(dir);
 }
 

@@ -4,6 +4,7 @@
 #include "runtime/data/batch.h"
 #include "runtime/loop/stepper.h"
 #include "ir/base/clock.h"
+#include "runtime/data/decode.h"
 #include "runtime/hub/hf_dir.h"
 #include "runtime/text/shown.h"
 #include "runtime/text/token_cache.h"
@@ -64,7 +65,7 @@ const ftc_option ftc_rows_option_table[] = {
 
 ftc_data_options ftc_data_options_default(void) {
     return (ftc_data_options){
-        .shuffle_seed = -1, .select_train = -1, .select_test = -1, .mlm_probability = 0.15};
+        .shuffle_seed = -1, .select_train = -1, .select_test = -1, .mlm_probability = 0.15, .decoded = -1};
 }
 
 // --- files and labels ---------------------------------------------------------------------------------
@@ -79,11 +80,29 @@ static ftc_status read_delimiter(const char *text, char *out) {
     return FTC_STATUS_OK;
 }
 
-static ftc_status table_options(const ftc_data_options *options, ftc_table_options *out) {
+static ftc_status check_test(const ftc_data_options *o) {
+    if (o->test && o->split_test > 0)
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "--test and --split-test both say what the test rows are; give one");
+    if (o->test && strcmp(o->train, "-") == 0 && strcmp(o->test, "-") == 0)
+        return ftc_status_make(FTC_BAD_INPUT, "--train and --test are both standard input, which is read "
+                                              "once; --split-test N takes rows of the training file");
+    return FTC_STATUS_OK;
+}
+
+ftc_status ftc_data_decode(ftc_data_options *options) {
+    FTC_RETURN_IF_ERROR(check_test(options));
+    return ftc_decode_open(options->train, options->encoding, &options->decoded);
+}
+
+// How to read the file at `path`, by the columns of all roles.
+static ftc_status table_options(const ftc_data_options *options, const char *path, ftc_table_options *out) {
+    bool is_decoded = options->decoded >= 0 && path == options->train;
     *out = (ftc_table_options){.format = (ftc_table_format)options->format,
                                .header = (ftc_table_header)options->header,
                                .quoting = (ftc_table_quoting)options->quoting,
                                .encoding = options->encoding,
+                               .decoded = is_decoded ? &options->decoded : NULL,
                                .text_column = options->text_column,
                                .pair_column = options->pair_column,
                                .label_column = options->label_column,
@@ -133,7 +152,7 @@ ftc_status ftc_data_check_words(const ftc_program *program, const ftc_table *tab
 ftc_status ftc_data_open_for(const ftc_program *program, const char *path, const ftc_data_options *options,
                              ftc_table **out) {
     ftc_table_options table;
-    FTC_RETURN_IF_ERROR(table_options(options, &table));
+    FTC_RETURN_IF_ERROR(table_options(options, path, &table));
     table.without_label = !options->label_column && !ftc_program_reads(program, FTC_FROM_LABEL);
     table.without_text = !ftc_program_reads_text(program);
     table.txt_is_lines = ftc_program_masks(program);
@@ -158,7 +177,7 @@ ftc_status ftc_data_open_for(const ftc_program *program, const char *path, const
 ftc_status ftc_data_open(const char *path, const ftc_data_options *options, bool with_label,
                          ftc_table **out) {
     ftc_table_options table;
-    FTC_RETURN_IF_ERROR(table_options(options, &table));
+    FTC_RETURN_IF_ERROR(table_options(options, path, &table));
     table.without_label = !with_label;
     return open_table(path, &table, options->is_silent, out);
 }
@@ -167,7 +186,7 @@ ftc_status ftc_data_has_words(const ftc_data_options *options, bool *out) {
     ftc_table_options table;
     ftc_table *train;
     size_t column;
-    FTC_RETURN_IF_ERROR(table_options(options, &table));
+    FTC_RETURN_IF_ERROR(table_options(options, options->train, &table));
     table.without_text = table.without_label = true;
     table.text_column = table.pair_column = NULL;
     FTC_RETURN_IF_ERROR(ftc_table_open(options->train, &table, &train));
@@ -190,7 +209,7 @@ ftc_status ftc_data_has_words(const ftc_data_options *options, bool *out) {
 ftc_status ftc_data_count_classes(const ftc_data_options *options, bool may_find, bool *several, int *out) {
     ftc_table_options table;
     ftc_table *train;
-    FTC_RETURN_IF_ERROR(table_options(options, &table));
+    FTC_RETURN_IF_ERROR(table_options(options, options->train, &table));
     table.without_text = true;
     table.several_labels = *several || options->label_columns;
     table.list_labels = may_find || table.several_labels;
@@ -315,7 +334,7 @@ ftc_status ftc_data_label_counts(const ftc_data_options *options, bool several, 
     ftc_table_options table;
     ftc_table *train;
     ftc_selection train_rows = {0}, test_rows = {0};
-    FTC_RETURN_IF_ERROR(table_options(options, &table));
+    FTC_RETURN_IF_ERROR(table_options(options, options->train, &table));
     table.without_text = true;
     table.several_labels = table.list_labels = several;
     FTC_RETURN_IF_ERROR(ftc_table_open(options->train, &table, &train));
@@ -448,10 +467,7 @@ ftc_status ftc_data_read(const ftc_program *program, const ftc_data_options *o, 
         return ftc_status_make(FTC_BAD_INPUT, "no training data: the model %s names none; give --train FILE",
                                program->model);
     }
-    if (o->test && o->split_test > 0) {
-        return ftc_status_make(FTC_BAD_INPUT,
-                               "--test and --split-test both say what the test rows are; give one");
-    }
+    FTC_RETURN_IF_ERROR(check_test(o));
     FTC_RETURN_IF_ERROR(ftc_batch_check_feed(program)); // before a column is missed that could not feed it
     ftc_training_data data = {.tokenizer_dir = o->tokenizer};
     ftc_status status = ftc_data_open_for(program, o->train, o, &data.train_table);

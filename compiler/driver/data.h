@@ -30,12 +30,17 @@ typedef struct {
     const char *cache;                 // directory for token ids, "none": none; NULL: the user's
     int64_t max_length;                // most tokens of an example; 0: what program and tokenizer allow
     double mlm_probability;            // of a token to be masked
+    int decoded;                       // the training file, by ftc_data_decode; -1: whoever reads it opens it
 } ftc_data_options;
 
 // Options that say how a file is read; and those that say which files and rows a training takes.
 extern const ftc_option ftc_column_option_table[], ftc_rows_option_table[];
 
 ftc_data_options ftc_data_options_default(void);
+
+// Decodes the training file once for all that read it by these options afterwards: a pipe is empty after the
+// first time, and unpacking takes its time. `decoded` is for the caller to close.
+ftc_status ftc_data_decode(ftc_data_options *options);
 
 // Whether the program has an input that is fed from the text.
 bool ftc_program_reads_text(const ftc_program *program);

@@ -484,6 +484,7 @@ static void free_run(run *r) {
     ftc_status_free(&events);
     ftc_model_state_free(&r->state);
     ftc_training_data_free(&r->data);
+    if (r->options.data.decoded >= 0) close(r->options.data.decoded);
     ftc_threads_free(r->threads);
     ftc_model_close(&r->model);
     ftc_folder_release(&r->output, r->is_saved);
@@ -649,6 +650,7 @@ static bool prepare(const ftc_command *self, int argc, char **argv, const char *
     const ftc_train_options *o = &r->options.run.train;
     bool with_test = r->options.data.test || r->options.data.split_test > 0;
     ftc_status status = ftc_train_check(o, with_test, false);
+    if (status.code == FTC_OK && r->options.data.train) status = ftc_data_decode(&r->options.data);
     if (status.code == FTC_OK) status = settle_task(&candidate, &r->options);
     if (status.code == FTC_OK) status = settle_labels(&candidate, &r->options);
     if (status.code == FTC_OK) status = settle_class_weights(&candidate, &r->options);

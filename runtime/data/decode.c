@@ -217,30 +217,15 @@ static ftc_status decode(const char *name, const char *encoding, int *fd) {
     return replace(name, fd, convert, encoding);
 }
 
-// Standard input; what a pipe gives is kept, so that it can be opened again.
-static ftc_status open_input(int *fd) {
-    static int input = -1;
-    struct stat info;
-    if (input < 0) {
-        int file = dup(STDIN_FILENO);
-        ftc_status status = FTC_STATUS_OK;
-        if (file >= 0 && fstat(file, &info) == 0 && !S_ISREG(info.st_mode))
-            status = replace(ftc_decode_name("-"), &file, copy_as_it_is, NULL);
-        if (status.code != FTC_OK) return status;
-        input = file;
-    }
-    *fd = dup(input);
-    return FTC_STATUS_OK;
-}
-
 ftc_status ftc_decode_open(const char *path, const char *encoding, int *fd) {
     const char *name = ftc_decode_name(path);
-    int file = -1;
-    if (strcmp(path, "-") == 0)
-        FTC_RETURN_IF_ERROR(open_input(&file));
-    else
+    int file;
+    if (strcmp(path, "-") == 0) {
+        file = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
+    } else {
         file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); // does not wait for the writer of a named pipe
-    if (file >= 0) fcntl(file, F_SETFL, O_RDONLY);            // but for what it writes
+        if (file >= 0) fcntl(file, F_SETFL, O_RDONLY);        // but for what it writes
+    }
     if (file < 0) return ftc_status_make(FTC_BAD_INPUT, "%s: cannot open: %s", name, strerror(errno));
     ftc_status status = decode(name, encoding, &file);
     if (status.code == FTC_OK)

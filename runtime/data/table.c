@@ -7,6 +7,7 @@
 #include "ir/base/name.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -302,7 +303,10 @@ static ftc_status drop_bad_rows(ftc_table *t) {
 }
 
 static ftc_status open_table(ftc_table *t, const char *path, const ftc_table_options *options) {
-    FTC_RETURN_IF_ERROR(ftc_decode_open(path, options->encoding, &t->layout.fd));
+    if (options->decoded)
+        t->layout.fd = fcntl(*options->decoded, F_DUPFD_CLOEXEC, 0);
+    else
+        FTC_RETURN_IF_ERROR(ftc_decode_open(path, options->encoding, &t->layout.fd));
     FTC_RETURN_IF_ERROR(ftc_scan(options, &t->layout));
     if (t->layout.rows == 0)
         return ftc_status_make(FTC_BAD_INPUT, "%s: the file holds %s", t->path,

@@ -63,6 +63,7 @@ typedef struct {
     ftc_table_quoting quoting;
     char delimiter;       // between the fields of CSV and TSV; 0: as the format has it
     const char *encoding; // a name that iconv knows; NULL: UTF-8, or what a byte order mark says
+    const int *decoded;   // the file, out of ftc_decode_open and left open; NULL: it is decoded here
     const char *text_column, *pair_column, *label_column;
     const char *label_columns; // with commas between, each a label that a row has (1) or not (0); or NULL
     const char *missing_label; // what a label is where there is none, beside nothing and NaN; or NULL
