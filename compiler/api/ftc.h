@@ -367,12 +367,15 @@ typedef enum {
 } ftc_loop_moment;
 
 // Of the last step, once there is one: the mean loss of its micro-batches, the gradients' norm (NaN: not
-// known), the learning rate that it was made with, its tokens.
+// known), the learning rate that it was made with, its tokens, its floating point operations as transformers
+// estimates them: 6 times the parameters outside of embeddings times the tokens, with each text padded to the
+// longest of its batch.
 typedef struct {
     int64_t step, max_steps; // steps done, steps to do
     double epoch;
     double loss, grad_norm, learning_rate;
     int64_t tokens;
+    double flos;
 } ftc_loop_standing;
 
 // 0: go on; 1: end after this step, as if it had been the last; 2: end at once, with an error. The trainer's

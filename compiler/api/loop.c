@@ -84,8 +84,8 @@ typedef struct {
 
 static ftc_train_decision on_moment(void *context, ftc_train_moment moment, const ftc_train_standing *s) {
     const host *h = context;
-    const ftc_loop_standing standing = {s->step,      s->max_steps,     s->epoch, s->loss,
-                                        s->grad_norm, s->learning_rate, s->tokens};
+    const ftc_loop_standing standing = {s->step,      s->max_steps,     s->epoch,  s->loss,
+                                        s->grad_norm, s->learning_rate, s->tokens, s->flos};
     int decision = h->moment(h->context, (ftc_loop_moment)moment, &standing);
     return decision == 0 ? FTC_DECISION_GO_ON : decision == 1 ? FTC_DECISION_STOP : FTC_DECISION_ABORT;
 }

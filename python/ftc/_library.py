@@ -163,6 +163,7 @@ class ftc_loop_standing(Structure):
         ("grad_norm", c_double),
         ("learning_rate", c_double),
         ("tokens", c_int64),
+        ("flos", c_double),
     ]
 
 

@@ -607,6 +607,7 @@ class Trainer:
         if moment == "step_end":
             self.state.global_step, self.state.epoch = standing.step, standing.epoch
             self.state.num_input_tokens_seen += standing.tokens
+            self.state.total_flos += standing.flos
             self._tr_loss += standing.loss
         if moment == "epoch_end" or (moment in _EVENTS and self._looks(*_EVENTS[moment])):
             self.sync()

@@ -35,7 +35,7 @@ typedef struct {
     double last_lr;
     double last_grad_norm; // NaN: the program does not tell it
     double last_loss;
-    int64_t last_tokens;
+    int64_t last_tokens, last_padded; // the latter as if each text were as long as its batch's longest
     bool is_evaluating;
     bool is_ended;       // by the one who steers
     ftc_evaluation kept; // ftc_train_result.evaluation
@@ -200,7 +200,8 @@ static ftc_status reach(run *r, ftc_train_moment moment) {
                                          .loss = r->last_loss,
                                          .grad_norm = r->last_grad_norm,
                                          .learning_rate = r->last_lr,
-                                         .tokens = r->last_tokens};
+                                         .tokens = r->last_tokens,
+                                         .flos = (double)(r->last_padded * r->identity.flos)};
     ftc_train_decision decision = r->t->events.moment(r->t->events.context, moment, &standing);
     if (decision == FTC_DECISION_STOP) r->is_ended = true;
     if (decision != FTC_DECISION_ABORT) return FTC_STATUS_OK;
@@ -481,6 +482,7 @@ static ftc_status step(run *r) {
         r->last_loss = sums.weighted_loss / sums.weight;
     r->last_grad_norm = norm ? (double)*norm : NAN;
     r->last_tokens = sums.tokens;
+    r->last_padded = sums.padded;
     r->step_seconds += seconds;
     r->tokens += sums.tokens;
     r->examples += sums.examples;

@@ -31,12 +31,14 @@ typedef enum {
 } ftc_train_moment;
 
 // Of the last step, once there is one: the mean loss of its micro-batches, the gradients' norm (NaN: not
-// known), the learning rate it was made with, its tokens.
+// known), the learning rate it was made with, its tokens, its floating point operations as transformers
+// estimates them (TrainerState.total_flos adds them up).
 typedef struct {
     int64_t step, max_steps; // steps done, steps to do
     double epoch;
     double loss, grad_norm, learning_rate;
     int64_t tokens;
+    double flos;
 } ftc_train_standing;
 
 // What the one who steers decides.

@@ -77,6 +77,7 @@ def test_resumes_to_the_same_bits(make):
     resumed = make(save_strategy="no", max_steps=12, weight_decay=0.1)
     resumed.train(resume_from_checkpoint=checkpoint)
     assert losses(resumed) == losses(whole)
+    assert resumed.state.total_flos == whole.state.total_flos > 0
     for name in whole.net.parameters:
         assert np.array_equal(whole.net.parameters[name], resumed.net.parameters[name]), name
     last = make(save_strategy="no", max_steps=12)

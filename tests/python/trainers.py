@@ -21,7 +21,7 @@ def accuracy(prediction):
 
 
 def assert_same_logs(ours, theirs, accumulation=1):
-    ignored = ["runtime", "per_second", "preparation", "flos"]
+    ignored = ["runtime", "per_second", "preparation"]
     if ours.args.max_grad_norm == 0.0:
         ignored.append("grad_norm")  # is not computed where nobody clips
     # Theirs are the sums over micro-batches, though they are documented as means: docs/python.md.
