@@ -35,8 +35,8 @@ Test(files, classes_come_from_the_data, .timeout = 240) {
     scratch_free(dir);
 }
 
-// What is asked of the data before the training (task, classes, their weights) and the training itself read the
-// file by one descriptor, so that it may be a pipe.
+// What is asked of the data before the training (task, classes, their weights) and the training itself read
+// the file by one descriptor, so that it may be a pipe.
 Test(files, training_data_are_decoded_once, .timeout = 240) {
     static const char ROWS[] = "text,label\ngood,1\nbad,2\ngood,1\n";
     char *dir = test_directory(), *path = ftc_path_join(dir, "rows.csv");
