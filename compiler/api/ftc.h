@@ -317,8 +317,8 @@ void ftc_trainer_set_steps(ftc_trainer *trainer, int64_t steps);
 
 // --- the loop -----------------------------------------------------------------------------------------
 
-// Examples of a net whose inputs are a text and its label, one after the other as for
-// ftc_trainer_bind_packed. Borrowed.
+// Examples of a net whose inputs are a text and its label, or a label for each of its tokens, one after the
+// other as for ftc_trainer_bind_packed. Borrowed.
 typedef struct {
     int64_t n;
     const int64_t *offsets; // [n + 1], from 0
@@ -326,6 +326,8 @@ typedef struct {
     const int32_t *types;   // [offsets[n]]; NULL: all are 0
     const float *labels;    // [n] classes or values, or [n, several]; NULL: all are 0
     int64_t several;        // of a net that gives a text several labels: how many numbers it takes; else 0
+    const int32_t *tags; // [offsets[n]] of a net that labels tokens: the class of each, or -100 where it has
+                         // none; NULL: no token has one
 } ftc_examples;
 
 // How the loop trains, as transformers' TrainingArguments say it. Numbers below 0: the model's or the
@@ -397,8 +399,10 @@ ftc_error *ftc_trainer_evaluated(ftc_trainer *trainer, double metric);
 // error.
 typedef int ftc_evaluate_fn(void *context, int64_t done, int64_t total);
 
-// Runs ftc_trainer_eval over the examples, `batch` at a time. *loss is the mean over them. `scores`: of the
-// output that is declared as scores, [n, as many as it has for a sequence]; may be NULL.
+// Runs ftc_trainer_eval over the examples, `batch` at a time. *loss is the mean of the batches' losses, each
+// weighed by its examples, as in transformers' Trainer: where a batch's loss is a mean over something else, as
+// over tokens, it depends on `batch`. `scores`: of the output that is declared as scores, [n, as many as it has
+// for a sequence], or of a net that labels tokens [offsets[n], as many as it has for a token]; may be NULL.
 ftc_error *ftc_trainer_evaluate(ftc_trainer *trainer, const ftc_examples *examples, int64_t batch,
                                 ftc_evaluate_fn *done, void *context, double *loss, float *scores);
 

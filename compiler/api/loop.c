@@ -19,19 +19,33 @@ static bool has_one_label(const ftc_examples *e) {
     return e->labels && !e->several;
 }
 
+// That each token's class is one of the model's.
+static ftc_error *check_tags(const ftc_program *program, const ftc_examples *e) {
+    int64_t classes = ftc_program_classes(program);
+    for (int64_t i = 0; i < e->n && classes; i++)
+        for (int64_t k = e->offsets[i]; k < e->offsets[i + 1]; k++)
+            if (e->tags[k] != FTC_NO_LABEL && (e->tags[k] < 0 || e->tags[k] >= classes))
+                return INPUT_ERROR(
+                    "example %lld, token %lld has the label %d; the model %s takes the classes 0 "
+                    "to %lld, or %d where there is none",
+                    (long long)i, (long long)(k - e->offsets[i]), e->tags[k], program->model,
+                    (long long)classes - 1, FTC_NO_LABEL);
+    return NULL;
+}
+
 static ftc_error *check_labels(const ftc_program *program, const ftc_examples *e) {
     ftc_label_kind kind = ftc_program_label(program);
     if (e->several < 0 || (e->several > 0 && e->n > INT64_MAX / e->several))
         return INPUT_ERROR("the examples have %lld labels each", (long long)e->several);
-    if (!e->labels) return NULL;
-    if (kind == FTC_LABEL_TOKENS)
-        return INPUT_ERROR("the model %s learns a label a token, and these examples have one a text",
-                           program->model);
-    if ((kind == FTC_LABEL_SEVERAL) != (e->several > 0))
+    bool of_tokens = kind == FTC_LABEL_TOKENS;
+    if (of_tokens ? e->labels != NULL : e->tags != NULL)
+        return INPUT_ERROR("the model %s learns a label a %s, and these examples have one a %s",
+                           program->model, of_tokens ? "token" : "text", of_tokens ? "text" : "token");
+    if (e->labels && (kind == FTC_LABEL_SEVERAL) != (e->several > 0))
         return INPUT_ERROR("the model %s takes %s, but these examples have %s", program->model,
                            kind == FTC_LABEL_SEVERAL ? "several labels a text" : "one label a text",
                            e->several ? "several" : "one");
-    return NULL;
+    return e->tags ? check_tags(program, e) : NULL;
 }
 
 // The numbers of several labels a text, as the column that feeds them.
@@ -47,12 +61,12 @@ static ftc_number_lists *make_label_lists(const ftc_examples *e) {
 
 // Borrows from the examples but for what they leave out, and several labels, which free_dataset frees.
 static ftc_error *make_dataset(const ftc_trainer *trainer, const ftc_examples *e, ftc_dataset *out) {
-    ftc_error *error = check_labels(ftc_api_program(trainer), e);
-    if (error) return error;
     if (e->n < 0 || e->offsets[0] != 0) return INPUT_ERROR("the examples' offsets do not begin with 0");
     for (int64_t i = 0; i < e->n; i++)
         if (e->offsets[i + 1] < e->offsets[i])
             return INPUT_ERROR("the offsets of example %lld decrease", (long long)i);
+    ftc_error *error = check_labels(ftc_api_program(trainer), e);
+    if (error) return error;
     *out = (ftc_dataset){
         .n = e->n,
         .offsets = (int64_t *)e->offsets,
@@ -60,6 +74,7 @@ static ftc_error *make_dataset(const ftc_trainer *trainer, const ftc_examples *e
         .types =
             e->types ? (int32_t *)e->types : ftc_api_allocate((size_t)e->offsets[e->n], sizeof *out->types),
         .labels = has_one_label(e) ? (float *)e->labels : ftc_api_allocate((size_t)e->n, sizeof *out->labels),
+        .tags = (int32_t *)e->tags,
         .columns = e->labels && e->several ? make_label_lists(e) : NULL,
         .n_columns = e->labels && e->several,
     };
@@ -268,11 +283,6 @@ static ftc_error *trainer_evaluate(ftc_trainer *trainer, const ftc_examples *exa
     ftc_error *error =
         batch < 1 ? INPUT_ERROR("batch is %lld: at least 1 is needed", (long long)batch) : NULL;
     if (!error) error = ftc_api_error(ftc_batch_check_feed(ftc_api_program(trainer)));
-    if (!error && scores && ftc_program_scores_tokens(ftc_api_program(trainer)))
-        error = INPUT_ERROR("the scores of the model %s are of tokens: ftc_trainer_evaluate tells those of "
-                            "examples; pass NULL, or "
-                            "read them batch by batch",
-                            ftc_api_program(trainer)->model);
     ftc_dataset dataset;
     if (!error) error = make_dataset(trainer, examples, &dataset);
     if (error) return error;
@@ -285,8 +295,10 @@ static ftc_error *trainer_evaluate(ftc_trainer *trainer, const ftc_examples *exa
     if (!error && w.stop)
         error = ftc_api_error(ftc_status_make(FTC_FAILED, "the evaluation was interrupted"));
     if (!error) {
-        *loss = e.loss;
-        if (scores) memcpy(scores, e.logits, (size_t)(e.samples * e.columns) * sizeof *scores);
+        *loss = e.loss_by_examples;
+        bool of_tokens = ftc_program_scores_tokens(ftc_api_program(trainer));
+        int64_t rows = of_tokens ? ftc_dataset_tokens(&dataset) : e.samples;
+        if (scores) memcpy(scores, e.logits, (size_t)(rows * e.columns) * sizeof *scores);
         ftc_evaluation_free(&e);
     }
     free_dataset(&dataset, examples);

@@ -15,19 +15,34 @@ from ._library import InputError
 
 LABELS = ("labels", "label", "label_ids")
 _COLUMNS = ("input_ids", "attention_mask", "token_type_ids", *LABELS)
+NO_LABEL = -100  # of a token
 _BLOCK = 1000  # rows that are taken from Arrow at a time
 
 
 class Examples:
     """Token ids of all examples one after the other: ids, types int32 [tokens], offsets int64 [n + 1], labels float32 [n], or where a
-    text has several, [n, labels]."""
+    text has several, [n, labels]; or where tokens have labels, tags int32 [tokens]. `masks`: where they do, which tokens of its row
+    each example has."""
 
-    def __init__(self, ids: list[np.ndarray], types: list[np.ndarray] | None, labels: list | None) -> None:
+    def __init__(
+        self,
+        ids: list[np.ndarray],
+        types: list[np.ndarray] | None,
+        labels: list | None,
+        masks: list[np.ndarray] | None = None,
+    ) -> None:
         lengths = np.fromiter((len(one) for one in ids), np.int64, len(ids))
         self.offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         self.ids = np.ascontiguousarray(np.concatenate(ids) if ids else [], np.int32)
         self.types = None if types is None else np.ascontiguousarray(np.concatenate(types) if types else [], np.int32)
-        self.labels = None if labels is None else np.asarray(labels, np.float32)
+        self.labels = self.tags = None
+        if labels is not None and masks is None:
+            self.labels = np.asarray(labels, np.float32)
+        elif labels is not None:
+            self.tags = np.ascontiguousarray(np.concatenate(labels), np.int32)
+        if masks is not None:
+            self._places = np.concatenate([np.flatnonzero(mask) for mask in masks])
+            self._width = max(map(len, masks))
         self.longest = int(lengths.max(initial=0))
 
     def __len__(self) -> int:
@@ -38,6 +53,17 @@ class Examples:
         part = copy.copy(self)
         part.offsets, part.labels = self.offsets[: n + 1], None if self.labels is None else self.labels[:n]
         return part
+
+    @property
+    def has_labels(self) -> bool:
+        return self.labels is not None or self.tags is not None
+
+    def padded(self, values: np.ndarray) -> np.ndarray:
+        """Values of tokens [tokens, …] as rows of them [n, longest row, …], filled with NO_LABEL as transformers' Trainer does."""
+        rows = np.full((len(self), self._width, *values.shape[1:]), NO_LABEL, values.dtype)
+        tokens = self.offsets[-1]
+        rows[np.repeat(np.arange(len(self)), np.diff(self.offsets)), self._places[:tokens]] = values[:tokens]
+        return rows
 
     def as_c(self) -> c.ftc_examples:
         """Borrows the arrays."""
@@ -52,6 +78,7 @@ class Examples:
             pointer(self.types, ctypes.c_int32),
             pointer(self.labels, ctypes.c_float),
             0 if self.labels is None or self.labels.ndim == 1 else self.labels.shape[1],
+            pointer(self.tags, ctypes.c_int32),
         )
 
 
@@ -98,12 +125,16 @@ def _numbers(value: Any, what: str) -> np.ndarray:
     return array
 
 
-def _label(row: Mapping[str, Any], classes: int, several: bool, what: str) -> float | np.ndarray | None:
-    name = next((name for name in LABELS if row.get(name) is not None), None)
+def _label_column(row: Mapping[str, Any]) -> str | None:
+    return next((name for name in LABELS if row.get(name) is not None), None)
+
+
+def _label(row: Mapping[str, Any], classes: int, task: str, what: str) -> float | np.ndarray | None:
+    name = _label_column(row)
     if name is None:
         return None
     array = np.asarray(row[name])
-    if several:
+    if task == "multi_label":
         if array.shape != (classes,) or array.dtype.kind not in "iubf" or not np.all((array >= 0) & (array <= 1)):
             raise InputError(f"{what}: {name} is {row[name]!r}: expected {classes} numbers from 0 to 1, one for each label")
         return array.astype(np.float32)
@@ -117,6 +148,28 @@ def _label(row: Mapping[str, Any], classes: int, several: bool, what: str) -> fl
     return float(value)
 
 
+def _tags(row: Mapping[str, Any], mask: np.ndarray, what: str) -> np.ndarray | None:
+    """Of the tokens that `mask` keeps. Which classes there are libftc looks at."""
+    name = _label_column(row)
+    if name is None:
+        return None
+    classes = _numbers(row[name], f"{what}: {name}")
+    if classes.shape != mask.shape:
+        raise InputError(f"{what} has {len(mask)} input_ids, but {len(classes)} {name}: each token needs one, {NO_LABEL} for none")
+    if np.any(classes[~mask] != NO_LABEL):
+        raise InputError(f"{what} has {name} where its attention_mask is 0: make them {NO_LABEL}")
+    return classes[mask]
+
+
+def _attention(row: Mapping[str, Any], tokens: np.ndarray, what: str) -> np.ndarray:
+    if row.get("attention_mask") is None:
+        return np.ones(tokens.shape, bool)
+    mask = np.asarray(row["attention_mask"]).astype(bool)
+    if mask.shape != tokens.shape:
+        raise InputError(f"{what} has {len(tokens)} input_ids, but an attention_mask of shape {mask.shape}")
+    return mask
+
+
 def pack(
     dataset: Any,
     *,
@@ -124,43 +177,40 @@ def pack(
     classes: int,
     types: bool,
     tokenize: Callable | None,
-    several: bool = False,
+    task: str = "classification",
     most: int | None = None,
 ) -> Examples:
     """Reads `dataset`, called `name` in messages: rows with input_ids (and attention_mask, whose zeros are dropped,
     token_type_ids), or with texts for `tokenize`. `types`: whether the model has any. `most` rows of one without a
-    length. `several`: whether a text has a number for each of the classes."""
-    ids, kinds, labels = [], [], []
+    length. `task`: what labels are of; "multi_label": a number for each of the classes, "tokens": a class for each token."""
+    ids, kinds, labels, masks = [], [], [], []
     for i, row in enumerate(_rows(dataset, most)):
         what = f"{name}, example {i}"
         if not isinstance(row, Mapping) and not hasattr(row, "keys"):
             raise TypeError(f"{what} is {type(row).__name__}: expected a dict with input_ids")
-        label = _label(row, classes, several, what)
+        label = None if task == "tokens" else _label(row, classes, task, what)
         if "input_ids" not in row:
+            if task == "tokens" and _label_column(row):
+                raise InputError(f"{what} has labels, but no input_ids: tokenize it, and give each token its label")
             row = _tokenized(row, tokenize, what)
         tokens = _numbers(row["input_ids"], f"{what}: input_ids")
         given = row.get("token_type_ids") if types else None
         kind = np.zeros(len(tokens), np.int32) if given is None else _numbers(given, f"{what}: token_type_ids")
         if len(kind) != len(tokens):
             raise InputError(f"{what} has {len(tokens)} input_ids, but {len(kind)} token_type_ids")
-        if row.get("attention_mask") is not None:
-            mask = np.asarray(row["attention_mask"]).astype(bool)
-            if mask.shape != tokens.shape:
-                raise InputError(f"{what} has {len(tokens)} input_ids, but an attention_mask of shape {mask.shape}")
-            tokens, kind = tokens[mask], kind[mask]
-        if not len(tokens):
+        mask = _attention(row, tokens, what)
+        if not mask.any():
             raise InputError(f"{what} has no tokens")
-        ids.append(tokens)
-        kinds.append(kind)
-        if label is not None:
-            labels.append(label)
-        elif labels:
-            raise InputError(f"{what} has no label, but those before it have")
-        if label is not None and len(labels) != len(ids):
-            raise InputError(f"{what} has a label, but those before it have none")
+        ids.append(tokens[mask])
+        kinds.append(kind[mask])
+        masks.append(mask)
+        labels.append(_tags(row, mask, what) if task == "tokens" else label)
+        if (labels[i] is None) != (labels[0] is None):
+            has, have = ("no label", "have") if labels[i] is None else ("a label", "have none")
+            raise InputError(f"{what} has {has}, but those before it {have}")
     if not ids:
         raise InputError(f"{name} is empty")
-    return Examples(ids, kinds if types else None, labels or None)
+    return Examples(ids, kinds if types else None, None if labels[0] is None else labels, masks if task == "tokens" else None)
 
 
 def _tokenized(row: Mapping[str, Any], tokenize: Callable | None, what: str) -> Mapping[str, Any]:

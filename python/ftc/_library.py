@@ -110,6 +110,7 @@ class ftc_examples(Structure):
         ("types", POINTER(c_int32)),
         ("labels", POINTER(c_float)),
         ("several", c_int64),
+        ("tags", POINTER(c_int32)),
     ]
 
 

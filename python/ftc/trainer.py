@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from . import _callbacks, _library as c, _notebook
-from ._data import LABELS, Examples, Loader, pack
+from ._data import LABELS, NO_LABEL, Examples, Loader, pack
 from ._library import InputError, check, library
 from ._rows import Rows
 from .net import Net, Tokenizer, _Memory
@@ -49,6 +49,9 @@ _SCHEDULES = {
     },
     "reduce_lr_on_plateau": {name: name for name in ("factor", "patience", "threshold", "cooldown", "min_lr")},
 }
+# What labels are of, by how the names of a model's classes end.
+_TASKS = {"ForSequenceClassification": "classification", "ForTokenClassification": "tokens"}
+_COLLATORS = ("DataCollatorWithPadding", "DataCollatorForTokenClassification", "default_data_collator", "DefaultDataCollator")
 # What a subclass may not replace, since the compiled step does it.
 _COMPILED = (
     "compute_loss training_step prediction_step create_optimizer create_scheduler create_optimizer_and_scheduler "
@@ -113,6 +116,12 @@ def _are_placeholders(names: list[str]) -> bool:
     return names == [f"LABEL_{i}" for i in range(len(names))]
 
 
+def _task(name: str, problem_type: str | None) -> str | None:
+    """The task of a model whose class has this name; None: none that is compiled."""
+    task = next((task for suffix, task in _TASKS.items() if name.endswith(suffix)), None)
+    return "multi_label" if task == "classification" and problem_type == "multi_label_classification" else task
+
+
 class _Weights:
     """The weights of a PreTrainedModel, in ftc's memory."""
 
@@ -122,6 +131,10 @@ class _Weights:
         self.classes = int(model.config.num_labels)
         self._check()
 
+    @property
+    def task(self) -> str | None:
+        return _task(type(self.model).__name__, getattr(self.config, "problem_type", None))
+
     def take_names(self, names: list[str]) -> None:
         """Calls the classes so, where the configuration has but placeholders for them."""
         if _are_placeholders([str(self.config.id2label.get(i)) for i in range(self.classes)]):
@@ -130,8 +143,8 @@ class _Weights:
 
     def _check(self) -> None:
         model, kind = self.model, type(self.model)
-        if not kind.__name__.endswith("ForSequenceClassification"):
-            _refuse(f"the model is a {kind.__name__}", "only …ForSequenceClassification is compiled")
+        if self.task is None:
+            _refuse(f"the model is a {kind.__name__}", f"only {' and '.join('…' + name for name in _TASKS)} are compiled")
         if not kind.__module__.startswith("transformers."):
             _refuse(f"the model is a {kind.__module__}.{kind.__name__}", "a class of one's own may compute something else")
         narrow = sorted({str(p.dtype) for p in model.parameters() if str(p.dtype) != "torch.float32"})
@@ -178,6 +191,8 @@ class _Directory:
         self.names = [labels[str(i)] for i in range(len(labels))] if labels else None
         self.classes = int(config.get("num_labels") or len(labels) or 2)
         self.config = SimpleNamespace(**config)
+        names = config.get("architectures") or [""]
+        self.task = _task(names[0], config.get("problem_type")) or _task("ForSequenceClassification", config.get("problem_type"))
 
     def take_names(self, names: list[str]) -> None:
         if self.names is None or _are_placeholders(self.names):
@@ -199,14 +214,14 @@ class Trainer:
 
         from ftc import Trainer          # was: from transformers import Trainer
 
-    model: a …ForSequenceClassification of transformers, or a Hugging Face directory. ftc owns the weights' memory, and each
-        `param.data` is a view of it. They are up to date in every callback that one adds, after an evaluation, a save, an
-        epoch and the training; `sync()` brings them up to date at any other time.
+    model: a …ForSequenceClassification or …ForTokenClassification of transformers, or a Hugging Face directory. ftc owns the
+        weights' memory, and each `param.data` is a view of it. They are up to date in every callback that one adds, after an
+        evaluation, a save, an epoch and the training; `sync()` brings them up to date at any other time.
     args: transformers.TrainingArguments or ftc.TrainingArguments.
     train_dataset, eval_dataset: anything with rows by number (datasets.Dataset, a torch data set, a list), or with an order
         (IterableDataset, with max_steps). A row is a dict: input_ids, attention_mask (its zeros are dropped; nothing is
-        padded), token_type_ids, label or labels; or texts, which processing_class makes tokens of. eval_dataset may be a dict
-        of several.
+        padded), token_type_ids, label or labels (of tokens a list, -100 where one has none); or texts, which
+        processing_class makes tokens of. eval_dataset may be a dict of several.
     compute_metrics: gets an EvalPrediction, gives a dict.
     callbacks: TrainerCallbacks, called where transformers calls them.
 
@@ -287,8 +302,10 @@ class Trainer:
         if any(one is not None for one in optimizers) or optimizer_class is not None:
             _refuse("optimizers", "the optimizer is part of the compiled step; choose one by args.optim")
         kind = getattr(collator, "__name__", type(collator).__name__)
-        if collator is not None and kind not in ("DataCollatorWithPadding", "default_data_collator", "DefaultDataCollator"):
+        if collator is not None and kind not in _COLLATORS:
             _refuse(f"data_collator {kind}", "only padding is known not to change what is trained; tokenize beforehand")
+        if getattr(collator, "label_pad_token_id", NO_LABEL) != NO_LABEL:
+            _refuse(f"data_collator with label_pad_token_id={collator.label_pad_token_id}", "nothing is padded here")
         self._check_arguments()
         if args.gradient_accumulation_steps > 1 and type(args).__module__.startswith("transformers."):
             warnings.warn(
@@ -464,9 +481,6 @@ class Trainer:
         limit = min(most, int(getattr(given, "model_max_length", most)))
         return lambda *texts: given(*texts, truncation=True, max_length=limit)
 
-    def _has_several_labels(self) -> bool:
-        return getattr(self._weights.config, "problem_type", None) == "multi_label_classification"
-
     def _examples(self, dataset: Any, name: str, most: int | None = None) -> Examples:
         kept = self._packed.get(id(dataset))
         if kept is not None and kept[0] is dataset and len(kept[1]) == (len(dataset) if hasattr(dataset, "__len__") else most):
@@ -477,7 +491,7 @@ class Trainer:
             name=name,
             classes=self._weights.classes,
             types=types,
-            several=self._has_several_labels(),
+            task=self._weights.task,
             tokenize=self._tokenize(),
             most=most,
         )
@@ -497,7 +511,7 @@ class Trainer:
                 raise ValueError("args.max_steps must be above 0 where the train_dataset has no length")
             most = args.max_steps * args.per_device_train_batch_size * args.gradient_accumulation_steps
         examples = self._examples(self.train_dataset, "train_dataset", most)
-        if examples.labels is None:
+        if not examples.has_labels:
             raise InputError("train_dataset has no labels (a column label or labels)")
         batch = args.per_device_train_batch_size
         batches = len(examples) // batch if args.dataloader_drop_last else -(-len(examples) // batch)
@@ -781,7 +795,8 @@ class Trainer:
         if args.dataloader_drop_last and len(examples) % batch:  # as transformers does, also here
             examples = examples.first(len(examples) // batch * batch)
         self.callback_handler.eval_dataloader = Loader(dataset, len(examples), batch)
-        scores = np.empty((len(examples), self._weights.classes), np.float32)
+        of_tokens = self._weights.task == "tokens"
+        scores = np.empty((examples.offsets[-1] if of_tokens else len(examples), self._weights.classes), np.float32)
         loss, data = ctypes.c_double(), examples.as_c()
 
         interrupts = _Interrupts()
@@ -814,17 +829,19 @@ class Trainer:
         interrupts.raise_pending()
         if raised:
             raise raised[0]
-        labels = examples.labels
-        if labels is not None and self._weights.classes > 1 and not self._has_several_labels():
+        labels: Any = examples.labels
+        if of_tokens:
+            scores, labels = examples.padded(scores), None if examples.tags is None else examples.padded(examples.tags)
+        if labels is not None and self._weights.classes > 1 and self._weights.task != "multi_label":
             labels = labels.astype(np.int64)
+        if self.preprocess_logits_for_metrics is not None:
+            import torch
+
+            given = None if labels is None else torch.from_numpy(labels)
+            scores = self.preprocess_logits_for_metrics(torch.from_numpy(scores), given).numpy()
         metrics: dict[str, float] = {}
         if self.compute_metrics is not None and labels is not None and not getattr(args, "prediction_loss_only", False):
-            given: Any = scores
-            if self.preprocess_logits_for_metrics is not None:
-                import torch
-
-                given = self.preprocess_logits_for_metrics(torch.from_numpy(scores), torch.from_numpy(labels)).numpy()
-            metrics = dict(self.compute_metrics(self._names.EvalPrediction(predictions=given, label_ids=labels)))
+            metrics = dict(self.compute_metrics(self._names.EvalPrediction(predictions=scores, label_ids=labels)))
         metrics = {key: value.item() if hasattr(value, "item") else value for key, value in metrics.items()}
         if labels is not None:
             metrics[f"{prefix}_loss"] = loss.value
@@ -851,7 +868,8 @@ class Trainer:
         return metrics
 
     def predict(self, test_dataset: Any, ignore_keys: Any = None, metric_key_prefix: str = "test") -> Any:
-        """Gives a PredictionOutput: predictions float32 [n, num_labels], label_ids [n] or None, metrics."""
+        """Gives a PredictionOutput: predictions float32 [n, num_labels], label_ids [n] or None, metrics. Of labels of tokens
+        [n, longest row, num_labels] and [n, longest row], filled with -100."""
         start = time.time()
         scores, labels, metrics, n = self._evaluation(test_dataset, "test_dataset", metric_key_prefix)
         metrics.update(_speed(metric_key_prefix, start, n, -(-n // self.args.per_device_eval_batch_size)))

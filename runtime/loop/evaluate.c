@@ -185,6 +185,9 @@ static ftc_status run(const work *w, ftc_evaluation *e) {
                         (size_t)(w->batch_size * e->columns) * sizeof *e->logits);
     ftc_world_share(w->world, w->spans, w->n_batches, w->names.n_types * sizeof *w->spans);
     for (int64_t i = 0; i < w->n_batches; i++) {
+        int64_t at = i * w->batch_size, left = w->dataset->n - at;
+        e->loss_by_examples += w->results[i].loss * (double)(left < w->batch_size ? left : w->batch_size) /
+                               (double)w->dataset->n;
         e->loss += w->results[i].loss * w->results[i].weight;
         e->weight += w->results[i].weight;
         e->tokens += w->results[i].tokens;

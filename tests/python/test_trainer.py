@@ -138,7 +138,7 @@ def test_several_labels(make, tiny, tmp_path):
         with pytest.raises(ftc.InputError, match="expected 5 numbers from 0 to 1"):
             trainer.predict([{"input_ids": [5], "label": label}])
     trainer._packed.clear()
-    trainer._has_several_labels = lambda: False
+    trainer._weights.task = "classification"
     with pytest.raises(ftc.InputError, match="takes several labels a text, but these examples have one"):
         trainer.predict(make_rows(8, 1))
     with pytest.raises(ftc.InputError, match="problem_type"):
