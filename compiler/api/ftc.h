@@ -400,9 +400,10 @@ ftc_error *ftc_trainer_evaluated(ftc_trainer *trainer, double metric);
 typedef int ftc_evaluate_fn(void *context, int64_t done, int64_t total);
 
 // Runs ftc_trainer_eval over the examples, `batch` at a time. *loss is the mean of the batches' losses, each
-// weighed by its examples, as in transformers' Trainer: where a batch's loss is a mean over something else, as
-// over tokens, it depends on `batch`. `scores`: of the output that is declared as scores, [n, as many as it has
-// for a sequence], or of a net that labels tokens [offsets[n], as many as it has for a token]; may be NULL.
+// weighed by its examples, as in transformers' Trainer: where a batch's loss is a mean over something else,
+// as over tokens, it depends on `batch`. `scores`: of the output that is declared as scores, [n, as many as
+// it has for a sequence], or of a net that labels tokens [offsets[n], as many as it has for a token]; may be
+// NULL.
 ftc_error *ftc_trainer_evaluate(ftc_trainer *trainer, const ftc_examples *examples, int64_t batch,
                                 ftc_evaluate_fn *done, void *context, double *loss, float *scores);
 

@@ -20,9 +20,9 @@ _BLOCK = 1000  # rows that are taken from Arrow at a time
 
 
 class Examples:
-    """Token ids of all examples one after the other: ids, types int32 [tokens], offsets int64 [n + 1], labels float32 [n], or where a
-    text has several, [n, labels]; or where tokens have labels, tags int32 [tokens]. `masks`: where they do, which tokens of its row
-    each example has."""
+    """Token ids of all examples one after the other: ids, types int32 [tokens], offsets int64 [n + 1], labels float32 [n],
+    or where a text has several, [n, labels]; or where tokens have labels, tags int32 [tokens]. `masks`: where they do, which
+    tokens of its row each example has."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Examples:
         return self.labels is not None or self.tags is not None
 
     def padded(self, values: np.ndarray) -> np.ndarray:
-        """Values of tokens [tokens, …] as rows of them [n, longest row, …], filled with NO_LABEL as transformers' Trainer does."""
+        """Values of tokens [tokens, …] as rows of them [n, longest row, …], filled with NO_LABEL as by transformers' Trainer."""
         rows = np.full((len(self), self._width, *values.shape[1:]), NO_LABEL, values.dtype)
         tokens = self.offsets[-1]
         rows[np.repeat(np.arange(len(self)), np.diff(self.offsets)), self._places[:tokens]] = values[:tokens]
@@ -155,7 +155,8 @@ def _tags(row: Mapping[str, Any], mask: np.ndarray, what: str) -> np.ndarray | N
         return None
     classes = _numbers(row[name], f"{what}: {name}")
     if classes.shape != mask.shape:
-        raise InputError(f"{what} has {len(mask)} input_ids, but {len(classes)} {name}: each token needs one, {NO_LABEL} for none")
+        counts = f"{len(mask)} input_ids, but {len(classes)} {name}"
+        raise InputError(f"{what} has {counts}: each token needs one, {NO_LABEL} for none")
     if np.any(classes[~mask] != NO_LABEL):
         raise InputError(f"{what} has {name} where its attention_mask is 0: make them {NO_LABEL}")
     return classes[mask]
@@ -210,7 +211,8 @@ def pack(
             raise InputError(f"{what} has {has}, but those before it {have}")
     if not ids:
         raise InputError(f"{name} is empty")
-    return Examples(ids, kinds if types else None, None if labels[0] is None else labels, masks if task == "tokens" else None)
+    given = None if labels[0] is None else labels
+    return Examples(ids, kinds if types else None, given, masks if task == "tokens" else None)
 
 
 def _tokenized(row: Mapping[str, Any], tokenize: Callable | None, what: str) -> Mapping[str, Any]:

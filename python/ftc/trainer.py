@@ -11,7 +11,6 @@ import re
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 import warnings
@@ -25,8 +24,9 @@ from . import _callbacks, _library as c, _notebook
 from ._data import LABELS, NO_LABEL, Examples, Loader, pack
 from ._library import InputError, check, library
 from ._rows import Rows
-from .net import Net, Tokenizer, _Memory
-from .training_args import TrainingArguments, refused_arguments
+from ._weights import weights_of
+from .net import Net, Tokenizer
+from .training_args import TrainingArguments, refuse, refused_arguments
 
 _OPTIMIZERS = {"adamw_torch": "adamw", "adamw_torch_fused": "adamw", "adamw_hf": "adamw", "sgd": "sgd"}
 # What each takes as lr_scheduler_kwargs, with the field of ftc_loop_options.
@@ -49,8 +49,6 @@ _SCHEDULES = {
     },
     "reduce_lr_on_plateau": {name: name for name in ("factor", "patience", "threshold", "cooldown", "min_lr")},
 }
-# What labels are of, by how the names of a model's classes end.
-_TASKS = {"ForSequenceClassification": "classification", "ForTokenClassification": "tokens"}
 _COLLATORS = ("DataCollatorWithPadding", "DataCollatorForTokenClassification", "default_data_collator", "DefaultDataCollator")
 # What a subclass may not replace, since the compiled step does it.
 _COMPILED = (
@@ -79,10 +77,6 @@ _HANDLERS = {
 }
 
 
-def _refuse(what: str, why: str) -> None:
-    raise NotImplementedError(f"ftc.Trainer: {what}: {why}")
-
-
 class _Interrupts:
     """While C calls back, Ctrl-C waits for `raise_pending`: an exception at the very start of a callback would be lost."""
 
@@ -109,104 +103,6 @@ class _Interrupts:
     def __exit__(self, *_: Any) -> None:
         if self._handler is not None:
             signal.signal(signal.SIGINT, self._handler)
-
-
-def _are_placeholders(names: list[str]) -> bool:
-    """Whether these are what transformers calls classes without a name."""
-    return names == [f"LABEL_{i}" for i in range(len(names))]
-
-
-def _task(name: str, problem_type: str | None) -> str | None:
-    """The task of a model whose class has this name; None: none that is compiled."""
-    task = next((task for suffix, task in _TASKS.items() if name.endswith(suffix)), None)
-    return "multi_label" if task == "classification" and problem_type == "multi_label_classification" else task
-
-
-class _Weights:
-    """The weights of a PreTrainedModel, in ftc's memory."""
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        self.config = model.config
-        self.classes = int(model.config.num_labels)
-        self._check()
-
-    @property
-    def task(self) -> str | None:
-        return _task(type(self.model).__name__, getattr(self.config, "problem_type", None))
-
-    def take_names(self, names: list[str]) -> None:
-        """Calls the classes so, where the configuration has but placeholders for them."""
-        if _are_placeholders([str(self.config.id2label.get(i)) for i in range(self.classes)]):
-            self.config.id2label = dict(enumerate(names))
-            self.config.label2id = {name: i for i, name in enumerate(names)}
-
-    def _check(self) -> None:
-        model, kind = self.model, type(self.model)
-        if self.task is None:
-            _refuse(f"the model is a {kind.__name__}", f"only {' and '.join('…' + name for name in _TASKS)} are compiled")
-        if not kind.__module__.startswith("transformers."):
-            _refuse(f"the model is a {kind.__module__}.{kind.__name__}", "a class of one's own may compute something else")
-        narrow = sorted({str(p.dtype) for p in model.parameters() if str(p.dtype) != "torch.float32"})
-        if narrow:
-            warnings.warn(f"ftc.Trainer: parameters of {', '.join(narrow)} are converted to float32", stacklevel=4)
-
-    def net(self, **options: Any) -> Net:
-        config = {**self.config.to_dict(), "num_labels": self.classes, "architectures": [type(self.model).__name__]}
-        frozen = [name for name, parameter in self.model.named_parameters() if not parameter.requires_grad]
-        if frozen:
-            options["freeze"] = frozen
-        with tempfile.TemporaryDirectory() as folder:
-            (pathlib.Path(folder) / "config.json").write_text(json.dumps(config, default=str))
-            return Net(folder, weights=False, **options)
-
-    def give(self, net: Net) -> None:
-        """Copies the weights into the net's memory and makes each `param.data` a view of it."""
-        import torch
-
-        parameters = dict(self.model.named_parameters())
-        net.assign({name: p.detach().to(torch.float32).cpu().numpy() for name, p in parameters.items()})
-        shapes = {name: (shape, dtype) for name, _, shape, dtype in net._tensors}
-        for name, parameter in parameters.items():
-            address = library.ftc_trainer_borrow(net._handles.trainer, name.encode())
-            view = np.asarray(_Memory(net._handles, address, *shapes[name], True))
-            parameter.data = torch.from_numpy(view)
-
-    def save(self, net: Net, directory: str, processing_class: Any) -> None:
-        self.model.save_pretrained(directory)
-        if hasattr(processing_class, "save_pretrained"):
-            processing_class.save_pretrained(directory)
-
-
-class _Directory:
-    """The weights of a Hugging Face directory."""
-
-    def __init__(self, path: str) -> None:
-        self.path, self.model = path, None
-        try:
-            config = json.loads((pathlib.Path(path) / "config.json").read_text())
-        except OSError as error:
-            raise InputError(f"{path}: {error.strerror}: config.json") from None
-        labels = config.get("id2label") or {}
-        self.names = [labels[str(i)] for i in range(len(labels))] if labels else None
-        self.classes = int(config.get("num_labels") or len(labels) or 2)
-        self.config = SimpleNamespace(**config)
-        names = config.get("architectures") or [""]
-        self.task = _task(names[0], config.get("problem_type")) or _task("ForSequenceClassification", config.get("problem_type"))
-
-    def take_names(self, names: list[str]) -> None:
-        if self.names is None or _are_placeholders(self.names):
-            self.names = names
-
-    def net(self, **options: Any) -> Net:
-        return Net(self.path, **options)
-
-    def give(self, net: Net) -> None:
-        pass  # it has loaded them
-
-    def save(self, net: Net, directory: str, processing_class: Any) -> None:
-        has_tokenizer = any((pathlib.Path(self.path) / name).exists() for name in ("tokenizer.json", "vocab.txt"))
-        net.save(directory, tokenizer=self.path if has_tokenizer else None, labels=self.names)
 
 
 class Trainer:
@@ -251,7 +147,7 @@ class Trainer:
             raise ValueError("ftc.Trainer needs a model or a model_init, and not both")
         self.model_init = model_init
         model = model_init() if model is None else model
-        self._weights: Any = _Directory(os.fspath(model)) if isinstance(model, (str, os.PathLike)) else self._wrap(model)
+        self._weights: Any = weights_of(model)
         self.model = model
         self.train_dataset, self.eval_dataset = train_dataset, eval_dataset
         self._name_classes()
@@ -275,12 +171,6 @@ class Trainer:
 
     # --- what can be had ---
 
-    @staticmethod
-    def _wrap(model: Any) -> _Weights:
-        if not hasattr(model, "named_parameters") or not hasattr(model, "config"):
-            raise TypeError(f"the model is a {type(model).__name__}: expected a PreTrainedModel or a directory")
-        return _Weights(model)
-
     def _name_classes(self) -> None:
         """Takes the names of the classes over from rows that have them (read_rows)."""
         of_column = getattr(self.train_dataset, "class_names", {}) if isinstance(self.train_dataset, Rows) else {}
@@ -296,16 +186,16 @@ class Trainer:
         args = self.args
         for name in _COMPILED:
             if hasattr(type(self), name):
-                _refuse(f"{type(self).__name__}.{name}", "the compiled step does this; change the model's text instead")
+                refuse(f"{type(self).__name__}.{name}", "the compiled step does this; change the model's text instead")
         if loss is not None:
-            _refuse("compute_loss_func", "the loss is part of the compiled step; change the model's text instead")
+            refuse("compute_loss_func", "the loss is part of the compiled step; change the model's text instead")
         if any(one is not None for one in optimizers) or optimizer_class is not None:
-            _refuse("optimizers", "the optimizer is part of the compiled step; choose one by args.optim")
+            refuse("optimizers", "the optimizer is part of the compiled step; choose one by args.optim")
         kind = getattr(collator, "__name__", type(collator).__name__)
         if collator is not None and kind not in _COLLATORS:
-            _refuse(f"data_collator {kind}", "only padding is known not to change what is trained; tokenize beforehand")
+            refuse(f"data_collator {kind}", "only padding is known not to change what is trained; tokenize beforehand")
         if getattr(collator, "label_pad_token_id", NO_LABEL) != NO_LABEL:
-            _refuse(f"data_collator with label_pad_token_id={collator.label_pad_token_id}", "nothing is padded here")
+            refuse(f"data_collator with label_pad_token_id={collator.label_pad_token_id}", "nothing is padded here")
         self._check_arguments()
         if args.gradient_accumulation_steps > 1 and type(args).__module__.startswith("transformers."):
             warnings.warn(
@@ -322,7 +212,7 @@ class Trainer:
         """What args ask for; they may have been changed since."""
         args = self.args
         for what, why in refused_arguments(args):
-            _refuse(what, why)
+            refuse(what, why)
         for name, choices in (
             ("optim", _OPTIMIZERS),
             ("train_sampling_strategy", ("random", "sequential", "group_by_length")),
@@ -330,24 +220,24 @@ class Trainer:
             value = getattr(args, name, None)
             value = getattr(value, "value", value)
             if value is not None and value not in choices:
-                _refuse(f"{name}={value!r}", f"there are {', '.join(choices)}")
+                refuse(f"{name}={value!r}", f"there are {', '.join(choices)}")
         self._schedule_options()
         if getattr(args, "optim_args", None):
-            _refuse(f"optim_args={args.optim_args!r}", "set adam_beta1, adam_beta2 and adam_epsilon")
+            refuse(f"optim_args={args.optim_args!r}", "set adam_beta1, adam_beta2 and adam_epsilon")
 
     def _schedule_options(self) -> dict[str, Any]:
         """The schedule and lr_scheduler_kwargs as fields of ftc_loop_options; below 0, or no text: the schedule's own."""
         args = self.args
         schedule = getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type)
         if schedule not in _SCHEDULES:
-            _refuse(f"lr_scheduler_type={schedule!r}", f"there are {', '.join(_SCHEDULES)}")
+            refuse(f"lr_scheduler_type={schedule!r}", f"there are {', '.join(_SCHEDULES)}")
         numbers = "cycles power end timescale min_lr min_share decay stable factor threshold patience cooldown"
         options: dict[str, Any] = {f"schedule_{name}": -1 for name in numbers.split()}
         options["schedule"] = schedule.encode()
         fields = _SCHEDULES[schedule]
         for name, value in dict(getattr(args, "lr_scheduler_kwargs", None) or {}).items():
             if name not in fields:
-                _refuse(f"lr_scheduler_kwargs {name} of {schedule}", f"there are {', '.join(fields) or 'none'}")
+                refuse(f"lr_scheduler_kwargs {name} of {schedule}", f"there are {', '.join(fields) or 'none'}")
             is_text = fields[name] in ("rise", "fall")
             if value is not None and isinstance(value, str) != is_text:  # ctypes takes numbers for addresses of texts
                 kind = "text" if is_text else "number"
@@ -460,7 +350,7 @@ class Trainer:
         if "label_smoothing" in net.arguments:
             net.set(label_smoothing=getattr(args, "label_smoothing_factor", 0.0) or 0.0)
         elif getattr(args, "label_smoothing_factor", 0.0):
-            _refuse("label_smoothing_factor", f"the loss of {net.name} has none")
+            refuse("label_smoothing_factor", f"the loss of {net.name} has none")
         self._net = net
         return net
 
@@ -555,7 +445,7 @@ class Trainer:
         """Trains to the end. resume_from_checkpoint: a directory checkpoint-N, or True for the last one of args.output_dir.
         Gives a TrainOutput(global_step, training_loss, metrics). Ctrl-C ends it after the step, with KeyboardInterrupt."""
         if trial is not None or kwargs:
-            _refuse("train(" + ", ".join(["trial"] * (trial is not None) + list(kwargs)) + ")", "there is no search here")
+            refuse("train(" + ", ".join(["trial"] * (trial is not None) + list(kwargs)) + ")", "there is no search here")
         args = self.args
         self._check_arguments()
         checkpoint = self._checkpoint(resume_from_checkpoint)
@@ -629,7 +519,7 @@ class Trainer:
         if moment in ("step_end", "epoch_end"):
             self._maybe_log_save_evaluate(standing)
         if self.control.should_epoch_stop and not self.control.should_training_stop:
-            _refuse("control.should_epoch_stop", "an epoch is not cut short; set should_training_stop")
+            refuse("control.should_epoch_stop", "an epoch is not cut short; set should_training_stop")
         return 1 if self.control.should_training_stop else 0
 
     def _maybe_log_save_evaluate(self, standing: Any) -> None:
@@ -671,7 +561,7 @@ class Trainer:
         metrics["train_loss"] = loss
         self.log(metrics)
         if args.load_best_model_at_end and state.best_model_checkpoint:
-            self._net.load(state.best_model_checkpoint)  # type: ignore[union-attr]
+            self._weights.load(self._net, state.best_model_checkpoint)
         self.sync()
         self.control = self.callback_handler.on_train_end(args, state, self.control)
         return self._names.TrainOutput(state.global_step, loss, metrics)
@@ -718,7 +608,7 @@ class Trainer:
     def _load_checkpoint(self, checkpoint: str) -> None:
         net = self._net
         assert net is not None
-        net.load(checkpoint)
+        self._weights.load(net, checkpoint)
         schedule = pathlib.Path(checkpoint, "scheduler.json")
         if schedule.exists():
             self._evaluated = json.loads(schedule.read_text())["evaluated"]
@@ -778,7 +668,10 @@ class Trainer:
         directory = os.fspath(output_dir or self.args.output_dir)
         os.makedirs(directory, exist_ok=True)
         self.sync()
-        self._weights.save(self._net or self._ready(16), directory, self.processing_class)
+        tokenizer = self.processing_class
+        if tokenizer is None:
+            tokenizer = getattr(self.data_collator, "tokenizer", None)
+        self._weights.save(self._net or self._ready(16), directory, tokenizer)
         if "torch" in sys.modules:
             sys.modules["torch"].save(self.args, os.path.join(directory, "training_args.bin"))
 

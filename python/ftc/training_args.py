@@ -131,6 +131,10 @@ class TrainingArguments:
         return dataclasses.asdict(self)
 
 
+def refuse(what: str, why: str) -> None:
+    raise NotImplementedError(f"ftc.Trainer: {what}: {why}")
+
+
 def refused_arguments(args: Any) -> Iterator[tuple[str, str]]:
     """What `args` ask for that there is not, each with the reason: nothing that changes a training is ignored. Fields that
     are not known here, of a later transformers, may only have their defaults."""

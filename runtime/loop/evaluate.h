@@ -28,8 +28,8 @@ ftc_scoring ftc_program_scoring(const ftc_program *program);
 typedef struct {
     int64_t samples, tokens, batches;
     double loss, weight; // the mean, and over how many examples (ftc_stepper_loss_weight)
-    double
-        loss_by_examples; // the mean of the batches' losses by their examples, as transformers' Trainer has it
+    // The mean of the batches' losses by their examples, as transformers' Trainer has it.
+    double loss_by_examples;
     double seconds;
     int64_t columns;            // scores a sample: classes, or 1 of a regression; 0: none
     const ftc_program *program; // names the metrics

@@ -111,7 +111,8 @@ def test_refuses_rows(tmp_path, row, kind, message):
 def tag(hf, kind, family, output, **arguments):
     """The tutorial's code for labels of tokens; `kind` is the one import that differs."""
     directory = FAMILIES / family
-    dropouts = {name: 0.0 for name in hf.AutoConfig.from_pretrained(directory).to_dict() if name.endswith(("dropout", "dropout_prob"))}
+    config = hf.AutoConfig.from_pretrained(directory).to_dict()
+    dropouts = {name: 0.0 for name in config if name.endswith(("dropout", "dropout_prob"))}
     model = hf.AutoModelForTokenClassification.from_pretrained(directory, **dropouts)
     tokenizer = hf.AutoTokenizer.from_pretrained(FAMILIES / "bert")
     arguments = {"learning_rate": 1e-3, "eval_strategy": "epoch", "save_strategy": "no", "num_train_epochs": 2} | arguments
