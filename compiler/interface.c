@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "compiler/passes/bounds.h"
+#include "compiler/passes/slices.h"
 #include "ir/base/alloc.h"
 #include "ir/op.h"
 
@@ -252,6 +253,17 @@ static void add_assignments(ftc_interface *in, const ftc_graph *grad) {
     }
 }
 
+// Marks the parameters of which the graph of an entry makes the new values by slices of rows.
+static void mark_sliced(ftc_interface *in, const ftc_graph *g, ftc_entry_kind entry) {
+    ftc_slices slices = ftc_slices_find(g, entry);
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        const ftc_node *node = &g->nodes[id];
+        if (ftc_node_class(node) != FTC_CLASS_ASSIGN || !ftc_slices_gathers(&slices, g, id)) continue;
+        in->tensors[FIND(in, tensors, g->decls[node->decl].name)].is_sliced = 1;
+    }
+    ftc_slices_free(&slices);
+}
+
 void ftc_interface_add_graph(ftc_interface *in, const ftc_graph *g, ftc_entry_kind entry) {
     add_extents(in, g);
     for (uint32_t i = 0; i < g->n_decls; i++) add_decl(in, g, &g->decls[i]);
@@ -260,6 +272,7 @@ void ftc_interface_add_graph(ftc_interface *in, const ftc_graph *g, ftc_entry_ki
         in->outputs[at].entries |= 1u << entry;
     }
     if (entry == FTC_ENTRY_GRAD) add_assignments(in, g);
+    mark_sliced(in, g, entry);
     ftc_interface_add_counts(in, g);
 }
 

@@ -188,6 +188,7 @@ static const ftc_field TENSOR[] = {
     ONE(trainable, FROM_TO(0, 1)),
     ONE(each_micro_batch, FROM_TO(0, 1)),
     ONE(is_table, FROM_TO(0, 1)),
+    ONE(is_sliced, FROM_TO(0, 1)),
     ONE(zero_row, FROM_TO(-1, INT32_MAX)),
     ONE(init, FROM_TO(0, FTC_INIT_UNIFORM)),
     ONE(init_scale),

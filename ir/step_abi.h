@@ -26,7 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FTC_STEP_ABI_VERSION 3
+#define FTC_STEP_ABI_VERSION 4
 
 // The alignment, in bytes, of the arena, of every tensor and of every input and output buffer. Buffers are
 // readable FTC_STEP_SLACK_BYTES past their end, so that a vector load may overhang the last element.
@@ -71,6 +71,27 @@ typedef void ftc_sgemm_fn(int32_t transpose_a, int32_t transpose_b, int64_t m, i
 // what it does. `context` is ftc_step_args.ready_context.
 typedef void ftc_ready_fn(void *context, int32_t tensor);
 
+// Which of how many slices the rows of a tensor (along its first stored dimension) are cut into. Slice i of n
+// has the rows from ftc_slice_first of i to before that of i + 1.
+typedef struct {
+    int64_t index, count;
+} ftc_slice;
+
+#define FTC_ALL_ROWS ((ftc_slice){0, 1})
+
+static inline int64_t ftc_slice_first(ftc_slice slice, int64_t rows) {
+    return rows * slice.index / slice.count;
+}
+
+static inline int64_t ftc_slice_end(ftc_slice slice, int64_t rows) {
+    return ftc_slice_first((ftc_slice){slice.index + 1, slice.count}, rows);
+}
+
+// Of `rows` rows of `row_bytes` bytes each, this call of the entry update has made those of its slice; brings
+// the others from those who have made them. Called by thread 0, for the same values in the same order in
+// every slice's call, while the other threads wait. `context` is ftc_step_args.gather_context.
+typedef void ftc_gather_fn(void *context, void *values, int64_t rows, int64_t row_bytes);
+
 // The arguments of one call. The caller owns everything; nothing is kept after the return.
 // The order of the fields is the ABI: the emitter addresses them by offset.
 typedef struct {
@@ -97,6 +118,9 @@ typedef struct {
     uint64_t *ticks; // NULL, or [n_kernels + 1]: thread 0's cycle counter at the start and after each kernel
     ftc_ready_fn *ready; // NULL, or told of each gradient as soon as a barrier has passed after its last part
     void *ready_context;
+    ftc_slice slice;       // what the entry update does of parameters that are ftc_tensor_info.is_sliced
+    ftc_gather_fn *gather; // NULL where that is all rows
+    void *gather_context;
 } ftc_step_args;
 
 // An entry point. Called by all `threads` threads with the same `args`; thread in 0 … threads-1.
@@ -107,7 +131,9 @@ typedef enum {
     FTC_ENTRY_GRAD,   // forward, backward: adds gradient / scalar "accumulation" into the gradient tensors;
                       // with an output FTC_OUTPUT_WEIGHT, times that
     FTC_ENTRY_UPDATE, // global norm, clipping by scalar "max_grad_norm", update; then zeroes the gradient
-                      // tensors. With FTC_OUTPUT_WEIGHT, they are divided by scalar "window_weight" first
+                      // tensors. With FTC_OUTPUT_WEIGHT, they are divided by scalar "window_weight" first.
+                      // Of parameters that are sliced, it reads gradients and moments of its slice's rows
+                      // alone; the caller has moments for these, at the addresses of the whole
     FTC_ENTRY_EVAL,   // forward, where `training` is false
     FTC_ENTRY_COUNT
 } ftc_entry_kind;
@@ -210,9 +236,10 @@ typedef struct {
     int32_t trainable;          // parameters: 0 when frozen
     int32_t each_micro_batch;   // parameters: 1 when the entry grad assigns it, besides step
     int32_t is_table;           // parameters: 1 where rows of it are looked up, as of an embedding
-    int32_t zero_row;           // row that starts at zero and gets no gradient (padding_idx), else -1
-    ftc_init_kind init;         // for a parameter that the pretrained directory lacks
-    double init_scale; // FTC_INIT_NORMAL: standard deviation, mean 0; FTC_INIT_UNIFORM: from -it to it
+    int32_t is_sliced;  // parameters: 1 where a call of the entry update may be given a slice of the rows
+    int32_t zero_row;   // row that starts at zero and gets no gradient (padding_idx), else -1
+    ftc_init_kind init; // for a parameter that the pretrained directory lacks
+    double init_scale;  // FTC_INIT_NORMAL: standard deviation, mean 0; FTC_INIT_UNIFORM: from -it to it
 } ftc_tensor_info;
 
 // An axis of an input or output.

@@ -87,7 +87,7 @@ ftc_status ftc_file_read(const char *path, char **text, size_t *bytes) {
 }
 
 ftc_status ftc_file_write(const char *path, const void *data, size_t bytes) {
-    return ftc_file_write_parts(path, &(ftc_file_part){data, bytes}, 1);
+    return ftc_file_write_parts(path, &(ftc_file_part){.data = data, .bytes = bytes}, 1);
 }
 
 static bool write_all(int fd, const char *data, size_t bytes) {
@@ -105,7 +105,10 @@ ftc_status ftc_file_write_parts(const char *path, const ftc_file_part *parts, si
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0) return system_error(path, "create");
     bool ok = true;
-    for (size_t i = 0; ok && i < n; i++) ok = write_all(fd, parts[i].data, parts[i].bytes);
+    for (size_t i = 0; ok && i < n; i++) {
+        const ftc_file_part *part = &parts[i];
+        ok = write_all(fd, part->bring ? part->bring(part->data) : part->data, part->bytes);
+    }
     struct stat info;
     bool is_file = fstat(fd, &info) == 0 && S_ISREG(info.st_mode); // others (/dev/null, a pipe) keep nothing
     ok = ok && (!is_file || fsync(fd) == 0);

@@ -19,6 +19,9 @@ ftc_status ftc_lfs_pointer(const char *path);
 typedef struct {
     const void *data;
     size_t bytes;
+    // NULL: they lie at `data`. Else this is called with `data` when their turn has come, and tells where
+    // they lie until the next part's turn.
+    const void *(*bring)(const void *data);
 } ftc_file_part;
 
 // Writes a file that is on the disk when this returns; none is left when that fails. An existing file is

@@ -173,6 +173,7 @@ test_call *test_call_new(const ftc_program *program, const ftc_graph *g, const t
         .micro_step = v->b.micro_step,
         .barrier = ftc_threads_barrier,
         .barrier_context = c->threads,
+        .slice = FTC_ALL_ROWS,
     };
     return c;
 }
@@ -196,6 +197,12 @@ void test_call_use_sgemm(test_call *c, ftc_sgemm_fn *sgemm) {
 void test_call_tell(test_call *c, ftc_ready_fn *ready, void *context) {
     c->args.ready = ready;
     c->args.ready_context = context;
+}
+
+void test_call_slice(test_call *c, ftc_slice slice, ftc_gather_fn *gather, void *context) {
+    c->args.slice = slice;
+    c->args.gather = gather;
+    c->args.gather_context = context;
 }
 
 typedef struct {

@@ -20,6 +20,9 @@ void test_call_use_sgemm(test_call *c, ftc_sgemm_fn *sgemm);
 // Who is told of complete gradients (ftc_step_args.ready).
 void test_call_tell(test_call *c, ftc_ready_fn *ready, void *context);
 
+// Lets it update its slice of the rows (ftc_step_args.slice).
+void test_call_slice(test_call *c, ftc_slice slice, ftc_gather_fn *gather, void *context);
+
 void test_call_free(test_call *c);
 
 void test_call_run(test_call *c, ftc_entry_kind entry);

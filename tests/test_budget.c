@@ -44,7 +44,7 @@ static int64_t arena_of(const ftc_loaded_program *program, ftc_entry_kind entry)
 
 // All that a budget counts: what the runtime will map.
 static int64_t memory_of(const ftc_loaded_program *program, ftc_entry_kind entry) {
-    return ftc_program_memory(ftc_program_of(program), entries_with(entry), THREADS);
+    return ftc_program_memory(ftc_program_of(program), entries_with(entry), THREADS, FTC_ALL_ROWS);
 }
 
 // Runs an entry of two programs for the same graph on the same values; all tensors must end in the same

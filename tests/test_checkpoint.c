@@ -46,7 +46,8 @@ static ftc_status train_once(const ftc_train_options *options, watcher *w) {
     ftc_threads *pool;
     ftc_model_state state;
     ASSERT_OK(ftc_threads_create(2, &pool));
-    ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, ftc_train_entries(options, true), &state));
+    ASSERT_OK(
+        ftc_model_state_create(&BAG_PROGRAM, ftc_train_entries(options, true), &ftc_world_alone, &state));
     ftc_model_state_init(&state, 1);
     ftc_model_files files = {.config.n_labels = BAG_CLASSES};
     ftc_training training = {
@@ -507,7 +508,7 @@ Test(checkpoint, what_is_not_finite_is_not_saved) {
     char *dir = test_directory();
     ftc_train_options options = options_for(dir);
     ftc_model_state state;
-    ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, ~0u, &state));
+    ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, ~0u, &ftc_world_alone, &state));
     ftc_model_state_init(&state, 1);
     ftc_model_files files = {.config.n_labels = BAG_CLASSES};
     ftc_train_state train = {.step = 1, .history = ftc_history_make()};

@@ -48,7 +48,7 @@ static void open_model(guarded *m, int32_t threads) {
     m->program = ftc_program_of(m->loaded);
     cr_assert(m->program->guarded);
     ASSERT_OK(ftc_threads_create(threads, &m->threads));
-    ASSERT_OK(ftc_model_state_create(m->program, entries, &m->state));
+    ASSERT_OK(ftc_model_state_create(m->program, entries, &ftc_world_alone, &m->state));
     ftc_model_state_init(&m->state, 1);
     ASSERT_OK(ftc_stepper_create(m->program, &m->state, m->threads, entries, NULL, &m->stepper));
     ASSERT_OK(ftc_batch_create(m->program, &m->batch));

@@ -175,7 +175,7 @@ Test(hf_dir, weights_with_or_without_prefix) {
         write_weights(dir, tensors, 4);
         ftc_model_state state;
         ftc_load_report report;
-        ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, 1u << FTC_ENTRY_EVAL, &state));
+        ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, 1u << FTC_ENTRY_EVAL, &ftc_world_alone, &state));
         ASSERT_OK(ftc_model_state_load(&state, dir, 1, &report));
         cr_assert_eq(memcmp(ftc_model_state_tensor(&state, BAG_W), W, sizeof W), 0);
         cr_assert_eq(memcmp(ftc_model_state_tensor(&state, BAG_BIAS), BIAS, sizeof BIAS), 0);
@@ -197,7 +197,7 @@ Test(hf_dir, weights_that_are_not_finite_are_refused) {
                                 vector("classifier.bias", 3)};
     W[4] = NAN;
     write_weights(dir, tensors, 2);
-    ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, 1u << FTC_ENTRY_EVAL, &state));
+    ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, 1u << FTC_ENTRY_EVAL, &ftc_world_alone, &state));
     ASSERT_FAILS(ftc_model_state_load(&state, dir, 1, &report), FTC_BAD_INPUT,
                  "element 4 of \"bert.embeddings.word_embeddings.weight\" is nan");
     ftc_model_state_free(&state);
@@ -228,7 +228,7 @@ Test(hf_dir, missing_head_is_initialized_and_wrong_shape_refused) {
     char *dir = test_directory();
     ftc_model_state state;
     ftc_load_report report;
-    ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, 1u << FTC_ENTRY_EVAL, &state));
+    ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, 1u << FTC_ENTRY_EVAL, &ftc_world_alone, &state));
     ASSERT_FAILS(ftc_model_state_load(&state, dir, 1, &report), FTC_BAD_INPUT,
                  "has neither model.safetensors nor");
 
@@ -266,7 +266,7 @@ Test(hf_dir, an_encoder_that_a_file_does_not_fill_is_refused) {
     char *dir = test_directory();
     ftc_model_state state;
     ftc_load_report report;
-    ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, 1u << FTC_ENTRY_EVAL, &state));
+    ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, 1u << FTC_ENTRY_EVAL, &ftc_world_alone, &state));
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         ftc_safetensor tensors[] = {matrix(CASES[i].name, BAG_VOCAB, BAG_CLASSES),
                                     vector("classifier.bias", 3)};
@@ -286,7 +286,7 @@ Test(hf_dir, without_a_family_everything_must_be_there) {
     char *dir = test_directory();
     ftc_model_state state;
     ftc_load_report report;
-    ASSERT_OK(ftc_model_state_create(&program, 1u << FTC_ENTRY_EVAL, &state));
+    ASSERT_OK(ftc_model_state_create(&program, 1u << FTC_ENTRY_EVAL, &ftc_world_alone, &state));
     ftc_safetensor tensors[] = {matrix("bert.embeddings.word_embeddings.weight", BAG_VOCAB, BAG_CLASSES),
                                 vector("classifier.bias", 2)};
     write_weights(dir, tensors, 1);
@@ -324,8 +324,8 @@ Test(hf_dir, names_of_a_family) {
 
 Test(hf_dir, initial_values_follow_the_declaration) {
     ftc_model_state a, b;
-    ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, ~0u, &a));
-    ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, ~0u, &b));
+    ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, ~0u, &ftc_world_alone, &a));
+    ASSERT_OK(ftc_model_state_create(&BAG_PROGRAM, ~0u, &ftc_world_alone, &b));
     ftc_model_state_init(&a, 7);
     ftc_model_state_init(&b, 8);
     const float *w = a.tensors[BAG_W], *other = b.tensors[BAG_W];

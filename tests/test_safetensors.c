@@ -94,7 +94,8 @@ static ftc_status open_made(const char *dir, const char *header, const void *dat
                             ftc_safetensors **out) {
     char *path = ftc_path_join(dir, "made.safetensors");
     uint64_t header_bytes = strlen(header);
-    ftc_file_part parts[3] = {{&header_bytes, 8}, {header, header_bytes}, {data, data_bytes}};
+    ftc_file_part parts[3] = {
+        {&header_bytes, 8, NULL}, {header, header_bytes, NULL}, {data, data_bytes, NULL}};
     ASSERT_OK(ftc_file_write_parts(path, parts, 3));
     ftc_status status = ftc_safetensors_open(path, out);
     free(path);

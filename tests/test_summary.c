@@ -268,7 +268,7 @@ static void summarize(bool with_report, char **card, char **report) {
     ftc_model_state state;
     ftc_train_result result;
     ASSERT_OK(ftc_threads_create(1, &pool));
-    ASSERT_OK(ftc_model_state_create(&program, ftc_train_entries(&options, true), &state));
+    ASSERT_OK(ftc_model_state_create(&program, ftc_train_entries(&options, true), &ftc_world_alone, &state));
     ftc_model_state_init(&state, 1);
     const ftc_model_files files = {.config.n_labels = BAG_CLASSES};
     const ftc_training training = {.program = &program,

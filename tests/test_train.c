@@ -53,7 +53,8 @@ static ftc_status train_on(const ftc_program *program, const ftc_dataset *train,
     ftc_threads *pool;
     ftc_model_state state;
     ASSERT_OK(ftc_threads_create(threads, &pool));
-    ASSERT_OK(ftc_model_state_create(program, ftc_train_entries(options, test != NULL), &state));
+    ASSERT_OK(
+        ftc_model_state_create(program, ftc_train_entries(options, test != NULL), &ftc_world_alone, &state));
     ftc_model_state_init(&state, 1);
     ftc_model_files files = {.config.n_labels = BAG_CLASSES};
     ftc_training training = {

@@ -44,9 +44,9 @@ static ftc_status set_up(ftc_trainer *t, const ftc_trainer_options *options) {
     }
     int32_t threads = options->threads ? options->threads : ftc_threads_available();
     FTC_RETURN_IF_ERROR(find_sgemm(program, &sgemm));
-    FTC_RETURN_IF_ERROR(ftc_program_check_memory(program, t->calls, threads));
+    FTC_RETURN_IF_ERROR(ftc_program_check_memory(program, t->calls, threads, FTC_ALL_ROWS));
     FTC_RETURN_IF_ERROR(ftc_threads_create(threads, &t->threads));
-    FTC_RETURN_IF_ERROR(ftc_model_state_create(program, t->calls, &t->state));
+    FTC_RETURN_IF_ERROR(ftc_model_state_create(program, t->calls, &ftc_world_alone, &t->state));
     FTC_RETURN_IF_ERROR(ftc_stepper_create(program, &t->state, t->threads, t->calls, sgemm, &t->stepper));
     FTC_RETURN_IF_ERROR(ftc_batch_create(program, &t->batch));
     t->stepper.seed = options->seed;

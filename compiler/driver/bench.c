@@ -50,9 +50,9 @@ static ftc_status prepare(ftc_bench_side *side, const ftc_bench_options *o, ftc_
     const size_t n_kernels = (size_t)ftc_bench_kernels(side);
     ftc_sgemm_fn *sgemm = NULL;
     if (program->needs_sgemm) FTC_RETURN_IF_ERROR(ftc_blas_open(&sgemm));
-    FTC_RETURN_IF_ERROR(ftc_program_check_memory(program, entries, ftc_threads_count(threads)));
+    FTC_RETURN_IF_ERROR(ftc_program_check_memory(program, entries, ftc_threads_count(threads), FTC_ALL_ROWS));
     FTC_RETURN_IF_ERROR(ftc_batch_create(program, &side->batch));
-    FTC_RETURN_IF_ERROR(ftc_model_state_create(program, entries, &side->state));
+    FTC_RETURN_IF_ERROR(ftc_model_state_create(program, entries, &ftc_world_alone, &side->state));
     ftc_model_state_init(&side->state, 1);
     FTC_RETURN_IF_ERROR(ftc_stepper_create(program, &side->state, threads, entries, sgemm, &side->stepper));
     ftc_stepper_set(&side->stepper, "lr", 1e-5);

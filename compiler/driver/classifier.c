@@ -14,12 +14,12 @@ static ftc_status load(const ftc_command *self, const char *dir, int64_t threads
     if (program->needs_sgemm) FTC_RETURN_IF_ERROR(ftc_blas_open(&sgemm));
     FTC_RETURN_IF_ERROR(
         ftc_threads_create(threads ? (int32_t)threads : ftc_threads_available(), &c->threads));
-    FTC_RETURN_IF_ERROR(ftc_program_check_memory(program, EVAL, ftc_threads_count(c->threads)));
+    FTC_RETURN_IF_ERROR(ftc_program_check_memory(program, EVAL, ftc_threads_count(c->threads), FTC_ALL_ROWS));
     FTC_RETURN_IF_ERROR(ftc_batch_check_feed(program));
     if (ftc_program_reads_text(program))
         FTC_RETURN_IF_ERROR(ftc_data_tokenizer(program, dir, &c->tokenizer, &c->max_length));
     FTC_RETURN_IF_ERROR(ftc_hf_config_read(dir, &c->config));
-    FTC_RETURN_IF_ERROR(ftc_model_state_create(program, EVAL, &c->state));
+    FTC_RETURN_IF_ERROR(ftc_model_state_create(program, EVAL, &ftc_world_alone, &c->state));
     FTC_RETURN_IF_ERROR(ftc_model_state_load(&c->state, dir, 0, &report));
     if (report.n_initialized > 0) {
         fprintf(stderr, "ftc %s: %s lacks %s%s: its answers mean nothing before it is trained\n", self->name,

@@ -28,6 +28,7 @@ typedef struct {
     const char *dump_dir;
     bool time_passes;
     int32_t entry; // ftc_entry_kind: whose graphs are shown
+    int64_t ranks; // processes whose memory is told, beside that of one alone
 } compile_options;
 
 #define FIELD(name) offsetof(compile_options, name)
@@ -41,6 +42,8 @@ static const ftc_option OPTIONS[] = {
     {"dump-after", NULL, FTC_OPTION_LIST, FIELD(dump_after), "PASS", 0,
      "print the entry's graph after this pass; expand: before the first, all: after each"},
     {"dump-dir", NULL, FTC_OPTION_TEXT, FIELD(dump_dir), "DIR", 0, "write the dumps there, as NN-PASS.ir"},
+    {"ranks", NULL, FTC_OPTION_INT, FIELD(ranks), "N", 1,
+     "also print the memory of each of N processes that train together (docs/distributed.md)"},
     {"time-passes", NULL, FTC_OPTION_FLAG, FIELD(time_passes), NULL, 0, "print how long each pass took"},
     {0},
 };
@@ -136,17 +139,17 @@ static double megabytes(int64_t bytes) {
 }
 
 // Prints what the calls of `entries` take at the bounds: tensors, and the arena with the threads' scratch
-// behind it, which is that of the entry that needs most.
-static void print_memory(const ftc_program *program, uint32_t entries, int32_t threads) {
+// behind it, which is that of the entry that needs most; in a process with this slice of the moments.
+static void print_memory(const ftc_program *program, uint32_t entries, int32_t threads, ftc_slice slice) {
     static const struct {
         ftc_tensor_role role;
         const char *name;
     } PARTS[] = {
         {FTC_ROLE_PARAM, "parameters"}, {FTC_ROLE_MOMENT, "moments"}, {FTC_ROLE_GRADIENT, "gradients"}};
     const ftc_entry *largest = ftc_program_largest(program, entries, threads);
-    printf(" %.1f MB:", megabytes(ftc_program_memory(program, entries, threads)));
+    printf(" %.1f MB:", megabytes(ftc_program_memory(program, entries, threads, slice)));
     for (size_t i = 0; i < sizeof PARTS / sizeof *PARTS; i++) {
-        int64_t bytes = ftc_model_role_bytes(program, PARTS[i].role, entries);
+        int64_t bytes = ftc_model_role_bytes(program, PARTS[i].role, entries, slice);
         if (bytes) printf(" %s %.1f,", PARTS[i].name, megabytes(bytes));
     }
     printf(" arena %.1f (live at most %.1f), scratch %d x %.2f\n", megabytes(largest->arena_bytes),
@@ -165,7 +168,7 @@ static void print_bounds(const ftc_program *program) {
 }
 
 // Prints what the program takes; whether this machine has the memory for it.
-static bool summarize(const ftc_program *program, const ftc_target *target) {
+static bool summarize(const ftc_program *program, const ftc_target *target, int64_t ranks) {
     int32_t threads = ftc_threads_available();
     double *counts = ftc_alloc((size_t)program->n_counts + 1, sizeof *counts);
     ftc_program_most_counts(program, counts);
@@ -174,16 +177,21 @@ static bool summarize(const ftc_program *program, const ftc_target *target) {
     free(counts);
     uint32_t evaluates = 1u << FTC_ENTRY_EVAL, in_one_call = 1u << FTC_ENTRY_STEP | evaluates;
     uint32_t in_two_calls = 1u << FTC_ENTRY_GRAD | 1u << FTC_ENTRY_UPDATE | evaluates;
-    int64_t peak = ftc_program_memory(program, in_one_call, threads), available = ftc_memory_available();
+    int64_t peak = ftc_program_memory(program, in_one_call, threads, FTC_ALL_ROWS),
+            available = ftc_memory_available();
     printf("%s: %lld parameters, compiled for %s in %.2f s\n", program->model,
            (long long)ftc_program_parameters(program), program->features, program->compile_seconds);
     print_bounds(program);
     printf(": %.2f GFLOP (nominal), %.2f executed, %.1f MB moved\n", flops / 1e9, work.flops / 1e9,
            work.bytes / 1e6);
     printf("  memory");
-    print_memory(program, in_one_call, threads);
+    print_memory(program, in_one_call, threads, FTC_ALL_ROWS);
     printf("  with accumulation or clipping");
-    print_memory(program, in_two_calls, threads);
+    print_memory(program, in_two_calls, threads, FTC_ALL_ROWS);
+    if (ranks > 1) { // the last slice is the largest
+        printf("  in each of %lld processes", (long long)ranks);
+        print_memory(program, in_two_calls, threads, (ftc_slice){ranks - 1, ranks});
+    }
     if (strcmp(program->precision, "bf16") == 0) printf("  bf16: %s\n", ftc_gemm_bf16_text(target));
     printf("  kernels:");
     for (int e = 0; e < FTC_ENTRY_COUNT; e++)
@@ -254,7 +262,7 @@ static int make_artifact(const char *path, const ftc_model_source *source, const
     int status = FTC_EXIT_USAGE;
     if (ftc_compile(source->graph, compile, &compiled, d) && !w.failed &&
         check_weights(&compiled.manifest->program) &&
-        summarize(&compiled.manifest->program, compile->target)) {
+        summarize(&compiled.manifest->program, compile->target, options->ranks)) {
         if (options->time_passes) print_times(&w);
         char *output = options->output ? ftc_strdup(options->output)
                                        : default_output(path ? path : source->graph->model);

@@ -253,7 +253,7 @@ static ftc_status load_weights(run *r) {
     const ftc_train_options *train = &r->options.run.train;
     uint64_t seed = (uint64_t)train->seed;
     uint32_t entries = ftc_train_entries(train, r->data.has_test);
-    FTC_RETURN_IF_ERROR(ftc_model_state_create(program, entries, &r->state));
+    FTC_RETURN_IF_ERROR(ftc_model_state_create(program, entries, r->world, &r->state));
     if (train->resume) return FTC_STATUS_OK; // the checkpoint has them
     if (!program->pretrained) {
         ftc_model_state_init(&r->state, seed);
@@ -430,7 +430,7 @@ static ftc_status train(run *r) {
     FTC_RETURN_IF_ERROR(ftc_threads_create(threads, &r->threads));
     if (program->needs_sgemm) FTC_RETURN_IF_ERROR(ftc_blas_open(&sgemm));
     uint32_t entries = ftc_train_entries(&o->run.train, o->data.test || o->data.split_test > 0);
-    FTC_RETURN_IF_ERROR(ftc_program_check_memory(program, entries, threads));
+    FTC_RETURN_IF_ERROR(ftc_program_check_memory(program, entries, threads, ftc_world_slice(r->world)));
     if (is_first(r)) print_model(program, threads, r->world);
     FTC_RETURN_IF_ERROR(ftc_data_read(program, &o->data, program->pretrained, r->threads, &r->data));
     if (is_first(r)) print_data(&r->data, &o->data);

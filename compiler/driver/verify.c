@@ -115,7 +115,7 @@ static ftc_status prepare(verification *v, verify_options *o) {
     ftc_sgemm_fn *sgemm = NULL;
     FTC_RETURN_IF_ERROR(ftc_threads_create(threads, &v->threads));
     FTC_RETURN_IF_ERROR(fill_batch(v, o));
-    FTC_RETURN_IF_ERROR(ftc_model_state_create(program, entries, &v->state));
+    FTC_RETURN_IF_ERROR(ftc_model_state_create(program, entries, &ftc_world_alone, &v->state));
     if (program->pretrained) {
         ftc_load_report report;
         FTC_RETURN_IF_ERROR(

@@ -110,8 +110,9 @@ static int measure(const ftc_command *self, const char *path, const view_options
 static int write_page(const ftc_command *self, const char *path, const char *data) {
     static const char mark[] = "/*DATA*/";
     const char *page = ftc_view_page[0].text, *at = strstr(page, mark);
-    const ftc_file_part parts[] = {
-        {page, (size_t)(at - page)}, {data, strlen(data)}, {at + strlen(mark), strlen(at + strlen(mark))}};
+    const ftc_file_part parts[] = {{page, (size_t)(at - page), NULL},
+                                   {data, strlen(data), NULL},
+                                   {at + strlen(mark), strlen(at + strlen(mark)), NULL}};
     return ftc_status_report(self->name, ftc_file_write_parts(path, parts, 3));
 }
 

@@ -54,6 +54,7 @@ static char *kernel_key(ftc_emitter *e) {
     write_axes(f, g, &kernel->rows);
     write_axes(f, g, &kernel->cols);
     if (kernel->block != FTC_NO_AXIS) fprintf(f, "block %s", g->axes[kernel->block].name);
+    if (e->slice_rows) fprintf(f, "slice of %lld", (long long)e->slice_rows);
     if (kernel->has_window) fprintf(f, " window %d %d", kernel->window_low, kernel->window_high);
     for (ftc_id id = e->first; id < e->last; id++) {
         const ftc_node *n = &g->nodes[id];

@@ -61,6 +61,7 @@ typedef struct {
     ftc_emit_options options;
     uint32_t kernel;
     ftc_id first, last; // the kernel's nodes: first … last - 1
+    int64_t slice_rows; // of so many rows a call makes its slice (compiler/passes/slices.h); 0: it makes all
     ftc_id *bindings;   // values in memory, leaves and assigns whose buffers it is called with
     int n_bindings, bindings_capacity;
     ftc_id *sites; // its random nodes

@@ -2,9 +2,11 @@
 //
 // It is a loop over constant tables, so that its code does not grow with the number of kernels:
 //
-//     call     function, first operand, number of operands, whether to wait before it, how many gradients are
-//              complete once it did
-//     gradient index into ftc_program.tensors, in the order of the kernels that write them last
+//     call     function, first operand, number of operands, whether to wait before it, how much of what the
+//              caller is told of is complete once it did
+//     told     grad: indices of gradients in ftc_program.tensors. update: values that are made by slices
+//              (compiler/passes/slices.h): an operand, how many rows it has, bytes of a row. In the order of
+//              the kernels that write them last
 //     operand  {table, value}: what the field at byte offset `table` of ftc_step_args points to. In the arena
 //              and the scalars `value` bytes further on; of the other tables, of addresses, element `value`.
 //              IMMEDIATE: the value itself
@@ -14,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compiler/passes/slices.h"
 #include "ir/base/alloc.h"
 #include "ir/op.h"
 
@@ -35,13 +38,17 @@ static LLVMValueRef constant_table(ftc_codegen *cg, const char *symbol, const ch
     return table;
 }
 
-static LLVMValueRef operand_entry(ftc_codegen *cg, int64_t table, int64_t value) {
-    LLVMValueRef fields[] = {ftc_cg_i64(cg, table), ftc_cg_i64(cg, value)};
+typedef struct {
+    int64_t table, value;
+} operand;
+
+static LLVMValueRef operand_entry(ftc_codegen *cg, operand o) {
+    LLVMValueRef fields[] = {ftc_cg_i64(cg, o.table), ftc_cg_i64(cg, o.value)};
     return constant_struct(cg, fields, 2);
 }
 
 // Where the bound buffer is in a call.
-static LLVMValueRef buffer_entry(ftc_emitter *e, ftc_id id) {
+static operand operand_of(ftc_emitter *e, ftc_id id) {
     const ftc_graph *g = e->g;
     const ftc_node *node = &g->nodes[id];
     const ftc_output *output = ftc_graph_output_of(g, id);
@@ -50,15 +57,14 @@ static LLVMValueRef buffer_entry(ftc_emitter *e, ftc_id id) {
         const ftc_decl_def *decl = &g->decls[node->decl];
         int64_t i = ftc_interface_decl(e->interface, decl);
         if (decl->kind == FTC_DECL_ARG || decl->kind == FTC_DECL_SCALAR)
-            return operand_entry(e->cg, offsetof(ftc_step_args, scalars), i * (int64_t)sizeof(float));
+            return (operand){offsetof(ftc_step_args, scalars), i * (int64_t)sizeof(float)};
         size_t table =
             decl->kind == FTC_DECL_INPUT ? offsetof(ftc_step_args, inputs) : offsetof(ftc_step_args, tensors);
-        return operand_entry(e->cg, (int64_t)table, i);
+        return (operand){(int64_t)table, i};
     }
     if (output)
-        return operand_entry(e->cg, offsetof(ftc_step_args, outputs),
-                             ftc_interface_output(e->interface, output->name));
-    return operand_entry(e->cg, offsetof(ftc_step_args, arena), node->offset);
+        return (operand){offsetof(ftc_step_args, outputs), ftc_interface_output(e->interface, output->name)};
+    return (operand){offsetof(ftc_step_args, arena), node->offset};
 }
 
 static void emit_barrier(ftc_emitter *e, LLVMValueRef thread) {
@@ -106,14 +112,16 @@ static void emit_resolve(ftc_emitter *e, LLVMTypeRef type, LLVMValueRef table, L
     ftc_cg_loop_end(cg, &loop);
 }
 
-// The gradient tensors that an entry writes, in the order in which they are complete.
+// What the caller is told of, in the order in which it is complete.
 typedef struct {
-    LLVMValueRef *tensors; // [n] i32
-    uint32_t *kernel;      // [n] that writes it last
+    LLVMTypeRef type;     // of the table's elements
+    LLVMValueRef *values; // [n] these
+    uint32_t *kernel;     // [n] that writes it last
     int64_t n;
-} gradient_list;
+} told_list;
 
-static gradient_list list_gradients(ftc_emitter *e) {
+// The gradient tensors that an entry writes.
+static told_list list_gradients(ftc_emitter *e) {
     const ftc_graph *g = e->g;
     uint32_t *last = ftc_alloc(g->n_decls, sizeof *last);
     for (ftc_id id = 1; id < g->n_nodes; id++) {
@@ -122,45 +130,53 @@ static gradient_list list_gradients(ftc_emitter *e) {
             continue;
         if (node->kernel > last[node->decl]) last[node->decl] = node->kernel;
     }
-    gradient_list list = {ftc_alloc(g->n_decls + 1, sizeof *list.tensors),
-                          ftc_alloc(g->n_decls + 1, sizeof *list.kernel), 0};
+    told_list list = {e->cg->i32, ftc_alloc(g->n_decls + 1, sizeof *list.values),
+                      ftc_alloc(g->n_decls + 1, sizeof *list.kernel), 0};
     for (uint32_t k = 1; k < g->n_kernels; k++)
         for (ftc_decl i = 0; i < g->n_decls; i++) {
             if (last[i] != k) continue;
-            list.tensors[list.n] = ftc_cg_i32(e->cg, ftc_interface_decl(e->interface, &g->decls[i]));
+            list.values[list.n] = ftc_cg_i32(e->cg, ftc_interface_decl(e->interface, &g->decls[i]));
             list.kernel[list.n++] = k;
         }
     free(last);
     return list;
 }
 
-// Announces, on thread 0 of a call that asks for it, the gradients of the table from *done to the one before
-// `complete`.
-static void emit_ready(ftc_emitter *e, LLVMValueRef asked, LLVMValueRef table, LLVMValueRef done,
-                       LLVMValueRef complete) {
+enum { SLICED_ROWS = 2, SLICED_BYTES, SLICED_FIELDS }; // behind the operand's two
+
+// The values that are made by slices and brought together.
+static told_list list_sliced(ftc_emitter *e, const ftc_slices *slices) {
     ftc_codegen *cg = e->cg;
-    LLVMTypeRef params[] = {cg->ptr, cg->i32};
-    ftc_cg_if branch = ftc_cg_if_begin(cg, asked);
-    ftc_cg_loop loop = ftc_cg_loop_begin(cg, ftc_cg_load(cg, cg->i64, done), complete, ftc_cg_i64(cg, 1));
-    LLVMValueRef args[] = {ftc_emit_field(e, offsetof(ftc_step_args, ready_context), cg->ptr),
-                           ftc_cg_load(cg, cg->i32, ftc_cg_at(cg, cg->i32, table, loop.index))};
-    LLVMBuildCall2(cg->builder, LLVMFunctionType(cg->void_type, params, 2, 0),
-                   ftc_emit_field(e, offsetof(ftc_step_args, ready), cg->ptr), args, 2, "");
-    ftc_cg_loop_end(cg, &loop);
-    ftc_cg_store(cg, complete, done);
-    ftc_cg_if_end(cg, &branch);
+    const ftc_graph *g = e->g;
+    LLVMTypeRef fields[] = {cg->i64, cg->i64, cg->i64, cg->i64};
+    told_list list = {LLVMStructTypeInContext(cg->context, fields, SLICED_FIELDS, 0),
+                      ftc_alloc(g->n_nodes + 1, sizeof *list.values),
+                      ftc_alloc(g->n_nodes + 1, sizeof *list.kernel), 0};
+    for (ftc_id id = 1; id < g->n_nodes; id++) { // which stand in the order of their kernels
+        if (!ftc_slices_gathers(slices, g, id)) continue;
+        const ftc_type *type = &g->nodes[id].type;
+        int64_t rows = ftc_slices_rows(slices, g, g->nodes[id].kernel);
+        int64_t bytes = ftc_type_max_elements(g, type) / rows * ftc_dtype_bytes(type->dtype);
+        operand o = operand_of(e, id);
+        LLVMValueRef value[] = {ftc_cg_i64(cg, o.table), ftc_cg_i64(cg, o.value), ftc_cg_i64(cg, rows),
+                                ftc_cg_i64(cg, bytes)};
+        list.values[list.n] = constant_struct(cg, value, SLICED_FIELDS);
+        list.kernel[list.n++] = g->nodes[id].kernel;
+    }
+    return list;
 }
 
 typedef struct {
-    LLVMValueRef calls, operands, gradients;
-    LLVMTypeRef call, operand;
+    LLVMValueRef calls, operands, told;
+    LLVMTypeRef call, operand, told_type;
     uint32_t n_calls;
     int64_t most_operands; // of a call
-    int64_t n_gradients;
+    int64_t n_told;
+    bool gathers; // what the caller is told of is made by slices
 } call_tables;
 
-static call_tables build_tables(ftc_emitter *e, const ftc_kernel_call *calls, const char *symbol,
-                                ftc_entry_kind entry) {
+static call_tables build_tables(ftc_emitter *e, const ftc_kernel_call *calls, const ftc_slices *slices,
+                                const char *symbol, ftc_entry_kind entry) {
     ftc_codegen *cg = e->cg;
     const ftc_graph *g = e->g;
     uint32_t n_calls = g->n_kernels ? g->n_kernels - 1 : 0;
@@ -176,18 +192,19 @@ static call_tables build_tables(ftc_emitter *e, const ftc_kernel_call *calls, co
     LLVMTypeRef call_type = LLVMStructTypeInContext(cg->context, call_fields, CALL_FIELDS, 0);
     LLVMValueRef *operand_values = ftc_alloc((size_t)n_operands + 1, sizeof *operand_values);
     LLVMValueRef *call_values = ftc_alloc(n_calls + 1, sizeof *call_values);
-    gradient_list gradients = entry == FTC_ENTRY_GRAD ? list_gradients(e) : (gradient_list){0};
+    told_list told = entry == FTC_ENTRY_GRAD ? list_gradients(e) : list_sliced(e, slices);
     int64_t at = 0, complete = 0;
     for (uint32_t k = 1; k <= n_calls; k++) {
         const ftc_kernel_call *call = &calls[k];
-        while (complete < gradients.n && gradients.kernel[complete] < k) complete++;
+        while (complete < told.n && told.kernel[complete] < k) complete++;
         LLVMValueRef fields[] = {call->function, ftc_cg_i64(cg, at),
                                  ftc_cg_i64(cg, call->n_bindings + call->n_sites),
                                  ftc_cg_i64(cg, g->kernels[k].barrier), ftc_cg_i64(cg, complete)};
         call_values[k - 1] = constant_struct(cg, fields, CALL_FIELDS);
-        for (int i = 0; i < call->n_bindings; i++) operand_values[at++] = buffer_entry(e, call->bindings[i]);
+        for (int i = 0; i < call->n_bindings; i++)
+            operand_values[at++] = operand_entry(cg, operand_of(e, call->bindings[i]));
         for (int i = 0; i < call->n_sites; i++)
-            operand_values[at++] = operand_entry(cg, IMMEDIATE, g->nodes[call->sites[i]].index);
+            operand_values[at++] = operand_entry(cg, (operand){IMMEDIATE, g->nodes[call->sites[i]].index});
     }
     call_tables tables = {
         .calls = constant_table(cg, symbol, "calls", call_type, call_values, n_calls),
@@ -197,16 +214,79 @@ static call_tables build_tables(ftc_emitter *e, const ftc_kernel_call *calls, co
         .operand = operand_type,
         .n_calls = n_calls,
         .most_operands = most,
-        .n_gradients = gradients.n,
+        .told_type = told.type,
+        .n_told = told.n,
+        .gathers = entry != FTC_ENTRY_GRAD,
     };
-    if (gradients.n)
-        tables.gradients =
-            constant_table(cg, symbol, "gradients", cg->i32, gradients.tensors, (uint64_t)gradients.n);
+    if (told.n) tables.told = constant_table(cg, symbol, "told", told.type, told.values, (uint64_t)told.n);
     free(operand_values);
     free(call_values);
-    free(gradients.tensors);
-    free(gradients.kernel);
+    free(told.values);
+    free(told.kernel);
     return tables;
+}
+
+// ready(context, the gradient's index).
+static void emit_ready(ftc_emitter *e, LLVMValueRef gradient) {
+    ftc_codegen *cg = e->cg;
+    LLVMTypeRef params[] = {cg->ptr, cg->i32};
+    LLVMValueRef args[] = {ftc_emit_field(e, offsetof(ftc_step_args, ready_context), cg->ptr),
+                           ftc_cg_load(cg, cg->i32, gradient)};
+    LLVMBuildCall2(cg->builder, LLVMFunctionType(cg->void_type, params, 2, 0),
+                   ftc_emit_field(e, offsetof(ftc_step_args, ready), cg->ptr), args, 2, "");
+}
+
+// gather(context, values, rows, bytes of a row) of entry i.
+static void emit_gather(ftc_emitter *e, const call_tables *tables, LLVMValueRef i) {
+    ftc_codegen *cg = e->cg;
+    LLVMValueRef sliced = ftc_cg_at(cg, tables->told_type, tables->told, i);
+    LLVMValueRef values = ftc_cg_variable(cg, cg->ptr);
+    emit_resolve(e, tables->told_type, tables->told, i, ftc_cg_i64(cg, 1), values);
+    LLVMTypeRef params[] = {cg->ptr, cg->ptr, cg->i64, cg->i64};
+    LLVMValueRef args[] = {
+        ftc_emit_field(e, offsetof(ftc_step_args, gather_context), cg->ptr), ftc_cg_load(cg, cg->ptr, values),
+        ftc_cg_load(cg, cg->i64, ftc_cg_at(cg, cg->i64, sliced, ftc_cg_i64(cg, SLICED_ROWS))),
+        ftc_cg_load(cg, cg->i64, ftc_cg_at(cg, cg->i64, sliced, ftc_cg_i64(cg, SLICED_BYTES)))};
+    LLVMBuildCall2(cg->builder, LLVMFunctionType(cg->void_type, params, 4, 0),
+                   ftc_emit_field(e, offsetof(ftc_step_args, gather), cg->ptr), args, 4, "");
+}
+
+// What a thread knows of telling the caller.
+typedef struct {
+    LLVMValueRef thread, is_first; // its number; whether it is the one that tells
+    LLVMValueRef asked;            // whether the caller wants to be told
+    LLVMValueRef done;             // variable, i64: how much has been told
+} teller;
+
+static teller emit_teller(ftc_emitter *e, const call_tables *tables, LLVMValueRef thread) {
+    ftc_codegen *cg = e->cg;
+    size_t callback = tables->gathers ? offsetof(ftc_step_args, gather) : offsetof(ftc_step_args, ready);
+    teller t = {.thread = thread,
+                .is_first = ftc_cg_compare(cg, LLVMIntEQ, thread, ftc_cg_i32(cg, 0)),
+                .asked = LLVMBuildIsNotNull(cg->builder, ftc_emit_field(e, callback, cg->ptr), ""),
+                .done = ftc_cg_variable(cg, cg->i64)};
+    ftc_cg_store(cg, ftc_cg_i64(cg, 0), t.done);
+    return t;
+}
+
+// Tells a caller who asks for it of what comes before number `complete` and has not been told. All threads
+// have waited for that; where it is gathered, they go on once it is.
+static void emit_tell(ftc_emitter *e, const call_tables *tables, const teller *t, LLVMValueRef complete) {
+    ftc_codegen *cg = e->cg;
+    LLVMValueRef done = ftc_cg_load(cg, cg->i64, t->done),
+                 any = ftc_cg_compare(cg, LLVMIntSLT, done, complete);
+    ftc_cg_if tells = ftc_cg_if_begin(cg, LLVMBuildAnd(cg->builder, t->asked, any, ""));
+    ftc_cg_if first = ftc_cg_if_begin(cg, t->is_first);
+    ftc_cg_loop loop = ftc_cg_loop_begin(cg, done, complete, ftc_cg_i64(cg, 1));
+    if (tables->gathers)
+        emit_gather(e, tables, loop.index);
+    else
+        emit_ready(e, ftc_cg_at(cg, cg->i32, tables->told, loop.index));
+    ftc_cg_loop_end(cg, &loop);
+    ftc_cg_if_end(cg, &first);
+    ftc_cg_store(cg, complete, t->done);
+    if (tables->gathers) emit_barrier(e, t->thread);
+    ftc_cg_if_end(cg, &tells);
 }
 
 // Each thread has `scratch_bytes`, of which its kernels use what lies from `scratch_offset` on.
@@ -228,14 +308,7 @@ static void emit_calls(ftc_emitter *e, const call_tables *tables, const char *sy
     LLVMValueRef asked = LLVMBuildIsNotNull(cg->builder, ticks, "");
     LLVMValueRef first_thread = ftc_cg_compare(cg, LLVMIntEQ, thread, ftc_cg_i32(cg, 0));
     LLVMValueRef measured = LLVMBuildAnd(cg->builder, asked, first_thread, ""), one = ftc_cg_i64(cg, 1);
-    LLVMValueRef told = NULL, tells = NULL, done = NULL; // whether ready is asked for; the same on thread 0
-    if (tables->n_gradients) {
-        told =
-            LLVMBuildIsNotNull(cg->builder, ftc_emit_field(e, offsetof(ftc_step_args, ready), cg->ptr), "");
-        tells = LLVMBuildAnd(cg->builder, told, first_thread, "");
-        done = ftc_cg_variable(cg, cg->i64);
-        ftc_cg_store(cg, ftc_cg_i64(cg, 0), done);
-    }
+    teller t = tables->n_told ? emit_teller(e, tables, thread) : (teller){0};
     emit_tick(e, measured, ticks, ftc_cg_i64(cg, 0));
     ftc_cg_loop loop = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), ftc_cg_i64(cg, tables->n_calls), one);
     LLVMValueRef call = ftc_cg_at(cg, tables->call, tables->calls, loop.index), field[CALL_FIELDS];
@@ -244,7 +317,7 @@ static void emit_calls(ftc_emitter *e, const call_tables *tables, const char *sy
     emit_resolve(e, tables->operand, tables->operands, field[1], field[2], operands);
     ftc_cg_if waits = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntNE, field[3], ftc_cg_i64(cg, 0)));
     emit_barrier(e, thread);
-    if (tables->n_gradients) emit_ready(e, tells, tables->gradients, done, field[4]);
+    if (tables->n_told) emit_tell(e, tables, &t, field[4]);
     ftc_cg_if_end(cg, &waits);
     LLVMTypeRef kernel_params[] = {cg->ptr, cg->i32, cg->i32, cg->ptr, cg->ptr};
     LLVMValueRef kernel_args[] = {e->args, thread, threads, scratch, operands};
@@ -252,10 +325,10 @@ static void emit_calls(ftc_emitter *e, const call_tables *tables, const char *sy
                    5, "");
     emit_tick(e, measured, ticks, ftc_cg_add(cg, loop.index, one));
     ftc_cg_loop_end(cg, &loop);
-    if (tables->n_gradients) {
-        ftc_cg_if branch = ftc_cg_if_begin(cg, told);
+    if (tables->n_told) {
+        ftc_cg_if branch = ftc_cg_if_begin(cg, t.asked);
         emit_barrier(e, thread);
-        emit_ready(e, tells, tables->gradients, done, ftc_cg_i64(cg, tables->n_gradients));
+        emit_tell(e, tables, &t, ftc_cg_i64(cg, tables->n_told));
         ftc_cg_if_end(cg, &branch);
     }
     ftc_cg_function_end(cg, f, NULL);
@@ -274,12 +347,14 @@ bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g
         if (!first[k]) first[k] = id;
         last[k] = id + 1;
     }
+    ftc_slices slices = ftc_slices_find(g, entry);
     int64_t scratch = 0;
     bool ok = true;
     for (uint32_t k = 1; k < g->n_kernels && ok; k++) {
         ftc_emitter e = {.cg = cg, .g = g, .interface = interface, .options = *options, .kernel = k};
         e.first = first[k];
         e.last = last[k];
+        e.slice_rows = ftc_slices_rows(&slices, g, k);
         if (!e.first) continue;
         ok = ftc_emit_kernel(&e, cache, symbol, &calls[k]);
         if (e.scratch_bytes > scratch) scratch = e.scratch_bytes;
@@ -287,7 +362,7 @@ bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g
     }
     if (ok) {
         ftc_emitter e = {.cg = cg, .g = g, .interface = interface};
-        call_tables tables = build_tables(&e, calls, symbol, entry);
+        call_tables tables = build_tables(&e, calls, &slices, symbol, entry);
         *scratch_bytes = options->guard ? ftc_guarded_bytes(scratch) : scratch;
         emit_calls(&e, &tables, symbol, *scratch_bytes, options->guard ? ftc_guarded_offset(scratch) : 0);
     }
@@ -295,6 +370,7 @@ bool ftc_emit_entry(ftc_codegen *cg, ftc_kernel_cache *cache, const ftc_graph *g
         free(calls[k].bindings);
         free(calls[k].sites);
     }
+    ftc_slices_free(&slices);
     free(first);
     free(last);
     free(calls);

@@ -345,12 +345,31 @@ ftc_row ftc_row_of(ftc_emitter *e, const ftc_axes *cols, const ftc_env *env) {
     return row;
 }
 
+// Range of this thread among the rows that this call has of the kernel's `total`: all, or its slice.
+static void split_rows(ftc_emitter *e, LLVMValueRef total, LLVMValueRef *begin, LLVMValueRef *end) {
+    ftc_codegen *cg = e->cg;
+    if (!e->slice_rows) {
+        ftc_emit_split(e, total, begin, end);
+        return;
+    }
+    size_t slice = offsetof(ftc_step_args, slice);
+    LLVMValueRef index = ftc_emit_field(e, slice + offsetof(ftc_slice, index), cg->i64);
+    LLVMValueRef count = ftc_emit_field(e, slice + offsetof(ftc_slice, count), cg->i64);
+    LLVMValueRef rows = ftc_cg_i64(cg, e->slice_rows), each = ftc_cg_div(cg, total, rows);
+    LLVMValueRef next = ftc_cg_add(cg, index, ftc_cg_i64(cg, 1));
+    LLVMValueRef first = ftc_cg_mul(cg, ftc_cg_div(cg, ftc_cg_mul(cg, rows, index), count), each);
+    LLVMValueRef last = ftc_cg_mul(cg, ftc_cg_div(cg, ftc_cg_mul(cg, rows, next), count), each);
+    ftc_emit_split(e, ftc_cg_sub(cg, last, first), begin, end);
+    *begin = ftc_cg_add(cg, first, *begin);
+    *end = ftc_cg_add(cg, first, *end);
+}
+
 void ftc_emit_rows_kernel(ftc_emitter *e) {
     ftc_codegen *cg = e->cg;
     const ftc_kernel *kernel = &e->g->kernels[e->kernel];
     LLVMValueRef begin, end, sequence = ftc_cg_variable(cg, cg->i64);
     ftc_cg_store(cg, ftc_cg_i64(cg, 0), sequence);
-    ftc_emit_split(e, ftc_emit_total(e, &kernel->rows), &begin, &end);
+    split_rows(e, ftc_emit_total(e, &kernel->rows), &begin, &end);
     ftc_cg_loop loop = ftc_cg_loop_begin(cg, begin, end, ftc_cg_i64(cg, 1));
     ftc_env env = ftc_env_empty(e);
     ftc_emit_bind_rows(e, &env, &kernel->rows, loop.index, sequence);

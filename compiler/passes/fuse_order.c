@@ -275,6 +275,17 @@ static void visit_updates(ordering *o) {
     for (uint32_t i = first; i < n; i++) visit(o, updates[i].assign);
 }
 
+// Sums of the update over what it is given come before what is made of them: processes that have made some
+// rows of each bring all of them together at once (compiler/passes/slices.h).
+static void visit_sums(ordering *o) {
+    const ftc_fusion *f = o->f;
+    for (ftc_id v = 1; v < f->g->n_nodes; v++) {
+        bool sums = f->anchored[v] && f->g->nodes[v].phase == FTC_PHASE_UPDATE &&
+                    ftc_fuse_class(f, v) == FTC_CLASS_REDUCE;
+        if (sums && reads_only_listed(o, &f->units[v]) && f->g->nodes[v].type.axes.n > 0) visit(o, v);
+    }
+}
+
 void ftc_fuse_order(ftc_fusion *f) {
     const ftc_graph *g = f->g;
     find_late_assignments(f);
@@ -295,6 +306,7 @@ void ftc_fuse_order(ftc_fusion *f) {
         ftc_id output = g->outputs[i].node;
         if (g->nodes[output].phase == FTC_PHASE_FORWARD) visit(&o, output);
     }
+    visit_sums(&o);
     visit_updates(&o);
     for (ftc_id v = 1; v < g->n_nodes; v++)
         if (f->anchored[v]) visit(&o, v);

@@ -308,10 +308,11 @@ ftc_status ftc_safetensors_write(const char *path, const ftc_safetensor *tensors
     char *header = make_header(tensors, n);
     uint64_t header_bytes = strlen(header);
     ftc_file_part *parts = ftc_alloc((size_t)n + 2, sizeof *parts);
-    parts[0] = (ftc_file_part){&header_bytes, 8};
-    parts[1] = (ftc_file_part){header, header_bytes};
+    parts[0] = (ftc_file_part){.data = &header_bytes, .bytes = 8};
+    parts[1] = (ftc_file_part){.data = header, .bytes = header_bytes};
     for (int32_t i = 0; i < n; i++) {
-        parts[i + 2] = (ftc_file_part){tensors[i].data, (size_t)tensor_bytes(&tensors[i])};
+        parts[i + 2] = (ftc_file_part){
+            .data = tensors[i].data, .bytes = (size_t)tensor_bytes(&tensors[i]), .bring = tensors[i].bring};
     }
     ftc_status status = ftc_file_write_parts(path, parts, (size_t)n + 2);
     free(parts);

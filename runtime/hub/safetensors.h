@@ -30,6 +30,8 @@ typedef struct {
     const void *data;
     int64_t bytes;
     bool is_copy; // `data` is no part of a mapped file
+    // Of one to be written: NULL, or what brings the values, as ftc_file_part.bring does.
+    const void *(*bring)(const void *data);
 } ftc_safetensor;
 
 typedef struct ftc_safetensors ftc_safetensors;

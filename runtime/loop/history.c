@@ -72,10 +72,10 @@ ftc_status ftc_history_write(const ftc_history *history, const cJSON *object, co
     char *text = cJSON_Print(object);
     size_t bytes = (size_t)ftell(history->all);
     void *lines = bytes ? mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fileno(history->all), 0) : NULL;
-    const ftc_file_part parts[] = {{text, strlen(text) - strlen("\n}")},
-                                   {BEFORE, sizeof BEFORE - 1},
-                                   {lines, bytes},
-                                   {AFTER, sizeof AFTER - 1}};
+    const ftc_file_part parts[] = {{text, strlen(text) - strlen("\n}"), NULL},
+                                   {BEFORE, sizeof BEFORE - 1, NULL},
+                                   {lines, bytes, NULL},
+                                   {AFTER, sizeof AFTER - 1, NULL}};
     ftc_status status = lines == MAP_FAILED ? ftc_status_make(FTC_BAD_INPUT, "%s: cannot map the log: %s",
                                                               path, strerror(errno))
                                             : ftc_file_write_parts(path, parts, sizeof parts / sizeof *parts);

@@ -60,43 +60,70 @@ static const struct {
     [FTC_ROLE_TOUCHED] = {"the lists of touched rows", 1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_UPDATE},
 };
 
-static size_t role_bytes(const ftc_program *program, ftc_tensor_role role) {
+// The part of a tensor that is in memory.
+typedef struct {
+    int64_t first, n, row_bytes; // rows
+} stretch;
+
+// Whether several processes each have some rows of it.
+static bool is_shared(const ftc_program *program, int32_t index) {
+    const ftc_tensor_info *info = &program->tensors[index];
+    return info->role == FTC_ROLE_MOMENT && info->of >= 0 && program->tensors[info->of].is_sliced;
+}
+
+static stretch stretch_of(const ftc_program *program, int32_t index, ftc_slice slice) {
+    const ftc_tensor_info *info = &program->tensors[index];
+    if (!is_shared(program, index) || slice.count == 1) return (stretch){0, 1, ftc_tensor_bytes(info)};
+    stretch s = {.first = ftc_slice_first(slice, info->dims[0])};
+    s.n = ftc_slice_end(slice, info->dims[0]) - s.first;
+    s.row_bytes = info->dims[0] ? ftc_tensor_bytes(info) / info->dims[0] : 0;
+    return s;
+}
+
+static size_t role_bytes(const ftc_program *program, ftc_tensor_role role, ftc_slice slice) {
     size_t bytes = 0;
     for (int32_t i = 0; i < program->n_tensors; i++) {
-        if (program->tensors[i].role == role)
-            ftc_memory_place((size_t)ftc_tensor_bytes(&program->tensors[i]), program->guarded, &bytes);
+        if (program->tensors[i].role != role) continue;
+        stretch s = stretch_of(program, i, slice);
+        ftc_memory_place((size_t)(s.n * s.row_bytes), program->guarded, &bytes);
     }
     return bytes;
 }
 
-int64_t ftc_model_role_bytes(const ftc_program *program, ftc_tensor_role role, uint32_t entries) {
-    return ROLES[role].entries & entries ? (int64_t)role_bytes(program, role) : 0;
+int64_t ftc_model_role_bytes(const ftc_program *program, ftc_tensor_role role, uint32_t entries,
+                             ftc_slice slice) {
+    return ROLES[role].entries & entries ? (int64_t)role_bytes(program, role, slice) : 0;
 }
 
-int64_t ftc_model_state_bytes(const ftc_program *program, uint32_t entries) {
+int64_t ftc_model_state_bytes(const ftc_program *program, uint32_t entries, ftc_slice slice) {
     int64_t bytes = 0;
     for (int role = 0; role < FTC_ROLE_COUNT; role++)
-        bytes += ftc_model_role_bytes(program, (ftc_tensor_role)role, entries);
+        bytes += ftc_model_role_bytes(program, (ftc_tensor_role)role, entries, slice);
     return bytes;
 }
 
 static ftc_status map_role(ftc_model_state *state, ftc_tensor_role role) {
     const ftc_program *program = state->program;
-    FTC_RETURN_IF_ERROR(ftc_memory_map(role_bytes(program, role), ROLES[role].what, &state->blocks[role]));
+    ftc_slice slice = ftc_world_slice(state->world);
+    FTC_RETURN_IF_ERROR(
+        ftc_memory_map(role_bytes(program, role, slice), ROLES[role].what, &state->blocks[role]));
     size_t at = 0;
     for (int32_t i = 0; i < program->n_tensors; i++) {
         const ftc_tensor_info *info = &program->tensors[i];
         if (info->role != role) continue;
-        size_t bytes = (size_t)ftc_tensor_bytes(info);
+        stretch s = stretch_of(program, i, slice);
+        size_t bytes = (size_t)(s.n * s.row_bytes);
         char *data = state->blocks[role].data + ftc_memory_place(bytes, program->guarded, &at);
-        state->tensors[i] = data;
+        state->tensors[i] = (void *)((uintptr_t)data - (uintptr_t)(s.first * s.row_bytes));
         if (program->guarded) ftc_guard_add(data, bytes, info->name);
     }
     return FTC_STATUS_OK;
 }
 
-ftc_status ftc_model_state_create(const ftc_program *program, uint32_t entries, ftc_model_state *out) {
+ftc_status ftc_model_state_create(const ftc_program *program, uint32_t entries, const ftc_world *world,
+                                  ftc_model_state *out) {
     ftc_model_state state = {.program = program,
+                             .world = world,
                              .tensors = ftc_alloc((size_t)program->n_tensors + 1, sizeof *state.tensors)};
     for (int role = 0; role < FTC_ROLE_COUNT; role++) {
         if (!(ROLES[role].entries & entries)) continue;
@@ -170,25 +197,41 @@ static ftc_status shape_error(const ftc_weights *file, const ftc_tensor_info *in
                            ftc_shape_format(info->dims, info->rank, ours));
 }
 
-static ftc_status copy_tensor(const ftc_weights *file, const ftc_tensor_info *info,
-                              const ftc_safetensor *tensor, void *to) {
+// Some rows of a tensor of a file.
+static ftc_safetensor rows_of(const ftc_safetensor *tensor, int64_t first, int64_t n) {
+    ftc_safetensor rows = *tensor;
+    int64_t row_bytes = tensor->bytes / tensor->dims[0];
+    rows.dims[0] = n;
+    rows.data = (const char *)tensor->data + first * row_bytes;
+    rows.bytes = n * row_bytes;
+    return rows;
+}
+
+// Fills what this process has of the state's tensor with this index.
+static ftc_status copy_tensor(const ftc_weights *file, const ftc_model_state *state, int32_t index,
+                              const ftc_safetensor *tensor) {
+    const ftc_tensor_info *info = &state->program->tensors[index];
     if (!same_shape(info, tensor)) return shape_error(file, info, tensor);
+    stretch s = stretch_of(state->program, index, ftc_world_slice(state->world));
+    bool is_whole = s.n * s.row_bytes == ftc_tensor_bytes(info);
+    ftc_safetensor part = is_whole ? *tensor : rows_of(tensor, s.first, s.n);
+    char *to = (char *)state->tensors[index] + s.first * s.row_bytes;
     if (info->dtype == FTC_F32) {
         FTC_RETURN_IF_ERROR(
-            ftc_status_annotate(ftc_safetensors_read_f32(tensor, to), "%s", ftc_weights_path(file)));
-        ftc_safetensors_release(tensor);
-        int64_t at = ftc_first_not_finite(to, ftc_tensor_elements(info));
+            ftc_status_annotate(ftc_safetensors_read_f32(&part, (float *)to), "%s", ftc_weights_path(file)));
+        ftc_safetensors_release(&part);
+        int64_t at = ftc_first_not_finite((const float *)to, s.n * s.row_bytes / (int64_t)sizeof(float));
         if (at < 0) return FTC_STATUS_OK;
         return ftc_status_make(
             FTC_BAD_INPUT, "%s: element %lld of \"%s\" is %g; take weights from before it diverged",
             ftc_weights_path(file), (long long)at, tensor->name, (double)((const float *)to)[at]);
     }
-    if (tensor->bytes != ftc_tensor_bytes(info)) {
+    if (part.bytes != s.n * s.row_bytes) {
         return ftc_status_make(FTC_BAD_INPUT, "%s: tensor \"%s\" was saved in another precision",
                                ftc_weights_path(file), tensor->name);
     }
-    memcpy(to, tensor->data, (size_t)tensor->bytes);
-    ftc_safetensors_release(tensor);
+    memcpy(to, part.data, (size_t)part.bytes);
+    ftc_safetensors_release(&part);
     return FTC_STATUS_OK;
 }
 
@@ -287,7 +330,7 @@ static ftc_status load_params(ftc_model_state *state, const ftc_weights *file, u
         const ftc_tensor_info *info = &program->tensors[i];
         if (info->role != FTC_ROLE_PARAM) continue;
         if (matches[i] && same_shape(info, matches[i])) {
-            FTC_RETURN_IF_ERROR(copy_tensor(file, info, matches[i], state->tensors[i]));
+            FTC_RETURN_IF_ERROR(copy_tensor(file, state, i, matches[i]));
         } else {
             init_param(state, i, seed);
             if (!ftc_adapter_owns(info->name)) report->initialized[report->n_initialized++] = info->name;
@@ -385,13 +428,76 @@ ftc_safetensor ftc_model_state_describe(const ftc_model_state *state, int32_t in
     return tensor;
 }
 
+// A moment of which each process has some rows, to be brought together in `room`.
+typedef struct {
+    const ftc_model_state *state;
+    int32_t index;
+    char *room;
+} shared_moment;
+
+static const void *bring_together(const void *data) {
+    const shared_moment *m = data;
+    const ftc_model_state *state = m->state;
+    stretch s = stretch_of(state->program, m->index, ftc_world_slice(state->world));
+    int64_t at = s.first * s.row_bytes;
+    memcpy(m->room + at, (const char *)state->tensors[m->index] + at, (size_t)(s.n * s.row_bytes));
+    ftc_world_share(state->world, m->room, state->program->tensors[m->index].dims[0], (size_t)s.row_bytes);
+    return m->room;
+}
+
+// The moments that processes share, which are brought together in one room; to be freed with free_shared.
+typedef struct {
+    shared_moment *list; // [n] in the order of the program's tensors
+    int32_t n;
+    ftc_memory room;
+} shared_moments;
+
+static ftc_status list_shared(const ftc_model_state *state, shared_moments *out) {
+    const ftc_program *program = state->program;
+    shared_moments shared = {.list = ftc_alloc((size_t)program->n_tensors + 1, sizeof *shared.list)};
+    int64_t most = 0;
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        const ftc_tensor_info *info = &program->tensors[i];
+        if (!is_shared(program, i) || state->world->size == 1) continue;
+        shared.list[shared.n++] = (shared_moment){state, i, NULL};
+        if (ftc_tensor_bytes(info) > most) most = ftc_tensor_bytes(info);
+    }
+    ftc_status status = ftc_memory_map((size_t)most, "a moment of all processes", &shared.room);
+    for (int32_t i = 0; i < shared.n; i++) shared.list[i].room = shared.room.data;
+    *out = shared;
+    return status;
+}
+
+static void free_shared(shared_moments *shared) {
+    ftc_memory_unmap(&shared->room);
+    free(shared->list);
+}
+
+ftc_status ftc_model_state_lend(const ftc_model_state *state) {
+    shared_moments shared;
+    ftc_status status = list_shared(state, &shared);
+    for (int32_t i = 0; i < shared.n && status.code == FTC_OK; i++) bring_together(&shared.list[i]);
+    free_shared(&shared);
+    return status;
+}
+
 ftc_status ftc_model_state_save(const ftc_model_state *state, ftc_tensor_role role, const char *path) {
     const ftc_program *program = state->program;
     ftc_safetensor *tensors = ftc_alloc((size_t)program->n_tensors + 1, sizeof *tensors);
-    int32_t n = 0;
-    for (int32_t i = 0; i < program->n_tensors; i++)
-        if (program->tensors[i].role == role) tensors[n++] = ftc_model_state_describe(state, i);
-    ftc_status status = ftc_safetensors_write(path, tensors, n);
+    shared_moments shared;
+    ftc_status status = list_shared(state, &shared);
+    int32_t n = 0, next = 0;
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        if (program->tensors[i].role != role) continue;
+        tensors[n] = ftc_model_state_describe(state, i);
+        if (next < shared.n && shared.list[next].index == i) {
+            tensors[n].data = &shared.list[next++];
+            tensors[n].bring = bring_together;
+        }
+        n++;
+    }
+    if (status.code == FTC_OK) status = ftc_safetensors_write(path, tensors, n);
+    free_shared(&shared);
     free(tensors);
     return status;
 }
@@ -406,7 +512,7 @@ ftc_status ftc_model_state_restore(ftc_model_state *state, ftc_tensor_role role,
         if (info->role != role) continue;
         const ftc_safetensor *tensor = ftc_weights_find(file, info->name);
         if (tensor) {
-            status = copy_tensor(file, info, tensor, state->tensors[i]);
+            status = copy_tensor(file, state, i, tensor);
         } else {
             status = ftc_status_make(FTC_BAD_INPUT, "%s: lacks the tensor \"%s\"", path, info->name);
         }

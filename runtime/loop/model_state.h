@@ -6,11 +6,14 @@
 #include "ir/step_abi.h"
 #include "runtime/loop/embeddings.h"
 #include "runtime/loop/memory.h"
+#include "runtime/loop/world.h"
 #include "runtime/status.h"
 
 typedef struct {
     const ftc_program *program; // outlives the state
-    // [n_tensors] what ftc_step_args.tensors points to, for the entries; others call ftc_model_state_tensor
+    const ftc_world *world;     // whose processes share the moments of sliced parameters; outlives the state
+    // [n_tensors] what ftc_step_args.tensors points to, for the entries; others call ftc_model_state_tensor.
+    // Of a moment of which this process has a slice, where its first row would be.
     void **tensors;
     ftc_memory blocks[FTC_ROLE_COUNT]; // by role: its tensors, one after the other
     ftc_embeddings *tables;            // whose rows may be behind
@@ -23,17 +26,22 @@ typedef struct {
     int32_t n_initialized, n_unused;
 } ftc_load_report;
 
-// Bytes that the tensors take which the entries in `entries` use; of all roles, or of one.
-int64_t ftc_model_state_bytes(const ftc_program *program, uint32_t entries);
-int64_t ftc_model_role_bytes(const ftc_program *program, ftc_tensor_role role, uint32_t entries);
+// Bytes that the tensors take which the entries in `entries` use, in a process with this slice of the moments
+// that can be cut; of all roles, or of one.
+int64_t ftc_model_state_bytes(const ftc_program *program, uint32_t entries, ftc_slice slice);
+int64_t ftc_model_role_bytes(const ftc_program *program, ftc_tensor_role role, uint32_t entries,
+                             ftc_slice slice);
 
 // Allocates, all zero, what the entries in `entries` (bits 1 << ftc_entry_kind) use: parameters always,
-// moments and touched rows for step and update, gradients for grad and update.
-ftc_status ftc_model_state_create(const ftc_program *program, uint32_t entries, ftc_model_state *out);
+// moments and touched rows for step and update, gradients for grad and update. Of moments that can be cut,
+// this process' slice.
+ftc_status ftc_model_state_create(const ftc_program *program, uint32_t entries, const ftc_world *world,
+                                  ftc_model_state *out);
 void ftc_model_state_free(ftc_model_state *state);
 
 // A tensor's values as they are, whatever the entries have put off: in stored form, to be read or written
-// until the next call of an entry. NULL where no entry of the state uses it.
+// until the next call of an entry. NULL where no entry of the state uses it. Of a moment of which this
+// process has a slice, only these rows are there.
 void *ftc_model_state_tensor(const ftc_model_state *state, int32_t index);
 
 // Gives every parameter its initial value. The normal numbers of a parameter are a function of seed and its
@@ -57,8 +65,11 @@ void ftc_load_report_free(ftc_load_report *report);
 ftc_safetensor ftc_model_state_describe(const ftc_model_state *state, int32_t index);
 
 // Writes all tensors of a role as safetensors, under the program's names and in stored form; parameters as
-// they are once all their rows are up to date.
+// they are once all their rows are up to date. Moments that processes share are brought together: while one
+// of them saves these, every other calls ftc_model_state_lend.
 ftc_status ftc_model_state_save(const ftc_model_state *state, ftc_tensor_role role, const char *path);
+
+ftc_status ftc_model_state_lend(const ftc_model_state *state);
 
 // Reads back what ftc_model_state_save wrote, perhaps for another compilation of the same model: every tensor
 // of the role must be there in the same shape.

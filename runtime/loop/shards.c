@@ -12,13 +12,15 @@ enum { MOST_HELD = 32 }; // subtrees of one process: one for each bit of a shard
 typedef struct {
     float *gradient; // [rows, width]
     int64_t rows, width;
+    bool is_sliced;    // each process updates its own rows
     int32_t param, by; // indices of the parameter, and of the input that names rows; by -1: all rows
     uint8_t *is_named; // [rows]
     int64_t *named;    // [n_named] ascending
     int64_t n_named;
 } part;
 
-// The sum over the shards first … first + size - 1: packed, part after part, the rows that are exchanged.
+// The sum over the shards first … first + size - 1: packed, what is exchanged. First the rows that process 0
+// owns of all sliced parts, then those of process 1, …; behind these the other parts.
 typedef struct {
     int32_t first, size;
     float *values;
@@ -39,7 +41,10 @@ struct ftc_shards {
     subtree *all, *sums; // [n_all] what they hold, ascending; room for adding that up
     int32_t *all_of;     // [size + 1] those of rank r begin at all_of[r]
     int32_t n_all;
-    int64_t *slices, *starts, *zeros; // [size + 1] who owns what of a packed gradient
+    // [size + 1] where in a packed gradient begin: the rows that each rank owns of sliced parts; what each
+    // rank adds up of the other parts.
+    int64_t *owned, *common;
+    int64_t *starts, *zeros; // [size + 1]
     ftc_memory received;
     int64_t bytes_sent;
 };
@@ -56,9 +61,10 @@ static part make_part(const ftc_model_state *state, int32_t gradient) {
     const ftc_program *program = state->program;
     const ftc_tensor_info *info = &program->tensors[gradient];
     int32_t touched = find_touched(program, info->of);
-    bool by_rows = touched >= 0 && state->tensors[touched];
+    bool by_rows = touched >= 0 && state->tensors[touched], is_sliced = program->tensors[info->of].is_sliced;
     part p = {.gradient = state->tensors[gradient],
-              .rows = by_rows ? info->dims[0] : 1,
+              .rows = by_rows || is_sliced ? info->dims[0] : 1,
+              .is_sliced = is_sliced,
               .param = info->of,
               .by = by_rows ? program->tensors[touched].by : -1};
     p.width = ftc_tensor_elements(info) / p.rows;
@@ -89,13 +95,30 @@ static void make_parts(ftc_shards *shards) {
     }
 }
 
+// The rows of a sliced part that a rank owns: from its first to before that of the next.
+static int64_t first_owned(const ftc_shards *shards, const part *p, int32_t rank) {
+    return ftc_slice_first((ftc_slice){rank, shards->world->size}, p->rows);
+}
+
+static void find_owned(ftc_shards *shards) {
+    for (int32_t r = 0; r < shards->world->size; r++) {
+        shards->owned[r + 1] = shards->owned[r];
+        for (int32_t i = 0; i < shards->n_parts; i++) {
+            const part *p = &shards->parts[i];
+            int64_t rows = first_owned(shards, p, r + 1) - first_owned(shards, p, r);
+            if (p->is_sliced) shards->owned[r + 1] += rows * p->width;
+        }
+    }
+}
+
 static void make_lists(ftc_shards *shards) {
     const ftc_world *world = shards->world;
     size_t ranks = (size_t)world->size + 1;
     shards->all = ftc_alloc((size_t)shards->n, sizeof *shards->all);
     shards->sums = ftc_alloc((size_t)shards->n, sizeof *shards->sums);
     shards->all_of = ftc_alloc(ranks, sizeof *shards->all_of);
-    shards->slices = ftc_alloc(ranks, sizeof *shards->slices);
+    shards->owned = ftc_alloc(ranks, sizeof *shards->owned);
+    shards->common = ftc_alloc(ranks, sizeof *shards->common);
     shards->starts = ftc_alloc(ranks, sizeof *shards->starts);
     shards->zeros = ftc_alloc(ranks, sizeof *shards->zeros);
     for (int32_t r = 0; r < world->size; r++) {
@@ -103,6 +126,7 @@ static void make_lists(ftc_shards *shards) {
         shards->n_all += subtrees_of(first, end, shards->all + shards->n_all);
         shards->all_of[r + 1] = shards->n_all;
     }
+    find_owned(shards);
 }
 
 ftc_status ftc_shards_create(ftc_model_state *state, const ftc_world *world, int32_t n, ftc_shards **out) {
@@ -132,7 +156,8 @@ void ftc_shards_free(ftc_shards *shards) {
     free(shards->all);
     free(shards->sums);
     free(shards->all_of);
-    free(shards->slices);
+    free(shards->owned);
+    free(shards->common);
     free(shards->starts);
     free(shards->zeros);
     free(shards);
@@ -160,22 +185,40 @@ void ftc_shards_name(ftc_shards *shards, const ftc_batch *batch) {
 
 // The lists of named rows, and how long a packed gradient therefore is.
 static void list_named(ftc_shards *shards) {
-    shards->words = 0;
+    const ftc_world *world = shards->world;
+    int64_t words = 0; // of what no process owns
     for (int32_t i = 0; i < shards->n_parts; i++) {
         part *p = &shards->parts[i];
         for (int64_t row = 0; p->by >= 0 && row < p->rows; row++)
             if (p->is_named[row]) p->named[p->n_named++] = row;
-        shards->words += (p->by < 0 ? p->rows : p->n_named) * p->width;
+        if (!p->is_sliced) words += (p->by < 0 ? p->rows : p->n_named) * p->width;
     }
+    for (int32_t r = 0; r <= world->size; r++)
+        shards->common[r] = shards->owned[world->size] + ftc_world_first(world, r, words);
+    shards->words = shards->common[world->size];
     shards->is_named = true;
 }
 
-// Calls `move` for each stretch of the accumulators that is exchanged, with its place in a packed gradient.
-static void each_stretch(const ftc_shards *shards, float *packed,
-                         void (*move)(float *packed, float *gradient, int64_t n)) {
+typedef void move_fn(float *packed, float *gradient, int64_t n);
+
+// Calls `move` for each stretch of the accumulators that a rank owns, with its place in a packed gradient.
+static void each_owned(const ftc_shards *shards, int32_t rank, float *packed, move_fn *move) {
+    packed += shards->owned[rank];
     for (int32_t i = 0; i < shards->n_parts; i++) {
         const part *p = &shards->parts[i];
-        int64_t n = p->by < 0 ? p->rows : p->n_named;
+        if (!p->is_sliced) continue;
+        int64_t first = first_owned(shards, p, rank), n = first_owned(shards, p, rank + 1) - first;
+        move(packed, p->gradient + first * p->width, n * p->width);
+        packed += n * p->width;
+    }
+}
+
+// The same for what is exchanged and no rank owns.
+static void each_common(const ftc_shards *shards, float *packed, move_fn *move) {
+    packed += shards->common[0];
+    for (int32_t i = 0; i < shards->n_parts; i++) {
+        const part *p = &shards->parts[i];
+        int64_t n = p->is_sliced ? 0 : p->by < 0 ? p->rows : p->n_named;
         for (int64_t k = 0; k < n; k++, packed += p->width)
             move(packed, p->gradient + (p->by < 0 ? k : p->named[k]) * p->width, p->width);
     }
@@ -223,19 +266,20 @@ ftc_status ftc_shards_take(ftc_shards *shards, int32_t shard) {
     if (!shards->is_named) list_named(shards);
     ftc_memory *block = &shards->blocks[shards->n_held];
     FTC_RETURN_IF_ERROR(reserve(block, shards->words));
-    each_stretch(shards, (float *)block->data, pack);
+    for (int32_t r = 0; r < shards->world->size; r++) each_owned(shards, r, (float *)block->data, pack);
+    each_common(shards, (float *)block->data, pack);
     push(shards->held, &shards->n_held, (subtree){shard, 1, (float *)block->data}, shards->words);
     return FTC_STATUS_OK;
 }
 
 // --- the exchange -------------------------------------------------------------------------------------
 
-// Brings slice r of every subtree to rank r: into received, subtree after subtree; all[i].values points
-// there. Round j brings the j-th subtree of each rank.
-static ftc_status exchange_slices(ftc_shards *shards) {
+// Brings slice r of every subtree, what lies from slices[r] to slices[r + 1], to rank r: into received,
+// subtree after subtree; all[i].values points there. Round j brings the j-th subtree of each rank.
+static ftc_status exchange_slices(ftc_shards *shards, const int64_t *slices) {
     const ftc_world *world = shards->world;
-    int64_t slice = shards->slices[world->rank + 1] - shards->slices[world->rank], *starts = shards->starts;
-    FTC_RETURN_IF_ERROR(reserve(&shards->received, shards->n_all * slice));
+    int64_t slice = slices[world->rank + 1] - slices[world->rank], *starts = shards->starts;
+    FTC_RETURN_IF_ERROR(reserve(&shards->received, shards->n_all * slice + 1));
     float *at = (float *)shards->received.data;
     for (int32_t round = 0, left = shards->n_all; left > 0; round++) {
         for (int32_t r = 0; r < world->size; r++) {
@@ -246,26 +290,33 @@ static ftc_status exchange_slices(ftc_shards *shards) {
             left -= has_one;
         }
         bool sends = round < shards->n_held;
-        world->exchange(sends ? shards->held[round].values : NULL, sends ? shards->slices : shards->zeros, at,
+        world->exchange(sends ? shards->held[round].values : NULL, sends ? slices : shards->zeros, at,
                         starts);
-        if (sends) shards->bytes_sent += (shards->words - slice) * (int64_t)sizeof(float);
+        if (sends) shards->bytes_sent += (slices[world->size] - slices[0] - slice) * (int64_t)sizeof(float);
         at += starts[world->size];
     }
     return FTC_STATUS_OK;
 }
 
-// Adds this rank's slices of all subtrees up and gives the sum to all.
-static ftc_status sum_over_ranks(ftc_shards *shards) {
+// Adds this rank's slices of all subtrees up, into the first that it holds.
+static ftc_status sum_slices(ftc_shards *shards, const int64_t *slices) {
     const ftc_world *world = shards->world;
-    for (int32_t r = 0; r <= world->size; r++) shards->slices[r] = ftc_world_first(world, r, shards->words);
-    FTC_RETURN_IF_ERROR(exchange_slices(shards));
-    int64_t first = shards->slices[world->rank], slice = shards->slices[world->rank + 1] - first;
+    if (slices[world->size] == slices[0]) return FTC_STATUS_OK;
+    FTC_RETURN_IF_ERROR(exchange_slices(shards, slices));
+    int64_t first = slices[world->rank], slice = slices[world->rank + 1] - first;
     int32_t n = 0;
     for (int32_t i = 0; i < shards->n_all; i++) push(shards->sums, &n, shards->all[i], slice);
     while (n > 1) merge_last(shards->sums, &n, slice);
-    float *total = shards->held[0].values;
-    if (slice) memcpy(total + first, shards->sums[0].values, (size_t)slice * sizeof *total);
-    world->share(total, shards->slices);
+    if (slice) memcpy(shards->held[0].values + first, shards->sums[0].values, (size_t)slice * sizeof(float));
+    return FTC_STATUS_OK;
+}
+
+static ftc_status sum_over_ranks(ftc_shards *shards) {
+    const ftc_world *world = shards->world;
+    FTC_RETURN_IF_ERROR(sum_slices(shards, shards->owned));
+    FTC_RETURN_IF_ERROR(sum_slices(shards, shards->common));
+    world->share(shards->held[0].values, shards->common);
+    int64_t slice = shards->common[world->rank + 1] - shards->common[world->rank];
     shards->bytes_sent += slice * (world->size - 1) * (int64_t)sizeof(float);
     return FTC_STATUS_OK;
 }
@@ -276,12 +327,21 @@ ftc_status ftc_shards_finish(ftc_shards *shards) {
     } else {
         while (shards->n_held > 1) merge_last(shards->held, &shards->n_held, shards->words);
     }
-    each_stretch(shards, shards->held[0].values, unpack);
+    each_owned(shards, shards->world->rank, shards->held[0].values, unpack);
+    each_common(shards, shards->held[0].values, unpack);
     for (int32_t i = 0; i < shards->n_parts; i++) {
         const part *p = &shards->parts[i];
         if (p->by >= 0) ftc_embeddings_touch(shards->state->tables, p->param, p->named, p->n_named);
     }
     return FTC_STATUS_OK;
+}
+
+void ftc_shards_gather(void *context, void *values, int64_t rows, int64_t row_bytes) {
+    ftc_shards *shards = context;
+    const ftc_world *world = shards->world;
+    int64_t own = ftc_world_first(world, world->rank + 1, rows) - ftc_world_first(world, world->rank, rows);
+    ftc_world_share(world, values, rows, (size_t)row_bytes);
+    shards->bytes_sent += own * row_bytes * (world->size - 1);
 }
 
 int64_t ftc_shards_bytes_sent(const ftc_shards *shards) {

@@ -1,10 +1,13 @@
 // Gradients of data-parallel training. The global batch is cut into shards, whose number does not depend on
 // that of the processes; the gradient of each is computed alone, and the gradients are added by a fixed
 // binary tree over the numbers of the shards: (((0 + 1) + (2 + 3)) + (4 + 5)) of six. A process adds the
-// whole subtrees that it holds, each owner of a slice of the sum gets that slice of all subtrees, adds them
-// in the same tree, and gives its slice to all. So any number of processes comes to the same bits.
+// whole subtrees that it holds, each owner of a slice of the sum gets that slice of all subtrees, and adds
+// them in the same tree. So any number of processes comes to the same bits.
 //
-// Of a table whose rows may wait (FTC_ROLE_TOUCHED), only the rows that the global batch names are exchanged.
+// Of a parameter that is_sliced, a process owns the rows that it updates (ftc_world_slice), and nobody else
+// gets their gradient; the update then brings sums of squares and new values together (ftc_shards_gather).
+// Other gradients are cut anywhere and given to all, since all make the same update of them. Of a table whose
+// rows may wait (FTC_ROLE_TOUCHED), only the rows that the global batch names are exchanged.
 #ifndef FTC_RUNTIME_SHARDS_H
 #define FTC_RUNTIME_SHARDS_H
 
@@ -31,8 +34,12 @@ void ftc_shards_name(ftc_shards *shards, const ftc_batch *batch);
 // order. Fails when there is no memory for it.
 ftc_status ftc_shards_take(ftc_shards *shards, int32_t shard);
 
-// Brings the sum over all shards into every process' accumulators, and leaves the named rows to the update.
+// Brings the sum over all shards into the accumulators of each process that updates by it, and leaves the
+// named rows to the update.
 ftc_status ftc_shards_finish(ftc_shards *shards);
+
+// For the update: the ftc_step_args.gather of which the ftc_shards is the context.
+void ftc_shards_gather(void *context, void *values, int64_t rows, int64_t row_bytes);
 
 // Bytes that this process has sent so far.
 int64_t ftc_shards_bytes_sent(const ftc_shards *shards);

@@ -30,12 +30,13 @@ static int64_t arena_bytes(const ftc_program *program, uint32_t entries, int32_t
     return largest ? room_of(largest, threads) : 0;
 }
 
-int64_t ftc_program_memory(const ftc_program *program, uint32_t entries, int32_t threads) {
-    return ftc_model_state_bytes(program, entries) + arena_bytes(program, entries, threads);
+int64_t ftc_program_memory(const ftc_program *program, uint32_t entries, int32_t threads, ftc_slice slice) {
+    return ftc_model_state_bytes(program, entries, slice) + arena_bytes(program, entries, threads);
 }
 
-ftc_status ftc_program_check_memory(const ftc_program *program, uint32_t entries, int32_t threads) {
-    return ftc_memory_check(ftc_program_memory(program, entries, threads), program->model,
+ftc_status ftc_program_check_memory(const ftc_program *program, uint32_t entries, int32_t threads,
+                                    ftc_slice slice) {
+    return ftc_memory_check(ftc_program_memory(program, entries, threads, slice), program->model,
                             "compile with a smaller --batch or --max-length, or choose a smaller model");
 }
 
@@ -305,6 +306,9 @@ ftc_status ftc_stepper_call(ftc_stepper *stepper, ftc_entry_kind entry, const ft
         .barrier_context = stepper->threads,
         .sgemm = stepper->sgemm,
         .ticks = stepper->ticks,
+        .slice = ftc_world_slice(stepper->state->world),
+        .gather = stepper->gather,
+        .gather_context = stepper->gather_context,
     };
     call c = {stepper->program->entries[entry].fn, &args};
     if (entry != FTC_ENTRY_UPDATE)

@@ -22,16 +22,21 @@ typedef struct {
     double window_weight; // of the losses whose gradients `grad` has added up since the last `update`
     ftc_sgemm_fn *sgemm;
     uint64_t *ticks; // NULL, or where the entries write ftc_step_args.ticks
+    ftc_gather_fn
+        *gather; // what brings together what the processes of state->world update; NULL: one does all
+    void *gather_context;
 } ftc_stepper;
 
 // Of these entries the one that needs the most room for arena and scratch, which is that of all; NULL: none.
 const ftc_entry *ftc_program_largest(const ftc_program *program, uint32_t entries, int32_t threads);
 
 // Bytes that calling these entries takes: resident tensors, arena, scratch of all threads.
-int64_t ftc_program_memory(const ftc_program *program, uint32_t entries, int32_t threads);
+// In a process with this slice of the moments that can be cut.
+int64_t ftc_program_memory(const ftc_program *program, uint32_t entries, int32_t threads, ftc_slice slice);
 
 // Fails when that is more than there is; to be called before anything is allocated.
-ftc_status ftc_program_check_memory(const ftc_program *program, uint32_t entries, int32_t threads);
+ftc_status ftc_program_check_memory(const ftc_program *program, uint32_t entries, int32_t threads,
+                                    ftc_slice slice);
 
 // Allocates for the entries in `entries` (bits 1 << ftc_entry_kind), each of which the program must have.
 // `sgemm` may be NULL when the program needs none.

@@ -598,16 +598,14 @@ static ftc_status evaluate(run *r, bool *gained) {
 
 // --- saving -------------------------------------------------------------------------------------------
 
-// The first process writes; the others wait, and fail where it has failed.
-static ftc_status agree(const run *r, ftc_status of_first) {
+// The first process writes; the others wait until it has. Where it fails, it ends them (ftc_world.fail).
+static ftc_status wait_for_first(const run *r, ftc_status own) {
     const ftc_world *world = r->world;
-    int32_t *codes = ftc_alloc((size_t)world->size, sizeof *codes);
-    codes[world->rank] = (int32_t)of_first.code;
-    ftc_world_share(world, codes, world->size, sizeof *codes);
-    int32_t code = codes[0];
-    free(codes);
-    if (world->rank == 0 || code == FTC_OK) return of_first;
-    return ftc_status_make((ftc_status_code)code, "the first process could not save; it tells why");
+    if (own.code != FTC_OK) return own;
+    int32_t *words = ftc_alloc((size_t)world->size, sizeof *words);
+    ftc_world_share(world, words, world->size, sizeof *words);
+    free(words);
+    return FTC_STATUS_OK;
 }
 
 // Whether the best model is in the checkpoint about to be saved, or in one from before.
@@ -638,7 +636,8 @@ static ftc_status write_checkpoint(run *r, const ftc_train_options *options) {
 static ftc_status save_checkpoint(run *r, const ftc_train_options *options) {
     if (!options->output) return FTC_STATUS_OK;
     if (r->at.has_best && has_checkpoint_of_best(r)) r->at.best_saved = r->at.best_step; // in all processes
-    return agree(r, r->world->rank == 0 ? write_checkpoint(r, options) : FTC_STATUS_OK);
+    if (r->world->rank == 0) return wait_for_first(r, write_checkpoint(r, options));
+    return wait_for_first(r, options->save_only_model ? FTC_STATUS_OK : ftc_model_state_lend(r->t->state));
 }
 
 static bool is_multiple(int64_t step, int64_t of) {
@@ -817,8 +816,9 @@ static ftc_status finish(run *r) {
         note(r, "stopped early: %lld evaluations without a gain", (long long)r->at.stale_evaluations);
     if (o->load_best) FTC_RETURN_IF_ERROR(load_best(r));
     if (!o->output) return FTC_STATUS_OK;
-    FTC_RETURN_IF_ERROR(
-        agree(r, r->world->rank == 0 ? ftc_model_save(o->output, r->t->state, r->t->files) : FTC_STATUS_OK));
+    ftc_status saved =
+        r->world->rank == 0 ? ftc_model_save(o->output, r->t->state, r->t->files) : FTC_STATUS_OK;
+    FTC_RETURN_IF_ERROR(wait_for_first(r, saved));
     if (o->save_total_limit == 1 && r->at.best_saved > 0 &&
         r->world->rank == 0) // the newest was for resuming
         FTC_RETURN_IF_ERROR(ftc_checkpoint_keep(o->output, r->at.best_saved));
@@ -859,7 +859,11 @@ static ftc_status check_shards(run *r) {
             "another one; leave out --shards",
             program->model, program->tensors[i].name);
     }
-    return ftc_shards_create(r->t->state, r->world, (int32_t)n, &r->shards);
+    FTC_RETURN_IF_ERROR(ftc_shards_create(r->t->state, r->world, (int32_t)n, &r->shards));
+    if (r->world->size == 1) return FTC_STATUS_OK;
+    r->stepper.gather = ftc_shards_gather;
+    r->stepper.gather_context = r->shards;
+    return FTC_STATUS_OK;
 }
 
 // Everything that training depends on is the same in all processes.

@@ -7,6 +7,7 @@
 #ifndef FTC_RUNTIME_WORLD_H
 #define FTC_RUNTIME_WORLD_H
 
+#include "ir/step_abi.h"
 #include "runtime/status.h"
 
 #include <stddef.h>
@@ -41,6 +42,11 @@ ftc_status ftc_world_open(const ftc_world **out);
 // end of them.
 static inline int64_t ftc_world_first(const ftc_world *world, int32_t rank, int64_t n) {
     return n / world->size * rank + n % world->size * rank / world->size;
+}
+
+// Which rows of its updates this process does (ftc_step_args.slice).
+static inline ftc_slice ftc_world_slice(const ftc_world *world) {
+    return (ftc_slice){world->rank, world->size};
 }
 
 // Shares `n` things of `bytes` bytes, a multiple of 4: each rank has those from its ftc_world_first on, all

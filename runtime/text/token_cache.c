@@ -130,8 +130,10 @@ static bool load(const char *path, const uint64_t key[2], ftc_dataset *d) {
 static void save(const char *path, const uint64_t key[2], const ftc_dataset *d) {
     header h = {.key = {key[0], key[1]}, .examples = d->n, .tokens = ftc_dataset_tokens(d)};
     memcpy(h.magic, MAGIC, sizeof MAGIC);
-    const ftc_file_part parts[] = {
-        {&h, sizeof h}, {d->offsets, offsets_bytes(&h)}, {d->ids, ids_bytes(&h)}, {d->types, ids_bytes(&h)}};
+    const ftc_file_part parts[] = {{&h, sizeof h, NULL},
+                                   {d->offsets, offsets_bytes(&h), NULL},
+                                   {d->ids, ids_bytes(&h), NULL},
+                                   {d->types, ids_bytes(&h), NULL}};
     XXH3_state_t *state = XXH3_createState();
     if (!state) ftc_out_of_memory(0);
     XXH3_64bits_reset(state);

@@ -140,6 +140,36 @@ def check_faults(check, mpi, work, run):
     check(f"one shard for two: status {status}: {text}", status == 2 and "--shards 1 for 2 processes" in text)
 
 
+def memory_of(text, what):
+    """Moments' megabytes in the line of `ftc compile` that begins so; None: there is none."""
+    for line in text.splitlines():
+        if line.strip().startswith(what):
+            return float(line.split(" moments ")[1].split(",")[0])
+    return None
+
+
+def check_moments(check, ftc, small):
+    """Of parameters that are no tables, each of four processes has a fourth of the moments."""
+    wide = ["--set", "hidden=256", "--set", "intermediate=512", "--set", "heads=4", "--set", "layers=1"]
+    done = ftc("compile", *small, *wide, "--ranks", "4", "-o", "wide.ftc")
+    one, four = (memory_of(done.stdout, what) for what in ("with accumulation", "in each of 4 processes"))
+    # Two moments of four bytes for each of layers' and pooler's weights and of the positions'.
+    shared = 2 * 4 * (4 * 256 * 256 + 2 * 256 * 512 + 256 * 256 + 128 * 256) / 1e6
+    check(f"--ranks 4: {done.stderr}{done.stdout}", four and abs(one - four - 0.75 * shared) < 0.11)
+
+
+def check_optimizers(check, mpi, work, ftc, model, small):
+    """One whose state holds sums over rows, whose update nobody shares, and one without such sums."""
+    for optimizer in ("adafactor", "sgd"):
+        done = ftc("compile", model, *small, "--optim", optimizer, "-o", f"{optimizer}.ftc")
+        check(f"ftc compile --optim {optimizer}: {done.stderr}", done.returncode == 0)
+        words = ["run", f"{optimizer}.ftc", *OPTIONS, *SHARDS, "--threads", "1"]
+        done = ftc(*words, "--output", f"{optimizer}-1")
+        status, text = mpi.run((3, [*words, "--output", f"{optimizer}-3"]))
+        check(f"{optimizer}: {done.stderr}{text}", done.returncode == 0 and status == 0)
+        check(f"{optimizer}: other bits", status == 0 and same_files(work / f"{optimizer}-1", work / f"{optimizer}-3"))
+
+
 def check_mpi(checks, mpi, work, run):
     check, name = checks.that, pathlib.Path(mpi.launcher).name
     for n in (2, 3):
@@ -185,12 +215,15 @@ def main():
         done = ftc("run", "counts.ir", *data, *SHARDS, "--output", "counts")
         check(f"state by micro-batch: status {done.returncode}: {done.stderr}",
               done.returncode == 2 and '"count" each micro-batch' in done.stderr)
+        check_moments(check, ftc, [model])
         for name in ("openmpi", "mpich"):
             mpi = Mpi(name, command, work)
             if not mpi.launcher or not pathlib.Path(command).with_name(f"ftc-{name}.so").exists():
                 checks.skip(f"no {name} (./dev setup --mpi)")
             else:
                 check_mpi(checks, mpi, work, run)
+                if name == "openmpi":
+                    check_optimizers(check, mpi, work, ftc, model, small)
     return checks.end()
 
 

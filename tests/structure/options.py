@@ -196,6 +196,7 @@ OTHERS = {
     "emit": ("exe", "expected ir|kernels|llvm|asm"),
     "dump-after": ("cze", "did you mean cse?"),
     "dump-dir": ("none/dumps", "none/dumps"),
+    "ranks": ("0", LEAST_1),
     "time-passes": ("maybe", "true or false"),
     "length": ("0", LEAST_1),
     "steps": ("0", LEAST_1),

@@ -1,0 +1,177 @@
+// The update of a parameter that several processes share: each makes the new values of its rows.
+#include <criterion/criterion.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/compile.h"
+#include "ir/lang/parse.h"
+#include "tests/call_program.h"
+#include "tests/random_graph.h"
+
+// A table, matrices of 10 rows, of one, and of 7 columns in two axes, and what has one dimension.
+static const char MODEL[] = "model m\n"
+                            "axis B <= 4, V = 9, H = 6, A = 2, D = 5, C = 1\n"
+                            "input ids : i32[B] in V\n"
+                            "x = embedding(\"words\", ids; V -> H)\n"
+                            "y = tanh(linear(\"first\", x; H -> A, D))\n"
+                            "z = tanh(linear(\"second\", y; A, D -> H))\n"
+                            "w = linear(\"third\", x + z; H -> C)\n"
+                            "output loss = sum(w * w; B, C)\n"
+                            "train { optimizer = \"%s\" }\n";
+
+static ftc_loaded_program *compiled(const char *optimizer, ftc_graph **source) {
+    char text[1000];
+    snprintf(text, sizeof text, MODEL, optimizer);
+    ftc_diagnostics d = {0};
+    *source = ftc_parse_text("model", text, NULL, &d);
+    cr_assert(*source, "%s", d.count ? d.list[0].text : "");
+    return test_compile(*source, &(ftc_compile_options){.check_text = true});
+}
+
+// --- which --------------------------------------------------------------------------------------------
+
+Test(slices, are_cut_where_each_row_stays_with_itself, .timeout = 120) {
+    static const struct {
+        const char *optimizer, *sliced; // parameters
+    } cases[] = {
+        {"adamw", " first.weight second.weight third.weight"},
+        {"sgd", " words.weight first.weight second.weight third.weight"}, // by which no row may wait
+        {"adafactor", ""}, // its state holds sums over the rows
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ftc_graph *source;
+        ftc_loaded_program *loaded = compiled(cases[i].optimizer, &source);
+        const ftc_program *p = ftc_program_of(loaded);
+        char sliced[200] = "";
+        for (int32_t k = 0; k < p->n_tensors; k++)
+            if (p->tensors[k].is_sliced) strcat(strcat(sliced, " "), p->tensors[k].name);
+        cr_expect_str_eq(sliced, cases[i].sliced, "%s: %s", cases[i].optimizer, sliced);
+        ftc_program_unload(loaded);
+        ftc_graph_free(source);
+    }
+}
+
+// --- together -----------------------------------------------------------------------------------------
+
+enum { SLICES = 3, STEPS = 2 };
+
+// Processes, played by threads.
+typedef struct {
+    pthread_barrier_t meet;
+    char *values[SLICES]; // what each is bringing together
+} meeting;
+
+typedef struct {
+    meeting *with;
+    ftc_slice slice;
+    test_call *call;
+    int gathered;
+} process;
+
+static void gather(void *context, void *values, int64_t rows, int64_t row_bytes) {
+    process *p = context;
+    meeting *with = p->with;
+    with->values[p->slice.index] = values;
+    pthread_barrier_wait(&with->meet);
+    for (int64_t i = 0; i < SLICES; i++) {
+        ftc_slice slice = {i, SLICES};
+        int64_t first = ftc_slice_first(slice, rows) * row_bytes,
+                end = ftc_slice_end(slice, rows) * row_bytes;
+        if (i != p->slice.index)
+            memcpy((char *)values + first, with->values[i] + first, (size_t)(end - first));
+    }
+    pthread_barrier_wait(&with->meet);
+    p->gathered++;
+}
+
+static void *update(void *context) {
+    process *p = context;
+    test_call_run(p->call, FTC_ENTRY_UPDATE);
+    return NULL;
+}
+
+// Of moments and gradients that are cut, no call may read or write rows outside of its slice.
+static void spoil(const ftc_program *program, test_call *call, ftc_slice slice) {
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        const ftc_tensor_info *t = &program->tensors[i];
+        if (t->of < 0 || !program->tensors[t->of].is_sliced || t->role == FTC_ROLE_PARAM) continue;
+        int64_t n, first = ftc_slice_first(slice, t->dims[0]), end = ftc_slice_end(slice, t->dims[0]);
+        float *values = (float *)test_call_tensor(call, t->name, &n);
+        for (int64_t k = 0; k < n; k++)
+            if (k / (n / t->dims[0]) < first || k / (n / t->dims[0]) >= end) values[k] = NAN;
+    }
+}
+
+// The gradients' accumulators are zero.
+static void clear(const ftc_program *program, test_call *call) {
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        int64_t n;
+        float *values = (float *)test_call_tensor(call, program->tensors[i].name, &n);
+        if (program->tensors[i].role == FTC_ROLE_GRADIENT) memset(values, 0, (size_t)n * sizeof *values);
+    }
+}
+
+// Whether a call has what the whole update has: all parameters, its rows of moments, and no others of these.
+static void compare(const ftc_program *program, const test_call *whole, const test_call *call,
+                    ftc_slice slice) {
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        const ftc_tensor_info *t = &program->tensors[i];
+        if (t->role != FTC_ROLE_PARAM && t->role != FTC_ROLE_MOMENT) continue;
+        bool is_cut = t->role == FTC_ROLE_MOMENT && program->tensors[t->of].is_sliced;
+        int64_t n, first = is_cut ? ftc_slice_first(slice, t->dims[0]) : 0;
+        int64_t end = is_cut ? ftc_slice_end(slice, t->dims[0]) : t->dims[0];
+        const float *expected = test_call_tensor(whole, t->name, &n),
+                    *got = test_call_tensor(call, t->name, &n);
+        int64_t wrong = 0;
+        for (int64_t k = 0; k < n; k++) {
+            int64_t row = k / (n / t->dims[0]);
+            wrong +=
+                row >= first && row < end ? memcmp(&got[k], &expected[k], sizeof *got) != 0 : !isnan(got[k]);
+        }
+        cr_expect_eq(wrong, 0, "slice %d: %lld of %lld cells of %s", (int)slice.index, (long long)wrong,
+                     (long long)n, t->name);
+    }
+}
+
+static void check_bits(const char *optimizer) {
+    ftc_graph *source;
+    ftc_loaded_program *loaded = compiled(optimizer, &source);
+    const ftc_program *program = ftc_program_of(loaded);
+    test_values *v = test_values_new(source, 1);
+    test_call *whole = test_call_new(program, source, v, 2);
+    meeting with;
+    pthread_barrier_init(&with.meet, NULL, SLICES);
+    process p[SLICES];
+    for (int i = 0; i < SLICES; i++) {
+        p[i] = (process){&with, {i, SLICES}, test_call_new(program, source, v, 2), 0};
+        test_call_slice(p[i].call, p[i].slice, gather, &p[i]);
+    }
+    for (int step = 0; step < STEPS; step++) {
+        pthread_t threads[SLICES];
+        test_call_run(whole, FTC_ENTRY_GRAD);
+        test_call_run(whole, FTC_ENTRY_UPDATE);
+        for (int i = 0; i < SLICES; i++) {
+            clear(program, p[i].call);
+            test_call_run(p[i].call, FTC_ENTRY_GRAD);
+            spoil(program, p[i].call, p[i].slice);
+        }
+        for (int i = 0; i < SLICES; i++) cr_assert_eq(pthread_create(&threads[i], NULL, update, &p[i]), 0);
+        for (int i = 0; i < SLICES; i++) pthread_join(threads[i], NULL);
+        for (int i = 0; i < SLICES; i++) compare(program, whole, p[i].call, p[i].slice);
+    }
+    cr_expect_eq(p[0].gathered, STEPS * 3 * 2, "%d gatherings", p[0].gathered); // norms and new values
+    for (int i = 0; i < SLICES; i++) test_call_free(p[i].call);
+    pthread_barrier_destroy(&with.meet);
+    test_call_free(whole);
+    test_values_free(v);
+    ftc_program_unload(loaded);
+    ftc_graph_free(source);
+}
+
+Test(slices, make_the_bits_of_the_whole, .timeout = 120) {
+    check_bits("adamw");
+    check_bits("lion");
+}
