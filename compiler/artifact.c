@@ -32,8 +32,8 @@ static trailer make_trailer(const ftc_object *object) {
 }
 
 ftc_object ftc_artifact_object(const ftc_compiled *compiled) {
-    char *manifest = ftc_manifest_write(compiled->manifest),
-         *graph = compiled->step ? ftc_print_text(compiled->step) : NULL;
+    const ftc_graph *step = compiled->graphs[FTC_ENTRY_STEP];
+    char *manifest = ftc_manifest_write(compiled->manifest), *graph = step ? ftc_print_text(step) : NULL;
     const char *source = compiled->manifest->program.source;
     ftc_object_section sections[] = {{".ftc.source", source, strlen(source)},
                                      {".ftc.manifest", manifest, strlen(manifest)},

@@ -35,9 +35,20 @@ typedef struct {
     const origin *from;
 } entry_context;
 
+static void add_time(ftc_compile_times *times, const char *name, bool is_of_all, ftc_entry_kind entry,
+                     double seconds) {
+    int i = 0;
+    while (i < times->n && strcmp(times->list[i].name, name) != 0) i++;
+    if (i == FTC_MOST_COMPILE_TIMES) return;
+    if (i == times->n) times->list[times->n++] = (ftc_compile_time){.name = name, .is_of_all = is_of_all};
+    times->list[i].seconds[is_of_all ? 0 : entry] += seconds;
+}
+
 // Whoever watches sees the places in the model's text.
 static void forward_after(void *context, const ftc_pass *pass, const ftc_graph *g, double seconds) {
     const entry_context *c = context;
+    if (c->options->times && pass) add_time(c->options->times, pass->name, false, c->from->entry, seconds);
+    if (!c->options->after) return;
     ftc_graph *shown = c->from->resumed ? ftc_graph_clone(g) : NULL;
     if (shown) ftc_resume_put_back(c->from->resumed, shown);
     c->options->after(c->options->context, c->from->entry, pass, shown ? shown : g, seconds);
@@ -68,7 +79,7 @@ static bool run_passes(ftc_graph *g, const origin *from, ftc_graph *const *graph
         pipeline.pass.resident_bytes =
             ftc_resident_bytes(update, FTC_DECL_MOMENT) + ftc_resident_bytes(update, FTC_DECL_TOUCHED);
     if (graphs && entry == FTC_ENTRY_GRAD && graphs[FTC_ENTRY_STEP]) pipeline.pass.budget_is_a_wish = true;
-    if (options->after) {
+    if (options->after || options->times) {
         if (!from->resumed) forward_after(&context, NULL, g, 0);
         pipeline.after = forward_after;
         pipeline.context = &context;
@@ -147,11 +158,13 @@ static ftc_graph *plan_from(const origin *from, ftc_graph *const *graphs, const 
     if (round.threads) {
         round.memory_budget_bytes = 0;
         round.after = NULL;
+        round.times = NULL;
         ftc_graph *g = plan_round(from, graphs, &round, target, &needed, d);
         if (!g) return NULL;
         ftc_graph_free(g);
         round.memory_budget_bytes = options->memory_budget_bytes;
         round.after = options->after;
+        round.times = options->times;
     }
     for (;;) {
         reserved = needed;
@@ -169,6 +182,7 @@ static ftc_graph *plan_entry(const ftc_graph *source, ftc_entry_kind entry, ftc_
     if (!dump->text) return plan_from(&from, graphs, options, d);
     ftc_compile_options quiet = *options;
     quiet.after = NULL;
+    quiet.times = NULL;
     ftc_graph *own = plan_from(&from, graphs, &quiet, d), *g = NULL;
     ftc_resumed resumed = {0};
     d->file = dump->name;
@@ -228,10 +242,12 @@ typedef struct {
     int64_t scratch_bytes[FTC_ENTRY_COUNT];
 } compilation;
 
-// Tells how long the part that ends now has taken since *start, which becomes now.
-static void time_part(const ftc_compile_options *options, const char *part, double *start) {
+// Notes how long the part that ends now has taken since *start, which becomes now; FTC_ENTRY_COUNT: of all
+// entries at once.
+static void time_part(const ftc_compile_options *options, const char *part, ftc_entry_kind entry,
+                      double *start) {
     double now = ftc_clock_seconds();
-    if (options->timed) options->timed(options->context, part, now - *start);
+    if (options->times) add_time(options->times, part, entry == FTC_ENTRY_COUNT, entry, now - *start);
     *start = now;
 }
 
@@ -262,7 +278,7 @@ static bool emit_entries(compilation *c, ftc_codegen *cg, double *part, char **e
         if (!g) continue;
         ok = ftc_emit_entry(cg, &cache, g, &c->interface, &emit, (ftc_entry_kind)i, &c->scratch_bytes[i],
                             error);
-        time_part(c->options, ftc_graph_format(g, "emit %s", ftc_entry_name((ftc_entry_kind)i)), part);
+        time_part(c->options, "emit", (ftc_entry_kind)i, part);
     }
     ftc_kernel_cache_free(&cache);
     return ok;
@@ -346,13 +362,13 @@ static bool generate(compilation *c, ftc_object *object, ftc_diagnostics *d) {
     ftc_codegen *cg = ftc_codegen_new(c->target, c->source->model, &error);
     if (!cg) return failed(d, error);
     bool ok = emit_entries(c, cg, &part, &error) && ftc_object_optimize(cg, &error);
-    time_part(options, "LLVM: optimize", &part);
+    time_part(options, "LLVM: optimize", FTC_ENTRY_COUNT, &part);
     size_t size;
     if (ok && options->llvm) *options->llvm = ftc_object_print_ir(cg, &size);
     if (ok && options->assembly)
         ok = (*options->assembly = ftc_object_emit_assembly(cg, &size, &error)) != NULL;
     if (ok) ok = (object->bytes = ftc_object_emit(cg, &object->size, &error)) != NULL;
-    time_part(options, "LLVM: code", &part);
+    time_part(options, "LLVM: code", FTC_ENTRY_COUNT, &part);
     ftc_codegen_free(cg);
     return ok ? add_kernels(c, object, d) : failed(d, error);
 }
@@ -465,14 +481,14 @@ bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ft
     bool ok =
         plan_entries(&c, d) && check_schedule(&own, c.graphs, FTC_ENTRY_COUNT, d) && generate(&c, &code, d);
     if (ok) {
-        *compiled = (ftc_compiled){code, describe(&c), c.graphs[FTC_ENTRY_STEP]};
-        c.graphs[FTC_ENTRY_STEP] = NULL;
+        *compiled = (ftc_compiled){.code = code, .manifest = describe(&c)};
+        memcpy(compiled->graphs, c.graphs, sizeof c.graphs);
         compiled->manifest->program.compile_seconds = ftc_clock_seconds() - start;
     } else {
         free(code.bytes);
+        for (int i = 0; i < FTC_ENTRY_COUNT; i++)
+            if (c.graphs[i]) ftc_graph_free(c.graphs[i]);
     }
-    for (int i = 0; i < FTC_ENTRY_COUNT; i++)
-        if (c.graphs[i]) ftc_graph_free(c.graphs[i]);
     ftc_interface_free(&c.interface);
     free(own.schedule_matched);
     return ok;
@@ -481,6 +497,7 @@ bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ft
 void ftc_compiled_free(ftc_compiled *compiled) {
     free(compiled->code.bytes);
     ftc_manifest_free(compiled->manifest);
-    if (compiled->step) ftc_graph_free(compiled->step);
+    for (int i = 0; i < FTC_ENTRY_COUNT; i++)
+        if (compiled->graphs[i]) ftc_graph_free(compiled->graphs[i]);
     *compiled = (ftc_compiled){0};
 }

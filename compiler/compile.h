@@ -12,9 +12,20 @@
 typedef void ftc_compile_after(void *context, ftc_entry_kind entry, const ftc_pass *pass, const ftc_graph *g,
                                double seconds);
 
-// Called after each part of the work that is no pass: the emitting of an entry, LLVM's optimization and code
-// generation for all of them.
-typedef void ftc_compile_timed(void *context, const char *part, double seconds);
+// How long a pass took, or a part of the work that is no pass: emitting, LLVM's optimization, its generation
+// of code.
+typedef struct {
+    const char *name;                // static
+    double seconds[FTC_ENTRY_COUNT]; // of what is done for all entries at once: all of it in the first
+    bool is_of_all;                  // done for all entries at once
+} ftc_compile_time;
+
+enum { FTC_MOST_COMPILE_TIMES = 64 };
+
+typedef struct {
+    ftc_compile_time list[FTC_MOST_COMPILE_TIMES];
+    int n; // in the order of the work
+} ftc_compile_times;
 
 // A dump that takes the place of an entry's graph (compiler/resume.h): its file, for diagnostics, and its
 // text.
@@ -53,9 +64,9 @@ typedef struct {
     const char *pretrained;        // recorded in the artifact; NULL: none
     const char *source_text;       // recorded (ftc_parse_resolve); NULL: a print of the source graph
     ftc_compile_after *after;      // NULL: not called
-    ftc_compile_timed *timed;      // NULL: not called
-    void *context;
-    char **assembly, **llvm; // when not NULL: receive the module as text, to be freed
+    void *context;                 // of `after`
+    ftc_compile_times *times;      // what it took is added to them; NULL: not asked for
+    char **assembly, **llvm;       // when not NULL: receive the module as text, to be freed
 } ftc_compile_options;
 
 // An ELF object file.
@@ -70,8 +81,8 @@ typedef struct {
 // makes, and what its loader links.
 typedef struct {
     ftc_object code;
-    struct ftc_manifest *manifest; // with the model's text as its program's source
-    ftc_graph *step;               // after the last pass; NULL: not compiled
+    struct ftc_manifest *manifest;      // with the model's text as its program's source
+    ftc_graph *graphs[FTC_ENTRY_COUNT]; // after the last pass; NULL: not compiled
 } ftc_compiled;
 
 // Compiles the model whose source graph (as parsed, forward only) is `source`. False after diagnostics;

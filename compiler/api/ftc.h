@@ -58,6 +58,14 @@ enum {
     FTC_CALL_EVAL = 8,   // forward without dropout
 };
 
+// A graph that takes the place of a call's own: a dump of any stage (ftc_net_dumps, ftc_net_text, `ftc
+// compile --dump-after`), as it is or changed.
+typedef struct {
+    unsigned call;    // FTC_CALL_…, exactly one
+    const char *text; // of the dump
+    const char *name; // what diagnostics call it; NULL: "graph of step"
+} ftc_graph_text;
+
 // How a model is compiled. All zero: as the model says.
 typedef struct {
     const char *pretrained; // Hugging Face directory whose config.json gives the shapes, or NULL; its weights
@@ -67,6 +75,15 @@ typedef struct {
     unsigned calls;         // FTC_CALL_… that are compiled from a MODEL.ir or a directory, 0: all
     const char *const *options; // further options of `ftc compile` as "NAME=VALUE", "set=hidden=256" or
                                 // "memory=2GB"; ends with NULL. NULL: none
+    // The laboratory (docs/laboratory.md).
+    const ftc_graph_text
+        *graphs;      // [n_graphs], of different calls. What callers see stays the model's, else it
+    int32_t n_graphs; // is an error with the place in the text
+    const char *const
+        *kernels;      // files with kernels that the model names by `extern`: C (.c, compiled by $CC),
+                       // LLVM's text (.ll) or an object (.o); ends with NULL. NULL: none
+    const char *edits; // of the schedule, a line each, "tile attention: block 64"; each must change a
+                       // kernel. NULL: none
 } ftc_net_options;
 
 // Opens a model. *out is the caller's, for ftc_net_free; `options` may be NULL.
@@ -175,6 +192,25 @@ const ftc_output_desc *ftc_net_outputs(const ftc_net *net, int32_t *n);
 // *text is the caller's, for ftc_text_free.
 ftc_error *ftc_net_text(const ftc_net *net, unsigned call, const char *stage, char **text);
 void ftc_text_free(char *text); // NULL is allowed
+
+// Told of a stage, "expand" or the name of a pass, and of the graph after it, which is gone when it returns.
+// Any function of this header may be called meanwhile.
+typedef void ftc_dump_fn(void *context, const char *stage, const char *text);
+
+// The graph of one call (FTC_CALL_…, exactly one) at all stages, in their order, which is cheaper than to ask
+// for each. Each of the texts can be given back as a ftc_graph_text.
+ftc_error *ftc_net_dumps(const ftc_net *net, unsigned call, ftc_dump_fn *told, void *context);
+
+// Where the time went that compiling took: a pass, or "emit", "LLVM: optimize", "LLVM: code".
+typedef struct {
+    const char *name;
+    int is_of_all; // done for all calls at once
+    double
+        seconds[4]; // of FTC_CALL_STEP, _GRAD, _UPDATE, _EVAL; of what is done for all at once: in the first
+} ftc_time_desc;
+
+// In the order of the work, [*n]; none of an artifact whose code was taken as it is.
+const ftc_time_desc *ftc_net_times(const ftc_net *net, int32_t *n);
 
 // --- texts --------------------------------------------------------------------------------------------
 
@@ -427,6 +463,12 @@ typedef struct {
 // The kernels of one call (FTC_CALL_…), [*n], valid until the next ftc_trainer_kernels. Without a batch at
 // hand flops and bytes are those of the largest. NULL when the trainer has no such call.
 const ftc_kernel_desc *ftc_trainer_kernels(ftc_trainer *trainer, unsigned call, int32_t *n);
+
+// Tells of a kernel of one call (FTC_CALL_…, exactly one), as `ftc explain` does: its operations and their
+// lines, what it reads, why it ends where it ends, what it costs at the bounds, and which peak of the
+// trainer's threads binds it; these are measured, which takes a second. `kernel` NULL: of every kernel. *text
+// is the caller's, for ftc_text_free. Fails where there is no kernel of this name.
+ftc_error *ftc_trainer_explain(ftc_trainer *trainer, unsigned call, const char *kernel, char **text);
 
 // Runs the model on the batch at hand by the interpreter, op by op in double, as ftc_trainer_grad would run
 // it in step 1: seconds where that takes a millisecond. *out is the caller's, for ftc_interpretation_free.

@@ -63,6 +63,8 @@ struct ftc_net {
     int32_t n_scalars;
     ftc_output_desc *outputs; // [n_outputs]
     int32_t n_outputs;
+    ftc_time_desc *times; // [n_times]
+    int32_t n_times;
 };
 
 // Whether only the runtime reads an output.

@@ -1,6 +1,7 @@
 // libftc: what there is to see of a net: its text at every stage, its kernels, what the interpreter says.
 #include "compiler/api/internal.h"
 
+#include "compiler/driver/explanation.h"
 #include "compiler/driver/reference.h"
 #include "ir/print.h"
 
@@ -13,54 +14,99 @@ int ftc_api_entry(unsigned call) {
     return -1;
 }
 
+// --- compiled once more -------------------------------------------------------------------------------
+
+// What a net was compiled from, and how.
+typedef struct {
+    ftc_model_options options;
+    ftc_model_source source; // with all values in place: no directory is needed
+    ftc_compile_options compile;
+    ftc_tuned tuned;
+} recipe;
+
+// To be freed in any case. What the laboratory changed lies in the net: its files are not read again.
+static bool read_recipe(const ftc_net *net, recipe *r, ftc_diagnostics *d) {
+    const ftc_net_options asked = {.options = (const char *const *)net->options};
+    const ftc_program *program = net->model.program;
+    *r = (recipe){.options = ftc_model_options_default()};
+    if (!ftc_api_set_options(&asked, &r->options, d)) return false;
+    r->options.graphs.n = r->options.kernels.n = 0;
+    r->options.schedule = NULL;
+    return ftc_model_read_text(program->model, program->source, &r->options, &r->source, d) &&
+           ftc_model_compile_options_as(&r->source, &r->options, &net->model, &r->compile, &r->tuned, d);
+}
+
+static void free_recipe(recipe *r) {
+    ftc_tuned_free(&r->tuned);
+    ftc_model_source_free(&r->source);
+    ftc_model_options_free(&r->options);
+}
+
 // --- texts of the stages ------------------------------------------------------------------------------
 
+// The texts of an entry's stages.
 typedef struct {
     ftc_entry_kind entry;
-    const char *stage;
-    char *text; // NULL until it was met
-} wanted;
+    const char *only; // this stage; NULL: all
+    const char **stages;
+    char **texts; // [n]
+    int n;
+} dumps;
 
 static void after_pass(void *context, ftc_entry_kind entry, const ftc_pass *pass, const ftc_graph *g,
                        double seconds) {
     (void)seconds;
-    wanted *w = context;
-    if (entry != w->entry || w->text || strcmp(pass ? pass->name : "expand", w->stage) != 0) return;
-    w->text = ftc_print_text(g);
+    dumps *list = context;
+    const char *stage = pass ? pass->name : "expand";
+    if (entry != list->entry || (list->only && (list->n || strcmp(stage, list->only) != 0))) return;
+    list->stages = ftc_realloc(list->stages, (size_t)list->n + 1, sizeof *list->stages);
+    list->texts = ftc_realloc(list->texts, (size_t)list->n + 1, sizeof *list->texts);
+    list->stages[list->n] = stage;
+    list->texts[list->n++] = ftc_print_text(g);
 }
 
-static char *stage_text(const ftc_model_source *source, ftc_compile_options *compile, ftc_entry_kind entry,
-                        const char *stage, ftc_diagnostics *d) {
-    static const char *const ALSO[] = {"expand", "source", "kernels", "llvm", "asm", NULL};
-    wanted w = {entry, stage, NULL};
+static void free_dumps(dumps *list) {
+    for (int i = 0; i < list->n; i++) free(list->texts[i]);
+    free(list->texts);
+    free(list->stages);
+}
+
+// The entry's graph after the last pass; NULL after diagnostics. *list receives what it asks for.
+static ftc_graph *plan_recipe(recipe *r, dumps *list, ftc_diagnostics *d) {
+    r->compile.after = after_pass;
+    r->compile.context = list;
+    return ftc_compile_plan(r->source.graph, list->entry, &r->compile, d);
+}
+
+// "llvm" or "asm".
+static char *code_text(recipe *r, ftc_entry_kind entry, const char *stage, ftc_diagnostics *d) {
     char *code = NULL;
-    if (!ftc_pass_check_name("stage", stage, ALSO, d)) return NULL;
-    compile->entries = 1u << entry;
-    if (strcmp(stage, "llvm") == 0 || strcmp(stage, "asm") == 0) {
-        *(*stage == 'l' ? &compile->llvm : &compile->assembly) = &code;
-        ftc_compiled compiled = {0};
-        ftc_compile(source->graph, compile, &compiled, d);
-        ftc_compiled_free(&compiled);
-        return code;
-    }
-    compile->after = after_pass;
-    compile->context = &w;
-    ftc_graph *g = ftc_compile_plan(source->graph, entry, compile, d);
-    if (g && strcmp(stage, "kernels") == 0) w.text = ftc_print_text(g);
-    if (g && !w.text)
-        ftc_diag_add(d, NULL, NULL, 0, 0, "stage \"%s\": the net was compiled without this pass", stage);
-    if (g) ftc_graph_free(g);
-    return w.text;
+    r->compile.entries = 1u << entry;
+    *(*stage == 'l' ? &r->compile.llvm : &r->compile.assembly) = &code;
+    ftc_compiled compiled = {0};
+    ftc_compile(r->source.graph, &r->compile, &compiled, d);
+    ftc_compiled_free(&compiled);
+    return code;
 }
 
-// The source that the net was compiled from, where all values are in place: no directory is needed. It and
-// the options are to be freed.
-static bool reopen(const ftc_net *net, ftc_model_options *options, ftc_model_source *source,
-                   ftc_diagnostics *d) {
-    const ftc_net_options asked = {.options = (const char *const *)net->options};
-    const ftc_program *program = net->model.program;
-    return ftc_api_set_options(&asked, options, d) &&
-           ftc_model_read_text(program->model, program->source, options, source, d);
+static char *stage_text(recipe *r, ftc_entry_kind entry, const char *stage, ftc_diagnostics *d) {
+    static const char *const ALSO[] = {"expand", "source", "kernels", "llvm", "asm", NULL};
+    if (!ftc_pass_check_name("stage", stage, ALSO, d)) return NULL;
+    if (strcmp(stage, "llvm") == 0 || strcmp(stage, "asm") == 0) return code_text(r, entry, stage, d);
+    dumps list = {.entry = entry, .only = stage};
+    ftc_graph *g = plan_recipe(r, &list, d);
+    char *text = NULL;
+    if (g && strcmp(stage, "kernels") == 0)
+        text = ftc_print_text(g);
+    else if (g && list.n)
+        text = ftc_strdup(list.texts[0]);
+    else if (g)
+        ftc_diag_add(d, NULL, NULL, 0, 0,
+                     "stage \"%s\": the net was compiled without this pass, or from a graph of after it",
+                     stage);
+    free_dumps(&list);
+    if (g) ftc_graph_free(g);
+    return text;
 }
 
 static ftc_error *net_text(const ftc_net *net, unsigned call, const char *stage, char **text) {
@@ -71,20 +117,11 @@ static ftc_error *net_text(const ftc_net *net, unsigned call, const char *stage,
         return NULL;
     }
     ftc_diagnostics d = {0};
-    ftc_model_options options = ftc_model_options_default();
-    ftc_model_source source = {0};
-    ftc_compile_options compile;
-    ftc_tuned tuned;
-    char *made = NULL;
+    recipe r;
     ftc_api_lock();
-    if (reopen(net, &options, &source, &d) &&
-        ftc_model_compile_options_as(&source, &options, &net->model, &compile, &tuned, &d)) {
-        made = stage_text(&source, &compile, (ftc_entry_kind)entry, stage, &d);
-        ftc_tuned_free(&tuned);
-    }
+    char *made = read_recipe(net, &r, &d) ? stage_text(&r, (ftc_entry_kind)entry, stage, &d) : NULL;
     ftc_api_unlock();
-    ftc_model_source_free(&source);
-    ftc_model_options_free(&options);
+    free_recipe(&r);
     if (!made) return ftc_api_diagnostics(&d);
     *text = made;
     return NULL;
@@ -92,6 +129,27 @@ static ftc_error *net_text(const ftc_net *net, unsigned call, const char *stage,
 
 ftc_error *ftc_net_text(const ftc_net *net, unsigned call, const char *stage, char **text) {
     return FTC_GUARDED(net_text(net, call, stage, text));
+}
+
+static ftc_error *net_dumps(const ftc_net *net, unsigned call, ftc_dump_fn *told, void *context) {
+    int entry = ftc_api_entry(call);
+    if (entry < 0) return INPUT_ERROR("call is %#x: expected one of FTC_CALL_STEP, …", call);
+    ftc_diagnostics d = {0};
+    recipe r;
+    dumps list = {.entry = (ftc_entry_kind)entry};
+    ftc_api_lock();
+    ftc_graph *g = read_recipe(net, &r, &d) ? plan_recipe(&r, &list, &d) : NULL;
+    ftc_api_unlock();
+    free_recipe(&r);
+    for (int i = 0; g && i < list.n; i++) told(context, list.stages[i], list.texts[i]);
+    free_dumps(&list);
+    if (!g) return ftc_api_diagnostics(&d);
+    ftc_graph_free(g);
+    return NULL;
+}
+
+ftc_error *ftc_net_dumps(const ftc_net *net, unsigned call, ftc_dump_fn *told, void *context) {
+    return FTC_GUARDED(net_dumps(net, call, told, context));
 }
 
 void ftc_text_free(char *text) {
@@ -137,6 +195,53 @@ const ftc_kernel_desc *ftc_trainer_kernels(ftc_trainer *trainer, unsigned call, 
     return trainer->kernels;
 }
 
+// The text of `kernel`, or of all; NULL after diagnostics.
+static char *explain(ftc_trainer *trainer, const ftc_graph *g, ftc_entry_kind entry, const char *kernel,
+                     ftc_diagnostics *d) {
+    const ftc_program *program = ftc_api_program(trainer);
+    if ((int32_t)g->n_kernels - 1 != program->entries[entry].n_kernels) {
+        ftc_diag_add(d, NULL, NULL, 0, 0,
+                     "ftc_trainer_explain: the artifact's kernels are others than they would be here, where "
+                     "its memory "
+                     "budget holds for another number of threads; compile it here");
+        return NULL;
+    }
+    ftc_text text;
+    ftc_explanation x = ftc_explanation_make(g, program, entry, trainer->threads);
+    bool found = ftc_explain(&x, kernel, ftc_text_open(&text));
+    char *told = ftc_text_close(&text, NULL);
+    ftc_explanation_free(&x);
+    if (found) return told;
+    free(told);
+    ftc_diag_add(d, NULL, NULL, 0, 0,
+                 "ftc_trainer_explain: there is no kernel \"%s\"; ftc_trainer_kernels lists them", kernel);
+    return NULL;
+}
+
+static ftc_error *trainer_explain(ftc_trainer *trainer, unsigned call, const char *kernel, char **text) {
+    int entry = ftc_api_entry(call);
+    if (entry < 0) return INPUT_ERROR("call is %#x: expected one of FTC_CALL_STEP, …", call);
+    if (!(ftc_net_calls(trainer->net) & call))
+        return INPUT_ERROR("ftc_trainer_explain: the net was compiled without this call");
+    ftc_diagnostics d = {0};
+    recipe r;
+    ftc_graph *g = NULL;
+    ftc_api_lock();
+    if (read_recipe(trainer->net, &r, &d))
+        g = ftc_compile_plan(r.source.graph, (ftc_entry_kind)entry, &r.compile, &d);
+    ftc_api_unlock();
+    free_recipe(&r);
+    char *made = g ? explain(trainer, g, (ftc_entry_kind)entry, kernel, &d) : NULL;
+    if (g) ftc_graph_free(g);
+    if (!made) return ftc_api_diagnostics(&d);
+    *text = made;
+    return NULL;
+}
+
+ftc_error *ftc_trainer_explain(ftc_trainer *trainer, unsigned call, const char *kernel, char **text) {
+    return FTC_GUARDED(trainer_explain(trainer, call, kernel, text));
+}
+
 // --- the interpreter ----------------------------------------------------------------------------------
 
 struct ftc_interpretation {
@@ -150,10 +255,8 @@ static ftc_error *trainer_interpret(ftc_trainer *trainer, ftc_interpretation **o
                            trainer->has_weights ? "is no batch at hand; call ftc_trainer_bind first"
                                                 : "are no weights; call ftc_trainer_init first");
     ftc_diagnostics d = {0};
-    ftc_model_options options = ftc_model_options_default();
-    ftc_model_source source = {0};
-    ftc_graph *reference = NULL;
-    if (reopen(trainer->net, &options, &source, &d)) reference = ftc_reference_graph(source.graph, &d);
+    recipe r;
+    ftc_graph *reference = read_recipe(trainer->net, &r, &d) ? ftc_reference_graph(r.source.graph, &d) : NULL;
     if (reference) {
         ftc_trainer_sync(trainer);
         ftc_interpretation *made = ftc_api_allocate(1, sizeof *made);
@@ -163,8 +266,7 @@ static ftc_error *trainer_interpret(ftc_trainer *trainer, ftc_interpretation **o
         ftc_graph_free(reference);
         *out = made;
     }
-    ftc_model_source_free(&source);
-    ftc_model_options_free(&options);
+    free_recipe(&r);
     return reference ? NULL : ftc_api_diagnostics(&d);
 }
 

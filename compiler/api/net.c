@@ -202,6 +202,31 @@ static bool set_option(const char *text, ftc_model_options *options, ftc_diagnos
     return ok;
 }
 
+// The graphs that take the place of calls' own.
+static bool set_graphs(const ftc_net_options *from, ftc_model_options *to, ftc_diagnostics *d) {
+    static const char *const NAMES[] = {"graph of step", "graph of grad", "graph of update", "graph of eval"};
+    _Static_assert(sizeof NAMES / sizeof *NAMES == FTC_ENTRY_COUNT, "entries");
+    for (int32_t i = 0; i < from->n_graphs; i++) {
+        const ftc_graph_text *graph = &from->graphs[i];
+        int entry = ftc_api_entry(graph->call);
+        if (entry < 0) {
+            ftc_diag_add(d, NULL, NULL, 0, 0, "graphs[%d].call is %#x: expected one of FTC_CALL_STEP, …",
+                         (int)i, graph->call);
+            return false;
+        }
+        if (!graph->text) {
+            ftc_diag_add(d, NULL, NULL, 0, 0, "graphs[%d].text is NULL", (int)i);
+            return false;
+        }
+        if (to->graph_texts[entry].text) {
+            ftc_diag_add(d, NULL, NULL, 0, 0, "graphs[%d]: there is another %s before", (int)i, NAMES[entry]);
+            return false;
+        }
+        to->graph_texts[entry] = (ftc_dump){graph->name ? graph->name : NAMES[entry], graph->text};
+    }
+    return true;
+}
+
 bool ftc_api_set_options(const ftc_net_options *from, ftc_model_options *to, ftc_diagnostics *d) {
     to->pretrained = from->pretrained;
     to->batch = from->batch;
@@ -216,7 +241,10 @@ bool ftc_api_set_options(const ftc_net_options *from, ftc_model_options *to, ftc
         ftc_diag_add(d, NULL, NULL, 0, 0, "calls is %#x: expected a sum of FTC_CALL_STEP, …", from->calls);
         return false;
     }
-    bool ok = true;
+    for (const char *const *file = from->kernels; file && *file; file++)
+        ftc_text_list_add(&to->kernels, *file);
+    to->schedule_text = from->edits;
+    bool ok = set_graphs(from, to, d);
     for (const char *const *option = from->options; option && *option; option++) {
         ok = set_option(*option, to, d) && ok;
     }
@@ -241,13 +269,25 @@ static void keep_options(ftc_net *net, const ftc_net_options *options) {
     for (size_t i = 0; i < n; i++) net->options[i] = ftc_api_copy(options->options[i]);
 }
 
+static void describe_times(ftc_net *net, const ftc_compile_times *times) {
+    _Static_assert(sizeof(((ftc_time_desc *)0)->seconds) == FTC_ENTRY_COUNT * sizeof(double), "entries");
+    net->n_times = times->n;
+    net->times = ftc_api_allocate((size_t)times->n + 1, sizeof *net->times);
+    for (int i = 0; i < times->n; i++) {
+        net->times[i] = (ftc_time_desc){.name = times->list[i].name, .is_of_all = times->list[i].is_of_all};
+        memcpy(net->times[i].seconds, times->list[i].seconds, sizeof net->times[i].seconds);
+    }
+}
+
 static ftc_error *net_open(const char *path, const ftc_net_options *options, ftc_net **out) {
     static const ftc_net_options DEFAULTS = {0};
     if (!options) options = &DEFAULTS;
     ftc_net net = {0};
     ftc_diagnostics d = {0};
     ftc_model_options model = ftc_model_options_default();
+    ftc_compile_times times = {0};
     bool ok = ftc_api_set_options(options, &model, &d);
+    model.times = &times;
     if (ok) {
         ftc_api_lock();
         ok = open_model(path, &model, options->calls, &net, &d);
@@ -259,6 +299,7 @@ static ftc_error *net_open(const char *path, const ftc_net_options *options, ftc
         return ftc_api_diagnostics(&d);
     }
     describe(&net);
+    describe_times(&net, &times);
     keep_options(&net, options);
     ftc_net *opened = ftc_api_allocate(1, sizeof *opened);
     *opened = net;
@@ -288,6 +329,7 @@ void ftc_net_free(ftc_net *net) {
     free(net->inputs);
     free(net->scalars);
     free(net->outputs);
+    free(net->times);
     free(net);
 }
 
@@ -346,6 +388,11 @@ const ftc_scalar_desc *ftc_net_scalars(const ftc_net *net, int32_t *n) {
 const ftc_output_desc *ftc_net_outputs(const ftc_net *net, int32_t *n) {
     *n = net->n_outputs;
     return net->outputs;
+}
+
+const ftc_time_desc *ftc_net_times(const ftc_net *net, int32_t *n) {
+    *n = net->n_times;
+    return net->times;
 }
 
 // --- texts --------------------------------------------------------------------------------------------

@@ -51,19 +51,11 @@ static const ftc_option OPTIONS[] = {
 
 // --- watching -----------------------------------------------------------------------------------------
 
-enum { MOST_TIMES = 128 };
-
 // What is gathered while the compiler works.
 typedef struct {
     const compile_options *options;
     int n_passes; // of the entry that is shown, so far
     bool failed;  // a dump could not be written
-    struct {
-        char name[32];
-        double seconds[FTC_ENTRY_COUNT]; // of parts: in the first
-        bool is_part;
-    } times[MOST_TIMES];
-    int n_times;
 } watch;
 
 static bool is_asked_for(const compile_options *options, const char *pass) {
@@ -93,39 +85,27 @@ static void dump(watch *w, const char *pass, const ftc_graph *g) {
     free(path);
 }
 
-static void add_time(watch *w, const char *name, bool is_part, int column, double seconds) {
-    int i = 0;
-    while (i < w->n_times && strcmp(w->times[i].name, name) != 0) i++;
-    if (i == MOST_TIMES) return;
-    if (i == w->n_times) snprintf(w->times[w->n_times++].name, sizeof w->times->name, "%s", name);
-    w->times[i].is_part = is_part;
-    w->times[i].seconds[column] += seconds;
-}
-
 static void after_pass(void *context, ftc_entry_kind entry, const ftc_pass *pass, const ftc_graph *g,
                        double seconds) {
+    (void)seconds;
     watch *w = context;
     const char *name = pass ? pass->name : "expand";
-    if (pass) add_time(w, name, false, entry, seconds);
     if (entry != (ftc_entry_kind)w->options->entry) return;
     w->n_passes = pass ? (int)(pass - ftc_passes) + 1 : 0;
     if (is_asked_for(w->options, name)) dump(w, name, g);
 }
 
-static void after_part(void *context, const char *part, double seconds) {
-    add_time(context, part, true, 0, seconds);
-}
-
-static void print_times(const watch *w) {
+static void print_times(const ftc_compile_times *times) {
     double total = 0;
     printf("  %-16s", "milliseconds");
     for (int e = 0; e < FTC_ENTRY_COUNT; e++) printf(" %8s", ftc_entry_name((ftc_entry_kind)e));
     printf("\n");
-    for (int i = 0; i < w->n_times; i++) {
-        printf("  %-16s", w->times[i].name);
+    for (int i = 0; i < times->n; i++) {
+        const ftc_compile_time *time = &times->list[i];
+        printf("  %-16s", time->name);
         for (int e = 0; e < FTC_ENTRY_COUNT; e++) {
-            total += w->times[i].seconds[e];
-            if (e == 0 || !w->times[i].is_part) printf(" %8.1f", 1e3 * w->times[i].seconds[e]);
+            total += time->seconds[e];
+            if (e == 0 || !time->is_of_all) printf(" %8.1f", 1e3 * time->seconds[e]);
         }
         printf("\n");
     }
@@ -255,15 +235,16 @@ static char *emitted_text(const ftc_model_source *source, const compile_options 
 static int make_artifact(const char *path, const ftc_model_source *source, const compile_options *options,
                          ftc_compile_options *compile, ftc_diagnostics *d) {
     watch w = {.options = options};
+    ftc_compile_times times = {0};
     ftc_compiled compiled = {0};
     compile->after = after_pass;
-    compile->timed = after_part;
     compile->context = &w;
+    compile->times = &times;
     int status = FTC_EXIT_USAGE;
     if (ftc_compile(source->graph, compile, &compiled, d) && !w.failed &&
         check_weights(&compiled.manifest->program) &&
         summarize(&compiled.manifest->program, compile->target, options->ranks)) {
-        if (options->time_passes) print_times(&w);
+        if (options->time_passes) print_times(&times);
         char *output = options->output ? ftc_strdup(options->output)
                                        : default_output(path ? path : source->graph->model);
         if (ftc_artifact_write(output, &compiled, d)) {

@@ -135,7 +135,7 @@ static bool inspect_source(const char *path, const ftc_model_options *options, c
     bool ok = ftc_model_compile(&source, options, 0, &compiled, d);
     ftc_model_source_free(&source);
     if (!ok) return false;
-    char *graph = o->graph ? ftc_print_text(compiled.step) : NULL;
+    char *graph = o->graph ? ftc_print_text(compiled.graphs[FTC_ENTRY_STEP]) : NULL;
     print_asked(compiled.manifest, graph, o);
     free(graph);
     ftc_compiled_free(&compiled);

@@ -1,7 +1,7 @@
 #include "compiler/driver/model.h"
 
 #include "compiler/driver/kernels.h"
-#include "compiler/passes/edits.h"
+#include "compiler/driver/laboratory.h"
 #include "ir/base/alloc.h"
 #include "ir/base/name.h"
 #include "ir/lang/elaborate.h"
@@ -331,51 +331,6 @@ static ftc_graph *parse(const char *name, const char *text, const ftc_model_opti
     return ftc_parse_text(name, text, &(ftc_settings){o->list, o->n}, d);
 }
 
-// The edits of --kernel-schedule: a line each, without comments (//) and blanks around them.
-static bool read_schedule(const char *file, ftc_model_source *source, ftc_diagnostics *d) {
-    char *text = file ? ftc_parse_read(file, d) : NULL, *rest = text, *line;
-    bool ok = !file || text;
-    for (int at = 1; ok && (line = strsep(&rest, "\n")); at++) {
-        char *comment = strstr(line, "//");
-        if (comment) *comment = '\0';
-        line += strspn(line, " \t\r");
-        size_t n = strlen(line);
-        while (n && strchr(" \t\r", line[n - 1])) line[--n] = '\0';
-        if (!n) continue;
-        source->schedule = ftc_realloc(source->schedule, (size_t)(source->n_schedule + 1), sizeof(char *));
-        source->schedule[source->n_schedule++] = ftc_strdup(line);
-        ok = ftc_edits_check(line, file, at, d);
-    }
-    free(text);
-    return ok;
-}
-
-// The files of --graph ENTRY=FILE. Diagnostics name them as the option does.
-static bool read_dumps(const ftc_model_options *options, ftc_dump dumps[FTC_ENTRY_COUNT],
-                       ftc_diagnostics *d) {
-    for (size_t i = 0; i < options->graphs.n; i++) {
-        const char *item = options->graphs.items[i], *equals = strchr(item, '=');
-        int entry = 0;
-        while (equals && entry < FTC_ENTRY_COUNT &&
-               (strlen(ftc_entry_name((ftc_entry_kind)entry)) != (size_t)(equals - item) ||
-                strncmp(item, ftc_entry_name((ftc_entry_kind)entry), (size_t)(equals - item)) != 0))
-            entry++;
-        if (!equals || entry == FTC_ENTRY_COUNT) {
-            ftc_diag_add(d, NULL, NULL, 0, 0,
-                         "--graph %s: expected ENTRY=FILE, where ENTRY is step, grad, update or eval", item);
-            return false;
-        }
-        if (dumps[entry].text) {
-            ftc_diag_add(d, NULL, NULL, 0, 0, "--graph %s: there is another graph of this entry before",
-                         item);
-            return false;
-        }
-        dumps[entry] = (ftc_dump){equals + 1, ftc_parse_read(equals + 1, d)};
-        if (!dumps[entry].text) return false;
-    }
-    return true;
-}
-
 void ftc_model_tell_length(const ftc_graph *g, const ftc_model_options *options) {
     const ftc_graph_setting *positions = find_config(g, "positions");
     if (positions && (double)options->max_length > positions->number)
@@ -408,8 +363,9 @@ static bool build(const char *name, const char *text, const ftc_model_options *o
     ftc_model_source source = {0};
     if (config) add_config_json(&o, options->pretrained, config);
     if (options->labels) add_number(&o, "num_labels", options->labels, "the data's");
-    bool ok = add_sets(&o, options, d) && read_dumps(options, source.dumps, d) &&
-              add_adapter(&o, options->pretrained, d) && read_schedule(options->schedule, &source, d) &&
+    bool ok = add_sets(&o, options, d) && ftc_laboratory_dumps(options, source.dumps, d) &&
+              add_adapter(&o, options->pretrained, d) &&
+              ftc_laboratory_edits(options, &source.schedule, &source.n_schedule, d) &&
               ftc_kernels_read(&options->kernels, options->target, &source.kernels, &source.n_kernels, d);
     if (options->batch) add_number(&o, "batch", options->batch, "--batch");
     if (options->loss) add(&o, (ftc_override){"loss", options->loss, "--loss", FTC_OVERRIDE_CONFIG});
@@ -594,6 +550,7 @@ bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_o
         .pretrained = options->pretrained,
         .source_text = source->text,
         .is_looked_at = options->is_looked_at,
+        .times = options->times,
         .schedule = (const char *const *)source->schedule,
         .n_schedule = source->n_schedule,
         .kernels = source->kernels,
@@ -646,13 +603,24 @@ bool ftc_model_tune(const ftc_model_source *source, const ftc_compile_options *c
     return ok;
 }
 
+// Whether the options have graphs, or edits of the schedule, of their own.
+static bool has_graphs(const ftc_model_options *options) {
+    bool has = options->graphs.n > 0;
+    for (int i = 0; i < FTC_ENTRY_COUNT; i++) has = has || options->graph_texts[i].text;
+    return has;
+}
+
+static bool has_schedule(const ftc_model_options *options) {
+    return options->schedule || options->schedule_text;
+}
+
 // What `options` leave open is as in `old`.
 static void keep_choices(const ftc_manifest *old, const ftc_model_options *options,
                          ftc_compile_options *compile) {
     ftc_compile_options was = ftc_manifest_options(old);
     if (options->gemm == FTC_GEMM_UNSET) compile->use_blas = was.use_blas;
-    if (!options->graphs.n) memcpy(compile->dumps, was.dumps, sizeof was.dumps);
-    if (!options->schedule) {
+    if (!has_graphs(options)) memcpy(compile->dumps, was.dumps, sizeof was.dumps);
+    if (!has_schedule(options)) {
         compile->schedule = was.schedule;
         compile->n_schedule = was.n_schedule;
     }
@@ -750,8 +718,8 @@ static char *other_structure(const ftc_program *program, const ftc_model_options
     double longest = ftc_setting_number(program->config, program->n_config, "positions", (double)INT64_MAX);
     longest = ftc_setting_number(program->config, program->n_config, "longest", longest);
     double wanted = (double)options->max_length < longest ? (double)options->max_length : longest;
-    if (options->set.n || options->no_pass.n || options->graphs.n || options->kernels.n ||
-        options->schedule || options->tune || options->memory || options->pretrained || options->loss ||
+    if (options->set.n || options->no_pass.n || has_graphs(options) || options->kernels.n ||
+        has_schedule(options) || options->tune || options->memory || options->pretrained || options->loss ||
         options->class_weights || options->target ||
         (options->gemm != FTC_GEMM_UNSET && options->gemm != gemm_of(program))) {
         why = ftc_strdup("other compile options are asked for");

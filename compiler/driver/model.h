@@ -22,7 +22,6 @@ typedef struct {
     int64_t max_length;     // most tokens in a sequence; 0: as the model says
     ftc_text_list no_pass;
     ftc_text_list kernels;     // files
-    bool is_looked_at;         // ftc_compile_options.is_looked_at; no option
     const char *schedule;      // a file of edits; NULL: none
     ftc_text_list graphs;      // "ENTRY=FILE": dumps that take the place of entries' graphs
     int32_t gemm;              // ftc_gemm
@@ -43,6 +42,11 @@ typedef struct {
     const char *lora; // names of modules, with commas between
     int64_t lora_rank;
     double lora_alpha, lora_dropout; // dropout -1: as the model says
+    // No options of the command.
+    bool is_looked_at;                     // ftc_compile_options.is_looked_at
+    ftc_compile_times *times;              // ftc_compile_options.times
+    ftc_dump graph_texts[FTC_ENTRY_COUNT]; // dumps that are no files
+    const char *schedule_text;             // edits, a line each, that are no file; NULL: none
 } ftc_model_options;
 
 // The tables for an ftc_model_options: the model and how it is computed; its weights, how they are trained.

@@ -130,7 +130,7 @@ static int fill_and_write(const ftc_command *self, const char *path, const view_
         code = ftc_cli_error(self->name, "%s: %s", path, error);
     free(error);
     if (code == FTC_EXIT_OK) {
-        view->why = ftc_explanation_make(view->g, &view->manifest->program, threads);
+        view->why = ftc_explanation_make(view->g, &view->manifest->program, FTC_ENTRY_STEP, threads);
         view->l2_gigabytes = ftc_peak_l2_gigabytes(threads);
         view->bf16_gflops = ftc_peak_bf16_gflops(threads);
         char *data = ftc_view_data(view, threads);

@@ -5,7 +5,7 @@
 #include "compiler/artifact.h"
 #include "compiler/codegen/listing.h"
 #include "compiler/driver/bench.h"
-#include "compiler/driver/explain.h"
+#include "compiler/driver/explanation.h"
 
 // The graph of the step after one of the passes.
 typedef struct {

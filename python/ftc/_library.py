@@ -31,6 +31,10 @@ MOMENTS = ("epoch_begin", "step_begin", "substep_end", "pre_update", "updated", 
 CALLS = {"step": 1, "grad": 2, "update": 4, "eval": 8}
 
 
+class ftc_graph_text(Structure):
+    _fields_ = [("call", c_uint), ("text", c_char_p), ("name", c_char_p)]
+
+
 class ftc_net_options(Structure):
     _fields_ = [
         ("pretrained", c_char_p),
@@ -38,6 +42,10 @@ class ftc_net_options(Structure):
         ("max_length", c_int64),
         ("calls", c_uint),
         ("options", POINTER(c_char_p)),
+        ("graphs", POINTER(ftc_graph_text)),
+        ("n_graphs", c_int32),
+        ("kernels", POINTER(c_char_p)),
+        ("edits", c_char_p),
     ]
 
 
@@ -84,6 +92,10 @@ class ftc_output_desc(Structure):
         ("rank", c_int),
         ("axes", ftc_axis_desc * RANK),
     ]
+
+
+class ftc_time_desc(Structure):
+    _fields_ = [("name", c_char_p), ("is_of_all", c_int), ("seconds", c_double * 4)]
 
 
 class ftc_trainer_options(Structure):
@@ -170,6 +182,7 @@ class ftc_loop_standing(Structure):
 
 ftc_loop_fn = CFUNCTYPE(c_int, c_void_p, c_int, POINTER(ftc_loop_standing))
 ftc_evaluate_fn = CFUNCTYPE(c_int, c_void_p, c_int64, c_int64)
+ftc_dump_fn = CFUNCTYPE(None, c_void_p, c_char_p, c_char_p)
 
 
 class ftc_kernel_desc(Structure):
@@ -214,6 +227,8 @@ FUNCTIONS = {
     "ftc_net_outputs": (POINTER(ftc_output_desc), [c_void_p, _count]),
     "ftc_net_text": (_error, [c_void_p, c_uint, c_char_p, POINTER(c_char_p)]),
     "ftc_text_free": (None, [c_char_p]),
+    "ftc_net_dumps": (_error, [c_void_p, c_uint, ftc_dump_fn, c_void_p]),
+    "ftc_net_times": (POINTER(ftc_time_desc), [c_void_p, _count]),
     "ftc_tokenizer_load": (_error, [c_char_p, _out]),
     "ftc_tokenizer_free": (None, [c_void_p]),
     "ftc_tokenize": (_error, [c_void_p, c_char_p, c_char_p, c_int32, _ids, _ids, _ids]),
@@ -253,6 +268,7 @@ FUNCTIONS = {
     "ftc_trainer_save_moments": (_error, [c_void_p, c_char_p]),
     "ftc_trainer_load_moments": (_error, [c_void_p, c_char_p]),
     "ftc_trainer_kernels": (POINTER(ftc_kernel_desc), [c_void_p, c_uint, _count]),
+    "ftc_trainer_explain": (_error, [c_void_p, c_uint, c_char_p, POINTER(c_char_p)]),
     "ftc_trainer_interpret": (_error, [c_void_p, _out]),
     "ftc_interpretation_free": (None, [c_void_p]),
     "ftc_interpretation_value": (POINTER(c_double), [c_void_p, c_char_p, POINTER(c_int64)]),

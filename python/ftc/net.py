@@ -258,6 +258,9 @@ def compile(
     calls: Sequence[str] = (),
     threads: int = 0,
     seed: int = 0,
+    graphs: Mapping[str, str | os.PathLike] | None = None,
+    kernels: Sequence[str | os.PathLike] = (),
+    edits: str | Sequence[str] = (),
     **options: object,
 ) -> Net:
     """Compiles a model and gives it weights: those of the pretrained directory, or new ones.
@@ -269,6 +272,10 @@ def compile(
     calls: of "step", "grad", "update" and "eval" those that will be made; none: all. Memory is taken for these only.
     threads: 0: one a processor. The results are the same bits for any number.
     seed: of new weights and of dropout.
+    graphs: by call a graph that takes the place of its own: a text that `Net.dump` or `Net.dumps` gave, as it is or changed,
+        or the path (pathlib.Path) of one.
+    kernels: files with kernels that the model names by `extern`: C, LLVM's text (.ll) or objects (.o).
+    edits: of the schedule of kernels, lines as "tile attention: block 64".
     options: further options of `ftc compile`, memory="2GB", precision="bf16", optim="sgd"; lists are given several times.
 
     Raises InputError, with the compiler's diagnostics, where the model or the options are wrong.
@@ -282,6 +289,9 @@ def compile(
         calls=calls,
         threads=threads,
         seed=seed,
+        graphs=graphs,
+        kernels=kernels,
+        edits=edits,
         **options,
     )
 
@@ -296,6 +306,19 @@ def _option_texts(set_: Mapping[str, object] | None, options: Mapping[str, objec
         several = value if isinstance(value, (list, tuple)) else [value]
         texts += [f"{name.replace('_', '-')}={_option_text(one)}" for one in several]
     return [encode(text, "option") for text in texts]
+
+
+def _graph_texts(graphs: Mapping[str, str | os.PathLike]) -> ctypes.Array:
+    list_ = (c.ftc_graph_text * len(graphs))()
+    for one, (call, graph) in zip(list_, graphs.items()):
+        one.call = _call_bits((call,))
+        if isinstance(graph, os.PathLike):
+            one.name = encode(graph, f"graphs[{call!r}]")
+            with open(graph, "rb") as file:
+                one.text = file.read()
+        else:
+            one.text = encode(graph, f"graphs[{call!r}]")
+    return list_
 
 
 def _call_bits(calls: Sequence[str]) -> int:
@@ -340,6 +363,9 @@ class Net:
         calls: Sequence[str] = (),
         threads: int = 0,
         seed: int = 0,
+        graphs: Mapping[str, str | os.PathLike] | None = None,
+        kernels: Sequence[str | os.PathLike] = (),
+        edits: str | Sequence[str] = (),
         weights: bool = True,
         **options: object,
     ) -> None:
@@ -349,12 +375,18 @@ class Net:
         self._lengths: dict[str, int | np.ndarray] = {}
         self._pending = 0
         texts = _option_texts(set, options)
+        files = [kernels] if isinstance(kernels, (str, bytes, os.PathLike)) else kernels
+        dumps = _graph_texts(graphs or {})
         asked = c.ftc_net_options(
             pretrained=None if pretrained is None else encode(pretrained, "pretrained"),
             batch=_integer(batch, "batch", 0, (1 << 31) - 1),
             max_length=_integer(max_length, "max_length", 0, (1 << 31) - 1),
             calls=_call_bits(calls),
             options=ctypes.cast(c.text_list(texts), ctypes.POINTER(ctypes.c_char_p)),
+            graphs=dumps,
+            n_graphs=len(dumps),
+            kernels=ctypes.cast(c.text_list([encode(file, "kernels") for file in files]), ctypes.POINTER(ctypes.c_char_p)),
+            edits=encode(edits if isinstance(edits, str) else "\n".join(edits), "edits"),
         )
         wanted = c.ftc_trainer_options(
             threads=_integer(threads, "threads", 0, 4096), seed=_integer(seed, "seed", 0, (1 << 64) - 1), calls=asked.calls
@@ -762,10 +794,37 @@ class Net:
         text = ctypes.c_char_p()
         with self._entered():
             check(library.ftc_net_text(self._handles.net, _call_bits((call,)), encode(stage, "stage"), ctypes.byref(text)))
-        try:
-            return (text.value or b"").decode()
-        finally:
-            library.ftc_text_free(text)
+        return _taken(text)
+
+    def dumps(self, call: str = "step") -> dict[str, str]:
+        """The graph of a call at all stages, by stage and in their order: "expand", then the passes. Each can be given back,
+        changed: `ftc.compile(path, graphs={"step": text})`."""
+        found: dict[str, str] = {}
+
+        def told(_: object, stage: bytes, text: bytes) -> None:
+            found[stage.decode()] = text.decode()
+
+        with self._entered():
+            check(library.ftc_net_dumps(self._handles.net, _call_bits((call,)), c.ftc_dump_fn(told), None))
+        return found
+
+    @property
+    def times(self) -> dict[str, dict[str, float]]:
+        """Where the time went that compiling took, in seconds: passes and further parts, each by call, or as "all" where it
+        is done for all calls at once. Empty where the code was an artifact's."""
+        times = self._list(library.ftc_net_times)
+        return {
+            t.name.decode(): {"all": t.seconds[0]} if t.is_of_all else dict(zip(c.CALLS, t.seconds)) for t in times
+        }
+
+    def explain(self, kernel: str | None = None, call: str = "step") -> str:
+        """What `ftc explain` tells of a kernel ("dot8"), or of all: operations and lines, what it reads, why it ends where it
+        ends, what it costs, and which peak of this machine, measured now, binds it."""
+        text = ctypes.c_char_p()
+        name = None if kernel is None else encode(kernel, "kernel")
+        with self._entered():
+            check(library.ftc_trainer_explain(self._handles.trainer, _call_bits((call,)), name, ctypes.byref(text)))
+        return _taken(text)
 
     @property
     def source(self) -> str:
@@ -844,6 +903,14 @@ class Net:
                 axes = ", ".join(axis.name for axis in one.axes)
                 lines.append(f"  {title} {one.name}: {one.dtype}[{axes}]")
         return "\n".join(lines) + ">"
+
+
+def _taken(text: ctypes.c_char_p) -> str:
+    """A text that is ours to free."""
+    try:
+        return (text.value or b"").decode()
+    finally:
+        library.ftc_text_free(text)
 
 
 def _difference(right: Any, got: Any, least: float = 0) -> float:

@@ -24,7 +24,7 @@ NUMBERS = {
     "ftc_loop_moment": ctypes.c_int,
     "void": None,
 }
-FUNCTION_TYPES = {"ftc_loop_fn", "ftc_evaluate_fn"}
+FUNCTION_TYPES = {"ftc_loop_fn", "ftc_evaluate_fn", "ftc_dump_fn"}
 HANDLES = {"ftc_error", "ftc_net", "ftc_tokenizer", "ftc_trainer", "ftc_interpretation"}
 
 

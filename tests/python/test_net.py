@@ -138,6 +138,43 @@ def test_shows_stages_and_kernels(net):
         net.kernels_of("gard")
 
 
+def test_graphs_go_out_and_come_back(net, model, tmp_path):
+    dumps = net.dumps()
+    assert list(dumps)[0] == "expand" and list(dumps)[-1] == "plan" and dumps["fuse"] == net.dump("fuse")
+    changed = dumps["dce"].replace(" = normal_cdf(", " = tanh(", 1)
+    (tmp_path / "same.ir").write_text(dumps["dce"])
+    losses = []
+    for graph in (tmp_path / "same.ir", changed):
+        other = ftc.compile(model, threads=1, seed=7, calls="step", graphs={"step": graph})
+        losses.append(other.step(ids=IDS, label=LABELS, dropout=0).loss)
+        assert ("normal_cdf" in other.dump("kernels")) == (graph is not changed)
+    assert losses[0] == net.step(ids=IDS, label=LABELS, dropout=0).loss != losses[1]
+    with pytest.raises(ftc.InputError, match="graph of step:.*error"):
+        ftc.compile(model, graphs={"step": changed.replace("tanh", "tan")})
+    with pytest.raises(ftc.InputError, match="did you mean 'step'"):
+        ftc.compile(model, graphs={"steps": changed})
+
+
+def test_edits_and_kernels_of_ones_own(net, model, models):
+    apart = ftc.compile(model, threads=1, seed=7, calls="step", edits=["dot hidden.*: no epilogue"])
+    assert len(apart.kernels) > len(net.kernels)
+    with pytest.raises(ftc.InputError, match="edits:1: error: `hidden`: expected"):
+        ftc.compile(model, edits="hidden")
+    example = models.parent / "docs/examples/layernorm"
+    own = ftc.compile(f"{example}.ir", threads=1, kernels=[f"{example}.c"])
+    assert own.step(ids=IDS, label=LABELS).loss > 0 and own.verify()
+    assert any(kernel.name.startswith("extern") for kernel in own.kernels)
+
+
+def test_tells_where_compiling_takes_its_time_and_explains(net):
+    assert set(net.times["fuse"]) == set(net.calls) and net.times["LLVM: code"]["all"] > 0
+    assert "kernels in eval" in net.explain(call="eval")
+    name = net.kernels[2].name
+    assert f"\n{name}: " in net.explain(name) and ", bound by " in net.explain(name)
+    with pytest.raises(ftc.InputError, match="no kernel \"dot99\""):
+        net.explain("dot99")
+
+
 def test_agrees_with_the_interpreter(net, pairs):
     net.eval(ids=IDS, label=LABELS)
     found = net.verify()
