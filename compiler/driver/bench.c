@@ -148,8 +148,8 @@ static int bench(const ftc_command *self, const ftc_text_list *paths, const ftc_
     bool opened = true;
     for (int32_t s = 0; s < n && opened; s++)
         opened = ftc_bench_open(paths->items[s], model, o, &sides[s], &d);
-    int code =
-        opened ? ftc_status_report(self->name, ftc_bench_measure(sides, n, o, threads)) : ftc_diag_report(&d);
+    int code = opened ? ftc_status_report(self->name, ftc_bench_measure(sides, n, o, threads))
+                      : ftc_diag_report(self->name, &d);
     if (code == FTC_EXIT_OK && n == 1) ftc_bench_report(&sides[0], o, threads);
     if (code == FTC_EXIT_OK && n > 1) ftc_bench_compare(sides, n, o, ftc_threads_count(threads));
     for (int32_t s = 0; s < n; s++) ftc_bench_close(&sides[s]);

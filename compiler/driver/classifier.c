@@ -34,7 +34,7 @@ int ftc_classifier_open(const ftc_command *self, const char *dir, const ftc_mode
                         int64_t threads, ftc_classifier *out) {
     ftc_diagnostics d = {0};
     ftc_classifier c = {0};
-    if (!ftc_model_open_dir(dir, options, EVAL, &c.model, &d)) return ftc_diag_report(&d);
+    if (!ftc_model_open_dir(dir, options, EVAL, &c.model, &d)) return ftc_diag_report(self->name, &d);
     int code = ftc_status_report(self->name, load(self, dir, threads, &c));
     if (code != FTC_EXIT_OK) {
         ftc_classifier_close(&c);

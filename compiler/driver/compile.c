@@ -295,7 +295,7 @@ static int compile_model(const char *path, const ftc_model_options *model, const
     ftc_model_source_free(&source);
     ftc_tuned_free(&tuned);
     free(pretrained);
-    if (d.count) status = ftc_diag_report(&d);
+    if (d.count) status = ftc_diag_report("compile", &d);
     return status;
 }
 

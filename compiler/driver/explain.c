@@ -31,10 +31,10 @@ static int explain(const ftc_command *self, const char *path, const ftc_model_op
     ftc_model_source source;
     ftc_compiled compiled;
     ftc_threads *threads;
-    if (!ftc_model_read(path, model, &source, &d)) return ftc_diag_report(&d);
+    if (!ftc_model_read(path, model, &source, &d)) return ftc_diag_report(self->name, &d);
     bool ok = ftc_model_compile(&source, model, 1u << entry, &compiled, &d);
     ftc_model_source_free(&source);
-    if (!ok) return ftc_diag_report(&d);
+    if (!ok) return ftc_diag_report(self->name, &d);
     int32_t n = o->threads ? (int32_t)o->threads : ftc_threads_available();
     int code = ftc_status_report(self->name, ftc_threads_create(n, &threads));
     if (code == FTC_EXIT_OK) {

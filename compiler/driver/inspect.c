@@ -254,7 +254,7 @@ static int inspect_path(const ftc_command *self, const char *path, const ftc_mod
         return ftc_status_report(self->name, inspect_directory(path));
     bool ok =
         ftc_name_ends_with(path, ".ir") ? inspect_source(path, model, o, &d) : inspect_artifact(path, o, &d);
-    return ok ? FTC_EXIT_OK : ftc_diag_report(&d);
+    return ok ? FTC_EXIT_OK : ftc_diag_report(self->name, &d);
 }
 
 int ftc_command_inspect(const ftc_command *self, int argc, char **argv) {

@@ -115,9 +115,17 @@ static bool add_status(ftc_diagnostics *d, ftc_status status) {
     return false;
 }
 
-int ftc_diag_report(ftc_diagnostics *d) {
+int ftc_diag_report(const char *command, ftc_diagnostics *d) {
+    static const char PLACELESS[] = "error: ";
     int kept = d->count < FTC_MAX_DIAGNOSTICS ? d->count : FTC_MAX_DIAGNOSTICS;
-    for (int i = 0; i < kept; i++) ftc_shown_write(stderr, d->list[i].text, strlen(d->list[i].text), false);
+    for (int i = 0; i < kept; i++) {
+        const char *text = d->list[i].text;
+        if (ftc_name_starts_with(text, PLACELESS)) {
+            fprintf(stderr, "ftc %s: ", command);
+            text += strlen(PLACELESS);
+        }
+        ftc_shown_write(stderr, text, strlen(text), false);
+    }
     if (d->count > kept) fprintf(stderr, "and %d more errors\n", d->count - kept);
     ftc_diag_free(d);
     return FTC_EXIT_USAGE;

@@ -155,8 +155,9 @@ void ftc_model_close(ftc_model *model);
 const char *ftc_setting_text(const ftc_setting *settings, int32_t n, const char *name);
 double ftc_setting_number(const ftc_setting *settings, int32_t n, const char *name, double otherwise);
 
-// Prints diagnostics and frees them; returns FTC_EXIT_USAGE.
-int ftc_diag_report(ftc_diagnostics *d);
+// Prints diagnostics and frees them; returns FTC_EXIT_USAGE. One that is of no place in a text begins with
+// "ftc COMMAND: ".
+int ftc_diag_report(const char *command, ftc_diagnostics *d);
 
 // Prints a failed status as "ftc COMMAND: message" and frees it; returns the exit status that belongs to its
 // code.

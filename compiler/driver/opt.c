@@ -45,7 +45,7 @@ static int run(const char *path, const opt_options *options) {
         ok = run_list(g, options->passes.items[i], (ftc_entry_kind)options->entry, &d);
     if (ok) ftc_print_graph(g, stdout);
     if (g) ftc_graph_free(g);
-    return ok ? FTC_EXIT_OK : ftc_diag_report(&d);
+    return ok ? FTC_EXIT_OK : ftc_diag_report("opt", &d);
 }
 
 int ftc_command_opt(const ftc_command *self, int argc, char **argv) {

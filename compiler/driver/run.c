@@ -638,7 +638,7 @@ static bool prepare(const ftc_command *self, int argc, char **argv, const char *
     char *why = NULL;
     r->path = path;
     if (!ftc_model_find(path, &r->options.model, &candidate, &d)) {
-        ftc_diag_report(&d);
+        ftc_diag_report(self->name, &d);
         return false;
     }
     if (!ftc_run_options_resolve(self, argc, argv, &candidate, &r->options)) {
@@ -664,7 +664,7 @@ static bool prepare(const ftc_command *self, int argc, char **argv, const char *
         ftc_model_tell_length(candidate.source.graph, &r->options.model);
     bool ok =
         ftc_model_finish(&candidate, &r->options.model, ftc_train_entries(o, with_test), &r->model, &why, &d);
-    if (!ok) ftc_diag_report(&d);
+    if (!ok) ftc_diag_report(self->name, &d);
     if (ok && why) fprintf(stderr, "compiled %s again: %s\n", path, why);
     free(why);
     return ok;

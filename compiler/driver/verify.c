@@ -420,7 +420,7 @@ static bool compile_model(const char *path, const verify_options *o, verificatio
         v->model.loaded = ftc_program_take(&compiled, &d);
     }
     if (!v->model.loaded) {
-        ftc_diag_report(&d);
+        ftc_diag_report("verify", &d);
         return false;
     }
     v->model.program = ftc_program_of(v->model.loaded);

@@ -90,7 +90,7 @@ static int measure(const ftc_command *self, const char *path, const view_options
     const ftc_bench_options bench = {.steps = o->measure, .warmup = 2, .kernels = true};
     bool ok = ftc_bench_open(path, &model, &bench, side, &d);
     ftc_model_options_free(&model);
-    if (!ok) return ftc_diag_report(&d);
+    if (!ok) return ftc_diag_report(self->name, &d);
     if (strcmp(side->model.program->features, view->manifest->program.features) != 0)
         return ftc_cli_error(
             self->name,
@@ -123,7 +123,7 @@ static int fill_and_write(const ftc_command *self, const char *path, const view_
     char *error = NULL;
     const char *output = o->output ? o->output : "view.html";
     int code = o->measure ? measure(self, path, o, view, &side, threads) : FTC_EXIT_OK;
-    if (code == FTC_EXIT_OK && !keep_stages(view, &d)) code = ftc_diag_report(&d);
+    if (code == FTC_EXIT_OK && !keep_stages(view, &d)) code = ftc_diag_report(self->name, &d);
     if (code == FTC_EXIT_OK &&
         !ftc_listing_make(object->bytes, object->size, "ftc_step", (int32_t)view->g->n_kernels - 1,
                           view->manifest->cpu_features, &view->listing, &error))
@@ -147,11 +147,11 @@ static int view(const ftc_command *self, const char *path, const view_options *o
     ftc_diagnostics d = {0};
     ftc_object object = {0};
     ftc_threads *threads = NULL;
-    if (!ftc_artifact_read(path, &object, &d)) return ftc_diag_report(&d);
+    if (!ftc_artifact_read(path, &object, &d)) return ftc_diag_report(self->name, &d);
     ftc_manifest *m = ftc_artifact_describe(&object, &d);
     char *text = m ? ftc_artifact_section(&object, "graph", &d) : NULL;
     ftc_graph *g = text ? ftc_parse_text("the artifact's graph", text, NULL, &d) : NULL;
-    int code = g ? FTC_EXIT_OK : ftc_diag_report(&d);
+    int code = g ? FTC_EXIT_OK : ftc_diag_report(self->name, &d);
     if (g && (int32_t)g->n_kernels - 1 != m->program.entries[FTC_ENTRY_STEP].n_kernels)
         code = ftc_cli_error(self->name, "%s: its graph is not that of its code", path);
     if (code == FTC_EXIT_OK)

@@ -294,6 +294,7 @@ def main():
 
     def refused(what, done, texts):
         told = done.returncode == 2 and all(text in done.stderr for text in texts)
+        told = told and "error: " not in {line[:7] for line in done.stderr.splitlines()}  # of no file and no command
         checks.that(f"{what}: status {done.returncode}, expected 2 and {texts}:\n{done.stderr}", told)
 
     def file_with(fields):
