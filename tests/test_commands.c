@@ -78,6 +78,20 @@ Test(commands, bench_prints_one_object, .timeout = 240) {
     scratch_free(dir);
 }
 
+// A model whose inputs are not texts: its steps are as large as its bounds, or as is asked for.
+Test(commands, bench_runs_models_without_tokens, .timeout = 240) {
+    char *dir = test_directory();
+    outcome o = FTC(dir, "bench", FTC_SOURCE_ROOT "/docs/tiny.ir", "--steps", "2", "--json");
+    cr_assert_eq(o.status, 0, "%s", o.err);
+    cr_expect(strstr(o.out, "\"sizes\": \"B 4, S 32\"") && !strstr(o.out, "tokens"), "%s", o.out);
+    cr_expect_gt(last_number(o.out, "executed_gflop"), 0);
+    cr_expect_gt(last_number(o.out, "loss"), 0);
+    forget(&o);
+    ASSERT_FTC(dir, 0, out, "6 rounds in turns, B 4, S 32 a step", "bench", FTC_SOURCE_ROOT "/docs/tiny.ir",
+               FTC_SOURCE_ROOT "/docs/tiny.ir", "--steps", "6");
+    scratch_free(dir);
+}
+
 // From a pipe, which can be read once.
 Test(commands, a_model_is_read_once, .timeout = 240) {
     char *dir = test_directory(), *path = ftc_path_join(dir, "model.ir"), *text;

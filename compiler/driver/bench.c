@@ -56,9 +56,8 @@ static ftc_status prepare(ftc_bench_side *side, const ftc_bench_options *o, ftc_
     ftc_model_state_init(&side->state, 1);
     FTC_RETURN_IF_ERROR(ftc_stepper_create(program, &side->state, threads, entries, sgemm, &side->stepper));
     ftc_stepper_set(&side->stepper, "lr", 1e-5);
-    const ftc_synthetic sizes = {.sequences = o->batch ? o->batch : side->batch.max_sequences,
-                                 .length = o->length ? o->length : side->batch.max_length,
-                                 .seed = 1};
+    const ftc_synthetic sizes = {
+        .sequences = o->batch ? o->batch : INT64_MAX, .length = o->length ? o->length : INT64_MAX, .seed = 1};
     FTC_RETURN_IF_ERROR(ftc_synthetic_fill(&side->batch, &sizes));
     side->flops = ftc_program_cost(program, program->nominal_flops, side->batch.counts);
     side->seconds = ftc_alloc((size_t)o->steps, sizeof *side->seconds);
@@ -66,6 +65,20 @@ static ftc_status prepare(ftc_bench_side *side, const ftc_bench_options *o, ftc_
     side->stepper.ticks = side->ticks = ftc_alloc(n_kernels + 1, sizeof *side->ticks);
     side->kernel_seconds = ftc_alloc((size_t)o->steps * n_kernels + 1, sizeof *side->kernel_seconds);
     return FTC_STATUS_OK;
+}
+
+char *ftc_bench_sizes(const ftc_batch *batch) {
+    const ftc_program *program = batch->program;
+    if (batch->rows.tokens >= 0) return ftc_format("%lld tokens", (long long)batch->tokens);
+    ftc_text text;
+    FILE *f = ftc_text_open(&text);
+    for (int32_t i = 0; i < program->n_extents; i++) {
+        const ftc_extent_info *extent = &program->extents[i];
+        bool is_ragged = extent->ragged_over >= 0;
+        int64_t n = is_ragged ? batch->offsets[i][batch->extents[extent->ragged_over]] : batch->extents[i];
+        fprintf(f, "%s%s %lld", ftell(f) ? ", " : "", extent->name, (long long)n);
+    }
+    return ftc_text_close(&text, NULL);
 }
 
 // Calls the step number `number`, from 1 on; *seconds is what it took.

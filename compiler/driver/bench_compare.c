@@ -182,8 +182,9 @@ static void print_side(const ftc_bench_side *side, const ftc_bench_side *first, 
 
 void ftc_bench_compare(const ftc_bench_side *sides, int32_t n, const ftc_bench_options *o, int32_t threads) {
     if (!o->json) {
-        printf("%lld rounds in turns, %lld tokens a step, %d threads\n\n", (long long)o->steps,
-               (long long)sides[0].batch.tokens, threads);
+        char *sizes = ftc_bench_sizes(&sides[0].batch);
+        printf("%lld rounds in turns, %s a step, %d threads\n\n", (long long)o->steps, sizes, threads);
+        free(sizes);
         printf("| step | median, ms | least, ms | ratio | 95 %% | |\n|---|--:|--:|--:|---|---|\n");
         for (int32_t s = 0; s < n; s++) print_side(&sides[s], &sides[0], o);
     }

@@ -119,6 +119,12 @@ static void print_kernels(const ftc_kernel_line *lines, int32_t n_lines, double 
     free(groups);
 }
 
+static void add_sizes(cJSON *object, const ftc_batch *batch) {
+    char *sizes = ftc_bench_sizes(batch);
+    cJSON_AddStringToObject(object, "sizes", sizes);
+    free(sizes);
+}
+
 // Rates are those of the fastest step, as the peak is the best of its measurements.
 void ftc_bench_report(const ftc_bench_side *side, const ftc_bench_options *o, ftc_threads *pool) {
     const ftc_program *program = side->model.program;
@@ -134,7 +140,8 @@ void ftc_bench_report(const ftc_bench_side *side, const ftc_bench_options *o, ft
     cJSON *object = cJSON_CreateObject();
     cJSON_AddNumberToObject(object, "step_ms_min", fastest * 1e3);
     cJSON_AddNumberToObject(object, "step_ms_median", ftc_median(side->seconds, o->steps) * 1e3);
-    cJSON_AddNumberToObject(object, "tokens_per_second", (double)side->batch.tokens / fastest);
+    if (side->batch.rows.tokens >= 0)
+        cJSON_AddNumberToObject(object, "tokens_per_second", (double)side->batch.tokens / fastest);
     cJSON_AddNumberToObject(object, "gflops", gflops);
     cJSON_AddNumberToObject(object, "peak_gflops", peak_gflops);
     cJSON_AddNumberToObject(object, "share_of_peak", gflops / peak_gflops);
@@ -145,7 +152,10 @@ void ftc_bench_report(const ftc_bench_side *side, const ftc_bench_options *o, ft
     cJSON_AddNumberToObject(object, "peak_rss_bytes", (double)usage.ru_maxrss * 1024);
     cJSON_AddNumberToObject(object, "compile_seconds", program->compile_seconds);
     cJSON_AddNumberToObject(object, "threads", threads);
-    cJSON_AddNumberToObject(object, "tokens", (double)side->batch.tokens);
+    if (side->batch.rows.tokens >= 0)
+        cJSON_AddNumberToObject(object, "tokens", (double)side->batch.tokens);
+    else
+        add_sizes(object, &side->batch);
     cJSON_AddNumberToObject(object, "loss", side->loss);
     if (program->needs_sgemm) cJSON_AddStringToObject(object, "openblas", ftc_blas_kernels());
     if (o->kernels) {
