@@ -208,13 +208,56 @@ static ftc_graph *plan_entry(const ftc_graph *source, ftc_entry_kind entry, ftc_
     return g;
 }
 
-// Whether every edit of the schedule has found a kernel.
-static bool check_schedule(const ftc_compile_options *options, ftc_graph *const *graphs, int n,
-                           ftc_diagnostics *d) {
+// A planned graph as text, without what remat was asked for, which is done by now.
+static char *planned_text(ftc_graph *g) {
+    for (ftc_id v = 1; v < g->n_nodes; v++) g->nodes[v].kept = FTC_KEPT_AS_IS_CHEAPEST;
+    return ftc_print_text(g);
+}
+
+// Whether one of the graphs would be another without edit `left_out`.
+static bool edit_counts(const ftc_graph *source, const ftc_compile_options *options, int left_out,
+                        ftc_graph *const graphs[FTC_ENTRY_COUNT]) {
+    const char **others = ftc_alloc((size_t)options->n_schedule, sizeof *others);
+    bool *matched = ftc_alloc((size_t)options->n_schedule, sizeof *matched), counts = false;
+    ftc_compile_options without = *options;
+    without.after = NULL;
+    without.times = NULL;
+    without.schedule = others;
+    without.schedule_matched = matched;
+    without.n_schedule = 0;
+    for (int i = 0; i < options->n_schedule; i++)
+        if (i != left_out) others[without.n_schedule++] = options->schedule[i];
+    for (int e = 0; e < FTC_ENTRY_COUNT && !counts; e++) {
+        if (!graphs[e]) continue;
+        ftc_diagnostics ignored = {0};
+        ftc_graph *g = plan_entry(source, (ftc_entry_kind)e, graphs, &without, &ignored);
+        ftc_diag_free(&ignored);
+        char *with = planned_text(graphs[e]), *text = g ? planned_text(g) : NULL;
+        counts = !text || strcmp(text, with) != 0;
+        if (g) ftc_graph_free(g);
+        free(text);
+        free(with);
+    }
+    free(matched);
+    free(others);
+    return counts;
+}
+
+// Whether every edit of the schedule has found a kernel and made it another one.
+static bool check_schedule(const ftc_graph *source, const ftc_compile_options *options,
+                           ftc_graph *const graphs[FTC_ENTRY_COUNT], ftc_diagnostics *d) {
     const ftc_pass_options edits = {.edits = options->schedule,
                                     .edits_matched = options->schedule_matched,
                                     .n_edits = options->n_schedule};
-    return ftc_edits_all_matched(&edits, graphs, n, d);
+    bool all = ftc_edits_all_matched(&edits, graphs, FTC_ENTRY_COUNT, d);
+    for (int i = 0; i < options->n_schedule; i++) {
+        if (!options->schedule_matched[i] || edit_counts(source, options, i, graphs)) continue;
+        ftc_diag_add(d, NULL, NULL, 0, 0,
+                     "--kernel-schedule: `%s` changes nothing: the kernels are the same without it",
+                     options->schedule[i]);
+        all = false;
+    }
+    return all;
 }
 
 ftc_graph *ftc_compile_plan(const ftc_graph *source, ftc_entry_kind entry, const ftc_compile_options *options,
@@ -222,7 +265,9 @@ ftc_graph *ftc_compile_plan(const ftc_graph *source, ftc_entry_kind entry, const
     ftc_compile_options own = *options;
     own.schedule_matched = ftc_alloc((size_t)options->n_schedule + 1, sizeof *own.schedule_matched);
     ftc_graph *g = plan_entry(source, entry, NULL, &own, d);
-    if (g && entry == FTC_ENTRY_STEP && !check_schedule(&own, &g, 1, d)) { // which has every kernel
+    ftc_graph *graphs[FTC_ENTRY_COUNT] = {0};
+    graphs[entry] = g;
+    if (g && entry == FTC_ENTRY_STEP && !check_schedule(source, &own, graphs, d)) { // which has every kernel
         ftc_graph_free(g);
         g = NULL;
     }
@@ -478,8 +523,7 @@ bool ftc_compile(const ftc_graph *source, const ftc_compile_options *options, ft
     own.schedule_matched = ftc_alloc((size_t)options->n_schedule + 1, sizeof *own.schedule_matched);
     compilation c = {.source = source, .options = &own, .target = target};
     ftc_object code = {0};
-    bool ok =
-        plan_entries(&c, d) && check_schedule(&own, c.graphs, FTC_ENTRY_COUNT, d) && generate(&c, &code, d);
+    bool ok = plan_entries(&c, d) && check_schedule(source, &own, c.graphs, d) && generate(&c, &code, d);
     if (ok) {
         *compiled = (ftc_compiled){.code = code, .manifest = describe(&c)};
         memcpy(compiled->graphs, c.graphs, sizeof c.graphs);

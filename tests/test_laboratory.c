@@ -207,7 +207,6 @@ Test(laboratory, edits_of_the_schedule_find_their_kernels, .timeout = 240) {
         {"tile *: block 16 // all of them\n\n", "block(S, 16)", 2},
         {"dot *.intermediate: no epilogue", "kernel rows", 2},
         {"dot *.intermediate: recomputed", "I] recompute", 2},
-        {"dot *.intermediate: stored", "kernel", 0},
         {"attention: stored", "kernel tile", 2},
     };
     char *dir = test_directory();
@@ -235,6 +234,9 @@ Test(laboratory, edits_of_the_schedule_find_their_kernels, .timeout = 240) {
 Test(laboratory, edits_of_the_schedule_that_find_nothing_are_refused, .timeout = 120) {
     static const char *const CASES[][2] = {
         {"dot *.nothing: recomputed", "matches no kernel; there are products with: "},
+        {"dot *.intermediate: stored", "ftc compile: --kernel-schedule: `dot *.intermediate: stored` changes "
+                                       "nothing: the kernels are the same"},
+        {"tile *: block 16\ntile attention: block 16", "`tile attention: block 16` changes nothing"},
         {"dot *.query: forgotten", "`dot PATTERN: recomputed`"},
         {"dot *.nothing: no epilogue", "matches no kernel; there are products with: "},
         {"tile attention: block 0", "edits:1: error: `tile attention: block 0`: expected `tile attention"},
