@@ -12,13 +12,14 @@
 
 #include <stdint.h>
 
-#define FTC_KERNEL_ABI_VERSION 1
-#define FTC_KERNEL_ABI_SYMBOL  "ftc_kernel_abi_1"
-#define FTC_KERNEL_MOST        8      // operands, results, axes
+#define FTC_KERNEL_ABI_VERSION 2
+#define FTC_KERNEL_ABI_SYMBOL  "ftc_kernel_abi_2"
+#define FTC_KERNEL_MOST        16     // operands, results
+#define FTC_KERNEL_AXES        8      // of an operand or result
 #define FTC_KERNEL_SCRATCH     262144 // bytes of ftc_kernel_args.scratch
 
 // Objects of another version lack it.
-static const int32_t ftc_kernel_abi_1 __attribute__((used)) = FTC_KERNEL_ABI_VERSION;
+static const int32_t ftc_kernel_abi_2 __attribute__((used)) = FTC_KERNEL_ABI_VERSION;
 
 typedef enum {
     FTC_KERNEL_F32,
@@ -43,7 +44,7 @@ typedef struct {
 typedef struct {
     void *data; // aligned to 64 bytes where the compiler made it; NULL: a result that nobody reads
     int32_t dtype, n_axes;
-    ftc_kernel_axis axes[FTC_KERNEL_MOST];
+    ftc_kernel_axis axes[FTC_KERNEL_AXES];
 } ftc_kernel_tensor;
 
 typedef struct {

@@ -28,7 +28,7 @@ typedef uint16_t ftc_decl;   // a declaration; FTC_NO_DECL is none
 #define FTC_NO_DECL   ((ftc_decl)0xffff)
 #define FTC_NO_EXTENT ((ftc_extent)0xffff)
 #define FTC_MAX_AXES  8 // of a value
-#define FTC_MAX_ARGS  8
+#define FTC_MAX_ARGS  16
 
 #define FTC_MAX_GRAPH_AXES 256 // that a graph may declare
 

@@ -114,8 +114,38 @@ Test(kernels, are_compared_with_their_meaning, .timeout = 120) {
     scratch_free(dir);
 }
 
+// Results are what the text makes of them, operands up to fifteen.
+Test(kernels, take_many_operands_and_give_any_type, .timeout = 120) {
+    char *dir = test_directory();
+    write_file(
+        dir, "small.ir",
+        "model small\naxis B <= 4\naxis X = 3, C = 2, R = 5\ninput x : f32[B, X]\ninput label : i32[B] in C\n"
+        "fn row(x, a, b, c, d, e, g, h, i) extern \"row\" {\n"
+        "    return cast(x > a + b + c + d + e + g + h + i, i32) * 3\n}\n"
+        "fn is_large(x) extern \"is_large\" {\n    return x > 0.25\n}\n"
+        "r = gather(param \"rows\" f32[R, C], R, row(x, 1, 2, 3, 4, -3, -3, -3, -1))\n"
+        "l = linear(\"in\", select(is_large(x), x, 0.5 * x); X -> C)\n"
+        "output loss = mean(cross_entropy(l + mean(r; X), label; C); B)\n");
+    write_file(dir, "small.c",
+               "#include \"ftc_kernel.h\"\n"
+               "static float at(const ftc_kernel_args *a, int o, int64_t i) { return ((float "
+               "*)a->operands[o].data)[i]; }\n"
+               "void row(const ftc_kernel_args *a) {\n"
+               "    float sum = 0;\n"
+               "    for (int o = 1; o < a->n_operands; o++) sum += at(a, o, 0);\n"
+               "    for (int64_t i = a->thread; i < a->operands[0].axes[0].size * 3; i += a->threads)\n"
+               "        ((int32_t *)a->results[0].data)[i] = at(a, 0, i) > sum ? 3 : 0;\n"
+               "}\n"
+               "void is_large(const ftc_kernel_args *a) {\n"
+               "    for (int64_t i = a->thread; i < a->operands[0].axes[0].size * 3; i += a->threads)\n"
+               "        ((uint8_t *)a->results[0].data)[i] = at(a, 0, i) > 0.25f;\n"
+               "}\n");
+    ASSERT_FTC(dir, 0, out, "in.weight", "verify", "small.ir", "--kernel", "small.c");
+    scratch_free(dir);
+}
+
 // The struct of ir/ftc_kernel.h by its offsets, as another language sees it: y = x + x on thread 0.
-static const char LL[] = "@ftc_kernel_abi_1 = constant i32 1\n"
+static const char LL[] = "@ftc_kernel_abi_2 = constant i32 1\n"
                          "define void @twice(ptr %a) {\n"
                          "  %thread = load i32, ptr %a\n"
                          "  %first = icmp eq i32 %thread, 0\n"
@@ -126,7 +156,7 @@ static const char LL[] = "@ftc_kernel_abi_1 = constant i32 1\n"
                          "  %np = getelementptr i8, ptr %a, i64 56\n"
                          "  %rows = load i64, ptr %np\n"
                          "  %n = mul i64 %rows, 2\n"
-                         "  %yp = getelementptr i8, ptr %a, i64 2216\n"
+                         "  %yp = getelementptr i8, ptr %a, i64 4392\n"
                          "  %y = load ptr, ptr %yp\n"
                          "  br label %loop\n"
                          "loop:\n"
@@ -208,9 +238,12 @@ Test(kernels, are_told_in_the_language) {
          "a tensor is needed here, not text"},
         {"fn f(x; A) extern \"f\" { return x * param \"w\" f32[(A)] }\nh = f(x; X)\n",
          "f has a kernel, which is not given \"w\""},
-        {"fn f(x, a, b, c, d, e, g, i; A) extern \"f\" { return x }\nh = f(x, 1, 1, 1, 1, 1, 1, 1; X)\n",
-         "a kernel takes at most 7 operands"},
-        {"fn f(x; A) extern \"f\" { return x > 0 }\nh = f(x; X)\n", "a kernel's result is f32, not bool"},
+        {"fn f(x, a, b, c, d, e, g, i, j, k, l, m, n, o, p, q) extern \"f\" { return x }\n"
+         "h = f(x, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)\n",
+         "a kernel takes at most 15 operands"},
+        {"axis S ragged B <= 3, T = S\ninput s : f32[B, S]\nfn f(x, s) extern \"f\" { return x }\n"
+         "h = f(x, outer (s * rename(s; S -> T)))\n",
+         "case.ir:9:5: error: extern: operand 1 of kernel f is f32[B, S, T], over two axes"},
     };
     char *dir = test_directory();
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {

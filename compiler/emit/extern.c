@@ -91,11 +91,12 @@ static void fill_tensor(ftc_emitter *e, LLVMValueRef base, const ftc_node *call,
         LLVMValueRef axis = ftc_cg_at(e->cg, e->cg->i8, base, ftc_cg_i64(e->cg, (int64_t)at));
         if (fill_axis(e, axis, &order, source_axis(g, id, shown.at[i]))) continue;
         char type[256];
-        snprintf(
-            e->error, sizeof e->error,
-            "kernel %s: %s has several ragged axes, or other axes between an axis and one ragged over it; a "
-            "kernel of one's own takes no such value",
-            g->symbols[call->symbol], ftc_type_text(g, &node->type, type, sizeof type));
+        snprintf(e->error, sizeof e->error,
+                 "kernel %s, which line %d calls: %s lies in memory with other axes between an axis and one "
+                 "that is "
+                 "ragged over it; declare the axes in the order of their lengths, as B, S, H",
+                 g->symbols[call->symbol], (int)ftc_model_line(&call->loc),
+                 ftc_type_text(g, &node->type, type, sizeof type));
     }
 }
 

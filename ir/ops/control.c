@@ -140,6 +140,15 @@ const ftc_op_info ftc_op_info_own_gradient = {
 
 // --- functions that are not the compiler's ------------------------------------------------------------
 
+// Whether strides and offsets tell where its cells are: no two axes are ragged over one.
+static bool has_strides(const ftc_graph *g, const ftc_axes *axes) {
+    for (int i = 0; i < axes->n; i++) {
+        ftc_axis over = ftc_axis_over(g, axes->at[i]);
+        if (over != FTC_NO_AXIS && ftc_axes_over(g, axes, over).n > 1) return false;
+    }
+    return true;
+}
+
 static bool infer_extern(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
                          int error_size) {
     *type = ftc_graph_node(g, node->arg[0])->type;
@@ -147,9 +156,19 @@ static bool infer_extern(const ftc_graph *g, const ftc_node *node, ftc_type *typ
         snprintf(error, (size_t)error_size, "it names no kernel");
         return false;
     }
-    if (type->dtype == FTC_F32) return true;
-    snprintf(error, (size_t)error_size, "a kernel's result is f32, not %s", ftc_dtype_name(type->dtype));
-    return false;
+    for (int i = 0; i < node->n_args; i++) { // the first is the result's
+        const ftc_type *own = &ftc_graph_node(g, node->arg[i])->type;
+        if (has_strides(g, &own->axes)) continue;
+        char text[256];
+        snprintf(
+            error, (size_t)error_size,
+            "%s %d of kernel %s is %s, over two axes that are ragged over one: strides cannot tell where its "
+            "cells are; give the kernel what it is made of",
+            i ? "operand" : "result", i ? i - 1 : (int)node->index, g->symbols[node->symbol],
+            ftc_type_text(g, own, text, sizeof text));
+        return false;
+    }
+    return true;
 }
 
 // As if it were computed by its meaning. One that has a gradient of its own stands behind a detach.
