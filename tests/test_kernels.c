@@ -24,6 +24,7 @@ Test(kernels, of_the_example_do_what_they_mean, .timeout = 120) {
     free(three);
     ASSERT_FTC(dir, 0, out, "train_loss", "run", "own.ftc", "--batch", "16", "--max-steps", "2", "--output",
                "other");
+    ASSERT_FTC(dir, 0, out, "\nkernels of its own ", "inspect", "own.ftc");
     ASSERT_FTC(dir, 0, out, "backward", "bench", "own.ftc", "--kernels", "--steps", "2");
     scratch_free(dir);
 }

@@ -225,6 +225,7 @@ Test(laboratory, edits_of_the_schedule_find_their_kernels, .timeout = 240) {
     forget(&own);
     // The artifact keeps it, also where it is compiled again.
     ASSERT_FTC(dir, 0, out, "wrote", "compile", MODEL, SMALL, "--kernel-schedule", "edits", "-o", "own.ftc");
+    ASSERT_FTC(dir, 0, out, "\nedit of schedule   attention: stored\n", "inspect", "own.ftc");
     outcome manifest = FTC(dir, "inspect", "own.ftc", "--graph");
     cr_expect(strstr(manifest.out, "kernel tile"));
     forget(&manifest);

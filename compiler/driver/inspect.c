@@ -109,9 +109,13 @@ static void print_program(const ftc_program *program, const inspect_options *o) 
     if (o->tensors) print_tensors(program);
 }
 
-static void print_dumps(const ftc_manifest *m) {
+// What the laboratory has changed in it.
+static void print_changes(const ftc_manifest *m) {
     for (int i = 0; i < FTC_ENTRY_COUNT; i++)
         if (m->dumps[i]) printf("graph of %-9s from a dump (--graph)\n", ftc_entry_name((ftc_entry_kind)i));
+    for (int32_t i = 0; i < m->n_schedule; i++) printf("edit of schedule   %s\n", m->schedule[i]);
+    for (int32_t i = 0; i < m->n_kernels; i++)
+        printf("kernels of its own %.1f kB (--kernel)\n", (double)m->kernels[i].size / 1e3);
 }
 
 // `graph`: the step's final graph as text, where it is asked for.
@@ -123,7 +127,7 @@ static void print_asked(const ftc_manifest *m, const char *graph, const inspect_
     } else {
         print_program(&m->program, o);
         print_tuned(m);
-        print_dumps(m);
+        print_changes(m);
     }
 }
 

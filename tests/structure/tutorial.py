@@ -17,14 +17,7 @@ import sys
 import tempfile
 
 from checks import Checks, Ftc
-
-FENCE = re.compile(r"^(<!-- run -->\n)?```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-
-
-def commands_of(script):
-    """The lines of a script that call ftc, as lists of words."""
-    words = [shlex.split(line) for line in script.splitlines() if re.match(r"(build/)?ftc ", line)]
-    return [line[1:] for line in words]
+from documents import blocks_of, commands_of
 
 
 def table_rows(text):
@@ -36,7 +29,7 @@ def main():
     document = pathlib.Path(sys.argv[2]).resolve()
     root = document.parent.parent
     text = document.read_text(encoding="utf-8")
-    blocks = [match.groups() for match in FENCE.finditer(text)]
+    blocks = blocks_of(text)
     checks = Checks(document.name)
     ftc = Ftc(sys.argv[1], root)
 
