@@ -61,6 +61,26 @@ static inline examples make_examples(void) {
     return e;
 }
 
+// A loop to vary.
+static const ftc_loop_options LOOP = {.epochs = 2,
+                                      .max_steps = -1,
+                                      .batch = 5,
+                                      .accumulation = 2,
+                                      .order = "sequential",
+                                      .schedule = "constant",
+                                      .lr = 1e-3,
+                                      .schedule_cycles = -1,
+                                      .schedule_power = -1,
+                                      .schedule_end = -1,
+                                      .schedule_timescale = -1,
+                                      .weight_decay = 0.1,
+                                      .beta1 = -1,
+                                      .beta2 = -1,
+                                      .eps = -1,
+                                      .momentum = -1,
+                                      .max_grad_norm = 1,
+                                      .dropout = 0};
+
 static inline void bind(ftc_trainer *trainer, const examples *e, int first, int n) {
     OK(ftc_trainer_bind_packed(trainer, n, e->offsets + first, e->ids, NULL, e->labels + first));
 }

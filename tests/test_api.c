@@ -735,25 +735,6 @@ static int listen(void *context, ftc_loop_moment moment, const ftc_loop_standing
     return standing->step == l->step ? l->decision : 0;
 }
 
-static const ftc_loop_options LOOP = {.epochs = 2,
-                                      .max_steps = -1,
-                                      .batch = 5,
-                                      .accumulation = 2,
-                                      .order = "sequential",
-                                      .schedule = "constant",
-                                      .lr = 1e-3,
-                                      .schedule_cycles = -1,
-                                      .schedule_power = -1,
-                                      .schedule_end = -1,
-                                      .schedule_timescale = -1,
-                                      .weight_decay = 0.1,
-                                      .beta1 = -1,
-                                      .beta2 = -1,
-                                      .eps = -1,
-                                      .momentum = -1,
-                                      .max_grad_norm = 1,
-                                      .dropout = 0};
-
 static ftc_error *run_loop(listener *l, ftc_loop_options options) {
     return ftc_trainer_run(l->trainer, l->examples, &options, listen, l);
 }
@@ -856,54 +837,6 @@ Test(loop, goes_on_with_weights_and_moments_bit_by_bit) {
     remove(file);
     remove(dir);
     for (int i = 0; i < 2; i++) ftc_trainer_free(both[i]);
-    ftc_net_free(net);
-}
-
-// Three texts; the loss of a batch is the mean over the tokens of its texts that have a label.
-Test(loop, learns_and_scores_labels_of_tokens) {
-    enum { TOKENS = 9, CLASSES = 3 };
-    static const int64_t OFFSETS[] = {0, 4, 6, TOKENS};
-    static const int32_t IDS[TOKENS] = {5, 60, 70, 6, 80, 90, 7, 8, 9},
-                         TAGS[TOKENS] = {-100, 0, 1, 2, -100, 1, 2, -100, 0};
-    ftc_net *net;
-    OK(ftc_net_open(FTC_SOURCE_ROOT "/tests/golden/families/tokens/bert", NULL, &net));
-    ftc_trainer *trainer = create(net, 1);
-    const ftc_examples list = {.n = 3, .offsets = OFFSETS, .ids = IDS, .tags = TAGS};
-    ftc_loop_options options = LOOP;
-    options.batch = 2;
-    options.epochs = 20;
-    options.lr = 1e-2;
-    double before, after, right = 0;
-    float scores[TOKENS][CLASSES];
-    OK(ftc_trainer_evaluate(trainer, &list, 2, NULL, NULL, &before, NULL));
-    OK(ftc_trainer_run(trainer, &list, &options, NULL, NULL));
-    OK(ftc_trainer_evaluate(trainer, &list, 2, NULL, NULL, &after, *scores));
-    cr_expect(after < before / 2, "%g, %g", before, after);
-    for (int i = 0; i < TOKENS; i++) {
-        if (TAGS[i] < 0) continue;
-        double sum = 0;
-        for (int k = 0; k < CLASSES; k++) sum += exp((double)scores[i][k] - (double)scores[i][TAGS[i]]);
-        right +=
-            log(sum) * (OFFSETS[2] > i ? 2. / 4 : 1. / 2) / 3; // texts of the batch over its labels, of all
-    }
-    cr_expect_float_eq(after, right, 1e-5, "%g, %g", after, right);
-    const float labels[] = {0, 1, 2};
-    ftc_examples bad = list;
-    bad.labels = labels;
-    FAILS(ftc_trainer_run(trainer, &bad, &options, NULL, NULL), 2,
-          "learns a label a token, and these examples");
-    static const int32_t UNKNOWN[TOKENS] = {-100, 0, 1, 2, -100, 3};
-    bad = list;
-    bad.tags = UNKNOWN;
-    FAILS(ftc_trainer_evaluate(trainer, &bad, 2, NULL, NULL, &before, NULL), 2,
-          "example 1, token 1 has the label 3; the model bert_cls takes the classes 0 to 2, or -100");
-    ftc_trainer_free(trainer);
-    ftc_net_free(net);
-    net = open_artifact();
-    trainer = create(net, 1);
-    FAILS(ftc_trainer_run(trainer, &list, &options, NULL, NULL), 2,
-          "learns a label a text, and these examples");
-    ftc_trainer_free(trainer);
     ftc_net_free(net);
 }
 

@@ -1,4 +1,5 @@
-// Binding batches through ftc.h: sequences of tokens, and inputs over axes of every kind.
+// Binding batches through ftc.h: sequences of tokens, inputs over axes of every kind; examples whose tokens
+// have labels or are masked.
 #include "tests/api.h"
 
 #include <math.h>
@@ -300,4 +301,100 @@ Test(trainer, changes_nothing_when_an_index_leaves_its_table) {
     ftc_net_free(net);
     free(path);
     scratch_free(dir);
+}
+
+// --- examples of tokens with labels ---------------------------------------------------------------------
+
+// Three texts; the loss of a batch is the mean over the tokens of its texts that have a label.
+Test(tokens, learns_and_scores_labels_of_tokens) {
+    enum { TOKENS = 9, CLASSES = 3 };
+    static const int64_t OFFSETS[] = {0, 4, 6, TOKENS};
+    static const int32_t IDS[TOKENS] = {5, 60, 70, 6, 80, 90, 7, 8, 9},
+                         TAGS[TOKENS] = {-100, 0, 1, 2, -100, 1, 2, -100, 0};
+    ftc_net *net;
+    OK(ftc_net_open(FTC_SOURCE_ROOT "/tests/golden/families/tokens/bert", NULL, &net));
+    ftc_trainer *trainer = create(net, 1);
+    const ftc_examples list = {.n = 3, .offsets = OFFSETS, .ids = IDS, .tags = TAGS};
+    ftc_loop_options options = LOOP;
+    options.batch = 2;
+    options.epochs = 20;
+    options.lr = 1e-2;
+    double before, after, right = 0;
+    float scores[TOKENS][CLASSES];
+    OK(ftc_trainer_evaluate(trainer, &list, 2, NULL, NULL, &before, NULL));
+    OK(ftc_trainer_run(trainer, &list, &options, NULL, NULL));
+    OK(ftc_trainer_evaluate(trainer, &list, 2, NULL, NULL, &after, *scores));
+    cr_expect(after < before / 2, "%g, %g", before, after);
+    for (int i = 0; i < TOKENS; i++) {
+        if (TAGS[i] < 0) continue;
+        double sum = 0;
+        for (int k = 0; k < CLASSES; k++) sum += exp((double)scores[i][k] - (double)scores[i][TAGS[i]]);
+        right +=
+            log(sum) * (OFFSETS[2] > i ? 2. / 4 : 1. / 2) / 3; // texts of the batch over its labels, of all
+    }
+    cr_expect_float_eq(after, right, 1e-5, "%g, %g", after, right);
+    const float labels[] = {0, 1, 2};
+    ftc_examples bad = list;
+    bad.labels = labels;
+    FAILS(ftc_trainer_run(trainer, &bad, &options, NULL, NULL), 2,
+          "learns a label a token, and these examples");
+    static const int32_t UNKNOWN[TOKENS] = {-100, 0, 1, 2, -100, 3};
+    bad = list;
+    bad.tags = UNKNOWN;
+    FAILS(ftc_trainer_evaluate(trainer, &bad, 2, NULL, NULL, &before, NULL), 2,
+          "example 1, token 1 has the label 3; the model bert_cls takes the classes 0 to 2, or -100");
+    ftc_trainer_free(trainer);
+    ftc_net_free(net);
+    net = open_artifact();
+    trainer = create(net, 1);
+    FAILS(ftc_trainer_run(trainer, &list, &options, NULL, NULL), 2,
+          "learns a label a text, and these examples");
+    ftc_trainer_free(trainer);
+    ftc_net_free(net);
+}
+
+// Texts that are masked as the examples say, and texts that come masked: the same where every token is chosen
+// and stays what it is.
+Test(tokens, predicts_masked_tokens) {
+    static const char *const TASK[] = {"task=mlm", NULL};
+    enum { TOKENS = 6, VOCABULARY = 200 };
+    static const int64_t OFFSETS[] = {0, 4, TOKENS};
+    static const int32_t IDS[TOKENS] = {2, 60, 70, 6, 2, 90}, TAGS[TOKENS] = {-100, 60, 70, 6, -100, 90};
+    static const uint8_t SPECIAL[VOCABULARY] = {[2] = 1};
+    ftc_net *net;
+    OK(ftc_net_open(FTC_SOURCE_ROOT "/tests/golden/parity/tiny/model", &(ftc_net_options){.options = TASK},
+                    &net));
+    ftc_trainer *trainer = create(net, 1);
+    ftc_mask_options masks = {.probability = 1, .mask_id = 4, .vocabulary = VOCABULARY, .special = SPECIAL};
+    ftc_examples masked = {.n = 2, .offsets = OFFSETS, .ids = IDS, .tags = TAGS}, list = masked;
+    list.tags = NULL;
+    list.masks = &masks;
+    double right, loss, others, again;
+    OK(ftc_trainer_evaluate(trainer, &masked, 2, NULL, NULL, &right, NULL));
+    OK(ftc_trainer_evaluate(trainer, &list, 2, NULL, NULL, &loss, NULL));
+    cr_expect_eq(loss, right);
+    masks.replaced = 0.5;
+    masks.random = 0.5;
+    OK(ftc_trainer_evaluate(trainer, &list, 2, NULL, NULL, &others, NULL));
+    OK(ftc_trainer_evaluate(trainer, &list, 2, NULL, NULL, &again, NULL));
+    cr_expect(others != right && others == again);
+    masks.seed = 1;
+    OK(ftc_trainer_evaluate(trainer, &list, 2, NULL, NULL, &again, NULL));
+    cr_expect_neq(again, others);
+    OK(ftc_trainer_run(trainer, &list, &LOOP, NULL, NULL));
+    masks.random = 0.6;
+    FAILS(ftc_trainer_run(trainer, &list, &LOOP, NULL, NULL), 2, "not more than 1 of the last two together");
+    masks = (ftc_mask_options){
+        .probability = 0.5, .mask_id = VOCABULARY, .vocabulary = VOCABULARY, .special = SPECIAL};
+    FAILS(ftc_trainer_run(trainer, &list, &LOOP, NULL, NULL), 2, "the mask token 200 of a vocabulary of 200");
+    list.masks = NULL;
+    FAILS(ftc_trainer_run(trainer, &list, &LOOP, NULL, NULL), 2, "nothing says which");
+    ftc_trainer_free(trainer);
+    ftc_net_free(net);
+    net = open_artifact();
+    trainer = create(net, 1);
+    list.masks = &masks;
+    FAILS(ftc_trainer_run(trainer, &list, &LOOP, NULL, NULL), 2, "predicts no masked tokens");
+    ftc_trainer_free(trainer);
+    ftc_net_free(net);
 }

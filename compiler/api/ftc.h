@@ -353,6 +353,15 @@ void ftc_trainer_set_steps(ftc_trainer *trainer, int64_t steps);
 
 // --- the loop -----------------------------------------------------------------------------------------
 
+// How a net that predicts masked tokens has them masked, anew in every step.
+typedef struct {
+    double probability;          // that a token is chosen
+    double replaced, random;     // of the chosen ones become the mask token; a random one. The others stay
+    uint64_t seed;               // besides that of the loop
+    int32_t mask_id, vocabulary; // random tokens are below `vocabulary`
+    const uint8_t *special;      // [vocabulary] 1: a token that is never chosen
+} ftc_mask_options;
+
 // Examples of a net whose inputs are a text and its label, or a label for each of its tokens, one after the
 // other as for ftc_trainer_bind_packed. Borrowed.
 typedef struct {
@@ -363,7 +372,9 @@ typedef struct {
     const float *labels;    // [n] classes or values, or [n, several]; NULL: all are 0
     int64_t several;        // of a net that gives a text several labels: how many numbers it takes; else 0
     const int32_t *tags; // [offsets[n]] of a net that labels tokens: the class of each, or -100 where it has
-                         // none; NULL: no token has one
+                         // none; NULL: no token has one. Of a net that predicts masked tokens, and of ids
+                         // that are masked already: what they were, or -100
+    const ftc_mask_options *masks; // of a net that predicts masked tokens: how they are masked; else NULL
 } ftc_examples;
 
 // How the loop trains, as transformers' TrainingArguments say it. Numbers below 0: the model's or the

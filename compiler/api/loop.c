@@ -37,7 +37,7 @@ static ftc_error *check_labels(const ftc_program *program, const ftc_examples *e
     ftc_label_kind kind = ftc_program_label(program);
     if (e->several < 0 || (e->several > 0 && e->n > INT64_MAX / e->several))
         return INPUT_ERROR("the examples have %lld labels each", (long long)e->several);
-    bool of_tokens = kind == FTC_LABEL_TOKENS;
+    bool of_tokens = kind == FTC_LABEL_TOKENS || ftc_program_masks(program);
     if (of_tokens ? e->labels != NULL : e->tags != NULL)
         return INPUT_ERROR("the model %s learns a label a %s, and these examples have one a %s",
                            program->model, of_tokens ? "token" : "text", of_tokens ? "text" : "token");
@@ -46,6 +46,33 @@ static ftc_error *check_labels(const ftc_program *program, const ftc_examples *e
                            kind == FTC_LABEL_SEVERAL ? "several labels a text" : "one label a text",
                            e->several ? "several" : "one");
     return e->tags ? check_tags(program, e) : NULL;
+}
+
+static bool is_share(double x) {
+    return x >= 0 && x <= 1;
+}
+
+static ftc_error *check_masks(const ftc_program *program, const ftc_mask_options *m) {
+    if (!ftc_program_masks(program))
+        return INPUT_ERROR("the model %s predicts no masked tokens", program->model);
+    if (!is_share(m->probability) || !is_share(m->replaced) || !is_share(m->random) ||
+        m->replaced + m->random > 1)
+        return INPUT_ERROR(
+            "masks: the probability %g, %g of it replaced, %g of it random: expected numbers from "
+            "0 to 1, and not more than 1 of the last two together",
+            m->probability, m->replaced, m->random);
+    if (m->vocabulary < 1 || m->mask_id < 0 || m->mask_id >= m->vocabulary || !m->special)
+        return INPUT_ERROR("masks: the mask token %d of a vocabulary of %d, %s", m->mask_id, m->vocabulary,
+                           m->special ? "which has none such" : "and `special` is missing");
+    return NULL;
+}
+
+// Borrows.
+static ftc_masking *make_masking(const ftc_mask_options *m) {
+    ftc_masking *masking = ftc_api_allocate(1, sizeof *masking);
+    *masking = (ftc_masking){m->probability, m->replaced,          m->random, m->seed, m->mask_id,
+                             m->vocabulary,  (uint8_t *)m->special};
+    return masking;
 }
 
 // The numbers of several labels a text, as the column that feeds them.
@@ -66,6 +93,7 @@ static ftc_error *make_dataset(const ftc_trainer *trainer, const ftc_examples *e
         if (e->offsets[i + 1] < e->offsets[i])
             return INPUT_ERROR("the offsets of example %lld decrease", (long long)i);
     ftc_error *error = check_labels(ftc_api_program(trainer), e);
+    if (!error && e->masks) error = check_masks(ftc_api_program(trainer), e->masks);
     if (error) return error;
     *out = (ftc_dataset){
         .n = e->n,
@@ -77,6 +105,7 @@ static ftc_error *make_dataset(const ftc_trainer *trainer, const ftc_examples *e
         .tags = (int32_t *)e->tags,
         .columns = e->labels && e->several ? make_label_lists(e) : NULL,
         .n_columns = e->labels && e->several,
+        .masking = e->masks ? make_masking(e->masks) : NULL,
     };
     return NULL;
 }
@@ -84,6 +113,7 @@ static ftc_error *make_dataset(const ftc_trainer *trainer, const ftc_examples *e
 static void free_dataset(ftc_dataset *dataset, const ftc_examples *e) {
     if (!e->types) free(dataset->types);
     if (!has_one_label(e)) free(dataset->labels);
+    free((ftc_masking *)dataset->masking);
     if (!dataset->columns) return;
     free(dataset->columns->offsets);
     free(dataset->columns->values);

@@ -6,7 +6,7 @@ import copy
 import ctypes
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,30 +19,49 @@ NO_LABEL = -100  # of a token
 _BLOCK = 1000  # rows that are taken from Arrow at a time
 
 
+class Masks(NamedTuple):
+    """How the runtime masks tokens that a model is to predict, anew in every step: each that is not special with this
+    probability. Of the chosen ones such a part is replaced by the mask token, such a part by a random one; the rest stays."""
+
+    probability: float
+    replaced: float
+    random: float
+    seed: int
+    mask_id: int
+    special: np.ndarray  # uint8 [vocabulary]
+
+    def as_c(self) -> c.ftc_mask_options:
+        """Borrows the array."""
+        special = self.special.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        return c.ftc_mask_options(*self[:5], len(self.special), special)
+
+
 class Examples:
     """Token ids of all examples one after the other: ids, types int32 [tokens], offsets int64 [n + 1], labels float32 [n],
-    or where a text has several, [n, labels]; or where tokens have labels, tags int32 [tokens]. `masks`: where they do, which
-    tokens of its row each example has."""
+    or where a text has several, [n, labels]; or where tokens have labels, tags int32 [tokens]. `kept`: where they do, which
+    tokens of its row each example has. `masks`: how they are masked, for a model that predicts masked tokens."""
+
+    masks: Masks | None = None
 
     def __init__(
         self,
         ids: list[np.ndarray],
         types: list[np.ndarray] | None,
         labels: list | None,
-        masks: list[np.ndarray] | None = None,
+        kept: list[np.ndarray] | None = None,
     ) -> None:
         lengths = np.fromiter((len(one) for one in ids), np.int64, len(ids))
         self.offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         self.ids = np.ascontiguousarray(np.concatenate(ids) if ids else [], np.int32)
         self.types = None if types is None else np.ascontiguousarray(np.concatenate(types) if types else [], np.int32)
         self.labels = self.tags = None
-        if labels is not None and masks is None:
+        if labels is not None and kept is None:
             self.labels = np.asarray(labels, np.float32)
         elif labels is not None:
             self.tags = np.ascontiguousarray(np.concatenate(labels), np.int32)
-        if masks is not None:
-            self._places = np.concatenate([np.flatnonzero(mask) for mask in masks])
-            self._width = max(map(len, masks))
+        if kept is not None:
+            self._places = np.concatenate([np.flatnonzero(mask) for mask in kept])
+            self._width = max(map(len, kept))
         self.longest = int(lengths.max(initial=0))
 
     def __len__(self) -> int:
@@ -56,7 +75,7 @@ class Examples:
 
     @property
     def has_labels(self) -> bool:
-        return self.labels is not None or self.tags is not None
+        return self.labels is not None or self.tags is not None or self.masks is not None
 
     def padded(self, values: np.ndarray) -> np.ndarray:
         """Values of tokens [tokens, …] as rows of them [n, longest row, …], filled with NO_LABEL as by transformers' Trainer."""
@@ -79,6 +98,7 @@ class Examples:
             pointer(self.labels, ctypes.c_float),
             0 if self.labels is None or self.labels.ndim == 1 else self.labels.shape[1],
             pointer(self.tags, ctypes.c_int32),
+            None if self.masks is None else ctypes.pointer(self.masks.as_c()),
         )
 
 
@@ -180,18 +200,21 @@ def pack(
     tokenize: Callable | None,
     task: str = "classification",
     most: int | None = None,
+    masks: Masks | None = None,
 ) -> Examples:
     """Reads `dataset`, called `name` in messages: rows with input_ids (and attention_mask, whose zeros are dropped,
     token_type_ids), or with texts for `tokenize`. `types`: whether the model has any. `most` rows of one without a
-    length. `task`: what labels are of; "multi_label": a number for each of the classes, "tokens": a class for each token."""
-    ids, kinds, labels, masks = [], [], [], []
+    length. `task`: what labels are of; "multi_label": a number for each of the classes, "tokens": a class for each token,
+    "mlm": what each masked token was, or where `masks` says how to mask them, none."""
+    of_tokens = task in ("tokens", "mlm")
+    ids, kinds, labels, kept = [], [], [], []
     for i, row in enumerate(_rows(dataset, most)):
         what = f"{name}, example {i}"
         if not isinstance(row, Mapping) and not hasattr(row, "keys"):
             raise TypeError(f"{what} is {type(row).__name__}: expected a dict with input_ids")
-        label = None if task == "tokens" else _label(row, classes, task, what)
+        label = None if of_tokens else _label(row, classes, task, what)
         if "input_ids" not in row:
-            if task == "tokens" and _label_column(row):
+            if of_tokens and not masks and _label_column(row):
                 raise InputError(f"{what} has labels, but no input_ids: tokenize it, and give each token its label")
             row = _tokenized(row, tokenize, what)
         tokens = _numbers(row["input_ids"], f"{what}: input_ids")
@@ -204,15 +227,17 @@ def pack(
             raise InputError(f"{what} has no tokens")
         ids.append(tokens[mask])
         kinds.append(kind[mask])
-        masks.append(mask)
-        labels.append(_tags(row, mask, what) if task == "tokens" else label)
+        kept.append(mask)
+        labels.append(_tags(row, mask, what) if of_tokens and not masks else label)
         if (labels[i] is None) != (labels[0] is None):
             has, have = ("no label", "have") if labels[i] is None else ("a label", "have none")
             raise InputError(f"{what} has {has}, but those before it {have}")
     if not ids:
         raise InputError(f"{name} is empty")
     given = None if labels[0] is None else labels
-    return Examples(ids, kinds if types else None, given, masks if task == "tokens" else None)
+    examples = Examples(ids, kinds if types else None, given, kept if of_tokens else None)
+    examples.masks = masks
+    return examples
 
 
 def _tokenized(row: Mapping[str, Any], tokenize: Callable | None, what: str) -> Mapping[str, Any]:

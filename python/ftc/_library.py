@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import pathlib
-from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_double, c_float, c_int, c_int32, c_int64, c_uint, c_uint64, c_void_p
+from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_double, c_float, c_int, c_int32, c_int64, c_uint, c_uint8, c_uint64
+from ctypes import c_void_p
 
 
 class Error(Exception):
@@ -114,6 +115,18 @@ class ftc_input_cells(Structure):
     _fields_ = [("name", c_char_p), ("cells", c_void_p)]
 
 
+class ftc_mask_options(Structure):
+    _fields_ = [
+        ("probability", c_double),
+        ("replaced", c_double),
+        ("random", c_double),
+        ("seed", c_uint64),
+        ("mask_id", c_int32),
+        ("vocabulary", c_int32),
+        ("special", POINTER(c_uint8)),
+    ]
+
+
 class ftc_examples(Structure):
     _fields_ = [
         ("n", c_int64),
@@ -123,6 +136,7 @@ class ftc_examples(Structure):
         ("labels", POINTER(c_float)),
         ("several", c_int64),
         ("tags", POINTER(c_int32)),
+        ("masks", POINTER(ftc_mask_options)),
     ]
 
 

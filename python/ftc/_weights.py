@@ -18,7 +18,7 @@ from .net import Net, _Memory
 from .training_args import refuse
 
 # What labels are of, by how the names of a model's classes end.
-_TASKS = {"ForSequenceClassification": "classification", "ForTokenClassification": "tokens"}
+_TASKS = {"ForSequenceClassification": "classification", "ForTokenClassification": "tokens", "ForMaskedLM": "mlm"}
 
 
 def _are_placeholders(names: list[str]) -> bool:
@@ -63,7 +63,7 @@ class ModelWeights:
     def _check(self) -> None:
         kind = type(self._base)
         if self.task is None:
-            refuse(f"the model is a {kind.__name__}", f"only {' and '.join('…' + name for name in _TASKS)} are compiled")
+            refuse(f"the model is a {kind.__name__}", f"only {', '.join('…' + name for name in _TASKS)} are compiled")
         if not kind.__module__.startswith("transformers."):
             refuse(f"the model is a {kind.__module__}.{kind.__name__}", "a class of one's own may compute something else")
         narrow = sorted({str(p.dtype) for p in self.model.parameters() if str(p.dtype) != "torch.float32"})
@@ -72,7 +72,7 @@ class ModelWeights:
 
     def _options(self) -> dict[str, Any]:
         """What the net is compiled with, beside the configuration."""
-        return {}
+        return {"task": "mlm"} if self.task == "mlm" else {}  # else others are fine-tuned from this class
 
     def net(self, **options: Any) -> Net:
         config = {**self.config.to_dict(), "num_labels": self.classes, "architectures": [type(self._base).__name__]}
@@ -154,7 +154,7 @@ class AdapterWeights(ModelWeights):
     def _options(self) -> dict[str, Any]:
         lora = self._lora
         modules = [name.removesuffix(".lora_A.weight") for name in self._parameters() if name.endswith(".lora_A.weight")]
-        return {
+        return super()._options() | {
             "lora": ",".join(modules),
             "lora_rank": lora.r,
             "lora_alpha": lora.lora_alpha,
@@ -182,7 +182,8 @@ class DirectoryWeights:
         self.config = SimpleNamespace(**config)
         problem = config.get("problem_type")
         names = config.get("architectures") or [""]
-        self.task = _task(names[0], problem) or _task("ForSequenceClassification", problem)
+        task = _task(names[0], problem)
+        self.task = _task("ForSequenceClassification", problem) if task in (None, "mlm") else task  # as the directory is compiled
 
     def take_names(self, names: list[str]) -> None:
         if self.names is None or _are_placeholders(self.names):

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from . import _callbacks, _library as c, _notebook
-from ._data import LABELS, NO_LABEL, Examples, Loader, pack
+from ._data import LABELS, NO_LABEL, Examples, Loader, Masks, pack
 from ._library import InputError, check, library
 from ._rows import Rows
 from ._weights import weights_of
@@ -105,18 +105,32 @@ class _Interrupts:
             signal.signal(signal.SIGINT, self._handler)
 
 
+def _masks_of(collator: Any) -> Masks:
+    """What a DataCollatorForLanguageModeling masks by."""
+    for name in ("whole_word_mask", "tf"):
+        if getattr(collator, name, False):
+            refuse(f"data_collator with {name}=True", "each token is masked by itself")
+    special = np.zeros(len(collator.tokenizer), np.uint8)
+    special[[i for i in collator.tokenizer.all_special_ids if i < len(special)]] = 1
+    replaced, random = getattr(collator, "mask_replace_prob", 0.8), getattr(collator, "random_replace_prob", 0.1)
+    seed = getattr(collator, "seed", None) or 0
+    return Masks(collator.mlm_probability, replaced, random, seed, collator.tokenizer.mask_token_id, special)
+
+
 class Trainer:
     """Trains, evaluates and predicts as transformers.Trainer does, by the compiled step:
 
         from ftc import Trainer          # was: from transformers import Trainer
 
-    model: a …ForSequenceClassification or …ForTokenClassification of transformers, or a Hugging Face directory. ftc owns the
-        weights' memory, and each `param.data` is a view of it. They are up to date in every callback that one adds, after an
-        evaluation, a save, an epoch and the training; `sync()` brings them up to date at any other time.
+    model: a …ForSequenceClassification, …ForTokenClassification or …ForMaskedLM of transformers, one of these with LoRA of
+        PEFT, or a Hugging Face directory. ftc owns the weights' memory, and each `param.data` is a view of it. They are up to
+        date in every callback that one adds, after an evaluation, a save, an epoch and the training; `sync()` brings them up
+        to date at any other time.
     args: transformers.TrainingArguments or ftc.TrainingArguments.
     train_dataset, eval_dataset: anything with rows by number (datasets.Dataset, a torch data set, a list), or with an order
         (IterableDataset, with max_steps). A row is a dict: input_ids, attention_mask (its zeros are dropped; nothing is
-        padded), token_type_ids, label or labels (of tokens a list, -100 where one has none); or texts, which
+        padded), token_type_ids, label or labels (of tokens a list, -100 where one has none; of masked tokens what they were, or
+        none with a DataCollatorForLanguageModeling, by which the runtime masks them anew in every step); or texts, which
         processing_class makes tokens of. eval_dataset may be a dict of several.
     compute_metrics: gets an EvalPrediction, gives a dict.
     callbacks: TrainerCallbacks, called where transformers calls them.
@@ -155,6 +169,7 @@ class Trainer:
         self.data_collator = data_collator
         self.compute_metrics = compute_metrics
         self.preprocess_logits_for_metrics = preprocess_logits_for_metrics
+        self._masks: Masks | None = None
         self.optimizer = self.lr_scheduler = None
         self._check(data_collator, compute_loss_func, optimizers, optimizer_cls_and_kwargs)
         self._net: Net | None = None
@@ -175,7 +190,7 @@ class Trainer:
         """Takes the names of the classes over from rows that have them (read_rows)."""
         of_column = getattr(self.train_dataset, "class_names", {}) if isinstance(self.train_dataset, Rows) else {}
         column = next((name for name in LABELS if name in of_column), None)
-        if column is None:
+        if column is None or self._weights.task == "mlm":
             return
         names, classes = of_column[column], self._weights.classes
         if len(names) != classes:
@@ -191,11 +206,11 @@ class Trainer:
             refuse("compute_loss_func", "the loss is part of the compiled step; change the model's text instead")
         if any(one is not None for one in optimizers) or optimizer_class is not None:
             refuse("optimizers", "the optimizer is part of the compiled step; choose one by args.optim")
-        kind = getattr(collator, "__name__", type(collator).__name__)
-        if collator is not None and kind not in _COLLATORS:
-            refuse(f"data_collator {kind}", "only padding is known not to change what is trained; tokenize beforehand")
-        if getattr(collator, "label_pad_token_id", NO_LABEL) != NO_LABEL:
-            refuse(f"data_collator with label_pad_token_id={collator.label_pad_token_id}", "nothing is padded here")
+        self._check_collator(collator)
+        if self._weights.task == "mlm":
+            for name in ("compute_metrics", "preprocess_logits_for_metrics"):
+                if getattr(self, name) is not None:
+                    refuse(name, "the scores of masked tokens are never there at once; eval_loss is what there is")
         self._check_arguments()
         if args.gradient_accumulation_steps > 1 and type(args).__module__.startswith("transformers."):
             warnings.warn(
@@ -207,6 +222,20 @@ class Trainer:
             warnings.warn("ftc.Trainer: push_to_hub: nothing is pushed; the model lies in output_dir", stacklevel=3)
         if args.eval_strategy != "no" and self.eval_dataset is None:
             raise ValueError(f"eval_strategy is {args.eval_strategy}, but there is no eval_dataset")
+
+    def _check_collator(self, collator: Any) -> None:
+        if collator is None:
+            return
+        kind = getattr(collator, "__name__", type(collator).__name__)
+        if kind == "DataCollatorForLanguageModeling":
+            if self._weights.task != "mlm" or not collator.mlm:
+                refuse(f"data_collator {kind}", "it is for a …ForMaskedLM, with mlm=True")
+            self._masks = _masks_of(collator)
+            return
+        if kind not in _COLLATORS:
+            refuse(f"data_collator {kind}", "only padding is known not to change what is trained; tokenize beforehand")
+        if getattr(collator, "label_pad_token_id", NO_LABEL) != NO_LABEL:
+            refuse(f"data_collator with label_pad_token_id={collator.label_pad_token_id}", "nothing is padded here")
 
     def _check_arguments(self) -> None:
         """What args ask for; they may have been changed since."""
@@ -382,6 +411,7 @@ class Trainer:
             classes=self._weights.classes,
             types=types,
             task=self._weights.task,
+            masks=self._masks,
             tokenize=self._tokenize(),
             most=most,
         )
@@ -688,7 +718,7 @@ class Trainer:
         if args.dataloader_drop_last and len(examples) % batch:  # as transformers does, also here
             examples = examples.first(len(examples) // batch * batch)
         self.callback_handler.eval_dataloader = Loader(dataset, len(examples), batch)
-        of_tokens = self._weights.task == "tokens"
+        of_tokens, has_scores = self._weights.task == "tokens", self._weights.task != "mlm"
         scores = np.empty((examples.offsets[-1] if of_tokens else len(examples), self._weights.classes), np.float32)
         loss, data = ctypes.c_double(), examples.as_c()
 
@@ -713,7 +743,7 @@ class Trainer:
                 called,
                 None,
                 ctypes.byref(loss),
-                scores.ctypes.data_as(ctypes.POINTER(ctypes.c_float)),
+                scores.ctypes.data_as(ctypes.POINTER(ctypes.c_float)) if has_scores else None,
             )
             if not raised:
                 check(error)
@@ -736,7 +766,7 @@ class Trainer:
         if self.compute_metrics is not None and labels is not None and not getattr(args, "prediction_loss_only", False):
             metrics = dict(self.compute_metrics(self._names.EvalPrediction(predictions=scores, label_ids=labels)))
         metrics = {key: value.item() if hasattr(value, "item") else value for key, value in metrics.items()}
-        if labels is not None:
+        if examples.has_labels:
             metrics[f"{prefix}_loss"] = loss.value
         metrics = {key if key.startswith(f"{prefix}_") else f"{prefix}_{key}": value for key, value in metrics.items()}
         return scores, labels, metrics, len(examples)
@@ -763,6 +793,8 @@ class Trainer:
     def predict(self, test_dataset: Any, ignore_keys: Any = None, metric_key_prefix: str = "test") -> Any:
         """Gives a PredictionOutput: predictions float32 [n, num_labels], label_ids [n] or None, metrics. Of labels of tokens
         [n, longest row, num_labels] and [n, longest row], filled with -100."""
+        if self._weights.task == "mlm":
+            refuse("predict", "the scores of masked tokens are never there at once; evaluate gives the loss")
         start = time.time()
         scores, labels, metrics, n = self._evaluation(test_dataset, "test_dataset", metric_key_prefix)
         metrics.update(_speed(metric_key_prefix, start, n, -(-n // self.args.per_device_eval_batch_size)))

@@ -580,6 +580,16 @@ bool ftc_program_masks(const ftc_program *program) {
            ftc_program_reads(program, FTC_FROM_MASKED_TOKENS);
 }
 
+// How many tokens of an example, element number `element` of the batch, are to be predicted.
+static int64_t count_masked(const ftc_batch *batch, const ftc_dataset *dataset, int64_t example,
+                            int64_t element) {
+    int64_t first = dataset->offsets[example], n = ftc_dataset_length(dataset, example), count = 0;
+    if (dataset->masking)
+        return ftc_masking_count(dataset->masking, &batch->draw, element, dataset->ids + first, n);
+    for (int64_t i = 0; i < n; i++) count += dataset->tags[first + i] != FTC_NO_LABEL;
+    return count;
+}
+
 // How long an example, element number `element` of the batch, is along a ragged extent: in tokens, in masked
 // ones, or by the first column over it.
 static ftc_status example_length(const ftc_batch *batch, int32_t extent, const ftc_dataset *dataset,
@@ -593,9 +603,7 @@ static ftc_status example_length(const ftc_batch *batch, int32_t extent, const f
         const ftc_input_info *input = &program->inputs[i];
         if (ragged_extent(program, input) != extent) continue;
         if (is_masked(input)) {
-            const int32_t *ids = dataset->ids + dataset->offsets[example];
-            *out = (int32_t)ftc_masking_count(dataset->masking, &batch->draw, element, ids,
-                                              ftc_dataset_length(dataset, example));
+            *out = (int32_t)count_masked(batch, dataset, example, element);
             return FTC_STATUS_OK;
         }
         int32_t column = column_of(program, &batch->rows, i);
@@ -775,7 +783,7 @@ static ftc_status fill_input(ftc_batch *batch, int32_t i, const ftc_dataset *dat
         return FTC_STATUS_OK;
     }
     if (input->role == FTC_FROM_LABEL) return fill_labels(batch, i, dataset->labels, examples, names);
-    if (is_masked(input)) return FTC_STATUS_OK; // by mask_tokens
+    if (is_masked(input)) return FTC_STATUS_OK; // by mask_tokens or fill_masked
     fill_tokens(batch, i, input->role == FTC_FROM_TOKENS ? dataset->ids : dataset->types, dataset, examples);
     return FTC_STATUS_OK;
 }
@@ -809,19 +817,38 @@ static void mask_tokens(ftc_batch *batch, const ftc_masking *masking) {
     free(ids);
 }
 
+// Fills which tokens are masked and what they were, where the texts come so.
+static void fill_masked(ftc_batch *batch, const ftc_dataset *dataset, const int64_t *examples) {
+    const ftc_program *program = batch->program;
+    for (int32_t i = 0; i < program->n_inputs; i++) {
+        if (!is_masked(&program->inputs[i])) continue;
+        bool asks_where = program->inputs[i].role == FTC_FROM_MASKED_POSITIONS;
+        int32_t *to = batch->inputs[i];
+        for (int64_t k = 0; k < batch->sequences; k++) {
+            const int32_t *tags = dataset->tags + dataset->offsets[examples[k]];
+            int32_t n = (int32_t)ftc_dataset_length(dataset, examples[k]);
+            for (int32_t at = 0; at < n; at++)
+                if (tags[at] != FTC_NO_LABEL) *to++ = asks_where ? at : tags[at];
+        }
+    }
+}
+
 static ftc_status fill(ftc_batch *batch, const ftc_dataset *dataset, const int64_t *examples,
                        const int64_t *names, int64_t n) {
     bool masks = ftc_program_masks(batch->program);
-    if (masks && !dataset->masking)
-        return ftc_status_make(
-            FTC_BAD_INPUT,
-            "the model %s has tokens of its texts masked and predicts them: ftc run and ftc "
-            "eval do that; elsewhere there is nothing that masks",
-            batch->program->model);
+    if (masks && !dataset->masking && !dataset->tags)
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "the model %s has tokens of its texts masked and predicts them, and nothing "
+                               "says which: ftc run and "
+                               "ftc eval mask them",
+                               batch->program->model);
     FTC_RETURN_IF_ERROR(resize_to_examples(batch, dataset, examples, names, n));
     for (int32_t i = 0; i < batch->program->n_inputs; i++)
         FTC_RETURN_IF_ERROR(fill_input(batch, i, dataset, examples, names));
-    if (masks) mask_tokens(batch, dataset->masking);
+    if (masks && dataset->masking)
+        mask_tokens(batch, dataset->masking);
+    else if (masks)
+        fill_masked(batch, dataset, examples);
     return ftc_batch_check(batch, names);
 }
 

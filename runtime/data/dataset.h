@@ -25,7 +25,9 @@ typedef struct {
     int64_t *offsets;     // [n + 1] example i has the tokens offsets[i] … offsets[i + 1] - 1
     int32_t *ids, *types; // [offsets[n]]
     float *labels;        // [n] the class (an integer) or the value to predict
-    int32_t *tags; // [offsets[n]] the class of each token, FTC_NO_LABEL where it has none; NULL: of no token
+    // [offsets[n]] the class of each token, FTC_NO_LABEL where it has none; NULL: of no token. Where texts
+    // are masked already, what each masked token was.
+    int32_t *tags;
     size_t tags_capacity;
     const char *const *tag_names; // [n_tag_names] of the classes, as of the labels that they are from
     int32_t n_tag_names;
@@ -33,7 +35,7 @@ typedef struct {
     size_t offsets_capacity, ids_capacity, types_capacity, labels_capacity;
     ftc_number_lists *columns; // [n_columns] what feeds the program's other inputs (ftc_program_columns)
     int32_t n_columns;
-    const ftc_masking *masking; // not its own; NULL: the texts are not masked
+    const ftc_masking *masking; // not its own; NULL: the texts are masked already, or not at all
 } ftc_dataset;
 
 void ftc_dataset_add(ftc_dataset *dataset, const ftc_tokens *tokens, float label);

@@ -1,8 +1,8 @@
 // Masked language modelling: which tokens of a text a model has to predict, and what stands in their places.
-// Each token that is not special is chosen with a probability; of the chosen ones 80 % become the mask token,
-// 10 % a random token, 10 % stay. What is drawn is a function of seed, step, micro-step, the text's place in
-// the global batch and the token's in the text, by the numbers of ir/base/random.h, so that threads, shards
-// and resuming do not matter.
+// Each token that is not special is chosen with a probability; of the chosen ones some become the mask token,
+// some a random token, the rest stay. What is drawn is a function of seed, step, micro-step, the text's place
+// in the global batch and the token's in the text, by the numbers of ir/base/random.h, so that threads,
+// shards and resuming do not matter.
 #ifndef FTC_RUNTIME_MASKING_H
 #define FTC_RUNTIME_MASKING_H
 
@@ -13,11 +13,13 @@
 
 typedef struct {
     double probability;
+    double replaced, random;     // of the chosen ones become the mask token; a random one
+    uint64_t seed;               // besides the draw's
     int32_t mask_id, vocabulary; // random tokens are below `vocabulary`
     uint8_t *is_special;         // [vocabulary]
 } ftc_masking;
 
-// Fails when the tokenizer has no mask token.
+// 80 % become the mask token, 10 % a random one. Fails when the tokenizer has no mask token.
 ftc_status ftc_masking_create(const ftc_tokenizer *tokenizer, double probability, ftc_masking **out);
 void ftc_masking_free(ftc_masking *masking);
 
