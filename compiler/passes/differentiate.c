@@ -1,8 +1,6 @@
 // differentiate: appends the gradient of the loss with respect to every trained parameter.
 //
-// Reverse mode, graph to graph. The pass knows no operation: each brings its own rule (ftc_op_info.gradient),
-// which says what the gradient of the result means for each operand. The pass decides which nodes matter,
-// adds up the contributions of a value's readers and sums over the axes along which an operand was repeated.
+// How, ir/gradient.h says: the pass decides what is trained, and where gradients begin and end.
 //
 // Of a loss that says how much it weighs, the entry grad gives the gradient times that weight, so that those
 // of several calls add up to the gradient of their mean.
@@ -15,6 +13,7 @@
 #include "compiler/passes/passes.h"
 #include "ir/base/alloc.h"
 #include "ir/build.h"
+#include "ir/gradient.h"
 #include "ir/op.h"
 
 static bool is_float(ftc_dtype dtype) {
@@ -27,24 +26,10 @@ static bool is_trained(const ftc_graph *g, const ftc_node *node) {
     return decl->kind == FTC_DECL_PARAM && !decl->frozen && is_float(decl->type.dtype);
 }
 
-// Whether a change of some trained parameter changes the node smoothly.
-static bool *find_active(const ftc_graph *g, ftc_id end) {
-    bool *active = ftc_alloc(end, sizeof *active);
-    for (ftc_id id = 1; id < end; id++) {
-        const ftc_node *node = ftc_graph_node(g, id);
-        active[id] = is_trained(g, node);
-        if (!ftc_op_get(node->op)->gradient || !is_float(node->type.dtype)) continue;
-        for (int i = 0; i < node->n_args; i++) active[id] |= active[node->arg[i]];
-    }
-    return active;
-}
-
-// Adds `contribution`, which may have axes that the value `id` lacks, to its gradient.
-static void accumulate(ftc_graph *g, ftc_id id, ftc_id contribution, ftc_id *gradient) {
-    ftc_axes repeated =
-        ftc_axes_minus(&ftc_graph_node(g, contribution)->type.axes, &ftc_graph_node(g, id)->type.axes);
-    ftc_id sum = ftc_build_sum(g, contribution, &repeated);
-    gradient[id] = gradient[id] ? ftc_build_map2(g, FTC_OP_add, gradient[id], sum) : sum;
+static bool *find_trained(const ftc_graph *g, ftc_id end) {
+    bool *trained = ftc_alloc(end, sizeof *trained);
+    for (ftc_id id = 1; id < end; id++) trained[id] = is_trained(g, ftc_graph_node(g, id));
+    return trained;
 }
 
 static ftc_id find_loss(const ftc_graph *g, ftc_diagnostics *d) {
@@ -94,29 +79,21 @@ static void forget_meanings(ftc_graph *g) {
 }
 
 static void append_gradients(ftc_graph *g, ftc_id loss, ftc_entry_kind entry) {
-    ftc_id end = loss + 1;
-    bool *active = find_active(g, end);
-    ftc_id *gradient = ftc_alloc(end, sizeof *gradient);
+    const ftc_id end = loss + 1;
+    bool *trained = find_trained(g, end), *active = ftc_gradient_active(g, trained, end);
     ftc_build_cursor(g, ftc_graph_node(g, loss)->loc, FTC_PHASE_BACKWARD);
     const ftc_output *weight = ftc_graph_find_output(g, FTC_OUTPUT_WEIGHT);
-    gradient[loss] = weight && entry == FTC_ENTRY_GRAD ? weight->node : ftc_build_const(g, 1);
-    for (ftc_id id = loss; id > 0; id--) {
-        ftc_node node = *ftc_graph_node(g, id);
-        if (!active[id] || !gradient[id] || !node.n_args) continue;
-        ftc_build_cursor(g, node.loc, FTC_PHASE_BACKWARD);
-        ftc_id out[FTC_MAX_ARGS] = {0};
-        ftc_op_get(node.op)->gradient(g, id, gradient[id], out);
-        for (int i = 0; i < node.n_args; i++)
-            if (active[node.arg[i]] && out[i]) accumulate(g, node.arg[i], out[i], gradient);
-    }
+    ftc_id seed = weight && entry == FTC_ENTRY_GRAD ? weight->node : ftc_build_const(g, 1);
+    ftc_id *gradient = ftc_gradient_append(g, loss, seed, active, FTC_PHASE_BACKWARD);
     for (ftc_id id = 1; id < end; id++) {
-        if (!gradient[id] || !is_trained(g, ftc_graph_node(g, id))) continue;
+        if (!gradient[id] || !trained[id]) continue;
         ftc_decl of = ftc_graph_node(g, id)->decl;
         const char *name = ftc_graph_format(g, "grad:%s", g->decls[of].name);
         ftc_output *output = ftc_graph_add_output(g, name, gradient[id], 1u << entry);
         output->role = FTC_OUTPUT_GRADIENT;
         output->of = of;
     }
+    free(trained);
     free(active);
     free(gradient);
 }

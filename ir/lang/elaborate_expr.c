@@ -3,11 +3,14 @@
 // declaration, then ';' and axes. Sugar and dumps are the same calls; a dump only leaves nothing out.
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "ir/base/alloc.h"
 #include "ir/base/name.h"
 #include "ir/build.h"
 #include "ir/formula.h"
+#include "ir/gradient.h"
 #include "ir/lang/elaborator.h"
 #include "ir/op.h"
 
@@ -558,6 +561,59 @@ static ftc_value eval_count(ftc_elaborator *e, const ftc_expr *call) {
     return append(e, sum, call->place);
 }
 
+// --- gradients ----------------------------------------------------------------------------------------
+
+// Of a call grad(y, x): the two values; false after a diagnostic.
+static bool eval_grad_operands(ftc_elaborator *e, const ftc_expr *call, ftc_id *y, ftc_id *x) {
+    const ftc_expr *of = call->args, *to = of ? of->next : NULL;
+    if (!to || to->next || call->axes || of->keyword || to->keyword) {
+        ftc_elab_error(e, call->place, "write grad(VALUE, WITH_RESPECT_TO)");
+        return false;
+    }
+    ftc_value y_value = ftc_elab_expr(e, of), x_value = ftc_elab_expr(e, to);
+    if (!ftc_elab_as_node(e, &x_value, to->place, FTC_F32, x) ||
+        !ftc_elab_as_node(e, &y_value, of->place, FTC_F32, y))
+        return false;
+    for (int i = 0; i < 2; i++) {
+        const ftc_type *type = &ftc_graph_node(e->g, i ? *x : *y)->type;
+        if (type->dtype == FTC_F32) continue;
+        ftc_elab_error(e, (i ? to : of)->place, "a gradient is of f32, by f32; this is %s",
+                       type_text(e, type));
+        return false;
+    }
+    return true;
+}
+
+// grad(y, x): what the sum of y over all its cells changes by with each cell of x. It is appended here, as
+// part of the forward phase, so that whatever follows sees values like others.
+static ftc_value eval_grad(ftc_elaborator *e, const ftc_expr *call) {
+    ftc_graph *g = e->g;
+    ftc_id y, x;
+    if (!eval_grad_operands(e, call, &y, &x)) return ERROR;
+    const ftc_id end = (y > x ? y : x) + 1;
+    bool *marked = ftc_alloc(end, sizeof *marked);
+    marked[x] = true;
+    bool *active = ftc_gradient_active(g, marked, end);
+    ftc_value result = ERROR;
+    if (active[y]) {
+        const ftc_loc loc = g->cursor_loc;
+        const ftc_phase phase = g->cursor_phase;
+        ftc_id seed = ftc_build_fill(g, 1, FTC_F32, &ftc_graph_node(g, y)->type.axes);
+        ftc_id *gradient = ftc_gradient_append(g, y, seed, active, phase);
+        result = (ftc_value){.kind = FTC_VALUE_NODE, .node = gradient[x]};
+        free(gradient);
+        ftc_build_cursor(g, loc, phase);
+    } else {
+        ftc_elab_error(
+            e, call->place,
+            "the first value does not depend on the second, or only by what has no gradient (comparisons, "
+            "integers, detach)");
+    }
+    free(active);
+    free(marked);
+    return result;
+}
+
 // --- calls --------------------------------------------------------------------------------------------
 
 // The primitive of an infix operator; `swap` when the operands change places, `negate` when the result does.
@@ -641,6 +697,7 @@ static ftc_value eval_call(ftc_elaborator *e, const ftc_expr *call) {
     if (!strcmp(call->text, "divides")) return eval_divides(e, call);
     if (!strcmp(call->text, "dims")) return eval_dims(e, call);
     if (!strcmp(call->text, "ragged")) return eval_ragged(e, call);
+    if (!strcmp(call->text, "grad")) return eval_grad(e, call);
     if (!strcmp(call->text, "setting")) return ftc_elab_setting(e, call);
     if (!strcmp(call->text, "selected")) return ftc_elab_selected(e, call);
     op = ftc_op_find(call->text);
