@@ -2,8 +2,13 @@
 """One training step of Hugging Face's BERT in PyTorch, eager or through torch.compile; see peer.py for the protocol."""
 
 import json
+import pathlib
+import sys
 
 import peer
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "python/ftc"))
+from _contender import torch_training  # the step that ftc.benchmark times, which needs nothing of the package
 
 
 def build(args):
@@ -25,20 +30,7 @@ def build(args):
             attention_probs_dropout_prob=args.dropout,
         )
     )
-    model.train()
-    if args.compile:
-        model = torch.compile(model)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=args.lr, weight_decay=args.weight_decay, fused=args.fused_adamw
-    )
-
-    def step(batch):
-        loss = model(**batch).loss
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        return loss.item()
-
+    step = torch_training(torch, model, vars(args), args.compile, args.fused_adamw)
     batches = read_batches(torch, args) if args.batches else [synthetic_batch(torch, args)]
     turn = 0
 

@@ -14,18 +14,28 @@ import sys
 import time
 
 
+NO_LABEL = -100
+
+
+def model_class(options):
+    """transformers' class of the task, whose name ends like those of its models."""
+    import transformers
+
+    return getattr(transformers, "AutoModel" + options["class"])
+
+
 def make(options):
-    """A …ForSequenceClassification of a configuration, or of a directory whose head may be missing, saved."""
+    """A model of a configuration, or of a directory whose head may be missing, saved."""
     import torch
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    from transformers import AutoConfig
 
     torch.manual_seed(0)
     config = options["config"]
     if isinstance(config, dict):
         values = dict(config)
-        model = AutoModelForSequenceClassification.from_config(AutoConfig.for_model(values.pop("model_type"), **values))
+        model = model_class(options).from_config(AutoConfig.for_model(values.pop("model_type"), **values))
     else:
-        model = AutoModelForSequenceClassification.from_pretrained(config, dtype=torch.float32)
+        model = model_class(options).from_pretrained(config, dtype=torch.float32)
     model.save_pretrained(options["model"])
 
 
@@ -42,39 +52,49 @@ def ftc_step(options):
         **options["compile"],
     )
     names = {one.source: name for name, one in net.inputs.items()}
-    inputs = {names["tokens"]: np.array(options["ids"], np.int32), names["label"]: np.array(options["labels"])}
+    inputs = {names["tokens"]: np.array(options["ids"], np.int32)}
+    labels = np.array(options["labels"])
+    if "label" in names:
+        inputs[names["label"]] = labels
+    else:
+        places = [np.flatnonzero(row != NO_LABEL) for row in labels]
+        inputs[names["masked_positions"]] = places
+        inputs[names["masked_tokens"]] = [row[at] for row, at in zip(labels, places)]
     net.set(lr=options["lr"], weight_decay=options["weight_decay"])
     return net.eval(inputs).loss, lambda: net.step(inputs)
 
 
-def torch_step(options, compiled):
-    import torch
-    from transformers import AutoModelForSequenceClassification
-
-    torch.set_num_threads(options["threads"])
-    torch.manual_seed(0)
-    model = AutoModelForSequenceClassification.from_pretrained(options["model"], dtype=torch.float32)
-    ids = torch.tensor(options["ids"])
-    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.tensor(options["labels"])}
-    narrow = options["compile"].get("precision") == "bf16"
-    autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=narrow)
-    with torch.no_grad(), autocast:
-        loss = model.eval()(**batch).loss.item()
-    model.train()
+def torch_training(torch, model, options, compiled, fused=True, narrow=False):
+    """A function that makes a whole training step of a batch, and gives its loss."""
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=options["lr"], weight_decay=options["weight_decay"], fused=True
+        model.parameters(), lr=options["lr"], weight_decay=options["weight_decay"], fused=fused
     )
-    run = torch.compile(model) if compiled else model
+    run = torch.compile(model.train()) if compiled else model.train()
 
-    def step():
-        with autocast:
+    def step(batch):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=narrow):
             loss = run(**batch).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
         return loss.item()
 
-    return loss, step
+    return step
+
+
+def torch_step(options, compiled):
+    import torch
+
+    torch.set_num_threads(options["threads"])
+    torch.manual_seed(0)
+    model = model_class(options).from_pretrained(options["model"], dtype=torch.float32)
+    ids = torch.tensor(options["ids"])
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.tensor(options["labels"])}
+    narrow = options["compile"].get("precision") == "bf16"
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=narrow):
+        loss = model.eval()(**batch).loss.item()
+    step = torch_training(torch, model, options, compiled, narrow=narrow)
+    return loss, lambda: step(batch)
 
 
 def main():

@@ -18,7 +18,7 @@ from .net import Net, _Memory
 from .training_args import refuse
 
 # What labels are of, by how the names of a model's classes end.
-_TASKS = {"ForSequenceClassification": "classification", "ForTokenClassification": "tokens", "ForMaskedLM": "mlm"}
+TASKS = {"ForSequenceClassification": "classification", "ForTokenClassification": "tokens", "ForMaskedLM": "mlm"}
 
 
 def _are_placeholders(names: list[str]) -> bool:
@@ -28,7 +28,7 @@ def _are_placeholders(names: list[str]) -> bool:
 
 def _task(name: str, problem_type: str | None) -> str | None:
     """The task of a model whose class has this name; None: none that is compiled."""
-    task = next((task for suffix, task in _TASKS.items() if name.endswith(suffix)), None)
+    task = next((task for suffix, task in TASKS.items() if name.endswith(suffix)), None)
     return "multi_label" if task == "classification" and problem_type == "multi_label_classification" else task
 
 
@@ -63,9 +63,11 @@ class ModelWeights:
     def _check(self) -> None:
         kind = type(self._base)
         if self.task is None:
-            refuse(f"the model is a {kind.__name__}", f"only {', '.join('…' + name for name in _TASKS)} are compiled")
+            refuse(f"the model is a {kind.__name__}", f"only {', '.join('…' + name for name in TASKS)} are compiled")
         if not kind.__module__.startswith("transformers."):
-            refuse(f"the model is a {kind.__module__}.{kind.__name__}", "a class of one's own may compute something else")
+            refuse(
+                f"the model is a {kind.__module__}.{kind.__name__}", "a class of one's own may compute something else"
+            )
         narrow = sorted({str(p.dtype) for p in self.model.parameters() if str(p.dtype) != "torch.float32"})
         if narrow:
             warnings.warn(f"ftc.Trainer: parameters of {', '.join(narrow)} are converted to float32", stacklevel=4)
@@ -138,7 +140,10 @@ class AdapterWeights(ModelWeights):
 
         others = [name.partition(".lora_embedding_")[0] for name in self._parameters() if ".lora_embedding_" in name]
         if others:
-            refuse(f"adapters of other modules than linear ones: {', '.join(dict.fromkeys(others))}", "they are not compiled")
+            refuse(
+                f"adapters of other modules than linear ones: {', '.join(dict.fromkeys(others))}",
+                "they are not compiled",
+            )
 
     def _parameters(self) -> dict[str, Any]:
         found = {}
@@ -153,7 +158,9 @@ class AdapterWeights(ModelWeights):
 
     def _options(self) -> dict[str, Any]:
         lora = self._lora
-        modules = [name.removesuffix(".lora_A.weight") for name in self._parameters() if name.endswith(".lora_A.weight")]
+        modules = [
+            name.removesuffix(".lora_A.weight") for name in self._parameters() if name.endswith(".lora_A.weight")
+        ]
         return super()._options() | {
             "lora": ",".join(modules),
             "lora_rank": lora.r,
@@ -183,7 +190,9 @@ class DirectoryWeights:
         problem = config.get("problem_type")
         names = config.get("architectures") or [""]
         task = _task(names[0], problem)
-        self.task = _task("ForSequenceClassification", problem) if task in (None, "mlm") else task  # as the directory is compiled
+        self.task = (
+            _task("ForSequenceClassification", problem) if task in (None, "mlm") else task
+        )  # as the directory is compiled
 
     def take_names(self, names: list[str]) -> None:
         if self.names is None or _are_placeholders(self.names):
@@ -208,5 +217,11 @@ def weights_of(model: Any) -> ModelWeights | DirectoryWeights:
     if isinstance(model, (str, os.PathLike)):
         return DirectoryWeights(os.fspath(model))
     if not hasattr(model, "named_parameters") or not hasattr(model, "config"):
-        raise TypeError(f"the model is a {type(model).__name__}: expected a PreTrainedModel, a PeftModel or a directory")
-    return AdapterWeights(model) if hasattr(model, "peft_config") and hasattr(model, "get_base_model") else ModelWeights(model)
+        raise TypeError(
+            f"the model is a {type(model).__name__}: expected a PreTrainedModel, a PeftModel or a directory"
+        )
+    return (
+        AdapterWeights(model)
+        if hasattr(model, "peft_config") and hasattr(model, "get_base_model")
+        else ModelWeights(model)
+    )

@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 
 from . import _library as c
+from ._contender import NO_LABEL
 from ._library import InputError
+from ._weights import TASKS
 
 TITLES = {"ftc": "ftc", "eager": "PyTorch eager", "compile": "torch.compile"}
 _PAUSE_SECONDS = 0.2  # in which threads that still spin fall asleep
@@ -211,8 +213,22 @@ def _write(scratch: str, name: str, options: dict[str, Any]) -> str:
     return str(path)
 
 
-def _prepare(model: Any, scratch: str, python: str, needs_torch: bool) -> str:
-    """The directory of the model with all its weights."""
+def _task_of(model: Any) -> str:
+    """What the class of a model says, or that which its configuration names. Only the former can say mlm: others are
+    fine-tuned from the latter."""
+    if hasattr(model, "named_parameters"):
+        names = [type(model).__name__]
+    elif isinstance(model, (str, os.PathLike)):
+        file = pathlib.Path(model, "config.json")
+        names = json.loads(file.read_text()).get("architectures") if file.exists() else None
+    else:
+        names = model.get("architectures") if isinstance(model, dict) else getattr(model, "architectures", None)
+    found = [task for suffix, task in TASKS.items() if names and names[0].endswith(suffix)]
+    return found[0] if found and (found[0] != "mlm" or hasattr(model, "named_parameters")) else "classification"
+
+
+def _prepare(model: Any, kind: str, scratch: str, python: str, needs_torch: bool) -> str:
+    """The directory of the model, whose class' name ends with `kind`, with all its weights."""
     directory = os.path.join(scratch, "model")
     if hasattr(model, "save_pretrained") and hasattr(model, "named_parameters"):
         model.save_pretrained(directory)
@@ -227,7 +243,7 @@ def _prepare(model: Any, scratch: str, python: str, needs_torch: bool) -> str:
             raise InputError(f"{config}: there is no config.json in it")
         values = json.loads((pathlib.Path(config) / "config.json").read_text())
         has_weights = any(name.endswith((".safetensors", ".bin", ".index.json")) for name in os.listdir(config))
-        has_head = any(one.endswith("ForSequenceClassification") for one in values.get("architectures") or [])
+        has_head = any(one.endswith(kind) for one in values.get("architectures") or [])
         if has_weights and (has_head or not needs_torch):
             return config
         config = config if has_weights else values
@@ -235,8 +251,9 @@ def _prepare(model: Any, scratch: str, python: str, needs_torch: bool) -> str:
         raise TypeError(f"the model is a {type(model).__name__}: expected a PreTrainedModel, its configuration, or a directory")
     if isinstance(config, dict) and "model_type" not in config:
         raise InputError("the configuration has no model_type")
+    asked = {"config": config, "model": directory, "class": kind}
     try:
-        process = _Process(python, "make", _write(scratch, "make.json", {"config": config, "model": directory}))
+        process = _Process(python, "make", _write(scratch, "make.json", asked))
     except _Failure as failure:
         raise InputError(f"the model could not be made: {failure}") from None
     try:
@@ -247,14 +264,22 @@ def _prepare(model: Any, scratch: str, python: str, needs_torch: bool) -> str:
     return directory
 
 
-def _batch(config: dict[str, Any], batch: int, length: int) -> dict[str, Any]:
-    """Random tokens, none of them padding, all sequences of full length; random labels."""
+def _batch(config: dict[str, Any], task: str, batch: int, length: int) -> dict[str, Any]:
+    """Random tokens, none of them padding, all sequences of full length; random labels, of mlm for every seventh token."""
     rng = np.random.default_rng(0)
     vocab, pad = int(config["vocab_size"]), config.get("pad_token_id")
     known = [i for i in range(vocab) if i != pad]
-    labels = len(config.get("id2label") or {}) or int(config.get("num_labels") or 2)
-    classes = rng.integers(0, labels, batch).tolist() if labels > 1 else rng.random(batch).tolist()
-    return {"ids": rng.choice(known, (batch, length)).tolist(), "labels": classes}
+    classes = len(config.get("id2label") or {}) or int(config.get("num_labels") or 2)
+    ids = rng.choice(known, (batch, length))
+    if task == "tokens":
+        labels = rng.integers(0, classes, (batch, length))
+    elif task == "mlm":
+        labels = np.where(np.arange(length) % 7 == 1, rng.choice(known, (batch, length)), NO_LABEL)
+    elif config.get("problem_type") == "multi_label_classification":
+        labels = rng.integers(0, 2, (batch, classes)).astype(float)
+    else:
+        labels = rng.integers(0, classes, batch) if classes > 1 else rng.random(batch)
+    return {"ids": ids.tolist(), "labels": labels.tolist()}
 
 
 def benchmark(
@@ -262,6 +287,7 @@ def benchmark(
     batch: int = 8,
     length: int = 128,
     *,
+    task: str | None = None,
     against: Sequence[str] = ("eager", "compile"),
     rounds: int = 3,
     steps: int = 5,
@@ -275,8 +301,9 @@ def benchmark(
 
         print(ftc.benchmark(model, batch=8, length=128))
 
-    model: a …ForSequenceClassification of transformers, its configuration (an object, or a dict with model_type; random
-        weights), or a directory. The model at hand is only read.
+    model: a …ForSequenceClassification, …ForTokenClassification or …ForMaskedLM of transformers, a configuration (an object, or
+        a dict with model_type; random weights), or a directory. The model at hand is only read.
+    task: "classification", "tokens" (a label a token) or "mlm" (masked tokens); None: as the model's class says, else the first.
     against: of "eager" and "compile" (torch.compile). None: ftc alone, which needs neither torch nor transformers for a
         directory with weights.
     rounds, steps: so many rounds, in each of which every contender makes so many steps, one contender after the other.
@@ -294,13 +321,20 @@ def benchmark(
             raise InputError(f'against has {name!r}: there are "eager" and "compile"')
     if batch < 1 or length < 1 or rounds < 1 or steps < 1:
         raise InputError("batch, length, rounds and steps are at least 1")
+    task = task or _task_of(model)
+    kinds = {of: suffix for suffix, of in TASKS.items()}
+    if task not in kinds:
+        raise InputError(f"task is {task!r}: there are {', '.join(kinds)}")
+    if task != "classification":
+        options["task"] = task
     threads = threads or len(os.sched_getaffinity(0))
     python = python or sys.executable
     with tempfile.TemporaryDirectory() as scratch:
-        directory = _prepare(model, scratch, python, bool(against))
+        directory = _prepare(model, kinds[task], scratch, python, bool(against))
         config = json.loads((pathlib.Path(directory) / "config.json").read_text())
         asked = {"model": directory, "batch": batch, "length": length, "threads": threads, "warmup": warmup}
-        asked |= {"lr": 5e-5, "weight_decay": 0.01, "compile": options, **_batch(config, batch, length)}
+        asked |= {"class": kinds[task], "lr": 5e-5, "weight_decay": 0.01, "compile": options}
+        asked |= _batch(config, task, batch, length)
         contenders = {name: Contender(name) for name in ["ftc", *dict.fromkeys(against)]}
         _take_turns(contenders, _write(scratch, "options.json", asked), python, rounds, steps)
     name = config.get("_name_or_path") or config.get("model_type", "model")

@@ -73,6 +73,26 @@ def test_refuses(roberta, tmp_path):
         ftc.benchmark({"hidden_size": 8})
 
 
+def test_ftc_alone_on_labels_of_tokens(models):
+    tokens = models.parent / "tests/golden/families/tokens/distilbert"
+    found = ftc.benchmark(tokens, 4, 16, against=(), **SHORT).contenders["ftc"]
+    assert found.missing is None and np.isfinite(found.loss)
+    with pytest.raises(ftc.InputError, match="task is 'spans': there are classification, tokens, mlm"):
+        ftc.benchmark(tokens, task="spans")
+
+
+@pytest.mark.parametrize(
+    "family, task", [("families/tokens/modernbert", None), ("masked/distilbert", "mlm"), ("families/roberta", "tokens")]
+)
+def test_tasks_beside_pytorch(models, family, task):
+    pytest.importorskip("torch", reason="no torch, for the benchmark beside it")
+    pytest.importorskip("transformers", reason="no transformers, for the benchmark beside it")
+    config = json.loads((models.parent / "tests/golden" / family / "config.json").read_text())
+    found = ftc.benchmark(config, 4, 16, task=task, against="eager", **SHORT)
+    ours, theirs = found.contenders["ftc"], found.contenders["eager"]
+    assert theirs.missing is ours.missing is None and theirs.loss == pytest.approx(ours.loss, rel=1e-4)
+
+
 def test_beside_pytorch(roberta):
     pytest.importorskip("torch", reason="no torch, for the benchmark beside it")
     transformers = pytest.importorskip("transformers", reason="no transformers, for the benchmark beside it")

@@ -27,7 +27,12 @@ def make_adapted(hf, peft, directory, auto=None, **lora):
 
 def adapt(hf, peft, kind, directory, output, lora=None, resume=None, **arguments):
     model = make_adapted(hf, peft, directory, **(lora or {}))
-    arguments = {"learning_rate": 1e-2, "eval_strategy": "epoch", "save_strategy": "epoch", "num_train_epochs": 2} | arguments
+    arguments = {
+        "learning_rate": 1e-2,
+        "eval_strategy": "epoch",
+        "save_strategy": "epoch",
+        "num_train_epochs": 2,
+    } | arguments
     args = hf.TrainingArguments(
         str(output), logging_steps=1, use_cpu=True, report_to="none", disable_tqdm=True, weight_decay=0.1, **arguments
     )
@@ -45,7 +50,11 @@ def adapt(hf, peft, kind, directory, output, lora=None, resume=None, **arguments
     return trainer
 
 
-RUNS = [{}, {"target_modules": "all-linear", "modules_to_save": ["classifier", "pooler.dense"]}, {"task_type": None, "target_modules": ".*1.*query"}]
+RUNS = [
+    {},
+    {"target_modules": "all-linear", "modules_to_save": ["classifier", "pooler.dense"]},
+    {"task_type": None, "target_modules": ".*1.*query"},
+]
 
 
 @pytest.mark.parametrize("lora", RUNS)
@@ -80,7 +89,10 @@ def test_resumes_to_the_same_bits(hf, peft, tiny, tmp_path):
         ({"use_rslora": True}, "LoraConfig use_rslora=True"),
         ({"bias": "lora_only"}, "LoraConfig bias='lora_only'"),
         ({"rank_pattern": {"query": 2}}, "LoraConfig rank_pattern="),
-        ({"target_modules": ["word_embeddings"]}, "adapters of other modules than linear ones: bert.embeddings.word_embeddings"),
+        (
+            {"target_modules": ["word_embeddings"]},
+            "adapters of other modules than linear ones: bert.embeddings.word_embeddings",
+        ),
     ],
 )
 def test_refuses_what_is_no_plain_adapter(hf, peft, tiny, tmp_path, lora, message):

@@ -30,7 +30,12 @@ def train(hf, kind, directory, output, rows=make_masked_rows, collator=None, mod
     torch.manual_seed(0)
     dropouts = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     model = model or hf.AutoModelForMaskedLM.from_pretrained(directory, **dropouts)
-    arguments = {"learning_rate": 1e-3, "eval_strategy": "epoch", "save_strategy": "no", "num_train_epochs": 2} | arguments
+    arguments = {
+        "learning_rate": 1e-3,
+        "eval_strategy": "epoch",
+        "save_strategy": "no",
+        "num_train_epochs": 2,
+    } | arguments
     args = hf.TrainingArguments(
         str(output), logging_steps=1, use_cpu=True, report_to="none", disable_tqdm=True, **arguments
     )
@@ -97,5 +102,8 @@ def test_refuses_what_there_is_not(hf, tiny, tmp_path):
         ftc.Trainer(hf.AutoModelForSequenceClassification.from_pretrained(tiny), args, collator)
     with pytest.raises(NotImplementedError, match="predict: the scores of masked tokens"):
         ftc.Trainer(model, args, collator).predict(make_plain_rows(2, 1))
+    with pytest.raises(NotImplementedError, match="label_smoothing_factor: the loss of bert_cls has none"):
+        smooth = hf.TrainingArguments(str(tmp_path), report_to="none", use_cpu=True, label_smoothing_factor=0.1)
+        ftc.Trainer(model, smooth, collator).evaluate(make_plain_rows(2, 1))
     with pytest.raises(ftc.InputError, match="nothing says which"):
         ftc.Trainer(model, args).evaluate(make_plain_rows(2, 1))

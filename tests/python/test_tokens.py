@@ -38,7 +38,9 @@ def make_tagger(model, output, train=None, test=None, **arguments):
 
 
 def test_trains_a_directory(tmp_path):
-    trainer = make_tagger(FAMILIES / "bert", tmp_path / "out", num_train_epochs=8, eval_strategy="epoch", learning_rate=5e-3)
+    trainer = make_tagger(
+        FAMILIES / "bert", tmp_path / "out", num_train_epochs=8, eval_strategy="epoch", learning_rate=5e-3
+    )
     trainer.train()
     losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
     assert losses[-1] < 0.8 * losses[0]
@@ -91,12 +93,20 @@ def test_labels_may_be_missing_in_prediction_alone(tmp_path):
 @pytest.mark.parametrize(
     "row, kind, message",
     [
-        ({"input_ids": [5, 6], "labels": [0, 3]}, ftc.InputError, "example 0, token 1 has the label 3.*0 to 2, or -100"),
+        (
+            {"input_ids": [5, 6], "labels": [0, 3]},
+            ftc.InputError,
+            "example 0, token 1 has the label 3.*0 to 2, or -100",
+        ),
         ({"input_ids": [5, 6], "labels": [0, -1]}, ftc.InputError, "has the label -1"),
         ({"input_ids": [5, 6], "labels": [0]}, ftc.InputError, "2 input_ids, but 1 labels: each token needs one, -100"),
         ({"input_ids": [5, 6], "labels": 1}, TypeError, "labels is of type int64 with 0 axes"),
         ({"input_ids": [5, 6], "labels": [0, 0.5]}, TypeError, "float64"),
-        ({"input_ids": [5, 6], "attention_mask": [1, 0], "labels": [0, 0]}, ftc.InputError, "where its attention_mask is 0"),
+        (
+            {"input_ids": [5, 6], "attention_mask": [1, 0], "labels": [0, 0]},
+            ftc.InputError,
+            "where its attention_mask is 0",
+        ),
         ({"text": "Good food", "labels": [0, 0]}, ftc.InputError, "labels, but no input_ids: tokenize it"),
     ],
 )
@@ -115,7 +125,12 @@ def tag(hf, kind, family, output, **arguments):
     dropouts = {name: 0.0 for name in config if name.endswith(("dropout", "dropout_prob"))}
     model = hf.AutoModelForTokenClassification.from_pretrained(directory, **dropouts)
     tokenizer = hf.AutoTokenizer.from_pretrained(FAMILIES / "bert")
-    arguments = {"learning_rate": 1e-3, "eval_strategy": "epoch", "save_strategy": "no", "num_train_epochs": 2} | arguments
+    arguments = {
+        "learning_rate": 1e-3,
+        "eval_strategy": "epoch",
+        "save_strategy": "no",
+        "num_train_epochs": 2,
+    } | arguments
     args = hf.TrainingArguments(
         str(output), logging_steps=1, use_cpu=True, report_to="none", disable_tqdm=True, **arguments
     )
@@ -131,7 +146,9 @@ def tag(hf, kind, family, output, **arguments):
     return trainer, trainer.predict(make_tagged_rows(13, 3))
 
 
-@pytest.mark.parametrize("family, arguments", [("bert", {}), ("bert", {"label_smoothing_factor": 0.1}), ("distilbert", {})])
+@pytest.mark.parametrize(
+    "family, arguments", [("bert", {}), ("bert", {"label_smoothing_factor": 0.1}), ("distilbert", {})]
+)
 def test_equals_transformers(hf, tmp_path, family, arguments):
     theirs, right = tag(hf, hf.Trainer, family, tmp_path / "theirs", **arguments)
     ours, mine = tag(hf, ftc.Trainer, family, tmp_path / "ours", **arguments)
@@ -153,6 +170,8 @@ def test_preprocessed_scores_are_what_is_predicted(hf, tmp_path):
 
 def test_refuses_other_padding_of_labels(hf, tmp_path):
     model = hf.AutoModelForTokenClassification.from_pretrained(FAMILIES / "bert")
-    collator = hf.DataCollatorForTokenClassification(hf.AutoTokenizer.from_pretrained(FAMILIES / "bert"), label_pad_token_id=0)
+    collator = hf.DataCollatorForTokenClassification(
+        hf.AutoTokenizer.from_pretrained(FAMILIES / "bert"), label_pad_token_id=0
+    )
     with pytest.raises(NotImplementedError, match="label_pad_token_id=0"):
         ftc.Trainer(model, hf.TrainingArguments(str(tmp_path), report_to="none"), data_collator=collator)
