@@ -56,7 +56,8 @@ static ftc_contraction_plan plan_for_shape(const ftc_target *target, ftc_gemm_sh
     plan.cols = half_l2 / (max(plan.packed_k, 1) * panel_bytes) * shape.cols;
     plan.cols = min(max(plan.cols, least), 384 / shape.cols * shape.cols);
     plan.cols = min(plan.cols, round_up(n, shape.cols));
-    plan.rows = min(plan.keep_b ? 128 : 1536, round_up(m, shape.rows));
+    int64_t most = round_up(plan.keep_b ? 128 : 1536, shape.rows * shape.together);
+    plan.rows = min(most, round_up(m, shape.rows));
     return plan;
 }
 

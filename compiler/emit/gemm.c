@@ -38,9 +38,9 @@ const char *ftc_gemm_bf16_text(const ftc_target *target) {
 // tiles: 2 * 2 of C, two of A and two of B.
 //
 // A chunk of a transposed A has a line of L1 at each k. On AVX2, where six of a line's sixteen words are one
-// block's, rows are packed unless those lines are spread over all 64 sets: gradients of BERT's weights then
-// go from 61 to 76 GFLOP/s to 70 to 81, on Zen 4. On AVX-512 it costs more than it gives, unless all lines
-// are in one set.
+// block's, rows are packed unless those lines are spread over all 64 sets, and six blocks at once, so that a
+// line is seldom fetched again: gradients of BERT's weights then go from 61 to 76 GFLOP/s to 75 to 81, on
+// Zen 4. On AVX-512 it costs more than it gives, unless all lines are in one set.
 ftc_gemm_shape ftc_gemm_shape_for(const ftc_target *target, ftc_gemm_kind kind) {
     int lanes = target->vector_bits / 32;
     ftc_gemm_shape shape = target->vector_registers >= 32 ? (ftc_gemm_shape){.rows = 8, .vectors = 3}
@@ -49,7 +49,9 @@ ftc_gemm_shape ftc_gemm_shape_for(const ftc_target *target, ftc_gemm_kind kind) 
     shape.row_unit = 1;
     if (kind == FTC_GEMM_AMX) shape = (ftc_gemm_shape){.rows = 32, .vectors = 2, .row_unit = 16};
     shape.kind = kind;
-    shape.crowding = target->vector_registers >= 32 || !target->fma ? WAY_BYTES : WAY_BYTES / 32;
+    bool is_avx2 = target->vector_registers < 32 && target->fma;
+    shape.crowding = is_avx2 ? WAY_BYTES / 32 : WAY_BYTES;
+    shape.together = is_avx2 ? 6 : 1;
     shape.cols = shape.vectors * lanes;
     shape.k_per_word = kind == FTC_GEMM_F32 ? 1 : 2;
     shape.word_unit = kind == FTC_GEMM_AMX ? lanes : 1;
@@ -293,6 +295,20 @@ static void call_kernel(ftc_codegen *cg, const ftc_gemm_shape *shape, bool trans
     LLVMBuildCall2(cg->builder, type, kernel, args, LLVMCountParamTypes(type), "");
 }
 
+// The rows of `a`, those of a block that begins at `row` of m, packed in `buffer`: with the first of the
+// blocks that are packed together those of all.
+static ftc_matrix packed_rows(ftc_codegen *cg, const ftc_gemm_shape *shape, const ftc_matrix *a,
+                              LLVMValueRef row, LLVMValueRef m, LLVMValueRef k, LLVMValueRef buffer) {
+    LLVMValueRef most = ftc_cg_i64(cg, (int64_t)shape->rows * shape->together);
+    LLVMValueRef before = ftc_cg_rem(cg, row, most), left = ftc_cg_sub(cg, m, row);
+    ftc_cg_if first = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntEQ, before, ftc_cg_i64(cg, 0)));
+    ftc_matrix packed = ftc_emit_pack_rows(cg, shape, a, ftc_cg_min(cg, left, most), k, buffer);
+    ftc_cg_if_end(cg, &first);
+    LLVMValueRef depth = ftc_emit_packed_depth(cg, shape, k);
+    packed.base = ftc_cg_at(cg, cg->f32, buffer, ftc_cg_mul(cg, before, depth));
+    return packed;
+}
+
 // void ftc.gemm.block…(m, n, k, a, lda, b, c, ldc, accumulate, buffer): a row block of A stays in L1 while
 // the panels of B pass by; meanwhile, unless A is transposed, the rows that come next are prefetched, one
 // with each panel. `buffered`: A is packed first.
@@ -321,7 +337,10 @@ static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape,
     ftc_matrix a = {ftc_cg_at(cg, element, arg[3], ftc_cg_mul(cg, row.index, a_row)), lda, transposed, form};
     LLVMValueRef next_rows =
         ftc_cg_at(cg, element, a.base, ftc_cg_mul(cg, a_row, ftc_cg_i64(cg, shape->rows)));
-    if (buffered) a = ftc_emit_pack_rows(cg, shape, &a, rows, k, arg[BLOCK_PARAMS]);
+    if (buffered && transposed && shape->together > 1)
+        a = packed_rows(cg, shape, &a, row.index, m, k, arg[BLOCK_PARAMS]);
+    else if (buffered)
+        a = ftc_emit_pack_rows(cg, shape, &a, rows, k, arg[BLOCK_PARAMS]);
     LLVMValueRef c_row = ftc_cg_at(cg, cg->f32, c, ftc_cg_mul(cg, row.index, ldc));
     ftc_cg_loop col = ftc_cg_loop_begin(cg, zero, n, ftc_cg_i64(cg, shape->cols));
     LLVMValueRef ahead = ftc_cg_loop_carry(cg, &col, next_rows);

@@ -9,8 +9,9 @@
 //
 // A is read where it is, one broadcast a word, when it is f32 and so are the products; otherwise, and where
 // the words of its rows would crowd few sets of the cache, each block of rows is brought into words in a
-// small buffer first. A block of rows stays in L1 while the panels of B pass, and `rows × cols` of C stay in
-// registers over all of k:
+// small buffer first: of a transposed A several blocks at once, where a line has more than one block's words.
+// A block of rows stays in L1 while the panels of B pass, and `rows × cols` of C stay in registers over all
+// of k:
 //
 //     f32, bf16 pairs  AVX-512  8 × 48    AVX2  6 × 16    SSE  4 × 8
 //     AMX              32 × 32
@@ -53,7 +54,8 @@ typedef struct {
     int cols;       // vectors * lanes: the width of a panel of packed B
     int k_per_word; // 1: f32, 2: bf16
     int word_unit;  // packed words of k are filled up with zeros to a multiple of this
-    int crowding;   // bytes: rows of a transposed A are packed where each k lies a multiple of this apart
+    int crowding;   // bytes: rows of a transposed A are packed where each k lies a multiple of this apart,
+    int together;   // … so many blocks of them at once
     int k_chunk;    // k that one block should span so that rows × k of A stays in L1
 } ftc_gemm_shape;
 
@@ -105,7 +107,8 @@ typedef struct {
 void ftc_emit_block(ftc_codegen *cg, const ftc_gemm_block *block);
 
 // --- pack.c, for gemm.c
-// Brings A[m × k] (m <= shape->rows) into words in `buffer`; returns the matrix of words that it is then.
+// Brings A[m × k] into words in `buffer`, block after block: one, or shape->together of a transposed A.
+// Returns the matrix of words that the first of them is then.
 ftc_matrix ftc_emit_pack_rows(ftc_codegen *cg, const ftc_gemm_shape *shape, const ftc_matrix *a,
                               LLVMValueRef m, LLVMValueRef k, LLVMValueRef buffer);
 

@@ -132,7 +132,7 @@ static LLVMValueRef begin_function(const packer *p, const char *what, ftc_cg_fun
 // Columns that are packed at once: LLVM splits vectors of f32 into what the target has, of others it makes a
 // mess.
 static int vector_step(const packer *p) {
-    return p->form == FTC_FORM_F32 || p->cols < p->cg->lanes ? p->cols : p->cg->lanes;
+    return p->form == FTC_FORM_F32 || p->cols % p->cg->lanes ? p->cols : p->cg->lanes;
 }
 
 // One row of words of a panel: what is at `from` (and a row of the matrix further on, of a pair) goes to
@@ -315,7 +315,8 @@ int64_t ftc_gemm_buffer_bytes(const ftc_gemm_shape *shape, const ftc_matrix *a, 
     if (shape->kind == FTC_GEMM_F32 && a->form == FTC_FORM_F32 && !is_crowded(shape, a)) return 0;
     int64_t words = (k + shape->k_per_word - 1) / shape->k_per_word, lanes = shape->cols / shape->vectors;
     words = (words + lanes - 1) / lanes * lanes;
-    return words * shape->rows * 4 * (shape->kind == FTC_GEMM_AMX ? 2 : 1);
+    int64_t blocks = a->transposed ? shape->together : 1;
+    return words * shape->rows * blocks * 4 * (shape->kind == FTC_GEMM_AMX ? 2 : 1);
 }
 
 // ftc.pack.rows(a, ld, k, m, to): row by row; the last vector of each is filled up with zeros.
@@ -378,12 +379,46 @@ static LLVMValueRef turn_function(const packer *p) {
     return f.function;
 }
 
+// ftc.pack.together(a, ld, k, m, packed): all blocks of a transposed A that are packed together, k by k, when
+// they are whole; else block by block.
+static LLVMValueRef together_function(const packer *p) {
+    ftc_codegen *cg = p->cg;
+    ftc_cg_function f;
+    LLVMValueRef arg[5], found = begin_function(p, "together", &f, arg);
+    if (found) return found;
+    LLVMValueRef a = arg[0], ld = arg[1], k = arg[2], m = arg[3], packed = arg[4], whole[MAX_STEPS] = {0};
+    int rows = p->cols * p->shape.together, per_line = BYTES_PER_LINE / ftc_gemm_element_bytes(p->form);
+    LLVMValueRef all = ftc_cg_compare(cg, LLVMIntEQ, m, ftc_cg_i64(cg, rows));
+    LLVMValueRef cols = ftc_cg_i64(cg, p->cols), block_words = ftc_cg_mul(cg, k, cols);
+    ftc_cg_if together = ftc_cg_if_begin(cg, all);
+    ftc_cg_loop depth = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), k, ftc_cg_i64(cg, 1));
+    LLVMValueRef from = ftc_cg_at(cg, p->element, a, ftc_cg_mul(cg, depth.index, ld));
+    LLVMValueRef to = ftc_cg_at(cg, p->word, packed, ftc_cg_mul(cg, depth.index, cols));
+    LLVMValueRef ahead = ftc_cg_mul(cg, ld, ftc_cg_i64(cg, PREFETCH_ROWS));
+    for (int r = 0; r < rows; r += per_line)
+        ftc_cg_prefetch(cg, p->element, from, ftc_cg_add(cg, ahead, ftc_cg_i64(cg, r)), FTC_CG_INTO_L1);
+    for (int i = 0; i < p->shape.together; i++) {
+        LLVMValueRef block = ftc_cg_mul(cg, block_words, ftc_cg_i64(cg, i));
+        pack_n_row(p, ftc_cg_at(cg, p->element, from, ftc_cg_i64(cg, (int64_t)i * p->cols)), ld, false, whole,
+                   ftc_cg_at(cg, p->word, to, block));
+    }
+    ftc_cg_loop_end(cg, &depth);
+    ftc_cg_if_else(cg, &together);
+    ftc_cg_call(cg, pack_n_function(p), (LLVMValueRef[]){a, ld, k, m, packed}, 5);
+    ftc_cg_if_end(cg, &together);
+    ftc_cg_function_end(cg, f, NULL);
+    return f.function;
+}
+
 ftc_matrix ftc_emit_pack_rows(ftc_codegen *cg, const ftc_gemm_shape *shape, const ftc_matrix *a,
                               LLVMValueRef m, LLVMValueRef k, LLVMValueRef buffer) {
     packer p = packer_for(cg, shape, a->form, shape->rows);
     bool in_rows = !a->transposed || shape->kind == FTC_GEMM_AMX;
     LLVMValueRef ld = in_rows ? row_words(cg, shape, k) : ftc_cg_i64(cg, shape->rows);
-    LLVMValueRef function = a->transposed ? pack_n_function(&p) : pack_rows_function(&p), to = buffer;
+    LLVMValueRef function = !a->transposed        ? pack_rows_function(&p)
+                            : shape->together > 1 ? together_function(&p)
+                                                  : pack_n_function(&p);
+    LLVMValueRef to = buffer;
     if (a->transposed && in_rows) // a panel first, behind the rows
         to = ftc_cg_at(cg, p.word, buffer, ftc_cg_mul(cg, ld, ftc_cg_i64(cg, shape->rows)));
     ftc_cg_call(cg, function, (LLVMValueRef[]){a->base, a->ld, k, m, to}, 5);
