@@ -60,6 +60,7 @@ Test(weights, what_asks_for_more_than_tensors_is_refused_by_name) {
         {"torch/evil-older.bin", "asks for __builtin__.print, which is refused"},
         {"torch/module.bin", "asks for torch.nn.modules.linear.Linear, which is refused"},
         {"torch/list.bin", "is no dictionary of tensors"},
+        {"torch/nested.bin", "its tensors lie in its entry \"state_dict\""},
         {"torch/protocol4.bin", "has the opcode 0x95 at byte 2, which is refused"},
         {"torch/tensors.json", "not a file that torch.save wrote"},
     };

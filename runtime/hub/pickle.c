@@ -441,6 +441,15 @@ static void describe(const char *name, const value *tensor, ftc_pickle_tensor *o
     }
 }
 
+// A dictionary without tensors: of a checkpoint of some training loop, they lie in one of its entries.
+static ftc_status no_tensors(const ftc_pickle *p, const value *dict) {
+    for (size_t i = 0; i + 1 < dict->n; i += 2)
+        if (dict->items[i]->kind == TEXT && dict->items[i + 1]->kind == DICT)
+            return broken(p, "its tensors lie in its entry \"%s\"; save that by itself (torch.save)",
+                          dict->items[i]->text);
+    return broken(p, "there is no tensor in it");
+}
+
 ftc_status ftc_pickle_tensors(ftc_pickle *p, const ftc_pickle_tensor **out, int32_t *n) {
     const value *dict = p->result;
     if (dict->kind != DICT)
@@ -449,6 +458,7 @@ ftc_status ftc_pickle_tensors(ftc_pickle *p, const ftc_pickle_tensor **out, int3
     for (size_t i = 0; i + 1 < dict->n; i += 2)
         if (dict->items[i]->kind == TEXT && dict->items[i + 1]->kind == TENSOR)
             describe(dict->items[i]->text, dict->items[i + 1], &p->tensors[p->n_tensors++]);
+    if (!p->n_tensors) return no_tensors(p, dict);
     *out = p->tensors;
     *n = p->n_tensors;
     return FTC_STATUS_OK;

@@ -30,7 +30,7 @@ typedef struct {
 } ftc_pickle_tensor;
 
 // The tensors of the dictionary that the pickle is, [*n]; other values of it are passed over. Fails when it
-// is none. The list belongs to the pickle.
+// is none, or has no tensor. The list belongs to the pickle.
 ftc_status ftc_pickle_tensors(ftc_pickle *pickle, const ftc_pickle_tensor **out, int32_t *n);
 
 // The texts of the list that the pickle is; NULL behind the last, or when it is no list of texts.

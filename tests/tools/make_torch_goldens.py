@@ -47,6 +47,7 @@ def main():
     torch.save({"evil": Evil()}, GOLDEN / "evil-older.bin", _use_new_zipfile_serialization=False)
     torch.save(torch.nn.Linear(2, 1), GOLDEN / "module.bin")
     torch.save([1, 2], GOLDEN / "list.bin")
+    torch.save({"epoch": 3, "state_dict": {"weight": torch.ones(2)}}, GOLDEN / "nested.bin")
     torch.save(state, GOLDEN / "protocol4.bin", pickle_protocol=4)
     values = {
         name: {"dims": list(t.shape), "values": t.detach().double().flatten().tolist()}
