@@ -9,8 +9,10 @@ as ftc does.
 """
 
 import csv
+import itertools
 import json
 import os
+import random
 import re
 import sys
 import tempfile
@@ -177,9 +179,77 @@ RUNS = {
         "load_best_model_at_end": True,
     },
 }
+# Of each group one entry is chosen: every two entries of different groups meet in one of the runs that pairs() makes.
+LOAD_BEST = {"load_best_model_at_end": True, **EVALUATED}
+GROUPS = [
+    [
+        {},
+        {"save_strategy": "steps", "save_steps": 7, "save_total_limit": 2},
+        {"eval_strategy": "epoch", "save_strategy": "epoch", "save_only_model": True, "eval_on_start": True},
+        {"eval_steps": 0.2, "eval_strategy": "steps", "save_strategy": "best", "metric_for_best_model": "f1"},
+        {"save_strategy": "steps", "save_steps": 5, "save_total_limit": 1, "eval_delay": 6, **LOAD_BEST},
+        {"save_strategy": "steps", "save_steps": 5, "early_stopping_patience": 1, "early_stopping_threshold": 0.02, **LOAD_BEST},
+        {"save_strategy": "steps", "save_steps": 4, "resume_after": 4, **EVALUATED},
+    ],
+    [
+        {},
+        {"lr_scheduler_type": "cosine", "warmup_steps": 0.2},
+        {"lr_scheduler_type": "polynomial", "lr_scheduler_kwargs": {"power": 2.0}, "warmup_steps": 3},
+        {"lr_scheduler_type": "constant_with_warmup", "warmup_steps": 2},
+        {"lr_scheduler_type": "warmup_stable_decay", "lr_scheduler_kwargs": {"num_decay_steps": 4}, "warmup_steps": 3},
+        {"lr_scheduler_type": "reduce_lr_on_plateau", "lr_scheduler_kwargs": {"patience": 0, "factor": 0.5}},
+    ],
+    [{}, {"num_train_epochs": 1.5}, {"num_train_epochs": 2}, {"max_steps": 13}],
+    [
+        {},
+        {"seed": 7, "data_seed": 3},
+        {"train_sampling_strategy": "group_by_length"},
+        {"train_sampling_strategy": "sequential"},
+    ],
+    [{}, {"gradient_accumulation_steps": 2}, {"gradient_accumulation_steps": 3}],
+    [{}, {"per_device_train_batch_size": 7}, {"per_device_train_batch_size": 7, "dataloader_drop_last": True}],
+    [{}, {"adam_beta1": 0.8, "adam_epsilon": 1e-4}, {"optim": "sgd", "learning_rate": 0.05}, {"optim": "adafactor"}],
+    [{}, {"max_grad_norm": 0.5}, {"max_grad_norm": 0}],
+    [{}, {"weight_decay": 0.3}],
+    [{}, {"label_smoothing_factor": 0.1}],
+    [{}, {"logging_steps": 7, "logging_first_step": True}, {"logging_strategy": "epoch"}, {"logging_steps": 0.1}],
+]
 NOT_TRAINERS = ("early_stopping_patience", "early_stopping_threshold", "resume_after")
 LOGGED = ("step", "epoch", "loss", "grad_norm", "learning_rate", "train_loss", "total_flos")
 LOGGED += ("eval_loss", "eval_accuracy", "eval_f1")
+
+
+def agrees(i, a, j, b):
+    """Whether entry a of group i and entry b of group j may meet: a plateau is one of evaluations."""
+    first, second = sorted([(i, a), (j, b)])
+    return not (first[0] == 0 and second == (1, len(GROUPS[1]) - 1) and "eval_strategy" not in GROUPS[0][first[1]])
+
+
+def pairs():
+    """Runs in which every two entries of different groups meet that may: each run the best of many at random."""
+    chance = random.Random(1)
+    sizes = [range(len(group)) for group in GROUPS]
+    left = {
+        (i, a, j, b)
+        for i, j in itertools.combinations(range(len(GROUPS)), 2)
+        for a, b in itertools.product(sizes[i], sizes[j])
+        if agrees(i, a, j, b)
+    }
+    chosen = {}
+    while left:
+        best, gained = None, set()
+        first = min(left)
+        for _ in range(300):
+            entries = [chance.choice(size) for size in sizes]
+            entries[first[0]], entries[first[2]] = first[1], first[3]
+            places = list(itertools.combinations(enumerate(entries), 2))
+            if all(agrees(i, a, j, b) for (i, a), (j, b) in places):
+                gains = left & {(i, a, j, b) for (i, a), (j, b) in places}
+                best, gained = (entries, gains) if len(gains) > len(gained) else (best, gained)
+        left -= gained
+        arguments = [group[entry] for group, entry in zip(GROUPS, best)]
+        chosen[f"pairs {len(chosen) + 1}"] = {key: value for part in arguments for key, value in part.items()}
+    return chosen
 
 
 class Watched(Trainer):
@@ -293,7 +363,7 @@ def main():
     maker = Maker()
     transformers.logging.set_verbosity_error()
     runs = []
-    for name, arguments in RUNS.items():
+    for name, arguments in {**RUNS, **pairs()}.items():
         runs.append(maker.run(name, {**BASE, **arguments}))
         print(name, len(runs[-1]["steps"]), runs[-1]["checkpoints"], runs[-1]["best"], file=sys.stderr)
     with open(os.path.join(TINY, "..", "trainer_runs.json"), "w", encoding="utf-8") as file:
