@@ -323,7 +323,8 @@ Test(table, json_rows_without_the_value) {
     ftc_table *table =
         open_text("a.jsonl",
                   "{\"text\":\"a\",\"label\":1}\n{\"text\":\"b\"}\n{\"text\":null,\"label\":1}\n"
-                  "{\"text\":[1],\"label\":1}\n{\"label\":1}\n{\"text\":\"c\",\"label\":null}\n",
+                  "{\"text\":[1],\"label\":1}\n{\"label\":1}\n{\"text\":\"c\",\"label\":null}\n"
+                  "{\"text\":{\"0\":\"a\"},\"label\":{\"0\":1}}\n",
                   (ftc_table_options){0});
     ftc_row row = {0};
     expect_message(ftc_table_read(table, 1, &row), "a.jsonl:2: the row has no label: \"label\" is not there");
@@ -331,6 +332,7 @@ Test(table, json_rows_without_the_value) {
     expect_message(ftc_table_read(table, 3, &row), "a.jsonl:4: \"text\" is neither a text nor a number");
     expect_message(ftc_table_read(table, 4, &row), "a.jsonl:5: the object has no \"text\"");
     expect_message(ftc_table_read(table, 5, &row), "a.jsonl:6: the row has no label");
+    expect_message(ftc_table_read(table, 6, &row), "to_json(orient=\"records\")");
     cr_expect_eq(ftc_table_read_label(table, 3, &row).code, FTC_OK);
     cr_expect_str_eq(row.label, "1");
     ftc_row_free(&row);

@@ -461,7 +461,10 @@ static ftc_status pick_json(const ftc_table *t, size_t index, bool lists, ftc_fi
         if (((lists && role == LABEL) || t->words) && cJSON_IsArray(value))
             push_list(fields, value);
         else if (!push_json(fields, value))
-            status = ftc_table_error(t, index, "\"%s\" is neither a text nor a number", name);
+            status = ftc_table_error(t, index, "\"%s\" is neither a text nor a number%s", name,
+                                     cJSON_IsObject(value) ? "; if the file is a table by columns, make rows "
+                                                             "of it (pandas: to_json(orient=\"records\"))"
+                                                           : "");
     }
     for (size_t i = 0; i < t->n_label_columns; i++) {
         const cJSON *value = cJSON_GetObjectItemCaseSensitive(json, ftc_table_label_name(t, i));
