@@ -106,6 +106,10 @@ Test(files, predict_answers_every_row, .timeout = 240) {
     const char *second = strchr(o.out, '\n');
     cr_expect(second && strchr(second + 1, '\n') && strstr(o.out, "\"probabilities\": [0."), "%s", o.out);
     forget(&o);
+    write_file(dir, "lines.txt", "\nhello\n\n");
+    o = FTC(dir, "predict", "out", "--file", "lines.txt", "--csv");
+    cr_expect(strstr(o.out, "\n0,") && strstr(o.out, "\n2,") && !strstr(o.out, "\n3,"), "%s%s", o.out, o.err);
+    forget(&o);
     ASSERT_FTC(dir, 2, err, "give one", "predict", "out", "a", "--json", "--csv");
     scratch_free(dir);
 }

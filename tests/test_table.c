@@ -87,6 +87,20 @@ Test(table, csv_as_rfc_4180) {
         (const char *const[][2]){{"5\" nails", "a"}, {" x \"y\" ", "b"}, {"a\rb", "c"}, {NULL, NULL}});
 }
 
+// Lines of a text each, as they stand; where there turn out to be columns, blank lines are none of them.
+Test(table, blank_lines_may_be_rows) {
+    ftc_table_options options = {.without_label = true, .blank_lines = true};
+    const char *const ROWS[][2] = {{"", NULL},  {"a \"b\"", NULL}, {"", NULL},
+                                   {"c", NULL}, {"", NULL},        {NULL, NULL}};
+    expect_rows("a.txt", "\na \"b\"\n\nc\n\n", options, ROWS);
+    expect_rows("a.txt", "\r\na \"b\"\r\n\r\nc\r\n\r\n", options, ROWS);
+    expect_rows("b.tsv", "\n\nid\ttext\n\n1\tx\n", options,
+                (const char *const[][2]){{"x", NULL}, {NULL, NULL}});
+    expect_rows("c.tsv", "\"a\"\n\n\"b\"\n", options,
+                (const char *const[][2]){{"a", NULL}, {"", NULL}, {"b", NULL}, {NULL, NULL}});
+    expect_rows("d.csv", "text\n\na\n", options, (const char *const[][2]){{"a", NULL}, {NULL, NULL}});
+}
+
 Test(table, refuses_a_pipe_without_a_writer_instead_of_waiting) {
     char *path = test_join(directory, "pipe.csv");
     ftc_table *table;

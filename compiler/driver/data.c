@@ -109,7 +109,8 @@ static ftc_status table_options(const ftc_data_options *options, const char *pat
                                .label_columns = options->label_columns,
                                .missing_label = options->missing_label,
                                .words = options->words,
-                               .skip_bad_rows = options->skip_bad_rows};
+                               .skip_bad_rows = options->skip_bad_rows,
+                               .blank_lines = options->blank_lines};
     return options->delimiter ? read_delimiter(options->delimiter, &out->delimiter) : FTC_STATUS_OK;
 }
 

@@ -31,6 +31,7 @@ ftc_status ftc_texts_open(const ftc_text_options *options, bool of_words, const 
         texts.at = 0;
         ftc_data_options columns = options->columns;
         columns.words = of_words;
+        columns.blank_lines = true; // one answer a line
         FTC_RETURN_IF_ERROR(ftc_data_open(options->file, &columns, false, &texts.table));
     }
     *out = texts;

@@ -57,8 +57,9 @@ const char *ftc_layout_hint(const ftc_layout *l) {
 // What the pass carries from row to row.
 typedef struct {
     ftc_layout *layout;
-    bool skips; // rows that cannot be read are left out
-    char *data; // [size] bytes of the file from `offset` on
+    bool skips;                  // rows that cannot be read are left out
+    bool takes_blank, all_blank; // blank lines may be rows; all rows so far are such ones
+    char *data;                  // [size] bytes of the file from `offset` on
     size_t size, capacity;
     uint64_t offset;
     bool last;   // the end of the file is in `data`
@@ -189,6 +190,10 @@ static bool is_number(const char *text) {
 static ftc_status check_row(scanner *s) {
     ftc_layout *l = s->layout;
     if (l->format == FTC_TABLE_JSON_LINES) return check_json_row(s);
+    if (s->all_blank && s->fields.count > 1) { // there are columns: they were no rows
+        ftc_fields_clear(&l->names);
+        l->rows = 0;
+    }
     if (l->rows == 0)
         for (size_t i = 0; i < s->fields.count; i++) {
             const char *name = ftc_fields_get(&s->fields, i);
@@ -270,9 +275,11 @@ static ftc_status take_row(scanner *s, ftc_fields_result result, size_t *consume
     ftc_status status = check_result(s, result, *consumed);
     bool is_cut = status.code == FTC_OK;
     if (is_cut) status = check_bytes(s, s->data + s->at, *consumed);
-    if (is_cut && status.code == FTC_OK && is_blank(s)) return FTC_STATUS_OK;
+    bool blank = is_cut && status.code == FTC_OK && is_blank(s);
+    if (blank && !(s->takes_blank && l->names.count <= 1)) return FTC_STATUS_OK;
     if (is_cut && status.code == FTC_OK) status = check_row(s);
     if (status.code == FTC_OK) {
+        s->all_blank = blank && (l->rows == 0 || s->all_blank);
         push_offset(l, s->offset + s->at);
         l->rows++;
         return FTC_STATUS_OK;
@@ -325,8 +332,9 @@ static ftc_status scan(scanner *s) {
 }
 
 // One pass; *is_quoted: whether quotes are what the file is written with, not characters of it.
-static ftc_status pass(ftc_layout *l, bool skips, bool *is_quoted) {
-    scanner s = {.layout = l, .skips = skips, .line = 1};
+static ftc_status pass(ftc_layout *l, const ftc_table_options *options, bool skips, bool *is_quoted) {
+    bool has_lines = l->format == FTC_TABLE_TSV || l->format == FTC_TABLE_LINES;
+    scanner s = {.layout = l, .skips = skips, .takes_blank = options->blank_lines && has_lines, .line = 1};
     ftc_status status = scan(&s);
     *is_quoted = status.code == FTC_OK && (s.needs_quotes || !s.is_bare);
     free(s.data);
@@ -351,12 +359,12 @@ ftc_status ftc_scan(const ftc_table_options *options, ftc_layout *l) {
     bool quotes = options->quoting == FTC_TABLE_QUOTING_AUTO ? l->format == FTC_TABLE_CSV
                                                              : options->quoting == FTC_TABLE_QUOTING_YES;
     l->dialect = (ftc_dialect){separator, (quotes || tries) && separator, '\n'};
-    if (!tries) return pass(l, options->skip_bad_rows, &is_quoted);
-    ftc_status status = pass(l, false, &is_quoted);
+    if (!tries) return pass(l, options, options->skip_bad_rows, &is_quoted);
+    ftc_status status = pass(l, options, false, &is_quoted);
     if (status.code == FTC_OK && is_quoted) return status;
     ftc_status_free(&status);
     forget(l);
     l->dialect.quotes = false;
     l->dialect.line_end = '\n';
-    return pass(l, options->skip_bad_rows, &is_quoted);
+    return pass(l, options, options->skip_bad_rows, &is_quoted);
 }

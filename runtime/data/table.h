@@ -1,8 +1,8 @@
 // Rows of labelled text out of CSV, TSV and JSON-lines files that may be larger than memory.
 //
 // Opening a file reads it once, checks every row and keeps the offset of each (8 bytes a row); rows are then
-// read one by one. Blank lines do not count as rows. A row is named in messages by file and line:
-// "reviews.csv:17".
+// read one by one. Blank lines do not count as rows, but for blank_lines. A row is named in messages by file
+// and line: "reviews.csv:17".
 //
 //   CSV   RFC 4180: fields may be quoted, quoted fields may hold line ends, commas and doubled quotes.
 //   TSV   fields separated by tabs. Quotes are characters, unless the whole file reads well as quoted fields
@@ -74,6 +74,7 @@ typedef struct {
     bool several_labels; // an empty label is an empty list
     bool txt_is_lines;   // FTC_TABLE_AUTO: .txt → lines
     bool skip_bad_rows;  // leave out rows that cannot be read, or have no label
+    bool blank_lines;    // a blank line is a row, an empty text, in TSV of one column and in lines
 } ftc_table_options;
 
 typedef struct ftc_table ftc_table;
