@@ -78,7 +78,7 @@ Test(commands, bench_prints_one_object, .timeout = 240) {
     scratch_free(dir);
 }
 
-// A model whose inputs are not texts: its steps are as large as its bounds, or as is asked for.
+// A model whose inputs are not texts: steps are as large as its bounds, and told in its own terms.
 Test(commands, bench_runs_models_without_tokens, .timeout = 240) {
     char *dir = test_directory();
     outcome o = FTC(dir, "bench", FTC_SOURCE_ROOT "/docs/tiny.ir", "--steps", "2", "--json");
@@ -89,6 +89,7 @@ Test(commands, bench_runs_models_without_tokens, .timeout = 240) {
     forget(&o);
     ASSERT_FTC(dir, 0, out, "6 rounds in turns, B 4, S 32 a step", "bench", FTC_SOURCE_ROOT "/docs/tiny.ir",
                FTC_SOURCE_ROOT "/docs/tiny.ir", "--steps", "6");
+    ASSERT_FTC(dir, 0, out, "tiny: B 3, S ", "verify", FTC_SOURCE_ROOT "/docs/tiny.ir");
     scratch_free(dir);
 }
 

@@ -67,20 +67,6 @@ static ftc_status prepare(ftc_bench_side *side, const ftc_bench_options *o, ftc_
     return FTC_STATUS_OK;
 }
 
-char *ftc_bench_sizes(const ftc_batch *batch) {
-    const ftc_program *program = batch->program;
-    if (batch->rows.tokens >= 0) return ftc_format("%lld tokens", (long long)batch->tokens);
-    ftc_text text;
-    FILE *f = ftc_text_open(&text);
-    for (int32_t i = 0; i < program->n_extents; i++) {
-        const ftc_extent_info *extent = &program->extents[i];
-        bool is_ragged = extent->ragged_over >= 0;
-        int64_t n = is_ragged ? batch->offsets[i][batch->extents[extent->ragged_over]] : batch->extents[i];
-        fprintf(f, "%s%s %lld", ftell(f) ? ", " : "", extent->name, (long long)n);
-    }
-    return ftc_text_close(&text, NULL);
-}
-
 // Calls the step number `number`, from 1 on; *seconds is what it took.
 static ftc_status call(ftc_bench_side *side, int64_t number, double *seconds) {
     double start = ftc_clock_seconds();

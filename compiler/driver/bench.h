@@ -45,10 +45,6 @@ void ftc_bench_close(ftc_bench_side *side);
 ftc_status ftc_bench_measure(ftc_bench_side *sides, int32_t n, const ftc_bench_options *o,
                              ftc_threads *threads);
 
-// How large a step is, "512 tokens"; of a model without tokens the elements of its extents, "B 8, N 96". To
-// be freed.
-char *ftc_bench_sizes(const ftc_batch *batch);
-
 int32_t ftc_bench_kernels(const ftc_bench_side *side); // how many a step has
 
 // One after the other; to be freed.

@@ -1,6 +1,7 @@
 // What `ftc bench` tells of several programs: each beside the first.
 #include "compiler/driver/bench.h"
 #include "compiler/driver/ratio.h"
+#include "compiler/driver/synthetic.h"
 #include "ir/base/alloc.h"
 #include "ir/print.h"
 
@@ -182,7 +183,7 @@ static void print_side(const ftc_bench_side *side, const ftc_bench_side *first, 
 
 void ftc_bench_compare(const ftc_bench_side *sides, int32_t n, const ftc_bench_options *o, int32_t threads) {
     if (!o->json) {
-        char *sizes = ftc_bench_sizes(&sides[0].batch);
+        char *sizes = ftc_synthetic_sizes(&sides[0].batch);
         printf("%lld rounds in turns, %s a step, %d threads\n\n", (long long)o->steps, sizes, threads);
         free(sizes);
         printf("| step | median, ms | least, ms | ratio | 95 %% | |\n|---|--:|--:|--:|---|---|\n");

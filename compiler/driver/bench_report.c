@@ -3,6 +3,7 @@
 #include "compiler/driver/blas.h"
 #include "compiler/driver/peak.h"
 #include "compiler/driver/ratio.h"
+#include "compiler/driver/synthetic.h"
 #include "ir/base/alloc.h"
 #include "ir/print.h"
 #include "runtime/loop/metrics.h"
@@ -120,7 +121,7 @@ static void print_kernels(const ftc_kernel_line *lines, int32_t n_lines, double 
 }
 
 static void add_sizes(cJSON *object, const ftc_batch *batch) {
-    char *sizes = ftc_bench_sizes(batch);
+    char *sizes = ftc_synthetic_sizes(batch);
     cJSON_AddStringToObject(object, "sizes", sizes);
     free(sizes);
 }

@@ -3,6 +3,7 @@
 #include "ir/base/alloc.h"
 #include "runtime/loop/stepper.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static int64_t at_most(int64_t n, int64_t bound) {
@@ -88,4 +89,18 @@ ftc_status ftc_synthetic_fill(ftc_batch *batch, const ftc_synthetic *sizes) {
             fill(batch, i, &state);
     }
     return ftc_batch_check(batch, NULL);
+}
+
+char *ftc_synthetic_sizes(const ftc_batch *batch) {
+    const ftc_program *program = batch->program;
+    if (batch->rows.tokens >= 0) return ftc_format("%lld tokens", (long long)batch->tokens);
+    ftc_text text;
+    FILE *f = ftc_text_open(&text);
+    for (int32_t i = 0; i < program->n_extents; i++) {
+        const ftc_extent_info *extent = &program->extents[i];
+        bool is_ragged = extent->ragged_over >= 0;
+        int64_t n = is_ragged ? batch->offsets[i][batch->extents[extent->ragged_over]] : batch->extents[i];
+        fprintf(f, "%s%s %lld", ftell(f) ? ", " : "", extent->name, (long long)n);
+    }
+    return ftc_text_close(&text, NULL);
 }

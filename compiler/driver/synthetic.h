@@ -15,4 +15,8 @@ typedef struct {
 // of the label, classes take turns; token types rise along a text; other numbers are uniform in [-1, 1).
 ftc_status ftc_synthetic_fill(ftc_batch *batch, const ftc_synthetic *sizes);
 
+// How large a batch is, "512 tokens"; of a model without tokens the elements of its extents, "B 8, N 96". To
+// be freed.
+char *ftc_synthetic_sizes(const ftc_batch *batch);
+
 #endif

@@ -301,8 +301,11 @@ static void print_verdict(const char *way, const comparison *c) {
 
 static void print_text(const verification *v, const ftc_gradients *ways, const comparison *found, int right) {
     const ftc_program *program = v->model.program;
-    printf("%s: %lld sequences, %lld tokens\n", program->model, (long long)v->batch.sequences,
-           (long long)v->batch.tokens);
+    char *sizes = ftc_synthetic_sizes(&v->batch);
+    printf("%s: ", program->model);
+    if (v->batch.rows.tokens >= 0) printf("%lld sequences, ", (long long)v->batch.sequences);
+    printf("%s\n", sizes);
+    free(sizes);
     const comparison *any = NULL;
     for (int w = 0; w < N_WAYS; w++) {
         if (!ways[w].gradients) continue;
