@@ -57,6 +57,13 @@ _COMPILED = (
     "get_optimizer_cls_and_kwargs get_decay_parameter_names _prepare_inputs get_batch_samples"
 ).split()
 
+# What else transformers' Trainer has, with what there is instead.
+_ABSENT = {
+    "push_to_hub": "save_model writes what huggingface_hub's upload_folder takes",
+    "create_model_card": "save_model writes the model, and no card",
+    "hyperparameter_search": "make a Trainer for each set of arguments",
+    **dict.fromkeys(_COMPILED, "the compiled step and its loop do this"),
+}
 
 # What is taken from transformers where the arguments are its own, else from _callbacks.
 _CALLBACK_NAMES = ("TrainerCallback", "TrainerControl", "TrainerState", "CallbackHandler", "ExportableState")
@@ -221,7 +228,8 @@ class Trainer:
         if getattr(args, "push_to_hub", False):
             warnings.warn("ftc.Trainer: push_to_hub: nothing is pushed; the model lies in output_dir", stacklevel=3)
         if args.eval_strategy != "no" and self.eval_dataset is None:
-            raise ValueError(f"eval_strategy is {args.eval_strategy}, but there is no eval_dataset")
+            strategy = getattr(args.eval_strategy, "value", args.eval_strategy)
+            raise ValueError(f"eval_strategy is {strategy}, but there is no eval_dataset")
 
     def _check_collator(self, collator: Any) -> None:
         if collator is None:
@@ -708,6 +716,28 @@ class Trainer:
     def save_state(self) -> None:
         """Saves `state` as trainer_state.json into args.output_dir."""
         self.state.save_to_json(os.path.join(self.args.output_dir, "trainer_state.json"))
+
+    def log_metrics(self, split: str, metrics: Mapping[str, Any]) -> None:
+        """Prints the metrics of a split, "train", "eval" or "test"."""
+        width = max(map(len, metrics), default=0)
+        print(f"***** {split} metrics *****")
+        for name in sorted(metrics):
+            value = metrics[name]
+            print(f"  {name:<{width}} = {round(value, 4) if isinstance(value, float) else value}")
+
+    def save_metrics(self, split: str, metrics: Mapping[str, Any], combined: bool = True) -> None:
+        """Saves the metrics of a split as args.output_dir/SPLIT_results.json, and with `combined` into all_results.json, which has
+        those of all splits."""
+        folder = pathlib.Path(self.args.output_dir)
+        everything = folder / "all_results.json"
+        before = json.loads(everything.read_text()) if combined and everything.exists() else {}
+        saved = [(folder / f"{split}_results.json", metrics), (everything, {**before, **metrics})]
+        for path, values in saved[: 1 + combined]:
+            path.write_text(json.dumps(dict(values), indent=4, sort_keys=True))
+
+    def __getattr__(self, name: str) -> Any:
+        why = _ABSENT.get(name)
+        raise AttributeError(f"ftc.Trainer has no {name}" + (f": {why}" if why else ""))
 
     # --- evaluating ---
 

@@ -116,6 +116,26 @@ def test_refuses_schedules(make):
         make(lr_scheduler_type="warmup_stable_decay", lr_scheduler_kwargs={"num_decay_steps": 2, "decay_type": "round"}).train()
 
 
+def test_saves_metrics(make, capsys):
+    trainer = make(eval_strategy="no")
+    trainer.log_metrics("train", {"train_loss": 0.123456, "epoch": 3.0})
+    assert capsys.readouterr().out == "***** train metrics *****\n  epoch      = 3.0\n  train_loss = 0.1235\n"
+    trainer.save_metrics("train", {"train_loss": 0.5})
+    trainer.save_metrics("eval", {"eval_loss": 0.25})
+    trainer.save_metrics("test", {"test_loss": 0.75}, combined=False)
+    read = {name: json.loads(open(f"{trainer.args.output_dir}/{name}_results.json").read()) for name in ("all", "eval", "test")}
+    assert read == {"all": {"train_loss": 0.5, "eval_loss": 0.25}, "eval": {"eval_loss": 0.25}, "test": {"test_loss": 0.75}}
+
+
+def test_says_what_is_instead_of_what_is_absent(make):
+    trainer = make(eval_strategy="no")
+    with pytest.raises(AttributeError, match="has no push_to_hub: save_model writes"):
+        trainer.push_to_hub()
+    with pytest.raises(AttributeError, match="has no get_train_dataloader: the compiled step and its loop"):
+        trainer.get_train_dataloader()
+    assert not hasattr(trainer, "anything_else")
+
+
 def make_several(n, seed):
     return [{**row, "label": [float(i in row["input_ids"]) for i in range(5, 5 + LABELS)]} for row in make_rows(n, seed)]
 
