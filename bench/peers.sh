@@ -1,5 +1,5 @@
 #!/bin/sh
-# Sets up the frameworks that bench/compare runs beside ftc, in a virtual environment of their own.
+# Sets up the frameworks that bench/compare and bench/predict run beside ftc, in a virtual environment of their own.
 # The build never needs it. Usage: bench/peers.sh [DIR]      (default: build-peers in the repository's root)
 set -eu
 
@@ -28,5 +28,7 @@ peer PyTorch torch==2.13.0 # first: what follows must not choose another version
 peer transformers transformers
 peer JAX jax==0.10.2
 peer Keras keras tensorflow-cpu
+peer "ONNX Runtime" onnxruntime onnx onnxscript
+peer OpenVINO openvino
 
 echo "peers: in $venv; missing:${missing:- nothing}"

@@ -2,6 +2,10 @@
 
 import io
 import json
+import os
+import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -107,3 +111,18 @@ def test_beside_pytorch(roberta):
         assert theirs.missing is None and len(theirs.step_ms) == 6 and theirs.loss == pytest.approx(ours.loss, rel=1e-4)
     assert of_model.contenders["ftc"].loss == of_directory.contenders["ftc"].loss != of_config.contenders["ftc"].loss
     assert all(bool((value == before[name]).all()) for name, value in model.state_dict().items())
+
+
+def test_bench_predict(models, tiny):
+    """bench/predict with ftc alone: three ways, the figures of each round."""
+    library = os.environ.get("FTC_LIBRARY")
+    if not library:
+        pytest.skip("no build folder, for the command ftc")
+    binary = pathlib.Path(library).parents[2] / "ftc"
+    command = [models.parent / "bench/predict", "--ftc", binary, "--python", sys.executable]
+    command += ["--pretrained", tiny, "--file", models / "data/reviews-test.csv", "--contenders", "ftc", "--json"]
+    command += ["--texts", "7", "--batch", "3", "--rounds", "2", "--threads", "1"]
+    told = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    assert told["missing"] == {} and len(told["lengths"]) == 7
+    ways = told["texts_a_second"]["ftc"]
+    assert all(len(ways[way]) == 2 and min(ways[way]) > 0 for way in ("batches of 3", "sorted by length", "one by one"))
