@@ -350,6 +350,7 @@ const char *ftc_input_role_name(ftc_input_role role) {
                                         [FTC_FROM_LABEL] = "label",
                                         [FTC_FROM_MASKED_POSITIONS] = "masked_positions",
                                         [FTC_FROM_MASKED_TOKENS] = "masked_tokens",
+                                        [FTC_FROM_PARTNER] = "partner",
                                         [FTC_FROM_CONFIG] = "config"};
 
     return (size_t)role < FTC_INPUT_ROLE_COUNT ? names[role] : NULL;

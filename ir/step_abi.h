@@ -259,6 +259,9 @@ typedef enum {
     // program that reads these, what comes from the text's tokens has others in their places.
     FTC_FROM_MASKED_POSITIONS,
     FTC_FROM_MASKED_TOKENS,
+    // Where in the batch the other text of its row stands: i32[B]. In a program that reads these the two
+    // texts of a row are two elements of the batch: the first texts of all rows, then the second ones.
+    FTC_FROM_PARTNER,
     FTC_FROM_CONFIG, // the config entry `column`, numbers with | between them: f32[C], the same in each call
     FTC_INPUT_ROLE_COUNT
 } ftc_input_role;

@@ -238,7 +238,9 @@ ftc_status ftc_dir_merge(const char *temporary, const char *path) {
     for (struct dirent *entry; status.code == FTC_OK && (entry = readdir(dir));) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
         char *from = ftc_path_join(temporary, entry->d_name), *to = ftc_path_join(path, entry->d_name);
-        if (rename(from, to) != 0) status = system_error(to, "replace");
+        if (rename(from, to) != 0)
+            status =
+                errno == ENOTEMPTY || errno == EEXIST ? ftc_dir_merge(from, to) : system_error(to, "replace");
         free(from);
         free(to);
     }

@@ -55,8 +55,8 @@ ftc_status ftc_dir_begin(const char *path, char **temporary);
 // Renames `temporary` to `path` so that at every moment `path` is the old or the new directory, whole.
 ftc_status ftc_dir_commit(const char *temporary, const char *path);
 
-// Moves every file of `temporary` into the existing directory `path`, each over its old version in one step,
-// and removes `temporary`. Other files in `path` stay.
+// Moves every file of `temporary`, and of the folders in it, into the existing directory `path`, each over
+// its old version in one step, and removes `temporary`. Other files in `path` stay.
 ftc_status ftc_dir_merge(const char *temporary, const char *path);
 
 // Ends what ftc_dir_begin began: if it was `written` well, finishes it by one of the two above. If not, or if

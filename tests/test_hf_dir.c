@@ -1,5 +1,6 @@
 // Hugging Face directories: config.json both ways, names with and without prefix, every refusal.
 #include "runtime/hub/hf_dir.h"
+#include "runtime/hub/pooling.h"
 #include "runtime/hub/names.h"
 #include "runtime/hub/safetensors.h"
 #include "runtime/json.h"
@@ -362,19 +363,22 @@ Test(hf_dir, tokenizers_are_limited) {
 
 Test(hf_dir, pooling_of_sentence_transformers_is_named) {
     char *dir = test_directory(), *folder = ftc_path_join(dir, "1_Pooling");
-    cr_expect_null(ftc_hf_pooling(dir));
+    cr_expect_null(ftc_pooling_of(dir));
     write_text(dir, "modules.json",
                "[{\"path\": \"\", \"type\": \"sentence_transformers.models.Transformer\"}, "
                "{\"path\": \"1_Pooling\", \"type\": \"sentence_transformers.models.Pooling\"}]");
-    char *pooling = ftc_hf_pooling(dir);
-    cr_expect_str_eq(pooling, "an unknown pooling");
-    free(pooling);
+    cr_expect_str_eq(ftc_pooling_of(dir), "unknown");
     ASSERT_OK(ftc_dir_make(folder));
     write_text(folder, "config.json",
                "{\"pooling_mode_cls_token\": false, \"pooling_mode_mean_tokens\": true}");
-    pooling = ftc_hf_pooling(dir);
-    cr_expect_str_eq(pooling, "the mean of the tokens");
-    free(pooling);
+    cr_expect_str_eq(ftc_pooling_of(dir), "mean");
+    write_text(folder, "config.json", "{\"embedding_dimension\": 8, \"pooling_mode\": \"cls\"}");
+    cr_expect_str_eq(ftc_pooling_of(dir), "cls");
+    write_text(folder, "config.json",
+               "{\"pooling_mode_cls_token\": true, \"pooling_mode_mean_tokens\": true}");
+    cr_expect_str_eq(ftc_pooling_of(dir), "unknown", "two of them");
+    ASSERT_OK(ftc_pooling_write(dir, "cls", 8, 16));
+    cr_expect_str_eq(ftc_pooling_of(dir), "cls", "what is written");
     free(folder);
     folder = ftc_path_join(dir, "0_Transformer");
     ASSERT_OK(ftc_dir_make(folder));

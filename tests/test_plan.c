@@ -201,7 +201,7 @@ static void expect_tiles_alone(const char *model, const char *task) {
 Test(plan, of_shipped_models_has_no_pairs_of_tokens) {
     static const char *const families[] = {"bert-cls", "roberta", "xlm-roberta", "camembert",  "distilbert",
                                            "electra",  "albert",  "mpnet",       "deberta-v2", "modernbert"},
-                             *const tasks[] = {"classification", "multi_label", "tokens", "mlm"};
+                             *const tasks[] = {"classification", "multi_label", "tokens", "pairs", "mlm"};
     expect_tiles_alone("mlp", NULL);
     expect_tiles_alone("bert-cola", NULL);
     for (size_t t = 0; t < sizeof tasks / sizeof *tasks; t++)

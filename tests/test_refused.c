@@ -224,6 +224,51 @@ Test(refused, tasks_come_from_options_and_directories, .timeout = 240) {
     scratch_free(dir);
 }
 
+// Of sentence pairs, what they have not; their folder is one of sentence-transformers until another model
+// lies in it.
+Test(refused, what_pairs_do_not_have, .timeout = 240) {
+    static const struct {
+        const char *why, *option, *value;
+    } CASES[] = {
+        {"which have no label", "--label-column", "label"},
+        {"does not take several labels", "--label-columns", "label"},
+        {"no classes of texts", "--class-weights", "balanced"},
+        {"is not known for pairs", "--loss", "bce"},
+        {"has no label smoothing", "--label-smoothing", "0.1"},
+        {"must be more than 0", "--set", "scale=0"},
+        {"text_pooling 'max' is not known", "--set", "text_pooling=max"},
+    };
+    char *dir = test_directory();
+    write_file(dir, "pairs.csv", "anchor,positive,label\none good,two good,1\nthree bad,four bad,0\n");
+    write_file(dir, "columns.ir",
+               "model columns config { task = pairs }\naxis B <= 4, V = 2000\naxis S ragged B <= 9\n"
+               "input ids : i32[B, S] in V from tokens\ninput mate : i32[B] from partner\n"
+               "input more : f32[B] from column \"label\"\nw = param \"w\" f32[V]\n"
+               "output loss = mean(sum(gather(w, V, ids); S) * more; B)\n"
+               "train { optimizer = sgd  lr = 0.1  epochs = 1  batch = 2 }\n");
+    ASSERT_FTC(dir, 2, err, "no row of a file can feed the input \"more\"", "run", "columns.ir", "--train",
+               "pairs.csv", "--tokenizer", TOKENIZER);
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++)
+        ASSERT_FTC(dir, 2, err, CASES[i].why, "run", MODEL, SMALL, "--set", "task=pairs", "--train",
+                   "pairs.csv", "--tokenizer", TOKENIZER, CASES[i].option, CASES[i].value);
+    for (int i = 0; i < 2; i++) // twice: into the folder of the first
+        ASSERT_FTC(dir, 0, err, "saved", "run", MODEL, SMALL, "--set", "task=pairs", "--train", "pairs.csv",
+                   "--tokenizer", TOKENIZER, "--output", "saved");
+    char *modules = read_text(dir, "saved/modules.json");
+    cr_expect(strstr(modules, "\"1_Pooling\""), "%s", modules);
+    free(modules);
+    ASSERT_FTC(dir, 2, err, "says how near two texts are", "predict", "saved", "one");
+    ASSERT_FTC(dir, 2, err, "--top-k is for classes", "predict", "saved", "one", "two", "--top-k", "2");
+    ASSERT_FTC(dir, 2, err, "--embeddings are JSON", "predict", "saved", "one", "--embeddings", "--csv");
+    ASSERT_FTC(dir, 0, err, "saved", "run", MODEL, SMALL, "--train", TRAIN, "--max-steps", "1", "--tokenizer",
+               TOKENIZER, "--output", "saved");
+    ASSERT_FTC(dir, 2, err, "is none for pairs", "predict", "saved", "one", "--embeddings");
+    char *path = ftc_path_join(dir, "saved/modules.json");
+    cr_expect_not(ftc_file_exists(path));
+    free(path);
+    scratch_free(dir);
+}
+
 Test(refused, a_loss_that_is_not_finite_is_exit_1, .timeout = 240) {
     char *dir = test_directory();
     compile_small(dir);

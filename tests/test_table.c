@@ -588,3 +588,37 @@ Test(table, default_columns_of_yelp) {
     ftc_table_close(table);
     free(path);
 }
+
+// Of pairs that stand apart, by names, by options, or the two that there are unless one is a label's.
+Test(table, columns_of_pairs) {
+    static const struct {
+        const char *data, *first, *second; // NULL: refused, by these words
+        ftc_table_options options;
+    } cases[] = {
+        {"id,positive,anchor\n7,b,a\n", "a", "b", {0}},
+        {"question,answer,sentence1\na,b,c\n", "a", "b", {0}},
+        {"left,right\na,b\n", "a", "b", {0}},
+        {"left,right,more\na,b,c\n", NULL, "no column is called \"anchor\" or \"query\"", {0}},
+        {"stars,words\n5,b\n", NULL, "no column is called \"anchor\" or \"query\"", {0}},
+        {"anchor,words\na,b\n", NULL, "no column is called \"positive\" or \"answer\"", {0}},
+        {"left,right,more\na,b,c\n", "c", "a", {.text_column = "more", .pair_column = "left"}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ftc_table_options options = cases[i].options;
+        options.pairs = options.without_label = true;
+        ftc_table *table;
+        ftc_row row = {0};
+        ftc_status status = open_bytes("pairs.csv", cases[i].data, strlen(cases[i].data), options, &table);
+        if (!cases[i].first) {
+            cr_expect(status.message && strstr(status.message, cases[i].second), "%s", status.message);
+            ftc_status_free(&status);
+            continue;
+        }
+        cr_assert_eq(status.code, FTC_OK, "%s", status.message);
+        cr_assert_eq(ftc_table_read(table, 0, &row).code, FTC_OK);
+        cr_expect_str_eq(row.text, cases[i].first, "%s", cases[i].data);
+        cr_expect_str_eq(row.pair, cases[i].second, "%s", cases[i].data);
+        ftc_row_free(&row);
+        ftc_table_close(table);
+    }
+}

@@ -28,11 +28,14 @@ typedef struct {
     bool hit;
 } reading;
 
+// The text alone, with its pair behind it, or both apart.
+typedef enum { ALONE, JOINED, APART } form;
+
 // Reads all rows of a CSV file of this text through the cache `cache` (in the test's directory).
-static reading read_text(const char *text, bool pairs, int max_length, const char *cache) {
+static reading read_text(const char *text, form form, int max_length, const char *cache) {
     char *path = test_write(directory, "rows.csv", text, strlen(text));
     char *dir = ftc_path_join(directory, cache);
-    const ftc_table_options options = {.pair_column = pairs ? "second" : NULL};
+    const ftc_table_options options = {.pair_column = form ? "second" : NULL};
     int64_t rows[64];
     ftc_table *table;
     ftc_labels labels;
@@ -45,7 +48,8 @@ static reading read_text(const char *text, bool pairs, int max_length, const cha
                                  .n = ftc_table_rows(table),
                                  .tokenizer = tokenizer,
                                  .max_length = max_length,
-                                 .labels = &labels};
+                                 .labels = &labels,
+                                 .apart = form == APART};
     for (size_t i = 0; i < source.n; i++) rows[i] = (int64_t)i;
     ftc_dataset plain;
     reading got = {0};
@@ -57,6 +61,9 @@ static reading read_text(const char *text, bool pairs, int max_length, const cha
     cr_assert_arr_eq(got.examples.ids, plain.ids, tokens * sizeof *plain.ids);
     cr_assert_arr_eq(got.examples.types, plain.types, tokens * sizeof *plain.types);
     cr_assert_arr_eq(got.examples.labels, plain.labels, n * sizeof *plain.labels);
+    cr_assert_eq(plain.firsts != NULL, form == APART);
+    cr_assert_eq(got.examples.firsts != NULL, form == APART);
+    if (form == APART) cr_assert_arr_eq(got.examples.firsts, plain.firsts, n * sizeof *plain.firsts);
     ftc_dataset_free(&plain);
     ftc_labels_free(&labels);
     ftc_tokenizer_close(tokenizer);
@@ -67,8 +74,8 @@ static reading read_text(const char *text, bool pairs, int max_length, const cha
 }
 
 // Whether such a reading is answered from the cache; that its examples are right is asserted.
-static bool hits(const char *text, bool pairs, int max_length, const char *cache) {
-    reading got = read_text(text, pairs, max_length, cache);
+static bool hits(const char *text, form form, int max_length, const char *cache) {
+    reading got = read_text(text, form, max_length, cache);
     ftc_dataset_free(&got.examples);
     return got.hit;
 }
@@ -76,23 +83,25 @@ static bool hits(const char *text, bool pairs, int max_length, const char *cache
 static const char ROWS[] = "label,text,second\n0,good foods,bad\n1,bad food,good good\n";
 
 Test(token_cache, the_same_content_is_found_again) {
-    cr_expect_not(hits(ROWS, false, 8, "cache"));
-    cr_expect(hits(ROWS, false, 8, "cache"));
+    cr_expect_not(hits(ROWS, ALONE, 8, "cache"));
+    cr_expect(hits(ROWS, ALONE, 8, "cache"));
     // Labels are read anew.
-    cr_expect(hits("second,text,label\nx,good foods,yes\ny,bad food,no\n", false, 8, "cache"));
-    cr_expect(hits(ROWS, false, 8, "cache"));
+    cr_expect(hits("second,text,label\nx,good foods,yes\ny,bad food,no\n", ALONE, 8, "cache"));
+    cr_expect(hits(ROWS, ALONE, 8, "cache"));
 }
 
 Test(token_cache, other_content_is_not) {
-    cr_expect_not(hits(ROWS, false, 8, "cache"));
-    cr_expect_not(hits("label,text\n0,good foods\n1,bad foods\n", false, 8, "cache"));
-    cr_expect_not(hits("label,text\n0,bad food\n1,good foods\n", false, 8, "cache")); // another order
-    cr_expect_not(hits(ROWS, false, 3, "cache"));
-    cr_expect_not(hits(ROWS, true, 8, "cache"));
-    cr_expect_not(hits("label,text,second\n0,good foods,good good\n1,bad food,bad\n", true, 8, "cache"));
-    cr_expect(hits(ROWS, true, 8, "cache"));
+    cr_expect_not(hits(ROWS, ALONE, 8, "cache"));
+    cr_expect_not(hits("label,text\n0,good foods\n1,bad foods\n", ALONE, 8, "cache"));
+    cr_expect_not(hits("label,text\n0,bad food\n1,good foods\n", ALONE, 8, "cache")); // another order
+    cr_expect_not(hits(ROWS, ALONE, 3, "cache"));
+    cr_expect_not(hits(ROWS, JOINED, 8, "cache"));
+    cr_expect_not(hits("label,text,second\n0,good foods,good good\n1,bad food,bad\n", JOINED, 8, "cache"));
+    cr_expect(hits(ROWS, JOINED, 8, "cache"));
+    cr_expect_not(hits(ROWS, APART, 8, "cache"));
+    cr_expect(hits(ROWS, APART, 8, "cache"));
     free(test_write(directory, "tokenizer_config.json", "{}", 2));
-    cr_expect_not(hits(ROWS, true, 8, "cache")); // another tokenizer, for all that is known
+    cr_expect_not(hits(ROWS, JOINED, 8, "cache")); // another tokenizer, for all that is known
 }
 
 // Changes one byte of every file of the cache, or cuts it off.
@@ -114,18 +123,18 @@ static void damage(bool cut) {
 }
 
 Test(token_cache, a_damaged_file_is_made_anew) {
-    cr_expect_not(hits(ROWS, false, 8, "cache"));
+    cr_expect_not(hits(ROWS, ALONE, 8, "cache"));
     for (int cut = 0; cut < 2; cut++) {
         damage(cut);
-        cr_expect_not(hits(ROWS, false, 8, "cache"));
-        cr_expect(hits(ROWS, false, 8, "cache"));
+        cr_expect_not(hits(ROWS, ALONE, 8, "cache"));
+        cr_expect(hits(ROWS, ALONE, 8, "cache"));
     }
 }
 
 Test(token_cache, a_place_that_cannot_be_written_is_none) {
     free(test_write(directory, "file", "x", 1));
-    cr_expect_not(hits(ROWS, false, 8, "file/cache"));
-    cr_expect_not(hits(ROWS, false, 8, "file/cache"));
+    cr_expect_not(hits(ROWS, ALONE, 8, "file/cache"));
+    cr_expect_not(hits(ROWS, ALONE, 8, "file/cache"));
 }
 
 Test(token_cache, wrong_rows_are_named_as_without_it) {
@@ -150,10 +159,10 @@ Test(token_cache, what_was_not_used_for_longest_goes) {
     char text[64];
     for (int i = 0; i < 40; i++) {
         snprintf(text, sizeof text, "label,text\n0,good%d\n1,bad\n", i);
-        cr_expect_not(hits(text, false, 8, "cache"));
-        cr_expect(hits("label,text\n0,good0\n1,bad\n", false, 8, "cache")); // keeps it in use
+        cr_expect_not(hits(text, ALONE, 8, "cache"));
+        cr_expect(hits("label,text\n0,good0\n1,bad\n", ALONE, 8, "cache")); // keeps it in use
         usleep(2000);                                                       // times of files are coarse
     }
-    cr_expect(hits("label,text\n0,good39\n1,bad\n", false, 8, "cache"));
-    cr_expect_not(hits("label,text\n0,good1\n1,bad\n", false, 8, "cache"));
+    cr_expect(hits("label,text\n0,good39\n1,bad\n", ALONE, 8, "cache"));
+    cr_expect_not(hits("label,text\n0,good1\n1,bad\n", ALONE, 8, "cache"));
 }

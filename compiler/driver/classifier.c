@@ -57,5 +57,5 @@ void ftc_classifier_close(ftc_classifier *c) {
 }
 
 ftc_status ftc_classifier_evaluate(ftc_classifier *c, const ftc_dataset *dataset, ftc_evaluation *out) {
-    return ftc_evaluate(&c->stepper, &c->batch, dataset, c->batch.max_sequences, &ftc_world_alone, NULL, out);
+    return ftc_evaluate(&c->stepper, &c->batch, dataset, c->batch.max_rows, &ftc_world_alone, NULL, out);
 }

@@ -109,6 +109,7 @@ static ftc_status table_options(const ftc_data_options *options, const char *pat
                                .label_columns = options->label_columns,
                                .missing_label = options->missing_label,
                                .words = options->words,
+                               .pairs = options->pairs,
                                .skip_bad_rows = options->skip_bad_rows,
                                .blank_lines = options->blank_lines};
     return options->delimiter ? read_delimiter(options->delimiter, &out->delimiter) : FTC_STATUS_OK;
@@ -157,6 +158,7 @@ ftc_status ftc_data_open_for(const ftc_program *program, const char *path, const
     table.without_label = !options->label_column && !ftc_program_reads(program, FTC_FROM_LABEL);
     table.without_text = !ftc_program_reads_text(program);
     table.txt_is_lines = ftc_program_masks(program);
+    table.pairs |= ftc_program_texts_per_row(program) > 1;
     ftc_label_kind label = ftc_program_label(program);
     table.words = label == FTC_LABEL_TOKENS;
     table.several_labels = label == FTC_LABEL_SEVERAL;
@@ -166,6 +168,12 @@ ftc_status ftc_data_open_for(const ftc_program *program, const char *path, const
             FTC_BAD_INPUT,
             "--label-columns: the model %s does not take several labels a text; pass --task "
             "multi_label",
+            program->model);
+    if (options->label_column && table.pairs)
+        return ftc_status_make(
+            FTC_BAD_INPUT,
+            "--label-column: the model %s learns from pairs of texts that belong together, "
+            "which have no label",
             program->model);
     FTC_RETURN_IF_ERROR(open_table(path, &table, options->is_silent, out));
     ftc_status status = ftc_data_check_words(program, *out);
@@ -403,14 +411,19 @@ static void tell_cut(const ftc_training_data *data, const ftc_dataset *d, const 
                 path, (long long)d->cut, (long long)d->n, d->cut == 1 ? "is" : "are", data->max_length);
 }
 
+// Whether an example, or one of its texts that stand apart, has no more than `nothing` tokens.
+static bool has_empty_text(const ftc_dataset *d, int64_t example, int64_t nothing) {
+    int64_t length = ftc_dataset_length(d, example), first = d->firsts ? d->firsts[example] : 0;
+    return length - first <= nothing || (d->firsts && first <= nothing);
+}
+
 // Texts that come to nothing are trained on; people should know.
 static void tell_empty(const ftc_training_data *data, const ftc_dataset *d, const char *path) {
     ftc_tokens nothing = {0};
     int64_t empty = 0;
     ftc_status status = ftc_tokenizer_encode(data->tokenizer, "", NULL, data->max_length, &nothing);
     bool can_tell = status.code == FTC_OK && nothing.count < (size_t)data->max_length;
-    for (int64_t i = 0; can_tell && i < d->n; i++)
-        empty += ftc_dataset_length(d, i) <= (int64_t)nothing.count;
+    for (int64_t i = 0; can_tell && i < d->n; i++) empty += has_empty_text(d, i, (int64_t)nothing.count);
     if (empty)
         fprintf(stderr, "%s: %lld of the %lld examples %s no token of a text: %s empty\n", path,
                 (long long)empty, (long long)d->n, empty == 1 ? "has" : "have",
@@ -439,7 +452,8 @@ static ftc_status read_both(const ftc_program *program, const ftc_data_options *
                                  data->max_length,
                                  &data->labels,
                                  o->label_all_tokens ? FTC_TAG_ALL : FTC_TAG_FIRST,
-                                 data->masking};
+                                 data->masking,
+                                 ftc_program_texts_per_row(program) > 1};
     bool hit = true;
     if (status.code == FTC_OK)
         status = ftc_data_tokenize(program, &source, o->cache, threads, &data->train, &data->from_cache);

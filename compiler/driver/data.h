@@ -22,6 +22,7 @@ typedef struct {
     const char *missing_label;        // NULL: none but nothing and NaN
     bool skip_bad_rows;
     bool blank_lines;                  // ftc_table_options
+    bool pairs;                        // rows are two texts that stand apart
     bool words;                        // rows are sentences of words with a label each
     bool label_all_tokens;             // all tokens of a word have its label, not the first alone
     bool is_silent;                    // another process of the same run tells what the files are taken for

@@ -177,7 +177,8 @@ static ftc_status evaluate(ftc_classifier *c, const char *dir, const eval_option
                                  c->max_length,
                                  &labels,
                                  columns->label_all_tokens ? FTC_TAG_ALL : FTC_TAG_FIRST,
-                                 masking};
+                                 masking,
+                                 ftc_program_texts_per_row(c->model.program) > 1};
     if (status.code == FTC_OK)
         status = ftc_data_tokenize(c->model.program, &source, o->cache, c->threads, &dataset, &from_cache);
     if (status.code == FTC_OK) status = ftc_classifier_evaluate(c, &dataset, &e);

@@ -8,6 +8,7 @@
 #include "ir/lang/parse.h"
 #include "runtime/files.h"
 #include "runtime/hub/adapter.h"
+#include "runtime/hub/pooling.h"
 #include "runtime/loop/threads.h"
 #include "runtime/text/shown.h"
 
@@ -50,8 +51,9 @@ const ftc_option ftc_model_option_table[] = {
     {"guard", NULL, FTC_OPTION_FLAG, FIELD(guard), NULL, 0,
      "for tests of the compiler: each buffer lies before a page that nobody may touch; slow"},
     {"task", NULL, FTC_OPTION_TEXT, FIELD(task), "NAME", 0,
-     "what is learned: classification, multi_label (several labels a text), tokens (a label a token) or mlm "
-     "(masked tokens); unless set what --pretrained and the data say"},
+     "what is learned: classification, multi_label (several labels a text), tokens (a label a token), mlm "
+     "(masked tokens) or pairs (two texts that belong together); unless set what --pretrained and the data "
+     "say"},
     {"loss", NULL, FTC_OPTION_TEXT, FIELD(loss), "NAME", 0,
      "auto, cross_entropy, focal, bce (several labels a text) or mse; auto: by task, mse for one label; as "
      "--set loss=NAME"},
@@ -181,6 +183,8 @@ static void add_entry(void *context, const char *name, const char *value) {
 
 static void add_config_json(overrides *o, const char *dir, const ftc_hf_config *config) {
     ftc_hf_config_each(config, add_entry, o);
+    const char *pooling = ftc_pooling_of(dir);
+    if (pooling) add(o, (ftc_override){"text_pooling", pooling, "modules.json", FTC_OVERRIDE_OPTIONAL});
     int32_t labels = ftc_hf_label_count(dir, config);
     if (!labels) return;
     add_number(o, "num_labels", labels, "config.json");

@@ -2,6 +2,7 @@
 #include "compiler/driver/classifier.h"
 #include "compiler/driver/commands.h"
 #include "compiler/driver/csv.h"
+#include "compiler/driver/pairs.h"
 #include "compiler/driver/sentence.h"
 #include "compiler/driver/texts.h"
 #include "ir/base/alloc.h"
@@ -22,6 +23,7 @@ typedef struct {
     bool csv;
     int64_t top_k;
     double threshold;
+    bool embeddings;
 } predict_options;
 
 static const ftc_option OPTIONS[] = {
@@ -31,6 +33,8 @@ static const ftc_option OPTIONS[] = {
      "the N most probable classes of each text"},
     {"threshold", NULL, FTC_OPTION_SHARE, offsetof(predict_options, threshold), "X", 0,
      "of several labels a text, those of at least this probability; 0.5 unless set"},
+    {"embeddings", NULL, FTC_OPTION_FLAG, offsetof(predict_options, embeddings), NULL, 0,
+     "of a model for pairs, print the vector of each text as JSON instead of the pairs' scores"},
     {0},
 };
 
@@ -191,24 +195,6 @@ static void print_csv(const ftc_classifier *c, const answer *a, size_t row, cons
     puts(cells);
 }
 
-// The cells of the row that was read last as CSV, each behind a comma; allocated. Without a file, the text.
-static ftc_status read_cells(const ftc_texts *texts, const char *text, ftc_row *row, char **out) {
-    ftc_text written;
-    FILE *file = ftc_text_open(&written);
-    ftc_status status = FTC_STATUS_OK;
-    if (texts->table) {
-        size_t n = ftc_table_columns(texts->table);
-        const char **cells = ftc_alloc(n + 1, sizeof *cells);
-        status = ftc_table_read_cells(texts->table, texts->at - 1, row, cells);
-        for (size_t i = 0; i < n && status.code == FTC_OK; i++) ftc_csv_write(file, cells[i], false);
-        free(cells);
-    } else {
-        ftc_csv_write(file, text, false);
-    }
-    *out = ftc_text_close(&written, NULL);
-    return status;
-}
-
 // --- groups of texts ----------------------------------------------------------------------------------
 
 // The texts of one group, with what is printed beside their answers: a copy, or with --csv the row's cells.
@@ -267,13 +253,14 @@ static ftc_status print_sentences(ftc_classifier *c, const group *g, ftc_answer_
     return FTC_STATUS_OK;
 }
 
+static ftc_answer_form form_of(const ftc_text_options *options, const predict_options *mine) {
+    return options->json ? FTC_ANSWER_JSON : mine->csv ? FTC_ANSWER_CSV : FTC_ANSWER_TEXT;
+}
+
 static ftc_status answer_group(ftc_classifier *c, const group *g, const ftc_text_options *options,
                                const predict_options *mine) {
     if (!ftc_program_scores_tokens(c->model.program)) return print_answers(c, g, options, mine);
-    return print_sentences(c, g,
-                           options->json ? FTC_ANSWER_JSON
-                           : mine->csv   ? FTC_ANSWER_CSV
-                                         : FTC_ANSWER_TEXT);
+    return print_sentences(c, g, form_of(options, mine));
 }
 
 static void empty_group(group *g) {
@@ -285,6 +272,24 @@ static void empty_group(group *g) {
     ftc_dataset_free(&g->examples);
 }
 
+// What the options ask of a model for pairs; *done: it is one, and was asked.
+static ftc_status predict_pairs(ftc_classifier *c, const ftc_text_options *options,
+                                const predict_options *mine, const ftc_text_list *words, bool *done) {
+    const ftc_program *program = c->model.program;
+    *done = ftc_program_texts_per_row(program) > 1;
+    if (!*done && mine->embeddings)
+        return ftc_status_make(FTC_BAD_INPUT, "--embeddings: the model %s is none for pairs (--task pairs)",
+                               program->model);
+    if (!*done) return FTC_STATUS_OK;
+    if (mine->top_k || !isnan(mine->threshold))
+        return ftc_status_make(FTC_BAD_INPUT, "%s is for classes, and the model %s has none",
+                               mine->top_k ? "--top-k" : "--threshold", program->model);
+    if (mine->embeddings && mine->csv)
+        return ftc_status_make(FTC_BAD_INPUT, "--embeddings are JSON: leave out --csv");
+    return mine->embeddings ? ftc_pairs_print_embeddings(c, options, words)
+                            : ftc_pairs_print_scores(c, options, words, form_of(options, mine));
+}
+
 static ftc_status predict(ftc_classifier *c, const ftc_text_options *options, const predict_options *mine,
                           const ftc_text_list *words) {
     ftc_texts texts;
@@ -294,7 +299,9 @@ static ftc_status predict(ftc_classifier *c, const ftc_text_options *options, co
                                program->model,
                                c->tokenizer ? "declares no output as scores" : "reads no text");
     }
-    bool of_tokens = ftc_program_scores_tokens(program);
+    bool done, of_tokens = ftc_program_scores_tokens(program);
+    ftc_status asked = predict_pairs(c, options, mine, words, &done);
+    if (done || asked.code != FTC_OK) return asked;
     if (of_tokens && mine->top_k)
         return ftc_status_make(
             FTC_BAD_INPUT, "--top-k is for one class a text, and the model %s labels tokens", program->model);
@@ -310,7 +317,7 @@ static ftc_status predict(ftc_classifier *c, const ftc_text_options *options, co
                            : ftc_tokenizer_encode(c->tokenizer, text, pair, (int)length, &tokens);
         if (status.code != FTC_OK) break;
         if (mine->csv)
-            status = read_cells(&texts, text, &g.row, &g.texts[g.examples.n]);
+            status = ftc_texts_cells(&texts, text, &g.row, &g.texts[g.examples.n]);
         else
             g.texts[g.examples.n] = ftc_strdup(text);
         ftc_dataset_add(&g.examples, &tokens, 0);

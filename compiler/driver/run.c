@@ -11,6 +11,7 @@
 #include "ir/lang/parse.h"
 #include "runtime/hub/adapter.h"
 #include "runtime/hub/hf_dir.h"
+#include "runtime/hub/pooling.h"
 #include "runtime/loop/metrics.h"
 #include "runtime/loop/folder.h"
 #include "runtime/report/summary.h"
@@ -266,14 +267,13 @@ static ftc_status load_weights(run *r) {
         fprintf(stderr, "weights: %s\n", program->pretrained);
         print_names("  newly initialized:", report.initialized, report.n_initialized);
         print_names("  not used:", (const char *const *)report.unused, report.n_unused);
-        char *pooling = ftc_hf_pooling(program->pretrained);
-        if (pooling)
+        const char *pooling = ftc_pooling_of(program->pretrained);
+        if (pooling && ftc_program_texts_per_row(program) == 1)
             fprintf(
                 stderr,
                 "  a folder of sentence-transformers: its pooling (%s) is ignored, the model's text has its "
                 "own\n",
                 pooling);
-        free(pooling);
     }
     ftc_load_report_free(&report);
     return FTC_STATUS_OK;

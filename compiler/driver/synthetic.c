@@ -85,6 +85,8 @@ ftc_status ftc_synthetic_fill(ftc_batch *batch, const ftc_synthetic *sizes) {
     for (int32_t i = 0; i < batch->program->n_inputs; i++) {
         if (batch->program->inputs[i].role == FTC_FROM_TOKEN_TYPES)
             fill_types(batch, i);
+        else if (batch->program->inputs[i].role == FTC_FROM_PARTNER)
+            ftc_batch_fill_partners(batch, i);
         else if (batch->program->inputs[i].role != FTC_FROM_CONFIG)
             fill(batch, i, &state);
     }

@@ -1,6 +1,10 @@
 #include "compiler/driver/texts.h"
 
+#include "compiler/driver/csv.h"
+#include "ir/base/alloc.h"
+
 #include <stddef.h>
+#include <stdlib.h>
 
 #define FIELD(name) offsetof(ftc_text_options, name)
 const ftc_option ftc_text_option_table[] = {
@@ -50,6 +54,26 @@ bool ftc_texts_next(ftc_texts *texts, const char **text, const char **pair, ftc_
     *text = texts->row.text;
     *pair = texts->row.pair;
     return status->code == FTC_OK;
+}
+
+ftc_status ftc_texts_cells(const ftc_texts *texts, const char *text, ftc_row *row, char **out) {
+    ftc_text written;
+    FILE *file = ftc_text_open(&written);
+    ftc_status status = FTC_STATUS_OK;
+    if (texts->table) {
+        size_t n = ftc_table_columns(texts->table);
+        const char **cells = ftc_alloc(n + 1, sizeof *cells);
+        status = ftc_table_read_cells(texts->table, texts->at - 1, row, cells);
+        for (size_t i = 0; i < n && status.code == FTC_OK; i++) ftc_csv_write(file, cells[i], false);
+        free(cells);
+    } else {
+        ftc_csv_write(file, text, false);
+    }
+    *out = ftc_text_close(&written, NULL);
+    if (status.code == FTC_OK) return status;
+    free(*out);
+    *out = NULL;
+    return status;
 }
 
 void ftc_texts_close(ftc_texts *texts) {

@@ -32,6 +32,11 @@ ftc_status ftc_texts_open(const ftc_text_options *options, bool of_words, const 
 
 // The next text and its pair (or NULL), valid until the next call; false at the end or after a failure.
 bool ftc_texts_next(ftc_texts *texts, const char **text, const char **pair, ftc_status *status);
+
+// The cells of the row that was read last as CSV, each behind a comma, read by way of `row`; without a file,
+// `text`. Allocated; NULL after a failure.
+ftc_status ftc_texts_cells(const ftc_texts *texts, const char *text, ftc_row *row, char **out);
+
 void ftc_texts_close(ftc_texts *texts);
 
 #endif

@@ -83,9 +83,10 @@ static const char *const WAY_NAMES[N_WAYS] = {"interpret", "eager", "compiled"};
 
 // A few short sequences.
 static ftc_status make_batch(verification *v, const verify_options *o) {
-    int64_t n = o->model.batch ? o->model.batch : v->batch.max_sequences < 3 ? v->batch.max_sequences : 3;
+    int64_t few = 3 * v->batch.texts_per_row, most = v->batch.max_sequences;
+    int64_t n = o->model.batch ? o->model.batch : most < few ? most : few;
     const ftc_synthetic sizes = {
-        .sequences = n ? n : 3, .length = 12, .varied = true, .seed = (uint64_t)o->flags.seed};
+        .sequences = n ? n : few, .length = 12, .varied = true, .seed = (uint64_t)o->flags.seed};
     return ftc_synthetic_fill(&v->batch, &sizes);
 }
 
@@ -98,7 +99,7 @@ static ftc_status fill_batch(verification *v, verify_options *o) {
     if (!o->data.tokenizer)
         o->data.tokenizer = ftc_setting_text(program->train, program->n_train, "tokenizer");
     FTC_RETURN_IF_ERROR(ftc_data_read(program, &o->data, program->pretrained, v->threads, &v->data));
-    int64_t n = v->data.train.n < v->batch.max_sequences ? v->data.train.n : v->batch.max_sequences;
+    int64_t n = v->data.train.n < v->batch.max_rows ? v->data.train.n : v->batch.max_rows;
     int64_t *order = ftc_alloc((size_t)(n + 1), sizeof *order);
     for (int64_t i = 0; i < n; i++) order[i] = i;
     ftc_status status = ftc_batch_fill(&v->batch, &v->data.train, order, n);

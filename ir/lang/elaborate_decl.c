@@ -281,6 +281,18 @@ static bool is_of_masked_tokens(const ftc_graph *g, const ftc_type *type) {
     return false;
 }
 
+// Whether a type is i32 over the batch of the texts whose tokens an input before it takes.
+static bool is_one_a_text(const ftc_graph *g, const ftc_type *type) {
+    for (uint32_t i = 0; i < g->n_decls && type->dtype == FTC_I32 && type->axes.n == 1; i++) {
+        const ftc_decl_def *decl = &g->decls[i];
+        if (decl->kind == FTC_DECL_INPUT && decl->from == FTC_FROM_TOKENS &&
+            ftc_axes_has(&decl->type.axes, type->axes.at[0]) &&
+            ftc_axis_over(g, type->axes.at[0]) == FTC_NO_AXIS)
+            return true;
+    }
+    return false;
+}
+
 // Whether the numbers of a config entry are what the input takes.
 static bool check_from_config(ftc_elaborator *e, const ftc_decl_syntax *s, const ftc_decl_def *decl) {
     const ftc_graph_setting *entry = NULL;
@@ -317,6 +329,12 @@ static bool input_role(ftc_elaborator *e, const ftc_decl_syntax *s, ftc_decl_def
                        "from %s come i32 numbers over the text's batch and another axis that is ragged over "
                        "it: i32[B, M]; the input from tokens stands before",
                        ftc_input_role_name(decl->from));
+        return false;
+    }
+    if (decl->from == FTC_FROM_PARTNER && !is_one_a_text(e->g, &decl->type)) {
+        ftc_elab_error(e, s->type.place,
+                       "from partner come i32 numbers over the text's batch: i32[B]; the input from tokens "
+                       "stands before");
         return false;
     }
     if (!tokens || is_of_tokens(e->g, &decl->type)) return true;

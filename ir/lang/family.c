@@ -57,12 +57,13 @@ static void report_unknown(ftc_elaborator *e, const ftc_setting_syntax *s) {
 void ftc_elab_family(ftc_elaborator *e, const ftc_settings *overrides) {
     for (const ftc_setting_syntax *s = e->main->family; s; s = s->next) {
         int entry = entry_named(s->name);
+        bool may_be_empty = (entry == HEAD || entry == MAY_LACK) && strchr(s->name, ' '); // the task has none
         const char *other = entry == MODEL_TYPE && s->text ? other_model_type(overrides, s->text) : NULL;
         if (entry == N_ENTRIES)
             report_unknown(e, s);
         else if (repeated(e->main->family, s))
             ftc_elab_error(e, s->place, "%s: this entry is there already", s->name);
-        else if (!s->text || !*s->text)
+        else if (!s->text || (!*s->text && !may_be_empty))
             ftc_elab_error(e, s->place, "%s: text is expected, such as \"bert.\"", s->name);
         else if (other)
             ftc_elab_error(e, s->place, "config.json: model_type is \"%s\", this model is a \"%s\"", other,

@@ -223,7 +223,7 @@ static ftc_scalar_role parse_scalar_role(ftc_parser *p) {
     return FTC_SCALAR_PLAIN;
 }
 
-// tokens, token_types, masked_positions, masked_tokens, label, column "NAME", config "NAME".
+// tokens, token_types, masked_positions, masked_tokens, partner, label, column "NAME", config "NAME".
 static void parse_input_role(ftc_parser *p, ftc_decl_syntax *decl) {
     const ftc_token *t = ftc_syn_peek(p);
     for (ftc_input_role role = 0; ftc_input_role_name(role); role++) {
@@ -234,8 +234,9 @@ static void parse_input_role(ftc_parser *p, ftc_decl_syntax *decl) {
             decl->column = ftc_syn_expect_string(p, "a name in quotes");
         return;
     }
-    ftc_syn_fail_expected_at(p, t->place,
-                             "tokens, token_types, masked_positions, masked_tokens, label, column or config");
+    ftc_syn_fail_expected_at(
+        p, t->place,
+        "tokens, token_types, masked_positions, masked_tokens, partner, label, column or config");
 }
 
 ftc_decl_syntax *ftc_syn_decl(ftc_parser *p, ftc_decl_kind kind, ftc_place place) {

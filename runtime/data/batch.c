@@ -193,8 +193,10 @@ ftc_status ftc_batch_create(const ftc_program *program, ftc_batch *out) {
         .first_slots = zeros(program->n_extents, sizeof *batch.first_slots),
         .counts = zeros(program->n_counts, sizeof *batch.counts),
         .rows = ftc_program_row_extents(program),
+        .texts_per_row = ftc_program_texts_per_row(program),
     };
     if (batch.rows.sequences >= 0) batch.max_sequences = program->extents[batch.rows.sequences].bound;
+    batch.max_rows = batch.max_sequences / batch.texts_per_row;
     if (batch.rows.tokens >= 0) batch.max_length = program->extents[batch.rows.tokens].bound;
     double *most = zeros(program->n_counts, sizeof *most);
     ftc_program_most_counts(program, most);
@@ -475,9 +477,16 @@ ftc_status ftc_batch_check_feed(const ftc_program *program) {
                 "elements %s has: bind it through the C API",
                 program->extents[rows.sequences].name, program->model, extent->name);
     }
+    bool apart = ftc_program_texts_per_row(program) > 1;
     for (int32_t i = 0; i < program->n_inputs; i++) {
         const ftc_input_info *input = &program->inputs[i];
         if (input->role == FTC_FROM_CONFIG) continue;
+        bool is_text = input->role == FTC_FROM_TOKENS || input->role == FTC_FROM_TOKEN_TYPES;
+        if (apart && !is_text && input->role != FTC_FROM_PARTNER)
+            return ftc_status_make(FTC_BAD_INPUT,
+                                   "the two texts of a row are elements of %s, and no row of a file can feed "
+                                   "the input \"%s\" of the model %s beside them: bind it through the C API",
+                                   program->extents[rows.sequences].name, input->name, program->model);
         int ragged = 0, wrong = input->rank && input->axes[0].extent == rows.sequences ? -1 : 0;
         for (int32_t k = 1; k < input->rank; k++) {
             int32_t extent = input->axes[k].extent;
@@ -485,7 +494,6 @@ ftc_status ftc_batch_check_feed(const ftc_program *program) {
             if (extent >= 0 && program->extents[extent].ragged_over != rows.sequences) wrong = k;
         }
         const char *name = program->extents[rows.sequences].name;
-        bool is_text = input->role == FTC_FROM_TOKENS || input->role == FTC_FROM_TOKEN_TYPES;
         if (is_text && input->axes[1].extent != rows.tokens) wrong = 1;
         if (wrong >= 0) {
             return ftc_status_make(
@@ -590,13 +598,31 @@ static int64_t count_masked(const ftc_batch *batch, const ftc_dataset *dataset, 
     return count;
 }
 
+int32_t ftc_program_texts_per_row(const ftc_program *program) {
+    return ftc_program_reads(program, FTC_FROM_PARTNER) ? 2 : 1;
+}
+
+// Where the tokens of an element of the batch lie in the dataset, of which it is this example, and how many
+// there are.
+static int64_t find_text(const ftc_batch *batch, const ftc_dataset *dataset, int64_t example, bool is_second,
+                         int64_t *n) {
+    int64_t first = dataset->offsets[example];
+    *n = ftc_dataset_length(dataset, example);
+    if (batch->texts_per_row == 1) return first;
+    int64_t split = dataset->firsts[example];
+    *n = is_second ? *n - split : split;
+    return is_second ? first + split : first;
+}
+
 // How long an example, element number `element` of the batch, is along a ragged extent: in tokens, in masked
 // ones, or by the first column over it.
 static ftc_status example_length(const ftc_batch *batch, int32_t extent, const ftc_dataset *dataset,
-                                 int64_t example, int64_t element, int32_t *out) {
+                                 int64_t example, int64_t element, bool is_second, int32_t *out) {
     const ftc_program *program = batch->program;
     if (extent == batch->rows.tokens) {
-        *out = (int32_t)ftc_dataset_length(dataset, example);
+        int64_t tokens;
+        find_text(batch, dataset, example, is_second, &tokens);
+        *out = (int32_t)tokens;
         return FTC_STATUS_OK;
     }
     for (int32_t i = 0; i < program->n_inputs; i++) {
@@ -630,7 +656,8 @@ static ftc_status resize_to_examples(ftc_batch *batch, const ftc_dataset *datase
         lengths[e] = zeros((int32_t)n, sizeof **lengths);
         for (int64_t i = 0;
              i < n && status.code == FTC_OK && program->extents[e].ragged_over == batch->rows.sequences; i++)
-            status = example_length(batch, e, dataset, examples[i], i, &lengths[e][i]);
+            status = example_length(batch, e, dataset, examples[i], i, i >= n / batch->texts_per_row,
+                                    &lengths[e][i]);
     }
     if (status.code == FTC_OK)
         status = ftc_batch_resize(batch, elements, (const int32_t *const *)lengths, names);
@@ -753,10 +780,16 @@ static void fill_tokens(ftc_batch *batch, int32_t i, const int32_t *values, cons
                         const int64_t *examples) {
     int32_t *to = batch->inputs[i];
     for (int64_t k = 0; k < batch->sequences; k++) {
-        size_t n = (size_t)ftc_dataset_length(dataset, examples[k]);
-        if (n) memcpy(to, values + dataset->offsets[examples[k]], n * sizeof *to);
+        int64_t n,
+            at = find_text(batch, dataset, examples[k], k >= batch->sequences / batch->texts_per_row, &n);
+        if (n) memcpy(to, values + at, (size_t)n * sizeof *to);
         to += n;
     }
+}
+
+void ftc_batch_fill_partners(ftc_batch *batch, int32_t input) {
+    int32_t *to = batch->inputs[input], n = (int32_t)batch->sequences, half = n / 2;
+    for (int32_t k = 0; k < n; k++) to[k] = k < half ? k + half : k < 2 * half ? k - half : k;
 }
 
 // Without any, as in texts to predict: none.
@@ -784,6 +817,10 @@ static ftc_status fill_input(ftc_batch *batch, int32_t i, const ftc_dataset *dat
     }
     if (input->role == FTC_FROM_LABEL) return fill_labels(batch, i, dataset->labels, examples, names);
     if (is_masked(input)) return FTC_STATUS_OK; // by mask_tokens or fill_masked
+    if (input->role == FTC_FROM_PARTNER) {
+        ftc_batch_fill_partners(batch, i);
+        return FTC_STATUS_OK;
+    }
     fill_tokens(batch, i, input->role == FTC_FROM_TOKENS ? dataset->ids : dataset->types, dataset, examples);
     return FTC_STATUS_OK;
 }
@@ -852,8 +889,32 @@ static ftc_status fill(ftc_batch *batch, const ftc_dataset *dataset, const int64
     return ftc_batch_check(batch, names);
 }
 
+// The same where the texts of an example are two elements: those of all first texts, then of the second ones.
+static ftc_status fill_pairs(ftc_batch *batch, const ftc_dataset *dataset, const int64_t *examples,
+                             const int64_t *names, int64_t n) {
+    if (!dataset->firsts)
+        return ftc_status_make(
+            FTC_BAD_INPUT, "the model %s takes pairs of texts that stand apart, and here is one text each",
+            batch->program->model);
+    int64_t *of_elements = zeros((int32_t)(4 * n), sizeof *of_elements),
+            *names_of_elements = of_elements + 2 * n;
+    for (int64_t k = 0; k < 2 * n; k++) {
+        of_elements[k] = examples[k % n];
+        names_of_elements[k] = names[k % n];
+    }
+    ftc_status status = fill(batch, dataset, of_elements, names_of_elements, 2 * n);
+    free(of_elements);
+    return status;
+}
+
+static ftc_status fill_rows(ftc_batch *batch, const ftc_dataset *dataset, const int64_t *examples,
+                            const int64_t *names, int64_t n) {
+    return batch->texts_per_row == 2 ? fill_pairs(batch, dataset, examples, names, n)
+                                     : fill(batch, dataset, examples, names, n);
+}
+
 ftc_status ftc_batch_fill(ftc_batch *batch, const ftc_dataset *dataset, const int64_t *examples, int64_t n) {
-    return fill(batch, dataset, examples, examples, n);
+    return fill_rows(batch, dataset, examples, examples, n);
 }
 
 ftc_status ftc_batch_check_dataset(const ftc_program *program, const ftc_dataset *dataset, int64_t *example) {
@@ -867,7 +928,7 @@ ftc_status ftc_batch_check_dataset(const ftc_program *program, const ftc_dataset
     for (int64_t k = 0; k < n; k++) names[k] = THIS_ROW;
     for (*example = 0; *example < dataset->n; ++*example) {
         for (int64_t k = 0; k < n; k++) same[k] = *example;
-        status = fill(&batch, dataset, same, names, n);
+        status = fill_rows(&batch, dataset, same, names, n);
         if (status.code != FTC_OK) break;
     }
     free(same);

@@ -36,7 +36,9 @@ typedef struct {
     ftc_memory block;     // holds inputs, offsets and prefixes
     // Of the rows' extents:
     ftc_row_extents rows;
+    int64_t texts_per_row;             // ftc_program_texts_per_row
     int64_t max_sequences, max_length; // the program's bounds; 0: it has none
+    int64_t max_rows;                  // of a file, in a batch
     int64_t sequences, tokens;         // of the batch at hand
     int64_t longest;                   // tokens of its longest sequence
     const int32_t *classes; // [sequences] the labels; NULL when no input takes the label as a class
@@ -86,8 +88,16 @@ const ftc_number_lists *ftc_program_several_labels(const ftc_program *program, c
 // Whether the program has the tokens of its texts masked.
 bool ftc_program_masks(const ftc_program *program);
 
+// Sequences that a row of a file is: 2 where the program has the texts of a pair apart, else 1.
+int32_t ftc_program_texts_per_row(const ftc_program *program);
+
+// Fills an input from partner: the second half of the sequences at hand are the partners of the first; the
+// last of an odd number is its own.
+void ftc_batch_fill_partners(ftc_batch *batch, int32_t input);
+
 // Binds `n` examples of the dataset, given by index, in this order; masks them by `batch->draw` where the
-// program asks for it. Fails, naming the example, when one does not fit the program.
+// program asks for it. Where texts are apart, the sequences are the first texts of all examples, then the
+// second ones. Fails, naming the example, when one does not fit the program.
 ftc_status ftc_batch_fill(ftc_batch *batch, const ftc_dataset *dataset, const int64_t *examples, int64_t n);
 
 // Whether each example of the dataset fits the program; if not, fails, and *example is the first that does

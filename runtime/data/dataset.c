@@ -12,20 +12,35 @@ int64_t ftc_dataset_tokens(const ftc_dataset *dataset) {
     return dataset->n ? dataset->offsets[dataset->n] : 0;
 }
 
-void ftc_dataset_add(ftc_dataset *d, const ftc_tokens *tokens, float label) {
-    size_t n = (size_t)d->n, used = (size_t)ftc_dataset_tokens(d);
-    d->offsets = ftc_grow(d->offsets, &d->offsets_capacity, n + 2, sizeof *d->offsets);
+// Appends tokens to those of the last example.
+static void extend(ftc_dataset *d, const ftc_tokens *tokens) {
+    size_t used = (size_t)ftc_dataset_tokens(d);
     d->ids = ftc_grow(d->ids, &d->ids_capacity, used + tokens->count, sizeof *d->ids);
     d->types = ftc_grow(d->types, &d->types_capacity, used + tokens->count, sizeof *d->types);
-    d->labels = ftc_grow(d->labels, &d->labels_capacity, n + 1, sizeof *d->labels);
     if (tokens->count) {
         memcpy(d->ids + used, tokens->ids, tokens->count * sizeof *d->ids);
         memcpy(d->types + used, tokens->types, tokens->count * sizeof *d->types);
     }
-    d->offsets[n] = (int64_t)used;
-    d->offsets[n + 1] = (int64_t)(used + tokens->count);
+    d->offsets[d->n] += (int64_t)tokens->count;
+}
+
+void ftc_dataset_add(ftc_dataset *d, const ftc_tokens *tokens, float label) {
+    size_t n = (size_t)d->n;
+    int64_t used = ftc_dataset_tokens(d);
+    d->offsets = ftc_grow(d->offsets, &d->offsets_capacity, n + 2, sizeof *d->offsets);
+    d->labels = ftc_grow(d->labels, &d->labels_capacity, n + 1, sizeof *d->labels);
+    d->offsets[n] = d->offsets[n + 1] = used;
     d->labels[n] = label;
     d->n++;
+    extend(d, tokens);
+}
+
+void ftc_dataset_add_pair(ftc_dataset *d, const ftc_tokens *first, const ftc_tokens *second, float label) {
+    size_t n = (size_t)d->n;
+    d->firsts = ftc_grow(d->firsts, &d->firsts_capacity, n + 1, sizeof *d->firsts);
+    d->firsts[n] = (int32_t)first->count;
+    ftc_dataset_add(d, first, label);
+    extend(d, second);
 }
 
 void ftc_dataset_add_words(ftc_dataset *d, const ftc_tokens *tokens, const int32_t *classes,
@@ -48,6 +63,11 @@ typedef struct {
     ftc_dataset examples;
     ftc_status status;
 } share;
+
+// The tokens of the row that is read; the second text's where its texts stand apart.
+typedef struct {
+    ftc_tokens first, second;
+} row_tokens;
 
 typedef struct {
     const ftc_dataset_source *source;
@@ -82,27 +102,37 @@ static ftc_status read_words(const ftc_dataset_source *source, size_t at, const 
     return status;
 }
 
-static ftc_status read_row(const ftc_dataset_source *source, size_t index, ftc_row *row, ftc_tokens *tokens,
+static ftc_status encode_row(const ftc_dataset_source *source, const ftc_row *row, row_tokens *tokens) {
+    const ftc_tokenizer *tokenizer = source->tokenizer;
+    if (!source->apart)
+        return ftc_tokenizer_encode(tokenizer, row->text, row->pair, source->max_length, &tokens->first);
+    FTC_RETURN_IF_ERROR(ftc_tokenizer_encode(tokenizer, row->text, NULL, source->max_length, &tokens->first));
+    return ftc_tokenizer_encode(tokenizer, row->pair, NULL, source->max_length, &tokens->second);
+}
+
+static ftc_status read_row(const ftc_dataset_source *source, size_t index, ftc_row *row, row_tokens *tokens,
                            ftc_dataset *to) {
     size_t at = (size_t)source->rows[index];
     float label = 0;
     FTC_RETURN_IF_ERROR(ftc_table_read(source->table, at, row));
-    if (ftc_table_has_words(source->table)) return read_words(source, at, row, tokens, to);
+    if (ftc_table_has_words(source->table)) return read_words(source, at, row, &tokens->first, to);
     if (source->labels) {
         FTC_RETURN_IF_ERROR(ftc_labels_find(source->labels, source->table, at, row->label, &label));
     }
     if (!source->tokenizer) {
-        ftc_dataset_add(to, tokens, label);
+        ftc_dataset_add(to, &tokens->first, label);
         return FTC_STATUS_OK;
     }
-    ftc_status status =
-        ftc_tokenizer_encode(source->tokenizer, row->text, row->pair, source->max_length, tokens);
+    ftc_status status = encode_row(source, row, tokens);
     if (status.code != FTC_OK) {
         ftc_status located = ftc_table_error(source->table, at, "%s", status.message);
         ftc_status_free(&status);
         return located;
     }
-    ftc_dataset_add(to, tokens, label);
+    if (source->apart)
+        ftc_dataset_add_pair(to, &tokens->first, &tokens->second, label);
+    else
+        ftc_dataset_add(to, &tokens->first, label);
     return FTC_STATUS_OK;
 }
 
@@ -111,12 +141,13 @@ static void read_share(void *context, int32_t thread, int32_t threads) {
     share *mine = &r->shares[thread];
     size_t n = r->source->n, end = n * (size_t)(thread + 1) / (size_t)threads;
     ftc_row row = {0};
-    ftc_tokens tokens = {0};
+    row_tokens tokens = {0};
     for (size_t i = n * (size_t)thread / (size_t)threads; i < end && mine->status.code == FTC_OK; i++) {
         mine->status = read_row(r->source, i, &row, &tokens, &mine->examples);
     }
     ftc_row_free(&row);
-    ftc_tokens_free(&tokens);
+    ftc_tokens_free(&tokens.first);
+    ftc_tokens_free(&tokens.second);
 }
 
 static void append(ftc_dataset *to, const ftc_dataset *from) {
@@ -124,6 +155,11 @@ static void append(ftc_dataset *to, const ftc_dataset *from) {
     if (from->tags) {
         to->tags = ftc_grow(to->tags, &to->tags_capacity, used + more, sizeof *to->tags);
         memcpy(to->tags + used, from->tags, more * sizeof *to->tags);
+    }
+    if (from->firsts) {
+        size_t n = (size_t)to->n, examples = (size_t)from->n;
+        to->firsts = ftc_grow(to->firsts, &to->firsts_capacity, n + examples, sizeof *to->firsts);
+        memcpy(to->firsts + n, from->firsts, examples * sizeof *to->firsts);
     }
     to->cut += from->cut;
     for (int64_t i = 0; i < from->n; i++) {
@@ -270,6 +306,7 @@ void ftc_dataset_free(ftc_dataset *dataset) {
     free(dataset->offsets);
     free(dataset->ids);
     free(dataset->types);
+    free(dataset->firsts);
     free(dataset->labels);
     free(dataset->tags);
     *dataset = (ftc_dataset){0};

@@ -24,7 +24,9 @@ typedef struct {
     int64_t n;            // examples
     int64_t *offsets;     // [n + 1] example i has the tokens offsets[i] … offsets[i + 1] - 1
     int32_t *ids, *types; // [offsets[n]]
-    float *labels;        // [n] the class (an integer) or the value to predict
+    int32_t *firsts; // [n] of pairs whose texts stand apart: tokens of the first text; NULL: one text each
+    size_t firsts_capacity;
+    float *labels; // [n] the class (an integer) or the value to predict
     // [offsets[n]] the class of each token, FTC_NO_LABEL where it has none; NULL: of no token. Where texts
     // are masked already, what each masked token was.
     int32_t *tags;
@@ -45,6 +47,10 @@ static inline int64_t ftc_dataset_length(const ftc_dataset *dataset, int64_t exa
 }
 
 int64_t ftc_dataset_tokens(const ftc_dataset *dataset);
+
+// Appends an example of two texts that stand apart.
+void ftc_dataset_add_pair(ftc_dataset *dataset, const ftc_tokens *first, const ftc_tokens *second,
+                          float label);
 
 // Of a word's tokens, which have its label.
 typedef enum { FTC_TAG_FIRST, FTC_TAG_ALL } ftc_tagging;
@@ -67,6 +73,7 @@ typedef struct {
     const ftc_labels *labels;       // NULL: every label is 0
     ftc_tagging tagging;
     const ftc_masking *masking; // NULL: the texts are not masked
+    bool apart;                 // the two texts of a row are encoded each by itself
 } ftc_dataset_source;
 
 // Reads and tokenizes the rows, on all threads of the pool. The examples stand in the order of `rows`.

@@ -26,7 +26,7 @@ struct ftc_table {
     const char *hint; // what messages about columns end with: "" or "; …"
     bool has_header;
     size_t columns[ROLES]; // index of the column in each role, NONE
-    bool list_labels, several_labels, words;
+    bool list_labels, several_labels, words, pairs;
     char *missing_label;   // or NULL
     size_t *label_columns; // [n_label_columns]
     size_t n_label_columns;
@@ -86,6 +86,16 @@ static const char *const word_texts[] = {"tokens",  "words",   "text",     "sent
                                          "content", "comment", "document", "description", NULL};
 static const char *const word_labels[] = {"ner_tags", "tags",       "labels", "label",
                                           "pos_tags", "chunk_tags", NULL};
+
+static const char *const first_texts[] = {"anchor", "query", "question", "sentence1", "premise", NULL};
+static const char *const second_texts[] = {"positive", "answer", "passage", "sentence2", "hypothesis", NULL};
+
+// The names of the column in a role where none is asked for.
+static const char *const *default_names(const ftc_table *t, int role) {
+    if (role == LABEL) return t->words ? word_labels : default_labels;
+    if (t->pairs) return role == TEXT ? first_texts : second_texts;
+    return t->words ? word_texts : default_texts;
+}
 
 static size_t find_column(const ftc_table *t, const char *name) {
     for (size_t i = 0; i < t->layout.names.count; i++)
@@ -161,16 +171,12 @@ static ftc_status find_wanted(const ftc_table *t, const char *role, const char *
 
 static ftc_status choose_column(ftc_table *t, int role, const char *wanted) {
     static const char *const names[ROLES] = {"text", "pair", "label"};
-    const char *const *texts = t->words ? word_texts : default_texts;
-    const char *const *labels = t->words ? word_labels : default_labels;
-    return find_wanted(t, names[role], wanted, role == LABEL ? labels : texts, &t->columns[role]);
+    return find_wanted(t, names[role], wanted, default_names(t, role), &t->columns[role]);
 }
 
-static bool is_default_name(const char *name, bool words) {
-    const char *const *const lists[] = {words ? word_texts : default_texts,
-                                        words ? word_labels : default_labels};
-    for (size_t i = 0; i < 2; i++)
-        for (const char *const *known = lists[i]; *known; known++)
+static bool is_default_name(const ftc_table *t, const char *name) {
+    for (int role = 0; role < ROLES; role++)
+        for (const char *const *known = default_names(t, role); *known; known++)
             if (strcmp(*known, name) == 0) return true;
     return false;
 }
@@ -179,7 +185,7 @@ static bool has_header(const ftc_table *t, const ftc_table_options *o) {
     if (t->layout.format != FTC_TABLE_CSV && t->layout.format != FTC_TABLE_TSV) return false;
     if (o->header != FTC_TABLE_HEADER_AUTO) return o->header == FTC_TABLE_HEADER_YES;
     for (size_t i = 0; i < t->layout.names.count; i++)
-        if (is_default_name(ftc_fields_get(&t->layout.names, i), t->words)) return true;
+        if (is_default_name(t, ftc_fields_get(&t->layout.names, i))) return true;
     const char *chosen[ROLES] = {o->text_column, o->pair_column,
                                  o->label_columns ? o->label_columns : o->label_column};
     size_t numbered = 0, named = 0;
@@ -226,6 +232,15 @@ static ftc_status choose_label_columns(ftc_table *t, const char *names) {
     return status;
 }
 
+// Of pairs whose columns nobody names, neither an option nor the file: where it has two, and none of a label,
+// these.
+static bool has_two_columns(const ftc_table *t, const ftc_table_options *o) {
+    if (!t->pairs || o->text_column || o->pair_column || t->layout.names.count != 2) return false;
+    for (size_t i = 0; i < 2; i++)
+        if (is_default_name(t, ftc_fields_get(&t->layout.names, i))) return false;
+    return true;
+}
+
 static ftc_status choose_columns(ftc_table *t, const ftc_table_options *o) {
     bool lines = false; // every line is a text
     t->hint = ftc_layout_hint(&t->layout);
@@ -243,12 +258,14 @@ static ftc_status choose_columns(ftc_table *t, const ftc_table_options *o) {
         return ftc_status_make(FTC_BAD_INPUT, "%s: there is a header, but no row%s", t->path, t->hint);
     for (int role = 0; role < ROLES; role++) t->columns[role] = NONE;
     bool conll = t->layout.format == FTC_TABLE_CONLL;
-    const char *text = o->text_column ? o->text_column : lines || conll ? "0" : NULL;
+    bool two = has_two_columns(t, o);
+    const char *text = o->text_column ? o->text_column : lines || conll || two ? "0" : NULL;
+    const char *pair = two ? "1" : o->pair_column;
     if (!o->without_text || o->text_column) FTC_RETURN_IF_ERROR(choose_column(t, TEXT, text));
     if (o->pair_column && t->words)
         return ftc_status_make(FTC_BAD_INPUT,
                                "%s: labelled words have no second text; leave out --pair-column", t->path);
-    if (o->pair_column) FTC_RETURN_IF_ERROR(choose_column(t, PAIR, o->pair_column));
+    if (pair || t->pairs) FTC_RETURN_IF_ERROR(choose_column(t, PAIR, pair));
     if (o->label_columns && !o->without_label) return choose_label_columns(t, o->label_columns);
     if (!o->without_label && conll && !o->label_column)
         t->columns[LABEL] = t->layout.names.count - 1;
@@ -323,6 +340,7 @@ ftc_status ftc_table_open(const char *path, const ftc_table_options *options, ft
     t->layout.fd = -1;
     t->layout.format = options->format == FTC_TABLE_AUTO ? format_of(path, options) : options->format;
     t->words = options->words || t->layout.format == FTC_TABLE_CONLL;
+    t->pairs = options->pairs;
     t->list_labels = options->list_labels;
     t->several_labels = options->several_labels;
     if (options->missing_label) t->missing_label = ftc_strdup(options->missing_label);
@@ -393,7 +411,7 @@ const char *ftc_table_path(const ftc_table *t) {
 
 ftc_status ftc_table_find_column(const ftc_table *t, const char *name, size_t *column) {
     if (name || t->columns[LABEL] == NONE)
-        return find_wanted(t, "label", name, t->words ? word_labels : default_labels, column);
+        return find_wanted(t, "label", name, default_names(t, LABEL), column);
     *column = t->columns[LABEL];
     return FTC_STATUS_OK;
 }

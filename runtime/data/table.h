@@ -56,7 +56,10 @@ typedef enum {
 // and, for `pair`, for none. Of words:
 //   text:  tokens, words, then as above
 //   label: ner_tags, tags, labels, label, pos_tags, chunk_tags
-// and in CoNLL the first and the last column.
+// and in CoNLL the first and the last column. Of pairs that stand apart (`pairs`):
+//   text:  anchor, query, question, sentence1, premise
+//   pair:  positive, answer, passage, sentence2, hypothesis
+// and where the file has two columns, and none of these, the first and the second one.
 typedef struct {
     ftc_table_format format;
     ftc_table_header header;
@@ -68,6 +71,7 @@ typedef struct {
     const char *label_columns; // with commas between, each a label that a row has (1) or not (0); or NULL
     const char *missing_label; // what a label is where there is none, beside nothing and NaN; or NULL
     bool without_label;        // do not look for a label column
+    bool pairs;                // a row is two texts that stand apart
     bool without_text;         // do not look for a text column unless text_column names one
     bool list_labels;          // a label may be a list of JSON
     bool words; // text and label are lists (runtime/data/words.h): a row is a sentence, with a label a word

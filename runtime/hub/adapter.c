@@ -76,7 +76,8 @@ static bool changes_base(const char *init) {
 static const struct {
     const char *type, *ending, *task;
 } TASKS[] = {{"SEQ_CLS", "ForSequenceClassification", NULL},
-             {"TOKEN_CLS", "ForTokenClassification", "tokens"}};
+             {"TOKEN_CLS", "ForTokenClassification", "tokens"},
+             {"FEATURE_EXTRACTION", "Model", "pairs"}};
 enum { N_TASKS = sizeof TASKS / sizeof *TASKS };
 
 static ftc_status read_task(const cJSON *json, const char *path, const char **task) {
@@ -84,7 +85,8 @@ static ftc_status read_task(const cJSON *json, const char *path, const char **ta
     int i = 0;
     while (i < N_TASKS && strcmp(TASKS[i].type, type) != 0) i++;
     if (*type && i == N_TASKS)
-        return ftc_status_make(FTC_BAD_INPUT, "%s: task_type is \"%s\"; there are SEQ_CLS and TOKEN_CLS",
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "%s: task_type is \"%s\"; there are SEQ_CLS, TOKEN_CLS and FEATURE_EXTRACTION",
                                path, type);
     *task = *type ? TASKS[i].task : NULL;
     return FTC_STATUS_OK;

@@ -61,10 +61,6 @@ ftc_status ftc_hf_config_make(const ftc_program *program, const ftc_hf_config_ex
 ftc_status ftc_hf_config_write(const ftc_program *program, const ftc_hf_config_extra *extra,
                                const char *path);
 
-// What a sentence-transformers directory (modules.json) makes of the tokens, for people: "the mean of the
-// tokens"; NULL: it is no such directory. Allocated.
-char *ftc_hf_pooling(const char *dir);
-
 // Writes into tokenizer_config.json of `dir` that texts have at most so many tokens, unless it says fewer.
 ftc_status ftc_hf_tokenizer_limit(const char *dir, int64_t max_length);
 

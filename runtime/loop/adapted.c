@@ -3,6 +3,7 @@
 #include "ir/base/alloc.h"
 #include "ir/base/name.h"
 #include "runtime/hub/adapter.h"
+#include "runtime/hub/names.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,14 @@ static ftc_status finish(contents *c, const char *path) {
     return status;
 }
 
+// The name of a parameter in the family's class: one without a head is the encoder itself, which has no
+// prefix.
+static const char *name_in_class(const ftc_program *program, const char *name) {
+    const char *prefix = ftc_family_text(program, "prefix");
+    bool is_within = *ftc_family_text(program, "head") || !ftc_name_starts_with(name, prefix);
+    return is_within ? name : name + strlen(prefix);
+}
+
 ftc_status ftc_adapted_save(const ftc_model_state *state, const char *base, const char *path) {
     const ftc_program *program = state->program;
     bool *is_base;
@@ -41,7 +50,8 @@ ftc_status ftc_adapted_save(const ftc_model_state *state, const char *base, cons
         const ftc_tensor_info *info = &program->tensors[i];
         if (info->role != FTC_ROLE_PARAM || (!info->trainable && is_base[i])) continue;
         c.tensors[c.n] = ftc_model_state_describe(state, i);
-        c.tensors[c.n++].name = keep(&c, ftc_format("%s%s", FTC_ADAPTER_PREFIX, info->name));
+        char *name = ftc_format("%s%s", FTC_ADAPTER_PREFIX, name_in_class(program, info->name));
+        c.tensors[c.n++].name = keep(&c, name);
     }
     free(is_base);
     return finish(&c, path);

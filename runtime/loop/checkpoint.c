@@ -2,7 +2,9 @@
 
 #include "ir/base/alloc.h"
 #include "runtime/files.h"
+#include "runtime/data/batch.h"
 #include "runtime/hub/adapter.h"
+#include "runtime/hub/pooling.h"
 #include "runtime/loop/adapted.h"
 #include "runtime/loop/folder.h"
 
@@ -52,6 +54,18 @@ static ftc_status write_adapter(const char *dir, const ftc_model_state *state, c
     return status;
 }
 
+// How the program makes the vectors of pairs' texts: a word of sentence-transformers; NULL: it makes none.
+static const char *pooling_of(const ftc_program *program, int64_t *width) {
+    int32_t embedding = -1;
+    for (int32_t i = 0; i < program->n_outputs; i++)
+        if (program->outputs[i].role == FTC_OUTPUT_EMBEDDING) embedding = i;
+    if (embedding < 0 || ftc_program_texts_per_row(program) == 1) return NULL;
+    *width = program->outputs[embedding].each;
+    for (int32_t i = 0; i < program->n_config; i++)
+        if (strcmp(program->config[i].name, "text_pooling") == 0) return program->config[i].text;
+    return NULL;
+}
+
 // Everything that makes `dir` a model directory.
 static ftc_status write_model(const char *dir, const ftc_model_state *state, const ftc_model_files *files,
                               bool merges) {
@@ -65,6 +79,9 @@ static ftc_status write_model(const char *dir, const ftc_model_state *state, con
     else
         WITH_PATH(dir, "model.safetensors", ftc_model_state_save(state, FTC_ROLE_PARAM, path));
     WITH_PATH(dir, "config.json", ftc_hf_config_write(program, &files->config, path));
+    int64_t width;
+    const char *pooling = pooling_of(program, &width);
+    if (pooling) FTC_RETURN_IF_ERROR(ftc_pooling_write(dir, pooling, width, files->max_length));
     if (source) WITH_PATH(dir, "model.ir", ftc_file_write(path, source, strlen(source)));
     if (!files->tokenizer_dir) return FTC_STATUS_OK;
     FTC_RETURN_IF_ERROR(ftc_hf_tokenizer_copy(files->tokenizer_dir, dir));
@@ -92,15 +109,22 @@ ftc_status ftc_model_check_output(const char *output, const ftc_program *program
                            output);
 }
 
-// The weights that are no longer those of the model in `output`: whole ones beside adapters, or the converse.
-static void remove_others(const char *output, bool is_adapter) {
-    static const char *const NAMES[] = {"model.safetensors", "adapter_config.json",
-                                        "adapter_model.safetensors"};
-    for (int i = is_adapter ? 0 : 1; i < (is_adapter ? 1 : 3); i++) {
-        char *path = ftc_path_join(output, NAMES[i]);
-        unlink(path);
-        free(path);
+static void remove_file(const char *dir, const char *name) {
+    char *path = ftc_path_join(dir, name);
+    unlink(path);
+    free(path);
+}
+
+// What is no longer of the model in `output`: whole weights beside adapters, or the converse; what says that
+// it is one of sentence-transformers.
+static void remove_others(const char *output, bool is_adapter, bool has_pooling) {
+    if (is_adapter) {
+        remove_file(output, "model.safetensors");
+    } else {
+        remove_file(output, "adapter_config.json");
+        remove_file(output, "adapter_model.safetensors");
     }
+    if (!has_pooling) remove_file(output, "modules.json");
 }
 
 ftc_status ftc_model_save(const char *output, const ftc_model_state *state, const ftc_model_files *files) {
@@ -112,7 +136,10 @@ ftc_status ftc_model_save(const char *output, const ftc_model_state *state, cons
     free(final);
     if (status.code != FTC_OK) return status;
     status = ftc_dir_end(write_model(temporary, state, files, merges), temporary, ftc_dir_merge, output);
-    if (status.code == FTC_OK) remove_others(output, ftc_adapter_in(state->program) && !merges);
+    int64_t width;
+    if (status.code == FTC_OK)
+        remove_others(output, ftc_adapter_in(state->program) && !merges,
+                      pooling_of(state->program, &width) != NULL);
     return status;
 }
 

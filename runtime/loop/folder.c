@@ -2,6 +2,7 @@
 
 #include "ir/base/alloc.h"
 #include "runtime/files.h"
+#include "runtime/hub/pooling.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -52,6 +53,8 @@ static bool is_written_by_runs(const char *name) {
                                         "runs"};
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
         if (strcmp(name, NAMES[i]) == 0) return true;
+    for (const char *const *file = ftc_pooling_files; *file; file++)
+        if (strcmp(name, *file) == 0) return true;
     return is_half_done(name) || is_checkpoint(name, "");
 }
 

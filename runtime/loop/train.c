@@ -71,6 +71,7 @@ uint32_t ftc_train_entries(const ftc_train_options *o, bool with_test) {
 int64_t ftc_train_eval_batch(const ftc_train_options *o, const ftc_program *program) {
     ftc_row_extents rows = ftc_program_row_extents(program);
     int64_t most = rows.sequences >= 0 ? program->extents[rows.sequences].bound : 1;
+    most /= ftc_program_texts_per_row(program);
     int64_t batch = o->eval_batch ? o->eval_batch : 8; // Trainer's
     return batch < most ? batch : most;
 }
@@ -89,6 +90,7 @@ static int64_t hash_data(const ftc_dataset *d) {
         hash = XXH3_64bits_withSeed(c->offsets, (size_t)(d->n + 1) * sizeof *c->offsets, hash);
         hash = XXH3_64bits_withSeed(c->values, (size_t)c->offsets[d->n] * sizeof *c->values, hash);
     }
+    if (d->firsts) hash = XXH3_64bits_withSeed(d->firsts, (size_t)d->n * sizeof *d->firsts, hash);
     if (d->masking)
         hash = XXH3_64bits_withSeed(&d->masking->probability, sizeof d->masking->probability, hash);
     hash = XXH3_64bits_withSeed(d->labels, (size_t)d->n * sizeof *d->labels, hash);
@@ -320,7 +322,8 @@ static ftc_status fill_batch(run *r, int64_t epoch, int64_t step, int64_t micro,
     }
     r->batch.draw = (ftc_draw){(uint64_t)r->o->seed, (uint32_t)step, (uint32_t)micro, p->slot};
     FTC_RETURN_IF_ERROR(ftc_batch_fill(&r->batch, train, r->order + p->first, p->n));
-    if (r->batch.rows.sequences >= 0) r->batch.first_slots[r->batch.rows.sequences] = p->slot;
+    int32_t sequences = r->batch.rows.sequences;
+    if (sequences >= 0) r->batch.first_slots[sequences] = p->slot * r->batch.texts_per_row;
     return FTC_STATUS_OK;
 }
 
@@ -395,7 +398,7 @@ static ftc_status call_shard(run *r, ftc_entry_kind entry, int64_t step, const w
         double weight = ftc_stepper_loss_weight(&r->stepper, &r->batch, entry);
         sums->weighted_loss += (double)*loss * weight;
         sums->weight += weight;
-        sums->examples += r->batch.sequences;
+        sums->examples += p.n;
         sums->tokens += r->batch.tokens;
         sums->padded += r->batch.longest * r->batch.sequences;
         if (r->counts_correct) sums->correct += count_correct(&r->batch, logits, columns);

@@ -33,6 +33,8 @@ typedef struct {
 } hub_task;
 
 static hub_task task_of(const ftc_summary *s) {
+    if (ftc_program_texts_per_row(s->program) > 1)
+        return (hub_task){"Sentence Similarity", "sentence-similarity"};
     return ftc_program_label(s->program) == FTC_LABEL_TOKENS
                ? (hub_task){"Token Classification", "token-classification"}
                : (hub_task){"Text Classification", "text-classification"};
@@ -42,7 +44,11 @@ static void write_front_matter(const ftc_summary *s, const char *name, const cJS
     char title[64];
     const cJSON *entry;
     hub_task task = task_of(s);
-    fprintf(out, "---\nlibrary_name: %s\npipeline_tag: %s\n", s->is_adapter ? "peft" : "transformers",
+    bool of_pairs = ftc_program_texts_per_row(s->program) > 1;
+    fprintf(out, "---\nlibrary_name: %s\npipeline_tag: %s\n",
+            s->is_adapter ? "peft"
+            : of_pairs    ? "sentence-transformers"
+                          : "transformers",
             task.tag);
     if (s->base_model) {
         fputs("base_model: ", out);
@@ -151,6 +157,10 @@ static void write_item(void *context, const char *name, const char *value) {
 }
 
 static void write_labels(const ftc_summary *s, FILE *out) {
+    if (ftc_program_texts_per_row(s->program) > 1) {
+        fputs("An example is two texts that belong together.\n", out);
+        return;
+    }
     if (s->labels->kind == FTC_LABELS_NUMBERS) {
         fputs("The model predicts a number.\n", out);
         return;

@@ -19,7 +19,8 @@ enum { VERSION = 1 };
 enum { MOST_FILES = 32 };
 static const char SUFFIX[] = ".tokens";
 
-// What a file begins with; offsets, ids and types of the dataset follow.
+// What a file begins with; offsets, ids and types of the dataset follow, and of pairs whose texts stand apart
+// the first texts' tokens.
 typedef struct {
     char magic[8];
     uint64_t key[2];
@@ -74,7 +75,7 @@ static ftc_status look_at_rows(look *l, ftc_threads *threads, uint64_t key[2]) {
     }
     free(l->statuses);
     const uint64_t others[] = {VERSION, ftc_tokenizer_fingerprint(l->source->tokenizer),
-                               (uint64_t)l->source->max_length};
+                               (uint64_t)l->source->max_length, l->source->apart};
     XXH128_hash_t hash =
         XXH3_128bits_withSeed(l->texts, l->source->n * sizeof *l->texts, XXH3_64bits(others, sizeof others));
     key[0] = hash.low64;
@@ -92,13 +93,17 @@ static size_t ids_bytes(const header *h) {
     return (size_t)h->tokens * sizeof(int32_t);
 }
 
+static size_t firsts_bytes(const header *h, bool apart) {
+    return apart ? (size_t)h->examples * sizeof(int32_t) : 0;
+}
+
 static void *copy(const char *from, size_t bytes) {
     void *to = ftc_alloc(bytes, 1);
     return memcpy(to, from, bytes);
 }
 
-// Reads offsets, ids and types; false when there is no such file, or another one of its name.
-static bool load(const char *path, const uint64_t key[2], ftc_dataset *d) {
+// Reads all but the labels; false when there is no such file, or another one of its name.
+static bool load(const char *path, const uint64_t key[2], bool apart, ftc_dataset *d) {
     char *text;
     size_t bytes;
     ftc_status status = ftc_file_read(path, &text, &bytes);
@@ -110,7 +115,7 @@ static bool load(const char *path, const uint64_t key[2], ftc_dataset *d) {
     if (bytes >= sizeof h) memcpy(&h, text, sizeof h);
     bool fits = memcmp(h.magic, MAGIC, sizeof MAGIC) == 0 && memcmp(h.key, key, sizeof h.key) == 0 &&
                 h.examples >= 0 && h.tokens >= 0 && (size_t)h.examples < bytes && (size_t)h.tokens < bytes &&
-                bytes == sizeof h + offsets_bytes(&h) + 2 * ids_bytes(&h) &&
+                bytes == sizeof h + offsets_bytes(&h) + 2 * ids_bytes(&h) + firsts_bytes(&h, apart) &&
                 XXH3_64bits(text + sizeof h, bytes - sizeof h) == h.checksum;
     if (fits) {
         const char *at = text + sizeof h;
@@ -121,6 +126,8 @@ static bool load(const char *path, const uint64_t key[2], ftc_dataset *d) {
                            .offsets_capacity = (size_t)h.examples + 1,
                            .ids_capacity = (size_t)h.tokens,
                            .types_capacity = (size_t)h.tokens};
+        if (apart) d->firsts = copy(at + offsets_bytes(&h) + 2 * ids_bytes(&h), firsts_bytes(&h, apart));
+        d->firsts_capacity = apart ? (size_t)h.examples : 0;
         utimensat(AT_FDCWD, path, NULL, 0); // it was used
     }
     free(text);
@@ -133,7 +140,8 @@ static void save(const char *path, const uint64_t key[2], const ftc_dataset *d) 
     const ftc_file_part parts[] = {{&h, sizeof h, NULL},
                                    {d->offsets, offsets_bytes(&h), NULL},
                                    {d->ids, ids_bytes(&h), NULL},
-                                   {d->types, ids_bytes(&h), NULL}};
+                                   {d->types, ids_bytes(&h), NULL},
+                                   {d->firsts, firsts_bytes(&h, d->firsts != NULL), NULL}};
     XXH3_state_t *state = XXH3_createState();
     if (!state) ftc_out_of_memory(0);
     XXH3_64bits_reset(state);
@@ -190,7 +198,7 @@ static ftc_status read_rows(const ftc_dataset_source *source, const char *dir, f
     char *path = ftc_format("%s/%016llx%016llx%s", dir, (unsigned long long)key[1],
                             (unsigned long long)key[0], SUFFIX);
     ftc_status status = FTC_STATUS_OK;
-    *hit = load(path, key, out);
+    *hit = load(path, key, l->source->apart, out);
     if (*hit) {
         out->labels = copy((const char *)l->labels, source->n * sizeof *l->labels);
         out->labels_capacity = source->n;

@@ -112,6 +112,24 @@ def check_spans(ftc, model, folder):
     print(f"ok   pipeline: {count} spans")
 
 
+def check_vectors(ftc, model, folder):
+    """An encoder of pairs: AutoModel's mean of the tokens, of length 1."""
+    output = os.path.join(folder, "pairs")
+    options = ["--task=pairs", "--train", os.path.join(TINY, "..", "..", "families", "train.csv"), "--text-column=text"]
+    options += ["--pair-column=pair", "--pretrained", os.path.join(TINY, "model"), "--lr=2e-3", "--output", output]
+    subprocess.run([ftc, "run", model, *options, "--metrics=/dev/null"], check=True, capture_output=True)
+    texts = [row["text"] for row in rows_of("test.csv")]
+    told = subprocess.run([ftc, "predict", output, "--embeddings", *texts], check=True, capture_output=True, text=True)
+    tokenizer, encoder = (kind.from_pretrained(output) for kind in (transformers.AutoTokenizer, transformers.AutoModel))
+    for text, line in zip(texts, told.stdout.splitlines(), strict=True):
+        with torch.no_grad():
+            tokens = encoder(**tokenizer(text, truncation=True, return_tensors="pt")).last_hidden_state[0]
+        theirs = torch.nn.functional.normalize(tokens.mean(0), dim=0)
+        off = (torch.tensor(json.loads(line)["embedding"]) - theirs).abs().max().item()
+        assert off < 1e-5, (text, off)
+    print(f"ok   AutoModel: {len(texts)} vectors")
+
+
 def main():
     ftc, model = sys.argv[1:3]
     torch.set_num_threads(1)
@@ -121,6 +139,7 @@ def main():
         check_trainer(output)
         check_card(output)
         check_spans(ftc, model, folder)
+        check_vectors(ftc, model, folder)
 
 
 if __name__ == "__main__":

@@ -208,6 +208,7 @@ OTHERS = {
     "csv": ("maybe", "true or false"),
     "top-k": ("0", LEAST_1),
     "threshold": ("2", "at most 1"),
+    "embeddings": ("maybe", "true or false"),
     "tensors": ("maybe", "true or false"),
     "source": ("maybe", "true or false"),
     "row": ("100000", "row 100000"),
