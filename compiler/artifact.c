@@ -172,6 +172,7 @@ ftc_compile_options ftc_manifest_options(const ftc_manifest *m) {
         .n_skip = m->n_skip,
         .schedule = m->schedule,
         .n_schedule = m->n_schedule,
+        .schedule_is_kept = true,
         .use_blas = m->program.needs_sgemm,
         .bf16 = !strcmp(m->program.precision, "bf16"),
         .guard = m->program.guarded,

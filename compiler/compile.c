@@ -243,14 +243,14 @@ static bool edit_counts(const ftc_graph *source, const ftc_compile_options *opti
     return counts;
 }
 
-// Whether every edit of the schedule has found a kernel and made it another one.
+// Whether every edit of the schedule has found a kernel and, where it is new, made it another one.
 static bool check_schedule(const ftc_graph *source, const ftc_compile_options *options,
                            ftc_graph *const graphs[FTC_ENTRY_COUNT], ftc_diagnostics *d) {
     const ftc_pass_options edits = {.edits = options->schedule,
                                     .edits_matched = options->schedule_matched,
                                     .n_edits = options->n_schedule};
     bool all = ftc_edits_all_matched(&edits, graphs, FTC_ENTRY_COUNT, d);
-    for (int i = 0; i < options->n_schedule; i++) {
+    for (int i = 0; i < options->n_schedule && !options->schedule_is_kept; i++) {
         if (!options->schedule_matched[i] || edit_counts(source, options, i, graphs)) continue;
         ftc_diag_add(d, NULL, NULL, 0, 0,
                      "--kernel-schedule: `%s` changes nothing: the kernels are the same without it",

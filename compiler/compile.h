@@ -52,6 +52,7 @@ typedef struct {
     int n_skip;
     const char *const *schedule; // edits of the schedule (compiler/passes/edits.h); recorded, too
     int n_schedule;
+    bool schedule_is_kept;         // an artifact's: edits need not change a kernel again, at other sizes
     bool *schedule_matched;        // set by the compiler
     bool use_blas;                 // --gemm openblas: matrix products call ftc_step_args.sgemm
     const struct ftc_tuned *tuned; // plans of contractions, recorded too; NULL: the default ones

@@ -226,6 +226,12 @@ Test(laboratory, edits_of_the_schedule_find_their_kernels, .timeout = 240) {
     // The artifact keeps it, also where it is compiled again.
     ASSERT_FTC(dir, 0, out, "wrote", "compile", MODEL, SMALL, "--kernel-schedule", "edits", "-o", "own.ftc");
     ASSERT_FTC(dir, 0, out, "\nedit of schedule   attention: stored\n", "inspect", "own.ftc");
+    // Also where it changes nothing then: 64 rows are not more than 32.
+    write_file(dir, "edits", "tile attention: block 64");
+    ASSERT_FTC(dir, 0, out, "wrote", "compile", MODEL, SMALL, "--max-length", "64", "--kernel-schedule",
+               "edits", "-o", "long.ftc");
+    ASSERT_FTC(dir, 0, err, "compiled long.ftc again", "bench", "long.ftc", "--set", "max_length=32",
+               "--steps", "1");
     outcome manifest = FTC(dir, "inspect", "own.ftc", "--graph");
     cr_expect(strstr(manifest.out, "kernel tile"));
     forget(&manifest);

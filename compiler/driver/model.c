@@ -635,6 +635,7 @@ static void keep_choices(const ftc_manifest *old, const ftc_model_options *optio
     if (!has_schedule(options)) {
         compile->schedule = was.schedule;
         compile->n_schedule = was.n_schedule;
+        compile->schedule_is_kept = was.schedule_is_kept;
     }
     if (!options->kernels.n) {
         compile->kernels = was.kernels;
