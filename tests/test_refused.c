@@ -134,7 +134,7 @@ Test(refused, any_length_and_none, .timeout = 240) {
     write_file(dir, "none.ir", NONE);
     write_file(dir, "t.csv", "text,label\nthe soup,0\ngood,1\na waiter,2\n");
     ASSERT_FTC(dir, 0, out, "3 sequences, 3 tokens", "verify", "short.ir");
-    ASSERT_FTC(dir, 0, out, "3 sequences, 0 tokens", "verify", "none.ir");
+    ASSERT_FTC(dir, 0, out, "none: B 3", "verify", "none.ir");
     ASSERT_FTC(dir, 2, err, "no room for the 2 special tokens", "run", "short.ir", "--train", "t.csv",
                "--tokenizer", TOKENIZER);
     ASSERT_FTC(dir, 0, err, "saved", "run", "short.ir", "--train", "t.csv", "--tokenizer", TOKENIZER, "--set",
