@@ -20,8 +20,8 @@ def accuracy(prediction):
     return {"accuracy": float((scores.argmax(-1) == labels).mean())}
 
 
-def assert_same_logs(ours, theirs, accumulation=1):
-    ignored = ["runtime", "per_second", "preparation"]
+def assert_same_logs(ours, theirs, accumulation=1, ignored=()):
+    ignored = ["runtime", "per_second", "preparation", *ignored]
     if ours.args.max_grad_norm == 0.0:
         ignored.append("grad_norm")  # is not computed where nobody clips
     # Theirs are the sums over micro-batches, though they are documented as means: docs/python.md.
