@@ -93,10 +93,11 @@ Test(learning, a_checkpoint_of_the_model_only, .timeout = 240) {
 // A warm-up below 1 is a fraction of all steps.
 Test(learning, warm_up_may_be_a_fraction, .timeout = 240) {
     static const char *const OPTIONS[] = {"--warmup-steps", "--warmup-ratio"};
+    static const char *const TOLD[] = {"saved", "--warmup-steps 0.5 says the same"};
     char *dir = test_directory();
     compile_small(dir);
     for (int i = 0; i < 2; i++) {
-        ASSERT_FTC(dir, 0, err, "saved", "run", "--max-steps", "8", "--schedule", "constant_with_warmup",
+        ASSERT_FTC(dir, 0, err, TOLD[i], "run", "--max-steps", "8", "--schedule", "constant_with_warmup",
                    "--lr", "1e-3", OPTIONS[i], "0.5", "--metrics", "m.jsonl");
         char *metrics = read_text(dir, "m.jsonl");
         cr_assert(strstr(metrics, "\"learning_rate\": 0.00075,"), "%s", metrics); // three of four steps

@@ -649,6 +649,9 @@ static bool prepare(const ftc_command *self, int argc, char **argv, const char *
     r->options.data.is_silent = !is_first(r);
     const ftc_train_options *o = &r->options.run.train;
     bool with_test = r->options.data.test || r->options.data.split_test > 0;
+    if (o->warmup_ratio > 0 && is_first(r))
+        fprintf(stderr, "warmup_ratio is gone from transformers 5; --warmup-steps %g says the same\n",
+                o->warmup_ratio);
     ftc_status status = ftc_train_check(o, with_test, false);
     if (status.code == FTC_OK && r->options.data.train) status = ftc_data_decode(&r->options.data);
     if (status.code == FTC_OK) status = settle_task(&candidate, &r->options);
