@@ -4,7 +4,7 @@
 Each run goes twice: by its arguments as they are, for the log, the checkpoints and the model that it ends with, and
 with every step logged, for the loss and the learning rate of each. Standard library only; make_trainer_runs.py makes the golden.
 
-Usage: trainer_runs.py FTC MODEL.ir [NAME]
+Usage: trainer_runs.py FTC MODEL.ir [NAME | --without-pairs]
 """
 
 import json
@@ -126,6 +126,10 @@ def main():
     ftc, model = sys.argv[1:3]
     with open(os.path.join(GOLDEN, "trainer_runs.json"), encoding="utf-8") as file:
         runs = json.load(file)
+    if sys.argv[3:] == ["--without-pairs"]:
+        runs = [run for run in runs if not run["name"].startswith("pairs ")]
+    elif sys.argv[3:]:
+        runs = [run for run in runs if run["name"] == sys.argv[3]]
     failed, checked = 0, 0
     with tempfile.TemporaryDirectory() as scratch:
         artifact = os.path.join(scratch, "model.ftc")
@@ -135,8 +139,6 @@ def main():
             capture_output=True,
         )
         for golden in runs:
-            if len(sys.argv) > 3 and golden["name"] != sys.argv[3]:
-                continue
             with tempfile.TemporaryDirectory(dir=scratch) as folder:
                 run = Run(ftc, artifact, golden, folder)
                 for check in (run.check_steps, run.check_log, run.check_checkpoints, run.check_model):
