@@ -106,6 +106,11 @@ Test(refused, bad_weights, .timeout = 240) {
     ASSERT_OK(ftc_file_write(weights, text, bytes / 2));
     ASSERT_FTC(dir, 2, err, "model.safetensors", "predict", "output", "a text");
     ASSERT_FTC(dir, 2, err, "is it complete?", "run", MODEL, "--pretrained", "output");
+    ASSERT_FTC(dir, 2, err, "is it complete?", "compile", MODEL, "--pretrained", "output");
+    ASSERT_OK(ftc_file_write(weights, text, bytes)); // and a tokenizer that no run could take
+    write_file(dir, "output/vocab.txt", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n");
+    ASSERT_FTC(dir, 2, err, "vocab.txt: the file is a Git LFS pointer", "compile", MODEL, "--pretrained",
+               "output");
     free(text);
     free(weights);
     scratch_free(dir);

@@ -1,10 +1,12 @@
 // ftc compile: a model's text to an artifact, and what there is to see on the way.
 #include "compiler/driver/commands.h"
+#include "compiler/driver/data.h"
 #include "compiler/driver/model.h"
 #include "ir/base/alloc.h"
 #include "ir/print.h"
 #include "runtime/data/batch.h"
 #include "runtime/files.h"
+#include "runtime/hub/hf_dir.h"
 #include "runtime/loop/memory.h"
 #include "runtime/loop/model_state.h"
 #include "runtime/loop/stepper.h"
@@ -191,10 +193,18 @@ static bool summarize(const ftc_program *program, const ftc_target *target, int6
 
 // --- writing ------------------------------------------------------------------------------------------
 
-// Whether a run could load the weights: told now, not when there is data and time for one.
-static bool check_weights(const ftc_program *program) {
-    if (!program->pretrained) return true;
-    return ftc_status_report("compile", ftc_model_state_check(program, program->pretrained)) == FTC_EXIT_OK;
+// Whether a run could load the weights, and the tokenizer if there is one: told now, not when there is data
+// and time for a run.
+static bool check_pretrained(const ftc_program *program) {
+    const char *dir = program->pretrained;
+    ftc_tokenizer *tokenizer = NULL;
+    int32_t max_length;
+    if (!dir) return true;
+    ftc_status status = ftc_model_state_check(program, dir);
+    if (status.code == FTC_OK && ftc_program_reads_text(program) && ftc_hf_has_tokenizer(dir))
+        status = ftc_data_tokenizer(program, dir, &tokenizer, &max_length);
+    ftc_tokenizer_close(tokenizer);
+    return ftc_status_report("compile", status) == FTC_EXIT_OK;
 }
 
 // "models/bert-cls.ir" → "bert-cls.ftc"; allocated.
@@ -242,7 +252,7 @@ static int make_artifact(const char *path, const ftc_model_source *source, const
     compile->times = &times;
     int status = FTC_EXIT_USAGE;
     if (ftc_compile(source->graph, compile, &compiled, d) && !w.failed &&
-        check_weights(&compiled.manifest->program) &&
+        check_pretrained(&compiled.manifest->program) &&
         summarize(&compiled.manifest->program, compile->target, options->ranks)) {
         if (options->time_passes) print_times(&times);
         char *output = options->output ? ftc_strdup(options->output)

@@ -369,14 +369,18 @@ static const char *const TOKENIZER_FILES[] = {"vocab.txt",
                                               "added_tokens.json"};
 enum { N_TOKENIZER_FILES = sizeof TOKENIZER_FILES / sizeof *TOKENIZER_FILES, N_VOCABULARIES = 6 };
 
-ftc_status ftc_hf_tokenizer_dir(const char *dir, char **out) {
-    bool has = !ftc_adapter_is(dir);
+bool ftc_hf_has_tokenizer(const char *dir) {
+    bool has = false;
     for (int i = 0; i < N_VOCABULARIES && !has; i++) {
         char *path = ftc_path_join(dir, TOKENIZER_FILES[i]);
         has = ftc_file_exists(path);
         free(path);
     }
-    if (!has) return ftc_adapter_base(dir, out);
+    return has;
+}
+
+ftc_status ftc_hf_tokenizer_dir(const char *dir, char **out) {
+    if (ftc_adapter_is(dir) && !ftc_hf_has_tokenizer(dir)) return ftc_adapter_base(dir, out);
     *out = ftc_strdup(dir);
     return FTC_STATUS_OK;
 }

@@ -64,6 +64,9 @@ ftc_status ftc_hf_config_write(const ftc_program *program, const ftc_hf_config_e
 // Writes into tokenizer_config.json of `dir` that texts have at most so many tokens, unless it says fewer.
 ftc_status ftc_hf_tokenizer_limit(const char *dir, int64_t max_length);
 
+// Whether the directory has a vocabulary, of whatever form.
+bool ftc_hf_has_tokenizer(const char *dir);
+
 // Where the tokenizer of a directory lies: there, or, where an adapter has none, in that of its base model.
 // Allocated.
 ftc_status ftc_hf_tokenizer_dir(const char *dir, char **out);
