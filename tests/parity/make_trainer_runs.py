@@ -189,7 +189,7 @@ GROUPS = [
         {"eval_steps": 0.2, "eval_strategy": "steps", "save_strategy": "best", "metric_for_best_model": "f1"},
         {"save_strategy": "steps", "save_steps": 5, "save_total_limit": 1, "eval_delay": 6, **LOAD_BEST},
         {"save_strategy": "steps", "save_steps": 5, "early_stopping_patience": 1, "early_stopping_threshold": 0.02, **LOAD_BEST},
-        {"save_strategy": "steps", "save_steps": 4, "resume_after": 4, **EVALUATED},
+        {"save_strategy": "steps", "save_steps": 5, "resume_after": 5, **EVALUATED},
     ],
     [
         {},
@@ -220,9 +220,11 @@ LOGGED += ("eval_loss", "eval_accuracy", "eval_f1")
 
 
 def agrees(i, a, j, b):
-    """Whether entry a of group i and entry b of group j may meet: a plateau is one of evaluations."""
-    first, second = sorted([(i, a), (j, b)])
-    return not (first[0] == 0 and second == (1, len(GROUPS[1]) - 1) and "eval_strategy" not in GROUPS[0][first[1]])
+    """Whether two entries may meet: plateaus are of evaluations, and a resumed Trainer forgets losses not yet logged."""
+    both = {**GROUPS[i][a], **GROUPS[j][b]}
+    has_no_plateau = both.get("lr_scheduler_type") == "reduce_lr_on_plateau" and i == 0 and "eval_strategy" not in both
+    forgets = "resume_after" in both and any(key.startswith("logging") for key in both)
+    return not has_no_plateau and not forgets
 
 
 def pairs():
