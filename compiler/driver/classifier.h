@@ -1,4 +1,5 @@
-// A trained classifier out of a Hugging Face directory, ready to be evaluated. For eval and predict.
+// A trained classifier out of a Hugging Face directory, ready to be evaluated. For eval and predict. The
+// processes that a launcher has started share the batches; all of them get the scores.
 #ifndef FTC_DRIVER_CLASSIFIER_H
 #define FTC_DRIVER_CLASSIFIER_H
 
@@ -9,9 +10,11 @@
 #include "runtime/loop/model_state.h"
 #include "runtime/loop/stepper.h"
 #include "runtime/loop/threads.h"
+#include "runtime/loop/world.h"
 #include "runtime/text/tokenizer.h"
 
 typedef struct {
+    const ftc_world *world;
     ftc_model model;
     ftc_threads *threads;
     ftc_tokenizer *tokenizer;
@@ -23,10 +26,13 @@ typedef struct {
 } ftc_classifier;
 
 // Compiles the model of `dir` for evaluation and loads weights and tokenizer. `threads` 0: one a processor.
-// Prints what is wrong and returns the exit status, FTC_EXIT_OK when nothing is.
+// Prints what is wrong and returns the exit status, FTC_EXIT_OK when nothing is. From then on, what other
+// processes than the first print on standard output goes nowhere.
 int ftc_classifier_open(const ftc_command *self, const char *dir, const ftc_model_options *options,
                         int64_t threads, ftc_classifier *out);
-void ftc_classifier_close(ftc_classifier *classifier);
+
+// Ends the work with this exit status, which it returns: all processes together, or at once where one failed.
+int ftc_classifier_close(ftc_classifier *classifier, int code);
 
 // Evaluates, up to the program's bound of examples at a time.
 ftc_status ftc_classifier_evaluate(ftc_classifier *classifier, const ftc_dataset *dataset,

@@ -400,14 +400,6 @@ static ftc_status open_events(run *r, const ftc_hf_config_extra *config) {
     return status;
 }
 
-// One for each processor that this process may use. Where its launcher has left all processors to all
-// processes of a machine, their part of them.
-static int32_t threads_of(const ftc_world *world) {
-    int32_t available = ftc_threads_available();
-    if (available < sysconf(_SC_NPROCESSORS_ONLN)) return available;
-    return available < world->neighbours ? 1 : available / world->neighbours;
-}
-
 // --lora-merge: what is saved then is a model like any other.
 static ftc_status make_merged_source(run *r) {
     const ftc_program *program = r->model.program;
@@ -426,7 +418,8 @@ static ftc_status train(run *r) {
     const ftc_program *program = r->model.program;
     const ftc_run_options *o = &r->options;
     ftc_sgemm_fn *sgemm = NULL;
-    int32_t threads = o->run.threads ? (int32_t)o->run.threads : threads_of(r->world);
+    int32_t threads =
+        o->run.threads ? (int32_t)o->run.threads : ftc_world_threads(r->world, ftc_threads_available());
     FTC_RETURN_IF_ERROR(ftc_threads_create(threads, &r->threads));
     if (program->needs_sgemm) FTC_RETURN_IF_ERROR(ftc_blas_open(&sgemm));
     uint32_t entries = ftc_train_entries(&o->run.train, o->data.test || o->data.split_test > 0);

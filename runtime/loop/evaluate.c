@@ -106,6 +106,11 @@ static bool is_metric(const ftc_program *program, int32_t output) {
     return o->role == FTC_OUTPUT_METRIC && o->entries & 1u << FTC_ENTRY_EVAL;
 }
 
+// The rows of logits before an example: one an example, or one a token.
+static int64_t logit_rows(const work *w, int64_t example) {
+    return ftc_program_scores_tokens(w->stepper->program) ? w->dataset->offsets[example] : example;
+}
+
 // Runs batch number `index`; `examples` is room for its examples.
 static ftc_status run_batch(const work *w, int64_t index, int64_t *examples, ftc_evaluation *e) {
     ftc_stepper *stepper = w->stepper;
@@ -127,8 +132,7 @@ static ftc_status run_batch(const work *w, int64_t index, int64_t *examples, ftc
         if (is_metric(stepper->program, i))
             w->metrics[index * n_outputs + i] = (double)*(const float *)stepper->outputs[i];
     const float *logits = ftc_stepper_result(stepper, FTC_OUTPUT_SCORES, FTC_ENTRY_EVAL);
-    bool of_tokens = ftc_program_scores_tokens(stepper->program);
-    int64_t first = of_tokens ? w->dataset->offsets[at] : at, rows = of_tokens ? w->batch->tokens : n;
+    int64_t first = logit_rows(w, at), rows = logit_rows(w, at + n) - first;
     if (logits) memcpy(e->logits + first * e->columns, logits, (size_t)(rows * e->columns) * sizeof *logits);
     if (logits && w->names.tags)
         count_spans(w, examples, n, logits, e->columns, &w->results[index],
@@ -163,6 +167,17 @@ static void score_spans(const work *w, ftc_evaluation *e) {
     free(counts);
 }
 
+static void share_logits(const work *w, ftc_evaluation *e) {
+    const ftc_world *world = w->world;
+    int64_t *starts = ftc_alloc((size_t)world->size + 1, sizeof *starts), n = w->dataset->n;
+    for (int32_t r = 0; r <= world->size; r++) {
+        int64_t example = ftc_world_first(world, r, w->n_batches) * w->batch_size;
+        starts[r] = logit_rows(w, example < n ? example : n) * e->columns;
+    }
+    world->share(e->logits, starts);
+    free(starts);
+}
+
 // Runs this process' batches; fills logits, the sum of losses and the counts, of all.
 static ftc_status run(const work *w, ftc_evaluation *e) {
     int64_t *examples = ftc_alloc((size_t)w->batch_size, sizeof *examples);
@@ -180,9 +195,7 @@ static ftc_status run(const work *w, ftc_evaluation *e) {
     ftc_world_share(w->world, w->results, w->n_batches, sizeof *w->results);
     int32_t n_outputs = e->program->n_outputs;
     ftc_world_share(w->world, w->metrics, w->n_batches, (size_t)n_outputs * sizeof *w->metrics);
-    if (!ftc_program_scores_tokens(w->stepper->program))
-        ftc_world_share(w->world, e->logits, w->n_batches,
-                        (size_t)(w->batch_size * e->columns) * sizeof *e->logits);
+    if (e->columns) share_logits(w, e);
     ftc_world_share(w->world, w->spans, w->n_batches, w->names.n_types * sizeof *w->spans);
     for (int64_t i = 0; i < w->n_batches; i++) {
         int64_t at = i * w->batch_size, left = w->dataset->n - at;
@@ -236,14 +249,6 @@ ftc_status ftc_evaluate(ftc_stepper *stepper, ftc_batch *batch, const ftc_datase
                                "the model %s declares no output of eval as the loss: it cannot be evaluated",
                                program->model);
     }
-    if (world->size > 1 &&
-        dataset->n + batch_size > FTC_WORLD_MOST_WORDS / (ftc_program_score_columns(program) + 1)) {
-        return ftc_status_make(
-            FTC_BAD_INPUT,
-            "%lld examples have more scores than the %d that processes exchange at a time; "
-            "evaluate fewer",
-            (long long)dataset->n, FTC_WORLD_MOST_WORDS);
-    }
     ftc_evaluation e = {.scoring = ftc_program_scoring(program), .program = program};
     if (ftc_stepper_result(stepper, FTC_OUTPUT_SCORES, FTC_ENTRY_EVAL))
         e.columns = ftc_program_score_columns(program);
@@ -257,9 +262,14 @@ ftc_status ftc_evaluate(ftc_stepper *stepper, ftc_batch *batch, const ftc_datase
               .n_batches = (dataset->n + batch_size - 1) / batch_size,
               .world = world,
               .watch = watch};
-    // Of whole batches, which processes share.
-    int64_t rows = w.n_batches * batch_size;
-    if (ftc_program_scores_tokens(program)) rows = ftc_dataset_tokens(dataset);
+    int64_t rows = logit_rows(&w, dataset->n);
+    if (world->size > 1 && rows + dataset->n > FTC_WORLD_MOST_WORDS / (e.columns + 1)) {
+        return ftc_status_make(
+            FTC_BAD_INPUT,
+            "%lld examples have more scores than the %d that processes exchange at a time; "
+            "evaluate fewer",
+            (long long)dataset->n, FTC_WORLD_MOST_WORDS);
+    }
     e.logits = ftc_alloc((size_t)(rows * e.columns + 1), sizeof *e.logits);
     if (e.scoring == FTC_SCORE_SPANS && dataset->tags && dataset->tag_names)
         w.names = names_of(dataset, e.columns);

@@ -35,7 +35,7 @@ typedef struct {
     const ftc_program *program; // names the metrics
     double *metrics;            // [n_outputs] of the outputs that are metrics: their means; else NULL
     ftc_scoring scoring;
-    float *logits;      // [samples, columns]; of tokens [tokens, columns], of this process' examples alone
+    float *logits;      // [samples, columns]; of tokens [tokens, columns]
     int64_t *confusion; // of classes: [columns, columns], label by prediction; else NULL
     // [n_each]: a row for each class, each of several labels, or each type of spans that occurs; else NULL.
     ftc_one_class_scores *each;

@@ -30,6 +30,11 @@ static void fail_alone(int status) {
 
 const ftc_world ftc_world_alone = {0, 1, 1, NULL, share_alone, exchange_alone, end_alone, fail_alone};
 
+int32_t ftc_world_threads(const ftc_world *world, int32_t available) {
+    if (available < sysconf(_SC_NPROCESSORS_ONLN)) return available;
+    return available < world->neighbours ? 1 : available / world->neighbours;
+}
+
 void ftc_world_share(const ftc_world *world, void *things, int64_t n, size_t bytes) {
     int64_t *starts = ftc_alloc((size_t)world->size + 1, sizeof *starts);
     for (int32_t r = 0; r <= world->size; r++)

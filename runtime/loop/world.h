@@ -38,6 +38,10 @@ extern const ftc_world ftc_world_alone;
 // plugin cannot be loaded.
 ftc_status ftc_world_open(const ftc_world **out);
 
+// Threads of this process: one for each of the `available` processors that it may use. Where its launcher has
+// left all processors of the machine to all of its processes, its part of them.
+int32_t ftc_world_threads(const ftc_world *world, int32_t available);
+
 // The first of `n` things that are this rank's, when each has about as many as the others; with rank + 1 the
 // end of them.
 static inline int64_t ftc_world_first(const ftc_world *world, int32_t rank, int64_t n) {

@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
-"""Training in shards: one process and several, under each MPI that is here, come to the same bits; a process that
-dies, a signal and options that differ end all of them.
+"""Training in shards: one process and several, under each MPI that is here, come to the same bits, and to the same
+answers; a process that dies, a signal and options that differ end all of them.
 
-    distributed.py FTC MODEL.ir
+    distributed.py FTC MODEL.ir [--kills N] [--seed N]
+
+Under each MPI, N times (2 unless set) a process of those that train is killed, whichever and whenever.
 """
 
+import argparse
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import subprocess
@@ -50,17 +54,17 @@ class Mpi:
         # What MPI itself never frees is not ours to report.
         self.environment["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
 
-    def start(self, *groups):
-        """Starts processes; each group is their number and their words."""
+    def start(self, *groups, errors=subprocess.STDOUT):
+        """Starts processes; each group is their number and their words. `errors` is where standard error goes."""
         words = [self.launcher, *self.more]
         for n, group in groups:
             words += [":"] * (words[-1] != self.launcher and len(words) > 1 + len(self.more))
             words += ["-np", str(n), self.command, *map(str, group)]
         return subprocess.Popen(words, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, text=True)
+                                stderr=errors, text=True)
 
-    def run(self, *groups):
-        process = self.start(*groups)
+    def run(self, *groups, errors=subprocess.STDOUT):
+        process = self.start(*groups, errors=errors)
         try:
             text, _ = process.communicate(timeout=120)
         except subprocess.TimeoutExpired:
@@ -140,6 +144,57 @@ def check_faults(check, mpi, work, run):
     check(f"one shard for two: status {status}: {text}", status == 2 and "--shards 1 for 2 processes" in text)
 
 
+def check_kills(check, mpi, work, run, kills, draw):
+    """A process is killed at any moment, again and again: all end, and the run can be continued to the same bits."""
+    name, killed = pathlib.Path(mpi.launcher).name, 0
+    while killed < kills:
+        output = work / f"{name}-kills-{killed}"
+        words, status = [*run, *SHARDS, *LONG, "--output", output.name], None
+        while status != 0:
+            began = any(path.name[11:].isdigit() for path in output.glob("checkpoint-*"))
+            process = mpi.start((draw.choice((2, 3)), [*words, "--resume" if began else "--overwrite"]))
+            moment, victims = draw.uniform(0, 3), []
+            if killed < kills:
+                time.sleep(moment)
+                victims = workers(process.pid, mpi.command)
+            if victims:
+                os.kill(draw.choice(victims), signal.SIGKILL)
+                killed += 1
+            try:
+                text, _ = process.communicate(timeout=30 if victims else 120)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                check(f"{name}: killed after {moment:.2f} s, number {killed}: the others did not end", False)
+                return
+            status = process.returncode
+            if status != 0 and not victims:
+                check(f"{name}: after {killed} kills the run does not go on: {text[-500:]}", False)
+                return
+        check(f"{name}: {killed} kills, other bits", same_files(work / "long", output, 120))
+
+
+def check_answers(check, mpi, work, ftc, model):
+    """Evaluation and predictions that processes share are those of one; an error in the data ends all."""
+    texts, words = model.parent / "data/reviews-test.csv", model.parent.parent / "tests/golden/families/tokens"
+    done = ftc("run", "--pretrained", words / "bert", "--train", words / "train.jsonl", "--output", "tags",
+               "--max-steps", "2", "--no-report")
+    check(f"tags: {done.stderr}", done.returncode == 0)
+    for folder, test in (("alone", texts), ("tags", words / "test.jsonl")):
+        for command in (["predict", folder, "--file", test, "--csv"], ["eval", folder, "--test", test, "--json"]):
+            done = ftc(*command)
+            status, text = mpi.run((3, command), errors=subprocess.DEVNULL)
+            if command[0] == "eval" and status == 0:
+                one, three = json.loads(done.stdout), json.loads(text)
+                same = all(one[key] == three[key] for key in one if "runtime" not in key and "second" not in key)
+            else:
+                same = done.stdout == text
+            check(f"{command[0]} {folder}: status {status}, other answers than one process: {text[:500]}",
+                  done.returncode == 0 and status == 0 and same)
+    (work / "bad.csv").write_text("text,label\ngood food\n")
+    status, text = mpi.run((2, ["predict", "alone", "--file", "bad.csv"]))
+    check(f"predict: bad row: status {status}: {text}", status == 2 and "bad.csv:2" in text)
+
+
 def memory_of(text, what):
     """Moments' megabytes in the line of `ftc compile` that begins so; None: there is none."""
     for line in text.splitlines():
@@ -170,7 +225,7 @@ def check_optimizers(check, mpi, work, ftc, model, small):
         check(f"{optimizer}: other bits", status == 0 and same_files(work / f"{optimizer}-1", work / f"{optimizer}-3"))
 
 
-def check_mpi(checks, mpi, work, run):
+def check_mpi(checks, mpi, work, run, kills, draw):
     check, name = checks.that, pathlib.Path(mpi.launcher).name
     for n in (2, 3):
         words = [*run, *SHARDS, "--output", f"{name}-{n}", "--metrics", f"{name}-{n}.jsonl"]
@@ -187,12 +242,20 @@ def check_mpi(checks, mpi, work, run):
     two = losses(work / f"{name}-default.jsonl")
     check(f"{name}: one shard a process, {len(two)} losses", len(two) == 3 * 7 + 3)  # of 2 * 3 examples
     check_faults(check, mpi, work, run)
+    check_kills(check, mpi, work, run, kills, draw)
 
 
 def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("ftc", type=pathlib.Path)
+    parser.add_argument("model", type=pathlib.Path)
+    parser.add_argument("--kills", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    options = parser.parse_args()
     checks = Checks()
     check = checks.that
-    command, model = str(pathlib.Path(sys.argv[1]).resolve()), pathlib.Path(sys.argv[2]).resolve()
+    command, model = str(options.ftc.resolve()), options.model.resolve()
+    print(f"--seed {options.seed}")
     with tempfile.TemporaryDirectory() as folder:
         work, ftc = pathlib.Path(folder), Ftc(command, folder)
         small = ["--set", "hidden=32", "--set", "intermediate=64", "--set", "layers=1"]
@@ -221,7 +284,8 @@ def main():
             if not mpi.launcher or not pathlib.Path(command).with_name(f"ftc-{name}.so").exists():
                 checks.skip(f"no {name} (./dev setup --mpi)")
             else:
-                check_mpi(checks, mpi, work, run)
+                check_mpi(checks, mpi, work, run, options.kills, random.Random(options.seed))
+                check_answers(check, mpi, work, ftc, model)
                 if name == "openmpi":
                     check_optimizers(check, mpi, work, ftc, model, small)
     return checks.end()
