@@ -88,8 +88,9 @@ static inline int64_t ftc_slice_end(ftc_slice slice, int64_t rows) {
 }
 
 // Of `rows` rows of `row_bytes` bytes each, this call of the entry update has made those of its slice; brings
-// the others from those who have made them. Called by thread 0, for the same values in the same order in
-// every slice's call, while the other threads wait. `context` is ftc_step_args.gather_context.
+// the others from those who have made them. They need not be there before the next call with `values` NULL,
+// which follows some such calls, returns. Called by thread 0, for the same values in the same order in every
+// slice's call, while the other threads wait. `context` is ftc_step_args.gather_context.
 typedef void ftc_gather_fn(void *context, void *values, int64_t rows, int64_t row_bytes);
 
 // The arguments of one call. The caller owns everything; nothing is kept after the return.

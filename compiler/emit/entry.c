@@ -6,7 +6,7 @@
 //              caller is told of is complete once it did
 //     told     grad: indices of gradients in ftc_program.tensors. update: values that are made by slices
 //              (compiler/passes/slices.h): an operand, how many rows it has, bytes of a row. In the order of
-//              the kernels that write them last
+//              the kernels that write them last; parameters, which nobody reads any more, behind all kernels
 //     operand  {table, value}: what the field at byte offset `table` of ftc_step_args points to. In the arena
 //              and the scalars `value` bytes further on; of the other tables, of addresses, element `value`.
 //              IMMEDIATE: the value itself
@@ -144,7 +144,21 @@ static told_list list_gradients(ftc_emitter *e) {
 
 enum { SLICED_ROWS = 2, SLICED_BYTES, SLICED_FIELDS }; // behind the operand's two
 
-// The values that are made by slices and brought together.
+static void add_sliced(ftc_emitter *e, const ftc_slices *slices, ftc_id id, uint32_t complete,
+                       told_list *list) {
+    ftc_codegen *cg = e->cg;
+    const ftc_graph *g = e->g;
+    const ftc_type *type = &g->nodes[id].type;
+    int64_t rows = ftc_slices_rows(slices, g, g->nodes[id].kernel);
+    int64_t bytes = ftc_type_max_elements(g, type) / rows * ftc_dtype_bytes(type->dtype);
+    operand o = operand_of(e, id);
+    LLVMValueRef value[] = {ftc_cg_i64(cg, o.table), ftc_cg_i64(cg, o.value), ftc_cg_i64(cg, rows),
+                            ftc_cg_i64(cg, bytes)};
+    list->values[list->n] = constant_struct(cg, value, SLICED_FIELDS);
+    list->kernel[list->n++] = complete;
+}
+
+// The values that are made by slices and brought together: those for other kernels, then parameters.
 static told_list list_sliced(ftc_emitter *e, const ftc_slices *slices) {
     ftc_codegen *cg = e->cg;
     const ftc_graph *g = e->g;
@@ -152,17 +166,12 @@ static told_list list_sliced(ftc_emitter *e, const ftc_slices *slices) {
     told_list list = {LLVMStructTypeInContext(cg->context, fields, SLICED_FIELDS, 0),
                       ftc_alloc(g->n_nodes + 1, sizeof *list.values),
                       ftc_alloc(g->n_nodes + 1, sizeof *list.kernel), 0};
-    for (ftc_id id = 1; id < g->n_nodes; id++) { // which stand in the order of their kernels
-        if (!ftc_slices_gathers(slices, g, id)) continue;
-        const ftc_type *type = &g->nodes[id].type;
-        int64_t rows = ftc_slices_rows(slices, g, g->nodes[id].kernel);
-        int64_t bytes = ftc_type_max_elements(g, type) / rows * ftc_dtype_bytes(type->dtype);
-        operand o = operand_of(e, id);
-        LLVMValueRef value[] = {ftc_cg_i64(cg, o.table), ftc_cg_i64(cg, o.value), ftc_cg_i64(cg, rows),
-                                ftc_cg_i64(cg, bytes)};
-        list.values[list.n] = constant_struct(cg, value, SLICED_FIELDS);
-        list.kernel[list.n++] = g->nodes[id].kernel;
-    }
+    for (int assigns = 0; assigns <= 1; assigns++)
+        for (ftc_id id = 1; id < g->n_nodes; id++) { // which stand in the order of their kernels
+            if (!ftc_slices_gathers(slices, g, id)) continue;
+            if ((ftc_node_class(&g->nodes[id]) == FTC_CLASS_ASSIGN) != assigns) continue;
+            add_sliced(e, slices, id, assigns ? g->n_kernels : g->nodes[id].kernel, &list);
+        }
     return list;
 }
 
@@ -236,19 +245,25 @@ static void emit_ready(ftc_emitter *e, LLVMValueRef gradient) {
                    ftc_emit_field(e, offsetof(ftc_step_args, ready), cg->ptr), args, 2, "");
 }
 
-// gather(context, values, rows, bytes of a row) of entry i.
-static void emit_gather(ftc_emitter *e, const call_tables *tables, LLVMValueRef i) {
+// gather(context, values, rows, bytes of a row).
+static void emit_gather(ftc_emitter *e, LLVMValueRef values, LLVMValueRef rows, LLVMValueRef bytes) {
+    ftc_codegen *cg = e->cg;
+    LLVMTypeRef params[] = {cg->ptr, cg->ptr, cg->i64, cg->i64};
+    LLVMValueRef args[] = {ftc_emit_field(e, offsetof(ftc_step_args, gather_context), cg->ptr), values, rows,
+                           bytes};
+    LLVMBuildCall2(cg->builder, LLVMFunctionType(cg->void_type, params, 4, 0),
+                   ftc_emit_field(e, offsetof(ftc_step_args, gather), cg->ptr), args, 4, "");
+}
+
+// Of entry i of the table.
+static void emit_gather_told(ftc_emitter *e, const call_tables *tables, LLVMValueRef i) {
     ftc_codegen *cg = e->cg;
     LLVMValueRef sliced = ftc_cg_at(cg, tables->told_type, tables->told, i);
     LLVMValueRef values = ftc_cg_variable(cg, cg->ptr);
     emit_resolve(e, tables->told_type, tables->told, i, ftc_cg_i64(cg, 1), values);
-    LLVMTypeRef params[] = {cg->ptr, cg->ptr, cg->i64, cg->i64};
-    LLVMValueRef args[] = {
-        ftc_emit_field(e, offsetof(ftc_step_args, gather_context), cg->ptr), ftc_cg_load(cg, cg->ptr, values),
-        ftc_cg_load(cg, cg->i64, ftc_cg_at(cg, cg->i64, sliced, ftc_cg_i64(cg, SLICED_ROWS))),
-        ftc_cg_load(cg, cg->i64, ftc_cg_at(cg, cg->i64, sliced, ftc_cg_i64(cg, SLICED_BYTES)))};
-    LLVMBuildCall2(cg->builder, LLVMFunctionType(cg->void_type, params, 4, 0),
-                   ftc_emit_field(e, offsetof(ftc_step_args, gather), cg->ptr), args, 4, "");
+    emit_gather(e, ftc_cg_load(cg, cg->ptr, values),
+                ftc_cg_load(cg, cg->i64, ftc_cg_at(cg, cg->i64, sliced, ftc_cg_i64(cg, SLICED_ROWS))),
+                ftc_cg_load(cg, cg->i64, ftc_cg_at(cg, cg->i64, sliced, ftc_cg_i64(cg, SLICED_BYTES))));
 }
 
 // What a thread knows of telling the caller.
@@ -279,10 +294,11 @@ static void emit_tell(ftc_emitter *e, const call_tables *tables, const teller *t
     ftc_cg_if first = ftc_cg_if_begin(cg, t->is_first);
     ftc_cg_loop loop = ftc_cg_loop_begin(cg, done, complete, ftc_cg_i64(cg, 1));
     if (tables->gathers)
-        emit_gather(e, tables, loop.index);
+        emit_gather_told(e, tables, loop.index);
     else
         emit_ready(e, ftc_cg_at(cg, cg->i32, tables->told, loop.index));
     ftc_cg_loop_end(cg, &loop);
+    if (tables->gathers) emit_gather(e, LLVMConstNull(cg->ptr), ftc_cg_i64(cg, 0), ftc_cg_i64(cg, 0));
     ftc_cg_if_end(cg, &first);
     ftc_cg_store(cg, complete, t->done);
     if (tables->gathers) emit_barrier(e, t->thread);

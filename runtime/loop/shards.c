@@ -8,6 +8,15 @@
 
 enum { MOST_HELD = 32 }; // subtrees of one process: one for each bit of a shard's number
 
+// Values of the update up to so many bytes are brought together at once; each that has more by itself.
+enum { GATHERED_BYTES = 4 << 20 };
+
+// Such a value, of which each process has some rows.
+typedef struct {
+    char *values;
+    int64_t rows, row_bytes;
+} sliced;
+
 // The accumulator of one parameter, and which of its rows are exchanged.
 typedef struct {
     float *gradient; // [rows, width]
@@ -46,6 +55,10 @@ struct ftc_shards {
     int64_t *owned, *common;
     int64_t *starts, *zeros; // [size + 1]
     ftc_memory received;
+    sliced *gathered; // [n_gathered] small values that are still to be brought together
+    int32_t n_gathered;
+    int64_t gathered_bytes;
+    ftc_memory gathering; // [GATHERED_BYTES] room for that
     int64_t bytes_sent;
 };
 
@@ -140,8 +153,12 @@ ftc_status ftc_shards_create(ftc_model_state *state, const ftc_world *world, int
     *shards = (ftc_shards){.state = state, .world = world, .n = n};
     make_parts(shards);
     make_lists(shards);
-    *out = shards;
-    return FTC_STATUS_OK;
+    ftc_status status = ftc_memory_map(GATHERED_BYTES, "what processes have updated", &shards->gathering);
+    if (status.code == FTC_OK)
+        *out = shards;
+    else
+        ftc_shards_free(shards);
+    return status;
 }
 
 void ftc_shards_free(ftc_shards *shards) {
@@ -152,6 +169,8 @@ void ftc_shards_free(ftc_shards *shards) {
     }
     for (int i = 0; i < MOST_HELD; i++) ftc_memory_unmap(&shards->blocks[i]);
     ftc_memory_unmap(&shards->received);
+    ftc_memory_unmap(&shards->gathering);
+    free(shards->gathered);
     free(shards->parts);
     free(shards->all);
     free(shards->sums);
@@ -336,12 +355,62 @@ ftc_status ftc_shards_finish(ftc_shards *shards) {
     return FTC_STATUS_OK;
 }
 
+// --- the update ---------------------------------------------------------------------------------------
+
+// The bytes of a value that a rank has made.
+static int64_t made_bytes(const ftc_shards *shards, const sliced *s, int32_t rank) {
+    ftc_slice slice = {rank, shards->world->size};
+    return (ftc_slice_end(slice, s->rows) - ftc_slice_first(slice, s->rows)) * s->row_bytes;
+}
+
+// Copies what a rank has made of the small values between them and their place in `packed`, one after the
+// other; gives the end of these.
+static char *move_gathered(const ftc_shards *shards, int32_t rank, char *packed, bool packs) {
+    for (int32_t i = 0; i < shards->n_gathered; i++) {
+        const sliced *s = &shards->gathered[i];
+        char *values =
+            s->values + ftc_slice_first((ftc_slice){rank, shards->world->size}, s->rows) * s->row_bytes;
+        size_t bytes = (size_t)made_bytes(shards, s, rank);
+        memcpy(packs ? packed : values, packs ? values : packed, bytes);
+        packed += bytes;
+    }
+    return packed;
+}
+
+static void bring_gathered(ftc_shards *shards) {
+    const ftc_world *world = shards->world;
+    if (!shards->n_gathered) return;
+    int64_t *starts = shards->starts;
+    for (int32_t r = 0; r < world->size; r++) {
+        starts[r + 1] = starts[r];
+        for (int32_t i = 0; i < shards->n_gathered; i++)
+            starts[r + 1] += made_bytes(shards, &shards->gathered[i], r) / (int64_t)sizeof(float);
+    }
+    float *packed = (float *)shards->gathering.data;
+    move_gathered(shards, world->rank, (char *)(packed + starts[world->rank]), true);
+    world->share(packed, starts);
+    char *at = (char *)packed;
+    for (int32_t r = 0; r < world->size; r++) at = move_gathered(shards, r, at, false);
+    shards->n_gathered = 0;
+    shards->gathered_bytes = 0;
+}
+
 void ftc_shards_gather(void *context, void *values, int64_t rows, int64_t row_bytes) {
     ftc_shards *shards = context;
     const ftc_world *world = shards->world;
-    int64_t own = ftc_world_first(world, world->rank + 1, rows) - ftc_world_first(world, world->rank, rows);
-    ftc_world_share(world, values, rows, (size_t)row_bytes);
-    shards->bytes_sent += own * row_bytes * (world->size - 1);
+    const sliced s = {values, rows, row_bytes};
+    int64_t bytes = rows * row_bytes;
+    if (!values || shards->gathered_bytes + bytes > GATHERED_BYTES) bring_gathered(shards);
+    if (!values) return;
+    shards->bytes_sent += made_bytes(shards, &s, world->rank) * (world->size - 1);
+    if (bytes > GATHERED_BYTES) {
+        ftc_world_share(world, values, rows, (size_t)row_bytes);
+        return;
+    }
+    shards->gathered =
+        ftc_realloc(shards->gathered, (size_t)shards->n_gathered + 1, sizeof *shards->gathered);
+    shards->gathered[shards->n_gathered++] = s;
+    shards->gathered_bytes += bytes;
 }
 
 int64_t ftc_shards_bytes_sent(const ftc_shards *shards) {
