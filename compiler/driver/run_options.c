@@ -22,6 +22,9 @@ static const ftc_option OPTIONS[] = {
      "micro-batches a step"},
     {"shards", NULL, FTC_OPTION_INT, RUN(shards), "N", 1,
      "parts of a (micro-)batch, --batch examples each; one a process unless set"},
+    {"wire", NULL, FTC_OPTION_CHOICE, TRAIN(wire), FTC_WIRE_NAMES, 0,
+     "what gradients are between processes; sums are fp32. fp32 unless set: the same bits for any number of "
+     "processes"},
     {"lr", "learning_rate", FTC_OPTION_NUMBER, TRAIN(lr), "X", 0, "peak learning rate"},
     {"schedule", "lr_scheduler_type", FTC_OPTION_CHOICE, TRAIN(schedule), FTC_SCHEDULE_NAMES, 0,
      "course of the learning rate"},

@@ -1,6 +1,7 @@
 #include "runtime/data/batch.h"
 
 #include "ir/base/alloc.h"
+#include "ir/base/bf16.h"
 #include "ir/base/name.h"
 #include "runtime/loop/guard.h"
 
@@ -667,13 +668,6 @@ static ftc_status resize_to_examples(ftc_batch *batch, const ftc_dataset *datase
     return status;
 }
 
-// The nearest number in bf16; the value is finite.
-static uint16_t to_bf16(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
 // What the type of an input can hold, NULL where that is the value; then it is written.
 static const char *put_number(ftc_dtype dtype, double value, void *cells, int64_t at) {
     bool whole = value == floor(value);
@@ -684,7 +678,7 @@ static const char *put_number(ftc_dtype dtype, double value, void *cells, int64_
         return NULL;
     case FTC_BF16:
         if (!(fabs(value) <= 0x1.fep127)) return "finite numbers up to 3.38e38";
-        ((uint16_t *)cells)[at] = to_bf16((float)value);
+        ((uint16_t *)cells)[at] = ftc_bf16_of((float)value);
         return NULL;
     case FTC_I32:
         if (!whole || value < INT32_MIN || value > INT32_MAX)

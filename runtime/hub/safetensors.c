@@ -1,6 +1,7 @@
 #include "runtime/hub/safetensors.h"
 
 #include "ir/base/alloc.h"
+#include "ir/base/bf16.h"
 #include "runtime/files.h"
 #include "runtime/json.h"
 
@@ -265,8 +266,7 @@ ftc_status ftc_safetensors_read_f32(const ftc_safetensor *tensor, float *out) {
     for (int64_t i = 0; i < tensor->bytes / 2; i++) {
         uint16_t bits;
         memcpy(&bits, bytes + 2 * i, 2);
-        out[i] =
-            tensor->dtype == FTC_SAFE_BF16 ? float_from_bits((uint32_t)bits << 16) : float_from_half(bits);
+        out[i] = tensor->dtype == FTC_SAFE_BF16 ? ftc_bf16_value(bits) : float_from_half(bits);
     }
     return FTC_STATUS_OK;
 }

@@ -1,6 +1,7 @@
 #include "runtime/loop/shards.h"
 
 #include "ir/base/alloc.h"
+#include "ir/base/bf16.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -39,6 +40,7 @@ struct ftc_shards {
     ftc_model_state *state;
     const ftc_world *world;
     int32_t n;
+    ftc_wire wire;
     part *parts;
     int32_t n_parts;
     bool is_named; // the lists `named` are made
@@ -55,6 +57,10 @@ struct ftc_shards {
     int64_t *owned, *common;
     int64_t *starts, *zeros; // [size + 1]
     ftc_memory received;
+    // What goes to and comes from others where that is not what lies in memory; [size + 1] where each rank's
+    // words begin in it.
+    ftc_memory sending, receiving;
+    int64_t *send_starts, *receive_starts;
     sliced *gathered; // [n_gathered] small values that are still to be brought together
     int32_t n_gathered;
     int64_t gathered_bytes;
@@ -133,6 +139,8 @@ static void make_lists(ftc_shards *shards) {
     shards->owned = ftc_alloc(ranks, sizeof *shards->owned);
     shards->common = ftc_alloc(ranks, sizeof *shards->common);
     shards->starts = ftc_alloc(ranks, sizeof *shards->starts);
+    shards->send_starts = ftc_alloc(ranks, sizeof *shards->send_starts);
+    shards->receive_starts = ftc_alloc(ranks, sizeof *shards->receive_starts);
     shards->zeros = ftc_alloc(ranks, sizeof *shards->zeros);
     for (int32_t r = 0; r < world->size; r++) {
         int64_t first = ftc_world_first(world, r, shards->n), end = ftc_world_first(world, r + 1, shards->n);
@@ -142,7 +150,8 @@ static void make_lists(ftc_shards *shards) {
     find_owned(shards);
 }
 
-ftc_status ftc_shards_create(ftc_model_state *state, const ftc_world *world, int32_t n, ftc_shards **out) {
+ftc_status ftc_shards_create(ftc_model_state *state, const ftc_world *world, int32_t n, ftc_wire wire,
+                             ftc_shards **out) {
     if (world->size > 1 && ftc_program_parameters(state->program) > FTC_WORLD_MOST_WORDS) {
         return ftc_status_make(FTC_BAD_INPUT,
                                "the model %s has more gradients than the %d words that processes exchange at "
@@ -150,7 +159,7 @@ ftc_status ftc_shards_create(ftc_model_state *state, const ftc_world *world, int
                                state->program->model, FTC_WORLD_MOST_WORDS);
     }
     ftc_shards *shards = ftc_alloc(1, sizeof *shards);
-    *shards = (ftc_shards){.state = state, .world = world, .n = n};
+    *shards = (ftc_shards){.state = state, .world = world, .n = n, .wire = wire};
     make_parts(shards);
     make_lists(shards);
     ftc_status status = ftc_memory_map(GATHERED_BYTES, "what processes have updated", &shards->gathering);
@@ -177,6 +186,10 @@ void ftc_shards_free(ftc_shards *shards) {
     free(shards->all_of);
     free(shards->owned);
     free(shards->common);
+    ftc_memory_unmap(&shards->sending);
+    ftc_memory_unmap(&shards->receiving);
+    free(shards->send_starts);
+    free(shards->receive_starts);
     free(shards->starts);
     free(shards->zeros);
     free(shards);
@@ -293,6 +306,46 @@ ftc_status ftc_shards_take(ftc_shards *shards, int32_t shard) {
 
 // --- the exchange -------------------------------------------------------------------------------------
 
+static void narrow(const float *values, int64_t n, uint16_t *halves) {
+    for (int64_t i = 0; i < n; i++) halves[i] = ftc_bf16_of(values[i]);
+}
+
+static void widen(const uint16_t *halves, int64_t n, float *values) {
+    for (int64_t i = 0; i < n; i++) values[i] = ftc_bf16_value(halves[i]);
+}
+
+// As ftc_world.exchange, by halves: two in a word.
+static ftc_status exchange_bf16(ftc_shards *shards, const float *send, const int64_t *slices, float *receive,
+                                const int64_t *starts) {
+    const ftc_world *world = shards->world;
+    int64_t *from = shards->send_starts, *to = shards->receive_starts;
+    for (int32_t r = 0; r < world->size; r++) {
+        from[r + 1] = from[r] + (slices[r + 1] - slices[r] + 1) / 2;
+        to[r + 1] = to[r] + (starts[r + 1] - starts[r] + 1) / 2;
+    }
+    FTC_RETURN_IF_ERROR(reserve(&shards->sending, from[world->size] + 1));
+    FTC_RETURN_IF_ERROR(reserve(&shards->receiving, to[world->size] + 1));
+    float *sent = (float *)shards->sending.data, *received = (float *)shards->receiving.data;
+    for (int32_t r = 0; r < world->size && send; r++)
+        narrow(send + slices[r], slices[r + 1] - slices[r], (uint16_t *)(sent + from[r]));
+    world->exchange(sent, from, received, to);
+    for (int32_t r = 0; r < world->size; r++)
+        widen((const uint16_t *)(received + to[r]), starts[r + 1] - starts[r], receive + starts[r]);
+    return FTC_STATUS_OK;
+}
+
+// Sends each rank its slice of a packed gradient (NULL: sends nothing, the slices being empty), and receives.
+static ftc_status exchange(ftc_shards *shards, const float *packed, const int64_t *slices, float *receive,
+                           const int64_t *starts) {
+    const ftc_world *world = shards->world;
+    bool is_bf16 = shards->wire == FTC_WIRE_BF16;
+    int64_t all = slices[world->size] - slices[0], own = slices[world->rank + 1] - slices[world->rank];
+    shards->bytes_sent += (all - own) * (is_bf16 ? 2 : 4);
+    if (is_bf16) return exchange_bf16(shards, packed, slices, receive, starts);
+    world->exchange(packed, slices, receive, starts);
+    return FTC_STATUS_OK;
+}
+
 // Brings slice r of every subtree, what lies from slices[r] to slices[r + 1], to rank r: into received,
 // subtree after subtree; all[i].values points there. Round j brings the j-th subtree of each rank.
 static ftc_status exchange_slices(ftc_shards *shards, const int64_t *slices) {
@@ -309,9 +362,8 @@ static ftc_status exchange_slices(ftc_shards *shards, const int64_t *slices) {
             left -= has_one;
         }
         bool sends = round < shards->n_held;
-        world->exchange(sends ? shards->held[round].values : NULL, sends ? slices : shards->zeros, at,
-                        starts);
-        if (sends) shards->bytes_sent += (slices[world->size] - slices[0] - slice) * (int64_t)sizeof(float);
+        FTC_RETURN_IF_ERROR(exchange(shards, sends ? shards->held[round].values : NULL,
+                                     sends ? slices : shards->zeros, at, starts));
         at += starts[world->size];
     }
     return FTC_STATUS_OK;

@@ -13,12 +13,16 @@
 
 #include "runtime/data/batch.h"
 #include "runtime/loop/model_state.h"
+#include "runtime/loop/train_options.h"
 #include "runtime/loop/world.h"
 
 typedef struct ftc_shards ftc_shards;
 
-// For the gradient accumulators of `state`; all three outlive it. n >= the processes.
-ftc_status ftc_shards_create(ftc_model_state *state, const ftc_world *world, int32_t n, ftc_shards **out);
+// For the gradient accumulators of `state`; all three outlive it. n >= the processes. With FTC_WIRE_BF16 the
+// subtrees' gradients are rounded to bf16 where processes exchange them, and added in f32; what they are then
+// depends on the number of processes, but not on anything else.
+ftc_status ftc_shards_create(ftc_model_state *state, const ftc_world *world, int32_t n, ftc_wire wire,
+                             ftc_shards **out);
 void ftc_shards_free(ftc_shards *shards);
 
 // For each optimizer step, in this order:

@@ -849,6 +849,7 @@ static ftc_status check_shards(run *r) {
             "more, or start fewer processes",
             (long long)n, r->world->size, r->world->size);
     }
+    if (r->world->size == 1 && r->o->wire != FTC_WIRE_FP32) note(r, "--wire: one process sends nothing");
     if (n == 1) return FTC_STATUS_OK;
     if (n > r->t->train->n) {
         return ftc_status_make(FTC_BAD_INPUT, "--shards %lld: there are only %lld training examples",
@@ -862,7 +863,8 @@ static ftc_status check_shards(run *r) {
             "another one; leave out --shards",
             program->model, program->tensors[i].name);
     }
-    FTC_RETURN_IF_ERROR(ftc_shards_create(r->t->state, r->world, (int32_t)n, &r->shards));
+    FTC_RETURN_IF_ERROR(
+        ftc_shards_create(r->t->state, r->world, (int32_t)n, (ftc_wire)r->o->wire, &r->shards));
     if (r->world->size == 1) return FTC_STATUS_OK;
     r->stepper.gather = ftc_shards_gather;
     r->stepper.gather_context = r->shards;
@@ -885,6 +887,7 @@ static ftc_status check_world(run *r) {
              XXH3_64bits(program->precision, strlen(program->precision))},
         {"the training data or options that set batches and order",
          XXH3_64bits(&r->identity, sizeof r->identity)},
+        {"--wire", (uint64_t)r->o->wire},
         {"the learning rates", XXH3_64bits(lr, sizeof lr)},
         {"the optimizer's numbers",
          XXH3_64bits(r->stepper.arguments, (size_t)program->n_scalars * sizeof *r->stepper.arguments)},

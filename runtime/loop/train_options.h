@@ -15,6 +15,10 @@ typedef enum { FTC_WHEN_NO, FTC_WHEN_STEPS, FTC_WHEN_EPOCH, FTC_WHEN_BEST } ftc_
 #define FTC_WHEN_NAMES         "no|steps|epoch"
 #define FTC_WHEN_OR_BEST_NAMES "no|steps|epoch|best" // best: when an evaluation is better than all before it
 
+// What gradients are while they go from one process to another. Names in the order of the values.
+typedef enum { FTC_WIRE_FP32, FTC_WIRE_BF16 } ftc_wire;
+#define FTC_WIRE_NAMES "fp32|bf16"
+
 typedef enum { FTC_CHOICE_AUTO, FTC_CHOICE_YES, FTC_CHOICE_NO } ftc_choice;
 #define FTC_CHOICE_NAMES "auto|true|false"
 
@@ -26,6 +30,7 @@ typedef struct {
     int64_t batch;
     int64_t eval_batch;   // 0: 8; never more than the program takes (ftc_train_eval_batch)
     int64_t shards;       // parts of a micro-batch, of `batch` examples each, whose gradients are added up
+    int32_t wire;         // ftc_wire
     int64_t accumulation; // micro-batches an optimizer step
     bool drop_last;       // leave out an epoch's last batch when it is not full
     int32_t sampling;     // ftc_sampling

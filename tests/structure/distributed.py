@@ -173,6 +173,24 @@ def check_kills(check, mpi, work, run, kills, draw):
         check(f"{name}: {killed} kills, other bits", same_files(work / "long", output, 120))
 
 
+def check_wire(check, mpi, work, run):
+    """Gradients that travel as bf16 are off by 2^-9 each at most: losses hardly differ, and again they are the same."""
+    name = pathlib.Path(mpi.launcher).name
+    for again in ("wire", "again"):
+        words = [*run, *SHARDS, "--wire", "bf16", "--output", f"{name}-{again}", "--metrics", f"{name}-{again}.jsonl"]
+        status, text = mpi.run((3, words))
+        check(f"{name} --wire bf16: status {status}: {text}", status == 0)
+    wide, narrow = (losses(work / f"{which}.jsonl") for which in ("alone", f"{name}-wire"))
+    check(f"{name} --wire bf16: {wide}, {narrow}",
+          wide != narrow and all(abs(a - b) <= 2e-3 * abs(a) for a, b in zip(wide, narrow)))
+    check(f"{name} --wire bf16: other bits again", same_files(work / f"{name}-wire", work / f"{name}-again"))
+    sent = [json.loads((work / f"{name}-{which}.jsonl").read_text().splitlines()[-1])["train_bytes_sent_per_step"]
+            for which in ("3", "wire")]
+    check(f"{name} --wire bf16: sends {sent}", 0.5 < sent[1] / sent[0] < 0.8)
+    status, text = mpi.run((1, [*run, *SHARDS, "--output", "x"]), (1, [*run, *SHARDS, "--output", "x", "--wire", "bf16"]))
+    check(f"two wires: status {status}: {text}", status == 2 and "differs from the first one in --wire" in text)
+
+
 def check_answers(check, mpi, work, ftc, model):
     """Evaluation and predictions that processes share are those of one; an error in the data ends all."""
     texts, words = model.parent / "data/reviews-test.csv", model.parent.parent / "tests/golden/families/tokens"
@@ -285,6 +303,7 @@ def main():
                 checks.skip(f"no {name} (./dev setup --mpi)")
             else:
                 check_mpi(checks, mpi, work, run, options.kills, random.Random(options.seed))
+                check_wire(check, mpi, work, run)
                 check_answers(check, mpi, work, ftc, model)
                 if name == "openmpi":
                     check_optimizers(check, mpi, work, ftc, model, small)

@@ -27,6 +27,7 @@ BAD = {
     "eval-batch": ("0", LEAST_1),
     "accumulation": ("0", LEAST_1),
     "shards": ("0", LEAST_1),
+    "wire": ("fp16", "expected fp32|bf16"),
     "lr": ("inf", NUMBER),
     "schedule": ("line", "expected linear|cosine|"),
     "warmup-steps": ("-1", LEAST_0),
