@@ -294,6 +294,7 @@ static void summarize(bool with_report, char **card, char **report) {
                                  .test = &test,
                                  .max_length = BAG_MAX_LENGTH,
                                  .threads = 1,
+                                 .slice = FTC_ALL_ROWS,
                                  .peak_rss_bytes = 5000000};
     ASSERT_OK(ftc_summary_save(&summary, with_report));
 

@@ -320,6 +320,7 @@ static ftc_status write_summary(const run *r, const ftc_train_result *result) {
         .test = r->data.has_test ? &r->data.test : NULL,
         .max_length = r->data.max_length,
         .threads = ftc_threads_count(r->threads),
+        .slice = ftc_world_slice(r->world),
         .peak_rss_bytes = peak_rss_bytes(),
     };
     ftc_status status = ftc_summary_save(&summary, !o->run.no_report);

@@ -527,7 +527,7 @@ static void write_live_bytes(const kernel_time *kernels, int64_t n, FILE *out) {
 static void write_memory_table(const ftc_summary *s, FILE *out) {
     uint32_t entries = ftc_train_entries(s->options, s->test != NULL);
     bool accumulates = entries & 1u << FTC_ENTRY_GRAD;
-    double arena = 0;
+    double moments = (double)ftc_model_role_bytes(s->program, FTC_ROLE_MOMENT, entries, s->slice), arena = 0;
     for (int i = 0; i < FTC_ENTRY_COUNT; i++) {
         const ftc_entry *e = &s->program->entries[i];
         if (entries & 1u << i)
@@ -537,7 +537,7 @@ static void write_memory_table(const ftc_summary *s, FILE *out) {
         const char *name;
         double bytes;
     } ROWS[] = {{"parameters", tensor_bytes(s->program, FTC_ROLE_PARAM)},
-                {"the optimizer's state", tensor_bytes(s->program, FTC_ROLE_MOMENT)},
+                {"the optimizer's state", moments},
                 {"gradients", accumulates ? tensor_bytes(s->program, FTC_ROLE_GRADIENT) : 0},
                 {"intermediate values", arena},
                 {"the whole process, at most", (double)s->peak_rss_bytes}};

@@ -23,6 +23,7 @@ typedef struct {
     const int64_t *test_rows;    // [evaluated samples] rows of test_table, in the order of evaluation
     const ftc_dataset *test;     // the same, tokenized; NULL: none
     int32_t max_length, threads;
+    ftc_slice slice; // of the moments that processes share, what this one has
     int64_t peak_rss_bytes;
 } ftc_summary;
 
