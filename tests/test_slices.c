@@ -54,6 +54,32 @@ Test(slices, are_cut_where_each_row_stays_with_itself, .timeout = 120) {
     }
 }
 
+// State that is read under other names of its axes is read at rows that others have.
+static const char TURNED[] = "model m\n"
+                             "axis B <= 4, H = 6\n"
+                             "axis K = H, T = H\n"
+                             "optimizer turned(p, g, rate, decay) {\n"
+                             "    state m like p\n"
+                             "    assign(m + g, m)\n"
+                             "    assign(p - rate * rename(dot(rename(m; H -> T), m; K); T -> K), p)\n"
+                             "}\n"
+                             "input x : f32[B, H]\n"
+                             "y = dot(x, param \"w\" f32[H, K]; H)\n"
+                             "output loss = sum(y * y; B, K)\n"
+                             "train { optimizer = turned }\n";
+
+Test(slices, are_not_cut_where_rows_are_columns, .timeout = 60) {
+    ftc_diagnostics d = {0};
+    ftc_graph *source = ftc_parse_text("model", TURNED, NULL, &d);
+    cr_assert(source, "%s", d.count ? d.list[0].text : "");
+    ftc_loaded_program *loaded = test_compile(source, &(ftc_compile_options){0});
+    const ftc_program *p = ftc_program_of(loaded);
+    for (int32_t k = 0; k < p->n_tensors; k++)
+        cr_expect_eq(p->tensors[k].is_sliced, 0, "%s", p->tensors[k].name);
+    ftc_program_unload(loaded);
+    ftc_graph_free(source);
+}
+
 // --- together -----------------------------------------------------------------------------------------
 
 enum { SLICES = 3, STEPS = 2 };
