@@ -66,6 +66,37 @@ Test(words, tokens_of_words_as_hugging_face) {
     free(text);
 }
 
+// Those whose bytes are no whole characters, which the tokenizers library decodes to U+FFFD, read as their
+// names.
+Test(words, tokens_read_as_hugging_face_decodes_them) {
+    char *text = read_golden("words/reads.jsonl");
+    size_t blanks = 0, names = 0;
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+        cJSON *json = cJSON_Parse(line), *expected;
+        char *path = test_golden(cJSON_GetObjectItem(json, "tokenizer")->valuestring);
+        ftc_tokenizer *tokenizer;
+        cr_assert_eq(ftc_tokenizer_open(path, &tokenizer).code, FTC_OK, "%s", path);
+        int32_t id = 0;
+        cJSON_ArrayForEach(expected, cJSON_GetObjectItem(json, "reads")) {
+            char *read = ftc_tokenizer_read(tokenizer, id);
+            bool is_name = strstr(expected->valuestring, "\uFFFD");
+            cr_expect_str_eq(read, is_name ? ftc_tokenizer_token(tokenizer, id) : expected->valuestring);
+            blanks += *read == ' ';
+            names += is_name;
+            free(read);
+            id++;
+        }
+        cr_expect_eq(id, ftc_tokenizer_vocab_size(tokenizer));
+        cr_expect_null(ftc_tokenizer_read(tokenizer, id));
+        ftc_tokenizer_close(tokenizer);
+        cJSON_Delete(json);
+        free(path);
+    }
+    cr_expect_gt(blanks, 20);
+    cr_expect_gt(names, 100);
+    free(text);
+}
+
 // --- spans --------------------------------------------------------------------------------------------
 
 enum { MOST_WORDS = 16, MOST_TAGS = 9 };

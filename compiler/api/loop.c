@@ -70,8 +70,13 @@ static ftc_error *check_masks(const ftc_program *program, const ftc_mask_options
 // Borrows.
 static ftc_masking *make_masking(const ftc_mask_options *m) {
     ftc_masking *masking = ftc_api_allocate(1, sizeof *masking);
-    *masking = (ftc_masking){m->probability, m->replaced,          m->random, m->seed, m->mask_id,
-                             m->vocabulary,  (uint8_t *)m->special};
+    *masking = (ftc_masking){.probability = m->probability,
+                             .replaced = m->replaced,
+                             .random = m->random,
+                             .seed = m->seed,
+                             .mask_id = m->mask_id,
+                             .vocabulary = m->vocabulary,
+                             .is_special = (uint8_t *)m->special};
     return masking;
 }
 

@@ -34,10 +34,12 @@ int ftc_classifier_open(const ftc_command *self, const char *dir, const ftc_mode
                         int64_t threads, ftc_classifier *out) {
     ftc_diagnostics d = {0};
     ftc_classifier c = {.world = &ftc_world_alone};
+    ftc_model_options own = *options;
+    own.is_used = true;
     int code = ftc_status_report(self->name, ftc_world_open(&c.world));
     if (code != FTC_EXIT_OK) return code;
     if (c.world->rank > 0 && !freopen("/dev/null", "w", stdout)) code = FTC_EXIT_USAGE;
-    if (code == FTC_EXIT_OK && !ftc_model_open_dir(dir, options, EVAL, &c.model, &d))
+    if (code == FTC_EXIT_OK && !ftc_model_open_dir(dir, &own, EVAL, &c.model, &d))
         code = ftc_diag_report(self->name, &d);
     if (code == FTC_EXIT_OK) code = ftc_status_report(self->name, load(self, dir, threads, &c));
     if (code != FTC_EXIT_OK) return ftc_classifier_close(&c, code);

@@ -289,9 +289,9 @@ static bool in_list(const char *list, const char *item) {
     return false;
 }
 
-// The task whose class config.json names, unless that is what others are fine-tuned from: NULL where the
+// The task whose class config.json names; in training not what others are fine-tuned from. NULL where the
 // family block names no such class.
-static const char *task_of_directory(const ftc_graph *g, const ftc_hf_config *config) {
+static const char *task_of_directory(const ftc_graph *g, const ftc_hf_config *config, bool is_used) {
     static const char ARCHITECTURE[] = "architecture ";
     const char *pretraining = "";
     for (uint32_t i = 0; i < g->n_family; i++)
@@ -300,7 +300,8 @@ static const char *task_of_directory(const ftc_graph *g, const ftc_hf_config *co
         const ftc_graph_setting *entry = &g->family[i];
         if (!ftc_name_starts_with(entry->name, ARCHITECTURE)) continue;
         const char *task = entry->name + strlen(ARCHITECTURE);
-        if (ftc_hf_config_has_class(config, entry->text) && !in_list(pretraining, task)) return task;
+        if (ftc_hf_config_has_class(config, entry->text) && (is_used || !in_list(pretraining, task)))
+            return task;
     }
     return NULL;
 }
@@ -320,16 +321,28 @@ static bool is_set(const overrides *o, const char *name) {
     return false;
 }
 
-// Parses with the overrides so far. Once more for the task of the directory's class; and with --max-length,
-// cut to what the model's positions allow.
+static bool has_masked_tokens(const ftc_graph *g) {
+    for (uint32_t i = 0; i < g->n_decls; i++)
+        if (g->decls[i].kind == FTC_DECL_INPUT && g->decls[i].from == FTC_FROM_MASKED_POSITIONS) return true;
+    return false;
+}
+
+// Parses with the overrides so far. Once more for the task of the directory's class, for scores of masked
+// tokens; and with --max-length, cut to what the model's positions allow.
 static ftc_graph *parse(const char *name, const char *text, const ftc_model_options *options,
                         const ftc_hf_config *config, overrides *o, ftc_diagnostics *d) {
     ftc_graph *g = ftc_parse_text(name, text, &(ftc_settings){o->list, o->n}, d);
     bool may_choose = g && config && !is_set(o, "task");
-    const char *task = may_choose ? task_of_directory(g, config) : NULL;
+    const char *task = may_choose ? task_of_directory(g, config, options->is_used) : NULL;
     if (!task && may_choose && has_several_labels(g, config)) task = "multi_label";
     if (task) {
         add(o, (ftc_override){"task", keep(o, ftc_strdup(task)), "config.json", FTC_OVERRIDE_CONFIG});
+        ftc_graph_free(g);
+        g = ftc_parse_text(name, text, &(ftc_settings){o->list, o->n}, d);
+    }
+    if (g && options->fills_masks && has_masked_tokens(g) && find_config(g, "vocab_block")) {
+        add_number(o, "vocab_block", 0, "ftc predict's");
+        add_number(o, "batch", 1, "ftc predict's");
         ftc_graph_free(g);
         g = ftc_parse_text(name, text, &(ftc_settings){o->list, o->n}, d);
     }

@@ -22,6 +22,8 @@ typedef struct {
     int64_t max_length;     // most tokens in a sequence; 0: as the model says
     ftc_text_list no_pass;
     ftc_text_list kernels;     // files
+    bool is_used;              // not trained: a class for pretraining is its task, too; no option
+    bool fills_masks;          // tells scores of masked tokens, of one text at a time; no option
     const char *schedule;      // a file of edits; NULL: none
     ftc_text_list graphs;      // "ENTRY=FILE": dumps that take the place of entries' graphs
     int32_t gemm;              // ftc_gemm

@@ -1,4 +1,5 @@
-// ftc predict: what a trained classifier says about texts.
+// ftc predict: what a trained classifier says about texts; and what a model that predicts masked tokens puts
+// in their places.
 #include "compiler/driver/classifier.h"
 #include "compiler/driver/commands.h"
 #include "compiler/driver/csv.h"
@@ -30,7 +31,7 @@ static const ftc_option OPTIONS[] = {
     {"csv", NULL, FTC_OPTION_FLAG, offsetof(predict_options, csv), NULL, 0,
      "print CSV: row, label, score, then every column of the file"},
     {"top-k", NULL, FTC_OPTION_INT, offsetof(predict_options, top_k), "N", 1,
-     "the N most probable classes of each text"},
+     "the N most probable classes of each text; of masked tokens 5 unless set"},
     {"threshold", NULL, FTC_OPTION_SHARE, offsetof(predict_options, threshold), "X", 0,
      "of several labels a text, those of at least this probability; 0.5 unless set"},
     {"embeddings", NULL, FTC_OPTION_FLAG, offsetof(predict_options, embeddings), NULL, 0,
@@ -40,7 +41,7 @@ static const ftc_option OPTIONS[] = {
 
 // --- one answer ---------------------------------------------------------------------------------------
 
-// What the model says of a text.
+// What the model says of a text, or of a masked token, whose classes are the tokens of the vocabulary.
 typedef struct {
     const float *logits; // [n]
     double *scores;      // [n] probabilities of the classes
@@ -50,6 +51,18 @@ typedef struct {
     bool is_number;
     bool is_several; // labels, each with a probability of its own
 } answer;
+
+static answer new_answer(int64_t n, int64_t shown) {
+    return (answer){.scores = ftc_alloc((size_t)n, sizeof(double)),
+                    .order = ftc_alloc((size_t)n, sizeof(int32_t)),
+                    .n = n,
+                    .shown = shown < n ? shown : n};
+}
+
+static void free_answer(answer *a) {
+    free(a->scores);
+    free(a->order);
+}
 
 // Fills scores and order, which have room.
 static void rank(answer *a) {
@@ -82,8 +95,12 @@ static void rank_several(answer *a, const predict_options *mine) {
     for (a->shown = 0; a->shown < most && (asked || a->scores[a->order[a->shown]] >= threshold);) a->shown++;
 }
 
-// The name of a class: id2label's, else its number; allocated.
+// The name of a class: id2label's, else its number; of a token how it reads; allocated.
 static char *class_name(const ftc_classifier *c, int32_t id) {
+    if (ftc_program_masks(c->model.program)) {
+        char *token = ftc_tokenizer_read(c->tokenizer, id);
+        return token ? token : ftc_format("%d", id);
+    }
     const char *name = ftc_hf_config_label(c->config, id);
     return name ? ftc_strdup(name) : ftc_format("%d", id);
 }
@@ -205,6 +222,7 @@ typedef struct {
     size_t first;                  // row of the first
     const ftc_table *table;        // NULL: the texts are words of the command
     ftc_row row;                   // to read cells with
+    ftc_masking *masking;          // NULL: the model predicts no masked tokens
 } group;
 
 static ftc_status print_answers(ftc_classifier *c, const group *g, const ftc_text_options *options,
@@ -212,14 +230,9 @@ static ftc_status print_answers(ftc_classifier *c, const group *g, const ftc_tex
     ftc_evaluation e;
     if (g->examples.n == 0) return FTC_STATUS_OK;
     FTC_RETURN_IF_ERROR(ftc_classifier_evaluate(c, &g->examples, &e));
-    answer a = {.n = e.columns,
-                .scores = ftc_alloc((size_t)e.columns, sizeof *a.scores),
-                .order = ftc_alloc((size_t)e.columns, sizeof *a.order),
-                .shown = mine->top_k < 1           ? 1
-                         : mine->top_k < e.columns ? mine->top_k
-                                                   : e.columns,
-                .is_number = e.scoring == FTC_SCORE_VALUES,
-                .is_several = e.scoring == FTC_SCORE_LABELS};
+    answer a = new_answer(e.columns, mine->top_k ? mine->top_k : 1);
+    a.is_number = e.scoring == FTC_SCORE_VALUES;
+    a.is_several = e.scoring == FTC_SCORE_LABELS;
     if (mine->csv && g->first == 0) print_headings(g->table, &a);
     for (int64_t i = 0; i < e.samples; i++) {
         a.logits = e.logits + i * e.columns;
@@ -234,8 +247,7 @@ static ftc_status print_answers(ftc_classifier *c, const group *g, const ftc_tex
         else
             print_text(c, &a, g->texts[i]);
     }
-    free(a.scores);
-    free(a.order);
+    free_answer(&a);
     ftc_evaluation_free(&e);
     return FTC_STATUS_OK;
 }
@@ -257,8 +269,58 @@ static ftc_answer_form form_of(const ftc_text_options *options, const predict_op
     return options->json ? FTC_ANSWER_JSON : mine->csv ? FTC_ANSWER_CSV : FTC_ANSWER_TEXT;
 }
 
-static ftc_status answer_group(ftc_classifier *c, const group *g, const ftc_text_options *options,
+// The tokens to be told, as transformers' fill-mask tells them.
+static cJSON *list_tokens(const ftc_classifier *c, const answer *a) {
+    cJSON *list = cJSON_CreateArray();
+    for (int64_t i = 0; i < a->shown; i++) {
+        cJSON *item = cJSON_CreateObject();
+        char *text = class_name(c, a->order[i]);
+        cJSON_AddNumberToObject(item, "score", a->scores[a->order[i]]);
+        cJSON_AddNumberToObject(item, "token", a->order[i]);
+        cJSON_AddStringToObject(item, "token_str", text);
+        cJSON_AddItemToArray(list, item);
+        free(text);
+    }
+    return list;
+}
+
+// Of each masked token an answer, and with --json a line for the masked tokens of a text.
+static ftc_status print_masked(ftc_classifier *c, group *g, const ftc_text_options *options,
                                const predict_options *mine) {
+    answer a = new_answer(ftc_program_score_columns(c->model.program), mine->top_k ? mine->top_k : 5);
+    ftc_status status = FTC_STATUS_OK;
+    g->examples.masking = g->masking;
+    if (mine->csv && g->first == 0 && g->examples.n) print_headings(g->table, &a);
+    for (int64_t i = 0; i < g->examples.n; i++) {
+        status = ftc_batch_fill(&c->batch, &g->examples, &i, 1);
+        if (status.code == FTC_OK) status = ftc_stepper_call(&c->stepper, FTC_ENTRY_EVAL, &c->batch, 1, 0);
+        if (status.code != FTC_OK) break;
+        cJSON *line = cJSON_CreateObject(), *masks = cJSON_AddArrayToObject(line, "masks");
+        a.logits = ftc_stepper_result(&c->stepper, FTC_OUTPUT_SCORES, FTC_ENTRY_EVAL);
+        const int32_t *ids = g->examples.ids + g->examples.offsets[i];
+        int64_t n =
+            ftc_masking_count(g->masking, &c->batch.draw, i, ids, ftc_dataset_length(&g->examples, i));
+        for (; n; n--, a.logits += a.n) {
+            rank(&a);
+            if (options->json)
+                cJSON_AddItemToArray(masks, list_tokens(c, &a));
+            else if (mine->csv)
+                print_csv(c, &a, g->first + (size_t)i, g->texts[i]);
+            else
+                print_text(c, &a, g->texts[i]);
+        }
+        char *text = options->json ? ftc_metrics_line(line) : NULL;
+        if (text) puts(text);
+        free(text);
+        cJSON_Delete(line);
+    }
+    free_answer(&a);
+    return status;
+}
+
+static ftc_status answer_group(ftc_classifier *c, group *g, const ftc_text_options *options,
+                               const predict_options *mine) {
+    if (g->masking) return print_masked(c, g, options, mine);
     if (!ftc_program_scores_tokens(c->model.program)) return print_answers(c, g, options, mine);
     return print_sentences(c, g, form_of(options, mine));
 }
@@ -290,6 +352,18 @@ static ftc_status predict_pairs(ftc_classifier *c, const ftc_text_options *optio
                             : ftc_pairs_print_scores(c, options, words, form_of(options, mine));
 }
 
+// Where masked tokens are predicted, a text without one is a mistake, as for transformers.
+static ftc_status check_masks(const ftc_classifier *c, const char *text, const ftc_tokens *tokens) {
+    int32_t mask = ftc_tokenizer_mask_id(c->tokenizer);
+    for (size_t i = 0; i < tokens->count; i++)
+        if (tokens->ids[i] == mask) return FTC_STATUS_OK;
+    return ftc_status_make(FTC_BAD_INPUT,
+                           "the text \"%.60s\" has no %s among its first %zu tokens: the model %s predicts "
+                           "what stands there",
+                           text, ftc_tokenizer_token(c->tokenizer, mask), tokens->count,
+                           c->model.program->model);
+}
+
 static ftc_status predict(ftc_classifier *c, const ftc_text_options *options, const predict_options *mine,
                           const ftc_text_list *words) {
     ftc_texts texts;
@@ -299,7 +373,8 @@ static ftc_status predict(ftc_classifier *c, const ftc_text_options *options, co
                                program->model,
                                c->tokenizer ? "declares no output as scores" : "reads no text");
     }
-    bool done, of_tokens = ftc_program_scores_tokens(program);
+    bool of_masks = ftc_program_masks(program), of_tokens = !of_masks && ftc_program_scores_tokens(program),
+         done;
     ftc_status asked = predict_pairs(c, options, mine, words, &done);
     if (done || asked.code != FTC_OK) return asked;
     if (of_tokens && mine->top_k)
@@ -312,9 +387,11 @@ static ftc_status predict(ftc_classifier *c, const ftc_text_options *options, co
     ftc_status status = texts.table ? ftc_data_check_words(program, texts.table) : FTC_STATUS_OK;
     const char *text, *pair;
     group g = {.table = texts.table};
+    if (status.code == FTC_OK && of_masks) status = ftc_masking_create_done(c->tokenizer, &g.masking);
     while (status.code == FTC_OK && ftc_texts_next(&texts, &text, &pair, &status)) {
         status = of_tokens ? ftc_sentence_read(c, text, (int)length, &tokens, &g.sentences[g.examples.n])
                            : ftc_tokenizer_encode(c->tokenizer, text, pair, (int)length, &tokens);
+        if (status.code == FTC_OK && of_masks) status = check_masks(c, text, &tokens);
         if (status.code != FTC_OK) break;
         if (mine->csv)
             status = ftc_texts_cells(&texts, text, &g.row, &g.texts[g.examples.n]);
@@ -328,6 +405,7 @@ static ftc_status predict(ftc_classifier *c, const ftc_text_options *options, co
     }
     if (status.code == FTC_OK) status = answer_group(c, &g, options, mine);
     empty_group(&g);
+    ftc_masking_free(g.masking);
     ftc_row_free(&g.row);
     ftc_tokens_free(&tokens);
     ftc_texts_close(&texts);
@@ -342,6 +420,7 @@ int ftc_command_predict(const ftc_command *self, int argc, char **argv) {
                                  {"Columns", ftc_column_option_table, &options.columns},
                                  {0}};
     ftc_model_options model = ftc_model_options_default();
+    model.fills_masks = true;
     ftc_text_list words = {0};
     ftc_cli_result parsed = ftc_cli_parse(self, groups, argc, argv, &words);
     int code = ftc_cli_exit(parsed);

@@ -3,7 +3,6 @@
 #include "ir/base/alloc.h"
 #include "ir/base/random.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 
 // Sites of random numbers, which those of models, numbered from 0, do not reach.
@@ -26,6 +25,12 @@ ftc_status ftc_masking_create(const ftc_tokenizer *tokenizer, double probability
     return FTC_STATUS_OK;
 }
 
+ftc_status ftc_masking_create_done(const ftc_tokenizer *tokenizer, ftc_masking **out) {
+    FTC_RETURN_IF_ERROR(ftc_masking_create(tokenizer, 0, out));
+    (*out)->is_done = true;
+    return FTC_STATUS_OK;
+}
+
 void ftc_masking_free(ftc_masking *masking) {
     if (masking) free(masking->is_special);
     free(masking);
@@ -40,6 +45,7 @@ static uint64_t key_of(const ftc_masking *m, const ftc_draw *draw, uint32_t site
 }
 
 static bool is_chosen(const ftc_masking *m, uint64_t key, int32_t id, int64_t at) {
+    if (m->is_done) return id == m->mask_id;
     bool is_special = id >= 0 && id < m->vocabulary && m->is_special[id];
     return !is_special && (double)ftc_random_cell(key, (uint32_t)at) < m->probability;
 }
@@ -61,6 +67,7 @@ int64_t ftc_masking_apply(const ftc_masking *m, const ftc_draw *draw, int64_t te
         if (!is_chosen(m, choose, ids[i], i)) continue;
         positions[count] = (int32_t)i;
         tokens[count++] = ids[i];
+        if (m->is_done) continue;
         float what = ftc_random_cell(kind, (uint32_t)i);
         if (what < (float)m->replaced)
             ids[i] = m->mask_id;

@@ -9,9 +9,11 @@
 #include "runtime/status.h"
 #include "runtime/text/tokenizer.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct {
+    bool is_done; // the texts have mask tokens, which are what is to be predicted; nothing else is chosen
     double probability;
     double replaced, random;     // of the chosen ones become the mask token; a random one
     uint64_t seed;               // besides the draw's
@@ -21,6 +23,8 @@ typedef struct {
 
 // 80 % become the mask token, 10 % a random one. Fails when the tokenizer has no mask token.
 ftc_status ftc_masking_create(const ftc_tokenizer *tokenizer, double probability, ftc_masking **out);
+// The same for texts that are masked already.
+ftc_status ftc_masking_create_done(const ftc_tokenizer *tokenizer, ftc_masking **out);
 void ftc_masking_free(ftc_masking *masking);
 
 // Where a batch stands. Step 0 is no step of a training: evaluations draw there, always the same.

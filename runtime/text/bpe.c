@@ -1,7 +1,9 @@
 #include "runtime/text/bpe.h"
 
 #include "ir/base/alloc.h"
+#include "runtime/text/unicode.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <xxhash.h>
@@ -28,6 +30,31 @@ struct ftc_bpe {
     size_t n_merges, merge_slots;
     int32_t of_byte[256];
 };
+
+// --- names --------------------------------------------------------------------------------------------
+
+// The byte that a character of a byte-level vocabulary stands for, -1: none. Bytes that are seen stand for
+// themselves, the others are numbered from U+0100 on.
+static int byte_of(uint32_t c) {
+    if ((c >= 33 && c <= 126) || (c >= 161 && c <= 172) || (c >= 174 && c <= 255)) return (int)c;
+    if (c < 256 || c > 323) return -1;
+    return (int)(c <= 288 ? c - 256 : c <= 322 ? c - 289 + 127 : 173);
+}
+
+char *ftc_bpe_bytes_of(const char *token, size_t *n_bytes) {
+    size_t size = strlen(token), n;
+    char *bytes = ftc_alloc(size + 1, 1), *to = bytes;
+    uint32_t c;
+    for (; (n = ftc_utf8_decode(token, size, &c)) != 0; token += n, size -= n) {
+        int byte = byte_of(c);
+        if (byte < 0) break;
+        *to++ = (char)byte;
+    }
+    *n_bytes = (size_t)(to - bytes);
+    if (size == 0) return bytes;
+    free(bytes);
+    return NULL;
+}
 
 // --- tables -------------------------------------------------------------------------------------------
 

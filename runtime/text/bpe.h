@@ -9,6 +9,10 @@
 
 typedef struct ftc_bpe ftc_bpe;
 
+// The bytes that a token of a vocabulary over bytes stands for by its name ("Ġgood": " good"), allocated,
+// with a zero behind them; NULL where it has other characters.
+char *ftc_bpe_bytes_of(const char *token, size_t *n_bytes);
+
 // Without tokens and merges. `whole_words`: a word that is a token becomes that one, whatever the merges make
 // of it.
 ftc_bpe *ftc_bpe_new(bool whole_words);

@@ -3,6 +3,7 @@
 
 #include "runtime/text/unicode.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 // One call of ftc_tokenizer_encode.
@@ -581,6 +582,31 @@ void ftc_tokenizer_mark_special(const ftc_tokenizer *t, uint8_t *is_special) {
 
 const char *ftc_tokenizer_token(const ftc_tokenizer *t, int32_t id) {
     return ftc_wordpiece_token(t->vocabulary, id);
+}
+
+// With blanks for U+2581, but none at the start.
+static char *read_metaspace(const char *token) {
+    enum { SIZE = sizeof METASPACE - 1 };
+    char *text = ftc_alloc(strlen(token) + 1, 1), *to = text;
+    for (const char *from = token; *from;) {
+        bool is_blank = strncmp(from, METASPACE, SIZE) == 0;
+        if (!is_blank)
+            *to++ = *from;
+        else if (from != token)
+            *to++ = ' ';
+        from += is_blank ? SIZE : 1;
+    }
+    return text;
+}
+
+char *ftc_tokenizer_read(const ftc_tokenizer *t, int32_t id) {
+    const char *token = ftc_tokenizer_token(t, id);
+    size_t n;
+    char *bytes = token && t->bpe ? ftc_bpe_bytes_of(token, &n) : NULL;
+    if (bytes && ftc_utf8_check(bytes, n) == n) return bytes;
+    free(bytes);
+    if (token && t->unigram) return read_metaspace(token);
+    return token ? ftc_strdup(token) : NULL;
 }
 
 int ftc_tokenizer_model_max_length(const ftc_tokenizer *t) {

@@ -62,6 +62,10 @@ void ftc_tokenizer_mark_special(const ftc_tokenizer *tokenizer, uint8_t *is_spec
 // The text of a token, NULL for an id that no token has; lives as long as the tokenizer.
 const char *ftc_tokenizer_token(const ftc_tokenizer *tokenizer, int32_t id);
 
+// How a token reads where it stands alone, as the tokenizers library decodes it; allocated, NULL for an id
+// that no token has. One whose bytes are no whole characters reads as its name.
+char *ftc_tokenizer_read(const ftc_tokenizer *tokenizer, int32_t id);
+
 // model_max_length of tokenizer_config.json, in tokens; 0 if it names none.
 int ftc_tokenizer_model_max_length(const ftc_tokenizer *tokenizer);
 

@@ -338,33 +338,9 @@ static ftc_status add_wordpiece(loader *l, const cJSON *model) {
     return read_vocabulary(l, l->json_path, member(model, "vocab"), add_piece);
 }
 
-// The byte that a character of a byte-level vocabulary stands for, -1: none. Bytes that are seen stand for
-// themselves, the others are numbered from U+0100 on.
-static int byte_of(uint32_t c) {
-    if ((c >= 33 && c <= 126) || (c >= 161 && c <= 172) || (c >= 174 && c <= 255)) return (int)c;
-    if (c < 256 || c > 323) return -1;
-    return (int)(c <= 288 ? c - 256 : c <= 322 ? c - 289 + 127 : 173);
-}
-
-// The bytes that a token of such a vocabulary stands for, allocated; NULL where it has other characters.
-static char *bytes_of(const char *token, size_t *n_bytes) {
-    size_t size = strlen(token), n;
-    char *bytes = ftc_alloc(size + 1, 1), *to = bytes;
-    uint32_t c;
-    for (; (n = ftc_utf8_decode(token, size, &c)) != 0; token += n, size -= n) {
-        int byte = byte_of(c);
-        if (byte < 0) break;
-        *to++ = (char)byte;
-    }
-    *n_bytes = (size_t)(to - bytes);
-    if (size == 0) return bytes;
-    free(bytes);
-    return NULL;
-}
-
 static void add_byte_token(ftc_tokenizer *t, const char *token, int32_t id) {
     size_t n;
-    char *bytes = bytes_of(token, &n);
+    char *bytes = ftc_bpe_bytes_of(token, &n);
     if (bytes) ftc_bpe_add_token(t->bpe, bytes, n, id);
     ftc_wordpiece_add_name(t->vocabulary, token, strlen(token), id);
     free(bytes);
@@ -373,8 +349,8 @@ static void add_byte_token(ftc_tokenizer *t, const char *token, int32_t id) {
 // A merge of two tokens by their names.
 static ftc_status add_merge(const loader *l, const char *path, const char *left, const char *right) {
     size_t n_left = 0, n = 0;
-    char *start = bytes_of(left, &n_left), *whole = ftc_format("%s%s", left, right);
-    char *bytes = bytes_of(whole, &n);
+    char *start = ftc_bpe_bytes_of(left, &n_left), *whole = ftc_format("%s%s", left, right);
+    char *bytes = ftc_bpe_bytes_of(whole, &n);
     bool ok =
         start && bytes && n_left && n_left < n && ftc_bpe_add_merge(l->tokenizer->bpe, bytes, n, n_left);
     free(start);
@@ -587,7 +563,7 @@ static bool is_added(const ftc_tokenizer *t, int32_t id) {
 static int32_t model_id(const ftc_tokenizer *t, const char *text) {
     if (!t->bpe) return ftc_wordpiece_id(t->vocabulary, text, strlen(text));
     size_t n;
-    char *bytes = bytes_of(text, &n);
+    char *bytes = ftc_bpe_bytes_of(text, &n);
     int32_t id = bytes && n ? ftc_bpe_id(t->bpe, bytes, n) : -1;
     free(bytes);
     return id;

@@ -2,7 +2,8 @@
 """Makes the goldens that masked language modelling is compared with, by Hugging Face's models with random weights.
 
 As make_families.py, whose vocabulary, shapes and texts these are: a folder in tests/golden/masked for each family. The masks are
-drawn here as runtime/data/masking.h says, by a generator written anew, and given to the models of both sides.
+drawn here as runtime/data/masking.h says, by a generator written anew, and given to the models of both sides. Of a few texts it is
+also told what pipeline("fill-mask") puts in the places of their mask tokens.
 
 Usage: make_masked.py [--out DIR] [FAMILY ...]
 """
@@ -32,6 +33,7 @@ CLASSES = {
     "modernbert": "ModernBertForMaskedLM",
 }
 KINDS = {**FAMILIES, "bert": ("BertConfig", {})}
+FILL = ["the food was {0}.", "{0} waiter brought the {0} soup twice, and we never came back", "Really {0}"]
 PROBABILITY = 0.15
 RATE = 1e-2
 SEED = 42
@@ -143,6 +145,16 @@ def train(folder, name, batches, tests, dtype):
     return losses, evaluate(model, tests)
 
 
+def fill(folder, name, tokenizer):
+    """What transformers' pipeline puts in the places of the mask tokens of some texts: [token, token_str, score]."""
+    model = load(folder, name, torch.float64).eval()
+    texts = [text.format(tokenizer.mask_token) for text in FILL]
+    answers = [transformers.pipeline("fill-mask", model=model, tokenizer=tokenizer)(text) for text in texts]
+    lists = [answer if isinstance(answer[0], list) else [answer] for answer in answers]
+    told = [[[[one["token"], one["token_str"], one["score"]] for one in top] for top in masks] for masks in lists]
+    return {"texts": texts, "masks": told}
+
+
 def make_golden(out, texts, name):
     kind, changes = KINDS[name]
     folder = os.path.join(out, name)
@@ -176,6 +188,7 @@ def make_golden(out, texts, name):
         "before": evaluate(load(folder, name, torch.float64), tests),
         "losses": losses,
         "after": after,
+        "fill": fill(folder, name, tokenizer),
     }
     with open(os.path.join(folder, "golden.json"), "w", encoding="utf-8") as file:
         entries = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in golden.items()]

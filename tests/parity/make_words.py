@@ -6,6 +6,7 @@ Needs tokenizers and seqeval. In tests/golden/words:
     bpe unigram    tokenizer.json each, trained on a few sentences: byte-level BPE without add_prefix_space, Unigram
     words.jsonl    {"tokenizer", "words", "max_length", "ids", "word_ids"}: is_pretokenized=True, with add_prefix_space, which
                    transformers asks for where words go into byte-level BPE; cut to max_length from the right
+    reads.jsonl    {"tokenizer", "reads"}: what each token decodes to by itself
     spans.txt      of two sentences each: labels | predictions | accuracy precision recall f1 | and the rows of
                    classification_report, each with its name, precision, recall, f1 and support; sentences parted by " / "
 
@@ -82,6 +83,18 @@ def make_ids():
         file.write("\n".join(lines) + "\n")
 
 
+def make_reads():
+    lines = []
+    for name, decoder in (("words/bpe", decoders.ByteLevel()), ("words/unigram", decoders.Metaspace())):
+        tokenizer = Tokenizer.from_file(os.path.join(GOLDEN, name, "tokenizer.json"))
+        tokenizer.decoder = decoder
+        ids = range(tokenizer.get_vocab_size())
+        line = {"tokenizer": name, "reads": [tokenizer.decode([i], skip_special_tokens=False) for i in ids]}
+        lines.append(json.dumps(line, ensure_ascii=False))
+    with open(os.path.join(OUT, "reads.jsonl"), "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+
+
 def make_spans():
     random.seed(5)
     warnings.simplefilter("ignore")
@@ -111,4 +124,5 @@ def make_spans():
 if __name__ == "__main__":
     make_tokenizers()
     make_ids()
+    make_reads()
     make_spans()

@@ -3,7 +3,7 @@
 
 For each golden of make_masked.py, whose masks are drawn by a generator written anew: every gradient of the first batch (1e-4,
 norm of the difference over norm), the losses of twenty steps (of the first 1e-5 relative, of all 1e-3), loss and masked
-accuracy after them, of the same texts masked otherwise. Threads, another run, one that is resumed and `ftc eval` draw the same masks. What
+accuracy after them, of the same texts masked otherwise; and what `ftc predict` puts in the places of mask tokens (1e-4). Threads, another run, one that is resumed and `ftc eval` draw the same masks. What
 is saved has the tensors that transformers saves, the tied ones once, and is what a classifier is fine-tuned from. Texts are
 columns of a table, and lines of a plain file, whatever is in them. Heads that are not there are refused by name.
 
@@ -19,7 +19,7 @@ import tempfile
 
 import compare
 import tensorfile
-from check import GRADIENT, LOSS, STEP_1_LOSS, Check, worst
+from check import GRADIENT, LOGITS_BEFORE, LOSS, STEP_1_LOSS, Check, worst
 from families import GOLDENS as TEXTS, check_saved
 
 GOLDENS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden", "masked")
@@ -52,6 +52,17 @@ def evaluation_of(log):
     return next(line for line in reversed(log) if "eval_loss" in line)
 
 
+def check_fill(check, name, golden_dir, golden):
+    """`ftc predict` puts the tokens in the places of mask tokens that pipeline("fill-mask") does."""
+    lines = check.run("predict", golden_dir, "--json", *golden["texts"]).splitlines()
+    ours = [one for line in lines for mask in json.loads(line)["masks"] for one in mask]
+    theirs = [one for masks in golden["masks"] for mask in masks for one in mask]
+    other = [one for one, (token, text, _) in zip(ours, theirs) if (one["token"], one["token_str"]) != (token, text)]
+    check.that(f"{name}: other tokens in the places of masks: {other}", len(other) + abs(len(ours) - len(theirs)), 0)
+    scores = worst([one["score"] for one in ours], [score for _, _, score in theirs])
+    check.that(f"{name}: scores of {len(theirs)} of them", scores, LOGITS_BEFORE)
+
+
 def check_family(check, name, scratch):
     golden_dir = os.path.join(GOLDENS, name)
     with open(os.path.join(golden_dir, "golden.json"), encoding="utf-8") as file:
@@ -62,6 +73,9 @@ def check_family(check, name, scratch):
     theirs = tensorfile.read(os.path.join(golden_dir, "grads.safetensors"))
     worst_name, error, _ = max(compare.errors(tensorfile.read(grads), theirs), key=lambda found: found[1])
     check.that(f"{name}: {len(theirs)} gradients, worst {worst_name}", error, GRADIENT)
+    check_fill(check, name, golden_dir, golden["fill"])
+    before = json.loads(check.run("eval", golden_dir, "--test", os.path.join(TEXTS, "train.csv"), "--json"))
+    check.that(f"{name}: ftc eval before training", worst([before["eval_loss"]], [golden["before"]["loss"]]), STEP_1_LOSS)
     log, output = train(check, scratch, name, golden_dir, golden)
     losses, evaluation = losses_of(log), evaluation_of(log)
     check.that(f"{name}: loss of step 1", worst(losses[:1], golden["losses"][:1]), STEP_1_LOSS)
