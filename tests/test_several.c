@@ -170,7 +170,7 @@ Test(several, classes_weigh_as_asked) {
                SEVERAL("--train", "one.csv", "--class-weights", "weights.json"));
     ASSERT_FTC(dir, 2, err, "weights.csv: \"z\" is no class of the training data",
                SEVERAL("--train", "bars.csv", "--task", "multi_label", "--class-weights", "weights.csv"));
-    ASSERT_FTC(dir, 2, err, "the model's labels are no classes of texts",
+    ASSERT_FTC(dir, 2, err, "the model's labels are no classes",
                SEVERAL("--train", "one.csv", "--set", "labels=1", "--class-weights", "balanced"));
     ASSERT_FTC(dir, 2, err, "must be 3 numbers with | between them, one for each C",
                SEVERAL("--train", "one.csv", "--set", "labels=3", "--set", "class_weights=1|2"));

@@ -56,6 +56,21 @@ static const char KINDS_TEST[] =
     "\"B-STAFF\"]}\n"
     "{\"tokens\": [\"soup\", \"was\", \"waiter\"], \"tags\": [\"B-DRINK\", \"O\", \"B-STAFF\"]}\n";
 
+// Of 10 labelled words 1, 3, 2 and 4 have each class; the word with -100 does not count.
+Test(tagging, classes_of_words_weigh_as_asked, .timeout = 240) {
+    char *dir = test_directory(), text[1000];
+    snprintf(text, sizeof text, "%s{\"tokens\": [\"soup\"], \"tags\": [-100]}\n", KINDS_TRAIN);
+    write_file(dir, "train.jsonl", text);
+    ASSERT_FTC(dir, 0, err, "class weights: B-DRINK 2.5, B-FOOD 0.8333, B-STAFF 1.25, O 0.625\n", "run",
+               MODEL, SMALL, "--train", "train.jsonl", "--test", "train.jsonl", "--tokenizer", TOKENIZER,
+               "--epochs", "1", "--loss", "focal", "--class-weights", "balanced", "--metrics", "m.jsonl");
+    double loss = metric(dir, "eval_loss");
+    outcome o = FTC(dir, "eval", "output", "--test", "train.jsonl", "--json");
+    cr_expect_float_eq(last_number(o.out, "eval_loss"), loss, 1e-6, "%s", o.out);
+    forget(&o);
+    scratch_free(dir);
+}
+
 // What evaluation, card and report tell of spans of each type, and over all.
 Test(tagging, types_of_spans_have_a_table, .timeout = 240) {
     char *dir = test_directory();

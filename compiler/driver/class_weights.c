@@ -10,11 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-// A class that no row has weighs 1: no loss has it.
+// A class that no row has weighs 1: no loss has it. Of classes, each row, or word, has one.
 static void balance(bool several, int32_t count, double rows, double *weights) {
+    double all = 0;
+    for (int32_t k = 0; k < count; k++) all += weights[k];
     for (int32_t k = 0; k < count; k++) {
         double having = weights[k];
-        weights[k] = having == 0 ? 1 : several ? (rows - having) / having : rows / (count * having);
+        weights[k] = having == 0 ? 1 : several ? (rows - having) / having : all / (count * having);
     }
 }
 

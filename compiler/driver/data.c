@@ -5,6 +5,7 @@
 #include "runtime/loop/stepper.h"
 #include "ir/base/clock.h"
 #include "runtime/data/decode.h"
+#include "runtime/data/words.h"
 #include "runtime/hub/hf_dir.h"
 #include "runtime/text/shown.h"
 #include "runtime/text/token_cache.h"
@@ -314,7 +315,21 @@ static ftc_status select_rows(const ftc_data_options *o, const ftc_table *train,
     return ftc_status_annotate(status, "%s", ftc_table_path(test));
 }
 
-// Counts the training rows that have each label: into having[labels->count].
+// Counts the words of a sentence that have each label.
+static ftc_status count_words(const ftc_table *table, const ftc_labels *labels, size_t at, const char *text,
+                              double *having) {
+    ftc_fields words = {0};
+    ftc_words_read(text, &words); // whether it is a list is for ftc_labels_find_words to say
+    int32_t *classes = ftc_alloc(words.count + 1, sizeof *classes);
+    ftc_status status = ftc_labels_find_words(labels, table, at, text, words.count, classes);
+    for (size_t i = 0; i < words.count && status.code == FTC_OK; i++)
+        if (classes[i] != FTC_NO_LABEL) having[classes[i]]++;
+    free(classes);
+    ftc_fields_free(&words);
+    return status;
+}
+
+// Counts the training rows, or their words, that have each label: into having[labels->count].
 static ftc_status count_labels(const ftc_table *table, const ftc_labels *labels, const ftc_selection *rows,
                                double *having) {
     double *numbers = ftc_alloc((size_t)labels->count, sizeof *numbers);
@@ -325,7 +340,9 @@ static ftc_status count_labels(const ftc_table *table, const ftc_labels *labels,
         float label = 0;
         status = ftc_table_read_label(table, at, &row);
         if (status.code != FTC_OK) break;
-        if (labels->several) {
+        if (ftc_table_has_words(table)) {
+            status = count_words(table, labels, at, row.label, having);
+        } else if (labels->several) {
             status = ftc_labels_find_several(labels, table, at, row.label, numbers);
             for (int k = 0; k < labels->count; k++) having[k] += numbers[k] > 0.5;
         } else {

@@ -66,8 +66,8 @@ ftc_status ftc_data_has_words(const ftc_data_options *options, bool *out);
 ftc_status ftc_data_count_classes(const ftc_data_options *options, bool may_find, bool *several, int *out);
 
 // What the labels of the training rows become in a model for `count` of them whose weights are from `dir` (or
-// NULL), how many rows there are, and how many have each label: having[count], zero. `labels` is to be freed,
-// also after a failure.
+// NULL), how many rows there are, and how many of them, or of their words, have each label: having[count],
+// zero. `labels` is to be freed, also after a failure.
 ftc_status ftc_data_label_counts(const ftc_data_options *options, bool several, int32_t count,
                                  const char *dir, ftc_labels *labels, double *rows, double *having);
 

@@ -615,8 +615,8 @@ static ftc_status settle_class_weights(const ftc_model_candidate *c, ftc_run_opt
                    label_of_text(c->source.graph) == FTC_LABEL_SEVERAL ||
                    (c->artifact.program && ftc_program_label(c->artifact.program) == FTC_LABEL_SEVERAL);
     bool has_none = c->source.graph && label_of_text(c->source.graph) == FTC_LABEL_NONE;
-    if (has_none || options->data.words || count < 1 || (count == 1 && !several))
-        return ftc_status_make(FTC_BAD_INPUT, "--class-weights: the model's labels are no classes of texts");
+    if (has_none || count < 1 || (count == 1 && !several))
+        return ftc_status_make(FTC_BAD_INPUT, "--class-weights: the model's labels are no classes");
     char *weights;
     FTC_RETURN_IF_ERROR(
         ftc_class_weights(&options->data, asked, several, (int32_t)count, c->pretrained, &weights));

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Trains several labels a text, and with weights of classes, focal loss and label smoothing; compares with PyTorch.
+"""Trains several labels a text, and texts and tokens with weights of classes, focal loss and label smoothing; compares with PyTorch.
 
 For each line of a golden of make_tasks.py: the loss of the first batch (1e-5 relative), the losses of twenty steps (1e-3), the logits
 after them (1e-3) and each gradient of the first batch by its norm and a sum of its cells by cosines (1e-4 of the norm). Losses
@@ -16,16 +16,14 @@ import sys
 import tempfile
 
 import tensorfile
-from check import GRADIENT, LOGITS_AFTER, LOSS, STEP_1_LOSS, Check, flat, relative, worst
+from check import GRADIENT, LOGITS_AFTER, LOSS, STEP_1_LOSS, Check, relative, worst
+from families import GOLDENS as TEXTS, flat_golden, logits_of
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-GOLDENS = os.path.join(HERE, "..", "golden")
-FOLDERS = {name: os.path.join(GOLDENS, "families", name) for name in ("distilbert",)}
-FOLDERS["bert"] = os.path.join(GOLDENS, "parity", "tiny", "model")
-
+GOLDENS = os.path.join(TEXTS, "..")
+FAMILIES = ("bert", "distilbert")
 BATCH, RATE, LENGTH = 4, 2e-3, 40
 WEIGHTS = (0.5, 2.0, 1.25, 1.0, 3.0)  # of as many classes as a model has
-SEVERAL, ONE = {"task": "multi_label"}, {"task": "classification"}
+SEVERAL, ONE, TOKENS = {"task": "multi_label"}, {"task": "classification"}, {"task": "tokens"}
 CASES = {
     "bce": SEVERAL,
     "bce, weights": {**SEVERAL, "weights": True},
@@ -35,16 +33,27 @@ CASES = {
     "weights, smoothing": {**ONE, "weights": True, "smoothing": 0.1},
     "focal": {**ONE, "gamma": 2.0},
     "focal, weights, gamma 0.5": {**ONE, "weights": True, "gamma": 0.5},
+    "tokens, weights": {**TOKENS, "weights": True},
+    "tokens, weights, smoothing": {**TOKENS, "weights": True, "smoothing": 0.1},
+    "tokens, focal": {**TOKENS, "gamma": 2.0},
+    "tokens, focal, weights, gamma 0.5": {**TOKENS, "weights": True, "gamma": 0.5},
 }
 
 
+def folder_of(case, family):
+    """The tiny model: of labels of tokens that of families.py, else also the BERT of check.py."""
+    if case["task"] == "tokens":
+        return os.path.join(TEXTS, "tokens", family)
+    return os.path.join(GOLDENS, "parity", "tiny", "model") if family == "bert" else os.path.join(TEXTS, family)
+
+
 def rows_of(name):
-    with open(os.path.join(GOLDENS, "families", name), encoding="utf-8", newline="") as file:
+    with open(os.path.join(TEXTS, name), encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
-def names_of(family):
-    with open(os.path.join(FOLDERS[family], "config.json"), encoding="utf-8") as file:
+def names_of(folder):
+    with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
         return list(json.load(file)["id2label"].values())
 
 
@@ -74,17 +83,21 @@ def check_gradients(check, what, path, theirs):
 
 
 def check_case(check, family, name, golden, scratch):
-    case, what, names = CASES[name], f"{family}, {name}", names_of(family)
+    case, what, folder = CASES[name], f"{family}, {name}", folder_of(CASES[name], family)
+    names, of_tokens = names_of(folder), case["task"] == "tokens"
     rows, grads, metrics, output, weights = (
         os.path.join(scratch, file) for file in ("rows.jsonl", "grads.safetensors", "metrics.jsonl", "model", "weights.json")
     )
-    write_rows(case, names, rows)
+    if of_tokens:
+        rows = os.path.join(TEXTS, "tokens", "train.jsonl")
+    else:
+        write_rows(case, names, rows)
     with open(weights, "w", encoding="utf-8") as file:
         json.dump(dict(zip(names, WEIGHTS)), file)
-    model = ["--pretrained", FOLDERS[family], "--task", case["task"]]
+    model = ["--pretrained", folder, "--task", case["task"]]
     model += ["--max-length", LENGTH]
     model += ["--loss", "focal"] if "gamma" in case else []
-    data = ["--train", rows, "--pair-column", "pair"]
+    data = ["--train", rows] + ([] if of_tokens else ["--pair-column", "pair"])
     weighs = ["--set", "class_weights=" + "|".join(map(str, WEIGHTS[: len(names)]))] if "weights" in case else []
     if "smoothing" not in case and case.get("gamma", 2.0) == 2.0:
         check.run("verify", *model, *weighs, *data, "--batch", BATCH, "--dump-grads", grads, statuses=(0, 1))
@@ -101,14 +114,13 @@ def check_case(check, family, name, golden, scratch):
         of = f"{what}, {accumulation} of {batch}"
         check.that(f"{of}: loss of step 1", worst(losses[:1], golden["losses"][:1]), STEP_1_LOSS)
         check.that(f"{of}: losses of {len(losses)} steps", worst(losses, golden["losses"]), LOSS)
-        lines = check.run("predict", output, "--json", *(row["text"] for row in rows_of("test.csv"))).splitlines()
-        after = relative(flat(json.loads(line)["logits"] for line in lines), flat(golden["after"]))
+        after = relative(logits_of(check, output, of_tokens), flat_golden(golden["after"], of_tokens))
         check.that(f"{of}: logits after training", after, LOGITS_AFTER)
 
 
 def main():
     check = Check(sys.argv[1])
-    for family in sys.argv[2:] or sorted(FOLDERS):
+    for family in sys.argv[2:] or FAMILIES:
         with open(os.path.join(GOLDENS, "tasks", f"{family}.json"), encoding="utf-8") as file:
             goldens = json.load(file)
         for name in CASES:
