@@ -361,6 +361,40 @@ Test(hf_dir, tokenizers_are_limited) {
     scratch_free(dir);
 }
 
+static void expect_entry(const char *dir, const char *name, const char *entry, bool expected) {
+    char *path = ftc_path_join(dir, name), *text = NULL;
+    size_t bytes;
+    if (ftc_file_exists(path)) ASSERT_OK(ftc_file_read(path, &text, &bytes));
+    cr_expect_eq(text && strstr(text, entry), expected, "%s: %s", name, text ? text : "");
+    free(text);
+    free(path);
+}
+
+// A tokenizer over bytes is saved so that transformers takes words as ftc does; others stay as they are.
+Test(hf_dir, tokenizers_are_made_for_words) {
+    static const char ENTRY[] = "\"add_prefix_space\":\ttrue";
+    static const struct {
+        const char *name, *text;
+        bool is_changed, is_said;
+    } cases[] = {
+        {"tokenizer.json", "{\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false}}",
+         true, true},
+        {"tokenizer.json", "{\"pre_tokenizer\": {\"type\": \"Whitespace\"}}", false, false},
+        {"tokenizer.json", "{\"pre_tokenizer\": null}", false, false},
+        {"merges.txt", "a b\n", false, true},
+        {"vocab.txt", "a\n", false, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *dir = test_directory(), *path = ftc_path_join(dir, cases[i].name);
+        ASSERT_OK(ftc_file_write(path, cases[i].text, strlen(cases[i].text)));
+        ASSERT_OK(ftc_hf_tokenizer_for_words(dir));
+        expect_entry(dir, cases[i].name, ENTRY, cases[i].is_changed);
+        expect_entry(dir, "tokenizer_config.json", ENTRY, cases[i].is_said);
+        free(path);
+        scratch_free(dir);
+    }
+}
+
 Test(hf_dir, pooling_of_sentence_transformers_is_named) {
     char *dir = test_directory(), *folder = ftc_path_join(dir, "1_Pooling");
     cr_expect_null(ftc_pooling_of(dir));

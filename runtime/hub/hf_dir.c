@@ -410,16 +410,60 @@ ftc_status ftc_hf_tokenizer_copy(const char *from, const char *to) {
     return status;
 }
 
+// tokenizer_config.json of `dir`, without entries where there is none, and its path.
+static ftc_status read_tokenizer_config(const char *dir, cJSON **json, char **path) {
+    *path = ftc_path_join(dir, "tokenizer_config.json");
+    *json = NULL;
+    ftc_status status = ftc_file_exists(*path) ? ftc_json_read(*path, json) : FTC_STATUS_OK;
+    if (!*json) *json = cJSON_CreateObject();
+    return status;
+}
+
 ftc_status ftc_hf_tokenizer_limit(const char *dir, int64_t max_length) {
-    char *path = ftc_path_join(dir, "tokenizer_config.json");
-    cJSON *json = NULL;
-    ftc_status status = ftc_file_exists(path) ? ftc_json_read(path, &json) : FTC_STATUS_OK;
-    if (!json) json = cJSON_CreateObject();
+    char *path;
+    cJSON *json;
+    ftc_status status = read_tokenizer_config(dir, &json, &path);
     const cJSON *was = cJSON_GetObjectItemCaseSensitive(json, "model_max_length");
     if (status.code == FTC_OK && !(cJSON_IsNumber(was) && was->valuedouble <= (double)max_length)) {
         set(json, "model_max_length", cJSON_CreateNumber((double)max_length));
         status = ftc_json_write(path, json);
     }
+    cJSON_Delete(json);
+    free(path);
+    return status;
+}
+
+// Whether the pre-tokenizer is ByteLevel alone; it then puts a blank before each text.
+static bool add_prefix_space(cJSON *tokenizer) {
+    cJSON *cut = cJSON_GetObjectItemCaseSensitive(tokenizer, "pre_tokenizer");
+    const char *type = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(cut, "type"));
+    if (!type || strcmp(type, "ByteLevel") != 0) return false;
+    set(cut, "add_prefix_space", cJSON_CreateTrue());
+    return true;
+}
+
+// Of tokenizer.json, where there is one; else of vocab.json and merges.txt, whose texts need no change.
+static ftc_status write_prefix_space(const char *dir, bool *is_byte_level) {
+    char *path = ftc_path_join(dir, "tokenizer.json"), *merges = ftc_path_join(dir, "merges.txt");
+    cJSON *json = NULL;
+    ftc_status status = ftc_file_exists(path) ? ftc_json_read(path, &json) : FTC_STATUS_OK;
+    *is_byte_level = json ? add_prefix_space(json) : ftc_file_exists(merges);
+    if (json && *is_byte_level) status = ftc_json_write(path, json);
+    cJSON_Delete(json);
+    free(merges);
+    free(path);
+    return status;
+}
+
+ftc_status ftc_hf_tokenizer_for_words(const char *dir) {
+    bool is_byte_level;
+    FTC_RETURN_IF_ERROR(write_prefix_space(dir, &is_byte_level));
+    if (!is_byte_level) return FTC_STATUS_OK;
+    char *path;
+    cJSON *json;
+    ftc_status status = read_tokenizer_config(dir, &json, &path);
+    set(json, "add_prefix_space", cJSON_CreateTrue());
+    if (status.code == FTC_OK) status = ftc_json_write(path, json);
     cJSON_Delete(json);
     free(path);
     return status;

@@ -67,6 +67,11 @@ ftc_status ftc_hf_tokenizer_limit(const char *dir, int64_t max_length);
 // Whether the directory has a vocabulary, of whatever form.
 bool ftc_hf_has_tokenizer(const char *dir);
 
+// Writes into the tokenizer's files in `dir`, if it is BPE over bytes, that a blank stands before each text,
+// and so before each word: what ftc_tokenizer_encode_words takes words for, and transformers demands of
+// RoBERTa for words (add_prefix_space).
+ftc_status ftc_hf_tokenizer_for_words(const char *dir);
+
 // Where the tokenizer of a directory lies: there, or, where an adapter has none, in that of its base model.
 // Allocated.
 ftc_status ftc_hf_tokenizer_dir(const char *dir, char **out);

@@ -1,6 +1,7 @@
 #include "runtime/loop/checkpoint.h"
 
 #include "ir/base/alloc.h"
+#include "runtime/data/batch.h"
 #include "runtime/files.h"
 #include "runtime/data/batch.h"
 #include "runtime/hub/adapter.h"
@@ -85,6 +86,7 @@ static ftc_status write_model(const char *dir, const ftc_model_state *state, con
     if (source) WITH_PATH(dir, "model.ir", ftc_file_write(path, source, strlen(source)));
     if (!files->tokenizer_dir) return FTC_STATUS_OK;
     FTC_RETURN_IF_ERROR(ftc_hf_tokenizer_copy(files->tokenizer_dir, dir));
+    if (ftc_program_label(program) == FTC_LABEL_TOKENS) FTC_RETURN_IF_ERROR(ftc_hf_tokenizer_for_words(dir));
     return files->max_length ? ftc_hf_tokenizer_limit(dir, files->max_length) : FTC_STATUS_OK;
 }
 
