@@ -441,6 +441,14 @@ Test(language, wrong_families_are_refused) {
     }
 }
 
+static void expect_frozen(const ftc_graph *g, const char *patterns) {
+    const ftc_graph_setting *freeze = NULL;
+    for (uint32_t i = 0; i < g->n_train; i++)
+        if (!strcmp(g->train[i].name, "freeze")) freeze = &g->train[i];
+    cr_assert_not_null(freeze);
+    cr_expect_str_eq(freeze->text, patterns);
+}
+
 // --lora: adapters where the names say so, by PEFT's rule, and by the names of PEFT.
 Test(language, adapters) {
     const ftc_override list[] = {{"lora", "self.query, layer.1.output.dense", "--lora", FTC_OVERRIDE_TRAIN},
@@ -467,11 +475,16 @@ Test(language, adapters) {
         cr_assert_neq(b, FTC_NO_DECL, "%s", name);
         cr_expect_eq(g->decls[b].init, FTC_INIT_ZEROS);
     }
-    const ftc_graph_setting *freeze = NULL;
-    for (uint32_t i = 0; i < g->n_train; i++)
-        if (!strcmp(g->train[i].name, "freeze")) freeze = &g->train[i];
-    cr_assert_not_null(freeze);
-    cr_expect_str_eq(freeze->text, "*, !head, !*.lora_A.weight, !*.lora_B.weight, classifier.bias");
+    expect_frozen(g, "*, !head, !*.lora_A.weight, !*.lora_B.weight, classifier.bias");
+    ftc_graph_free(g);
+}
+
+// Of masked tokens the head stays as it is: its statement comes after the adapters'.
+Test(language, adapters_of_masked_tokens) {
+    const ftc_override list[] = {{"lora", "query", "--lora", FTC_OVERRIDE_TRAIN},
+                                 {"task", "mlm", "--task", FTC_OVERRIDE_CONFIG}};
+    ftc_graph *g = parse(MODEL("bert-cls.ir"), list, 2);
+    expect_frozen(g, "*, !head, !*.lora_A.weight, !*.lora_B.weight, head");
     ftc_graph_free(g);
 }
 

@@ -576,6 +576,7 @@ static ftc_graph *elaborate(const ftc_module *module, const ftc_settings *overri
     e.g->functions = ftc_graph_string(e.g, functions);
     e.g->functions_file = functions ? ftc_graph_string(e.g, module->source.name) : NULL;
     ftc_elab_block(&e, module->body);
+    ftc_elab_settle_frozen(&e);
     if (d->count == errors && !module->flat) append_unused_leaves(&e);
     if (d->count == errors && !module->flat) ftc_elab_check_family(&e);
     if (d->count == errors && !module->flat) ftc_elab_check_selected(&e);

@@ -124,13 +124,26 @@ void ftc_elab_check_selected(ftc_elaborator *e) {
 
 // --- freeze -------------------------------------------------------------------------------------------
 
-// The patterns stand before those of the train block, once.
+// A statement's patterns count once, where the text comes to it first.
 void ftc_elab_freeze(ftc_elaborator *e, const ftc_stmt *s) {
-    const char *patterns;
-    if (!ftc_elab_text(e, s->expr, &patterns)) return;
+    ftc_patterns statement = {.before = e->frozen};
+    if (!ftc_elab_text(e, s->expr, &statement.text)) return;
+    for (const ftc_patterns *p = e->frozen; p; p = p->before)
+        if (!strcmp(p->text, statement.text)) return;
+    e->frozen = ftc_arena_alloc(e->arena, sizeof statement);
+    *e->frozen = statement;
+}
+
+// All of them stand before those of the train block.
+void ftc_elab_settle_frozen(ftc_elaborator *e) {
     ftc_graph_setting *entry = find_entry(e->g, "freeze");
-    if (!entry)
+    const char *patterns = entry ? entry->text : NULL;
+    if (!e->frozen || (entry && !patterns)) return;
+    for (const ftc_patterns *p = e->frozen; p; p = p->before)
+        patterns =
+            patterns ? ftc_graph_format(e->g, "%s, %s", p->text, patterns) : ftc_graph_string(e->g, p->text);
+    if (entry)
+        entry->text = patterns;
+    else
         ftc_graph_add_train(e->g, (ftc_graph_setting){.name = "freeze", .text = patterns});
-    else if (entry->text && strncmp(entry->text, patterns, strlen(patterns)) != 0)
-        entry->text = ftc_graph_format(e->g, "%s, %s", patterns, entry->text);
 }

@@ -52,6 +52,12 @@ typedef struct ftc_asked {
     struct ftc_asked *next;
 } ftc_asked;
 
+// A freeze statement.
+typedef struct ftc_patterns {
+    const char *text;
+    struct ftc_patterns *before;
+} ftc_patterns;
+
 #define FTC_FAULTY_LABEL UINT32_MAX
 
 typedef struct {
@@ -73,9 +79,10 @@ typedef struct {
     ftc_init_kind init; // of parameters that name none
     double init_scale;
     ftc_asked *asked, *last_asked;
-    bool own_places;  // a dump's nodes and declarations are where they stand in it
-    bool in_gradient; // the text is gradient text
-    bool returned;    // the function that is being elaborated has returned `result`
+    ftc_patterns *frozen; // what the text freezes, the last statement first
+    bool own_places;      // a dump's nodes and declarations are where they stand in it
+    bool in_gradient;     // the text is gradient text
+    bool returned;        // the function that is being elaborated has returned `result`
     ftc_value result;
     bool stopped; // too much work or too many errors
     int64_t work;
@@ -142,6 +149,7 @@ void ftc_elab_kernel(ftc_elaborator *e, const ftc_stmt *s);
 ftc_value ftc_elab_setting(ftc_elaborator *e, const ftc_expr *call);
 ftc_value ftc_elab_selected(ftc_elaborator *e, const ftc_expr *call);
 void ftc_elab_freeze(ftc_elaborator *e, const ftc_stmt *s);
+void ftc_elab_settle_frozen(ftc_elaborator *e);
 void ftc_elab_check_selected(ftc_elaborator *e);
 
 // What an assignment, updated(…) or the loss may depend on; false after a diagnostic (elaborate_assign.c).

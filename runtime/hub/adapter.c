@@ -199,12 +199,29 @@ ftc_status ftc_adapter_base(const char *dir, char **base) {
 
 // --- writing ------------------------------------------------------------------------------------------
 
-// "a, b." as ["a", "b"].
+// The parts of the head of which something trains.
+static cJSON *trained_parts(const ftc_program *program) {
+    const char *list = ftc_family_text(program, "head"), *item;
+    cJSON *names = cJSON_CreateArray();
+    for (size_t n; ftc_name_next(&list, ", ", &item, &n);) {
+        bool trains = false;
+        for (int32_t i = 0; i < program->n_tensors; i++)
+            trains |= program->tensors[i].trainable && !strncmp(program->tensors[i].name, item, n);
+        char *name = ftc_strndup(item, n - (item[n - 1] == '.'));
+        if (trains) cJSON_AddItemToArray(names, cJSON_CreateString(name));
+        free(name);
+    }
+    if (names->child) return names;
+    cJSON_Delete(names);
+    return cJSON_CreateNull();
+}
+
+// "a, b" as ["a", "b"].
 static cJSON *split(const char *list) {
     cJSON *names = cJSON_CreateArray();
     const char *item;
     for (size_t n; ftc_name_next(&list, ", ", &item, &n);) {
-        char *name = ftc_strndup(item, n - (item[n - 1] == '.'));
+        char *name = ftc_strndup(item, n);
         cJSON_AddItemToArray(names, cJSON_CreateString(name));
         free(name);
     }
@@ -236,8 +253,7 @@ double ftc_adapter_scale(const ftc_program *program) {
 ftc_status ftc_adapter_write(const ftc_program *program, const char *base, const char *path) {
     const ftc_setting *modules = setting(program, "lora");
     const char *names = modules && modules->text ? modules->text : "";
-    const char *head = ftc_family_text(program, "head"),
-               *task = task_of(ftc_family_text(program, "architecture"));
+    const char *task = task_of(ftc_family_text(program, "architecture"));
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "peft_type", "LORA");
     cJSON_AddItemToObject(json, "task_type", task ? cJSON_CreateString(task) : cJSON_CreateNull());
@@ -247,7 +263,7 @@ ftc_status ftc_adapter_write(const ftc_program *program, const char *base, const
     cJSON_AddNumberToObject(json, "lora_dropout", number(program, "lora_dropout", 0));
     cJSON_AddItemToObject(json, "target_modules",
                           strcmp(names, "all-linear") == 0 ? cJSON_CreateString(names) : split(names));
-    cJSON_AddItemToObject(json, "modules_to_save", *head ? split(head) : cJSON_CreateNull());
+    cJSON_AddItemToObject(json, "modules_to_save", trained_parts(program));
     cJSON_AddStringToObject(json, "bias", "none");
     cJSON_AddBoolToObject(json, "inference_mode", true);
     cJSON_AddBoolToObject(json, "init_lora_weights", true);

@@ -139,6 +139,18 @@ def check_use(check, scratch, output, golden_dir, golden):
     check.that("a plain file: steps of its lines", len(losses_of(log)) - (len(texts) + 2 + 3) // 4, 0)
 
 
+def check_adapters(check, scratch, golden_dir, golden):
+    """Adapters train alone: the head is the base's, since PEFT cannot save one that is tied to the embeddings."""
+    log, output = train(check, scratch, "adapters", golden_dir, golden, "--lora", "query,value", "--lora-rank", 2)
+    with open(os.path.join(output, "adapter_config.json"), encoding="utf-8") as file:
+        parts = json.load(file)["modules_to_save"]
+    others = [name for name in tensorfile.read(os.path.join(output, "adapter_model.safetensors")) if ".lora_" not in name]
+    check.that(f"adapters: parts that are saved beside them: {parts}, {others}", len(parts or []) + len(others), 0)
+    again = json.loads(check.run("eval", output, "--test", os.path.join(TEXTS, "train.csv"), "--json"))
+    check.that("adapters: ftc eval", abs(again["eval_loss"] - evaluation_of(log)["eval_loss"]), 1e-6)
+    check.that("adapters: loss after training over that before", again["eval_loss"] / golden["before"]["loss"], 0.999)
+
+
 def check_refused(check):
     """Heads that a family's text has not, by the entry of config.json that asks for them."""
     for name, setting, entry in (("bert", "tied=false", "tie_word_embeddings"), ("deberta-v2", "legacy=false", "legacy")):
@@ -158,6 +170,7 @@ def main():
                 check_blocks(check, scratch, golden_dir, golden, losses)
                 check_draws(check, scratch, golden_dir, golden, losses)
                 check_use(check, scratch, output, golden_dir, golden)
+                check_adapters(check, scratch, golden_dir, golden)
     check_refused(check)
     print(f"{check.passed} passed, {check.failed} failed")
     return 1 if check.failed else 0
