@@ -237,7 +237,7 @@ Test(refused, what_pairs_do_not_have, .timeout = 240) {
     } CASES[] = {
         {"which have no label", "--label-column", "label"},
         {"does not take several labels", "--label-columns", "label"},
-        {"no classes of texts", "--class-weights", "balanced"},
+        {"labels are no classes", "--class-weights", "balanced"},
         {"is not known for pairs", "--loss", "bce"},
         {"has no label smoothing", "--label-smoothing", "0.1"},
         {"must be more than 0", "--set", "scale=0"},
