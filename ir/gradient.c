@@ -6,16 +6,12 @@
 #include "ir/build.h"
 #include "ir/op.h"
 
-static bool is_float(ftc_dtype dtype) {
-    return dtype == FTC_F32 || dtype == FTC_BF16;
-}
-
 bool *ftc_gradient_active(const ftc_graph *g, const bool *marked, ftc_id end) {
     bool *active = ftc_alloc(end, sizeof *active);
     for (ftc_id id = 1; id < end; id++) {
         const ftc_node *node = ftc_graph_node(g, id);
         active[id] = marked[id];
-        if (!ftc_op_get(node->op)->gradient || !is_float(node->type.dtype)) continue;
+        if (!ftc_op_get(node->op)->gradient || !ftc_dtype_is_float(node->type.dtype)) continue;
         for (int i = 0; i < node->n_args; i++) active[id] |= active[node->arg[i]];
     }
     return active;

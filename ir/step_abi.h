@@ -23,6 +23,7 @@
 #define FTC_STEP_ABI_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,6 +53,10 @@ static inline int64_t ftc_guarded_offset(int64_t bytes) { // where in these the 
 }
 
 typedef enum { FTC_F32, FTC_BF16, FTC_I32, FTC_U32, FTC_BOOL } ftc_dtype;
+
+static inline bool ftc_dtype_is_float(ftc_dtype dtype) {
+    return dtype == FTC_F32 || dtype == FTC_BF16;
+}
 
 static inline int32_t ftc_dtype_bytes(ftc_dtype dtype) {
     return dtype == FTC_BF16 ? 2 : dtype == FTC_BOOL ? 1 : 4;

@@ -22,10 +22,6 @@
 
 static const double TOLERANCE = 2e-4; // of a value's norm; the graphs' values are of the order of 1
 
-static bool is_real(ftc_dtype dtype) {
-    return dtype == FTC_F32 || dtype == FTC_BF16;
-}
-
 // Reals by the norm of their difference over the norm, others by how many cells differ.
 static double difference(ftc_dtype dtype, const double *expected, const double *got, int64_t n) {
     double sum = 0, norm = 0;
@@ -37,7 +33,7 @@ static double difference(ftc_dtype dtype, const double *expected, const double *
         norm += expected[i] * expected[i];
         differ += x != 0;
     }
-    return is_real(dtype) ? sqrt(sum) / fmax(sqrt(norm), 1e-2) : (double)differ;
+    return ftc_dtype_is_float(dtype) ? sqrt(sum) / fmax(sqrt(norm), 1e-2) : (double)differ;
 }
 
 // The cells of an output as the step has them in memory, by the interpreter. To be freed.

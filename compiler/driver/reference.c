@@ -281,9 +281,7 @@ static void end_eager(const ftc_graph *g, eager_call *c) {
 static double eager_cell(const void *run, const ftc_graph *g, ftc_id id, int64_t cell) {
     const ftc_cell *x = ftc_eager_value(run, id, NULL) + cell;
     ftc_dtype dtype = g->nodes[id].type.dtype;
-    return dtype == FTC_F32 || dtype == FTC_BF16 ? (double)x->f
-           : dtype == FTC_U32                    ? (double)(uint32_t)x->i
-                                                 : x->i;
+    return ftc_dtype_is_float(dtype) ? (double)x->f : dtype == FTC_U32 ? (double)(uint32_t)x->i : x->i;
 }
 
 ftc_gradients ftc_reference_eager(const ftc_graph *reference, const ftc_stepper *stepper,
@@ -338,9 +336,8 @@ static void locate_cell(const search *s, int64_t cell, ftc_not_finite *found) {
 static bool look_at(void *context, ftc_id id, const ftc_cell *cells, int64_t n) {
     search *s = context;
     const ftc_node *node = &s->g->nodes[id];
-    bool is_float = node->type.dtype == FTC_F32 || node->type.dtype == FTC_BF16;
     // An inf that was written is meant.
-    if (!is_float || ftc_node_class(node) == FTC_CLASS_SOURCE) return true;
+    if (!ftc_dtype_is_float(node->type.dtype) || ftc_node_class(node) == FTC_CLASS_SOURCE) return true;
     for (int64_t i = 0; i < n; i++) {
         if (isfinite(cells[i].f)) continue;
         *s->found = (ftc_not_finite){.node = id, .value = (double)cells[i].f};

@@ -189,7 +189,7 @@ static bool is_compared(const ftc_output_info *output) {
 // bools by the share of cells that differ.
 static double output_difference(const ftc_output_info *output, const double *right, const double *other,
                                 int64_t n) {
-    if (output->dtype == FTC_F32 || output->dtype == FTC_BF16) {
+    if (ftc_dtype_is_float(output->dtype)) {
         double difference = norm_of(right, other, n);
         return difference == 0 ? 0 : difference / fmax(norm_of(right, NULL, n), 1e-30);
     }
@@ -199,7 +199,7 @@ static double output_difference(const ftc_output_info *output, const double *rig
 }
 
 static double allowed_for(const tolerances *allowed, const ftc_output_info *output) {
-    bool real = output->dtype == FTC_F32 || output->dtype == FTC_BF16;
+    bool real = ftc_dtype_is_float(output->dtype);
     return real ? allowed->gradient : allowed->flipped;
 }
 

@@ -342,7 +342,7 @@ static void run_shift(ftc_eager *e, ftc_id id) {
 }
 
 static ftc_cell cell_of(ftc_dtype dtype, double value) {
-    if (dtype == FTC_F32 || dtype == FTC_BF16) return (ftc_cell){.f = (float)value};
+    if (ftc_dtype_is_float(dtype)) return (ftc_cell){.f = (float)value};
     return (ftc_cell){.i = (int32_t)(uint32_t)(int64_t)value};
 }
 

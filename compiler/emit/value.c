@@ -495,9 +495,9 @@ static LLVMValueRef random_value(ftc_emitter *e, ftc_id id, const ftc_env *env) 
 
 static LLVMValueRef constant(ftc_emitter *e, ftc_dtype dtype, double value, int lanes) {
     ftc_codegen *cg = e->cg;
-    LLVMValueRef v = dtype == FTC_F32 || dtype == FTC_BF16 ? ftc_cg_f32(cg, (float)value)
-                     : dtype == FTC_BOOL                   ? ftc_cg_bool(cg, value != 0)
-                                                           : ftc_cg_i32(cg, (int32_t)(int64_t)value);
+    LLVMValueRef v = ftc_dtype_is_float(dtype) ? ftc_cg_f32(cg, (float)value)
+                     : dtype == FTC_BOOL       ? ftc_cg_bool(cg, value != 0)
+                                               : ftc_cg_i32(cg, (int32_t)(int64_t)value);
     if (dtype == FTC_BF16) v = ftc_cg_f32_from_bf16(cg, ftc_cg_bf16_from_f32(cg, v));
     return ftc_cg_splat(cg, v, lanes);
 }

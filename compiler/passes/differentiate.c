@@ -16,14 +16,10 @@
 #include "ir/gradient.h"
 #include "ir/op.h"
 
-static bool is_float(ftc_dtype dtype) {
-    return dtype == FTC_F32 || dtype == FTC_BF16;
-}
-
 static bool is_trained(const ftc_graph *g, const ftc_node *node) {
     if (ftc_node_class(node) != FTC_CLASS_LEAF) return false;
     const ftc_decl_def *decl = &g->decls[node->decl];
-    return decl->kind == FTC_DECL_PARAM && !decl->frozen && is_float(decl->type.dtype);
+    return decl->kind == FTC_DECL_PARAM && !decl->frozen && ftc_dtype_is_float(decl->type.dtype);
 }
 
 static bool *find_trained(const ftc_graph *g, ftc_id end) {

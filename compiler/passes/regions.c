@@ -111,13 +111,9 @@ ftc_id ftc_region_operand(const ftc_graph *g, ftc_id id) {
     return ftc_node_class(arg) == FTC_CLASS_LEAF && arg->type.dtype == FTC_F32 ? node->arg[0] : id;
 }
 
-static bool is_float(ftc_dtype dtype) {
-    return dtype == FTC_F32 || dtype == FTC_BF16;
-}
-
 bool ftc_region_decides(const ftc_graph *g, const ftc_node *node) {
-    if (ftc_node_class(node) != FTC_CLASS_MAP || is_float(node->type.dtype)) return false;
-    return is_float(g->nodes[node->arg[0]].type.dtype);
+    if (ftc_node_class(node) != FTC_CLASS_MAP || ftc_dtype_is_float(node->type.dtype)) return false;
+    return ftc_dtype_is_float(g->nodes[node->arg[0]].type.dtype);
 }
 
 // Whether the node's bits are those of its operands', wherever it is computed.
@@ -151,7 +147,7 @@ static bool *find_whole(const ftc_graph *g) {
         else
             whole[v] &= info->class == FTC_CLASS_MAP && (is_sum || !info->rounds);
         for (int i = 0; i < node->n_args; i++)
-            whole[v] &= whole[node->arg[i]] || !is_float(g->nodes[node->arg[i]].type.dtype);
+            whole[v] &= whole[node->arg[i]] || !ftc_dtype_is_float(g->nodes[node->arg[i]].type.dtype);
     }
     free(ranges);
     return whole;
@@ -167,7 +163,7 @@ bool *ftc_region_find_decisive(const ftc_graph *g) {
         decisive[v] =
             asked[v] && !passes_on && class != FTC_CLASS_LEAF && class != FTC_CLASS_SOURCE && !whole[v];
         for (int i = 0; i < node->n_args && (passes_on || ftc_region_decides(g, node)); i++)
-            asked[node->arg[i]] |= is_float(g->nodes[node->arg[i]].type.dtype);
+            asked[node->arg[i]] |= ftc_dtype_is_float(g->nodes[node->arg[i]].type.dtype);
     }
     free(asked);
     free(whole);

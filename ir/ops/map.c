@@ -891,7 +891,7 @@ const ftc_op_info ftc_op_info_select = {
 static bool infer_cast(const ftc_graph *g, const ftc_node *node, ftc_type *type, char *error,
                        int error_size) {
     const ftc_type *from = operand(g, node, 0);
-    bool from_float = from->dtype == FTC_F32 || from->dtype == FTC_BF16;
+    bool from_float = ftc_dtype_is_float(from->dtype);
     if (from_float && node->type.dtype == FTC_U32) {
         snprintf(error, (size_t)error_size, "there is no cast from %s to u32; cast to i32 first",
                  ftc_dtype_name(from->dtype));
@@ -910,7 +910,7 @@ static double rounded_to_bf16(double x) {
 }
 
 static double eval_cast(const ftc_map_types *t, const double *x) {
-    bool from_float = t->from[0] == FTC_F32 || t->from[0] == FTC_BF16;
+    bool from_float = ftc_dtype_is_float(t->from[0]);
     switch (t->to) {
     case FTC_BF16: return rounded_to_bf16(x[0]);
     case FTC_I32: return from_float ? trunc(ftc_within_i32(x[0])) : wrapped(FTC_I32, (uint64_t)(int64_t)x[0]);
@@ -922,7 +922,7 @@ static double eval_cast(const ftc_map_types *t, const double *x) {
 
 static ftc_scalar body_cast(const ftc_scalar_builder *b, const ftc_map_types *t, const ftc_scalar *x) {
     ftc_dtype from = t->from[0], to = t->to;
-    bool from_float = from == FTC_F32 || from == FTC_BF16;
+    bool from_float = ftc_dtype_is_float(from);
     switch (to) {
     case FTC_F32:
     case FTC_BF16: {
@@ -947,7 +947,7 @@ static ftc_scalar body_cast(const ftc_scalar_builder *b, const ftc_map_types *t,
 
 static void gradient_cast(ftc_graph *g, ftc_id id, ftc_id grad, ftc_id out[FTC_MAX_ARGS]) {
     ftc_dtype to = ftc_graph_node(g, id)->type.dtype;
-    if (to == FTC_F32 || to == FTC_BF16) out[0] = grad;
+    if (ftc_dtype_is_float(to)) out[0] = grad;
 }
 
 const ftc_op_info ftc_op_info_cast = {
