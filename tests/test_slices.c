@@ -33,7 +33,7 @@ static ftc_loaded_program *compiled(const char *optimizer, ftc_graph **source) {
 
 // --- which --------------------------------------------------------------------------------------------
 
-Test(slices, are_cut_where_each_row_stays_with_itself, .timeout = 120) {
+Test(slices, are_cut_where_each_row_stays_with_itself) {
     static const struct {
         const char *optimizer, *sliced; // parameters
     } cases[] = {
@@ -68,7 +68,7 @@ static const char TURNED[] = "model m\n"
                              "output loss = sum(y * y; B, K)\n"
                              "train { optimizer = turned }\n";
 
-Test(slices, are_not_cut_where_rows_are_columns, .timeout = 60) {
+Test(slices, are_not_cut_where_rows_are_columns) {
     ftc_diagnostics d = {0};
     ftc_graph *source = ftc_parse_text("model", TURNED, NULL, &d);
     cr_assert(source, "%s", d.count ? d.list[0].text : "");
@@ -198,7 +198,7 @@ static void check_bits(const char *optimizer) {
     ftc_graph_free(source);
 }
 
-Test(slices, make_the_bits_of_the_whole, .timeout = 120) {
+Test(slices, make_the_bits_of_the_whole) {
     check_bits("adamw");
     check_bits("lion");
 }
