@@ -244,7 +244,7 @@ static ftc_graph *small_graph(uint64_t seed) {
     return random_graph(seed, 6 + (int)(seed % 12));
 }
 
-// Under a sanitizer a third of the graphs: it looks at the compiler, and their numbers are the same without it.
+// Under a sanitizer a third of the graphs: it looks at the compiler, and their numbers are the same without.
 #ifdef __SANITIZE_ADDRESS__
 enum { EVERY = 3 };
 #else
