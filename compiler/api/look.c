@@ -202,8 +202,7 @@ static char *explain(ftc_trainer *trainer, const ftc_graph *g, ftc_entry_kind en
     if ((int32_t)g->n_kernels - 1 != program->entries[entry].n_kernels) {
         ftc_diag_add(d, NULL, NULL, 0, 0,
                      "ftc_trainer_explain: the artifact's kernels are others than they would be here, where "
-                     "its memory "
-                     "budget holds for another number of threads; compile it here");
+                     "its memory budget holds for another number of threads; compile it here");
         return NULL;
     }
     ftc_text text;

@@ -3,7 +3,6 @@
 #include "ir/base/alloc.h"
 #include "runtime/data/batch.h"
 #include "runtime/files.h"
-#include "runtime/data/batch.h"
 #include "runtime/hub/adapter.h"
 #include "runtime/hub/pooling.h"
 #include "runtime/loop/adapted.h"

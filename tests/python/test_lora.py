@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from trainers import accuracy, assert_same_logs, make_rows
+from trainers import accuracy, assert_same_logs, make_rows, quiet_arguments
 
 import ftc
 
@@ -27,15 +27,8 @@ def make_adapted(hf, peft, directory, auto=None, **lora):
 
 def adapt(hf, peft, kind, directory, output, lora=None, resume=None, **arguments):
     model = make_adapted(hf, peft, directory, **(lora or {}))
-    arguments = {
-        "learning_rate": 1e-2,
-        "eval_strategy": "epoch",
-        "save_strategy": "epoch",
-        "num_train_epochs": 2,
-    } | arguments
-    args = hf.TrainingArguments(
-        str(output), logging_steps=1, use_cpu=True, report_to="none", disable_tqdm=True, weight_decay=0.1, **arguments
-    )
+    arguments = {"learning_rate": 1e-2, "save_strategy": "epoch", "weight_decay": 0.1} | arguments
+    args = quiet_arguments(hf, output, **arguments)
     collator = hf.DataCollatorWithPadding(hf.AutoTokenizer.from_pretrained(directory))
     trainer = kind(
         model=model,

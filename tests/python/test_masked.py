@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from trainers import assert_same_logs, make_rows
+from trainers import assert_same_logs, make_rows, quiet_arguments
 
 import ftc
 
@@ -30,15 +30,7 @@ def train(hf, kind, directory, output, rows=make_masked_rows, collator=None, mod
     torch.manual_seed(0)
     dropouts = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     model = model or hf.AutoModelForMaskedLM.from_pretrained(directory, **dropouts)
-    arguments = {
-        "learning_rate": 1e-3,
-        "eval_strategy": "epoch",
-        "save_strategy": "no",
-        "num_train_epochs": 2,
-    } | arguments
-    args = hf.TrainingArguments(
-        str(output), logging_steps=1, use_cpu=True, report_to="none", disable_tqdm=True, **arguments
-    )
+    args = quiet_arguments(hf, output, **arguments)
     collator = collator or hf.DataCollatorForTokenClassification(hf.AutoTokenizer.from_pretrained(directory))
     trainer = kind(model=model, args=args, data_collator=collator, train_dataset=rows(40, 1), eval_dataset=rows(13, 2))
     trainer.train()

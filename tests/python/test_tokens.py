@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 import pytest
-from trainers import assert_same_logs
+from trainers import assert_same_logs, quiet_arguments
 
 import ftc
 
@@ -125,15 +125,7 @@ def tag(hf, kind, family, output, **arguments):
     dropouts = {name: 0.0 for name in config if name.endswith(("dropout", "dropout_prob"))}
     model = hf.AutoModelForTokenClassification.from_pretrained(directory, **dropouts)
     tokenizer = hf.AutoTokenizer.from_pretrained(FAMILIES / "bert")
-    arguments = {
-        "learning_rate": 1e-3,
-        "eval_strategy": "epoch",
-        "save_strategy": "no",
-        "num_train_epochs": 2,
-    } | arguments
-    args = hf.TrainingArguments(
-        str(output), logging_steps=1, use_cpu=True, report_to="none", disable_tqdm=True, **arguments
-    )
+    args = quiet_arguments(hf, output, **arguments)
     trainer = kind(
         model=model,
         args=args,

@@ -20,6 +20,19 @@ def accuracy(prediction):
     return {"accuracy": float((scores.argmax(-1) == labels).mean())}
 
 
+def quiet_arguments(hf, output, **arguments):
+    """TrainingArguments of two epochs on the CPU whose every step is logged, unless `arguments` say otherwise."""
+    arguments = {
+        "learning_rate": 1e-3,
+        "eval_strategy": "epoch",
+        "save_strategy": "no",
+        "num_train_epochs": 2,
+    } | arguments
+    return hf.TrainingArguments(
+        str(output), logging_steps=1, use_cpu=True, report_to="none", disable_tqdm=True, **arguments
+    )
+
+
 def assert_same_logs(ours, theirs, accumulation=1, ignored=()):
     ignored = ["runtime", "per_second", "preparation", *ignored]
     if ours.args.max_grad_norm == 0.0:
