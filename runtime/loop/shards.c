@@ -2,6 +2,7 @@
 
 #include "ir/base/alloc.h"
 #include "ir/base/bf16.h"
+#include "runtime/loop/gather.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -9,14 +10,8 @@
 
 enum { MOST_HELD = 32 }; // subtrees of one process: one for each bit of a shard's number
 
-// Values of the update up to so many bytes are brought together at once; each that has more by itself.
-enum { GATHERED_BYTES = 4 << 20 };
-
-// Such a value, of which each process has some rows.
-typedef struct {
-    char *values;
-    int64_t rows, row_bytes;
-} sliced;
+// Parts are exchanged once they have so many words together, or this part of the words of all.
+enum { CHUNK_WORDS = 1 << 20, CHUNK_PART = 8 };
 
 // The accumulator of one parameter, and which of its rows are exchanged.
 typedef struct {
@@ -27,14 +22,27 @@ typedef struct {
     uint8_t *is_named; // [rows]
     int64_t *named;    // [n_named] ascending
     int64_t n_named;
+    bool is_complete; // has all that this process' last call of the step adds
 } part;
 
-// The sum over the shards first … first + size - 1: packed, what is exchanged. First the rows that process 0
-// owns of all sliced parts, then those of process 1, …; behind these the other parts.
+// The sum over the shards first … first + size - 1: packed, what is exchanged, chunk after chunk.
 typedef struct {
     int32_t first, size;
     float *values;
 } subtree;
+
+// Parts that are exchanged at once: all of them sliced, or none.
+typedef struct {
+    int32_t *parts; // [n_parts]
+    int32_t n_parts;
+    bool is_sliced;
+    int64_t *starts; // [size + 1] where in a packed gradient begins what each rank owns, or else adds up
+    float *received; // others' subtrees of that, by rounds
+    // With FTC_WIRE_BF16 what goes to and comes from others, two halves in a word.
+    float *sent_halves, *received_halves;
+    ftc_transfer **rounds; // [n_rounds]
+    ftc_transfer *sums;    // of what no process owns
+} chunk;
 
 struct ftc_shards {
     ftc_model_state *state;
@@ -43,8 +51,22 @@ struct ftc_shards {
     ftc_wire wire;
     part *parts;
     int32_t n_parts;
-    bool is_named; // the lists `named` are made
-    int64_t words; // of a packed gradient in this step
+    int32_t *part_of; // [n_tensors] of accumulators
+    // The parts in the order in which the first process has seen them become complete, which all learn after
+    // the first step.
+    int32_t *sequence; // [n_parts]
+    int32_t n_seen;
+    bool *is_seen; // [n_parts]
+    bool is_learned;
+    chunk *chunks; // [n_chunks] in the order in which all processes begin them
+    int32_t n_chunks, n_begun;
+    int32_t *members;      // [n_parts] their parts
+    int64_t *chunk_starts; // [n_chunks, size + 1]
+    ftc_transfer **rounds; // [n_chunks, n_rounds]
+    int32_t n_rounds;      // the most subtrees that a process holds
+    bool is_laid_out;      // the lists `named` are made, and places in packed gradients known
+    bool is_last;          // the call to come, or under way, is this process' last one of the step
+    int64_t words;         // of a packed gradient in this step
     ftc_memory blocks[MOST_HELD];
     subtree held[MOST_HELD]; // of this process, ascending; held[i] lies in blocks[i]
     int32_t n_held;
@@ -52,20 +74,11 @@ struct ftc_shards {
     subtree *all, *sums; // [n_all] what they hold, ascending; room for adding that up
     int32_t *all_of;     // [size + 1] those of rank r begin at all_of[r]
     int32_t n_all;
-    // [size + 1] where in a packed gradient begin: the rows that each rank owns of sliced parts; what each
-    // rank adds up of the other parts.
-    int64_t *owned, *common;
     int64_t *starts, *zeros; // [size + 1]
-    ftc_memory received;
-    // What goes to and comes from others where that is not what lies in memory; [size + 1] where each rank's
-    // words begin in it.
-    ftc_memory sending, receiving;
-    int64_t *send_starts, *receive_starts;
-    sliced *gathered; // [n_gathered] small values that are still to be brought together
-    int32_t n_gathered;
-    int64_t gathered_bytes;
-    ftc_memory gathering; // [GATHERED_BYTES] room for that
-    int64_t bytes_sent;
+    ftc_memory received, sent_halves, received_halves;
+    int64_t *send_starts, *receive_starts; // [size + 1]
+    ftc_traffic traffic;
+    ftc_gathering *gathering;
 };
 
 // --- the parts ----------------------------------------------------------------------------------------
@@ -104,8 +117,10 @@ static int32_t subtrees_of(int64_t first, int64_t end, subtree *list) {
 static void make_parts(ftc_shards *shards) {
     const ftc_model_state *state = shards->state;
     shards->parts = ftc_alloc((size_t)state->program->n_tensors + 1, sizeof *shards->parts);
+    shards->part_of = ftc_alloc((size_t)state->program->n_tensors + 1, sizeof *shards->part_of);
     for (int32_t i = 0; i < state->program->n_tensors; i++) {
         if (state->program->tensors[i].role != FTC_ROLE_GRADIENT) continue;
+        shards->part_of[i] = shards->n_parts;
         part *p = &shards->parts[shards->n_parts++];
         *p = make_part(state, i);
         if (p->by < 0) continue;
@@ -119,35 +134,79 @@ static int64_t first_owned(const ftc_shards *shards, const part *p, int32_t rank
     return ftc_slice_first((ftc_slice){rank, shards->world->size}, p->rows);
 }
 
-static void find_owned(ftc_shards *shards) {
-    for (int32_t r = 0; r < shards->world->size; r++) {
-        shards->owned[r + 1] = shards->owned[r];
-        for (int32_t i = 0; i < shards->n_parts; i++) {
-            const part *p = &shards->parts[i];
-            int64_t rows = first_owned(shards, p, r + 1) - first_owned(shards, p, r);
-            if (p->is_sliced) shards->owned[r + 1] += rows * p->width;
-        }
+// --- chunks -------------------------------------------------------------------------------------------
+
+// Appends a chunk of these parts.
+static void add_chunk(ftc_shards *shards, const int32_t *parts, int32_t n, bool is_sliced) {
+    int32_t i = shards->n_chunks++;
+    int32_t *members = i ? shards->chunks[i - 1].parts + shards->chunks[i - 1].n_parts : shards->members;
+    memcpy(members, parts, (size_t)n * sizeof *parts);
+    shards->chunks[i] = (chunk){.parts = members,
+                                .n_parts = n,
+                                .is_sliced = is_sliced,
+                                .starts = shards->chunk_starts + i * (shards->world->size + 1),
+                                .rounds = shards->rounds + i * shards->n_rounds};
+}
+
+// Cuts the parts, in their sequence, into chunks: of those that are sliced and of the others.
+static void make_chunks(ftc_shards *shards) {
+    int32_t n = shards->n_parts, n_open[2] = {0};
+    int32_t *open[2] = {ftc_alloc((size_t)n, sizeof **open), ftc_alloc((size_t)n, sizeof **open)};
+    int64_t words[2] = {0}, enough[2] = {0};
+    for (int32_t i = 0; i < n; i++)
+        enough[shards->parts[i].is_sliced] += shards->parts[i].rows * shards->parts[i].width;
+    for (int k = 0; k < 2; k++)
+        enough[k] = enough[k] / CHUNK_PART < CHUNK_WORDS ? enough[k] / CHUNK_PART : CHUNK_WORDS;
+    shards->n_chunks = 0;
+    for (int32_t i = 0; i < n; i++) {
+        const part *p = &shards->parts[shards->sequence[i]];
+        int k = p->is_sliced;
+        open[k][n_open[k]++] = shards->sequence[i];
+        words[k] += p->rows * p->width;
+        if (words[k] < enough[k]) continue;
+        add_chunk(shards, open[k], n_open[k], k);
+        words[k] = n_open[k] = 0;
     }
+    for (int k = 1; k >= 0; k--)
+        if (n_open[k]) add_chunk(shards, open[k], n_open[k], k);
+    for (int k = 0; k < 2; k++) free(open[k]);
 }
 
 static void make_lists(ftc_shards *shards) {
     const ftc_world *world = shards->world;
-    size_t ranks = (size_t)world->size + 1;
+    size_t ranks = (size_t)world->size + 1, n_parts = (size_t)shards->n_parts;
     shards->all = ftc_alloc((size_t)shards->n, sizeof *shards->all);
     shards->sums = ftc_alloc((size_t)shards->n, sizeof *shards->sums);
     shards->all_of = ftc_alloc(ranks, sizeof *shards->all_of);
-    shards->owned = ftc_alloc(ranks, sizeof *shards->owned);
-    shards->common = ftc_alloc(ranks, sizeof *shards->common);
     shards->starts = ftc_alloc(ranks, sizeof *shards->starts);
     shards->send_starts = ftc_alloc(ranks, sizeof *shards->send_starts);
     shards->receive_starts = ftc_alloc(ranks, sizeof *shards->receive_starts);
     shards->zeros = ftc_alloc(ranks, sizeof *shards->zeros);
     for (int32_t r = 0; r < world->size; r++) {
         int64_t first = ftc_world_first(world, r, shards->n), end = ftc_world_first(world, r + 1, shards->n);
-        shards->n_all += subtrees_of(first, end, shards->all + shards->n_all);
+        int32_t n = subtrees_of(first, end, shards->all + shards->n_all);
+        shards->n_all += n;
         shards->all_of[r + 1] = shards->n_all;
+        if (n > shards->n_rounds) shards->n_rounds = n;
     }
-    find_owned(shards);
+    shards->chunks = ftc_alloc(n_parts, sizeof *shards->chunks);
+    shards->members = ftc_alloc(n_parts, sizeof *shards->members);
+    shards->chunk_starts = ftc_alloc(n_parts * ranks, sizeof *shards->chunk_starts);
+    shards->rounds = ftc_alloc(n_parts * (size_t)shards->n_rounds, sizeof(ftc_transfer *));
+    shards->is_seen = ftc_alloc(n_parts, sizeof *shards->is_seen);
+    shards->sequence = ftc_alloc(n_parts, sizeof *shards->sequence);
+    for (int32_t i = 0; i < shards->n_parts; i++) shards->sequence[i] = i;
+    make_chunks(shards);
+}
+
+// All processes take the order over in which the first one has seen gradients become complete.
+static void learn_sequence(ftc_shards *shards) {
+    for (int32_t i = 0; i < shards->n_parts; i++)
+        if (!shards->is_seen[i]) shards->sequence[shards->n_seen++] = i;
+    for (int32_t r = 0; r < shards->world->size; r++) shards->starts[r + 1] = shards->n_parts;
+    shards->world->share(shards->sequence, shards->starts);
+    shards->is_learned = true;
+    make_chunks(shards);
 }
 
 ftc_status ftc_shards_create(ftc_model_state *state, const ftc_world *world, int32_t n, ftc_wire wire,
@@ -159,10 +218,10 @@ ftc_status ftc_shards_create(ftc_model_state *state, const ftc_world *world, int
                                state->program->model, FTC_WORLD_MOST_WORDS);
     }
     ftc_shards *shards = ftc_alloc(1, sizeof *shards);
-    *shards = (ftc_shards){.state = state, .world = world, .n = n, .wire = wire};
+    *shards = (ftc_shards){.state = state, .world = world, .n = n, .wire = wire, .traffic = {.world = world}};
     make_parts(shards);
     make_lists(shards);
-    ftc_status status = ftc_memory_map(GATHERED_BYTES, "what processes have updated", &shards->gathering);
+    ftc_status status = ftc_gathering_create(&shards->traffic, &shards->gathering);
     if (status.code == FTC_OK)
         *out = shards;
     else
@@ -172,25 +231,31 @@ ftc_status ftc_shards_create(ftc_model_state *state, const ftc_world *world, int
 
 void ftc_shards_free(ftc_shards *shards) {
     if (!shards) return;
+    if (shards->traffic.under_way)
+        return; // of a process that fails in the middle of a step, others still read
     for (int32_t i = 0; i < shards->n_parts; i++) {
         free(shards->parts[i].is_named);
         free(shards->parts[i].named);
     }
     for (int i = 0; i < MOST_HELD; i++) ftc_memory_unmap(&shards->blocks[i]);
     ftc_memory_unmap(&shards->received);
-    ftc_memory_unmap(&shards->gathering);
-    free(shards->gathered);
+    ftc_memory_unmap(&shards->sent_halves);
+    ftc_memory_unmap(&shards->received_halves);
+    ftc_gathering_free(shards->gathering);
     free(shards->parts);
+    free(shards->part_of);
+    free(shards->sequence);
+    free(shards->is_seen);
+    free(shards->chunks);
+    free(shards->members);
+    free(shards->chunk_starts);
+    free(shards->rounds);
     free(shards->all);
     free(shards->sums);
     free(shards->all_of);
-    free(shards->owned);
-    free(shards->common);
-    ftc_memory_unmap(&shards->sending);
-    ftc_memory_unmap(&shards->receiving);
+    free(shards->starts);
     free(shards->send_starts);
     free(shards->receive_starts);
-    free(shards->starts);
     free(shards->zeros);
     free(shards);
 }
@@ -200,9 +265,10 @@ void ftc_shards_begin(ftc_shards *shards) {
         part *p = &shards->parts[i];
         for (int64_t k = 0; k < p->n_named; k++) p->is_named[p->named[k]] = 0;
         p->n_named = 0;
+        p->is_complete = false;
     }
-    shards->n_held = 0;
-    shards->is_named = false;
+    shards->n_held = shards->n_begun = 0;
+    shards->is_laid_out = shards->is_last = false;
 }
 
 void ftc_shards_name(ftc_shards *shards, const ftc_batch *batch) {
@@ -215,42 +281,104 @@ void ftc_shards_name(ftc_shards *shards, const ftc_batch *batch) {
     }
 }
 
-// The lists of named rows, and how long a packed gradient therefore is.
-static void list_named(ftc_shards *shards) {
+static int64_t words_of(const part *p) {
+    return (p->by < 0 ? p->rows : p->n_named) * p->width;
+}
+
+// The words of a chunk that this process adds up.
+static int64_t own_words(const ftc_shards *shards, const chunk *c) {
+    return c->starts[shards->world->rank + 1] - c->starts[shards->world->rank];
+}
+
+// Where the chunk lies in a packed gradient, from `at` on: sliced parts by their owners; the end.
+static int64_t lay_out_chunk(const ftc_shards *shards, const chunk *c, int64_t at) {
     const ftc_world *world = shards->world;
-    int64_t words = 0; // of what no process owns
-    for (int32_t i = 0; i < shards->n_parts; i++) {
-        part *p = &shards->parts[i];
-        for (int64_t row = 0; p->by >= 0 && row < p->rows; row++)
-            if (p->is_named[row]) p->named[p->n_named++] = row;
-        if (!p->is_sliced) words += (p->by < 0 ? p->rows : p->n_named) * p->width;
+    int64_t words = 0;
+    for (int32_t i = 0; i < c->n_parts; i++) words += words_of(&shards->parts[c->parts[i]]);
+    for (int32_t r = 0; r <= world->size; r++) {
+        c->starts[r] = at + (c->is_sliced ? 0 : ftc_world_first(world, r, words));
+        for (int32_t i = 0; i < c->n_parts && c->is_sliced; i++) {
+            const part *p = &shards->parts[c->parts[i]];
+            c->starts[r] += first_owned(shards, p, r) * p->width;
+        }
     }
-    for (int32_t r = 0; r <= world->size; r++)
-        shards->common[r] = shards->owned[world->size] + ftc_world_first(world, r, words);
-    shards->words = shards->common[world->size];
-    shards->is_named = true;
+    return at + words;
+}
+
+// A block of at least so many bytes, whose contents may be lost.
+static ftc_status reserve(ftc_memory *block, int64_t words) {
+    size_t bytes = (size_t)words * sizeof(float);
+    if (block->data && block->bytes >= bytes) return FTC_STATUS_OK;
+    ftc_memory_unmap(block);
+    return ftc_memory_map(bytes + bytes / 4, "the gradients of shards", block); // the next step has more rows
+}
+
+// Finds room for what chunks send and receive.
+static ftc_status make_room(ftc_shards *shards) {
+    const ftc_world *world = shards->world;
+    int64_t held = shards->all_of[world->rank + 1] - shards->all_of[world->rank],
+            others = shards->n_all - held;
+    for (int pass = 0; pass < 2; pass++) { // first sizes, then addresses
+        float *received = (float *)shards->received.data, *sent = (float *)shards->sent_halves.data,
+              *halves = (float *)shards->received_halves.data;
+        int64_t n_received = 1, n_sent = 1, n_halves = 1;
+        for (int32_t i = 0; i < shards->n_chunks; i++) {
+            chunk *c = &shards->chunks[i];
+            int64_t own = own_words(shards, c), words = c->starts[world->size] - c->starts[0];
+            if (pass) c->received = received + n_received;
+            n_received += others * own;
+            if (shards->wire != FTC_WIRE_BF16) continue;
+            if (pass) c->sent_halves = sent + n_sent;
+            if (pass) c->received_halves = halves + n_halves;
+            n_sent += held * (words / 2 + world->size);
+            n_halves += others * (own / 2 + 1);
+        }
+        if (pass) break;
+        FTC_RETURN_IF_ERROR(reserve(&shards->received, n_received));
+        FTC_RETURN_IF_ERROR(reserve(&shards->sent_halves, n_sent));
+        FTC_RETURN_IF_ERROR(reserve(&shards->received_halves, n_halves));
+    }
+    return FTC_STATUS_OK;
+}
+
+// Lists the named rows, and thereby how long a packed gradient is; finds room for the next shard's.
+static ftc_status lay_out(ftc_shards *shards) {
+    if (!shards->is_laid_out) {
+        for (int32_t i = 0; i < shards->n_parts; i++) {
+            part *p = &shards->parts[i];
+            for (int64_t row = 0; p->by >= 0 && row < p->rows; row++)
+                if (p->is_named[row]) p->named[p->n_named++] = row;
+        }
+        shards->words = 0;
+        for (int32_t i = 0; i < shards->n_chunks; i++)
+            shards->words = lay_out_chunk(shards, &shards->chunks[i], shards->words);
+        if (shards->world->size > 1) FTC_RETURN_IF_ERROR(make_room(shards));
+        shards->is_laid_out = true;
+    }
+    return reserve(&shards->blocks[shards->n_held], shards->words);
 }
 
 typedef void move_fn(float *packed, float *gradient, int64_t n);
 
-// Calls `move` for each stretch of the accumulators that a rank owns, with its place in a packed gradient.
-static void each_owned(const ftc_shards *shards, int32_t rank, float *packed, move_fn *move) {
-    packed += shards->owned[rank];
-    for (int32_t i = 0; i < shards->n_parts; i++) {
-        const part *p = &shards->parts[i];
-        if (!p->is_sliced) continue;
+// Calls `move` for each stretch of the accumulators that a rank owns of a chunk of sliced parts, with its
+// place in a packed gradient.
+static void each_owned(const ftc_shards *shards, const chunk *c, int32_t rank, float *packed, move_fn *move) {
+    packed += c->starts[rank];
+    for (int32_t i = 0; i < c->n_parts; i++) {
+        const part *p = &shards->parts[c->parts[i]];
         int64_t first = first_owned(shards, p, rank), n = first_owned(shards, p, rank + 1) - first;
         move(packed, p->gradient + first * p->width, n * p->width);
         packed += n * p->width;
     }
 }
 
-// The same for what is exchanged and no rank owns.
-static void each_common(const ftc_shards *shards, float *packed, move_fn *move) {
-    packed += shards->common[0];
-    for (int32_t i = 0; i < shards->n_parts; i++) {
-        const part *p = &shards->parts[i];
-        int64_t n = p->is_sliced ? 0 : p->by < 0 ? p->rows : p->n_named;
+// The same for all of what is exchanged of a chunk.
+static void each_stretch(const ftc_shards *shards, const chunk *c, float *packed, move_fn *move) {
+    for (int32_t r = 0; r < shards->world->size && c->is_sliced; r++) each_owned(shards, c, r, packed, move);
+    packed += c->starts[0];
+    for (int32_t i = 0; i < c->n_parts && !c->is_sliced; i++) {
+        const part *p = &shards->parts[c->parts[i]];
+        int64_t n = p->by < 0 ? p->rows : p->n_named;
         for (int64_t k = 0; k < n; k++, packed += p->width)
             move(packed, p->gradient + (p->by < 0 ? k : p->named[k]) * p->width, p->width);
     }
@@ -286,22 +414,16 @@ static void push(subtree *list, int32_t *n, subtree next, int64_t words) {
     }
 }
 
-// A block of at least so many bytes, whose contents may be lost.
-static ftc_status reserve(ftc_memory *block, int64_t words) {
-    size_t bytes = (size_t)words * sizeof(float);
-    if (block->data && block->bytes >= bytes) return FTC_STATUS_OK;
-    ftc_memory_unmap(block);
-    return ftc_memory_map(bytes + bytes / 4, "the gradients of shards", block); // the next step has more rows
-}
-
-ftc_status ftc_shards_take(ftc_shards *shards, int32_t shard) {
-    if (!shards->is_named) list_named(shards);
-    ftc_memory *block = &shards->blocks[shards->n_held];
-    FTC_RETURN_IF_ERROR(reserve(block, shards->words));
-    for (int32_t r = 0; r < shards->world->size; r++) each_owned(shards, r, (float *)block->data, pack);
-    each_common(shards, (float *)block->data, pack);
-    push(shards->held, &shards->n_held, (subtree){shard, 1, (float *)block->data}, shards->words);
-    return FTC_STATUS_OK;
+// Moves a chunk of a shard's gradient out of the accumulators, and adds to it what is held.
+static void take_chunk(ftc_shards *shards, const chunk *c, int32_t shard) {
+    float *block = (float *)shards->blocks[shards->n_held].data;
+    int64_t first = c->starts[0], words = c->starts[shards->world->size] - first;
+    subtree list[MOST_HELD];
+    int32_t n = shards->n_held;
+    each_stretch(shards, c, block, pack);
+    for (int32_t i = 0; i < n; i++)
+        list[i] = (subtree){shards->held[i].first, shards->held[i].size, shards->held[i].values + first};
+    push(list, &n, (subtree){shard, 1, block + first}, words);
 }
 
 // --- the exchange -------------------------------------------------------------------------------------
@@ -314,157 +436,175 @@ static void widen(const uint16_t *halves, int64_t n, float *values) {
     for (int64_t i = 0; i < n; i++) values[i] = ftc_bf16_value(halves[i]);
 }
 
-// As ftc_world.exchange, by halves: two in a word.
-static ftc_status exchange_bf16(ftc_shards *shards, const float *send, const int64_t *slices, float *receive,
-                                const int64_t *starts) {
+// Sends each other rank its slice of a packed gradient by halves, and receives others' of shards->starts.
+// *sent and *received move on to where the next round's are.
+static ftc_transfer *exchange_bf16(ftc_shards *shards, const float *packed, const int64_t *slices,
+                                   float **sent, float **received) {
     const ftc_world *world = shards->world;
     int64_t *from = shards->send_starts, *to = shards->receive_starts;
     for (int32_t r = 0; r < world->size; r++) {
-        from[r + 1] = from[r] + (slices[r + 1] - slices[r] + 1) / 2;
-        to[r + 1] = to[r] + (starts[r + 1] - starts[r] + 1) / 2;
+        int64_t n = r == world->rank ? 0 : slices[r + 1] - slices[r];
+        from[r + 1] = from[r] + (n + 1) / 2;
+        to[r + 1] = to[r] + (shards->starts[r + 1] - shards->starts[r] + 1) / 2;
+        if (n) narrow(packed + slices[r], n, (uint16_t *)(*sent + from[r]));
     }
-    FTC_RETURN_IF_ERROR(reserve(&shards->sending, from[world->size] + 1));
-    FTC_RETURN_IF_ERROR(reserve(&shards->receiving, to[world->size] + 1));
-    float *sent = (float *)shards->sending.data, *received = (float *)shards->receiving.data;
-    for (int32_t r = 0; r < world->size && send; r++)
-        narrow(send + slices[r], slices[r + 1] - slices[r], (uint16_t *)(sent + from[r]));
-    world->exchange(sent, from, received, to);
-    for (int32_t r = 0; r < world->size; r++)
-        widen((const uint16_t *)(received + to[r]), starts[r + 1] - starts[r], receive + starts[r]);
-    return FTC_STATUS_OK;
+    ftc_transfer *transfer = ftc_traffic_exchange(&shards->traffic, *sent, from, *received, to);
+    *sent += from[world->size];
+    *received += to[world->size];
+    return transfer;
 }
 
-// Sends each rank its slice of a packed gradient (NULL: sends nothing, the slices being empty), and receives.
-static ftc_status exchange(ftc_shards *shards, const float *packed, const int64_t *slices, float *receive,
-                           const int64_t *starts) {
-    const ftc_world *world = shards->world;
-    bool is_bf16 = shards->wire == FTC_WIRE_BF16;
-    int64_t all = slices[world->size] - slices[0], own = slices[world->rank + 1] - slices[world->rank];
-    shards->bytes_sent += (all - own) * (is_bf16 ? 2 : 4);
-    if (is_bf16) return exchange_bf16(shards, packed, slices, receive, starts);
-    world->exchange(packed, slices, receive, starts);
-    return FTC_STATUS_OK;
-}
-
-// Brings slice r of every subtree, what lies from slices[r] to slices[r + 1], to rank r: into received,
-// subtree after subtree; all[i].values points there. Round j brings the j-th subtree of each rank.
-static ftc_status exchange_slices(ftc_shards *shards, const int64_t *slices) {
-    const ftc_world *world = shards->world;
-    int64_t slice = slices[world->rank + 1] - slices[world->rank], *starts = shards->starts;
-    FTC_RETURN_IF_ERROR(reserve(&shards->received, shards->n_all * slice + 1));
-    float *at = (float *)shards->received.data;
-    for (int32_t round = 0, left = shards->n_all; left > 0; round++) {
-        for (int32_t r = 0; r < world->size; r++) {
-            int32_t i = shards->all_of[r] + round;
-            bool has_one = i < shards->all_of[r + 1];
-            starts[r + 1] = starts[r] + (has_one ? slice : 0);
-            if (has_one) shards->all[i].values = at + starts[r];
-            left -= has_one;
-        }
-        bool sends = round < shards->n_held;
-        FTC_RETURN_IF_ERROR(exchange(shards, sends ? shards->held[round].values : NULL,
-                                     sends ? slices : shards->zeros, at, starts));
-        at += starts[world->size];
+static void widen_round(const ftc_shards *shards, const float **halves, float *at) {
+    for (int32_t r = 0; r < shards->world->size; r++) {
+        int64_t n = shards->starts[r + 1] - shards->starts[r];
+        widen((const uint16_t *)*halves, n, at + shards->starts[r]);
+        *halves += (n + 1) / 2;
     }
+}
+
+// Round j brings each rank's slice of the j-th subtree of each other. Sets shards->starts to where they come
+// in, behind `at`, and the values of shards->all; the end of that.
+static float *place_round(ftc_shards *shards, const chunk *c, int32_t round, float *at) {
+    const ftc_world *world = shards->world;
+    int64_t own = own_words(shards, c), *starts = shards->starts;
+    for (int32_t r = 0; r < world->size; r++) {
+        int32_t i = shards->all_of[r] + round;
+        bool has_one = i < shards->all_of[r + 1], is_own = r == world->rank;
+        starts[r + 1] = starts[r] + (has_one && !is_own ? own : 0);
+        if (has_one)
+            shards->all[i].values =
+                is_own ? (float *)shards->blocks[round].data + c->starts[r] : at + starts[r];
+    }
+    return at + starts[world->size];
+}
+
+static void begin_chunk(ftc_shards *shards, chunk *c) {
+    const ftc_world *world = shards->world;
+    int32_t held = shards->all_of[world->rank + 1] - shards->all_of[world->rank];
+    float *at = c->received, *sent = c->sent_halves, *received = c->received_halves;
+    for (int32_t round = 0; round < shards->n_rounds; round++) {
+        float *next = place_round(shards, c, round, at);
+        const float *packed = (const float *)shards->blocks[round].data;
+        const int64_t *slices = round < held ? c->starts : shards->zeros;
+        c->rounds[round] = shards->wire == FTC_WIRE_BF16
+                               ? exchange_bf16(shards, packed, slices, &sent, &received)
+                               : ftc_traffic_exchange(&shards->traffic, packed, slices, at, shards->starts);
+        at = next;
+    }
+}
+
+// Begins what can be: all processes begin the same chunks, in the same order.
+static void begin_complete(ftc_shards *shards, int32_t shard) {
+    for (; shards->n_begun < shards->n_chunks; shards->n_begun++) {
+        chunk *c = &shards->chunks[shards->n_begun];
+        for (int32_t i = 0; i < c->n_parts; i++)
+            if (!shards->parts[c->parts[i]].is_complete) return;
+        take_chunk(shards, c, shard);
+        if (shards->world->size > 1) begin_chunk(shards, c);
+    }
+}
+
+// Looks after what is under way.
+static void look(ftc_shards *shards) {
+    for (int32_t i = 0; i < shards->n_begun; i++)
+        for (int32_t round = 0; round < shards->n_rounds; round++)
+            if (shards->chunks[i].rounds[round]) {
+                ftc_traffic_look(&shards->traffic, &shards->chunks[i].rounds[round]);
+                return;
+            }
+}
+
+// The last shard of this process.
+static int32_t last_shard(const ftc_shards *shards) {
+    return (int32_t)ftc_world_first(shards->world, shards->world->rank + 1, shards->n) - 1;
+}
+
+ftc_status ftc_shards_expect(ftc_shards *shards, int32_t shard) {
+    if (shard != last_shard(shards)) return FTC_STATUS_OK;
+    shards->is_last = true;
+    return lay_out(shards);
+}
+
+void ftc_shards_ready(void *context, int32_t tensor) {
+    ftc_shards *shards = context;
+    int32_t i = shards->part_of[tensor];
+    if (!shards->is_learned && !shards->is_seen[i]) {
+        shards->is_seen[i] = true;
+        shards->sequence[shards->n_seen++] = i;
+    }
+    if (!shards->is_last) return;
+    shards->parts[i].is_complete = true;
+    begin_complete(shards, last_shard(shards));
+    look(shards);
+}
+
+ftc_status ftc_shards_take(ftc_shards *shards, int32_t shard) {
+    FTC_RETURN_IF_ERROR(lay_out(shards));
+    if (shard == last_shard(shards)) {
+        for (int32_t i = 0; i < shards->n_parts; i++) shards->parts[i].is_complete = true;
+        begin_complete(shards, shard);
+    } else {
+        for (int32_t i = 0; i < shards->n_chunks; i++) take_chunk(shards, &shards->chunks[i], shard);
+    }
+    // Their chunks have been added up.
+    float *block = (float *)shards->blocks[shards->n_held].data;
+    push(shards->held, &shards->n_held, (subtree){shard, 1, block}, 0);
     return FTC_STATUS_OK;
 }
 
-// Adds this rank's slices of all subtrees up, into the first that it holds.
-static ftc_status sum_slices(ftc_shards *shards, const int64_t *slices) {
+// Adds this rank's slices of all subtrees of a chunk up, once they are there.
+static void sum_chunk(ftc_shards *shards, chunk *c) {
     const ftc_world *world = shards->world;
-    if (slices[world->size] == slices[0]) return FTC_STATUS_OK;
-    FTC_RETURN_IF_ERROR(exchange_slices(shards, slices));
-    int64_t first = slices[world->rank], slice = slices[world->rank + 1] - first;
+    float *at = c->received;
+    const float *halves = c->received_halves;
+    for (int32_t round = 0; round < shards->n_rounds; round++) {
+        ftc_traffic_wait(&shards->traffic, &c->rounds[round]);
+        float *next = place_round(shards, c, round, at);
+        if (shards->wire == FTC_WIRE_BF16) widen_round(shards, &halves, at);
+        at = next;
+    }
+    int64_t own = own_words(shards, c);
     int32_t n = 0;
-    for (int32_t i = 0; i < shards->n_all; i++) push(shards->sums, &n, shards->all[i], slice);
-    while (n > 1) merge_last(shards->sums, &n, slice);
-    if (slice) memcpy(shards->held[0].values + first, shards->sums[0].values, (size_t)slice * sizeof(float));
-    return FTC_STATUS_OK;
+    for (int32_t i = 0; i < shards->n_all; i++) push(shards->sums, &n, shards->all[i], own);
+    while (n > 1) merge_last(shards->sums, &n, own);
+    float *packed = (float *)shards->blocks[0].data, *sum = packed + c->starts[world->rank];
+    if (sum != shards->sums[0].values) memcpy(sum, shards->sums[0].values, (size_t)own * sizeof *sum);
+    if (c->is_sliced)
+        each_owned(shards, c, world->rank, packed, unpack);
+    else
+        c->sums = ftc_traffic_share(&shards->traffic, packed, c->starts);
 }
 
-static ftc_status sum_over_ranks(ftc_shards *shards) {
-    const ftc_world *world = shards->world;
-    FTC_RETURN_IF_ERROR(sum_slices(shards, shards->owned));
-    FTC_RETURN_IF_ERROR(sum_slices(shards, shards->common));
-    world->share(shards->held[0].values, shards->common);
-    int64_t slice = shards->common[world->rank + 1] - shards->common[world->rank];
-    shards->bytes_sent += slice * (world->size - 1) * (int64_t)sizeof(float);
-    return FTC_STATUS_OK;
+static void sum_over_ranks(ftc_shards *shards) {
+    for (int32_t i = 0; i < shards->n_chunks; i++) sum_chunk(shards, &shards->chunks[i]);
+    for (int32_t i = 0; i < shards->n_chunks; i++) {
+        chunk *c = &shards->chunks[i];
+        if (c->is_sliced) continue;
+        ftc_traffic_wait(&shards->traffic, &c->sums);
+        each_stretch(shards, c, (float *)shards->blocks[0].data, unpack);
+    }
 }
 
-ftc_status ftc_shards_finish(ftc_shards *shards) {
+void ftc_shards_finish(ftc_shards *shards) {
     if (shards->world->size > 1) {
-        FTC_RETURN_IF_ERROR(sum_over_ranks(shards));
+        sum_over_ranks(shards);
     } else {
         while (shards->n_held > 1) merge_last(shards->held, &shards->n_held, shards->words);
+        for (int32_t i = 0; i < shards->n_chunks; i++)
+            each_stretch(shards, &shards->chunks[i], shards->held[0].values, unpack);
     }
-    each_owned(shards, shards->world->rank, shards->held[0].values, unpack);
-    each_common(shards, shards->held[0].values, unpack);
     for (int32_t i = 0; i < shards->n_parts; i++) {
         const part *p = &shards->parts[i];
         if (p->by >= 0) ftc_embeddings_touch(shards->state->tables, p->param, p->named, p->n_named);
     }
-    return FTC_STATUS_OK;
-}
-
-// --- the update ---------------------------------------------------------------------------------------
-
-// The bytes of a value that a rank has made.
-static int64_t made_bytes(const ftc_shards *shards, const sliced *s, int32_t rank) {
-    ftc_slice slice = {rank, shards->world->size};
-    return (ftc_slice_end(slice, s->rows) - ftc_slice_first(slice, s->rows)) * s->row_bytes;
-}
-
-// Copies what a rank has made of the small values between them and their place in `packed`, one after the
-// other; gives the end of these.
-static char *move_gathered(const ftc_shards *shards, int32_t rank, char *packed, bool packs) {
-    for (int32_t i = 0; i < shards->n_gathered; i++) {
-        const sliced *s = &shards->gathered[i];
-        char *values =
-            s->values + ftc_slice_first((ftc_slice){rank, shards->world->size}, s->rows) * s->row_bytes;
-        size_t bytes = (size_t)made_bytes(shards, s, rank);
-        memcpy(packs ? packed : values, packs ? values : packed, bytes);
-        packed += bytes;
-    }
-    return packed;
-}
-
-static void bring_gathered(ftc_shards *shards) {
-    const ftc_world *world = shards->world;
-    if (!shards->n_gathered) return;
-    int64_t *starts = shards->starts;
-    for (int32_t r = 0; r < world->size; r++) {
-        starts[r + 1] = starts[r];
-        for (int32_t i = 0; i < shards->n_gathered; i++)
-            starts[r + 1] += made_bytes(shards, &shards->gathered[i], r) / (int64_t)sizeof(float);
-    }
-    float *packed = (float *)shards->gathering.data;
-    move_gathered(shards, world->rank, (char *)(packed + starts[world->rank]), true);
-    world->share(packed, starts);
-    char *at = (char *)packed;
-    for (int32_t r = 0; r < world->size; r++) at = move_gathered(shards, r, at, false);
-    shards->n_gathered = 0;
-    shards->gathered_bytes = 0;
+    if (!shards->is_learned) learn_sequence(shards);
 }
 
 void ftc_shards_gather(void *context, void *values, int64_t rows, int64_t row_bytes) {
     ftc_shards *shards = context;
-    const ftc_world *world = shards->world;
-    const sliced s = {values, rows, row_bytes};
-    int64_t bytes = rows * row_bytes;
-    if (!values || shards->gathered_bytes + bytes > GATHERED_BYTES) bring_gathered(shards);
-    if (!values) return;
-    shards->bytes_sent += made_bytes(shards, &s, world->rank) * (world->size - 1);
-    if (bytes > GATHERED_BYTES) {
-        ftc_world_share(world, values, rows, (size_t)row_bytes);
-        return;
-    }
-    shards->gathered =
-        ftc_realloc(shards->gathered, (size_t)shards->n_gathered + 1, sizeof *shards->gathered);
-    shards->gathered[shards->n_gathered++] = s;
-    shards->gathered_bytes += bytes;
+    ftc_gathering_add(shards->gathering, values, rows, row_bytes);
 }
 
-int64_t ftc_shards_bytes_sent(const ftc_shards *shards) {
-    return shards->bytes_sent;
+const ftc_traffic *ftc_shards_traffic(const ftc_shards *shards) {
+    return &shards->traffic;
 }

@@ -14,7 +14,7 @@
 #include "runtime/data/batch.h"
 #include "runtime/loop/model_state.h"
 #include "runtime/loop/train_options.h"
-#include "runtime/loop/world.h"
+#include "runtime/loop/traffic.h"
 
 typedef struct ftc_shards ftc_shards;
 
@@ -34,18 +34,24 @@ void ftc_shards_begin(ftc_shards *shards);
 // shard.
 void ftc_shards_name(ftc_shards *shards, const ftc_batch *batch);
 
+// The next call of the entry grad is the last one for this shard. If that is the last shard of this process,
+// gradients are exchanged as soon as they are complete (ftc_shards_ready), behind the rest of the call.
+// Without it, once they are taken. Fails when there is no memory for them.
+ftc_status ftc_shards_expect(ftc_shards *shards, int32_t shard);
+
 // Moves the gradient of a shard of this process out of the accumulators, which are zero then. In ascending
 // order. Fails when there is no memory for it.
 ftc_status ftc_shards_take(ftc_shards *shards, int32_t shard);
 
 // Brings the sum over all shards into the accumulators of each process that updates by it, and leaves the
 // named rows to the update.
-ftc_status ftc_shards_finish(ftc_shards *shards);
+void ftc_shards_finish(ftc_shards *shards);
 
-// For the update: the ftc_step_args.gather of which the ftc_shards is the context.
+// The ftc_step_args.ready and gather of which the ftc_shards is the context.
+void ftc_shards_ready(void *context, int32_t tensor);
 void ftc_shards_gather(void *context, void *values, int64_t rows, int64_t row_bytes);
 
-// Bytes that this process has sent so far.
-int64_t ftc_shards_bytes_sent(const ftc_shards *shards);
+// So far; lives as long as the shards.
+const ftc_traffic *ftc_shards_traffic(const ftc_shards *shards);
 
 #endif

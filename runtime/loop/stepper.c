@@ -306,9 +306,11 @@ ftc_status ftc_stepper_call(ftc_stepper *stepper, ftc_entry_kind entry, const ft
         .barrier_context = stepper->threads,
         .sgemm = stepper->sgemm,
         .ticks = stepper->ticks,
+        .ready = stepper->ready,
+        .ready_context = stepper->exchange,
         .slice = ftc_world_slice(stepper->state->world),
         .gather = stepper->gather,
-        .gather_context = stepper->gather_context,
+        .gather_context = stepper->exchange,
     };
     call c = {stepper->program->entries[entry].fn, &args};
     if (entry != FTC_ENTRY_UPDATE)

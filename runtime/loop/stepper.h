@@ -22,9 +22,11 @@ typedef struct {
     double window_weight; // of the losses whose gradients `grad` has added up since the last `update`
     ftc_sgemm_fn *sgemm;
     uint64_t *ticks; // NULL, or where the entries write ftc_step_args.ticks
-    ftc_gather_fn
-        *gather; // what brings together what the processes of state->world update; NULL: one does all
-    void *gather_context;
+    // Where processes train together, who is told of gradients that are complete in calls of `grad`, and who
+    // brings together what they update; NULL: nobody, and one does all.
+    ftc_ready_fn *ready;
+    ftc_gather_fn *gather;
+    void *exchange; // the context of both
 } ftc_stepper;
 
 // Of these entries the one that needs the most room for arena and scratch, which is that of all; NULL: none.

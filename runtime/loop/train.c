@@ -392,6 +392,7 @@ static ftc_status call_shard(run *r, ftc_entry_kind entry, int64_t step, const w
         bool weighs = ftc_program_weighs_loss(r->t->program);
         ftc_stepper_set(&r->stepper, "accumulation", weighs ? 1 : (double)w->n / share);
         FTC_RETURN_IF_ERROR(fill_batch(r, w->epoch, step, micro, &p));
+        if (r->shards && micro + 1 == w->n) FTC_RETURN_IF_ERROR(ftc_shards_expect(r->shards, (int32_t)shard));
         FTC_RETURN_IF_ERROR(call(r, entry, step, micro));
         if (!isfinite(*loss)) return not_finite(r, "the loss", (double)*loss, micro);
         sums->loss += (double)*loss * share;
@@ -442,7 +443,8 @@ static ftc_status call_shards(run *r, int64_t step, const window *w, window_sums
         FTC_RETURN_IF_ERROR(call_shard(r, FTC_ENTRY_GRAD, step, w, shard, &per_shard[shard]));
         FTC_RETURN_IF_ERROR(ftc_shards_take(r->shards, (int32_t)shard));
     }
-    return ftc_shards_finish(r->shards);
+    ftc_shards_finish(r->shards);
+    return FTC_STATUS_OK;
 }
 
 static ftc_status sum_shards(run *r, int64_t step, const window *w, window_sums *sums) {
@@ -811,9 +813,7 @@ static ftc_status finish(run *r) {
     cJSON_AddNumberToObject(line, "train_tokens_per_second", (double)r->tokens / seconds);
     cJSON_AddNumberToObject(line, "total_flos", ftc_train_flos(&r->at, &r->identity));
     cJSON_AddNumberToObject(line, "train_loss", r->at.step ? r->at.total_loss / (double)r->at.step : 0);
-    if (r->world->size > 1)
-        cJSON_AddNumberToObject(line, "train_bytes_sent_per_step",
-                                steps > 0 ? (double)ftc_shards_bytes_sent(r->shards) / steps : 0);
+    if (r->world->size > 1) ftc_traffic_report(ftc_shards_traffic(r->shards), steps, line);
     tell(r, line);
     if (r->at.step < r->identity.max_steps && !r->is_ended)
         note(r, "stopped early: %lld evaluations without a gain", (long long)r->at.stale_evaluations);
@@ -866,8 +866,9 @@ static ftc_status check_shards(run *r) {
     FTC_RETURN_IF_ERROR(
         ftc_shards_create(r->t->state, r->world, (int32_t)n, (ftc_wire)r->o->wire, &r->shards));
     if (r->world->size == 1) return FTC_STATUS_OK;
+    r->stepper.ready = ftc_shards_ready;
     r->stepper.gather = ftc_shards_gather;
-    r->stepper.gather_context = r->shards;
+    r->stepper.exchange = r->shards;
     return FTC_STATUS_OK;
 }
 

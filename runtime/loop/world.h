@@ -2,18 +2,22 @@
 //
 // MPI 3 counts in int: no more words than FTC_WORLD_MOST_WORDS in one call.
 //
-// share, exchange and end are collective: every rank calls them, in the same order and with sizes that fit. A
-// failure of the transport ends all processes.
+// share, begin_share, begin_exchange and end are collective: every rank calls them, in the same order and
+// with sizes that fit. A failure of the transport ends all processes. One thread makes all calls.
 #ifndef FTC_RUNTIME_WORLD_H
 #define FTC_RUNTIME_WORLD_H
 
 #include "ir/step_abi.h"
 #include "runtime/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define FTC_WORLD_MOST_WORDS INT32_MAX
+
+// What was begun and may not be over.
+typedef struct ftc_transfer ftc_transfer;
 
 typedef struct ftc_world {
     int32_t rank, size;
@@ -23,10 +27,15 @@ typedef struct ftc_world {
     // Words of 32 bits. Rank r has those of `values` from starts[r] to before starts[r + 1]; all ranks get
     // all of them.
     void (*share)(void *values, const int64_t *starts);
-    // Sends the words of `send` from send_starts[r] to before send_starts[r + 1] to each rank r, and receives
-    // those of rank r into `receive` from receive_starts[r] on.
-    void (*exchange)(const float *send, const int64_t *send_starts, float *receive,
-                     const int64_t *receive_starts);
+    // As share, but returns at once. Until it is over, what is sent stays as it is, and what is received may
+    // not be touched. NULL: it is over already.
+    ftc_transfer *(*begin_share)(void *values, const int64_t *starts);
+    // The same for sending the words of `send` from send_starts[r] to before send_starts[r + 1] to each other
+    // rank r, and receiving those of rank r into `receive` from receive_starts[r] on.
+    ftc_transfer *(*begin_exchange)(const float *send, const int64_t *send_starts, float *receive,
+                                    const int64_t *receive_starts);
+    // Whether it is over, which frees it; with `waits`, once it is. Moves on whatever is under way.
+    bool (*finish)(ftc_transfer *transfer, bool waits);
     void (*end)(void);        // waits until all ranks have come to their end
     void (*fail)(int status); // ends all processes with this exit status, at once; not collective
 } ftc_world;

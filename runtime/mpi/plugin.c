@@ -8,28 +8,60 @@
 #include <unistd.h>
 
 static ftc_world world;
-static int *counts[2], *places[2]; // [size] of what is sent, of what is received
 static char library[MPI_MAX_LIBRARY_VERSION_STRING];
 
-static void list(int which, const int64_t *starts) {
+// MPI reads the lists until the transfer is over.
+struct ftc_transfer {
+    MPI_Request request;
+    int lists[]; // [4 * size]
+};
+
+static ftc_transfer *make_transfer(void) {
+    ftc_transfer *transfer = calloc(1, sizeof *transfer + 4 * (size_t)world.size * sizeof(int));
+    if (!transfer) MPI_Abort(MPI_COMM_WORLD, 2);
+    return transfer;
+}
+
+// Counts, and behind them places.
+static int *list(ftc_transfer *transfer, int which, const int64_t *starts) {
+    int *counts = transfer->lists + 2 * which * world.size, *places = counts + world.size;
     for (int32_t r = 0; r < world.size; r++) {
-        counts[which][r] = (int)(starts[r + 1] - starts[r]);
-        places[which][r] = (int)starts[r];
+        counts[r] = (int)(starts[r + 1] - starts[r]);
+        places[r] = (int)starts[r];
     }
+    return counts;
+}
+
+static ftc_transfer *begin_share(void *values, const int64_t *starts) {
+    ftc_transfer *transfer = make_transfer();
+    int *counts = list(transfer, 0, starts);
+    MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, values, counts, counts + world.size, MPI_INT32_T,
+                    MPI_COMM_WORLD, &transfer->request);
+    return transfer;
+}
+
+static ftc_transfer *begin_exchange(const float *send, const int64_t *send_starts, float *receive,
+                                    const int64_t *receive_starts) {
+    ftc_transfer *transfer = make_transfer();
+    int *sent = list(transfer, 0, send_starts), *received = list(transfer, 1, receive_starts);
+    sent[world.rank] = received[world.rank] = 0;
+    MPI_Ialltoallv(send, sent, sent + world.size, MPI_FLOAT, receive, received, received + world.size,
+                   MPI_FLOAT, MPI_COMM_WORLD, &transfer->request);
+    return transfer;
+}
+
+static bool finish(ftc_transfer *transfer, bool waits) {
+    int is_over = 1;
+    if (waits)
+        MPI_Wait(&transfer->request, MPI_STATUS_IGNORE);
+    else
+        MPI_Test(&transfer->request, &is_over, MPI_STATUS_IGNORE);
+    if (is_over) free(transfer);
+    return is_over;
 }
 
 static void share(void *values, const int64_t *starts) {
-    list(0, starts);
-    MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, values, counts[0], places[0], MPI_INT32_T,
-                   MPI_COMM_WORLD);
-}
-
-static void exchange(const float *send, const int64_t *send_starts, float *receive,
-                     const int64_t *receive_starts) {
-    list(0, send_starts);
-    list(1, receive_starts);
-    MPI_Alltoallv(send, counts[0], places[0], MPI_FLOAT, receive, counts[1], places[1], MPI_FLOAT,
-                  MPI_COMM_WORLD);
+    finish(begin_share(values, starts), true);
 }
 
 static void end(void) {
@@ -63,12 +95,16 @@ __attribute__((visibility("default"))) const ftc_world *ftc_world_of_mpi(void) {
     MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &machine);
     MPI_Comm_size(machine, &neighbours);
     MPI_Comm_free(&machine);
-    for (int i = 0; i < 2; i++) {
-        counts[i] = calloc((size_t)size, sizeof *counts[i]);
-        places[i] = calloc((size_t)size, sizeof *places[i]);
-        if (!counts[i] || !places[i]) MPI_Abort(MPI_COMM_WORLD, 2);
-    }
     name_library();
-    world = (ftc_world){rank, size, neighbours, library, share, exchange, end, fail};
+    world = (ftc_world){.rank = rank,
+                        .size = size,
+                        .neighbours = neighbours,
+                        .library = library,
+                        .share = share,
+                        .begin_share = begin_share,
+                        .begin_exchange = begin_exchange,
+                        .finish = finish,
+                        .end = end,
+                        .fail = fail};
     return &world;
 }
