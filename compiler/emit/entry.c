@@ -3,10 +3,11 @@
 // It is a loop over constant tables, so that its code does not grow with the number of kernels:
 //
 //     call     function, first operand, number of operands, whether to wait before it, how much of what the
-//              caller is told of is complete once it did
+//              caller is told of is complete then, whether some of what has not been told must be gathered
 //     told     grad: indices of gradients in ftc_program.tensors. update: values that are made by slices
 //              (compiler/passes/slices.h): an operand, how many rows it has, bytes of a row. In the order of
-//              the kernels that write them last; parameters, which nobody reads any more, behind all kernels
+//              the kernels that write them last. Parameters, which nobody reads any more, need not be
+//              gathered before the end
 //     operand  {table, value}: what the field at byte offset `table` of ftc_step_args points to. In the arena
 //              and the scalars `value` bytes further on; of the other tables, of addresses, element `value`.
 //              IMMEDIATE: the value itself
@@ -21,7 +22,7 @@
 #include "ir/op.h"
 
 #define IMMEDIATE (-1)
-enum { CALL_FIELDS = 5 };
+enum { CALL_FIELDS = 6 };
 
 static LLVMValueRef constant_struct(ftc_codegen *cg, LLVMValueRef *fields, unsigned n) {
     return LLVMConstStructInContext(cg->context, fields, n, 0);
@@ -117,6 +118,7 @@ typedef struct {
     LLVMTypeRef type;     // of the table's elements
     LLVMValueRef *values; // [n] these
     uint32_t *kernel;     // [n] that writes it last
+    bool *is_read;        // [n] by other kernels, once it is gathered
     int64_t n;
 } told_list;
 
@@ -131,7 +133,8 @@ static told_list list_gradients(ftc_emitter *e) {
         if (node->kernel > last[node->decl]) last[node->decl] = node->kernel;
     }
     told_list list = {e->cg->i32, ftc_alloc(g->n_decls + 1, sizeof *list.values),
-                      ftc_alloc(g->n_decls + 1, sizeof *list.kernel), 0};
+                      ftc_alloc(g->n_decls + 1, sizeof *list.kernel),
+                      ftc_alloc(g->n_decls + 1, sizeof *list.is_read), 0};
     for (uint32_t k = 1; k < g->n_kernels; k++)
         for (ftc_decl i = 0; i < g->n_decls; i++) {
             if (last[i] != k) continue;
@@ -144,8 +147,7 @@ static told_list list_gradients(ftc_emitter *e) {
 
 enum { SLICED_ROWS = 2, SLICED_BYTES, SLICED_FIELDS }; // behind the operand's two
 
-static void add_sliced(ftc_emitter *e, const ftc_slices *slices, ftc_id id, uint32_t complete,
-                       told_list *list) {
+static void add_sliced(ftc_emitter *e, const ftc_slices *slices, ftc_id id, told_list *list) {
     ftc_codegen *cg = e->cg;
     const ftc_graph *g = e->g;
     const ftc_type *type = &g->nodes[id].type;
@@ -155,23 +157,21 @@ static void add_sliced(ftc_emitter *e, const ftc_slices *slices, ftc_id id, uint
     LLVMValueRef value[] = {ftc_cg_i64(cg, o.table), ftc_cg_i64(cg, o.value), ftc_cg_i64(cg, rows),
                             ftc_cg_i64(cg, bytes)};
     list->values[list->n] = constant_struct(cg, value, SLICED_FIELDS);
-    list->kernel[list->n++] = complete;
+    list->is_read[list->n] = ftc_node_class(&g->nodes[id]) != FTC_CLASS_ASSIGN;
+    list->kernel[list->n++] = g->nodes[id].kernel;
 }
 
-// The values that are made by slices and brought together: those for other kernels, then parameters.
+// The values that are made by slices and brought together.
 static told_list list_sliced(ftc_emitter *e, const ftc_slices *slices) {
     ftc_codegen *cg = e->cg;
     const ftc_graph *g = e->g;
     LLVMTypeRef fields[] = {cg->i64, cg->i64, cg->i64, cg->i64};
     told_list list = {LLVMStructTypeInContext(cg->context, fields, SLICED_FIELDS, 0),
                       ftc_alloc(g->n_nodes + 1, sizeof *list.values),
-                      ftc_alloc(g->n_nodes + 1, sizeof *list.kernel), 0};
-    for (int assigns = 0; assigns <= 1; assigns++)
-        for (ftc_id id = 1; id < g->n_nodes; id++) { // which stand in the order of their kernels
-            if (!ftc_slices_gathers(slices, g, id)) continue;
-            if ((ftc_node_class(&g->nodes[id]) == FTC_CLASS_ASSIGN) != assigns) continue;
-            add_sliced(e, slices, id, assigns ? g->n_kernels : g->nodes[id].kernel, &list);
-        }
+                      ftc_alloc(g->n_nodes + 1, sizeof *list.kernel),
+                      ftc_alloc(g->n_nodes + 1, sizeof *list.is_read), 0};
+    for (ftc_id id = 1; id < g->n_nodes; id++) // which stand in the order of their kernels
+        if (ftc_slices_gathers(slices, g, id)) add_sliced(e, slices, id, &list);
     return list;
 }
 
@@ -196,7 +196,7 @@ static call_tables build_tables(ftc_emitter *e, const ftc_kernel_call *calls, co
         if (n > most) most = n;
     }
     LLVMTypeRef operand_fields[] = {cg->i64, cg->i64},
-                call_fields[] = {cg->ptr, cg->i64, cg->i64, cg->i64, cg->i64};
+                call_fields[] = {cg->ptr, cg->i64, cg->i64, cg->i64, cg->i64, cg->i64};
     LLVMTypeRef operand_type = LLVMStructTypeInContext(cg->context, operand_fields, 2, 0);
     LLVMTypeRef call_type = LLVMStructTypeInContext(cg->context, call_fields, CALL_FIELDS, 0);
     LLVMValueRef *operand_values = ftc_alloc((size_t)n_operands + 1, sizeof *operand_values);
@@ -205,10 +205,14 @@ static call_tables build_tables(ftc_emitter *e, const ftc_kernel_call *calls, co
     int64_t at = 0, complete = 0;
     for (uint32_t k = 1; k <= n_calls; k++) {
         const ftc_kernel_call *call = &calls[k];
-        while (complete < told.n && told.kernel[complete] < k) complete++;
-        LLVMValueRef fields[] = {call->function, ftc_cg_i64(cg, at),
+        bool is_read = false;
+        while (complete < told.n && told.kernel[complete] < k) is_read |= told.is_read[complete++];
+        LLVMValueRef fields[] = {call->function,
+                                 ftc_cg_i64(cg, at),
                                  ftc_cg_i64(cg, call->n_bindings + call->n_sites),
-                                 ftc_cg_i64(cg, g->kernels[k].barrier), ftc_cg_i64(cg, complete)};
+                                 ftc_cg_i64(cg, g->kernels[k].barrier),
+                                 ftc_cg_i64(cg, complete),
+                                 ftc_cg_i64(cg, is_read)};
         call_values[k - 1] = constant_struct(cg, fields, CALL_FIELDS);
         for (int i = 0; i < call->n_bindings; i++)
             operand_values[at++] = operand_entry(cg, operand_of(e, call->bindings[i]));
@@ -232,6 +236,7 @@ static call_tables build_tables(ftc_emitter *e, const ftc_kernel_call *calls, co
     free(call_values);
     free(told.values);
     free(told.kernel);
+    free(told.is_read);
     return tables;
 }
 
@@ -284,25 +289,39 @@ static teller emit_teller(ftc_emitter *e, const call_tables *tables, LLVMValueRe
     return t;
 }
 
-// Tells a caller who asks for it of what comes before number `complete` and has not been told. All threads
-// have waited for that; where it is gathered, they go on once it is.
-static void emit_tell(ftc_emitter *e, const call_tables *tables, const teller *t, LLVMValueRef complete) {
+// Whether a caller asks for it, and there is something to tell before number `complete`.
+static LLVMValueRef emit_has_news(ftc_emitter *e, const teller *t, LLVMValueRef complete) {
     ftc_codegen *cg = e->cg;
-    LLVMValueRef done = ftc_cg_load(cg, cg->i64, t->done),
-                 any = ftc_cg_compare(cg, LLVMIntSLT, done, complete);
-    ftc_cg_if tells = ftc_cg_if_begin(cg, LLVMBuildAnd(cg->builder, t->asked, any, ""));
+    LLVMValueRef any = ftc_cg_compare(cg, LLVMIntSLT, ftc_cg_load(cg, cg->i64, t->done), complete);
+    return LLVMBuildAnd(cg->builder, t->asked, any, "");
+}
+
+// Tells the caller of what comes before number `complete` and has not been told. All threads have waited for
+// that; where some of it must be gathered, they go on once all is.
+static void emit_tell(ftc_emitter *e, const call_tables *tables, const teller *t, LLVMValueRef complete,
+                      LLVMValueRef is_read) {
+    ftc_codegen *cg = e->cg;
+    LLVMValueRef gathers = ftc_cg_compare(cg, LLVMIntNE, is_read, ftc_cg_i64(cg, 0));
     ftc_cg_if first = ftc_cg_if_begin(cg, t->is_first);
+    LLVMValueRef done = ftc_cg_load(cg, cg->i64, t->done);
     ftc_cg_loop loop = ftc_cg_loop_begin(cg, done, complete, ftc_cg_i64(cg, 1));
     if (tables->gathers)
         emit_gather_told(e, tables, loop.index);
     else
         emit_ready(e, ftc_cg_at(cg, cg->i32, tables->told, loop.index));
     ftc_cg_loop_end(cg, &loop);
-    if (tables->gathers) emit_gather(e, LLVMConstNull(cg->ptr), ftc_cg_i64(cg, 0), ftc_cg_i64(cg, 0));
+    if (tables->gathers) {
+        ftc_cg_if all = ftc_cg_if_begin(cg, gathers);
+        emit_gather(e, LLVMConstNull(cg->ptr), ftc_cg_i64(cg, 0), ftc_cg_i64(cg, 0));
+        ftc_cg_if_end(cg, &all);
+    }
     ftc_cg_if_end(cg, &first);
     ftc_cg_store(cg, complete, t->done);
-    if (tables->gathers) emit_barrier(e, t->thread);
-    ftc_cg_if_end(cg, &tells);
+    if (tables->gathers) {
+        ftc_cg_if all = ftc_cg_if_begin(cg, gathers);
+        emit_barrier(e, t->thread);
+        ftc_cg_if_end(cg, &all);
+    }
 }
 
 // Each thread has `scratch_bytes`, of which its kernels use what lies from `scratch_offset` on.
@@ -331,10 +350,19 @@ static void emit_calls(ftc_emitter *e, const call_tables *tables, const char *sy
     for (int i = 0; i < CALL_FIELDS; i++)
         field[i] = ftc_cg_load(cg, i ? cg->i64 : cg->ptr, ftc_cg_at(cg, cg->i64, call, ftc_cg_i64(cg, i)));
     emit_resolve(e, tables->operand, tables->operands, field[1], field[2], operands);
-    ftc_cg_if waits = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntNE, field[3], ftc_cg_i64(cg, 0)));
+    LLVMValueRef waits = ftc_cg_compare(cg, LLVMIntNE, field[3], ftc_cg_i64(cg, 0)), has_news = NULL;
+    if (tables->n_told) {
+        has_news = emit_has_news(e, &t, field[4]);
+        waits = LLVMBuildOr(cg->builder, waits, has_news, "");
+    }
+    ftc_cg_if barrier = ftc_cg_if_begin(cg, waits);
     emit_barrier(e, thread);
-    if (tables->n_told) emit_tell(e, tables, &t, field[4]);
-    ftc_cg_if_end(cg, &waits);
+    ftc_cg_if_end(cg, &barrier);
+    if (tables->n_told) {
+        ftc_cg_if news = ftc_cg_if_begin(cg, has_news);
+        emit_tell(e, tables, &t, field[4], field[5]);
+        ftc_cg_if_end(cg, &news);
+    }
     LLVMTypeRef kernel_params[] = {cg->ptr, cg->i32, cg->i32, cg->ptr, cg->ptr};
     LLVMValueRef kernel_args[] = {e->args, thread, threads, scratch, operands};
     LLVMBuildCall2(cg->builder, LLVMFunctionType(cg->void_type, kernel_params, 5, 0), field[0], kernel_args,
@@ -344,7 +372,7 @@ static void emit_calls(ftc_emitter *e, const call_tables *tables, const char *sy
     if (tables->n_told) {
         ftc_cg_if branch = ftc_cg_if_begin(cg, t.asked);
         emit_barrier(e, thread);
-        emit_tell(e, tables, &t, ftc_cg_i64(cg, tables->n_told));
+        emit_tell(e, tables, &t, ftc_cg_i64(cg, tables->n_told), ftc_cg_i64(cg, tables->gathers));
         ftc_cg_if_end(cg, &branch);
     }
     ftc_cg_function_end(cg, f, NULL);
