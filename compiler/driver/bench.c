@@ -42,23 +42,46 @@ int32_t ftc_bench_kernels(const ftc_bench_side *side) {
     return side->model.program->entries[FTC_ENTRY_STEP].n_kernels;
 }
 
+static uint32_t entries_of(const ftc_bench_options *o) {
+    return o->world->size > 1 ? 1u << FTC_ENTRY_GRAD | 1u << FTC_ENTRY_UPDATE : 1u << FTC_ENTRY_STEP;
+}
+
+// The data of a rank.
+static ftc_status fill(ftc_bench_side *side, const ftc_bench_options *o, int32_t rank) {
+    const ftc_synthetic sizes = {.sequences = o->batch ? o->batch : INT64_MAX,
+                                 .length = o->length ? o->length : INT64_MAX,
+                                 .seed = (uint64_t)rank + 1};
+    return ftc_synthetic_fill(&side->batch, &sizes);
+}
+
+static ftc_status prepare_exchange(ftc_bench_side *side, const ftc_bench_options *o) {
+    FTC_RETURN_IF_ERROR(
+        ftc_shards_create(&side->state, o->world, o->world->size, FTC_WIRE_FP32, &side->shards));
+    side->stepper.ready = ftc_shards_ready;
+    side->stepper.gather = ftc_shards_gather;
+    side->stepper.exchange = side->shards;
+    side->exchange.apart_seconds = ftc_alloc((size_t)o->steps, sizeof *side->exchange.apart_seconds);
+    return FTC_STATUS_OK;
+}
+
 // What a side needs to be called. All sides share the threads, so that those of one never wait for work while
 // another is timed.
 static ftc_status prepare(ftc_bench_side *side, const ftc_bench_options *o, ftc_threads *threads) {
     const ftc_program *program = side->model.program;
-    const uint32_t entries = 1u << FTC_ENTRY_STEP;
+    const uint32_t entries = entries_of(o);
     const size_t n_kernels = (size_t)ftc_bench_kernels(side);
     ftc_sgemm_fn *sgemm = NULL;
     if (program->needs_sgemm) FTC_RETURN_IF_ERROR(ftc_blas_open(&sgemm));
-    FTC_RETURN_IF_ERROR(ftc_program_check_memory(program, entries, ftc_threads_count(threads), FTC_ALL_ROWS));
+    FTC_RETURN_IF_ERROR(
+        ftc_program_check_memory(program, entries, ftc_threads_count(threads), ftc_world_slice(o->world)));
     FTC_RETURN_IF_ERROR(ftc_batch_create(program, &side->batch));
-    FTC_RETURN_IF_ERROR(ftc_model_state_create(program, entries, &ftc_world_alone, &side->state));
+    FTC_RETURN_IF_ERROR(ftc_model_state_create(program, entries, o->world, &side->state));
     ftc_model_state_init(&side->state, 1);
     FTC_RETURN_IF_ERROR(ftc_stepper_create(program, &side->state, threads, entries, sgemm, &side->stepper));
     ftc_stepper_set(&side->stepper, "lr", 1e-5);
-    const ftc_synthetic sizes = {
-        .sequences = o->batch ? o->batch : INT64_MAX, .length = o->length ? o->length : INT64_MAX, .seed = 1};
-    FTC_RETURN_IF_ERROR(ftc_synthetic_fill(&side->batch, &sizes));
+    FTC_RETURN_IF_ERROR(fill(side, o, o->world->rank));
+    side->entry = o->world->size > 1 ? FTC_ENTRY_GRAD : FTC_ENTRY_STEP;
+    if (o->world->size > 1) FTC_RETURN_IF_ERROR(prepare_exchange(side, o));
     side->flops = ftc_program_cost(program, program->nominal_flops, side->batch.counts);
     side->seconds = ftc_alloc((size_t)o->steps, sizeof *side->seconds);
     if (!o->kernels) return FTC_STATUS_OK;
@@ -83,6 +106,45 @@ static void keep_kernels(ftc_bench_side *side, int64_t step) {
             (double)(side->ticks[k + 1] - side->ticks[k]) / total * side->seconds[step];
 }
 
+// A step of training in which each process computes one shard.
+static ftc_status call_shard(ftc_bench_side *side, const ftc_bench_options *o, int64_t number, bool apart) {
+    const ftc_world *world = o->world;
+    ftc_shards_begin(side->shards);
+    for (int32_t i = 1; i <= world->size; i++) { // this process' own data are the last
+        FTC_RETURN_IF_ERROR(fill(side, o, (world->rank + i) % world->size));
+        ftc_shards_name(side->shards, &side->batch);
+    }
+    if (!apart) FTC_RETURN_IF_ERROR(ftc_shards_expect(side->shards, world->rank));
+    FTC_RETURN_IF_ERROR(ftc_stepper_call(&side->stepper, FTC_ENTRY_GRAD, &side->batch, (uint32_t)number, 0));
+    FTC_RETURN_IF_ERROR(ftc_shards_take(side->shards, world->rank));
+    ftc_shards_finish(side->shards);
+    return ftc_stepper_call(&side->stepper, FTC_ENTRY_UPDATE, &side->batch, (uint32_t)number, 0);
+}
+
+// Steps whose exchange is hidden, and in turns with them steps whose exchange is apart.
+static ftc_status time_exchange(ftc_bench_side *side, const ftc_bench_options *o) {
+    ftc_bench_exchange *e = &side->exchange;
+    const ftc_traffic *traffic = ftc_shards_traffic(side->shards);
+    for (int64_t i = 0; i < o->warmup; i++) FTC_RETURN_IF_ERROR(call_shard(side, o, i + 1, false));
+    for (int64_t i = 0; i < 2 * o->steps; i++) {
+        const bool apart = i % 2;
+        const ftc_traffic before = *traffic;
+        double start = ftc_clock_seconds();
+        FTC_RETURN_IF_ERROR(call_shard(side, o, o->warmup + i + 1, apart));
+        (apart ? e->apart_seconds : side->seconds)[i / 2] = ftc_clock_seconds() - start;
+        *(apart ? &e->apart_waited : &e->waited) += traffic->waited - before.waited;
+        if (apart) continue;
+        e->seconds += traffic->seconds - before.seconds;
+        e->bytes_sent += (double)(traffic->bytes_sent - before.bytes_sent);
+    }
+    return FTC_STATUS_OK;
+}
+
+static void keep_loss(ftc_bench_side *side) {
+    const float *loss = ftc_stepper_result(&side->stepper, FTC_OUTPUT_LOSS, side->entry);
+    side->loss = loss ? (double)*loss : 0;
+}
+
 // Rounds in which each of the sides has its turn, the first of them another one in each round. Where there
 // are several, a step that is not timed goes before each: the caches then hold what this side needs, not what
 // others have left.
@@ -99,21 +161,21 @@ static ftc_status time_steps(ftc_bench_side *sides, int32_t n, const ftc_bench_o
             FTC_RETURN_IF_ERROR(call(side, number, &side->seconds[step]));
             if (o->kernels) keep_kernels(side, step);
         }
-    for (int32_t s = 0; s < n; s++) {
-        const float *loss = ftc_stepper_result(&sides[s].stepper, FTC_OUTPUT_LOSS, FTC_ENTRY_STEP);
-        sides[s].loss = loss ? (double)*loss : 0;
-    }
     return FTC_STATUS_OK;
 }
 
 ftc_status ftc_bench_measure(ftc_bench_side *sides, int32_t n, const ftc_bench_options *o,
                              ftc_threads *threads) {
     for (int32_t s = 0; s < n; s++) FTC_RETURN_IF_ERROR(prepare(&sides[s], o, threads));
-    return time_steps(sides, n, o);
+    FTC_RETURN_IF_ERROR(o->world->size > 1 ? time_exchange(sides, o) : time_steps(sides, n, o));
+    for (int32_t s = 0; s < n; s++) keep_loss(&sides[s]);
+    return FTC_STATUS_OK;
 }
 
 void ftc_bench_close(ftc_bench_side *side) {
     free(side->seconds);
+    free(side->exchange.apart_seconds);
+    ftc_shards_free(side->shards);
     free(side->ticks);
     free(side->kernel_seconds);
     ftc_batch_free(&side->batch);
@@ -131,7 +193,7 @@ bool ftc_bench_open(const char *path, const ftc_model_options *asked, const ftc_
     if (!ftc_model_find(path, &options, &candidate, d)) return false;
     options.batch = o->batch;
     options.max_length = o->length;
-    if (!ftc_model_finish(&candidate, &options, 1u << FTC_ENTRY_STEP, &side->model, &why, d)) return false;
+    if (!ftc_model_finish(&candidate, &options, entries_of(o), &side->model, &why, d)) return false;
     if (why) fprintf(stderr, "compiled %s again: %s\n", path, why);
     free(why);
     return true;
@@ -156,6 +218,36 @@ static int bench(const ftc_command *self, const ftc_text_list *paths, const ftc_
     return code;
 }
 
+static int bench_on_threads(const ftc_command *self, const ftc_text_list *paths,
+                            const ftc_model_options *model, const ftc_bench_options *o) {
+    ftc_threads *threads = NULL;
+    int32_t n = o->threads ? (int32_t)o->threads : ftc_world_threads(o->world, ftc_threads_available());
+    int code = ftc_status_report(self->name, ftc_threads_create(n, &threads));
+    if (code == FTC_EXIT_OK && o->peak) print_peak(threads, o->json);
+    if (code == FTC_EXIT_OK && !o->peak) code = bench(self, paths, model, o, threads);
+    ftc_threads_free(threads);
+    return code;
+}
+
+// Of several processes, the first one tells; one that fails ends the others.
+static int bench_in_world(const ftc_command *self, const ftc_text_list *paths, const ftc_model_options *model,
+                          ftc_bench_options *o) {
+    ftc_status status = ftc_world_open(&o->world);
+    if (status.code != FTC_OK) return ftc_status_report(self->name, status);
+    int code = FTC_EXIT_USAGE;
+    if (o->world->size > 1 && (paths->n > 1 || o->kernels || o->peak))
+        code = ftc_cli_error(self->name, "several processes time the steps of one model together, without "
+                                         "--kernels and --peak");
+    else if (o->world->rank == 0 || freopen("/dev/null", "w", stdout))
+        code = bench_on_threads(self, paths, model, o);
+    fflush(stdout);
+    if (code == FTC_EXIT_OK)
+        o->world->end();
+    else
+        o->world->fail(code);
+    return code;
+}
+
 int ftc_command_bench(const ftc_command *self, int argc, char **argv) {
     ftc_bench_options options = {.warmup = 2};
     ftc_model_options model = ftc_model_options_default();
@@ -164,7 +256,6 @@ int ftc_command_bench(const ftc_command *self, int argc, char **argv) {
                                  {"Weights (as for ftc compile)", ftc_weights_option_table, &model},
                                  {0}};
     ftc_text_list words = {0};
-    ftc_threads *threads = NULL;
     ftc_cli_result parsed = ftc_cli_parse(self, groups, argc, argv, &words);
     int code = ftc_cli_exit(parsed);
     if (parsed != FTC_CLI_OK) {
@@ -177,11 +268,7 @@ int ftc_command_bench(const ftc_command *self, int argc, char **argv) {
                              (long long)options.steps, FTC_FEWEST_PAIRS);
     } else {
         if (!options.steps) options.steps = words.n > 1 ? 30 : 10;
-        int32_t n = options.threads ? (int32_t)options.threads : ftc_threads_available();
-        code = ftc_status_report(self->name, ftc_threads_create(n, &threads));
-        if (code == FTC_EXIT_OK && options.peak) print_peak(threads, options.json);
-        if (code == FTC_EXIT_OK && !options.peak) code = bench(self, &words, &model, &options, threads);
-        ftc_threads_free(threads);
+        code = bench_in_world(self, &words, &model, &options);
     }
     ftc_text_list_free(&words);
     ftc_model_options_free(&model);

@@ -6,12 +6,20 @@
 #include "runtime/data/batch.h"
 #include "runtime/json.h"
 #include "runtime/loop/model_state.h"
+#include "runtime/loop/shards.h"
 #include "runtime/loop/stepper.h"
 
 typedef struct {
     int64_t batch, length, steps, warmup, threads;
     bool json, peak, kernels;
+    const ftc_world *world; // of several processes, each computes a shard of a training step
 } ftc_bench_options;
+
+// What processes exchange in a step. Apart: it begins only when the backward phase is over.
+typedef struct {
+    double bytes_sent, seconds, waited, apart_waited; // sums over steps
+    double *apart_seconds;                            // [steps] that these took
+} ftc_bench_exchange;
 
 // One program, with what it needs to be called, and what was measured of it.
 typedef struct {
@@ -20,6 +28,9 @@ typedef struct {
     ftc_model_state state;
     ftc_stepper stepper;
     ftc_batch batch;
+    ftc_entry_kind entry; // step; of several processes grad, which update follows
+    ftc_shards *shards;   // of several processes; else NULL
+    ftc_bench_exchange exchange;
     double *seconds;        // [steps]
     uint64_t *ticks;        // [n_kernels + 1] of one step; NULL: kernels are not timed
     double *kernel_seconds; // [steps, n_kernels] shares of the step, as the clock of thread 0 saw them

@@ -126,13 +126,25 @@ static void add_sizes(cJSON *object, const ftc_batch *batch) {
     free(sizes);
 }
 
+static void add_exchange(cJSON *object, const ftc_bench_side *side, const ftc_bench_options *o) {
+    const ftc_bench_exchange *e = &side->exchange;
+    const double steps = (double)o->steps;
+    cJSON_AddNumberToObject(object, "processes", o->world->size);
+    cJSON_AddNumberToObject(object, "bytes_sent", e->bytes_sent / steps);
+    cJSON_AddNumberToObject(object, "exchange_ms", e->seconds / steps * 1e3);
+    cJSON_AddNumberToObject(object, "exchange_hidden", e->seconds > 0 ? 1 - e->waited / e->seconds : 0);
+    cJSON_AddNumberToObject(object, "waited_ms", e->waited / steps * 1e3);
+    cJSON_AddNumberToObject(object, "apart_step_ms_median", ftc_median(e->apart_seconds, o->steps) * 1e3);
+    cJSON_AddNumberToObject(object, "apart_waited_ms", e->apart_waited / steps * 1e3);
+}
+
 // Rates are those of the fastest step, as the peak is the best of its measurements.
 void ftc_bench_report(const ftc_bench_side *side, const ftc_bench_options *o, ftc_threads *pool) {
     const ftc_program *program = side->model.program;
     const int32_t threads = ftc_threads_count(pool);
     const double peak_gflops = ftc_peak_gflops(pool);
-    const ftc_entry *entry = &program->entries[FTC_ENTRY_STEP];
-    ftc_work work = ftc_entry_work(program, FTC_ENTRY_STEP, side->batch.counts);
+    const ftc_entry *entry = &program->entries[side->entry];
+    ftc_work work = ftc_entry_work(program, side->entry, side->batch.counts);
     double fastest = side->seconds[0];
     for (int64_t i = 1; i < o->steps; i++) fastest = fmin(fastest, side->seconds[i]);
     const double gflops = side->flops / fastest / 1e9;
@@ -153,6 +165,7 @@ void ftc_bench_report(const ftc_bench_side *side, const ftc_bench_options *o, ft
     cJSON_AddNumberToObject(object, "peak_rss_bytes", (double)usage.ru_maxrss * 1024);
     cJSON_AddNumberToObject(object, "compile_seconds", program->compile_seconds);
     cJSON_AddNumberToObject(object, "threads", threads);
+    if (side->shards) add_exchange(object, side, o);
     if (side->batch.rows.tokens >= 0)
         cJSON_AddNumberToObject(object, "tokens", (double)side->batch.tokens);
     else

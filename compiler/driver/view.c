@@ -87,7 +87,8 @@ static int measure(const ftc_command *self, const char *path, const view_options
                    ftc_bench_side *side, ftc_threads *threads) {
     ftc_diagnostics d = {0};
     ftc_model_options model = ftc_model_options_default();
-    const ftc_bench_options bench = {.steps = o->measure, .warmup = 2, .kernels = true};
+    const ftc_bench_options bench = {
+        .steps = o->measure, .warmup = 2, .kernels = true, .world = &ftc_world_alone};
     bool ok = ftc_bench_open(path, &model, &bench, side, &d);
     ftc_model_options_free(&model);
     if (!ok) return ftc_diag_report(self->name, &d);

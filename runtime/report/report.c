@@ -568,6 +568,16 @@ static ftc_status write_time(const ftc_summary *s, FILE *out) {
     fprintf(out, "<p>A step takes %.1f ms on %d thread%s (%s); the model was compiled in %.2f s.</p>\n",
             total, s->threads, s->threads == 1 ? "" : "s",
             s->program->features ? s->program->features : "this CPU", s->program->compile_seconds);
+    if (s->slice.count > 1) {
+        const cJSON *end = last_line(s);
+        fprintf(
+            out,
+            "<p>During %.1f ms of a step each of %lld processes exchanges gradients and new weights with the "
+            "others; in %.0f&nbsp;%% of that time it computes. It sends %.1f MB a step.</p>\n",
+            ftc_summary_value(end, "train_exchange_seconds_per_step") * 1e3, (long long)s->slice.count,
+            ftc_summary_value(end, "train_exchange_hidden") * 100,
+            ftc_summary_value(end, "train_bytes_sent_per_step") / 1e6);
+    }
     write_source_times(s, kernels, n, total, out);
     write_kernels(kernels, n, total, out);
     free(kernels);

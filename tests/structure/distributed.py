@@ -243,6 +243,39 @@ def check_optimizers(check, mpi, work, ftc, model, small):
         check(f"{optimizer}: other bits", status == 0 and same_files(work / f"{optimizer}-1", work / f"{optimizer}-3"))
 
 
+def check_rounds(check, mpi, work, run):
+    """Of seven shards, two and three processes hold several subtrees each, which they send in rounds."""
+    name, words = pathlib.Path(mpi.launcher).name, [*run, "--shards", "7", "--batch", "2"]
+    for n in (2, 3):
+        status, text = mpi.run((n, [*words, "--output", f"{name}-seven-{n}"]))
+        check(f"{name} -np {n} --shards 7: status {status}: {text}", status == 0)
+        check(f"{name} -np {n} --shards 7: other bits than one process",
+              status == 0 and same_files(work / "seven", work / f"{name}-seven-{n}", 9))
+
+
+def check_exchange(check, mpi, work, run):
+    """What a run and `ftc bench` tell of the exchange."""
+    name = pathlib.Path(mpi.launcher).name
+    end = json.loads((work / f"{name}-3.jsonl").read_text().splitlines()[-1])
+    check(f"{name}: the exchange in {end}", end["train_bytes_sent_per_step"] > 0 and
+          end["train_exchange_seconds_per_step"] > 0 and 0 <= end["train_exchange_hidden"] <= 1)
+    told = [word for word in run if word != "--no-report"]
+    status, text = mpi.run((2, [*told, "--output", f"{name}-told"]))
+    report = work / f"{name}-told" / "report.html"
+    check(f"{name}: report of two: status {status}: {text}",
+          status == 0 and "each of 2 processes exchanges gradients" in report.read_text())
+    words = ["bench", "small.ftc", "--steps", "4", "--threads", "1"]
+    status, text = mpi.run((2, [*words, "--json"]), errors=subprocess.DEVNULL)
+    check(f"{name}: bench: status {status}: {text}", status == 0)
+    if status == 0:
+        told = json.loads(text)
+        check(f"{name}: bench: {told}", told["processes"] == 2 and told["bytes_sent"] > 0 and
+              0 < told["exchange_ms"] and 0 <= told["exchange_hidden"] <= 1 and told["step_ms_min"] > 0)
+    status, text = mpi.run((2, ["bench", "small.ftc", "small.ftc"]))
+    check(f"{name}: bench of two models: status {status}: {text}",
+          status == 2 and "several processes time the steps of one model" in text)
+
+
 def check_mpi(checks, mpi, work, run, kills, draw):
     check, name = checks.that, pathlib.Path(mpi.launcher).name
     for n in (2, 3):
@@ -281,7 +314,7 @@ def main():
         check(f"ftc compile: {done.stderr}", done.returncode == 0)
         run = ["run", "small.ftc", *OPTIONS, "--threads", "1"]
         for name, words in {"alone": SHARDS, "whole": ["--batch", "12"], "threads": [*SHARDS, "--threads", "2"],
-                            "long": [*SHARDS, *LONG]}.items():
+                            "long": [*SHARDS, *LONG], "seven": ["--shards", "7", "--batch", "2"]}.items():
             done = ftc(*run, *words, "--output", name, "--metrics", f"{name}.jsonl")
             check(f"{name}: status {done.returncode}: {done.stderr}", done.returncode == 0)
         if checks.failed:
@@ -303,6 +336,8 @@ def main():
                 checks.skip(f"no {name} (./dev setup --mpi)")
             else:
                 check_mpi(checks, mpi, work, run, options.kills, random.Random(options.seed))
+                check_rounds(check, mpi, work, run)
+                check_exchange(check, mpi, work, run)
                 check_wire(check, mpi, work, run)
                 check_answers(check, mpi, work, ftc, model)
                 if name == "openmpi":
