@@ -138,6 +138,28 @@ static void print_memory(const ftc_program *program, uint32_t entries, int32_t t
            megabytes(largest->peak_live_bytes), threads, megabytes(largest->scratch_bytes));
 }
 
+// What each of so many processes sends in a step, on average: gradients of what it does not own, and to each
+// other process what it has made of its own (runtime/loop/shards.h). Of tables whose untouched rows wait,
+// rows that some text names.
+static void print_traffic(const ftc_program *program, int64_t ranks) {
+    const double bytes = 2 * sizeof(float) * (double)(ranks - 1) / (double)ranks; // of a number
+    int64_t dense = 0;
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        const ftc_tensor_info *info = &program->tensors[i];
+        if (info->role == FTC_ROLE_GRADIENT) dense += ftc_tensor_elements(info);
+        if (info->role == FTC_ROLE_TOUCHED) dense -= ftc_tensor_elements(&program->tensors[info->of]);
+    }
+    printf("  each sends %.2f MB a step", bytes * (double)dense / 1e6);
+    for (int32_t i = 0; i < program->n_tensors; i++) {
+        if (program->tensors[i].role != FTC_ROLE_TOUCHED) continue;
+        const ftc_tensor_info *table = &program->tensors[program->tensors[i].of];
+        int64_t rows = table->dims[0];
+        printf(", %.0f bytes for each of the %lld rows of %s that texts name",
+               bytes * (double)(ftc_tensor_elements(table) / rows), (long long)rows, table->name);
+    }
+    printf("\n");
+}
+
 // "  a step of 8 sequences of 128 tokens", and the bounds of further extents.
 static void print_bounds(const ftc_program *program) {
     ftc_row_extents rows = ftc_program_row_extents(program);
@@ -173,6 +195,7 @@ static bool summarize(const ftc_program *program, const ftc_target *target, int6
     if (ranks > 1) { // the last slice is the largest
         printf("  in each of %lld processes", (long long)ranks);
         print_memory(program, in_two_calls, threads, (ftc_slice){ranks - 1, ranks});
+        print_traffic(program, ranks);
     }
     if (strcmp(program->precision, "bf16") == 0) printf("  bf16: %s\n", ftc_gemm_bf16_text(target));
     printf("  kernels:");
