@@ -7,6 +7,8 @@ on one line of standard output:
     name, hidden, layers, heads, intermediate, batch, length, threads, steps,
     step_ms_min, step_ms_median, first_step_seconds (compilation included), peak_rss_bytes
 
+and what the step tells of itself in its attribute `told`. Each of --ranks processes has --threads cores of its own.
+
 With --serve the process stays and makes one measurement for every line of standard input (a number of steps), so that
 bench/compare can take turns between peers without paying for their start and compilation again.
 """
@@ -37,6 +39,8 @@ def options(description):
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--warmup", type=int, default=2, help="steps before the first measurement")
     parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--ranks", type=int, default=1, help="processes that train together; this is one of them")
+    parser.add_argument("--rank", type=int, default=0, help="which one")
     parser.add_argument("--serve", action="store_true", help="measure once for every line of standard input")
     return parser
 
@@ -53,7 +57,7 @@ def measure(step, steps):
 def main(name, build, parser):
     """Pins the process, builds the step, warms it up and prints measurements."""
     args = parser.parse_args()
-    cores = sorted(os.sched_getaffinity(0))[: args.threads]
+    cores = sorted(os.sched_getaffinity(0))[args.rank * args.threads :][: args.threads]
     os.sched_setaffinity(0, cores)  # before the framework starts its threads
     start = time.perf_counter()
     step = build(args)
@@ -71,6 +75,7 @@ def main(name, build, parser):
         "threads": len(cores),
         "setup_seconds": built - start,
         "first_step_seconds": first,
+        **getattr(step, "told", {}),
     }
     for steps in map(int, sys.stdin) if args.serve else [args.steps]:
         result = measure(step, steps)
