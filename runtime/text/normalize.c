@@ -50,6 +50,16 @@ bool ftc_normalizer_is_local(const ftc_normalizer *normalizer) {
     return true;
 }
 
+bool ftc_normalizer_is_by_character(const ftc_normalizer *normalizer) {
+    for (size_t i = 0; i < normalizer->count; i++) {
+        ftc_normalize_kind kind = normalizer->steps[i].kind;
+        if (kind == FTC_NORMALIZE_REPLACE || kind == FTC_NORMALIZE_REPLACE_REGEX ||
+            kind == FTC_NORMALIZE_CHARSMAP)
+            return false;
+    }
+    return true;
+}
+
 bool ftc_normalizer_squeezes(const ftc_normalizer *normalizer) {
     return normalizer->count && normalizer->steps[normalizer->count - 1].kind == FTC_NORMALIZE_SQUEEZE;
 }

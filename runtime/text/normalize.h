@@ -59,6 +59,9 @@ void ftc_normalizer_free(ftc_normalizer *normalizer);
 // Whether a text of ASCII characters stays what it is.
 bool ftc_normalizer_keeps_ascii(const ftc_normalizer *normalizer);
 
+// Whether of a text of ASCII characters each becomes what it becomes between others, white space apart.
+bool ftc_normalizer_is_by_character(const ftc_normalizer *normalizer);
+
 // Whether what stands between two blanks becomes the same by itself as in its text, if it has no white space
 // at its ends and no grapheme cluster crosses them.
 bool ftc_normalizer_is_local(const ftc_normalizer *normalizer);

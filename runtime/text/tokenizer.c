@@ -320,18 +320,37 @@ static bool encode_chunk(encoder *e, const char *chunk, size_t size) {
     return true;
 }
 
+// The same where the chunk's bytes can be taken one by one, which is faster than to look it up. False: not
+// all of them can.
+static bool encode_bytes(encoder *e, const char *chunk, size_t size) {
+    const uint8_t *class = e->tokenizer->class, *normal = e->tokenizer->normal;
+    e->utf8 = ftc_grow(e->utf8, &e->utf8_capacity, size, 1);
+    for (size_t i = 0; i < size; i++) {
+        if (class[(uint8_t)chunk[i]] == FTC_CHAR_SLOW) return false;
+        e->utf8[i] = (char)normal[(uint8_t)chunk[i]];
+    }
+    for (size_t at = 0; at < size;) {
+        size_t begin = at++;
+        int open = class[(uint8_t)chunk[begin]];
+        while (open != FTC_CHAR_ALONE && at < size && class[(uint8_t)chunk[at]] == open) at++;
+        push_word(e, e->utf8 + begin, at - begin);
+    }
+    return true;
+}
+
 // Chunk by chunk. False: the text has to be encoded as a whole.
 static bool encode_chunks(encoder *e, const char *text, size_t size) {
     const bool *is_blank = e->tokenizer->is_blank;
     for (size_t at = 0, end; at < size && !is_full(e); at = end) {
         for (end = at; end < size && !is_blank[(uint8_t)text[end]]; end++) {
         }
-        if (end > at && !encode_chunk(e, text + at, end - at)) return false;
+        size_t n = end - at;
+        if (n && !encode_bytes(e, text + at, n) && !encode_chunk(e, text + at, n)) return false;
         bool ends_in_blank = end < size;
         while (end < size && is_blank[(uint8_t)text[end]]) end++;
         if (end < size || !ends_in_blank) continue;
         const char *blank = " ";
-        size_t n = 1;
+        n = 1;
         ftc_status status = normalize(e, &blank, &n, 0);
         if (status.code == FTC_OK) encode_piece(e, 0, blank, n);
         ftc_status_free(&status);
@@ -512,17 +531,30 @@ static bool cuts_at_blanks(const ftc_tokenizer *t) {
            last->splits && (by_classes || ftc_normalizer_squeezes(&t->normalizer));
 }
 
-// What the normalizer makes of "xcx" for a byte c of ASCII: whether c becomes a blank.
-static bool becomes_blank(const ftc_tokenizer *t, uint32_t c) {
+// What the normalizer makes of a character of ASCII between others; -1: not one of ASCII.
+static int normal_byte(const ftc_tokenizer *t, uint32_t c) {
     ftc_codepoints text = {0}, spare = {0};
     const uint32_t around[] = {'x', c, 'x'};
     for (size_t i = 0; i < 3; i++) ftc_codepoints_push(&text, around[i]);
     const char *problem = ftc_normalizer_apply(&t->normalizer, &text, &spare);
-    bool is_blank =
-        !problem && text.count == 3 && text.data[0] == 'x' && text.data[1] == ' ' && text.data[2] == 'x';
+    bool is_one = !problem && text.count == 3 && text.data[0] == 'x' && text.data[2] == 'x';
+    int normal = is_one && text.data[1] < 0x80 ? (int)text.data[1] : -1;
     ftc_codepoints_free(&text);
     ftc_codepoints_free(&spare);
-    return is_blank;
+    return normal;
+}
+
+// Of WordPiece, whose words are found and cut so quickly, the bytes that need not be looked at with others.
+static void prepare_bytes(ftc_tokenizer *t) {
+    bool by_bytes = !t->unigram && t->n_cuts == 1 && ftc_normalizer_is_by_character(&t->normalizer);
+    for (uint32_t c = 0; c < 256; c++) {
+        int normal = c < 0x80 ? normal_byte(t, c) : -1;
+        bool fast = by_bytes && normal >= 0 && !t->normalized.starts[normal];
+        int class = fast ? ftc_split_class(t->cuts[0].split, (uint32_t)normal) : FTC_CHAR_SLOW;
+        t->is_blank[c] = c < 0x80 && ftc_unicode_is_space(c) && normal == ' ';
+        t->class[c] = (uint8_t)(class == FTC_CHAR_SPACE ? FTC_CHAR_SLOW : class);
+        t->normal[c] = (uint8_t)(fast ? normal : 0);
+    }
 }
 
 void ftc_tokenizer_prepare(ftc_tokenizer *t) {
@@ -532,7 +564,7 @@ void ftc_tokenizer_prepare(ftc_tokenizer *t) {
         for (const char *c = t->normalized.tokens[i].text; *c; c++) by_chunks &= *c != ' ';
     if (!by_chunks) return;
     t->chunks = ftc_chunk_cache_new();
-    for (uint32_t c = 0; c < 128; c++) t->is_blank[c] = ftc_unicode_is_space(c) && becomes_blank(t, c);
+    prepare_bytes(t);
 }
 
 static void added_tokens_free(ftc_added_tokens *list) {

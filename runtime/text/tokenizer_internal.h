@@ -42,6 +42,7 @@ enum {
     FTC_CHAR_SYMBOL,
     FTC_CHAR_ALONE, // a word of its own
     FTC_CHAR_SPACE, // no part of a word
+    FTC_CHAR_SLOW,  // (bytes only) not to be taken by itself
 };
 
 // A step of the pre-tokenizer: what it makes of a piece of normalized text, the next step gets, and after the
@@ -91,6 +92,8 @@ struct ftc_tokenizer {
     bool keeps_ascii;        // whether the normalizer does
     ftc_chunk_cache *chunks; // NULL: what stands between two blanks cannot be encoded by itself
     bool is_blank[256];      // the bytes that chunks stand between; a run of them is as good as one
+    uint8_t class[256];      // FTC_CHAR_* of a chunk's bytes that become what they become by themselves …
+    uint8_t normal[256];     // … and what that is
 };
 
 // Appends a copy of the token.
