@@ -191,3 +191,20 @@ ftc_id ftc_build_scatter_add(ftc_graph *g, ftc_id x, ftc_axis axis, ftc_id indic
                              const ftc_axes *kept) {
     return indexed(g, FTC_OP_scatter_add, x, axis, indices, dead_row, kept);
 }
+
+ftc_id ftc_build_state(ftc_graph *g, ftc_id initial, ftc_axis axis, bool from_end) {
+    ftc_node node = blank(from_end ? FTC_OP_after : FTC_OP_before);
+    node.n_args = 1;
+    node.arg[0] = initial;
+    node.axis = axis;
+    node.index = g->next_site++;
+    return ftc_build(g, node);
+}
+
+ftc_id ftc_build_scan(ftc_graph *g, ftc_id state, ftc_id next) {
+    ftc_node node = blank(FTC_OP_scan);
+    node.n_args = 2;
+    node.arg[0] = state;
+    node.arg[1] = next;
+    return ftc_build(g, node);
+}

@@ -46,4 +46,9 @@ ftc_id ftc_build_gather(ftc_graph *g, ftc_id table, ftc_axis axis, ftc_id indice
 ftc_id ftc_build_scatter_add(ftc_graph *g, ftc_id x, ftc_axis axis, ftc_id indices, int64_t dead_row,
                              const ftc_axes *kept);
 
+// The state of a recurrence along the axis, from its first position or from its last one, of a site of its
+// own; and the recurrence that computes it.
+ftc_id ftc_build_state(ftc_graph *g, ftc_id initial, ftc_axis axis, bool from_end);
+ftc_id ftc_build_scan(ftc_graph *g, ftc_id state, ftc_id next);
+
 #endif

@@ -9,6 +9,7 @@
 #include "ir/base/alloc.h"
 #include "ir/base/name.h"
 #include "ir/op.h"
+#include "ir/recurrence.h"
 
 // --- axes ---------------------------------------------------------------------------------------------
 
@@ -462,14 +463,21 @@ void ftc_graph_count_uses(const ftc_graph *g, uint32_t *count) {
 }
 
 void ftc_graph_find_needed(const ftc_graph *g, bool *needed) {
+    ftc_recurrences r = ftc_recurrences_find(g);
     memset(needed, 0, g->n_nodes * sizeof *needed);
     for (uint32_t i = 0; i < g->n_outputs; i++) needed[g->outputs[i].node] = true;
-    for (ftc_id id = g->n_nodes; id-- > 1;) {
-        const ftc_node *node = &g->nodes[id];
-        ftc_op_class class = ftc_node_class(node);
-        if (class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN) needed[id] = true;
-        for (int i = 0; i < node->n_args; i++) needed[node->arg[i]] |= needed[id];
+    for (bool again = true; again;) { // once more for a scan that its state alone needs
+        again = false;
+        for (ftc_id id = g->n_nodes; id-- > 1;) {
+            const ftc_node *node = &g->nodes[id];
+            ftc_op_class class = ftc_node_class(node);
+            if (class == FTC_CLASS_LEAF || class == FTC_CLASS_ASSIGN) needed[id] = true;
+            for (int i = 0; i < node->n_args; i++) needed[node->arg[i]] |= needed[id];
+            again |= needed[id] && r.scan[id] && !needed[r.scan[id]];
+            if (needed[id] && r.scan[id]) needed[r.scan[id]] = true;
+        }
     }
+    ftc_recurrences_free(&r);
 }
 
 // --- types --------------------------------------------------------------------------------------------

@@ -130,12 +130,13 @@ typedef struct {
     // Attributes; which of them an operation has is in its ftc_op_info.
     // Summed axes of sum, max, dot; axes of fill, random, place; those that scatter_add does not add over.
     ftc_axes axes;
-    ftc_axis axis;   // the indexed axis of gather, scatter_add, at, place, index; the renamed axis of rename
+    ftc_axis axis;   // the indexed axis of gather, scatter_add, at, place, index; the renamed axis of rename;
+                     // that of a recurrence: before, after
     ftc_axis to;     // the new axis of rename
     bool outer;      // a map whose operands' axes are not a subset of one operand's: the union is meant
     double value;    // const, fill
-    int64_t index;   // at, place: the position; random: the site; gather, scatter_add: row without gradient,
-                     // else -1
+    int64_t index;   // at, place: the position; random, before, after: the site; gather, scatter_add: row
+                     // without gradient, else -1
     ftc_decl decl;   // param, input, arg, assign (the tensor written)
     uint16_t symbol; // extern: index into graph->symbols
     uint8_t
@@ -232,7 +233,7 @@ typedef struct {
     // NULL: it is no entry's. Passes put it there, dumps say it.
     const char *stage;
     ftc_entry_kind stage_of;
-    int64_t next_site;  // the next unused random site
+    int64_t next_site;  // the next unused site of a random number or a recurrence's state
     ftc_loc cursor_loc; // given to nodes that are appended next (ir/build.h)
     ftc_phase cursor_phase;
     int64_t arena_bytes;   // after plan: size of the arena, else 0

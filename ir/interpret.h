@@ -11,6 +11,14 @@
 
 #include "ir/graph.h"
 
+// Of walks while a recurrence is computed: along this axis they visit one position alone, so many from the
+// first, or from the last.
+typedef struct {
+    ftc_axis axis;
+    int64_t steps;
+    bool from_end;
+} ftc_walk_position;
+
 // What a call gives. The caller owns everything; it must stay valid until ftc_interp_free.
 typedef struct {
     const int64_t *extents;        // [n_extents] symbol: the extent in this call (others are not read)
@@ -27,6 +35,7 @@ typedef struct {
     // other share.
     double noise, bf16_noise;
     uint64_t noise_seed;
+    const ftc_walk_position *position; // NULL: walks visit all
     bool keep_all; // every value stays readable after the run; else outputs and assigned values only
 } ftc_bindings;
 
@@ -107,6 +116,7 @@ int64_t ftc_walk_stride(const ftc_walk *w, int view, ftc_axis axis);
 const ftc_graph *ftc_interp_graph(const ftc_interp *in);
 const ftc_bindings *ftc_interp_bindings(const ftc_interp *in);
 int64_t ftc_interp_first_slot(const ftc_interp *in, ftc_axis axis); // 0 for axes that are not batch-like
+ftc_id ftc_interp_scan_of(const ftc_interp *in, ftc_id state);
 double *ftc_interp_result(ftc_interp *in, ftc_id id); // zeroed cells of the node that is being evaluated
 
 #endif

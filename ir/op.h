@@ -24,6 +24,8 @@ typedef enum {
     FTC_CLASS_PLACE,    // zero but where the coordinate on `axis` is `index`
     FTC_CLASS_RENAME,   // the same cells under another axis name
     FTC_CLASS_SHIFT,    // cell whose coordinate on `axis` is that on `to` minus `index`, or zero
+    FTC_CLASS_BEFORE,   // the cell that its scan has at the position before on `axis`, operand 0 where there is none
+    FTC_CLASS_SCAN,     // operand 1, which is computed from operand 0, its value one position before
     FTC_CLASS_DETACH,   // the same cells, no gradient
     FTC_CLASS_CALL,     // operand 0; operand 2 is the gradient of operand 1. Gone after `differentiate`
     FTC_CLASS_UPSTREAM, // in such an operand 2: the gradient that arrives at operand 0
@@ -105,6 +107,7 @@ typedef struct {
     uint8_t linear_any, linear_all;
     bool of_difference;       // maps of two numbers: looks at their difference alone
     bool chooses;             // maps: operand 1 where operand 0 is true, else operand 2
+    bool from_end;            // states: of a recurrence from the last position to the first
     bool of_entry;            // sources: one value in all cells, which the entry alone decides
     double low, high;         // operands for tests are drawn from here, away from kinks
     const char *const symbol; // infix form, NULL: none

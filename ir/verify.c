@@ -6,6 +6,7 @@
 
 #include "ir/base/alloc.h"
 #include "ir/op.h"
+#include "ir/recurrence.h"
 
 typedef struct {
     const ftc_graph *g;
@@ -210,6 +211,14 @@ static void verify_memory(verifier *v) {
     }
 }
 
+static void verify_recurrences(verifier *v) {
+    ftc_recurrences r = ftc_recurrences_find(v->g);
+    char message[512];
+    ftc_id wrong;
+    if (!ftc_recurrences_check(v->g, &r, &wrong, message, sizeof message)) report_node(v, wrong, message);
+    ftc_recurrences_free(&r);
+}
+
 bool ftc_verify_graph(const ftc_graph *g, ftc_diagnostics *d) {
     verifier v = {.g = g, .d = d, .ok = true};
     verify_axes(&v);
@@ -220,6 +229,7 @@ bool ftc_verify_graph(const ftc_graph *g, ftc_diagnostics *d) {
     verify_outputs(&v);
     if (!v.ok) return false;
     verify_leaves(&v);
+    verify_recurrences(&v);
     if (g->n_kernels > 1) verify_kernels(&v);
     if (g->arena_bytes) verify_memory(&v);
     return v.ok;

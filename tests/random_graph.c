@@ -273,6 +273,77 @@ static void try_operation(generator *m, ftc_op op) {
     add_value(m, id, exact && (moves || integral), result);
 }
 
+// --- recurrences --------------------------------------------------------------------------------------
+
+// An f32 value over some of the axes, scaled to at most 1; a number where none is found.
+static ftc_id some_value(generator *m, const ftc_axes *axes) {
+    ftc_graph *g = m->t.g;
+    for (int tries = 0; tries < 20; tries++) {
+        int k = test_random_below(&m->random, m->n_values);
+        const ftc_type *type = &g->nodes[m->value[k]].type;
+        if (type->dtype != FTC_F32 || !ftc_axes_subset(&type->axes, axes)) continue;
+        return ftc_build_map2(g, FTC_OP_mul, m->value[k], ftc_build_const(g, (float)(1 / fmax(m->limit[k], 1))));
+    }
+    return ftc_build_const(g, 0.75);
+}
+
+// One more operation on a value of a recurrence over `all`, of which `features` are constant. None makes a
+// difference of values larger: many positions follow one another.
+static ftc_id step_further(generator *m, ftc_id x, ftc_id state, const ftc_axes *all, const ftc_axes *features) {
+    ftc_graph *g = m->t.g;
+    ftc_axis own = features->n ? features->at[test_random_below(&m->random, features->n)] : FTC_NO_AXIS;
+    ftc_axes along = ftc_axes_of(own);
+    int choice = test_random_below(&m->random, own == FTC_NO_AXIS ? 4 : 9);
+    ftc_id half = ftc_build_const(g, 0.5);
+    if (choice == 0) return ftc_build_map1(g, FTC_OP_tanh, x);
+    if (choice == 1) return ftc_build_map2(g, FTC_OP_mul, x, some_value(m, all));
+    if (choice == 2) return ftc_build_map2(g, FTC_OP_add, x, some_value(m, all));
+    if (choice == 3) return ftc_build_map2(g, FTC_OP_mul, x, state);
+    const double size = (double)ftc_axis_extent(g, own)->bound;
+    ftc_id share = ftc_build_const(g, (float)(0.5 / size));
+    if (choice == 4) {
+        ftc_id sum = ftc_build_map2(g, FTC_OP_mul, ftc_build_sum(g, x, &along), share);
+        return ftc_build_map2(g, FTC_OP_add, ftc_build_map2(g, FTC_OP_mul, x, half), sum);
+    }
+    if (choice == 5) return ftc_build_shift(g, x, own, own, size > 1 ? 1 : 0);
+    if (choice == 6)
+        return ftc_build_map2(g, FTC_OP_mul, x, ftc_build_map1(g, FTC_OP_tanh, ftc_build_at(g, x, own, 0)));
+    if (choice == 7 && !m->options->smooth)
+        return ftc_build_map2(g, FTC_OP_sub, x, ftc_build_map2(g, FTC_OP_mul, ftc_build_max(g, x, &along), half));
+    ftc_axis other = ftc_graph_add_axis(g, ftc_graph_format(g, "R%u", g->n_axes), g->axes[own].extent);
+    ftc_id w = test_param(g, ftc_graph_format(g, "u%u", g->n_decls), test_list(2, own, other));
+    ftc_id product = ftc_build_map2(g, FTC_OP_mul, ftc_build_dot(g, x, w, &along), share);
+    return ftc_build_rename(g, product, other, own);
+}
+
+// One or two states that depend on each other, along a ragged axis.
+static void add_recurrence(generator *m, bool from_end) {
+    ftc_graph *g = m->t.g;
+    const test_axes *t = &m->t;
+    ftc_axis axis = (ftc_axis[]){t->S, t->U, t->Q}[test_random_below(&m->random, t->U == FTC_NO_AXIS ? 1 : 3)];
+    ftc_axes features = (ftc_axes[]){test_list(1, t->H), test_list(2, t->A, t->D), {0},
+                                     test_list(1, t->D)}[test_random_below(&m->random, 4)];
+    ftc_axes over = ftc_axes_of(ftc_axis_over(g, axis)), initial = ftc_axes_union(&over, &features);
+    ftc_id state[2], next[2];
+    int n = 1 + test_random_below(&m->random, 2);
+    for (int i = 0; i < n; i++)
+        state[i] =
+            ftc_build_state(g, ftc_build_broadcast(g, some_value(m, &initial), &features), axis, from_end);
+    const ftc_axes all = g->nodes[state[0]].type.axes;
+    for (int i = 0; i < n; i++) {
+        next[i] = ftc_build_map2(g, FTC_OP_add, state[n - 1 - i], some_value(m, &all));
+        for (int k = test_random_below(&m->random, 5); k > 0; k--)
+            next[i] = step_further(m, next[i], state[test_random_below(&m->random, n)], &all, &features);
+        next[i] = ftc_build_map2(g, FTC_OP_mul, ftc_build_map1(g, FTC_OP_tanh, next[i]), ftc_build_const(g, 0.5));
+    }
+    for (int i = 0; i < n; i++) {
+        ftc_id scan = ftc_build_scan(g, state[i], next[i]);
+        if (test_random_below(&m->random, 3)) add_value(m, scan, false, 0.5);
+        if (!test_random_below(&m->random, 3)) add_value(m, state[i], false, 1);
+        if (!test_random_below(&m->random, 3)) add_value(m, next[i], false, 0.5);
+    }
+}
+
 // The sum of all cells of a value, over a bound on how many there are.
 static ftc_id summed(ftc_graph *g, ftc_id x) {
     ftc_axes axes = g->nodes[x].type.axes;
@@ -343,6 +414,11 @@ ftc_graph *test_random_graph(uint64_t seed, const test_graph_options *options) {
             continue;                             // made by functions, never alone
         if (class == FTC_CLASS_UPDATED) continue; // what assignments and outputs read, and no loss
         if (class == FTC_CLASS_DETACH && options->smooth) continue;
+        if (class == FTC_CLASS_BEFORE) {
+            add_recurrence(&m, ftc_op_get(op)->from_end);
+            continue;
+        }
+        if (class == FTC_CLASS_SCAN) continue; // with its states
         int n_values = m.n_values;
         for (int tries = 0; tries < 200 && m.n_values == n_values; tries++) try_operation(&m, op);
     }

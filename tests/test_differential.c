@@ -13,6 +13,7 @@
 #include "tests/eager_values.h"
 #include "tests/expected.h"
 #include "tests/random_graph.h"
+#include "tests/recurrences.h"
 #include "tests/random_layers.h"
 
 static ftc_graph *random_graph(uint64_t seed, int n_nodes) {
@@ -62,8 +63,8 @@ static void report_counts(void) {
 
 // --- eager --------------------------------------------------------------------------------------------
 
-static void check_eager(uint64_t seed) {
-    ftc_graph *forward = random_graph(seed, 12 + (int)(seed % 30)), *g = with_gradients(forward);
+static void check_eager(const ftc_graph *forward, uint64_t seed) {
+    ftc_graph *g = with_gradients(forward);
     test_expected *expected = test_expected_new(g, NULL, FTC_ENTRY_GRAD, seed, &test_f32, NULL);
     const test_values *v = test_expected_values(expected);
     const comparison c = {"eager", g, seed, expected};
@@ -80,12 +81,15 @@ static void check_eager(uint64_t seed) {
     test_eager_free(eager);
     test_expected_free(expected);
     ftc_graph_free(g);
-    ftc_graph_free(forward);
 }
 
 Test(differential, eager_agrees_with_the_interpreter) {
     enum { GRAPHS = 400 };
-    for (uint64_t seed = 1; seed <= GRAPHS; seed++) check_eager(seed);
+    for (uint64_t seed = 1; seed <= GRAPHS; seed++) {
+        ftc_graph *g = random_graph(seed, 12 + (int)(seed % 30));
+        check_eager(g, seed);
+        ftc_graph_free(g);
+    }
     report_counts();
 }
 
@@ -621,6 +625,33 @@ static void check_bits(ftc_graph *g, const char *name, uint64_t seed) {
 
 Test(differential, what_no_tile_computes_has_the_same_bits_on_any_number_of_threads) {
     for (size_t i = 0; i < sizeof PAIRS / sizeof *PAIRS; i++) check_bits(pairs_model(i), PAIRS[i].name, i);
+}
+
+// --- recurrences --------------------------------------------------------------------------------------
+
+Test(differential, recurrences_agree) {
+    for (int i = 0;; i++) {
+        ftc_graph *g = test_recurrence(i);
+        if (!g) break;
+        check_compiled(g, 1, (way){.target = "native", .with_step = true});
+        check_compiled(g, 2, (way){.target = "native", .bf16 = true});
+        check_compiled(g, 3, (way){.target = "native", .least_memory = true});
+        check_compiled(g, 4, (way){.target = "native", .use_blas = true});
+        check_compiled(g, 5, (way){.target = "generic"});
+        if (ftc_target_supported_here(ftc_target_named("avx2")))
+            check_compiled(g, 6, (way){.target = "avx2"});
+        check_eager(g, 7);
+        ftc_graph_free(g);
+    }
+    report_counts();
+}
+
+Test(differential, recurrences_have_the_same_bits_on_any_number_of_threads) {
+    for (int i = 0;; i++) {
+        ftc_graph *g = test_recurrence(i);
+        if (!g) break;
+        check_bits(g, g->model, (uint64_t)i); // which frees it
+    }
 }
 
 // --- windows ------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@
 #include "ir/base/random.h"
 #include "ir/verify.h"
 #include "tests/random_graph.h"
+#include "tests/recurrences.h"
 #include "tests/scalar_now.h"
 
 // --- gradients ----------------------------------------------------------------------------------------
@@ -179,6 +180,15 @@ Test(gradient, of_random_graphs) {
         test_graph_options options = {.n_nodes = 4 + (int)(seed % 30), .quadratic = seed % 2, .smooth = true};
         ftc_graph *g = test_random_graph(seed, &options);
         check_gradient(g, seed, "random graph");
+        ftc_graph_free(g);
+    }
+}
+
+Test(gradient, of_recurrences) {
+    for (int i = 0;; i++) {
+        ftc_graph *g = test_recurrence(i);
+        if (!g) break;
+        for (uint64_t seed = 1; seed <= 4; seed++) check_gradient(g, seed, g->model);
         ftc_graph_free(g);
     }
 }

@@ -12,6 +12,7 @@
 #include "ir/base/alloc.h"
 #include "ir/op.h"
 #include "ir/base/random.h"
+#include "ir/recurrence.h"
 
 enum { N_SCRATCH = 3 };
 
@@ -22,7 +23,9 @@ struct ftc_eager {
     ftc_cell **value;    // [n_nodes] NULL: not computed yet, or no longer needed
     bool *owned;         // [n_nodes] value is a buffer of the node's own, not another's or the caller's
     ftc_id *holder;      // [n_nodes] the node whose buffer the value is
-    ftc_id *last_reader; // [n_nodes] of holders: the last node that reads the buffer; n_nodes: it is kept
+    ftc_recurrences recurrences;
+    ftc_id *order;       // [n_nodes - 1] in which nodes are run
+    uint32_t *last_read; // [n_nodes] of holders: when the buffer is read last, in `order`; n_nodes: it is kept
     ftc_eager_lanes *lanes;
     struct {
         ftc_cell *cells;
@@ -114,8 +117,8 @@ static int64_t inner_cells(const rows *r) {
         if (over == FTC_NO_AXIS || ftc_axes_has(&r->inner, over))
             ftc_axes_add(&whole, axis);
         else
-            n *= r->e->b
-                     ->lengths[g->axes[axis].extent][r->walk.coordinate[ftc_axes_find(&r->walk.axes, over)]];
+            n *= r->e->walk
+                     .lengths[g->axes[axis].extent][r->walk.coordinate[ftc_axes_find(&r->walk.axes, over)]];
     }
     return n * ftc_interp_cells(g, &r->e->walk, &whole);
 }
@@ -467,18 +470,30 @@ ftc_eager *ftc_eager_new(const ftc_graph *g, const ftc_eager_bindings *b) {
     e->value = ftc_alloc(g->n_nodes, sizeof *e->value);
     e->owned = ftc_alloc(g->n_nodes, sizeof *e->owned);
     e->holder = ftc_alloc(g->n_nodes, sizeof *e->holder);
-    e->last_reader = ftc_alloc(g->n_nodes, sizeof *e->last_reader);
+    e->last_read = ftc_alloc(g->n_nodes, sizeof *e->last_read);
+    e->order = ftc_alloc(g->n_nodes, sizeof *e->order);
     e->lanes = ftc_eager_lanes_new();
+    e->recurrences = ftc_recurrences_find(g);
+    ftc_recurrences_order(g, &e->recurrences, e->order);
     for (ftc_id id = 1; id < g->n_nodes; id++) {
-        const ftc_node *node = &g->nodes[id];
         ftc_id shared = shared_operand(g, id);
-        ftc_id holder = e->holder[id] = shared ? e->holder[shared] : id;
-        if (ftc_node_class(node) == FTC_CLASS_ASSIGN) e->last_reader[holder] = g->n_nodes;
-        if (e->last_reader[holder] < id) e->last_reader[holder] = id;
-        for (int i = 0; i < node->n_args; i++)
-            if (e->last_reader[e->holder[node->arg[i]]] < id) e->last_reader[e->holder[node->arg[i]]] = id;
+        e->holder[id] = shared ? e->holder[shared] : id;
     }
-    for (uint32_t i = 0; i < g->n_outputs; i++) e->last_reader[e->holder[g->outputs[i].node]] = g->n_nodes;
+    for (uint32_t i = 0, end; i < g->n_nodes - 1; i = end) {
+        end = ftc_recurrences_end(g, &e->recurrences, e->order, i);
+        for (uint32_t k = i; k < end; k++) {
+            const ftc_id id = e->order[k];
+            const ftc_node *node = &g->nodes[id];
+            uint32_t *last = &e->last_read[e->holder[id]];
+            if (*last < end - 1) *last = end - 1;
+            if (ftc_node_class(node) == FTC_CLASS_ASSIGN) *last = g->n_nodes;
+            for (int a = 0; a < node->n_args; a++) {
+                last = &e->last_read[e->holder[node->arg[a]]];
+                if (*last < end - 1) *last = end - 1;
+            }
+        }
+    }
+    for (uint32_t i = 0; i < g->n_outputs; i++) e->last_read[e->holder[g->outputs[i].node]] = g->n_nodes;
     return e;
 }
 
@@ -493,6 +508,17 @@ static ftc_cell *own_buffer(ftc_eager *e, ftc_id id) {
     ftc_cell *cells = ftc_alloc((size_t)n, sizeof *cells);
     e->owned[id] = true;
     return cells;
+}
+
+// The cells of `from`, over other axes or these in another order, as the node's value.
+static void copy_value(ftc_eager *e, ftc_id id, const ftc_cell *from, const ftc_axes *axes) {
+    ftc_walk w;
+    ftc_walk_begin(&w, e->g, &e->walk, axes_of(e, id), FTC_NO_AXIS);
+    int x = ftc_walk_view(&w, axes), o = ftc_walk_view(&w, axes_of(e, id));
+    while (ftc_walk_next(&w))
+        for (int64_t j = 0; j < w.n; j++)
+            e->value[id][w.at[o] + j * w.step[o]] = from[w.at[x] + j * w.step[x]];
+    ftc_walk_end(&w);
 }
 
 static void run_node(ftc_eager *e, ftc_id id) {
@@ -531,6 +557,8 @@ static void run_node(ftc_eager *e, ftc_id id) {
     case FTC_CLASS_PLACE: run_position(e, id, axes_of(e, id)); break;
     case FTC_CLASS_RENAME: run_rename(e, id); break;
     case FTC_CLASS_SHIFT: run_shift(e, id); break;
+    case FTC_CLASS_SCAN: copy_value(e, id, e->value[node->arg[1]], axes_of(e, node->arg[1])); break;
+    case FTC_CLASS_BEFORE: // run by its recurrence
     case FTC_CLASS_DETACH:
     case FTC_CLASS_UPDATED:
     case FTC_CLASS_CALL:
@@ -542,17 +570,130 @@ static void run_node(ftc_eager *e, ftc_id id) {
     }
 }
 
+// --- recurrences --------------------------------------------------------------------------------------
+//
+// The nodes are run on the cells of one position as if these were all: each element has the length 1, or 0
+// where it has no such position.
+
+typedef struct {
+    ftc_eager *e;
+    const ftc_id *nodes; // [n] of the recurrence
+    uint32_t n;
+    ftc_axis axis;
+    bool from_end;
+    ftc_cell **whole; // by node: the cells of all positions
+    bool *is_given;   // by node: it is read along the axis, and made outside
+    const int32_t *lengths;
+    int64_t n_elements, steps; // so many positions from where it begins
+} recurrence;
+
+// Copies between the cells of one position and those of all; of the one `back` steps ago.
+static void copy_position(const recurrence *r, ftc_id id, int64_t back, ftc_cell *here, bool to_whole) {
+    ftc_axes own = {.n = 2, .at = {ftc_axis_over(r->e->g, r->axis), r->axis}};
+    ftc_axes rest = ftc_axes_minus(axes_of(r->e, id), &own);
+    const int64_t n = ftc_interp_cells(r->e->g, &r->e->walk, &rest), steps = r->steps - back;
+    ftc_cell *element = r->whole[id];
+    for (int64_t i = 0; i < r->n_elements; element += r->lengths[i++] * n) {
+        if (r->steps >= r->lengths[i]) continue;
+        ftc_cell *cells = element + (r->from_end ? r->lengths[i] - 1 - steps : steps) * n;
+        memcpy(to_whole ? cells : here, to_whole ? here : cells, (size_t)n * sizeof *cells);
+        here += n;
+    }
+}
+
+static void run_position_of(recurrence *r) {
+    ftc_eager *e = r->e;
+    for (uint32_t i = 0; i < r->n; i++) {
+        const ftc_id id = r->nodes[i], first = e->g->nodes[id].arg[0], scan = e->recurrences.scan[id];
+        if (scan && r->steps > 0) {
+            ftc_cell *before = ftc_eager_scratch(e, 0, cells_of(e, scan));
+            copy_position(r, scan, 1, before, false);
+            e->value[id] = own_buffer(e, id);
+            copy_value(e, id, before, axes_of(e, scan));
+        } else if (scan) {
+            e->value[id] = own_buffer(e, id);
+            copy_value(e, id, e->value[first], axes_of(e, first));
+        } else {
+            run_node(e, id);
+        }
+        if (e->holder[id] == id) copy_position(r, id, 0, e->value[id], true);
+    }
+    for (uint32_t i = 0; i < r->n; i++) forget(e, r->nodes[i]);
+}
+
+static void run_recurrence(ftc_eager *e, const ftc_id *nodes, uint32_t n) {
+    const ftc_graph *g = e->g;
+    const ftc_node *state = &g->nodes[nodes[0]];
+    recurrence r = {.e = e, .nodes = nodes, .n = n, .axis = state->axis};
+    r.from_end = ftc_op_get(state->op)->from_end;
+    r.whole = ftc_alloc(g->n_nodes, sizeof *r.whole);
+    r.is_given = ftc_alloc(g->n_nodes, sizeof *r.is_given);
+    const ftc_axes over = ftc_axes_of(ftc_axis_over(g, r.axis));
+    const ftc_extent extent = g->axes[r.axis].extent;
+    r.n_elements = ftc_interp_cells(g, &e->walk, &over);
+    r.lengths = e->walk.lengths[extent];
+    for (uint32_t i = 0; i < n; i++) {
+        const ftc_node *node = &g->nodes[nodes[i]];
+        r.whole[nodes[i]] = ftc_alloc((size_t)cells_of(e, nodes[i]), sizeof(ftc_cell));
+        for (int a = 0; a < node->n_args; a++) {
+            bool inside = e->recurrences.of[node->arg[a]] == e->recurrences.of[nodes[0]];
+            if (inside || !ftc_axes_has(axes_of(e, node->arg[a]), r.axis)) continue;
+            r.is_given[node->arg[a]] = true;
+            r.whole[node->arg[a]] = e->value[node->arg[a]];
+        }
+    }
+    const ftc_bindings all = e->walk;
+    const int32_t **lengths = ftc_alloc(g->n_extents, sizeof *lengths);
+    int32_t *here = ftc_alloc((size_t)r.n_elements, sizeof *here), longest = 0;
+    memcpy(lengths, all.lengths, g->n_extents * sizeof *lengths);
+    lengths[extent] = here;
+    e->walk.lengths = lengths;
+    for (int64_t i = 0; i < r.n_elements; i++)
+        if (r.lengths[i] > longest) longest = r.lengths[i];
+    for (; r.steps < longest; r.steps++) {
+        for (int64_t i = 0; i < r.n_elements; i++) here[i] = r.steps < r.lengths[i];
+        for (ftc_id id = 1; id < g->n_nodes; id++) {
+            if (!r.is_given[id]) continue;
+            e->value[id] = ftc_alloc((size_t)cells_of(e, id), sizeof(ftc_cell));
+            copy_position(&r, id, 0, e->value[id], false);
+        }
+        run_position_of(&r);
+        for (ftc_id id = 1; id < g->n_nodes; id++)
+            if (r.is_given[id]) free(e->value[id]);
+    }
+    e->walk = all;
+    for (ftc_id id = 1; id < g->n_nodes; id++)
+        if (r.is_given[id]) e->value[id] = r.whole[id];
+    for (uint32_t i = 0; i < n; i++) {
+        const ftc_id id = nodes[i];
+        e->owned[id] = e->holder[id] == id;
+        e->value[id] = e->owned[id] ? r.whole[id] : e->value[e->holder[id]];
+        if (!e->owned[id]) free(r.whole[id]);
+    }
+    free(r.whole);
+    free(r.is_given);
+    free(lengths);
+    free(here);
+}
+
 void ftc_eager_run(ftc_eager *e) {
     const ftc_graph *g = e->g;
     for (ftc_id id = 1; id < g->n_nodes; id++) forget(e, id); // what the last run kept
     e->walk = (ftc_bindings){.extents = e->b->extents, .lengths = e->b->lengths};
-    for (ftc_id id = 1; id < g->n_nodes; id++) {
-        const ftc_node *node = &g->nodes[id];
-        run_node(e, id);
-        if (e->b->visit && !e->b->visit(e->b->context, id, e->value[id], cells_of(e, id))) return;
-        for (int i = 0; i < node->n_args; i++)
-            if (e->last_reader[e->holder[node->arg[i]]] == id) forget(e, e->holder[node->arg[i]]);
-        if (e->last_reader[id] == id) forget(e, id);
+    for (uint32_t i = 0, end; i < g->n_nodes - 1; i = end) {
+        end = ftc_recurrences_end(g, &e->recurrences, e->order, i);
+        if (e->recurrences.of[e->order[i]])
+            run_recurrence(e, &e->order[i], end - i);
+        else
+            run_node(e, e->order[i]);
+        for (uint32_t k = i; k < end && e->b->visit; k++)
+            if (!e->b->visit(e->b->context, e->order[k], e->value[e->order[k]], cells_of(e, e->order[k]))) return;
+        for (uint32_t k = i; k < end; k++) {
+            const ftc_node *node = &g->nodes[e->order[k]];
+            for (int a = 0; a < node->n_args; a++)
+                if (e->last_read[e->holder[node->arg[a]]] == end - 1) forget(e, e->holder[node->arg[a]]);
+            if (e->last_read[e->order[k]] == end - 1) forget(e, e->order[k]);
+        }
     }
     for (ftc_id id = 1; id < g->n_nodes; id++)
         if (ftc_node_class(&g->nodes[id]) == FTC_CLASS_ASSIGN) assign(e, id);
@@ -594,6 +735,8 @@ void ftc_eager_free(ftc_eager *e) {
     free(e->value);
     free(e->owned);
     free(e->holder);
-    free(e->last_reader);
+    free(e->last_read);
+    free(e->order);
+    ftc_recurrences_free(&e->recurrences);
     free(e);
 }

@@ -59,6 +59,7 @@ static char *kernel_key(ftc_emitter *e) {
     for (ftc_id id = e->first; id < e->last; id++) {
         const ftc_node *n = &g->nodes[id];
         bool is_random = ftc_op_get(n->op)->attrs & FTC_ATTR_INDEX && ftc_node_class(n) == FTC_CLASS_SOURCE;
+        bool is_state = ftc_node_class(n) == FTC_CLASS_BEFORE; // whose site is only another one
         fprintf(f, "\n%s %d %u:", ftc_op_get(n->op)->name, n->type.dtype, n->step);
         write_axes(f, g, &n->type.axes);
         write_axes(f, g, &n->axes);
@@ -70,7 +71,7 @@ static char *kernel_key(ftc_emitter *e) {
                 e->sites = ftc_realloc(e->sites, (size_t)e->sites_capacity, sizeof *e->sites);
             }
             e->sites[e->n_sites++] = id;
-        } else {
+        } else if (!is_state) {
             fprintf(f, " %lld", (long long)n->index);
         }
         if (ftc_node_class(n) == FTC_CLASS_EXTERN) fprintf(f, " %s", g->symbols[n->symbol]);

@@ -41,6 +41,7 @@ typedef enum {
     FTC_STORED_MEMORY, // in the arena, a tensor, an input or an output: addressed by coordinates in packed
                        // order
     FTC_STORED_LOCAL,  // in scratch: base[block_row * ld + local_col]
+    FTC_STORED_STEP,   // in scratch: the cells of one position of a recurrence, addressed by coordinates
 } ftc_storage_kind;
 
 typedef struct {

@@ -10,6 +10,10 @@
 // Where the kernel has a window, the other ragged axis is cut, too: each block computes the positions alone
 // that are within the window of one of its rows, and packs for itself what it reads at these.
 //
+// A recurrence is a tile kernel, too: its blocks are positions, in the order in which states follow one
+// another, and what passes from one step to the next lies in scratch by coordinates, since a step may read it
+// under other names. Right operands are packed once a call.
+//
 // A contraction over the blocked axis adds block by block, in order, into its result in memory; every other
 // result is complete within the block.
 #include <stdio.h>
@@ -29,6 +33,7 @@ typedef struct {
     LLVMValueRef *packed; // by step: the packed right operand
     ftc_env env;          // rows bound
     LLVMValueRef block_start, block_rows;
+    ftc_id state;      // of a recurrence: the first one, which says where it begins; else 0
     ftc_axis windowed; // the axis that the window cuts; FTC_NO_AXIS: none
     LLVMValueRef window_start, window_size;
 } tile_emitter;
@@ -41,6 +46,10 @@ typedef struct {
 // The contraction with the blocked axis among its rows where it has it at all outside of the sums.
 static ftc_dot_shape dot_shape(const tile_emitter *t, ftc_id dot) {
     ftc_dot_shape c = ftc_region_dot_shape(t->e->g, &t->e->g->nodes[dot]);
+    if (t->state) { // a row times a matrix
+        c.rows = ftc_axes_minus(&c.rows, &t->kernel->rows);
+        return c;
+    }
     if (ftc_axes_has(&c.cols, t->kernel->block))
         return (ftc_dot_shape){
             .a = c.b, .b = c.a, .batch = c.batch, .rows = c.cols, .cols = c.rows, .sums = c.sums};
@@ -232,6 +241,31 @@ static void emit_dot(tile_emitter *t, int step) {
     e->ready[dot] = true;
 }
 
+// Rows of a recurrence's step, at the position that is bound.
+static void emit_step(tile_emitter *t, int step) {
+    ftc_emitter *e = t->e;
+    ftc_codegen *cg = e->cg;
+    ftc_axes outer = {0}, cols = {0};
+    for (ftc_id id = e->first; id < e->last && !cols.n; id++) {
+        const ftc_node *node = &e->g->nodes[id];
+        bool counts =
+            ftc_node_class(node) == FTC_CLASS_REDUCE || e->storage[id].kind != FTC_STORED_NOWHERE;
+        if (node->step == step && counts) ftc_region_step_loops(e->g, node, t->kernel, &outer, &cols);
+    }
+    ftc_env env = t->env;
+    ftc_cg_loop loops[FTC_MAX_AXES];
+    for (int i = 0; i < outer.n; i++) {
+        LLVMValueRef extent = ftc_emit_extent(e, outer.at[i], &env);
+        loops[i] = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), extent, ftc_cg_i64(cg, 1));
+        env.index[outer.at[i]] = loops[i].index;
+    }
+    env.index[t->kernel->block] = t->block_start;
+    ftc_row row = ftc_row_of(e, &cols, &env);
+    row.step = (uint16_t)step;
+    ftc_emit_row(e, &row, &env);
+    for (int i = outer.n; i-- > 0;) ftc_cg_loop_end(cg, &loops[i]);
+}
+
 static void emit_rows(tile_emitter *t, int step) {
     ftc_emitter *e = t->e;
     ftc_codegen *cg = e->cg;
@@ -282,7 +316,7 @@ static void place_in_scratch(tile_emitter *t) {
             }
             int64_t ld = row_distance(cols);
             e->storage[arg] = (ftc_storage){
-                FTC_STORED_LOCAL, ftc_emit_scratch(e, t->kernel->block_size * ld * 4), ftc_cg_i64(e->cg, ld)};
+                t->state ? FTC_STORED_STEP : FTC_STORED_LOCAL, ftc_emit_scratch(e, t->kernel->block_size * ld * 4), ftc_cg_i64(e->cg, ld)};
         }
     for (int s = 0; s < t->n_steps; s++) {
         if (!t->dot_of[s]) continue;
@@ -305,6 +339,12 @@ static void bind_window(tile_emitter *t, LLVMValueRef length) {
     t->window_size = ftc_cg_max(cg, ftc_cg_sub(cg, end, t->window_start), zero);
 }
 
+// The right operands that are the same for all blocks.
+static void emit_packs(tile_emitter *t) {
+    for (int s = 0; s < t->n_steps; s++)
+        if (t->dot_of[s] && !differs_by_block(t, dot_shape(t, t->dot_of[s]).b)) emit_pack(t, s);
+}
+
 static void emit_item(tile_emitter *t) {
     ftc_emitter *e = t->e;
     ftc_codegen *cg = e->cg;
@@ -313,20 +353,22 @@ static void emit_item(tile_emitter *t) {
     t->block_rows = ftc_cg_i64(cg, 1);
     for (ftc_id id = e->first; id < e->last; id++)
         if (is_cleared(t, id)) ftc_emit_clear(e, id, &t->env);
-    for (int s = 0; s < t->n_steps; s++)
-        if (t->dot_of[s] && !differs_by_block(t, dot_shape(t, t->dot_of[s]).b)) emit_pack(t, s);
+    if (!t->state) emit_packs(t);
     ftc_cg_loop blocks;
     if (blocked) {
         LLVMValueRef length = ftc_emit_extent(e, t->kernel->block, &t->env);
         blocks = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), length, ftc_cg_i64(cg, t->kernel->block_size));
         t->block_start = blocks.index;
-        t->block_rows =
-            ftc_cg_min(cg, ftc_cg_sub(cg, length, blocks.index), ftc_cg_i64(cg, t->kernel->block_size));
+        if (!t->state)
+            t->block_rows =
+                ftc_cg_min(cg, ftc_cg_sub(cg, length, blocks.index), ftc_cg_i64(cg, t->kernel->block_size));
+        else if (ftc_op_get(e->g->nodes[t->state].op)->from_end)
+            t->block_start = ftc_cg_sub(cg, ftc_cg_sub(cg, length, blocks.index), ftc_cg_i64(cg, 1));
         if (t->kernel->has_window) bind_window(t, length);
     }
     for (int s = 0; s < t->n_steps; s++) {
         if (!t->dot_of[s]) {
-            emit_rows(t, s);
+            t->state ? emit_step(t, s) : emit_rows(t, s);
             continue;
         }
         if (differs_by_block(t, dot_shape(t, t->dot_of[s]).b)) emit_pack(t, s);
@@ -335,11 +377,12 @@ static void emit_item(tile_emitter *t) {
     if (blocked) ftc_cg_loop_end(cg, &blocks);
 }
 
-// What an item of the sequence that is bound costs: its length² along the ragged axis, 1 when there is none.
+// What an item of the sequence that is bound costs: its length² along the ragged axis, the length of a
+// recurrence, 1 when there is none.
 static LLVMValueRef cost_of(tile_emitter *t, ftc_axis ragged) {
     if (ragged == FTC_NO_AXIS) return ftc_cg_i64(t->e->cg, 1);
     LLVMValueRef length = ftc_emit_extent(t->e, ragged, &t->env);
-    return ftc_cg_mul(t->e->cg, length, length);
+    return t->state ? length : ftc_cg_mul(t->e->cg, length, length);
 }
 
 // Items of the sequence that is bound: `rest` may have the sequence's tokens.
@@ -368,6 +411,7 @@ void ftc_emit_tile_kernel(ftc_emitter *e) {
     for (ftc_id id = e->first; id < e->last; id++) {
         const ftc_node *node = &g->nodes[id];
         if (node->step + 1 > t.n_steps) t.n_steps = node->step + 1;
+        if (ftc_node_class(node) == FTC_CLASS_BEFORE && !t.state) t.state = id;
         for (int i = 0; i < node->type.axes.n; i++)
             if (ftc_axis_extent(g, node->type.axes.at[i])->kind == FTC_EXTENT_RAGGED &&
                 !ftc_axes_has(&t.kernel->rows, node->type.axes.at[i]))
@@ -384,6 +428,7 @@ void ftc_emit_tile_kernel(ftc_emitter *e) {
     for (ftc_id id = e->first; id < e->last; id++)
         if (ftc_node_class(&g->nodes[id]) == FTC_CLASS_DOT) t.dot_of[g->nodes[id].step] = id;
     place_in_scratch(&t);
+    if (t.state) emit_packs(&t);
 
     // Items are ordered by (sequence, the rest); an item goes to the thread in whose share of the cost it
     // starts.

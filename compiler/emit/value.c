@@ -245,6 +245,13 @@ LLVMValueRef ftc_emit_address(ftc_emitter *e, ftc_id id, const ftc_env *env, LLV
         }
         return ftc_cg_at(cg, type, storage->base, offset);
     }
+    if (storage->kind == FTC_STORED_STEP) {
+        const ftc_kernel *kernel = &e->g->kernels[e->kernel];
+        ftc_axes block = ftc_axes_of(kernel->block);
+        order = ftc_axes_packed_order(e->g, &e->g->nodes[id].type.axes);
+        order = ftc_axes_minus(&order, &kernel->rows);
+        order = ftc_axes_minus(&order, &block);
+    }
     // `stride` is the distance along the axis at hand; `plain` is what lies behind it without ragged axes: a
     // block has as many times its ragged cells.
     LLVMValueRef offset = ftc_cg_i64(cg, 0), stride = ftc_cg_i64(cg, 1), plain = stride;
@@ -603,6 +610,24 @@ static LLVMValueRef shift_value(ftc_emitter *e, const ftc_node *node, const ftc_
     return b.select(&b, inside, inner, constant(e, node->type.dtype, 0, lanes));
 }
 
+// What the scan has in memory at the position that was computed before.
+static LLVMValueRef state_value(ftc_emitter *e, ftc_id id, const ftc_env *env, int lanes, ftc_values *values) {
+    ftc_codegen *cg = e->cg;
+    const ftc_node *node = &e->g->nodes[id];
+    const bool from_end = ftc_op_get(node->op)->from_end;
+    ftc_id scan = id + 1;
+    while (ftc_node_class(&e->g->nodes[scan]) != FTC_CLASS_SCAN || e->g->nodes[scan].arg[0] != id) scan++;
+    LLVMValueRef one = ftc_cg_i64(cg, 1), position = bound_index(e, env, node->axis);
+    LLVMValueRef begin =
+        from_end ? ftc_cg_sub(cg, ftc_emit_extent(e, node->axis, env), one) : ftc_cg_i64(cg, 0);
+    LLVMValueRef is_first = ftc_cg_compare(cg, LLVMIntEQ, position, begin);
+    LLVMValueRef last = from_end ? ftc_cg_add(cg, position, one) : ftc_cg_sub(cg, position, one);
+    ftc_env moved = moved_env(env, node->axis, ftc_cg_select(cg, is_first, position, last));
+    LLVMValueRef before = ftc_emit_load(e, scan, &moved), initial = ftc_emit_value(e, node->arg[0], env, values);
+    if (lanes > 1 && ftc_cg_lanes_of(LLVMTypeOf(initial)) == 1) initial = ftc_cg_splat(cg, initial, lanes);
+    return ftc_cg_select(cg, is_first, initial, before);
+}
+
 static LLVMValueRef compute(ftc_emitter *e, ftc_id id, const ftc_env *env, int lanes, ftc_values *values) {
     ftc_codegen *cg = e->cg;
     const ftc_node *node = &e->g->nodes[id];
@@ -623,6 +648,8 @@ static LLVMValueRef compute(ftc_emitter *e, ftc_id id, const ftc_env *env, int l
         return ftc_emit_value(e, node->arg[0], &at, NULL);
     }
     case FTC_CLASS_SHIFT: return shift_value(e, node, env, lanes);
+    case FTC_CLASS_BEFORE: return state_value(e, id, env, lanes, values);
+    case FTC_CLASS_SCAN: return ftc_emit_value(e, node->arg[1], env, values);
     case FTC_CLASS_PLACE: {
         LLVMValueRef inner = ftc_emit_value(e, node->arg[0], env, values);
         if (lanes > 1 && ftc_cg_lanes_of(LLVMTypeOf(inner)) == 1) inner = ftc_cg_splat(cg, inner, lanes);

@@ -128,7 +128,9 @@ static demand *find_demands(const ftc_graph *g) {
     for (ftc_id id = g->n_nodes; id-- > 1;) {
         const ftc_node *node = ftc_graph_node(g, id);
         demand *own = &demands[id];
-        if (ftc_node_class(node) == FTC_CLASS_ASSIGN || ftc_node_class(node) == FTC_CLASS_LEAF)
+        ftc_op_class class = ftc_node_class(node);
+        // Of a scan the state reads each position, too.
+        if (class == FTC_CLASS_ASSIGN || class == FTC_CLASS_LEAF || class == FTC_CLASS_SCAN)
             own->read = EVERYWHERE;
         if (own->read == ONE_POSITION && !can_narrow(g, node, own->where.axis)) own->read = EVERYWHERE;
         if (own->read == UNREAD) continue;

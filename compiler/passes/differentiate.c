@@ -75,12 +75,12 @@ static void forget_meanings(ftc_graph *g) {
 }
 
 static void append_gradients(ftc_graph *g, ftc_id loss, ftc_entry_kind entry) {
-    const ftc_id end = loss + 1;
+    const ftc_id end = g->n_nodes;
     bool *trained = find_trained(g, end), *active = ftc_gradient_active(g, trained, end);
     ftc_build_cursor(g, ftc_graph_node(g, loss)->loc, FTC_PHASE_BACKWARD);
     const ftc_output *weight = ftc_graph_find_output(g, FTC_OUTPUT_WEIGHT);
     ftc_id seed = weight && entry == FTC_ENTRY_GRAD ? weight->node : ftc_build_const(g, 1);
-    ftc_id *gradient = ftc_gradient_append(g, loss, seed, active, FTC_PHASE_BACKWARD);
+    ftc_id *gradient = ftc_gradient_append(g, loss, seed, active, end, FTC_PHASE_BACKWARD);
     for (ftc_id id = 1; id < end; id++) {
         if (!gradient[id] || !trained[id]) continue;
         ftc_decl of = ftc_graph_node(g, id)->decl;

@@ -19,6 +19,7 @@
 
 #include "compiler/passes/regions.h"
 #include "compiler/passes/window.h"
+#include "ir/recurrence.h"
 
 typedef struct {
     const ftc_fusion *f;
@@ -110,17 +111,31 @@ static bool check_work(const ftc_graph *g, ftc_entry_kind entry, ftc_diagnostics
     return false;
 }
 
+static void refuse_recurrence(const ftc_graph *g, ftc_id id, ftc_diagnostics *d) {
+    const ftc_node *node = &g->nodes[id];
+    char type[256];
+    ftc_diag_add(d, node->loc.line ? g->files[node->loc.file] : g->model, NULL, (int)node->loc.line, 0,
+                 "%s, %s, cannot be computed position by position within its recurrence",
+                 ftc_op_get(node->op)->name, ftc_type_text(g, &node->type, type, sizeof type));
+}
+
 bool ftc_pass_fuse(ftc_graph *g, const ftc_pass_options *options, ftc_diagnostics *d) {
     // What remat has copied for all of its readers, nobody needs any more; a value without a reader has no
     // place.
     if (!check_lowered(g, d) || !ftc_pass_dce(g, options, d)) return false;
     ftc_fusion f = {.g = g, .options = options, .memory = ftc_arena_new()};
     f.stamp = ftc_arena_alloc(f.memory, g->n_nodes * sizeof *f.stamp);
+    ftc_recurrences recurrences = ftc_recurrences_find(g);
+    f.recurrence = recurrences.of;
     ftc_fuse_anchor(&f);
     ftc_fuse_order(&f);
-    ftc_fuse_place_units(&f);
-    rebuild_graph(&f);
+    ftc_id without_place = ftc_fuse_place_units(&f);
+    if (without_place)
+        refuse_recurrence(g, without_place, d);
+    else
+        rebuild_graph(&f);
     ftc_window_find(g);
+    ftc_recurrences_free(&recurrences);
     ftc_arena_free(f.memory);
-    return check_work(g, options->entry, d);
+    return !without_place && check_work(g, options->entry, d);
 }

@@ -35,6 +35,7 @@ typedef struct {
     ftc_graph *g;
     const ftc_pass_options *options;
     ftc_arena *memory;
+    const uint32_t *recurrence;     // the recurrence that the node is part of, 0: none
     uint32_t *stamp, current_stamp; // which nodes a walk has met already
 
     // ftc_fuse_anchor
@@ -62,8 +63,9 @@ void ftc_fuse_anchor(ftc_fusion *f);
 // Lists the units.
 void ftc_fuse_order(ftc_fusion *f);
 
-// Makes the kernels and puts every unit into one.
-void ftc_fuse_place_units(ftc_fusion *f);
+// Makes the kernels and puts every unit into one. The unit of a recurrence that its kernel cannot take; 0:
+// there is none.
+ftc_id ftc_fuse_place_units(ftc_fusion *f);
 
 // Kind and loops of a new kernel for a value that is no contraction.
 ftc_kernel ftc_fuse_kernel_for(ftc_fusion *f, ftc_id id);

@@ -1,6 +1,6 @@
 // fuse, first part: which values are computed once, and what reads what.
 //
-// Contractions, reductions and kernels that are not the compiler's always are; a map when it is read in a way
+// Contractions, reductions, recurrences' states and kernels that are not the compiler's always are; a map when it is read in a way
 // that needs memory (operand of a contraction, table of a gather, stored for a later phase, assigned, an
 // output), when it ends the chain of maps behind a contraction, when several readers would repeat a wide
 // expression, or when a decision depends on its last bit.
@@ -160,6 +160,8 @@ static void find_anchors(expression *e) {
             anchor_chain_end(f, v);
             break;
         case FTC_CLASS_REDUCE:
+        case FTC_CLASS_BEFORE:
+        case FTC_CLASS_SCAN:
         case FTC_CLASS_SCATTER: f->anchored[v] = true; break;
         case FTC_CLASS_GATHER:
         case FTC_CLASS_AT:

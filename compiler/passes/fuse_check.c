@@ -209,6 +209,8 @@ static bool is_anchored(const kernel_check *c, ftc_id id) {
     case FTC_CLASS_REDUCE:
     case FTC_CLASS_SCATTER:
     case FTC_CLASS_EXTERN:
+    case FTC_CLASS_BEFORE:
+    case FTC_CLASS_SCAN:
     case FTC_CLASS_ASSIGN: return true;
     default: return c->leaves[id];
     }

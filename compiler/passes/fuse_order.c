@@ -26,15 +26,18 @@ static ftc_id cluster_of(const ftc_fusion *f, ftc_id id) {
 
 // Tile values that read one another share a kernel: clusters, by union-find. A contraction that stands alone
 // before them may be read from memory, and its kernel may be cut into blocks along another axis, or not at
-// all.
+// all. A recurrence is a cluster of its own.
 static void find_clusters(ftc_fusion *f) {
     const ftc_graph *g = f->g;
+    ftc_id *first = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *first); // by recurrence
     f->in_tile = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *f->in_tile);
     f->cluster = ftc_arena_alloc(f->memory, g->n_nodes * sizeof *f->cluster);
     bool stored = false;
     for (ftc_id v = 1; v < g->n_nodes; v++) {
-        f->cluster[v] = v;
-        f->in_tile[v] = f->anchored[v] && is_tile_unit(g, v);
+        const uint32_t recurrence = f->recurrence[v];
+        if (recurrence && !first[recurrence]) first[recurrence] = v;
+        f->cluster[v] = recurrence ? first[recurrence] : v;
+        f->in_tile[v] = f->anchored[v] && (recurrence || is_tile_unit(g, v));
         if (f->in_tile[v] && ftc_region_touches_quadratic(g, &g->nodes[v]) && ftc_edits_store(f->options)) {
             stored = true;
             f->in_tile[v] = ftc_fuse_class(f, v) == FTC_CLASS_DOT || ftc_fuse_scatters_in_tile(g, v);
@@ -42,9 +45,10 @@ static void find_clusters(ftc_fusion *f) {
     }
     if (stored) return; // each by itself
     for (ftc_id v = 1; v < g->n_nodes; v++) {
-        if (!f->in_tile[v]) continue;
+        if (!f->in_tile[v] || f->recurrence[v]) continue;
         for (uint32_t i = 0; i < f->units[v].n_reads; i++) {
             ftc_id read = f->units[v].reads[i].id;
+            if (f->recurrence[read]) continue;
             // It is neither needed with nor made from values that only its kernel holds.
             bool alone = f->cluster[read] == read && !ftc_region_touches_quadratic(g, &g->nodes[read]);
             if (f->in_tile[read] && !alone && g->nodes[read].phase == g->nodes[v].phase)

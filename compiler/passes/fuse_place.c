@@ -14,6 +14,7 @@
 typedef struct {
     bool is_rows; // else a contraction
     ftc_axes cols;
+    ftc_axes outer;   // of a recurrence: rows along `cols` for each position on these
     bool accumulates; // sums over the blocked axis: complete only when the kernel ends
 } tile_step;
 
@@ -21,6 +22,7 @@ typedef struct {
 typedef struct {
     ftc_phase phase; // of the value that it was made for
     ftc_id cluster;  // tile: whose values it holds
+    uint32_t recurrence; // … that it computes; 0: none
     ftc_id call;     // extern: its first result
     tile_step *steps;
     int n_steps, capacity;
@@ -29,6 +31,7 @@ typedef struct {
 typedef struct {
     ftc_fusion *f;
     kernel_state *kernels; // by kernel; a kernel is made for a unit, so there are no more than nodes
+    uint32_t *kernel_of;   // by recurrence; 0: none yet
 } placing;
 
 // --- axes ---------------------------------------------------------------------------------------------
@@ -95,13 +98,16 @@ static bool is_token_group(const ftc_graph *g, const ftc_axes *axes) {
 
 // --- new kernels --------------------------------------------------------------------------------------
 
-static ftc_fuse_place new_kernel(placing *p, ftc_kernel kernel, ftc_phase phase) {
+static ftc_fuse_place new_kernel_called(placing *p, ftc_kernel kernel, ftc_phase phase, const char *what) {
     ftc_graph *g = p->f->g;
-    kernel.name =
-        ftc_graph_format(g, "%s%u", ftc_kernel_kind_name(kernel.kind), g->n_kernels ? g->n_kernels : 1);
+    kernel.name = ftc_graph_format(g, "%s%u", what, g->n_kernels ? g->n_kernels : 1);
     uint32_t k = ftc_graph_add_kernel(g, kernel);
     p->kernels[k].phase = phase;
     return FTC_AT_STEP(k, 0);
+}
+
+static ftc_fuse_place new_kernel(placing *p, ftc_kernel kernel, ftc_phase phase) {
+    return new_kernel_called(p, kernel, phase, ftc_kernel_kind_name(kernel.kind));
 }
 
 ftc_kernel ftc_fuse_kernel_for(ftc_fusion *f, ftc_id id) {
@@ -171,6 +177,16 @@ static ftc_kernel tile_for(const ftc_fusion *f, ftc_id id) {
     return kernel;
 }
 
+// A new one for the recurrence of a value: one work item for each sequence, one position after the other.
+static ftc_kernel recurrence_for(const ftc_fusion *f, ftc_id id) {
+    const ftc_axes *axes = &f->g->nodes[id].type.axes;
+    ftc_kernel kernel = {.kind = FTC_KERNEL_TILE, .block = FTC_NO_AXIS, .block_size = 1};
+    for (int i = 0; i < axes->n; i++)
+        if (ftc_axis_over(f->g, axes->at[i]) != FTC_NO_AXIS) kernel.block = axes->at[i];
+    kernel.rows = ftc_axes_of(ftc_axis_over(f->g, kernel.block));
+    return kernel;
+}
+
 // --- how early ----------------------------------------------------------------------------------------
 
 // The first place at which what `id` reads is complete.
@@ -185,10 +201,14 @@ static ftc_fuse_place after_reads(const placing *p, ftc_id id) {
         ftc_kernel_kind kind = f->g->kernels[k].kind;
         if (kind == FTC_KERNEL_TILE) {
             const tile_step *step = &p->kernels[k].steps[FTC_STEP_OF(at)];
+            bool together = f->recurrence[id] && f->recurrence[id] == p->kernels[k].recurrence;
             bool elsewhere = u->reads[i].moved && ftc_fuse_class(f, id) != FTC_CLASS_DOT;
             bool incomplete = step->accumulates || ftc_fuse_scatters_in_tile(f->g, u->reads[i].id);
-            if (incomplete || u->reads[i].renamed || elsewhere)
+            bool moves = u->reads[i].renamed || elsewhere;
+            if (!together && (incomplete || moves))
                 at = FTC_AFTER_KERNEL(k);
+            else if (moves) // along other axes than the recurrence's
+                at++;
             else if (!step->is_rows || ftc_fuse_class(f, id) == FTC_CLASS_DOT)
                 at++;
         } else if (u->reads[i].moved || kind == FTC_KERNEL_EXTERN ||
@@ -245,6 +265,42 @@ static ftc_fuse_place new_step(placing *p, uint32_t k, tile_step step) {
     return FTC_AT_STEP(k, (uint16_t)state->n_steps++);
 }
 
+// Where the kernel k of a recurrence computes `id`, at or after `first`; 0 when it cannot.
+static ftc_fuse_place join_recurrence(placing *p, ftc_id id, uint32_t k, ftc_fuse_place first) {
+    const ftc_fusion *f = p->f;
+    const ftc_node *node = &f->g->nodes[id];
+    const ftc_kernel *kernel = &f->g->kernels[k];
+    kernel_state *state = &p->kernels[k];
+    const bool own = f->recurrence[id] == state->recurrence;
+    switch (ftc_node_class(node)) {
+    case FTC_CLASS_DOT: {
+        if (!own || !ftc_region_is_step_product(f->g, node, kernel->block)) return 0;
+        return new_step(p, k, (tile_step){.cols = ftc_region_dot_shape(f->g, node).cols});
+    }
+    case FTC_CLASS_REDUCE:
+        if (node->axes.n > 1) return 0;
+        break;
+    case FTC_CLASS_MAP:
+    case FTC_CLASS_SOURCE: break;
+    default:
+        if (!own) return 0;
+    }
+    ftc_axes space = ftc_fuse_space(f, id), outer, cols;
+    if (!ftc_axes_subset(&kernel->rows, &space) || !ftc_axes_has(&space, kernel->block)) return 0;
+    if (ftc_axes_intersect(&node->axes, &kernel->rows).n || ftc_axes_has(&node->axes, kernel->block)) return 0;
+    ftc_region_step_loops(f->g, node, kernel, &outer, &cols);
+    if (ftc_region_constant_size(f->g, &outer) < 0 || ftc_region_constant_size(f->g, &cols) < 0) return 0;
+    for (int i = FTC_KERNEL_OF(first) == k ? FTC_STEP_OF(first) : 0; i < state->n_steps; i++) {
+        tile_step *step = &state->steps[i];
+        if (!step->is_rows || !ftc_axes_same_set(&outer, &step->outer)) continue;
+        if (cols.n && step->cols.n && !ftc_axes_same_set(&cols, &step->cols)) continue;
+        if (!cols.n && outer.n) continue;
+        if (cols.n) step->cols = cols;
+        return FTC_AT_STEP(k, (uint16_t)i);
+    }
+    return new_step(p, k, (tile_step){.is_rows = true, .cols = cols, .outer = outer});
+}
+
 // Where tile kernel k computes `id`, at or after `first`; 0 when it cannot.
 static ftc_fuse_place join_tile(placing *p, ftc_id id, uint32_t k, ftc_fuse_place first) {
     const ftc_fusion *f = p->f;
@@ -252,6 +308,7 @@ static ftc_fuse_place join_tile(placing *p, ftc_id id, uint32_t k, ftc_fuse_plac
     const ftc_kernel *kernel = &f->g->kernels[k];
     ftc_op_class class = ftc_node_class(node);
     if (FTC_KERNEL_OF(first) > k || (f->in_tile[id] && p->kernels[k].cluster != f->cluster[id])) return 0;
+    if (p->kernels[k].recurrence) return join_recurrence(p, id, k, first);
     if (class == FTC_CLASS_DOT) {
         ftc_dot_shape c = ftc_region_dot_shape(f->g, node);
         if (!ftc_axes_same_set(&c.batch, &kernel->rows)) return 0;
@@ -389,6 +446,10 @@ static ftc_fuse_place join_any(placing *p, ftc_id id, ftc_fuse_place first, uint
     uint32_t k_first = FTC_KERNEL_OF(first), n_kernels = g->n_kernels ? g->n_kernels : 1;
     bool again = g->nodes[id].phase == FTC_PHASE_RECOMPUTE;
     if (ftc_fuse_class(f, id) == FTC_CLASS_EXTERN) return join_call(p, id);
+    if (f->recurrence[id]) {
+        uint32_t k = p->kernel_of[f->recurrence[id]];
+        return k ? join_tile(p, id, k, first) : 0;
+    }
     // The kernel of the latest operand; for the values of a tile, and for reductions, a later one will do as
     // well. Reductions of values that have nothing in common stay apart: so their kernels look alike, and are
     // emitted once.
@@ -433,10 +494,19 @@ static const char *why_no_tile(ftc_fusion *f, ftc_id id) {
     return ftc_graph_format(g, "a tile has no %s along %s of %s", name, along, over);
 }
 
-// A kernel of its own.
+// A kernel of its own; 0: it must be in that of its recurrence.
 static ftc_fuse_place make_kernel(placing *p, ftc_id id) {
     ftc_fusion *f = p->f;
     const ftc_node *node = &f->g->nodes[id];
+    if (f->recurrence[id]) {
+        uint32_t *k = &p->kernel_of[f->recurrence[id]];
+        if (*k) return 0;
+        ftc_fuse_place first = new_kernel_called(p, recurrence_for(f, id), node->phase, "scan");
+        *k = FTC_KERNEL_OF(first);
+        p->kernels[*k].cluster = f->cluster[id];
+        p->kernels[*k].recurrence = f->recurrence[id];
+        return join_tile(p, id, *k, first);
+    }
     const char *why = why_no_tile(f, id);
     if (f->in_tile[id] && !why) {
         ftc_fuse_place first = new_kernel(p, tile_for(f, id), node->phase);
@@ -471,9 +541,15 @@ static void place_unit(placing *p, ftc_id id) {
     f->place[id] = at ? at : make_kernel(p, id);
 }
 
-void ftc_fuse_place_units(ftc_fusion *f) {
+ftc_id ftc_fuse_place_units(ftc_fusion *f) {
     placing p = {.f = f, .kernels = ftc_arena_alloc(f->memory, (f->g->n_nodes + 1) * sizeof *p.kernels)};
     f->place = ftc_arena_alloc(f->memory, f->g->n_nodes * sizeof *f->place);
-    for (uint32_t i = 0; i < f->n_order; i++) place_unit(&p, f->order[i]);
+    p.kernel_of = ftc_arena_alloc(f->memory, f->g->n_nodes * sizeof *p.kernel_of);
+    ftc_id without = 0;
+    for (uint32_t i = 0; i < f->n_order && !without; i++) {
+        place_unit(&p, f->order[i]);
+        if (f->recurrence[f->order[i]] && !f->place[f->order[i]]) without = f->order[i];
+    }
     for (uint32_t k = 0; k <= f->g->n_nodes; k++) free(p.kernels[k].steps);
+    return without;
 }

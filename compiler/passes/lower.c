@@ -3,6 +3,8 @@
 //   - A contraction with more than one row, column or summed axis at each position of its batch axes, or
 //     without any column, or whose operands are no matrices in memory, becomes a sum of products.
 //     Within sequences, where only one operand has heads, it becomes one for each head instead.
+//   - Within a recurrence, what is no row times a matrix at each position becomes a sum of products, and a
+//     reduction along several axes one after the other.
 //   - A slice of a value over tokens becomes a copy where a matrix product reads it, and where a later phase
 //     reads less than the whole, which would be kept for it.
 //   - A scatter_add of what a tile makes, as the gradient of a bias by relative position, becomes one within
@@ -26,6 +28,7 @@
 #include "ir/base/alloc.h"
 #include "ir/build.h"
 #include "ir/op.h"
+#include "ir/recurrence.h"
 
 static bool is_ragged(const ftc_graph *g, ftc_axis axis) {
     return ftc_axis_over(g, axis) != FTC_NO_AXIS;
@@ -239,6 +242,33 @@ static ftc_id sum_of_products(ftc_graph *g, const ftc_node *dot, ftc_id a, ftc_i
     return id;
 }
 
+// x reduced along one axis after the other.
+static ftc_id reduced_in_turn(ftc_graph *g, const ftc_node *reduce, ftc_id x) {
+    ftc_build_cursor(g, reduce->loc, reduce->phase);
+    for (int i = reduce->axes.n; i-- > 0;) {
+        ftc_node node = *reduce;
+        node.axes = ftc_axes_of(reduce->axes.at[i]);
+        node.arg[0] = x;
+        x = ftc_build(g, node);
+    }
+    g->nodes[x].type.axes = reduce->type.axes; // the layout that was chosen
+    return x;
+}
+
+// A node of a recurrence that is not computed as it is; 0: it is.
+static ftc_id lowered_in_recurrence(ftc_graph *out, const ftc_graph *g, const ftc_node *node,
+                                    const ftc_id *map) {
+    ftc_axis along = FTC_NO_AXIS; // the only one that is ragged
+    for (int i = 0; i < node->type.axes.n; i++)
+        if (is_ragged(g, node->type.axes.at[i])) along = node->type.axes.at[i];
+    if (ftc_node_class(node) == FTC_CLASS_REDUCE && node->axes.n > 1)
+        return reduced_in_turn(out, node, map[node->arg[0]]);
+    if (ftc_node_class(node) != FTC_CLASS_DOT || ftc_region_is_step_product(g, node, along)) return 0;
+    ftc_id product = sum_of_products(out, node, map[node->arg[0]], map[node->arg[1]]);
+    ftc_node sum = out->nodes[product];
+    return sum.axes.n > 1 ? reduced_in_turn(out, &sum, sum.arg[0]) : product;
+}
+
 static ftc_id copy_of(ftc_graph *g, ftc_id x) {
     const ftc_node *node = &g->nodes[x];
     ftc_build_cursor(g, node->loc, node->phase);
@@ -315,8 +345,11 @@ bool ftc_pass_lower(ftc_graph *g, const ftc_pass_options *options, ftc_diagnosti
     ftc_graph *out = ftc_graph_new_like(g);
     ftc_id *map = ftc_alloc(g->n_nodes, sizeof *map);
     bool *kept = find_kept_slices(g);
+    ftc_recurrences recurrences = ftc_recurrences_find(g);
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
+        map[v] = recurrences.of[v] ? lowered_in_recurrence(out, g, node, map) : 0;
+        if (map[v]) continue;
         if (ftc_node_class(node) == FTC_CLASS_DOT && !ftc_region_has_kernel(g, node)) {
             map[v] = for_each_head(out, node, map[node->arg[0]], map[node->arg[1]]);
             if (!map[v]) map[v] = sum_of_products(out, node, map[node->arg[0]], map[node->arg[1]]);
@@ -344,6 +377,7 @@ bool ftc_pass_lower(ftc_graph *g, const ftc_pass_options *options, ftc_diagnosti
     ftc_graph_replace_nodes(g, out, map);
     free(map);
     free(kept);
+    ftc_recurrences_free(&recurrences);
     while (copy_outputs(g)) continue;
     return true;
 }

@@ -6,6 +6,8 @@
 // arXiv:2001.03288). Then the result is checked pair by pair. peak_live_bytes is the largest sum of live
 // buffers in an interval: no plan can be smaller.
 //
+// Scans are stored even where no other kernel reads them: their states do.
+//
 // In a guarded program every buffer has pages of its own instead, in order of size: no memory is used twice.
 #include "compiler/passes/plan.h"
 
@@ -37,6 +39,8 @@ ftc_buffer *ftc_plan_buffers(const ftc_graph *g, int *n) {
     *n = 0;
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
+        // The state reads it at another position.
+        if (ftc_node_class(node) == FTC_CLASS_SCAN && !last[v]) last[v] = interval[node->kernel];
         if (!last[v] || ftc_graph_output_of(g, v)) continue;
         int64_t bytes = ftc_type_max_elements(g, &node->type) * ftc_dtype_bytes(node->type.dtype);
         buffers[(*n)++] = (ftc_buffer){v, node->offset, aligned(bytes), interval[node->kernel], last[v]};

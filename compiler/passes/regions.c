@@ -279,6 +279,23 @@ bool ftc_region_is_matrix_product(const ftc_graph *g, const ftc_node *dot) {
            ftc_region_as_matrix(g, &result, &c.rows, &c.cols, &row, &col) && col == 1;
 }
 
+bool ftc_region_is_step_product(const ftc_graph *g, const ftc_node *dot, ftc_axis axis) {
+    ftc_dot_shape c = ftc_region_dot_shape(g, dot);
+    ftc_axes row = {.n = 2, .at = {ftc_axis_over(g, axis), axis}};
+    return c.cols.n > 0 && ftc_axes_same_set(&c.rows, &row) && ftc_region_is_matrix_product(g, dot);
+}
+
+void ftc_region_step_loops(const ftc_graph *g, const ftc_node *node, const ftc_kernel *kernel,
+                           ftc_axes *outer, ftc_axes *cols) {
+    bool reduces = ftc_node_class(node) == FTC_CLASS_REDUCE;
+    ftc_axes space = ftc_axes_packed_order(g, reduces ? &g->nodes[node->arg[0]].type.axes : &node->type.axes);
+    ftc_axes block = ftc_axes_of(kernel->block);
+    space = ftc_axes_minus(&space, &kernel->rows);
+    space = ftc_axes_minus(&space, &block);
+    *cols = reduces ? node->axes : space.n ? ftc_axes_of(space.at[space.n - 1]) : (ftc_axes){0};
+    *outer = ftc_axes_minus(&space, cols);
+}
+
 // Whether one index runs over the axes where they lie in `order`: one axis, or several of constant size side
 // by side.
 static bool is_one_index(const ftc_graph *g, const ftc_axes *order, const ftc_axes *axes) {

@@ -84,6 +84,14 @@ ftc_dot_shape ftc_region_dot_shape(const ftc_graph *g, const ftc_node *dot);
 // result are matrices over the groups).
 bool ftc_region_is_matrix_product(const ftc_graph *g, const ftc_node *dot);
 
+// A contraction of which a recurrence along the axis computes one position at a time as a row times a matrix.
+bool ftc_region_is_step_product(const ftc_graph *g, const ftc_node *dot, ftc_axis axis);
+
+// How a value of one position of a recurrence is computed: rows of cells along `cols`, one axis or none, for
+// each position on the axes of `outer`.
+void ftc_region_step_loops(const ftc_graph *g, const ftc_node *node, const ftc_kernel *kernel,
+                           ftc_axes *outer, ftc_axes *cols);
+
 // Whether a dot or tile kernel computes the contraction. What has none is no contraction any more after
 // lower.
 bool ftc_region_has_kernel(const ftc_graph *g, const ftc_node *dot);

@@ -10,7 +10,7 @@
 //
 //   never stored      for later: values over two ragged axes of the same batch (attention scores: Σ length²
 //                     cells a head). Where no tile takes them they are in memory within their phase
-//   never recomputed  reductions, kernels that are not the compiler's and what has an effect, except those
+//   never recomputed  states of recurrences and scans, reductions, kernels that are not the compiler's and what has an effect, except those
 //                     never-stored values
 //   at a price        contractions: their floating-point operations, in bytes
 //   recomputed free   maps, gathers, random masks, renames, constants
@@ -49,6 +49,8 @@ static double flops_of(const ftc_graph *g, const ftc_node *node) {
     case FTC_CLASS_REDUCE:
     case FTC_CLASS_SCATTER:
     case FTC_CLASS_EXTERN:
+    case FTC_CLASS_BEFORE:
+    case FTC_CLASS_SCAN:
     case FTC_CLASS_ASSIGN: return INFINITY;
     default: return 0;
     }

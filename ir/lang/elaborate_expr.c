@@ -13,6 +13,7 @@
 #include "ir/gradient.h"
 #include "ir/lang/elaborator.h"
 #include "ir/op.h"
+#include "ir/recurrence.h"
 
 static const ftc_value ERROR = {.kind = FTC_VALUE_ERROR};
 
@@ -477,7 +478,7 @@ static ftc_value eval_primitive(ftc_elaborator *e, const ftc_expr *call, ftc_op 
     node.entries = (uint8_t)call->entries;
     if (op == FTC_OP_assign && !ftc_elab_check_assign(e, call, &node)) return ERROR;
     if (op == FTC_OP_updated && !ftc_elab_check_updated(e, call, &node)) return ERROR;
-    if (op == FTC_OP_random) {
+    if (op == FTC_OP_random || info->class == FTC_CLASS_BEFORE) {
         if (node.index < 0) node.index = e->g->next_site;
         if (node.index >= e->g->next_site) e->g->next_site = node.index + 1;
     }
@@ -584,13 +585,33 @@ static bool eval_grad_operands(ftc_elaborator *e, const ftc_expr *call, ftc_id *
     return true;
 }
 
+// Whether the value is computed from a state that has no scan yet.
+static bool is_in_open_recurrence(const ftc_graph *g, ftc_id y) {
+    bool *needed = ftc_alloc(y + 1, sizeof *needed), open = false;
+    ftc_recurrences r = ftc_recurrences_find(g);
+    needed[y] = true;
+    for (ftc_id id = y; id > 0; id--) {
+        const ftc_node *node = ftc_graph_node(g, id);
+        open |= needed[id] && ftc_node_class(node) == FTC_CLASS_BEFORE && !r.scan[id];
+        for (int i = 0; i < node->n_args && needed[id]; i++) needed[node->arg[i]] = true;
+    }
+    ftc_recurrences_free(&r);
+    free(needed);
+    return open;
+}
+
 // grad(y, x): what the sum of y over all its cells changes by with each cell of x. It is appended here, as
 // part of the forward phase, so that whatever follows sees values like others.
 static ftc_value eval_grad(ftc_elaborator *e, const ftc_expr *call) {
     ftc_graph *g = e->g;
     ftc_id y, x;
     if (!eval_grad_operands(e, call, &y, &x)) return ERROR;
-    const ftc_id end = (y > x ? y : x) + 1;
+    if (is_in_open_recurrence(g, y)) {
+        ftc_elab_error(e, call->args->place,
+                       "this value depends on a state whose scan comes later: take gradients behind it");
+        return ERROR;
+    }
+    const ftc_id end = g->n_nodes;
     bool *marked = ftc_alloc(end, sizeof *marked);
     marked[x] = true;
     bool *active = ftc_gradient_active(g, marked, end);
@@ -599,7 +620,7 @@ static ftc_value eval_grad(ftc_elaborator *e, const ftc_expr *call) {
         const ftc_loc loc = g->cursor_loc;
         const ftc_phase phase = g->cursor_phase;
         ftc_id seed = ftc_build_fill(g, 1, FTC_F32, &ftc_graph_node(g, y)->type.axes);
-        ftc_id *gradient = ftc_gradient_append(g, y, seed, active, phase);
+        ftc_id *gradient = ftc_gradient_append(g, y, seed, active, end, phase);
         result = (ftc_value){.kind = FTC_VALUE_NODE, .node = gradient[x]};
         free(gradient);
         ftc_build_cursor(g, loc, phase);

@@ -106,6 +106,7 @@ static ftc_id copy_gradient_text(ftc_graph *g, ftc_id value, ftc_id dx, ftc_id g
         if (node.op == FTC_OP_upstream && node.arg[0] == value) continue;
         for (int i = 0; i < node.n_args; i++) node.arg[i] = map[node.arg[i]];
         node.phase = g->cursor_phase;
+        if (ftc_node_class(&node) == FTC_CLASS_BEFORE) node.index = g->next_site++; // another state
         map[id] = ftc_graph_append(g, node);
     }
     ftc_id copy = map[dx];

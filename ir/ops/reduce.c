@@ -96,9 +96,12 @@ static void interpret_max(ftc_interp *in, ftc_id id) {
     const ftc_axes *axes = &ftc_graph_node(g, node->arg[0])->type.axes;
     const double *x = ftc_interp_value(in, node->arg[0], NULL);
     double *out = ftc_interp_result(in, id);
-    int64_t n = ftc_interp_cells(g, b, &node->type.axes);
-    for (int64_t i = 0; i < n; i++) out[i] = -INFINITY;
     ftc_walk w;
+    ftc_walk_begin(&w, g, b, &node->type.axes, FTC_NO_AXIS);
+    int r = ftc_walk_view(&w, &node->type.axes);
+    while (ftc_walk_next(&w))
+        for (int64_t j = 0; j < w.n; j++) out[w.at[r] + j * w.step[r]] = -INFINITY;
+    ftc_walk_end(&w);
     ftc_walk_begin(&w, g, b, axes, FTC_NO_AXIS);
     int a = ftc_walk_view(&w, axes), o = ftc_walk_view(&w, &node->type.axes);
     while (ftc_walk_next(&w)) {
