@@ -20,7 +20,8 @@ bool *ftc_gradient_active(const ftc_graph *g, const bool *marked, ftc_id end) {
             const ftc_node *node = ftc_graph_node(g, id);
             const bool in_cycle = is_recurrent(node);
             active[id] |= marked[id];
-            if ((!ftc_op_get(node->op)->gradient && !in_cycle) || !ftc_dtype_is_float(node->type.dtype)) continue;
+            if ((!ftc_op_get(node->op)->gradient && !in_cycle) || !ftc_dtype_is_float(node->type.dtype))
+                continue;
             for (int i = 0; i < node->n_args; i++) active[id] |= active[node->arg[i]];
             ftc_id state = ftc_node_class(node) == FTC_CLASS_SCAN && active[id] ? node->arg[0] : 0;
             again |= state && !active[state];
@@ -38,9 +39,9 @@ static void accumulate(ftc_graph *g, ftc_id id, ftc_id contribution, ftc_id *gra
     gradient[id] = gradient[id] ? ftc_build_map2(g, FTC_OP_add, gradient[id], sum) : sum;
 }
 
-// The gradient of a recurrence is one that runs the other way. What follows a state gets the scan's gradient at
-// its own position, and what the state gets at the next position: that is a state from the other end, whose
-// scan is the gradient of the first one's state.
+// The gradient of a recurrence is one that runs the other way. What follows a state gets the scan's gradient
+// at its own position, and what the state gets at the next position: that is a state from the other end,
+// whose scan is the gradient of the first one's state.
 static ftc_id begin_reverse(ftc_graph *g, ftc_id id) {
     const ftc_node state = *ftc_graph_node(g, ftc_graph_node(g, id)->arg[0]);
     ftc_axes own = {.n = 2, .at = {ftc_axis_over(g, state.axis), state.axis}};
@@ -52,7 +53,8 @@ static ftc_id begin_reverse(ftc_graph *g, ftc_id id) {
 // Gives the gradient of what the recurrence begins with: that of its state at the first position.
 static ftc_id end_reverse(ftc_graph *g, ftc_id id, ftc_id reverse, ftc_id grad) {
     const ftc_node state = *ftc_graph_node(g, id);
-    ftc_axes along = ftc_axes_of(state.axis), own = {.n = 2, .at = {ftc_axis_over(g, state.axis), state.axis}};
+    ftc_axes along = ftc_axes_of(state.axis),
+             own = {.n = 2, .at = {ftc_axis_over(g, state.axis), state.axis}};
     if (!grad) grad = ftc_build_fill(g, 0, FTC_F32, &state.type.axes);
     ftc_build_scan(g, reverse, grad);
     ftc_id ones = ftc_build_fill(g, 1, FTC_F32, &own);

@@ -24,7 +24,7 @@ typedef enum {
     FTC_CLASS_PLACE,    // zero but where the coordinate on `axis` is `index`
     FTC_CLASS_RENAME,   // the same cells under another axis name
     FTC_CLASS_SHIFT,    // cell whose coordinate on `axis` is that on `to` minus `index`, or zero
-    FTC_CLASS_BEFORE,   // the cell that its scan has at the position before on `axis`, operand 0 where there is none
+    FTC_CLASS_BEFORE,   // the cell that its scan has one position before on `axis`, or else that of operand 0
     FTC_CLASS_SCAN,     // operand 1, which is computed from operand 0, its value one position before
     FTC_CLASS_DETACH,   // the same cells, no gradient
     FTC_CLASS_CALL,     // operand 0; operand 2 is the gradient of operand 1. Gone after `differentiate`

@@ -92,7 +92,7 @@ ftc_recurrences ftc_recurrences_find(const ftc_graph *g) {
     memset(number, 0xff, g->n_nodes * sizeof *number);
     for (ftc_id v = 1; v < g->n_nodes; v++) {
         if (ftc_node_class(&g->nodes[v]) != FTC_CLASS_SCAN) continue;
-        r.scan[g->nodes[v].arg[0]] = v;
+        if (!r.scan[g->nodes[v].arg[0]]) r.scan[g->nodes[v].arg[0]] = v;
         number[v] = number[g->nodes[v].arg[0]] = n;
         scans[n++] = v;
     }
@@ -227,8 +227,10 @@ static bool is_wrong(const ftc_graph *g, const ftc_node *node, const ftc_node *s
     }
     if (is_pointwise(g, node, state->axis)) return false;
     snprintf(error, (size_t)error_size,
-             "it is part of a recurrence along %s, where each position is made of the state and of what other "
-             "values are there; this is no map, contraction, reduction or move along other axes", axis);
+             "it is part of a recurrence along %s, in which positions see each other through states alone: "
+             "of maps, and of "
+             "contractions, reductions and moves along other axes",
+             axis);
     return true;
 }
 
@@ -244,7 +246,7 @@ bool ftc_recurrences_check(const ftc_graph *g, const ftc_recurrences *r, ftc_id 
             snprintf(error, (size_t)error_size, "no scan says what the state is: NAME = scan(STATE, NEXT)");
             ok = false;
         } else if (class == FTC_CLASS_SCAN && r->scan[node->arg[0]] != v) {
-            snprintf(error, (size_t)error_size, "the state has another scan, %%%u", r->scan[node->arg[0]]);
+            snprintf(error, (size_t)error_size, "its state has another scan already");
             ok = false;
         } else if (r->of[v]) {
             if (!state[r->of[v]]) state[r->of[v]] = v; // operands come first

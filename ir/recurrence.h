@@ -2,8 +2,8 @@
 //
 // A state, before(h0, S) or after(h0, S), is what its scan is one position before, or behind, and h0 where
 // there is none. The scan is computed from the state, so that the two are a cycle, gone round position by
-// position. What lies on it is a recurrence: one or several states that need each other, their scans, and what
-// is between. All of these are values over S like any other; only the order in which their cells are
+// position. What lies on it is a recurrence: one or several states that need each other, their scans, and
+// what is between. All of these are values over S like any other; only the order in which their cells are
 // computed is another. In the array a state stands before what reads it and its scan behind, which alone
 // names the state.
 #ifndef FTC_RECURRENCE_H

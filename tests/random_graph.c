@@ -282,14 +282,16 @@ static ftc_id some_value(generator *m, const ftc_axes *axes) {
         int k = test_random_below(&m->random, m->n_values);
         const ftc_type *type = &g->nodes[m->value[k]].type;
         if (type->dtype != FTC_F32 || !ftc_axes_subset(&type->axes, axes)) continue;
-        return ftc_build_map2(g, FTC_OP_mul, m->value[k], ftc_build_const(g, (float)(1 / fmax(m->limit[k], 1))));
+        return ftc_build_map2(g, FTC_OP_mul, m->value[k],
+                              ftc_build_const(g, (float)(1 / fmax(m->limit[k], 1))));
     }
     return ftc_build_const(g, 0.75);
 }
 
 // One more operation on a value of a recurrence over `all`, of which `features` are constant. None makes a
 // difference of values larger: many positions follow one another.
-static ftc_id step_further(generator *m, ftc_id x, ftc_id state, const ftc_axes *all, const ftc_axes *features) {
+static ftc_id step_further(generator *m, ftc_id x, ftc_id state, const ftc_axes *all,
+                           const ftc_axes *features) {
     ftc_graph *g = m->t.g;
     ftc_axis own = features->n ? features->at[test_random_below(&m->random, features->n)] : FTC_NO_AXIS;
     ftc_axes along = ftc_axes_of(own);
@@ -309,7 +311,8 @@ static ftc_id step_further(generator *m, ftc_id x, ftc_id state, const ftc_axes 
     if (choice == 6)
         return ftc_build_map2(g, FTC_OP_mul, x, ftc_build_map1(g, FTC_OP_tanh, ftc_build_at(g, x, own, 0)));
     if (choice == 7 && !m->options->smooth)
-        return ftc_build_map2(g, FTC_OP_sub, x, ftc_build_map2(g, FTC_OP_mul, ftc_build_max(g, x, &along), half));
+        return ftc_build_map2(g, FTC_OP_sub, x,
+                              ftc_build_map2(g, FTC_OP_mul, ftc_build_max(g, x, &along), half));
     ftc_axis other = ftc_graph_add_axis(g, ftc_graph_format(g, "R%u", g->n_axes), g->axes[own].extent);
     ftc_id w = test_param(g, ftc_graph_format(g, "u%u", g->n_decls), test_list(2, own, other));
     ftc_id product = ftc_build_map2(g, FTC_OP_mul, ftc_build_dot(g, x, w, &along), share);
@@ -320,8 +323,11 @@ static ftc_id step_further(generator *m, ftc_id x, ftc_id state, const ftc_axes 
 static void add_recurrence(generator *m, bool from_end) {
     ftc_graph *g = m->t.g;
     const test_axes *t = &m->t;
-    ftc_axis axis = (ftc_axis[]){t->S, t->U, t->Q}[test_random_below(&m->random, t->U == FTC_NO_AXIS ? 1 : 3)];
-    ftc_axes features = (ftc_axes[]){test_list(1, t->H), test_list(2, t->A, t->D), {0},
+    ftc_axis axis =
+        (ftc_axis[]){t->S, t->U, t->Q}[test_random_below(&m->random, t->U == FTC_NO_AXIS ? 1 : 3)];
+    ftc_axes features = (ftc_axes[]){test_list(1, t->H),
+                                     test_list(2, t->A, t->D),
+                                     {0},
                                      test_list(1, t->D)}[test_random_below(&m->random, 4)];
     ftc_axes over = ftc_axes_of(ftc_axis_over(g, axis)), initial = ftc_axes_union(&over, &features);
     ftc_id state[2], next[2];
@@ -334,7 +340,8 @@ static void add_recurrence(generator *m, bool from_end) {
         next[i] = ftc_build_map2(g, FTC_OP_add, state[n - 1 - i], some_value(m, &all));
         for (int k = test_random_below(&m->random, 5); k > 0; k--)
             next[i] = step_further(m, next[i], state[test_random_below(&m->random, n)], &all, &features);
-        next[i] = ftc_build_map2(g, FTC_OP_mul, ftc_build_map1(g, FTC_OP_tanh, next[i]), ftc_build_const(g, 0.5));
+        next[i] =
+            ftc_build_map2(g, FTC_OP_mul, ftc_build_map1(g, FTC_OP_tanh, next[i]), ftc_build_const(g, 0.5));
     }
     for (int i = 0; i < n; i++) {
         ftc_id scan = ftc_build_scan(g, state[i], next[i]);

@@ -11,7 +11,7 @@
 #include "tests/paths.h"
 #include "tests/random_graph.h"
 
-enum { MOST_VALUES = 64 };
+enum { MOST_VALUES = 128 };
 
 static const int32_t LENGTHS[] = {3, 4};
 

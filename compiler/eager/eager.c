@@ -20,12 +20,13 @@ struct ftc_eager {
     const ftc_graph *g;
     const ftc_eager_bindings *b;
     ftc_bindings walk;
-    ftc_cell **value;    // [n_nodes] NULL: not computed yet, or no longer needed
-    bool *owned;         // [n_nodes] value is a buffer of the node's own, not another's or the caller's
-    ftc_id *holder;      // [n_nodes] the node whose buffer the value is
+    ftc_cell **value; // [n_nodes] NULL: not computed yet, or no longer needed
+    bool *owned;      // [n_nodes] value is a buffer of the node's own, not another's or the caller's
+    ftc_id *holder;   // [n_nodes] the node whose buffer the value is
     ftc_recurrences recurrences;
-    ftc_id *order;       // [n_nodes - 1] in which nodes are run
-    uint32_t *last_read; // [n_nodes] of holders: when the buffer is read last, in `order`; n_nodes: it is kept
+    ftc_id *order; // [n_nodes - 1] in which nodes are run
+    uint32_t
+        *last_read; // [n_nodes] of holders: when the buffer is read last, in `order`; n_nodes: it is kept
     ftc_eager_lanes *lanes;
     struct {
         ftc_cell *cells;
@@ -687,7 +688,8 @@ void ftc_eager_run(ftc_eager *e) {
         else
             run_node(e, e->order[i]);
         for (uint32_t k = i; k < end && e->b->visit; k++)
-            if (!e->b->visit(e->b->context, e->order[k], e->value[e->order[k]], cells_of(e, e->order[k]))) return;
+            if (!e->b->visit(e->b->context, e->order[k], e->value[e->order[k]], cells_of(e, e->order[k])))
+                return;
         for (uint32_t k = i; k < end; k++) {
             const ftc_node *node = &g->nodes[e->order[k]];
             for (int a = 0; a < node->n_args; a++)

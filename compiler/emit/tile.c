@@ -248,8 +248,7 @@ static void emit_step(tile_emitter *t, int step) {
     ftc_axes outer = {0}, cols = {0};
     for (ftc_id id = e->first; id < e->last && !cols.n; id++) {
         const ftc_node *node = &e->g->nodes[id];
-        bool counts =
-            ftc_node_class(node) == FTC_CLASS_REDUCE || e->storage[id].kind != FTC_STORED_NOWHERE;
+        bool counts = ftc_node_class(node) == FTC_CLASS_REDUCE || e->storage[id].kind != FTC_STORED_NOWHERE;
         if (node->step == step && counts) ftc_region_step_loops(e->g, node, t->kernel, &outer, &cols);
     }
     ftc_env env = t->env;
@@ -315,8 +314,9 @@ static void place_in_scratch(tile_emitter *t) {
                 cols *= ftc_axis_extent(g, axis)->bound;
             }
             int64_t ld = row_distance(cols);
-            e->storage[arg] = (ftc_storage){
-                t->state ? FTC_STORED_STEP : FTC_STORED_LOCAL, ftc_emit_scratch(e, t->kernel->block_size * ld * 4), ftc_cg_i64(e->cg, ld)};
+            e->storage[arg] =
+                (ftc_storage){t->state ? FTC_STORED_STEP : FTC_STORED_LOCAL,
+                              ftc_emit_scratch(e, t->kernel->block_size * ld * 4), ftc_cg_i64(e->cg, ld)};
         }
     for (int s = 0; s < t->n_steps; s++) {
         if (!t->dot_of[s]) continue;

@@ -229,11 +229,21 @@ static void add_lane_offsets(ftc_emitter *e, LLVMValueRef *offsets, LLVMValueRef
     *offsets = *offsets ? LLVMBuildAdd(cg->builder, *offsets, more, "") : more;
 }
 
+// The axes that say where a cell is.
+static ftc_axes stored_order(const ftc_emitter *e, ftc_id id) {
+    if (e->storage[id].kind != FTC_STORED_STEP) return ftc_region_memory_order(e->g, id);
+    const ftc_kernel *kernel = &e->g->kernels[e->kernel];
+    ftc_axes order = ftc_axes_packed_order(e->g, &e->g->nodes[id].type.axes),
+             block = ftc_axes_of(kernel->block);
+    order = ftc_axes_minus(&order, &kernel->rows);
+    return ftc_axes_minus(&order, &block);
+}
+
 LLVMValueRef ftc_emit_address(ftc_emitter *e, ftc_id id, const ftc_env *env, LLVMValueRef *lane_stride,
                               LLVMValueRef *lane_offsets) {
     ftc_codegen *cg = e->cg;
     const ftc_storage *storage = &e->storage[id];
-    ftc_axes order = ftc_region_memory_order(e->g, id);
+    ftc_axes order = stored_order(e, id);
     LLVMTypeRef type = ftc_emit_stored_type(e, e->g->nodes[id].type.dtype);
     *lane_stride = *lane_offsets = NULL;
     if (storage->kind == FTC_STORED_LOCAL) {
@@ -244,13 +254,6 @@ LLVMValueRef ftc_emit_address(ftc_emitter *e, ftc_id id, const ftc_env *env, LLV
             *lane_stride = ftc_cg_i64(cg, 1);
         }
         return ftc_cg_at(cg, type, storage->base, offset);
-    }
-    if (storage->kind == FTC_STORED_STEP) {
-        const ftc_kernel *kernel = &e->g->kernels[e->kernel];
-        ftc_axes block = ftc_axes_of(kernel->block);
-        order = ftc_axes_packed_order(e->g, &e->g->nodes[id].type.axes);
-        order = ftc_axes_minus(&order, &kernel->rows);
-        order = ftc_axes_minus(&order, &block);
     }
     // `stride` is the distance along the axis at hand; `plain` is what lies behind it without ragged axes: a
     // block has as many times its ragged cells.
@@ -611,7 +614,8 @@ static LLVMValueRef shift_value(ftc_emitter *e, const ftc_node *node, const ftc_
 }
 
 // What the scan has in memory at the position that was computed before.
-static LLVMValueRef state_value(ftc_emitter *e, ftc_id id, const ftc_env *env, int lanes, ftc_values *values) {
+static LLVMValueRef state_value(ftc_emitter *e, ftc_id id, const ftc_env *env, int lanes,
+                                ftc_values *values) {
     ftc_codegen *cg = e->cg;
     const ftc_node *node = &e->g->nodes[id];
     const bool from_end = ftc_op_get(node->op)->from_end;
@@ -623,7 +627,8 @@ static LLVMValueRef state_value(ftc_emitter *e, ftc_id id, const ftc_env *env, i
     LLVMValueRef is_first = ftc_cg_compare(cg, LLVMIntEQ, position, begin);
     LLVMValueRef last = from_end ? ftc_cg_add(cg, position, one) : ftc_cg_sub(cg, position, one);
     ftc_env moved = moved_env(env, node->axis, ftc_cg_select(cg, is_first, position, last));
-    LLVMValueRef before = ftc_emit_load(e, scan, &moved), initial = ftc_emit_value(e, node->arg[0], env, values);
+    LLVMValueRef before = ftc_emit_load(e, scan, &moved),
+                 initial = ftc_emit_value(e, node->arg[0], env, values);
     if (lanes > 1 && ftc_cg_lanes_of(LLVMTypeOf(initial)) == 1) initial = ftc_cg_splat(cg, initial, lanes);
     return ftc_cg_select(cg, is_first, initial, before);
 }

@@ -1,9 +1,9 @@
 // fuse, first part: which values are computed once, and what reads what.
 //
-// Contractions, reductions, recurrences' states and kernels that are not the compiler's always are; a map when it is read in a way
-// that needs memory (operand of a contraction, table of a gather, stored for a later phase, assigned, an
-// output), when it ends the chain of maps behind a contraction, when several readers would repeat a wide
-// expression, or when a decision depends on its last bit.
+// Contractions, reductions, states of recurrences and kernels that are not the compiler's always are; a map
+// when it is read in a way that needs memory (operand of a contraction, table of a gather, stored for a later
+// phase, assigned, an output), when it ends the chain of maps behind a contraction, when several readers
+// would repeat a wide expression, or when a decision depends on its last bit.
 #include <stdlib.h>
 
 #include "compiler/passes/fuse.h"

@@ -175,9 +175,29 @@ static ftc_id find_founder(kernel_check *c, uint32_t k) {
     return 0;
 }
 
+// A state or a scan of the kernel; 0: it computes no recurrence.
+static ftc_id find_recurrence(const kernel_check *c, uint32_t k) {
+    for (ftc_id v = c->first[k]; v < c->end[k]; v++) {
+        ftc_op_class class = ftc_node_class(&c->g->nodes[v]);
+        if (class == FTC_CLASS_BEFORE || class == FTC_CLASS_SCAN) return v;
+    }
+    return 0;
+}
+
 static void check_kernel(kernel_check *c, uint32_t k) {
     const ftc_kernel *kernel = &c->g->kernels[k];
+    ftc_id recurrent = find_recurrence(c, k);
+    if (recurrent && kernel->block_size != 1) {
+        report(c, recurrent, "kernel %s goes along a recurrence position by position: its block has size 1",
+               kernel->name);
+        return;
+    }
     if (is_own(c, k)) return;
+    if (recurrent) {
+        report(c, recurrent, "no kernel of the model computes a recurrence as %s does; leave it as it was",
+               kernel->name);
+        return;
+    }
     if (kernel->kind == FTC_KERNEL_TILE) {
         report(c, c->first[k],
                "no tile kernel of the model is as %s; only the size of its block may be another",

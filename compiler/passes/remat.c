@@ -10,8 +10,8 @@
 //
 //   never stored      for later: values over two ragged axes of the same batch (attention scores: Σ length²
 //                     cells a head). Where no tile takes them they are in memory within their phase
-//   never recomputed  states of recurrences and scans, reductions, kernels that are not the compiler's and what has an effect, except those
-//                     never-stored values
+//   never recomputed  states of recurrences and scans, reductions, kernels that are not the compiler's and
+//                     what has an effect, except those never-stored values
 //   at a price        contractions: their floating-point operations, in bytes
 //   recomputed free   maps, gathers, random masks, renames, constants
 //   as somebody asks  ftc_node.kept: never computed again, or never stored

@@ -8,6 +8,7 @@
 #include "ir/build.h"
 #include "ir/lang/elaborator.h"
 #include "ir/op.h"
+#include "ir/recurrence.h"
 
 // --- diagnostics --------------------------------------------------------------------------------------
 
@@ -547,6 +548,19 @@ static void append_unused_leaves(ftc_elaborator *e) {
     }
 }
 
+// Positions of a recurrence see each other through states that have scans.
+static void check_recurrences(ftc_elaborator *e) {
+    ftc_recurrences r = ftc_recurrences_find(e->g);
+    char message[512];
+    ftc_id wrong;
+    if (!ftc_recurrences_check(e->g, &r, &wrong, message, sizeof message)) {
+        const ftc_node *node = ftc_graph_node(e->g, wrong);
+        ftc_diag_add(e->d, e->main->source.name, e->main->source.text, ftc_model_line(&node->loc), 0,
+                     "%s: %s", ftc_op_get(node->op)->name, message);
+    }
+    ftc_recurrences_free(&r);
+}
+
 // The graph of a module. NULL after diagnostics.
 static ftc_graph *elaborate(const ftc_module *module, const ftc_settings *overrides, bool own_places,
                             ftc_diagnostics *d) {
@@ -578,6 +592,7 @@ static ftc_graph *elaborate(const ftc_module *module, const ftc_settings *overri
     ftc_elab_block(&e, module->body);
     ftc_elab_settle_frozen(&e);
     if (d->count == errors && !module->flat) append_unused_leaves(&e);
+    if (d->count == errors && !module->flat) check_recurrences(&e);
     if (d->count == errors && !module->flat) ftc_elab_check_family(&e);
     if (d->count == errors && !module->flat) ftc_elab_check_selected(&e);
     if (d->count == errors && !module->flat && !e.g->n_outputs)

@@ -12,14 +12,15 @@ static bool infer_state(const ftc_graph *g, const ftc_node *node, ftc_type *type
     if (over == FTC_NO_AXIS) {
         snprintf(error, (size_t)error_size,
                  "a recurrence runs along a ragged axis%s%s%s; declare it so: axis S ragged B <= 128",
-                 node->axis < g->n_axes ? ", which " : "", node->axis < g->n_axes ? g->axes[node->axis].name : "",
+                 node->axis < g->n_axes ? ", which " : "",
+                 node->axis < g->n_axes ? g->axes[node->axis].name : "",
                  node->axis < g->n_axes ? " is not" : "");
         return false;
     }
     bool fits = initial->dtype == FTC_F32;
     for (int i = 0; i < initial->axes.n; i++)
-        fits &= initial->axes.at[i] == over ||
-                ftc_axis_extent(g, initial->axes.at[i])->kind == FTC_EXTENT_CONST;
+        fits &=
+            initial->axes.at[i] == over || ftc_axis_extent(g, initial->axes.at[i])->kind == FTC_EXTENT_CONST;
     if (!fits) {
         snprintf(error, (size_t)error_size,
                  "the first state is f32 over constant axes and %s, which it may lack; this is %s",
@@ -60,9 +61,10 @@ static void interpret_state(ftc_interp *in, ftc_id id) {
 
 const ftc_op_info ftc_op_info_before = {
     .name = "before",
-    .doc = "A state: at each position along a ragged axis what its scan is at the position before, and the "
-           "operand at the first one. It has the operand's axes, the ragged one and that which this is ragged "
-           "over.",
+    .doc =
+        "A state: at each position along a ragged axis what its scan is at the position before, and the "
+        "operand at the first one. It has the operand's axes, the ragged one and that which this is ragged "
+        "over.",
     .example = "h = before(fill(0; H), S)  z = scan(h, 0.5 * h + x)",
     .class = FTC_CLASS_BEFORE,
     .n_args = 1,
@@ -121,9 +123,10 @@ static void interpret_scan(ftc_interp *in, ftc_id id) {
 
 const ftc_op_info ftc_op_info_scan = {
     .name = "scan",
-    .doc = "A recurrence: the second operand, which is computed from the first, a state; this is the result at "
-           "the position before. Everything between the two is computed position by position, whatever else it "
-           "reads at once.",
+    .doc =
+        "A recurrence: the second operand, which is computed from the first, a state; this is the result at "
+        "the position before. Everything between the two is computed position by position, whatever else it "
+        "reads at once.",
     .example = "h = before(fill(0; H), S)  z = scan(h, 0.5 * h + x)",
     .class = FTC_CLASS_SCAN,
     .n_args = 2,

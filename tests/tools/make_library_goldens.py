@@ -73,6 +73,11 @@ clipped.grad = g.clone()
 torch.nn.utils.clip_grad_norm_([clipped], 0.5)
 show("clip", (clipped.grad / g)[0, 0])
 
+gru = torch.nn.GRU(H, C, batch_first=True).double()
+for name, parameter in gru.named_parameters():
+    parameter.data = normal(f"gru.{name}", *parameter.shape)
+show("gru_x", torch.cat([gru(s)[0].detach() for s in per_sequence(x)]))
+
 # Three steps of AdamW on the same gradient, each with another learning rate.
 trained = torch.nn.Parameter(w.clone())
 optimizer = torch.optim.AdamW([trained], lr=1, weight_decay=0.01, foreach=False)
