@@ -254,10 +254,15 @@ static ftc_loaded_program *load(ftc_manifest *manifest, const ftc_object *object
     return NULL;
 }
 
+static bool runs_here(const ftc_manifest *manifest, const ftc_object *object) {
+    return ftc_target_features_supported_here(ftc_object_arch(object->bytes, object->size),
+                                              manifest->cpu_features);
+}
+
 ftc_loaded_program *ftc_program_take(ftc_compiled *compiled, ftc_diagnostics *d) {
     ftc_manifest *manifest = compiled->manifest;
     ftc_loaded_program *loaded = NULL;
-    if (ftc_target_features_supported_here(manifest->cpu_features)) {
+    if (runs_here(manifest, &compiled->code)) {
         compiled->manifest = NULL;
         loaded = load(manifest, &compiled->code, d);
     } else {
@@ -276,7 +281,7 @@ ftc_loaded_program *ftc_program_load(const ftc_object *object, bool *recompiled,
     if (!m) return NULL;
     ftc_loaded_program *loaded = NULL;
     ftc_compiled again;
-    bool fits = ftc_target_features_supported_here(m->cpu_features);
+    bool fits = runs_here(m, object);
     if (fits) {
         loaded = load(m, object, d);
     } else {

@@ -374,7 +374,7 @@ static bool add_kernels(const compilation *c, ftc_object *object, ftc_diagnostic
     const int n = options->n_kernels;
     for (int i = 0; i < n; i++) {
         const ftc_kernel_file *file = &options->kernels[i];
-        const char *problem = ftc_object_problem(file->bytes, file->size);
+        const char *problem = ftc_object_problem(file->bytes, file->size, c->target->arch);
         if (!problem && !ftc_object_defines(file->bytes, file->size, FTC_KERNEL_ABI_SYMBOL))
             problem = "it was not made with this version's ftc_kernel.h (it lacks " FTC_KERNEL_ABI_SYMBOL ")";
         if (!problem) continue;
@@ -461,6 +461,7 @@ static ftc_manifest *describe(const compilation *c) {
     const ftc_graph *source = c->source;
     const ftc_compile_options *options = c->options;
     const ftc_interface *in = &c->interface;
+    const bool is_native = strcmp(c->target->name, "native") == 0;
     ftc_manifest *m = ftc_manifest_new();
     m->cpu_features = c->target->features;
     m->memory_budget_bytes = options->memory_budget_bytes;
@@ -475,7 +476,7 @@ static ftc_manifest *describe(const compilation *c) {
     m->program = (ftc_program){.model = source->model,
                                .pretrained = options->pretrained,
                                .precision = options->bf16 ? "bf16" : "fp32",
-                               .features = c->target->cpu,
+                               .features = is_native ? c->target->cpu : c->target->march,
                                .needs_sgemm = options->use_blas,
                                .guarded = options->guard,
                                .tensors = in->tensors,

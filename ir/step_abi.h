@@ -121,7 +121,7 @@ typedef struct {
     ftc_barrier_fn *barrier;
     void *barrier_context;
     ftc_sgemm_fn *sgemm; // NULL unless the program asks for it
-    uint64_t *ticks; // NULL, or [n_kernels + 1]: thread 0's cycle counter at the start and after each kernel
+    uint64_t *ticks;     // NULL, or [n_kernels + 1]: thread 0's counter at the start and after each kernel
     ftc_ready_fn *ready; // NULL, or told of each gradient as soon as a barrier has passed after its last part
     void *ready_context;
     ftc_slice slice;       // what the entry update does of parameters that are ftc_tensor_info.is_sliced

@@ -7,6 +7,7 @@
 #include "runtime/data/batch.h"
 #include "runtime/loop/guard.h"
 #include "runtime/loop/threads.h"
+#include "tests/foreign.h"
 
 enum { MOST_BUFFERS = 512 };
 
@@ -233,7 +234,10 @@ ftc_loaded_program *test_compile(const ftc_graph *source, const ftc_compile_opti
     ftc_loaded_program *loaded = NULL;
     ftc_compile_options guarded = *options;
     guarded.guard |= !options->memory_budget_bytes && getenv("FTC_TEST_GUARD");
-    if (ftc_compile(source, &guarded, &compiled, &d)) loaded = ftc_program_take(&compiled, &d);
+    if (ftc_compile(source, &guarded, &compiled, &d))
+        loaded = options->target && test_is_foreign(options->target)
+                     ? test_foreign_take(&compiled, options->target)
+                     : ftc_program_take(&compiled, &d);
     cr_assert(loaded, "%s", d.count ? d.list[0].text : "");
     return loaded;
 }

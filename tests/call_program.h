@@ -28,8 +28,8 @@ void test_call_free(test_call *c);
 void test_call_run(test_call *c, ftc_entry_kind entry);
 
 // Compiles the entries (bits 1 << ftc_entry_kind) of a graph and loads the program, a guarded one where
-// FTC_TEST_GUARD is set and memory is not what matters; fails the test with the diagnostics. The program must
-// be unloaded.
+// FTC_TEST_GUARD is set and memory is not what matters; fails the test with the diagnostics. Code for another
+// kind of machine is run by an emulator (tests/foreign.h). The program must be unloaded.
 ftc_loaded_program *test_compile(const ftc_graph *source, const ftc_compile_options *options);
 
 // The cells of a tensor or of an output; the test fails when there is none of that name.

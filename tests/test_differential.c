@@ -12,6 +12,7 @@
 #include "tests/call_program.h"
 #include "tests/eager_values.h"
 #include "tests/expected.h"
+#include "tests/foreign.h"
 #include "tests/random_graph.h"
 #include "tests/recurrences.h"
 #include "tests/random_layers.h"
@@ -258,8 +259,7 @@ enum { EVERY = 1 };
 // FTC_TEST_SEEDS=FIRST,N takes other graphs instead.
 static void check_graphs(way w, ftc_graph *make(uint64_t seed), uint64_t first, uint64_t n) {
     const char *seeds = getenv("FTC_TEST_SEEDS");
-    if (!ftc_target_supported_here(ftc_target_named(w.target)))
-        cr_skip_test("this CPU does not have %s", w.target);
+    test_skip_unless_runs(ftc_target_named(w.target));
     if (seeds && sscanf(seeds, "%" SCNu64 ",%" SCNu64, &first, &n) != 2)
         cr_assert_fail("FTC_TEST_SEEDS=FIRST,N");
     for (uint64_t seed = first; seed < first + n; seed += EVERY) {
@@ -285,6 +285,13 @@ Test(differential, generic_code_agrees_with_the_interpreter) {
     check_target((way){.target = "generic"}, 2001, 30);
 }
 
+Test(differential, aarch64_code_agrees_with_the_interpreter) {
+    check_target((way){.target = "aarch64"}, 5001, 20);
+}
+Test(differential, aarch64_code_in_bf16_agrees_with_the_interpreter) {
+    check_target((way){.target = "aarch64", .bf16 = true}, 6001, 10);
+}
+
 Test(differential, openblas_agrees_with_the_interpreter) {
     check_target((way){.target = "native", .use_blas = true}, 3001, 30);
 }
@@ -307,6 +314,9 @@ Test(layers, for_avx2_agree) {
 }
 Test(layers, for_any_machine_agree) {
     check_graphs((way){.target = "generic"}, test_random_layers, 4001, 10);
+}
+Test(layers, for_aarch64_agree) {
+    check_graphs((way){.target = "aarch64"}, test_random_layers, 5001, 10);
 }
 
 // Models that faults were found by.

@@ -18,6 +18,7 @@
 #include "tests/call_program.h"
 #include "tests/compare_outputs.h"
 #include "tests/expected.h"
+#include "tests/foreign.h"
 #include "tests/random_graph.h"
 
 static const double TOLERANCE = 2e-4; // of a value's norm; the graphs' values are of the order of 1
@@ -138,7 +139,7 @@ static test_counts counts; // of this test
 static void check_random(const char *target_name, uint64_t first, uint64_t n) {
     static const int32_t threads[] = {1, 2, 5};
     const ftc_target *target = ftc_target_named(target_name);
-    if (!ftc_target_supported_here(target)) cr_skip_test("this CPU does not have %s", target_name);
+    test_skip_unless_runs(target);
     for (uint64_t seed = first; seed < first + n; seed++) {
         test_graph_options options = {
             .n_nodes = 4 + (int)(seed % 12), .quadratic = seed % 3 == 0, .wide = true, .step_abi = true};
@@ -177,6 +178,10 @@ Test(interface, avx2_code_agrees_with_the_interpreter) {
 
 Test(interface, generic_code_agrees_with_the_interpreter) {
     check_random("generic", 2001, 25);
+}
+
+Test(interface, aarch64_code_agrees_with_the_interpreter) {
+    check_random("aarch64", 3001, 10);
 }
 
 // --- what random graphs seldom have -------------------------------------------------------------------

@@ -124,10 +124,14 @@ Test(object, text_forms) {
 
 // Whether code can run here is decided by what its feature string adds.
 Test(target, features) {
-    cr_expect(ftc_target_features_supported_here(""));
-    cr_expect(ftc_target_features_supported_here(ftc_target_host()->features));
-    cr_expect(ftc_target_supported_here(ftc_target_named("generic")));
-    cr_expect(!ftc_target_features_supported_here("+sse3,+made-up"));
-    cr_expect(!ftc_target_features_supported_here("+ss"), "half a name is no name");
+    const ftc_arch *arch = ftc_target_host()->arch;
+    cr_expect(ftc_target_features_supported_here(arch, ""));
+    cr_expect(ftc_target_features_supported_here(arch, ftc_target_host()->features));
+    cr_expect(ftc_target_supported_here(ftc_target_named("generic")) !=
+                  ftc_target_supported_here(ftc_target_named("aarch64")),
+              "a machine is of one kind");
+    cr_expect(!ftc_target_features_supported_here(arch, "+sse3,+made-up"));
+    cr_expect(!ftc_target_features_supported_here(arch, "+ss"), "half a name is no name");
+    cr_expect(!ftc_target_features_supported_here(NULL, ""), "an object for a machine that nobody knows");
     cr_expect(!ftc_target_named("sparc"));
 }

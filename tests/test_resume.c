@@ -5,23 +5,11 @@
 #include "compiler/compile.h"
 #include "ir/lang/parse.h"
 #include "ir/print.h"
+#include "tests/read_model.h"
 
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
-
-// The text of a model, with what it uses.
-static ftc_graph *read_model(const char *name, const ftc_override *list, int n) {
-    ftc_diagnostics d = {0};
-    char path[512], *file;
-    snprintf(path, sizeof path, "%s/%s", FTC_SOURCE_ROOT, name);
-    char *text = ftc_parse_read_model(path, NULL, &file, &d);
-    ftc_graph *g = text ? ftc_parse_text(file, text, &(ftc_settings){list, n}, &d) : NULL;
-    cr_assert_not_null(g, "%s", d.count ? d.list[0].text : "");
-    free(text);
-    free(file);
-    return g;
-}
 
 // --- unchanged ----------------------------------------------------------------------------------------
 
@@ -44,7 +32,7 @@ static void keep_stage(void *context, ftc_entry_kind entry, const ftc_pass *pass
 // and every few stages to the same machine code.
 static void check_all_stages(const char *name, const ftc_override *list, int n) {
     ftc_diagnostics d = {0};
-    ftc_graph *source = read_model(name, list, n);
+    ftc_graph *source = test_read_model(name, list, n);
     stages s = {0};
     ftc_compiled own, again;
     ftc_compile_options options = {.after = keep_stage, .context = &s};
@@ -163,7 +151,7 @@ Test(resume, wrong_edits_are_refused_where_they_stand) {
         {"plan", " : f32[B, H]", " : f32[B, H] recomputed", "`recomputed` is asked of the pass remat", true},
         {"plan", " @64", " @0", "lies in the same place of the arena", true},
     };
-    ftc_graph *source = read_model("docs/tiny.ir", NULL, 0);
+    ftc_graph *source = test_read_model("docs/tiny.ir", NULL, 0);
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         char *text = stage_text(source, CASES[i].pass), *wrong = edited(text, CASES[i].old, CASES[i].new);
         assert_refused(source, FTC_ENTRY_STEP, wrong, CASES[i].message, CASES[i].caret);
@@ -186,7 +174,7 @@ Test(resume, right_edits_stay) {
                  {"scalars", " = tanh(%4) : f32[B, H]", " = tanh(%4) : f32[B, H] recomputed",
                   ") : f32[B, H] recompute "},
                  {"cse", " = tanh(", " = erf(", " = erf("}};
-    ftc_graph *source = read_model("docs/tiny.ir", NULL, 0);
+    ftc_graph *source = test_read_model("docs/tiny.ir", NULL, 0);
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         ftc_diagnostics d = {0};
         char *text = stage_text(source, CASES[i].pass), *changed = edited(text, CASES[i].old, CASES[i].new);
@@ -248,7 +236,7 @@ static char *disturbed(const char *text, uint64_t *state) {
 Test(resume, any_edit_is_compiled_or_refused, .timeout = 600) {
     static const char *const PASSES[] = {"fuse", "plan", "layout", "scalars", "cse", "shrink"};
     enum { EDITS = 60 };
-    ftc_graph *source = read_model("docs/tiny.ir", NULL, 0);
+    ftc_graph *source = test_read_model("docs/tiny.ir", NULL, 0);
     uint64_t state = 20;
     int compiled_at_all = 0;
     for (size_t p = 0; p < sizeof PASSES / sizeof *PASSES; p++) {

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <llvm-c/Target.h>
-
 #include "compiler/codegen/llvm.h"
 #include "compiler/codegen/sanitize.h"
 #include "ir/base/alloc.h"
@@ -18,18 +16,14 @@ static void release(void *cg, size_t bytes) {
 
 ftc_codegen *ftc_codegen_new(const ftc_target *target, const char *module_name, char **error) {
     ftc_llvm_enter();
-    LLVMInitializeX86TargetInfo();
-    LLVMInitializeX86Target();
-    LLVMInitializeX86TargetMC();
-    LLVMInitializeX86AsmPrinter();
+    ftc_arch_initialize(target->arch);
 
-    char *triple = LLVMGetDefaultTargetTriple(), *message = NULL;
-    if (!triple) ftc_out_of_memory(0); // LLVM's copies of texts have no handler
+    const char *triple = target->arch->triple;
+    char *message = NULL;
     LLVMTargetRef llvm_target;
     if (LLVMGetTargetFromTriple(triple, &llvm_target, &message)) {
         *error = ftc_format("LLVM cannot compile for %s: %s", triple, message);
         LLVMDisposeMessage(message);
-        LLVMDisposeMessage(triple);
         ftc_llvm_leave();
         return NULL;
     }
@@ -45,7 +39,6 @@ ftc_codegen *ftc_codegen_new(const ftc_target *target, const char *module_name, 
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(cg->machine);
     LLVMSetModuleDataLayout(cg->module, layout);
     LLVMDisposeTargetData(layout);
-    LLVMDisposeMessage(triple);
 
     cg->lanes = target->vector_bits / 32;
     cg->reads_exactly = FTC_SANITIZES_THREADS;

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include <llvm-c/Disassembler.h>
-#include <llvm-c/Target.h>
 
 #include "compiler/codegen/llvm.h"
 #include "compiler/codegen/object.h"
@@ -60,6 +59,7 @@ typedef struct {
     ftc_listed_loop *loops;
     size_t n_loops, loops_capacity;
     LLVMDisasmContextRef disassembler;
+    bool is_x86; // its instructions; else AArch64's
     // While an instruction is read
     const function *in;
     int64_t target; // offset in its section that it branches to; -1: none
@@ -93,8 +93,9 @@ static void add_relocations(image *m, const Elf64_Shdr *section) {
     m->relocations = ftc_realloc(m->relocations, m->n_relocations + n, sizeof *m->relocations);
     for (size_t i = 0; i < n; i++) {
         uint64_t type = ELF64_R_TYPE(list[i].r_info);
-        bool is_relative = type == R_X86_64_PC32 || type == R_X86_64_PLT32 || type == R_X86_64_GOTPCREL ||
-                           type == R_X86_64_GOTPCRELX || type == R_X86_64_REX_GOTPCRELX;
+        bool is_relative = m->header.e_machine == EM_X86_64 &&
+                           (type == R_X86_64_PC32 || type == R_X86_64_PLT32 || type == R_X86_64_GOTPCREL ||
+                            type == R_X86_64_GOTPCRELX || type == R_X86_64_REX_GOTPCRELX);
         m->relocations[m->n_relocations++] =
             (relocation){section->sh_info, list[i].r_offset, ELF64_R_SYM(list[i].r_info),
                          list[i].r_addend + (is_relative ? 4 : 0)};
@@ -105,7 +106,8 @@ static void add_relocations(image *m, const Elf64_Shdr *section) {
 // False where the object is not as an object should be.
 static bool open_image(image *m, const char *bytes, size_t size) {
     *m = (image){.bytes = bytes, .size = size, .names = ""};
-    if (ftc_object_problem(bytes, size)) return false;
+    const ftc_arch *arch = ftc_object_arch(bytes, size);
+    if (!arch || ftc_object_problem(bytes, size, arch)) return false;
     memcpy(&m->header, bytes, sizeof m->header);
     size_t n = m->header.e_shnum;
     m->sections = ftc_alloc(n + 1, sizeof *m->sections);
@@ -275,13 +277,36 @@ static bool contains_any(const char *text, const char *const *words) {
     return false;
 }
 
+static bool begins_with_any(const char *text, const char *const *words) {
+    for (; *words; words++)
+        if (!strncmp(text, *words, strlen(*words))) return true;
+    return false;
+}
+
+// What an instruction of AArch64 computes with vectors: as arithmetic_of.
+static int32_t aarch64_arithmetic_of(const char *text) {
+    static const char *const OF_VECTORS[] = {".4s", ".2d", ".2s", NULL};
+    static const char *const TWICE[] = {"fmla ", "fmls ", NULL};
+    static const char *const ONCE[] = {"fadd ", "fsub ",  "fmul ", "fdiv ", "fmax",
+                                       "fmin",  "fsqrt ", "frint", NULL};
+    if (!contains_any(text, OF_VECTORS)) return 0;
+    if (begins_with_any(text, TWICE)) return 2;
+    return begins_with_any(text, ONCE);
+}
+
 // What an instruction computes with vectors: 2 for a multiply-add, 1 for other arithmetic, else 0.
-static int32_t arithmetic_of(const char *text) {
+static int32_t arithmetic_of(const reading *r, const char *text) {
+    if (!r->is_x86) return aarch64_arithmetic_of(text);
     static const char *const TWICE[] = {"fmadd", "fnmadd", "fmsub", "fnmsub", "vdpbf16ps", "tdpbf16ps", NULL};
     static const char *const ONCE[] = {"addps", "subps", "mulps", "divps", "maxps",   "minps",      "sqrtps",
                                        "addpd", "subpd", "mulpd", "divpd", "roundps", "rndscaleps", NULL};
     if (contains_any(text, TWICE)) return 2;
     return contains_any(text, ONCE);
+}
+
+static bool is_jump(const reading *r, const char *text) {
+    static const char *const JUMPS[] = {"b ", "b.", "cbz ", "cbnz ", "tbz ", "tbnz ", NULL};
+    return r->is_x86 ? *text == 'j' : begins_with_any(text, JUMPS);
 }
 
 static void copy_text(char *to, const char *text) {
@@ -344,7 +369,7 @@ static void add_loop(reading *r, const function *f, const instruction *list, siz
     for (size_t i = first; i <= last; i++) {
         if (is_jumped_to(list, n, list[i].at)) fprintf(file, ".L%llx:\n", (unsigned long long)list[i].at);
         fprintf(file, "    %s\n", list[i].text);
-        loop.arithmetic += arithmetic_of(list[i].text);
+        loop.arithmetic += arithmetic_of(r, list[i].text);
     }
     loop.text = ftc_text_close(&text, NULL);
     r->loops = ftc_grow(r->loops, &r->loops_capacity, r->n_loops + 1, sizeof *r->loops);
@@ -360,7 +385,8 @@ static void find_loops(reading *r, int32_t which) {
     f->first_loop = (int32_t)r->n_loops;
     for (size_t last = 0, inner = 0; last < n;
          last++) { // inner: where the last loop that was found begins, plus 1
-        if (list[last].target < 0 || list[last].target > (int64_t)list[last].at || list[last].text[0] != 'j')
+        if (list[last].target < 0 || list[last].target > (int64_t)list[last].at ||
+            !is_jump(r, list[last].text))
             continue;
         size_t first = index_at(list, n, list[last].target);
         if (first > last || first < inner) continue;
@@ -446,11 +472,11 @@ bool ftc_listing_make(const void *object, size_t size, const char *symbol, int32
     if (table) {
         read_calls(&r, table, n_calls, listing.calls);
         ftc_llvm_enter();
-        LLVMInitializeX86TargetInfo();
-        LLVMInitializeX86TargetMC();
-        LLVMInitializeX86Disassembler();
-        r.disassembler = LLVMCreateDisasmCPUFeatures("x86_64-unknown-linux-gnu", "", features, &r, 1,
-                                                     name_operand, name_target);
+        const ftc_arch *arch = ftc_object_arch(object, size);
+        ftc_arch_initialize(arch);
+        r.is_x86 = arch->elf_machine == EM_X86_64;
+        r.disassembler =
+            LLVMCreateDisasmCPUFeatures(arch->triple, "", features, &r, 1, name_operand, name_target);
         if (r.disassembler) list_kernels(&r, &listing);
         if (r.disassembler) LLVMDisasmDispose(r.disassembler);
         ftc_llvm_leave();

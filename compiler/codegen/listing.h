@@ -13,7 +13,7 @@ typedef struct {
     int64_t offset;       // from the function's start, in bytes
     int32_t instructions;
     int32_t arithmetic; // of these: additions, multiplications, … of vectors; a multiply-add counts two
-    char *text;         // AT&T syntax, a line each, jumped-to places as ".L1a0:"
+    char *text;         // the assembler's (x86: AT&T syntax), a line each, jumped-to places as ".L1a0:"
 } ftc_listed_loop;
 
 typedef struct {

@@ -218,11 +218,16 @@ char *ftc_object_read_kernel(const void *object, size_t object_size, int i, size
     return bytes;
 }
 
-const char *ftc_object_problem(const void *object, size_t object_size) {
+const ftc_arch *ftc_object_arch(const void *object, size_t object_size) {
+    Elf64_Ehdr header;
+    return read_header(object, object_size, &header) ? ftc_arch_of_elf(header.e_machine) : NULL;
+}
+
+const char *ftc_object_problem(const void *object, size_t object_size, const ftc_arch *arch) {
     Elf64_Ehdr header;
     if (!read_header(object, object_size, &header))
         return "it is no object file for a 64-bit little-endian machine";
-    if (header.e_machine != EM_X86_64) return "it is for another kind of machine than x86-64";
+    if (header.e_machine != arch->elf_machine) return "it is for another kind of machine than the target";
     return header.e_type == ET_REL ? NULL : "it is linked already: an object file (cc -c) is needed";
 }
 
@@ -283,10 +288,7 @@ static LLVMErrorRef add_kernels(LLVMOrcLLJITRef jit, LLVMOrcJITDylibRef library,
 }
 
 static LLVMOrcLLJITRef load(ftc_loaded_object *loaded, const void *object, size_t size, char **error) {
-    LLVMInitializeX86TargetInfo();
-    LLVMInitializeX86Target();
-    LLVMInitializeX86TargetMC();
-    LLVMInitializeX86AsmPrinter();
+    ftc_arch_initialize(ftc_target_host()->arch);
     LLVMOrcLLJITRef jit;
     LLVMErrorRef failure = LLVMOrcCreateLLJIT(&jit, NULL);
     if (failure) {

@@ -37,8 +37,12 @@ char *ftc_object_add_sections(const char *object, size_t object_size, const ftc_
 // from 0.
 #define FTC_OBJECT_KERNEL ".ftc.kernel.%d"
 
-// What keeps the loader from linking the object; NULL: nothing that its header tells.
-const char *ftc_object_problem(const void *object, size_t object_size);
+// What keeps the object from being linked with code for this kind of machine; NULL: nothing that its header
+// tells.
+const char *ftc_object_problem(const void *object, size_t object_size, const ftc_arch *arch);
+
+// The kind of machine that the object is for; NULL: none that ftc compiles for, or it is no object.
+const ftc_arch *ftc_object_arch(const void *object, size_t object_size);
 
 // Whether the object has a symbol of its own of this name.
 bool ftc_object_defines(const void *object, size_t object_size, const char *symbol);

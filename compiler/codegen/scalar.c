@@ -196,7 +196,7 @@ ftc_scalar_builder ftc_codegen_scalar_builder(ftc_codegen *cg, int lanes) {
         .fneg = negative,
         .fabs = absolute,
         .fsqrt = square_root,
-        .frint = cg->target->vector_bits > 128 ? round_even : round_even_by_adding,
+        .frint = cg->target->rounds ? round_even : round_even_by_adding,
         .fscale = has_scale ? scale_by_register : NULL,
         .fcmp = fcmp,
         .iadd = iadd,

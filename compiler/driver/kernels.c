@@ -26,20 +26,17 @@ static bool add_status(ftc_diagnostics *d, const char *file, ftc_status status) 
 }
 
 // Whether the C compiler ended well. What it has to say goes to standard error.
-static bool run_compiler(const char *file, const char *target, const char *folder, const char *object,
+static bool run_compiler(const char *file, const ftc_target *target, const char *folder, const char *object,
                          ftc_diagnostics *d) {
     // $CC and $CFLAGS are words; the file's name is one whatever is in it.
-    const char *machine = !target || !strcmp(target, "native") ? "-march=native"
-                          : !strcmp(target, "avx512")          ? "-march=x86-64-v4"
-                          : !strcmp(target, "avx2")            ? "-march=x86-64-v3"
-                                                               : "-march=x86-64";
+    char *machine = ftc_format("-march=%s", target->march);
     char *const words[] = {
         "sh",
         "-c",
         "exec ${CC:-cc} -O3 \"$2\" -ffp-contract=fast -fPIC $CFLAGS -I \"$3\" -c \"$1\" -o \"$4\"",
         "sh",
         (char *)file,
-        (char *)machine,
+        machine,
         (char *)folder,
         (char *)object,
         NULL};
@@ -47,6 +44,7 @@ static bool run_compiler(const char *file, const char *target, const char *folde
     int status, error = posix_spawn(&child, "/bin/sh", NULL, NULL, words, environ);
     if (!error)
         while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+    free(machine);
     if (!error && WIFEXITED(status) && !WEXITSTATUS(status)) return true;
     ftc_diag_add(d, NULL, NULL, 0, 0, "--kernel %s: %s could not compile it%s%s", file,
                  getenv("CC") ? getenv("CC") : "cc", error ? ": " : "", error ? strerror(error) : "");
@@ -54,7 +52,7 @@ static bool run_compiler(const char *file, const char *target, const char *folde
 }
 
 // The object of a C file, made in a folder of its own, where ftc_kernel.h lies, too.
-static bool compile_c(const char *file, const char *target, ftc_kernel_file *out, ftc_diagnostics *d) {
+static bool compile_c(const char *file, const ftc_target *target, ftc_kernel_file *out, ftc_diagnostics *d) {
     const char *base = getenv("TMPDIR");
     char *folder = ftc_format("%s/ftc-kernel-XXXXXX", base && *base ? base : "/tmp");
     if (!mkdtemp(folder)) {
@@ -77,19 +75,18 @@ static bool compile_c(const char *file, const char *target, ftc_kernel_file *out
     return ok;
 }
 
-static bool compile_ll(const char *file, const char *target, ftc_kernel_file *out, ftc_diagnostics *d) {
+static bool compile_ll(const char *file, const ftc_target *target, ftc_kernel_file *out, ftc_diagnostics *d) {
     char *text = NULL, *error = NULL;
     size_t size;
     if (!add_status(d, file, ftc_file_read(file, &text, &size))) return false;
-    const ftc_target *machine = target ? ftc_target_named(target) : ftc_target_host();
-    out->bytes = ftc_object_from_text(text, size, machine ? machine : ftc_target_host(), &out->size, &error);
+    out->bytes = ftc_object_from_text(text, size, target, &out->size, &error);
     if (!out->bytes) ftc_diag_add(d, NULL, NULL, 0, 0, "--kernel %s: %s", file, error);
     free(error);
     free(text);
     return out->bytes != NULL;
 }
 
-static bool read_one(const char *file, const char *target, ftc_kernel_file *out, ftc_diagnostics *d) {
+static bool read_one(const char *file, const ftc_target *target, ftc_kernel_file *out, ftc_diagnostics *d) {
     if (ftc_name_ends_with(file, ".c")) return compile_c(file, target, out, d);
     if (ftc_name_ends_with(file, ".ll")) return compile_ll(file, target, out, d);
     if (ftc_name_ends_with(file, ".o"))
@@ -100,10 +97,12 @@ static bool read_one(const char *file, const char *target, ftc_kernel_file *out,
 
 bool ftc_kernels_read(const ftc_text_list *files, const char *target, ftc_kernel_file **kernels, int *n,
                       ftc_diagnostics *d) {
+    const ftc_target *machine = target ? ftc_target_named(target) : ftc_target_host();
+    if (!machine) machine = ftc_target_host(); // whoever compiles the model says so
     *kernels = ftc_alloc(files->n + 1, sizeof **kernels);
     for (*n = 0; *n < (int)files->n; ++*n) {
         (*kernels)[*n].name = ftc_strdup(files->items[*n]);
-        if (read_one(files->items[*n], target, &(*kernels)[*n], d)) continue;
+        if (read_one(files->items[*n], machine, &(*kernels)[*n], d)) continue;
         ++*n; // what there is of it is to be freed
         return false;
     }

@@ -45,7 +45,7 @@ const ftc_option ftc_model_option_table[] = {
     {"gemm", NULL, FTC_OPTION_CHOICE, FIELD(gemm), "native|openblas", 0,
      "who multiplies matrices; native unless set"},
     {"target", NULL, FTC_OPTION_TEXT, FIELD(target), "CPU", 0,
-     "compile for avx512, avx2 or generic instead of this machine (native)"},
+     "compile for avx512, avx2, generic (any x86-64) or aarch64 instead of this machine (native)"},
     {"tune", NULL, FTC_OPTION_FLAG, FIELD(tune), NULL, 0,
      "measure here how each contraction is best cut, and compile it so"},
     {"guard", NULL, FTC_OPTION_FLAG, FIELD(guard), NULL, 0,
@@ -584,8 +584,7 @@ bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_o
     };
     memcpy(compile.dumps, source->dumps, sizeof compile.dumps);
     if (!compile.target) {
-        ftc_diag_add(d, NULL, NULL, 0, 0, "--target %s: there are native, avx512, avx2 and generic",
-                     options->target);
+        ftc_diag_add(d, NULL, NULL, 0, 0, "--target %s: there are " FTC_TARGET_NAMES, options->target);
         return false;
     }
     if (options->memory && strcmp(options->memory, "least") == 0) {
