@@ -126,5 +126,5 @@ def train(command, artifact, texts, scratch, warmup):
         "step_ms_median": statistics.median(times),
         "peak_rss_bytes": job["peak_rss_bytes"],
         "bytes_sent": lines[-1].get("train_bytes_sent_per_step"),
-        "exchange_hidden": lines[-1].get("train_exchange_hidden"),
+        "exchange_hidden": lines[-1].get("train_exchange_hidden"),  # the first step's is not, and counts, too
     }

@@ -38,25 +38,28 @@ def check_formula(check, cost):
     # Two tokens of two rows: both name the same one half of the time.
     check("named rows", near(cost.named_rows(2, 2), 1.5) and near(cost.named_rows(30522, 1), 1))
     model = cost.Model(dense_bytes=8e6, tables=[(2, 1e6)], tokens=1, step=1, backward=0.5)
-    check("exchanged", near(cost.exchanged_bytes(model, 2), 9.5e6))
-    check("sent by one of two", cost.sent_bytes(model, 2, "fp32") == (4.75e6, 4.75e6))
-    check("sent as bf16", cost.sent_bytes(model, 2, "bf16") == (2.375e6, 4.75e6))
+    check("rows of tables", near(cost.table_bytes(model, 2), 1.5e6))
+    check("sent by one of two", near(cost.sent_bytes(model, 2), 9.5e6))
+    check("sent as bf16", near(cost.sent_bytes(model, 2, "bf16"), 7.125e6))
     model.words = 1
-    check("a language of one word", near(cost.exchanged_bytes(model, 2), 9e6))
-    # One row more or less: 7 / 8 of 8 MiB in two calls of seven messages, at 8 bits a byte.
-    model = cost.Model(dense_bytes=2 << 22, tables=[], tokens=1, step=1, backward=0.5)
-    link = cost.Link(bits_per_second=8 << 20, latency=0.01)
-    one = 2 * 7 * 0.01 + 7
-    check("adding and telling", all(near(x, one) for x in cost.exchange_seconds(model, 8, link)))
-    check("nothing hidden", near(cost.efficiency(model, 8, link, hides=False), 1 / (1 + 2 * one)))
-    check("half a second of adding hidden", near(cost.efficiency(model, 8, link), 1 / (1 + 2 * one - 0.5)))
+    check("a language of one word", near(cost.table_bytes(model, 2), 1e6))
+    # 7 / 8 of 64 MiB in sixteen calls, and of 8 MiB of a table's row in one, of seven messages each.
+    model = cost.Model(dense_bytes=64 << 20, tables=[(1, 8 << 20)], tokens=1, step=1, backward=3)
+    link = cost.Link(bits_per_second=64 << 20, latency=0.01)
+    dense, tables = 16 * 7 * 0.01 + 7, 7 * 0.01 + 7 / 8
+    found = cost.exchange_seconds(model, 8, link)
+    check(f"parts of an exchange: {found}", all(map(near, found, (dense, dense / 16, tables, dense + tables))))
+    apart = 2 * (dense + tables)
+    check("nothing hidden", near(cost.efficiency(model, 8, link, hides=False), 1 / (1 + apart)))
+    check("three seconds hidden", near(cost.efficiency(model, 8, link), 1 / (1 + apart - 3)))
     model.backward = 100
-    check("all but the last call hidden", near(cost.exposed_seconds(model, 8, link), one / 8 + one))
-    check("as bf16", near(cost.exchange_seconds(model, 8, link, "bf16")[0], 0.14 + 3.5))
-    # Of a large model no more than eight calls.
-    large = cost.Model(dense_bytes=1 << 30, tables=[], tokens=1, step=1)
+    check("all but the last call hidden", near(cost.exposed_seconds(model, 8, link), dense / 16 + dense + 2 * tables))
+    halves = cost.exchange_seconds(model, 8, link, "bf16")
+    check(f"as bf16: {halves}", near(halves[0], 1.12 + 3.5) and near(halves[3], found[3]))
+    # A small model has eight calls.
+    small = cost.Model(dense_bytes=1e6, tables=[], tokens=1, step=1)
     far = cost.Link(bits_per_second=1e30, latency=1)
-    check("calls of a large model", near(cost.exchange_seconds(large, 512, far)[0], 8 * 511))
+    check("calls of a small model", near(cost.exchange_seconds(small, 512, far)[0], 8 * 511))
 
 
 def check_bytes(check, cost, ftc, root, work):
@@ -70,7 +73,7 @@ def check_bytes(check, cost, ftc, root, work):
     words = jobs.write_texts(work / "texts.csv", 24, 30)
     told = jobs.train(command, artifact, work / "texts.csv", work, 1)
     model = cost.Model(dense, tables, tokens=4 * 30, words=words)
-    sent = sum(cost.sent_bytes(model, 2, "fp32"))
+    sent = cost.sent_bytes(model, 2)
     check(f"two ranks send {told['bytes_sent']}, said to be {sent}", abs(told["bytes_sent"] / sent - 1) < 0.03)
 
 
