@@ -19,6 +19,7 @@ import argparse
 import csv
 import inspect
 import json
+import math
 import os
 import random
 import re
@@ -157,19 +158,37 @@ def logits_of(model, encoded):
     return [[row[i] for i in tokens["first"]] for row, tokens in zip(logits, encoded)]
 
 
-def train(folder, batches, tests, dtype, task):
-    """Twenty steps of AdamW at a falling rate, as `ftc run` takes them with no options but the rate."""
-    model = load(folder, dtype, task)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)
-    losses = []
+def sums_of(model):
+    """Of each gradient the norm, and a sum of its cells by cosines."""
+    sums = {}
+    for name, p in model.named_parameters():
+        if p.grad is not None:
+            cells = p.grad.flatten().tolist()
+            sums[name] = [math.hypot(*cells), sum(g * math.cos(i) for i, g in enumerate(cells))]
+    return sums
+
+
+def steps_of(model, batches, loss_of, rate=RATE):
+    """A step of AdamW for each batch at a falling rate, as `ftc run` takes them with no options but the rate. Its losses, and what
+    `sums_of` tells of the first step's gradients."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0.01)
+    losses, grads = [], None
     for step, batch in enumerate(batches):
         for group in optimizer.param_groups:
-            group["lr"] = RATE * (1 - step / len(batches))
+            group["lr"] = rate * (1 - step / len(batches))
         optimizer.zero_grad()
         loss = loss_of(model, batch)
         loss.backward()
         losses.append(loss.item())
+        grads = grads or sums_of(model)
         optimizer.step()
+    return losses, grads
+
+
+def train(folder, batches, tests, dtype, task):
+    model = load(folder, dtype, task)
+    losses, _ = steps_of(model, batches, loss_of)
     return {"loss": losses, "logits": logits_of(model, tests)}
 
 

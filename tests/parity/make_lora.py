@@ -26,7 +26,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
 from transformers import BertTokenizer
 
-from make_families import BATCH, HERE, RATE, load, logits_of, loss_of
+from make_families import BATCH, HERE, RATE, load, logits_of, loss_of, steps_of
 
 GOLDEN = os.path.join(HERE, "..", "golden")
 TEXTS = os.path.join(GOLDEN, "families")
@@ -82,22 +82,6 @@ def adapted(folder, name):
     ).double()
 
 
-def train(model, batches):
-    optimizer = torch.optim.AdamW(
-        [p for p in model.parameters() if p.requires_grad], lr=RATE, weight_decay=0.01
-    )
-    losses = []
-    for step, batch in enumerate(batches):
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * (1 - step / len(batches))
-        optimizer.zero_grad()
-        loss = loss_of(model.get_base_model(), batch)
-        loss.backward()
-        losses.append(loss.item())
-        optimizer.step()
-    return losses
-
-
 def make_golden(name):
     folder = os.path.join(GOLDEN, "lora", name)
     os.makedirs(folder, exist_ok=True)
@@ -122,7 +106,7 @@ def make_golden(name):
     loss.backward()
     grads = {plain(key): p.grad.float() for key, p in model.named_parameters() if p.grad is not None}
     save_file(grads, os.path.join(folder, "grads.safetensors"))
-    losses = train(model, batches)
+    losses, _ = steps_of(model, batches, lambda _, batch: loss_of(inner, batch))
     after = logits_of(inner, tests)
     merged = model.merge_and_unload().state_dict()
     modules = {key.split(".lora_")[0] for key in grads if ".lora_" in key}

@@ -17,7 +17,7 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
-from make_families import BATCH, FAMILIES, HERE, LENGTH, SHAPE, inputs_of, write_vocabulary
+from make_families import BATCH, FAMILIES, HERE, LENGTH, SHAPE, inputs_of, steps_of, write_vocabulary
 from premises import check_ids
 
 CLASSES = {
@@ -132,16 +132,7 @@ def evaluate(model, batch):
 
 def train(folder, name, batches, tests, dtype):
     model = load(folder, name, dtype)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)
-    losses = []
-    for step, batch in enumerate(batches):
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * (1 - step / len(batches))
-        optimizer.zero_grad()
-        loss = loss_of(model, batch)
-        loss.backward()
-        losses.append(loss.item())
-        optimizer.step()
+    losses, _ = steps_of(model, batches, loss_of, RATE)
     return losses, evaluate(model, tests)
 
 

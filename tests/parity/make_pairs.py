@@ -12,7 +12,6 @@ Usage: make_pairs.py [--out DIR] [--sentence-transformers] [FAMILY ...]
 
 import argparse
 import json
-import math
 import os
 
 import torch
@@ -20,7 +19,7 @@ import torch.nn.functional as F
 import transformers
 from transformers import BertTokenizer
 
-from make_families import inputs_of
+from make_families import inputs_of, steps_of
 from pairs import BATCH, FOLDERS, LENGTH, RATE, SCALE, SHOWN, rows_of
 
 
@@ -69,36 +68,20 @@ def evaluate(model, batches):
     }
 
 
-def sums_of(model):
-    """Of each gradient the norm, and a sum of its cells by cosines."""
-    sums = {}
-    for name, p in model.named_parameters():
-        if p.grad is not None:
-            cells = p.grad.flatten().tolist()
-            both = [math.hypot(*cells), sum(g * math.cos(i) for i, g in enumerate(cells))]
-            sums[f"{model.base_model_prefix}.{name}"] = both
-    return sums
-
-
 def train(folder, windows, compares):
-    """Steps of several batches each, of which each has its own negatives. The model, the losses, and what `sums_of` tells of the
-    first step."""
-    model = load(folder)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)
-    losses, grads = [], {}
-    for step, window in enumerate(windows):
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * (1 - step / len(windows))
-        optimizer.zero_grad()
+    """Steps of several batches each, of which each has its own negatives. The model, the losses, and sums of the first step's
+    gradients."""
+
+    def window_loss(model, window):
         loss = sum(loss_of(cosines_of(model, batch)) for batch in window) / len(window)
         if compares:
             theirs = sum(loss_of_theirs(model, batch) for batch in window) / len(window)
             assert abs(loss - theirs) < 1e-12 * loss
-        loss.backward()
-        losses.append(loss.item())
-        grads = grads or sums_of(model)
-        optimizer.step()
-    return model, losses, grads
+        return loss
+
+    model = load(folder)
+    losses, grads = steps_of(model, windows, window_loss, RATE)
+    return model, losses, {f"{model.base_model_prefix}.{name}": sums for name, sums in grads.items()}
 
 
 def make_golden(out, family, compares):

@@ -12,7 +12,6 @@ Usage: make_tasks.py [--out DIR] [FAMILY ...]
 import argparse
 import csv
 import json
-import math
 import os
 
 import torch
@@ -58,20 +57,7 @@ def batch_loss(case, model, batch):
 def train(case, folder, rows, tests):
     model = make_families.load(folder, torch.float64, "tokens" if case["task"] == "tokens" else "classification")
     batches = [rows[i : i + BATCH] for i in range(0, len(rows), BATCH)]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)
-    losses, grads = [], {}
-    for step, batch in enumerate(batches):
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * (1 - step / len(batches))
-        optimizer.zero_grad()
-        loss = batch_loss(case, model, batch)
-        loss.backward()
-        losses.append(loss.item())
-        for name, p in model.named_parameters():
-            if step == 0 and p.grad is not None:
-                cells = p.grad.flatten().tolist()
-                grads[name] = [math.hypot(*cells), sum(g * math.cos(i) for i, g in enumerate(cells))]
-        optimizer.step()
+    losses, grads = make_families.steps_of(model, batches, lambda model, batch: batch_loss(case, model, batch), RATE)
     return {"losses": losses, "after": make_families.logits_of(model, tests), "grads": grads}
 
 
