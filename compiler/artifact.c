@@ -266,11 +266,12 @@ ftc_loaded_program *ftc_program_take(ftc_compiled *compiled, ftc_diagnostics *d)
         compiled->manifest = NULL;
         loaded = load(manifest, &compiled->code, d);
     } else {
-        ftc_diag_add(
-            d, NULL, NULL, 0, 0,
-            "%s is compiled for CPU features that this machine lacks; to run it here, compile it for this "
-            "machine (--target native)",
-            manifest->program.model);
+        const ftc_arch *arch = ftc_object_arch(compiled->code.bytes, compiled->code.size);
+        bool is_foreign = arch && arch != ftc_target_host()->arch;
+        ftc_diag_add(d, NULL, NULL, 0, 0,
+                     "%s is compiled for %s; to run it here, compile it for this machine (--target native)",
+                     manifest->program.model,
+                     is_foreign ? arch->name : "CPU features that this machine lacks");
     }
     ftc_compiled_free(compiled);
     return loaded;

@@ -20,7 +20,8 @@ extern char **environ;
 // By the name of the target: what links programs for it, and what runs them, on the plainest of its CPUs.
 static const struct {
     const char *target, *compiler, *emulator, *cpu;
-} MACHINES[] = {{"aarch64", "aarch64-linux-gnu-gcc", "qemu-aarch64", "cortex-a53"}};
+} MACHINES[] = {{"aarch64", "aarch64-linux-gnu-gcc", "qemu-aarch64", "cortex-a53"},
+                {"sve256", "aarch64-linux-gnu-gcc", "qemu-aarch64", "max,sve128=on,sve256=on"}};
 
 static int machine_of(const ftc_target *target) {
     for (int i = 0; i < (int)(sizeof MACHINES / sizeof *MACHINES); i++)

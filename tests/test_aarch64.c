@@ -33,17 +33,17 @@ static const char *const MODELS[] = {"models/bert-cls.ir",    "models/bert-cola.
 // --- compiled -----------------------------------------------------------------------------------------
 
 // An object for that machine, whose kernels have loops that multiply and add by vectors.
-static void check_compiled(const char *name, bool bf16, uint32_t entries) {
+static void check_compiled(const char *name, const char *target, bool bf16, uint32_t entries) {
     ftc_graph *g = small_model(name);
     const ftc_compile_options options = {
-        .target = ftc_target_named("aarch64"), .bf16 = bf16, .entries = entries};
+        .target = ftc_target_named(target), .bf16 = bf16, .entries = entries};
     ftc_diagnostics d = {0};
     ftc_compiled compiled;
     cr_assert(ftc_compile(g, &options, &compiled, &d), "%s: %s", name, d.count ? d.list[0].text : "");
     const ftc_object *code = &compiled.code;
     const ftc_program *program = &compiled.manifest->program;
     cr_expect_str_eq(ftc_object_arch(code->bytes, code->size)->name, "AArch64");
-    cr_expect_str_eq(program->features, "armv8-a");
+    cr_expect_str_eq(program->features, options.target->march);
     ftc_listing listing;
     char *error = NULL;
     cr_assert(ftc_listing_make(code->bytes, code->size, "ftc_step",
@@ -58,13 +58,16 @@ static void check_compiled(const char *name, bool bf16, uint32_t entries) {
     for (int32_t k = 0; k < listing.n_calls; k++) cr_expect_geq(listing.calls[k], 0);
     ftc_listing_free(&listing);
     cr_expect_null(ftc_program_take(&compiled, &d), "it is no code for this machine");
+    cr_expect(d.count == 1 && strstr(d.list[0].text, "compiled for AArch64"), "%s", d.list[0].text);
+    ftc_diag_free(&d);
     ftc_graph_free(g);
 }
 
 Test(aarch64, shipped_models_are_compiled, .timeout = 600) {
     for (size_t i = 0; i < sizeof MODELS / sizeof *MODELS; i++)
-        check_compiled(MODELS[i], false, 1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_EVAL);
-    check_compiled("models/bert-cls.ir", true, 0);
+        check_compiled(MODELS[i], "aarch64", false, 1u << FTC_ENTRY_STEP | 1u << FTC_ENTRY_EVAL);
+    check_compiled("models/bert-cls.ir", "aarch64", true, 0);
+    check_compiled("models/bert-cls.ir", "sve256", false, 0);
 }
 
 // --- run ----------------------------------------------------------------------------------------------
@@ -94,13 +97,12 @@ static double largest_norm(const test_call *call, const ftc_program *program, ft
 // Some steps of training on both machines, there on one thread and on two: losses, parameters and moments are
 // the same but for rounding, and the same bits on any number of threads. Gradients that would be zero in real
 // numbers are measured by the largest ones.
-static void check_steps(const char *name, bool bf16, double tolerance) {
-    const ftc_target *aarch64 = ftc_target_named("aarch64");
-    test_skip_unless_runs(aarch64);
+static void check_steps(const char *name, const char *target, bool bf16, double tolerance) {
+    test_skip_unless_runs(ftc_target_named(target));
     ftc_graph *g = small_model(name);
     ftc_compile_options options = {.entries = 1u << FTC_ENTRY_STEP, .bf16 = bf16};
     ftc_loaded_program *here = test_compile(g, &options);
-    options.target = aarch64;
+    options.target = ftc_target_named(target);
     ftc_loaded_program *there = test_compile(g, &options);
     const ftc_program *program = ftc_program_of(there);
     test_values *v = test_values_new(g, 11);
@@ -135,15 +137,19 @@ static void check_steps(const char *name, bool bf16, double tolerance) {
 }
 
 Test(aarch64, models_train_as_here, .timeout = 600) {
-    check_steps("models/mlp.ir", false, 1e-5);
-    check_steps("models/bert-cls.ir", false, 5e-4);
-    check_steps("models/albert.ir", false, 5e-4);
-    check_steps("models/deberta-v2.ir", false, 5e-4);
-    check_steps("models/modernbert.ir", false, 5e-4);
+    check_steps("models/mlp.ir", "aarch64", false, 1e-5);
+    check_steps("models/bert-cls.ir", "aarch64", false, 5e-4);
+    check_steps("models/albert.ir", "aarch64", false, 5e-4);
+    check_steps("models/deberta-v2.ir", "aarch64", false, 5e-4);
+    check_steps("models/modernbert.ir", "aarch64", false, 5e-4);
 }
 
 Test(aarch64, bf16_trains_as_here, .timeout = 600) {
-    check_steps("models/bert-cls.ir", true, 2e-2);
+    check_steps("models/bert-cls.ir", "aarch64", true, 2e-2);
+}
+
+Test(aarch64, sve_trains_as_here, .timeout = 600) {
+    check_steps("models/bert-cls.ir", "sve256", false, 5e-4);
 }
 
 // Masks of dropout are bits.

@@ -288,6 +288,9 @@ Test(differential, generic_code_agrees_with_the_interpreter) {
 Test(differential, aarch64_code_agrees_with_the_interpreter) {
     check_target((way){.target = "aarch64"}, 5001, 20);
 }
+Test(differential, sve256_code_agrees_with_the_interpreter) {
+    check_target((way){.target = "sve256"}, 7001, 10);
+}
 Test(differential, aarch64_code_in_bf16_agrees_with_the_interpreter) {
     check_target((way){.target = "aarch64", .bf16 = true}, 6001, 10);
 }

@@ -99,6 +99,12 @@ ftc_cg_function ftc_cg_function_begin(ftc_codegen *cg, const char *name, LLVMTyp
     snprintf(width, sizeof width, "%d", cg->target->vector_bits);
     add_text_attribute(cg, function, "prefer-vector-width", width);
     add_text_attribute(cg, function, "min-legal-vector-width", width);
+    if (cg->target->sve) {
+        unsigned kind = LLVMGetEnumAttributeKindForName("vscale_range", strlen("vscale_range"));
+        uint64_t scale = (uint64_t)cg->target->vector_bits / 128; // the least and the most: the same
+        LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex,
+                                LLVMCreateEnumAttribute(cg->context, kind, scale << 32 | scale));
+    }
     for (int i = 0; noalias && i < n_params; i++)
         if (params[i] == cg->ptr)
             LLVMAddAttributeAtIndex(function, (LLVMAttributeIndex)(i + 1), enum_attribute(cg, "noalias"));

@@ -285,8 +285,8 @@ static bool begins_with_any(const char *text, const char *const *words) {
 
 // What an instruction of AArch64 computes with vectors: as arithmetic_of.
 static int32_t aarch64_arithmetic_of(const char *text) {
-    static const char *const OF_VECTORS[] = {".4s", ".2d", ".2s", NULL};
-    static const char *const TWICE[] = {"fmla ", "fmls ", NULL};
+    static const char *const OF_VECTORS[] = {".4s", ".2d", ".2s", ".s,", NULL};
+    static const char *const TWICE[] = {"fmla ", "fmls ", "fmad ", "fmsb ", NULL};
     static const char *const ONCE[] = {"fadd ", "fsub ",  "fmul ", "fdiv ", "fmax",
                                        "fmin",  "fsqrt ", "frint", NULL};
     if (!contains_any(text, OF_VECTORS)) return 0;

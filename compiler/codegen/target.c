@@ -97,6 +97,18 @@ static const ftc_target named_targets[] = {
      .rounds = true,
      .l1d_bytes = 32 << 10,
      .l2_bytes = 256 << 10},
+    {.name = "sve256",
+     .arch = &aarch64,
+     .cpu = "generic",
+     .march = "armv8.2-a+sve",
+     .features = AARCH64_FEATURES ",+sve",
+     .vector_bits = 256,
+     .sve = true,
+     .vector_registers = 32,
+     .fma = true,
+     .rounds = true,
+     .l1d_bytes = 64 << 10,
+     .l2_bytes = 1 << 20},
 };
 
 static ftc_target host;

@@ -21,13 +21,14 @@ const ftc_arch *ftc_arch_of_elf(uint16_t machine);
 void ftc_arch_initialize(const ftc_arch *arch);
 
 typedef struct {
-    const char *name; // "native", "avx512", "avx2", "generic", "aarch64"
+    const char *name; // "native", "avx512", "avx2", "generic", "aarch64", "sve256"
     const ftc_arch *arch;
     const char *cpu;      // LLVM's name of the CPU
     const char *march;    // the C compiler's, as in -march=armv8-a
     const char *features; // LLVM's feature string, "+avx2,+fma,…"; may be empty
     int vector_bits;      // width of the widest usable vector: 512, 256 or 128
     int vector_registers;
+    bool sve; // vectors are SVE's, whose registers have `vector_bits`
     bool fma;
     bool rounds;                 // has an instruction that rounds to an integer
     int64_t l1d_bytes, l2_bytes; // of one core
@@ -42,11 +43,11 @@ typedef struct {
 const ftc_target *ftc_target_host(void);
 
 // "native" (the host), "avx512" (x86-64-v4), "avx2" (x86-64-v3), "generic" (x86-64: SSE2, no FMA), "aarch64"
-// (Armv8-A: NEON); NULL when unknown.
+// (Armv8-A: NEON), "sve256" (SVE with vectors of 256 bits, no more and no less); NULL when unknown.
 const ftc_target *ftc_target_named(const char *name);
 
 // These names, for people.
-#define FTC_TARGET_NAMES "native, avx512, avx2, generic and aarch64"
+#define FTC_TARGET_NAMES "native, avx512, avx2, generic, aarch64 and sve256"
 
 // Whether code for `target`, or for a kind of machine and a feature string that an artifact recorded, can be
 // executed by this process: the host is of the kind and has every feature that the string adds.

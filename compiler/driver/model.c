@@ -45,7 +45,7 @@ const ftc_option ftc_model_option_table[] = {
     {"gemm", NULL, FTC_OPTION_CHOICE, FIELD(gemm), "native|openblas", 0,
      "who multiplies matrices; native unless set"},
     {"target", NULL, FTC_OPTION_TEXT, FIELD(target), "CPU", 0,
-     "compile for avx512, avx2, generic (any x86-64) or aarch64 instead of this machine (native)"},
+     "compile for avx512, avx2, generic (any x86-64), aarch64 or sve256 instead of this machine (native)"},
     {"tune", NULL, FTC_OPTION_FLAG, FIELD(tune), NULL, 0,
      "measure here how each contraction is best cut, and compile it so"},
     {"guard", NULL, FTC_OPTION_FLAG, FIELD(guard), NULL, 0,

@@ -125,7 +125,7 @@ BAD = {
     "no-pass": ("cze", "did you mean cse?"),
     "precision": ("fp8", "expected fp32|bf16"),
     "gemm": ("mkl", "expected native|openblas"),
-    "target": ("z80", "native, avx512, avx2, generic and aarch64"),
+    "target": ("z80", "native, avx512, avx2, generic, aarch64 and sve256"),
     "memory": ("1KB", "the smallest is"),
     "loss": ("hinge", "there are auto, cross_entropy"),
     "optim": ("adan", "adamw, adam"),
