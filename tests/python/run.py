@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Runs the package's tests by pytest and prints `N passed, N failed, N skipped`, with the reasons for skipping.
 
-run.py LIBRARY [PRELOADED LIBRARY...]: LIBRARY, a libftc.so, or "installed" for that of the installed package. FTC_PYTHON names
-the Python that has NumPy and pytest, where it is not the one at hand.
+run.py [--left FILE | --only FILE] LIBRARY [PRELOADED LIBRARY...]: LIBRARY, a libftc.so, or "installed" for that of the installed
+package. --left: what is skipped does not count; its names go into FILE, and --only runs those, where what they need is by then.
+FTC_PYTHON names the Python that has NumPy and pytest, where it is not the one at hand.
 """
 
+import argparse
 import os
 import pathlib
 import sys
@@ -19,8 +21,34 @@ def restart(python, environment):
         sys.exit(f"FTC_PYTHON={python}: {error.strerror}")
 
 
+class Counter:
+    """Counts, keeps the names of what is skipped, and of all tests leaves those of `only`, where there are any."""
+
+    def __init__(self, only):
+        self.passed = self.failed = 0
+        self.skipped, self.only = [], only
+
+    def pytest_collection_modifyitems(self, items):
+        if self.only is not None:
+            items[:] = [item for item in items if item.nodeid in self.only]
+
+    def pytest_runtest_logreport(self, report):
+        if report.skipped:
+            self.skipped.append((report.nodeid, report.longrepr[2].removeprefix("Skipped: ")))
+        elif report.failed:
+            self.failed += 1
+        elif report.when == "call":
+            self.passed += 1
+
+
 def main():
-    library, *preloaded = sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--left", type=pathlib.Path)
+    parser.add_argument("--only", type=pathlib.Path)
+    parser.add_argument("library")
+    parser.add_argument("preloaded", nargs="*")
+    options = parser.parse_args()
+    library, preloaded = options.library, options.preloaded
     wanted = os.environ.get("FTC_PYTHON")
     if wanted:
         restart(wanted, {})
@@ -28,7 +56,9 @@ def main():
         import numpy  # noqa: F401
         import pytest
     except ImportError as error:
-        print(f"skipped: {sys.executable} has no {error.name}, for the tests of the Python package (FTC_PYTHON names another)")
+        print(
+            f"skipped: {sys.executable} has no {error.name}, for the tests of the Python package (FTC_PYTHON names another)"
+        )
         return 77
     if preloaded and "LD_PRELOAD" not in os.environ:
         environment = {"LD_PRELOAD": ":".join(preloaded), "ASAN_OPTIONS": "detect_leaks=0"}
@@ -38,22 +68,17 @@ def main():
         sys.path.insert(0, str(HERE.parent.parent / "python"))
         os.environ["PYTHONPATH"] = sys.path[0]  # of processes that tests start
 
-    class Counter:
-        passed = failed = skipped = 0
-
-        def pytest_runtest_logreport(self, report):
-            if report.skipped:
-                self.skipped += 1
-                print(f"\nskipped: {report.longrepr[2].removeprefix('Skipped: ')}")
-            elif report.failed:
-                self.failed += 1
-            elif report.when == "call":
-                self.passed += 1
-
-    counter = Counter()
+    counter = Counter(options.only and options.only.read_text(encoding="utf-8").split("\n"))
     status = pytest.main(["-q", "-p", "no:cacheprovider", "--no-header", str(HERE)], plugins=[counter])
     failed = counter.failed or int(status not in (0, pytest.ExitCode.TESTS_FAILED))
-    print(f"{counter.passed} passed, {failed} failed, {counter.skipped} skipped")
+    skipped = counter.skipped
+    if options.left:
+        options.left.write_text("\n".join(name for name, _ in skipped), encoding="utf-8")
+        print(f"left for another run: {len(skipped)}, in {options.left}")
+        skipped = []
+    for _, why in skipped:
+        print(f"skipped: {why}")
+    print(f"{counter.passed} passed, {failed} failed, {len(skipped)} skipped")
     return 1 if failed else 0
 
 
