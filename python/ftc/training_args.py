@@ -1,4 +1,4 @@
-"""TrainingArguments with the fields of transformers' that have a meaning here, for those who do not have transformers."""
+"""TrainingArguments with the fields of transformers', for those who do not have it, and which values are refused."""
 
 from __future__ import annotations
 
@@ -49,10 +49,16 @@ _HARMLESS = (
 ).split()
 
 
+# By name alone, and None unless they are given.
+_others = [(name, Any, None) for name in (*_REFUSED, *_HONOURED, *_HARMLESS)]
+_OtherFields: Any = dataclasses.make_dataclass("_OtherFields", _others, kw_only=True)
+
+
 @dataclasses.dataclass
-class TrainingArguments:
+class TrainingArguments(_OtherFields):
     """How to train: the fields, defaults and meanings of transformers.TrainingArguments (5.x). Steps below 1 are fractions
-    of all steps. What transformers has and this has not (devices, hubs, …) is a TypeError."""
+    of all steps. The first ones, up to prediction_loss_only, have a meaning here; of the others ftc.Trainer ignores what changes
+    nothing (devices, workers, …) and refuses by name what it cannot do. `report_to` takes transformers' own class."""
 
     output_dir: str = "trainer_output"
     do_train: bool = False
@@ -142,13 +148,16 @@ def refused_arguments(args: Any) -> Iterator[tuple[str, str]]:
         value = getattr(args, name, None)
         if value not in usual:
             yield f"{name}={value!r}", "there is no such thing here"
-    known = {*_REFUSED, *_HONOURED, *_HARMLESS, *(field.name for field in dataclasses.fields(TrainingArguments))}
+    known = {field.name for field in dataclasses.fields(TrainingArguments)}
     for field in dataclasses.fields(args) if dataclasses.is_dataclass(args) else ():
         if field.name in known or not field.init:
             continue
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
         if getattr(args, field.name) != default:
             yield f"{field.name}={getattr(args, field.name)!r}", "it is not known here; leave it at its default"
+    reports = getattr(args, "report_to", None)
+    if isinstance(args, TrainingArguments) and reports not in (None, "none", [], ["none"]):
+        yield f"report_to={reports!r}", "it takes the TrainingArguments of transformers, whose callbacks do this"
     config = getattr(args, "accelerator_config", None)
     if getattr(config, "use_seedable_sampler", True) is False:
         yield "accelerator_config use_seedable_sampler=False", "examples are shuffled by the seed"
