@@ -11,14 +11,14 @@ import warnings
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-
-from ._library import InputError, library
-from .net import Net, _Memory
+from ._library import InputError
+from .net import Net
 from .training_args import refuse
 
 # What labels are of, by how the names of a model's classes end.
 TASKS = {"ForSequenceClassification": "classification", "ForTokenClassification": "tokens", "ForMaskedLM": "mlm"}
+# What sentence-transformers trains is not Trainer's.
+_PAIRS = "vectors of sentence pairs are trained by `ftc run --task pairs`, or a loop over ftc.compile(directory, task='pairs')"
 
 
 def _are_placeholders(names: list[str]) -> bool:
@@ -63,11 +63,14 @@ class ModelWeights:
     def _check(self) -> None:
         kind = type(self._base)
         if self.task is None:
-            refuse(f"the model is a {kind.__name__}", f"only {', '.join('…' + name for name in TASKS)} are compiled")
+            refuse(f"the model is a {kind.__name__}", f"only {', '.join('…' + name for name in TASKS)} are compiled; {_PAIRS}")
         if not kind.__module__.startswith("transformers."):
             refuse(
                 f"the model is a {kind.__module__}.{kind.__name__}", "a class of one's own may compute something else"
             )
+        for name in ("output_hidden_states", "output_attentions"):
+            if getattr(self.config, name, False):
+                refuse(f"the configuration's {name}=True", "predictions are the scores alone")
         narrow = sorted({str(p.dtype) for p in self.model.parameters() if str(p.dtype) != "torch.float32"})
         if narrow:
             warnings.warn(f"ftc.Trainer: parameters of {', '.join(narrow)} are converted to float32", stacklevel=4)
@@ -76,11 +79,18 @@ class ModelWeights:
         """What the net is compiled with, beside the configuration."""
         return {"task": "mlm"} if self.task == "mlm" else {}  # else others are fine-tuned from this class
 
+    def note_problem(self) -> None:
+        """As transformers does where labels come to a model that does not say what they are; it is saved."""
+        if self.task == "classification" and self.config.problem_type is None:
+            self.config.problem_type = "regression" if self.classes == 1 else "single_label_classification"
+
+    def frozen(self) -> list[str]:
+        """The parameters that do not train, as options --freeze."""
+        trains = {name: parameter.requires_grad for name, parameter in self._parameters().items()}
+        return [] if all(trains.values()) else [name if not trained else "!" + name for name, trained in trains.items()]
+
     def net(self, **options: Any) -> Net:
         config = {**self.config.to_dict(), "num_labels": self.classes, "architectures": [type(self._base).__name__]}
-        trains = {name: parameter.requires_grad for name, parameter in self._parameters().items()}
-        if not all(trains.values()):
-            options["freeze"] = [name if not trained else "!" + name for name, trained in trains.items()]
         with tempfile.TemporaryDirectory() as folder:
             (pathlib.Path(folder) / "config.json").write_text(json.dumps(config, default=str))
             return Net(folder, weights=False, **options, **self._options())
@@ -91,11 +101,15 @@ class ModelWeights:
 
         parameters = self._parameters()
         net.assign({name: p.detach().to(torch.float32).cpu().numpy() for name, p in parameters.items()})
-        shapes = {name: (shape, dtype) for name, _, shape, dtype in net._tensors}
+        views = net._parameters()
         for name, parameter in parameters.items():
-            address = library.ftc_trainer_borrow(net._handles.trainer, name.encode())
-            view = np.asarray(_Memory(net._handles, address, *shapes[name], True))
-            parameter.data = torch.from_numpy(view)
+            parameter.data = torch.from_numpy(views[name])
+
+    def renew(self, net: Net) -> None:
+        """Takes the weights over that somebody has given other memory since: another Trainer of the same model, `.to(…)`."""
+        views = net._parameters()
+        if any(p.data_ptr() != views[name].ctypes.data for name, p in self._parameters().items()):
+            self.give(net)
 
     def load(self, net: Net, directory: str) -> None:
         """Reads what `save` has written."""
@@ -201,8 +215,17 @@ class DirectoryWeights:
     def net(self, **options: Any) -> Net:
         return Net(self.path, **options)
 
+    def note_problem(self) -> None:
+        pass  # libftc writes it
+
+    def frozen(self) -> list[str]:
+        return []
+
     def give(self, net: Net) -> None:
         pass  # it has loaded them
+
+    def renew(self, net: Net) -> None:
+        pass  # nobody else has them
 
     def load(self, net: Net, directory: str) -> None:
         net.load(directory)
@@ -216,6 +239,8 @@ def weights_of(model: Any) -> ModelWeights | DirectoryWeights:
     """Refuses what cannot be compiled."""
     if isinstance(model, (str, os.PathLike)):
         return DirectoryWeights(os.fspath(model))
+    if type(model).__module__.startswith("sentence_transformers."):
+        refuse(f"the model is a {type(model).__name__}", _PAIRS)
     if not hasattr(model, "named_parameters") or not hasattr(model, "config"):
         raise TypeError(
             f"the model is a {type(model).__name__}: expected a PreTrainedModel, a PeftModel or a directory"

@@ -474,13 +474,23 @@ class Net:
         """The optimizer's state, "<parameter>.exp_avg", as views [dims]."""
         return Tensors(self, _MOMENT)
 
-    def _zero(self, name: str) -> None:
-        """Zeroes a tensor, without making updates dense."""
-        shape, dtype = next((shape, dtype) for own, _, shape, dtype in self._tensors if own == name)
+    def _borrowed(self) -> dict[str, np.ndarray]:
+        """All tensors that the calls use, as views, without making updates dense: after `sync` they are up to date."""
         with self._entered():
-            address = library.ftc_trainer_borrow(self._handles.trainer, name.encode())
-            if address:
-                np.asarray(_Memory(self._handles, address, shape, dtype, True))[...] = 0
+            addresses = {name: library.ftc_trainer_borrow(self._handles.trainer, name.encode()) for name, *_ in self._tensors}
+        return {
+            name: np.asarray(_Memory(self._handles, addresses[name], shape, dtype, True))
+            for name, _, shape, dtype in self._tensors
+            if addresses[name]
+        }
+
+    def _parameters(self) -> dict[str, np.ndarray]:
+        views = self._borrowed()
+        return {name: views[name] for name, kind, *_ in self._tensors if kind == _PARAMETER and name in views}
+
+    def _sync(self) -> None:
+        with self._entered():
+            library.ftc_trainer_sync(self._handles.trainer)
 
     # --- weights ---
 

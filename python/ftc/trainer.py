@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
+import inspect
 import json
 import math
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -50,7 +53,7 @@ _SCHEDULES = {
     "reduce_lr_on_plateau": {name: name for name in ("factor", "patience", "threshold", "cooldown", "min_lr")},
 }
 _COLLATORS = ("DataCollatorWithPadding", "DataCollatorForTokenClassification", "default_data_collator", "DefaultDataCollator")
-# What a subclass may not replace, since the compiled step does it.
+# What a subclass may not replace, since the compiled step does it; nor what else transformers' Trainer has and this one has not.
 _COMPILED = (
     "compute_loss training_step prediction_step create_optimizer create_scheduler create_optimizer_and_scheduler "
     "get_train_dataloader get_eval_dataloader get_test_dataloader evaluation_loop _inner_training_loop "
@@ -82,6 +85,26 @@ _HANDLERS = {
     "step_end": "on_step_end",
     "epoch_end": "on_epoch_end",
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Compiled:
+    """What a net is compiled for: the most texts of a batch and tokens of a text, the calls, options of `ftc compile`."""
+
+    batch: int
+    length: int
+    calls: frozenset[str]
+    options: Mapping[str, Any]
+
+    def covers(self, wanted: _Compiled) -> bool:
+        large = self.batch >= wanted.batch and self.length >= wanted.length and self.calls >= wanted.calls
+        return large and all(self.options.get(name) == value for name, value in wanted.options.items())
+
+    def joined(self, other: _Compiled) -> _Compiled:
+        """For both; where options differ, with those of this one."""
+        options = {**other.options, **self.options}
+        sizes = max(self.batch, other.batch), max(self.length, other.length)
+        return _Compiled(*sizes, self.calls | other.calls, options)
 
 
 class _Interrupts:
@@ -167,9 +190,7 @@ class Trainer:
         if (model is None) == (model_init is None):
             raise ValueError("ftc.Trainer needs a model or a model_init, and not both")
         self.model_init = model_init
-        model = model_init() if model is None else model
-        self._weights: Any = weights_of(model)
-        self.model = model
+        self._take_model(self._new_model() if model is None else model)
         self.train_dataset, self.eval_dataset = train_dataset, eval_dataset
         self._name_classes()
         self.processing_class = processing_class if processing_class is not None else tokenizer
@@ -178,18 +199,34 @@ class Trainer:
         self.preprocess_logits_for_metrics = preprocess_logits_for_metrics
         self._masks: Masks | None = None
         self.optimizer = self.lr_scheduler = None
+        self._names = self._transformers() or _callbacks
         self._check(data_collator, compute_loss_func, optimizers, optimizer_cls_and_kwargs)
         self._net: Net | None = None
-        self._packed: dict[int, tuple[Any, Examples]] = {}
+        self._compiled: _Compiled | None = None
+        self._packed: dict[int, tuple[Any, Examples]] | None = None  # while there is a training
         self._raised: BaseException | None = None
         self._has_trained = False
-        self._names = self._transformers() or _callbacks
         self._make_callbacks(callbacks or [])
         os.makedirs(self.args.output_dir, exist_ok=True)
         self.control = self._names.TrainerControl()
         self.state = self._names.TrainerState(stateful_callbacks=self._stateful())
         self.is_in_train = False
         self.control = self.callback_handler.on_init_end(self.args, self.state, self.control)
+
+    def _new_model(self) -> Any:
+        """What model_init gives, by the seed, as in transformers."""
+        if "torch" in sys.modules:
+            sys.modules["torch"].manual_seed(self.args.seed)
+        np.random.seed(self.args.seed % (1 << 32))
+        random.seed(self.args.seed)
+        n = len(inspect.signature(self.model_init).parameters)
+        if n > 1:
+            raise TypeError(f"model_init takes {n} arguments: expected none, or one, which is None here")
+        return self.model_init(*[None] * n)
+
+    def _take_model(self, model: Any) -> None:
+        self._weights: Any = weights_of(model)
+        self.model = model
 
     # --- what can be had ---
 
@@ -206,9 +243,7 @@ class Trainer:
 
     def _check(self, collator: Any, loss: Any, optimizers: tuple, optimizer_class: Any) -> None:
         args = self.args
-        for name in _COMPILED:
-            if hasattr(type(self), name):
-                refuse(f"{type(self).__name__}.{name}", "the compiled step does this; change the model's text instead")
+        self._check_methods()
         if loss is not None:
             refuse("compute_loss_func", "the loss is part of the compiled step; change the model's text instead")
         if any(one is not None for one in optimizers) or optimizer_class is not None:
@@ -230,6 +265,15 @@ class Trainer:
         if args.eval_strategy != "no" and self.eval_dataset is None:
             strategy = getattr(args.eval_strategy, "value", args.eval_strategy)
             raise ValueError(f"eval_strategy is {strategy}, but there is no eval_dataset")
+
+    def _check_methods(self) -> None:
+        """Refuses methods of a subclass that transformers' Trainer would call and this one does not."""
+        kinds = [kind for kind in type(self).__mro__ if kind not in (Trainer, object)]
+        called = {name for name in vars(Trainer) if not name.startswith("_") or name.endswith("__")}
+        theirs = {*_COMPILED, *dir(getattr(self._names, "Trainer", object))} - {*dir(object)}
+        for name in dict.fromkeys(name for kind in kinds for name in vars(kind)):
+            if name in theirs and name not in called:
+                refuse(f"{type(self).__name__}.{name}", "the compiled step does this; change the model's text instead")
 
     def _check_collator(self, collator: Any) -> None:
         if collator is None:
@@ -296,6 +340,7 @@ class Trainer:
 
         return SimpleNamespace(
             **{name: getattr(events, name) for name in _CALLBACK_NAMES},
+            Trainer=t.Trainer,
             EvalPrediction=EvalPrediction,
             PredictionOutput=PredictionOutput,
             TrainOutput=TrainOutput,
@@ -341,6 +386,9 @@ class Trainer:
         """Removes a callback."""
         self.callback_handler.remove_callback(callback)
 
+    def end(self) -> None:
+        """Has nothing to end; scripts of transformers call it last."""
+
     def is_world_process_zero(self) -> bool:
         return True
 
@@ -357,39 +405,63 @@ class Trainer:
     def sync(self) -> None:
         """Brings the weights that are views (`param.data`) up to date: rows of embeddings that no batch has had."""
         if self._net is not None:
-            with self._net._entered():
-                library.ftc_trainer_sync(self._net._handles.trainer)
+            self._net._sync()
 
-    def _ready(self, longest: int) -> Net:
-        """The net for examples of so many tokens; compiled again where it was for shorter ones."""
-        batch = max(self.args.per_device_train_batch_size, self.args.per_device_eval_batch_size)
-        if self._net is not None and self._net.extents["S"].most >= longest:
-            return self._net
+    def _wanted(self, longest: int, trains: bool) -> _Compiled:
+        """What a training or an evaluation over examples of at most so many tokens needs."""
         args = self.args
+        batch = max(args.per_device_train_batch_size, args.per_device_eval_batch_size)
         positions = int(getattr(self._weights.config, "max_position_embeddings", 1 << 30))
-        options: dict[str, Any] = {"seed": args.seed}
-        optim = getattr(args.optim, "value", args.optim)
-        options["optim"] = _OPTIMIZERS[optim]
-        if getattr(args, "bf16", False):
-            options["precision"] = "bf16"
-        if getattr(args, "gradient_checkpointing", False) or getattr(args, "activation_checkpointing", False):
-            options["memory"] = "least"
-        length = max(min(-(-longest // 16) * 16, positions), longest)
-        calls = ["eval"]
-        if self.train_dataset is not None:
+        options: dict[str, Any] = {"precision": "bf16" if getattr(args, "bf16", False) else "fp32"}
+        calls = {"eval"}
+        if trains:
             clips = args.max_grad_norm and args.max_grad_norm > 0
-            calls += ["grad", "update"] if clips or args.gradient_accumulation_steps > 1 else ["step"]
-        old, net = self._net, self._weights.net(batch=batch, max_length=length, calls=calls, **options)
-        if old is not None and self._weights.model is None:
-            net.assign({name: old.parameters[name] for name in old.parameters})
+            calls = {"grad", "update"} if clips or args.gradient_accumulation_steps > 1 else {"step"}
+            calls |= {"eval"} if self.eval_dataset is not None else set()
+            options |= {"seed": args.seed, "optim": _OPTIMIZERS[getattr(args.optim, "value", args.optim)]}
+            options["freeze"] = self._weights.frozen()
+            if getattr(args, "gradient_checkpointing", False) or getattr(args, "activation_checkpointing", False):
+                options["memory"] = "least"
+        return _Compiled(batch, max(min(-(-longest // 16) * 16, positions), longest), frozenset(calls), options)
+
+    def _ready(self, longest: int, trains: bool = False) -> Net:
+        """The net for examples of so many tokens; compiled again where it was for less."""
+        wanted, has = self._wanted(longest, trains), self._compiled
+        if self._net is not None and has is not None:
+            if has.covers(wanted):
+                self.sync()
+                self._weights.renew(self._net)
+                self._smooth(self._net)
+                return self._net
+            if self.is_in_train and not trains:  # the loop goes on with its net
+                net = self._compile(wanted)
+                self.sync()
+                net.assign(self._net._parameters())
+                return net
+            wanted = wanted.joined(has)
+        elif not trains and self.train_dataset is not None and not self.is_in_train:
+            wanted = wanted.joined(self._wanted(longest, True))  # which comes next
+        old, net = self._net, self._compile(wanted)
         self.sync()
+        if old is not None and self._weights.model is None:
+            net.assign(old._parameters())
         self._weights.give(net)
-        if "label_smoothing" in net.arguments:
-            net.set(label_smoothing=getattr(args, "label_smoothing_factor", 0.0) or 0.0)
-        elif getattr(args, "label_smoothing_factor", 0.0):
-            refuse("label_smoothing_factor", f"the loss of {net.name} has none")
-        self._net = net
+        self._net, self._compiled = net, wanted
         return net
+
+    def _compile(self, wanted: _Compiled) -> Net:
+        net = self._weights.net(
+            batch=wanted.batch, max_length=wanted.length, calls=sorted(wanted.calls), **wanted.options
+        )
+        self._smooth(net)
+        return net
+
+    def _smooth(self, net: Net) -> None:
+        smoothing = getattr(self.args, "label_smoothing_factor", 0.0) or 0.0
+        if "label_smoothing" in net.arguments:
+            net.set(label_smoothing=smoothing)
+        elif smoothing:
+            refuse("label_smoothing_factor", f"the loss of {net.name} has none")
 
     def _tokenize(self) -> Any:
         given = self.processing_class
@@ -409,9 +481,8 @@ class Trainer:
         return lambda *texts: given(*texts, truncation=True, max_length=limit)
 
     def _examples(self, dataset: Any, name: str, most: int | None = None) -> Examples:
-        kept = self._packed.get(id(dataset))
-        if kept is not None and kept[0] is dataset and len(kept[1]) == (len(dataset) if hasattr(dataset, "__len__") else most):
-            return kept[1]
+        if self._packed is not None and id(dataset) in self._packed:
+            return self._packed[id(dataset)][1]
         types = int(getattr(self._weights.config, "type_vocab_size", 0) or 0) > 1
         examples = pack(
             dataset,
@@ -423,7 +494,8 @@ class Trainer:
             tokenize=self._tokenize(),
             most=most,
         )
-        self._packed[id(dataset)] = (dataset, examples)
+        if self._packed is not None:
+            self._packed[id(dataset)] = (dataset, examples)
         return examples
 
     # --- training ---
@@ -439,6 +511,11 @@ class Trainer:
                 raise ValueError("args.max_steps must be above 0 where the train_dataset has no length")
             most = args.max_steps * args.per_device_train_batch_size * args.gradient_accumulation_steps
         examples = self._examples(self.train_dataset, "train_dataset", most)
+        if most and len(examples) < most:
+            raise InputError(
+                f"train_dataset ends after {len(examples)} examples, and max_steps takes {most}: what a second pass over it gives "
+                "is not known here; give fewer steps, repeat it (dataset.repeat(None)), or give it a length (a list)"
+            )
         if not examples.has_labels:
             raise InputError("train_dataset has no labels (a column label or labels)")
         batch = args.per_device_train_batch_size
@@ -484,20 +561,32 @@ class Trainer:
         Gives a TrainOutput(global_step, training_loss, metrics). Ctrl-C ends it after the step, with KeyboardInterrupt."""
         if trial is not None or kwargs:
             refuse("train(" + ", ".join(["trial"] * (trial is not None) + list(kwargs)) + ")", "there is no search here")
-        args = self.args
         self._check_arguments()
         checkpoint = self._checkpoint(resume_from_checkpoint)
+        if self.model_init is not None:
+            self._net = None
+            self._take_model(self._new_model())
+            self._name_classes()
+            self.callback_handler.model = self._weights.model
+        self._packed = {}
+        try:
+            return self._train(checkpoint, ignore_keys_for_eval)
+        finally:
+            self.is_in_train = False
+            self._packed = None
+
+    def _train(self, checkpoint: str | None, ignored: Any) -> Any:
+        args = self.args
         examples, per_epoch, total = self._plan()
         longest = examples.longest
         if self.eval_dataset is not None and args.eval_strategy != "no":
             several = self.eval_dataset if isinstance(self.eval_dataset, dict) else {"": self.eval_dataset}
             longest = max([longest, *(self._examples(one, "eval_dataset").longest for one in several.values())])
-        net = self._ready(longest)
+        net = self._ready(longest, trains=True)
         self._begin_state(checkpoint, total)
         net.steps = done = self.state.global_step
         if self._has_trained:
-            for name in net.moments:
-                net._zero(name)
+            self._forget(net)
         self._has_trained = True
         self._evaluated: list[float] = []  # what reduce_lr_on_plateau goes by
         if checkpoint:
@@ -507,15 +596,21 @@ class Trainer:
         self.callback_handler.train_dataloader = loader
         self._start, self._tr_loss, self._total_loss, self._last_logged = time.time(), 0.0, 0.0, done
         self.is_in_train = True
-        try:
-            self.control = self.callback_handler.on_train_begin(args, self.state, self.control)
-            if getattr(args, "eval_on_start", False):
-                self.evaluate(ignore_keys=ignore_keys_for_eval)
-            if done < total:
-                self._run(net, examples, self._loop_options(total, done))
-            return self._finish(done, len(examples))
-        finally:
-            self.is_in_train = False
+        self.control = self.callback_handler.on_train_begin(args, self.state, self.control)
+        if getattr(args, "eval_on_start", False):
+            self.evaluate(ignore_keys=ignored)
+        self._weights.note_problem()
+        if done < total:
+            self._run(net, examples, self._loop_options(total, done))
+        return self._finish(done, len(examples))
+
+    def _forget(self, net: Net) -> None:
+        """Zeroes the optimizer's state."""
+        self.sync()
+        views = net._borrowed()
+        for name in net.moments:
+            if name in views:
+                views[name][...] = 0
 
     def _run(self, net: Net, examples: Examples, options: c.ftc_loop_options) -> None:
         interrupts = _Interrupts()
@@ -598,8 +693,13 @@ class Trainer:
         metrics["total_flos"] = state.total_flos
         metrics["train_loss"] = loss
         self.log(metrics)
-        if args.load_best_model_at_end and state.best_model_checkpoint:
-            self._weights.load(self._net, state.best_model_checkpoint)
+        best = state.best_model_checkpoint
+        if args.load_best_model_at_end and best:
+            self._weights.load(self._net, best)
+        if best and getattr(args, "save_total_limit", None) == 1:
+            for path in self._checkpoints():
+                if os.path.abspath(path) != os.path.abspath(best):
+                    shutil.rmtree(path, ignore_errors=True)
         self.sync()
         self.control = self.callback_handler.on_train_end(args, state, self.control)
         return self._names.TrainOutput(state.global_step, loss, metrics)
@@ -622,6 +722,10 @@ class Trainer:
         self.state.compute_steps(self.args, total)
         if checkpoint:
             self.state = self._names.TrainerState.load_from_json(os.path.join(checkpoint, "trainer_state.json"))
+            best = self.state.best_model_checkpoint
+            if best is not None and not os.path.isdir(best):
+                warnings.warn(f"ftc.Trainer: the best checkpoint so far, {best}, is not there any more", stacklevel=4)
+                self.state.best_model_checkpoint = None
         self.state.max_steps = total
 
     def _checkpoint(self, resume: Any) -> str | None:
@@ -741,7 +845,11 @@ class Trainer:
 
     # --- evaluating ---
 
-    def _evaluation(self, dataset: Any, name: str, prefix: str) -> tuple[np.ndarray, np.ndarray | None, dict[str, float], int]:
+    def _evaluation(
+        self, dataset: Any, name: str, prefix: str, ignore_keys: Any
+    ) -> tuple[np.ndarray, np.ndarray | None, dict[str, float], int]:
+        if "logits" in (ignore_keys or ()):
+            refuse("ignore_keys with 'logits'", "predictions are these alone")
         examples = self._examples(dataset, name)
         net, args = self._ready(examples.longest), self.args
         batch = args.per_device_eval_batch_size
@@ -795,25 +903,29 @@ class Trainer:
         metrics: dict[str, float] = {}
         if self.compute_metrics is not None and labels is not None and not getattr(args, "prediction_loss_only", False):
             metrics = dict(self.compute_metrics(self._names.EvalPrediction(predictions=scores, label_ids=labels)))
-        metrics = {key: value.item() if hasattr(value, "item") else value for key, value in metrics.items()}
+        metrics = _plain(metrics)
         if examples.has_labels:
             metrics[f"{prefix}_loss"] = loss.value
         metrics = {key if key.startswith(f"{prefix}_") else f"{prefix}_{key}": value for key, value in metrics.items()}
         return scores, labels, metrics, len(examples)
 
     def evaluate(self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval") -> dict[str, float]:
-        """Evaluates eval_dataset (the trainer's own unless given; a dict of several) and gives the metrics: eval_loss, those of
-        compute_metrics, eval_runtime, eval_samples_per_second, eval_steps_per_second, epoch."""
+        """Evaluates eval_dataset (the trainer's own unless given; a dict of several, or the name of one of them) and gives the
+        metrics: eval_loss, those of compute_metrics, eval_runtime, eval_samples_per_second, eval_steps_per_second, epoch."""
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
         if dataset is None:
             raise ValueError("evaluate: there is no eval_dataset")
+        if isinstance(dataset, str):
+            if not isinstance(self.eval_dataset, dict) or dataset not in self.eval_dataset:
+                raise ValueError(f"evaluate: eval_dataset has no {dataset!r}")
+            dataset = self.eval_dataset[dataset]
         if isinstance(dataset, dict):
             metrics: dict[str, float] = {}
             for name, one in dataset.items():
                 metrics.update(self.evaluate(one, ignore_keys, f"{metric_key_prefix}_{name}"))
             return metrics
         start = time.time()
-        _, _, metrics, n = self._evaluation(dataset, "eval_dataset", metric_key_prefix)
+        _, _, metrics, n = self._evaluation(dataset, "eval_dataset", metric_key_prefix, ignore_keys)
         metrics.update(_speed(metric_key_prefix, start, n, -(-n // self.args.per_device_eval_batch_size)))
         self.log(metrics)
         self.sync()
@@ -826,10 +938,20 @@ class Trainer:
         if self._weights.task == "mlm":
             refuse("predict", "the scores of masked tokens are never there at once; evaluate gives the loss")
         start = time.time()
-        scores, labels, metrics, n = self._evaluation(test_dataset, "test_dataset", metric_key_prefix)
+        scores, labels, metrics, n = self._evaluation(test_dataset, "test_dataset", metric_key_prefix, ignore_keys)
         metrics.update(_speed(metric_key_prefix, start, n, -(-n // self.args.per_device_eval_batch_size)))
         self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics)
         return self._names.PredictionOutput(predictions=scores, label_ids=labels, metrics=metrics)
+
+
+def _plain(metrics: Any) -> Any:
+    """Metrics with Python's numbers in place of NumPy's and PyTorch's."""
+    if isinstance(metrics, (list, tuple)):
+        return type(metrics)(_plain(one) for one in metrics)
+    if isinstance(metrics, dict):
+        return {name: _plain(one) for name, one in metrics.items()}
+    is_number = isinstance(metrics, np.generic) or (hasattr(metrics, "numel") and metrics.numel() == 1)
+    return metrics.item() if is_number else metrics
 
 
 def _speed(prefix: str, start: float, samples: float, steps: int) -> dict[str, float]:

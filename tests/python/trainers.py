@@ -27,10 +27,9 @@ def quiet_arguments(hf, output, **arguments):
         "eval_strategy": "epoch",
         "save_strategy": "no",
         "num_train_epochs": 2,
+        "logging_steps": 1,
     } | arguments
-    return hf.TrainingArguments(
-        str(output), logging_steps=1, use_cpu=True, report_to="none", disable_tqdm=True, **arguments
-    )
+    return hf.TrainingArguments(str(output), use_cpu=True, report_to="none", disable_tqdm=True, **arguments)
 
 
 def assert_same_logs(ours, theirs, accumulation=1, ignored=()):
