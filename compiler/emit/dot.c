@@ -6,6 +6,40 @@
 #include "compiler/emit/tune.h"
 #include "ir/op.h"
 
+// Renames the axis where the side has it.
+static void rename_axis(ftc_axes *side, ftc_axis from, ftc_axis to) {
+    int i = ftc_axes_find(side, from);
+    if (i >= 0) side->at[i] = to;
+}
+
+ftc_operand ftc_emit_operand(ftc_emitter *e, ftc_id id, const ftc_env *at, const ftc_axes *row,
+                             const ftc_axes *col) {
+    ftc_env env = *at;
+    ftc_axes sides[] = {*row, *col};
+    LLVMValueRef strides[2], lane_stride, lane_offsets;
+    // The names that the axes have where the data lies.
+    ftc_id cells = ftc_region_operand(e->g, id);
+    for (; id != ftc_region_source(e->g, id); id = e->g->nodes[id].arg[0]) {
+        const ftc_node *view = &e->g->nodes[id];
+        if (ftc_node_class(view) == FTC_CLASS_AT)
+            env.index[view->axis] = ftc_cg_i64(e->cg, view->index);
+        else if (view->to != FTC_NO_AXIS)
+            env.index[view->axis] = ftc_cg_sub(e->cg, env.index[view->to], ftc_cg_i64(e->cg, view->index));
+        for (int i = 0; i < 2 && view->to != FTC_NO_AXIS; i++) rename_axis(&sides[i], view->to, view->axis);
+    }
+    ftc_axes order = ftc_region_view_order(e->g, cells);
+    LLVMValueRef base = ftc_emit_address(e, cells, &env, &lane_stride, &lane_offsets);
+    for (int i = 0; i < 2; i++)
+        strides[i] = sides[i].n == 0 ? ftc_cg_i64(e->cg, 0)
+                                     : ftc_emit_stride(e, &order, sides[i].at[sides[i].n - 1], &env);
+    return (ftc_operand){base, strides[0], strides[1]};
+}
+
+int64_t ftc_emit_row_distance(int64_t cols) {
+    int64_t distance = (cols + 15) / 16 * 16;
+    return distance % 256 ? distance : distance + 16;
+}
+
 typedef struct {
     ftc_emitter *e;
     const ftc_kernel *kernel;

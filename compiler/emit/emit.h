@@ -32,7 +32,8 @@ typedef struct {
     int lanes;
     LLVMValueRef mask;      // lanes that are inside of the data; NULL: all
     bool reads_mask_alone;  // what lies at the other lanes may be no memory of the program's
-    LLVMValueRef block_row; // row within the block of a tile kernel; NULL outside
+    LLVMValueRef block_row; // row within the block of a tile kernel, sequence within the group of a
+                            // recurrence; NULL outside
     LLVMValueRef local_col; // column within local storage
 } ftc_env;
 
@@ -41,7 +42,8 @@ typedef enum {
     FTC_STORED_MEMORY, // in the arena, a tensor, an input or an output: addressed by coordinates in packed
                        // order
     FTC_STORED_LOCAL,  // in scratch: base[block_row * ld + local_col]
-    FTC_STORED_STEP,   // in scratch: the cells of one position of a recurrence, addressed by coordinates
+    FTC_STORED_STEP,   // in scratch: of a recurrence, cells of one position of the sequence `block_row`, at
+                       // base[block_row * ld + …], addressed by their other coordinates
 } ftc_storage_kind;
 
 typedef struct {
@@ -89,6 +91,24 @@ ftc_gemm_form ftc_emit_form(const ftc_graph *g, ftc_id operand); // how a contra
 
 // The contraction of a dot kernel, whose nodes are first … last - 1, and its node.
 ftc_contraction_case ftc_contraction_case_of(const ftc_graph *g, ftc_id first, ftc_id last, ftc_id *dot);
+
+// One side of a contraction with its axes' strides.
+typedef struct {
+    LLVMValueRef base, row_stride, col_stride;
+} ftc_operand;
+
+// A value in memory, or in scratch by coordinates, looked through its views, at env, which binds all of its
+// axes; the strides are those of the last axis of each side, 0 where it has none.
+ftc_operand ftc_emit_operand(ftc_emitter *e, ftc_id id, const ftc_env *at, const ftc_axes *row,
+                             const ftc_axes *col);
+
+// From row to row of a matrix in scratch, in elements: whole lines of the cache, and no multiple of 1024
+// bytes, at which the lines of a column would share few of its sets.
+int64_t ftc_emit_row_distance(int64_t cols);
+
+// --- recurrence.c
+ftc_id ftc_emit_find_state(const ftc_emitter *e); // of a tile kernel that is a recurrence; 0: it is none
+void ftc_emit_recurrence(ftc_emitter *e, ftc_id state);
 
 // --- emit.c
 bool ftc_emit_has_buffer(const ftc_graph *g, ftc_id id); // the value is in memory that outlives its kernel

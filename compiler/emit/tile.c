@@ -10,9 +10,7 @@
 // Where the kernel has a window, the other ragged axis is cut, too: each block computes the positions alone
 // that are within the window of one of its rows, and packs for itself what it reads at these.
 //
-// A recurrence is a tile kernel, too: its blocks are positions, in the order in which states follow one
-// another, and what passes from one step to the next lies in scratch by coordinates, since a step may read it
-// under other names. Right operands are packed once a call.
+// Recurrences are tile kernels, too, of one position after the other: compiler/emit/recurrence.c.
 //
 // A contraction over the blocked axis adds block by block, in order, into its result in memory; every other
 // result is complete within the block.
@@ -33,23 +31,13 @@ typedef struct {
     LLVMValueRef *packed; // by step: the packed right operand
     ftc_env env;          // rows bound
     LLVMValueRef block_start, block_rows;
-    ftc_id state;      // of a recurrence: the first one, which says where it begins; else 0
     ftc_axis windowed; // the axis that the window cuts; FTC_NO_AXIS: none
     LLVMValueRef window_start, window_size;
 } tile_emitter;
 
-// One side of a contraction with its axes' strides.
-typedef struct {
-    LLVMValueRef base, row_stride, col_stride;
-} operand;
-
 // The contraction with the blocked axis among its rows where it has it at all outside of the sums.
 static ftc_dot_shape dot_shape(const tile_emitter *t, ftc_id dot) {
     ftc_dot_shape c = ftc_region_dot_shape(t->e->g, &t->e->g->nodes[dot]);
-    if (t->state) { // a row times a matrix
-        c.rows = ftc_axes_minus(&c.rows, &t->kernel->rows);
-        return c;
-    }
     if (ftc_axes_has(&c.cols, t->kernel->block))
         return (ftc_dot_shape){
             .a = c.b, .b = c.a, .batch = c.batch, .rows = c.cols, .cols = c.rows, .sums = c.sums};
@@ -89,13 +77,7 @@ static int64_t bound(const tile_emitter *t, const ftc_axes *side) {
     return cells;
 }
 
-// Renames the axis where the side has it.
-static void rename_axis(ftc_axes *side, ftc_axis from, ftc_axis to) {
-    int i = ftc_axes_find(side, from);
-    if (i >= 0) side->at[i] = to;
-}
-
-static operand operand_of(tile_emitter *t, ftc_id id, const ftc_axes *row, const ftc_axes *col) {
+static ftc_operand operand_of(tile_emitter *t, ftc_id id, const ftc_axes *row, const ftc_axes *col) {
     ftc_emitter *e = t->e;
     ftc_codegen *cg = e->cg;
     ftc_env env = t->env;
@@ -109,53 +91,30 @@ static operand operand_of(tile_emitter *t, ftc_id id, const ftc_axes *row, const
             strides[i] = sides[i].n == 0                      ? ftc_cg_i64(cg, 0)
                          : sides[i].at[0] == t->kernel->block ? s->ld
                                                               : ftc_cg_i64(cg, 1);
-        return (operand){s->base, strides[0], strides[1]};
+        return (ftc_operand){s->base, strides[0], strides[1]};
     }
-    // The names that the axes have where the data lies.
-    ftc_id cells = ftc_region_operand(e->g, id);
-    for (; id != ftc_region_source(e->g, id); id = e->g->nodes[id].arg[0]) {
-        const ftc_node *view = &e->g->nodes[id];
-        if (ftc_node_class(view) == FTC_CLASS_AT)
-            env.index[view->axis] = ftc_cg_i64(cg, view->index);
-        else if (view->to != FTC_NO_AXIS)
-            env.index[view->axis] = ftc_cg_sub(cg, env.index[view->to], ftc_cg_i64(cg, view->index));
-        for (int i = 0; i < 2 && view->to != FTC_NO_AXIS; i++) rename_axis(&sides[i], view->to, view->axis);
-    }
-    LLVMValueRef lane_stride, lane_offsets;
-    ftc_axes order = ftc_region_view_order(e->g, cells);
-    LLVMValueRef base = ftc_emit_address(e, cells, &env, &lane_stride, &lane_offsets);
-    for (int i = 0; i < 2; i++)
-        strides[i] = sides[i].n == 0 ? ftc_cg_i64(cg, 0)
-                                     : ftc_emit_stride(e, &order, sides[i].at[sides[i].n - 1], &env);
-    return (operand){base, strides[0], strides[1]};
+    return ftc_emit_operand(e, id, &env, row, col);
 }
 
 static bool is_constant(LLVMValueRef v, int64_t value) {
     return LLVMIsAConstantInt(v) && LLVMConstIntGetSExtValue(v) == value;
 }
 
-// From row to row of a matrix in scratch, in elements: whole lines of the cache, and no multiple of 1024
-// bytes, at which the lines of a column would share few of its sets.
-static int64_t row_distance(int64_t cols) {
-    int64_t distance = (cols + 15) / 16 * 16;
-    return distance % 256 ? distance : distance + 16;
-}
-
 // A rows x cols matrix in scratch.
-static operand dense(tile_emitter *t, const ftc_axes *row, const ftc_axes *col) {
-    int64_t ld = row_distance(bound(t, col));
-    return (operand){ftc_emit_scratch(t->e, bound(t, row) * ld * 4), ftc_cg_i64(t->e->cg, ld),
-                     ftc_cg_i64(t->e->cg, 1)};
+static ftc_operand dense(tile_emitter *t, const ftc_axes *row, const ftc_axes *col) {
+    int64_t ld = ftc_emit_row_distance(bound(t, col));
+    return (ftc_operand){ftc_emit_scratch(t->e, bound(t, row) * ld * 4), ftc_cg_i64(t->e->cg, ld),
+                         ftc_cg_i64(t->e->cg, 1)};
 }
 
-static LLVMValueRef cell(ftc_codegen *cg, ftc_gemm_form form, const operand *o, LLVMValueRef i,
+static LLVMValueRef cell(ftc_codegen *cg, ftc_gemm_form form, const ftc_operand *o, LLVMValueRef i,
                          LLVMValueRef j) {
     LLVMValueRef offset = ftc_cg_add(cg, ftc_cg_mul(cg, i, o->row_stride), ftc_cg_mul(cg, j, o->col_stride));
     return ftc_cg_at(cg, ftc_gemm_element_type(cg, form), o->base, offset);
 }
 
 // to = from, or to += from where `add` (i1, f32 only; NULL: never) is true; cell by cell.
-static void emit_copy(tile_emitter *t, ftc_gemm_form form, const operand *from, const operand *to,
+static void emit_copy(tile_emitter *t, ftc_gemm_form form, const ftc_operand *from, const ftc_operand *to,
                       LLVMValueRef rows, LLVMValueRef cols, LLVMValueRef add) {
     ftc_codegen *cg = t->e->cg;
     LLVMTypeRef type = ftc_gemm_element_type(cg, form);
@@ -177,11 +136,11 @@ static ftc_gemm_kind kind_of(const tile_emitter *t, const ftc_dot_shape *c) {
 }
 
 // The operand, copied to scratch when neither of its axes is innermost in memory.
-static operand packable(tile_emitter *t, ftc_id id, const ftc_axes *row, const ftc_axes *col) {
-    operand o = operand_of(t, id, row, col);
+static ftc_operand packable(tile_emitter *t, ftc_id id, const ftc_axes *row, const ftc_axes *col) {
+    ftc_operand o = operand_of(t, id, row, col);
     if (!row->n || !col->n) return o;
     if (is_constant(o.row_stride, 1) || is_constant(o.col_stride, 1)) return o;
-    operand copy = dense(t, row, col);
+    ftc_operand copy = dense(t, row, col);
     emit_copy(t, ftc_emit_form(t->e->g, id), &o, &copy, extent(t, row), extent(t, col), NULL);
     return copy;
 }
@@ -189,7 +148,7 @@ static operand packable(tile_emitter *t, ftc_id id, const ftc_axes *row, const f
 static void emit_pack(tile_emitter *t, int step) {
     ftc_emitter *e = t->e;
     ftc_dot_shape c = dot_shape(t, t->dot_of[step]);
-    operand b = packable(t, c.b, &c.sums, &c.cols);
+    ftc_operand b = packable(t, c.b, &c.sums, &c.cols);
     bool along_cols = is_constant(b.col_stride, 1) || !c.cols.n;
     ftc_matrix matrix = {b.base, along_cols ? b.row_stride : b.col_stride, !along_cols,
                          ftc_emit_form(e->g, c.b)};
@@ -215,9 +174,9 @@ static void emit_dot(tile_emitter *t, int step) {
     ftc_id dot = t->dot_of[step];
     ftc_dot_shape c = dot_shape(t, dot);
     bool sums_blocks = ftc_axes_has(&c.sums, t->kernel->block);
-    operand a = packable(t, c.a, &c.rows, &c.sums);
+    ftc_operand a = packable(t, c.a, &c.rows, &c.sums);
     bool transposed = !is_constant(a.col_stride, 1);
-    operand result = operand_of(t, dot, &c.rows, &c.cols), made = result;
+    ftc_operand result = operand_of(t, dot, &c.rows, &c.cols), made = result;
     bool strided = c.cols.n && !is_constant(result.col_stride, 1);
     if (strided) made = dense(t, &c.rows, &c.cols);
     LLVMValueRef accumulate = ftc_cg_bool(e->cg, sums_blocks);
@@ -239,30 +198,6 @@ static void emit_dot(tile_emitter *t, int step) {
     if (strided)
         emit_copy(t, FTC_FORM_F32, &made, &result, extent(t, &c.rows), extent(t, &c.cols), accumulate);
     e->ready[dot] = true;
-}
-
-// Rows of a recurrence's step, at the position that is bound.
-static void emit_step(tile_emitter *t, int step) {
-    ftc_emitter *e = t->e;
-    ftc_codegen *cg = e->cg;
-    ftc_axes outer = {0}, cols = {0};
-    for (ftc_id id = e->first; id < e->last && !cols.n; id++) {
-        const ftc_node *node = &e->g->nodes[id];
-        bool counts = ftc_node_class(node) == FTC_CLASS_REDUCE || e->storage[id].kind != FTC_STORED_NOWHERE;
-        if (node->step == step && counts) ftc_region_step_loops(e->g, node, t->kernel, &outer, &cols);
-    }
-    ftc_env env = t->env;
-    ftc_cg_loop loops[FTC_MAX_AXES];
-    for (int i = 0; i < outer.n; i++) {
-        LLVMValueRef extent = ftc_emit_extent(e, outer.at[i], &env);
-        loops[i] = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), extent, ftc_cg_i64(cg, 1));
-        env.index[outer.at[i]] = loops[i].index;
-    }
-    env.index[t->kernel->block] = t->block_start;
-    ftc_row row = ftc_row_of(e, &cols, &env);
-    row.step = (uint16_t)step;
-    ftc_emit_row(e, &row, &env);
-    for (int i = outer.n; i-- > 0;) ftc_cg_loop_end(cg, &loops[i]);
 }
 
 static void emit_rows(tile_emitter *t, int step) {
@@ -313,10 +248,9 @@ static void place_in_scratch(tile_emitter *t) {
                 if (ftc_axes_has(&t->kernel->rows, axis) || axis == t->kernel->block) continue;
                 cols *= ftc_axis_extent(g, axis)->bound;
             }
-            int64_t ld = row_distance(cols);
-            e->storage[arg] =
-                (ftc_storage){t->state ? FTC_STORED_STEP : FTC_STORED_LOCAL,
-                              ftc_emit_scratch(e, t->kernel->block_size * ld * 4), ftc_cg_i64(e->cg, ld)};
+            int64_t ld = ftc_emit_row_distance(cols);
+            e->storage[arg] = (ftc_storage){
+                FTC_STORED_LOCAL, ftc_emit_scratch(e, t->kernel->block_size * ld * 4), ftc_cg_i64(e->cg, ld)};
         }
     for (int s = 0; s < t->n_steps; s++) {
         if (!t->dot_of[s]) continue;
@@ -339,12 +273,6 @@ static void bind_window(tile_emitter *t, LLVMValueRef length) {
     t->window_size = ftc_cg_max(cg, ftc_cg_sub(cg, end, t->window_start), zero);
 }
 
-// The right operands that are the same for all blocks.
-static void emit_packs(tile_emitter *t) {
-    for (int s = 0; s < t->n_steps; s++)
-        if (t->dot_of[s] && !differs_by_block(t, dot_shape(t, t->dot_of[s]).b)) emit_pack(t, s);
-}
-
 static void emit_item(tile_emitter *t) {
     ftc_emitter *e = t->e;
     ftc_codegen *cg = e->cg;
@@ -353,22 +281,20 @@ static void emit_item(tile_emitter *t) {
     t->block_rows = ftc_cg_i64(cg, 1);
     for (ftc_id id = e->first; id < e->last; id++)
         if (is_cleared(t, id)) ftc_emit_clear(e, id, &t->env);
-    if (!t->state) emit_packs(t);
+    for (int s = 0; s < t->n_steps; s++)
+        if (t->dot_of[s] && !differs_by_block(t, dot_shape(t, t->dot_of[s]).b)) emit_pack(t, s);
     ftc_cg_loop blocks;
     if (blocked) {
         LLVMValueRef length = ftc_emit_extent(e, t->kernel->block, &t->env);
         blocks = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), length, ftc_cg_i64(cg, t->kernel->block_size));
         t->block_start = blocks.index;
-        if (!t->state)
-            t->block_rows =
-                ftc_cg_min(cg, ftc_cg_sub(cg, length, blocks.index), ftc_cg_i64(cg, t->kernel->block_size));
-        else if (ftc_op_get(e->g->nodes[t->state].op)->from_end)
-            t->block_start = ftc_cg_sub(cg, ftc_cg_sub(cg, length, blocks.index), ftc_cg_i64(cg, 1));
+        t->block_rows =
+            ftc_cg_min(cg, ftc_cg_sub(cg, length, blocks.index), ftc_cg_i64(cg, t->kernel->block_size));
         if (t->kernel->has_window) bind_window(t, length);
     }
     for (int s = 0; s < t->n_steps; s++) {
         if (!t->dot_of[s]) {
-            t->state ? emit_step(t, s) : emit_rows(t, s);
+            emit_rows(t, s);
             continue;
         }
         if (differs_by_block(t, dot_shape(t, t->dot_of[s]).b)) emit_pack(t, s);
@@ -377,12 +303,11 @@ static void emit_item(tile_emitter *t) {
     if (blocked) ftc_cg_loop_end(cg, &blocks);
 }
 
-// What an item of the sequence that is bound costs: its length² along the ragged axis, the length of a
-// recurrence, 1 when there is none.
+// What an item of the sequence that is bound costs: its length² along the ragged axis, 1 when there is none.
 static LLVMValueRef cost_of(tile_emitter *t, ftc_axis ragged) {
     if (ragged == FTC_NO_AXIS) return ftc_cg_i64(t->e->cg, 1);
     LLVMValueRef length = ftc_emit_extent(t->e, ragged, &t->env);
-    return t->state ? length : ftc_cg_mul(t->e->cg, length, length);
+    return ftc_cg_mul(t->e->cg, length, length);
 }
 
 // Items of the sequence that is bound: `rest` may have the sequence's tokens.
@@ -403,6 +328,11 @@ static void bind_rest(tile_emitter *t, const ftc_axes *rest, LLVMValueRef item) 
 }
 
 void ftc_emit_tile_kernel(ftc_emitter *e) {
+    ftc_id state = ftc_emit_find_state(e);
+    if (state) {
+        ftc_emit_recurrence(e, state);
+        return;
+    }
     ftc_codegen *cg = e->cg;
     const ftc_graph *g = e->g;
     tile_emitter t = {
@@ -411,7 +341,6 @@ void ftc_emit_tile_kernel(ftc_emitter *e) {
     for (ftc_id id = e->first; id < e->last; id++) {
         const ftc_node *node = &g->nodes[id];
         if (node->step + 1 > t.n_steps) t.n_steps = node->step + 1;
-        if (ftc_node_class(node) == FTC_CLASS_BEFORE && !t.state) t.state = id;
         for (int i = 0; i < node->type.axes.n; i++)
             if (ftc_axis_extent(g, node->type.axes.at[i])->kind == FTC_EXTENT_RAGGED &&
                 !ftc_axes_has(&t.kernel->rows, node->type.axes.at[i]))
@@ -428,7 +357,6 @@ void ftc_emit_tile_kernel(ftc_emitter *e) {
     for (ftc_id id = e->first; id < e->last; id++)
         if (ftc_node_class(&g->nodes[id]) == FTC_CLASS_DOT) t.dot_of[g->nodes[id].step] = id;
     place_in_scratch(&t);
-    if (t.state) emit_packs(&t);
 
     // Items are ordered by (sequence, the rest); an item goes to the thread in whose share of the cost it
     // starts.

@@ -258,6 +258,7 @@ LLVMValueRef ftc_emit_address(ftc_emitter *e, ftc_id id, const ftc_env *env, LLV
     // `stride` is the distance along the axis at hand; `plain` is what lies behind it without ragged axes: a
     // block has as many times its ragged cells.
     LLVMValueRef offset = ftc_cg_i64(cg, 0), stride = ftc_cg_i64(cg, 1), plain = stride;
+    if (storage->kind == FTC_STORED_STEP) offset = ftc_cg_mul(cg, env->block_row, storage->ld);
     for (int i = order.n - 1; i >= 0; i--) {
         ftc_axis axis = order.at[i], over = ftc_axis_over(e->g, axis);
         const ftc_flat *group = group_covers(&env->cols, axis)   ? &env->cols
