@@ -187,7 +187,7 @@ static ftc_id find_recurrence(const kernel_check *c, uint32_t k) {
 static void check_kernel(kernel_check *c, uint32_t k) {
     const ftc_kernel *kernel = &c->g->kernels[k];
     ftc_id recurrent = find_recurrence(c, k);
-    if (recurrent && kernel->block_size != 1) {
+    if (recurrent && kernel->kind == FTC_KERNEL_TILE && kernel->block_size != 1) {
         report(c, recurrent, "kernel %s goes along a recurrence position by position: its block has size 1",
                kernel->name);
         return;
