@@ -1,12 +1,14 @@
 // ftc-kernels: the compiled contractions alone, on every matrix product of BERT's layers in its three roles,
 // as GFLOP/s and as a share of the FMA peak measured on the spot, beside OpenBLAS.
 //
-//     ftc-kernels [--target NAME] [--threads N] [--serve] [--tokens N]...
+//     ftc-kernels [--target NAME] [--threads N] [--cpu-time] [--serve] [--tokens N]...
 //
 // Times are minima over repetitions of about 0.1 s in total; B (and what the epilogue would do) is packed
-// anew each time. With --serve the process prints the table's head and how many rows there are, then for each
-// line of standard input the row of that number (from 0), or for "peak" the peak measured again, so that
-// bench/kernels can take turns with another contender.
+// anew each time. With --cpu-time, of one thread, it is the time that the thread had a processor: what others
+// do on a busy machine counts only as far as they share caches and memory. The peak is that of the target's
+// vectors, and so are OpenBLAS's kernels. With --serve the process prints the table's head and how many rows
+// there are, then for each line of standard input the row of that number (from 0), or for "peak" the peak
+// measured again, so that bench/kernels can take turns with another contender.
 #include <cblas.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -76,6 +78,36 @@ static int64_t emit_product(ftc_codegen *cg, int weight, int role) {
     return ftc_emit_contraction_alone(cg, name, &what, &plan);
 }
 
+// What all rows of the table share.
+typedef struct {
+    const ftc_target *target;
+    double (*clock)(void);
+    ftc_loaded_object *code;
+    int64_t scratch_bytes[N_WEIGHTS][N_ROLES], tokens[16];
+    int n_tokens, threads;
+    double peak_gflops;
+    float *a, *b, *c, *scratch;
+} table;
+
+// The code of all products; the most bytes of scratch that one of them takes.
+static int64_t compile_products(table *t) {
+    char *error = NULL;
+    ftc_codegen *cg = must(ftc_codegen_new(t->target, "kernels", &error), error);
+    int64_t most_scratch = 0;
+    for (int w = 0; w < N_WEIGHTS; w++)
+        for (int role = 0; role < N_ROLES; role++) {
+            t->scratch_bytes[w][role] = emit_product(cg, w, role);
+            if (t->scratch_bytes[w][role] > most_scratch) most_scratch = t->scratch_bytes[w][role];
+        }
+    if (!ftc_object_optimize(cg, &error)) must(NULL, error);
+    size_t size;
+    char *object = must(ftc_object_emit(cg, &size, &error), error);
+    t->code = must(ftc_object_load(object, size, &error), error);
+    free(object);
+    ftc_codegen_free(cg);
+    return most_scratch;
+}
+
 // --- measuring ----------------------------------------------------------------------------------------
 
 typedef struct {
@@ -84,6 +116,7 @@ typedef struct {
     const float *a, *b;
     float *c, *scratch;
     pthread_barrier_t *barrier;
+    double (*clock)(void);
     double seconds; // thread 0: the shortest
 } job;
 
@@ -106,31 +139,30 @@ static void *run_job(void *context) {
     j->seconds = 1e30;
     for (int r = 0; r < repetitions; r++) {
         pthread_barrier_wait(j->barrier);
-        double start = ftc_clock_seconds();
+        double start = j->clock();
         if (j->p.compiled)
             j->p.compiled(j->p.m, j->p.n, j->p.k, j->a, j->b, j->c, j->scratch, j->thread, j->threads);
         else
             run_openblas(j);
         pthread_barrier_wait(j->barrier);
-        double seconds = ftc_clock_seconds() - start;
+        double seconds = j->clock() - start;
         if (seconds < j->seconds) j->seconds = seconds;
     }
     return NULL;
 }
 
-static double measure_gflops(product p, int64_t tokens, int threads, const float *a, const float *b, float *c,
-                             float *scratch) {
+static double measure_gflops(const table *t, product p, int64_t tokens) {
     static job jobs[MAX_THREADS];
     static pthread_t ids[MAX_THREADS];
     pthread_barrier_t barrier;
-    pthread_barrier_init(&barrier, NULL, (unsigned)threads);
-    for (int t = 0; t < threads; t++) {
-        float *own = scratch + t * (p.scratch_bytes / (int64_t)sizeof(float));
-        jobs[t] = (job){p, tokens, t, threads, a, b, c, own, &barrier, 0};
-        if (t > 0 && pthread_create(&ids[t], NULL, run_job, &jobs[t])) must(NULL, "cannot create a thread");
+    pthread_barrier_init(&barrier, NULL, (unsigned)t->threads);
+    for (int i = 0; i < t->threads; i++) {
+        float *own = t->scratch + i * (p.scratch_bytes / (int64_t)sizeof(float));
+        jobs[i] = (job){p, tokens, i, t->threads, t->a, t->b, t->c, own, &barrier, t->clock, 0};
+        if (i > 0 && pthread_create(&ids[i], NULL, run_job, &jobs[i])) must(NULL, "cannot create a thread");
     }
     run_job(&jobs[0]);
-    for (int t = 1; t < threads; t++) pthread_join(ids[t], NULL);
+    for (int i = 1; i < t->threads; i++) pthread_join(ids[i], NULL);
     pthread_barrier_destroy(&barrier);
     return 2e-9 * (double)p.m * (double)p.n * (double)p.k / jobs[0].seconds;
 }
@@ -144,29 +176,19 @@ static float *random_floats(int64_t n) {
 
 // OpenBLAS chooses its kernels before main, and older ones do not know newer CPUs: name the kernels and start
 // again.
-static void choose_openblas_kernels(char **argv) {
+static void choose_openblas_kernels(const ftc_target *target, char **argv) {
     if (getenv("OPENBLAS_CORETYPE")) return;
-    const ftc_target *host = ftc_target_host();
     // Zen 4 does a vector of 512 bits in two halves: OpenBLAS's kernels for AVX2 reach more on it.
-    bool wide = host->vector_bits == 512 && strcmp(host->cpu, "znver4") != 0;
-    setenv("OPENBLAS_CORETYPE", wide ? "SkylakeX" : host->vector_bits >= 256 ? "Haswell" : "Nehalem", 1);
+    bool wide = target->vector_bits == 512 && strcmp(ftc_target_host()->cpu, "znver4") != 0;
+    setenv("OPENBLAS_CORETYPE", wide ? "SkylakeX" : target->vector_bits >= 256 ? "Haswell" : "Nehalem", 1);
     execv("/proc/self/exe", argv);
 }
 
-// What all rows of the table share.
-typedef struct {
-    ftc_loaded_object *code;
-    int64_t scratch_bytes[N_WEIGHTS][N_ROLES], tokens[16];
-    int n_tokens, threads;
-    double peak_gflops;
-    float *a, *b, *c, *scratch;
-} table;
-
-static double measure_peak_gflops(int threads) {
+static double measure_peak_gflops(const table *t) {
     ftc_threads *pool = NULL;
-    ftc_status status = ftc_threads_create(threads, &pool);
+    ftc_status status = ftc_threads_create(t->threads, &pool);
     must(pool, status.message);
-    double gflops = ftc_peak_gflops(pool);
+    double gflops = ftc_peak_gflops_by(pool, t->target->vector_bits, t->clock);
     ftc_threads_free(pool); // its threads would be in the way of ours
     return gflops;
 }
@@ -181,10 +203,10 @@ static void print_row(const table *t, int row) {
     char name[32], *error = NULL;
     symbol_name(name, sizeof name, w, role);
     product p = product_of(w, role, tokens);
-    double theirs = measure_gflops(p, tokens, t->threads, t->a, t->b, t->c, t->scratch);
+    double theirs = measure_gflops(t, p, tokens);
     p.compiled = (ftc_contraction_fn *)ftc_object_lookup(t->code, name, &error);
     p.scratch_bytes = t->scratch_bytes[w][role];
-    double ours = measure_gflops(p, tokens, t->threads, t->a, t->b, t->c, t->scratch);
+    double ours = measure_gflops(t, p, tokens);
     printf("| %-15s | %-6s | %4ld | %4ld | %6ld | %7.1f | %5.1f %% | %8.1f | %5.1f %% |\n", roles[role],
            weights[w].model, (long)weights[w].in, (long)weights[w].out, (long)tokens, ours,
            100 * ours / t->peak_gflops, theirs, 100 * theirs / t->peak_gflops);
@@ -197,7 +219,7 @@ static void serve(table *t) {
     fflush(stdout);
     while (fgets(line, sizeof line, stdin)) {
         if (strcmp(line, "peak\n") == 0) {
-            t->peak_gflops = measure_peak_gflops(t->threads);
+            t->peak_gflops = measure_peak_gflops(t);
             printf("%.1f\n", t->peak_gflops);
             fflush(stdout);
             continue;
@@ -209,14 +231,17 @@ static void serve(table *t) {
 }
 
 int main(int argc, char **argv) {
-    choose_openblas_kernels(argv);
     const char *target_name = "native";
     bool serves = false;
-    table t = {.tokens = {300, 1024, 4096}, .threads = 1};
+    table t = {.tokens = {300, 1024, 4096}, .threads = 1, .clock = ftc_clock_seconds};
     for (int i = 1; i < argc; i++) {
         const char *option = argv[i];
         if (strcmp(option, "--serve") == 0) {
             serves = true;
+            continue;
+        }
+        if (strcmp(option, "--cpu-time") == 0) {
+            t.clock = ftc_clock_cpu_seconds;
             continue;
         }
         const char *value = i + 1 < argc ? argv[++i] : "";
@@ -227,33 +252,25 @@ int main(int argc, char **argv) {
         else if (strcmp(option, "--tokens") == 0 && t.n_tokens < 16)
             t.tokens[t.n_tokens++] = atol(value);
         else
-            must(NULL, "usage: ftc-kernels [--target NAME] [--threads N] [--serve] [--tokens N]...");
+            must(NULL,
+                 "usage: ftc-kernels [--target NAME] [--threads N] [--cpu-time] [--serve] [--tokens N]...");
     }
     if (t.n_tokens == 0) t.n_tokens = 3;
     for (int i = 0; i < t.n_tokens; i++)
         if (t.tokens[i] < 1 || t.tokens[i] > MAX_TOKENS) must(NULL, "--tokens takes 1 to 16384");
     if (t.threads < 1 || t.threads > MAX_THREADS) must(NULL, "--threads takes 1 to 256");
-    const ftc_target *target = ftc_target_named(target_name);
+    if (t.threads > 1 && t.clock == ftc_clock_cpu_seconds) must(NULL, "--cpu-time is of one thread");
+    const ftc_target *target = t.target = ftc_target_named(target_name);
     if (!target || !ftc_target_supported_here(target))
-        must(NULL, "--target takes native, avx512, avx2 or generic, as far as this CPU can execute it");
+        must(NULL, "--target takes " FTC_TARGET_NAMES ", as far as this CPU can execute it");
+    choose_openblas_kernels(target, argv);
 
-    char *error = NULL;
-    ftc_codegen *cg = must(ftc_codegen_new(target, "kernels", &error), error);
-    int64_t most_scratch = 0;
-    for (int w = 0; w < N_WEIGHTS; w++)
-        for (int role = 0; role < N_ROLES; role++) {
-            t.scratch_bytes[w][role] = emit_product(cg, w, role);
-            if (t.scratch_bytes[w][role] > most_scratch) most_scratch = t.scratch_bytes[w][role];
-        }
-    if (!ftc_object_optimize(cg, &error)) must(NULL, error);
-    size_t size;
-    char *object = must(ftc_object_emit(cg, &size, &error), error);
-    t.code = must(ftc_object_load(object, size, &error), error);
-
-    t.peak_gflops = measure_peak_gflops(t.threads);
+    int64_t most_scratch = compile_products(&t);
+    t.peak_gflops = measure_peak_gflops(&t);
     openblas_set_num_threads(1);
-    printf("%s (%s), %d thread%s, FMA peak %.1f GFLOP/s; OpenBLAS kernels: %s\n\n", target->name, target->cpu,
-           t.threads, t.threads > 1 ? "s" : "", t.peak_gflops, openblas_get_corename());
+    printf("%s (%s), %d thread%s%s, FMA peak %.1f GFLOP/s; OpenBLAS kernels: %s\n\n", target->name,
+           target->cpu, t.threads, t.threads > 1 ? "s" : "",
+           t.clock == ftc_clock_cpu_seconds ? ", CPU time" : "", t.peak_gflops, openblas_get_corename());
     printf("| role            | model  |   in |  out | tokens | GFLOP/s | of peak | OpenBLAS | of peak |\n");
     printf("|-----------------|--------|-----:|-----:|-------:|--------:|--------:|---------:|--------:|\n");
 
@@ -271,7 +288,5 @@ int main(int argc, char **argv) {
     free(t.c);
     free(t.scratch);
     ftc_object_unload(t.code);
-    free(object);
-    ftc_codegen_free(cg);
     return 0;
 }

@@ -10,7 +10,7 @@
 #endif
 
 // Independent accumulators: two units times a latency of up to six cycles.
-enum { ACCUMULATORS = 12, ROUNDS = 1 << 21, MEASUREMENTS = 12 };
+enum { ACCUMULATORS = 12, ROUNDS = 1 << 21, MEASUREMENTS = 12, WIDEST_BITS = 512 };
 
 #if defined(__clang__)
 #define OPTIMIZED noinline
@@ -94,12 +94,13 @@ typedef struct {
     double flops;                  // a round
 } choice;
 
-static choice choose(void) {
+static choice choose(int vector_bits) {
     const double flops = 2.0 * ACCUMULATORS; // of a lane
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f")) return (choice){"AVX-512", loop_avx512, 16 * flops};
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    if (vector_bits >= 512 && __builtin_cpu_supports("avx512f"))
+        return (choice){"AVX-512", loop_avx512, 16 * flops};
+    if (vector_bits >= 256 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         return (choice){"AVX2", loop_avx2, 8 * flops};
 #endif
     return (choice){"baseline", loop_baseline, 4 * flops};
@@ -116,7 +117,7 @@ static choice choose_bf16(void) {
 }
 
 const char *ftc_peak_vectors(void) {
-    return choose().name;
+    return choose(WIDEST_BITS).name;
 }
 
 typedef struct {
@@ -131,25 +132,29 @@ static void measure(void *context, int32_t thread, int32_t threads) {
     if (thread == 0) m->sink = total;
 }
 
-static double gflops_of(choice what, ftc_threads *threads) {
+static double gflops_of(choice what, ftc_threads *threads, double clock(void)) {
     measurement m = {.what = what};
     double flops = what.flops * ROUNDS * ftc_threads_count(threads), best = 0;
     for (int i = 0; i < MEASUREMENTS; i++) {
-        double start = ftc_clock_seconds();
+        double start = clock();
         ftc_threads_run(threads, measure, &m);
-        double gflops = flops / (ftc_clock_seconds() - start) / 1e9;
+        double gflops = flops / (clock() - start) / 1e9;
         if (gflops > best) best = gflops;
     }
     return best;
 }
 
 double ftc_peak_gflops(ftc_threads *threads) {
-    return gflops_of(choose(), threads);
+    return gflops_of(choose(WIDEST_BITS), threads, ftc_clock_seconds);
+}
+
+double ftc_peak_gflops_by(ftc_threads *threads, int vector_bits, double clock(void)) {
+    return gflops_of(choose(vector_bits), threads, clock);
 }
 
 double ftc_peak_bf16_gflops(ftc_threads *threads) {
     choice what = choose_bf16();
-    return what.loop ? gflops_of(what, threads) : 0;
+    return what.loop ? gflops_of(what, threads, ftc_clock_seconds) : 0;
 }
 
 // --- memory -------------------------------------------------------------------------------------------

@@ -8,6 +8,9 @@
 // second in all). A multiply-add counts two.
 double ftc_peak_gflops(ftc_threads *threads);
 
+// The same with vectors of at most so many bits, by another clock of the calling thread (ir/base/clock.h).
+double ftc_peak_gflops_by(ftc_threads *threads, int vector_bits, double clock(void));
+
 // The same of multiply-adds of bf16 that are summed in fp32: by AMX's tiles, else by AVX-512's pairs; 0: the
 // CPU has neither.
 double ftc_peak_bf16_gflops(ftc_threads *threads);
