@@ -135,6 +135,23 @@ Test(tokenizer, encodes_texts_and_pairs) {
     ftc_tokenizer_free(tokenizer);
 }
 
+// What is saved are the files of the one that was loaded.
+Test(tokenizer, is_saved_as_it_was_loaded) {
+    ftc_tokenizer *tokenizer = NULL, *saved = NULL;
+    char *directory = test_directory();
+    int32_t ids[2][16], n[2];
+    FAILS(ftc_tokenizer_load_by_class("no-such-folder", &tokenizer), 2, "no-such-folder");
+    OK(ftc_tokenizer_load_by_class(TOKENIZER, &tokenizer));
+    OK(ftc_tokenizer_save(tokenizer, directory));
+    OK(ftc_tokenizer_load(directory, &saved));
+    OK(ftc_tokenize(tokenizer, "The soup was good.", NULL, 16, ids[0], NULL, &n[0]));
+    OK(ftc_tokenize(saved, "The soup was good.", NULL, 16, ids[1], NULL, &n[1]));
+    cr_assert(n[0] == n[1] && memcmp(ids[0], ids[1], (size_t)n[0] * sizeof *ids[0]) == 0);
+    ftc_tokenizer_free(tokenizer);
+    ftc_tokenizer_free(saved);
+    scratch_free(directory);
+}
+
 // --- training -----------------------------------------------------------------------------------------
 
 // The first number of an output.

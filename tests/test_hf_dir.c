@@ -395,6 +395,61 @@ Test(hf_dir, tokenizers_are_made_for_words) {
     }
 }
 
+#define BERT_JSON(lowercase)                                                                                 \
+    "{\"normalizer\": {\"type\": \"BertNormalizer\", \"clean_text\": true, \"handle_chinese_chars\": true, " \
+    "\"strip_accents\": null, \"lowercase\": " lowercase                                                     \
+    "}, \"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"}}"
+#define METASPACE_JSON "{\"type\": \"Metaspace\", \"replacement\": \"\u2581\", \"add_prefix_space\": true}"
+
+// What is saved is cut by transformers 5 as it was in training: by a class that follows tokenizer.json where
+// its own one does not, or by its own one, which tokenizer.json then says, too.
+Test(hf_dir, saved_tokenizers_are_read_the_same_by_all) {
+    static const char FILE_CLASS[] = "\"tokenizer_class\":\t\"PreTrainedTokenizerFast\"";
+    static const struct {
+        const char *json, *config, *by_class; // what tokenizer.json then has; NULL: it stays
+    } cases[] = {
+        {BERT_JSON("true"), "{\"tokenizer_class\": \"BertTokenizer\"}", NULL},
+        {BERT_JSON("true"), "{\"tokenizer_class\": \"BertTokenizerFast\", \"strip_accents\": true}", NULL},
+        {BERT_JSON("true"), "{\"tokenizer_class\": \"BertTokenizer\", \"do_lower_case\": false}",
+         "\"lowercase\":\tfalse"},
+        {BERT_JSON("false"), "{\"tokenizer_class\": \"PreTrainedTokenizerFast\"}", NULL},
+        {"{\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": "
+         "\"WhitespaceSplit\"}, " METASPACE_JSON "]}}",
+         "{\"tokenizer_class\": \"XLMRobertaTokenizer\"}", NULL},
+        {"{\"pre_tokenizer\": " METASPACE_JSON "}", "{\"tokenizer_class\": \"XLMRobertaTokenizer\"}",
+         "\"WhitespaceSplit\""},
+        {"{\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": true, \"trim_offsets\": "
+         "false}}",
+         "{\"tokenizer_class\": \"RobertaTokenizer\"}", "\"add_prefix_space\":\tfalse"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *from = test_directory(), *file = test_directory(), *class = test_directory();
+        write_text(from, "tokenizer.json", cases[i].json);
+        write_text(from, "tokenizer_config.json", cases[i].config);
+        ASSERT_OK(ftc_hf_tokenizer_copy(from, false, file));
+        expect_entry(file, "tokenizer.json", cases[i].json, true);
+        expect_entry(file, "tokenizer_config.json", FILE_CLASS, cases[i].by_class != NULL);
+        ASSERT_OK(ftc_hf_tokenizer_copy(from, true, class));
+        expect_entry(class, "tokenizer.json", cases[i].by_class ? cases[i].by_class : cases[i].json, true);
+        expect_entry(class, "tokenizer_config.json", cases[i].config, true);
+        scratch_free(from);
+        scratch_free(file);
+        scratch_free(class);
+    }
+}
+
+// A class that follows the file is given the names and inputs that its own class stood for.
+Test(hf_dir, special_tokens_outlive_their_class) {
+    char *from = test_directory(), *to = test_directory();
+    write_text(from, "tokenizer.json", "{\"pre_tokenizer\": " METASPACE_JSON "}");
+    write_text(to, "config.json", "{\"model_type\": \"deberta-v2\"}");
+    ASSERT_OK(ftc_hf_tokenizer_copy(from, false, to));
+    expect_entry(to, "tokenizer_config.json", "\"mask_token\":\t\"[MASK]\"", true);
+    expect_entry(to, "tokenizer_config.json", "\"input_ids\", \"attention_mask\", \"token_type_ids\"", true);
+    scratch_free(from);
+    scratch_free(to);
+}
+
 Test(hf_dir, pooling_of_sentence_transformers_is_named) {
     char *dir = test_directory(), *folder = ftc_path_join(dir, "1_Pooling");
     cr_expect_null(ftc_pooling_of(dir));

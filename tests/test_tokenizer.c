@@ -323,11 +323,18 @@ Test(tokenizer, torchtext_ids) {
 
 // --- other families -----------------------------------------------------------------------------------
 
-// Every entry of a family's goldens; where transformers 4 and 5 differ, tokenizer.json is what 4 follows.
-// `field`: what holds the ids where that is in the entry.
-static void expect_goldens(const char *directory, const char *goldens, const char *field) {
+// The first of the fields that the entry has.
+static const cJSON *first_field(const cJSON *entry, const char *const *names) {
+    const cJSON *found = NULL;
+    for (; *names && !found; names++) found = cJSON_GetObjectItem(entry, *names);
+    return found;
+}
+
+// Every entry of a family's goldens. `id_fields`, `type_fields`: those in which its ids and types are sought.
+static void expect_entries(const char *directory, const char *goldens, bool by_class,
+                           const char *const *id_fields, const char *const *type_fields) {
     ftc_tokenizer *tokenizer = NULL;
-    ftc_status status = ftc_tokenizer_open(directory, &tokenizer);
+    ftc_status status = ftc_tokenizer_open_as(directory, by_class, &tokenizer);
     cr_assert_eq(status.code, FTC_OK, "%s", status.message);
     char *text;
     size_t bytes, compared = 0;
@@ -340,11 +347,7 @@ static void expect_goldens(const char *directory, const char *goldens, const cha
         const char *input = cJSON_GetObjectItem(entry, "text")->valuestring;
         const char *pair = cJSON_GetStringValue(cJSON_GetObjectItem(entry, "pair"));
         if (strncmp(input, "a NUL:", 6) == 0) continue;
-        const cJSON *ids = cJSON_GetObjectItem(entry, field),
-                    *types = cJSON_GetObjectItem(entry, "v4_token_type_ids");
-        if (!ids) ids = cJSON_GetObjectItem(entry, "v4_input_ids");
-        if (!ids) ids = cJSON_GetObjectItem(entry, "input_ids");
-        if (!types) types = cJSON_GetObjectItem(entry, "token_type_ids");
+        const cJSON *ids = first_field(entry, id_fields), *types = first_field(entry, type_fields);
         status = ftc_tokenizer_encode(tokenizer, input, pair, 100000, &tokens);
         cr_assert_eq(status.code, FTC_OK, "%s", status.message);
         expect_ids(ids, tokens.ids, tokens.count, input);
@@ -356,6 +359,30 @@ static void expect_goldens(const char *directory, const char *goldens, const cha
     ftc_tokenizer_close(tokenizer);
     cJSON_Delete(json);
     free(text);
+}
+
+// Where transformers 4 and 5 differ, tokenizer.json is what 4 follows. `field`: what holds the ids where that
+// is in the entry.
+static void expect_goldens(const char *directory, const char *goldens, const char *field) {
+    const char *const ids[] = {field, "v4_input_ids", "input_ids", NULL};
+    static const char *const types[] = {"v4_token_type_ids", "token_type_ids", NULL};
+    expect_entries(directory, goldens, false, ids, types);
+}
+
+static void expect_goldens_by_class(const char *directory, const char *goldens, const char *field) {
+    const char *const ids[] = {field, "input_ids", NULL};
+    static const char *const types[] = {"token_type_ids", NULL};
+    expect_entries(directory, goldens, true, ids, types);
+}
+
+// `class`: by which transformers 5 cuts otherwise; NULL: it does not.
+static void expect_other_class(const char *directory, const char *class) {
+    ftc_tokenizer *tokenizer = NULL;
+    cr_assert_eq(ftc_tokenizer_open(directory, &tokenizer).code, FTC_OK);
+    const char *other = ftc_tokenizer_other_class(tokenizer);
+    cr_expect(class ? other && strcmp(class, other) == 0 : !other, "%s: %s", directory,
+              other ? other : "none");
+    ftc_tokenizer_close(tokenizer);
 }
 
 // Chunks that are kept are what encoding the whole text gives: each text of the goldens behind another one,
@@ -402,11 +429,13 @@ static void expect_no_chunks(const char *directory) {
     ftc_tokenizer_close(tokenizer);
 }
 
-static void expect_family(const char *name, bool has_chunks) {
+static void expect_family(const char *name, bool has_chunks, const char *other_class) {
     char file[64];
     snprintf(file, sizeof file, "tokenizer/%s", name);
     char *directory = test_shared(file), *goldens = test_join(directory, "goldens.json");
     expect_goldens(directory, goldens, "");
+    expect_goldens_by_class(directory, goldens, "");
+    expect_other_class(directory, other_class);
     if (has_chunks)
         expect_chunks_change_nothing(directory, goldens);
     else
@@ -430,31 +459,31 @@ Test(tokenizer, normalized_special_tokens_leave_the_blank_before_them) {
 }
 
 Test(tokenizer, roberta_as_hugging_face) {
-    expect_family("roberta", false);
+    expect_family("roberta", false, NULL);
 }
 
 Test(tokenizer, gpt2_as_hugging_face) {
-    expect_family("gpt2", false);
+    expect_family("gpt2", false, NULL);
 }
 
 Test(tokenizer, modernbert_as_hugging_face) {
-    expect_family("modernbert", false);
+    expect_family("modernbert", false, NULL);
 }
 
 Test(tokenizer, mpnet_as_hugging_face) {
-    expect_family("mpnet", true);
+    expect_family("mpnet", true, NULL);
 }
 
 Test(tokenizer, xlm_roberta_as_hugging_face) {
-    expect_family("xlm-roberta", true);
+    expect_family("xlm-roberta", true, "XLMRobertaTokenizer");
 }
 
 Test(tokenizer, albert_as_hugging_face) {
-    expect_family("albert", true);
+    expect_family("albert", true, "AlbertTokenizer");
 }
 
 Test(tokenizer, deberta_v3_as_hugging_face) {
-    expect_family("deberta-v3", true);
+    expect_family("deberta-v3", true, "DebertaV2Tokenizer");
 }
 
 // From vocab.json and merges.txt alone.
@@ -469,6 +498,9 @@ Test(tokenizer, roberta_without_tokenizer_json) {
         free(target);
     }
     expect_goldens(directory, goldens, "v4_bare_input_ids");
+    const char config[] = "{\"tokenizer_class\": \"RobertaTokenizer\"}";
+    free(test_write(directory, "tokenizer_config.json", config, strlen(config)));
+    expect_goldens_by_class(directory, goldens, "bare_input_ids");
     cr_assert_eq(ftc_dir_remove(directory).code, FTC_OK);
     free(goldens);
     free(directory);
@@ -484,6 +516,9 @@ Test(tokenizer, qwen3_as_hugging_face) {
               0);
     cr_assert_eq(system(command), 0);
     expect_goldens(directory, goldens, "");
+    const char config[] = "{\"tokenizer_class\": \"Qwen2Tokenizer\"}";
+    free(test_write(directory, "tokenizer_config.json", config, strlen(config)));
+    expect_goldens_by_class(directory, goldens, "");
     cr_assert_eq(ftc_dir_remove(directory).code, FTC_OK);
     free(command);
     free(goldens);
@@ -683,6 +718,25 @@ Test(tokenizer, refuses_directories_by_name_of_what_is_wrong) {
         ftc_tokenizer *tokenizer = NULL;
         expect_message(ftc_tokenizer_open(directory, &tokenizer), BAD_DIRECTORIES[i].message);
         cr_expect_null(tokenizer);
+        cr_assert_eq(ftc_dir_remove(directory).code, FTC_OK);
+        free(directory);
+    }
+}
+
+// What transformers 5 makes of a class is for who asks for it.
+Test(tokenizer, refuses_classes_that_it_does_not_know_by_name) {
+    static const struct {
+        const char *config, *message;
+    } cases[] = {{"{\"tokenizer_class\": \"OtherTokenizer\"}", "OtherTokenizer"},
+                 {"{}", "neither tokenizer_config.json nor config.json names"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *directory = test_directory();
+        free(test_write(directory, "vocab.txt", "[UNK]\n[CLS]\n[SEP]\n", 18));
+        free(test_write(directory, "tokenizer_config.json", cases[i].config, strlen(cases[i].config)));
+        ftc_tokenizer *tokenizer = NULL;
+        expect_message(ftc_tokenizer_open_as(directory, true, &tokenizer), cases[i].message);
+        cr_assert_eq(ftc_tokenizer_open(directory, &tokenizer).code, FTC_OK);
+        ftc_tokenizer_close(tokenizer);
         cr_assert_eq(ftc_dir_remove(directory).code, FTC_OK);
         free(directory);
     }

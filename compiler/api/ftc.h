@@ -219,6 +219,14 @@ const ftc_time_desc *ftc_net_times(const ftc_net *net, int32_t *n);
 ftc_error *ftc_tokenizer_load(const char *directory, ftc_tokenizer **out);
 void ftc_tokenizer_free(ftc_tokenizer *tokenizer); // NULL is allowed
 
+// The same; normalizer and pre-tokenizer are those that transformers 5 makes by the tokenizer's class, not
+// those of tokenizer.json (docs/models.md).
+ftc_error *ftc_tokenizer_load_by_class(const char *directory, ftc_tokenizer **out);
+
+// Writes the tokenizer's files into a directory, which holds a model or is made, so that who reads them
+// there, in whatever way, gets its tokens.
+ftc_error *ftc_tokenizer_save(const ftc_tokenizer *tokenizer, const char *directory);
+
 // Encodes `text`, or `text` and `pair` (NULL: none), special tokens included, cut to `max_length` tokens.
 // Writes *count ids, and their types unless `types` is NULL: both have room for `max_length`. Fails when a
 // text is no UTF-8 or `max_length` has no room for the special tokens.

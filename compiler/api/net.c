@@ -2,6 +2,8 @@
 #include "compiler/api/internal.h"
 
 #include "ir/base/alloc.h"
+#include "runtime/files.h"
+#include "runtime/hub/hf_dir.h"
 #include "runtime/text/tokenizer.h"
 
 #include <pthread.h>
@@ -403,6 +405,28 @@ static ftc_error *tokenizer_load(const char *directory, ftc_tokenizer **out) {
 
 ftc_error *ftc_tokenizer_load(const char *directory, ftc_tokenizer **out) {
     return FTC_GUARDED(tokenizer_load(directory, out));
+}
+
+static ftc_error *tokenizer_load_by_class(const char *directory, ftc_tokenizer **out) {
+    return ftc_api_error(ftc_tokenizer_open_as(directory, true, out));
+}
+
+ftc_error *ftc_tokenizer_load_by_class(const char *directory, ftc_tokenizer **out) {
+    return FTC_GUARDED(tokenizer_load_by_class(directory, out));
+}
+
+static ftc_status save_tokenizer(const ftc_tokenizer *tokenizer, const char *directory) {
+    FTC_RETURN_IF_ERROR(ftc_dir_make(directory));
+    return ftc_hf_tokenizer_copy(ftc_tokenizer_directory(tokenizer), ftc_tokenizer_is_by_class(tokenizer),
+                                 directory);
+}
+
+static ftc_error *tokenizer_save(const ftc_tokenizer *tokenizer, const char *directory) {
+    return ftc_api_error(save_tokenizer(tokenizer, directory));
+}
+
+ftc_error *ftc_tokenizer_save(const ftc_tokenizer *tokenizer, const char *directory) {
+    return FTC_GUARDED(tokenizer_save(tokenizer, directory));
 }
 
 void ftc_tokenizer_free(ftc_tokenizer *tokenizer) {

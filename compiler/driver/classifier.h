@@ -25,11 +25,12 @@ typedef struct {
     ftc_batch batch;
 } ftc_classifier;
 
-// Compiles the model of `dir` for evaluation and loads weights and tokenizer. `threads` 0: one a processor.
+// Compiles the model of `dir` for evaluation and loads weights and tokenizer (`by_class`:
+// ftc_tokenizer_open_as). `threads` 0: one a processor.
 // Prints what is wrong and returns the exit status, FTC_EXIT_OK when nothing is. From then on, what other
 // processes than the first print on standard output goes nowhere.
 int ftc_classifier_open(const ftc_command *self, const char *dir, const ftc_model_options *options,
-                        int64_t threads, ftc_classifier *out);
+                        bool by_class, int64_t threads, ftc_classifier *out);
 
 // Ends the work with this exit status, which it returns: all processes together, or at once where one failed.
 int ftc_classifier_close(ftc_classifier *classifier, int code);

@@ -41,6 +41,8 @@ const ftc_option ftc_column_option_table[] = {
      "of labelled words, give all tokens of a word its label, not the first alone"},
     {"skip-bad-rows", NULL, FTC_OPTION_FLAG, FIELD(skip_bad_rows), NULL, 0,
      "leave out rows that cannot be read or have no label, and count them"},
+    {"tokenizer-by-class", NULL, FTC_OPTION_FLAG, FIELD(tokenizer_by_class), NULL, 0,
+     "normalize and cut texts as transformers 5 does by the tokenizer's class, not as tokenizer.json says"},
     {"mlm-probability", NULL, FTC_OPTION_PROBABILITY, FIELD(mlm_probability), "P", 0,
      "mask each token with this probability, where the model predicts masked ones; 0.15 unless set"},
     {0},
@@ -271,8 +273,8 @@ ftc_status ftc_data_labels(const ftc_program *program, const ftc_table *table, c
     return learn_labels(table, label == FTC_LABEL_SEVERAL, count, dir, may_sort, out);
 }
 
-ftc_status ftc_data_tokenizer(const ftc_program *program, const char *dir, ftc_tokenizer **tokenizer,
-                              int32_t *max_length) {
+ftc_status ftc_data_tokenizer(const ftc_program *program, const char *dir, bool by_class,
+                              ftc_tokenizer **tokenizer, int32_t *max_length) {
     if (!dir) {
         return ftc_status_make(FTC_BAD_INPUT,
                                "no tokenizer: the model %s names none; give --tokenizer DIR (with vocab.txt "
@@ -281,7 +283,7 @@ ftc_status ftc_data_tokenizer(const ftc_program *program, const char *dir, ftc_t
     }
     char *from;
     FTC_RETURN_IF_ERROR(ftc_hf_tokenizer_dir(dir, &from));
-    ftc_status status = ftc_tokenizer_open(from, tokenizer);
+    ftc_status status = ftc_tokenizer_open_as(from, by_class, tokenizer);
     free(from);
     FTC_RETURN_IF_ERROR(status);
     ftc_row_extents rows = ftc_program_row_extents(program);
@@ -505,7 +507,8 @@ ftc_status ftc_data_read(const ftc_program *program, const ftc_data_options *o, 
     ftc_status status = ftc_data_open_for(program, o->train, o, &data.train_table);
     if (status.code == FTC_OK && o->test) status = ftc_data_open_for(program, o->test, o, &data.test_table);
     if (status.code == FTC_OK && ftc_program_reads_text(program))
-        status = ftc_data_tokenizer(program, o->tokenizer, &data.tokenizer, &data.max_length);
+        status = ftc_data_tokenizer(program, o->tokenizer, o->tokenizer_by_class, &data.tokenizer,
+                                    &data.max_length);
     if (status.code == FTC_OK) status = ftc_data_masking(program, o, data.tokenizer, &data.masking);
     if (o->max_length && o->max_length < data.max_length) data.max_length = (int32_t)o->max_length;
     if (status.code == FTC_OK) status = read_both(program, o, id2label_dir, threads, &data);

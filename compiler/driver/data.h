@@ -29,6 +29,7 @@ typedef struct {
     int64_t shuffle_seed;              // -1: file order
     int64_t select_train, select_test; // -1: all rows
     const char *tokenizer;             // directory; NULL: that of the weights
+    bool tokenizer_by_class;           // ftc_tokenizer_open_as
     const char *cache;                 // directory for token ids, "none": none; NULL: the user's
     int64_t max_length;                // most tokens of an example; 0: what program and tokenizer allow
     double mlm_probability;            // of a token to be masked
@@ -104,8 +105,8 @@ ftc_status ftc_data_tokenize(const ftc_program *program, const ftc_dataset_sourc
 
 // Opens the tokenizer in `dir` and finds the most tokens that an example may have: the least of what the
 // program was compiled for and what the tokenizer allows.
-ftc_status ftc_data_tokenizer(const ftc_program *program, const char *dir, ftc_tokenizer **tokenizer,
-                              int32_t *max_length);
+ftc_status ftc_data_tokenizer(const ftc_program *program, const char *dir, bool by_class,
+                              ftc_tokenizer **tokenizer, int32_t *max_length);
 
 // The labels of a directory's config.json for a program: its id2label, or ids, or numbers. For data that is
 // not trained on.

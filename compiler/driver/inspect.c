@@ -231,7 +231,7 @@ static ftc_status inspect_row(const ftc_data_options *data, int64_t row_number, 
         if (row.pair) print_quoted("pair", row.pair);
     }
     if (status.code == FTC_OK && data->tokenizer) {
-        status = ftc_tokenizer_open(data->tokenizer, &tokenizer);
+        status = ftc_tokenizer_open_as(data->tokenizer, data->tokenizer_by_class, &tokenizer);
         int allowed = tokenizer ? ftc_tokenizer_model_max_length(tokenizer) : 0;
         int64_t length = max_length ? max_length : allowed ? allowed : INT32_MAX;
         if (status.code == FTC_OK && ftc_table_has_words(table))

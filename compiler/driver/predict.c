@@ -431,7 +431,8 @@ int ftc_command_predict(const ftc_command *self, int argc, char **argv) {
         code = ftc_cli_error(self->name, "which model? give its directory first");
     } else if (options.json && mine.csv) {
         code = ftc_cli_error(self->name, "--json and --csv are two forms of the answers; give one");
-    } else if ((code = ftc_classifier_open(self, words.items[0], &model, 0, &classifier)) == FTC_EXIT_OK) {
+    } else if ((code = ftc_classifier_open(self, words.items[0], &model, options.columns.tokenizer_by_class,
+                                           0, &classifier)) == FTC_EXIT_OK) {
         options.columns.is_silent = classifier.world->rank > 0;
         code = ftc_status_report(self->name, predict(&classifier, &options, &mine, &words));
         ftc_classifier_close(&classifier, code);

@@ -159,6 +159,13 @@ static void print_data(const ftc_training_data *data, const ftc_data_options *op
     fprintf(stderr, "; %lld tokens (at most %d a text) in %.2f s%s\n",
             (long long)(ftc_dataset_tokens(&data->train) + ftc_dataset_tokens(&data->test)), data->max_length,
             data->seconds, data->from_cache ? ", from the cache" : "");
+    const char *class = data->tokenizer ? ftc_tokenizer_other_class(data->tokenizer) : NULL;
+    if (class)
+        fprintf(stderr,
+                "  cut as tokenizer.json says; transformers 5 cuts otherwise, by %s (--tokenizer-by-class): "
+                "what is "
+                "saved names PreTrainedTokenizerFast, which follows the file\n",
+                class);
     char *labels = ftc_labels_describe(&data->labels);
     fprintf(stderr, "labels: %s\n", labels);
     free(labels);
@@ -437,6 +444,7 @@ static ftc_status train(run *r) {
                    .n_labels = r->data.labels.count,
                    .problem_type = ftc_program_problem_type(program)},
         .tokenizer_dir = r->data.tokenizer ? r->data.tokenizer_dir : NULL,
+        .tokenizer_by_class = o->data.tokenizer_by_class,
         .merged_source = r->merged_source,
         .max_length = r->data.max_length,
     };

@@ -95,7 +95,8 @@ static ftc_status tokenize(const ftc_text_options *options, const ftc_text_list 
     ftc_tokenizer *tokenizer = NULL;
     ftc_texts texts = {0};
     ftc_threads *threads = NULL;
-    ftc_status status = ftc_tokenizer_open(words->items[0], &tokenizer);
+    ftc_status status =
+        ftc_tokenizer_open_as(words->items[0], options->columns.tokenizer_by_class, &tokenizer);
     if (status.code == FTC_OK) status = ftc_texts_open(options, false, words, &texts);
     if (status.code == FTC_OK) {
         int allowed = ftc_tokenizer_model_max_length(tokenizer);

@@ -244,6 +244,8 @@ FUNCTIONS = {
     "ftc_net_dumps": (_error, [c_void_p, c_uint, ftc_dump_fn, c_void_p]),
     "ftc_net_times": (POINTER(ftc_time_desc), [c_void_p, _count]),
     "ftc_tokenizer_load": (_error, [c_char_p, _out]),
+    "ftc_tokenizer_load_by_class": (_error, [c_char_p, _out]),
+    "ftc_tokenizer_save": (_error, [c_void_p, c_char_p]),
     "ftc_tokenizer_free": (None, [c_void_p]),
     "ftc_tokenize": (_error, [c_void_p, c_char_p, c_char_p, c_int32, _ids, _ids, _ids]),
     "ftc_trainer_create": (_error, [c_void_p, POINTER(ftc_trainer_options), _out]),

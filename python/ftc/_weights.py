@@ -231,8 +231,12 @@ class DirectoryWeights:
         net.load(directory)
 
     def save(self, net: Net, directory: str, processing_class: Any) -> None:
-        has_tokenizer = any((pathlib.Path(self.path) / name).exists() for name in ("tokenizer.json", "vocab.txt"))
-        net.save(directory, tokenizer=self.path if has_tokenizer else None, labels=self.names)
+        vocabularies = ("tokenizer.json", "vocab.txt", "vocab.json")
+        given = hasattr(processing_class, "save_pretrained")  # by which the texts were cut
+        copied = not given and any((pathlib.Path(self.path) / name).exists() for name in vocabularies)
+        net.save(directory, tokenizer=self.path if copied else None, labels=self.names)
+        if given:
+            processing_class.save_pretrained(directory)
 
 
 def weights_of(model: Any) -> ModelWeights | DirectoryWeights:

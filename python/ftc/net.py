@@ -101,13 +101,19 @@ class Verification:
 
 
 class Tokenizer:
-    """The tokenizer of a Hugging Face directory (tokenizer.json, or vocab.txt), as the command `ftc` reads it."""
+    """The tokenizer of a Hugging Face directory (tokenizer.json, or vocab.txt), as the command `ftc` reads it.
+    by_class: normalizer and pre-tokenizer are those that transformers 5 makes by the tokenizer's class."""
 
-    def __init__(self, directory: str | os.PathLike) -> None:
+    def __init__(self, directory: str | os.PathLike, *, by_class: bool = False) -> None:
         handle = ctypes.c_void_p()
         self._handle = None
-        check(library.ftc_tokenizer_load(encode(directory, "directory"), ctypes.byref(handle)))
+        load = library.ftc_tokenizer_load_by_class if by_class else library.ftc_tokenizer_load
+        check(load(encode(directory, "directory"), ctypes.byref(handle)))
         self._handle = handle
+
+    def save_pretrained(self, directory: str | os.PathLike) -> None:
+        """Writes its files into a directory so that whoever reads them there, ftc or transformers, gets its tokens."""
+        check(library.ftc_tokenizer_save(self._handle, encode(directory, "directory")))
 
     def __call__(self, text: str, pair: str | None = None, max_length: int = 512) -> tuple[np.ndarray, np.ndarray]:
         """Token ids and their types, int32 [tokens] each, special tokens included, cut to `max_length` tokens."""

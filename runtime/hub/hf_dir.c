@@ -6,6 +6,7 @@
 #include "runtime/hub/names.h"
 #include "runtime/hub/weights.h"
 #include "runtime/json.h"
+#include "runtime/text/tokenizer_class.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -402,20 +403,69 @@ static ftc_status copy_tokenizer(const char *from, const char *to) {
                            "%s: has none of the files of a tokenizer (vocab.txt, tokenizer.json, …)", from);
 }
 
-ftc_status ftc_hf_tokenizer_copy(const char *from, const char *to) {
-    char *dir;
-    FTC_RETURN_IF_ERROR(ftc_hf_tokenizer_dir(from, &dir));
-    ftc_status status = copy_tokenizer(dir, to);
-    free(dir);
-    return status;
-}
-
 // tokenizer_config.json of `dir`, without entries where there is none, and its path.
 static ftc_status read_tokenizer_config(const char *dir, cJSON **json, char **path) {
     *path = ftc_path_join(dir, "tokenizer_config.json");
     *json = NULL;
     ftc_status status = ftc_file_exists(*path) ? ftc_json_read(*path, json) : FTC_STATUS_OK;
     if (!*json) *json = cJSON_CreateObject();
+    return status;
+}
+
+// The class by which transformers 5 reads the tokenizer in `dir`; *out is NULL where that is not known.
+static ftc_status find_class(const char *dir, const cJSON *config, const ftc_tokenizer_class **out) {
+    char *path = ftc_path_join(dir, "config.json");
+    cJSON *model = NULL;
+    ftc_status status = ftc_file_exists(path) ? ftc_json_read(path, &model) : FTC_STATUS_OK;
+    free(path);
+    *out = NULL;
+    if (status.code != FTC_OK) return status;
+    status = ftc_tokenizer_class_find(config, model, out);
+    cJSON_Delete(model);
+    ftc_status_free(&status);
+    return FTC_STATUS_OK;
+}
+
+// tokenizer.json, with its configuration, in `to`; `class` (or NULL) makes it what it is to be.
+static ftc_status settle_tokenizer(const char *to, const char *path, const ftc_tokenizer_class *class) {
+    cJSON *json, *config;
+    char *config_path;
+    FTC_RETURN_IF_ERROR(ftc_json_read(path, &json));
+    ftc_status status = read_tokenizer_config(to, &config, &config_path);
+    if (status.code == FTC_OK && class && ftc_tokenizer_class_apply(class, config, json))
+        status = ftc_json_write(path, json);
+    if (status.code == FTC_OK) status = find_class(to, config, &class);
+    if (status.code == FTC_OK && class && ftc_tokenizer_class_differs(class, config, json)) {
+        ftc_tokenizer_class_pin(class, config);
+        status = ftc_json_write(config_path, config);
+    }
+    cJSON_Delete(json);
+    cJSON_Delete(config);
+    free(config_path);
+    return status;
+}
+
+static ftc_status copy_settled(const char *from, bool by_class, const char *to) {
+    const ftc_tokenizer_class *class = NULL;
+    cJSON *config;
+    char *path;
+    FTC_RETURN_IF_ERROR(copy_tokenizer(from, to));
+    ftc_status status = read_tokenizer_config(from, &config, &path);
+    free(path);
+    if (status.code == FTC_OK && by_class) status = find_class(from, config, &class);
+    cJSON_Delete(config);
+    if (status.code != FTC_OK) return status;
+    path = ftc_path_join(to, "tokenizer.json");
+    if (ftc_file_exists(path)) status = settle_tokenizer(to, path, class);
+    free(path);
+    return status;
+}
+
+ftc_status ftc_hf_tokenizer_copy(const char *from, bool by_class, const char *to) {
+    char *dir;
+    FTC_RETURN_IF_ERROR(ftc_hf_tokenizer_dir(from, &dir));
+    ftc_status status = copy_settled(dir, by_class, to);
+    free(dir);
     return status;
 }
 

@@ -76,7 +76,10 @@ ftc_status ftc_hf_tokenizer_for_words(const char *dir);
 // Allocated.
 ftc_status ftc_hf_tokenizer_dir(const char *dir, char **out);
 
-// Copies the tokenizer's files (vocab.txt, tokenizer.json, tokenizer_config.json, …) that `from` has.
-ftc_status ftc_hf_tokenizer_copy(const char *from, const char *to);
+// Copies the tokenizer's files (vocab.txt, tokenizer.json, tokenizer_config.json, …) that `from` has, so that
+// all who read them in `to` get the same tokens, which are those of ftc_tokenizer_open_as(from, by_class):
+// tokenizer.json becomes what transformers 5 makes of it, or tokenizer_config.json names a class that follows
+// it. `to` has its config.json already.
+ftc_status ftc_hf_tokenizer_copy(const char *from, bool by_class, const char *to);
 
 #endif

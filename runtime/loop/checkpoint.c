@@ -84,7 +84,7 @@ static ftc_status write_model(const char *dir, const ftc_model_state *state, con
     if (pooling) FTC_RETURN_IF_ERROR(ftc_pooling_write(dir, pooling, width, files->max_length));
     if (source) WITH_PATH(dir, "model.ir", ftc_file_write(path, source, strlen(source)));
     if (!files->tokenizer_dir) return FTC_STATUS_OK;
-    FTC_RETURN_IF_ERROR(ftc_hf_tokenizer_copy(files->tokenizer_dir, dir));
+    FTC_RETURN_IF_ERROR(ftc_hf_tokenizer_copy(files->tokenizer_dir, files->tokenizer_by_class, dir));
     if (ftc_program_label(program) == FTC_LABEL_TOKENS) FTC_RETURN_IF_ERROR(ftc_hf_tokenizer_for_words(dir));
     return files->max_length ? ftc_hf_tokenizer_limit(dir, files->max_length) : FTC_STATUS_OK;
 }

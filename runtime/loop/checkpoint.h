@@ -16,6 +16,7 @@
 typedef struct {
     ftc_hf_config_extra config;
     const char *tokenizer_dir; // whose tokenizer files are copied; NULL: none
+    bool tokenizer_by_class;   // ftc_hf_tokenizer_copy
     const char
         *merged_source; // model.ir without adapters: they are merged into OUTPUT's weights; NULL: kept apart
     int64_t max_length; // most tokens of a text, for the tokenizer's configuration; 0: as it says

@@ -583,6 +583,7 @@ void ftc_tokenizer_close(ftc_tokenizer *t) {
     ftc_chunk_cache_free(t->chunks);
     added_tokens_free(&t->raw);
     added_tokens_free(&t->normalized);
+    free(t->directory);
     free(t);
 }
 
@@ -643,6 +644,18 @@ char *ftc_tokenizer_read(const ftc_tokenizer *t, int32_t id) {
 
 int ftc_tokenizer_model_max_length(const ftc_tokenizer *t) {
     return t->model_max_length;
+}
+
+const char *ftc_tokenizer_directory(const ftc_tokenizer *t) {
+    return t->directory;
+}
+
+bool ftc_tokenizer_is_by_class(const ftc_tokenizer *t) {
+    return t->is_by_class;
+}
+
+const char *ftc_tokenizer_other_class(const ftc_tokenizer *t) {
+    return t->other_class;
 }
 
 uint64_t ftc_tokenizer_fingerprint(const ftc_tokenizer *t) {

@@ -19,6 +19,10 @@ typedef struct ftc_tokenizer ftc_tokenizer;
 // The special tokens that tokenizer_config.json names are recognized in texts ("[SEP]", "[MASK]", …), if the
 // vocabulary has them.
 ftc_status ftc_tokenizer_open(const char *directory, ftc_tokenizer **out);
+
+// The same; `by_class`: normalizer and pre-tokenizer are not tokenizer.json's, but those that transformers 5
+// makes by the tokenizer's class (tokenizer_class.h).
+ftc_status ftc_tokenizer_open_as(const char *directory, bool by_class, ftc_tokenizer **out);
 void ftc_tokenizer_close(ftc_tokenizer *tokenizer);
 
 // The tokens of one text or pair. All zero at first; ftc_tokenizer_encode fills it, reusing its memory.
@@ -68,6 +72,14 @@ char *ftc_tokenizer_read(const ftc_tokenizer *tokenizer, int32_t id);
 
 // model_max_length of tokenizer_config.json, in tokens; 0 if it names none.
 int ftc_tokenizer_model_max_length(const ftc_tokenizer *tokenizer);
+
+// What it was opened by.
+const char *ftc_tokenizer_directory(const ftc_tokenizer *tokenizer);
+bool ftc_tokenizer_is_by_class(const ftc_tokenizer *tokenizer);
+
+// The class by which transformers 5 would cut texts otherwise than tokenizer.json says, and so than this
+// tokenizer does; NULL: there is none.
+const char *ftc_tokenizer_other_class(const ftc_tokenizer *tokenizer);
 
 // A hash of all files that it was read from.
 uint64_t ftc_tokenizer_fingerprint(const ftc_tokenizer *tokenizer);

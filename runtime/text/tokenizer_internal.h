@@ -86,7 +86,10 @@ struct ftc_tokenizer {
     ftc_template templates[2];
     int32_t unk_id, pad_id, mask_id; // -1: none
     int model_max_length;
-    uint64_t fingerprint; // of the files read so far
+    char *directory;
+    bool is_by_class;
+    uint64_t fingerprint;    // of the files read so far
+    const char *other_class; // by which transformers 5 would cut otherwise; NULL: none
 
     // Derived by ftc_tokenizer_prepare.
     bool keeps_ascii;        // whether the normalizer does

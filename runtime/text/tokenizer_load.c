@@ -3,6 +3,7 @@
 
 #include "runtime/files.h"
 #include "runtime/json.h"
+#include "runtime/text/tokenizer_class.h"
 #include "runtime/text/unicode.h"
 
 #include <limits.h>
@@ -27,6 +28,7 @@ typedef struct {
     char *json_path, *vocab_path, *config_path;
     char *bpe_vocab_path, *merges_path; // vocab.json, merges.txt
     cJSON *json, *config;
+    bool by_class;      // as transformers 5 does, not as the files say
     bool is_byte_level; // the pre-tokenizer ends with ByteLevel
     special_names names;
     ftc_tokenizer *tokenizer;
@@ -677,7 +679,7 @@ static ftc_status add_tokens(loader *l) {
                                     {"pad_token", l->names.pad},
                                     {"cls_token", l->names.cls},
                                     {"mask_token", l->names.mask}};
-    bool eats_space = t->bpe && !l->json; // RoBERTa's <mask> is written like a word
+    bool eats_space = t->bpe && !l->json && !l->by_class; // RoBERTa's <mask> is written like a word
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
         const char *text = special_token(l, roles[i][0], roles[i][1]);
         int32_t id = token_id(t, text);
@@ -844,9 +846,34 @@ static ftc_status add_wordpiece_file(loader *l) {
     return add_text_vocabulary(l);
 }
 
+// Lets tokenizer.json be what transformers 5 makes of it, or finds that it would be something else.
+static ftc_status apply_class(loader *l) {
+    ftc_tokenizer *t = l->tokenizer;
+    const ftc_tokenizer_class *class;
+    cJSON *model = NULL;
+    char *path = ftc_path_join(l->directory, "config.json");
+    ftc_status status = ftc_file_exists(path) ? ftc_json_read(path, &model) : FTC_STATUS_OK;
+    free(path);
+    if (status.code == FTC_OK) status = ftc_tokenizer_class_find(l->config, model, &class);
+    cJSON_Delete(model);
+    if (status.code != FTC_OK) {
+        if (l->by_class) return ftc_status_annotate(status, "%s", l->directory);
+        ftc_status_free(&status); // it is not asked for
+    } else if (class && l->by_class) {
+        const char *name = ftc_tokenizer_class_name(class);
+        if (l->json) ftc_tokenizer_class_apply(class, l->config, l->json);
+        t->fingerprint = XXH3_64bits_withSeed(name, strlen(name), t->fingerprint);
+    } else if (class && l->json && ftc_tokenizer_class_differs(class, l->config, l->json)) {
+        t->other_class = ftc_tokenizer_class_name(class);
+    }
+    return FTC_STATUS_OK;
+}
+
 static ftc_status add_model(loader *l) {
-    if (ftc_file_exists(l->json_path)) {
-        FTC_RETURN_IF_ERROR(read_json(l, l->json_path, &l->json));
+    bool has_json = ftc_file_exists(l->json_path);
+    if (has_json) FTC_RETURN_IF_ERROR(read_json(l, l->json_path, &l->json));
+    FTC_RETURN_IF_ERROR(apply_class(l));
+    if (has_json) {
         FTC_RETURN_IF_ERROR(add_normalizer(l, member(l->json, "normalizer")));
         FTC_RETURN_IF_ERROR(add_pre_tokenizer(l, member(l->json, "pre_tokenizer")));
         return add_json_vocabulary(l);
@@ -897,14 +924,17 @@ static ftc_status load(loader *l) {
     return FTC_STATUS_OK;
 }
 
-ftc_status ftc_tokenizer_open(const char *directory, ftc_tokenizer **out) {
+ftc_status ftc_tokenizer_open_as(const char *directory, bool by_class, ftc_tokenizer **out) {
     loader l = {.directory = directory,
+                .by_class = by_class,
                 .json_path = ftc_path_join(directory, "tokenizer.json"),
                 .vocab_path = ftc_path_join(directory, "vocab.txt"),
                 .bpe_vocab_path = ftc_path_join(directory, "vocab.json"),
                 .merges_path = ftc_path_join(directory, "merges.txt"),
                 .config_path = ftc_path_join(directory, "tokenizer_config.json"),
                 .tokenizer = ftc_alloc(1, sizeof(ftc_tokenizer))};
+    l.tokenizer->directory = ftc_strdup(directory);
+    l.tokenizer->is_by_class = by_class;
     ftc_status status = load(&l);
     if (status.code == FTC_OK)
         *out = l.tokenizer;
@@ -918,4 +948,8 @@ ftc_status ftc_tokenizer_open(const char *directory, ftc_tokenizer **out) {
     free(l.merges_path);
     free(l.config_path);
     return status;
+}
+
+ftc_status ftc_tokenizer_open(const char *directory, ftc_tokenizer **out) {
+    return ftc_tokenizer_open_as(directory, false, out);
 }

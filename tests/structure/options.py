@@ -114,6 +114,7 @@ BAD = {
     "missing-label": ("1", "the row has no label"),
     "skip-bad-rows": ("maybe", "true or false"),
     "label-all-tokens": ("maybe", "true or false"),
+    "tokenizer-by-class": ("maybe", "true or false"),
     "label-columns": ("cold", "pass --task multi_label"),
     "set": ("hiden=3", "hidden"),
     "task": ("poetry", "poetry"),
