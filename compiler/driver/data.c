@@ -114,7 +114,8 @@ static ftc_status table_options(const ftc_data_options *options, const char *pat
                                .words = options->words,
                                .pairs = options->pairs,
                                .skip_bad_rows = options->skip_bad_rows,
-                               .blank_lines = options->blank_lines};
+                               .blank_lines = options->blank_lines,
+                               .txt_is_lines = options->txt_is_lines};
     return options->delimiter ? read_delimiter(options->delimiter, &out->delimiter) : FTC_STATUS_OK;
 }
 
@@ -160,7 +161,7 @@ ftc_status ftc_data_open_for(const ftc_program *program, const char *path, const
     FTC_RETURN_IF_ERROR(table_options(options, path, &table));
     table.without_label = !options->label_column && !ftc_program_reads(program, FTC_FROM_LABEL);
     table.without_text = !ftc_program_reads_text(program);
-    table.txt_is_lines = ftc_program_masks(program);
+    table.txt_is_lines |= ftc_program_masks(program);
     table.pairs |= ftc_program_texts_per_row(program) > 1;
     ftc_label_kind label = ftc_program_label(program);
     table.words = label == FTC_LABEL_TOKENS;

@@ -21,7 +21,7 @@ typedef struct {
     const char *delimiter, *encoding; // NULL: as the format has it, UTF-8
     const char *missing_label;        // NULL: none but nothing and NaN
     bool skip_bad_rows;
-    bool blank_lines;                  // ftc_table_options
+    bool blank_lines, txt_is_lines;    // ftc_table_options
     bool pairs;                        // rows are two texts that stand apart
     bool words;                        // rows are sentences of words with a label each
     bool label_all_tokens;             // all tokens of a word have its label, not the first alone

@@ -434,6 +434,7 @@ int ftc_command_predict(const ftc_command *self, int argc, char **argv) {
     } else if ((code = ftc_classifier_open(self, words.items[0], &model, options.columns.tokenizer_by_class,
                                            0, &classifier)) == FTC_EXIT_OK) {
         options.columns.is_silent = classifier.world->rank > 0;
+        options.columns.txt_is_lines = ftc_program_masks(classifier.model.program) || mine.embeddings;
         code = ftc_status_report(self->name, predict(&classifier, &options, &mine, &words));
         ftc_classifier_close(&classifier, code);
     }
