@@ -486,25 +486,53 @@ Test(tokenizer, deberta_v3_as_hugging_face) {
     expect_family("deberta-v3", true, "DebertaV2Tokenizer");
 }
 
-// From vocab.json and merges.txt alone.
-Test(tokenizer, roberta_without_tokenizer_json) {
-    char *from = test_shared("tokenizer/roberta"), *directory = test_directory(),
-         *goldens = test_join(from, "goldens.json");
-    static const char *const files[] = {"vocab.json", "merges.txt"};
-    for (int i = 0; i < 2; i++) {
-        char *source = test_join(from, files[i]), *target = test_join(directory, files[i]);
+// A directory with some files of a family alone. To be freed.
+static char *copy_files(const char *from, const char *const *files) {
+    char *directory = test_directory();
+    for (; *files; files++) {
+        char *source = test_join(from, *files), *target = test_join(directory, *files);
         cr_assert_eq(ftc_file_copy(source, target).code, FTC_OK);
         free(source);
         free(target);
     }
-    expect_goldens(directory, goldens, "v4_bare_input_ids");
-    const char config[] = "{\"tokenizer_class\": \"RobertaTokenizer\"}";
+    return directory;
+}
+
+static void expect_bare(const char *family, const char *const *files, const char *config) {
+    char name[64];
+    snprintf(name, sizeof name, "tokenizer/%s", family);
+    char *from = test_shared(name), *directory = copy_files(from, files),
+         *goldens = test_join(from, "goldens.json");
     free(test_write(directory, "tokenizer_config.json", config, strlen(config)));
+    expect_goldens(directory, goldens, "v4_bare_input_ids");
     expect_goldens_by_class(directory, goldens, "bare_input_ids");
     cr_assert_eq(ftc_dir_remove(directory).code, FTC_OK);
     free(goldens);
     free(directory);
     free(from);
+}
+
+Test(tokenizer, roberta_without_tokenizer_json) {
+    static const char *const FILES[] = {"vocab.json", "merges.txt", NULL};
+    expect_bare("roberta", FILES, "{\"tokenizer_class\": \"RobertaTokenizer\"}");
+}
+
+// The names of its special tokens and its template are those of the class.
+Test(tokenizer, mpnet_without_tokenizer_json) {
+    static const char *const FILES[] = {"vocab.txt", NULL};
+    expect_bare("mpnet", FILES, "{\"tokenizer_class\": \"MPNetTokenizer\"}");
+}
+
+// Of files that name no special tokens, the family tells them: what masks texts needs one.
+Test(tokenizer, knows_special_tokens_of_the_family) {
+    char *directory = test_shared("tokenizer/roberta");
+    ftc_tokenizer *tokenizer = NULL;
+    cr_assert_eq(ftc_tokenizer_open(directory, &tokenizer).code, FTC_OK);
+    cr_expect_eq(ftc_tokenizer_mask_id(tokenizer), 50264);
+    cr_expect_eq(ftc_tokenizer_pad_id(tokenizer), 1);
+    cr_expect_eq(ftc_tokenizer_unk_id(tokenizer), 3);
+    ftc_tokenizer_close(tokenizer);
+    free(directory);
 }
 
 // Its tokenizer.json lies there packed.

@@ -255,6 +255,16 @@ static bool is_first(const run *r) {
     return r->world->rank == 0;
 }
 
+// Adapters of masked language models train without the head, which is pretrained: it must be there.
+static ftc_status check_head(const ftc_program *program, const ftc_load_report *report) {
+    if (!ftc_program_masks(program) || !ftc_adapter_in(program) || !report->n_initialized)
+        return FTC_STATUS_OK;
+    return ftc_status_make(FTC_BAD_INPUT,
+                           "%s: lacks %s, and --lora trains adapters alone: a head for masked tokens would "
+                           "stay random; name a directory that has one (a …ForMaskedLM), or leave out --lora",
+                           program->pretrained, report->initialized[0]);
+}
+
 // Parameters: from the pretrained directory, or from the seed.
 static ftc_status load_weights(run *r) {
     const ftc_program *program = r->model.program;
@@ -282,8 +292,9 @@ static ftc_status load_weights(run *r) {
                 "own\n",
                 pooling);
     }
+    ftc_status status = check_head(program, &report);
     ftc_load_report_free(&report);
-    return FTC_STATUS_OK;
+    return status;
 }
 
 // What the weights are from, as the directory's config.json names it, else the directory's own name.

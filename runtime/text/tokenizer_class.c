@@ -7,21 +7,16 @@
 
 typedef enum { OF_BERT, OF_BYTES, OF_SENTENCEPIECE, OF_ALBERT, OF_DEBERTA, OF_QWEN } kind;
 
-// The names that a class gives special tokens which no file names.
-typedef struct {
-    const char *begin, *end, *unknown, *pad, *mask;
-} token_names;
-
-static const token_names BERT = {"[CLS]", "[SEP]", "[UNK]", "[PAD]", "[MASK]"},
-                         ALBERT = {"[CLS]", "[SEP]", "<unk>", "<pad>", "[MASK]"},
-                         MPNET = {"<s>", "</s>", "[UNK]", "<pad>", "<mask>"},
-                         ROBERTA = {"<s>", "</s>", "<unk>", "<pad>", "<mask>"},
-                         GPT = {"<|endoftext|>", "<|endoftext|>", "<|endoftext|>", NULL, NULL};
+static const ftc_tokenizer_names BERT = {"[CLS]", "[SEP]", "[UNK]", "[PAD]", "[MASK]", false},
+                                 ALBERT = {"[CLS]", "[SEP]", "<unk>", "<pad>", "[MASK]", false},
+                                 MPNET = {"<s>", "</s>", "[UNK]", "<pad>", "<mask>", true},
+                                 ROBERTA = {"<s>", "</s>", "<unk>", "<pad>", "<mask>", true},
+                                 GPT = {"<|endoftext|>", "<|endoftext|>", "<|endoftext|>", NULL, NULL, false};
 
 struct ftc_tokenizer_class {
     const char *name;
     kind kind;
-    const token_names *tokens;
+    const ftc_tokenizer_names *tokens;
     bool has_types;    // of the texts of a pair, for models that read them
     int32_t unk_id;    // that it takes without looking; -1: the file's
     const char *model; // the model_type whose class it is where none is named; NULL: of none
@@ -86,6 +81,10 @@ ftc_status ftc_tokenizer_class_find(const cJSON *config, const cJSON *model,
     return ftc_status_make(FTC_BAD_INPUT,
                            "neither tokenizer_config.json nor config.json names a tokenizer_class that "
                            "transformers 5 would read the tokenizer by");
+}
+
+const ftc_tokenizer_names *ftc_tokenizer_class_names(const ftc_tokenizer_class *class) {
+    return class->tokens;
 }
 
 const char *ftc_tokenizer_class_name(const ftc_tokenizer_class *class) {
@@ -315,7 +314,7 @@ bool ftc_tokenizer_class_differs(const ftc_tokenizer_class *class, const cJSON *
 }
 
 void ftc_tokenizer_class_pin(const ftc_tokenizer_class *class, cJSON *config) {
-    const token_names *names = class->tokens;
+    const ftc_tokenizer_names *names = class->tokens;
     const char *const roles[][2] = {{"bos_token", names->begin},   {"cls_token", names->begin},
                                     {"eos_token", names->end},     {"sep_token", names->end},
                                     {"unk_token", names->unknown}, {"pad_token", names->pad},

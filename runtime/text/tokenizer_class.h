@@ -16,6 +16,14 @@ typedef struct ftc_tokenizer_class ftc_tokenizer_class;
 // class is not known here, or nothing names one.
 ftc_status ftc_tokenizer_class_find(const cJSON *config, const cJSON *model, const ftc_tokenizer_class **out);
 
+// The names that a class gives special tokens which no file names; NULL: none.
+typedef struct {
+    const char *begin, *end, *unknown, *pad, *mask;
+    bool ends_twice; // between the texts of a pair
+} ftc_tokenizer_names;
+
+const ftc_tokenizer_names *ftc_tokenizer_class_names(const ftc_tokenizer_class *class);
+
 const char *ftc_tokenizer_class_name(const ftc_tokenizer_class *class);
 
 // Makes the parts of `tokenizer`, a tokenizer.json, what transformers 5 makes of them. Returns whether texts

@@ -28,8 +28,9 @@ typedef struct {
     char *json_path, *vocab_path, *config_path;
     char *bpe_vocab_path, *merges_path; // vocab.json, merges.txt
     cJSON *json, *config;
-    bool by_class;      // as transformers 5 does, not as the files say
-    bool is_byte_level; // the pre-tokenizer ends with ByteLevel
+    bool by_class;                          // as transformers 5 does, not as the files say
+    bool is_byte_level;                     // the pre-tokenizer ends with ByteLevel
+    const ftc_tokenizer_names *class_names; // NULL: no class is known
     special_names names;
     ftc_tokenizer *tokenizer;
 } loader;
@@ -830,6 +831,7 @@ static ftc_status add_templates(loader *l) {
     if (processor && !cJSON_IsNull(processor)) return add_processor(l, processor);
     bool is_roberta = l->tokenizer->bpe && l->names.cls;
     bool is_named = is_roberta || (!l->tokenizer->bpe && !l->tokenizer->unigram);
+    is_roberta |= l->class_names && l->class_names->ends_twice;
     return is_named ? add_named_templates(l, NULL, NULL, is_roberta) : FTC_STATUS_OK;
 }
 
@@ -856,6 +858,7 @@ static ftc_status apply_class(loader *l) {
     free(path);
     if (status.code == FTC_OK) status = ftc_tokenizer_class_find(l->config, model, &class);
     cJSON_Delete(model);
+    if (status.code == FTC_OK && class) l->class_names = ftc_tokenizer_class_names(class);
     if (status.code != FTC_OK) {
         if (l->by_class) return ftc_status_annotate(status, "%s", l->directory);
         ftc_status_free(&status); // it is not asked for
@@ -898,6 +901,21 @@ static ftc_status add_model(loader *l) {
                            l->json_path, l->vocab_path);
 }
 
+// What the class calls the tokens that no file names: of WordPiece all, since MPNet's are not BERT's; else
+// those that stand in no template.
+static void add_class_names(loader *l) {
+    const ftc_tokenizer_names *class = l->class_names;
+    const ftc_tokenizer *t = l->tokenizer;
+    if (!class) return;
+    if (!t->bpe && !t->unigram) {
+        l->names = (special_names){class->unknown, class->end, class->pad, class->begin, class->mask};
+        return;
+    }
+    if (!l->names.unk) l->names.unk = class->unknown;
+    if (!l->names.pad) l->names.pad = class->pad;
+    if (!l->names.mask) l->names.mask = class->mask;
+}
+
 static ftc_status load(loader *l) {
     ftc_tokenizer *t = l->tokenizer;
     if (ftc_file_exists(l->config_path)) {
@@ -908,6 +926,7 @@ static ftc_status load(loader *l) {
         return ftc_status_make(FTC_BAD_INPUT, "%s: truncation_side \"%s\" is not supported, only \"right\"",
                                l->config_path, side);
     FTC_RETURN_IF_ERROR(add_model(l));
+    add_class_names(l);
     FTC_RETURN_IF_ERROR(add_tokens(l));
     const char *model_unk = member_string(member(l->json, "model"), "unk_token");
     const char *unk = *model_unk ? model_unk : special_token(l, "unk_token", l->names.unk);

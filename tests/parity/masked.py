@@ -61,6 +61,11 @@ def check_fill(check, name, golden_dir, golden):
     check.that(f"{name}: other tokens in the places of masks: {other}", len(other) + abs(len(ours) - len(theirs)), 0)
     scores = worst([one["score"] for one in ours], [score for _, _, score in theirs])
     check.that(f"{name}: scores of {len(theirs)} of them", scores, LOGITS_BEFORE)
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
+        file.write("".join(text + "\n" for text in golden["texts"]))
+        file.flush()
+        again = check.run("predict", golden_dir, "--json", "--file", file.name).splitlines()
+    check.that(f"{name}: other answers where the texts are lines of a file", again != lines, 0)
 
 
 def check_family(check, name, scratch):
@@ -124,7 +129,7 @@ def check_draws(check, scratch, golden_dir, golden, losses):
 
 
 def check_use(check, scratch, output, golden_dir, golden):
-    """A classifier is fine-tuned from what was saved; plain text is read as lines."""
+    """A classifier, whose directory is returned, is fine-tuned from what was saved; plain text is read as lines."""
     classifier = os.path.join(scratch, "classifier")
     check.run("run", "--pretrained", output, *DATA, "--epochs", 1, "--output", classifier)
     with open(os.path.join(classifier, "config.json"), encoding="utf-8") as file:
@@ -137,10 +142,12 @@ def check_use(check, scratch, output, golden_dir, golden):
         file.write('text\n"an open quote\ta tab\n\n' + "\n".join(texts) + "\n")
     log, _ = train(check, scratch, "lines", golden_dir, golden, data=["--train", lines, "--cache", "none"])
     check.that("a plain file: steps of its lines", len(losses_of(log)) - (len(texts) + 2 + 3) // 4, 0)
+    return classifier
 
 
-def check_adapters(check, scratch, golden_dir, golden):
-    """Adapters train alone: the head is the base's, since PEFT cannot save one that is tied to the embeddings."""
+def check_adapters(check, scratch, golden_dir, golden, classifier):
+    """Adapters train alone: the head is the base's, since PEFT cannot save one that is tied to the embeddings. A classifier has
+    none."""
     log, output = train(check, scratch, "adapters", golden_dir, golden, "--lora", "query,value", "--lora-rank", 2)
     with open(os.path.join(output, "adapter_config.json"), encoding="utf-8") as file:
         parts = json.load(file)["modules_to_save"]
@@ -149,6 +156,10 @@ def check_adapters(check, scratch, golden_dir, golden):
     again = json.loads(check.run("eval", output, "--test", os.path.join(TEXTS, "train.csv"), "--json"))
     check.that("adapters: ftc eval", abs(again["eval_loss"] - evaluation_of(log)["eval_loss"]), 1e-6)
     check.that("adapters: loss after training over that before", again["eval_loss"] / golden["before"]["loss"], 0.999)
+    headless = ["run", "--pretrained", classifier, "--task", "mlm", *DATA, "--lora", "query,value"]
+    done = subprocess.run([check.ftc, *headless], check=False, capture_output=True, text=True, cwd=scratch)
+    named = done.returncode == 2 and "lacks cls.predictions" in done.stderr
+    check.that("adapters: a directory without the head is refused", not named, 0)
 
 
 def check_refused(check):
@@ -169,8 +180,8 @@ def main():
             if name == "bert":
                 check_blocks(check, scratch, golden_dir, golden, losses)
                 check_draws(check, scratch, golden_dir, golden, losses)
-                check_use(check, scratch, output, golden_dir, golden)
-                check_adapters(check, scratch, golden_dir, golden)
+                classifier = check_use(check, scratch, output, golden_dir, golden)
+                check_adapters(check, scratch, golden_dir, golden, classifier)
     check_refused(check)
     print(f"{check.passed} passed, {check.failed} failed")
     return 1 if check.failed else 0
