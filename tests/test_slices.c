@@ -94,13 +94,14 @@ typedef struct {
     meeting *with;
     ftc_slice slice;
     test_call *call;
-    int gathered;
+    int gathered, waits;
 } process;
 
 static void gather(void *context, void *values, int64_t rows, int64_t row_bytes) {
     process *p = context;
     meeting *with = p->with;
-    if (!values) return; // it is all there
+    p->waits += !values; // it is all there
+    if (!values) return;
     with->values[p->slice.index] = values;
     pthread_barrier_wait(&with->meet);
     for (int64_t i = 0; i < SLICES; i++) {
@@ -173,7 +174,7 @@ static void check_bits(const char *optimizer) {
     pthread_barrier_init(&with.meet, NULL, SLICES);
     process p[SLICES];
     for (int i = 0; i < SLICES; i++) {
-        p[i] = (process){&with, {i, SLICES}, test_call_new(program, source, v, 2), 0};
+        p[i] = (process){&with, {i, SLICES}, test_call_new(program, source, v, 2), 0, 0};
         test_call_slice(p[i].call, p[i].slice, gather, &p[i]);
     }
     for (int step = 0; step < STEPS; step++) {
@@ -190,6 +191,7 @@ static void check_bits(const char *optimizer) {
         for (int i = 0; i < SLICES; i++) compare(program, whole, p[i].call, p[i].slice);
     }
     cr_expect_eq(p[0].gathered, STEPS * 3 * 2, "%d gatherings", p[0].gathered); // norms and new values
+    cr_expect_eq(p[0].waits, STEPS * 2, "%d times all waited", p[0].waits);
     for (int i = 0; i < SLICES; i++) test_call_free(p[i].call);
     pthread_barrier_destroy(&with.meet);
     test_call_free(whole);

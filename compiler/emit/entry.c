@@ -206,7 +206,11 @@ static call_tables build_tables(ftc_emitter *e, const ftc_kernel_call *calls, co
     for (uint32_t k = 1; k <= n_calls; k++) {
         const ftc_kernel_call *call = &calls[k];
         bool is_read = false;
-        while (complete < told.n && told.kernel[complete] < k) is_read |= told.is_read[complete++];
+        while (complete < told.n && told.kernel[complete] < k) {
+            // What others read waits until somebody may, and goes together then.
+            if (told.is_read[complete] && !g->kernels[k].barrier) break;
+            is_read |= told.is_read[complete++];
+        }
         LLVMValueRef fields[] = {call->function,
                                  ftc_cg_i64(cg, at),
                                  ftc_cg_i64(cg, call->n_bindings + call->n_sites),
