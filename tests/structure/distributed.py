@@ -44,6 +44,19 @@ output loss = mean(cross_entropy(logits, label; C); B) as loss, logits as scores
 """
 
 
+# A row can make the loss of its own shard infinite, and of no other.
+LINE = """model line
+axis B <= 8
+axis K = 64, L = K
+input x : f32[B] from column "x"
+input y : f32[B] from label
+u = outer(x * param "u" f32[K])
+v = tanh(linear("v", u; K -> L))
+d = sum(v; L) + x - y
+output loss = mean(d * d; B) as loss
+"""
+
+
 class Mpi:
     """One MPI's launcher; `name` is as in `mpirun.openmpi`."""
 
@@ -142,6 +155,18 @@ def check_faults(check, mpi, work, run):
     check(f"two learning rates: status {status}: {text}", status == 2 and "differs from the first one in" in text)
     status, text = mpi.run((2, [*run, "--shards", "1", "--output", "x"]))
     check(f"one shard for two: status {status}: {text}", status == 2 and "--shards 1 for 2 processes" in text)
+
+
+def check_alone_in_error(check, mpi, work):
+    """One of three meets a loss that is not finite, when all have begun to exchange: all end, and it says why."""
+    rows = [{"x": 1e30 if i == 40 else i / 48, "label": i / 24} for i in range(48)]
+    (work / "line.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (work / "line.ir").write_text(LINE)
+    words = ["run", "line.ir", "--train", "line.jsonl", "--batch", "8", "--sampling", "sequential", "--epochs", "1"]
+    began = time.time()
+    status, text = mpi.run((3, [*words, "--output", "line", "--overwrite", "--threads", "1"]))
+    check(f"one infinite loss: status {status} after {time.time() - began:.0f} s: {text}",
+          status == 1 and "step 2: the loss is inf" in text and time.time() - began < 60)
 
 
 def check_kills(check, mpi, work, run, kills, draw):
@@ -293,6 +318,7 @@ def check_mpi(checks, mpi, work, run, kills, draw):
     two = losses(work / f"{name}-default.jsonl")
     check(f"{name}: one shard a process, {len(two)} losses", len(two) == 3 * 7 + 3)  # of 2 * 3 examples
     check_faults(check, mpi, work, run)
+    check_alone_in_error(check, mpi, work)
     check_kills(check, mpi, work, run, kills, draw)
 
 
