@@ -1,11 +1,14 @@
 #include "compiler/codegen/target.h"
 
-#include <cpuid.h>
 #include <elf.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include <llvm-c/Core.h>
 #include <llvm-c/Target.h>
@@ -127,6 +130,8 @@ static int64_t cache_bytes(int name, int64_t otherwise) {
     return bytes > 0 ? bytes : otherwise;
 }
 
+#if defined(__x86_64__)
+
 #define ARCH_REQ_XCOMP_PERM 0x1023
 #define XFEATURE_XTILEDATA  18
 
@@ -138,12 +143,7 @@ static bool amx_is_permitted(void) {
     return has_bf16_tiles && syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
 }
 
-static void find_host(void) {
-    ftc_llvm_enter();
-    host.cpu = LLVMGetHostCPUName(); // never freed: the host target lives as long as the process
-    char *features = LLVMGetHostCPUFeatures();
-    ftc_llvm_leave();
-    if (!host.cpu || !features) ftc_out_of_memory(0); // LLVM's copies of texts have no handler
+static void find_features(char *features) {
     host.arch = &x86_64;
     host.features = features;
 #define HAS(feature) has_feature(host.features, "+" feature, strlen("+" feature))
@@ -160,6 +160,32 @@ static void find_host(void) {
     // Without the permission code with tiles cannot run here, whatever the CPU says.
     if (!host.has_amx)
         for (char *amx = features; (amx = strstr(amx, "+amx-"));) *amx = '-';
+}
+
+#else
+
+static void find_features(char *features) {
+    host.arch = &aarch64;
+    host.vector_bits = 128;
+    host.vector_registers = 32;
+    host.fma = host.rounds = true;
+    // Our code for SVE is for registers of 256 bits.
+    if ((prctl(PR_SVE_GET_VL) & PR_SVE_VL_LEN_MASK) != 256 / 8)
+        for (char *sve = features; (sve = strstr(sve, "+sve"));) *sve = '-';
+    // An emulator may not tell what every such machine has.
+    host.features = ftc_format("%s%s%s", AARCH64_FEATURES, *features ? "," : "", features);
+    LLVMDisposeMessage(features);
+}
+
+#endif
+
+static void find_host(void) {
+    ftc_llvm_enter();
+    host.cpu = LLVMGetHostCPUName(); // never freed: the host target lives as long as the process
+    char *features = LLVMGetHostCPUFeatures();
+    ftc_llvm_leave();
+    if (!host.cpu || !features) ftc_out_of_memory(0); // LLVM's copies of texts have no handler
+    find_features(features);
     host.march = "native";
     host.l1d_bytes = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32 << 10);
     host.l2_bytes = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 256 << 10);

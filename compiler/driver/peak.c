@@ -102,6 +102,8 @@ static choice choose(int vector_bits) {
         return (choice){"AVX-512", loop_avx512, 16 * flops};
     if (vector_bits >= 256 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         return (choice){"AVX2", loop_avx2, 8 * flops};
+#else
+    (void)vector_bits;
 #endif
     return (choice){"baseline", loop_baseline, 4 * flops};
 }

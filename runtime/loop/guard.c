@@ -62,6 +62,15 @@ static const char *spoiled(const char *begin, const char *end) {
 
 // --- the page -----------------------------------------------------------------------------------------
 
+static const char *access_of(const ucontext_t *context) {
+#if defined(__x86_64__)
+    return context->uc_mcontext.gregs[REG_ERR] & 2 ? "written" : "read";
+#else
+    (void)context;
+    return "read or written";
+#endif
+}
+
 // Says which buffer's page was touched, and leaves the rest to whoever handled the signal before.
 static void tell_fault(int signal, siginfo_t *info, void *context) {
     const char *at = info->si_addr;
@@ -69,10 +78,9 @@ static void tell_fault(int signal, siginfo_t *info, void *context) {
         const guard *g = &guards.list[i];
         if (at < g->end || at >= g->end + FTC_PAGE_BYTES) continue;
         char text[512];
-        bool wrote = ((const ucontext_t *)context)->uc_mcontext.gregs[REG_ERR] & 2;
         int n = snprintf(text, sizeof text,
                          "guard: something is %s %zd bytes behind the end of a buffer: %s, %zu bytes\n",
-                         wrote ? "written" : "read", at - (g->data + g->bytes), g->name, g->bytes);
+                         access_of(context), at - (g->data + g->bytes), g->name, g->bytes);
         if (write(STDERR_FILENO, text, (size_t)n) < 0) break;
     }
     sigaction(signal, &guards.before, NULL); // the access is tried once more
