@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import difflib
+import functools
 import operator
 import os
 import threading
@@ -106,7 +107,7 @@ class Tokenizer:
 
     def __init__(self, directory: str | os.PathLike, *, by_class: bool = False) -> None:
         handle = ctypes.c_void_p()
-        self._handle = None
+        self._handle, self._again = None, functools.partial(Tokenizer, directory, by_class=by_class)
         load = library.ftc_tokenizer_load_by_class if by_class else library.ftc_tokenizer_load
         check(load(encode(directory, "directory"), ctypes.byref(handle)))
         self._handle = handle
@@ -132,6 +133,10 @@ class Tokenizer:
             )
         )
         return ids[: count.value].copy(), types[: count.value].copy()
+
+    def __reduce__(self) -> tuple:
+        """A copy reads the directory again."""
+        return self._again, ()
 
     def __del__(self) -> None:
         if getattr(self, "_handle", None):
@@ -203,6 +208,9 @@ class _Handles:
         self.net = ctypes.c_void_p()
         self.trainer = ctypes.c_void_p()
         self.process = os.getpid()
+
+    def __reduce__(self) -> tuple:
+        raise TypeError("a net is neither copied nor pickled, since libftc has its memory: save it, and compile the directory")
 
     def __del__(self) -> None:
         if self.process != os.getpid():

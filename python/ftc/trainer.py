@@ -839,6 +839,9 @@ class Trainer:
         for path, values in saved[: 1 + combined]:
             path.write_text(json.dumps(dict(values), indent=4, sort_keys=True))
 
+    def __reduce__(self) -> tuple:
+        raise TypeError("a Trainer is neither copied nor pickled, since libftc has its memory: make another one of its model")
+
     def __getattr__(self, name: str) -> Any:
         why = _ABSENT.get(name)
         raise AttributeError(f"ftc.Trainer has no {name}" + (f": {why}" if why else ""))

@@ -1,7 +1,9 @@
 """What happens around a Trainer's calls: data, arguments and models that change between them, callbacks that call it."""
 
+import copy
 import json
 import os
+import pickle
 import shutil
 
 import numpy as np
@@ -132,6 +134,24 @@ def test_a_stream_that_ends(make):
     with pytest.raises(ftc.InputError, match="ends after 20 examples, and max_steps takes 40"):
         make(train=Stream(), max_steps=5, eval_strategy="no").train()
     assert make(train=Stream(), max_steps=2, eval_strategy="no").train().global_step == 2
+
+
+def test_copies(make, tiny, models):
+    """Nothing is freed twice."""
+    tokenizer, net, trainer = ftc.Tokenizer(tiny), ftc.compile(models / "mlp.ir", threads=1), make()
+    wanted = tokenizer("The soup")[0]
+    for copies in (copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))):
+        assert np.array_equal(copies(tokenizer)("The soup")[0], wanted)
+    for one in (net._handles, trainer):
+        for copies in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(TypeError, match="neither copied nor pickled"):
+                copies(one)
+    for copies in (copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="a net is neither copied nor pickled"):
+            copies(net)
+    other, loss = copy.copy(net), net.eval(ids=[[1, 2]], label=[0]).loss
+    del net
+    assert other.eval(ids=[[1, 2]], label=[0]).loss == loss
 
 
 def test_ignored_keys(make):
