@@ -51,9 +51,9 @@ static ftc_scalar scaled(const ftc_scalar_builder *b, ftc_scalar p, ftc_scalar n
     return b->fmul(b, p, power_of_two(b, b->i32_from_f32(b, n)));
 }
 
-// The same for n in -252 … 254: in two halves, as 2ⁿ may be out of range where the product is not.
+// The same for n in -252 … 254: in two halves, as 2ⁿ may be out of range where the product is not. At -254
+// both halves are zero, for which -127 stands.
 static ftc_scalar scaled_far(const ftc_scalar_builder *b, ftc_scalar p, ftc_scalar n) {
-    if (b->fscale) return b->fscale(b, p, n);
     ftc_scalar whole = b->i32_from_f32(b, n), half = b->ashr(b, whole, integer(b, 1));
     p = b->fmul(b, p, power_of_two(b, half));
     return b->fmul(b, p, power_of_two(b, b->isub(b, whole, half)));
@@ -84,10 +84,17 @@ static ftc_scalar exp2_bounded(const ftc_scalar_builder *b, ftc_scalar x) {
     return scaled(b, b->fma(b, polynomial(b, p, 6, r), r, number(b, 1)), n);
 }
 
-// Past the bounds the result is infinite or zero: n reaches from -150 to 128.
+// Past the bounds the result is infinite or zero. Zero is no product that falls below what f32 holds: such a
+// one takes Intel's cores a hundred times as long, and attention has masked scores, -inf, in every row. Where
+// there is vscalefps, its lanes are masked; else n ends at -254.
 ftc_scalar ftc_math_exp(const ftc_scalar_builder *b, ftc_scalar x) {
-    ftc_scalar n, p = exp_parts(b, at_least(b, at_most(b, x, 89), -104), &n);
-    return scaled_far(b, p, n);
+    ftc_scalar n, most = at_most(b, x, 89);
+    if (!b->fscale) {
+        ftc_scalar p = exp_parts(b, at_least(b, most, -176), &n);
+        return scaled_far(b, p, n);
+    }
+    ftc_scalar p = exp_parts(b, most, &n);
+    return b->select(b, b->fcmp(b, FTC_LT, x, number(b, -104)), number(b, 0), b->fscale(b, p, n));
 }
 
 // x = m · 2ᵉ with m in [2/3, 4/3), f = m - 1: log(1 + f) = f - f²/2 + f³ p(f), error 2^-27.7.
