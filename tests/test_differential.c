@@ -669,6 +669,11 @@ Test(differential, recurrences_have_the_same_bits_on_any_number_of_threads) {
 
 // --- windows ------------------------------------------------------------------------------------------
 
+// Heads of more features than a panel of packed keys has columns.
+#define WIDE                                                                                                 \
+    "axis W = 50\nq = 0.1 * tanh(dot(x, param \"wide_q\" f32[H, A, W]; H))\n"                                \
+    "k = rename(tanh(dot(x, param \"wide_k\" f32[H, A, W]; H)); S -> T)\n"
+
 // Masks by distance, of sequences of at most 160 positions, and the windows that tiles derive from them.
 static const struct {
     const char *name;
@@ -697,6 +702,11 @@ static const struct {
      "first = outer or(index(A) == 1, and(d <= 9, d >= -9))\n"
      "p = softmax(select(first, dot(q, k; D), -inf); T)"},
     {"of_all_but_few", false, 0, 0, "p = softmax(select(d < 150, dot(q, k; D), -inf); T)"},
+    {"causal_of_wide_heads", true, -159, 0, WIDE "p = softmax(select(d <= 0, dot(q, k; W), -inf); T)"},
+    {"near_of_wide_heads", true, -40, 31,
+     WIDE "p = softmax(select(and(d < 32, d >= -40), dot(q, k; W), -inf); T)"},
+    {"ahead_of_wide_heads", true, 0, 159,
+     WIDE "p = dropout(softmax(select(not (d < 0), dot(q, k; W), -inf); T), 0.2)"},
 };
 
 static ftc_graph *window_model(size_t i) {

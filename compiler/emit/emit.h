@@ -182,6 +182,10 @@ typedef struct {
     ftc_id tile_node;        // dot, scatter kernel: the node whose values are tile[column - begin]; else 0
     LLVMValueRef tile;
     ftc_id holds; // a condition that is known to hold; 0: none
+    // By node id: what a condition is known to be in the columns known_begin … known_end - 1
+    // (compiler/passes/window.h). NULL: nothing is known.
+    const uint8_t *known;
+    LLVMValueRef known_begin, known_end; // i64, between `begin` and `end`
 } ftc_row;
 void ftc_emit_row(ftc_emitter *e, const ftc_row *row, const ftc_env *env);
 // Of rows whose operations only assign, and only where a condition of the row holds: the condition (i1),

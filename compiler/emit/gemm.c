@@ -275,7 +275,7 @@ static LLVMValueRef kernel_table(ftc_codegen *cg, const ftc_gemm_shape *shape, b
 
 // --- the block ----------------------------------------------------------------------------------------
 
-enum { BLOCK_PARAMS = 9 };
+enum { BLOCK_PARAMS = 10 };
 
 // Calls the micro-kernel for the rows and columns that there are: at most shape->rows and shape->cols. Fills
 // in args[LAST], the lanes of the last vector, and, for AMX, args[AMX_ROWS].
@@ -309,9 +309,9 @@ static ftc_matrix packed_rows(ftc_codegen *cg, const ftc_gemm_shape *shape, cons
     return packed;
 }
 
-// void ftc.gemm.block…(m, n, k, a, lda, b, c, ldc, accumulate, buffer): a row block of A stays in L1 while
-// the panels of B pass by; meanwhile, unless A is transposed, the rows that come next are prefetched, one
-// with each panel. `buffered`: A is packed first.
+// void ftc.gemm.block…(m, n, k, a, lda, b, c, ldc, accumulate, b_depth, buffer): a row block of A stays in L1
+// while the panels of B pass by; meanwhile, unless A is transposed, the rows that come next are prefetched,
+// one with each panel. `buffered`: A is packed first.
 static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape, ftc_gemm_form form,
                                    bool buffered, bool transposed) {
     static const char *const whats[] = {".block.packing", ".block.bf16", ".block.rounded"};
@@ -319,8 +319,8 @@ static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape,
     name_function(name, buffered ? whats[form] : ".block", shape, transposed, shape->rows, shape->vectors);
     LLVMValueRef found = ftc_cg_function_find(cg, name);
     if (found) return found;
-    LLVMTypeRef params[] = {cg->i64, cg->i64, cg->i64, cg->ptr, cg->i64,
-                            cg->ptr, cg->ptr, cg->i64, cg->i1,  cg->ptr};
+    LLVMTypeRef params[] = {cg->i64, cg->i64, cg->i64, cg->ptr, cg->i64, cg->ptr,
+                            cg->ptr, cg->i64, cg->i1,  cg->i64, cg->ptr};
     ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, BLOCK_PARAMS + buffered,
                                               FTC_CG_OUTLINED, true);
     LLVMValueRef arg[BLOCK_PARAMS + 1];
@@ -345,7 +345,7 @@ static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape,
     ftc_cg_loop col = ftc_cg_loop_begin(cg, zero, n, ftc_cg_i64(cg, shape->cols));
     LLVMValueRef ahead = ftc_cg_loop_carry(cg, &col, next_rows);
     LLVMValueRef cols = ftc_cg_min(cg, ftc_cg_sub(cg, n, col.index), ftc_cg_i64(cg, shape->cols));
-    LLVMValueRef panel = ftc_cg_at(cg, cg->f32, b, ftc_cg_mul(cg, col.index, depth));
+    LLVMValueRef panel = ftc_cg_at(cg, cg->f32, b, ftc_cg_mul(cg, col.index, arg[9]));
     LLVMValueRef c_at = ftc_cg_at(cg, cg->f32, c_row, col.index);
     LLVMValueRef args[N_PARAMS] = {a.base, a.ld, panel,  c_at,  ldc,
                                    depth,  NULL, arg[8], ahead, ftc_cg_i64(cg, turn_bytes)};
@@ -360,7 +360,8 @@ static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape,
 void ftc_emit_block(ftc_codegen *cg, const ftc_gemm_block *g) {
     bool buffered = ftc_gemm_buffer_bytes(&g->shape, &g->a, 1) > 0;
     LLVMValueRef function = block_function(cg, &g->shape, g->a.form, buffered, g->a.transposed);
-    LLVMValueRef args[] = {g->m, g->n, g->k,   g->a.base,     g->a.ld,
-                           g->b, g->c, g->ldc, g->accumulate, g->buffer};
+    LLVMValueRef depth = g->depth ? g->depth : ftc_emit_packed_depth(cg, &g->shape, g->k);
+    LLVMValueRef args[] = {g->m, g->n,   g->k,          g->a.base, g->a.ld,  g->b,
+                           g->c, g->ldc, g->accumulate, depth,     g->buffer};
     ftc_cg_call(cg, function, args, BLOCK_PARAMS + buffered);
 }

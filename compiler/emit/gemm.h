@@ -98,7 +98,8 @@ typedef struct {
     LLVMValueRef m, n, k; // any extents >= 0; k == 0 gives zero (or leaves C when accumulating)
     ftc_matrix a;
     LLVMValueRef buffer;     // 64-byte aligned, of ftc_gemm_buffer_bytes; NULL when that is 0
-    LLVMValueRef b;          // packed
+    LLVMValueRef b;          // packed, from the first of the k words on; `depth` words from panel to panel
+    LLVMValueRef depth;      // NULL: as many as k takes
     LLVMValueRef c, ldc;     // element (m, n) at c[m * ldc + n]
     LLVMValueRef accumulate; // i1: add to C (else overwrite it)
 } ftc_gemm_block;

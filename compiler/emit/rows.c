@@ -9,6 +9,7 @@
 #include "compiler/codegen/scalar.h"
 #include "compiler/emit/emit.h"
 #include "compiler/passes/regions.h"
+#include "compiler/passes/window.h"
 #include "ir/base/alloc.h"
 #include "ir/op.h"
 
@@ -22,6 +23,7 @@ typedef struct {
     int n_levels;
     ftc_values values;
     LLVMValueRef *accumulator; // by node id: vector variables of reductions
+    bool *kept;                // by node id: it has a row of scratch for later loops alone
 } row_emitter;
 
 static bool in_step(const row_emitter *r, ftc_id id) {
@@ -86,6 +88,7 @@ static void keep_values(row_emitter *r) {
             if (r->e->storage[arg].kind != FTC_STORED_NOWHERE || arg == r->row->tile_node) continue;
             if (g->nodes[arg].type.dtype != FTC_F32) continue;
             if (cost_of(r, arg) <= 2 && !ftc_region_decides(g, node)) continue;
+            r->kept[arg] = true;
             r->e->storage[arg] = (ftc_storage){FTC_STORED_LOCAL, ftc_emit_scratch(r->e, r->row->max_cols * 4),
                                                ftc_cg_i64(r->e->cg, 0)};
         }
@@ -179,8 +182,29 @@ static LLVMValueRef combine_lanes(ftc_emitter *e, ftc_id reduce, LLVMValueRef v)
     return v;
 }
 
-// One vector of columns: stores and accumulates what belongs to this loop.
-static void emit_columns(row_emitter *r, int level, ftc_env *env, LLVMValueRef column) {
+// What the value is in columns whose conditions are known: itself, or the operand that it chooses.
+static ftc_id chosen(const row_emitter *r, ftc_id id) {
+    const ftc_node *node = &r->e->g->nodes[id];
+    if (!ftc_op_get(node->op)->chooses || !r->row->known[node->arg[0]]) return id;
+    return node->arg[r->row->known[node->arg[0]] == FTC_KNOWN_TRUE ? 1 : 2];
+}
+
+// Binds the conditions that are known, and reads what they choose where that lies, if it does, instead of
+// keeping it.
+static void bind_known(row_emitter *r, const ftc_env *env) {
+    ftc_emitter *e = r->e;
+    for (int i = 0; i < r->n; i++) {
+        ftc_id id = r->nodes[i], from = chosen(r, id);
+        uint8_t known = r->row->known[id];
+        if (known) r->values.vector[id] = ftc_cg_bool(e->cg, known == FTC_KNOWN_TRUE);
+        if (from != id && r->kept[id] && e->ready[from])
+            r->values.vector[id] = ftc_emit_value(e, from, env, &r->values);
+    }
+}
+
+// One vector of columns: stores and accumulates what belongs to this loop. `known`: they are among those
+// whose conditions are known.
+static void emit_columns(row_emitter *r, int level, ftc_env *env, LLVMValueRef column, bool known) {
     ftc_emitter *e = r->e;
     ftc_codegen *cg = e->cg;
     const ftc_axes *cols = &r->row->cols;
@@ -199,9 +223,11 @@ static void emit_columns(row_emitter *r, int level, ftc_env *env, LLVMValueRef c
         r->values.vector[r->row->tile_node] =
             ftc_cg_load(cg, type, ftc_cg_at(cg, cg->f32, r->row->tile, offset));
     }
+    if (known) bind_known(r, env);
     for (int i = 0; i < r->n; i++) {
         ftc_id id = r->nodes[i];
         if (r->level[id] != level) continue;
+        if (known && r->kept[id] && chosen(r, id) != id && e->ready[chosen(r, id)]) continue;
         if (is_reduce(r, id)) {
             ftc_emit_accumulate(e, id, r->accumulator[id], env, &r->values);
         } else if (is_scatter(r, id)) {
@@ -217,6 +243,34 @@ static void emit_columns(row_emitter *r, int level, ftc_env *env, LLVMValueRef c
     r->values.in_loop = false;
 }
 
+static void emit_vectors(row_emitter *r, int level, const ftc_env *row_env, int lanes, LLVMValueRef begin,
+                         LLVMValueRef end, bool known) {
+    ftc_codegen *cg = r->e->cg;
+    ftc_env env = *row_env;
+    env.lanes = lanes;
+    ftc_cg_loop loop = ftc_cg_loop_begin(cg, begin, end, ftc_cg_i64(cg, lanes));
+    emit_columns(r, level, &env, loop.index, known);
+    ftc_cg_loop_end(cg, &loop);
+}
+
+// Whole vectors: those before, within and behind the columns whose conditions are known.
+static void emit_whole_vectors(row_emitter *r, int level, const ftc_env *env, int lanes, LLVMValueRef end) {
+    ftc_codegen *cg = r->e->cg;
+    const ftc_row *row = r->row;
+    if (!row->known) {
+        emit_vectors(r, level, env, lanes, row->begin, end, false);
+        return;
+    }
+    LLVMValueRef unit = ftc_cg_i64(cg, lanes), first = ftc_cg_sub(cg, row->known_begin, row->begin);
+    first = ftc_cg_add(cg, row->begin, ftc_cg_round_up(cg, first, lanes));
+    LLVMValueRef last = ftc_cg_sub(cg, row->known_end, row->begin);
+    last = ftc_cg_sub(cg, row->known_end, ftc_cg_rem(cg, last, unit));
+    first = ftc_cg_min(cg, first, end), last = ftc_cg_max(cg, first, last);
+    if (row->known_begin != row->begin) emit_vectors(r, level, env, lanes, row->begin, first, false);
+    emit_vectors(r, level, env, lanes, first, last, true);
+    emit_vectors(r, level, env, lanes, last, end, false);
+}
+
 static void emit_loop(row_emitter *r, int level, const ftc_env *row_env, int lanes) {
     ftc_emitter *e = r->e;
     ftc_codegen *cg = e->cg;
@@ -230,17 +284,13 @@ static void emit_loop(row_emitter *r, int level, const ftc_env *row_env, int lan
     bool exact = r->row->granule % lanes == 0;
     LLVMValueRef whole = exact ? count : ftc_cg_sub(cg, count, ftc_cg_rem(cg, count, step));
     LLVMValueRef whole_end = ftc_cg_add(cg, r->row->begin, whole);
-    ftc_env env = *row_env;
-    env.lanes = lanes;
-    ftc_cg_loop loop = ftc_cg_loop_begin(cg, r->row->begin, whole_end, step);
-    emit_columns(r, level, &env, loop.index);
-    ftc_cg_loop_end(cg, &loop);
+    emit_whole_vectors(r, level, row_env, lanes, whole_end);
     if (!exact) {
         ftc_cg_if rest = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntSLT, whole_end, r->row->end));
-        env = *row_env;
+        ftc_env env = *row_env;
         env.lanes = lanes;
         if (lanes > 1) env.mask = ftc_cg_tail_mask(cg, ftc_cg_sub(cg, r->row->end, whole_end), lanes);
-        emit_columns(r, level, &env, whole_end);
+        emit_columns(r, level, &env, whole_end, false);
         ftc_cg_if_end(cg, &rest);
     }
     for (int i = 0; i < r->n; i++) {
@@ -262,6 +312,7 @@ static row_emitter begin(ftc_emitter *e, const ftc_row *row, const ftc_env *env)
     r.nodes = ftc_alloc(e->last - e->first + 1, sizeof *r.nodes);
     r.level = ftc_alloc(g->n_nodes, sizeof *r.level);
     r.accumulator = ftc_alloc(g->n_nodes, sizeof *r.accumulator);
+    r.kept = ftc_alloc(g->n_nodes, sizeof *r.kept);
     for (ftc_id id = e->first; id < e->last; id++)
         if (g->nodes[id].step == row->step) r.nodes[r.n++] = id;
     if (row->cols.n == 1)
@@ -277,6 +328,7 @@ static void end(row_emitter *r) {
     free(r->nodes);
     free(r->level);
     free(r->accumulator);
+    free(r->kept);
 }
 
 // The condition c of assign(select(c, x, w), w); 0: the assignment is another, or of a value made before.

@@ -166,16 +166,28 @@ void ftc_emit_scatter_kernel(ftc_emitter *e) {
 void ftc_emit_clear(ftc_emitter *e, ftc_id id, const ftc_env *env) {
     ftc_codegen *cg = e->cg;
     ftc_axes order = ftc_region_memory_order(e->g, id);
+    int side_by_side = order.n; // all cells on the axes from this one on lie there
+    while (side_by_side > 0 && !env->index[order.at[side_by_side - 1]] &&
+           !ftc_axes_over(e->g, &order, order.at[side_by_side - 1]).n)
+        side_by_side--;
     ftc_env at = *env;
     ftc_cg_loop loop[FTC_MAX_AXES];
+    LLVMValueRef bytes = ftc_cg_i64(cg, ftc_dtype_bytes(e->g->nodes[id].type.dtype)), stride, offsets;
     int n = 0;
     for (int i = 0; i < order.n; i++) {
         ftc_axis axis = order.at[i];
         if (at.index[axis]) continue;
-        loop[n] = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), ftc_emit_extent(e, axis, &at), ftc_cg_i64(cg, 1));
-        at.index[axis] = loop[n++].index;
+        LLVMValueRef extent = ftc_emit_extent(e, axis, &at);
+        at.index[axis] = ftc_cg_i64(cg, 0);
+        if (i >= side_by_side) {
+            bytes = ftc_cg_mul(cg, bytes, extent);
+        } else {
+            loop[n] = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), extent, ftc_cg_i64(cg, 1));
+            at.index[axis] = loop[n++].index;
+        }
     }
-    ftc_emit_store(e, id, ftc_cg_f32(cg, 0), &at);
+    LLVMBuildMemSet(cg->builder, ftc_emit_address(e, id, &at, &stride, &offsets), LLVMConstInt(cg->i8, 0, 0),
+                    bytes, (unsigned)ftc_dtype_bytes(e->g->nodes[id].type.dtype));
     while (n > 0) ftc_cg_loop_end(cg, &loop[--n]);
 }
 

@@ -8,7 +8,7 @@
 //       for each step: a contraction (compiler/emit/gemm.h) or row operations (ftc_emit_row)
 //
 // Where the kernel has a window, the other ragged axis is cut, too: each block computes the positions alone
-// that are within the window of one of its rows, and packs for itself what it reads at these.
+// that are within the window of one of its rows, and reads the part of the packed operands that is theirs.
 //
 // Recurrences are tile kernels, too, of one position after the other: compiler/emit/recurrence.c.
 //
@@ -31,8 +31,9 @@ typedef struct {
     LLVMValueRef *packed; // by step: the packed right operand
     ftc_env env;          // rows bound
     LLVMValueRef block_start, block_rows;
-    ftc_axis windowed; // the axis that the window cuts; FTC_NO_AXIS: none
-    LLVMValueRef window_start, window_size;
+    ftc_axis windowed;                      // the axis that the window cuts; FTC_NO_AXIS: none
+    LLVMValueRef window_start, window_size; // of the block; before the first block, of the whole sequence
+    uint8_t *known;                         // within the window (compiler/passes/window.h)
 } tile_emitter;
 
 // The contraction with the blocked axis among its rows where it has it at all outside of the sums.
@@ -46,12 +47,6 @@ static ftc_dot_shape dot_shape(const tile_emitter *t, ftc_id dot) {
 
 static bool has_block(const tile_emitter *t, ftc_id id) {
     return t->kernel->block != FTC_NO_AXIS && ftc_axes_has(&t->e->g->nodes[id].type.axes, t->kernel->block);
-}
-
-// Whether the value has another part for each block.
-static bool differs_by_block(const tile_emitter *t, ftc_id id) {
-    bool windowed = t->windowed != FTC_NO_AXIS && ftc_axes_has(&t->e->g->nodes[id].type.axes, t->windowed);
-    return has_block(t, id) || windowed;
 }
 
 // The first position of the axis that is computed now.
@@ -131,8 +126,10 @@ static void emit_copy(tile_emitter *t, ftc_gemm_form form, const ftc_operand *fr
     ftc_cg_loop_end(cg, &i);
 }
 
-static ftc_gemm_kind kind_of(const tile_emitter *t, const ftc_dot_shape *c) {
-    return ftc_gemm_kind_for(t->e->cg->target, ftc_emit_form(t->e->g, c->a), ftc_emit_form(t->e->g, c->b));
+static ftc_gemm_shape gemm_shape(const tile_emitter *t, const ftc_dot_shape *c) {
+    const ftc_target *target = t->e->cg->target;
+    ftc_gemm_form a = ftc_emit_form(t->e->g, c->a), b = ftc_emit_form(t->e->g, c->b);
+    return ftc_gemm_shape_for(target, ftc_gemm_kind_for(target, a, b));
 }
 
 // The operand, copied to scratch when neither of its axes is innermost in memory.
@@ -152,7 +149,7 @@ static void emit_pack(tile_emitter *t, int step) {
     bool along_cols = is_constant(b.col_stride, 1) || !c.cols.n;
     ftc_matrix matrix = {b.base, along_cols ? b.row_stride : b.col_stride, !along_cols,
                          ftc_emit_form(e->g, c.b)};
-    ftc_gemm_shape shape = ftc_gemm_shape_for(e->cg->target, kind_of(t, &c));
+    ftc_gemm_shape shape = gemm_shape(t, &c);
     ftc_emit_pack(e->cg, &shape, &matrix, extent(t, &c.sums), extent(t, &c.cols), t->packed[step]);
 }
 
@@ -169,6 +166,24 @@ static bool is_cleared(const tile_emitter *t, ftc_id id) {
     return may_lack_blocks || (t->windowed != FTC_NO_AXIS && ftc_axes_has(&node->type.axes, t->windowed));
 }
 
+// The right operand of a step, of one that is packed for the whole item the part within the block's window.
+static void bind_packed(tile_emitter *t, int step, const ftc_dot_shape *c, ftc_gemm_block *block) {
+    ftc_codegen *cg = t->e->cg;
+    block->b = t->packed[step];
+    if (t->windowed == FTC_NO_AXIS || has_block(t, c->b)) return;
+    const ftc_gemm_shape *shape = &block->shape;
+    LLVMValueRef before = ftc_cg_i64(cg, 0); // words
+    if (ftc_axes_has(&c->sums, t->windowed)) {
+        LLVMValueRef length = ftc_emit_extent(t->e, t->windowed, &t->env);
+        block->depth = ftc_emit_packed_depth(cg, shape, length);
+        before = ftc_emit_packed_depth(cg, shape, t->window_start);
+        before = ftc_cg_mul(cg, before, ftc_cg_i64(cg, shape->cols));
+    } else if (ftc_axes_has(&c->cols, t->windowed)) {
+        before = ftc_emit_packed_size(cg, shape, block->k, t->window_start);
+    }
+    block->b = ftc_cg_at(cg, cg->f32, block->b, before);
+}
+
 static void emit_dot(tile_emitter *t, int step) {
     ftc_emitter *e = t->e;
     ftc_id dot = t->dot_of[step];
@@ -183,21 +198,38 @@ static void emit_dot(tile_emitter *t, int step) {
     if (sums_blocks && !is_cleared(t, dot))
         accumulate = ftc_cg_compare(e->cg, LLVMIntSGT, t->block_start, ftc_cg_i64(e->cg, 0));
     ftc_gemm_block block = {
-        .shape = ftc_gemm_shape_for(e->cg->target, kind_of(t, &c)),
+        .shape = gemm_shape(t, &c),
         .a = {a.base, transposed ? a.col_stride : a.row_stride, transposed, ftc_emit_form(e->g, c.a)},
         .m = extent(t, &c.rows),
         .n = extent(t, &c.cols),
         .k = extent(t, &c.sums),
-        .b = t->packed[step],
         .c = made.base,
         .ldc = made.row_stride,
         .accumulate = strided ? ftc_cg_bool(e->cg, false) : accumulate};
     int64_t buffer_bytes = ftc_gemm_buffer_bytes(&block.shape, &block.a, bound(t, &c.sums));
     if (buffer_bytes) block.buffer = ftc_emit_scratch(e, buffer_bytes);
+    bind_packed(t, step, &c, &block);
     ftc_emit_block(e->cg, &block);
     if (strided)
         emit_copy(t, FTC_FORM_F32, &made, &result, extent(t, &c.rows), extent(t, &c.cols), accumulate);
     e->ready[dot] = true;
+}
+
+// The columns of a row that are within the window, where what the window is made of need not be computed.
+static void bind_known(tile_emitter *t, ftc_row *row, LLVMValueRef position) {
+    ftc_codegen *cg = t->e->cg;
+    int64_t low = t->kernel->window_low, high = t->kernel->window_high;
+    int64_t most = ftc_axis_extent(t->e->g, t->windowed)->bound - 1;
+    LLVMValueRef first = ftc_cg_sub(cg, position, t->window_start);
+    row->known = t->known;
+    row->known_begin = row->begin, row->known_end = row->end;
+    if (low > -most) {
+        row->known_begin = ftc_cg_max(cg, ftc_cg_add(cg, first, ftc_cg_i64(cg, low)), row->begin);
+        row->known_begin = ftc_cg_min(cg, row->known_begin, row->end);
+    }
+    if (high >= most) return;
+    LLVMValueRef end = ftc_cg_add(cg, first, ftc_cg_i64(cg, high + 1));
+    row->known_end = ftc_cg_max(cg, ftc_cg_min(cg, end, row->end), row->begin);
 }
 
 static void emit_rows(tile_emitter *t, int step) {
@@ -227,6 +259,7 @@ static void emit_rows(tile_emitter *t, int step) {
     if (cols.n == 1 && cols.at[0] == t->windowed) {
         row.origin = t->window_start;
         row.end = t->window_size;
+        bind_known(t, &row, env.index[t->kernel->block]);
     }
     ftc_emit_row(e, &row, &env);
     ftc_cg_loop_end(cg, &loop);
@@ -256,9 +289,30 @@ static void place_in_scratch(tile_emitter *t) {
         if (!t->dot_of[s]) continue;
         ftc_dot_shape c = dot_shape(t, t->dot_of[s]);
         int64_t k = bound(t, &c.sums);
-        ftc_gemm_shape shape = ftc_gemm_shape_for(e->cg->target, kind_of(t, &c));
+        ftc_gemm_shape shape = gemm_shape(t, &c);
         t->packed[s] = ftc_emit_scratch(e, ftc_packed_size(&shape, k, bound(t, &c.cols)) * 4);
     }
+}
+
+static int64_t common_multiple(int64_t a, int64_t b) {
+    int64_t multiple = a;
+    while (multiple % b) multiple += a;
+    return multiple;
+}
+
+// What the first position of a window is a multiple of: rows are then added up as without a window, lane by
+// lane, and panels and words of packed operands begin there.
+static int64_t window_unit(const tile_emitter *t) {
+    int64_t unit = t->e->cg->lanes;
+    for (int s = 0; s < t->n_steps; s++) {
+        if (!t->dot_of[s]) continue;
+        ftc_dot_shape c = dot_shape(t, t->dot_of[s]);
+        ftc_gemm_shape shape = gemm_shape(t, &c);
+        if (ftc_axes_has(&c.sums, t->windowed))
+            unit = common_multiple(unit, (int64_t)shape.word_unit * shape.k_per_word);
+        if (ftc_axes_has(&c.cols, t->windowed)) unit = common_multiple(unit, shape.cols);
+    }
+    return unit;
 }
 
 // Sets the positions that are within the window of a row of the block, in a sequence of this length.
@@ -269,7 +323,7 @@ static void bind_window(tile_emitter *t, LLVMValueRef length) {
     LLVMValueRef end = ftc_cg_add(cg, t->block_start, t->block_rows);
     end = ftc_cg_min(cg, ftc_cg_add(cg, end, ftc_cg_i64(cg, t->kernel->window_high)), length);
     first = ftc_cg_min(cg, ftc_cg_max(cg, first, zero), ftc_cg_sub(cg, length, one));
-    t->window_start = ftc_cg_sub(cg, first, ftc_cg_rem(cg, first, ftc_cg_i64(cg, FTC_WINDOW_UNIT)));
+    t->window_start = ftc_cg_sub(cg, first, ftc_cg_rem(cg, first, ftc_cg_i64(cg, window_unit(t))));
     t->window_size = ftc_cg_max(cg, ftc_cg_sub(cg, end, t->window_start), zero);
 }
 
@@ -279,10 +333,12 @@ static void emit_item(tile_emitter *t) {
     bool blocked = t->kernel->block != FTC_NO_AXIS;
     t->block_start = ftc_cg_i64(cg, 0);
     t->block_rows = ftc_cg_i64(cg, 1);
+    t->window_start = ftc_cg_i64(cg, 0);
+    if (t->windowed != FTC_NO_AXIS) t->window_size = ftc_emit_extent(e, t->windowed, &t->env);
     for (ftc_id id = e->first; id < e->last; id++)
         if (is_cleared(t, id)) ftc_emit_clear(e, id, &t->env);
     for (int s = 0; s < t->n_steps; s++)
-        if (t->dot_of[s] && !differs_by_block(t, dot_shape(t, t->dot_of[s]).b)) emit_pack(t, s);
+        if (t->dot_of[s] && !has_block(t, dot_shape(t, t->dot_of[s]).b)) emit_pack(t, s);
     ftc_cg_loop blocks;
     if (blocked) {
         LLVMValueRef length = ftc_emit_extent(e, t->kernel->block, &t->env);
@@ -297,17 +353,23 @@ static void emit_item(tile_emitter *t) {
             emit_rows(t, s);
             continue;
         }
-        if (differs_by_block(t, dot_shape(t, t->dot_of[s]).b)) emit_pack(t, s);
+        if (has_block(t, dot_shape(t, t->dot_of[s]).b)) emit_pack(t, s);
         emit_dot(t, s);
     }
     if (blocked) ftc_cg_loop_end(cg, &blocks);
 }
 
-// What an item of the sequence that is bound costs: its length² along the ragged axis, 1 when there is none.
+// What an item of the sequence that is bound costs: its length along the ragged axis, times the positions
+// that a block computes; 1 when there is none.
 static LLVMValueRef cost_of(tile_emitter *t, ftc_axis ragged) {
-    if (ragged == FTC_NO_AXIS) return ftc_cg_i64(t->e->cg, 1);
-    LLVMValueRef length = ftc_emit_extent(t->e, ragged, &t->env);
-    return ftc_cg_mul(t->e->cg, length, length);
+    ftc_codegen *cg = t->e->cg;
+    if (ragged == FTC_NO_AXIS) return ftc_cg_i64(cg, 1);
+    LLVMValueRef length = ftc_emit_extent(t->e, ragged, &t->env), each = length;
+    if (t->kernel->has_window) {
+        int64_t most = (int64_t)t->kernel->window_high - t->kernel->window_low + t->kernel->block_size;
+        each = ftc_cg_min(cg, length, ftc_cg_i64(cg, most));
+    }
+    return ftc_cg_mul(cg, length, each);
 }
 
 // Items of the sequence that is bound: `rest` may have the sequence's tokens.
@@ -356,6 +418,7 @@ void ftc_emit_tile_kernel(ftc_emitter *e) {
     t.packed = ftc_alloc((size_t)t.n_steps, sizeof *t.packed);
     for (ftc_id id = e->first; id < e->last; id++)
         if (ftc_node_class(&g->nodes[id]) == FTC_CLASS_DOT) t.dot_of[g->nodes[id].step] = id;
+    if (t.windowed != FTC_NO_AXIS) t.known = ftc_window_known(g, e->kernel, e->first, e->last);
     place_in_scratch(&t);
 
     // Items are ordered by (sequence, the rest); an item goes to the thread in whose share of the cost it
@@ -391,4 +454,5 @@ void ftc_emit_tile_kernel(ftc_emitter *e) {
     ftc_cg_loop_end(cg, &outer);
     free(t.dot_of);
     free(t.packed);
+    free(t.known);
 }

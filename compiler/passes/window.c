@@ -15,8 +15,10 @@
 #include "ir/op.h"
 #include "ir/range.h"
 
-// A window is worth its cost, operands packed for each block again, if it leaves less than this share.
+// A window is worth having if it leaves less than this share.
 static const double WORTH_IT = 0.8;
+
+enum { UNIT = 32 }; // about what the first position of a block is a multiple of (compiler/emit/tile.c)
 
 typedef struct {
     const ftc_graph *g;
@@ -124,14 +126,18 @@ static bool loses_nothing(const search *s, const ftc_node *node) {
     }
 }
 
+// Sets the range of a node, whose operands have theirs, at distances in [low, high].
+static void set_range(search *s, ftc_id v, int64_t low, int64_t high, ftc_range *args) {
+    operand_ranges(s, &s->g->nodes[v], ftc_range_between((double)low, (double)high), args);
+    s->range[v] = ftc_range_of(s->g, &s->g->nodes[v], args);
+}
+
 // Whether the tile can leave out all cells whose distance is in [low, high].
 static bool can_skip(search *s, int64_t low, int64_t high) {
-    ftc_range distance = ftc_range_between((double)low, (double)high);
     for (ftc_id v = s->first; v < s->last; v++) {
         const ftc_node *node = &s->g->nodes[v];
         ftc_range args[FTC_MAX_ARGS];
-        operand_ranges(s, node, distance, args);
-        s->range[v] = ftc_range_of(s->g, node, args);
+        set_range(s, v, low, high, args);
         bool is_zero = s->range[v].low == 0 && s->range[v].high == 0;
         s->zero[v] = is_zero || adds_nothing(s, node, args);
         if (!loses_nothing(s, node)) return false;
@@ -169,7 +175,7 @@ static double share_of(const ftc_kernel *kernel, int64_t length) {
     for (int64_t i = 0; i < length; i += kernel->block_size) {
         int64_t begin, end;
         begin = i + kernel->window_low, end = i + kernel->block_size + kernel->window_high;
-        begin = begin < 0 ? 0 : begin / FTC_WINDOW_UNIT * FTC_WINDOW_UNIT;
+        begin = begin < 0 ? 0 : begin / UNIT * UNIT;
         end = end > length ? length : end;
         if (end > begin) cells += (end - begin) * kernel->block_size;
     }
@@ -197,6 +203,23 @@ static void find_window(ftc_graph *g, uint32_t k, ftc_id first, ftc_id last, ftc
     kernel->window_high = (int32_t)high;
     kernel->has_window = share_of(kernel, length) < WORTH_IT;
     if (!kernel->has_window) kernel->window_low = kernel->window_high = 0;
+}
+
+uint8_t *ftc_window_known(const ftc_graph *g, uint32_t k, ftc_id first, ftc_id last) {
+    const ftc_kernel *kernel = &g->kernels[k];
+    search s = {.g = g, .first = first, .last = last, .block = kernel->block};
+    s.other = find_other(g, first, last, kernel->block);
+    s.range = ftc_alloc(g->n_nodes, sizeof *s.range);
+    uint8_t *known = ftc_alloc(g->n_nodes, sizeof *known);
+    for (ftc_id v = first; v < last; v++) {
+        ftc_range args[FTC_MAX_ARGS];
+        set_range(&s, v, kernel->window_low, kernel->window_high, args);
+        const ftc_range *is = &s.range[v];
+        if (g->nodes[v].type.dtype == FTC_BOOL && is_pair(&s, v) && is->low == is->high)
+            known[v] = is->low ? FTC_KNOWN_TRUE : FTC_KNOWN_FALSE;
+    }
+    free(s.range);
+    return known;
 }
 
 void ftc_window_find(ftc_graph *g) {
