@@ -11,6 +11,7 @@ static const char DECLARATIONS[] = "axis B <= 5, H = 20, P = H, A = 2, D = 3, E 
                                    "input y : f32[B, S]\n"
                                    "input z : f32[B, S, A, D]\n"
                                    "input first : f32[B, H]\n"
+                                   "input ids : i32[B, S] in H\n"
                                    "w = param \"w\" f32[H]\n"
                                    "u = param \"u\" f32[A, D]\n"
                                    "W = param \"W\" f32[H, P] * 0.2\n"
@@ -55,6 +56,10 @@ static const struct {
      "h = before(fill(0; H), S)\ns = scan(h, tanh(x * w + dropout(h, 0.3)))\nloss = sum(s; B, S, H)"},
     {"second_order", "h = before(first * w, S)\ns = scan(h, tanh(x + 0.5 * rename(dot(h, W; H); P -> H)))\n"
                      "d = grad(sum(s * s; B, S, H), first)\nloss = sum(d * d; B, H)"},
+    {"zero_but_at_one_position", "h = before(w, S)\np = place(at(x, S, 0), S, 0; B, S, H)\n"
+                                 "s = scan(h, tanh(x + h * p))\nloss = sum(s * w; B, S, H)"},
+    {"looked_up", "h = before(first * w, S)\nb = sum(cast(outer (ids == index(H)), f32) * h; H)\n"
+                  "s = scan(h, tanh(x + 0.5 * h * b))\nloss = sum(s; B, S, H)"},
     {"of_its_length", "h = before(0, S)\ns = scan(h, h + 1)\nloss = sum(s * sum(x * w; H); B, S)"},
 };
 enum { N_MODELS = sizeof MODELS / sizeof *MODELS };

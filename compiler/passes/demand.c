@@ -10,7 +10,8 @@
 //            becomes one without a sum. So the backward pass of that layer shrinks to one token, too.
 //
 // Neither passes an axis by which others of a value are ragged, nor leaves, nor random numbers, whose
-// coordinates count.
+// coordinates count; and support along the axis of a recurrence ends before it, which makes each position
+// from that position alone.
 #include <stdlib.h>
 
 #include "compiler/passes/pattern.h"
@@ -18,6 +19,7 @@
 #include "ir/base/alloc.h"
 #include "ir/build.h"
 #include "ir/op.h"
+#include "ir/recurrence.h"
 
 // One position of an axis.
 typedef struct {
@@ -255,6 +257,7 @@ typedef struct {
     const ftc_graph *from;
     ftc_graph *to;
     support *supports;
+    const uint32_t *recurrence; // by old id: the one that it is part of, whose positions are made one by one
     ftc_id *map;    // old id → the whole value; 0 for a supported one that nobody has read as a whole yet
     ftc_id *narrow; // old id → the value at the position, for supported ones
 } support_rewriter;
@@ -289,7 +292,9 @@ static bool rewrite_support(support_rewriter *r, ftc_id id) {
         r->narrow[id] = whole(r, node->arg[0]);
         return false;
     }
-    if (class == FTC_CLASS_RENAME && operand_support(r->supports, node, &where)) {
+    const bool supported = operand_support(r->supports, node, &where);
+    const bool stays = supported && r->recurrence[id] && ftc_axis_over(r->from, where.axis) != FTC_NO_AXIS;
+    if (class == FTC_CLASS_RENAME && supported && !stays) {
         bool renames_it = node->axis == where.axis;
         ftc_id x = r->narrow[node->arg[0]];
         r->narrow[id] = renames_it ? x : ftc_build_rename(r->to, x, node->axis, node->to);
@@ -297,8 +302,7 @@ static bool rewrite_support(support_rewriter *r, ftc_id id) {
         *own = (support){true, where};
         return true;
     }
-    if (operand_support(r->supports, node, &where) &&
-        passes_support(r->from, r->supports, node, where, &has_axis)) {
+    if (supported && !stays && passes_support(r->from, r->supports, node, where, &has_axis)) {
         ftc_node copy = *node;
         for (int i = 0; i < node->n_args; i++) copy.arg[i] = supported_at(r, node->arg[i], where);
         ftc_id value = rebuilt(r->to, copy, where.axis);
@@ -318,12 +322,16 @@ bool ftc_sweep_support(ftc_graph *g) {
         changed |= ftc_node_class(ftc_graph_node(g, id)) == FTC_CLASS_PLACE;
     if (!changed) return false;
     ftc_graph *out = ftc_graph_new_like(g);
-    support_rewriter r = {g, out, ftc_alloc(g->n_nodes, sizeof(support)),
-                          ftc_alloc(g->n_nodes, sizeof(ftc_id)), ftc_alloc(g->n_nodes, sizeof(ftc_id))};
+    ftc_recurrences recurrences = ftc_recurrences_find(g);
+    support_rewriter r = {.from = g, .to = out, .recurrence = recurrences.of};
+    r.supports = ftc_alloc(g->n_nodes, sizeof *r.supports);
+    r.map = ftc_alloc(g->n_nodes, sizeof *r.map);
+    r.narrow = ftc_alloc(g->n_nodes, sizeof *r.narrow);
     changed = false;
     for (ftc_id id = 1; id < g->n_nodes; id++) changed |= rewrite_support(&r, id);
     for (uint32_t i = 0; i < g->n_outputs; i++) whole(&r, g->outputs[i].node);
     ftc_graph_replace_nodes(g, out, r.map);
+    ftc_recurrences_free(&recurrences);
     free(r.supports);
     free(r.map);
     free(r.narrow);

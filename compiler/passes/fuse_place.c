@@ -287,8 +287,9 @@ static ftc_fuse_place join_recurrence(placing *p, ftc_id id, uint32_t k, ftc_fus
     }
     ftc_axes space = ftc_fuse_space(f, id), outer, cols;
     if (!ftc_axes_subset(&kernel->rows, &space) || !ftc_axes_has(&space, kernel->block)) return 0;
-    if (ftc_axes_intersect(&node->axes, &kernel->rows).n || ftc_axes_has(&node->axes, kernel->block))
-        return 0;
+    const bool across =
+        ftc_axes_intersect(&node->axes, &kernel->rows).n || ftc_axes_has(&node->axes, kernel->block);
+    if (ftc_node_class(node) == FTC_CLASS_REDUCE && across) return 0;
     ftc_region_step_loops(f->g, node, kernel, &outer, &cols);
     if (ftc_region_constant_size(f->g, &outer) < 0 || ftc_region_constant_size(f->g, &cols) < 0) return 0;
     for (int i = FTC_KERNEL_OF(first) == k ? FTC_STEP_OF(first) : 0; i < state->n_steps; i++) {

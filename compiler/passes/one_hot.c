@@ -59,6 +59,19 @@ static ftc_id looked_up(ftc_graph *g, ftc_id x, ftc_axis axis, ftc_id index) {
     return ftc_build_select(g, ftc_build_map2(g, FTC_OP_eq, row, index), cell, ftc_build_const(g, 0));
 }
 
+// Whether the value is computed from the state of a recurrence, which has no look-ups.
+static bool is_of_state(const ftc_graph *g, ftc_id id) {
+    bool *needed = ftc_alloc(id + 1, sizeof *needed), found = false;
+    needed[id] = true;
+    for (ftc_id v = id; v > 0 && !found; v--) {
+        const ftc_node *node = ftc_graph_node(g, v);
+        found = needed[v] && ftc_node_class(node) == FTC_CLASS_BEFORE;
+        for (int i = 0; i < node->n_args && needed[v]; i++) needed[node->arg[i]] = true;
+    }
+    free(needed);
+    return found;
+}
+
 ftc_id ftc_rule_one_hot(ftc_graph *g, ftc_id id) {
     ftc_node node = *ftc_graph_node(g, id), product = node;
     if (node.axes.n != 1 || ftc_axis_extent(g, node.axes.at[0])->kind != FTC_EXTENT_CONST) return 0;
@@ -67,7 +80,7 @@ ftc_id ftc_rule_one_hot(ftc_graph *g, ftc_id id) {
         ftc_node_class(&node) == FTC_CLASS_DOT || (ftc_is_sum(&node) && ftc_scales_by(&product, 0));
     for (int i = 0; i < 2 && multiplies; i++) {
         ftc_id x = product.arg[1 - i], index = index_of(g, product.arg[i], node.axes.at[0]);
-        if (index && ftc_axes_has(&type_of(g, x)->axes, node.axes.at[0]))
+        if (index && ftc_axes_has(&type_of(g, x)->axes, node.axes.at[0]) && !is_of_state(g, x))
             return looked_up(g, x, node.axes.at[0], index);
     }
     return 0;
