@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -351,3 +352,17 @@ def test_ctrl_c_ends_a_loop(net):
         while time.time() < end:
             net.step(ids=IDS, label=LABELS, lr=1e-4)
     assert np.isfinite(net.step(ids=IDS, label=LABELS).loss)
+
+
+def test_tokenizers_are_saved_as_they_were_read(models, tmp_path):
+    shutil.copytree(models / "data/tokenizer", tmp_path / "cased")
+    config = tmp_path / "cased/tokenizer_config.json"
+    config.write_text('{"tokenizer_class": "BertTokenizer", "tokenize_chinese_chars": false}')
+    for by_class in (False, True):
+        tokenizer = ftc.Tokenizer(tmp_path / "cased", by_class=by_class)
+        tokenizer.save_pretrained(tmp_path / str(by_class))
+        saved = ftc.Tokenizer(tmp_path / str(by_class))
+        np.testing.assert_array_equal(saved("The soup was good.")[0], tokenizer("The soup was good.")[0])
+    with pytest.raises(ftc.InputError, match="OtherTokenizer"):
+        config.write_text('{"tokenizer_class": "OtherTokenizer"}')
+        ftc.Tokenizer(tmp_path / "cased", by_class=True)
