@@ -148,6 +148,7 @@ static void give_call(FILE *f, const ftc_program *p, ftc_entry_kind entry, const
     foreign_call call = {.entry = (int64_t)entry,
                          .threads = threads,
                          .arena_bytes = e->arena_bytes + threads * e->scratch_bytes,
+                         .n_kernels = e->n_kernels,
                          .n_tensors = p->n_tensors,
                          .n_inputs = p->n_inputs,
                          .n_outputs = p->n_outputs,

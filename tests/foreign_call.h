@@ -9,7 +9,7 @@
 
 typedef struct {
     int64_t entry, threads, arena_bytes; // entry: ftc_entry_kind; the arena with each thread's scratch
-    int64_t n_tensors, n_inputs, n_outputs, n_extents, n_counts;
+    int64_t n_kernels, n_tensors, n_inputs, n_outputs, n_extents, n_counts;
     uint64_t seed;
     uint32_t step, micro_step;
 } foreign_call;

@@ -1,5 +1,6 @@
-// A program of one compiled model: takes a call (tests/foreign_call.h) from standard input, makes it, and
-// writes what tensors and outputs are then to standard output. It needs libc and the model's object.
+// A program of one compiled model: takes a call (tests/foreign_call.h) from standard input, makes it, looks
+// at the ticks of its kernels, and writes what tensors and outputs are then to standard output. It needs libc
+// and the model's object.
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,6 +85,7 @@ int main(void) {
     block *output_blocks = take_list(call.n_outputs, &outputs);
     take_list(call.n_extents, &offsets);
     take_list(call.n_counts, &prefixes);
+    args.ticks = calloc((size_t)call.n_kernels + 1, sizeof *args.ticks);
     args.tensors = tensors;
     args.inputs = (const void *const *)inputs;
     args.outputs = outputs;
@@ -98,6 +100,12 @@ int main(void) {
     }
     enter(&numbers[0]);
     for (int32_t i = 1; i < call.threads; i++) pthread_join(workers[i], NULL);
+    for (int64_t i = 0; i < call.n_kernels; i++)
+        if (!args.ticks[i] || args.ticks[i] > args.ticks[i + 1]) {
+            fprintf(stderr, "the counter goes from %llu to %llu in kernel %lld\n",
+                    (unsigned long long)args.ticks[i], (unsigned long long)args.ticks[i + 1], (long long)i);
+            return 1;
+        }
     give_list(tensor_blocks, call.n_tensors);
     give_list(output_blocks, call.n_outputs);
     return fflush(stdout) != 0;

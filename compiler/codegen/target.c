@@ -17,16 +17,10 @@
 #include "compiler/codegen/llvm.h"
 #include "ir/base/alloc.h"
 
-static const ftc_arch x86_64 = {.name = "x86-64",
-                                .triple = "x86_64-pc-linux-gnu",
-                                .elf_machine = EM_X86_64,
-                                .counter = "llvm.readcyclecounter"};
+static const ftc_arch x86_64 = {.name = "x86-64", .triple = "x86_64-pc-linux-gnu", .elf_machine = EM_X86_64};
 
-// Its counter of cycles is the kernel's; that of time is everybody's.
-static const ftc_arch aarch64 = {.name = "AArch64",
-                                 .triple = "aarch64-unknown-linux-gnu",
-                                 .elf_machine = EM_AARCH64,
-                                 .counter = "llvm.readsteadycounter"};
+static const ftc_arch aarch64 = {
+    .name = "AArch64", .triple = "aarch64-unknown-linux-gnu", .elf_machine = EM_AARCH64};
 
 const ftc_arch *ftc_arch_of_elf(uint16_t machine) {
     return machine == x86_64.elf_machine ? &x86_64 : machine == aarch64.elf_machine ? &aarch64 : NULL;

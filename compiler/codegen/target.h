@@ -11,7 +11,6 @@ typedef struct {
     const char *name;     // for people: "x86-64", "AArch64"
     const char *triple;   // LLVM's
     uint16_t elf_machine; // in an object's header
-    const char *counter;  // LLVM's intrinsic for a clock that any process may read
 } ftc_arch;
 
 // The kind with this number in an object's header; NULL: none that ftc compiles for.

@@ -77,11 +77,11 @@ static void emit_barrier(ftc_emitter *e, LLVMValueRef thread) {
                    "");
 }
 
-// ticks[i] = the counter, on thread 0 of a call that asks for it.
+// ticks[i] = the counter (x86-64: of cycles, AArch64: of time), on thread 0 of a call that asks for it.
 static void emit_tick(ftc_emitter *e, LLVMValueRef measured, LLVMValueRef ticks, LLVMValueRef i) {
     ftc_codegen *cg = e->cg;
     ftc_cg_if branch = ftc_cg_if_begin(cg, measured);
-    LLVMValueRef now = ftc_cg_intrinsic(cg, cg->target->arch->counter, NULL, 0, NULL, 0);
+    LLVMValueRef now = ftc_cg_intrinsic(cg, "llvm.readcyclecounter", NULL, 0, NULL, 0);
     ftc_cg_store(cg, now, ftc_cg_at(cg, cg->i64, ticks, i));
     ftc_cg_if_end(cg, &branch);
 }
