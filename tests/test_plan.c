@@ -204,6 +204,7 @@ Test(plan, of_shipped_models_has_no_pairs_of_tokens) {
                              *const tasks[] = {"classification", "multi_label", "tokens", "pairs", "mlm"};
     expect_tiles_alone("mlp", NULL);
     expect_tiles_alone("bert-cola", NULL);
+    expect_tiles_alone("gru", NULL);
     for (size_t t = 0; t < sizeof tasks / sizeof *tasks; t++)
         for (size_t i = 0; i < sizeof families / sizeof *families; i++)
             expect_tiles_alone(families[i], tasks[t]);
