@@ -292,6 +292,7 @@ Test(refused, a_loss_that_is_not_finite_is_exit_1, .timeout = 240) {
     char *text = read_text(dir, "stderr");
     for (size_t i = 0; i < sizeof PARTS / sizeof *PARTS; i++)
         cr_assert(strstr(text, PARTS[i]), "no \"%s\" in: %s", PARTS[i], text);
+    cr_expect_null(strstr(text, "\\n"), "a line end is shown as its escape: %s", text);
     free(text);
     scratch_free(dir);
 }

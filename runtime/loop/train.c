@@ -345,7 +345,7 @@ static ftc_status not_finite(const run *r, const char *what, double value, int64
         FTC_FAILED,
         "step %lld: %s is %g. %s%sThe weights are as they were before the step; nothing of it is saved. "
         "Try a smaller --lr, a --warmup-ratio, or clip gradients with --max-grad-norm 1",
-        (long long)number, what, value, where ? where : "", where ? ".\n" : "");
+        (long long)number, what, value, where ? where : "", where ? ". " : "");
     free(where);
     return status;
 }
