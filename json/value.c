@@ -87,3 +87,8 @@ int ftc_json_count(const cJSON *item, int64_t *out) {
     *out = (int64_t)value;
     return 1;
 }
+
+bool ftc_json_is_true(const cJSON *object, const char *name, bool otherwise) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+    return cJSON_IsBool(item) ? cJSON_IsTrue(item) : otherwise;
+}

@@ -3,6 +3,7 @@
 #ifndef FTC_JSON_VALUE_H
 #define FTC_JSON_VALUE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,5 +34,8 @@ char *ftc_json_text(const cJSON *item);
 
 // The value of an integer from 0 to 2⁵³ into *out; returns 0 when `item` is anything else (NULL too).
 int ftc_json_count(const cJSON *item, int64_t *out);
+
+// The member of an object that is true or false; `otherwise` when there is none, or it is neither.
+bool ftc_json_is_true(const cJSON *object, const char *name, bool otherwise);
 
 #endif

@@ -593,16 +593,19 @@ static ftc_graph *pairs_model(size_t i) {
     return model_of_pairs(PAIRS[i].name, PAIRS[i].text, 45);
 }
 
+static void check_ways(const ftc_graph *g) {
+    check_compiled(g, 1, (way){.target = "native", .with_step = true});
+    check_compiled(g, 2, (way){.target = "native", .bf16 = true});
+    check_compiled(g, 3, (way){.target = "native", .least_memory = true});
+    check_compiled(g, 4, (way){.target = "native", .use_blas = true});
+    check_compiled(g, 5, (way){.target = "generic"});
+    if (ftc_target_supported_here(ftc_target_named("avx2"))) check_compiled(g, 6, (way){.target = "avx2"});
+}
+
 Test(differential, what_no_tile_computes_agrees) {
     for (size_t i = 0; i < sizeof PAIRS / sizeof *PAIRS; i++) {
         ftc_graph *g = pairs_model(i);
-        check_compiled(g, 1, (way){.target = "native", .with_step = true});
-        check_compiled(g, 2, (way){.target = "native", .bf16 = true});
-        check_compiled(g, 3, (way){.target = "native", .least_memory = true});
-        check_compiled(g, 4, (way){.target = "native", .use_blas = true});
-        check_compiled(g, 5, (way){.target = "generic"});
-        if (ftc_target_supported_here(ftc_target_named("avx2")))
-            check_compiled(g, 6, (way){.target = "avx2"});
+        check_ways(g);
         ftc_graph_free(g);
     }
     report_counts();
@@ -646,13 +649,7 @@ Test(differential, recurrences_agree) {
     for (int i = 0;; i += EVERY) {
         ftc_graph *g = test_recurrence(i);
         if (!g) break;
-        check_compiled(g, 1, (way){.target = "native", .with_step = true});
-        check_compiled(g, 2, (way){.target = "native", .bf16 = true});
-        check_compiled(g, 3, (way){.target = "native", .least_memory = true});
-        check_compiled(g, 4, (way){.target = "native", .use_blas = true});
-        check_compiled(g, 5, (way){.target = "generic"});
-        if (ftc_target_supported_here(ftc_target_named("avx2")))
-            check_compiled(g, 6, (way){.target = "avx2"});
+        check_ways(g);
         check_eager(g, 7);
         ftc_graph_free(g);
     }

@@ -47,11 +47,6 @@ static const char *string_of(const cJSON *object, const char *name) {
     return cJSON_GetStringValue(member(object, name));
 }
 
-static bool is_true(const cJSON *object, const char *name, bool otherwise) {
-    const cJSON *item = member(object, name);
-    return cJSON_IsBool(item) ? cJSON_IsTrue(item) : otherwise;
-}
-
 // Whether `name` is `class`, or that with "Fast" behind it.
 static bool is_named(const char *name, const char *class) {
     size_t n = strlen(class);
@@ -93,8 +88,13 @@ const char *ftc_tokenizer_class_name(const ftc_tokenizer_class *class) {
 
 // --- its parts ----------------------------------------------------------------------------------------
 
+static cJSON *literal(const char *text) {
+    return ftc_json_parse_object(text, strlen(text), NULL);
+}
+
+// Frees the text.
 static cJSON *parse(char *text) {
-    cJSON *json = ftc_json_parse_object(text, strlen(text), NULL);
+    cJSON *json = literal(text);
     free(text);
     return json;
 }
@@ -104,8 +104,7 @@ static const char *bool_text(bool value) {
 }
 
 static cJSON *sequence_of(const char *steps) {
-    char text[] = "{\"type\":\"Sequence\"}";
-    cJSON *json = ftc_json_parse_object(text, strlen(text), NULL);
+    cJSON *json = literal("{\"type\":\"Sequence\"}");
     cJSON_AddArrayToObject(json, steps);
     return json;
 }
@@ -128,27 +127,24 @@ static cJSON *copy_charsmap(const cJSON *normalizer) {
 
 static cJSON *albert_normalizer(const cJSON *config, cJSON *map) {
     cJSON *all = sequence_of("normalizers");
-    add_part(all, parse(ftc_strdup(
-                      "{\"type\":\"Replace\",\"pattern\":{\"String\":\"``\"},\"content\":\"\\\"\"}")));
-    add_part(all, parse(ftc_strdup(
-                      "{\"type\":\"Replace\",\"pattern\":{\"String\":\"''\"},\"content\":\"\\\"\"}")));
-    if (!is_true(config, "keep_accents", false)) {
-        add_part(all, parse(ftc_strdup("{\"type\":\"NFKD\"}")));
-        add_part(all, parse(ftc_strdup("{\"type\":\"StripAccents\"}")));
+    add_part(all, literal("{\"type\":\"Replace\",\"pattern\":{\"String\":\"``\"},\"content\":\"\\\"\"}"));
+    add_part(all, literal("{\"type\":\"Replace\",\"pattern\":{\"String\":\"''\"},\"content\":\"\\\"\"}"));
+    if (!ftc_json_is_true(config, "keep_accents", false)) {
+        add_part(all, literal("{\"type\":\"NFKD\"}"));
+        add_part(all, literal("{\"type\":\"StripAccents\"}"));
     }
-    if (is_true(config, "do_lower_case", true)) add_part(all, parse(ftc_strdup("{\"type\":\"Lowercase\"}")));
+    if (ftc_json_is_true(config, "do_lower_case", true)) add_part(all, literal("{\"type\":\"Lowercase\"}"));
     if (map) add_part(all, map);
     return all;
 }
 
 static cJSON *deberta_normalizer(const cJSON *config) {
     cJSON *all = sequence_of("normalizers");
-    if (is_true(config, "do_lower_case", false)) add_part(all, parse(ftc_strdup("{\"type\":\"Lowercase\"}")));
-    add_part(all,
-             parse(ftc_strdup("{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"\\\\s{2,}|[\\\\n\\\\r\\\\t]\"},"
-                              "\"content\":\" \"}")));
-    add_part(all, parse(ftc_strdup("{\"type\":\"NFC\"}")));
-    add_part(all, parse(ftc_strdup("{\"type\":\"Strip\",\"strip_left\":false,\"strip_right\":true}")));
+    if (ftc_json_is_true(config, "do_lower_case", false)) add_part(all, literal("{\"type\":\"Lowercase\"}"));
+    add_part(all, literal("{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"\\\\s{2,}|[\\\\n\\\\r\\\\t]\"},"
+                          "\"content\":\" \"}"));
+    add_part(all, literal("{\"type\":\"NFC\"}"));
+    add_part(all, literal("{\"type\":\"Strip\",\"strip_left\":false,\"strip_right\":true}"));
     return all;
 }
 
@@ -157,9 +153,9 @@ static cJSON *bert_normalizer(const cJSON *config) {
     return parse(ftc_format(
         "{\"type\":\"BertNormalizer\",\"clean_text\":true,\"handle_chinese_chars\":%s,\"strip_accents\":%s,"
         "\"lowercase\":%s}",
-        bool_text(is_true(config, "tokenize_chinese_chars", true)),
+        bool_text(ftc_json_is_true(config, "tokenize_chinese_chars", true)),
         cJSON_IsBool(accents) ? bool_text(cJSON_IsTrue(accents)) : "null",
-        bool_text(is_true(config, "do_lower_case", true))));
+        bool_text(ftc_json_is_true(config, "do_lower_case", true))));
 }
 
 static cJSON *make_normalizer(const ftc_tokenizer_class *class, const cJSON *config, const cJSON *was) {
@@ -168,7 +164,7 @@ static cJSON *make_normalizer(const ftc_tokenizer_class *class, const cJSON *con
     case OF_SENTENCEPIECE: return copy_charsmap(was);
     case OF_ALBERT: return albert_normalizer(config, copy_charsmap(was));
     case OF_DEBERTA: return deberta_normalizer(config);
-    case OF_QWEN: return parse(ftc_strdup("{\"type\":\"NFC\"}"));
+    case OF_QWEN: return literal("{\"type\":\"NFC\"}");
     case OF_BYTES: break;
     }
     return NULL;
@@ -194,19 +190,19 @@ static cJSON *make_pre_tokenizer(const ftc_tokenizer_class *class, const cJSON *
         "?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+\"},"
         "\"behavior\":\"Isolated\",\"invert\":false}";
     bool is_bytes = class->kind == OF_BYTES || class->kind == OF_QWEN;
-    bool prefix = is_true(config, "add_prefix_space", !is_bytes);
-    if (class->kind == OF_BERT) return parse(ftc_strdup("{\"type\":\"BertPreTokenizer\"}"));
+    bool prefix = ftc_json_is_true(config, "add_prefix_space", !is_bytes);
+    if (class->kind == OF_BERT) return literal("{\"type\":\"BertPreTokenizer\"}");
     if (class->kind == OF_BYTES) return byte_level(prefix, true);
     cJSON *all = sequence_of("pretokenizers");
     if (class->kind == OF_QWEN) {
-        add_part(all, parse(ftc_strdup(QWEN)));
+        add_part(all, literal(QWEN));
         add_part(all, byte_level(prefix, false));
     } else if (class->kind == OF_DEBERTA) {
-        if (is_true(config, "split_by_punct", false))
-            add_part(all, parse(ftc_strdup("{\"type\":\"Punctuation\",\"behavior\":\"Isolated\"}")));
+        if (ftc_json_is_true(config, "split_by_punct", false))
+            add_part(all, literal("{\"type\":\"Punctuation\",\"behavior\":\"Isolated\"}"));
         add_part(all, metaspace(prefix ? "always" : "first"));
     } else {
-        add_part(all, parse(ftc_strdup("{\"type\":\"WhitespaceSplit\"}")));
+        add_part(all, literal("{\"type\":\"WhitespaceSplit\"}"));
         add_part(all, metaspace(prefix ? "always" : "never"));
     }
     return all;
@@ -226,7 +222,7 @@ static void set_default(cJSON *object, const char *name, cJSON *value) {
 static void settle(cJSON *part) {
     const char *type = string_of(part, "type");
     if (type && strcmp(type, "Metaspace") == 0) {
-        bool prefix = is_true(part, "add_prefix_space", true);
+        bool prefix = ftc_json_is_true(part, "add_prefix_space", true);
         set_default(part, "prepend_scheme", cJSON_CreateString(prefix ? "always" : "never"));
         set_default(part, "split", cJSON_CreateTrue());
         cJSON_DeleteItemFromObjectCaseSensitive(part, "add_prefix_space");
@@ -235,7 +231,7 @@ static void settle(cJSON *part) {
         set_default(part, "use_regex", cJSON_CreateTrue());
         cJSON_DeleteItemFromObjectCaseSensitive(part, "trim_offsets");
     } else if (type && strcmp(type, "BertNormalizer") == 0) {
-        bool accents = is_true(part, "strip_accents", is_true(part, "lowercase", true));
+        bool accents = ftc_json_is_true(part, "strip_accents", ftc_json_is_true(part, "lowercase", true));
         cJSON_DeleteItemFromObjectCaseSensitive(part, "strip_accents");
         cJSON_AddBoolToObject(part, "strip_accents", accents);
     }

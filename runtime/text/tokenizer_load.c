@@ -57,11 +57,6 @@ static const cJSON *member(const cJSON *object, const char *name) {
     return cJSON_GetObjectItemCaseSensitive(object, name);
 }
 
-static bool member_is_true(const cJSON *object, const char *name, bool otherwise) {
-    const cJSON *item = member(object, name);
-    return cJSON_IsBool(item) ? cJSON_IsTrue(item) : otherwise;
-}
-
 static const char *member_string(const cJSON *object, const char *name) {
     const char *string = cJSON_GetStringValue(member(object, name));
     return string ? string : "";
@@ -158,15 +153,15 @@ static ftc_status add_normalizer(loader *l, const cJSON *json) {
     for (size_t i = 0; i < sizeof simple / sizeof *simple; i++)
         if (strcmp(type, simple[i].type) == 0) return add_step(l, simple[i].kind);
     if (strcmp(type, "BertNormalizer") == 0) {
-        bool lower = member_is_true(json, "lowercase", true);
-        return add_bert_normalizer(l, member_is_true(json, "clean_text", true),
-                                   member_is_true(json, "handle_chinese_chars", true),
-                                   member_is_true(json, "strip_accents", lower), lower);
+        bool lower = ftc_json_is_true(json, "lowercase", true);
+        return add_bert_normalizer(l, ftc_json_is_true(json, "clean_text", true),
+                                   ftc_json_is_true(json, "handle_chinese_chars", true),
+                                   ftc_json_is_true(json, "strip_accents", lower), lower);
     }
     if (strcmp(type, "Strip") == 0) {
-        if (member_is_true(json, "strip_left", true))
+        if (ftc_json_is_true(json, "strip_left", true))
             FTC_RETURN_IF_ERROR(add_step(l, FTC_NORMALIZE_STRIP_LEFT));
-        if (member_is_true(json, "strip_right", true))
+        if (ftc_json_is_true(json, "strip_right", true))
             FTC_RETURN_IF_ERROR(add_step(l, FTC_NORMALIZE_STRIP_RIGHT));
         return FTC_STATUS_OK;
     }
@@ -222,7 +217,7 @@ static ftc_status add_split(loader *l, const cJSON *json) {
     const cJSON *pattern = member(json, "pattern");
     const char *regex = member_string(pattern, "Regex"), *string = member_string(pattern, "String");
     const char *behavior = member_string(json, "behavior");
-    bool removes = strcmp(behavior, "Removed") == 0, invert = member_is_true(json, "invert", false);
+    bool removes = strcmp(behavior, "Removed") == 0, invert = ftc_json_is_true(json, "invert", false);
     if (!removes && strcmp(behavior, "Isolated") != 0)
         return ftc_status_make(FTC_BAD_INPUT,
                                "%s: the pre-tokenizer \"Split\" is supported with behavior \"Isolated\" and "
@@ -247,7 +242,7 @@ static ftc_status add_byte_level(loader *l, bool prefix_space, bool use_regex) {
 static ftc_status add_metaspace(loader *l, const cJSON *json) {
     const char *scheme = member_string(json, "prepend_scheme"),
                *replacement = member_string(json, "replacement");
-    bool always = *scheme ? strcmp(scheme, "always") == 0 : member_is_true(json, "add_prefix_space", true);
+    bool always = *scheme ? strcmp(scheme, "always") == 0 : ftc_json_is_true(json, "add_prefix_space", true);
     if ((*scheme && !always && strcmp(scheme, "never") != 0) || strcmp(replacement, "\u2581") != 0)
         return ftc_status_make(
             FTC_BAD_INPUT,
@@ -256,7 +251,7 @@ static ftc_status add_metaspace(loader *l, const cJSON *json) {
             l->json_path, replacement, scheme);
     return add_cut(l, (ftc_cut){.kind = FTC_CUT_METASPACE,
                                 .prepends = always,
-                                .splits = member_is_true(json, "split", true)});
+                                .splits = ftc_json_is_true(json, "split", true)});
 }
 
 static ftc_status add_pre_tokenizer(loader *l, const cJSON *json) {
@@ -284,8 +279,8 @@ static ftc_status add_pre_tokenizer(loader *l, const cJSON *json) {
     if (strcmp(type, "Split") == 0) return add_split(l, json);
     if (strcmp(type, "Metaspace") == 0) return add_metaspace(l, json);
     if (strcmp(type, "ByteLevel") == 0)
-        return add_byte_level(l, member_is_true(json, "add_prefix_space", true),
-                              member_is_true(json, "use_regex", true));
+        return add_byte_level(l, ftc_json_is_true(json, "add_prefix_space", true),
+                              ftc_json_is_true(json, "use_regex", true));
     const char *behavior = member_string(json, "behavior");
     if (strcmp(type, "Punctuation") == 0 && *behavior && strcmp(behavior, "Isolated") != 0)
         return ftc_status_make(FTC_BAD_INPUT,
@@ -397,7 +392,7 @@ static ftc_status add_bpe(loader *l, const cJSON *model) {
             FTC_BAD_INPUT, "%s: the model \"BPE\" is supported behind the pre-tokenizer \"ByteLevel\" only",
             l->json_path);
     l->tokenizer->vocabulary = ftc_wordpiece_new("", 0);
-    l->tokenizer->bpe = ftc_bpe_new(member_is_true(model, "ignore_merges", false));
+    l->tokenizer->bpe = ftc_bpe_new(ftc_json_is_true(model, "ignore_merges", false));
     FTC_RETURN_IF_ERROR(read_vocabulary(l, l->json_path, member(model, "vocab"), add_byte_token));
     const cJSON *merge;
     cJSON_ArrayForEach(merge, member(model, "merges")) {
@@ -436,7 +431,7 @@ static ftc_status add_unigram(loader *l, const cJSON *model) {
     const cJSON *vocab = member(model, "vocab");
     int n = cJSON_IsArray(vocab) ? cJSON_GetArraySize(vocab) : 0;
     int32_t unk = -1;
-    if (l->is_byte_level || member_is_true(model, "byte_fallback", false))
+    if (l->is_byte_level || ftc_json_is_true(model, "byte_fallback", false))
         return ftc_status_make(FTC_BAD_INPUT, "%s: the model \"Unigram\" over bytes is not supported",
                                l->json_path);
     FTC_RETURN_IF_ERROR(read_number(l, member(model, "unk_id"), "\"unk_id\"", n - 1, &unk));
@@ -481,7 +476,7 @@ static ftc_status add_bpe_files(loader *l) {
             l->config_path, class);
     l->names = is_gpt2 ? (special_names){.unk = "<|endoftext|>"}
                        : (special_names){"<unk>", "</s>", "<pad>", "<s>", "<mask>"};
-    FTC_RETURN_IF_ERROR(add_byte_level(l, member_is_true(l->config, "add_prefix_space", false), true));
+    FTC_RETURN_IF_ERROR(add_byte_level(l, ftc_json_is_true(l->config, "add_prefix_space", false), true));
     cJSON *vocab;
     char *text, *rest;
     size_t bytes;
@@ -592,11 +587,11 @@ static ftc_status add_token(loader *l, const cJSON *json, const char *path, int6
         ftc_wordpiece_add_name(t->vocabulary, text, size, id);
     }
     ftc_added_token token = {.text = (char *)text, .size = size, .id = id};
-    token.single_word = member_is_true(json, "single_word", false);
-    token.lstrip = member_is_true(json, "lstrip", false);
-    token.rstrip = member_is_true(json, "rstrip", false);
-    token.special = member_is_true(json, "special", false);
-    if (!member_is_true(json, "normalized", !member_is_true(json, "special", false))) {
+    token.single_word = ftc_json_is_true(json, "single_word", false);
+    token.lstrip = ftc_json_is_true(json, "lstrip", false);
+    token.rstrip = ftc_json_is_true(json, "rstrip", false);
+    token.special = ftc_json_is_true(json, "special", false);
+    if (!ftc_json_is_true(json, "normalized", !ftc_json_is_true(json, "special", false))) {
         ftc_added_tokens_push(&t->raw, token);
         return FTC_STATUS_OK;
     }
@@ -839,11 +834,11 @@ static ftc_status add_templates(loader *l) {
 
 // From vocab.txt.
 static ftc_status add_wordpiece_file(loader *l) {
-    bool lower = member_is_true(l->config, "do_lower_case", true);
+    bool lower = ftc_json_is_true(l->config, "do_lower_case", true);
     l->names = BERT_NAMES;
     FTC_RETURN_IF_ERROR(add_bert_normalizer(l, true,
-                                            member_is_true(l->config, "tokenize_chinese_chars", true),
-                                            member_is_true(l->config, "strip_accents", lower), lower));
+                                            ftc_json_is_true(l->config, "tokenize_chinese_chars", true),
+                                            ftc_json_is_true(l->config, "strip_accents", lower), lower));
     FTC_RETURN_IF_ERROR(add_classes(l, FTC_SPLIT_SPACES | FTC_SPLIT_PUNCTUATION));
     return add_text_vocabulary(l);
 }
