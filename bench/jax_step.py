@@ -15,6 +15,7 @@ def build(args):
     rng = np.random.default_rng(0)
     h, i, heads = args.hidden, args.intermediate, args.heads
     d = h // heads
+    narrow = jnp.bfloat16 if args.precision == "bf16" else jnp.float32  # of products; parameters, sums of rows and AdamW: fp32
 
     def dense(inputs, outputs):
         return {
@@ -51,9 +52,10 @@ def build(args):
     }
 
     def linear(p, x):
-        return x @ p["w"] + p["b"]
+        return x.astype(narrow) @ p["w"].astype(narrow) + p["b"].astype(narrow)
 
     def layernorm(p, x):
+        x = x.astype(jnp.float32)
         mean = x.mean(-1, keepdims=True)
         variance = jnp.square(x - mean).mean(-1, keepdims=True)
         return (x - mean) * jax.lax.rsqrt(variance + LAYERNORM_EPS) * p["scale"] + p["shift"]
@@ -68,9 +70,9 @@ def build(args):
     def encoder_layer(p, x, key):
         keys = jax.random.split(key, 3)
         q, k, v = (split_heads(linear(p[name], x)) for name in ("query", "key", "value"))
-        scores = jnp.einsum("bsad,btad->bast", q, k) / np.sqrt(d).astype(np.float32)
+        scores = jnp.einsum("bsad,btad->bast", q, k).astype(jnp.float32) / np.sqrt(d).astype(np.float32)
         weights = dropout(keys[0], jax.nn.softmax(scores, axis=-1))
-        mixed = jnp.einsum("bast,btad->bsad", weights, v).reshape(x.shape)
+        mixed = jnp.einsum("bast,btad->bsad", weights.astype(narrow), v).reshape(x.shape)
         x = layernorm(p["norm1"], x + dropout(keys[1], linear(p["projection"], mixed)))
         y = linear(p["down"], jax.nn.gelu(linear(p["up"], x), approximate=False))
         return layernorm(p["norm2"], x + dropout(keys[2], y))
@@ -82,7 +84,7 @@ def build(args):
         for parameters_of_layer, layer_key in zip(p["layers"], keys[1:]):
             x = encoder_layer(parameters_of_layer, x, layer_key)
         pooled = dropout(keys[-1], jnp.tanh(linear(p["pooler"], x[:, 0])))
-        logits = jax.nn.log_softmax(linear(p["classifier"], pooled))
+        logits = jax.nn.log_softmax(linear(p["classifier"], pooled).astype(jnp.float32))
         return -jnp.take_along_axis(logits, labels[:, None], axis=1).mean()
 
     def adamw(p, g, m, v, step):

@@ -17,6 +17,8 @@ def build(args):
     from keras import layers
 
     keras.utils.set_random_seed(0)
+    if args.precision == "bf16":
+        keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
     rng = np.random.default_rng(0)
     initializer = keras.initializers.RandomNormal(stddev=0.02)
 

@@ -1,7 +1,7 @@
 """What every peer's script shares: options, pinning to cores, timing, and the object that it prints.
 
 A peer's script calls main(name, build). build(options) returns a function that does one whole training step (forward,
-backward, AdamW; dropout 0.1, fp32, full-length synthetic batches) and waits for its end. A measurement is one JSON object
+backward, AdamW; dropout 0.1, full-length synthetic batches) and waits for its end. A measurement is one JSON object
 on one line of standard output:
 
     name, hidden, layers, heads, intermediate, batch, length, threads, steps,
@@ -34,6 +34,7 @@ def options(description):
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="of products; bf16: mixed, as usual there")
     parser.add_argument("--lr", type=float, default=5e-5)
     parser.add_argument("--weight-decay", type=float, default=0.01)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))

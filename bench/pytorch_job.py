@@ -16,6 +16,7 @@ parser.add_argument("--length", type=int, default=512)
 parser.add_argument("--batch", type=int, default=8)
 parser.add_argument("--batches", type=int, default=0, help="at most so many; 0: the whole file")
 parser.add_argument("--threads", type=int, required=True)
+parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="bf16: under autocast")
 args = parser.parse_args()
 
 import torch  # noqa: E402
@@ -49,7 +50,8 @@ tokens = [
 ]
 model.train()
 for batch, encoded in zip(batches, tokens, strict=True):
-    loss = model(**encoded, labels=torch.tensor([label for _, label in batch])).loss
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.precision == "bf16"):
+        loss = model(**encoded, labels=torch.tensor([label for _, label in batch])).loss
     loss.backward()
     optimizer.step()
     schedule.step()

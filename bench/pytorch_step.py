@@ -40,7 +40,7 @@ def build(args):
     sent = 0
     if args.ranks > 1:
         model, sent = distribute(torch, model, args)
-    step = torch_training(torch, model, vars(args), args.compile, args.fused_adamw)
+    step = torch_training(torch, model, vars(args), args.compile, args.fused_adamw, args.precision == "bf16")
     batches = read_batches(torch, args) if args.batches else [synthetic_batch(torch, args)]
     turn = 0
 

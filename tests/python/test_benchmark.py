@@ -113,16 +113,20 @@ def test_beside_pytorch(roberta):
     assert all(bool((value == before[name]).all()) for name, value in model.state_dict().items())
 
 
-def test_bench_predict(models, tiny):
-    """bench/predict with ftc alone: three ways, the figures of each round."""
+@pytest.mark.parametrize("contenders", ["ftc", "ftc,eager"])
+def test_bench_predict(models, tiny, contenders):
+    """bench/predict, alone and beside PyTorch: three ways, the figures of each round."""
+    if "eager" in contenders:
+        pytest.importorskip("transformers")
+        pytest.importorskip("torch")
     library = os.environ.get("FTC_LIBRARY")
-    if not library:
+    binary = (pathlib.Path(library).parents[2] if library else models.parent / "build") / "ftc"
+    if not binary.exists():
         pytest.skip("no build folder, for the command ftc")
-    binary = pathlib.Path(library).parents[2] / "ftc"
     command = [models.parent / "bench/predict", "--ftc", binary, "--python", sys.executable]
-    command += ["--pretrained", tiny, "--file", models / "data/reviews-test.csv", "--contenders", "ftc", "--json"]
+    command += ["--pretrained", tiny, "--file", models / "data/reviews-test.csv", "--contenders", contenders, "--json"]
     command += ["--texts", "7", "--batch", "3", "--rounds", "2", "--threads", "1"]
     told = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     assert told["missing"] == {} and len(told["lengths"]) == 7
-    ways = told["texts_a_second"]["ftc"]
-    assert all(len(ways[way]) == 2 and min(ways[way]) > 0 for way in ("batches of 3", "sorted by length", "one by one"))
+    for ways in map(told["texts_a_second"].get, contenders.split(",")):
+        assert all(len(ways[way]) == 2 and min(ways[way]) > 0 for way in ("batches of 3", "sorted by length", "one by one"))
