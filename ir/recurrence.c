@@ -234,25 +234,29 @@ static bool is_wrong(const ftc_graph *g, const ftc_node *node, const ftc_node *s
     return true;
 }
 
-bool ftc_recurrences_check(const ftc_graph *g, const ftc_recurrences *r, ftc_id *wrong, char *error,
-                           int error_size) {
+bool ftc_recurrences_check(const ftc_graph *g, const ftc_recurrences *r, ftc_recurrence_report *report,
+                           void *context) {
     ftc_id *state = ftc_alloc(r->n + 1, sizeof *state); // by recurrence: its first one
+    bool *told = ftc_alloc(r->n + 1, sizeof *told);     // by recurrence: what follows from a fault is none
     bool ok = true;
-    for (ftc_id v = 1; v < g->n_nodes && ok; v++) {
+    for (ftc_id v = 1; v < g->n_nodes; v++) {
         const ftc_node *node = &g->nodes[v];
+        const uint32_t own = r->of[v];
         ftc_op_class class = ftc_node_class(node);
-        *wrong = v;
-        if (class == FTC_CLASS_BEFORE && !r->scan[v]) {
-            snprintf(error, (size_t)error_size, "no scan says what the state is: NAME = scan(STATE, NEXT)");
-            ok = false;
-        } else if (class == FTC_CLASS_SCAN && r->scan[node->arg[0]] != v) {
-            snprintf(error, (size_t)error_size, "its state has another scan already");
-            ok = false;
-        } else if (r->of[v]) {
-            if (!state[r->of[v]]) state[r->of[v]] = v; // operands come first
-            ok = !is_wrong(g, node, &g->nodes[state[r->of[v]]], error, error_size);
-        }
+        char error[512] = "";
+        if (own && !state[own]) state[own] = v; // operands come first
+        if (class == FTC_CLASS_BEFORE && !r->scan[v])
+            snprintf(error, sizeof error, "no scan says what the state is: NAME = scan(STATE, NEXT)");
+        else if (class == FTC_CLASS_SCAN && r->scan[node->arg[0]] != v)
+            snprintf(error, sizeof error, "its state has another scan already");
+        else if (own && !told[own])
+            is_wrong(g, node, &g->nodes[state[own]], error, sizeof error);
+        if (!*error) continue;
+        report(context, v, error);
+        told[own] = true;
+        ok = false;
     }
     free(state);
+    free(told);
     return ok;
 }

@@ -27,9 +27,11 @@ void ftc_recurrences_order(const ftc_graph *g, const ftc_recurrences *r, ftc_id 
 // Behind the nodes of the recurrence that stands at order[i], or behind the node there.
 uint32_t ftc_recurrences_end(const ftc_graph *g, const ftc_recurrences *r, const ftc_id *order, uint32_t i);
 
-// Whether each state has one scan, and each recurrence can be computed position by position; if not, what is
-// wrong (one line), and with which node.
-bool ftc_recurrences_check(const ftc_graph *g, const ftc_recurrences *r, ftc_id *wrong, char *error,
-                           int error_size);
+typedef void ftc_recurrence_report(void *context, ftc_id wrong, const char *message);
+
+// Whether each state has one scan, and each recurrence can be computed position by position. If not, says
+// what is wrong (one line), and with which node: one for each recurrence.
+bool ftc_recurrences_check(const ftc_graph *g, const ftc_recurrences *r, ftc_recurrence_report *report,
+                           void *context);
 
 #endif

@@ -44,7 +44,8 @@ static bool is_installed(const reader *r, const char *name) {
 }
 
 // What a text uses: a file beside it, else an installed text. *name lives as long as the arena.
-static char *read_used(const reader *r, const ftc_module *m, const char *file, const char **name) {
+static char *read_used(const reader *r, const ftc_module *m, const ftc_use_syntax *use, const char **name) {
+    const char *file = use->file;
     const ftc_library_file *installed = find_installed(r, file);
     const char *user = m->source.name, *slash = strrchr(user, '/');
     int folder = slash ? (int)(slash + 1 - user) : 0;
@@ -56,7 +57,9 @@ static char *read_used(const reader *r, const ftc_module *m, const char *file, c
         return copy;
     }
     *name = path;
-    return ftc_parse_read(path, r->d);
+    if (access(path, F_OK) == 0) return ftc_parse_read(path, r->d);
+    report(r, m, use, "no such file lies beside this text, and none of the installed ones has the name");
+    return NULL;
 }
 
 // --- a text with the values of another ----------------------------------------------------------------
@@ -104,7 +107,7 @@ static char *read_variant(reader *r, const ftc_module *m, const char **name) {
         return NULL;
     }
     const char *used;
-    char *text = read_used(r, m, m->uses->file, &used);
+    char *text = read_used(r, m, m->uses, &used);
     text = text ? resolve(r, used, text, name) : NULL;
     char *result = text ? apply_values(r, m, *name, text) : NULL;
     free(text);
@@ -119,7 +122,7 @@ static char *read_imports(reader *r, const ftc_module *m) {
     char *result = ftc_strdup(m->source.text);
     for (const ftc_use_syntax *use = m->uses; use && result; use = use->next) {
         const char *name, *whole;
-        char *text = read_used(r, m, use->file, &name);
+        char *text = read_used(r, m, use, &name);
         text = text ? resolve(r, name, text, &whole) : NULL;
         const ftc_module *used = text ? ftc_parse_module(r->arena, (ftc_source){name, text}, r->d) : NULL;
         if (used && (used->model || used->config || used->family || used->train || used->body)) {

@@ -211,11 +211,13 @@ static void verify_memory(verifier *v) {
     }
 }
 
+static void report_recurrence(void *v, ftc_id wrong, const char *message) {
+    report_node(v, wrong, message);
+}
+
 static void verify_recurrences(verifier *v) {
     ftc_recurrences r = ftc_recurrences_find(v->g);
-    char message[512];
-    ftc_id wrong;
-    if (!ftc_recurrences_check(v->g, &r, &wrong, message, sizeof message)) report_node(v, wrong, message);
+    ftc_recurrences_check(v->g, &r, report_recurrence, v);
     ftc_recurrences_free(&r);
 }
 

@@ -91,6 +91,50 @@ Test(language, shared_scopes_declare_parameters_once) {
     ftc_graph_free(g[1]);
 }
 
+// One axis may stand for two names of a group: both parts of concat have it.
+Test(language, one_axis_stands_for_two_names) {
+    static const char text[] = "model twice\naxis B <= 4\naxis H = 3, C = 6\ninput x : f32[B, H]\n"
+                               "output y = concat(x, 2 * x; H, H -> C)\n";
+    ftc_diagnostics d = {0};
+    ftc_graph *g = ftc_parse_text("twice", text, NULL, &d);
+    cr_assert_not_null(g, "%s", d.count ? d.list[0].text : "");
+    cr_expect_eq(g->nodes[g->outputs[0].node].type.axes.n, 2);
+    expect_round_trip(g);
+    ftc_graph_free(g);
+}
+
+// What the library computes does not change with the names of a model's functions.
+Test(language, names_of_a_model_do_not_reach_into_the_library) {
+    static const char head[] = "model own\naxis B <= 4\naxis H = 3\ninput x : f32[B, H]\n",
+                      own[] = "fn mean(x; A) { return max(x; A) }\nfn softmax(x) { return x }\n",
+                      use[] = "y = layernorm(\"norm\", x; H)\noutput y\n";
+    ftc_graph *g[2];
+    char why[512];
+    for (int i = 0; i < 2; i++) {
+        char text[500];
+        ftc_diagnostics d = {0};
+        snprintf(text, sizeof text, "%s%s%s", head, i ? own : "", use);
+        g[i] = ftc_parse_text("own", text, NULL, &d);
+        cr_assert_not_null(g[i], "%s", d.count ? d.list[0].text : "");
+    }
+    cr_expect(ftc_graph_equal(g[0], g[1], why, sizeof why), "%s", why);
+    ftc_graph_free(g[0]);
+    ftc_graph_free(g[1]);
+}
+
+// Some editors begin a file with a byte order mark.
+Test(language, a_byte_order_mark_is_no_text) {
+    static const char text[] = "\xef\xbb\xbfmodel m\noutput y = 1\n";
+    char *folder = test_directory(), *path = test_write(folder, "m.ir", text, strlen(text));
+    ftc_graph *g = parse(path, NULL, 0);
+    cr_expect_str_eq(g->model, "m");
+    ftc_graph_free(g);
+    remove(path);
+    remove(folder);
+    free(path);
+    free(folder);
+}
+
 Test(language, models_survive_their_text) {
     static const ftc_override large[] = {{"layers", "12", "--set", FTC_OVERRIDE_CONFIG},
                                          {"hidden", "768", "--set", FTC_OVERRIDE_CONFIG}},
@@ -342,7 +386,7 @@ Test(language, wrong_uses_are_refused) {
         {"use \"model.ir\" use \"model.ir\"", "nothing but config, family and train blocks"},
         {"model m use \"model.ir\"", "consist of functions and optimizers alone"},
         {"use \"../model.ir\"", "must lie in the same folder"},
-        {"use \"missing.ir\"", "No such file"},
+        {"use \"missing.ir\"", "user.ir:1:5: error: no such file lies beside this text"},
         {"use \"user.ir\"", "goes in a circle"},
         {"use model", "the name of a file in quotes"},
         {"use \"model.ir\"\nconfig {\n  hiden = 3\n}",
@@ -737,6 +781,27 @@ Test(language, reference_lists_the_primitives) {
     fclose(f);
     expect_golden(path, got);
     free(got);
+    free(page);
+    free(path);
+}
+
+// What stands under "How to say it" is read, and reads what it says that the model has.
+Test(language, recipes_are_valid) {
+    static const char start[] = "<!-- recipes -->\n```\n";
+    static const char given[] =
+        "model recipes\naxis B <= 4\naxis S ragged B <= 16\naxis T = S, other = B\naxis H = 8, C = 5\n"
+        "input x : f32[B, S, H]\ninput i : i32[B] in S\ninput m : bool[B, S]\ninput label : i32[B] in C\n";
+    char *path = test_join(FTC_SOURCE_ROOT, "docs/language.md"), *page = read_text(path), *text = NULL;
+    char *from = strstr(page, start), *to = from ? strstr(from, "\n```\n\n") : NULL;
+    cr_assert(to);
+    from += strlen(start);
+    cr_assert(asprintf(&text, "%s%.*s\noutput y = batch\n", given, (int)(to - from), from) > 0);
+    ftc_diagnostics d = {0};
+    ftc_graph *g = ftc_parse_text("recipes", text, NULL, &d);
+    cr_expect_not_null(g, "%s", d.count ? d.list[0].text : "");
+    ftc_graph_free(g);
+    ftc_diag_free(&d);
+    free(text);
     free(page);
     free(path);
 }

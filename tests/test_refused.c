@@ -304,6 +304,8 @@ Test(refused, models_without_work_are_refused) {
         {"output loss = sum(x; B)\n", "in the entry update: the model has no parameter that is trained"},
         {"w = param \"w\" f32[]\noutput loss = sum(x * w; B) entries(step, grad)\n",
          "in the entry eval: no output is given there"},
+        {"w = param \"w\" i32[]\noutput loss = sum(x * cast(w, f32); B)\n",
+         "m.ir:4:1: error: parameter w is i32, and only f32 is trained; declare it frozen, or as f32"},
     };
     char *dir = test_directory(), text[400];
     for (int i = 0; i < 2; i++) {

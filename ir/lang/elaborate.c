@@ -137,6 +137,21 @@ static bool bind_arguments(ftc_elaborator *e, const ftc_function *f, const ftc_e
     return ok;
 }
 
+// The axes of a group with several names, of which two may stand for one axis: concat(x, y; A, A -> C). The
+// first FTC_MAX_AXES of them in *axes.
+static bool each_axis(ftc_elaborator *e, const ftc_axis_item *items, ftc_axes *axes, int *n) {
+    *axes = (ftc_axes){0};
+    *n = 0;
+    for (const ftc_axis_item *item = items; item; item = item->next) {
+        const ftc_axis_item lone = {.name = item->name, .value = item->value, .place = item->place};
+        ftc_axes more;
+        if (!ftc_elab_axes(e, &lone, &more)) return false;
+        for (int i = 0; i < more.n; i++, ++*n)
+            if (axes->n < FTC_MAX_AXES) axes->at[axes->n++] = more.at[i];
+    }
+    return true;
+}
+
 // A group of axis parameters with one name takes all axes of the call's group; with several names, one axis
 // each. Returns the number of names, -1 after a diagnostic.
 static int bind_axes(ftc_elaborator *e, const ftc_function *f, const ftc_expr *call,
@@ -145,12 +160,14 @@ static int bind_axes(ftc_elaborator *e, const ftc_function *f, const ftc_expr *c
     int total = 0;
     for (const ftc_axis_list *list = f->axes; list && given; list = list->next, given = given->next) {
         ftc_axes axes;
-        int n = 0;
-        if (!ftc_elab_axes(e, given->items, &axes)) return -1;
+        int n = 0, n_given;
         for (const ftc_axis_item *item = list->items; item; item = item->next) n++;
-        if (n == 1 ? axes.n == 0 : axes.n != n) {
+        if (n == 1 ? !ftc_elab_axes(e, given->items, &axes) : !each_axis(e, given->items, &axes, &n_given))
+            return -1;
+        if (n == 1) n_given = axes.n;
+        if (n == 1 ? n_given == 0 : n_given != n) {
             ftc_elab_error(e, given->items ? given->items->place : call->place, "%s takes %d %s here, not %d",
-                           f->name, n, n == 1 ? "or more axes" : "axes", axes.n);
+                           f->name, n, n == 1 ? "or more axes" : "axes", n_given);
             return -1;
         }
         int i = 0;
@@ -331,7 +348,11 @@ ftc_value ftc_elab_function(ftc_elaborator *e, const ftc_function *f, const ftc_
     const ftc_value failed = {.kind = FTC_VALUE_ERROR};
     ftc_value values[FTC_ELAB_MAX_PARAMETERS];
     if (e->n_frames == FTC_ELAB_DEEPEST_CALL) {
-        ftc_elab_error(e, call->place, "calls are nested more than %d deep", FTC_ELAB_DEEPEST_CALL);
+        ftc_elab_error(
+            e, call->place,
+            "calls are nested more than %d deep; a call is replaced by the function's body, so one that "
+            "calls itself never ends",
+            FTC_ELAB_DEEPEST_CALL);
         return failed;
     }
     if (call->outer) {
@@ -548,16 +569,17 @@ static void append_unused_leaves(ftc_elaborator *e) {
     }
 }
 
+static void report_recurrence(void *context, ftc_id wrong, const char *message) {
+    const ftc_elaborator *e = context;
+    const ftc_node *node = ftc_graph_node(e->g, wrong);
+    ftc_diag_add(e->d, e->main->source.name, e->main->source.text, ftc_model_line(&node->loc), 0, "%s: %s",
+                 ftc_op_get(node->op)->name, message);
+}
+
 // Positions of a recurrence see each other through states that have scans.
 static void check_recurrences(ftc_elaborator *e) {
     ftc_recurrences r = ftc_recurrences_find(e->g);
-    char message[512];
-    ftc_id wrong;
-    if (!ftc_recurrences_check(e->g, &r, &wrong, message, sizeof message)) {
-        const ftc_node *node = ftc_graph_node(e->g, wrong);
-        ftc_diag_add(e->d, e->main->source.name, e->main->source.text, ftc_model_line(&node->loc), 0,
-                     "%s: %s", ftc_op_get(node->op)->name, message);
-    }
+    ftc_recurrences_check(e->g, &r, report_recurrence, e);
     ftc_recurrences_free(&r);
 }
 
@@ -728,8 +750,21 @@ ftc_id ftc_library_decay(ftc_library *library, const ftc_function *optimizer, ft
 
 void ftc_library_update(ftc_library *library, const ftc_function *optimizer, const ftc_id args[4]) {
     ftc_value values[4];
+    const ftc_graph *g = library->e.g;
+    const int errors = library->e.d->count;
     for (int i = 0; i < 4; i++) values[i] = node_value(args[i]);
     library->e.in_optimizer = true;
+    ftc_id id = g->n_nodes;
     call(&library->e, optimizer, values, 4);
     library->e.in_optimizer = false;
+    const ftc_decl param = g->nodes[args[0]].decl;
+    while (id < g->n_nodes &&
+           !(ftc_node_class(&g->nodes[id]) == FTC_CLASS_ASSIGN && g->nodes[id].decl == param))
+        id++;
+    if (id < g->n_nodes || library->e.d->count != errors) return;
+    const ftc_source *source = &optimizer->module->source;
+    ftc_diag_add(library->e.d, source->name, source->text, optimizer->place.line, optimizer->place.column,
+                 "optimizer %s gives %s no new value: assign(NEW, %s); what is not to be trained, the train "
+                 "block's freeze names",
+                 optimizer->name, g->decls[param].name, optimizer->parameters->name);
 }

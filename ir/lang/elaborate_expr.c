@@ -277,7 +277,19 @@ static void report_unknown(ftc_elaborator *e, const ftc_expr *expr) {
     for (uint32_t i = 0; i < e->g->n_config && n < MOST; i++) known[n++] = e->g->config[i].name;
     for (uint32_t i = 0; i < e->g->n_axes && n < MOST; i++) known[n++] = e->g->axes[i].name;
     const char *nearest = ftc_name_nearest(expr->text, known, n);
-    if (nearest)
+    const ftc_stmt *later = e->n_frames ? NULL : e->module->body;
+    while (later && (later->kind != FTC_STMT_ASSIGN || strcmp(later->name, expr->text))) later = later->next;
+    bool is_callers = false;
+    for (uint32_t i = 0; i < e->base; i++) is_callers |= !strcmp(e->bindings[i].name, expr->text);
+    if (later)
+        ftc_elab_error(e, expr->place, "unknown name '%s': line %d sets it, which comes later", expr->text,
+                       later->place.line);
+    else if (is_callers)
+        ftc_elab_error(e, expr->place,
+                       "unknown name '%s'; a function sees its parameters, config entries and axes, not the "
+                       "variables of its caller: give it as an argument",
+                       expr->text);
+    else if (nearest)
         ftc_elab_error(e, expr->place, "unknown name '%s'; did you mean '%s'?", expr->text, nearest);
     else
         ftc_elab_error(e, expr->place, "unknown name '%s'", expr->text);
@@ -680,8 +692,10 @@ static ftc_value eval_infix(ftc_elaborator *e, const ftc_expr *call, ftc_op op, 
     return append(e, not, call->place);
 }
 
+// The model's own functions come before the library's, but not in the text of the library: what is called
+// there does not change with the names of a model.
 static const ftc_function *find_function(const ftc_elaborator *e, const char *name) {
-    for (int i = -1; i < e->n_library; i++) {
+    for (int i = e->module->library ? 0 : -1; i < e->n_library; i++) {
         const ftc_module *m = ftc_elab_module(e, i);
         for (const ftc_function *f = m ? m->functions : NULL; f; f = f->next)
             if (!strcmp(f->name, name)) return f;

@@ -140,6 +140,21 @@ static ftc_token *push(lexer *l) {
     return &l->tokens[l->n++];
 }
 
+// What a character of other languages would be here.
+static const char *meant_by(char c) {
+    switch (c) {
+    case '#': return "; a comment begins with //";
+    case '^': return "; a power is pow(x, y)";
+    case '&': return "; write: x and y";
+    case '|': return "; write: x or y";
+    case '!': return "; write: not x";
+    case '?': return "; write select(CONDITION, x, y)";
+    case '.': return "; functions are called so: sum(x; AXIS)";
+    case '\'': return "; text stands in double quotes";
+    default: return "";
+    }
+}
+
 ftc_token *ftc_lex(ftc_arena *arena, const ftc_source *source, ftc_diagnostics *d) {
     lexer l = {
         .arena = arena, .source = source, .d = d, .p = source->text, .line_start = source->text, .line = 1};
@@ -169,7 +184,8 @@ ftc_token *ftc_lex(ftc_arena *arena, const ftc_source *source, ftc_diagnostics *
         } else if (!lex_mark(&l, &t)) {
             do l.p++;
             while (((unsigned char)*l.p & 0xc0) == 0x80);
-            REPORT(&l, start, "'%.*s' has no meaning here", (int)(l.p - start), start);
+            REPORT(&l, start, "'%.*s' has no meaning here%s", (int)(l.p - start), start, meant_by(*start));
+            if (*start == '#') l.p += strcspn(l.p, "\n");
             continue;
         }
         t.end = (uint32_t)(l.p - source->text);

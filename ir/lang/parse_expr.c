@@ -51,7 +51,14 @@ bool ftc_syn_accept_word(ftc_parser *p, const char *word) {
 }
 
 void ftc_syn_fail_expected_at(ftc_parser *p, ftc_place place, const char *what) {
+    // What marks of other languages are here.
+    static const char *const foreign[][2] = {{"[", "; axes have names: at(x, AXIS, 0), gather(x, AXIS, ids)"},
+                                             {"@", "; a product is dot(x, y; AXIS)"},
+                                             {"*", "; a power is pow(x, y)"}};
     const ftc_token *t = p->next;
+    const char *hint = "";
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
+        if (ftc_syn_token_is(t, FTC_TOKEN_MARK, foreign[i][0])) hint = foreign[i][1];
     if (t->kind == FTC_TOKEN_END)
         FTC_SYN_FAIL(p, place, "expected %s, but the text ends here", what);
     else if (t->kind == FTC_TOKEN_STRING)
@@ -59,7 +66,7 @@ void ftc_syn_fail_expected_at(ftc_parser *p, ftc_place place, const char *what) 
     else if (t->kind == FTC_TOKEN_LABEL)
         FTC_SYN_FAIL(p, place, "expected %s, not '%%%.0f'", what, t->number);
     else
-        FTC_SYN_FAIL(p, place, "expected %s, not '%s'", what, t->text);
+        FTC_SYN_FAIL(p, place, "expected %s, not '%s'%s", what, t->text, hint);
 }
 
 // "expected X, not Y" at the next token; where that stands on a later line, at the end of the last one.

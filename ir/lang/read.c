@@ -30,6 +30,8 @@ char *ftc_parse_read(const char *path, ftc_diagnostics *d) {
     if (!problem) {
         text[size] = 0;
         if (strlen(text) != size) problem = "the file holds NUL bytes; it is no text";
+        const char mark[] = "\xef\xbb\xbf"; // some editors begin UTF-8 with a byte order mark
+        if (!strncmp(text, mark, strlen(mark))) memmove(text, text + strlen(mark), size + 1 - strlen(mark));
     }
     if (f) fclose(f);
     if (!problem) return text;

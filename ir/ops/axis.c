@@ -30,8 +30,11 @@ static bool check_position(const ftc_graph *g, ftc_axis axis, int64_t index, cha
 
 static bool check_indices(const ftc_graph *g, const ftc_node *node, char *error, int error_size) {
     if (node->axis < g->n_axes && ftc_axis_over(g, node->axis) != FTC_NO_AXIS) {
-        snprintf(error, (size_t)error_size, "axis %s is ragged: its positions cannot be chosen by index",
-                 g->axes[node->axis].name);
+        const char *axis = g->axes[node->axis].name;
+        snprintf(error, (size_t)error_size,
+                 "axis %s is ragged: its positions cannot be chosen by index; multiply by where the index is "
+                 "the position: dot(VALUE, cast(outer (INDEX == index(%s)), f32); AXES)",
+                 axis, axis);
         return false;
     }
     ftc_dtype dtype = operand(g, node, 1)->dtype;

@@ -77,7 +77,8 @@ static bool check_dtypes(const ftc_graph *g, const ftc_node *node, int first, un
     }
     for (int i = first + 1; i < node->n_args; i++) {
         if (operand(g, node, i)->dtype == t) continue;
-        snprintf(error, (size_t)error_size, "operand %d is %s, operand %d is %s: they must be the same",
+        snprintf(error, (size_t)error_size,
+                 "operand %d is %s, operand %d is %s: they must be the same; cast(x, f32) is x in f32",
                  first + 1, ftc_dtype_name(t), i + 1, ftc_dtype_name(operand(g, node, i)->dtype));
         return false;
     }
@@ -328,13 +329,13 @@ const ftc_op_info ftc_op_info_neg = {
 };
 
 static double eval_abs(const ftc_map_types *t, const double *x) {
-    (void)t;
-    return fabs(x[0]);
+    return x[0] < 0 ? eval_neg(t, x) : is_float(t) ? fabs(x[0]) : x[0];
 }
 
 static ftc_scalar body_abs(const ftc_scalar_builder *b, const ftc_map_types *t, const ftc_scalar *x) {
-    (void)t;
-    return b->fabs(b, x[0]);
+    if (is_float(t)) return b->fabs(b, x[0]);
+    ftc_scalar with_zero[] = {x[0], b->const_i32(b, 0)};
+    return b->select(b, compare(b, t, FTC_LT, with_zero), body_neg(b, t, x), x[0]);
 }
 
 static void gradient_abs(ftc_graph *g, ftc_id id, ftc_id grad, ftc_id out[FTC_MAX_ARGS]) {
@@ -346,11 +347,11 @@ static void gradient_abs(ftc_graph *g, ftc_id id, ftc_id grad, ftc_id out[FTC_MA
 
 const ftc_op_info ftc_op_info_abs = {
     .name = "abs",
-    .doc = "The value without its sign. The gradient at 0 is 0.",
+    .doc = "The value without its sign; of the least i32, which has none, itself. The gradient at 0 is 0.",
     .example = "y = abs(x)",
     .class = FTC_CLASS_MAP,
     .n_args = 1,
-    .infer = ftc_map_infer_float,
+    .infer = infer_number,
     .gradient = gradient_abs,
     .eval = eval_abs,
     .body = body_abs,
