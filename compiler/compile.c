@@ -424,7 +424,8 @@ static bool generate(compilation *c, ftc_object *object, ftc_diagnostics *d) {
 static const ftc_setting *settings_of(ftc_arena *arena, const ftc_graph_setting *settings, uint32_t n) {
     ftc_setting *list = ftc_arena_alloc(arena, n * sizeof *list);
     for (uint32_t i = 0; i < n; i++)
-        list[i] = (ftc_setting){settings[i].name, settings[i].hf_name, settings[i].text, settings[i].number};
+        list[i] = (ftc_setting){settings[i].name, settings[i].hf_name, settings[i].text, settings[i].number,
+                                settings[i].role};
     return list;
 }
 

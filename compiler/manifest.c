@@ -202,6 +202,7 @@ static const ftc_field SETTING[] = {
     ONE(hf_name, OPTIONAL),
     ONE(text, OPTIONAL),
     ONE(number),
+    ONE(role, BELOW(FTC_CONFIG_ROLE_COUNT)),
     {0},
 };
 #undef OF

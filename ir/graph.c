@@ -367,6 +367,19 @@ const char *ftc_output_role_name(ftc_output_role role) {
     return (size_t)role < FTC_OUTPUT_ROLE_COUNT ? names[role] : NULL;
 }
 
+const char *ftc_config_role_name(ftc_config_role role) {
+    static const char *const names[] = {[FTC_CONFIG_PLAIN] = "",
+                                        [FTC_CONFIG_BATCH] = "batch",
+                                        [FTC_CONFIG_MAX_LENGTH] = "max_length",
+                                        [FTC_CONFIG_LONGEST] = "longest",
+                                        [FTC_CONFIG_TASK] = "task",
+                                        [FTC_CONFIG_LOSS] = "loss",
+                                        [FTC_CONFIG_CLASS_WEIGHTS] = "class_weights",
+                                        [FTC_CONFIG_TEXT_POOLING] = "text_pooling",
+                                        [FTC_CONFIG_VOCAB_BLOCK] = "vocab_block"};
+    return (size_t)role < FTC_CONFIG_ROLE_COUNT ? names[role] : NULL;
+}
+
 static ftc_graph_setting owned_setting(ftc_graph *g, ftc_graph_setting s) {
     s.name = ftc_graph_string(g, s.name);
     s.hf_name = ftc_graph_string(g, s.hf_name);
@@ -377,6 +390,12 @@ static ftc_graph_setting owned_setting(ftc_graph *g, ftc_graph_setting s) {
 void ftc_graph_add_config(ftc_graph *g, ftc_graph_setting setting) {
     GROW(g, config);
     g->config[g->n_config++] = owned_setting(g, setting);
+}
+
+const ftc_graph_setting *ftc_graph_config(const ftc_graph *g, ftc_config_role role) {
+    for (uint32_t i = 0; i < g->n_config; i++)
+        if (g->config[i].role == role) return &g->config[i];
+    return NULL;
 }
 
 void ftc_graph_add_family(ftc_graph *g, ftc_graph_setting setting) {
@@ -390,12 +409,11 @@ void ftc_graph_add_train(ftc_graph *g, ftc_graph_setting setting) {
 }
 
 bool ftc_graph_in_head(const ftc_graph *g, const char *parameter) {
-    const char *task = NULL, *head = "";
+    const ftc_graph_setting *task = ftc_graph_config(g, FTC_CONFIG_TASK);
+    const char *head = "";
     int best = 0;
-    for (uint32_t i = 0; i < g->n_config; i++)
-        if (!strcmp(g->config[i].name, "task")) task = g->config[i].text;
     for (uint32_t i = 0; i < g->n_family; i++) {
-        int fit = ftc_name_for_task(g->family[i].name, "head", task);
+        int fit = ftc_name_for_task(g->family[i].name, "head", task ? task->text : NULL);
         if (fit <= best) continue;
         best = fit;
         head = g->family[i].text;

@@ -198,6 +198,7 @@ typedef struct {
     const char *text;           // a string or name; NULL: a number
     double number;
     bool is_integer;
+    ftc_config_role role; // of the config block's
 } ftc_graph_setting;
 
 typedef struct ftc_arena ftc_arena;
@@ -287,7 +288,9 @@ const ftc_output *ftc_graph_output_of(const ftc_graph *g,
 // As they are written in .ir text; NULL outside of the enumeration.
 const char *ftc_input_role_name(ftc_input_role role);
 const char *ftc_output_role_name(ftc_output_role role);
+const char *ftc_config_role_name(ftc_config_role role); // of FTC_CONFIG_PLAIN, which has none, ""
 void ftc_graph_add_config(ftc_graph *g, ftc_graph_setting setting);
+const ftc_graph_setting *ftc_graph_config(const ftc_graph *g, ftc_config_role role); // NULL: none has it
 void ftc_graph_add_family(ftc_graph *g, ftc_graph_setting setting);
 void ftc_graph_add_train(ftc_graph *g, ftc_graph_setting setting);
 

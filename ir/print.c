@@ -131,6 +131,7 @@ static void print_settings(const char *block, const ftc_graph_setting *list, uin
         fprintf(f, "    %s = ", list[i].name);
         ftc_print_setting(&list[i], f);
         if (list[i].hf_name) fputc(' ', f), print_string(list[i].hf_name, false, f);
+        if (list[i].role) fprintf(f, " as %s", ftc_config_role_name(list[i].role));
         fputc('\n', f);
     }
     fputs("}\n\n", f);

@@ -436,12 +436,27 @@ typedef struct {
     int32_t output;   // index of the output
 } ftc_check_info;
 
+// What an entry of the config block is to those who do not know its name, by `as` in the text.
+typedef enum {
+    FTC_CONFIG_PLAIN,
+    FTC_CONFIG_BATCH,      // the most rows in a batch: --batch sets it
+    FTC_CONFIG_MAX_LENGTH, // the most tokens in a sequence: --max-length
+    FTC_CONFIG_LONGEST,    // to how many the model's positions limit that
+    FTC_CONFIG_TASK, // what is learned: --task; entries of the family block may be for one of its values
+    FTC_CONFIG_LOSS, // --loss; "auto": as task and labels have it
+    FTC_CONFIG_CLASS_WEIGHTS, // --class-weights: a number for each class, with | between them
+    FTC_CONFIG_TEXT_POOLING,  // how a text's vector is made of its tokens', in sentence-transformers' words
+    FTC_CONFIG_VOCAB_BLOCK,   // of how many tokens of a vocabulary there are scores at once; 0: of all
+    FTC_CONFIG_ROLE_COUNT
+} ftc_config_role;
+
 // One entry of the model's `config`, `family` or `train` block. A number has text NULL.
 typedef struct {
     const char *name;    // "hidden"
     const char *hf_name; // "hidden_size", NULL when Hugging Face has none
     const char *text;
     double number;
+    ftc_config_role role; // of the config block's
 } ftc_setting;
 
 // Everything about a compiled model. Immutable; owned by whoever loaded it; valid until it is unloaded.
@@ -471,5 +486,12 @@ typedef struct {
     const double *nominal_flops;
     double compile_seconds;
 } ftc_program;
+
+// The entry of the config block that has the role; NULL: none has.
+static inline const ftc_setting *ftc_program_config(const ftc_program *program, ftc_config_role role) {
+    for (int32_t i = 0; i < program->n_config; i++)
+        if (program->config[i].role == role) return &program->config[i];
+    return 0;
+}
 
 #endif

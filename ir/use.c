@@ -106,6 +106,14 @@ static char *read_variant(reader *r, const ftc_module *m, const char **name) {
             "that it uses");
         return NULL;
     }
+    for (const ftc_setting_syntax *s = m->config; s; s = s->next) {
+        if (!s->role && !s->hf_name && !s->terms) continue;
+        ftc_diag_add(r->d, m->source.name, m->source.text, s->place.line, s->place.column,
+                     "%s: a text that names no model says a value here and nothing more: the name in "
+                     "config.json and the role are those of the text that it uses",
+                     s->name);
+        return NULL;
+    }
     const char *used;
     char *text = read_used(r, m, m->uses, &used);
     text = text ? resolve(r, used, text, name) : NULL;

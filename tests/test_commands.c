@@ -316,6 +316,41 @@ Test(commands, state_is_assigned_once_a_step_and_survives_resuming, .timeout = 2
 #undef STATE_RUN
 }
 
+// What options and files say goes to the entries of the config block that are declared to take it.
+Test(commands, entries_of_config_are_found_by_their_roles, .timeout = 240) {
+    static const char *const SAVED[] = {"rows = 3 as batch", "most = 12 as max_length",
+                                        "way = \"pairs\" as task", "pool = cls as text_pooling"};
+    char *dir = test_directory();
+    write_file(dir, "pairs.csv", "anchor,positive\none good,two good\nthree bad,four bad\n");
+    write_file(dir, "none.ir", "model none axis B <= 4 input x : f32[B] output y = x");
+    write_file(dir, "m.ir",
+               "model m\nconfig {\n  way = other as task\n  rows = 4 as batch\n  most = 9 as max_length\n"
+               "  limit = 12 as longest\n  how = auto as loss\n"
+               "  pool = cls as text_pooling\n}\nfamily {\n  model_type = m\n  architecture = A\n"
+               "  architecture pairs = P\n}\ncheck how == \"auto\" \"how is {how}\"\n"
+               "axis B <= 2 * rows, S ragged B <= most, V = 2000, H = 4, other = B\n"
+               "input ids : i32[B, S] in V from tokens\ninput mate : i32[B] from partner\n"
+               "x = at(embedding(\"e\", ids; V -> H), S, 0)\ncosine = dot(x, rename(x; B -> other); H)\n"
+               "own = sum(select(outer (mate == index(other)), cosine, 0); other)\n"
+               "output loss = mean(own; B) as loss, x as embedding\n"
+               "train { optimizer = sgd  lr = 0.1  epochs = 1  batch = 2 }\n");
+    ASSERT_FTC(dir, 0, err, "positions for 12 tokens", "run", "m.ir", "--train", "pairs.csv", "--tokenizer",
+               TOKENIZER, "--task", "pairs", "--batch", "3", "--max-length", "99", "--output", "saved");
+    char *text = read_text(dir, "saved/model.ir"), *config = read_text(dir, "saved/config.json"),
+         *pooling = read_text(dir, "saved/1_Pooling/config.json");
+    for (size_t i = 0; i < sizeof SAVED / sizeof *SAVED; i++)
+        cr_expect(strstr(text, SAVED[i]), "%s: %s", SAVED[i], text);
+    cr_expect(strstr(config, "\"P\""), "%s", config);
+    cr_expect_not_null(strstr(pooling, "\"pooling_mode_cls_token\":\ttrue"), "%s", pooling);
+    ASSERT_FTC(dir, 2, err, "how is focal", "compile", "m.ir", "--loss", "focal");
+    ASSERT_FTC(dir, 2, err, "--batch batch=3: the config block has no entry 'batch'", "compile", "none.ir",
+               "--batch", "3");
+    free(text);
+    free(config);
+    free(pooling);
+    scratch_free(dir);
+}
+
 Test(commands, compile_tells_what_a_step_takes, .timeout = 240) {
     static const char *const PARTS[] = {"bert_cls: 67109 parameters",
                                         "a step of 8 sequences of 128 tokens: ",

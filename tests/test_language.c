@@ -208,6 +208,8 @@ static const char *const CHANGES[][2] = {
     {"rate = 2.0", "rate = 2"},
     {"0x1.5555555555555p-2\n", "0x1.5555555555556p-2\n"},
     {"{c}\\n", "{c}\\t"},
+    {" as batch", ""},
+    {"as task", "as text_pooling"},
     {"axis B <= 4", "axis B <= 5"},
     {"ragged B <= 16", "ragged B <= 17"},
     {"axis pool = 8", "axis pool = H"},
@@ -392,6 +394,8 @@ Test(language, wrong_uses_are_refused) {
         {"use \"model.ir\"\nconfig {\n  hiden = 3\n}",
          "user.ir:3: hiden=3: the config block has no entry 'hiden'; did you mean 'hidden'?"},
         {"use \"model.ir\" config { hidden = gelu }", "'hidden' is a number"},
+        {"use \"model.ir\" config { hidden = 8 as batch }", "says a value here and nothing more"},
+        {"use \"model.ir\" config { hidden = 8 \"size\" }", "says a value here and nothing more"},
     };
     char *folder = test_directory();
     static const char model[] = "model m config { hidden = 2 } output loss = 1";
@@ -619,6 +623,8 @@ Test(language, wrong_settings_are_refused) {
                    "activation 'mish' is not known");
     expect_refused(&(ftc_override){"position_type", "rotary", "--set", FTC_OVERRIDE_CONFIG},
                    "position type 'rotary'");
+    expect_refused(&(ftc_override){"is_decoder", "true", "config.json", FTC_OVERRIDE_OPTIONAL},
+                   "attention to earlier tokens alone is not supported");
     expect_refused(&(ftc_override){"loss", "mse", "--set", FTC_OVERRIDE_CONFIG}, "needs one label, not 5");
 }
 

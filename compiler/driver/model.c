@@ -167,9 +167,14 @@ static void free_overrides(overrides *o) {
     free(o->list);
 }
 
-static void add_number(overrides *o, const char *name, int64_t value, const char *origin) {
-    char *text = ftc_format("%lld", (long long)value);
-    add(o, (ftc_override){.name = name, .value = keep(o, text), .origin = origin});
+// For the entry of the config block that has the role.
+static void add_for(overrides *o, ftc_config_role role, const char *value, const char *origin,
+                    ftc_override_kind kind) {
+    if (value) add(o, (ftc_override){ftc_config_role_name(role), value, origin, kind});
+}
+
+static const char *number_text(overrides *o, int64_t value) {
+    return keep(o, ftc_format("%lld", (long long)value));
 }
 
 static void add_entry(void *context, const char *name, const char *value) {
@@ -184,11 +189,9 @@ static void add_entry(void *context, const char *name, const char *value) {
 static void add_config_json(overrides *o, const char *dir, const ftc_hf_config *config) {
     ftc_hf_config_each(config, add_entry, o);
     const char *pooling = ftc_pooling_of(dir);
-    if (pooling) add(o, (ftc_override){"text_pooling", pooling, "modules.json", FTC_OVERRIDE_OPTIONAL});
+    add_for(o, FTC_CONFIG_TEXT_POOLING, pooling, "modules.json", FTC_OVERRIDE_OPTIONAL_ROLE);
     int32_t labels = ftc_hf_label_count(dir, config);
-    if (!labels) return;
-    add_number(o, "num_labels", labels, "config.json");
-    o->list[o->n - 1].kind = FTC_OVERRIDE_OPTIONAL;
+    if (labels) add_entry(o, FTC_HF_LABELS, keep(o, ftc_format("%d", labels)));
 }
 
 static bool add_sets(overrides *o, const ftc_model_options *options, ftc_diagnostics *d) {
@@ -234,11 +237,10 @@ static void add_train_entries(overrides *o, const ftc_model_options *options) {
     if (options->lora_dropout >= 0) add_train_number(o, "lora_dropout", options->lora_dropout);
 }
 
-static const ftc_graph_setting *find_config(const ftc_graph *g, const char *name) {
-    for (uint32_t i = 0; i < g->n_config; i++) {
-        if (strcmp(g->config[i].name, name) == 0) return &g->config[i];
-    }
-    return NULL;
+// What the entry with the role says, where that is text; "": there is none.
+static const char *config_text(const ftc_graph *g, ftc_config_role role) {
+    const ftc_graph_setting *setting = ftc_graph_config(g, role);
+    return setting && setting->text ? setting->text : "";
 }
 
 // What pretrained weights determine may not be set to something else: the whole numbers that config.json has,
@@ -249,7 +251,7 @@ static bool check_shapes(const ftc_graph *g, const ftc_hf_config *config, const 
     for (uint32_t i = 0; i < g->n_config; i++) {
         const ftc_graph_setting *setting = &g->config[i];
         double theirs;
-        if (!setting->hf_name || !setting->is_integer || strcmp(setting->hf_name, "num_labels") == 0 ||
+        if (!setting->hf_name || !setting->is_integer || strcmp(setting->hf_name, FTC_HF_LABELS) == 0 ||
             !ftc_hf_config_number(config, setting->hf_name, &theirs) || theirs == setting->number)
             continue;
         ftc_diag_add(d, NULL, NULL, 0, 0,
@@ -265,14 +267,17 @@ static bool check_shapes(const ftc_graph *g, const ftc_hf_config *config, const 
 // error.
 static bool check_problem(const ftc_graph *g, const ftc_hf_config *config, const char *dir,
                           ftc_diagnostics *d) {
-    const ftc_graph_setting *loss = find_config(g, "loss"), *labels = find_config(g, "labels");
-    if (!loss || !loss->text || strcmp(loss->text, "auto") != 0 || !labels) return true;
+    double labels = 0;
+    for (uint32_t i = 0; i < g->n_config; i++)
+        if (g->config[i].hf_name && strcmp(g->config[i].hf_name, FTC_HF_LABELS) == 0)
+            labels = g->config[i].number;
+    if (strcmp(config_text(g, FTC_CONFIG_LOSS), "auto") != 0 || labels < 1) return true;
     const char *problem = "";
     ftc_hf_config_text(config, "problem_type", &problem);
-    const ftc_graph_setting *task = find_config(g, "task");
-    bool classes = strcmp(problem, "multi_label_classification") == 0 && !(task && task->text);
-    bool numbers = strcmp(problem, "regression") == 0 && labels->number > 1 &&
-                   ftc_hf_label_count(dir, config) == (int32_t)labels->number;
+    bool classes =
+        strcmp(problem, "multi_label_classification") == 0 && !ftc_graph_config(g, FTC_CONFIG_TASK);
+    bool numbers = strcmp(problem, "regression") == 0 && labels > 1 &&
+                   ftc_hf_label_count(dir, config) == (int32_t)labels;
     if (classes || numbers)
         ftc_diag_add(
             d, NULL, NULL, 0, 0,
@@ -308,16 +313,21 @@ static const char *task_of_directory(const ftc_graph *g, const ftc_hf_config *co
 
 // Whether config.json says that a text has several labels, and nobody another loss.
 static bool has_several_labels(const ftc_graph *g, const ftc_hf_config *config) {
-    const ftc_graph_setting *task = find_config(g, "task"), *loss = find_config(g, "loss");
     const char *problem = "";
     ftc_hf_config_text(config, "problem_type", &problem);
-    return task && task->text && strcmp(task->text, "classification") == 0 && loss && loss->text &&
-           strcmp(loss->text, "auto") == 0 && strcmp(problem, "multi_label_classification") == 0;
+    return strcmp(config_text(g, FTC_CONFIG_TASK), "classification") == 0 &&
+           strcmp(config_text(g, FTC_CONFIG_LOSS), "auto") == 0 &&
+           strcmp(problem, "multi_label_classification") == 0;
 }
 
-static bool is_set(const overrides *o, const char *name) {
-    for (int i = 0; i < o->n; i++)
-        if (o->list[i].kind == FTC_OVERRIDE_CONFIG && strcmp(o->list[i].name, name) == 0) return true;
+// Whether somebody has set the entry with the role.
+static bool is_set(const overrides *o, const ftc_graph *g, ftc_config_role role) {
+    const ftc_graph_setting *entry = ftc_graph_config(g, role);
+    for (int i = 0; i < o->n; i++) {
+        const ftc_override *at = &o->list[i];
+        if (at->kind == FTC_OVERRIDE_ROLE && strcmp(at->name, ftc_config_role_name(role)) == 0) return true;
+        if (at->kind == FTC_OVERRIDE_CONFIG && entry && strcmp(at->name, entry->name) == 0) return true;
+    }
     return false;
 }
 
@@ -332,35 +342,35 @@ static bool has_masked_tokens(const ftc_graph *g) {
 static ftc_graph *parse(const char *name, const char *text, const ftc_model_options *options,
                         const ftc_hf_config *config, overrides *o, ftc_diagnostics *d) {
     ftc_graph *g = ftc_parse_text(name, text, &(ftc_settings){o->list, o->n}, d);
-    bool may_choose = g && config && !is_set(o, "task");
+    bool may_choose = g && config && !is_set(o, g, FTC_CONFIG_TASK);
     const char *task = may_choose ? task_of_directory(g, config, options->is_used) : NULL;
     if (!task && may_choose && has_several_labels(g, config)) task = "multi_label";
     if (task) {
-        add(o, (ftc_override){"task", keep(o, ftc_strdup(task)), "config.json", FTC_OVERRIDE_CONFIG});
+        add_for(o, FTC_CONFIG_TASK, keep(o, ftc_strdup(task)), "config.json", FTC_OVERRIDE_ROLE);
         ftc_graph_free(g);
         g = ftc_parse_text(name, text, &(ftc_settings){o->list, o->n}, d);
     }
-    if (g && options->fills_masks && has_masked_tokens(g) && find_config(g, "vocab_block")) {
-        add_number(o, "vocab_block", 0, "ftc predict's");
-        add_number(o, "batch", 1, "ftc predict's");
+    if (g && options->fills_masks && has_masked_tokens(g) && ftc_graph_config(g, FTC_CONFIG_VOCAB_BLOCK)) {
+        add_for(o, FTC_CONFIG_VOCAB_BLOCK, "0", "ftc predict's", FTC_OVERRIDE_ROLE);
+        add_for(o, FTC_CONFIG_BATCH, "1", "ftc predict's", FTC_OVERRIDE_ROLE);
         ftc_graph_free(g);
         g = ftc_parse_text(name, text, &(ftc_settings){o->list, o->n}, d);
     }
     if (!g || !options->max_length) return g;
-    const ftc_graph_setting *longest = find_config(g, "longest");
-    if (!longest) longest = find_config(g, "positions");
+    const ftc_graph_setting *longest = ftc_graph_config(g, FTC_CONFIG_LONGEST);
     int64_t length = options->max_length;
     if (longest && (double)length > longest->number) length = (int64_t)longest->number;
     ftc_graph_free(g);
-    add_number(o, "max_length", length, "--max-length");
+    add_for(o, FTC_CONFIG_MAX_LENGTH, number_text(o, length), "--max-length", FTC_OVERRIDE_ROLE);
     return ftc_parse_text(name, text, &(ftc_settings){o->list, o->n}, d);
 }
 
 void ftc_model_tell_length(const ftc_graph *g, const ftc_model_options *options) {
-    const ftc_graph_setting *positions = find_config(g, "positions");
-    if (positions && (double)options->max_length > positions->number)
-        fprintf(stderr, "--max-length %lld: the model has %.0f positions, so texts are cut to %.0f tokens\n",
-                (long long)options->max_length, positions->number, positions->number);
+    const ftc_graph_setting *longest = ftc_graph_config(g, FTC_CONFIG_LONGEST);
+    if (longest && (double)options->max_length > longest->number)
+        fprintf(stderr,
+                "--max-length %lld: the model has positions for %.0f tokens, so texts are cut to these\n",
+                (long long)options->max_length, longest->number);
 }
 
 // What the adapters in `dir` were trained with, if it holds some.
@@ -368,8 +378,7 @@ static bool add_adapter(overrides *o, const char *dir, ftc_diagnostics *d) {
     ftc_adapter adapter;
     if (!dir || !ftc_adapter_is(dir)) return true;
     if (!add_status(d, ftc_adapter_read(dir, &adapter))) return false;
-    if (adapter.task)
-        add(o, (ftc_override){"task", adapter.task, "adapter_config.json", FTC_OVERRIDE_OPTIONAL});
+    add_for(o, FTC_CONFIG_TASK, adapter.task, "adapter_config.json", FTC_OVERRIDE_OPTIONAL_ROLE);
     add_train(o, "lora", keep(o, ftc_strdup(adapter.modules)));
     add_train_number(o, "lora_rank", adapter.rank);
     add_train_number(o, "lora_alpha", adapter.alpha);
@@ -387,17 +396,19 @@ static bool build(const char *name, const char *text, const ftc_model_options *o
     char *resolved = NULL;
     ftc_model_source source = {0};
     if (config) add_config_json(&o, options->pretrained, config);
-    if (options->labels) add_number(&o, "num_labels", options->labels, "the data's");
+    if (options->labels)
+        add(&o, (ftc_override){.name = FTC_HF_LABELS,
+                               .value = number_text(&o, options->labels),
+                               .origin = "the data's"});
     bool ok = add_sets(&o, options, d) && ftc_laboratory_dumps(options, source.dumps, d) &&
               add_adapter(&o, options->pretrained, d) &&
               ftc_laboratory_edits(options, &source.schedule, &source.n_schedule, d) &&
               ftc_kernels_read(&options->kernels, options->target, &source.kernels, &source.n_kernels, d);
-    if (options->batch) add_number(&o, "batch", options->batch, "--batch");
-    if (options->loss) add(&o, (ftc_override){"loss", options->loss, "--loss", FTC_OVERRIDE_CONFIG});
-    if (options->task) add(&o, (ftc_override){"task", options->task, "--task", FTC_OVERRIDE_CONFIG});
-    if (options->class_weights)
-        add(&o,
-            (ftc_override){"class_weights", options->class_weights, "--class-weights", FTC_OVERRIDE_CONFIG});
+    const char *batch = options->batch ? number_text(&o, options->batch) : NULL;
+    add_for(&o, FTC_CONFIG_BATCH, batch, "--batch", FTC_OVERRIDE_ROLE);
+    add_for(&o, FTC_CONFIG_LOSS, options->loss, "--loss", FTC_OVERRIDE_ROLE);
+    add_for(&o, FTC_CONFIG_TASK, options->task, "--task", FTC_OVERRIDE_ROLE);
+    add_for(&o, FTC_CONFIG_CLASS_WEIGHTS, options->class_weights, "--class-weights", FTC_OVERRIDE_ROLE);
     add_train_entries(&o, options);
     if (ok) g = parse(name, text, options, config, &o, d);
     ok = g && (!config || (check_shapes(g, config, options->pretrained, d) &&
@@ -733,15 +744,18 @@ static ftc_precision precision_of(const ftc_program *program) {
     return strcmp(program->precision, "bf16") == 0 ? FTC_PRECISION_BF16 : FTC_PRECISION_FP32;
 }
 
+static double config_number(const ftc_program *program, ftc_config_role role, double otherwise) {
+    const ftc_setting *setting = ftc_program_config(program, role);
+    return setting ? setting->number : otherwise;
+}
+
 // What the options ask for that the program does not have: allocated text, or NULL when it fits.
 static char *other_structure(const ftc_program *program, const ftc_model_options *options) {
-    const char *task = ftc_setting_text(program->config, program->n_config, "task");
+    const char *task = ftc_program_task(program), *entry;
     char *why = NULL, *was = NULL;
-    const char *entry;
-    double batch = ftc_setting_number(program->config, program->n_config, "batch", 0);
-    double length = ftc_setting_number(program->config, program->n_config, "max_length", 0);
-    double longest = ftc_setting_number(program->config, program->n_config, "positions", (double)INT64_MAX);
-    longest = ftc_setting_number(program->config, program->n_config, "longest", longest);
+    double batch = config_number(program, FTC_CONFIG_BATCH, 0);
+    double length = config_number(program, FTC_CONFIG_MAX_LENGTH, 0);
+    double longest = config_number(program, FTC_CONFIG_LONGEST, (double)INT64_MAX);
     double wanted = (double)options->max_length < longest ? (double)options->max_length : longest;
     if (options->set.n || options->no_pass.n || has_graphs(options) || options->kernels.n ||
         has_schedule(options) || options->tune || options->memory || options->pretrained || options->loss ||
@@ -779,7 +793,7 @@ static bool compile_again(const ftc_model *old, const ftc_model_options *options
                           ftc_model *out, ftc_diagnostics *d) {
     ftc_model_options again = *options;
     if (!again.pretrained) again.pretrained = old->program->pretrained;
-    if (!again.task) again.task = ftc_setting_text(old->program->config, old->program->n_config, "task");
+    if (!again.task) again.task = ftc_program_task(old->program);
     ftc_model_source source;
     if (!ftc_model_read_text("model.ir of the artifact", old->program->source, &again, &source, d))
         return false;
@@ -792,24 +806,23 @@ static bool compile_again(const ftc_model *old, const ftc_model_options *options
 // Settings of a graph in the form that programs have. To be freed.
 static ftc_setting *list_settings(const ftc_graph_setting *settings, uint32_t n) {
     ftc_setting *list = ftc_alloc((size_t)n + 1, sizeof *list);
-    for (uint32_t i = 0; i < n; i++) {
-        list[i] = (ftc_setting){settings[i].name, settings[i].hf_name, settings[i].text, settings[i].number};
-    }
+    for (uint32_t i = 0; i < n; i++)
+        list[i] =
+            (ftc_setting){.name = settings[i].name, .text = settings[i].text, .number = settings[i].number};
     return list;
 }
 
 static void describe_source(ftc_model_candidate *c) {
     const ftc_graph *g = c->source.graph;
-    ftc_setting *config = list_settings(g->config, g->n_config);
-    c->batch = (int64_t)ftc_setting_number(config, (int32_t)g->n_config, "batch", 0);
+    const ftc_graph_setting *batch = ftc_graph_config(g, FTC_CONFIG_BATCH);
+    c->batch = batch ? (int64_t)batch->number : 0;
     c->train = list_settings(g->train, g->n_train);
     c->n_train = (int32_t)g->n_train;
-    free(config);
 }
 
 static void describe_artifact(ftc_model_candidate *c) {
     const ftc_program *program = c->artifact.program;
-    c->batch = (int64_t)ftc_setting_number(program->config, program->n_config, "batch", 0);
+    c->batch = (int64_t)config_number(program, FTC_CONFIG_BATCH, 0);
     c->n_train = program->n_train;
     c->train = ftc_alloc((size_t)c->n_train + 1, sizeof *c->train);
     if (c->n_train) memcpy(c->train, program->train, (size_t)c->n_train * sizeof *c->train);
@@ -909,6 +922,11 @@ static const ftc_setting *find_setting(const ftc_setting *settings, int32_t n, c
 const char *ftc_setting_text(const ftc_setting *settings, int32_t n, const char *name) {
     const ftc_setting *setting = find_setting(settings, n, name);
     return setting ? setting->text : NULL;
+}
+
+const char *ftc_program_task(const ftc_program *program) {
+    const ftc_setting *task = ftc_program_config(program, FTC_CONFIG_TASK);
+    return task ? task->text : NULL;
 }
 
 double ftc_setting_number(const ftc_setting *settings, int32_t n, const char *name, double otherwise) {

@@ -153,7 +153,10 @@ bool ftc_model_open_dir(const char *dir, const ftc_model_options *options, uint3
                         ftc_diagnostics *d);
 void ftc_model_close(ftc_model *model);
 
-// The value of an entry of a program's config or train block; NULL or `otherwise` when it has none.
+// What the program learns, where its text has several tasks; else NULL.
+const char *ftc_program_task(const ftc_program *program);
+
+// The value of an entry of a program's train block; NULL or `otherwise` when it has none.
 const char *ftc_setting_text(const ftc_setting *settings, int32_t n, const char *name);
 double ftc_setting_number(const ftc_setting *settings, int32_t n, const char *name, double otherwise);
 

@@ -147,7 +147,7 @@ static void print_model(const ftc_program *program, int32_t threads, const ftc_w
             threads == 1 ? "" : "s");
     if (world->size > 1) fprintf(stderr, " in each of %d processes (%s)", world->size, world->library);
     fputc('\n', stderr);
-    const char *task = ftc_setting_text(program->config, program->n_config, "task");
+    const char *task = ftc_program_task(program);
     if (task) fprintf(stderr, "task: %s\n", task);
 }
 
@@ -546,10 +546,10 @@ static bool takes_classes_of_data(const ftc_model_candidate *c, const ftc_model_
     if (c->texts.config && ftc_hf_label_count(c->texts.pretrained, c->texts.config)) return false;
     for (uint32_t i = 0; i < g->n_config; i++) {
         const ftc_graph_setting *setting = &g->config[i];
-        if (setting->hf_name && strcmp(setting->hf_name, "num_labels") == 0 && setting->number > 1)
+        if (setting->hf_name && strcmp(setting->hf_name, FTC_HF_LABELS) == 0 && setting->number > 1)
             entry = setting->name;
     }
-    return entry && !has_set(options, entry) && !has_set(options, "num_labels");
+    return entry && !has_set(options, entry) && !has_set(options, FTC_HF_LABELS);
 }
 
 // Whether the label of the model's text is one of each token.
@@ -561,18 +561,17 @@ static bool labels_tokens(const ftc_graph *g) {
     return false;
 }
 
-static bool has_task(const ftc_graph *g) {
-    for (uint32_t i = 0; i < g->n_config; i++)
-        if (strcmp(g->config[i].name, "task") == 0) return true;
-    return false;
+// Whether the model's text has a task, and no option says which.
+static bool has_open_task(const ftc_graph *g, const ftc_model_options *options) {
+    const ftc_graph_setting *task = g ? ftc_graph_config(g, FTC_CONFIG_TASK) : NULL;
+    return task && !options->task && !has_set(options, task->name);
 }
 
 // Lets data that are labelled words say that the task is to label tokens, where no option says what it is.
 static ftc_status settle_task(const ftc_model_candidate *c, ftc_run_options *options) {
     const ftc_graph *g = c->source.graph;
     ftc_model_options *model = &options->model;
-    bool is_open = g && has_task(g) && !model->task && options->data.train;
-    is_open &= !has_set(model, "task");
+    bool is_open = has_open_task(g, model) && options->data.train;
     options->data.words = g && labels_tokens(g);
     if (!is_open || options->data.words) return FTC_STATUS_OK;
     FTC_RETURN_IF_ERROR(ftc_data_has_words(&options->data, &options->data.words));
@@ -583,13 +582,9 @@ static ftc_status settle_task(const ftc_model_candidate *c, ftc_run_options *opt
 // Whether nobody says that the task is to find one class of a text: it may be to find several.
 static bool takes_task_of_data(const ftc_model_candidate *c, const ftc_model_options *options) {
     const ftc_graph *g = c->source.graph;
-    const char *task = NULL, *loss = NULL;
-    for (uint32_t i = 0; i < g->n_config; i++) {
-        if (strcmp(g->config[i].name, "task") == 0) task = g->config[i].text;
-        if (strcmp(g->config[i].name, "loss") == 0) loss = g->config[i].text;
-    }
-    return task && strcmp(task, "classification") == 0 && loss && strcmp(loss, "auto") == 0 &&
-           !options->task && !has_set(options, "task");
+    const ftc_graph_setting *loss = ftc_graph_config(g, FTC_CONFIG_LOSS);
+    return has_open_task(g, options) && loss && strcmp(loss->text, "auto") == 0 &&
+           strcmp(ftc_graph_config(g, FTC_CONFIG_TASK)->text, "classification") == 0;
 }
 
 // Lets the data say where nothing else does how many classes there are, and whether a text has several of
@@ -629,7 +624,7 @@ static ftc_status settle_class_weights(const ftc_model_candidate *c, ftc_run_opt
     const char *asked = options->run.class_weights;
     const ftc_model_options *model = &options->model;
     if (!asked || !options->data.train) return FTC_STATUS_OK;
-    double count = model->labels ? (double)model->labels : config_number(c, "num_labels");
+    double count = model->labels ? (double)model->labels : config_number(c, FTC_HF_LABELS);
     bool several = (model->task && strcmp(model->task, "multi_label") == 0) ||
                    label_of_text(c->source.graph) == FTC_LABEL_SEVERAL ||
                    (c->artifact.program && ftc_program_label(c->artifact.program) == FTC_LABEL_SEVERAL);

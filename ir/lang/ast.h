@@ -177,7 +177,7 @@ typedef struct ftc_setting_term {
     struct ftc_setting_term *next;
 } ftc_setting_term;
 
-// NAME = VALUE "hf_name" in config, family and train blocks.
+// NAME = VALUE in config, family and train blocks; in config with "hf_name" and as ROLE behind it.
 typedef struct ftc_setting_syntax {
     ftc_place place;
     const char *name, *hf_name;
@@ -186,7 +186,9 @@ typedef struct ftc_setting_syntax {
     double number;
     bool is_integer;
     ftc_setting_term *terms;
-    uint32_t start, end; // bytes of the value in the source
+    uint32_t start, end;  // bytes of the value in the source
+    ftc_config_role role; // that is written; FTC_CONFIG_PLAIN: none is
+    ftc_place role_place;
     struct ftc_setting_syntax *next;
 } ftc_setting_syntax;
 

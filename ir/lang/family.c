@@ -29,9 +29,8 @@ static int entry_named(const char *name) {
 
 // The entry, or one for a single task, counts in this graph.
 static bool counts(const ftc_graph *g, const char *entry) {
-    const char *task = NULL, *name = NAMES[entry_named(entry)];
-    for (uint32_t i = 0; i < g->n_config; i++)
-        if (!strcmp(g->config[i].name, "task")) task = g->config[i].text;
+    const ftc_graph_setting *setting = ftc_graph_config(g, FTC_CONFIG_TASK);
+    const char *task = setting ? setting->text : NULL, *name = NAMES[entry_named(entry)];
     int fit = ftc_name_for_task(entry, name, task);
     for (uint32_t i = 0; i < g->n_family; i++)
         if (ftc_name_for_task(g->family[i].name, name, task) > fit) return false;

@@ -407,7 +407,19 @@ static const char *parse_setting_name(ftc_parser *p, settings_block block) {
     return kept;
 }
 
-// { NAME = VALUE "hf_name" … }, appended to *tail.
+// batch, task, … behind `as`.
+static void parse_config_role(ftc_parser *p, ftc_setting_syntax *s) {
+    ftc_config_role role = FTC_CONFIG_PLAIN + 1;
+    s->role_place = ftc_syn_peek(p)->place;
+    while (ftc_config_role_name(role) && !ftc_syn_accept_word(p, ftc_config_role_name(role))) role++;
+    if (ftc_config_role_name(role))
+        s->role = role;
+    else
+        ftc_syn_fail_expected(
+            p, "batch, max_length, longest, task, loss, class_weights, text_pooling or vocab_block");
+}
+
+// { NAME = VALUE "hf_name" as ROLE … }, appended to *tail.
 static void parse_settings(ftc_parser *p, ftc_setting_syntax **tail, settings_block block) {
     while (*tail) tail = &(*tail)->next;
     ftc_syn_expect_mark(p, "{");
@@ -433,6 +445,7 @@ static void parse_settings(ftc_parser *p, ftc_setting_syntax **tail, settings_bl
         if (block == CONFIG_BLOCK) parse_terms(p, s);
         if (block == CONFIG_BLOCK && ftc_syn_peek(p)->kind == FTC_TOKEN_STRING)
             s->hf_name = ftc_syn_take(p)->text;
+        if (block == CONFIG_BLOCK && ftc_syn_accept_word(p, "as")) parse_config_role(p, s);
         if (p->failed) return;
         *tail = s;
         tail = &s->next;

@@ -7,15 +7,17 @@
 
 // Where a value from outside belongs.
 typedef enum {
-    FTC_OVERRIDE_CONFIG,   // an entry of the config block, which must be there
-    FTC_OVERRIDE_OPTIONAL, // the same, skipped where the model has no such entry
-    FTC_OVERRIDE_TRAIN,    // an entry of the train block, added where there is none
-    FTC_OVERRIDE_FAMILY,   // an entry of the family block, which must be there
+    FTC_OVERRIDE_CONFIG,        // an entry of the config block, which must be there
+    FTC_OVERRIDE_OPTIONAL,      // the same, skipped where the model has no such entry
+    FTC_OVERRIDE_ROLE,          // the entry of the config block that has the role `name`, which must be there
+    FTC_OVERRIDE_OPTIONAL_ROLE, // the same, skipped where the model has no such entry
+    FTC_OVERRIDE_TRAIN,         // an entry of the train block, added where there is none
+    FTC_OVERRIDE_FAMILY,        // an entry of the family block, which must be there
 } ftc_override_kind;
 
 // A value for an entry of the model's config or train block, instead of the one in the text. Later ones win.
 typedef struct {
-    const char *name;   // the entry's own or its Hugging Face name
+    const char *name;   // the entry's own or its Hugging Face name, or its role
     const char *value;  // "128", "1e-12", "gelu"; "true" and "false" are 1 and 0
     const char *origin; // for diagnostics: "--set", "config.json"
     ftc_override_kind kind;

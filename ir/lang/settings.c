@@ -10,11 +10,32 @@
 #include "ir/lang/parse.h"
 #include "ir/print.h"
 
-// The other name may be "NAME[]", of a list.
-static bool names(const ftc_setting_syntax *s, const char *name) {
-    size_t n = strlen(name);
-    return !strcmp(s->name, name) ||
-           (s->hf_name && !strncmp(s->hf_name, name, n) && (!s->hf_name[n] || !strcmp(s->hf_name + n, "[]")));
+static bool is_by_role(const ftc_override *o) {
+    return o->kind == FTC_OVERRIDE_ROLE || o->kind == FTC_OVERRIDE_OPTIONAL_ROLE;
+}
+
+static bool must_be_there(const ftc_override *o) {
+    return o->kind == FTC_OVERRIDE_CONFIG || o->kind == FTC_OVERRIDE_ROLE;
+}
+
+// The role that an entry of the config block has as it is written: where none is, that by which it is called,
+// unless another entry is written to have it.
+static ftc_config_role role_of(const ftc_module *m, const ftc_setting_syntax *s) {
+    ftc_config_role role = FTC_CONFIG_PLAIN + 1;
+    if (s->role) return s->role;
+    while (role < FTC_CONFIG_ROLE_COUNT && strcmp(ftc_config_role_name(role), s->name)) role++;
+    if (role == FTC_CONFIG_ROLE_COUNT) return FTC_CONFIG_PLAIN;
+    for (const ftc_setting_syntax *other = m->config; other; other = other->next)
+        if (other->role == role) return FTC_CONFIG_PLAIN;
+    return role;
+}
+
+// Whether the override is for this entry. The other name may be "NAME[]", of a list.
+static bool names(const ftc_module *m, const ftc_setting_syntax *s, const ftc_override *o) {
+    size_t n = strlen(o->name);
+    if (is_by_role(o)) return !strcmp(ftc_config_role_name(role_of(m, s)), o->name);
+    return !strcmp(s->name, o->name) || (s->hf_name && !strncmp(s->hf_name, o->name, n) &&
+                                         (!s->hf_name[n] || !strcmp(s->hf_name + n, "[]")));
 }
 
 static void report_at(const ftc_module *m, ftc_diagnostics *d, const ftc_setting_syntax *s,
@@ -52,7 +73,7 @@ static bool parse_number(const char *text, double *number) {
 }
 
 static bool is_for_config(const ftc_override *o) {
-    return o->kind == FTC_OVERRIDE_CONFIG || o->kind == FTC_OVERRIDE_OPTIONAL;
+    return must_be_there(o) || o->kind == FTC_OVERRIDE_OPTIONAL || o->kind == FTC_OVERRIDE_OPTIONAL_ROLE;
 }
 
 static const ftc_graph_setting *find(const ftc_graph_setting *list, int n, const char *name) {
@@ -80,12 +101,35 @@ static bool add_terms(const ftc_module *m, const ftc_setting_syntax *s, const ft
     return !problem;
 }
 
+static bool is_text_role(ftc_config_role role) {
+    return role == FTC_CONFIG_TASK || role == FTC_CONFIG_LOSS || role == FTC_CONFIG_CLASS_WEIGHTS ||
+           role == FTC_CONFIG_TEXT_POOLING;
+}
+
+// What the entry is for. One that is only called as a role does not have it where its value is of another
+// kind.
+static bool add_role(const ftc_module *m, const ftc_setting_syntax *s, ftc_diagnostics *d,
+                     ftc_graph_setting *r) {
+    ftc_config_role role = role_of(m, s);
+    const char *name = ftc_config_role_name(role), *problem = NULL;
+    if (is_text_role(role) && !r->text) problem = "it must be text";
+    if (!is_text_role(role) && (r->text || !r->is_integer)) problem = "it must be a whole number";
+    for (const ftc_setting_syntax *other = m->config; s->role && other != s; other = other->next)
+        if (other->role == role) problem = "there is another entry already";
+    if (!role || (problem && !s->role)) return true;
+    if (problem)
+        ftc_diag_add(d, m->source.name, m->source.text, s->role_place.line, s->role_place.column,
+                     "%s: as %s %s", s->name, name, problem);
+    r->role = role;
+    return !problem;
+}
+
 // The value that an entry ends up with: the override's, that of the entry it names, or the text's own. A
 // number has text NULL.
 static bool resolve(const ftc_module *m, const ftc_setting_syntax *s, const ftc_settings *overrides,
                     const ftc_graph_setting *before, int n_before, ftc_diagnostics *d,
                     ftc_graph_setting *result) {
-    ftc_graph_setting r = {s->name, s->hf_name, s->text, s->number, s->is_integer};
+    ftc_graph_setting r = {s->name, s->hf_name, s->text, s->number, s->is_integer, FTC_CONFIG_PLAIN};
     const ftc_graph_setting *named = s->bare ? find(before, n_before, s->text) : NULL;
     if (named) {
         r.text = named->text;
@@ -95,7 +139,7 @@ static bool resolve(const ftc_module *m, const ftc_setting_syntax *s, const ftc_
     if (!add_terms(m, s, before, n_before, d, &r)) return false;
     for (int i = 0; overrides && i < overrides->n; i++) {
         const ftc_override *o = &overrides->list[i];
-        if (!is_for_config(o) || !names(s, o->name)) continue;
+        if (!is_for_config(o) || !names(m, s, o)) continue;
         if (r.text) {
             r.text = o->value;
         } else if (!parse_number(o->value, &r.number)) {
@@ -109,7 +153,7 @@ static bool resolve(const ftc_module *m, const ftc_setting_syntax *s, const ftc_
         }
     }
     *result = r;
-    return true;
+    return add_role(m, s, d, result);
 }
 
 static int count(const ftc_setting_syntax *s) {
@@ -140,10 +184,10 @@ static ftc_graph_setting *resolve_all(const ftc_module *m, const ftc_settings *o
         const ftc_override *o = &overrides->list[i];
         if (!is_for_config(o)) continue;
         const ftc_setting_syntax *s = m->config;
-        while (s && !names(s, o->name)) s = s->next;
-        if (!s && o->kind == FTC_OVERRIDE_CONFIG)
+        while (s && !names(m, s, o)) s = s->next;
+        if (!s && must_be_there(o))
             report_unknown(m, d, o);
-        else if (s && m->flat && o->kind == FTC_OVERRIDE_CONFIG)
+        else if (s && m->flat && must_be_there(o))
             ftc_diag_add(
                 d, m->source.name, NULL, 0, 0,
                 "%s %s=%s: this text is a dump, its values are final; set them where the model is compiled",
@@ -151,6 +195,12 @@ static ftc_graph_setting *resolve_all(const ftc_module *m, const ftc_settings *o
     }
     *n_resolved = n;
     return list;
+}
+
+// An entry of the family or train block as the text has it.
+static ftc_graph_setting block_setting(const ftc_setting_syntax *s) {
+    return (ftc_graph_setting){
+        .name = s->name, .text = s->text, .number = s->number, .is_integer = s->is_integer};
 }
 
 // What an override of the train block sets: a number where its value is one, not true or false.
@@ -173,7 +223,7 @@ static ftc_graph_setting *train_entries(const ftc_module *m, const ftc_settings 
         if (repeated(m->train, s))
             report_at(m, d, s, "this entry is there already");
         else
-            list[n++] = (ftc_graph_setting){s->name, NULL, s->text, s->number, s->is_integer};
+            list[n++] = block_setting(s);
     }
     for (int i = 0; overrides && i < overrides->n; i++) {
         const ftc_override *o = &overrides->list[i];
@@ -192,8 +242,7 @@ static ftc_graph_setting *family_entries(const ftc_module *m, const ftc_settings
                                          ftc_diagnostics *d) {
     int n = 0;
     ftc_graph_setting *list = ftc_arena_alloc(arena, sizeof *list * (size_t)(count(m->family) + 1));
-    for (const ftc_setting_syntax *s = m->family; s; s = s->next)
-        list[n++] = (ftc_graph_setting){s->name, NULL, s->text, s->number, s->is_integer};
+    for (const ftc_setting_syntax *s = m->family; s; s = s->next) list[n++] = block_setting(s);
     for (int i = 0; overrides && i < overrides->n; i++) {
         const ftc_override *o = &overrides->list[i];
         if (o->kind != FTC_OVERRIDE_FAMILY) continue;
@@ -228,19 +277,19 @@ static int by_start(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-static bool is_overridden(const ftc_setting_syntax *s, const ftc_settings *overrides) {
+static bool is_overridden(const ftc_module *m, const ftc_setting_syntax *s, const ftc_settings *overrides) {
     for (int i = 0; i < overrides->n; i++)
-        if (names(s, overrides->list[i].name)) return true;
+        if (names(m, s, &overrides->list[i])) return true;
     return false;
 }
 
 // Values of the entries of a block that are not what the text says. With `referring`, an entry that says the
 // name of another goes on saying it unless it is one of those overridden. Returns how many edits there are
 // now.
-static int edit_values(edit *edits, int n, const ftc_setting_syntax *s, const ftc_graph_setting *setting,
-                       const ftc_settings *referring) {
+static int edit_values(const ftc_module *m, edit *edits, int n, const ftc_setting_syntax *s,
+                       const ftc_graph_setting *setting, const ftc_settings *referring) {
     for (; s; s = s->next, setting++) {
-        if (referring && (s->bare || s->terms) && !is_overridden(s, referring)) continue;
+        if (referring && (s->bare || s->terms) && !is_overridden(m, s, referring)) continue;
         bool same = setting->text ? s->text && !strcmp(s->text, setting->text)
                                   : !s->text && s->number == setting->number;
         if (!same) edits[n++] = (edit){s->start, s->end, setting, 0};
@@ -261,9 +310,9 @@ static void print_edited(FILE *f, const ftc_module *m, const ftc_graph_setting *
     int n_in_text = count(m->train), n_added = n_train - n_in_text;
     int most = count(m->config) + count(m->family) + n_in_text + 1;
     edit *edits = ftc_arena_alloc(arena, sizeof *edits * (size_t)most);
-    int n = edit_values(edits, 0, m->config, config, referring);
-    n = edit_values(edits, n, m->family, family, NULL);
-    n = edit_values(edits, n, m->train, train, referring);
+    int n = edit_values(m, edits, 0, m->config, config, referring);
+    n = edit_values(m, edits, n, m->family, family, NULL);
+    n = edit_values(m, edits, n, m->train, train, referring);
     const ftc_setting_syntax *last = m->train;
     while (last && last->next) last = last->next;
     if (last && n_added) edits[n++] = (edit){last->end, last->end, train + n_in_text, n_added};

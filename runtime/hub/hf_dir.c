@@ -165,7 +165,7 @@ void ftc_hf_config_each(const ftc_hf_config *config,
 int32_t ftc_hf_config_label_count(const ftc_hf_config *config) {
     int64_t n = 0;
     if (config->labels) return config->n_labels;
-    return ftc_json_count(entry(config, "num_labels"), &n) && n <= INT32_MAX ? (int32_t)n : 0;
+    return ftc_json_count(entry(config, FTC_HF_LABELS), &n) && n <= INT32_MAX ? (int32_t)n : 0;
 }
 
 const char *ftc_hf_config_label(const ftc_hf_config *config, int32_t id) {
@@ -259,7 +259,7 @@ static ftc_status read_marked(const char *path, cJSON **out) {
 // The config.json that is carried over: without what the saved model no longer is.
 static ftc_status read_base(const char *dir, cJSON **out) {
     static const char *const DROPPED[] = {"_name_or_path", "transformers_version", "torch_dtype",
-                                          "num_labels"};
+                                          FTC_HF_LABELS};
     char *path;
     bool is_base;
     FTC_RETURN_IF_ERROR(config_path(dir, &path, &is_base));
@@ -339,7 +339,7 @@ ftc_status ftc_hf_config_make(const ftc_program *program, const ftc_hf_config_ex
     set(json, "dtype", cJSON_CreateString("float32"));
     for (int32_t i = 0; i < program->n_config; i++) {
         const ftc_setting *setting = &program->config[i];
-        if (!setting->hf_name || strcmp(setting->hf_name, "num_labels") == 0) continue; // id2label says it
+        if (!setting->hf_name || strcmp(setting->hf_name, FTC_HF_LABELS) == 0) continue; // id2label says it
         set_entry(json, setting);
     }
     set_labels(json, extra);

@@ -33,6 +33,8 @@ bool ftc_hf_config_next(const ftc_hf_config *config, const struct cJSON **at, co
 void ftc_hf_config_each(const ftc_hf_config *config,
                         void (*tell)(void *context, const char *name, const char *value), void *context);
 
+#define FTC_HF_LABELS "num_labels" // the entry of config.json that is not written: id2label says it
+
 // The number of labels that config.json states (id2label, else num_labels), 0 when it states none.
 int32_t ftc_hf_config_label_count(const ftc_hf_config *config);
 

@@ -8,12 +8,11 @@
 #include <string.h>
 
 const char *ftc_family_text(const ftc_program *program, const char *name) {
-    const char *task = NULL, *text = "";
+    const ftc_setting *task = ftc_program_config(program, FTC_CONFIG_TASK);
+    const char *text = "";
     int best = 0;
-    for (int32_t i = 0; i < program->n_config; i++)
-        if (strcmp(program->config[i].name, "task") == 0) task = program->config[i].text;
     for (int32_t i = 0; i < program->n_family; i++) {
-        int fit = ftc_name_for_task(program->family[i].name, name, task);
+        int fit = ftc_name_for_task(program->family[i].name, name, task ? task->text : NULL);
         if (fit <= best) continue;
         best = fit;
         text = program->family[i].text;

@@ -61,9 +61,8 @@ static const char *pooling_of(const ftc_program *program, int64_t *width) {
         if (program->outputs[i].role == FTC_OUTPUT_EMBEDDING) embedding = i;
     if (embedding < 0 || ftc_program_texts_per_row(program) == 1) return NULL;
     *width = program->outputs[embedding].each;
-    for (int32_t i = 0; i < program->n_config; i++)
-        if (strcmp(program->config[i].name, "text_pooling") == 0) return program->config[i].text;
-    return NULL;
+    const ftc_setting *pooling = ftc_program_config(program, FTC_CONFIG_TEXT_POOLING);
+    return pooling ? pooling->text : NULL;
 }
 
 // Everything that makes `dir` a model directory.
