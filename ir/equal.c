@@ -66,7 +66,8 @@ static bool same_kernel(const ftc_kernel *a, const ftc_kernel *b) {
 
 static bool same_setting(const ftc_graph_setting *a, const ftc_graph_setting *b) {
     return same_text(a->name, b->name) && same_text(a->hf_name, b->hf_name) && same_text(a->text, b->text) &&
-           a->role == b->role && (a->text || (same_number(a->number, b->number) && a->is_integer == b->is_integer));
+           a->role == b->role &&
+           (a->text || (same_number(a->number, b->number) && a->is_integer == b->is_integer));
 }
 
 static bool same_output(const ftc_output *a, const ftc_output *b) {
