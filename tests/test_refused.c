@@ -15,6 +15,9 @@ Test(refused, wrong_usage, .timeout = 240) {
     ASSERT_FTC(dir, 2, err, "expected NAME=VALUE", "run", MODEL, "--set", "hidden");
     ASSERT_FTC(dir, 2, err, "--dropout 1: expected less than 1", "run", MODEL, "--dropout", "1", SMALL);
     ASSERT_FTC(dir, 2, err, "--beta1 1: expected less than 1", "run", MODEL, "--beta1", "1", SMALL);
+    ASSERT_FTC(dir, 2, err, "--train is given twice, at last with b.csv: one file is read", "run", MODEL,
+               "--train", "a.csv", "--data=b.csv");
+    ASSERT_FTC(dir, 2, err, "--file is given twice", "tokenize", TOKENIZER, "--file", TEST, "--file", TRAIN);
     ASSERT_FTC(dir, 2, err, "give one", "run", MODEL, "--test", TEST, "--split-test", "3");
     ASSERT_FTC(dir, 2, err, "--test", "run", MODEL, "--train", TRAIN, "--load-best-model-at-end");
     ASSERT_FTC(dir, 2, err, "pass optimizer: the graph has already updates", "opt", MODEL,

@@ -517,8 +517,21 @@ Test(table, says_what_is_wrong_and_where) {
     expect_message(ftc_table_open("/dev/null", &UNLABELLED, &table), "/dev/null: the file is empty");
     expect_message(ftc_table_open(missing, &UNLABELLED, &table),
                    "missing.csv: cannot open: No such file or directory");
-    expect_message(ftc_table_open(directory, &UNLABELLED, &table), "not a file");
+    expect_message(ftc_table_open(directory, &UNLABELLED, &table),
+                   ": a folder, not a file; make one file of what it holds");
     free(missing);
+}
+
+Test(table, columns_are_found_in_capitals_too) {
+    ftc_row row = {0};
+    ftc_table *table = open_text("imdb.csv", "Review,Sentiment\nok,positive\n", (ftc_table_options){0});
+    cr_assert_eq(ftc_table_rows(table), 1);
+    expect_row(table, &row, 0, "ok", NULL, "positive");
+    ftc_table_close(table);
+    table = open_text("both.csv", "Text,text,LABEL,Comment\na,b,1,c\n", (ftc_table_options){0});
+    expect_row(table, &row, 0, "b", NULL, "1");
+    ftc_row_free(&row);
+    ftc_table_close(table);
 }
 
 // An empty text is a text; a label has to be there.

@@ -125,7 +125,8 @@ bool ftc_option_set(const ftc_option *option, void *target, const char *text, ch
         }
         *(bool *)field = strcmp(text, "true") == 0;
         return true;
-    case FTC_OPTION_TEXT: *(const char **)field = text; return true;
+    case FTC_OPTION_TEXT:
+    case FTC_OPTION_ROWS: *(const char **)field = text; return true;
     case FTC_OPTION_CHOICE: {
         int32_t place = place_among(option->value, text);
         if (place < 0) {
@@ -168,7 +169,8 @@ static cJSON *value_of(const ftc_option *option, const void *target) {
     const char *field = (const char *)target + option->offset;
     switch (option->kind) {
     case FTC_OPTION_FLAG: return cJSON_CreateBool(*(const bool *)field);
-    case FTC_OPTION_TEXT: {
+    case FTC_OPTION_TEXT:
+    case FTC_OPTION_ROWS: {
         const char *text = *(const char *const *)field;
         return text ? cJSON_CreateString(text) : cJSON_CreateNull();
     }
@@ -244,9 +246,24 @@ int ftc_cli_exit(ftc_cli_result result) {
 
 // --- the parser ---------------------------------------------------------------------------------------
 
+// Whether the option may be given now; of files of rows, `files` are those that have been.
+static bool may_be_given(const ftc_command *command, const ftc_option *option, const char *text,
+                         ftc_text_list *files) {
+    for (size_t i = 0; option->kind == FTC_OPTION_ROWS && i < files->n; i++) {
+        if (strcmp(files->items[i], option->name) != 0) continue;
+        ftc_cli_error(command->name,
+                      "--%s is given twice, at last with %s: one file is read; join them, as by --%s <(cat "
+                      "a.jsonl b.jsonl) --format json",
+                      option->name, text, option->name);
+        return false;
+    }
+    if (option->kind == FTC_OPTION_ROWS) ftc_text_list_add(files, option->name);
+    return true;
+}
+
 // One argument "--name", "--name=value" or "--name value"; advances `i` over a separate value.
 static bool parse_option(const ftc_command *command, const ftc_option_group *groups, int argc, char **argv,
-                         int *i) {
+                         ftc_text_list *files, int *i) {
     char *argument = argv[*i];
     char *equals = strchr(argument, '=');
     char *name = ftc_strndup(argument + 2, equals ? (size_t)(equals - argument - 2) : strlen(argument + 2));
@@ -265,15 +282,17 @@ static bool parse_option(const ftc_command *command, const ftc_option_group *gro
         ftc_cli_error(command->name, "--%s needs a value: --%s %s", name, name, option->value);
     } else {
         const char *text = equals ? equals + 1 : argv[++*i];
-        ok = ftc_option_set(option, group->target, text, why, sizeof why);
-        if (!ok) ftc_cli_error(command->name, "--%s %s: %s", name, text, why);
+        if (may_be_given(command, option, text, files)) {
+            ok = ftc_option_set(option, group->target, text, why, sizeof why);
+            if (!ok) ftc_cli_error(command->name, "--%s %s: %s", name, text, why);
+        }
     }
     free(name);
     return ok;
 }
 
-ftc_cli_result ftc_cli_parse(const ftc_command *command, const ftc_option_group *groups, int argc,
-                             char **argv, ftc_text_list *positional) {
+static ftc_cli_result parse(const ftc_command *command, const ftc_option_group *groups, int argc, char **argv,
+                            ftc_text_list *files, ftc_text_list *positional) {
     positional->n = 0;
     for (const ftc_option_group *group = groups; group->options; group++) {
         for (const ftc_option *option = group->options; option->name; option++) {
@@ -298,9 +317,17 @@ ftc_cli_result ftc_cli_parse(const ftc_command *command, const ftc_option_group 
             ftc_cli_error(command->name, "unknown option %s; options are written --name, see ftc %s --help",
                           argv[i], command->name);
             return FTC_CLI_ERROR;
-        } else if (!parse_option(command, groups, argc, argv, &i)) {
+        } else if (!parse_option(command, groups, argc, argv, files, &i)) {
             return FTC_CLI_ERROR;
         }
     }
     return FTC_CLI_OK;
+}
+
+ftc_cli_result ftc_cli_parse(const ftc_command *command, const ftc_option_group *groups, int argc,
+                             char **argv, ftc_text_list *positional) {
+    ftc_text_list files = {0};
+    ftc_cli_result result = parse(command, groups, argc, argv, &files, positional);
+    ftc_text_list_free(&files);
+    return result;
 }

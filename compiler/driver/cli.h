@@ -14,6 +14,7 @@
 typedef enum {
     FTC_OPTION_FLAG,        // bool: --name, --name=true, --name=false
     FTC_OPTION_TEXT,        // const char *
+    FTC_OPTION_ROWS,        // const char *, a file of rows, once: of two, one would be lost
     FTC_OPTION_CHOICE,      // int32_t: the place of the value in the alternatives that `value` lists
                             // ("no|steps|epoch")
     FTC_OPTION_INT,         // int64_t, from `least` to 2³¹ - 1

@@ -49,9 +49,9 @@ const ftc_option ftc_column_option_table[] = {
 };
 
 const ftc_option ftc_rows_option_table[] = {
-    {"train", "data", FTC_OPTION_TEXT, FIELD(train), "FILE", 0,
+    {"train", "data", FTC_OPTION_ROWS, FIELD(train), "FILE", 0,
      "rows to train on (CSV, TSV or JSON, packed by gzip or not)"},
-    {"test", NULL, FTC_OPTION_TEXT, FIELD(test), "FILE", 0, "rows to evaluate on"},
+    {"test", NULL, FTC_OPTION_ROWS, FIELD(test), "FILE", 0, "rows to evaluate on"},
     {"split-test", NULL, FTC_OPTION_INT, FIELD(split_test), "N", 0,
      "take N rows of the training file as test rows"},
     {"shuffle-seed", NULL, FTC_OPTION_SEED, FIELD(shuffle_seed), "N", 0,

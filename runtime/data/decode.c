@@ -199,8 +199,13 @@ static const char *marked_encoding(const unsigned char *start, ssize_t n) {
 static ftc_status decode(const char *name, const char *encoding, int *fd) {
     unsigned char start[4];
     struct stat info;
-    if (fstat(*fd, &info) != 0 || S_ISDIR(info.st_mode))
-        return ftc_status_make(FTC_BAD_INPUT, "%s: not a file", name);
+    if (fstat(*fd, &info) != 0)
+        return ftc_status_make(FTC_BAD_INPUT, "%s: cannot read: %s", name, strerror(errno));
+    if (S_ISDIR(info.st_mode))
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "%s: a folder, not a file; make one file of what it holds (cat FOLDER/*.jsonl "
+                               "> all.jsonl; of Parquet and Arrow: python3 -m ftc rows FOLDER > all.jsonl)",
+                               name);
     if (!S_ISREG(info.st_mode)) FTC_RETURN_IF_ERROR(replace(name, fd, copy_as_it_is, NULL));
     if (S_ISFIFO(info.st_mode) && lseek(*fd, 0, SEEK_END) == 0)
         return ftc_status_make(FTC_BAD_INPUT, "%s: nothing comes out of this pipe; start its writer first",

@@ -79,8 +79,8 @@ static void push_list(ftc_fields *fields, const cJSON *list) {
 
 static const char *const default_texts[] = {"text",    "sentence", "review",      "content",
                                             "comment", "document", "description", NULL};
-static const char *const default_labels[] = {"label",  "labels",   "stars",  "class",
-                                             "rating", "category", "target", NULL};
+static const char *const default_labels[] = {"label",    "labels", "stars",     "class", "rating",
+                                             "category", "target", "sentiment", NULL};
 
 static const char *const word_texts[] = {"tokens",  "words",   "text",     "sentence",    "review",
                                          "content", "comment", "document", "description", NULL};
@@ -101,6 +101,16 @@ static size_t find_column(const ftc_table *t, const char *name) {
     for (size_t i = 0; i < t->layout.names.count; i++)
         if (strcmp(ftc_fields_get(&t->layout.names, i), name) == 0) return i;
     return NONE;
+}
+
+// The first of the names that the file has, be it in capitals.
+static size_t find_default(const ftc_table *t, const char *const *names) {
+    size_t column = NONE;
+    for (const char *const *name = names; *name && column == NONE; name++) column = find_column(t, *name);
+    for (const char *const *name = names; *name && column == NONE; name++)
+        for (size_t i = 0; i < t->layout.names.count && column == NONE; i++)
+            if (strcasecmp(ftc_fields_get(&t->layout.names, i), *name) == 0) column = i;
+    return column;
 }
 
 static bool is_column_number(const char *text) {
@@ -150,11 +160,7 @@ static ftc_status find_wanted(const ftc_table *t, const char *role, const char *
         *out = strtoul(wanted, NULL, 10);
         return FTC_STATUS_OK;
     }
-    if (wanted)
-        column = find_column(t, wanted);
-    else
-        for (const char *const *name = defaults; *name && column == NONE; name++)
-            column = find_column(t, *name);
+    column = wanted ? find_column(t, wanted) : find_default(t, defaults);
     if (column == NONE && by_number)
         return ftc_status_make(FTC_BAD_INPUT, "%s: there is no column %s: there %s %zu, numbered from 0",
                                t->path, wanted, count == 1 ? "is" : "are", count);
@@ -177,7 +183,7 @@ static ftc_status choose_column(ftc_table *t, int role, const char *wanted) {
 static bool is_default_name(const ftc_table *t, const char *name) {
     for (int role = 0; role < ROLES; role++)
         for (const char *const *known = default_names(t, role); *known; known++)
-            if (strcmp(*known, name) == 0) return true;
+            if (strcasecmp(*known, name) == 0) return true;
     return false;
 }
 
@@ -418,6 +424,10 @@ ftc_status ftc_table_find_column(const ftc_table *t, const char *name, size_t *c
 
 bool ftc_table_has_words(const ftc_table *t) {
     return t->words;
+}
+
+bool ftc_table_has_pairs(const ftc_table *t) {
+    return t->columns[PAIR] != NONE;
 }
 
 const char *ftc_table_label_column(const ftc_table *t) {

@@ -50,9 +50,9 @@ typedef enum {
 } ftc_table_quoting;
 
 // A column is chosen by its number from 0 or, where there are not so many, by its name. NULL stands for the
-// first of these names that the file has:
+// first of these names that the file has, be it in capitals:
 //   text:  text, sentence, review, content, comment, document, description
-//   label: label, labels, stars, class, rating, category, target
+//   label: label, labels, stars, class, rating, category, target, sentiment
 // and, for `pair`, for none. Of words:
 //   text:  tokens, words, then as above
 //   label: ner_tags, tags, labels, label, pos_tags, chunk_tags
@@ -105,6 +105,9 @@ char *ftc_table_describe(const ftc_table *table);
 
 // Whether rows are sentences of words with a label each: as the options had it, or the file's form.
 bool ftc_table_has_words(const ftc_table *table);
+
+// Whether a row has two texts.
+bool ftc_table_has_pairs(const ftc_table *table);
 
 // The name of the label column: out of the header, or its number; NULL if there is none.
 const char *ftc_table_label_column(const ftc_table *table);
