@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import ctypes
 import itertools
+import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -149,6 +151,22 @@ def _label_column(row: Mapping[str, Any]) -> str | None:
     return next((name for name in LABELS if row.get(name) is not None), None)
 
 
+def _no_label(name: str, value: Any, classes: int, what: str) -> InputError:
+    """What is wrong with a label that is neither a class nor a number, and what to do."""
+    is_number = isinstance(value, (int, float))
+    if isinstance(value, str) and classes > 1:
+        remedy = f'number the names (datasets: class_encode_column("{name}"))'
+    elif isinstance(value, str):
+        remedy = "make numbers of texts, or for classes give the model num_labels"
+    elif is_number and (value == -1 or not math.isfinite(value)):
+        remedy = f'where it says that there is no label, remove the row, or to predict the column (datasets: remove_columns("{name}"))'
+    elif is_number and value >= classes:
+        remedy = "number classes from 0, and give the model as many labels as there are (num_labels)"
+    else:
+        remedy = "a label a text is one number"
+    return InputError(f"{what}: {name} is {value!r}: expected {f'0 to {classes - 1}' if classes > 1 else 'a number'}; {remedy}")
+
+
 def _label(row: Mapping[str, Any], classes: int, task: str, what: str) -> float | np.ndarray | None:
     name = _label_column(row)
     if name is None:
@@ -161,10 +179,10 @@ def _label(row: Mapping[str, Any], classes: int, task: str, what: str) -> float 
     if array.ndim == 1 and array.size == classes > 1:
         raise InputError(f"{what}: {name} has {classes} numbers: for several labels a text set the configuration's problem_type")
     if array.size != 1 or array.dtype.kind not in "iubf":
-        raise InputError(f"{what}: {name} is {row[name]!r}: expected one {'class' if classes > 1 else 'number'}")
+        raise _no_label(name, row[name], classes, what)
     value = array.item()
-    if classes > 1 and (value != int(value) or not 0 <= value < classes):
-        raise InputError(f"{what}: {name} is {value}: expected 0 to {classes - 1}")
+    if not math.isfinite(value) or (classes > 1 and (value != int(value) or not 0 <= value < classes)):
+        raise _no_label(name, value, classes, what)
     return float(value)
 
 
@@ -208,6 +226,7 @@ def pack(
     "mlm": what each masked token was, or where `masks` says how to mask them, none."""
     of_tokens = task in ("tokens", "mlm")
     ids, kinds, labels, kept = [], [], [], []
+    texts = None  # the columns that are tokenized
     for i, row in enumerate(_rows(dataset, most)):
         what = f"{name}, example {i}"
         if not isinstance(row, Mapping) and not hasattr(row, "keys"):
@@ -216,7 +235,11 @@ def pack(
         if "input_ids" not in row:
             if of_tokens and not masks and _label_column(row):
                 raise InputError(f"{what} has labels, but no input_ids: tokenize it, and give each token its label")
-            row = _tokenized(row, tokenize, what)
+            found = _texts(row, texts, what)
+            if texts is None:
+                texts = found
+                _tell_pair(texts, name)
+            row = _tokenized(row, texts, tokenize, what)
         tokens = _numbers(row["input_ids"], f"{what}: input_ids")
         given = row.get("token_type_ids") if types else None
         kind = np.zeros(len(tokens), np.int32) if given is None else _numbers(given, f"{what}: token_type_ids")
@@ -231,7 +254,7 @@ def pack(
         labels.append(_tags(row, mask, what) if of_tokens and not masks else label)
         if (labels[i] is None) != (labels[0] is None):
             has, have = ("no label", "have") if labels[i] is None else ("a label", "have none")
-            raise InputError(f"{what} has {has}, but those before it {have}")
+            raise InputError(f"{what} has {has}, but those before it {have}: fill it in, or remove the row")
     if not ids:
         raise InputError(f"{name} is empty")
     given = None if labels[0] is None else labels
@@ -240,12 +263,48 @@ def pack(
     return examples
 
 
-def _tokenized(row: Mapping[str, Any], tokenize: Callable | None, what: str) -> Mapping[str, Any]:
-    texts = [key for key in row.keys() if isinstance(row[key], str) and key not in LABELS]
-    if not texts:
+# What a text is called that needs no second one, and what is half of a pair by its name (as in docs/data.md), as text_pair is.
+_TEXTS = ("text", "sentence", "review", "content", "comment", "document", "description")
+_HALVES = ("anchor", "query", "question", "premise", "positive", "answer", "passage", "hypothesis", "context")
+
+
+def _texts(row: Mapping[str, Any], before: list[str] | None, what: str) -> list[str]:
+    """The columns of the row's text, or of its two: as in the rows before it, where None is an empty text."""
+    if before is not None and all(name in row and (row[name] is None or isinstance(row[name], str)) for name in before):
+        found = [key for key in row.keys() if key in before or (isinstance(row[key], str) and key not in LABELS)]
+    else:
+        found = [key for key in row.keys() if isinstance(row[key], str) and key not in LABELS]
+    if not found:
         raise InputError(f"{what} has neither input_ids nor a text; it has {', '.join(map(str, row.keys())) or 'nothing'}")
+    if before is not None and sorted(found) == sorted(before):
+        return before
+    if before is not None:
+        raise InputError(f"{what} has texts in {', '.join(found)}, those before it in {', '.join(before)}: make them alike")
+    if len(found) > 2:
+        raise InputError(f"{what} has the texts {', '.join(found)}: tokenize them, or keep one, or two as a pair")
+    return found
+
+
+def _other_text(texts: list[str]) -> str | None:
+    """Of two columns of strings the one that may be no text, as an id beside a text: neither its name nor the other's says so."""
+    alone = [name for name in texts if name in _TEXTS]
+    others = [name for name in texts if name not in alone]
+    if len(alone) != 1 or len(others) != 1 or others[0].startswith((*_HALVES, *_TEXTS)):
+        return None
+    return others[0]
+
+
+def _tell_pair(texts: list[str], name: str) -> None:
+    other = _other_text(texts)
+    if other is not None:
+        warnings.warn(
+            f"ftc.Trainer: {name}: {' and '.join(texts)} are taken as a pair of texts; if {other} is none, leave it out (datasets: "
+            f'remove_columns("{other}"))',
+            stacklevel=2,
+        )
+
+
+def _tokenized(row: Mapping[str, Any], texts: list[str], tokenize: Callable | None, what: str) -> Mapping[str, Any]:
     if tokenize is None:
         raise InputError(f"{what} has no input_ids: give the tokenizer as processing_class")
-    if len(texts) > 2:
-        raise InputError(f"{what} has the texts {', '.join(texts)}: tokenize them, or keep one, or two as a pair")
-    return tokenize(*(row[text] for text in texts))
+    return tokenize(*(row[text] or "" for text in texts))

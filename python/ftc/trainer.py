@@ -63,7 +63,6 @@ _COMPILED = (
 # What else transformers' Trainer has, with what there is instead.
 _ABSENT = {
     "push_to_hub": "save_model writes what huggingface_hub's upload_folder takes",
-    "create_model_card": "save_model writes the model, and no card",
     "hyperparameter_search": "make a Trainer for each set of arguments",
     **dict.fromkeys(_COMPILED, "the compiled step and its loop do this"),
 }
@@ -817,6 +816,21 @@ class Trainer:
         if "torch" in sys.modules:
             sys.modules["torch"].save(self.args, os.path.join(directory, "training_args.bin"))
 
+    def create_model_card(self, **about: Any) -> None:
+        """Writes args.output_dir/README.md as transformers does, by its keywords (language, license, tags, model_name, …): what
+        the arguments were and what the evaluations gave."""
+        if self._names is _callbacks:
+            refuse("create_model_card", "it takes the TrainingArguments of transformers, which writes the card")
+        from transformers.modelcard import TrainingSummary
+
+        named = SimpleNamespace(config=SimpleNamespace(_name_or_path=str(self.model)))
+        model = named if self._weights.model is None else self._weights.model
+        trainer = SimpleNamespace(
+            args=self.args, state=self.state, model=model, train_dataset=self.train_dataset, eval_dataset=self.eval_dataset
+        )
+        card = TrainingSummary.from_trainer(trainer, **about).to_model_card()
+        pathlib.Path(self.args.output_dir, "README.md").write_text(card, encoding="utf-8")
+
     def save_state(self) -> None:
         """Saves `state` as trainer_state.json into args.output_dir."""
         self.state.save_to_json(os.path.join(self.args.output_dir, "trainer_state.json"))
@@ -909,7 +923,8 @@ class Trainer:
         metrics = _plain(metrics)
         if examples.has_labels:
             metrics[f"{prefix}_loss"] = loss.value
-        metrics = {key if key.startswith(f"{prefix}_") else f"{prefix}_{key}": value for key, value in metrics.items()}
+        for key in [key for key in metrics if not key.startswith(f"{prefix}_")]:  # behind the loss, as in transformers
+            metrics[f"{prefix}_{key}"] = metrics.pop(key)
         return scores, labels, metrics, len(examples)
 
     def evaluate(self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval") -> dict[str, float]:

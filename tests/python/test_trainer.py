@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import signal
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -316,7 +318,14 @@ def make_own():
 BAD_ROWS = [
     ([], ftc.InputError, "empty"),
     ([{"input_ids": [1, 2], "label": 5}], ftc.InputError, "example 0: label is 5: expected 0 to 4"),
-    ([{"input_ids": [1, 2], "label": -1}], ftc.InputError, "label is -1"),
+    ([{"input_ids": [1, 2], "label": 5}], ftc.InputError, "num_labels"),
+    ([{"input_ids": [1, 2], "label": -1}], ftc.InputError, "label is -1.*where it says that there is no label, remove"),
+    ([{"input_ids": [1, 2], "label": float("nan")}], ftc.InputError, "example 0: label is nan.*remove the row"),
+    ([{"input_ids": [1, 2], "label": "good"}], ftc.InputError, "label is 'good': expected 0 to 4; number the names"),
+    ([{"input_ids": [1, 2], "label": None}, {"input_ids": [1], "label": 0}], ftc.InputError, "example 1 has a label.*fill it in"),
+    ([{"text": "a", "label": 0}, {"review": "a", "label": 0}], ftc.InputError, "example 1 has texts in review, .* in text"),
+    ([{"text": "a", "label": 0}, {"label": 0, "text": "a", "pair": "b"}], ftc.InputError, "example 1 has texts in text, pair"),
+    ([{"a": "a", "b": "b", "c": "c", "label": 0}], ftc.InputError, "has the texts a, b, c"),
     ([{"input_ids": [1, 300], "label": 0}], ftc.InputError, "300"),
     ([{"input_ids": [1, 1 << 40], "label": 0}], ftc.InputError, "int32"),
     ([{"input_ids": [[1, 2]], "label": 0}], TypeError, "2 axes"),
@@ -335,6 +344,26 @@ BAD_ROWS = [
 def test_refuses_rows(make, rows, kind, message):
     with pytest.raises(kind, match=message):
         make(train=rows, eval_strategy="no", test=[]).train()
+
+
+def test_a_missing_second_text_is_empty(make):
+    trainer = make(eval_strategy="no")
+    rows = [{"text": "The soup", "text_pair": "was good"}, {"text_pair": None, "text": "The soup"}]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scores = trainer.predict(rows).predictions
+    tokenizer = ftc.Tokenizer(trainer.model)
+    tokens = [dict(zip(("input_ids", "token_type_ids"), tokenizer(*pair))) for pair in (("The soup", "was good"), ("The soup", ""))]
+    assert np.array_equal(scores, trainer.predict(tokens).predictions)
+
+
+def test_tells_what_may_be_no_text(make):
+    with pytest.warns(UserWarning, match="test_dataset: id and text are taken as a pair of texts; if id is none, leave it out"):
+        make(eval_strategy="no").predict([{"id": f"r{i}", "text": "The soup"} for i in range(3)])
+    for pair in (("premise", "hypothesis"), ("question", "sentence"), ("sentence1", "sentence2"), ("a", "b")):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            make(eval_strategy="no").predict([{name: "The soup" for name in pair}])
 
 
 # --- beside transformers -----------------------------------------------------------------------------------
@@ -459,6 +488,25 @@ def test_callbacks_of_transformers(hf, tiny, tmp_path):
     trainer.add_callback(hf.PrinterCallback)
     trainer.train()
     assert trainer.state.global_step == 5 and watching.norm == float(model.classifier.weight.detach().norm())
+
+
+def test_writes_the_card_of_transformers(hf, tiny, tmp_path):
+    cards = []
+    for kind in (ftc.Trainer, hf.Trainer):
+        trainer = tutorial(hf, kind, tiny, tmp_path / kind.__module__, max_steps=7)
+        trainer.create_model_card(model_name="reviews", language="en", dataset="reviews", tags="soup")
+        cards.append((tmp_path / kind.__module__ / "README.md").read_text())
+    assert "\n# reviews\n" in cards[0] and "Accuracy: " in cards[0]
+    words = [re.sub(r"[-:|]{3,}|\d+\.\d+|  +", "", card) for card in cards]  # numbers are compared by the runs
+    assert words[0] == words[1]
+
+
+def test_the_card_of_a_directory(hf, make, tiny, tmp_path):
+    args = hf.TrainingArguments(str(tmp_path), use_cpu=True, report_to="none", disable_tqdm=True)
+    ftc.Trainer(model=tiny, args=args, train_dataset=make_rows(8, 1)).create_model_card(model_name="reviews")
+    assert "\n# reviews\n" in (tmp_path / "README.md").read_text()
+    with pytest.raises(NotImplementedError, match="create_model_card: it takes the TrainingArguments of transformers"):
+        make().create_model_card()
 
 
 def test_refuses_other_models(hf, tiny, tmp_path):
