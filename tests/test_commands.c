@@ -394,3 +394,40 @@ Test(commands, another_structure_is_compiled_again, .timeout = 240) {
     forget(&fits);
     scratch_free(dir);
 }
+
+// A model of pairs knows that it is one: where texts stand alone, it is told.
+Test(commands, pairs_are_remembered, .timeout = 240) {
+    static const char NOTE[] = "learned from pairs of texts, and these stand alone";
+    char *dir = test_directory();
+    write_file(dir, "pairs.csv", "a,b,label\nthe soup,was good,1\nthe waiter,was rude,0\n");
+    write_file(dir, "one.csv", "a,b\nthe soup,was good\n");
+    ASSERT_FTC(dir, 0, err, "saved out", "run", MODEL, SMALL, "--train", "pairs.csv", "--text-column", "a",
+               "--pair-column", "b", "--max-steps", "1", "--no-report", "--output", "out");
+    outcome file =
+                FTC(dir, "predict", "out", "--file", "one.csv", "--text-column", "a", "--pair-column", "b"),
+            given = FTC(dir, "predict", "out", "--pairs", "the soup", "was good"),
+            alone = FTC(dir, "predict", "out", "the soup", "was good");
+    cr_assert_eq(file.status, 0, "%s", file.err);
+    cr_assert_str_eq(given.out, file.out);
+    cr_assert_null(strstr(file.err, NOTE), "%s", file.err);
+    cr_assert_null(strstr(given.err, NOTE), "%s", given.err);
+    cr_assert_not_null(strstr(alone.err, NOTE), "%s", alone.err);
+    forget(&file);
+    forget(&given);
+    forget(&alone);
+    ASSERT_FTC(dir, 0, err, NOTE, "eval", "out", "--test", "pairs.csv", "--text-column", "a");
+    ASSERT_FTC(dir, 0, err, NOTE, "predict", "out", "--file", "one.csv", "--text-column", "a");
+    ASSERT_FTC(dir, 2, err, "--pairs: the text \"rude\" has no second one: 3 are given", "predict", "out",
+               "--pairs", "the soup", "was good", "rude");
+    ASSERT_FTC(dir, 2, err, "--pair-column names", "predict", "out", "--pairs", "--file", "one.csv");
+    ASSERT_FTC(dir, 0, out, "[CLS] the soup [SEP] was good [SEP]\n", "tokenize", TOKENIZER, "--pairs",
+               "the soup", "was good");
+    // One that is trained on single texts from there is of these.
+    ASSERT_FTC(dir, 0, err, "saved more", "run", MODEL, "--pretrained", "out", "--train", "pairs.csv",
+               "--text-column", "a", "--max-steps", "1", "--no-report", "--output", "more");
+    outcome more = FTC(dir, "predict", "more", "the soup");
+    cr_assert_eq(more.status, 0, "%s", more.err);
+    cr_assert_null(strstr(more.err, NOTE), "%s", more.err);
+    forget(&more);
+    scratch_free(dir);
+}

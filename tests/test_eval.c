@@ -92,3 +92,16 @@ Test(eval, fifty_classes_have_a_table, .timeout = 240) {
     free(data);
     scratch_free(dir);
 }
+
+// Names that are numbers, too: which label is which class nobody could tell otherwise.
+Test(eval, tells_which_label_is_which_class, .timeout = 240) {
+    char *dir = test_directory();
+    write_file(dir, "stars.csv", "text,label\na,1\nb,2\nc,3\n");
+    write_file(dir, "names.csv", "text,label\na,1\nb,2\n");
+    write_file(dir, "ids.csv", "text,label\na,0\nb,2\n");
+    ASSERT_FTC(dir, 0, err, "saved out", "run", MODEL, SMALL, "--train", "stars.csv", "--max-steps", "1",
+               "--no-report", "--output", "out");
+    ASSERT_FTC(dir, 0, err, "labels: 1 → 0, 2 → 1, 3 → 2\n", "eval", "out", "--test", "names.csv");
+    ASSERT_FTC(dir, 0, err, "labels: 0 → 0, 1 → 1, 2 → 2\n", "eval", "out", "--test", "ids.csv", "--json");
+    scratch_free(dir);
+}

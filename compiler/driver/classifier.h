@@ -35,6 +35,9 @@ int ftc_classifier_open(const ftc_command *self, const char *dir, const ftc_mode
 // Ends the work with this exit status, which it returns: all processes together, or at once where one failed.
 int ftc_classifier_close(ftc_classifier *classifier, int code);
 
+// Tells on standard error where the model has learned from pairs of texts, and those at hand are none.
+void ftc_classifier_tell_pairs(const ftc_classifier *classifier, bool has_pairs);
+
 // Evaluates, up to the program's bound of examples at a time.
 ftc_status ftc_classifier_evaluate(ftc_classifier *classifier, const ftc_dataset *dataset,
                                    ftc_evaluation *out);

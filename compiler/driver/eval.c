@@ -22,7 +22,7 @@ typedef struct {
 
 #define FIELD(name) offsetof(eval_options, name)
 static const ftc_option OPTIONS[] = {
-    {"test", NULL, FTC_OPTION_TEXT, FIELD(test), "FILE", 0,
+    {"test", NULL, FTC_OPTION_ROWS, FIELD(test), "FILE", 0,
      "labelled rows to evaluate on (CSV, TSV or JSON lines)"},
     {"json", NULL, FTC_OPTION_FLAG, FIELD(json), NULL, 0, "print one JSON object"},
     {"threads", NULL, FTC_OPTION_INT, FIELD(threads), "N", 1, "threads; one a processor unless set"},
@@ -156,6 +156,14 @@ static void print_text(const ftc_evaluation *e, const ftc_labels *labels) {
     if (e->each) print_each(e, labels);
 }
 
+// Which label is which class: of names that are numbers, too, nobody could tell otherwise.
+static void tell_labels(const ftc_labels *labels) {
+    if (labels->kind == FTC_LABELS_UNUSED) return;
+    char *text = ftc_labels_describe(labels);
+    fprintf(stderr, "labels: %s\n", text);
+    free(text);
+}
+
 static ftc_status evaluate(ftc_classifier *c, const char *dir, const eval_options *o,
                            const ftc_data_options *columns) {
     ftc_table *table;
@@ -164,10 +172,12 @@ static ftc_status evaluate(ftc_classifier *c, const char *dir, const eval_option
     ftc_evaluation e;
     bool from_cache;
     FTC_RETURN_IF_ERROR(ftc_data_open_for(c->model.program, o->test, columns, &table));
+    ftc_classifier_tell_pairs(c, ftc_table_has_pairs(table));
     size_t n = ftc_table_rows(table);
     int64_t *rows = ftc_alloc(n + 1, sizeof *rows);
     for (size_t i = 0; i < n; i++) rows[i] = (int64_t)i;
     ftc_status status = ftc_data_labels(c->model.program, table, dir, false, &labels);
+    if (status.code == FTC_OK && !columns->is_silent) tell_labels(&labels);
     ftc_masking *masking = NULL;
     if (status.code == FTC_OK) status = ftc_data_masking(c->model.program, columns, c->tokenizer, &masking);
     ftc_dataset_source source = {table,

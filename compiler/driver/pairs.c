@@ -100,7 +100,7 @@ ftc_status ftc_pairs_print_scores(ftc_classifier *c, const ftc_text_options *opt
     scores s = {.c = c, .form = form, .max_length = most_tokens(c, options)};
     const char *text, *pair, *query = NULL;
     ftc_status status = FTC_STATUS_OK;
-    if (!texts.table) ftc_texts_next(&texts, &query, &pair, &status);
+    if (!texts.table && !texts.by_two) ftc_texts_next(&texts, &query, &pair, &status);
     while (status.code == FTC_OK && ftc_texts_next(&texts, &text, &pair, &status)) {
         status = query ? add_pair(&s, &texts, query, text) : add_pair(&s, &texts, text, pair);
         if (status.code != FTC_OK || s.examples.n < GROUP) continue;

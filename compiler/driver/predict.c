@@ -380,7 +380,12 @@ static ftc_status predict(ftc_classifier *c, const ftc_text_options *options, co
     if (of_tokens && mine->top_k)
         return ftc_status_make(
             FTC_BAD_INPUT, "--top-k is for one class a text, and the model %s labels tokens", program->model);
+    if (of_tokens && options->by_two)
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "--pairs: the model %s labels the words of single texts; leave it out",
+                               program->model);
     FTC_RETURN_IF_ERROR(ftc_texts_open(options, of_tokens, words, &texts));
+    ftc_classifier_tell_pairs(c, texts.table ? ftc_table_has_pairs(texts.table) : texts.by_two);
     int64_t length =
         options->max_length && options->max_length < c->max_length ? options->max_length : c->max_length;
     ftc_tokens tokens = {0};

@@ -453,7 +453,9 @@ static ftc_status train(run *r) {
         .config = {.base_dir = program->pretrained,
                    .labels = (const char *const *)r->data.labels.names,
                    .n_labels = r->data.labels.count,
-                   .problem_type = ftc_program_problem_type(program)},
+                   .problem_type = ftc_program_problem_type(program),
+                   .of_pairs =
+                       ftc_program_texts_per_row(program) == 1 && ftc_table_has_pairs(r->data.train_table)},
         .tokenizer_dir = r->data.tokenizer ? r->data.tokenizer_dir : NULL,
         .tokenizer_by_class = o->data.tokenizer_by_class,
         .merged_source = r->merged_source,

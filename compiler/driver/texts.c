@@ -9,8 +9,10 @@
 #define FIELD(name) offsetof(ftc_text_options, name)
 const ftc_option ftc_text_option_table[] = {
     {"json", NULL, FTC_OPTION_FLAG, FIELD(json), NULL, 0, "print one JSON object a line"},
-    {"file", NULL, FTC_OPTION_TEXT, FIELD(file), "FILE", 0,
+    {"file", NULL, FTC_OPTION_ROWS, FIELD(file), "FILE", 0,
      "take the texts from a column of this file; - is standard input, a text a line"},
+    {"pairs", NULL, FTC_OPTION_FLAG, FIELD(by_two), NULL, 0,
+     "the texts behind the directory are pairs: the first with the second, the third with the fourth, …"},
     {"max-length", NULL, FTC_OPTION_INT, FIELD(max_length), "N", 1, "cut texts to so many tokens"},
     {0},
 };
@@ -22,7 +24,7 @@ ftc_text_options ftc_text_options_default(void) {
 
 ftc_status ftc_texts_open(const ftc_text_options *options, bool of_words, const ftc_text_list *words,
                           ftc_texts *out) {
-    ftc_texts texts = {.words = words, .at = 1};
+    ftc_texts texts = {.words = words, .by_two = options->by_two, .at = 1};
     if (options->file && words->n > 1) {
         return ftc_status_make(FTC_BAD_INPUT, "both --file and the text \"%s\" are given", words->items[1]);
     }
@@ -31,6 +33,12 @@ ftc_status ftc_texts_open(const ftc_text_options *options, bool of_words, const 
                                "no text is given; write it behind the directory, or name --file FILE (- for "
                                "standard input)");
     }
+    if (options->by_two && options->file)
+        return ftc_status_make(FTC_BAD_INPUT, "--pairs is for texts on the command line; of a file, "
+                                              "--pair-column names the column of the second texts");
+    if (options->by_two && words->n % 2 == 0)
+        return ftc_status_make(FTC_BAD_INPUT, "--pairs: the text \"%s\" has no second one: %zu %s given",
+                               words->items[words->n - 1], words->n - 1, words->n == 2 ? "is" : "are");
     if (options->file) {
         texts.at = 0;
         ftc_data_options columns = options->columns;
@@ -46,7 +54,7 @@ bool ftc_texts_next(ftc_texts *texts, const char **text, const char **pair, ftc_
     if (!texts->table) {
         if (texts->at >= texts->words->n) return false;
         *text = texts->words->items[texts->at++];
-        *pair = NULL;
+        *pair = texts->by_two ? texts->words->items[texts->at++] : NULL;
         return true;
     }
     if (texts->at >= ftc_table_rows(texts->table)) return false;

@@ -9,6 +9,7 @@
 typedef struct {
     bool json;
     const char *file;
+    bool by_two;        // arguments are pairs of texts
     int64_t max_length; // 0: as the tokenizer says
     ftc_data_options columns;
 } ftc_text_options;
@@ -20,13 +21,15 @@ ftc_text_options ftc_text_options_default(void);
 // Goes through the texts one by one.
 typedef struct {
     const ftc_text_list *words; // the directory, then texts
+    bool by_two;                // these are pairs
     ftc_table *table;           // NULL: the texts are the words
     size_t at;
     ftc_row row;
 } ftc_texts;
 
 // `words` are a command's positional arguments, of which the first is no text. Fails when there is no text,
-// or both texts and a file. `of_words`: a text of the file may be a list of words.
+// or both texts and a file; or, where they are pairs, when one has no second. `of_words`: a text of the file
+// may be a list of words.
 ftc_status ftc_texts_open(const ftc_text_options *options, bool of_words, const ftc_text_list *words,
                           ftc_texts *out);
 

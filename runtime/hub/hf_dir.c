@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Our own entry of config.json; transformers keeps it.
+static const char OF_PAIRS[] = "ftc_pairs";
+
 struct ftc_hf_config {
     cJSON *json;
     const char **labels; // [n_labels] id2label's names by id, NULL where it has none
@@ -108,6 +111,10 @@ bool ftc_hf_config_text(const ftc_hf_config *config, const char *name, const cha
     if (!text) return false;
     *out = text;
     return true;
+}
+
+bool ftc_hf_config_is_of_pairs(const ftc_hf_config *config) {
+    return ftc_json_is_true(config->json, OF_PAIRS, false);
 }
 
 bool ftc_hf_config_has_class(const ftc_hf_config *config, const char *name) {
@@ -275,10 +282,11 @@ static ftc_status read_base(const char *dir, cJSON **out) {
 
 // A model without classes says nothing of them: whoever reads it has as many as transformers' default.
 static void set_labels(cJSON *json, const ftc_hf_config_extra *extra) {
-    static const char *const NAMES[] = {"id2label", "label2id", "problem_type"};
+    static const char *const NAMES[] = {"id2label", "label2id", "problem_type", OF_PAIRS};
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
         cJSON_DeleteItemFromObjectCaseSensitive(json, NAMES[i]);
     if (extra->problem_type) set(json, "problem_type", cJSON_CreateString(extra->problem_type));
+    if (extra->of_pairs) set(json, OF_PAIRS, cJSON_CreateTrue());
     if (extra->n_labels == 0) return;
     cJSON *id2label = cJSON_CreateObject(), *label2id = cJSON_CreateObject();
     for (int32_t i = 0; i < extra->n_labels; i++) {

@@ -43,6 +43,9 @@ int32_t ftc_hf_config_label_count(const ftc_hf_config *config);
 // own; 0 when there is none either.
 int32_t ftc_hf_label_count(const char *dir, const ftc_hf_config *config);
 
+// Whether ftc has trained the model on pairs of texts, each pair as one sequence.
+bool ftc_hf_config_is_of_pairs(const ftc_hf_config *config);
+
 // The name of label `id` in id2label; NULL when there is none.
 const char *ftc_hf_config_label(const ftc_hf_config *config, int32_t id);
 
@@ -53,11 +56,13 @@ typedef struct {
     const char *const *labels; // [n_labels] names by id; NULL or a NULL element: LABEL_<id>
     int32_t n_labels;
     const char *problem_type; // NULL: the labels are not those of whole texts
+    bool of_pairs;            // ftc_hf_config_is_of_pairs
 } ftc_hf_config_extra;
 
 // Makes config.json of a classifier: every setting of the program that has a Hugging Face name, what its
-// family block says, id2label, label2id and problem_type. "NAME[]" is a list, and not written where it is
-// empty; an entry of an object (a name with dots) is written where base_dir has the object.
+// family block says, id2label, label2id, problem_type and whether it is of pairs. "NAME[]" is a list, and not
+// written where it is empty; an entry of an object (a name with dots) is written where base_dir has the
+// object.
 ftc_status ftc_hf_config_make(const ftc_program *program, const ftc_hf_config_extra *extra,
                               struct cJSON **out);
 ftc_status ftc_hf_config_write(const ftc_program *program, const ftc_hf_config_extra *extra,
