@@ -24,6 +24,23 @@ WORKLOADS = {
 }
 
 
+# What holds the peers to the instructions of a target: PyTorch, MKL, oneDNN, XLA.
+INSTRUCTIONS = {
+    "avx2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+    },
+    "generic": {
+        "ATEN_CPU_CAPABILITY": "default",
+        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2",
+    },
+}
+
+
 class Failure(Exception):
     """A contender that cannot be measured, with the reason."""
 

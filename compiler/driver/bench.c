@@ -22,18 +22,19 @@ static const ftc_option OPTIONS[] = {
     {"threads", NULL, FTC_OPTION_INT, FIELD(threads), "N", 1, "threads; one a processor unless set"},
     {"kernels", NULL, FTC_OPTION_FLAG, FIELD(kernels), NULL, 0,
      "time, share of peak and bytes of every kernel too"},
-    {"peak", NULL, FTC_OPTION_FLAG, FIELD(peak), NULL, 0, "only measure what the machine can do"},
+    {"peak", NULL, FTC_OPTION_FLAG, FIELD(peak), NULL, 0, "only measure what the machine can do, with the vectors of --target"},
     {"json", NULL, FTC_OPTION_FLAG, FIELD(json), NULL, 0, "print one JSON object"},
     {0},
 };
 #undef FIELD
 
-static void print_peak(ftc_threads *threads, bool json) {
+static void print_peak(ftc_threads *threads, const ftc_bench_options *o) {
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddNumberToObject(object, "peak_gflops", ftc_peak_gflops(threads));
+    cJSON_AddNumberToObject(object, "peak_gflops",
+                            ftc_peak_gflops_by(threads, o->vector_bits, ftc_clock_seconds));
     cJSON_AddNumberToObject(object, "threads", ftc_threads_count(threads));
-    cJSON_AddStringToObject(object, "vectors", ftc_peak_vectors());
-    ftc_bench_print(object, json);
+    cJSON_AddStringToObject(object, "vectors", ftc_peak_vectors(o->vector_bits));
+    ftc_bench_print(object, o->json);
 }
 
 // --- the measurement ----------------------------------------------------------------------------------
@@ -223,7 +224,7 @@ static int bench_on_threads(const ftc_command *self, const ftc_text_list *paths,
     ftc_threads *threads = NULL;
     int32_t n = o->threads ? (int32_t)o->threads : ftc_world_threads(o->world, ftc_threads_available());
     int code = ftc_status_report(self->name, ftc_threads_create(n, &threads));
-    if (code == FTC_EXIT_OK && o->peak) print_peak(threads, o->json);
+    if (code == FTC_EXIT_OK && o->peak) print_peak(threads, o);
     if (code == FTC_EXIT_OK && !o->peak) code = bench(self, paths, model, o, threads);
     ftc_threads_free(threads);
     return code;
@@ -267,8 +268,15 @@ int ftc_command_bench(const ftc_command *self, int argc, char **argv) {
         code = ftc_cli_error(self->name, "--steps %lld: to compare, at least %d steps of each are needed",
                              (long long)options.steps, FTC_FEWEST_PAIRS);
     } else {
-        if (!options.steps) options.steps = words.n > 1 ? 30 : 10;
-        code = bench_in_world(self, &words, &model, &options);
+        ftc_diagnostics d = {0};
+        const ftc_target *target = ftc_model_target(&model, &d);
+        if (target) {
+            options.vector_bits = target->vector_bits;
+            if (!options.steps) options.steps = words.n > 1 ? 30 : 10;
+            code = bench_in_world(self, &words, &model, &options);
+        } else {
+            code = ftc_diag_report(self->name, &d);
+        }
     }
     ftc_text_list_free(&words);
     ftc_model_options_free(&model);

@@ -5,6 +5,7 @@
 #include "compiler/driver/ratio.h"
 #include "compiler/driver/synthetic.h"
 #include "ir/base/alloc.h"
+#include "ir/base/clock.h"
 #include "ir/print.h"
 #include "runtime/loop/metrics.h"
 
@@ -142,7 +143,7 @@ static void add_exchange(cJSON *object, const ftc_bench_side *side, const ftc_be
 void ftc_bench_report(const ftc_bench_side *side, const ftc_bench_options *o, ftc_threads *pool) {
     const ftc_program *program = side->model.program;
     const int32_t threads = ftc_threads_count(pool);
-    const double peak_gflops = ftc_peak_gflops(pool);
+    const double peak_gflops = ftc_peak_gflops_by(pool, o->vector_bits, ftc_clock_seconds);
     const ftc_entry *entry = &program->entries[side->entry];
     ftc_work work = ftc_entry_work(program, side->entry, side->batch.counts);
     double fastest = side->seconds[0];

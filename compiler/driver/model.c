@@ -574,10 +574,17 @@ static bool parse_bytes(const char *text, int64_t *out) {
     return false;
 }
 
+const ftc_target *ftc_model_target(const ftc_model_options *options, ftc_diagnostics *d) {
+    const ftc_target *target = ftc_target_named(options->target ? options->target : "native");
+    if (!target)
+        ftc_diag_add(d, NULL, NULL, 0, 0, "--target %s: there are " FTC_TARGET_NAMES, options->target);
+    return target;
+}
+
 bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_options *options,
                                ftc_compile_options *out, ftc_diagnostics *d) {
     ftc_compile_options compile = {
-        .target = ftc_target_named(options->target ? options->target : "native"),
+        .target = ftc_model_target(options, d),
         .skip = options->no_pass.items,
         .n_skip = (int)options->no_pass.n,
         .use_blas = options->gemm == FTC_GEMM_OPENBLAS,
@@ -594,10 +601,7 @@ bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_o
         .threads = ftc_threads_available(),
     };
     memcpy(compile.dumps, source->dumps, sizeof compile.dumps);
-    if (!compile.target) {
-        ftc_diag_add(d, NULL, NULL, 0, 0, "--target %s: there are " FTC_TARGET_NAMES, options->target);
-        return false;
-    }
+    if (!compile.target) return false;
     if (options->memory && strcmp(options->memory, "least") == 0) {
         compile.memory_budget_bytes = FTC_LEAST_MEMORY;
     } else if (options->memory && !parse_bytes(options->memory, &compile.memory_budget_bytes)) {

@@ -90,6 +90,9 @@ void ftc_model_source_settle(ftc_model_source *source);
 // The path as it is from the root, allocated; NULL for NULL.
 char *ftc_model_absolute(const char *path);
 
+// The CPU that --target names. NULL after a diagnostic.
+const ftc_target *ftc_model_target(const ftc_model_options *options, ftc_diagnostics *d);
+
 // What the options ask of the compiler, for all entries; borrows from both. False after a diagnostic.
 bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_options *options,
                                ftc_compile_options *out, ftc_diagnostics *d);

@@ -118,8 +118,8 @@ static choice choose_bf16(void) {
     return (choice){0};
 }
 
-const char *ftc_peak_vectors(void) {
-    return choose(WIDEST_BITS).name;
+const char *ftc_peak_vectors(int vector_bits) {
+    return choose(vector_bits).name;
 }
 
 typedef struct {

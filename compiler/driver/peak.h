@@ -23,7 +23,7 @@ double ftc_peak_gigabytes(ftc_threads *threads);
 // again.
 double ftc_peak_l2_gigabytes(ftc_threads *threads);
 
-// The vectors of ftc_peak_gflops: "AVX-512", "AVX2", "baseline".
-const char *ftc_peak_vectors(void);
+// The vectors of ftc_peak_gflops_by: "AVX-512", "AVX2", "baseline".
+const char *ftc_peak_vectors(int vector_bits);
 
 #endif
