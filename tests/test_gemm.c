@@ -120,6 +120,7 @@ static int64_t emit_contraction(ftc_codegen *cg, int variant) {
         .threads = arg[11],
         .epilogue = epilogue ? add_twice : NULL,
         .context = &context,
+        .soon = {.n = epilogue ? 2 : 0, .base = {arg[7], arg[7]}, .ld = arg[8]},
     };
     ftc_emit_contraction(cg, &x);
     ftc_cg_function_end(cg, f, NULL);

@@ -22,7 +22,8 @@ static const ftc_option OPTIONS[] = {
     {"threads", NULL, FTC_OPTION_INT, FIELD(threads), "N", 1, "threads; one a processor unless set"},
     {"kernels", NULL, FTC_OPTION_FLAG, FIELD(kernels), NULL, 0,
      "time, share of peak and bytes of every kernel too"},
-    {"peak", NULL, FTC_OPTION_FLAG, FIELD(peak), NULL, 0, "only measure what the machine can do, with the vectors of --target"},
+    {"peak", NULL, FTC_OPTION_FLAG, FIELD(peak), NULL, 0,
+     "only measure what the machine can do, with the vectors of --target"},
     {"json", NULL, FTC_OPTION_FLAG, FIELD(json), NULL, 0, "print one JSON object"},
     {0},
 };

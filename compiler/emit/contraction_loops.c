@@ -268,6 +268,9 @@ static void add_chunk(ftc_codegen *cg, const ftc_contraction *x, const c_tile *t
     ftc_matrix a = x->a;
     a.base = a.transposed ? element(cg, a.form, a.base, chunk, a.ld, row0)
                           : element(cg, a.form, a.base, row0, a.ld, chunk);
+    ftc_gemm_soon soon = x->soon;
+    for (int i = 0; i < soon.n; i++)
+        soon.base[i] = element(cg, FTC_FORM_F32, soon.base[i], row0, soon.ld, tile->col0);
     ftc_emit_block(cg, &(ftc_gemm_block){
                            .shape = plan->shape,
                            .m = rows,
@@ -279,6 +282,8 @@ static void add_chunk(ftc_codegen *cg, const ftc_contraction *x, const c_tile *t
                            .c = c,
                            .ldc = tile->ld,
                            .accumulate = ftc_cg_compare(cg, LLVMIntNE, chunk, zero),
+                           .soon = soon,
+                           .is_last = last,
                        });
     if (x->epilogue) {
         ftc_cg_if finished = ftc_cg_if_begin(cg, last);

@@ -59,6 +59,7 @@ typedef struct {
     LLVMValueRef thread, threads; // i64
     LLVMValueRef scratch;         // this thread's own, 64-byte aligned, of ftc_contraction_scratch_bytes
     LLVMValueRef c, ldc;          // where C goes when there is no epilogue
+    ftc_gemm_soon soon;           // matrices like C that the epilogue reads
     ftc_tile_epilogue *epilogue;  // NULL: none
     void *context;
 } ftc_contraction;

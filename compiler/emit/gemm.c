@@ -7,14 +7,17 @@
 
 enum {
     MAX_ACCUMULATORS = 32,
-    WORDS_PER_TURN = 4,  // of the micro-kernel's loop
-    WAY_BYTES = 4096,    // of L1 on x86: addresses a multiple of this apart fall into one set
+    WORDS_PER_TURN = 4, // of the micro-kernel's loop
+    WAY_BYTES = 4096,   // of L1 on x86: addresses a multiple of this apart fall into one set
+    LINE_BYTES = 64,
     PREFETCH_WORDS = 32, // when A is contiguous along m a line for each word is too little to be seen coming
 };
 
-// The parameters of a micro-kernel. When A is transposed it has none of what is ahead; that for AMX has the
-// rows of the block in its place.
+// The parameters of a micro-kernel. That for AMX has the rows of the block in the place of what is ahead.
 enum { A, LDA, B, C, LDC, K, LAST, ACCUMULATE, AHEAD, AHEAD_STEP, N_PARAMS, AMX_ROWS = AHEAD };
+// When A is transposed, what is ahead is what is read behind the product: where the first matrix has the
+// block, its `ld` in bytes, the others' distances from it, and whether it is to be fetched.
+enum { BESIDE = N_PARAMS, FETCHES = BESIDE + FTC_GEMM_SOON - 1, N_PARAMS_T };
 
 ftc_gemm_kind ftc_gemm_kind_for(const ftc_target *target, ftc_gemm_form a, ftc_gemm_form b) {
     if (a == FTC_FORM_F32 || b == FTC_FORM_F32) return FTC_GEMM_F32;
@@ -131,9 +134,30 @@ static void name_function(char name[NAME_SIZE], const char *what, const ftc_gemm
              rows, vectors, shape->cols);
 }
 
+static int lines_of(const ftc_codegen *cg, int vectors) {
+    return (vectors * cg->lanes * (int)sizeof(float) + LINE_BYTES - 1) / LINE_BYTES;
+}
+
+// One line of each of the matrices that are read behind the product: that of the block's first row, then of
+// its others, then the next ones. Returns where the line for the next turn is.
+static LLVMValueRef fetch_line(ftc_codegen *cg, const accumulators *block, const LLVMValueRef arg[N_PARAMS_T],
+                               LLVMValueRef word, LLVMValueRef at) {
+    ftc_cg_prefetch(cg, cg->i8, at, ftc_cg_i64(cg, 0), FTC_CG_INTO_L2);
+    for (int i = 1; i < FTC_GEMM_SOON; i++)
+        ftc_cg_prefetch(cg, cg->i8, at, arg[BESIDE + i - 1], FTC_CG_INTO_L2);
+    LLVMValueRef step = arg[AHEAD_STEP], last = ftc_cg_i64(cg, block->rows - 1);
+    if (lines_of(cg, block->vectors) > 1) {
+        LLVMValueRef turn = ftc_cg_div(cg, word, ftc_cg_i64(cg, WORDS_PER_TURN));
+        LLVMValueRef row = ftc_cg_rem(cg, turn, ftc_cg_i64(cg, block->rows));
+        LLVMValueRef back = ftc_cg_sub(cg, ftc_cg_i64(cg, LINE_BYTES), ftc_cg_mul(cg, step, last));
+        step = ftc_cg_select(cg, ftc_cg_compare(cg, LLVMIntEQ, row, last), back, step);
+    }
+    return ftc_cg_at(cg, cg->i8, at, step);
+}
+
 // A block of zeros: where its rows of A are and its vectors of C, which are brought into L1 for the end.
 static accumulators begin_block(ftc_codegen *cg, const ftc_gemm_shape *shape, bool transposed, int rows,
-                                int vectors, const LLVMValueRef arg[N_PARAMS]) {
+                                int vectors, const LLVMValueRef arg[N_PARAMS_T]) {
     accumulators block = {.kind = shape->kind, .rows = rows, .vectors = vectors};
     for (int r = 0; r < rows; r++) {
         LLVMValueRef row = ftc_cg_i64(cg, r);
@@ -149,21 +173,23 @@ static accumulators begin_block(ftc_codegen *cg, const ftc_gemm_shape *shape, bo
     return block;
 }
 
-// Where the micro-kernel is: in A, in the panel of B, and, unless A is transposed, in the rows to come.
+// Where the micro-kernel is: in A, in the panel of B, and in what is ahead.
 enum { IN_A, IN_B, IN_NEXT, MAX_POINTERS };
 
-// The loop over words `first` … `end` - 1 of k, `words` of them a turn. `at` and the block's sums go on from
-// where they are.
-static void add_words(ftc_codegen *cg, const ftc_gemm_shape *shape, bool transposed,
-                      const LLVMValueRef arg[N_PARAMS], LLVMValueRef first, LLVMValueRef end, int words,
+// The loop over words `first` … `end` - 1 of k, `words` of them a turn, each of which fetches something that
+// is ahead, if `fetches`. `at` and the block's sums go on from where they are.
+static void add_words(ftc_codegen *cg, const ftc_gemm_shape *shape, bool transposed, bool fetches,
+                      const LLVMValueRef arg[N_PARAMS_T], LLVMValueRef first, LLVMValueRef end, int words,
                       LLVMValueRef at[MAX_POINTERS], accumulators *block) {
-    int n_pointers = transposed ? IN_NEXT : MAX_POINTERS, n_sums = block->rows * block->vectors;
+    int n_pointers = fetches ? MAX_POINTERS : IN_NEXT, n_sums = block->rows * block->vectors;
     LLVMValueRef a_step = transposed ? arg[LDA] : ftc_cg_i64(cg, 1), b_step = ftc_cg_i64(cg, shape->cols);
     LLVMValueRef pointers[MAX_POINTERS], sums[MAX_ACCUMULATORS];
     ftc_cg_loop loop = ftc_cg_loop_begin(cg, first, end, ftc_cg_i64(cg, words));
     for (int i = 0; i < n_pointers; i++) pointers[i] = at[i] = ftc_cg_loop_carry(cg, &loop, at[i]);
     for (int i = 0; i < n_sums; i++) sums[i] = block->sum[i] = ftc_cg_loop_carry(cg, &loop, block->sum[i]);
-    if (words > 1 && !transposed) {
+    if (fetches && transposed) {
+        at[IN_NEXT] = fetch_line(cg, block, arg, loop.index, at[IN_NEXT]);
+    } else if (fetches) {
         ftc_cg_prefetch(cg, cg->i8, at[IN_NEXT], ftc_cg_i64(cg, 0), FTC_CG_INTO_L2);
         at[IN_NEXT] = ftc_cg_at(cg, cg->i8, at[IN_NEXT], arg[AHEAD_STEP]);
     }
@@ -221,13 +247,13 @@ static void store_block(ftc_codegen *cg, LLVMValueRef last, const accumulators *
     ftc_cg_if_end(cg, &full);
 }
 
-// void ftc.gemm….<rows>x<vectors>.<cols>(a, lda, b, c, ldc, k, last, accumulate, ahead, ahead_step): a whole
-// `rows` × `vectors` block of accumulators from words of A and a panel of B; of the last vector only the
-// first `last` lanes exist in C (whole vectors of C are read). Word (m, k) of A is at a[m * lda + k], or at
-// a[k * lda + m] when transposed (.t). Rows of A that come next are brought into L2 meanwhile: what is at
-// `ahead` and, with each turn of the loop, ahead_step bytes further on; when A is transposed, it has no such
-// parameters. Blocks of fewer rows than shape->rows are the last: no rows come next, and no time is spent on
-// making them fast.
+// void ftc.gemm….<rows>x<vectors>.<cols>(a, lda, b, c, ldc, k, last, accumulate, ahead, ahead_step, …): a
+// whole `rows` × `vectors` block of accumulators from words of A and a panel of B; of the last vector only
+// the first `last` lanes exist in C (whole vectors of C are read). Word (m, k) of A is at a[m * lda + k], or
+// at a[k * lda + m] when transposed (.t). Rows of A that come next are brought into L2 meanwhile: what is at
+// `ahead` and, with each turn of the loop, ahead_step bytes further on; when A is transposed, what is read
+// behind the product, in the first turns. Blocks of fewer rows than shape->rows are the last: no time is
+// spent on making them fast.
 static LLVMValueRef kernel_function(ftc_codegen *cg, const ftc_gemm_shape *shape, bool transposed, int rows,
                                     int vectors) {
     char name[NAME_SIZE];
@@ -235,20 +261,26 @@ static LLVMValueRef kernel_function(ftc_codegen *cg, const ftc_gemm_shape *shape
     LLVMValueRef found = ftc_cg_function_find(cg, name);
     if (found) return found;
     if (shape->kind == FTC_GEMM_AMX) return ftc_amx_kernel_function(cg, shape, name, rows, vectors);
-    LLVMTypeRef params[N_PARAMS] = {cg->ptr, cg->i64, cg->ptr, cg->ptr, cg->i64,
-                                    cg->i64, cg->i64, cg->i1,  cg->ptr, cg->i64};
-    ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, transposed ? AHEAD : N_PARAMS,
-                                              FTC_CG_OUTLINED, true);
-    LLVMValueRef arg[N_PARAMS] = {0};
+    LLVMTypeRef params[N_PARAMS_T] = {cg->ptr, cg->i64, cg->ptr, cg->ptr, cg->i64, cg->i64, cg->i64,
+                                      cg->i1,  cg->ptr, cg->i64, cg->i64, cg->i64, cg->i1};
+    ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params,
+                                              transposed ? N_PARAMS_T : N_PARAMS, FTC_CG_OUTLINED, true);
+    LLVMValueRef arg[N_PARAMS_T] = {0};
     LLVMGetParams(f.function, arg);
     accumulators block = begin_block(cg, shape, transposed, rows, vectors, arg);
     LLVMValueRef at[MAX_POINTERS] = {[IN_A] = arg[A], [IN_B] = arg[B], [IN_NEXT] = arg[AHEAD]};
-    LLVMValueRef k = arg[K], in_turns = ftc_cg_i64(cg, 0);
+    LLVMValueRef k = arg[K], zero = ftc_cg_i64(cg, 0), fetched = zero, in_turns = zero;
     if (rows == shape->rows) {
         in_turns = LLVMBuildAnd(cg->builder, k, ftc_cg_i64(cg, -WORDS_PER_TURN), "");
-        add_words(cg, shape, transposed, arg, ftc_cg_i64(cg, 0), in_turns, WORDS_PER_TURN, at, &block);
+        fetched = in_turns;
+        if (transposed) {
+            LLVMValueRef all = ftc_cg_i64(cg, (int64_t)WORDS_PER_TURN * rows * lines_of(cg, vectors));
+            fetched = ftc_cg_min(cg, in_turns, ftc_cg_select(cg, arg[FETCHES], all, zero));
+        }
+        add_words(cg, shape, transposed, true, arg, zero, fetched, WORDS_PER_TURN, at, &block);
+        if (transposed) add_words(cg, shape, true, false, arg, fetched, in_turns, WORDS_PER_TURN, at, &block);
     }
-    add_words(cg, shape, transposed, arg, in_turns, k, 1, at, &block);
+    add_words(cg, shape, transposed, false, arg, in_turns, k, 1, at, &block);
     add_what_is_there(cg, arg[ACCUMULATE], arg[LAST], &block);
     store_block(cg, arg[LAST], &block);
     ftc_cg_function_end(cg, f, NULL);
@@ -275,12 +307,14 @@ static LLVMValueRef kernel_table(ftc_codegen *cg, const ftc_gemm_shape *shape, b
 
 // --- the block ----------------------------------------------------------------------------------------
 
-enum { BLOCK_PARAMS = 10 };
+// Those of the block function; behind them, as far as it has them, the buffer and what is read behind the
+// product.
+enum { BLOCK_PARAMS = 10, SOON_PARAMS = 2 + FTC_GEMM_SOON };
 
 // Calls the micro-kernel for the rows and columns that there are: at most shape->rows and shape->cols. Fills
 // in args[LAST], the lanes of the last vector, and, for AMX, args[AMX_ROWS].
 static void call_kernel(ftc_codegen *cg, const ftc_gemm_shape *shape, bool transposed, LLVMValueRef rows,
-                        LLVMValueRef cols, LLVMValueRef args[N_PARAMS]) {
+                        LLVMValueRef cols, LLVMValueRef args[N_PARAMS_T]) {
     LLVMValueRef table = kernel_table(cg, shape, transposed), one = ftc_cg_i64(cg, 1);
     LLVMValueRef lanes = ftc_cg_i64(cg, cg->lanes);
     LLVMTypeRef type =
@@ -293,6 +327,17 @@ static void call_kernel(ftc_codegen *cg, const ftc_gemm_shape *shape, bool trans
     LLVMValueRef kernel = ftc_cg_load(cg, cg->ptr, ftc_cg_at(cg, cg->ptr, table, ftc_cg_add(cg, row, whole)));
     if (shape->kind == FTC_GEMM_AMX) args[AMX_ROWS] = rows;
     LLVMBuildCall2(cg->builder, type, kernel, args, LLVMCountParamTypes(type), "");
+}
+
+// Whether blocks fetch what is read behind the product. AMX's kernels have their rows of A side by side.
+static bool reads_soon(const ftc_gemm_shape *shape, bool transposed) {
+    return transposed && shape->kind != FTC_GEMM_AMX;
+}
+
+// In bytes.
+static LLVMValueRef distance(ftc_codegen *cg, LLVMValueRef from, LLVMValueRef to) {
+    LLVMValueRef begin = LLVMBuildPtrToInt(cg->builder, from, cg->i64, "");
+    return ftc_cg_sub(cg, LLVMBuildPtrToInt(cg->builder, to, cg->i64, ""), begin);
 }
 
 // The rows of `a`, those of a block that begins at `row` of m, packed in `buffer`: with the first of the
@@ -309,9 +354,10 @@ static ftc_matrix packed_rows(ftc_codegen *cg, const ftc_gemm_shape *shape, cons
     return packed;
 }
 
-// void ftc.gemm.block…(m, n, k, a, lda, b, c, ldc, accumulate, b_depth, buffer): a row block of A stays in L1
-// while the panels of B pass by; meanwhile, unless A is transposed, the rows that come next are prefetched,
-// one with each panel. `buffered`: A is packed first.
+// void ftc.gemm.block…(m, n, k, a, lda, b, c, ldc, accumulate, b_depth[, buffer][, soon, soon_step, beside…,
+// fetches]): a row block of A stays in L1 while the panels of B pass by; meanwhile the rows that come next
+// are prefetched, one with each panel, or, when A is transposed, what is read behind the product. `buffered`:
+// A is packed first.
 static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape, ftc_gemm_form form,
                                    bool buffered, bool transposed) {
     static const char *const whats[] = {".block.packing", ".block.bf16", ".block.rounded"};
@@ -319,11 +365,17 @@ static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape,
     name_function(name, buffered ? whats[form] : ".block", shape, transposed, shape->rows, shape->vectors);
     LLVMValueRef found = ftc_cg_function_find(cg, name);
     if (found) return found;
-    LLVMTypeRef params[] = {cg->i64, cg->i64, cg->i64, cg->ptr, cg->i64, cg->ptr,
-                            cg->ptr, cg->i64, cg->i1,  cg->i64, cg->ptr};
-    ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, BLOCK_PARAMS + buffered,
-                                              FTC_CG_OUTLINED, true);
-    LLVMValueRef arg[BLOCK_PARAMS + 1];
+    LLVMTypeRef params[BLOCK_PARAMS + 1 + SOON_PARAMS] = {cg->i64, cg->i64, cg->i64, cg->ptr, cg->i64,
+                                                          cg->ptr, cg->ptr, cg->i64, cg->i1,  cg->i64},
+                                          first_soon[SOON_PARAMS] = {cg->ptr, cg->i64, cg->i64, cg->i64,
+                                                                     cg->i1};
+    int n_params = BLOCK_PARAMS;
+    if (buffered) params[n_params++] = cg->ptr;
+    bool has_soon = reads_soon(shape, transposed);
+    for (int i = 0; has_soon && i < SOON_PARAMS; i++) params[n_params++] = first_soon[i];
+    ftc_cg_function f =
+        ftc_cg_function_begin(cg, name, cg->void_type, params, n_params, FTC_CG_OUTLINED, true);
+    LLVMValueRef arg[BLOCK_PARAMS + 1 + SOON_PARAMS], *soon = arg + BLOCK_PARAMS + buffered;
     LLVMGetParams(f.function, arg);
     LLVMValueRef m = arg[0], n = arg[1], k = arg[2], lda = arg[4], b = arg[5], c = arg[6], ldc = arg[7];
 
@@ -347,8 +399,13 @@ static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape,
     LLVMValueRef cols = ftc_cg_min(cg, ftc_cg_sub(cg, n, col.index), ftc_cg_i64(cg, shape->cols));
     LLVMValueRef panel = ftc_cg_at(cg, cg->f32, b, ftc_cg_mul(cg, col.index, arg[9]));
     LLVMValueRef c_at = ftc_cg_at(cg, cg->f32, c_row, col.index);
-    LLVMValueRef args[N_PARAMS] = {a.base, a.ld, panel,  c_at,  ldc,
-                                   depth,  NULL, arg[8], ahead, ftc_cg_i64(cg, turn_bytes)};
+    LLVMValueRef args[N_PARAMS_T] = {a.base, a.ld, panel,  c_at,  ldc,
+                                     depth,  NULL, arg[8], ahead, ftc_cg_i64(cg, turn_bytes)};
+    if (has_soon) {
+        memcpy(&args[AHEAD], soon, SOON_PARAMS * sizeof *soon);
+        LLVMValueRef soon_row = ftc_cg_at(cg, cg->i8, soon[0], ftc_cg_mul(cg, row.index, soon[1]));
+        args[AHEAD] = ftc_cg_at(cg, cg->f32, soon_row, col.index);
+    }
     call_kernel(cg, shape, a.transposed, rows, cols, args);
     ftc_cg_loop_next(&col, ahead, ftc_cg_at(cg, element, ahead, a_row));
     ftc_cg_loop_end(cg, &col);
@@ -361,7 +418,18 @@ void ftc_emit_block(ftc_codegen *cg, const ftc_gemm_block *g) {
     bool buffered = ftc_gemm_buffer_bytes(&g->shape, &g->a, 1) > 0;
     LLVMValueRef function = block_function(cg, &g->shape, g->a.form, buffered, g->a.transposed);
     LLVMValueRef depth = g->depth ? g->depth : ftc_emit_packed_depth(cg, &g->shape, g->k);
-    LLVMValueRef args[] = {g->m, g->n,   g->k,          g->a.base, g->a.ld,  g->b,
-                           g->c, g->ldc, g->accumulate, depth,     g->buffer};
-    ftc_cg_call(cg, function, args, BLOCK_PARAMS + buffered);
+    LLVMValueRef args[BLOCK_PARAMS + 1 + SOON_PARAMS] = {g->m, g->n, g->k,   g->a.base,     g->a.ld,
+                                                         g->b, g->c, g->ldc, g->accumulate, depth};
+    int n_args = BLOCK_PARAMS;
+    if (buffered) args[n_args++] = g->buffer;
+    if (reads_soon(&g->shape, g->a.transposed)) {
+        const ftc_gemm_soon *soon = &g->soon;
+        LLVMValueRef size = ftc_cg_i64(cg, sizeof(float)), zero = ftc_cg_i64(cg, 0);
+        args[n_args++] = soon->n ? soon->base[0] : g->c;
+        args[n_args++] = soon->n ? ftc_cg_mul(cg, soon->ld, size) : zero;
+        for (int i = 1; i < FTC_GEMM_SOON; i++)
+            args[n_args++] = i < soon->n ? distance(cg, soon->base[0], soon->base[i]) : zero;
+        args[n_args++] = soon->n ? g->is_last : ftc_cg_bool(cg, false);
+    }
+    ftc_cg_call(cg, function, args, n_args);
 }

@@ -91,6 +91,14 @@ void ftc_emit_pack(ftc_codegen *cg, const ftc_gemm_shape *shape, const ftc_matri
 // Bytes of the buffer for a block of rows of A; 0 when A is read where it is. Of A's base nothing is asked.
 int64_t ftc_gemm_buffer_bytes(const ftc_gemm_shape *shape, const ftc_matrix *a, int64_t k);
 
+// What is read at the places of C behind the product: f32, from row to row `ld` elements apart, all of them.
+// It is brought into L2 while the products of a transposed A are made.
+enum { FTC_GEMM_SOON = 3 };
+typedef struct {
+    int n; // 0: nothing
+    LLVMValueRef base[FTC_GEMM_SOON], ld;
+} ftc_gemm_soon;
+
 // Whole vectors of C are read: up to `cols` - 1 elements past the last one must be readable
 // (FTC_STEP_SLACK_BYTES is enough). Only elements of C are written. A and B must not overlap C.
 typedef struct {
@@ -102,6 +110,8 @@ typedef struct {
     LLVMValueRef depth;      // NULL: as many as k takes
     LLVMValueRef c, ldc;     // element (m, n) at c[m * ldc + n]
     LLVMValueRef accumulate; // i1: add to C (else overwrite it)
+    ftc_gemm_soon soon;
+    LLVMValueRef is_last; // i1: nothing more is added to C, and `soon` is read then; NULL where that is empty
 } ftc_gemm_block;
 
 // A call of the block function.
