@@ -1,4 +1,5 @@
 // Token ids against Hugging Face's (goldens by tests/tools/make_tokenizer_goldens.py).
+#include "ir/base/alloc.h"
 #include "runtime/files.h"
 #include "runtime/text/normalize.h"
 #include "runtime/data/table.h"
@@ -585,6 +586,90 @@ Test(tokenizer, time_grows_as_the_text_does) {
     }
 }
 
+static ftc_tokenizer *open_text(char *directory, const char *json) {
+    ftc_tokenizer *tokenizer = NULL;
+    free(test_write(directory, "tokenizer.json", json, strlen(json)));
+    ftc_status status = ftc_tokenizer_open(directory, &tokenizer);
+    cr_assert_eq(status.code, FTC_OK, "%s", status.message);
+    return tokenizer;
+}
+
+// Seconds of this thread that opening a directory with `n` added tokens takes: in tokenizer.json, or in
+// added_tokens.json, where other files say which are special.
+static double seconds_for_added(size_t n, bool older) {
+    static const char VOCABULARY[] = "[UNK]\n[CLS]\n[SEP]\na\n";
+    char *directory = test_directory(), *texts[2];
+    ftc_text text, map;
+    FILE *f = ftc_text_open(&text), *special = ftc_text_open(&map);
+    fputs(older ? "{" : "{\"added_tokens\":[", f);
+    fputs("{\"additional_special_tokens\":[", special);
+    for (size_t i = 0; i < n; i++) {
+        fprintf(f, older ? "%s\"<%zu>\":%zu" : "%s{\"content\":\"<%zu>\",\"id\":%zu}", i ? "," : "", i,
+                4 + i);
+        fprintf(special, "%s\"<%zu>\"", i ? "," : "", i);
+    }
+    fputs(
+        older
+            ? "}"
+            : "],\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"[UNK]\":0,\"[CLS]\":1,\"[SEP]\":2,\"a\":3}}}",
+        f);
+    fputs("]}", special);
+    texts[0] = ftc_text_close(&text, NULL);
+    texts[1] = ftc_text_close(&map, NULL);
+    free(test_write(directory, older ? "added_tokens.json" : "tokenizer.json", texts[0], strlen(texts[0])));
+    if (older) {
+        free(test_write(directory, "vocab.txt", VOCABULARY, strlen(VOCABULARY)));
+        free(test_write(directory, "special_tokens_map.json", texts[1], strlen(texts[1])));
+    }
+    ftc_tokenizer *tokenizer = NULL;
+    struct timespec from, to;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+    ftc_status status = ftc_tokenizer_open(directory, &tokenizer);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+    cr_assert_eq(status.code, FTC_OK, "%s", status.message);
+    cr_expect_eq(ftc_tokenizer_vocab_size(tokenizer), (int32_t)(4 + n));
+    ftc_tokenizer_close(tokenizer);
+    cr_assert_eq(ftc_dir_remove(directory).code, FTC_OK);
+    for (int i = 0; i < 2; i++) free(texts[i]);
+    free(directory);
+    return (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) * 1e-9;
+}
+
+Test(tokenizer, time_grows_as_the_added_tokens_do) {
+    for (int older = 0; older < 2; older++) {
+        seconds_for_added(3000, older);
+        double few = seconds_for_added(3000, older), many = seconds_for_added(48000, older);
+        cr_expect_lt(many, few * 16 * 4, "%s: %.4f s become %.4f s", older ? "older" : "json", few, many);
+    }
+}
+
+// Of steps that each hand on a changed piece, one does not write where another still reads.
+Test(tokenizer, steps_that_change_pieces_follow_each_other) {
+    static const char JSON[] =
+        "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":["
+        "{\"type\":\"Metaspace\",\"replacement\":\"\u2581\",\"prepend_scheme\":\"never\",\"split\":false},"
+        "{\"type\":\"Punctuation\"},"
+        "{\"type\":\"Metaspace\",\"replacement\":\"\u2581\",\"prepend_scheme\":\"always\",\"split\":true}]},"
+        "\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":"
+        "[[\"<unk>\",-9],[\"\u2581a\",-1],[\"\u2581,\",-1],[\"\u2581bc\",-1],[\"\u2581\",-1]]}}";
+    char *directory = test_directory(), blanks[5000];
+    ftc_tokenizer *tokenizer = open_text(directory, JSON);
+    ftc_tokens tokens = {0};
+    cr_assert_eq(ftc_tokenizer_encode(tokenizer, "a,bc,a", NULL, 64, &tokens).code, FTC_OK);
+    const int32_t expected[] = {1, 2, 3, 2, 1};
+    cr_assert_eq(tokens.count, 5);
+    cr_expect_arr_eq(tokens.ids, expected, sizeof expected);
+    memset(blanks, ' ', sizeof blanks - 1);
+    blanks[sizeof blanks - 1] = '\0';
+    cr_assert_eq(ftc_tokenizer_encode(tokenizer, blanks, NULL, 8192, &tokens).code, FTC_OK);
+    cr_assert_eq(tokens.count, sizeof blanks - 1);
+    for (size_t i = 0; i < tokens.count; i++) cr_assert_eq(tokens.ids[i], 4);
+    ftc_tokens_free(&tokens);
+    ftc_tokenizer_close(tokenizer);
+    cr_assert_eq(ftc_dir_remove(directory).code, FTC_OK);
+    free(directory);
+}
+
 // Marks are sorted by class, those of one class stay in order; few of them and many.
 Test(unicode, marks_are_sorted_stably) {
     for (size_t n = 1; n <= 40; n++) {
@@ -662,9 +747,30 @@ Test(tokenizer, refuses_what_it_cannot_encode) {
     "\"[X]\":{\"id\":\"[X]\",\"ids\":[1,2],\"tokens\":[\"a\",\"b\"]}},"                                      \
     "\"single\":[" single "],\"pair\":[" pair "]}," WORDPIECE "}"
 
+#define TEN   "aaaaaaaaaa"
+#define TIMES "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"" TEN TEN TEN TEN TEN "\"}"
+#define MULTIPLIED                                                                                           \
+    "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[" TIMES "," TIMES "," TIMES "," TIMES "]},"
+
+// What a file's normalizer makes of a text stays within bounds; an added token is normalized, too.
+Test(tokenizer, refuses_a_normalizer_that_multiplies_the_text) {
+    char *directory = test_directory();
+    ftc_tokenizer *tokenizer = open_text(directory, MULTIPLIED WORDPIECE "}");
+    ftc_tokens tokens = {0};
+    expect_message(ftc_tokenizer_encode(tokenizer, "b a", NULL, 64, &tokens),
+                   "the normalizer makes it too long");
+    cr_expect_eq(ftc_tokenizer_encode(tokenizer, "b", NULL, 64, &tokens).code, FTC_OK);
+    ftc_tokens_free(&tokens);
+    ftc_tokenizer_close(tokenizer);
+    cr_assert_eq(ftc_dir_remove(directory).code, FTC_OK);
+    free(directory);
+}
+
 static const struct {
     const char *file, *text, *message;
 } BAD_DIRECTORIES[] = {
+    {"tokenizer.json", MULTIPLIED "\"added_tokens\":[{\"content\":\"<a>\",\"id\":7}]," WORDPIECE "}",
+     "the added token \"<a>\": the normalizer makes it too long"},
     {"other.txt", "", "neither"},
     {"tokenizer.json", "{\"model\":", "not valid JSON at byte"},
     {"tokenizer.json", "[]", "a JSON object is expected"},

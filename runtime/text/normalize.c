@@ -146,9 +146,14 @@ static void squeeze(ftc_codepoints *text) {
     text->count = n;
 }
 
-static void replace(const ftc_codepoints *text, const ftc_normalize_step *step, ftc_codepoints *out) {
+static const char TOO_LONG[] = "the normalizer makes it too long";
+
+// `most`: code points that the result may have.
+static const char *replace(const ftc_codepoints *text, const ftc_normalize_step *step, size_t most,
+                           ftc_codepoints *out) {
     const ftc_codepoints *pattern = &step->pattern;
     for (size_t i = 0; i < text->count;) {
+        if (out->count > most) return TOO_LONG;
         if (text->count - i >= pattern->count &&
             memcmp(text->data + i, pattern->data, pattern->count * sizeof *pattern->data) == 0) {
             for (size_t k = 0; k < step->content.count; k++) ftc_codepoints_push(out, step->content.data[k]);
@@ -157,6 +162,7 @@ static void replace(const ftc_codepoints *text, const ftc_normalize_step *step, 
             ftc_codepoints_push(out, text->data[i++]);
         }
     }
+    return NULL;
 }
 
 static void push_utf8(ftc_codepoints *out, const char *text, size_t size) {
@@ -165,7 +171,7 @@ static void push_utf8(ftc_codepoints *out, const char *text, size_t size) {
         ftc_codepoints_push(out, c);
 }
 
-static const char *replace_regex(const ftc_codepoints *text, const ftc_normalize_step *step,
+static const char *replace_regex(const ftc_codepoints *text, const ftc_normalize_step *step, size_t most,
                                  ftc_codepoints *out) {
     char *utf8 = ftc_alloc(4 * text->count + 1, 1);
     ftc_regex_match match = {0};
@@ -174,7 +180,8 @@ static const char *replace_regex(const ftc_codepoints *text, const ftc_normalize
     for (size_t i = 0; i < text->count; i++) size += ftc_utf8_encode(text->data[i], utf8 + size);
     for (size_t at = 0; at < size && !problem;) {
         size_t begin = size, end = size;
-        problem = ftc_regex_find(step->regex, &match, utf8, size, at, &begin, &end);
+        problem =
+            out->count > most ? TOO_LONG : ftc_regex_find(step->regex, &match, utf8, size, at, &begin, &end);
         push_utf8(out, utf8 + at, begin - at);
         for (size_t k = 0; begin < end && k < step->content.count; k++)
             ftc_codepoints_push(out, step->content.data[k]);
@@ -206,17 +213,21 @@ static void map_cluster(const ftc_charsmap *map, const uint32_t *cluster, size_t
     }
 }
 
-static void map_characters(const ftc_codepoints *text, const ftc_charsmap *map, ftc_codepoints *out) {
+static const char *map_characters(const ftc_codepoints *text, const ftc_charsmap *map, size_t most,
+                                  ftc_codepoints *out) {
     for (size_t begin = 0, end; begin < text->count; begin = end) {
+        if (out->count > most) return TOO_LONG;
         int32_t state = 0;
         for (end = begin + 1; end < text->count; end++)
             if (ftc_unicode_breaks_cluster(text->data[end - 1], text->data[end], &state)) break;
         map_cluster(map, text->data + begin, end - begin, out);
     }
+    return NULL;
 }
 
 const char *ftc_normalizer_apply(const ftc_normalizer *normalizer, ftc_codepoints *text,
                                  ftc_codepoints *spare) {
+    size_t most = 32 * text->count + ((size_t)1 << 20); // each step could multiply it
     for (size_t i = 0; i < normalizer->count; i++) {
         const ftc_normalize_step *step = &normalizer->steps[i];
         spare->count = 0;
@@ -229,9 +240,9 @@ const char *ftc_normalizer_apply(const ftc_normalizer *normalizer, ftc_codepoint
         case FTC_NORMALIZE_NFKD:
         case FTC_NORMALIZE_NFKC: decompose(text, true, spare); break;
         case FTC_NORMALIZE_LOWER: lower(text, spare); break;
-        case FTC_NORMALIZE_REPLACE: replace(text, step, spare); break;
-        case FTC_NORMALIZE_REPLACE_REGEX: problem = replace_regex(text, step, spare); break;
-        case FTC_NORMALIZE_CHARSMAP: map_characters(text, step->map, spare); break;
+        case FTC_NORMALIZE_REPLACE: problem = replace(text, step, most, spare); break;
+        case FTC_NORMALIZE_REPLACE_REGEX: problem = replace_regex(text, step, most, spare); break;
+        case FTC_NORMALIZE_CHARSMAP: problem = map_characters(text, step->map, most, spare); break;
         default: moved = false; break;
         }
         if (problem) return problem;

@@ -69,8 +69,8 @@ bool ftc_normalizer_is_local(const ftc_normalizer *normalizer);
 // Whether no two blanks stand side by side in the end.
 bool ftc_normalizer_squeezes(const ftc_normalizer *normalizer);
 
-// Applies all steps to `text`; `spare` is room to work in, reused across calls. Returns NULL, or why a
-// regular expression gave up.
+// Applies all steps to `text`; `spare` is room to work in, reused across calls. Returns NULL, or why it
+// gave up: a regular expression did, or the text becomes far longer than it was.
 const char *ftc_normalizer_apply(const ftc_normalizer *normalizer, ftc_codepoints *text,
                                  ftc_codepoints *spare);
 

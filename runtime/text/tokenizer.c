@@ -16,8 +16,10 @@ typedef struct {
     ftc_codepoints codepoints, spare;
     char *utf8; // normalized text
     size_t utf8_capacity;
-    char *prefixed; // a piece behind a blank
-    size_t prefixed_capacity;
+    struct {
+        char *text;
+        size_t capacity;
+    } changed[FTC_MAX_CUTS + 1]; // the piece that a step hands on, where that is not part of what it got
     ftc_regex_match match;
     const char *problem; // what stopped it; NULL: nothing
 } encoder;
@@ -62,6 +64,7 @@ void ftc_added_tokens_push(ftc_added_tokens *list, ftc_added_token token) {
     if (!list->places) list->places = ftc_wordpiece_new("", 0);
     ftc_wordpiece_add(list->places, token.text, token.size, (int32_t)list->count);
     list->tokens[list->count++] = token;
+    list->bytes += token.size;
     list->starts[(uint8_t)token.text[0]] = true;
 }
 
@@ -176,13 +179,18 @@ static void cut_by_regex(encoder *e, size_t step, const char *text, size_t size)
     }
 }
 
+// Room for a piece that is handed on to step `next`.
+static char *changed_piece(encoder *e, size_t next, size_t size) {
+    return e->changed[next].text = ftc_grow(e->changed[next].text, &e->changed[next].capacity, size, 1);
+}
+
 // Before step `next`.
 static void prefix_space(encoder *e, size_t next, const char *text, size_t size) {
     if (size && *text != ' ') {
-        e->prefixed = ftc_grow(e->prefixed, &e->prefixed_capacity, size + 1, 1);
-        e->prefixed[0] = ' ';
-        memcpy(e->prefixed + 1, text, size++);
-        text = e->prefixed;
+        char *prefixed = changed_piece(e, next, size + 1);
+        prefixed[0] = ' ';
+        memcpy(prefixed + 1, text, size++);
+        text = prefixed;
     }
     encode_piece(e, next, text, size);
 }
@@ -196,8 +204,7 @@ static bool is_metaspace(const char *text, size_t size) {
 
 static void cut_at_metaspace(encoder *e, size_t step, const char *text, size_t size) {
     const ftc_cut *cut = &e->tokenizer->cuts[step];
-    e->prefixed = ftc_grow(e->prefixed, &e->prefixed_capacity, METASPACE_BYTES * (size + 1), 1);
-    char *to = e->prefixed;
+    char *begin = changed_piece(e, step + 1, METASPACE_BYTES * (size + 1)), *to = begin;
     if (cut->prepends && *text != ' ' && !is_metaspace(text, size))
         to = mempcpy(to, METASPACE, METASPACE_BYTES);
     for (size_t i = 0; i < size; i++) {
@@ -206,8 +213,7 @@ static void cut_at_metaspace(encoder *e, size_t step, const char *text, size_t s
         else
             *to++ = text[i];
     }
-    const char *begin = e->prefixed;
-    for (const char *at = begin + 1; at < to && cut->splits; at++) {
+    for (char *at = begin + 1; at < to && cut->splits; at++) {
         if (!is_metaspace(at, (size_t)(to - at))) continue;
         encode_piece(e, step + 1, begin, (size_t)(at - begin));
         begin = at;
@@ -355,7 +361,7 @@ static bool encode_chunks(encoder *e, const char *text, size_t size) {
         if (status.code == FTC_OK) encode_piece(e, 0, blank, n);
         ftc_status_free(&status);
     }
-    return true;
+    return !e->problem;
 }
 
 // Text without unnormalized added tokens.
@@ -492,7 +498,7 @@ static void free_encoder(encoder *e) {
     ftc_codepoints_free(&e->spare);
     ftc_regex_match_free(&e->match);
     free(e->utf8);
-    free(e->prefixed);
+    for (size_t i = 0; i <= FTC_MAX_CUTS; i++) free(e->changed[i].text);
 }
 
 ftc_status ftc_tokenizer_encode(const ftc_tokenizer *tokenizer, const char *text, const char *pair,

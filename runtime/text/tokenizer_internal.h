@@ -25,6 +25,7 @@ typedef struct {
 typedef struct {
     ftc_added_token *tokens;
     size_t count, capacity;
+    size_t bytes;          // of their texts
     ftc_wordpiece *places; // of each token in `tokens`, by its text; NULL where there is none
     bool starts[256];      // whether some token begins with this byte
 } ftc_added_tokens;
@@ -99,7 +100,7 @@ struct ftc_tokenizer {
     uint8_t normal[256];     // … and what that is
 };
 
-// Appends a copy of the token.
+// Appends a copy of the token. All texts together must have less than 16 MiB.
 void ftc_added_tokens_push(ftc_added_tokens *list, ftc_added_token token);
 
 // The class of a normalized character.

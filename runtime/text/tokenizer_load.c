@@ -544,9 +544,8 @@ static const char *special_token(const loader *l, const char *role, const char *
 }
 
 static const ftc_added_token *find_added(const ftc_added_tokens *list, const char *text) {
-    for (size_t i = 0; i < list->count; i++)
-        if (strcmp(list->tokens[i].text, text) == 0) return &list->tokens[i];
-    return NULL;
+    int32_t place = list->places ? ftc_wordpiece_id(list->places, text, strlen(text)) : -1;
+    return place < 0 ? NULL : &list->tokens[place];
 }
 
 static bool is_added(const ftc_tokenizer *t, int32_t id) {
@@ -573,6 +572,36 @@ static int32_t token_id(const ftc_tokenizer *t, const char *text) {
     return added ? added->id : id;
 }
 
+// Appends the token to one of the lists, unless its text is there already.
+static ftc_status push_token(const char *path, ftc_added_tokens *list, ftc_added_token token) {
+    if (!token.size || find_added(list, token.text)) return FTC_STATUS_OK;
+    if (list->bytes + token.size >= MAX_VOCABULARY_BYTES)
+        return ftc_status_make(FTC_BAD_INPUT, "%s: the added tokens have more than 16 MiB", path);
+    ftc_added_tokens_push(list, token);
+    return FTC_STATUS_OK;
+}
+
+// The same for one that is sought in normalized text.
+static ftc_status push_normalized(const char *path, ftc_tokenizer *t, ftc_added_token token) {
+    ftc_codepoints normal = {0}, spare = {0};
+    push_string(&normal, token.text);
+    const char *problem = ftc_normalizer_apply(&t->normalizer, &normal, &spare);
+    char *utf8 = ftc_alloc(normal.count * 4 + 1, 1);
+    token.size = 0;
+    for (size_t i = 0; i < normal.count; i++)
+        token.size += ftc_utf8_encode(normal.data[i], utf8 + token.size);
+    utf8[token.size] = '\0';
+    ftc_status status =
+        problem ? ftc_status_make(FTC_BAD_INPUT, "%s: the added token \"%s\": %s", path, token.text, problem)
+                : FTC_STATUS_OK;
+    token.text = utf8;
+    if (status.code == FTC_OK) status = push_token(path, &t->normalized, token);
+    free(utf8);
+    ftc_codepoints_free(&normal);
+    ftc_codepoints_free(&spare);
+    return status;
+}
+
 // `otherwise` is the id of a token that is not in the vocabulary; any number, as a file may have it.
 static ftc_status add_token(loader *l, const cJSON *json, const char *path, int64_t otherwise) {
     ftc_tokenizer *t = l->tokenizer;
@@ -591,53 +620,41 @@ static ftc_status add_token(loader *l, const cJSON *json, const char *path, int6
     token.lstrip = ftc_json_is_true(json, "lstrip", false);
     token.rstrip = ftc_json_is_true(json, "rstrip", false);
     token.special = ftc_json_is_true(json, "special", false);
-    if (!ftc_json_is_true(json, "normalized", !ftc_json_is_true(json, "special", false))) {
-        ftc_added_tokens_push(&t->raw, token);
-        return FTC_STATUS_OK;
-    }
-    ftc_codepoints normal = {0}, spare = {0};
-    push_string(&normal, text);
-    ftc_normalizer_apply(&t->normalizer, &normal, &spare);
-    char *utf8 = ftc_alloc(normal.count * 4 + 1, 1);
-    token.text = utf8;
-    token.size = 0;
-    for (size_t i = 0; i < normal.count; i++)
-        token.size += ftc_utf8_encode(normal.data[i], utf8 + token.size);
-    utf8[token.size] = '\0';
-    if (token.size && !find_added(&t->normalized, utf8)) ftc_added_tokens_push(&t->normalized, token);
-    free(utf8);
-    ftc_codepoints_free(&normal);
-    ftc_codepoints_free(&spare);
-    return FTC_STATUS_OK;
+    bool normalized = ftc_json_is_true(json, "normalized", !token.special);
+    return normalized ? push_normalized(path, t, token) : push_token(path, &t->raw, token);
 }
 
-// Whether the object lists the token among its additional special ones.
-static bool lists_special(const cJSON *map, const char *text) {
+// Adds what the object lists as its additional special tokens to a set of them.
+static void collect_special(const cJSON *map, ftc_wordpiece *set) {
     const cJSON *item;
     cJSON_ArrayForEach(item, member(map, "additional_special_tokens")) {
         const char *listed =
             cJSON_IsObject(item) ? member_string(item, "content") : cJSON_GetStringValue(item);
-        if (listed && strcmp(listed, text) == 0) return true;
+        if (listed && *listed) ftc_wordpiece_add(set, listed, strlen(listed), 0);
     }
-    return false;
 }
 
 // {"TOKEN": ID, …}: the tokens that were added to a vocabulary alone, as older files have them. Which are
 // special, other files say.
 static ftc_status add_older_tokens(loader *l, const char *path, const cJSON *tokens, const cJSON *map) {
     const cJSON *entry;
+    ftc_wordpiece *special = ftc_wordpiece_new("", 0);
+    ftc_status status = FTC_STATUS_OK;
+    collect_special(map, special);
+    collect_special(l->config, special);
     cJSON_ArrayForEach(entry, tokens) {
         int64_t id;
+        if (status.code != FTC_OK) break;
         if (!ftc_json_count(entry, &id)) id = -1;
         cJSON *token = cJSON_CreateObject();
         cJSON_AddStringToObject(token, "content", entry->string);
         cJSON_AddBoolToObject(token, "special",
-                              lists_special(map, entry->string) || lists_special(l->config, entry->string));
-        ftc_status status = add_token(l, token, path, id);
+                              ftc_wordpiece_id(special, entry->string, strlen(entry->string)) >= 0);
+        status = add_token(l, token, path, id);
         cJSON_Delete(token);
-        if (status.code != FTC_OK) return status;
     }
-    return FTC_STATUS_OK;
+    ftc_wordpiece_free(special);
+    return status;
 }
 
 static ftc_status read_older_tokens(loader *l) {
