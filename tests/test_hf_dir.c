@@ -94,6 +94,38 @@ Test(hf_dir, large_configs_are_read_once, .timeout = 20) {
     scratch_free(dir);
 }
 
+static void add_length(void *context, const char *name, const char *value) {
+    *(size_t *)context += strlen(name) + (value ? strlen(value) : 0);
+}
+
+// Nor does a list, when it is read and when it is carried over, or what lies below a long name.
+Test(hf_dir, large_lists_are_read_once, .timeout = 20) {
+    enum { N = 400000, NAME = 100000 };
+    char *dir = test_directory(), *text, *path = ftc_path_join(dir, "config.json");
+    size_t bytes, length = 0;
+    FILE *f = open_memstream(&text, &bytes);
+    fprintf(f, "{\"hidden_act\": \"gelu\", \"%0*d\": {\"a\": 0", NAME, 0);
+    for (int i = 1; i < N; i++) fputs(", \"a\": 0", f);
+    fputs("}, \"custom\": [7", f);
+    for (int i = 1; i < N; i++) fputs(", 7", f);
+    fputs("]}", f);
+    fclose(f);
+    ASSERT_OK(ftc_file_write(path, text, bytes));
+    ftc_hf_config *config;
+    ASSERT_OK(ftc_hf_config_read(dir, &config));
+    ftc_hf_config_each(config, add_length, &length);
+    cr_expect_eq(length, strlen("hidden_act"
+                                "gelu"
+                                "custom") +
+                             2 * N - 1);
+    ftc_hf_config_free(config);
+    ftc_hf_config_extra extra = {.base_dir = dir};
+    ASSERT_OK(ftc_hf_config_write(&BAG_PROGRAM, &extra, path));
+    free(text);
+    free(path);
+    scratch_free(dir);
+}
+
 Test(hf_dir, config_is_written) {
     char *dir = test_directory(), *path = ftc_path_join(dir, "config.json");
     write_text(dir, "config.json",

@@ -173,6 +173,46 @@ Test(weights, shards_are_one) {
     scratch_free(dir);
 }
 
+// What sought each tensor among all, and each file among the entries before, took minutes for so many.
+Test(weights, many_tensors_in_shards_are_found_at_once, .timeout = 20) {
+    enum { N = 100000 };
+    char *dir = test_directory(), *header, *index, name[32];
+    size_t bytes, index_bytes;
+    FILE *map = open_memstream(&index, &index_bytes);
+    fputs("{\"weight_map\": {", map);
+    for (int file = 0; file < 2; file++) {
+        FILE *f = open_memstream(&header, &bytes);
+        fwrite(&(uint64_t){0}, 8, 1, f);
+        for (int i = 0; i < N; i++) {
+            fprintf(f, "%c\"%d.%d\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}", i ? ',' : '{',
+                    file, i);
+            fprintf(map, "%s\"%d.%d\": \"%d.safetensors\"", file || i ? ", " : "", file, i, file);
+        }
+        fputs("}", f);
+        fclose(f);
+        uint64_t size = bytes - 8;
+        memcpy(header, &size, 8);
+        snprintf(name, sizeof name, "%d.safetensors", file);
+        free(test_write(dir, name, header, bytes));
+        free(header);
+    }
+    fputs("}}", map);
+    fclose(map);
+    free(test_write(dir, "model.safetensors.index.json", index, index_bytes));
+    free(index);
+    ftc_weights *weights;
+    ASSERT_OK(ftc_weights_open(dir, &weights));
+    cr_assert_eq(ftc_weights_count(weights), 2 * N);
+    for (int i = 0; i < 2 * N; i += 7) {
+        snprintf(name, sizeof name, "%d.%d", i / N, i % N);
+        const ftc_safetensor *tensor = ftc_weights_find(weights, name);
+        cr_assert(tensor && strcmp(tensor->name, name) == 0, "%s", name);
+    }
+    cr_expect_null(ftc_weights_find(weights, "2.0"));
+    ftc_weights_close(weights);
+    scratch_free(dir);
+}
+
 Test(weights, git_lfs_pointers_are_said) {
     static const char POINTER[] =
         "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 440449768\n";

@@ -113,19 +113,20 @@ static ftc_status check_kind(const cJSON *json, const char *path) {
 
 // "query, value"; NULL where it is no list of names.
 static char *join_modules(const cJSON *list) {
-    char *all = ftc_strdup("");
     const cJSON *item;
-    if (cJSON_IsString(list) && strcmp(list->valuestring, "all-linear") != 0)
-        list = NULL; // a regular expression
-    if (cJSON_IsString(list)) return free(all), ftc_strdup(list->valuestring);
+    if (cJSON_IsString(list)) // else a regular expression
+        return strcmp(list->valuestring, "all-linear") == 0 ? ftc_strdup(list->valuestring) : NULL;
+    ftc_text all;
+    FILE *to = ftc_text_open(&all);
+    bool ok = true;
     cJSON_ArrayForEach(item, list) {
         const char *name = cJSON_GetStringValue(item);
-        char *longer = name ? ftc_format("%s%s%s", all, *all ? ", " : "", name) : NULL;
-        free(all);
-        if (!(all = longer)) return NULL;
+        if (name) fprintf(to, "%s%s", item == list->child ? "" : ", ", name);
+        ok &= name != NULL;
     }
-    if (*all) return all;
-    free(all);
+    char *joined = ftc_text_close(&all, NULL);
+    if (ok && *joined) return joined;
+    free(joined);
     return NULL;
 }
 

@@ -137,22 +137,28 @@ bool ftc_hf_config_next(const ftc_hf_config *config, const struct cJSON **at, co
 
 // The elements with | between them, allocated; NULL where one is a list, an object or null.
 static char *join_list(const cJSON *list) {
-    char *all = ftc_strdup("");
+    ftc_text all;
+    FILE *to = ftc_text_open(&all);
     const cJSON *item;
+    bool ok = true;
     cJSON_ArrayForEach(item, list) {
-        char *text = ftc_json_text(item),
-             *longer = text ? ftc_format("%s%s%s", all, *all ? "|" : "", text) : NULL;
-        free(all);
+        char *text = ftc_json_text(item);
+        if (text) fprintf(to, "%s%s", item == list->child ? "" : "|", text);
+        ok &= text != NULL;
         free(text);
-        if (!(all = longer)) return NULL;
     }
-    return all;
+    char *joined = ftc_text_close(&all, NULL);
+    if (ok) return joined;
+    free(joined);
+    return NULL;
 }
 
 static void tell_entries(const cJSON *object, const char *prefix,
                          void (*tell)(void *context, const char *name, const char *value), void *context) {
+    enum { LONGEST = 256 }; // a name that a model asks for; longer ones would add up
     const cJSON *item;
     cJSON_ArrayForEach(item, object) {
+        if (strlen(prefix) + strlen(item->string) > LONGEST) continue;
         char *name = ftc_format("%s%s%s", prefix, *prefix ? "." : "", item->string);
         char *value = cJSON_IsArray(item) ? join_list(item) : ftc_json_text(item);
         if (cJSON_IsObject(item))
@@ -229,14 +235,13 @@ static char *mark_floats(const char *text, size_t *size) {
     for (const char *at = text, *end; *at; at = end) {
         end = at + 1;
         bool is_number = *at == '-' || (*at >= '0' && *at <= '9');
-        const char *point = is_number ? strpbrk(at, ".eE") : NULL;
         if (*at == '"') {
             while (*end && *end != '"') end += *end == '\\' && end[1] ? 2 : 1;
             end += *end == '"';
         } else if (is_number) {
             end = at + strspn(at, "0123456789+-.eE");
         }
-        bool floats = point && point < end;
+        bool floats = is_number && strspn(at, "0123456789+-") < (size_t)(end - at);
         fprintf(f, floats ? "\"%s%.*s\"" : "%s%.*s", floats ? FLOAT_MARK_ESCAPED : "", (int)(end - at), at);
     }
     return ftc_text_close(&result, size);

@@ -22,6 +22,7 @@ struct ftc_weights {
     int32_t n_parts;
     ftc_safetensor *tensors; // [n] of all parts; what they point to is the parts'
     int32_t n;
+    int32_t *by_name; // [n] their numbers in the order of their names, once all are there
     bool has_adapter;
 };
 
@@ -46,38 +47,59 @@ static ftc_status add_part(ftc_weights *w, const char *path, bool is_torch) {
     return FTC_STATUS_OK;
 }
 
+// --- names --------------------------------------------------------------------------------------------
+
+// Of one name, the first goes first.
+static int compare_names(const void *a, const void *b, void *tensors) {
+    int32_t i = *(const int32_t *)a, k = *(const int32_t *)b;
+    const ftc_safetensor *list = tensors;
+    int order = strcmp(list[i].name, list[k].name);
+    return order ? order : (i > k) - (i < k);
+}
+
+static void sort_names(ftc_weights *w) {
+    free(w->by_name);
+    w->by_name = ftc_alloc((size_t)w->n + 1, sizeof *w->by_name);
+    for (int32_t i = 0; i < w->n; i++) w->by_name[i] = i;
+    qsort_r(w->by_name, (size_t)w->n, sizeof *w->by_name, compare_names, w->tensors);
+}
+
+// The number of the first of the `n` sorted tensors that has the name; -1: none has.
+static int32_t find_name(const ftc_weights *w, int32_t n, const char *name) {
+    int32_t low = 0, high = n;
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2;
+        if (strcmp(w->tensors[w->by_name[middle]].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    bool found = low < n && strcmp(w->tensors[w->by_name[low]].name, name) == 0;
+    return found ? w->by_name[low] : -1;
+}
+
 // --- shards -------------------------------------------------------------------------------------------
 
-static int by_name(const void *a, const void *b) {
-    return strcmp((*(const ftc_safetensor *const *)a)->name, (*(const ftc_safetensor *const *)b)->name);
-}
-
 static ftc_status check_unique(const ftc_weights *w) {
-    const ftc_safetensor **list = ftc_alloc((size_t)w->n + 1, sizeof *list);
-    for (int32_t i = 0; i < w->n; i++) list[i] = &w->tensors[i];
-    qsort(list, (size_t)w->n, sizeof *list, by_name);
-    ftc_status status = FTC_STATUS_OK;
-    for (int32_t i = 1; i < w->n && status.code == FTC_OK; i++)
-        if (strcmp(list[i - 1]->name, list[i]->name) == 0)
-            status = ftc_status_make(FTC_BAD_INPUT, "%s: two of its files have the tensor \"%s\"", w->path,
-                                     list[i]->name);
-    free(list);
-    return status;
+    for (int32_t i = 1; i < w->n; i++) {
+        const char *name = w->tensors[w->by_name[i]].name;
+        if (strcmp(w->tensors[w->by_name[i - 1]].name, name) == 0)
+            return ftc_status_make(FTC_BAD_INPUT, "%s: two of its files have the tensor \"%s\"", w->path,
+                                   name);
+    }
+    return FTC_STATUS_OK;
 }
 
-// Opens the file of the index's entry unless an entry before has named it.
-static ftc_status add_shard(ftc_weights *w, const char *dir, const cJSON *map, const cJSON *entry,
-                            bool is_torch) {
+// Opens the file of the index's entry unless it is one of the `opened`, which are as many as there are parts.
+static ftc_status add_shard(ftc_weights *w, const char *dir, const cJSON *entry, bool is_torch,
+                            const char **opened) {
     const char *name = cJSON_GetStringValue(entry);
     if (!name || !*name || strchr(name, '/'))
         return ftc_status_make(FTC_BAD_INPUT, "%s: \"%s\" lies in no file of this folder", w->path,
                                entry->string);
-    const cJSON *before;
-    cJSON_ArrayForEach(before, map) {
-        if (before == entry) break;
-        const char *other = cJSON_GetStringValue(before);
-        if (other && strcmp(other, name) == 0) return FTC_STATUS_OK;
-    }
+    for (int32_t i = w->n_parts; i > 0; i--)
+        if (strcmp(opened[i - 1], name) == 0) return FTC_STATUS_OK;
+    opened[w->n_parts] = name;
     char *path = ftc_path_join(dir, name);
     ftc_status status = add_part(w, path, is_torch);
     free(path);
@@ -102,10 +124,15 @@ static ftc_status open_shards(ftc_weights *w, const char *dir, bool is_torch) {
     ftc_status status = FTC_STATUS_OK;
     if (!cJSON_IsObject(map) || !map->child)
         status = ftc_status_make(FTC_BAD_INPUT, "%s: \"weight_map\" names no files", w->path);
+    const char **opened = ftc_alloc((size_t)cJSON_GetArraySize(map) + 1, sizeof *opened);
     cJSON_ArrayForEach(entry, map) {
-        if (status.code == FTC_OK) status = add_shard(w, dir, map, entry, is_torch);
+        if (status.code == FTC_OK) status = add_shard(w, dir, entry, is_torch, opened);
     }
-    if (status.code == FTC_OK) status = check_complete(w, map);
+    free(opened);
+    if (status.code == FTC_OK) {
+        sort_names(w);
+        status = check_complete(w, map);
+    }
     cJSON_Delete(index);
     return status;
 }
@@ -119,10 +146,12 @@ static ftc_weights *new_weights(const char *path) {
 }
 
 static ftc_status finish(ftc_weights *w, ftc_status status, ftc_weights **out) {
-    if (status.code == FTC_OK)
+    if (status.code == FTC_OK) {
+        sort_names(w);
         *out = w;
-    else
+    } else {
         ftc_weights_close(w);
+    }
     return status;
 }
 
@@ -154,23 +183,27 @@ static ftc_status add_adapter(ftc_weights *w, const char *path, bool is_torch) {
     const size_t prefix = strlen(FTC_ADAPTER_PREFIX);
     int32_t n_base = w->n, n = 0;
     FTC_RETURN_IF_ERROR(add_part(w, path, is_torch));
+    bool *replaced = ftc_alloc((size_t)n_base + 1, sizeof *replaced);
+    ftc_status status = FTC_STATUS_OK;
     free(w->path);
     w->path = ftc_strdup(path);
-    for (int32_t i = n_base; i < w->n; i++) {
+    for (int32_t i = n_base; i < w->n && status.code == FTC_OK; i++) {
         ftc_safetensor *tensor = &w->tensors[i];
-        if (strncmp(tensor->name, FTC_ADAPTER_PREFIX, prefix) != 0)
-            return ftc_status_make(FTC_BAD_INPUT, "%s: \"%s\" is no name of PEFT's, which begin with %s",
-                                   path, tensor->name, FTC_ADAPTER_PREFIX);
+        if (strncmp(tensor->name, FTC_ADAPTER_PREFIX, prefix) != 0) {
+            status = ftc_status_make(FTC_BAD_INPUT, "%s: \"%s\" is no name of PEFT's, which begin with %s",
+                                     path, tensor->name, FTC_ADAPTER_PREFIX);
+            break;
+        }
         tensor->name += prefix;
         w->has_adapter |= ftc_adapter_owns(tensor->name);
-        for (int32_t k = 0; k < n_base; k++)
-            if (w->tensors[k].name && strcmp(w->tensors[k].name, tensor->name) == 0)
-                w->tensors[k].name = NULL;
+        int32_t base = find_name(w, n_base, tensor->name);
+        if (base >= 0) replaced[base] = true;
     }
     for (int32_t i = 0; i < w->n; i++)
-        if (w->tensors[i].name) w->tensors[n++] = w->tensors[i];
+        if (i >= n_base || !replaced[i]) w->tensors[n++] = w->tensors[i];
     w->n = n;
-    return FTC_STATUS_OK;
+    free(replaced);
+    return status;
 }
 
 static ftc_status open_adapter(const char *dir, ftc_weights **out) {
@@ -210,6 +243,7 @@ void ftc_weights_close(ftc_weights *w) {
     }
     free(w->parts);
     free(w->tensors);
+    free(w->by_name);
     free(w->path);
     free(w);
 }
@@ -223,9 +257,8 @@ const ftc_safetensor *ftc_weights_at(const ftc_weights *w, int32_t index) {
 }
 
 const ftc_safetensor *ftc_weights_find(const ftc_weights *w, const char *name) {
-    for (int32_t i = 0; i < w->n; i++)
-        if (strcmp(w->tensors[i].name, name) == 0) return &w->tensors[i];
-    return NULL;
+    int32_t i = find_name(w, w->n, name);
+    return i < 0 ? NULL : &w->tensors[i];
 }
 
 const char *ftc_weights_path(const ftc_weights *w) {
