@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 #include "ir/op.h"
 #include "ir/lang/parse.h"
@@ -659,6 +660,27 @@ Test(language, diagnostics_say_what_and_where) {
     closedir(dir);
     free(folder);
     cr_expect(tested >= 7);
+}
+
+// Seconds of this thread that reading a line of so many strings takes.
+static double seconds_for_line(size_t n) {
+    char *text = malloc(3 * n + 1);
+    for (size_t i = 0; i < n; i++) memcpy(text + 3 * i, "\"\" ", 3);
+    text[3 * n] = '\0';
+    ftc_diagnostics d = {0};
+    struct timespec from, to;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+    cr_assert_null(ftc_parse_text("line.ir", text, NULL, &d));
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+    ftc_diag_free(&d);
+    free(text);
+    return (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) * 1e-9;
+}
+
+Test(language, time_grows_as_a_line_does) {
+    seconds_for_line(1000);
+    double few = seconds_for_line(1000), many = seconds_for_line(16000);
+    cr_expect_lt(many, few * 16 * 5, "%.4f s become %.4f s", few, many);
 }
 
 Test(language, at_most_twenty_diagnostics_are_kept) {

@@ -8,8 +8,10 @@ typedef struct {
     ftc_arena *arena;
     const ftc_source *source;
     ftc_diagnostics *d;
-    const char *p, *line_start;
+    const char *p;
     int line;
+    const char *known; // on this line, whose column is
+    int column;
     ftc_token *tokens;
     uint32_t n, capacity;
 } lexer;
@@ -25,10 +27,14 @@ static bool is_hex(char c) {
     return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
-static ftc_place place_of(const lexer *l, const char *p) {
-    int column = 1;
-    for (const char *q = l->line_start; q < p; q++) column += ((unsigned char)*q & 0xc0) != 0x80;
-    return (ftc_place){l->line, column};
+static bool begins_character(char c) {
+    return ((unsigned char)c & 0xc0) != 0x80;
+}
+
+static ftc_place place_of(lexer *l, const char *p) {
+    for (; l->known < p; l->known++) l->column += begins_character(*l->known);
+    for (; l->known > p; l->known--) l->column -= begins_character(l->known[-1]);
+    return (ftc_place){l->line, l->column};
 }
 
 #define REPORT(l, at, ...)                                                                                   \
@@ -41,7 +47,8 @@ static void skip_space(lexer *l) {
     for (;; l->p++) {
         if (*l->p == '\n') {
             l->line++;
-            l->line_start = l->p + 1;
+            l->known = l->p + 1;
+            l->column = 1;
         } else if (l->p[0] == '/' && l->p[1] == '/') {
             l->p += strcspn(l->p, "\n");
             l->p--;
@@ -83,9 +90,11 @@ static void lex_number(lexer *l, ftc_token *t) {
 }
 
 static void lex_string(lexer *l, ftc_token *t) {
-    const char *start = l->p++;
-    size_t length = 0, longest = strcspn(l->p, "\n") + 1;
-    char *text = ftc_arena_alloc(l->arena, longest);
+    const char *start = l->p++, *end = l->p;
+    while (*end && *end != '\n' && *end != '"')
+        end += *end == '\\' && (end[1] == '"' || end[1] == '\\') ? 2 : 1;
+    size_t length = 0;
+    char *text = ftc_arena_alloc(l->arena, (size_t)(end - l->p) + 1);
     t->kind = FTC_TOKEN_STRING;
     t->text = text;
     while (*l->p != '"') {
@@ -156,8 +165,13 @@ static const char *meant_by(char c) {
 }
 
 ftc_token *ftc_lex(ftc_arena *arena, const ftc_source *source, ftc_diagnostics *d) {
-    lexer l = {
-        .arena = arena, .source = source, .d = d, .p = source->text, .line_start = source->text, .line = 1};
+    lexer l = {.arena = arena,
+               .source = source,
+               .d = d,
+               .p = source->text,
+               .known = source->text,
+               .line = 1,
+               .column = 1};
     int last_line = 0;
     for (;;) {
         skip_space(&l);
@@ -183,7 +197,7 @@ ftc_token *ftc_lex(ftc_arena *arena, const ftc_source *source, ftc_diagnostics *
             lex_string(&l, &t);
         } else if (!lex_mark(&l, &t)) {
             do l.p++;
-            while (((unsigned char)*l.p & 0xc0) == 0x80);
+            while (!begins_character(*l.p));
             REPORT(&l, start, "'%.*s' has no meaning here%s", (int)(l.p - start), start, meant_by(*start));
             if (*start == '#') l.p += strcspn(l.p, "\n");
             continue;
