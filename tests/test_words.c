@@ -254,6 +254,35 @@ Test(words, time_grows_as_the_file_does) {
     }
 }
 
+// Seconds of this thread that a sentence of so many lines takes, whose last one does not fit and is left out.
+static double seconds_for_uneven(size_t lines) {
+    char *folder = test_directory(), *text = malloc(4 * lines + 8), *at = text, *path;
+    for (size_t i = 0; i < lines; i++) at = stpcpy(at, i == 1 ? "a O\n\n" : "b O\n");
+    strcpy(at, "c\n");
+    path = test_write(folder, "x.conll", text, strlen(text));
+    ftc_table *table;
+    struct timespec from, to;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+    ftc_status status = ftc_table_open(path, &(ftc_table_options){.skip_bad_rows = true}, &table);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+    cr_assert_eq(status.code, FTC_OK, "%s", status.message);
+    cr_expect_eq(ftc_table_rows(table), 1);
+    cr_expect_eq(ftc_table_skipped_rows(table)->count, 2);
+    ftc_table_close(table);
+    remove(path);
+    remove(folder);
+    free(path);
+    free(text);
+    free(folder);
+    return (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) * 1e-9;
+}
+
+Test(words, time_grows_as_the_lines_that_are_left_out_do) {
+    seconds_for_uneven(2000);
+    double few = seconds_for_uneven(2000), many = seconds_for_uneven(32000);
+    cr_expect_lt(many, few * 16 * 5, "%.4f s become %.4f s", few, many);
+}
+
 // The same sentences in every form, longer than what is read at a time.
 Test(words, forms_agree) {
     enum { SENTENCES = 30000 };

@@ -269,7 +269,7 @@ static size_t line_bytes(const scanner *s) {
 }
 
 // Takes the row at hand, which is *consumed bytes long, or leaves it out; of one that cannot be cut into
-// fields, its first line.
+// fields, its first line, or the lines before the one that does not fit.
 static ftc_status take_row(scanner *s, ftc_fields_result result, size_t *consumed) {
     ftc_layout *l = s->layout;
     ftc_status status = check_result(s, result, *consumed);
@@ -286,7 +286,7 @@ static ftc_status take_row(scanner *s, ftc_fields_result result, size_t *consume
     }
     bool is_first = l->rows == 0 && l->format != FTC_TABLE_JSON_LINES; // it says what the columns are
     if (!s->skips || is_first || l->is_array) return status;
-    if (!is_cut) *consumed = line_bytes(s);
+    if (!is_cut && result != FTC_FIELDS_UNEVEN) *consumed = line_bytes(s);
     ftc_layout_skip(l, status);
     return FTC_STATUS_OK;
 }
