@@ -777,12 +777,74 @@ Test(loop, asks_who_steers_it_at_every_moment) {
     FAILS(run_loop(&l, bad), 2, "expected one of random|sequential");
     bad = LOOP;
     bad.batch = 0;
-    FAILS(run_loop(&l, bad), 2, "at least 1");
+    FAILS(run_loop(&l, bad), 2, "batch is 0: expected a number from 1");
     ftc_examples several = list;
     several.several = 2;
     FAILS(ftc_trainer_run(trainer, &several, &LOOP, NULL, NULL), 2, "takes one label a text, but these");
     several.several = -1;
     FAILS(ftc_trainer_run(trainer, &several, &LOOP, NULL, NULL), 2, "-1 labels each");
+    double loss;
+    OK(ftc_trainer_evaluate(trainer, &list, INT64_MAX, NULL, NULL, &loss, NULL)); // all at once
+    ftc_trainer_free(trainer);
+    ftc_net_free(net);
+}
+
+// The numbers of a loop are held to ranges as those of the command are.
+Test(loop, refuses_numbers_beyond_their_range) {
+#define DOUBLE(field, value)  {#field, offsetof(ftc_loop_options, field), value, 0}
+#define INTEGER(field, value) {#field, offsetof(ftc_loop_options, field), 0, value}
+    static const struct {
+        const char *name;
+        size_t offset;
+        double number;
+        int64_t integer; // where it is one
+    } BAD[] = {DOUBLE(epochs, NAN),
+               DOUBLE(epochs, -1),
+               DOUBLE(epochs, INFINITY),
+               DOUBLE(lr, NAN),
+               DOUBLE(lr, -1e-3),
+               DOUBLE(lr, 1e39),
+               DOUBLE(warmup_steps, NAN),
+               DOUBLE(warmup_steps, 1e300),
+               DOUBLE(schedule_power, NAN),
+               DOUBLE(weight_decay, INFINITY),
+               DOUBLE(beta1, NAN),
+               DOUBLE(max_grad_norm, NAN),
+               DOUBLE(dropout, NAN),
+               DOUBLE(label_smoothing, NAN),
+               INTEGER(batch, -1),
+               INTEGER(batch, INT64_MAX),
+               INTEGER(accumulation, INT64_MIN),
+               INTEGER(accumulation, INT64_MAX),
+               INTEGER(max_steps, INT64_MAX),
+               INTEGER(schedule_decay, INT64_MAX),
+               INTEGER(steps_done, -5),
+               INTEGER(steps_done, INT64_MAX)};
+#undef DOUBLE
+#undef INTEGER
+    ftc_net *net = open_artifact();
+    ftc_trainer *trainer = create(net, 1);
+    const examples e = make_examples();
+    const ftc_examples list = {.n = N, .offsets = e.offsets, .ids = e.ids, .labels = e.labels};
+    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
+        ftc_loop_options options = LOOP;
+        char *field = (char *)&options + BAD[i].offset;
+        if (BAD[i].integer)
+            *(int64_t *)field = BAD[i].integer;
+        else
+            *(double *)field = BAD[i].number;
+        ftc_error *error = ftc_trainer_run(trainer, &list, &options, NULL, NULL);
+        cr_assert(error, "%s %zu", BAD[i].name, i);
+        cr_expect_eq(ftc_error_status(error), 2);
+        cr_expect(strstr(ftc_error_message(error), "expected"), "%s: %s", BAD[i].name,
+                  ftc_error_message(error));
+        ftc_error_free(error);
+        cr_expect_eq(ftc_trainer_steps(trainer), 0);
+    }
+    ftc_loop_options many = LOOP; // of an epoch's examples each step takes all, however many it asks for
+    many.accumulation = INT32_MAX;
+    many.order = "group_by_length";
+    OK(ftc_trainer_run(trainer, &list, &many, NULL, NULL));
     ftc_trainer_free(trainer);
     ftc_net_free(net);
 }

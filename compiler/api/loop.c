@@ -165,7 +165,7 @@ static ftc_error *set_schedule(const ftc_loop_options *from, ftc_train_options *
     if (!error) error = set_choice("schedule_fall", FTC_SLOPE_NAMES, from->schedule_fall, &to->schedule_fall);
     if (error) return error;
     to->lr = from->lr;
-    to->warmup_steps = from->warmup_steps > 0 ? from->warmup_steps : 0;
+    to->warmup_steps = from->warmup_steps < 0 ? 0 : from->warmup_steps;
     to->schedule_cycles = from->schedule_cycles;
     to->schedule_power = from->schedule_power;
     to->schedule_end = from->schedule_end;
@@ -186,8 +186,6 @@ static ftc_error *set_options(const ftc_loop_options *from, ftc_train_options *t
     ftc_error *error = set_choice("order", FTC_SAMPLING_NAMES, from->order, &o.sampling);
     if (!error) error = set_schedule(from, &o);
     if (error) return error;
-    if (from->batch < 1 || from->accumulation < 1 || !(from->epochs >= 0))
-        return INPUT_ERROR("batch and accumulation are at least 1, and epochs at least 0");
     o.epochs = from->epochs;
     o.max_steps = from->max_steps < 0 ? -1 : from->max_steps;
     o.batch = from->batch;
@@ -201,12 +199,12 @@ static ftc_error *set_options(const ftc_loop_options *from, ftc_train_options *t
     o.eps = from->eps;
     o.momentum = from->momentum;
     o.max_grad_norm = from->max_grad_norm;
-    o.label_smoothing = from->label_smoothing > 0 ? from->label_smoothing : 0;
+    o.label_smoothing = from->label_smoothing < 0 ? 0 : from->label_smoothing;
     o.dropout = from->dropout;
     o.logging_strategy = o.eval_strategy = o.save_strategy = FTC_WHEN_NO; // the host's
     o.output = NULL;
     *to = o;
-    return NULL;
+    return ftc_api_error(ftc_train_check(to, false, true));
 }
 
 static ftc_error *check_run(const ftc_trainer *trainer, const ftc_train_options *options) {

@@ -255,6 +255,7 @@ ftc_status ftc_evaluate(ftc_stepper *stepper, ftc_batch *batch, const ftc_datase
     else
         e.scoring = FTC_SCORE_NOTHING;
     bool classes = e.scoring == FTC_SCORE_CLASSES;
+    if (batch_size > dataset->n) batch_size = dataset->n ? dataset->n : 1;
     work w = {.stepper = stepper,
               .batch = batch,
               .dataset = dataset,

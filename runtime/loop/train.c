@@ -117,6 +117,7 @@ static ftc_status plan(run *r) {
                                (long long)batch, n ? "; leave out --drop-last or lower --batch" : "");
     }
     int64_t per_epoch = (batches + o->accumulation - 1) / o->accumulation;
+    int64_t most = (n + batch - 1) / batch; // more than these have all examples, too
     double steps = o->max_steps >= 0 ? (double)o->max_steps : ceil(o->epochs * (double)per_epoch);
     if (!(steps <= FTC_MOST_STEPS)) {
         return ftc_status_make(FTC_BAD_INPUT,
@@ -140,7 +141,7 @@ static ftc_status plan(run *r) {
     };
     r->sampling = (ftc_order){
         .sampling = (ftc_sampling)o->sampling,
-        .batch = global_batch(o) * o->accumulation,
+        .batch = batch * (o->accumulation < most ? o->accumulation : most),
         .seed = (uint64_t)r->identity.seed,
         .data_seed = (uint64_t)r->identity.data_seed,
     };
@@ -910,6 +911,9 @@ static ftc_status check_world(run *r) {
 static ftc_status prepare(run *r) {
     const ftc_training *t = r->t;
     FTC_RETURN_IF_ERROR(ftc_train_check(r->o, t->test != NULL, t->plateau != NULL));
+    if (t->steps_done < 0 || t->steps_done > FTC_MOST_STEPS)
+        return ftc_status_make(FTC_BAD_INPUT, "%lld steps are done: expected 0 to %d",
+                               (long long)t->steps_done, FTC_MOST_STEPS);
     FTC_RETURN_IF_ERROR(ftc_batch_check_feed(t->program));
     FTC_RETURN_IF_ERROR(ftc_batch_create(t->program, &r->batch));
     FTC_RETURN_IF_ERROR(plan(r));

@@ -1,5 +1,6 @@
 #include "runtime/loop/train_options.h"
 
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 
@@ -132,7 +133,66 @@ static ftc_status check_schedule(const ftc_train_options *o, bool is_steered) {
     return FTC_STATUS_OK;
 }
 
+// The numbers that callers of the library give as they are; the command's come through its table of options.
+typedef struct {
+    const char *name;
+    size_t offset;
+    bool is_integer;
+    double least, most;
+} number_range;
+
+#define INTEGER(field, least)  {#field, offsetof(ftc_train_options, field), true, least, INT32_MAX}
+#define NUMBER(field, least)   {#field, offsetof(ftc_train_options, field), false, least, FLT_MAX}
+#define PERHAPS_INTEGER(field) INTEGER(field, -INT32_MAX) // below 0: not set
+#define PERHAPS_NUMBER(field)  NUMBER(field, -FLT_MAX)
+static const number_range RANGES[] = {
+    INTEGER(batch, 1),
+    INTEGER(shards, 1),
+    INTEGER(accumulation, 1),
+    INTEGER(max_steps, -1),
+    NUMBER(epochs, 0),
+    NUMBER(lr, 0),
+    {"warmup_steps", offsetof(ftc_train_options, warmup_steps), false, 0, INT32_MAX},
+    PERHAPS_NUMBER(schedule_cycles),
+    PERHAPS_NUMBER(schedule_power),
+    PERHAPS_NUMBER(schedule_end),
+    PERHAPS_NUMBER(schedule_timescale),
+    PERHAPS_NUMBER(schedule_min_lr),
+    PERHAPS_NUMBER(schedule_min_share),
+    PERHAPS_INTEGER(schedule_decay),
+    PERHAPS_INTEGER(schedule_stable),
+    PERHAPS_NUMBER(schedule_factor),
+    PERHAPS_NUMBER(schedule_threshold),
+    PERHAPS_INTEGER(schedule_patience),
+    PERHAPS_INTEGER(schedule_cooldown),
+    PERHAPS_NUMBER(weight_decay),
+    PERHAPS_NUMBER(beta1),
+    PERHAPS_NUMBER(beta2),
+    PERHAPS_NUMBER(eps),
+    PERHAPS_NUMBER(momentum),
+    {"max_grad_norm", offsetof(ftc_train_options, max_grad_norm), false, -FLT_MAX, INFINITY},
+    NUMBER(label_smoothing, 0),
+    PERHAPS_NUMBER(dropout),
+};
+#undef INTEGER
+#undef NUMBER
+#undef PERHAPS_INTEGER
+#undef PERHAPS_NUMBER
+
+static ftc_status check_ranges(const ftc_train_options *o) {
+    for (size_t i = 0; i < sizeof RANGES / sizeof *RANGES; i++) {
+        const number_range *range = &RANGES[i];
+        const char *field = (const char *)o + range->offset;
+        double value = range->is_integer ? (double)*(const int64_t *)field : *(const double *)field;
+        if (!(value >= range->least && value <= range->most))
+            return ftc_status_make(FTC_BAD_INPUT, "%s is %.17g: expected a number from %g to %.10g",
+                                   range->name, value, range->least, range->most);
+    }
+    return FTC_STATUS_OK;
+}
+
 ftc_status ftc_train_check(const ftc_train_options *o, bool with_test, bool is_steered) {
+    FTC_RETURN_IF_ERROR(check_ranges(o));
     if (o->logging_strategy == FTC_WHEN_STEPS && o->logging_steps == 0) {
         return ftc_status_make(FTC_BAD_INPUT,
                                "--logging-steps 0 never logs: set it, or --logging-strategy no");

@@ -78,8 +78,8 @@ ftc_train_options ftc_train_options_native(void);
 // The defaults of transformers' Trainer.
 ftc_train_options ftc_train_options_trainer(void);
 
-// Checks what can be checked before anything is loaded: options that contradict each other. `is_steered`:
-// whoever steers the run evaluates, not the run.
+// Checks what can be checked before anything is loaded: numbers that are none or out of range, and options
+// that contradict each other. `is_steered`: whoever steers the run evaluates, not the run.
 ftc_status ftc_train_check(const ftc_train_options *options, bool with_test, bool is_steered);
 
 // Whether evaluations are compared with the best one so far.
