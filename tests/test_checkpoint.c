@@ -16,7 +16,8 @@
 // A run's watcher: raises the stop flag after so many steps, counts evaluations.
 typedef struct {
     volatile sig_atomic_t stop;
-    int steps, stop_after, stop_in_evaluation;
+    int steps, stop_after, stop_in_evaluation,
+        stop_at_start; // behind what is evaluated before the first step
     double train_loss;
 } watcher;
 
@@ -31,6 +32,8 @@ static void on_log(void *context, const cJSON *line) {
     watcher *w = context;
     const cJSON *loss = cJSON_GetObjectItemCaseSensitive(line, "train_loss");
     if (loss) w->train_loss = loss->valuedouble;
+    if (w->stop_at_start && cJSON_GetObjectItemCaseSensitive(line, "step")->valuedouble == 0)
+        w->stop = SIGHUP;
 }
 
 static ftc_train_options options_for(const char *output) {
@@ -129,6 +132,8 @@ Test(checkpoint, resume_with_batches_of_one_length) {
     options.eval_steps = 4;
     check_resume(options, (watcher){.stop_after = 10});
     check_resume(options, (watcher){.stop_after = 12});
+    options.eval_on_start = true;
+    check_resume(options, (watcher){.stop_at_start = 1});
 }
 
 Test(checkpoint, a_directory_holds_what_it_should) {
@@ -341,6 +346,18 @@ Test(checkpoint, only_its_own_are_removed_and_the_highest_complete_one_is_resume
     char *latest = ftc_checkpoint_latest(dir);
     cr_assert(latest && strstr(latest, "checkpoint-14"), "%s", latest);
     free(latest);
+    // Nor are names that no run gives.
+    static const char *const NAMES[] = {"checkpoint-015", "checkpoint-+16", "checkpoint- 17",
+                                        "checkpoint-99999999999999999999"};
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
+        char *command;
+        cr_assert(asprintf(&command, "cp -r '%s/checkpoint-14' '%s/%s'", dir, dir, NAMES[i]) > 0);
+        cr_assert_eq(system(command), 0);
+        free(command);
+    }
+    latest = ftc_checkpoint_latest(dir);
+    cr_assert(latest && strstr(latest, "checkpoint-14"), "%s", latest);
+    free(latest);
     // File times say nothing.
     char *copy = ftc_path_join(dir, "checkpoint-12/model.safetensors");
     struct timespec later[2] = {{.tv_sec = 4000000000}, {.tv_sec = 4000000000}};
@@ -478,6 +495,7 @@ Test(checkpoint, numbers_of_no_run_are_refused) {
                                          {"epoch_examples", "46"},
                                          {"epoch_correct", "1000"},
                                          {"stale_evaluations", "1e15"},
+                                         {"drawn", "9e15"},
                                          {"window_loss", "\"nan\""},
                                          {"total_loss", "\"1e999\""},
                                          {"epoch_loss", "\"x\""},

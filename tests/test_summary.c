@@ -55,6 +55,22 @@ Test(html, text_means_itself) {
     }
 }
 
+// The log of a run that is resumed comes from a file: names of scores are words.
+Test(summary, scores_are_named_by_words) {
+    cJSON *line =
+        cJSON_Parse("{\"eval_f1\": 0.5, \"eval_pearson\": null, \"eval_f1<b>\": 1, \"eval_a: b\": 1,"
+                    " \"eval_a|b\": 1, \"eval_loss\": 1, \"loss\": 1, \"eval_top5_hits\": 2}");
+    const cJSON *entry;
+    int n = 0;
+    cJSON_ArrayForEach(entry, line) {
+        bool is = strcmp(entry->string, "eval_f1") == 0 || strcmp(entry->string, "eval_top5_hits") == 0;
+        cr_expect_eq(ftc_summary_is_score(entry), is, "%s", entry->string);
+        n += is;
+    }
+    cr_expect_eq(n, 2);
+    cJSON_Delete(line);
+}
+
 Test(shown, what_is_hidden_is_escaped) {
     static const char *const CASES[][2] = {
         {"plain naïve 日本語 🙂 back\\slash", "plain naïve 日本語 🙂 back\\slash"},

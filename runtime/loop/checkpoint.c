@@ -206,10 +206,8 @@ static size_t list_checkpoints(const char *output, found **out) {
     int64_t *recorded = ftc_folder_steps(output, &n_recorded);
     found *list = NULL;
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
-        long long step;
-        int length;
-        if (sscanf(entry->d_name, "checkpoint-%lld%n", &step, &length) != 1 || entry->d_name[length])
-            continue;
+        int64_t step;
+        if (!ftc_folder_checkpoint(entry->d_name, "", &step)) continue;
         char *path = ftc_path_join(output, entry->d_name);
         list = ftc_realloc(list, n + 1, sizeof *list);
         bool has_weights = has_all(path, WHOLE) || has_all(path, ADAPTED);

@@ -23,11 +23,21 @@ static ftc_status system_error(const char *path, const char *doing) {
 
 // --- what runs write ----------------------------------------------------------------------------------
 
-// Whether `name` is "checkpoint-<step>" and, behind that, `ending`.
+bool ftc_folder_checkpoint(const char *name, const char *ending, int64_t *step) {
+    static const char PREFIX[] = "checkpoint-";
+    enum { MOST_DIGITS = 18 }; // of 64 bits
+    if (strncmp(name, PREFIX, strlen(PREFIX)) != 0) return false;
+    name += strlen(PREFIX);
+    size_t digits = strspn(name, "0123456789");
+    bool is_number = digits && digits <= MOST_DIGITS && (*name != '0' || digits == 1);
+    if (!is_number || strcmp(name + digits, ending) != 0) return false;
+    *step = strtoll(name, NULL, 10);
+    return true;
+}
+
 static bool is_checkpoint(const char *name, const char *ending) {
-    long long step;
-    int length = 0;
-    return sscanf(name, "checkpoint-%lld%n", &step, &length) == 1 && strcmp(name + length, ending) == 0;
+    int64_t step;
+    return ftc_folder_checkpoint(name, ending, &step);
 }
 
 // What a run that was interrupted while it wrote or removed a directory leaves.
@@ -122,9 +132,10 @@ int64_t *ftc_folder_steps(const char *dir, size_t *n) {
     *n = 0;
     while (file && fgets(line, sizeof line, file)) {
         line[strcspn(line, "\n")] = '\0';
-        if (!is_checkpoint(line, "")) continue;
+        int64_t step;
+        if (!ftc_folder_checkpoint(line, "", &step)) continue;
         steps = ftc_realloc(steps, *n + 1, sizeof *steps);
-        steps[(*n)++] = strtoll(line + strlen("checkpoint-"), NULL, 10);
+        steps[(*n)++] = step;
     }
     if (file) fclose(file);
     free(path);

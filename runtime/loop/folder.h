@@ -35,6 +35,9 @@ ftc_status ftc_folder_claim(const ftc_folder_request *request, ftc_folder *out);
 // All zero is allowed.
 void ftc_folder_release(ftc_folder *output, bool saved);
 
+// Whether `name` is "checkpoint-<step>", as runs write it, and, behind that, `ending`.
+bool ftc_folder_checkpoint(const char *name, const char *ending, int64_t *step);
+
 // Records a checkpoint, before it is written.
 ftc_status ftc_folder_add(const char *dir, int64_t step);
 

@@ -718,7 +718,8 @@ static bool is_evaluation_cut(const run *r, ftc_status *status) {
 }
 
 static ftc_status loop(run *r) {
-    if (r->at.step == 0 && r->o->eval_on_start) {
+    bool has_told = r->at.history.lines->child != NULL; // a run that was interrupted before its first step
+    if (r->at.step == 0 && r->o->eval_on_start && !has_told) {
         bool gained;
         FTC_RETURN_IF_ERROR(evaluate(r, &gained));
     }

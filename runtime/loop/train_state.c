@@ -182,6 +182,14 @@ static ftc_status check_identity(const char *path, const cJSON *run, const ftc_t
     return FTC_STATUS_OK;
 }
 
+// The most numbers that the order of the examples has drawn: for each epoch, and for an evaluation at the
+// start, after each step and each epoch.
+static int64_t most_drawn(const ftc_train_identity *identity, int64_t step, int64_t epochs) {
+    const ftc_order order = {.sampling = (ftc_sampling)identity->sampling};
+    return epochs * ftc_order_draws(&order, identity->examples) +
+           (1 + step + epochs) * ftc_order_draws(&order, 0);
+}
+
 // Whether the numbers are those of a run that stands somewhere: the loop counts with them.
 static bool is_consistent(const ftc_train_state *s, const ftc_train_identity *identity) {
     int64_t per_epoch = identity->steps_per_epoch, step = s->step;
@@ -190,7 +198,7 @@ static bool is_consistent(const ftc_train_state *s, const ftc_train_identity *id
            s->best_step <= step && s->best_saved <= s->best_step && s->stale_evaluations <= step + 1 &&
            s->epochs_ended <= begun && s->epochs_ended + 1 >= begun &&
            s->epoch_examples <= identity->examples && s->epoch_correct <= s->epoch_examples &&
-           s->drawn_before_epoch <= s->drawn;
+           s->drawn_before_epoch <= s->drawn && s->drawn <= most_drawn(identity, step, begun);
 }
 
 // A number as "%a" wrote it; 0 when it is none. The best metrics may be infinite.

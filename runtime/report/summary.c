@@ -98,9 +98,11 @@ bool ftc_summary_is_score(const cJSON *entry) {
                                                                                            "_per_second",
                                                                                            "_macro", "_micro",
                                                                                            "_weighted"};
+    static const char LETTERS[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
     const char *name = entry->string;
     if (strncmp(name, "eval_", 5) != 0 || !cJSON_IsNumber(entry) || !isfinite(entry->valuedouble))
         return false;
+    if (name[strspn(name, LETTERS)]) return false; // in the log of a run that is resumed
     for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++) {
         if (strcmp(name, OTHERS[i]) == 0) return false;
     }
