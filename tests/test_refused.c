@@ -93,6 +93,9 @@ Test(refused, full_disks, .timeout = 240) {
     }
     ASSERT_FTC(dir, 2, err, "/dev/full: cannot write all of the metrics", "run", MODEL, SMALL, "--max-steps",
                "1", "--metrics", "/dev/full");
+    // Which is also told at once, of a run that may not get to its end.
+    ASSERT_FTC(dir, 2, err, "(No space left on device); the training goes on", "run", MODEL, SMALL,
+               "--max-steps", "1", "--metrics", "/dev/full", "--overwrite");
     scratch_free(dir);
 }
 

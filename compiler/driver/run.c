@@ -36,6 +36,7 @@
 // Where metrics and progress go.
 typedef struct {
     FILE *metrics;    // NULL: nowhere
+    bool loses_lines; // and has told it
     bool steps_too;   // step lines as well, not only evaluations and the end
     bool is_terminal; // of standard error: a bar that is redrawn, else now and then a line
     bool shows_progress;
@@ -71,9 +72,13 @@ static void on_log(void *context, const cJSON *line) {
     char *text = ftc_metrics_line(line);
     if (c->metrics == stdout) clear_bar(c);
     fprintf(c->metrics, "%s\n", text);
-    bool is_unread = fflush(c->metrics) != 0 && errno == EPIPE;
+    int error = fflush(c->metrics) != 0 ? errno : 0;
     free(text);
-    if (is_unread) drop_metrics(c);
+    if (error == EPIPE) drop_metrics(c);
+    if (!error || error == EPIPE || c->loses_lines) return;
+    clear_bar(c);
+    fprintf(stderr, "ftc run: the metrics cannot be written (%s); the training goes on\n", strerror(error));
+    c->loses_lines = true;
 }
 
 static void on_progress(void *context, const ftc_progress *progress) {
