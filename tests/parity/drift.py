@@ -110,7 +110,8 @@ def main():
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--max-length", type=int, default=64)
     parser.add_argument("--steps", type=int, default=80)
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--seeds", type=int, default=10, help="how many")
     parser.add_argument("--at-most", type=float, default=1.5, help="times PyTorch's distance")
     args = parser.parse_args()
 
@@ -119,7 +120,7 @@ def main():
     texts = [text for text, _ in rows[: args.batch]]
     check_ids(tokenizer, tokenizer(texts, truncation=True, max_length=args.max_length)["input_ids"])
     found = []
-    for seed in range(args.seeds):
+    for seed in range(args.first, args.first + args.seeds):
         found.append(distances_of(seed, rows, tokenizer, args))
         ours, theirs = found[-1]
         print(f"seed {seed}: ftc {ours:.1e}, PyTorch's fp32 {theirs:.1e} from double", flush=True)
