@@ -110,6 +110,14 @@ bool ftc_artifact_read(const char *path, ftc_object *object, ftc_diagnostics *d)
                      strerror(errno));
         return false;
     }
+    if (size < 4 || memcmp(bytes, "\177ELF", 4) != 0) {
+        ftc_diag_add(
+            d, path, NULL, 0, 0,
+            "not an artifact, which `ftc compile MODEL.ir` makes; a model's text is called NAME.ir, and "
+            "each file of rows stands behind an option of its own, as --train");
+        free(bytes);
+        return false;
+    }
     ftc_object found = {bytes, size > sizeof(trailer) ? size - sizeof(trailer) : 0};
     trailer expected = make_trailer(&found);
     if (!found.size || memcmp(&expected, bytes + found.size, sizeof expected)) {

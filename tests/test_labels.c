@@ -117,7 +117,7 @@ Test(labels, maps_rows_of_another_file) {
     cr_expect_eq(label, 3);
     expect_message(ftc_labels_find(&labels, test, 2, "6", &label),
                    "test.csv:4: the label \"6\" is none of those that the model knows: \"1\", \"2\", "
-                   "\"3\", \"4\", \"5\"");
+                   "\"3\", \"4\", \"5\"; correct it, leave the row out");
     cr_expect_eq(label, 3);
     ftc_labels_free(&labels);
     ftc_table_close(train);

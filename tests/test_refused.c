@@ -53,7 +53,9 @@ Test(refused, bad_files, .timeout = 240) {
     write_file(dir, "args.json", "{");
     ASSERT_FTC(dir, 2, err, "not valid JSON", "run", "--args", "args.json");
     write_file(dir, "broken.ftc", "no artifact");
-    ASSERT_FTC(dir, 2, err, "broken.ftc", "run", "broken.ftc");
+    ASSERT_FTC(dir, 2, err, "broken.ftc: error: not an artifact, which", "run", "broken.ftc");
+    ASSERT_FTC(dir, 2, err, "each file of rows stands behind an option of its own", "run", "--pretrained",
+               ".", "--train", "labels.csv", "utf8.csv");
     ASSERT_FTC(dir, 2, err, "config.json", "predict", ".", "a text");
     ASSERT_FTC(dir, 2, err, "no text is given", "tokenize", TOKENIZER);
     ASSERT_FTC(dir, 2, err, "MB of memory", "run", MODEL, "--set", "vocab=200000000");

@@ -522,6 +522,19 @@ Test(table, says_what_is_wrong_and_where) {
     free(missing);
 }
 
+// A first row that is no header may hold a long text; what to do stands behind the columns.
+Test(table, long_names_are_shortened) {
+    char data[1000] = "3,", *end = data + 2;
+    for (int i = 0; i < 100; i++) end = stpcpy(end, "soupé");
+    strcpy(end, "\n4,x\n");
+    ftc_table *table = NULL;
+    ftc_status status =
+        open_bytes("long.csv", data, strlen(data), (ftc_table_options){.label_column = "stars"}, &table);
+    cr_assert_eq(status.code, FTC_BAD_INPUT);
+    cr_expect_lt(strlen(status.message), 400, "%s", status.message);
+    expect_message(status, "soupésoupé…\"");
+}
+
 Test(table, columns_are_found_in_capitals_too) {
     ftc_row row = {0};
     ftc_table *table = open_text("imdb.csv", "Review,Sentiment\nok,positive\n", (ftc_table_options){0});

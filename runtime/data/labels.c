@@ -339,6 +339,14 @@ void ftc_labels_free(ftc_labels *labels) {
     *labels = (ftc_labels){0};
 }
 
+static ftc_status unknown_label(const ftc_table *table, size_t index, const char *label, const char *known) {
+    return ftc_table_error(
+        table, index,
+        "the label \"%s\" is none of those that the model knows: %s; correct it, leave the row "
+        "out, or train with rows of this label",
+        label, known);
+}
+
 ftc_status ftc_labels_find(const ftc_labels *labels, const ftc_table *table, size_t index, const char *text,
                            float *out) {
     if (labels->kind == FTC_LABELS_UNUSED || labels->several) {
@@ -364,8 +372,7 @@ ftc_status ftc_labels_find(const ftc_labels *labels, const ftc_table *table, siz
         if (id >= 0)
             *out = (float)id;
         else
-            status = ftc_table_error(
-                table, index, "the label \"%s\" is none of those that the model knows: %s", value, some);
+            status = unknown_label(table, index, value, some);
         free(some);
     }
     free(value);
@@ -629,8 +636,7 @@ ftc_status ftc_labels_find_several(const ftc_labels *labels, const ftc_table *ta
             continue;
         }
         char *some = quote_some(labels->values, (size_t)labels->count);
-        status = ftc_table_error(table, index, "the label \"%s\" is none of those that the model knows: %s",
-                                 list.items[i], some);
+        status = unknown_label(table, index, list.items[i], some);
         free(some);
     }
     list_free(&list);

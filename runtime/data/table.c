@@ -4,6 +4,7 @@
 #include "runtime/data/decode.h"
 #include "runtime/data/scan.h"
 #include "runtime/json.h"
+#include "runtime/text/shown.h"
 #include "ir/base/name.h"
 
 #include <errno.h>
@@ -117,6 +118,16 @@ static bool is_column_number(const char *text) {
     return *text && strspn(text, "0123456789") == strlen(text);
 }
 
+// Writes "NAME"; of one that is long, as a text in a first row that is no header, its beginning.
+static void write_name(FILE *out, const char *name) {
+    enum { COLUMNS = 40 };
+    size_t bytes;
+    char *shown = ftc_shown(name);
+    ftc_shown_columns(shown, COLUMNS, &bytes);
+    fprintf(out, "\"%.*s%s\"", (int)bytes, shown, shown[bytes] ? "…" : "");
+    free(shown);
+}
+
 // "did you mean "text"? The columns are "label", "text"", allocated.
 static char *list_columns(const ftc_table *t, const char *wanted) {
     enum { SHOWN = 20 };
@@ -128,7 +139,10 @@ static char *list_columns(const ftc_table *t, const char *wanted) {
     const char *nearest = wanted ? ftc_name_nearest(wanted, names, (int)n) : NULL;
     if (nearest) fprintf(out, "did you mean \"%s\"? ", nearest);
     fprintf(out, n == 1 ? "The only column is" : "The columns are");
-    for (size_t i = 0; i < n && i < SHOWN; i++) fprintf(out, "%s \"%s\"", i ? "," : "", names[i]);
+    for (size_t i = 0; i < n && i < SHOWN; i++) {
+        fputs(i ? ", " : " ", out);
+        write_name(out, names[i]);
+    }
     if (n > SHOWN) fprintf(out, " and %zu more", n - SHOWN);
     free(names);
     return ftc_text_close(&text, NULL);
@@ -393,8 +407,10 @@ char *ftc_table_describe(const ftc_table *t) {
         fprintf(out, "sentences of words with %zu column%s", n, n == 1 ? "" : "s");
     else
         fprintf(out, t->has_header ? "header" : "no header");
-    for (size_t i = 0; t->has_header && i < n && i < SHOWN; i++)
-        fprintf(out, "%s \"%s\"", i ? "," : "", ftc_fields_get(&l->names, i));
+    for (size_t i = 0; t->has_header && i < n && i < SHOWN; i++) {
+        fputs(i ? ", " : " ", out);
+        write_name(out, ftc_fields_get(&l->names, i));
+    }
     if (t->has_header && n > SHOWN) fprintf(out, " and %zu more", n - SHOWN);
     if (l->format == FTC_TABLE_TSV && l->dialect.quotes) fprintf(out, "; quoted fields");
     if (l->dialect.line_end == '\r') fprintf(out, "; lines end with CR");
