@@ -4,6 +4,7 @@
 
 #include "ir/interpret.h"
 #include "ir/lang/parse.h"
+#include "ir/print.h"
 #include "tests/paths.h"
 
 // The values of f(distance) at distances from -n/2 to n/2, against a file of n numbers.
@@ -60,4 +61,33 @@ Test(families, buckets_of_mpnet) {
 
 Test(families, buckets_of_deberta) {
     expect_buckets("deberta_bucket", ", 256, 512", "families/deberta_buckets.txt");
+}
+
+// The flat text of ModernBERT where local attention is so wide, without the line that says how wide.
+static char *local_attention(const char *width) {
+    const ftc_override list[] = {{"local", width, "test", FTC_OVERRIDE_CONFIG},
+                                 {"layers", "2", "test", FTC_OVERRIDE_CONFIG}};
+    ftc_diagnostics d = {0};
+    char *name, *functions = ftc_parse_read(FTC_SOURCE_ROOT "/models/encoder.ir", &d);
+    const ftc_library_file installed[] = {{"models/encoder.ir", functions}, {0}};
+    char *text = ftc_parse_read_model(FTC_SOURCE_ROOT "/models/modernbert.ir", installed, &name, &d);
+    ftc_graph *g = text ? ftc_parse_text(name, text, &(ftc_settings){list, 2}, &d) : NULL;
+    cr_assert_not_null(g, "%s", d.count ? d.list[0].text : "");
+    char *flat = ftc_print_text(g), *line = strstr(flat, "    local = "), *end = strchr(line, '\n');
+    memmove(line, end, strlen(end) + 1);
+    ftc_graph_free(g);
+    free(functions);
+    free(text);
+    free(name);
+    return flat;
+}
+
+// A token sees half of the width to either side, an odd one rounded down, as transformers has it.
+Test(families, window_of_modernbert) {
+    char *odd = local_attention("9"), *even = local_attention("8"), *wider = local_attention("10");
+    cr_expect_str_eq(odd, even);
+    cr_expect_str_neq(odd, wider);
+    free(odd);
+    free(even);
+    free(wider);
 }

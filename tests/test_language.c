@@ -624,8 +624,6 @@ Test(language, wrong_settings_are_refused) {
                    "activation 'mish' is not known");
     expect_refused(&(ftc_override){"position_type", "rotary", "--set", FTC_OVERRIDE_CONFIG},
                    "position type 'rotary'");
-    expect_refused(&(ftc_override){"is_decoder", "true", "config.json", FTC_OVERRIDE_OPTIONAL},
-                   "attention to earlier tokens alone is not supported");
     expect_refused(&(ftc_override){"loss", "mse", "--set", FTC_OVERRIDE_CONFIG}, "needs one label, not 5");
 }
 

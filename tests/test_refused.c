@@ -238,6 +238,16 @@ Test(refused, tasks_come_from_options_and_directories, .timeout = 240) {
 }
 
 // Of sentence pairs, what they have not; their folder is one of sentence-transformers until another model
+// Of one class there is nothing to learn: with one label a model predicts a number.
+Test(refused, losses_of_classes_for_one_label) {
+    static const char *const LOSSES[] = {"cross_entropy", "focal"};
+    char *dir = test_directory();
+    for (int i = 0; i < 2; i++)
+        ASSERT_FTC(dir, 2, err, "is for two classes or more", "compile", MODEL, SMALL, "--set", "labels=1",
+                   "--loss", LOSSES[i]);
+    scratch_free(dir);
+}
+
 // lies in it.
 Test(refused, what_pairs_do_not_have, .timeout = 240) {
     static const struct {
