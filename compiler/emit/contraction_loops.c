@@ -355,23 +355,29 @@ int64_t ftc_emit_contraction_alone(ftc_codegen *cg, const char *symbol, const ft
     const int64_t bounds[3] = {c->m, c->n, c->k};
     for (int i = 0; i < 3; i++) extent[i] = c->extents[i] ? arg[i] : ftc_cg_i64(cg, bounds[i]);
     copy_target target = {arg[5], ftc_cg_i64(cg, FTC_ALONE_LD(c->n))};
-    ftc_matrix a = {arg[3], ftc_cg_i64(cg, c->a_transposed ? c->m : c->k), c->a_transposed, c->a};
-    ftc_emit_contraction(
-        cg, &(ftc_contraction){
-                .plan = *plan,
-                .m = extent[0],
-                .n = extent[1],
-                .k = extent[2],
-                .a = a,
-                .b = {arg[4], ftc_cg_i64(cg, c->b_transposed ? c->k : c->n), c->b_transposed, c->b},
-                .c = target.c,
-                .ldc = target.ldc,
-                .scratch = arg[6],
-                .thread = arg[7],
-                .threads = arg[8],
-                .epilogue = c->has_epilogue ? copy_tile : NULL,
-                .context = &target,
-            });
+    ftc_matrix a = {.base = arg[3],
+                    .ld = ftc_cg_i64(cg, c->a_transposed ? c->m : c->k),
+                    .transposed = c->a_transposed,
+                    .form = c->a};
+    a.in_pairs = ftc_gemm_is_in_pairs(&a, c->extents[2] ? -1 : c->k);
+    ftc_emit_contraction(cg, &(ftc_contraction){
+                                 .plan = *plan,
+                                 .m = extent[0],
+                                 .n = extent[1],
+                                 .k = extent[2],
+                                 .a = a,
+                                 .b = {.base = arg[4],
+                                       .ld = ftc_cg_i64(cg, c->b_transposed ? c->k : c->n),
+                                       .transposed = c->b_transposed,
+                                       .form = c->b},
+                                 .c = target.c,
+                                 .ldc = target.ldc,
+                                 .scratch = arg[6],
+                                 .thread = arg[7],
+                                 .threads = arg[8],
+                                 .epilogue = c->has_epilogue ? copy_tile : NULL,
+                                 .context = &target,
+                             });
     ftc_cg_function_end(cg, f, NULL);
     return ftc_contraction_scratch_bytes(plan, &a, c->has_epilogue);
 }

@@ -133,8 +133,12 @@ static ftc_matrix matrix(ftc_emitter *e, ftc_id id, const ftc_axes *outer, const
     int64_t outer_stride, inner_stride;
     ftc_region_as_matrix(e->g, &order, outer, inner, &outer_stride, &inner_stride);
     bool transposed = inner_stride != 1;
-    return (ftc_matrix){base, ftc_cg_i64(e->cg, transposed ? inner_stride : outer_stride), transposed,
-                        ftc_emit_form(e->g, id)};
+    ftc_matrix m = {.base = base,
+                    .ld = ftc_cg_i64(e->cg, transposed ? inner_stride : outer_stride),
+                    .transposed = transposed,
+                    .form = ftc_emit_form(e->g, id)};
+    m.in_pairs = ftc_gemm_is_in_pairs(&m, ftc_region_constant_size(e->g, inner));
+    return m;
 }
 
 static bool is_transposed(const ftc_graph *g, ftc_id id, const ftc_axes *outer, const ftc_axes *inner) {

@@ -43,7 +43,8 @@ const char *ftc_gemm_bf16_text(const ftc_target *target) {
 // A chunk of a transposed A has a line of L1 at each k. On AVX2, where six of a line's sixteen words are one
 // block's, rows are packed unless those lines are spread over all 64 sets, and six blocks at once, so that a
 // line is seldom fetched again: gradients of BERT's weights then go from 61 to 76 GFLOP/s to 75 to 81, on
-// Zen 4. On AVX-512 it costs more than it gives, unless all lines are in one set.
+// Zen 4. On AVX-512 it costs more than it gives, unless all lines are in one set. Pairs are packed always,
+// four blocks at once, whose cells are one line.
 ftc_gemm_shape ftc_gemm_shape_for(const ftc_target *target, ftc_gemm_kind kind) {
     int lanes = target->vector_bits / 32;
     ftc_gemm_shape shape = target->vector_registers >= 32 ? (ftc_gemm_shape){.rows = 8, .vectors = 3}
@@ -54,7 +55,7 @@ ftc_gemm_shape ftc_gemm_shape_for(const ftc_target *target, ftc_gemm_kind kind) 
     shape.kind = kind;
     bool is_avx2 = target->vector_registers < 32 && target->fma;
     shape.crowding = is_avx2 ? WAY_BYTES / 32 : WAY_BYTES;
-    shape.together = is_avx2 ? 6 : 1;
+    shape.together = is_avx2 ? 6 : kind == FTC_GEMM_PAIRS ? 4 : 1;
     shape.cols = shape.vectors * lanes;
     shape.k_per_word = kind == FTC_GEMM_F32 ? 1 : 2;
     shape.word_unit = kind == FTC_GEMM_AMX ? lanes : 1;
@@ -386,7 +387,10 @@ static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape,
     if (shape->kind == FTC_GEMM_AMX) ftc_amx_configure(cg);
     ftc_cg_loop row = ftc_cg_loop_begin(cg, zero, m, ftc_cg_i64(cg, shape->rows));
     LLVMValueRef rows = ftc_cg_min(cg, ftc_cg_sub(cg, m, row.index), ftc_cg_i64(cg, shape->rows));
-    ftc_matrix a = {ftc_cg_at(cg, element, arg[3], ftc_cg_mul(cg, row.index, a_row)), lda, transposed, form};
+    ftc_matrix a = {.base = ftc_cg_at(cg, element, arg[3], ftc_cg_mul(cg, row.index, a_row)),
+                    .ld = lda,
+                    .transposed = transposed,
+                    .form = form};
     LLVMValueRef next_rows =
         ftc_cg_at(cg, element, a.base, ftc_cg_mul(cg, a_row, ftc_cg_i64(cg, shape->rows)));
     if (buffered && transposed && shape->together > 1)
@@ -399,7 +403,8 @@ static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape,
     LLVMValueRef cols = ftc_cg_min(cg, ftc_cg_sub(cg, n, col.index), ftc_cg_i64(cg, shape->cols));
     LLVMValueRef panel = ftc_cg_at(cg, cg->f32, b, ftc_cg_mul(cg, col.index, arg[9]));
     LLVMValueRef c_at = ftc_cg_at(cg, cg->f32, c_row, col.index);
-    LLVMValueRef args[N_PARAMS_T] = {a.base, a.ld, panel,  c_at,  ldc,
+    LLVMValueRef a_ld = buffered ? a.ld : ftc_cg_div(cg, a.ld, ftc_cg_i64(cg, shape->k_per_word)); // words
+    LLVMValueRef args[N_PARAMS_T] = {a.base, a_ld, panel,  c_at,  ldc,
                                      depth,  NULL, arg[8], ahead, ftc_cg_i64(cg, turn_bytes)};
     if (has_soon) {
         memcpy(&args[AHEAD], soon, SOON_PARAMS * sizeof *soon);

@@ -7,9 +7,10 @@
 //
 //     packed[panel][word of k][cols], panel p has columns p*cols … p*cols + cols - 1, anything past the last
 //
-// A is read where it is, one broadcast a word, when it is f32 and so are the products; otherwise, and where
-// the words of its rows would crowd few sets of the cache, each block of rows is brought into words in a
-// small buffer first: of a transposed A several blocks at once, where a line has more than one block's words.
+// A is read where it is, one broadcast a word, when it is f32 and so are the products, or its rows are pairs
+// already; otherwise, and where the words of its rows would crowd few sets of the cache, each block of rows
+// is brought into words in a small buffer first: of a transposed A several blocks at once, where a line has
+// more than one block's words.
 // A block of rows stays in L1 while the panels of B pass, and `rows × cols` of C stay in registers over all
 // of k:
 //
@@ -73,7 +74,11 @@ typedef struct {
     LLVMValueRef ld; // in elements
     bool transposed;
     ftc_gemm_form form;
+    bool in_pairs; // of A: ftc_gemm_is_in_pairs
 } ftc_matrix;
+
+// Whether the rows of A, of `k` cells (-1: of as many as a call gives), are whole pairs of bf16.
+bool ftc_gemm_is_in_pairs(const ftc_matrix *a, int64_t k);
 
 LLVMTypeRef ftc_gemm_element_type(ftc_codegen *cg, ftc_gemm_form form); // as it lies in memory
 int ftc_gemm_element_bytes(ftc_gemm_form form);

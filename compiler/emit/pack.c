@@ -151,6 +151,18 @@ static void pack_n_row(const packer *p, LLVMValueRef from, LLVMValueRef ld, bool
     }
 }
 
+// Brings what packing reads PREFETCH_ROWS further on than `from`, `width` columns, into L1: of each k of a
+// word, which is a row of the matrix.
+static void prefetch_rows(const packer *p, LLVMValueRef from, LLVMValueRef ld, int width) {
+    ftc_codegen *cg = p->cg;
+    int per_line = BYTES_PER_LINE / ftc_gemm_element_bytes(p->form);
+    for (int row = 0; row < p->shape.k_per_word; row++) {
+        LLVMValueRef ahead = ftc_cg_mul(cg, ld, ftc_cg_i64(cg, PREFETCH_ROWS + row));
+        for (int j = 0; j < width; j += per_line)
+            ftc_cg_prefetch(cg, p->element, from, ftc_cg_add(cg, ahead, ftc_cg_i64(cg, j)), FTC_CG_INTO_L1);
+    }
+}
+
 // ftc.pack.n(b, ld, k, n, packed): for each panel, for each word of k, one row of the panel.
 static LLVMValueRef pack_n_function(const packer *p) {
     ftc_codegen *cg = p->cg;
@@ -160,7 +172,6 @@ static LLVMValueRef pack_n_function(const packer *p) {
     LLVMValueRef b = arg[0], ld = arg[1], k = arg[2], n = arg[3], packed = arg[4];
 
     int per_word = p->shape.k_per_word;
-    int per_line = BYTES_PER_LINE / ftc_gemm_element_bytes(p->form);
     LLVMValueRef zero = ftc_cg_i64(cg, 0), one = ftc_cg_i64(cg, 1), width = ftc_cg_i64(cg, p->cols);
     LLVMValueRef depth = ftc_emit_packed_depth(cg, &p->shape, k), whole = whole_words(p, k);
     ftc_cg_loop panels = ftc_cg_loop_begin(cg, zero, n, width);
@@ -176,9 +187,7 @@ static LLVMValueRef pack_n_function(const packer *p) {
         ftc_cg_loop rows = ftc_cg_loop_begin(cg, zero, whole, one);
         LLVMValueRef row = per_word == 1 ? rows.index : ftc_cg_mul(cg, rows.index, ftc_cg_i64(cg, per_word));
         LLVMValueRef from = ftc_cg_at(cg, p->element, source, ftc_cg_mul(cg, row, ld));
-        LLVMValueRef ahead = ftc_cg_mul(cg, ld, ftc_cg_i64(cg, PREFETCH_ROWS));
-        for (int j = 0; j < p->cols; j += per_line)
-            ftc_cg_prefetch(cg, p->element, from, ftc_cg_add(cg, ahead, ftc_cg_i64(cg, j)), FTC_CG_INTO_L1);
+        prefetch_rows(p, from, ld, p->cols);
         LLVMValueRef to = ftc_cg_at(cg, p->word, panel, ftc_cg_mul(cg, rows.index, width));
         pack_n_row(p, from, ld, false, masks[masked], to);
         ftc_cg_loop_end(cg, &rows);
@@ -311,7 +320,13 @@ static bool is_crowded(const ftc_gemm_shape *shape, const ftc_matrix *a) {
     return LLVMConstIntGetSExtValue(a->ld) * 4 % shape->crowding == 0;
 }
 
+bool ftc_gemm_is_in_pairs(const ftc_matrix *a, int64_t k) {
+    if (a->form != FTC_FORM_BF16 || a->transposed || !LLVMIsAConstantInt(a->ld)) return false;
+    return k >= 0 && k % 2 == 0 && LLVMConstIntGetSExtValue(a->ld) % 2 == 0;
+}
+
 int64_t ftc_gemm_buffer_bytes(const ftc_gemm_shape *shape, const ftc_matrix *a, int64_t k) {
+    if (shape->kind == FTC_GEMM_PAIRS && a->in_pairs) return 0;
     if (shape->kind == FTC_GEMM_F32 && a->form == FTC_FORM_F32 && !is_crowded(shape, a)) return 0;
     int64_t words = (k + shape->k_per_word - 1) / shape->k_per_word, lanes = shape->cols / shape->vectors;
     words = (words + lanes - 1) / lanes * lanes;
@@ -379,30 +394,54 @@ static LLVMValueRef turn_function(const packer *p) {
     return f.function;
 }
 
-// ftc.pack.together(a, ld, k, m, packed): all blocks of a transposed A that are packed together, k by k, when
-// they are whole; else block by block.
+// A word of k of all blocks that are packed together: what is at `from` (and, unless `half`, a row of the
+// matrix further on) goes to `to`, each block's share `block_words` behind that of the block before.
+static void pack_together_row(const packer *p, LLVMValueRef from, LLVMValueRef ld, bool half,
+                              LLVMValueRef block_words, LLVMValueRef to) {
+    ftc_codegen *cg = p->cg;
+    int rows = p->cols * p->shape.together;
+    int step = cg->lanes % p->cols || rows % cg->lanes ? p->cols : cg->lanes;
+    LLVMValueRef next = half || p->shape.k_per_word == 1 ? NULL : ftc_cg_at(cg, p->element, from, ld);
+    for (int r = 0; r < rows; r += step) {
+        LLVMValueRef offset = ftc_cg_i64(cg, r);
+        LLVMValueRef words = words_across(p, ftc_cg_at(cg, p->element, from, offset),
+                                          next ? ftc_cg_at(cg, p->element, next, offset) : NULL, step, NULL);
+        for (int c = 0; c < step; c += p->cols) {
+            int lanes[FTC_CG_MAX_LANES];
+            for (int i = 0; i < p->cols; i++) lanes[i] = c + i;
+            LLVMValueRef block = ftc_cg_mul(cg, block_words, ftc_cg_i64(cg, (r + c) / p->cols));
+            LLVMValueRef part = step == p->cols ? words : ftc_cg_shuffle(cg, words, words, lanes, p->cols);
+            ftc_cg_store(cg, part, ftc_cg_at(cg, p->word, to, block));
+        }
+    }
+}
+
+// ftc.pack.together(a, ld, k, m, packed): all blocks of a transposed A that are packed together, word by word
+// of k, when they are whole; else block by block.
 static LLVMValueRef together_function(const packer *p) {
     ftc_codegen *cg = p->cg;
     ftc_cg_function f;
     LLVMValueRef arg[5], found = begin_function(p, "together", &f, arg);
     if (found) return found;
-    LLVMValueRef a = arg[0], ld = arg[1], k = arg[2], m = arg[3], packed = arg[4], whole[MAX_STEPS] = {0};
-    int rows = p->cols * p->shape.together, per_line = BYTES_PER_LINE / ftc_gemm_element_bytes(p->form);
-    LLVMValueRef all = ftc_cg_compare(cg, LLVMIntEQ, m, ftc_cg_i64(cg, rows));
-    LLVMValueRef cols = ftc_cg_i64(cg, p->cols), block_words = ftc_cg_mul(cg, k, cols);
+    LLVMValueRef a = arg[0], ld = arg[1], k = arg[2], m = arg[3], packed = arg[4];
+    int rows = p->cols * p->shape.together, per_word = p->shape.k_per_word;
+    LLVMValueRef all = ftc_cg_compare(cg, LLVMIntEQ, m, ftc_cg_i64(cg, rows)), whole = whole_words(p, k);
+    LLVMValueRef cols = ftc_cg_i64(cg, p->cols), row = ftc_cg_mul(cg, ld, ftc_cg_i64(cg, per_word));
+    LLVMValueRef block_words = ftc_cg_mul(cg, ftc_emit_packed_depth(cg, &p->shape, k), cols);
     ftc_cg_if together = ftc_cg_if_begin(cg, all);
-    ftc_cg_loop depth = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), k, ftc_cg_i64(cg, 1));
-    LLVMValueRef from = ftc_cg_at(cg, p->element, a, ftc_cg_mul(cg, depth.index, ld));
-    LLVMValueRef to = ftc_cg_at(cg, p->word, packed, ftc_cg_mul(cg, depth.index, cols));
-    LLVMValueRef ahead = ftc_cg_mul(cg, ld, ftc_cg_i64(cg, PREFETCH_ROWS));
-    for (int r = 0; r < rows; r += per_line)
-        ftc_cg_prefetch(cg, p->element, from, ftc_cg_add(cg, ahead, ftc_cg_i64(cg, r)), FTC_CG_INTO_L1);
-    for (int i = 0; i < p->shape.together; i++) {
-        LLVMValueRef block = ftc_cg_mul(cg, block_words, ftc_cg_i64(cg, i));
-        pack_n_row(p, ftc_cg_at(cg, p->element, from, ftc_cg_i64(cg, (int64_t)i * p->cols)), ld, false, whole,
-                   ftc_cg_at(cg, p->word, to, block));
-    }
+    ftc_cg_loop depth = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), whole, ftc_cg_i64(cg, 1));
+    LLVMValueRef from = ftc_cg_at(cg, p->element, a, ftc_cg_mul(cg, depth.index, row));
+    prefetch_rows(p, from, ld, rows);
+    pack_together_row(p, from, ld, false, block_words,
+                      ftc_cg_at(cg, p->word, packed, ftc_cg_mul(cg, depth.index, cols)));
     ftc_cg_loop_end(cg, &depth);
+    if (per_word > 1) {
+        LLVMValueRef done = ftc_cg_mul(cg, whole, ftc_cg_i64(cg, per_word));
+        ftc_cg_if half = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntSLT, done, k));
+        pack_together_row(p, ftc_cg_at(cg, p->element, a, ftc_cg_mul(cg, whole, row)), ld, true, block_words,
+                          ftc_cg_at(cg, p->word, packed, ftc_cg_mul(cg, whole, cols)));
+        ftc_cg_if_end(cg, &half);
+    }
     ftc_cg_if_else(cg, &together);
     ftc_cg_call(cg, pack_n_function(p), (LLVMValueRef[]){a, ld, k, m, packed}, 5);
     ftc_cg_if_end(cg, &together);
@@ -426,5 +465,5 @@ ftc_matrix ftc_emit_pack_rows(ftc_codegen *cg, const ftc_gemm_shape *shape, cons
         LLVMValueRef unused = ftc_cg_i64(cg, 0);
         ftc_cg_call(cg, turn_function(&p), (LLVMValueRef[]){to, unused, ld, unused, buffer}, 5);
     }
-    return (ftc_matrix){buffer, ld, !in_rows, FTC_FORM_F32};
+    return (ftc_matrix){.base = buffer, .ld = ld, .transposed = !in_rows};
 }

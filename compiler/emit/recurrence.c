@@ -122,7 +122,7 @@ static void emit_dot(const recurrence *r, int step) {
     each_end(r, &each);
 
     ftc_gemm_block block = {.shape = shape_of(r, &c),
-                            .a = {r->left, lda, false, form},
+                            .a = {.base = r->left, .ld = lda, .form = form},
                             .m = r->count,
                             .n = ftc_cg_i64(cg, n),
                             .k = ftc_cg_i64(cg, k),
@@ -130,6 +130,7 @@ static void emit_dot(const recurrence *r, int step) {
                             .c = r->product,
                             .ldc = ldc,
                             .accumulate = ftc_cg_bool(cg, false)};
+    block.a.in_pairs = ftc_gemm_is_in_pairs(&block.a, k);
     int64_t buffer_bytes = ftc_gemm_buffer_bytes(&block.shape, &block.a, k);
     if (buffer_bytes) block.buffer = ftc_emit_scratch(e, buffer_bytes);
     ftc_emit_block(cg, &block);
@@ -197,8 +198,10 @@ static void emit_pack(const recurrence *r, int step) {
     for (int i = 0; i < all.n; i++) env.index[all.at[i]] = ftc_cg_i64(cg, 0);
     ftc_operand b = ftc_emit_operand(e, c.b, &env, &c.sums, &c.cols);
     bool along_cols = LLVMIsAConstantInt(b.col_stride) && LLVMConstIntGetSExtValue(b.col_stride) == 1;
-    ftc_matrix matrix = {b.base, along_cols ? b.row_stride : b.col_stride, !along_cols,
-                         ftc_emit_form(e->g, c.b)};
+    ftc_matrix matrix = {.base = b.base,
+                         .ld = along_cols ? b.row_stride : b.col_stride,
+                         .transposed = !along_cols,
+                         .form = ftc_emit_form(e->g, c.b)};
     ftc_gemm_shape shape = shape_of(r, &c);
     ftc_emit_pack(cg, &shape, &matrix, ftc_cg_i64(cg, ftc_region_constant_size(e->g, &c.sums)),
                   ftc_cg_i64(cg, ftc_region_constant_size(e->g, &c.cols)), r->packed[step]);

@@ -147,8 +147,10 @@ static void emit_pack(tile_emitter *t, int step) {
     ftc_dot_shape c = dot_shape(t, t->dot_of[step]);
     ftc_operand b = packable(t, c.b, &c.sums, &c.cols);
     bool along_cols = is_constant(b.col_stride, 1) || !c.cols.n;
-    ftc_matrix matrix = {b.base, along_cols ? b.row_stride : b.col_stride, !along_cols,
-                         ftc_emit_form(e->g, c.b)};
+    ftc_matrix matrix = {.base = b.base,
+                         .ld = along_cols ? b.row_stride : b.col_stride,
+                         .transposed = !along_cols,
+                         .form = ftc_emit_form(e->g, c.b)};
     ftc_gemm_shape shape = gemm_shape(t, &c);
     ftc_emit_pack(e->cg, &shape, &matrix, extent(t, &c.sums), extent(t, &c.cols), t->packed[step]);
 }
@@ -197,15 +199,18 @@ static void emit_dot(tile_emitter *t, int step) {
     LLVMValueRef accumulate = ftc_cg_bool(e->cg, sums_blocks);
     if (sums_blocks && !is_cleared(t, dot))
         accumulate = ftc_cg_compare(e->cg, LLVMIntSGT, t->block_start, ftc_cg_i64(e->cg, 0));
-    ftc_gemm_block block = {
-        .shape = gemm_shape(t, &c),
-        .a = {a.base, transposed ? a.col_stride : a.row_stride, transposed, ftc_emit_form(e->g, c.a)},
-        .m = extent(t, &c.rows),
-        .n = extent(t, &c.cols),
-        .k = extent(t, &c.sums),
-        .c = made.base,
-        .ldc = made.row_stride,
-        .accumulate = strided ? ftc_cg_bool(e->cg, false) : accumulate};
+    ftc_gemm_block block = {.shape = gemm_shape(t, &c),
+                            .a = {.base = a.base,
+                                  .ld = transposed ? a.col_stride : a.row_stride,
+                                  .transposed = transposed,
+                                  .form = ftc_emit_form(e->g, c.a)},
+                            .m = extent(t, &c.rows),
+                            .n = extent(t, &c.cols),
+                            .k = extent(t, &c.sums),
+                            .c = made.base,
+                            .ldc = made.row_stride,
+                            .accumulate = strided ? ftc_cg_bool(e->cg, false) : accumulate};
+    block.a.in_pairs = ftc_gemm_is_in_pairs(&block.a, ftc_region_constant_size(e->g, &c.sums));
     int64_t buffer_bytes = ftc_gemm_buffer_bytes(&block.shape, &block.a, bound(t, &c.sums));
     if (buffer_bytes) block.buffer = ftc_emit_scratch(e, buffer_bytes);
     bind_packed(t, step, &c, &block);
