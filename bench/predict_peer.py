@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""One contender of bench/predict, in a process of its own: ftc, PyTorch eager, ONNX Runtime or OpenVINO, fp32.
+"""One contender of bench/predict, in a process of its own: ftc (also in bf16), PyTorch eager, ONNX Runtime or OpenVINO.
 
-    predict_peer.py ftc|eager|onnx|openvino OPTIONS.json
+    predict_peer.py ftc|bf16|eager|onnx|openvino OPTIONS.json
 
 OPTIONS: {"model": a directory as Hugging Face saves it, "ids": token ids of each text, "batch", "threads"}. For every line
 of standard input, a JSON list of batches, each a list of texts' numbers, it prints a line: {"seconds", "scores" of the first
@@ -27,7 +27,7 @@ def padded(batch):
     return ids, mask
 
 
-def make_ftc(options):
+def make_ftc(options, precision="fp32"):
     import ftc
 
     longest = max(map(len, options["ids"]))
@@ -37,9 +37,14 @@ def make_ftc(options):
         max_length=longest,
         calls=["eval"],
         threads=options["threads"],
+        precision=precision,
     )
     tokens = next(name for name, one in net.inputs.items() if one.source == "tokens")
     return lambda batch: net.eval({tokens: batch}).logits
+
+
+def make_bf16(options):
+    return make_ftc(options, "bf16")
 
 
 def load(options):
@@ -110,7 +115,7 @@ def make_openvino(options):
     return scores
 
 
-MAKE = {"ftc": make_ftc, "eager": make_eager, "onnx": make_onnx, "openvino": make_openvino}
+MAKE = {"ftc": make_ftc, "bf16": make_bf16, "eager": make_eager, "onnx": make_onnx, "openvino": make_openvino}
 
 
 def main():

@@ -35,6 +35,29 @@ Test(commands, compile_run_eval_predict, .timeout = 240) {
     scratch_free(dir);
 }
 
+// What a saved model answers in bf16 is near what it answers in fp32, and is not the same.
+Test(commands, answers_in_bf16, .timeout = 240) {
+    char *dir = test_directory();
+    compile_small(dir);
+    ASSERT_FTC(dir, 0, err, "saved output", "run", "--max-steps", "40", "--lr", "2e-3");
+    double score[2], loss[2];
+    for (int bf16 = 0; bf16 <= 1; bf16++) {
+        const char *precision = bf16 ? "bf16" : "fp32";
+        outcome o = FTC(dir, "predict", "output", "--json", "--precision", precision, "wonderful");
+        cr_assert_eq(o.status, 0, "%s", o.err);
+        score[bf16] = last_number(o.out, "score");
+        forget(&o);
+        o = FTC(dir, "eval", "output", "--test", TEST, "--json", "--precision", precision);
+        cr_assert_eq(o.status, 0, "%s", o.err);
+        loss[bf16] = last_number(o.out, "eval_loss");
+        forget(&o);
+    }
+    cr_assert(score[0] != score[1] && loss[0] != loss[1]);
+    cr_assert_float_eq(score[1], score[0], 0.01);
+    cr_assert_float_eq(loss[1], loss[0], 0.01);
+    scratch_free(dir);
+}
+
 // The arena of a step for 6 sequences, compiled so or compiled again.
 static double arena_bytes(const char *dir, const char *artifact) {
     outcome o = FTC(dir, "bench", artifact, "--batch", "6", "--length", "64", "--steps", "1", "--json");

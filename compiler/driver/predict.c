@@ -25,6 +25,7 @@ typedef struct {
     int64_t top_k;
     double threshold;
     bool embeddings;
+    int32_t precision; // ftc_precision
 } predict_options;
 
 static const ftc_option OPTIONS[] = {
@@ -36,6 +37,8 @@ static const ftc_option OPTIONS[] = {
      "of several labels a text, those of at least this probability; 0.5 unless set"},
     {"embeddings", NULL, FTC_OPTION_FLAG, offsetof(predict_options, embeddings), NULL, 0,
      "of a model for pairs, print the vector of each text as JSON instead of the pairs' scores"},
+    {"precision", NULL, FTC_OPTION_CHOICE, offsetof(predict_options, precision), "fp32|bf16", 0,
+     "numbers that are stored between kernels and multiplied; fp32 unless set"},
     {0},
 };
 
@@ -419,7 +422,7 @@ static ftc_status predict(ftc_classifier *c, const ftc_text_options *options, co
 
 int ftc_command_predict(const ftc_command *self, int argc, char **argv) {
     ftc_text_options options = ftc_text_options_default();
-    predict_options mine = {.threshold = NAN};
+    predict_options mine = {.threshold = NAN, .precision = FTC_PRECISION_UNSET};
     ftc_option_group groups[] = {{"Options", ftc_text_option_table, &options},
                                  {"Answers", OPTIONS, &mine},
                                  {"Columns", ftc_column_option_table, &options.columns},
@@ -430,6 +433,7 @@ int ftc_command_predict(const ftc_command *self, int argc, char **argv) {
     ftc_cli_result parsed = ftc_cli_parse(self, groups, argc, argv, &words);
     int code = ftc_cli_exit(parsed);
     ftc_classifier classifier;
+    model.precision = mine.precision;
     if (parsed != FTC_CLI_OK) {
         // told already
     } else if (words.n == 0) {

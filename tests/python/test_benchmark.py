@@ -113,9 +113,9 @@ def test_beside_pytorch(roberta):
     assert all(bool((value == before[name]).all()) for name, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize("contenders", ["ftc", "ftc,eager"])
+@pytest.mark.parametrize("contenders", ["ftc,bf16", "ftc,eager"])
 def test_bench_predict(models, tiny, contenders):
-    """bench/predict, alone and beside PyTorch: three ways, the figures of each round."""
+    """bench/predict, in either precision and beside PyTorch: three ways, the figures of each round."""
     if "eager" in contenders:
         pytest.importorskip("transformers")
         pytest.importorskip("torch")
