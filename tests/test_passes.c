@@ -887,8 +887,9 @@ Test(factors, stay_where_others_read_them_or_more_cells_would_follow) {
     static const char *const LOSSES[] = {
         "sum(exp(dot(k * 0.5, v; T)); B, A, D) + sum(exp(k * 0.5); B, T, A, D)", // another reads it
         "sum(exp(dot(q * 2, k; D)); B, S, A, T)",                                // fewer queries than scores
-        "sum(exp(dot(exp(q) * sum(q; A, D), x; S)); B, A, D, H)",                // it has the axis of the sum
-        "sum(exp(2 * dot(x, x; S)); B, H)",                                      // no scores
+        // it has the axis of the sum
+        "sum(exp(dot(exp(q) * sum(q; A, D), x; S)); B, A, D, H) + sum(k; B, T, A, D)",
+        "sum(exp(2 * dot(x, x; S)); B, H) + sum(k; B, T, A, D)", // no scores
     };
     for (int i = 0; i < 4; i++) {
         ftc_graph *g = attention_of("B, S, A, D", LOSSES[i]);

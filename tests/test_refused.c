@@ -132,6 +132,17 @@ Test(refused, verify_in_either_precision, .timeout = 240) {
     scratch_free(dir);
 }
 
+// Where the values that verify makes up mean nothing to the model, it says so.
+Test(refused, verify_of_a_loss_that_is_not_finite, .timeout = 240) {
+    char *dir = test_directory();
+    write_file(dir, "m.ir",
+               "model m\naxis B <= 3\naxis C = 4\ninput x : f32[B, C]\nw = param \"w\" f32[C]\n"
+               "output loss = log(0 * sum(x * w; B, C))\n");
+    ASSERT_FTC(dir, 1, err, "the loss of these values is -inf, so that nothing can be compared", "verify",
+               "m.ir");
+    scratch_free(dir);
+}
+
 // Every length that has room for the special tokens; and verify's own batch for what reads no tokens at all.
 Test(refused, any_length_and_none, .timeout = 240) {
     static const char MEAN[] =
@@ -322,6 +333,8 @@ Test(refused, models_without_work_are_refused) {
         {"output loss = sum(x; B)\n", "in the entry update: the model has no parameter that is trained"},
         {"w = param \"w\" f32[]\noutput loss = sum(x * w; B) entries(step, grad)\n",
          "in the entry eval: no output is given there"},
+        {"w = param \"w\" f32[]\noutput loss = sum(select(w * x > 0, x, 0); B)\n",
+         "m.ir:5: error: the loss depends on no parameter that is trained"},
         {"w = param \"w\" i32[]\noutput loss = sum(x * cast(w, f32); B)\n",
          "m.ir:4:1: error: parameter w is i32, and only f32 is trained; declare it frozen, or as f32"},
     };

@@ -409,7 +409,14 @@ static int report(const verification *v, const ftc_gradients ways[N_WAYS], bool 
     else
         print_text(v, ways, found, right);
     for (int w = 0; w < N_WAYS; w++) free(found[w].items);
-    if (!ok) fprintf(stderr, "ftc verify: they differ by more than rounding explains\n");
+    if (!ok && !isfinite(ways[right].loss))
+        fprintf(
+            stderr,
+            "ftc verify: the loss of these values is %g, so that nothing can be compared; values that the "
+            "model is meant for: --train FILE\n",
+            ways[right].loss);
+    else if (!ok)
+        fprintf(stderr, "ftc verify: they differ by more than rounding explains\n");
     return ok ? FTC_EXIT_OK : FTC_EXIT_FAILED;
 }
 

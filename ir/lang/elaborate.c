@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/base/alloc.h"
 #include "ir/build.h"
+#include "ir/gradient.h"
 #include "ir/lang/elaborator.h"
 #include "ir/op.h"
 #include "ir/recurrence.h"
@@ -569,6 +571,27 @@ static void append_unused_leaves(ftc_elaborator *e) {
     }
 }
 
+// A model with parameters, of which the loss depends on none, would be trained to no end.
+static void check_loss_depends(ftc_elaborator *e) {
+    const ftc_graph *g = e->g;
+    const ftc_output *loss = ftc_graph_find_output(g, FTC_OUTPUT_LOSS);
+    bool *trained = ftc_alloc(g->n_nodes, sizeof *trained), any = false;
+    for (ftc_id id = 1; id < g->n_nodes; id++) {
+        const ftc_node *node = ftc_graph_node(g, id);
+        const ftc_decl_def *decl = ftc_node_class(node) == FTC_CLASS_LEAF ? &g->decls[node->decl] : NULL;
+        trained[id] = decl && decl->kind == FTC_DECL_PARAM && !decl->frozen;
+        any |= trained[id];
+    }
+    bool *active = ftc_gradient_active(g, trained, g->n_nodes);
+    if (loss && any && !active[loss->node])
+        ftc_diag_add(e->d, e->main->source.name, e->main->source.text,
+                     ftc_model_line(&ftc_graph_node(g, loss->node)->loc), 0,
+                     "the loss depends on no parameter that is trained, or only by what has no gradient "
+                     "(comparisons, integers, detach)");
+    free(trained);
+    free(active);
+}
+
 static void report_recurrence(void *context, ftc_id wrong, const char *message) {
     const ftc_elaborator *e = context;
     const ftc_node *node = ftc_graph_node(e->g, wrong);
@@ -615,6 +638,7 @@ static ftc_graph *elaborate(const ftc_module *module, const ftc_settings *overri
     ftc_elab_settle_frozen(&e);
     if (d->count == errors && !module->flat) append_unused_leaves(&e);
     if (d->count == errors && !module->flat) check_recurrences(&e);
+    if (d->count == errors && !module->flat) check_loss_depends(&e);
     if (d->count == errors && !module->flat) ftc_elab_check_family(&e);
     if (d->count == errors && !module->flat) ftc_elab_check_selected(&e);
     if (d->count == errors && !module->flat && !e.g->n_outputs)

@@ -703,6 +703,40 @@ static const ftc_function *find_function(const ftc_elaborator *e, const char *na
     return NULL;
 }
 
+// How a function of other languages is written here (docs/language.md, "How to say it"); NULL: by a name that
+// is like its own, or not at all.
+static const char *foreign_function(const char *name) {
+    static const char *const known[][2] = {
+        {"min", "-max(-x; AXIS)"},
+        {"where", "select(CONDITION, x, y)"},
+        {"masked_fill", "select(CONDITION, y, x)"},
+        {"matmul", "dot(x, y; AXIS)"},
+        {"bmm", "dot(x, y; AXIS)"},
+        {"einsum", "dot(x, y; AXES)"},
+        {"transpose", "x: axes have names and no order"},
+        {"permute", "x: axes have names and no order"},
+        {"reshape", "x: axes have names and no order"},
+        {"view", "x: axes have names and no order"},
+        {"squeeze", "at(x, AXIS, 0)"},
+        {"unsqueeze", "x: a value is repeated along axes that it lacks"},
+        {"argmax", "cast(x >= max(x; AXIS), f32), as one-hot"},
+        {"one_hot", "cast(outer (label == index(AXIS)), f32)"},
+        {"cumsum", "dot(cast(outer (index(T) <= index(S)), f32), rename(x; S -> T); T), or before and scan"},
+        {"clamp", "minimum(maximum(x, LOW), HIGH)"},
+        {"clip", "minimum(maximum(x, LOW), HIGH)"},
+        {"var", "mean(x * x; AXIS) - mean(x; AXIS) * mean(x; AXIS)"},
+        {"std", "the root of mean(x * x; AXIS) - mean(x; AXIS) * mean(x; AXIS)"},
+        {"cat", "concat(x, y; A, B -> C)"},
+        {"randn", "sqrt(-2 * log(1 - random(; AXES))) * cos(6.2831853 * random(; AXES))"},
+        {"conv1d", "sums of dot(shift(x, n; S), W; FEATURES)"},
+        {"lstm", "before and scan"},
+        {"rnn", "before and scan"},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(known[i][0], name)) return known[i][1];
+    return NULL;
+}
+
 static void report_unknown_function(ftc_elaborator *e, const ftc_expr *call) {
     enum { MOST = 500 };
     const char *known[MOST];
@@ -714,8 +748,10 @@ static void report_unknown_function(ftc_elaborator *e, const ftc_expr *call) {
     }
     for (int op = FTC_OP_NONE + 1; op < FTC_OP_COUNT && n < MOST; op++)
         known[n++] = ftc_op_get((ftc_op)op)->name;
-    const char *nearest = ftc_name_nearest(call->text, known, n);
-    if (nearest)
+    const char *nearest = ftc_name_nearest(call->text, known, n), *here = foreign_function(call->text);
+    if (here)
+        ftc_elab_error(e, call->place, "unknown function '%s'; it is written %s", call->text, here);
+    else if (nearest)
         ftc_elab_error(e, call->place, "unknown function '%s'; did you mean '%s'?", call->text, nearest);
     else
         ftc_elab_error(e, call->place, "unknown function '%s'", call->text);

@@ -573,9 +573,11 @@ static void parse_items(ftc_parser *p) {
     ftc_stmt **tail = &p->module->body;
     while (p->next->kind != FTC_TOKEN_END) {
         const ftc_token *start = p->next;
-        if (ftc_syn_accept_word(p, "model"))
+        if (ftc_syn_accept_word(p, "model")) {
+            if (p->module->model)
+                FTC_SYN_FAIL(p, start->place, "the text names its model already: %s", p->module->model);
             p->module->model = ftc_syn_expect_name(p, "the name of the model");
-        else if (ftc_syn_accept_word(p, "use"))
+        } else if (ftc_syn_accept_word(p, "use"))
             uses = parse_use(p, uses);
         else if (ftc_syn_accept_word(p, "config"))
             parse_settings(p, &p->module->config, CONFIG_BLOCK);
