@@ -27,7 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FTC_STEP_ABI_VERSION 4
+#define FTC_STEP_ABI_VERSION 5
 
 // The alignment, in bytes, of the arena, of every tensor and of every input and output buffer. Buffers are
 // readable FTC_STEP_SLACK_BYTES past their end, so that a vector load may overhang the last element.
@@ -94,9 +94,15 @@ static inline int64_t ftc_slice_end(ftc_slice slice, int64_t rows) {
 
 // Of `rows` rows of `row_bytes` bytes each, this call of the entry update has made those of its slice; brings
 // the others from those who have made them. They need not be there before the next call with `values` NULL,
-// which follows some such calls, returns. Called by thread 0, for the same values in the same order in every
-// slice's call, while the other threads wait. `context` is ftc_step_args.gather_context.
+// which follows where the update reads them, returns; those of parameters may come after the update
+// (ftc_await_fn). Called by thread 0, for the same values in the same order in every slice's call, while the
+// other threads wait. `context` is ftc_step_args.gather_context.
 typedef void ftc_gather_fn(void *context, void *values, int64_t rows, int64_t row_bytes);
+
+// The parameter with the index `tensor`, which is_sliced, is about to be read for the first time in this call
+// of the entry grad or eval: returns when all its rows are there. Called by thread 0, while the other threads
+// wait. `context` is ftc_step_args.gather_context.
+typedef void ftc_await_fn(void *context, int32_t tensor);
 
 // The arguments of one call. The caller owns everything; nothing is kept after the return.
 // The order of the fields is the ABI: the emitter addresses them by offset.
@@ -126,7 +132,8 @@ typedef struct {
     void *ready_context;
     ftc_slice slice;       // what the entry update does of parameters that are ftc_tensor_info.is_sliced
     ftc_gather_fn *gather; // NULL where that is all rows
-    void *gather_context;
+    ftc_await_fn *await;   // NULL where all rows are there
+    void *gather_context;  // of both
 } ftc_step_args;
 
 // An entry point. Called by all `threads` threads with the same `args`; thread in 0 … threads-1.

@@ -200,9 +200,11 @@ void test_call_tell(test_call *c, ftc_ready_fn *ready, void *context) {
     c->args.ready_context = context;
 }
 
-void test_call_slice(test_call *c, ftc_slice slice, ftc_gather_fn *gather, void *context) {
+void test_call_slice(test_call *c, ftc_slice slice, ftc_gather_fn *gather, ftc_await_fn *await,
+                     void *context) {
     c->args.slice = slice;
     c->args.gather = gather;
+    c->args.await = await;
     c->args.gather_context = context;
 }
 

@@ -21,7 +21,8 @@ void test_call_use_sgemm(test_call *c, ftc_sgemm_fn *sgemm);
 void test_call_tell(test_call *c, ftc_ready_fn *ready, void *context);
 
 // Lets it update its slice of the rows (ftc_step_args.slice).
-void test_call_slice(test_call *c, ftc_slice slice, ftc_gather_fn *gather, void *context);
+void test_call_slice(test_call *c, ftc_slice slice, ftc_gather_fn *gather, ftc_await_fn *await,
+                     void *context);
 
 void test_call_free(test_call *c);
 

@@ -196,7 +196,7 @@ static void take_back(FILE *f, void *to, int64_t bytes) {
 static void enter(foreign *x, int32_t entry, const ftc_step_args *args, int32_t thread, int32_t threads) {
     const ftc_program *p = x->program;
     if (thread) return;
-    cr_assert(!args->ready && !args->gather && !args->ticks && !p->needs_sgemm);
+    cr_assert(!args->ready && !args->gather && !args->await && !args->ticks && !p->needs_sgemm);
     FILE *to = tmpfile(), *from = tmpfile();
     cr_assert(to && from);
     give_call(to, p, (ftc_entry_kind)entry, args, threads);

@@ -230,44 +230,58 @@ Test(shards, are_exchanged_behind_the_last_call, .timeout = 60) {
 
 // --- the update ---------------------------------------------------------------------------------------
 
-enum { VALUES = 40, WIDTH = 5 };
+enum { VALUES = 180, WIDTH = 5 };
 
-// Small values of which one room holds some, and two large ones.
+// Small values, of which each room holds some and all rooms not all, and large ones.
 static int64_t rows_of(int i) {
     return i % 20 == 7 ? 70000 : 20000 + 13 * i;
 }
 
+// Whether all processes' rows of value number i are there.
+static bool is_whole(const float *values, int i) {
+    for (int64_t k = 0; k < rows_of(i) * WIDTH; k++)
+        if (values[k] != part_of(i, 0, 0, k)) return false;
+    return true;
+}
+
+// Makes this process' rows of all values and brings them together; waits for all at once, or for one after
+// the other, each process in an order of its own.
+static void gather_all(ftc_gathering *gathering, const ftc_world *world, bool at_once) {
+    float *values[VALUES];
+    for (int i = 0; i < VALUES; i++) {
+        values[i] = ftc_alloc((size_t)rows_of(i) * WIDTH, sizeof(float));
+        int64_t end = ftc_slice_end(ftc_world_slice(world), rows_of(i)) * WIDTH;
+        for (int64_t k = ftc_slice_first(ftc_world_slice(world), rows_of(i)) * WIDTH; k < end; k++)
+            values[i][k] = part_of(i, 0, 0, k);
+        ftc_gathering_add(gathering, values[i], rows_of(i), WIDTH * sizeof(float));
+    }
+    cr_expect_gt(n_begun, n_over, "nothing is under way before any is waited for");
+    if (at_once)
+        ftc_gathering_add(gathering, NULL, 0, 0);
+    else
+        ftc_gathering_send(gathering);
+    for (int k = 0; k < VALUES; k++) {
+        int i = (7 * k + rank) % VALUES;
+        if (!at_once) ftc_gathering_await(gathering, values[i]);
+        cr_expect(is_whole(values[i], i), "value %d, process %d of %d", i, rank, size);
+    }
+    cr_assert_eq(n_over, n_begun);
+    for (int i = 0; i < VALUES; i++) free(values[i]);
+}
+
 static void *gather(void *context) {
-    process *p = context;
+    const process *p = context;
     rank = p->rank;
     ftc_world world = {rank,        size,           size,   "threads",           share,
                        begin_share, begin_exchange, finish, ftc_world_alone.end, ftc_world_alone.fail};
     ftc_traffic traffic = {.world = &world};
-    ftc_model_state state;
-    ftc_shards *shards;
-    ASSERT_OK(ftc_model_state_create(&PROGRAM, 1u << FTC_ENTRY_GRAD, &world, &state));
-    ASSERT_OK(ftc_shards_create(&state, &world, SHARDS, FTC_WIRE_FP32, &shards));
-    float *values[VALUES];
-    for (int i = 0; i < VALUES; i++) {
-        values[i] = ftc_alloc((size_t)rows_of(i) * WIDTH, sizeof(float));
-        int64_t end = ftc_slice_end(ftc_world_slice(&world), rows_of(i)) * WIDTH;
-        for (int64_t k = ftc_slice_first(ftc_world_slice(&world), rows_of(i)) * WIDTH; k < end; k++)
-            values[i][k] = part_of(i, 0, 0, k);
-        ftc_shards_gather(shards, values[i], rows_of(i), WIDTH * sizeof(float));
-    }
-    cr_expect_gt(n_begun, n_over, "nothing is under way before all are waited for");
-    ftc_shards_gather(shards, NULL, 0, 0);
-    cr_assert_eq(n_over, n_begun);
-    for (int i = 0; i < VALUES; i++) {
-        int64_t wrong = 0;
-        for (int64_t k = 0; k < rows_of(i) * WIDTH; k++) wrong += values[i][k] != part_of(i, 0, 0, k);
-        cr_expect_eq(wrong, 0, "value %d, process %d of %d: %lld cells", i, rank, size, (long long)wrong);
-        free(values[i]);
-    }
-    traffic = *ftc_shards_traffic(shards);
+    ftc_gathering *gathering;
+    ASSERT_OK(ftc_gathering_create(&traffic, &gathering));
+    gather_all(gathering, &world, true);
+    gather_all(gathering, &world, false);
+    ftc_gathering_await_all(gathering);
     cr_expect(traffic.under_way == 0 && traffic.seconds > 0 && traffic.waited > 0);
-    ftc_shards_free(shards);
-    ftc_model_state_free(&state);
+    ftc_gathering_free(gathering);
     return NULL;
 }
 

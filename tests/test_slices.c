@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "compiler/compile.h"
+#include "ir/base/alloc.h"
 #include "ir/lang/parse.h"
 #include "tests/call_program.h"
 #include "tests/random_graph.h"
@@ -82,7 +83,7 @@ Test(slices, are_not_cut_where_rows_are_columns) {
 
 // --- together -----------------------------------------------------------------------------------------
 
-enum { SLICES = 3, STEPS = 2 };
+enum { SLICES = 3, STEPS = 3, SLICED = 3, MOST_TENSORS = 32 };
 
 // Processes, played by threads.
 typedef struct {
@@ -93,9 +94,21 @@ typedef struct {
 typedef struct {
     meeting *with;
     ftc_slice slice;
+    const ftc_program *program;
     test_call *call;
-    int gathered, waits;
+    char *late[MOST_TENSORS]; // of a parameter: values that come once it is awaited; NULL: they are there
+    int gathered, waits, awaited;
 } process;
+
+// The parameter that has these values; -1: none.
+static int32_t parameter_of(const process *p, const void *values) {
+    int64_t n;
+    for (int32_t i = 0; i < p->program->n_tensors; i++)
+        if (p->program->tensors[i].role == FTC_ROLE_PARAM &&
+            test_call_tensor(p->call, p->program->tensors[i].name, &n) == values)
+            return i;
+    return -1;
+}
 
 static void gather(void *context, void *values, int64_t rows, int64_t row_bytes) {
     process *p = context;
@@ -113,6 +126,24 @@ static void gather(void *context, void *values, int64_t rows, int64_t row_bytes)
     }
     pthread_barrier_wait(&with->meet);
     p->gathered++;
+    int32_t parameter = parameter_of(p, values);
+    if (parameter < 0) return;
+    size_t bytes = (size_t)(rows * row_bytes), first = (size_t)(ftc_slice_first(p->slice, rows) * row_bytes),
+           end = (size_t)(ftc_slice_end(p->slice, rows) * row_bytes);
+    p->late[parameter] = memcpy(ftc_alloc(1, bytes), values, bytes);
+    memset(values, 0xff, first); // NaN
+    memset((char *)values + end, 0xff, bytes - end);
+}
+
+static void await(void *context, int32_t tensor) {
+    process *p = context;
+    if (!p->late[tensor]) return;
+    int64_t n;
+    float *values = (float *)test_call_tensor(p->call, p->program->tensors[tensor].name, &n);
+    memcpy(values, p->late[tensor], (size_t)n * sizeof *values);
+    free(p->late[tensor]);
+    p->late[tensor] = NULL;
+    p->awaited++;
 }
 
 static void *update(void *context) {
@@ -162,6 +193,10 @@ static void compare(const ftc_program *program, const test_call *whole, const te
         cr_expect_eq(wrong, 0, "slice %d: %lld of %lld cells of %s", (int)slice.index, (long long)wrong,
                      (long long)n, t->name);
     }
+    int64_t n; // the loss of eval, which has read all parameters
+    float expected = *test_call_output(whole, "loss", &n), got = *test_call_output(call, "loss", &n);
+    cr_expect_eq(got, expected, "slice %d: a loss of %g, not %g", (int)slice.index, (double)got,
+                 (double)expected);
 }
 
 static void check_bits(const char *optimizer) {
@@ -174,8 +209,8 @@ static void check_bits(const char *optimizer) {
     pthread_barrier_init(&with.meet, NULL, SLICES);
     process p[SLICES];
     for (int i = 0; i < SLICES; i++) {
-        p[i] = (process){&with, {i, SLICES}, test_call_new(program, source, v, 2), 0, 0};
-        test_call_slice(p[i].call, p[i].slice, gather, &p[i]);
+        p[i] = (process){&with, {i, SLICES}, program, .call = test_call_new(program, source, v, 2)};
+        test_call_slice(p[i].call, p[i].slice, gather, await, &p[i]);
     }
     for (int step = 0; step < STEPS; step++) {
         pthread_t threads[SLICES];
@@ -188,10 +223,16 @@ static void check_bits(const char *optimizer) {
         }
         for (int i = 0; i < SLICES; i++) cr_assert_eq(pthread_create(&threads[i], NULL, update, &p[i]), 0);
         for (int i = 0; i < SLICES; i++) pthread_join(threads[i], NULL);
-        for (int i = 0; i < SLICES; i++) compare(program, whole, p[i].call, p[i].slice);
+        if (step == 1) continue; // what is late, the next `grad` awaits
+        test_call_run(whole, FTC_ENTRY_EVAL);
+        for (int i = 0; i < SLICES; i++) {
+            test_call_run(p[i].call, FTC_ENTRY_EVAL);
+            compare(program, whole, p[i].call, p[i].slice);
+        }
     }
-    cr_expect_eq(p[0].gathered, STEPS * 3 * 2, "%d gatherings", p[0].gathered); // norms and new values
-    cr_expect_eq(p[0].waits, STEPS * 2, "%d times all waited", p[0].waits);
+    cr_expect_eq(p[0].gathered, STEPS * SLICED * 2, "%d gatherings", p[0].gathered); // norms and new values
+    cr_expect_eq(p[0].waits, STEPS, "%d times all waited", p[0].waits);              // for the norm
+    cr_expect_eq(p[0].awaited, STEPS * SLICED, "%d awaited", p[0].awaited);
     for (int i = 0; i < SLICES; i++) test_call_free(p[i].call);
     pthread_barrier_destroy(&with.meet);
     test_call_free(whole);

@@ -59,9 +59,7 @@ static ftc_status fill(ftc_bench_side *side, const ftc_bench_options *o, int32_t
 static ftc_status prepare_exchange(ftc_bench_side *side, const ftc_bench_options *o) {
     FTC_RETURN_IF_ERROR(
         ftc_shards_create(&side->state, o->world, o->world->size, FTC_WIRE_FP32, &side->shards));
-    side->stepper.ready = ftc_shards_ready;
-    side->stepper.gather = ftc_shards_gather;
-    side->stepper.exchange = side->shards;
+    side->stepper.shards = side->shards;
     side->exchange.apart_seconds = ftc_alloc((size_t)o->steps, sizeof *side->exchange.apart_seconds);
     return FTC_STATUS_OK;
 }
@@ -120,24 +118,38 @@ static ftc_status call_shard(ftc_bench_side *side, const ftc_bench_options *o, i
     FTC_RETURN_IF_ERROR(ftc_stepper_call(&side->stepper, FTC_ENTRY_GRAD, &side->batch, (uint32_t)number, 0));
     FTC_RETURN_IF_ERROR(ftc_shards_take(side->shards, world->rank));
     ftc_shards_finish(side->shards);
-    return ftc_stepper_call(&side->stepper, FTC_ENTRY_UPDATE, &side->batch, (uint32_t)number, 0);
+    FTC_RETURN_IF_ERROR(
+        ftc_stepper_call(&side->stepper, FTC_ENTRY_UPDATE, &side->batch, (uint32_t)number, 0));
+    if (apart) ftc_shards_settle(side->shards);
+    return FTC_STATUS_OK;
 }
 
-// Steps whose exchange is hidden, and in turns with them steps whose exchange is apart.
+static ftc_status time_shard(ftc_bench_side *side, const ftc_bench_options *o, int64_t number, bool apart,
+                             double *seconds) {
+    double start = ftc_clock_seconds();
+    FTC_RETURN_IF_ERROR(call_shard(side, o, number, apart));
+    *seconds = ftc_clock_seconds() - start;
+    return FTC_STATUS_OK;
+}
+
+// Steps whose exchange is hidden, and in turns with them steps whose exchange is apart. Before each of the
+// former goes one that is not timed: new values arrive behind the step that follows.
 static ftc_status time_exchange(ftc_bench_side *side, const ftc_bench_options *o) {
     ftc_bench_exchange *e = &side->exchange;
     const ftc_traffic *traffic = ftc_shards_traffic(side->shards);
     for (int64_t i = 0; i < o->warmup; i++) FTC_RETURN_IF_ERROR(call_shard(side, o, i + 1, false));
-    for (int64_t i = 0; i < 2 * o->steps; i++) {
-        const bool apart = i % 2;
+    for (int64_t i = 0; i < o->steps; i++) {
+        int64_t number = o->warmup + 3 * i + 1;
+        FTC_RETURN_IF_ERROR(call_shard(side, o, number, false));
         const ftc_traffic before = *traffic;
-        double start = ftc_clock_seconds();
-        FTC_RETURN_IF_ERROR(call_shard(side, o, o->warmup + i + 1, apart));
-        (apart ? e->apart_seconds : side->seconds)[i / 2] = ftc_clock_seconds() - start;
-        *(apart ? &e->apart_waited : &e->waited) += traffic->waited - before.waited;
-        if (apart) continue;
+        FTC_RETURN_IF_ERROR(time_shard(side, o, number + 1, false, &side->seconds[i]));
+        e->waited += traffic->waited - before.waited;
         e->seconds += traffic->seconds - before.seconds;
         e->bytes_sent += (double)(traffic->bytes_sent - before.bytes_sent);
+        ftc_shards_settle(side->shards);
+        const double waited = traffic->waited;
+        FTC_RETURN_IF_ERROR(time_shard(side, o, number + 2, true, &e->apart_seconds[i]));
+        e->apart_waited += traffic->waited - waited;
     }
     return FTC_STATUS_OK;
 }

@@ -16,7 +16,8 @@ typedef struct {
     const ftc_world *world; // of several processes, each computes a shard of a training step
 } ftc_bench_options;
 
-// What processes exchange in a step. Apart: it begins only when the backward phase is over.
+// What processes exchange in a step. Apart: it begins only when the backward phase is over, and ends before
+// the next step begins.
 typedef struct {
     double bytes_sent, seconds, waited, apart_waited; // sums over steps
     double *apart_seconds;                            // [steps] that these took

@@ -3,11 +3,14 @@
 // It is a loop over constant tables, so that its code does not grow with the number of kernels:
 //
 //     call     function, first operand, number of operands, whether to wait before it, how much of what the
-//              caller is told of is complete then, whether some of what has not been told must be gathered
+//              caller is told of is complete then, whether some of what has not been told must be gathered,
+//              how much of what is awaited it and those before it read
 //     told     grad: indices of gradients in ftc_program.tensors. update: values that are made by slices
 //              (compiler/passes/slices.h): an operand, how many rows it has, bytes of a row. In the order of
 //              the kernels that write them last. Parameters, which nobody reads any more, need not be
-//              gathered before the end
+//              gathered in this call
+//     awaited  grad, eval: indices of parameters that are made by slices, in the order of the kernels that
+//              read them first
 //     operand  {table, value}: what the field at byte offset `table` of ftc_step_args points to. In the arena
 //              and the scalars `value` bytes further on; of the other tables, of addresses, element `value`.
 //              IMMEDIATE: the value itself
@@ -22,7 +25,7 @@
 #include "ir/op.h"
 
 #define IMMEDIATE (-1)
-enum { CALL_FIELDS = 6 };
+enum { CALL_FIELDS = 7 };
 
 static LLVMValueRef constant_struct(ftc_codegen *cg, LLVMValueRef *fields, unsigned n) {
     return LLVMConstStructInContext(cg->context, fields, n, 0);
@@ -113,14 +116,27 @@ static void emit_resolve(ftc_emitter *e, LLVMTypeRef type, LLVMValueRef table, L
     ftc_cg_loop_end(cg, &loop);
 }
 
-// What the caller is told of, in the order in which it is complete.
+// What the caller is told of, in the order in which it is complete; or asked for, as it is read.
 typedef struct {
     LLVMTypeRef type;     // of the table's elements
     LLVMValueRef *values; // [n] these
-    uint32_t *kernel;     // [n] that writes it last
+    uint32_t *kernel;     // [n] that writes it last, or reads it first
     bool *is_read;        // [n] by other kernels, once it is gathered
     int64_t n;
 } told_list;
+
+static told_list new_list(LLVMTypeRef type, size_t most) {
+    return (told_list){.type = type,
+                       .values = ftc_alloc(most + 1, sizeof(LLVMValueRef)),
+                       .kernel = ftc_alloc(most + 1, sizeof(uint32_t)),
+                       .is_read = ftc_alloc(most + 1, sizeof(bool))};
+}
+
+static void free_list(told_list *list) {
+    free(list->values);
+    free(list->kernel);
+    free(list->is_read);
+}
 
 // The gradient tensors that an entry writes.
 static told_list list_gradients(ftc_emitter *e) {
@@ -132,9 +148,7 @@ static told_list list_gradients(ftc_emitter *e) {
             continue;
         if (node->kernel > last[node->decl]) last[node->decl] = node->kernel;
     }
-    told_list list = {e->cg->i32, ftc_alloc(g->n_decls + 1, sizeof *list.values),
-                      ftc_alloc(g->n_decls + 1, sizeof *list.kernel),
-                      ftc_alloc(g->n_decls + 1, sizeof *list.is_read), 0};
+    told_list list = new_list(e->cg->i32, g->n_decls);
     for (uint32_t k = 1; k < g->n_kernels; k++)
         for (ftc_decl i = 0; i < g->n_decls; i++) {
             if (last[i] != k) continue;
@@ -166,22 +180,42 @@ static told_list list_sliced(ftc_emitter *e, const ftc_slices *slices) {
     ftc_codegen *cg = e->cg;
     const ftc_graph *g = e->g;
     LLVMTypeRef fields[] = {cg->i64, cg->i64, cg->i64, cg->i64};
-    told_list list = {LLVMStructTypeInContext(cg->context, fields, SLICED_FIELDS, 0),
-                      ftc_alloc(g->n_nodes + 1, sizeof *list.values),
-                      ftc_alloc(g->n_nodes + 1, sizeof *list.kernel),
-                      ftc_alloc(g->n_nodes + 1, sizeof *list.is_read), 0};
+    told_list list = new_list(LLVMStructTypeInContext(cg->context, fields, SLICED_FIELDS, 0), g->n_nodes);
     for (ftc_id id = 1; id < g->n_nodes; id++) // which stand in the order of their kernels
         if (ftc_slices_gathers(slices, g, id)) add_sliced(e, slices, id, &list);
     return list;
 }
 
+// The parameters whose rows several have made, and of which this entry is called before all are there.
+static told_list list_awaited(ftc_emitter *e, const ftc_kernel_call *calls, ftc_entry_kind entry) {
+    const ftc_graph *g = e->g;
+    told_list list = new_list(e->cg->i32, g->n_decls);
+    bool *is_listed = ftc_alloc(g->n_decls + 1, sizeof *is_listed);
+    bool awaits = entry == FTC_ENTRY_GRAD || entry == FTC_ENTRY_EVAL;
+    for (uint32_t k = 1; k < g->n_kernels && awaits; k++)
+        for (int i = 0; i < calls[k].n_bindings; i++) {
+            const ftc_node *node = &g->nodes[calls[k].bindings[i]];
+            if (ftc_node_class(node) != FTC_CLASS_LEAF || is_listed[node->decl]) continue;
+            const ftc_decl_def *decl = &g->decls[node->decl];
+            if (decl->kind != FTC_DECL_PARAM) continue;
+            int32_t tensor = ftc_interface_decl(e->interface, decl);
+            is_listed[node->decl] = true;
+            if (!e->interface->tensors[tensor].is_sliced) continue;
+            list.values[list.n] = ftc_cg_i32(e->cg, tensor);
+            list.kernel[list.n++] = k;
+        }
+    free(is_listed);
+    return list;
+}
+
 typedef struct {
-    LLVMValueRef calls, operands, told;
+    LLVMValueRef calls, operands, told, awaited;
     LLVMTypeRef call, operand, told_type;
     uint32_t n_calls;
     int64_t most_operands; // of a call
-    int64_t n_told;
-    bool gathers; // what the caller is told of is made by slices
+    int64_t n_told, n_awaited;
+    bool gathers;      // what the caller is told of is made by slices
+    bool ends_gathers; // some of what is complete at the end must be gathered then
 } call_tables;
 
 static call_tables build_tables(ftc_emitter *e, const ftc_kernel_call *calls, const ftc_slices *slices,
@@ -196,13 +230,14 @@ static call_tables build_tables(ftc_emitter *e, const ftc_kernel_call *calls, co
         if (n > most) most = n;
     }
     LLVMTypeRef operand_fields[] = {cg->i64, cg->i64},
-                call_fields[] = {cg->ptr, cg->i64, cg->i64, cg->i64, cg->i64, cg->i64};
+                call_fields[] = {cg->ptr, cg->i64, cg->i64, cg->i64, cg->i64, cg->i64, cg->i64};
     LLVMTypeRef operand_type = LLVMStructTypeInContext(cg->context, operand_fields, 2, 0);
     LLVMTypeRef call_type = LLVMStructTypeInContext(cg->context, call_fields, CALL_FIELDS, 0);
     LLVMValueRef *operand_values = ftc_alloc((size_t)n_operands + 1, sizeof *operand_values);
     LLVMValueRef *call_values = ftc_alloc(n_calls + 1, sizeof *call_values);
     told_list told = entry == FTC_ENTRY_GRAD ? list_gradients(e) : list_sliced(e, slices);
-    int64_t at = 0, complete = 0;
+    told_list awaited = list_awaited(e, calls, entry);
+    int64_t at = 0, complete = 0, read = 0;
     for (uint32_t k = 1; k <= n_calls; k++) {
         const ftc_kernel_call *call = &calls[k];
         bool is_read = false;
@@ -211,12 +246,14 @@ static call_tables build_tables(ftc_emitter *e, const ftc_kernel_call *calls, co
             if (told.is_read[complete] && !g->kernels[k].barrier) break;
             is_read |= told.is_read[complete++];
         }
+        while (read < awaited.n && awaited.kernel[read] == k) read++;
         LLVMValueRef fields[] = {call->function,
                                  ftc_cg_i64(cg, at),
                                  ftc_cg_i64(cg, call->n_bindings + call->n_sites),
                                  ftc_cg_i64(cg, g->kernels[k].barrier),
                                  ftc_cg_i64(cg, complete),
-                                 ftc_cg_i64(cg, is_read)};
+                                 ftc_cg_i64(cg, is_read),
+                                 ftc_cg_i64(cg, read)};
         call_values[k - 1] = constant_struct(cg, fields, CALL_FIELDS);
         for (int i = 0; i < call->n_bindings; i++)
             operand_values[at++] = operand_entry(cg, operand_of(e, call->bindings[i]));
@@ -233,25 +270,28 @@ static call_tables build_tables(ftc_emitter *e, const ftc_kernel_call *calls, co
         .most_operands = most,
         .told_type = told.type,
         .n_told = told.n,
+        .n_awaited = awaited.n,
         .gathers = entry != FTC_ENTRY_GRAD,
     };
+    for (; complete < told.n; complete++) tables.ends_gathers |= told.is_read[complete];
     if (told.n) tables.told = constant_table(cg, symbol, "told", told.type, told.values, (uint64_t)told.n);
+    if (awaited.n)
+        tables.awaited =
+            constant_table(cg, symbol, "awaited", awaited.type, awaited.values, (uint64_t)awaited.n);
     free(operand_values);
     free(call_values);
-    free(told.values);
-    free(told.kernel);
-    free(told.is_read);
+    free_list(&told);
+    free_list(&awaited);
     return tables;
 }
 
-// ready(context, the gradient's index).
-static void emit_ready(ftc_emitter *e, LLVMValueRef gradient) {
+// callback(context, the tensor's index), of these fields of the arguments.
+static void emit_callback(ftc_emitter *e, size_t callback, size_t context, LLVMValueRef tensor) {
     ftc_codegen *cg = e->cg;
     LLVMTypeRef params[] = {cg->ptr, cg->i32};
-    LLVMValueRef args[] = {ftc_emit_field(e, offsetof(ftc_step_args, ready_context), cg->ptr),
-                           ftc_cg_load(cg, cg->i32, gradient)};
+    LLVMValueRef args[] = {ftc_emit_field(e, context, cg->ptr), ftc_cg_load(cg, cg->i32, tensor)};
     LLVMBuildCall2(cg->builder, LLVMFunctionType(cg->void_type, params, 2, 0),
-                   ftc_emit_field(e, offsetof(ftc_step_args, ready), cg->ptr), args, 2, "");
+                   ftc_emit_field(e, callback, cg->ptr), args, 2, "");
 }
 
 // gather(context, values, rows, bytes of a row).
@@ -275,16 +315,15 @@ static void emit_gather_told(ftc_emitter *e, const call_tables *tables, LLVMValu
                 ftc_cg_load(cg, cg->i64, ftc_cg_at(cg, cg->i64, sliced, ftc_cg_i64(cg, SLICED_BYTES))));
 }
 
-// What a thread knows of telling the caller.
+// What a thread knows of telling the caller, or of asking it.
 typedef struct {
     LLVMValueRef thread, is_first; // its number; whether it is the one that tells
-    LLVMValueRef asked;            // whether the caller wants to be told
-    LLVMValueRef done;             // variable, i64: how much has been told
+    LLVMValueRef asked;            // whether the caller wants to be told, or asked
+    LLVMValueRef done;             // variable, i64: how much it has been
 } teller;
 
-static teller emit_teller(ftc_emitter *e, const call_tables *tables, LLVMValueRef thread) {
+static teller emit_teller(ftc_emitter *e, size_t callback, LLVMValueRef thread) {
     ftc_codegen *cg = e->cg;
-    size_t callback = tables->gathers ? offsetof(ftc_step_args, gather) : offsetof(ftc_step_args, ready);
     teller t = {.thread = thread,
                 .is_first = ftc_cg_compare(cg, LLVMIntEQ, thread, ftc_cg_i32(cg, 0)),
                 .asked = LLVMBuildIsNotNull(cg->builder, ftc_emit_field(e, callback, cg->ptr), ""),
@@ -312,7 +351,8 @@ static void emit_tell(ftc_emitter *e, const call_tables *tables, const teller *t
     if (tables->gathers)
         emit_gather_told(e, tables, loop.index);
     else
-        emit_ready(e, ftc_cg_at(cg, cg->i32, tables->told, loop.index));
+        emit_callback(e, offsetof(ftc_step_args, ready), offsetof(ftc_step_args, ready_context),
+                      ftc_cg_at(cg, cg->i32, tables->told, loop.index));
     ftc_cg_loop_end(cg, &loop);
     if (tables->gathers) {
         ftc_cg_if all = ftc_cg_if_begin(cg, gathers);
@@ -326,6 +366,23 @@ static void emit_tell(ftc_emitter *e, const call_tables *tables, const teller *t
         emit_barrier(e, t->thread);
         ftc_cg_if_end(cg, &all);
     }
+}
+
+// Asks the caller for what comes before number `read` and has not been asked for; all threads go on once it
+// is there.
+static void emit_await(ftc_emitter *e, const call_tables *tables, const teller *t, LLVMValueRef read) {
+    ftc_codegen *cg = e->cg;
+    ftc_cg_if news = ftc_cg_if_begin(cg, emit_has_news(e, t, read));
+    ftc_cg_if first = ftc_cg_if_begin(cg, t->is_first);
+    LLVMValueRef done = ftc_cg_load(cg, cg->i64, t->done);
+    ftc_cg_loop loop = ftc_cg_loop_begin(cg, done, read, ftc_cg_i64(cg, 1));
+    emit_callback(e, offsetof(ftc_step_args, await), offsetof(ftc_step_args, gather_context),
+                  ftc_cg_at(cg, cg->i32, tables->awaited, loop.index));
+    ftc_cg_loop_end(cg, &loop);
+    ftc_cg_if_end(cg, &first);
+    ftc_cg_store(cg, read, t->done);
+    emit_barrier(e, t->thread);
+    ftc_cg_if_end(cg, &news);
 }
 
 // Each thread has `scratch_bytes`, of which its kernels use what lies from `scratch_offset` on.
@@ -347,7 +404,10 @@ static void emit_calls(ftc_emitter *e, const call_tables *tables, const char *sy
     LLVMValueRef asked = LLVMBuildIsNotNull(cg->builder, ticks, "");
     LLVMValueRef first_thread = ftc_cg_compare(cg, LLVMIntEQ, thread, ftc_cg_i32(cg, 0));
     LLVMValueRef measured = LLVMBuildAnd(cg->builder, asked, first_thread, ""), one = ftc_cg_i64(cg, 1);
-    teller t = tables->n_told ? emit_teller(e, tables, thread) : (teller){0};
+    size_t callback = tables->gathers ? offsetof(ftc_step_args, gather) : offsetof(ftc_step_args, ready);
+    teller t = {0}, asker = {0};
+    if (tables->n_told) t = emit_teller(e, callback, thread);
+    if (tables->n_awaited) asker = emit_teller(e, offsetof(ftc_step_args, await), thread);
     emit_tick(e, measured, ticks, ftc_cg_i64(cg, 0));
     ftc_cg_loop loop = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), ftc_cg_i64(cg, tables->n_calls), one);
     LLVMValueRef call = ftc_cg_at(cg, tables->call, tables->calls, loop.index), field[CALL_FIELDS];
@@ -367,6 +427,7 @@ static void emit_calls(ftc_emitter *e, const call_tables *tables, const char *sy
         emit_tell(e, tables, &t, field[4], field[5]);
         ftc_cg_if_end(cg, &news);
     }
+    if (tables->n_awaited) emit_await(e, tables, &asker, field[6]);
     LLVMTypeRef kernel_params[] = {cg->ptr, cg->i32, cg->i32, cg->ptr, cg->ptr};
     LLVMValueRef kernel_args[] = {e->args, thread, threads, scratch, operands};
     LLVMBuildCall2(cg->builder, LLVMFunctionType(cg->void_type, kernel_params, 5, 0), field[0], kernel_args,
@@ -376,7 +437,7 @@ static void emit_calls(ftc_emitter *e, const call_tables *tables, const char *sy
     if (tables->n_told) {
         ftc_cg_if branch = ftc_cg_if_begin(cg, t.asked);
         emit_barrier(e, thread);
-        emit_tell(e, tables, &t, ftc_cg_i64(cg, tables->n_told), ftc_cg_i64(cg, tables->gathers));
+        emit_tell(e, tables, &t, ftc_cg_i64(cg, tables->n_told), ftc_cg_i64(cg, tables->ends_gathers));
         ftc_cg_if_end(cg, &branch);
     }
     ftc_cg_function_end(cg, f, NULL);

@@ -6,8 +6,8 @@
 #include <string.h>
 
 // Values of fewer bytes than LARGE go together, in one of the rooms: one is filled while others are under
-// way.
-enum { LARGE_BYTES = 1 << 20, ROOM_BYTES = 4 << 20, ROOMS = 3 };
+// way. Rooms take memory once they are filled.
+enum { LARGE_BYTES = 1 << 20, ROOM_BYTES = 4 << 20, ROOMS = 16 };
 
 // Each process has some rows of it.
 typedef struct {
@@ -24,11 +24,17 @@ typedef struct {
     ftc_transfer *transfer;
 } room;
 
+// One that goes by itself.
+typedef struct {
+    const char *values;
+    ftc_transfer *transfer;
+} large;
+
 struct ftc_gathering {
     ftc_traffic *traffic;
     room rooms[ROOMS];
     int32_t filling;
-    ftc_transfer **large; // [n_large] since all was there
+    large *large; // [n_large] since all was there
     int32_t n_large;
     size_t capacity;
     int64_t *starts; // [size + 1]
@@ -103,39 +109,57 @@ static void empty(ftc_gathering *g, room *r) {
     r->bytes = 0;
 }
 
-static void send_filling(ftc_gathering *g) {
+void ftc_gathering_send(ftc_gathering *g) {
     if (!g->rooms[g->filling].n) return;
     send(g, &g->rooms[g->filling]);
     g->filling = (g->filling + 1) % ROOMS;
     empty(g, &g->rooms[g->filling]);
 }
 
-static void wait_for_all(ftc_gathering *g) {
-    for (int i = 0; i < ROOMS; i++) empty(g, &g->rooms[i]);
-    for (int32_t i = 0; i < g->n_large; i++) ftc_traffic_wait(g->traffic, &g->large[i]);
-    g->n_large = 0;
-}
-
 static void send_large(ftc_gathering *g, const sliced *s) {
     for (int32_t rank = 0; rank < g->traffic->world->size; rank++)
         g->starts[rank + 1] = first_made(g, s, rank + 1) / 4;
-    g->large = ftc_grow(g->large, &g->capacity, (size_t)g->n_large + 1, sizeof(ftc_transfer *));
-    g->large[g->n_large++] = ftc_traffic_share(g->traffic, s->values, g->starts);
+    g->large = ftc_grow(g->large, &g->capacity, (size_t)g->n_large + 1, sizeof *g->large);
+    g->large[g->n_large++] = (large){s->values, ftc_traffic_share(g->traffic, s->values, g->starts)};
 }
 
 void ftc_gathering_add(ftc_gathering *g, void *values, int64_t rows, int64_t row_bytes) {
     const sliced s = {values, rows, row_bytes};
     int64_t bytes = rows * row_bytes;
-    room *r = &g->rooms[g->filling];
-    if (!values || (bytes < LARGE_BYTES && r->bytes + bytes > ROOM_BYTES)) send_filling(g);
     if (!values) {
-        wait_for_all(g);
+        ftc_gathering_send(g);
+        ftc_gathering_await_all(g);
     } else if (bytes >= LARGE_BYTES) {
         send_large(g, &s);
     } else {
-        r = &g->rooms[g->filling];
+        if (g->rooms[g->filling].bytes + bytes > ROOM_BYTES) ftc_gathering_send(g);
+        room *r = &g->rooms[g->filling];
         r->list = ftc_grow(r->list, &r->capacity, (size_t)r->n + 1, sizeof *r->list);
         r->list[r->n++] = s;
         r->bytes += bytes;
     }
+}
+
+void ftc_gathering_await(ftc_gathering *g, const void *values) {
+    for (int i = 0; i < ROOMS; i++) {
+        room *r = &g->rooms[i];
+        bool has_it = false;
+        for (int32_t k = 0; k < r->n; k++) has_it |= r->list[k].values == values;
+        if (has_it)
+            empty(g, r);
+        else
+            ftc_traffic_look(g->traffic, &r->transfer);
+    }
+    for (int32_t i = 0; i < g->n_large; i++) {
+        if (g->large[i].values == values)
+            ftc_traffic_wait(g->traffic, &g->large[i].transfer);
+        else
+            ftc_traffic_look(g->traffic, &g->large[i].transfer);
+    }
+}
+
+void ftc_gathering_await_all(ftc_gathering *g) {
+    for (int i = 0; i < ROOMS; i++) empty(g, &g->rooms[i]);
+    for (int32_t i = 0; i < g->n_large; i++) ftc_traffic_wait(g->traffic, &g->large[i].transfer);
+    g->n_large = g->filling = 0; // rooms that have been filled before take no more memory
 }

@@ -147,6 +147,7 @@ void ftc_model_state_free(ftc_model_state *state) {
 
 void *ftc_model_state_tensor(const ftc_model_state *state, int32_t index) {
     ftc_embeddings_settle(state->tables, index);
+    if (state->arriving) ftc_gathering_await(state->arriving, state->tensors[index]);
     return state->tensors[index];
 }
 

@@ -5,6 +5,7 @@
 #include "runtime/hub/safetensors.h"
 #include "ir/step_abi.h"
 #include "runtime/loop/embeddings.h"
+#include "runtime/loop/gather.h"
 #include "runtime/loop/memory.h"
 #include "runtime/loop/world.h"
 #include "runtime/status.h"
@@ -17,6 +18,7 @@ typedef struct {
     void **tensors;
     ftc_memory blocks[FTC_ROLE_COUNT]; // by role: its tensors, one after the other
     ftc_embeddings *tables;            // whose rows may be behind
+    ftc_gathering *arriving;           // by which new values come from other processes; NULL: none do
 } ftc_model_state;
 
 // What ftc_model_state_load did beside copying.

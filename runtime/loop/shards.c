@@ -222,15 +222,18 @@ ftc_status ftc_shards_create(ftc_model_state *state, const ftc_world *world, int
     make_parts(shards);
     make_lists(shards);
     ftc_status status = ftc_gathering_create(&shards->traffic, &shards->gathering);
-    if (status.code == FTC_OK)
-        *out = shards;
-    else
+    if (status.code != FTC_OK) {
         ftc_shards_free(shards);
-    return status;
+        return status;
+    }
+    state->arriving = shards->gathering;
+    *out = shards;
+    return FTC_STATUS_OK;
 }
 
 void ftc_shards_free(ftc_shards *shards) {
     if (!shards) return;
+    shards->state->arriving = NULL;
     if (shards->traffic.under_way)
         return; // of a process that fails in the middle of a step, others still read
     for (int32_t i = 0; i < shards->n_parts; i++) {
@@ -598,11 +601,25 @@ void ftc_shards_finish(ftc_shards *shards) {
         if (p->by >= 0) ftc_embeddings_touch(shards->state->tables, p->param, p->named, p->n_named);
     }
     if (!shards->is_learned) learn_sequence(shards);
+    ftc_shards_settle(shards); // what the update is about to replace must have been sent
 }
 
 void ftc_shards_gather(void *context, void *values, int64_t rows, int64_t row_bytes) {
     ftc_shards *shards = context;
     ftc_gathering_add(shards->gathering, values, rows, row_bytes);
+}
+
+void ftc_shards_await(void *context, int32_t tensor) {
+    ftc_shards *shards = context;
+    ftc_gathering_await(shards->gathering, shards->state->tensors[tensor]);
+}
+
+void ftc_shards_updated(ftc_shards *shards) {
+    ftc_gathering_send(shards->gathering);
+}
+
+void ftc_shards_settle(ftc_shards *shards) {
+    if (shards) ftc_gathering_await_all(shards->gathering);
 }
 
 const ftc_traffic *ftc_shards_traffic(const ftc_shards *shards) {

@@ -44,12 +44,20 @@ ftc_status ftc_shards_expect(ftc_shards *shards, int32_t shard);
 ftc_status ftc_shards_take(ftc_shards *shards, int32_t shard);
 
 // Brings the sum over all shards into the accumulators of each process that updates by it, and leaves the
-// named rows to the update.
+// named rows to the update. All new values of the update before are there then.
 void ftc_shards_finish(ftc_shards *shards);
 
-// The ftc_step_args.ready and gather of which the ftc_shards is the context.
+// The update that follows has been called: new values are on their way, and go on behind what comes next.
+void ftc_shards_updated(ftc_shards *shards);
+
+// Returns when all new values are there; NULL: they are. ftc_model_state_tensor and entries wait for what
+// they read.
+void ftc_shards_settle(ftc_shards *shards);
+
+// The ftc_step_args.ready, gather and await of which the ftc_shards is the context.
 void ftc_shards_ready(void *context, int32_t tensor);
 void ftc_shards_gather(void *context, void *values, int64_t rows, int64_t row_bytes);
+void ftc_shards_await(void *context, int32_t tensor);
 
 // So far; lives as long as the shards.
 const ftc_traffic *ftc_shards_traffic(const ftc_shards *shards);

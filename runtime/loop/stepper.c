@@ -306,16 +306,18 @@ ftc_status ftc_stepper_call(ftc_stepper *stepper, ftc_entry_kind entry, const ft
         .barrier_context = stepper->threads,
         .sgemm = stepper->sgemm,
         .ticks = stepper->ticks,
-        .ready = stepper->ready,
-        .ready_context = stepper->exchange,
+        .ready = stepper->shards ? ftc_shards_ready : NULL,
+        .ready_context = stepper->shards,
         .slice = ftc_world_slice(stepper->state->world),
-        .gather = stepper->gather,
-        .gather_context = stepper->exchange,
+        .gather = stepper->shards ? ftc_shards_gather : NULL,
+        .await = stepper->shards ? ftc_shards_await : NULL,
+        .gather_context = stepper->shards,
     };
     call c = {stepper->program->entries[entry].fn, &args};
     if (entry != FTC_ENTRY_UPDATE)
         ftc_embeddings_read(stepper->state->tables, batch, entry != FTC_ENTRY_EVAL);
     ftc_threads_run(stepper->threads, enter, &c);
+    if (stepper->shards && entry == FTC_ENTRY_UPDATE) ftc_shards_updated(stepper->shards);
     if (stepper->program->guarded) FTC_RETURN_IF_ERROR(ftc_guard_check(ftc_entry_name(entry)));
     if (entry == FTC_ENTRY_STEP || entry == FTC_ENTRY_UPDATE)
         ftc_embeddings_updated(stepper->state->tables, stepper->outputs);

@@ -6,8 +6,9 @@
 #include "ir/step_abi.h"
 #include "runtime/data/batch.h"
 #include "runtime/loop/model_state.h"
-#include "runtime/status.h"
+#include "runtime/loop/shards.h"
 #include "runtime/loop/threads.h"
+#include "runtime/status.h"
 
 typedef struct {
     const ftc_program *program; // outlives the stepper, as do state and threads
@@ -22,11 +23,9 @@ typedef struct {
     double window_weight; // of the losses whose gradients `grad` has added up since the last `update`
     ftc_sgemm_fn *sgemm;
     uint64_t *ticks; // NULL, or where the entries write ftc_step_args.ticks
-    // Where processes train together, who is told of gradients that are complete in calls of `grad`, and who
-    // brings together what they update; NULL: nobody, and one does all.
-    ftc_ready_fn *ready;
-    ftc_gather_fn *gather;
-    void *exchange; // the context of both
+    // Where processes train together, who exchanges their gradients behind calls of `grad`, and brings
+    // together what they update; NULL: one process does all.
+    ftc_shards *shards;
 } ftc_stepper;
 
 // Of these entries the one that needs the most room for arena and scratch, which is that of all; NULL: none.

@@ -480,7 +480,11 @@ static ftc_status step(run *r) {
     FTC_RETURN_IF_ERROR(reach(r, FTC_MOMENT_PRE_UPDATE));
     if (entry != last) FTC_RETURN_IF_ERROR(call(r, last, number, 0));
     FTC_RETURN_IF_ERROR(reach(r, FTC_MOMENT_UPDATED));
-    if (norm && !isfinite(*norm)) return not_finite(r, "the gradient's norm", (double)*norm, w.n - 1);
+    if (norm && !isfinite(*norm)) {
+        ftc_shards_settle(
+            r->shards); // who looks for the source reads weights, when other processes may have ended
+        return not_finite(r, "the gradient's norm", (double)*norm, w.n - 1);
+    }
 
     double seconds = ftc_clock_seconds() - start;
     r->last_loss = sums.loss / (double)w.n;
@@ -693,6 +697,7 @@ static bool is_stopped(const run *r) {
 
 // A signal came: leaves a checkpoint that can be resumed.
 static ftc_status interrupt(run *r) {
+    ftc_shards_settle(r->shards);
     if (!r->o->output) {
         return ftc_status_make(FTC_INTERRUPTED,
                                "interrupted after step %lld; nothing was saved (no --output)",
@@ -807,6 +812,7 @@ static void continue_from(run *r, int64_t steps) {
 
 static ftc_status finish(run *r) {
     const ftc_train_options *o = r->o;
+    ftc_shards_settle(r->shards);
     double seconds = ftc_clock_seconds() - r->start, steps = (double)(r->at.step - r->start_step);
     cJSON *line = new_line(r);
     cJSON_AddNumberToObject(line, "train_runtime", seconds);
@@ -867,10 +873,7 @@ static ftc_status check_shards(run *r) {
     }
     FTC_RETURN_IF_ERROR(
         ftc_shards_create(r->t->state, r->world, (int32_t)n, (ftc_wire)r->o->wire, &r->shards));
-    if (r->world->size == 1) return FTC_STATUS_OK;
-    r->stepper.ready = ftc_shards_ready;
-    r->stepper.gather = ftc_shards_gather;
-    r->stepper.exchange = r->shards;
+    if (r->world->size > 1) r->stepper.shards = r->shards;
     return FTC_STATUS_OK;
 }
 
