@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 int64_t ftc_dataset_tokens(const ftc_dataset *dataset) {
     return dataset->n ? dataset->offsets[dataset->n] : 0;
@@ -310,4 +311,22 @@ void ftc_dataset_free(ftc_dataset *dataset) {
     free(dataset->labels);
     free(dataset->tags);
     *dataset = (ftc_dataset){0};
+}
+
+int64_t ftc_dataset_hash(const ftc_dataset *d) {
+    if (!d->n) return 0;
+    uint64_t hash = XXH3_64bits(d->ids, (size_t)ftc_dataset_tokens(d) * sizeof *d->ids);
+    hash = XXH3_64bits_withSeed(d->types, (size_t)ftc_dataset_tokens(d) * sizeof *d->types, hash);
+    for (int32_t i = 0; i < d->n_columns; i++) {
+        const ftc_number_lists *c = &d->columns[i];
+        hash = XXH3_64bits_withSeed(c->offsets, (size_t)(d->n + 1) * sizeof *c->offsets, hash);
+        hash = XXH3_64bits_withSeed(c->values, (size_t)c->offsets[d->n] * sizeof *c->values, hash);
+    }
+    if (d->firsts) hash = XXH3_64bits_withSeed(d->firsts, (size_t)d->n * sizeof *d->firsts, hash);
+    if (d->masking)
+        hash = XXH3_64bits_withSeed(&d->masking->probability, sizeof d->masking->probability, hash);
+    if (d->tags) hash = XXH3_64bits_withSeed(d->tags, (size_t)ftc_dataset_tokens(d) * sizeof *d->tags, hash);
+    hash = XXH3_64bits_withSeed(d->labels, (size_t)d->n * sizeof *d->labels, hash);
+    hash = XXH3_64bits_withSeed(d->offsets, (size_t)(d->n + 1) * sizeof *d->offsets, hash);
+    return (int64_t)(hash >> 12);
 }

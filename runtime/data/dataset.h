@@ -48,6 +48,9 @@ static inline int64_t ftc_dataset_length(const ftc_dataset *dataset, int64_t exa
 
 int64_t ftc_dataset_tokens(const ftc_dataset *dataset);
 
+// Of tokens, labels and where texts end; cut to what a JSON number holds exactly. 0: there are none.
+int64_t ftc_dataset_hash(const ftc_dataset *dataset);
+
 // Appends an example of two texts that stand apart.
 void ftc_dataset_add_pair(ftc_dataset *dataset, const ftc_tokens *first, const ftc_tokens *second,
                           float label);

@@ -4,6 +4,7 @@
 #include "ir/base/clock.h"
 #include "ir/base/name.h"
 #include "runtime/files.h"
+#include "runtime/loop/agree.h"
 #include "runtime/loop/metrics.h"
 #include "runtime/loop/folder.h"
 #include "runtime/loop/shards.h"
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 // One run. Where it stands is `at`; the epoch, the position in it and the learning rate follow from at.step.
 typedef struct {
@@ -81,23 +81,6 @@ static int64_t global_batch(const ftc_train_options *o) {
     return o->batch * o->shards;
 }
 
-// Of tokens, labels and where texts end; cut to what a JSON number holds exactly.
-static int64_t hash_data(const ftc_dataset *d) {
-    uint64_t hash = XXH3_64bits(d->ids, (size_t)ftc_dataset_tokens(d) * sizeof *d->ids);
-    hash = XXH3_64bits_withSeed(d->types, (size_t)ftc_dataset_tokens(d) * sizeof *d->types, hash);
-    for (int32_t i = 0; i < d->n_columns; i++) {
-        const ftc_number_lists *c = &d->columns[i];
-        hash = XXH3_64bits_withSeed(c->offsets, (size_t)(d->n + 1) * sizeof *c->offsets, hash);
-        hash = XXH3_64bits_withSeed(c->values, (size_t)c->offsets[d->n] * sizeof *c->values, hash);
-    }
-    if (d->firsts) hash = XXH3_64bits_withSeed(d->firsts, (size_t)d->n * sizeof *d->firsts, hash);
-    if (d->masking)
-        hash = XXH3_64bits_withSeed(&d->masking->probability, sizeof d->masking->probability, hash);
-    hash = XXH3_64bits_withSeed(d->labels, (size_t)d->n * sizeof *d->labels, hash);
-    hash = XXH3_64bits_withSeed(d->offsets, (size_t)(d->n + 1) * sizeof *d->offsets, hash);
-    return (int64_t)(hash >> 12);
-}
-
 // Outside of embeddings.
 static int64_t count_parameters(const ftc_program *program) {
     int64_t count = 0;
@@ -127,7 +110,7 @@ static ftc_status plan(run *r) {
     int64_t total = (int64_t)steps;
     r->identity = (ftc_train_identity){
         .examples = n,
-        .data = hash_data(r->t->train),
+        .data = ftc_dataset_hash(r->t->train),
         .sampling = o->sampling,
         .batch = o->batch,
         .shards = o->shards,
@@ -877,41 +860,6 @@ static ftc_status check_shards(run *r) {
     return FTC_STATUS_OK;
 }
 
-// Everything that training depends on is the same in all processes.
-static ftc_status check_world(run *r) {
-    const ftc_world *world = r->world;
-    const ftc_program *program = r->t->program;
-    const double lr[] = {ftc_schedule_lr(&r->schedule, 1),
-                         ftc_schedule_lr(&r->schedule, r->identity.max_steps)};
-    const struct {
-        const char *what;
-        uint64_t hash;
-    } same[] = {
-        {"the model", XXH3_64bits(program->source, strlen(program->source))},
-        {"what it is compiled for (precision and processor)",
-         XXH3_64bits(program->features, strlen(program->features)) ^
-             XXH3_64bits(program->precision, strlen(program->precision))},
-        {"the training data or options that set batches and order",
-         XXH3_64bits(&r->identity, sizeof r->identity)},
-        {"--wire", (uint64_t)r->o->wire},
-        {"the learning rates", XXH3_64bits(lr, sizeof lr)},
-        {"the optimizer's numbers",
-         XXH3_64bits(r->stepper.arguments, (size_t)program->n_scalars * sizeof *r->stepper.arguments)},
-    };
-    enum { COUNT = sizeof same / sizeof *same };
-    uint64_t *all = ftc_alloc((size_t)world->size * COUNT, sizeof *all);
-    for (int i = 0; i < COUNT; i++) all[world->rank * COUNT + i] = same[i].hash;
-    ftc_world_share(world, all, world->size, COUNT * sizeof *all);
-    ftc_status status = FTC_STATUS_OK;
-    for (int i = 0; i < COUNT && status.code == FTC_OK; i++) {
-        if (all[i] == same[i].hash) continue;
-        status = ftc_status_make(FTC_BAD_INPUT, "process %d of %d differs from the first one in %s",
-                                 world->rank, world->size, same[i].what);
-    }
-    free(all);
-    return status;
-}
-
 static ftc_status prepare(run *r) {
     const ftc_training *t = r->t;
     FTC_RETURN_IF_ERROR(ftc_train_check(r->o, t->test != NULL, t->plateau != NULL));
@@ -942,13 +890,13 @@ static ftc_status prepare(run *r) {
         note(r, "nothing is evaluated (--eval-strategy no), so no model is the best: the run ends with its "
                 "last weights");
     FTC_RETURN_IF_ERROR(check_shards(r));
-    FTC_RETURN_IF_ERROR(check_world(r));
     if (r->o->output && r->world->rank == 0) { // not only after hours of training
         FTC_RETURN_IF_ERROR(ftc_dir_make(r->o->output));
         FTC_RETURN_IF_ERROR(ftc_history_open(&r->at.history, r->o->output));
     }
     continue_from(r, t->steps_done);
-    return r->o->resume ? resume(r) : FTC_STATUS_OK;
+    if (r->o->resume) FTC_RETURN_IF_ERROR(resume(r));
+    return ftc_agree(t, r->world, &r->identity, &r->schedule, &r->stepper, r->at.step);
 }
 
 // Moves what reports are made of out of the run.

@@ -151,8 +151,17 @@ def check_faults(check, mpi, work, run):
         check(f"{what}: three continue, status {status}: {text[-500:]}", status == 0)
         check(f"{what}: continued, other bits", status == 0 and same_files(work / "long", work / name, 120))
 
-    status, text = mpi.run((1, [*run, *SHARDS, "--output", "x"]), (1, [*run, *SHARDS, "--output", "x", "--lr", "1"]))
-    check(f"two learning rates: status {status}: {text}", status == 2 and "differs from the first one in" in text)
+    for other, what in (
+        (["--lr", "1"], "the learning rates"),
+        (["--schedule", "cosine"], "the learning rates"),
+        (["--eval-strategy", "steps", "--eval-steps", "2"], "when it evaluates, saves and ends"),
+        (["--select-test", "20"], "the test data"),
+        (["--resume-from-checkpoint", work / "alone" / "checkpoint-12"], "the weights or the checkpoint"),
+    ):
+        words = [*run, *SHARDS, "--output", f"{mpi_name}-differs", "--overwrite"]
+        status, text = mpi.run((1, words), (1, [*words, *other]))
+        check(f"{other} in one of two: status {status}: {text}",
+              status == 2 and f"process 1 of 2 differs from the first one in {what}" in text)
     status, text = mpi.run((2, [*run, "--shards", "1", "--output", "x"]))
     check(f"one shard for two: status {status}: {text}", status == 2 and "--shards 1 for 2 processes" in text)
 
