@@ -9,8 +9,9 @@ on one line of standard output:
 
 and what the step tells of itself in its attribute `told`. Each of --ranks processes has --threads cores of its own.
 
-With --serve the process stays and makes one measurement for every line of standard input (a number of steps), so that
-bench/compare can take turns between peers without paying for their start and compilation again.
+With --serve the process stays and makes one measurement for every line of standard input (a number of steps; 0 asks only
+whether it is there), so that bench/compare can take turns between peers without paying for their start and compilation
+again.
 """
 
 import argparse
@@ -79,6 +80,6 @@ def main(name, build, parser):
         **getattr(step, "told", {}),
     }
     for steps in map(int, sys.stdin) if args.serve else [args.steps]:
-        result = measure(step, steps)
+        result = measure(step, steps) if steps else {}
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         print(json.dumps({**fixed, **result, "peak_rss_bytes": peak}), flush=True)
