@@ -4,9 +4,10 @@
     bench/network.py --rate 1 --delay 0.1 -- build/ftc run model.ftc --train FILE.csv --threads 1
 
 Each rank has a network namespace of its own. A pair of veth devices joins them, with the rate and the delay of each
-direction set by tc's netem. Where the kernel has no netem, two tun devices do, and a process for each direction that
-hands packets on when a wire would: at that rate, and so much later. Either takes time of the processors that two
-machines would have for the ranks.
+direction set by tc's netem. Where the kernel has no netem, its tbf sets the rate of a link without a delay. For one with
+a delay two tun devices join them then, and a process for each direction that hands packets on when a wire would: at that
+rate, and so much later; that comes to 3 or 4 Gb/s at most. All take time of the processors that two machines would have
+for the ranks.
 
 What the link comes to, by a stream of TCP and by messages of one byte, is told on standard error. Nothing outlives the
 script, however it ends: namespaces and devices are those of processes that end with it.
@@ -86,10 +87,9 @@ class Network:
                 raise Failure(f"no {tool} here: it takes iproute2, util-linux and Open MPI (./dev setup --mpi)")
         try:
             self.holders = [self.fork(self.hold) for _ in ADDRESSES]
-            self.kind, lacks = "veth devices and netem", self.join_by_netem()
-            if lacks:
-                self.kind = f"tun devices, for want of netem: {lacks}"
-            tuns = [self.open_tun(side) for side in range(2)] if lacks else []
+            self.kind = self.join_by_veth()
+            tuns = [] if self.kind else [self.open_tun(side) for side in range(2)]
+            self.kind = self.kind or "tun devices, for want of netem"
             for holder, address in zip(self.holders, ADDRESSES, strict=True):
                 inside = self.inside(holder)
                 run(*inside, "ip", "addr", "add", f"{address}/24", "dev", DEVICE)
@@ -158,19 +158,22 @@ class Network:
 
     # --- the link -----------------------------------------------------------------------------------------
 
-    def join_by_netem(self):
-        """What tc says where the kernel has none, else None; nothing is left in the former case."""
+    def join_by_veth(self):
+        """What joins them, in words; None where the kernel has nothing that makes such a link of veth devices."""
         one, other = self.holders
         run("ip", "link", "add", DEVICE, "netns", one, "type", "veth", "peer", "name", DEVICE, "netns", other)
-        try:
-            for holder in self.holders:
-                # As many packets may be underway as TCP ever sends.
-                shape = ["rate", f"{self.rate}gbit", "delay", f"{self.delay}ms", "limit", 100000]
-                run(*self.inside(holder), "tc", "qdisc", "add", "dev", DEVICE, "root", "netem", *shape)
-            return None
-        except Failure as failure:
-            run(*self.inside(one), "ip", "link", "del", DEVICE)
-            return str(failure)
+        # As much may be underway as TCP ever sends.
+        rate, shapes = ["rate", f"{self.rate}gbit"], {}
+        shapes["netem"] = [*rate, "delay", f"{self.delay}ms", "limit", 100000]
+        if self.delay == 0:
+            shapes["tbf"] = [*rate, "burst", "512kb", "limit", "64mb"]
+        for kind, shape in shapes.items():
+            with contextlib.suppress(Failure):
+                for holder in self.holders:
+                    run(*self.inside(holder), "tc", "qdisc", "replace", "dev", DEVICE, "root", kind, *shape)
+                return f"veth devices and {kind}"
+        run(*self.inside(one), "ip", "link", "del", DEVICE)
+        return None
 
     def open_tun(self, side):
         with self.entered(side):
