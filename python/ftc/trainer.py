@@ -259,6 +259,13 @@ class Trainer:
                 "adds them up for this model, so that its losses and norms are so many times as large",
                 stacklevel=3,
             )
+        for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "WORLD_SIZE"):  # of mpirun, of torchrun
+            if os.environ.get(name, "1") != "1":
+                warnings.warn(
+                    f"ftc.Trainer: {name} is {os.environ[name]}, but it trains in this process alone, and so does each of the "
+                    "others; several train one model together by `mpirun -np N ftc run`",
+                    stacklevel=3,
+                )
         if getattr(args, "push_to_hub", False):
             warnings.warn("ftc.Trainer: push_to_hub: nothing is pushed; the model lies in output_dir", stacklevel=3)
         if args.eval_strategy != "no" and self.eval_dataset is None:

@@ -285,6 +285,12 @@ def test_several_data_sets_to_evaluate(make):
     assert {"eval_a_loss", "eval_b_loss", "eval_a_accuracy"} <= set(metrics)
 
 
+def test_tells_that_processes_train_apart(make, monkeypatch):
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    with pytest.warns(UserWarning, match="OMPI_COMM_WORLD_SIZE is 2, but it trains in this process alone"):
+        make()
+
+
 def test_refuses_at_construction(make, tiny):
     class Own(ftc.Trainer):
         def compute_loss(self, model, inputs):
