@@ -717,6 +717,7 @@ static ftc_graph *window_model(size_t i) {
 Test(differential, windows_agree) {
     for (size_t i = 0; i < sizeof WINDOWS / sizeof *WINDOWS; i++) {
         ftc_graph *g = window_model(i);
+        check_compiled(g, 10, (way){.target = "native"}); // blocks of several strips, and of two rows
         check_compiled(g, 11, (way){.target = "native", .with_step = true});
         bool has_avx2 = ftc_target_supported_here(ftc_target_named("avx2"));
         if (i % 3 == 0) check_compiled(g, 12, (way){.target = "native", .bf16 = true});

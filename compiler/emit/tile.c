@@ -7,8 +7,10 @@
 //     for each block of rows
 //       for each step: a contraction (compiler/emit/gemm.h) or row operations (ftc_emit_row)
 //
-// Where the kernel has a window, the other ragged axis is cut, too: each block computes the positions alone
-// that are within the window of one of its rows, and reads the part of the packed operands that is theirs.
+// Where the kernel has a window, the other ragged axis is cut, too: each strip of a few rows of the block
+// computes the positions alone that are within the window of one of them, and reads the part of the packed
+// operands that is theirs. Contractions over the blocked axis compute what is within the block's: they find
+// zeros where a strip has computed nothing.
 //
 // Recurrences are tile kernels, too, of one position after the other: compiler/emit/recurrence.c.
 //
@@ -23,6 +25,12 @@
 #include "ir/base/alloc.h"
 #include "ir/op.h"
 
+// Rows of a block, and the positions that are within the window of one of them.
+typedef struct {
+    LLVMValueRef first, rows;
+    LLVMValueRef window_first, window_size; // before the first block, of the whole sequence
+} tile_part;
+
 typedef struct {
     ftc_emitter *e;
     const ftc_kernel *kernel;
@@ -30,10 +38,9 @@ typedef struct {
     ftc_id *dot_of;       // by step: its contraction, 0: row operations
     LLVMValueRef *packed; // by step: the packed right operand
     ftc_env env;          // rows bound
-    LLVMValueRef block_start, block_rows;
-    ftc_axis windowed;                      // the axis that the window cuts; FTC_NO_AXIS: none
-    LLVMValueRef window_start, window_size; // of the block; before the first block, of the whole sequence
-    uint8_t *known;                         // within the window (compiler/passes/window.h)
+    tile_part block, now; // what is computed now is the block or a strip of its rows
+    ftc_axis windowed;    // the axis that the window cuts; FTC_NO_AXIS: none
+    uint8_t *known;       // within the window (compiler/passes/window.h)
 } tile_emitter;
 
 // The contraction with the blocked axis among its rows where it has it at all outside of the sums.
@@ -51,16 +58,26 @@ static bool has_block(const tile_emitter *t, ftc_id id) {
 
 // The first position of the axis that is computed now.
 static LLVMValueRef start(const tile_emitter *t, ftc_axis axis) {
-    if (axis == t->kernel->block) return t->block_start;
-    return axis == t->windowed ? t->window_start : ftc_cg_i64(t->e->cg, 0);
+    if (axis == t->kernel->block) return t->now.first;
+    return axis == t->windowed ? t->now.window_first : ftc_cg_i64(t->e->cg, 0);
+}
+
+// Where this position is in the block's scratch; NULL: that begins with it.
+static LLVMValueRef local_start(const tile_emitter *t, ftc_axis axis) {
+    if (axis == FTC_NO_AXIS) return NULL;
+    if (axis == t->kernel->block && t->now.first != t->block.first)
+        return ftc_cg_sub(t->e->cg, t->now.first, t->block.first);
+    if (axis == t->windowed && t->now.window_first != t->block.window_first)
+        return ftc_cg_sub(t->e->cg, t->now.window_first, t->block.window_first);
+    return NULL;
 }
 
 // One side of a contraction has one axis, several of constant size that lie side by side, or none.
 static LLVMValueRef extent(tile_emitter *t, const ftc_axes *side) {
     if (side->n != 1) return ftc_cg_i64(t->e->cg, ftc_region_constant_size(t->e->g, side));
     ftc_axis axis = side->at[0];
-    if (axis == t->kernel->block) return t->block_rows;
-    if (axis == t->windowed) return t->window_size;
+    if (axis == t->kernel->block) return t->now.rows;
+    if (axis == t->windowed) return t->now.window_size;
     return ftc_emit_extent(t->e, axis, &t->env);
 }
 
@@ -82,11 +99,17 @@ static ftc_operand operand_of(tile_emitter *t, ftc_id id, const ftc_axes *row, c
         for (int k = 0; k < sides[i].n; k++) env.index[sides[i].at[k]] = start(t, sides[i].at[k]);
     const ftc_storage *s = &e->storage[ftc_region_source(e->g, id)];
     if (s->kind == FTC_STORED_LOCAL) {
-        for (int i = 0; i < 2; i++)
-            strides[i] = sides[i].n == 0                      ? ftc_cg_i64(cg, 0)
-                         : sides[i].at[0] == t->kernel->block ? s->ld
-                                                              : ftc_cg_i64(cg, 1);
-        return (ftc_operand){s->base, strides[0], strides[1]};
+        LLVMTypeRef type = ftc_emit_stored_type(e, e->g->nodes[id].type.dtype);
+        LLVMValueRef base = s->base;
+        for (int i = 0; i < 2; i++) {
+            ftc_axis axis = sides[i].n ? sides[i].at[0] : FTC_NO_AXIS;
+            strides[i] = axis == FTC_NO_AXIS        ? ftc_cg_i64(cg, 0)
+                         : axis == t->kernel->block ? s->ld
+                                                    : ftc_cg_i64(cg, 1);
+            LLVMValueRef before = local_start(t, axis);
+            if (before) base = ftc_cg_at(cg, type, base, ftc_cg_mul(cg, before, strides[i]));
+        }
+        return (ftc_operand){base, strides[0], strides[1]};
     }
     return ftc_emit_operand(e, id, &env, row, col);
 }
@@ -168,7 +191,7 @@ static bool is_cleared(const tile_emitter *t, ftc_id id) {
     return may_lack_blocks || (t->windowed != FTC_NO_AXIS && ftc_axes_has(&node->type.axes, t->windowed));
 }
 
-// The right operand of a step, of one that is packed for the whole item the part within the block's window.
+// The right operand of a step, of one that is packed for the whole item the part within the window.
 static void bind_packed(tile_emitter *t, int step, const ftc_dot_shape *c, ftc_gemm_block *block) {
     ftc_codegen *cg = t->e->cg;
     block->b = t->packed[step];
@@ -178,10 +201,10 @@ static void bind_packed(tile_emitter *t, int step, const ftc_dot_shape *c, ftc_g
     if (ftc_axes_has(&c->sums, t->windowed)) {
         LLVMValueRef length = ftc_emit_extent(t->e, t->windowed, &t->env);
         block->depth = ftc_emit_packed_depth(cg, shape, length);
-        before = ftc_emit_packed_depth(cg, shape, t->window_start);
+        before = ftc_emit_packed_depth(cg, shape, t->now.window_first);
         before = ftc_cg_mul(cg, before, ftc_cg_i64(cg, shape->cols));
     } else if (ftc_axes_has(&c->cols, t->windowed)) {
-        before = ftc_emit_packed_size(cg, shape, block->k, t->window_start);
+        before = ftc_emit_packed_size(cg, shape, block->k, t->now.window_first);
     }
     block->b = ftc_cg_at(cg, cg->f32, block->b, before);
 }
@@ -198,7 +221,7 @@ static void emit_dot(tile_emitter *t, int step) {
     if (strided) made = dense(t, &c.rows, &c.cols);
     LLVMValueRef accumulate = ftc_cg_bool(e->cg, sums_blocks);
     if (sums_blocks && !is_cleared(t, dot))
-        accumulate = ftc_cg_compare(e->cg, LLVMIntSGT, t->block_start, ftc_cg_i64(e->cg, 0));
+        accumulate = ftc_cg_compare(e->cg, LLVMIntSGT, t->now.first, ftc_cg_i64(e->cg, 0));
     ftc_gemm_block block = {.shape = gemm_shape(t, &c),
                             .a = {.base = a.base,
                                   .ld = transposed ? a.col_stride : a.row_stride,
@@ -213,6 +236,7 @@ static void emit_dot(tile_emitter *t, int step) {
     block.a.in_pairs = ftc_gemm_is_in_pairs(&block.a, ftc_region_constant_size(e->g, &c.sums));
     int64_t buffer_bytes = ftc_gemm_buffer_bytes(&block.shape, &block.a, bound(t, &c.sums));
     if (buffer_bytes) block.buffer = ftc_emit_scratch(e, buffer_bytes);
+    if (has_block(t, c.b)) emit_pack(t, step);
     bind_packed(t, step, &c, &block);
     ftc_emit_block(e->cg, &block);
     if (strided)
@@ -225,7 +249,7 @@ static void bind_known(tile_emitter *t, ftc_row *row, LLVMValueRef position) {
     ftc_codegen *cg = t->e->cg;
     int64_t low = t->kernel->window_low, high = t->kernel->window_high;
     int64_t most = ftc_axis_extent(t->e->g, t->windowed)->bound - 1;
-    LLVMValueRef first = ftc_cg_sub(cg, position, t->window_start);
+    LLVMValueRef first = ftc_cg_sub(cg, position, t->block.window_first);
     row->known = t->known;
     row->known_begin = row->begin, row->known_end = row->end;
     if (low > -most) {
@@ -237,9 +261,44 @@ static void bind_known(tile_emitter *t, ftc_row *row, LLVMValueRef position) {
     row->known_end = ftc_cg_max(cg, ftc_cg_min(cg, end, row->end), row->begin);
 }
 
-static void emit_rows(tile_emitter *t, int step) {
+// Whether a contraction reads the value in all rows of the block at once.
+static bool is_summed_over_block(const tile_emitter *t, ftc_id id) {
+    for (ftc_id dot = t->e->first; dot < t->e->last; dot++) {
+        const ftc_node *node = &t->e->g->nodes[dot];
+        if (ftc_node_class(node) != FTC_CLASS_DOT || !ftc_axes_has(&node->axes, t->kernel->block)) continue;
+        for (int i = 0; i < node->n_args; i++)
+            if (ftc_region_source(t->e->g, node->arg[i]) == id) return true;
+    }
+    return false;
+}
+
+static void clear_columns(tile_emitter *t, LLVMTypeRef type, LLVMValueRef row, LLVMValueRef begin,
+                          LLVMValueRef end) {
+    ftc_codegen *cg = t->e->cg;
+    ftc_cg_loop loop = ftc_cg_loop_begin(cg, begin, end, ftc_cg_i64(cg, cg->lanes));
+    LLVMValueRef zeros = LLVMConstNull(ftc_cg_vector_type(cg, type, cg->lanes));
+    ftc_cg_store(cg, zeros, ftc_cg_at(cg, type, row, loop.index));
+    ftc_cg_loop_end(cg, &loop);
+}
+
+// Zeroes the cells of the block's window beside that of the strip which has the row. Whole vectors: they
+// begin at multiples of one, and so do rows in scratch.
+static void clear_beside(tile_emitter *t, const ftc_row *row, LLVMValueRef block_row) {
     ftc_emitter *e = t->e;
-    ftc_codegen *cg = e->cg;
+    for (ftc_id id = e->first; id < e->last; id++) {
+        const ftc_storage *s = &e->storage[id];
+        const ftc_node *node = &e->g->nodes[id];
+        if (node->step != row->step || s->kind != FTC_STORED_LOCAL || !is_summed_over_block(t, id)) continue;
+        LLVMTypeRef type = ftc_emit_stored_type(e, node->type.dtype);
+        LLVMValueRef base = ftc_cg_at(e->cg, type, s->base, ftc_cg_mul(e->cg, block_row, s->ld));
+        clear_columns(t, type, base, ftc_cg_i64(e->cg, 0), row->begin);
+        clear_columns(t, type, base, row->end, t->block.window_size);
+    }
+}
+
+// The axes of a step of row operations, but for those of the item and of the block.
+static ftc_axes columns_of(const tile_emitter *t, int step) {
+    const ftc_emitter *e = t->e;
     ftc_axes cols = {0};
     for (ftc_id id = e->first; id < e->last; id++) {
         const ftc_node *node = &e->g->nodes[id];
@@ -254,19 +313,30 @@ static void emit_rows(tile_emitter *t, int step) {
         local = ftc_axes_packed_order(e->g, &local);
         cols = ftc_axes_minus(&local, &block);
     }
-    ftc_cg_loop loop = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), t->block_rows, ftc_cg_i64(cg, 1));
+    return cols;
+}
+
+static void emit_rows(tile_emitter *t, int step) {
+    ftc_emitter *e = t->e;
+    ftc_codegen *cg = e->cg;
+    ftc_axes cols = columns_of(t, step);
+    ftc_cg_loop loop = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), t->now.rows, ftc_cg_i64(cg, 1));
     ftc_env env = t->env;
-    env.block_row = loop.index;
+    LLVMValueRef rows_before = local_start(t, t->kernel->block), begin = local_start(t, t->windowed);
+    env.block_row = rows_before ? ftc_cg_add(cg, rows_before, loop.index) : loop.index;
     if (t->kernel->block != FTC_NO_AXIS)
-        env.index[t->kernel->block] = ftc_cg_add(cg, t->block_start, loop.index);
+        env.index[t->kernel->block] = ftc_cg_add(cg, t->now.first, loop.index);
     ftc_row row = ftc_row_of(e, &cols, &env);
     row.step = (uint16_t)step;
-    if (cols.n == 1 && cols.at[0] == t->windowed) {
-        row.origin = t->window_start;
-        row.end = t->window_size;
+    bool windowed = cols.n == 1 && cols.at[0] == t->windowed;
+    if (windowed) {
+        row.origin = t->block.window_first;
+        if (begin) row.begin = begin;
+        row.end = ftc_cg_add(cg, row.begin, t->now.window_size);
         bind_known(t, &row, env.index[t->kernel->block]);
     }
     ftc_emit_row(e, &row, &env);
+    if (windowed && begin) clear_beside(t, &row, env.block_row);
     ftc_cg_loop_end(cg, &loop);
 }
 
@@ -320,47 +390,88 @@ static int64_t window_unit(const tile_emitter *t) {
     return unit;
 }
 
-// Sets the positions that are within the window of a row of the block, in a sequence of this length.
-static void bind_window(tile_emitter *t, LLVMValueRef length) {
+// Rows of a block from `first` on, and the positions that are within the window of one of them, as whole
+// vectors, in a sequence of this length.
+static tile_part part_of(const tile_emitter *t, LLVMValueRef first, LLVMValueRef rows, LLVMValueRef length) {
     ftc_codegen *cg = t->e->cg;
-    LLVMValueRef zero = ftc_cg_i64(cg, 0), one = ftc_cg_i64(cg, 1);
-    LLVMValueRef first = ftc_cg_add(cg, t->block_start, ftc_cg_i64(cg, t->kernel->window_low));
-    LLVMValueRef end = ftc_cg_add(cg, t->block_start, t->block_rows);
-    end = ftc_cg_min(cg, ftc_cg_add(cg, end, ftc_cg_i64(cg, t->kernel->window_high)), length);
-    first = ftc_cg_min(cg, ftc_cg_max(cg, first, zero), ftc_cg_sub(cg, length, one));
-    t->window_start = ftc_cg_sub(cg, first, ftc_cg_rem(cg, first, ftc_cg_i64(cg, window_unit(t))));
-    t->window_size = ftc_cg_max(cg, ftc_cg_sub(cg, end, t->window_start), zero);
+    tile_part part = {first, rows, t->now.window_first, t->now.window_size};
+    if (t->windowed == FTC_NO_AXIS) return part;
+    LLVMValueRef zero = ftc_cg_i64(cg, 0), last = ftc_cg_sub(cg, length, ftc_cg_i64(cg, 1));
+    LLVMValueRef low = ftc_cg_add(cg, first, ftc_cg_i64(cg, t->kernel->window_low));
+    LLVMValueRef end = ftc_cg_add(cg, first, rows);
+    end = ftc_cg_max(cg, ftc_cg_add(cg, end, ftc_cg_i64(cg, t->kernel->window_high)), zero);
+    end = ftc_cg_min(cg, ftc_cg_round_up(cg, end, cg->lanes), length);
+    low = ftc_cg_min(cg, ftc_cg_max(cg, low, zero), last);
+    part.window_first = ftc_cg_sub(cg, low, ftc_cg_rem(cg, low, ftc_cg_i64(cg, window_unit(t))));
+    part.window_size = ftc_cg_max(cg, ftc_cg_sub(cg, end, part.window_first), zero);
+    return part;
+}
+
+// Rows of a strip: what the micro-kernels take at once, some vectors of a row at least.
+static int64_t strip_rows(const tile_emitter *t) {
+    int64_t rows = 16;
+    for (int s = 0; s < t->n_steps; s++) {
+        if (!t->dot_of[s]) continue;
+        ftc_dot_shape c = dot_shape(t, t->dot_of[s]);
+        ftc_gemm_shape shape = gemm_shape(t, &c);
+        if (shape.rows > rows) rows = shape.rows;
+    }
+    return rows;
+}
+
+// Whether a step computes each strip of rows within the window of its own.
+static bool has_strips(const tile_emitter *t, int step) {
+    if (t->windowed == FTC_NO_AXIS || strip_rows(t) >= t->kernel->block_size) return false;
+    if (!t->dot_of[step]) {
+        ftc_axes cols = columns_of(t, step);
+        return cols.n == 1 && cols.at[0] == t->windowed;
+    }
+    ftc_dot_shape c = dot_shape(t, t->dot_of[step]);
+    if (!ftc_axes_has(&c.rows, t->kernel->block)) return false;
+    return ftc_axes_has(&c.sums, t->windowed) ||
+           (ftc_axes_has(&c.cols, t->windowed) && !is_summed_over_block(t, t->dot_of[step]));
+}
+
+static void emit_step(tile_emitter *t, int step, LLVMValueRef length) {
+    ftc_codegen *cg = t->e->cg;
+    bool strips = has_strips(t, step);
+    ftc_cg_loop strip;
+    if (strips) {
+        LLVMValueRef most = ftc_cg_i64(cg, strip_rows(t));
+        LLVMValueRef end = ftc_cg_add(cg, t->block.first, t->block.rows);
+        strip = ftc_cg_loop_begin(cg, t->block.first, end, most);
+        LLVMValueRef rows = ftc_cg_min(cg, ftc_cg_sub(cg, end, strip.index), most);
+        t->now = part_of(t, strip.index, rows, length);
+    }
+    if (t->dot_of[step])
+        emit_dot(t, step);
+    else
+        emit_rows(t, step);
+    if (strips) ftc_cg_loop_end(cg, &strip);
+    t->now = t->block;
 }
 
 static void emit_item(tile_emitter *t) {
     ftc_emitter *e = t->e;
     ftc_codegen *cg = e->cg;
     bool blocked = t->kernel->block != FTC_NO_AXIS;
-    t->block_start = ftc_cg_i64(cg, 0);
-    t->block_rows = ftc_cg_i64(cg, 1);
-    t->window_start = ftc_cg_i64(cg, 0);
-    if (t->windowed != FTC_NO_AXIS) t->window_size = ftc_emit_extent(e, t->windowed, &t->env);
+    LLVMValueRef zero = ftc_cg_i64(cg, 0), length = NULL;
+    t->block = (tile_part){zero, ftc_cg_i64(cg, 1), zero, NULL};
+    if (t->windowed != FTC_NO_AXIS) t->block.window_size = ftc_emit_extent(e, t->windowed, &t->env);
+    t->now = t->block;
     for (ftc_id id = e->first; id < e->last; id++)
         if (is_cleared(t, id)) ftc_emit_clear(e, id, &t->env);
     for (int s = 0; s < t->n_steps; s++)
         if (t->dot_of[s] && !has_block(t, dot_shape(t, t->dot_of[s]).b)) emit_pack(t, s);
     ftc_cg_loop blocks;
     if (blocked) {
-        LLVMValueRef length = ftc_emit_extent(e, t->kernel->block, &t->env);
-        blocks = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), length, ftc_cg_i64(cg, t->kernel->block_size));
-        t->block_start = blocks.index;
-        t->block_rows =
-            ftc_cg_min(cg, ftc_cg_sub(cg, length, blocks.index), ftc_cg_i64(cg, t->kernel->block_size));
-        if (t->kernel->has_window) bind_window(t, length);
+        length = ftc_emit_extent(e, t->kernel->block, &t->env);
+        blocks = ftc_cg_loop_begin(cg, zero, length, ftc_cg_i64(cg, t->kernel->block_size));
+        LLVMValueRef most = ftc_cg_i64(cg, t->kernel->block_size);
+        LLVMValueRef rows = ftc_cg_min(cg, ftc_cg_sub(cg, length, blocks.index), most);
+        t->now = t->block = part_of(t, blocks.index, rows, length);
     }
-    for (int s = 0; s < t->n_steps; s++) {
-        if (!t->dot_of[s]) {
-            emit_rows(t, s);
-            continue;
-        }
-        if (has_block(t, dot_shape(t, t->dot_of[s]).b)) emit_pack(t, s);
-        emit_dot(t, s);
-    }
+    for (int s = 0; s < t->n_steps; s++) emit_step(t, s, length);
     if (blocked) ftc_cg_loop_end(cg, &blocks);
 }
 
