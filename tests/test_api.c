@@ -543,6 +543,7 @@ Test(trainer, refuses_what_does_not_fit) {
     ftc_trainer *trainer = NULL;
     examples e = make_examples();
     FAILS(ftc_trainer_create(net, &(ftc_trainer_options){.threads = -2}, &trainer), 2, "-2 threads");
+    FAILS(ftc_trainer_create(net, &(ftc_trainer_options){.threads = 5000}, &trainer), 2, "from 1 to 4096");
     FAILS(ftc_trainer_create(net, &(ftc_trainer_options){.calls = 64}, &trainer), 2, "FTC_CALL_STEP");
     cr_assert_null(trainer);
     OK(ftc_trainer_create(net, &(ftc_trainer_options){.threads = 1, .calls = FTC_CALL_STEP}, &trainer));

@@ -60,6 +60,8 @@ Test(refused, bad_files, .timeout = 240) {
     ASSERT_FTC(dir, 2, err, "no text is given", "tokenize", TOKENIZER);
     ASSERT_FTC(dir, 2, err, "MB of memory", "run", MODEL, "--set", "vocab=200000000");
     ASSERT_FTC(dir, 2, err, "has no checkpoint to resume from", "run", "small.ftc", "--resume");
+    ASSERT_FTC(dir, 2, err, "--lora-rank: the model has no adapters", "run", MODEL, "--lora-rank", "4");
+    ASSERT_FTC(dir, 2, err, "from 1 to 4096 can be had", "run", "small.ftc", "--threads", "5000");
     cr_assert_not(exists(dir, "output"));
     scratch_free(dir);
 }

@@ -287,6 +287,20 @@ static bool check_problem(const ftc_graph *g, const ftc_hf_config *config, const
     return !classes && !numbers;
 }
 
+// Whether there are adapters, where options say something of them.
+static bool check_adapters(const ftc_graph *g, const ftc_model_options *options, ftc_diagnostics *d) {
+    const char *option = options->lora_rank           ? "rank"
+                         : options->lora_alpha > 0    ? "alpha"
+                         : options->lora_dropout >= 0 ? "dropout"
+                                                      : NULL;
+    for (uint32_t i = 0; option && i < g->n_train; i++)
+        if (strcmp(g->train[i].name, "lora") == 0 && g->train[i].text && *g->train[i].text) option = NULL;
+    if (option)
+        ftc_diag_add(d, NULL, NULL, 0, 0,
+                     "--lora-%s: the model has no adapters; --lora says which modules get some", option);
+    return !option;
+}
+
 static bool in_list(const char *list, const char *item) {
     const char *name;
     for (size_t n; ftc_name_next(&list, ", ", &name, &n);)
@@ -411,8 +425,9 @@ static bool build(const char *name, const char *text, const ftc_model_options *o
     add_for(&o, FTC_CONFIG_CLASS_WEIGHTS, options->class_weights, "--class-weights", FTC_OVERRIDE_ROLE);
     add_train_entries(&o, options);
     if (ok) g = parse(name, text, options, config, &o, d);
-    ok = g && (!config || (check_shapes(g, config, options->pretrained, d) &&
-                           check_problem(g, config, options->pretrained, d)));
+    ok = g && check_adapters(g, options, d) &&
+         (!config || (check_shapes(g, config, options->pretrained, d) &&
+                      check_problem(g, config, options->pretrained, d)));
     if (ok) resolved = ftc_parse_resolve(name, text, &(ftc_settings){o.list, o.n}, d);
     source.text = resolved;
     source.graph = g;

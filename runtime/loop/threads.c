@@ -164,7 +164,9 @@ static void release(void *pool, size_t bytes) {
 }
 
 ftc_status ftc_threads_create(int32_t threads, ftc_threads **out) {
-    if (threads < 1) return ftc_status_make(FTC_BAD_INPUT, "%d threads: at least 1 is needed", threads);
+    enum { MOST = 4096 }; // more than a machine has processors: they would take what others need
+    if (threads < 1 || threads > MOST)
+        return ftc_status_make(FTC_BAD_INPUT, "%d threads: from 1 to %d can be had", threads, MOST);
     worker *workers = ftc_alloc((size_t)threads, sizeof *workers);
     ftc_threads *pool = ftc_alloc_aligned(64, (sizeof *pool + 63) / 64 * 64);
     pool->threads = threads;
