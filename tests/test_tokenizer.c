@@ -837,6 +837,10 @@ static const struct {
      "the template \"single\" names the text \"B\""},
     {"tokenizer.json", TEMPLATE("{\"SpecialToken\":{\"id\":\"a\",\"type_id\":0}}", TEXT("A")),
      "the token \"a\", which its \"special_tokens\" lack"},
+    {"tokenizer.json",
+     "{\"post_processor\":{\"type\":\"TemplateProcessing\",\"special_tokens\":{\"[X]\":{\"ids\":[2,4]}},"
+     "\"single\":[{\"SpecialToken\":{\"id\":\"[X]\",\"type_id\":0}}]}," WORDPIECE "}",
+     "the token \"[X]\" with the id 4, which is beyond the vocabulary"},
     {"tokenizer.json", TEMPLATE("{\"Sequence\":{\"id\":\"A\",\"type_id\":-1}}", TEXT("A")),
      "\"type_id\" is no whole number"},
     {"vocab.txt", "[CLS]\n[SEP]\na\n", "no unknown token \"[UNK]\""},

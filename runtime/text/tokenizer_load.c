@@ -745,6 +745,11 @@ static ftc_status add_special_part(const loader *l, const cJSON *processor, cons
         ftc_template_part part = {-1, 0, type};
         FTC_RETURN_IF_ERROR(
             read_number(l, id, "an id of \"special_tokens\"", FTC_WORDPIECE_MAX_ID, &part.id));
+        if (part.id >= ftc_wordpiece_size(l->tokenizer->vocabulary))
+            return ftc_status_make(FTC_BAD_INPUT,
+                                   "%s: the template \"%s\" has the token \"%s\" with the id %d, which is "
+                                   "beyond the vocabulary",
+                                   l->json_path, name, token, part.id);
         FTC_RETURN_IF_ERROR(add_part(l, name, part, out));
     }
     return FTC_STATUS_OK;
