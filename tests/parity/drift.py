@@ -112,7 +112,7 @@ def main():
     parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, default=10, help="how many")
-    parser.add_argument("--at-most", type=float, default=1.5, help="times PyTorch's distance")
+    parser.add_argument("--at-most", type=float, default=3, help="times PyTorch's distance")
     args = parser.parse_args()
 
     tokenizer = AutoTokenizer.from_pretrained(args.directory)
