@@ -213,6 +213,7 @@ static void emit_dot(tile_emitter *t, int step) {
     ftc_emitter *e = t->e;
     ftc_id dot = t->dot_of[step];
     ftc_dot_shape c = dot_shape(t, dot);
+    if (has_block(t, c.b)) emit_pack(t, step);
     bool sums_blocks = ftc_axes_has(&c.sums, t->kernel->block);
     ftc_operand a = packable(t, c.a, &c.rows, &c.sums);
     bool transposed = !is_constant(a.col_stride, 1);
@@ -236,7 +237,6 @@ static void emit_dot(tile_emitter *t, int step) {
     block.a.in_pairs = ftc_gemm_is_in_pairs(&block.a, ftc_region_constant_size(e->g, &c.sums));
     int64_t buffer_bytes = ftc_gemm_buffer_bytes(&block.shape, &block.a, bound(t, &c.sums));
     if (buffer_bytes) block.buffer = ftc_emit_scratch(e, buffer_bytes);
-    if (has_block(t, c.b)) emit_pack(t, step);
     bind_packed(t, step, &c, &block);
     ftc_emit_block(e->cg, &block);
     if (strided)
