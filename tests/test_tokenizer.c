@@ -670,6 +670,22 @@ Test(tokenizer, steps_that_change_pieces_follow_each_other) {
     free(directory);
 }
 
+// A token without letters has its id, too.
+Test(tokenizer, unknown_may_be_empty) {
+    char *directory = test_directory();
+    ftc_tokenizer *tokenizer = open_text(
+        directory, "{\"model\":{\"type\":\"Unigram\",\"unk_id\":1,\"vocab\":[[\"a\",0],[\"\",0]]}}");
+    ftc_tokens tokens = {0};
+    cr_assert_eq(ftc_tokenizer_encode(tokenizer, "", NULL, 9, &tokens).code, FTC_OK);
+    cr_expect_eq(tokens.count, 0);
+    cr_assert_eq(ftc_tokenizer_encode(tokenizer, "b", NULL, 9, &tokens).code, FTC_OK);
+    cr_assert(tokens.count == 1 && tokens.ids[0] == 1 && ftc_tokenizer_vocab_size(tokenizer) == 2);
+    ftc_tokens_free(&tokens);
+    ftc_tokenizer_close(tokenizer);
+    cr_assert_eq(ftc_dir_remove(directory).code, FTC_OK);
+    free(directory);
+}
+
 // Marks are sorted by class, those of one class stay in order; few of them and many.
 Test(unicode, marks_are_sorted_stably) {
     for (size_t n = 1; n <= 40; n++) {

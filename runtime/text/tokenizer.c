@@ -257,7 +257,7 @@ static ftc_status normalize(encoder *e, const char **text, size_t *size, size_t 
         at += n;
     }
     e->problem = ftc_normalizer_apply(&e->tokenizer->normalizer, &e->codepoints, &e->spare);
-    e->utf8 = ftc_grow(e->utf8, &e->utf8_capacity, e->codepoints.count * 4, 1);
+    e->utf8 = ftc_grow(e->utf8, &e->utf8_capacity, e->codepoints.count * 4 + 1, 1);
     *size = 0;
     for (size_t i = 0; i < e->codepoints.count; i++)
         *size += ftc_utf8_encode(e->codepoints.data[i], e->utf8 + *size);
@@ -413,6 +413,7 @@ static void apply_template(encoder *e, const ftc_template *template, const size_
     for (size_t p = 0; p < template->count; p++) {
         const ftc_template_part *part = &template->parts[p];
         size_t length = part_length(part, lengths);
+        if (!length) continue;
         const int32_t *ids = part->text < 0 ? &part->id : e->ids + begins[part->text];
         memcpy(out->ids + n, ids, length * sizeof *ids);
         n += length;

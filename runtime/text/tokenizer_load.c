@@ -421,7 +421,10 @@ static ftc_status read_scores(const loader *l, const cJSON *vocab, double *score
         total += strlen(token->valuestring);
         if (id > FTC_WORDPIECE_MAX_ID || total >= MAX_VOCABULARY_BYTES)
             return ftc_status_make(FTC_BAD_INPUT, "%s: the vocabulary has more than 16 MiB", l->json_path);
-        if (*token->valuestring) add_piece(l->tokenizer, token->valuestring, id);
+        if (*token->valuestring)
+            add_piece(l->tokenizer, token->valuestring, id);
+        else
+            ftc_wordpiece_add_name(l->tokenizer->vocabulary, "", 0, id); // which has its id
         scores[id++] = score->valuedouble;
     }
     return FTC_STATUS_OK;
