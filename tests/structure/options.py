@@ -206,6 +206,7 @@ OTHERS = {
     "kernels": ("maybe", "true or false"),
     "peak": ("maybe", "true or false"),
     "json": ("maybe", "true or false"),
+    "pairs": ("maybe", "true or false"),
     "file": ("none.csv", "none.csv"),
     "csv": ("maybe", "true or false"),
     "top-k": ("0", LEAST_1),
