@@ -222,6 +222,9 @@ static const struct {
      "input x : f32[B, S, H]\ninput y : f32[N, Q, H]\n"
      "s = outer (sum(x * w; H) * sum(y; H))\noutput loss = sum(tanh(s); B, S, N, Q)\n"
      "output t = sum(s; N, Q)"},
+    {"a batch axis and features behind tokens of another",
+     "input m : bool[N, Q]\ninput x : f32[B, H]\ny = outer select(m, 0.5 * x, x)\noutput y\n"
+     "output loss = sum(y; N, Q, B, H) * sum(w; H)"},
     {"a mask of pairs of tokens", "input x : f32[B, S, H]\ninput m : f32[B, S, T]\nk = rename(x; S -> T)\n"
                                   "p = softmax(dot(x * w, k; H) + m; T)\ny = dot(p, k; T)\n"
                                   "output y, loss = sum(y; B, S, H)"},

@@ -81,6 +81,7 @@ static bool expression_is_flat(ftc_fusion *f, ftc_id id, const ftc_axes *group) 
 static bool operands_are_flat(ftc_fusion *f, ftc_id id, const ftc_axes *group) {
     const ftc_node *node = &f->g->nodes[id];
     if (group->n <= 1) return true;
+    if (!ftc_axes_are_constant(f->g, group)) return false; // one index runs over as many cells in every call
     f->current_stamp++;
     if (ftc_node_class(node) == FTC_CLASS_SOURCE || moves_within(node, group)) return false;
     for (int i = 0; i < node->n_args; i++)
