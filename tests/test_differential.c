@@ -363,9 +363,9 @@ static const struct {
      "k = param \"k\" f32[H, A, D]\na = at(outer add(scatter_add(x, V, ids), k), V, 1)\n"
      "output out = tanh(a), again = tanh(a + k), other = tanh(k + a)\nloss = sum(exp(a); A, D, H)"},
     {"one_output_twice", "e = exp(w)\noutput out = e, again = e\nloss = sum(e; H)"},
-    {"sum_of_ragged_and_constant_axes", "loss = sum(sum(x; S, A, D) * z; B)"},
-    {"sum_over_tokens_of_sequences", "loss = sum(sum(y; S) * z; B)"},
-    {"first_token_of_scalars", "loss = sum(at(exp(y), S, 0) * z; B)"},
+    {"sum_of_ragged_and_constant_axes", "loss = sum(sum(x; S, A, D) * z; B) + sum(w; H)"},
+    {"sum_over_tokens_of_sequences", "loss = sum(sum(y; S) * z; B) + sum(w; H)"},
+    {"first_token_of_scalars", "loss = sum(at(exp(y), S, 0) * z; B) + sum(w; H)"},
     {"position_in_flat_rows", "loss = sum(at(m, V, 1) * m; V, H)"},
     {"place_and_position", "loss = sum(place(at(m, V, 2), V, 5; V, H) * m; V, H)"},
     {"contraction_of_everything", "loss = dot(m * 2, exp(m); V, H)"},
@@ -375,7 +375,7 @@ static const struct {
     {"tokens_times_vector", "loss = sum(softmax(dot(exp(x), u; A, D); S) * y; B, S)"},
     {"vector_times_matrix", "loss = sum(exp(dot(sum(m; H), m; V)); H)"},
     {"contraction_for_each_token", "loss = sum(exp(dot(x, x * u; D)); B, S, A)"},
-    {"contraction_over_two_axes_for_each_token", "loss = sum(exp(dot(x, x; A, D)); B, S)"},
+    {"contraction_over_two_axes_for_each_token", "loss = sum(exp(dot(x, x; A, D)); B, S) + sum(w; H)"},
     {"contraction_over_tokens", "loss = sum(exp(dot(x, gather(m, V, ids); S)); B, A, D, H)"},
     {"batch_axis_innermost", "loss = sum(exp(dot(gather(m, V, ids), m; H)); B, S, V)"},
     {"outer_product", "loss = sum(outer (w * u); H, A, D)"},
@@ -403,7 +403,7 @@ static const struct {
      "h = attention(h, rename(h; S -> T), rename(h; S -> T), 0; D, T)\nloss = sum(mean(h; S); B, A, D)"},
     {"contraction_of_random_numbers",
      "loss = sum(exp(dot(random(; B, A, S, T), rename(x * u; S -> T); T)); B, S, A, D)"},
-    {"sum_over_pairs_of_tokens", "loss = sum(outer (y * rename(y; S -> T)); B, S, T)"},
+    {"sum_over_pairs_of_tokens", "loss = sum(outer (y * rename(y; S -> T)); B, S, T) + sum(w; H)"},
     {"vector_times_a_matrix_for_each_token",
      "g = gather(m, V, ids)\nloss = sum(exp(dot(outer minimum(m, y), g; H)); B, S, V)"},
     {"matrix_product_for_each_token",
@@ -418,7 +418,7 @@ static const struct {
     {"attention_that_pools",
      "s = dot(x, u; A, D)\n"
      "loss = sum(exp(sum(softmax(s; S) * y; S)); B) + sum(dot(softmax(s; S), x; S); B, A, D)"},
-    {"mean_and_softmax", "loss = sum(mean(softmax(x; D) * x; S); B, A, D)"},
+    {"mean_and_softmax", "loss = sum(mean(softmax(x; D) * x; S); B, A, D) + sum(w; H)"},
     {"two_axes_of_one_constant", "axis K = 3\nloss = sum(exp(rename(x * u; D -> K)); B, S, A, K)"},
     {"maximum", "loss = sum(max(x; D); B, S, A) + max(w; H)"},
     // The largest cell is known by its bits, which are the same where it is found and where it gets its
@@ -456,7 +456,8 @@ static const struct {
      "q = shift(x * u, 1; S)\nk = rename(shift(x, -2; S); S -> T)\nh = attention(q, k, k, 0.25; D, T)\n"
      "loss = sum(tanh(shift(h, 1; S) - shift(h, 3; S)); B, S, A, D) + sum(at(shift(q, -1; S), S, 0) * u; B, "
      "A, D)"},
-    {"a_row_moved_along_its_only_axis", "loss = sum(exp(shift(y, 2; S)) * shift(y, -1; S); B, S)"},
+    {"a_row_moved_along_its_only_axis",
+     "loss = sum(exp(shift(y, 2; S)) * shift(y, -1; S); B, S) + sum(w; H)"},
     {"scores_moved_along_keys", "k = rename(x * u; S -> T)\ns = shift(dot(x, k; D), 1; T) + dot(x, k; D)\n"
                                 "loss = sum(tanh(dot(softmax(s; T), k; T)); B, S, A, D)"},
     {"parts_of_one_axis",

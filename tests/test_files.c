@@ -72,8 +72,8 @@ Test(files, artifacts_run_in_any_folder, .timeout = 240) {
     write_file(dir, "own.ir",
                "use \"bert-cls.ir\"\n"
                "train { data = \"rows.csv\" tokenizer = \"tokenizer\" test = \"rows.csv\" }\n");
-    ASSERT_FTC(dir, 0, err, "--max-length 600: the model has 128 positions", "compile", "own.ir", SMALL, "-o",
-               "small.ftc", "--max-length", "600", "--set", "labels=2");
+    ASSERT_FTC(dir, 0, err, "--max-length 600: the model has positions for 128 tokens", "compile", "own.ir",
+               SMALL, "-o", "small.ftc", "--max-length", "600", "--set", "labels=2");
     ASSERT_FTC(other, 0, err, "labels: 1 → 0, 2 → 1", "run", artifact, SHORTLY, "--max-length", "48",
                "--output", "out");
     expect_in_file(other, "out/tokenizer_config.json", "\"model_max_length\":\t48");
