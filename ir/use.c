@@ -48,13 +48,13 @@ static char *read_used(const reader *r, const ftc_module *m, const ftc_use_synta
     const char *file = use->file;
     const ftc_library_file *installed = find_installed(r, file);
     const char *user = m->source.name, *slash = strrchr(user, '/');
-    int folder = slash ? (int)(slash + 1 - user) : 0;
-    char *path = ftc_arena_alloc(r->arena, (size_t)folder + strlen(file) + 1);
-    sprintf(path, "%.*s%s", folder, user, file);
+    size_t folder = slash ? (size_t)(slash + 1 - user) : 0, rest = strlen(file) + 1;
+    char *path = ftc_arena_alloc(r->arena, folder + rest);
+    memcpy(path, user, folder);
+    memcpy(path + folder, file, rest);
     if (installed && (is_installed(r, user) || access(path, F_OK) != 0)) {
         *name = installed->name;
-        char *copy = ftc_strdup(installed->text);
-        return copy;
+        return ftc_strdup(installed->text);
     }
     *name = path;
     if (access(path, F_OK) == 0) return ftc_parse_read(path, r->d);
