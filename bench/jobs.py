@@ -119,13 +119,16 @@ def write_texts(path, rows, words):
     return len(vocabulary)
 
 
-def train(command, artifact, texts, scratch, warmup):
-    """Trains by `command`, which ends in `ftc run` and its options but for these; what it says of its steps."""
+def train(command, artifact, texts, length, scratch, warmup):
+    """Trains by `command`, which ends in `ftc run` and its options but for these, on texts of up to `length` tokens, whatever
+    their tokenizer would cut them to; what it says of its steps."""
     metrics, output = (os.path.join(scratch, name) for name in ("steps.jsonl", "trained"))
     words = [
         artifact,
         "--train",
         texts,
+        "--max-length",
+        length,
         "--no-shuffle",
         "--eval-strategy",
         "no",

@@ -142,9 +142,10 @@ static ftc_status time_exchange(ftc_bench_side *side, const ftc_bench_options *o
         int64_t number = o->warmup + 3 * i + 1;
         FTC_RETURN_IF_ERROR(call_shard(side, o, number, false));
         const ftc_traffic before = *traffic;
+        const double under_way = ftc_traffic_seconds(traffic);
         FTC_RETURN_IF_ERROR(time_shard(side, o, number + 1, false, &side->seconds[i]));
         e->waited += traffic->waited - before.waited;
-        e->seconds += traffic->seconds - before.seconds;
+        e->seconds += ftc_traffic_seconds(traffic) - under_way;
         e->bytes_sent += (double)(traffic->bytes_sent - before.bytes_sent);
         ftc_shards_settle(side->shards);
         const double waited = traffic->waited;

@@ -3,7 +3,8 @@
 #include "ir/base/clock.h"
 
 static ftc_transfer *begun(ftc_traffic *traffic, ftc_transfer *transfer, double start) {
-    if (transfer && traffic->under_way++ == 0) traffic->since = start;
+    if (!transfer) return NULL;
+    if (traffic->under_way++ == 0) traffic->since = start;
     traffic->waited += ftc_clock_seconds() - start;
     return transfer;
 }
@@ -43,6 +44,10 @@ void ftc_traffic_look(ftc_traffic *traffic, ftc_transfer **transfer) {
 
 void ftc_traffic_wait(ftc_traffic *traffic, ftc_transfer **transfer) {
     look(traffic, transfer, true);
+}
+
+double ftc_traffic_seconds(const ftc_traffic *traffic) {
+    return traffic->seconds + (traffic->under_way ? ftc_clock_seconds() - traffic->since : 0);
 }
 
 double ftc_traffic_hidden(const ftc_traffic *traffic) {

@@ -12,7 +12,7 @@
 typedef struct {
     const ftc_world *world;
     int64_t bytes_sent; // by this process
-    double seconds;     // in which something was under way
+    double seconds;     // in which something was under way, up to when nothing was
     double waited;      // of these, those in which this process was busy with nothing else
     int32_t under_way;  // transfers
     double since;       // when the first of these was begun
@@ -27,6 +27,9 @@ ftc_transfer *ftc_traffic_exchange(ftc_traffic *traffic, const float *send, cons
 // One that is over becomes NULL; NULL is over.
 void ftc_traffic_look(ftc_traffic *traffic, ftc_transfer **transfer);
 void ftc_traffic_wait(ftc_traffic *traffic, ftc_transfer **transfer);
+
+// The seconds in which something was under way up to now.
+double ftc_traffic_seconds(const ftc_traffic *traffic);
 
 // The share of the seconds under way in which the process computed; 0: nothing was under way.
 double ftc_traffic_hidden(const ftc_traffic *traffic);

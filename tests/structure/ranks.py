@@ -73,7 +73,7 @@ def check_bytes(check, cost, ftc, root, work):
     check(f"tables: {tables}", tables == [(30522, 512.0), (2, 512.0)])
     command = [*jobs.mpirun("mpirun", 2, 1), ftc.path, "run", "--batch", 4, "--max-steps", 3, "--threads", 1]
     words = jobs.write_texts(work / "texts.csv", 24, 30)
-    told = jobs.train(command, artifact, work / "texts.csv", work, 1)
+    told = jobs.train(command, artifact, work / "texts.csv", 32, work, 1)
     model = cost.Model(dense, tables, tokens=4 * 30, words=words)
     sent = cost.sent_bytes(model, 2)
     check(f"two ranks send {told['bytes_sent']}, said to be {sent}", abs(told["bytes_sent"] / sent - 1) < 0.03)
