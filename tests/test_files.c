@@ -65,6 +65,7 @@ Test(files, artifacts_run_in_any_folder, .timeout = 240) {
          *text = read_text(FTC_SOURCE_ROOT, "models/data/tokenizer/vocab.txt");
     ASSERT_OK(ftc_dir_make(tokenizer));
     write_file(tokenizer, "vocab.txt", text);
+    write_file(tokenizer, "tokenizer_config.json", "{\"model_max_length\": 16}\n"); // asked for more below
     write_file(dir, "rows.csv", "text,label\ngood,1\nbad,2\n");
     free(text);
     char *base = ftc_path_join(dir, "bert-cls.ir");

@@ -18,7 +18,7 @@ static ftc_status load(const ftc_command *self, const char *dir, bool by_class, 
     FTC_RETURN_IF_ERROR(ftc_program_check_memory(program, EVAL, ftc_threads_count(c->threads), FTC_ALL_ROWS));
     FTC_RETURN_IF_ERROR(ftc_batch_check_feed(program));
     if (ftc_program_reads_text(program))
-        FTC_RETURN_IF_ERROR(ftc_data_tokenizer(program, dir, by_class, &c->tokenizer, &c->max_length));
+        FTC_RETURN_IF_ERROR(ftc_data_tokenizer(program, dir, by_class, 0, &c->tokenizer, &c->max_length));
     FTC_RETURN_IF_ERROR(ftc_hf_config_read(dir, &c->config));
     FTC_RETURN_IF_ERROR(ftc_model_state_create(program, EVAL, &ftc_world_alone, &c->state));
     FTC_RETURN_IF_ERROR(ftc_model_state_load(&c->state, dir, 0, &report));

@@ -487,7 +487,7 @@ ftc_status ftc_hf_tokenizer_limit(const char *dir, int64_t max_length) {
     cJSON *json;
     ftc_status status = read_tokenizer_config(dir, &json, &path);
     const cJSON *was = cJSON_GetObjectItemCaseSensitive(json, "model_max_length");
-    if (status.code == FTC_OK && !(cJSON_IsNumber(was) && was->valuedouble <= (double)max_length)) {
+    if (status.code == FTC_OK && !(cJSON_IsNumber(was) && was->valuedouble == (double)max_length)) {
         set(json, "model_max_length", cJSON_CreateNumber((double)max_length));
         status = ftc_json_write(path, json);
     }

@@ -68,7 +68,7 @@ ftc_status ftc_hf_config_make(const ftc_program *program, const ftc_hf_config_ex
 ftc_status ftc_hf_config_write(const ftc_program *program, const ftc_hf_config_extra *extra,
                                const char *path);
 
-// Writes into tokenizer_config.json of `dir` that texts have at most so many tokens, unless it says fewer.
+// Writes into tokenizer_config.json of `dir` that texts have at most so many tokens.
 ftc_status ftc_hf_tokenizer_limit(const char *dir, int64_t max_length);
 
 // Whether the directory has a vocabulary, of whatever form.
