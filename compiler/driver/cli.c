@@ -217,9 +217,15 @@ int ftc_cli_error(const char *command, const char *format, ...) {
     va_start(args, format);
     char *text = ftc_format_args(format, args);
     va_end(args);
-    fprintf(stderr, "ftc %s: ", command);
-    ftc_shown_write(stderr, text, strlen(text), false);
-    fputc('\n', stderr);
+    ftc_text line;
+    FILE *out = ftc_text_open(&line);
+    fprintf(out, "ftc %s: ", command);
+    ftc_shown_write(out, text, strlen(text), false);
+    fputc('\n', out);
+    size_t bytes;
+    char *shown = ftc_text_close(&line, &bytes);
+    fwrite(shown, 1, bytes, stderr); // at once: several processes may write into one stream
+    free(shown);
     free(text);
     return FTC_EXIT_USAGE;
 }

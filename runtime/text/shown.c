@@ -26,18 +26,21 @@ static void write_hidden(FILE *out, uint32_t c) {
 }
 
 void ftc_shown_write(FILE *out, const char *text, size_t bytes, bool one_line) {
+    size_t written = 0;
     for (size_t at = 0, n; at < bytes; at += n) {
         uint32_t c;
         n = ftc_utf8_decode(text + at, bytes - at, &c);
-        if (n == 0) {
+        bool is_text = n > 0;
+        if (!is_text) {
             n = 1;
-            write_hidden(out, (uint8_t)text[at]);
-        } else if (ftc_shown_is_hidden(c) || (one_line && (c == '\n' || c == '\t'))) {
-            write_hidden(out, c);
-        } else {
-            fwrite(text + at, 1, n, out);
+            c = (uint8_t)text[at];
         }
+        if (is_text && !ftc_shown_is_hidden(c) && !(one_line && (c == '\n' || c == '\t'))) continue;
+        fwrite(text + written, 1, at - written, out);
+        write_hidden(out, c);
+        written = at + n;
     }
+    fwrite(text + written, 1, bytes - written, out);
 }
 
 char *ftc_shown(const char *text) {
