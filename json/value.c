@@ -80,6 +80,23 @@ char *ftc_json_text(const cJSON *item) {
     return NULL;
 }
 
+char *ftc_json_join(const cJSON *list, const char *separator) {
+    ftc_text all;
+    FILE *to = ftc_text_open(&all);
+    const cJSON *item;
+    bool ok = true;
+    cJSON_ArrayForEach(item, list) {
+        char *text = ftc_json_text(item);
+        if (text) fprintf(to, "%s%s", item == list->child ? "" : separator, text);
+        ok &= text != NULL;
+        free(text);
+    }
+    char *joined = ftc_text_close(&all, NULL);
+    if (ok) return joined;
+    free(joined);
+    return NULL;
+}
+
 int ftc_json_count(const cJSON *item, int64_t *out) {
     if (!cJSON_IsNumber(item)) return 0;
     double value = item->valuedouble;

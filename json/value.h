@@ -32,6 +32,10 @@ const cJSON *ftc_json_last(const cJSON *array);
 // The value as text, allocated: a string, true, false or a number; NULL for null, lists and objects.
 char *ftc_json_text(const cJSON *item);
 
+// The elements as such texts with the separator between them, allocated; NULL where one is a list, an object
+// or null.
+char *ftc_json_join(const cJSON *list, const char *separator);
+
 // The value of an integer from 0 to 2⁵³ into *out; returns 0 when `item` is anything else (NULL too).
 int ftc_json_count(const cJSON *item, int64_t *out);
 

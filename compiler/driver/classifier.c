@@ -69,8 +69,7 @@ int ftc_classifier_close(ftc_classifier *c, int code) {
 void ftc_classifier_tell_pairs(const ftc_classifier *c, bool has_pairs) {
     if (has_pairs || c->world->rank > 0 || !ftc_hf_config_is_of_pairs(c->config)) return;
     fputs("the model has learned from pairs of texts, and these stand alone: of a file, name the second ones "
-          "by "
-          "--pair-column; ftc predict takes --pairs\n",
+          "by --pair-column; ftc predict takes --pairs\n",
           stderr);
 }
 

@@ -191,7 +191,7 @@ static void add_config_json(overrides *o, const char *dir, const ftc_hf_config *
     const char *pooling = ftc_pooling_of(dir);
     add_for(o, FTC_CONFIG_TEXT_POOLING, pooling, "modules.json", FTC_OVERRIDE_OPTIONAL_ROLE);
     int32_t labels = ftc_hf_label_count(dir, config);
-    if (labels) add_entry(o, FTC_HF_LABELS, keep(o, ftc_format("%d", labels)));
+    if (labels) add_entry(o, FTC_HF_LABELS, number_text(o, labels));
 }
 
 static bool add_sets(overrides *o, const ftc_model_options *options, ftc_diagnostics *d) {

@@ -116,16 +116,10 @@ static char *join_modules(const cJSON *list) {
     const cJSON *item;
     if (cJSON_IsString(list)) // else a regular expression
         return strcmp(list->valuestring, "all-linear") == 0 ? ftc_strdup(list->valuestring) : NULL;
-    ftc_text all;
-    FILE *to = ftc_text_open(&all);
-    bool ok = true;
-    cJSON_ArrayForEach(item, list) {
-        const char *name = cJSON_GetStringValue(item);
-        if (name) fprintf(to, "%s%s", item == list->child ? "" : ", ", name);
-        ok &= name != NULL;
-    }
-    char *joined = ftc_text_close(&all, NULL);
-    if (ok && *joined) return joined;
+    cJSON_ArrayForEach(item, list)
+        if (!cJSON_IsString(item)) return NULL;
+    char *joined = ftc_json_join(list, ", ");
+    if (joined && *joined) return joined;
     free(joined);
     return NULL;
 }

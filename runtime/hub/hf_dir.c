@@ -135,24 +135,6 @@ bool ftc_hf_config_next(const ftc_hf_config *config, const struct cJSON **at, co
     return true;
 }
 
-// The elements with | between them, allocated; NULL where one is a list, an object or null.
-static char *join_list(const cJSON *list) {
-    ftc_text all;
-    FILE *to = ftc_text_open(&all);
-    const cJSON *item;
-    bool ok = true;
-    cJSON_ArrayForEach(item, list) {
-        char *text = ftc_json_text(item);
-        if (text) fprintf(to, "%s%s", item == list->child ? "" : "|", text);
-        ok &= text != NULL;
-        free(text);
-    }
-    char *joined = ftc_text_close(&all, NULL);
-    if (ok) return joined;
-    free(joined);
-    return NULL;
-}
-
 static void tell_entries(const cJSON *object, const char *prefix,
                          void (*tell)(void *context, const char *name, const char *value), void *context) {
     enum { LONGEST = 256 }; // a name that a model asks for; longer ones would add up
@@ -160,7 +142,7 @@ static void tell_entries(const cJSON *object, const char *prefix,
     cJSON_ArrayForEach(item, object) {
         if (strlen(prefix) + strlen(item->string) > LONGEST) continue;
         char *name = ftc_format("%s%s%s", prefix, *prefix ? "." : "", item->string);
-        char *value = cJSON_IsArray(item) ? join_list(item) : ftc_json_text(item);
+        char *value = cJSON_IsArray(item) ? ftc_json_join(item, "|") : ftc_json_text(item);
         if (cJSON_IsObject(item))
             tell_entries(item, name, tell, context);
         else

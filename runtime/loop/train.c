@@ -464,8 +464,7 @@ static ftc_status step(run *r) {
     if (entry != last) FTC_RETURN_IF_ERROR(call(r, last, number, 0));
     FTC_RETURN_IF_ERROR(reach(r, FTC_MOMENT_UPDATED));
     if (norm && !isfinite(*norm)) {
-        ftc_shards_settle(
-            r->shards); // who looks for the source reads weights, when other processes may have ended
+        ftc_shards_settle(r->shards); // the source is sought in weights when other processes may have ended
         return not_finite(r, "the gradient's norm", (double)*norm, w.n - 1);
     }
 
