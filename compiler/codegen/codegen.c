@@ -419,6 +419,15 @@ LLVMValueRef ftc_cg_load_aligned(ftc_codegen *cg, LLVMTypeRef type, LLVMValueRef
     return load;
 }
 
+LLVMValueRef ftc_cg_load_constant(ftc_codegen *cg, LLVMTypeRef type, LLVMValueRef address) {
+    static const char name[] = "invariant.load";
+    LLVMValueRef load = ftc_cg_load(cg, type, address);
+    LLVMMetadataRef none = LLVMMDNodeInContext2(cg->context, NULL, 0);
+    LLVMSetMetadata(load, LLVMGetMDKindIDInContext(cg->context, name, sizeof name - 1),
+                    LLVMMetadataAsValue(cg->context, none));
+    return load;
+}
+
 void ftc_cg_store_aligned(ftc_codegen *cg, LLVMValueRef value, LLVMValueRef address, int alignment) {
     LLVMSetAlignment(LLVMBuildStore(cg->builder, value, address), (unsigned)alignment);
 }

@@ -180,6 +180,10 @@ void ftc_cg_store(ftc_codegen *cg, LLVMValueRef value, LLVMValueRef address);
 LLVMValueRef ftc_cg_load_aligned(ftc_codegen *cg, LLVMTypeRef type, LLVMValueRef address, int alignment);
 void ftc_cg_store_aligned(ftc_codegen *cg, LLVMValueRef value, LLVMValueRef address, int alignment);
 
+// Of what nobody writes as long as the function runs: stores do not keep it, and what is computed from it,
+// within their loop.
+LLVMValueRef ftc_cg_load_constant(ftc_codegen *cg, LLVMTypeRef type, LLVMValueRef address);
+
 // Lanes below `count` (i64; may be negative or more than lanes) as <lanes x i1>.
 LLVMValueRef ftc_cg_tail_mask(ftc_codegen *cg, LLVMValueRef count, int lanes);
 

@@ -11,14 +11,15 @@
 // --- the call's arguments -----------------------------------------------------------------------------
 
 LLVMValueRef ftc_emit_field(ftc_emitter *e, size_t offset, LLVMTypeRef type) {
-    return ftc_cg_load(e->cg, type, ftc_cg_at(e->cg, e->cg->i8, e->args, ftc_cg_i64(e->cg, (int64_t)offset)));
+    LLVMValueRef field = ftc_cg_at(e->cg, e->cg->i8, e->args, ftc_cg_i64(e->cg, (int64_t)offset));
+    return ftc_cg_load_constant(e->cg, type, field);
 }
 
 static LLVMValueRef extent_element(ftc_emitter *e, size_t table, const ftc_extent_def *extent,
                                    LLVMTypeRef type) {
     LLVMValueRef base = ftc_emit_field(e, table, e->cg->ptr);
     int32_t i = ftc_interface_extent(e->interface, extent);
-    return ftc_cg_load(e->cg, type, ftc_cg_at(e->cg, type, base, ftc_cg_i64(e->cg, i)));
+    return ftc_cg_load_constant(e->cg, type, ftc_cg_at(e->cg, type, base, ftc_cg_i64(e->cg, i)));
 }
 
 LLVMValueRef ftc_emit_offsets(ftc_emitter *e, ftc_axis ragged) {
@@ -28,7 +29,7 @@ LLVMValueRef ftc_emit_offsets(ftc_emitter *e, ftc_axis ragged) {
 LLVMValueRef ftc_emit_sequence_start(ftc_emitter *e, ftc_axis ragged, LLVMValueRef sequence) {
     ftc_codegen *cg = e->cg;
     LLVMValueRef offsets = ftc_emit_offsets(e, ragged);
-    LLVMValueRef start = ftc_cg_load(cg, cg->i32, ftc_cg_at(cg, cg->i32, offsets, sequence));
+    LLVMValueRef start = ftc_cg_load_constant(cg, cg->i32, ftc_cg_at(cg, cg->i32, offsets, sequence));
     return LLVMBuildSExt(cg->builder, start, cg->i64, "");
 }
 
@@ -53,13 +54,13 @@ static LLVMValueRef block_table(ftc_emitter *e, const ftc_axes *ragged, LLVMType
     if (ragged->n == 1) return ftc_emit_offsets(e, ragged->at[0]);
     LLVMValueRef tables = ftc_emit_field(e, offsetof(ftc_step_args, prefixes), cg->ptr);
     int32_t count = ftc_interface_count(e->interface, e->g, ragged);
-    return ftc_cg_load(cg, cg->ptr, ftc_cg_at(cg, cg->ptr, tables, ftc_cg_i64(cg, count)));
+    return ftc_cg_load_constant(cg, cg->ptr, ftc_cg_at(cg, cg->ptr, tables, ftc_cg_i64(cg, count)));
 }
 
 static LLVMValueRef block_start(ftc_emitter *e, const ftc_axes *ragged, LLVMValueRef element) {
     LLVMTypeRef type;
     LLVMValueRef table = block_table(e, ragged, &type);
-    LLVMValueRef start = ftc_cg_load(e->cg, type, ftc_cg_at(e->cg, type, table, element));
+    LLVMValueRef start = ftc_cg_load_constant(e->cg, type, ftc_cg_at(e->cg, type, table, element));
     return ragged->n == 1 ? LLVMBuildSExt(e->cg->builder, start, e->cg->i64, "") : start;
 }
 
