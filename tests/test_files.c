@@ -78,6 +78,19 @@ Test(files, artifacts_run_in_any_folder, .timeout = 240) {
     ASSERT_FTC(other, 0, err, "labels: 1 → 0, 2 → 1", "run", artifact, SHORTLY, "--max-length", "48",
                "--output", "out");
     expect_in_file(other, "out/tokenizer_config.json", "\"model_max_length\":\t48");
+    // What is asked for goes before that limit, but not beyond the model's.
+    static const char *const LENGTHS[] = {"48", "90", "300"};
+    static char longest[600];
+    for (int i = 0; i < 100; i++) strcat(longest, "good ");
+    outcome own = FTC(other, "predict", "out", "--json", longest);
+    for (int i = 0; i < 3; i++) {
+        outcome o = FTC(other, "predict", "out", "--json", "--max-length", LENGTHS[i], longest);
+        bool is_told = strstr(o.err, "--max-length 300: the model bert_cls takes at most 128 tokens");
+        cr_expect_eq(is_told, i == 2, "%s", o.err);
+        cr_expect_eq(strcmp(o.out, own.out) == 0, i == 0, "%s", o.out);
+        forget(&o);
+    }
+    forget(&own);
     free(base);
     free(tokenizer);
     free(artifact);

@@ -1,14 +1,13 @@
 #include "compiler/driver/classifier.h"
 
 #include "compiler/driver/blas.h"
-#include "compiler/driver/data.h"
 
 #include <stdio.h>
 
 static const uint32_t EVAL = 1u << FTC_ENTRY_EVAL;
 
-static ftc_status load(const ftc_command *self, const char *dir, bool by_class, int64_t threads,
-                       ftc_classifier *c) {
+static ftc_status load(const ftc_command *self, const char *dir, const ftc_data_options *data,
+                       int64_t threads, ftc_classifier *c) {
     const ftc_program *program = c->model.program;
     ftc_sgemm_fn *sgemm = NULL;
     ftc_load_report report;
@@ -17,8 +16,10 @@ static ftc_status load(const ftc_command *self, const char *dir, bool by_class, 
     FTC_RETURN_IF_ERROR(ftc_threads_create((int32_t)threads, &c->threads));
     FTC_RETURN_IF_ERROR(ftc_program_check_memory(program, EVAL, ftc_threads_count(c->threads), FTC_ALL_ROWS));
     FTC_RETURN_IF_ERROR(ftc_batch_check_feed(program));
+    ftc_data_options texts = *data;
+    texts.is_silent = c->world->rank > 0;
     if (ftc_program_reads_text(program))
-        FTC_RETURN_IF_ERROR(ftc_data_tokenizer(program, dir, by_class, 0, &c->tokenizer, &c->max_length));
+        FTC_RETURN_IF_ERROR(ftc_data_tokenizer(program, dir, &texts, &c->tokenizer, &c->max_length));
     FTC_RETURN_IF_ERROR(ftc_hf_config_read(dir, &c->config));
     FTC_RETURN_IF_ERROR(ftc_model_state_create(program, EVAL, &ftc_world_alone, &c->state));
     FTC_RETURN_IF_ERROR(ftc_model_state_load(&c->state, dir, 0, &report));
@@ -32,7 +33,7 @@ static ftc_status load(const ftc_command *self, const char *dir, bool by_class, 
 }
 
 int ftc_classifier_open(const ftc_command *self, const char *dir, const ftc_model_options *options,
-                        bool by_class, int64_t threads, ftc_classifier *out) {
+                        const ftc_data_options *data, int64_t threads, ftc_classifier *out) {
     ftc_diagnostics d = {0};
     ftc_classifier c = {.world = &ftc_world_alone};
     ftc_model_options own = *options;
@@ -42,7 +43,7 @@ int ftc_classifier_open(const ftc_command *self, const char *dir, const ftc_mode
     if (c.world->rank > 0 && !freopen("/dev/null", "w", stdout)) code = FTC_EXIT_USAGE;
     if (code == FTC_EXIT_OK && !ftc_model_open_dir(dir, &own, EVAL, &c.model, &d))
         code = ftc_diag_report(self->name, &d);
-    if (code == FTC_EXIT_OK) code = ftc_status_report(self->name, load(self, dir, by_class, threads, &c));
+    if (code == FTC_EXIT_OK) code = ftc_status_report(self->name, load(self, dir, data, threads, &c));
     if (code != FTC_EXIT_OK) return ftc_classifier_close(&c, code);
     *out = c;
     out->stepper.state = &out->state; // it has moved

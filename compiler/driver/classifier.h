@@ -3,6 +3,7 @@
 #ifndef FTC_DRIVER_CLASSIFIER_H
 #define FTC_DRIVER_CLASSIFIER_H
 
+#include "compiler/driver/data.h"
 #include "compiler/driver/model.h"
 #include "runtime/data/batch.h"
 #include "runtime/loop/evaluate.h"
@@ -25,12 +26,12 @@ typedef struct {
     ftc_batch batch;
 } ftc_classifier;
 
-// Compiles the model of `dir` for evaluation and loads weights and tokenizer (`by_class`:
-// ftc_tokenizer_open_as). `threads` 0: one a processor.
+// Compiles the model of `dir` for evaluation and loads weights and tokenizer, the latter as `data` says
+// (ftc_data_tokenizer). `threads` 0: one a processor.
 // Prints what is wrong and returns the exit status, FTC_EXIT_OK when nothing is. From then on, what other
 // processes than the first print on standard output goes nowhere.
 int ftc_classifier_open(const ftc_command *self, const char *dir, const ftc_model_options *options,
-                        bool by_class, int64_t threads, ftc_classifier *out);
+                        const ftc_data_options *data, int64_t threads, ftc_classifier *out);
 
 // Ends the work with this exit status, which it returns: all processes together, or at once where one failed.
 int ftc_classifier_close(ftc_classifier *classifier, int code);

@@ -222,10 +222,11 @@ static bool check_pretrained(const ftc_program *program) {
     const char *dir = program->pretrained;
     ftc_tokenizer *tokenizer = NULL;
     int32_t max_length;
+    ftc_data_options options = ftc_data_options_default();
     if (!dir) return true;
     ftc_status status = ftc_model_state_check(program, dir);
     if (status.code == FTC_OK && ftc_program_reads_text(program) && ftc_hf_has_tokenizer(dir))
-        status = ftc_data_tokenizer(program, dir, false, 0, &tokenizer, &max_length);
+        status = ftc_data_tokenizer(program, dir, &options, &tokenizer, &max_length);
     ftc_tokenizer_close(tokenizer);
     return ftc_status_report("compile", status) == FTC_EXIT_OK;
 }

@@ -274,7 +274,7 @@ ftc_status ftc_data_labels(const ftc_program *program, const ftc_table *table, c
     return learn_labels(table, label == FTC_LABEL_SEVERAL, count, dir, may_sort, out);
 }
 
-ftc_status ftc_data_tokenizer(const ftc_program *program, const char *dir, bool by_class, int64_t asked,
+ftc_status ftc_data_tokenizer(const ftc_program *program, const char *dir, const ftc_data_options *o,
                               ftc_tokenizer **tokenizer, int32_t *max_length) {
     if (!dir) {
         return ftc_status_make(FTC_BAD_INPUT,
@@ -284,12 +284,16 @@ ftc_status ftc_data_tokenizer(const ftc_program *program, const char *dir, bool 
     }
     char *from;
     FTC_RETURN_IF_ERROR(ftc_hf_tokenizer_dir(dir, &from));
-    ftc_status status = ftc_tokenizer_open_as(from, by_class, tokenizer);
+    ftc_status status = ftc_tokenizer_open_as(from, o->tokenizer_by_class, tokenizer);
     free(from);
     FTC_RETURN_IF_ERROR(status);
     ftc_row_extents rows = ftc_program_row_extents(program);
     int64_t length = rows.tokens >= 0 ? program->extents[rows.tokens].bound : 512;
-    int64_t wanted = asked ? asked : ftc_tokenizer_model_max_length(*tokenizer);
+    int64_t wanted = o->max_length ? o->max_length : ftc_tokenizer_model_max_length(*tokenizer);
+    if (o->max_length > length && !o->is_silent)
+        fprintf(stderr,
+                "--max-length %lld: the model %s takes at most %lld tokens, so texts are cut to these\n",
+                (long long)o->max_length, program->model, (long long)length);
     *max_length = (int32_t)(wanted > 0 && wanted < length ? wanted : length);
     return FTC_STATUS_OK;
 }
@@ -508,8 +512,7 @@ ftc_status ftc_data_read(const ftc_program *program, const ftc_data_options *o, 
     ftc_status status = ftc_data_open_for(program, o->train, o, &data.train_table);
     if (status.code == FTC_OK && o->test) status = ftc_data_open_for(program, o->test, o, &data.test_table);
     if (status.code == FTC_OK && ftc_program_reads_text(program))
-        status = ftc_data_tokenizer(program, o->tokenizer, o->tokenizer_by_class, o->max_length,
-                                    &data.tokenizer, &data.max_length);
+        status = ftc_data_tokenizer(program, o->tokenizer, o, &data.tokenizer, &data.max_length);
     if (status.code == FTC_OK) status = ftc_data_masking(program, o, data.tokenizer, &data.masking);
     if (status.code == FTC_OK) status = read_both(program, o, id2label_dir, threads, &data);
     if (status.code != FTC_OK) {

@@ -226,8 +226,8 @@ int ftc_command_eval(const ftc_command *self, int argc, char **argv) {
         code = ftc_cli_error(self->name, "one model directory is expected, %zu are given", words.n);
     } else if (!options.test) {
         code = ftc_cli_error(self->name, "which data? give --test FILE");
-    } else if ((code = ftc_classifier_open(self, words.items[0], &model, columns.tokenizer_by_class,
-                                           options.threads, &classifier)) == FTC_EXIT_OK) {
+    } else if ((code = ftc_classifier_open(self, words.items[0], &model, &columns, options.threads,
+                                           &classifier)) == FTC_EXIT_OK) {
         columns.is_silent = classifier.world->rank > 0;
         code = ftc_status_report(self->name, evaluate(&classifier, words.items[0], &options, &columns));
         ftc_classifier_close(&classifier, code);

@@ -12,17 +12,11 @@
 // Pairs are read, answered and printed so many at a time.
 enum { GROUP = 256 };
 
-static int most_tokens(const ftc_classifier *c, const ftc_text_options *options) {
-    int64_t asked = options->max_length;
-    return asked && asked < c->max_length ? (int)asked : c->max_length;
-}
-
 // --- scores -------------------------------------------------------------------------------------------
 
 typedef struct {
     ftc_classifier *c;
     ftc_answer_form form;
-    int max_length;
     ftc_dataset examples;
     char *shown[GROUP]; // what is printed beside the score: both texts, or the row's cells
     size_t first;       // row of the first
@@ -75,8 +69,8 @@ static char *both(const char *first, const char *second) {
 static ftc_status add_pair(scores *s, const ftc_texts *texts, const char *first, const char *second) {
     const ftc_tokenizer *tokenizer = s->c->tokenizer;
     char **shown = &s->shown[s->examples.n];
-    FTC_RETURN_IF_ERROR(ftc_tokenizer_encode(tokenizer, first, NULL, s->max_length, &s->tokens[0]));
-    FTC_RETURN_IF_ERROR(ftc_tokenizer_encode(tokenizer, second, NULL, s->max_length, &s->tokens[1]));
+    FTC_RETURN_IF_ERROR(ftc_tokenizer_encode(tokenizer, first, NULL, s->c->max_length, &s->tokens[0]));
+    FTC_RETURN_IF_ERROR(ftc_tokenizer_encode(tokenizer, second, NULL, s->c->max_length, &s->tokens[1]));
     if (s->form == FTC_ANSWER_CSV)
         FTC_RETURN_IF_ERROR(ftc_texts_cells(texts, second, &s->row, shown));
     else
@@ -97,7 +91,7 @@ ftc_status ftc_pairs_print_scores(ftc_classifier *c, const ftc_text_options *opt
             "with pairs (--file FILE); or ask for the text's vector (--embeddings)",
             c->model.program->model);
     FTC_RETURN_IF_ERROR(ftc_texts_open(&of_pairs, false, words, &texts));
-    scores s = {.c = c, .form = form, .max_length = most_tokens(c, options)};
+    scores s = {.c = c, .form = form};
     const char *text, *pair, *query = NULL;
     ftc_status status = FTC_STATUS_OK;
     if (!texts.table && !texts.by_two) ftc_texts_next(&texts, &query, &pair, &status);
@@ -160,7 +154,7 @@ ftc_status ftc_pairs_print_embeddings(ftc_classifier *c, const ftc_text_options 
     FTC_RETURN_IF_ERROR(ftc_texts_open(options, false, words, &texts));
     ftc_status status = FTC_STATUS_OK;
     while (status.code == FTC_OK && ftc_texts_next(&texts, &text, &pair, &status)) {
-        status = ftc_tokenizer_encode(c->tokenizer, text, NULL, most_tokens(c, options), &tokens);
+        status = ftc_tokenizer_encode(c->tokenizer, text, NULL, c->max_length, &tokens);
         if (status.code == FTC_OK) ftc_dataset_add(&group, &tokens, 0);
         if (status.code != FTC_OK || group.n < 2 * c->batch.max_rows) continue;
         status = print_vectors(c, &group);

@@ -389,16 +389,14 @@ static ftc_status predict(ftc_classifier *c, const ftc_text_options *options, co
                                program->model);
     FTC_RETURN_IF_ERROR(ftc_texts_open(options, of_tokens, words, &texts));
     ftc_classifier_tell_pairs(c, texts.table ? ftc_table_has_pairs(texts.table) : texts.by_two);
-    int64_t length =
-        options->max_length && options->max_length < c->max_length ? options->max_length : c->max_length;
     ftc_tokens tokens = {0};
     ftc_status status = texts.table ? ftc_data_check_words(program, texts.table) : FTC_STATUS_OK;
     const char *text, *pair;
     group g = {.table = texts.table};
     if (status.code == FTC_OK && of_masks) status = ftc_masking_create_done(c->tokenizer, &g.masking);
     while (status.code == FTC_OK && ftc_texts_next(&texts, &text, &pair, &status)) {
-        status = of_tokens ? ftc_sentence_read(c, text, (int)length, &tokens, &g.sentences[g.examples.n])
-                           : ftc_tokenizer_encode(c->tokenizer, text, pair, (int)length, &tokens);
+        status = of_tokens ? ftc_sentence_read(c, text, c->max_length, &tokens, &g.sentences[g.examples.n])
+                           : ftc_tokenizer_encode(c->tokenizer, text, pair, c->max_length, &tokens);
         if (status.code == FTC_OK && of_masks) status = check_masks(c, text, &tokens);
         if (status.code != FTC_OK) break;
         if (mine->csv)
@@ -440,8 +438,8 @@ int ftc_command_predict(const ftc_command *self, int argc, char **argv) {
         code = ftc_cli_error(self->name, "which model? give its directory first");
     } else if (options.json && mine.csv) {
         code = ftc_cli_error(self->name, "--json and --csv are two forms of the answers; give one");
-    } else if ((code = ftc_classifier_open(self, words.items[0], &model, options.columns.tokenizer_by_class,
-                                           0, &classifier)) == FTC_EXIT_OK) {
+    } else if ((code = ftc_classifier_open(self, words.items[0], &model, &options.columns, 0, &classifier)) ==
+               FTC_EXIT_OK) {
         options.columns.is_silent = classifier.world->rank > 0;
         options.columns.txt_is_lines = ftc_program_masks(classifier.model.program) || mine.embeddings;
         code = ftc_status_report(self->name, predict(&classifier, &options, &mine, &words));

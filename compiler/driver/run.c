@@ -678,8 +678,6 @@ static bool prepare(const ftc_command *self, int argc, char **argv, const char *
         ftc_status_report(self->name, status);
         return false;
     }
-    if (candidate.source.graph && is_first(r))
-        ftc_model_tell_length(candidate.source.graph, &r->options.model);
     bool ok =
         ftc_model_finish(&candidate, &r->options.model, ftc_train_entries(o, with_test), &r->model, &why, &d);
     if (!ok) ftc_diag_report(self->name, &d);

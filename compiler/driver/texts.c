@@ -13,7 +13,7 @@ const ftc_option ftc_text_option_table[] = {
      "take the texts from a column of this file; - is standard input, a text a line"},
     {"pairs", NULL, FTC_OPTION_FLAG, FIELD(by_two), NULL, 0,
      "the texts behind the directory are pairs: the first with the second, the third with the fourth, …"},
-    {"max-length", NULL, FTC_OPTION_INT, FIELD(max_length), "N", 1, "cut texts to so many tokens"},
+    {"max-length", NULL, FTC_OPTION_INT, FIELD(columns.max_length), "N", 1, "cut texts to so many tokens"},
     {0},
 };
 #undef FIELD

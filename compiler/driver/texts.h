@@ -9,8 +9,7 @@
 typedef struct {
     bool json;
     const char *file;
-    bool by_two;        // arguments are pairs of texts
-    int64_t max_length; // 0: as the tokenizer says
+    bool by_two; // arguments are pairs of texts
     ftc_data_options columns;
 } ftc_text_options;
 

@@ -100,9 +100,8 @@ static ftc_status tokenize(const ftc_text_options *options, const ftc_text_list 
     if (status.code == FTC_OK) status = ftc_texts_open(options, false, words, &texts);
     if (status.code == FTC_OK) {
         int allowed = ftc_tokenizer_model_max_length(tokenizer);
-        int length = options->max_length > 0 && options->max_length < INT32_MAX ? (int)options->max_length
-                     : allowed                                                  ? allowed
-                                                                                : INT32_MAX;
+        int64_t asked = options->columns.max_length;
+        int length = asked ? (int)asked : allowed ? allowed : INT32_MAX;
         if (texts.table) {
             status = ftc_threads_create(n_threads, &threads);
             if (status.code == FTC_OK)
