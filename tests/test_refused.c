@@ -66,6 +66,33 @@ Test(refused, bad_files, .timeout = 240) {
     scratch_free(dir);
 }
 
+// Messages come in one piece, however many faults they tell, since several processes may tell theirs at once: in
+// a pipe of packets each write is one.
+Test(refused, messages_are_written_at_once) {
+    char *dir = test_directory(), *line, packet[4096];
+    int ends[2];
+    write_file(
+        dir, "faults.ir",
+        "model faults\naxis B <= 4\ninput x : f32[B]\na = nothing1\nb = nothing2\noutput loss = sum(x; B)\n");
+    cr_assert_eq(pipe2(ends, O_DIRECT), 0);
+    if (asprintf(&line, FTC_COMMAND " compile '%s/faults.ir'", dir) < 0) abort();
+    int kept = dup(2);
+    dup2(ends[1], 2);
+    int status = system(line);
+    dup2(kept, 2);
+    close(kept);
+    close(ends[1]);
+    cr_assert_eq(WEXITSTATUS(status), 2);
+    ssize_t n = read(ends[0], packet, sizeof packet - 1);
+    cr_assert_gt(n, 0);
+    packet[n] = '\0';
+    cr_expect(strstr(packet, "faults.ir:4:5: error: ") && strstr(packet, "'nothing2'"), "%s", packet);
+    cr_expect_eq(read(ends[0], packet, sizeof packet), 0);
+    close(ends[0]);
+    free(line);
+    scratch_free(dir);
+}
+
 // Where there is no room, nothing half-written stays.
 Test(refused, full_disks, .timeout = 240) {
     static const char *const CASES[][2] = {

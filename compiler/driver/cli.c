@@ -212,20 +212,24 @@ char *ftc_option_group_json(const ftc_option_group *group) {
 
 // --- messages -----------------------------------------------------------------------------------------
 
+void ftc_cli_tell(const char *text) {
+    ftc_text shown;
+    FILE *out = ftc_text_open(&shown);
+    ftc_shown_write(out, text, strlen(text), false);
+    size_t bytes;
+    char *written = ftc_text_close(&shown, &bytes);
+    fwrite(written, 1, bytes, stderr);
+    free(written);
+}
+
 int ftc_cli_error(const char *command, const char *format, ...) {
     va_list args;
     va_start(args, format);
     char *text = ftc_format_args(format, args);
     va_end(args);
-    ftc_text line;
-    FILE *out = ftc_text_open(&line);
-    fprintf(out, "ftc %s: ", command);
-    ftc_shown_write(out, text, strlen(text), false);
-    fputc('\n', out);
-    size_t bytes;
-    char *shown = ftc_text_close(&line, &bytes);
-    fwrite(shown, 1, bytes, stderr); // at once: several processes may write into one stream
-    free(shown);
+    char *line = ftc_format("ftc %s: %s\n", command, text);
+    ftc_cli_tell(line);
+    free(line);
     free(text);
     return FTC_EXIT_USAGE;
 }

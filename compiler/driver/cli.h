@@ -88,6 +88,10 @@ char *ftc_option_group_json(const ftc_option_group *group);
 // The option's first or second name nearest to `name`, or NULL when none is near.
 const char *ftc_cli_nearest_option(const ftc_option_group *groups, const char *name);
 
+// Writes lines to standard error, hidden characters escaped: at once, since several processes may write into
+// one stream.
+void ftc_cli_tell(const char *text);
+
 // Prints "ftc COMMAND: message" to standard error; returns FTC_EXIT_USAGE.
 int ftc_cli_error(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -10,7 +10,6 @@
 #include "runtime/hub/adapter.h"
 #include "runtime/hub/pooling.h"
 #include "runtime/loop/threads.h"
-#include "runtime/text/shown.h"
 
 #include <libgen.h>
 #include <limits.h>
@@ -120,15 +119,20 @@ static bool add_status(ftc_diagnostics *d, ftc_status status) {
 int ftc_diag_report(const char *command, ftc_diagnostics *d) {
     static const char PLACELESS[] = "error: ";
     int kept = d->count < FTC_MAX_DIAGNOSTICS ? d->count : FTC_MAX_DIAGNOSTICS;
+    ftc_text all;
+    FILE *out = ftc_text_open(&all);
     for (int i = 0; i < kept; i++) {
         const char *text = d->list[i].text;
         if (ftc_name_starts_with(text, PLACELESS)) {
-            fprintf(stderr, "ftc %s: ", command);
+            fprintf(out, "ftc %s: ", command);
             text += strlen(PLACELESS);
         }
-        ftc_shown_write(stderr, text, strlen(text), false);
+        fputs(text, out);
     }
-    if (d->count > kept) fprintf(stderr, "and %d more errors\n", d->count - kept);
+    if (d->count > kept) fprintf(out, "and %d more errors\n", d->count - kept);
+    char *text = ftc_text_close(&all, NULL);
+    ftc_cli_tell(text);
+    free(text);
     ftc_diag_free(d);
     return FTC_EXIT_USAGE;
 }
