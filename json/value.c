@@ -2,6 +2,7 @@
 
 #include "ir/base/alloc.h"
 
+#include <ctype.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -11,16 +12,30 @@
 // cJSON keeps the position of the last error in a global variable.
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-// Whether a string of the text holds a NUL, as it is or escaped: cJSON's strings would end there.
-static bool has_nul(const char *text, size_t bytes) {
-    static const char ESCAPE[] = "\\u0000";
-    const char *end = text + bytes;
-    for (const char *at = text; (at = memmem(at, (size_t)(end - at), ESCAPE, sizeof ESCAPE - 1)); at++) {
+// Finds a NUL in a string of the text, as it is or escaped, or a broken escape: cJSON's strings would end there.
+static bool find_nul(const char *text, size_t bytes, ftc_json_fault *fault) {
+    const char *end = text + bytes, *nul = memchr(text, '\0', bytes);
+    for (const char *at = text; (at = memmem(at, (size_t)(end - at), "\\u", 2)); at += 2) {
         const char *first = at; // of the backslashes: of two, one is the other's escape
         while (first > text && first[-1] == '\\') first--;
-        if ((at - first) % 2 == 0) return true;
+        if ((at - first) % 2) continue;
+        int digits = 0, zeros = 0;
+        for (const char *p = at + 2; p < end && digits < 4 && isxdigit((unsigned char)*p); p++) {
+            digits++;
+            zeros += *p == '0';
+        }
+        if (digits == 4 && zeros < 4) continue;
+        *fault = (ftc_json_fault){digits < 4 ? FTC_JSON_ESCAPE : FTC_JSON_NUL, (size_t)(at - text)};
+        return true;
     }
-    return memchr(text, '\0', bytes) != NULL;
+    if (nul) *fault = (ftc_json_fault){FTC_JSON_NUL, (size_t)(nul - text)};
+    return nul != NULL;
+}
+
+const char *ftc_json_fault_text(const ftc_json_fault *fault) {
+    if (fault->kind == FTC_JSON_NUL) return "a string with \\u0000 cannot be read";
+    if (fault->kind == FTC_JSON_ESCAPE) return "a string with \\u needs four hexadecimal digits behind it";
+    return NULL;
 }
 
 // cJSON's own memory, so that it runs out in the same way. Who else in the process uses cJSON, outside of any
@@ -40,8 +55,7 @@ static void unlock(void *mutex, size_t bytes) {
 
 // The value, or NULL and what is wrong.
 static cJSON *parse(const char *text, size_t bytes, ftc_json_fault *fault) {
-    fault->kind = FTC_JSON_NUL;
-    if (has_nul(text, bytes)) return NULL;
+    if (find_nul(text, bytes, fault)) return NULL;
     const char *end = text;
     pthread_mutex_lock(&lock);
     ftc_care_begin(&lock, 0, unlock);

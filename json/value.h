@@ -15,9 +15,13 @@ typedef struct {
         FTC_JSON_BROKEN,    // no valid JSON, or more than one value
         FTC_JSON_NO_OBJECT, // another value than an object
         FTC_JSON_NUL,       // a string with a NUL, where cJSON's strings end
+        FTC_JSON_ESCAPE,    // a \u without four hexadecimal digits, which cJSON takes for a NUL
     } kind;
-    size_t at; // FTC_JSON_BROKEN: the byte
+    size_t at; // the byte; of FTC_JSON_NO_OBJECT none
 } ftc_json_fault;
+
+// What a string holds that cannot be read, for messages; NULL where the fault is another.
+const char *ftc_json_fault_text(const ftc_json_fault *fault);
 
 // Parses a text that is one JSON value; the caller frees it with cJSON_Delete. NULL: *fault, where it is
 // asked for, says why. May be called by several threads, which cJSON_Parse may not.

@@ -12,12 +12,10 @@ ftc_status ftc_json_parse_file(const char *path, const char *text, size_t bytes,
         *out = json;
         return FTC_STATUS_OK;
     }
-    switch (fault.kind) {
-    case FTC_JSON_NUL:
-        return ftc_status_make(FTC_BAD_INPUT, "%s: a string with \\u0000 cannot be read", path);
-    case FTC_JSON_NO_OBJECT: return ftc_status_make(FTC_BAD_INPUT, "%s: a JSON object is expected", path);
-    case FTC_JSON_BROKEN: break;
-    }
+    const char *what = ftc_json_fault_text(&fault);
+    if (what) return ftc_status_make(FTC_BAD_INPUT, "%s: at byte %zu: %s", path, fault.at, what);
+    if (fault.kind == FTC_JSON_NO_OBJECT)
+        return ftc_status_make(FTC_BAD_INPUT, "%s: a JSON object is expected", path);
     return ftc_status_make(FTC_BAD_INPUT, "%s: not valid JSON at byte %zu; is the file complete?", path,
                            fault.at);
 }

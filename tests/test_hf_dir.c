@@ -47,6 +47,8 @@ Test(hf_dir, what_is_no_encoder_is_refused) {
         {"{} {}", "not valid JSON at byte 3"},
         {"{\"hidden_act\": \"ge\\u0000lu\"}", "a string with \\u0000 cannot be read"},
         {"{\"hidden_act\": \"a\\\\\\u0000\"}", "a string with \\u0000 cannot be read"},
+        {"{\"hidden_act\": \"gelu\\u00\"}", "at byte 20: a string with \\u needs four"},
+        {"{\"hidden_act\": \"gelu\\u", "at byte 20: a string with \\u needs four"},
     };
     char *dir = test_directory();
     ftc_hf_config *config = NULL;

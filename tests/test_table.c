@@ -501,7 +501,14 @@ static const struct {
      {0},
      "twice.json:1: the array ends here, but the file does not"},
     {"nothing.json", BYTES("[]"), {0}, "nothing.json: the file holds no object"},
-    {"nul.jsonl", BYTES("{\"text\":\"a\\u0000b\",\"label\":1}\n"), {0}, "nul.jsonl:1: a string with \\u0000"},
+    {"nul.jsonl",
+     BYTES("{\"text\":\"a\\u0000b\",\"label\":1}\n"),
+     {0},
+     "nul.jsonl:1: at byte 10 of the object: a string with \\u0000"},
+    {"escape.jsonl",
+     BYTES("{\"text\":\"a\",\"label\":1}\n{\"text\":\"good\\u12G4, or not\",\"label\":1}\n"),
+     {0},
+     "escape.jsonl:2: at byte 13 of the object: a string with \\u needs four hexadecimal digits"},
 };
 
 Test(table, says_what_is_wrong_and_where) {

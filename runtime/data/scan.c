@@ -168,12 +168,15 @@ static ftc_status check_json_row(scanner *s) {
     const char *value = ftc_fields_get(&s->fields, 0);
     ftc_json_fault fault;
     cJSON *json = ftc_json_parse_object(value, strlen(value), &fault);
+    const char *what = json ? NULL : ftc_json_fault_text(&fault);
+    if (what)
+        return ftc_status_make(FTC_BAD_INPUT, "%s:%zu: at byte %zu of the object: %s", l->path, s->line,
+                               fault.at, what);
     if (!json)
         return ftc_status_make(
             FTC_BAD_INPUT, "%s:%zu: %s", l->path, s->line,
-            fault.kind == FTC_JSON_NUL ? "a string with \\u0000 cannot be read"
-            : l->is_array              ? "not a JSON object; an array of objects is expected"
-                          : "not a JSON object; one object a line, or an array of them, is expected");
+            l->is_array ? "not a JSON object; an array of objects is expected"
+                        : "not a JSON object; one object a line, or an array of them, is expected");
     const cJSON *item;
     if (l->rows == 0)
         cJSON_ArrayForEach(item, json) ftc_fields_push(&l->names, item->string, strlen(item->string));
