@@ -600,10 +600,20 @@ Test(language, wrong_settings_are_refused) {
     cr_expect_null(ftc_parse_text("m.ir", "model m config { a = gelu b = a - 1 } output loss = b", NULL, &d));
     cr_expect_not_null(strstr(d.list[0].text, "b: 'gelu' is no number of an earlier entry"));
     ftc_diag_free(&d);
+    cr_expect_null(ftc_parse_text("m.ir", "model m config { a = 1 as b\n}\n", NULL, &d));
+    cr_expect_not_null(strstr(d.list[0].text, "m.ir:1:27: error: expected batch, max_length, ") &&
+                           strstr(d.list[0].text, "text_pooling or vocab_block, not 'b'\n"),
+                       "%s", d.list[0].text);
+    ftc_diag_free(&d);
+    cr_expect_null(ftc_parse_text("m.ir", "model m config { a = 1e-999\n}\n", NULL, &d));
+    cr_expect_not_null(strstr(d.list[0].text, "m.ir:1:22: error: '1e-999' is nearer to 0 than any number"),
+                       "%s", d.list[0].text);
+    ftc_diag_free(&d);
     expect_refused(&(ftc_override){"zzz", "3", "--set", FTC_OVERRIDE_CONFIG},
                    "the entries are: hidden layers heads");
     expect_refused(&(ftc_override){"hidden", "many", "--set", FTC_OVERRIDE_CONFIG}, "'hidden' is a number");
     expect_refused(&(ftc_override){"hidden", "1e999", "--set", FTC_OVERRIDE_CONFIG}, "'hidden' is a number");
+    expect_refused(&(ftc_override){"hidden", "1e-999", "--set", FTC_OVERRIDE_CONFIG}, "'hidden' is a number");
     expect_refused(&(ftc_override){"hidden", "0.5", "--set", FTC_OVERRIDE_CONFIG},
                    "'hidden' is a whole number");
     expect_refused(&(ftc_override){"heads", "3", "--set", FTC_OVERRIDE_CONFIG},

@@ -7,6 +7,13 @@ Test(refused, wrong_usage, .timeout = 240) {
     ASSERT_FTC(dir, 2, err, "did you mean --epochs?", "run", MODEL, "--epoch", "3");
     ASSERT_FTC(dir, 2, err, "did you mean --learning_rate", "run", MODEL, "--learning_rat", "3");
     ASSERT_FTC(dir, 2, err, "--lr x: expected a number", "run", MODEL, "--lr", "x");
+    ASSERT_FTC(dir, 2, err, "--lr 1e400: expected a number that 64 bits hold", "run", MODEL, "--lr", "1e400");
+    ASSERT_FTC(dir, 2, err, "--max-grad-norm 1e-400: expected a number that 64 bits hold", "run", MODEL,
+               "--max-grad-norm", "1e-400");
+    ASSERT_FTC(dir, 2, err, "--max-grad-norm 1e-60: expected 0, or at least 1.4e-45", "run", MODEL,
+               "--max-grad-norm", "1e-60");
+    ASSERT_FTC(dir, 2, err, "1e-400", "run", MODEL, "--set", "dropout=1e-400");
+    ASSERT_FTC(dir, 2, err, "expected lr=FACTORx", "compile", MODEL, SMALL, "--group", "*: lr=1e-400x");
     ASSERT_FTC(dir, 2, err, "--batch 0: expected at least 1", "run", MODEL, "--batch", "0");
     ASSERT_FTC(dir, 2, err, "--schedule line: expected linear|", "run", MODEL, "--schedule", "line");
     ASSERT_FTC(dir, 2, err, "--lr needs a value", "run", MODEL, "--lr");

@@ -1,6 +1,7 @@
 #include "compiler/driver/class_weights.h"
 
 #include "ir/base/alloc.h"
+#include "ir/base/name.h"
 #include "runtime/files.h"
 #include "runtime/json.h"
 #include "runtime/text/shown.h"
@@ -61,8 +62,9 @@ static ftc_status read_rows(const ftc_labels *labels, const char *path, double *
         char *end;
         status = ftc_table_read(table, i, &row);
         if (status.code != FTC_OK) break;
-        double weight = strtod(row.label, &end);
-        status = set_weight(labels, path, row.text, end != row.label && !*end ? weight : NAN, weights);
+        double weight;
+        bool fits = ftc_name_number(row.label, &end, &weight) && !*end;
+        status = set_weight(labels, path, row.text, fits ? weight : NAN, weights);
     }
     ftc_row_free(&row);
     ftc_table_close(table);

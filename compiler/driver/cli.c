@@ -107,6 +107,8 @@ static bool is_within(const ftc_option *option, double value, char *why, size_t 
         snprintf(why, why_bytes, "expected at least %.17g", option->least);
     } else if (option->kind == FTC_OPTION_PROBABILITY && (float)value >= 1) {
         snprintf(why, why_bytes, "expected less than 1");
+    } else if (option->kind == FTC_OPTION_NUMBER && value != 0 && (float)value == 0) {
+        snprintf(why, why_bytes, "expected 0, or at least %.2g", (double)FLT_TRUE_MIN);
     } else if (value > most_of(option->kind)) {
         snprintf(why, why_bytes, "expected at most %.16g", most_of(option->kind));
     } else {
@@ -151,9 +153,10 @@ bool ftc_option_set(const ftc_option *option, void *target, const char *text, ch
     case FTC_OPTION_STEPS:
     case FTC_OPTION_SHARE:
     case FTC_OPTION_PROBABILITY: {
-        double value = strtod(text, &end);
-        if (end == text || *end || !isfinite(value)) {
-            snprintf(why, why_bytes, "expected a number");
+        double value;
+        bool fits = ftc_name_number(text, &end, &value), is_number = end != text && !*end && !isnan(value);
+        if (!is_number || !fits) {
+            snprintf(why, why_bytes, "expected a number%s", is_number ? " that 64 bits hold" : "");
             return false;
         }
         if (!is_within(option, value, why, why_bytes)) return false;

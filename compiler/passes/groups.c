@@ -130,8 +130,8 @@ static bool read_value(const ftc_graph *g, const char *text, assignment *a, ftc_
     size_t name = equals ? (size_t)(equals - text) : 0;
     while (name && text[name - 1] == ' ') name--;
     char *end = NULL;
-    double value = equals ? strtod(equals + 1, &end) : NAN;
-    bool has_number = equals && end != equals + 1 && value >= 0 && isfinite(value);
+    double value = NAN;
+    bool has_number = equals && ftc_name_number(equals + 1, &end, &value) && value >= 0;
     if (name == 2 && !strncmp(text, "lr", name) && has_number && !strcmp(end, "x")) {
         a->sets_factor = true;
         a->values.lr_factor = value;

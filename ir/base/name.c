@@ -1,6 +1,7 @@
 #include "ir/base/name.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,11 +30,17 @@ uint64_t ftc_name_hash(const char *name) {
     return hash;
 }
 
+bool ftc_name_number(const char *text, char **end, double *out) {
+    errno = 0;
+    *out = strtod(text, end);
+    return *end != text && isfinite(*out) && !(*out == 0 && errno == ERANGE);
+}
+
 int64_t ftc_name_numbers(const char *text, double *numbers, int64_t most) {
     int64_t n = 0;
     for (char *end;; text = end + 1) {
-        double number = strtod(text, &end);
-        if (end == text || !isfinite(number) || (*end && *end != '|')) return -1;
+        double number;
+        if (!ftc_name_number(text, &end, &number) || (*end && *end != '|')) return -1;
         if (n < most) numbers[n] = number;
         n++;
         if (!*end) return n;

@@ -1,5 +1,7 @@
 #include "ir/lang/lex.h"
 
+#include "ir/base/name.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,9 +85,13 @@ static void lex_number(lexer *l, ftc_token *t) {
     t->kind = FTC_TOKEN_NUMBER;
     t->text = ftc_arena_strndup(l->arena, l->p, (size_t)(p - l->p));
     char *end;
-    t->number = strtod(t->text, &end);
-    if (*end) REPORT(l, l->p, "'%s' is not a number", t->text);
-    if (isinf(t->number)) REPORT(l, l->p, "'%s' is larger than any number; infinity is written inf", t->text);
+    bool fits = ftc_name_number(t->text, &end, &t->number);
+    if (*end)
+        REPORT(l, l->p, "'%s' is not a number", t->text);
+    else if (isinf(t->number))
+        REPORT(l, l->p, "'%s' is larger than any number; infinity is written inf", t->text);
+    else if (!fits)
+        REPORT(l, l->p, "'%s' is nearer to 0 than any number", t->text);
     l->p = p;
 }
 

@@ -66,8 +66,8 @@ static bool parse_number(const char *text, double *number) {
         return true;
     }
     char *end;
-    double x = strtod(text, &end);
-    if (end == text || *end || !isfinite(x)) return false;
+    double x;
+    if (!ftc_name_number(text, &end, &x) || *end) return false;
     *number = x;
     return true;
 }
