@@ -407,16 +407,27 @@ static const char *parse_setting_name(ftc_parser *p, settings_block block) {
     return kept;
 }
 
+static void fail_expected_role(ftc_parser *p) {
+    ftc_text text;
+    FILE *f = ftc_text_open(&text);
+    for (ftc_config_role role = FTC_CONFIG_PLAIN + 1; ftc_config_role_name(role); role++)
+        fprintf(f, "%s%s",
+                role == FTC_CONFIG_PLAIN + 1     ? ""
+                : ftc_config_role_name(role + 1) ? ", "
+                                                 : " or ",
+                ftc_config_role_name(role));
+    char *names = ftc_text_close(&text, NULL);
+    ftc_syn_fail_expected(p, names);
+    free(names);
+}
+
 // batch, task, … behind `as`.
 static void parse_config_role(ftc_parser *p, ftc_setting_syntax *s) {
     ftc_config_role role = FTC_CONFIG_PLAIN + 1;
     s->role_place = ftc_syn_peek(p)->place;
     while (ftc_config_role_name(role) && !ftc_syn_accept_word(p, ftc_config_role_name(role))) role++;
-    if (ftc_config_role_name(role))
-        s->role = role;
-    else
-        ftc_syn_fail_expected(
-            p, "batch, max_length, longest, task, loss, class_weights, text_pooling or vocab_block");
+    s->role = ftc_config_role_name(role) ? role : FTC_CONFIG_PLAIN;
+    if (!s->role) fail_expected_role(p);
 }
 
 // { NAME = VALUE "hf_name" as ROLE … }, appended to *tail.
