@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _callbacks, _library as c, _notebook
+from . import _callbacks, _hub, _library as c, _notebook
 from ._data import LABELS, NO_LABEL, Examples, Loader, Masks, pack
 from ._library import InputError, check, library
 from ._rows import Rows
@@ -62,7 +62,6 @@ _COMPILED = (
 
 # What else transformers' Trainer has, with what there is instead.
 _ABSENT = {
-    "push_to_hub": "save_model writes what huggingface_hub's upload_folder takes",
     "hyperparameter_search": "make a Trainer for each set of arguments",
     **dict.fromkeys(_COMPILED, "the compiled step and its loop do this"),
 }
@@ -267,7 +266,7 @@ class Trainer:
                     stacklevel=3,
                 )
         if getattr(args, "push_to_hub", False):
-            warnings.warn("ftc.Trainer: push_to_hub: nothing is pushed; the model lies in output_dir", stacklevel=3)
+            warnings.warn("ftc.Trainer: push_to_hub: nothing is pushed while it trains; call push_to_hub() behind it", stacklevel=3)
         if args.eval_strategy != "no" and self.eval_dataset is None:
             strategy = getattr(args.eval_strategy, "value", args.eval_strategy)
             raise ValueError(f"eval_strategy is {strategy}, but there is no eval_dataset")
@@ -837,6 +836,13 @@ class Trainer:
         )
         card = TrainingSummary.from_trainer(trainer, **about).to_model_card()
         pathlib.Path(self.args.output_dir, "README.md").write_text(card, encoding="utf-8")
+
+    def push_to_hub(
+        self, commit_message: str | None = "End of training", blocking: bool = True, token: Any = None, revision: str | None = None
+    ) -> Any:
+        """Saves the model into args.output_dir and uploads that by huggingface_hub, as transformers does (no card is made)."""
+        self.save_model()
+        return _hub.push(self.args, message=commit_message, blocking=blocking, token=token, revision=revision)
 
     def save_state(self) -> None:
         """Saves `state` as trainer_state.json into args.output_dir."""

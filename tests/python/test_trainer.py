@@ -4,7 +4,9 @@ import json
 import os
 import re
 import signal
+import sys
 import threading
+import types
 import warnings
 
 import numpy as np
@@ -131,11 +133,43 @@ def test_saves_metrics(make, capsys):
 
 def test_says_what_is_instead_of_what_is_absent(make):
     trainer = make(eval_strategy="no")
-    with pytest.raises(AttributeError, match="has no push_to_hub: save_model writes"):
-        trainer.push_to_hub()
+    with pytest.raises(AttributeError, match="has no hyperparameter_search: make a Trainer for each"):
+        trainer.hyperparameter_search()
     with pytest.raises(AttributeError, match="has no get_train_dataloader: the compiled step and its loop"):
         trainer.get_train_dataloader()
     assert not hasattr(trainer, "anything_else")
+
+
+def test_pushes_to_the_hub(make, monkeypatch):
+    trainer, calls = make(eval_strategy="no"), []
+    directory = os.path.abspath(trainer.args.output_dir)
+    trainer.args.hub_model_id, trainer.args.hub_token = "me/mine", "secret"
+
+    def create_repo(name, **options):
+        if trainer.args.hub_private_repo is False:
+            raise ConnectionError("offline")
+        calls.append((name, options))
+        return types.SimpleNamespace(repo_id=name)
+
+    def upload_folder(**options):
+        assert os.path.exists(os.path.join(options["folder_path"], "model.safetensors"))
+        calls.append(options)
+        return "done"
+
+    hub = types.SimpleNamespace(create_repo=create_repo, upload_folder=upload_folder)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    assert trainer.push_to_hub("a message", blocking=False) == "done"
+    assert calls[0] == ("me/mine", {"token": "secret", "private": None, "exist_ok": True})
+    assert (calls[1]["repo_id"], calls[1]["folder_path"], calls[1]["commit_message"]) == ("me/mine", directory, "a message")
+    assert calls[1]["run_as_future"] and "checkpoint-*" in calls[1]["ignore_patterns"]
+    trainer.args.hub_private_repo = False
+    with pytest.raises(ConnectionError, match="offline") as told:
+        trainer.push_to_hub()
+    assert f"the model is saved in {directory}, but not pushed" in told.value.__notes__[0]
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(ImportError) as told:
+        trainer.push_to_hub()
+    assert "needs the package huggingface_hub" in told.value.__notes__[0]
 
 
 def make_several(n, seed):
