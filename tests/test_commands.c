@@ -101,6 +101,17 @@ Test(commands, bench_prints_one_object, .timeout = 240) {
     scratch_free(dir);
 }
 
+#if defined(__x86_64__)
+// The peak beside an artifact is that of its own vectors, not of the widest that the machine has.
+Test(commands, bench_measures_the_peak_of_its_artifact, .timeout = 240) {
+    char *dir = test_directory();
+    ASSERT_FTC(dir, 0, out, "wrote", "compile", FTC_SOURCE_ROOT "/docs/tiny.ir", "--target", "generic", "-o",
+               "tiny.ftc");
+    ASSERT_FTC(dir, 0, out, "\"vectors\": \"baseline\"", "bench", "tiny.ftc", "--steps", "1", "--json");
+    scratch_free(dir);
+}
+#endif
+
 // A model whose inputs are not texts: steps are as large as its bounds, and told in its own terms.
 Test(commands, bench_runs_models_without_tokens, .timeout = 240) {
     char *dir = test_directory();

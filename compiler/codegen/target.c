@@ -119,6 +119,13 @@ static bool has_feature(const char *list, const char *entry, size_t length) {
     return false;
 }
 
+int ftc_target_vector_bits(const char *features) {
+#define HAS(feature) has_feature(features, "+" feature, strlen("+" feature))
+    bool avx512 = HAS("avx512f") && HAS("avx512bw") && HAS("avx512dq") && HAS("avx512vl");
+    return avx512 ? 512 : HAS("avx2") ? 256 : 128;
+#undef HAS
+}
+
 static int64_t cache_bytes(int name, int64_t otherwise) {
     long bytes = sysconf(name);
     return bytes > 0 ? bytes : otherwise;
@@ -141,8 +148,8 @@ static void find_features(char *features) {
     host.arch = &x86_64;
     host.features = features;
 #define HAS(feature) has_feature(host.features, "+" feature, strlen("+" feature))
-    bool avx512 = HAS("avx512f") && HAS("avx512bw") && HAS("avx512dq") && HAS("avx512vl");
-    host.vector_bits = avx512 ? 512 : HAS("avx2") ? 256 : 128;
+    host.vector_bits = ftc_target_vector_bits(host.features);
+    bool avx512 = host.vector_bits == 512;
     host.vector_registers = avx512 ? 32 : 16;
     host.fma = HAS("fma");
     host.rounds = host.vector_bits > 128;

@@ -48,6 +48,9 @@ const ftc_target *ftc_target_named(const char *name);
 // These names, for people.
 #define FTC_TARGET_NAMES "native, avx512, avx2, generic, aarch64 and sve256"
 
+// Width of the widest vectors that code of x86-64 with these features may have; 128 of other kinds.
+int ftc_target_vector_bits(const char *features);
+
 // Whether code for `target`, or for a kind of machine and a feature string that an artifact recorded, can be
 // executed by this process: the host is of the kind and has every feature that the string adds.
 bool ftc_target_supported_here(const ftc_target *target);

@@ -12,7 +12,7 @@
 typedef struct {
     int64_t batch, length, steps, warmup, threads;
     bool json, peak, kernels;
-    int vector_bits;        // of what is measured as the peak: those of --target
+    int vector_bits;        // of what --peak measures: those of --target
     const ftc_world *world; // of several processes, each computes a shard of a training step
 } ftc_bench_options;
 

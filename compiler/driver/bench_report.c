@@ -1,4 +1,6 @@
 // What `ftc bench` tells of one program.
+#include "compiler/artifact.h"
+#include "compiler/codegen/target.h"
 #include "compiler/driver/bench.h"
 #include "compiler/driver/blas.h"
 #include "compiler/driver/peak.h"
@@ -143,7 +145,9 @@ static void add_exchange(cJSON *object, const ftc_bench_side *side, const ftc_be
 void ftc_bench_report(const ftc_bench_side *side, const ftc_bench_options *o, ftc_threads *pool) {
     const ftc_program *program = side->model.program;
     const int32_t threads = ftc_threads_count(pool);
-    const double peak_gflops = ftc_peak_gflops_by(pool, o->vector_bits, ftc_clock_seconds);
+    // What its own instructions can do, whatever else the machine has.
+    const int vector_bits = ftc_target_vector_bits(ftc_program_manifest(side->model.loaded)->cpu_features);
+    const double peak_gflops = ftc_peak_gflops_by(pool, vector_bits, ftc_clock_seconds);
     const ftc_entry *entry = &program->entries[side->entry];
     ftc_work work = ftc_entry_work(program, side->entry, side->batch.counts);
     double fastest = side->seconds[0];
@@ -158,6 +162,7 @@ void ftc_bench_report(const ftc_bench_side *side, const ftc_bench_options *o, ft
         cJSON_AddNumberToObject(object, "tokens_per_second", (double)side->batch.tokens / fastest);
     cJSON_AddNumberToObject(object, "gflops", gflops);
     cJSON_AddNumberToObject(object, "peak_gflops", peak_gflops);
+    cJSON_AddStringToObject(object, "vectors", ftc_peak_vectors(vector_bits));
     cJSON_AddNumberToObject(object, "share_of_peak", gflops / peak_gflops);
     cJSON_AddNumberToObject(object, "nominal_gflop", side->flops / 1e9);
     cJSON_AddNumberToObject(object, "executed_gflop", work.flops / 1e9);
