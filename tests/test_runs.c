@@ -42,6 +42,24 @@ Test(runs, sigterm_leaves_a_checkpoint_and_resume_is_bitwise, .timeout = 240) {
     scratch_free(dir);
 }
 
+// A signal before there is anything to save: the folder is the next run's as if nothing had been there.
+Test(runs, a_run_killed_before_its_first_step_leaves_the_folder_to_the_next, .timeout = 240) {
+    char *dir = test_directory();
+    static const char *const EARLY[] = {"run", MODEL, SMALL, "--max-steps", "1", "--output", "early", NULL};
+    pid_t pid = start(dir, EARLY);
+    wait_for(dir, "early/.ftc-run");
+    cr_assert_eq(kill(pid, SIGKILL), 0);
+    outcome o = finish(dir, pid);
+    cr_assert(o.status == 128 + SIGKILL && count_files(dir, "early") == 0, "status %d\n%s", o.status, o.err);
+    forget(&o);
+    ASSERT_FTC(dir, 2, err, "early has no checkpoint to resume from", "run", MODEL, SMALL, "--max-steps", "1",
+               "--output", "early", "--resume");
+    ASSERT_FTC(dir, 2, err, "config.json", "predict", "early", "a text");
+    cr_assert(exists(dir, "early/.ftc-run"));
+    ASSERT_FTC(dir, 0, err, "saved early", "run", MODEL, SMALL, "--max-steps", "1", "--output", "early");
+    scratch_free(dir);
+}
+
 // Results go where the user says: not into what another run or another program has written, and not where a
 // model's text says.
 Test(runs, results_go_only_where_the_user_says, .timeout = 240) {
