@@ -12,7 +12,8 @@
 // cJSON keeps the position of the last error in a global variable.
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-// Finds a NUL in a string of the text, as it is or escaped, or a broken escape: cJSON's strings would end there.
+// Finds a NUL in a string of the text, as it is or escaped, or a broken escape: cJSON's strings would end
+// there.
 static bool find_nul(const char *text, size_t bytes, ftc_json_fault *fault) {
     const char *end = text + bytes, *nul = memchr(text, '\0', bytes);
     for (const char *at = text; (at = memmem(at, (size_t)(end - at), "\\u", 2)); at += 2) {

@@ -368,7 +368,7 @@ Test(commands, entries_of_config_are_found_by_their_roles, .timeout = 240) {
                "own = sum(select(outer (mate == index(other)), cosine, 0); other)\n"
                "output loss = mean(own; B) as loss, x as embedding\n"
                "train { optimizer = sgd  lr = 0.1  epochs = 1  batch = 2 }\n");
-    ASSERT_FTC(dir, 0, err, "positions for 12 tokens", "run", "m.ir", "--train", "pairs.csv", "--tokenizer",
+    ASSERT_FTC(dir, 0, err, "takes at most 12 tokens", "run", "m.ir", "--train", "pairs.csv", "--tokenizer",
                TOKENIZER, "--task", "pairs", "--batch", "3", "--max-length", "99", "--output", "saved");
     char *text = read_text(dir, "saved/model.ir"), *config = read_text(dir, "saved/config.json"),
          *pooling = read_text(dir, "saved/1_Pooling/config.json");

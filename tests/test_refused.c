@@ -73,8 +73,8 @@ Test(refused, bad_files, .timeout = 240) {
     scratch_free(dir);
 }
 
-// Messages come in one piece, however many faults they tell, since several processes may tell theirs at once: in
-// a pipe of packets each write is one.
+// Messages come in one piece, however many faults they tell, since several processes may tell theirs at once:
+// in a pipe of packets each write is one.
 Test(refused, messages_are_written_at_once) {
     char *dir = test_directory(), *line, packet[4096];
     int ends[2];

@@ -103,8 +103,8 @@ ftc_status ftc_data_masking(const ftc_program *program, const ftc_data_options *
 ftc_status ftc_data_tokenize(const ftc_program *program, const ftc_dataset_source *source, const char *cache,
                              ftc_threads *threads, ftc_dataset *out, bool *from_cache);
 
-// Opens the tokenizer in `dir` and finds the most tokens that an example may have: options->max_length, or what
-// the tokenizer allows where that is 0, and no more than the program was compiled for, which is told on
+// Opens the tokenizer in `dir` and finds the most tokens that an example may have: options->max_length, or
+// what the tokenizer allows where that is 0, and no more than the program was compiled for, which is told on
 // standard error where more are asked for.
 ftc_status ftc_data_tokenizer(const ftc_program *program, const char *dir, const ftc_data_options *options,
                               ftc_tokenizer **tokenizer, int32_t *max_length);

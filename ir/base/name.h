@@ -21,8 +21,8 @@ uint64_t ftc_name_hash(const char *name);
 // task, 0 not. The entry with the highest counts.
 int ftc_name_for_task(const char *entry, const char *name, const char *task);
 
-// The number at the start of a text, as C writes them, into *out, and *end behind it, at `text` where there is
-// none. false: there is none, or no double holds it: it is infinite, or would be 0 and is not.
+// The number at the start of a text, as C writes them, into *out, and *end behind it, at `text` where there
+// is none. false: there is none, or no double holds it: it is infinite, or would be 0 and is not.
 bool ftc_name_number(const char *text, char **end, double *out);
 
 // Numbers with | between them, as "0.5|2|1e-3": how many there are, of which the first `most` are written;
