@@ -14,6 +14,10 @@ Test(refused, wrong_usage, .timeout = 240) {
                "--max-grad-norm", "1e-60");
     ASSERT_FTC(dir, 2, err, "1e-400", "run", MODEL, "--set", "dropout=1e-400");
     ASSERT_FTC(dir, 2, err, "expected lr=FACTORx", "compile", MODEL, SMALL, "--group", "*: lr=1e-400x");
+    ASSERT_FTC(dir, 2, err, "--dump-after is for artifacts, and --emit writes a text alone", "compile", MODEL,
+               "--emit", "ir", "--dump-after", "cse");
+    ASSERT_FTC(dir, 2, err, "--dump-dir d: which dumps? name --dump-after PASS", "compile", MODEL,
+               "--dump-dir", "d");
     ASSERT_FTC(dir, 2, err, "--batch 0: expected at least 1", "run", MODEL, "--batch", "0");
     ASSERT_FTC(dir, 2, err, "--schedule line: expected linear|", "run", MODEL, "--schedule", "line");
     ASSERT_FTC(dir, 2, err, "--lr needs a value", "run", MODEL, "--lr");

@@ -293,6 +293,23 @@ static int make_artifact(const char *path, const ftc_model_source *source, const
 
 // --- the command --------------------------------------------------------------------------------------
 
+// Options that would do nothing are refused.
+static bool check_shown(const compile_options *options, ftc_diagnostics *d) {
+    const char *idle = options->dump_after.n  ? "--dump-after"
+                       : options->time_passes ? "--time-passes"
+                       : options->ranks       ? "--ranks"
+                                              : NULL;
+    if (options->emit != EMIT_ARTIFACT && idle)
+        ftc_diag_add(d, NULL, NULL, 0, 0,
+                     "%s is for artifacts, and --emit writes a text alone; leave one out", idle);
+    else if (options->dump_dir && !options->dump_after.n)
+        ftc_diag_add(d, NULL, NULL, 0, 0, "--dump-dir %s: which dumps? name --dump-after PASS, or all",
+                     options->dump_dir);
+    else
+        return true;
+    return false;
+}
+
 static bool check_dumps(const compile_options *options, ftc_diagnostics *d) {
     static const char *const also[] = {"all", "expand", NULL};
     for (size_t i = 0; i < options->dump_after.n; i++)
@@ -311,7 +328,7 @@ static int compile_model(const char *path, const ftc_model_options *model, const
     ftc_tuned tuned = {0};
     char *pretrained = ftc_model_absolute(model->pretrained);
     int status = FTC_EXIT_USAGE;
-    if (check_dumps(options, &d) && ftc_model_read(path, model, &source, &d) &&
+    if (check_shown(options, &d) && check_dumps(options, &d) && ftc_model_read(path, model, &source, &d) &&
         ftc_model_compile_options(&source, model, &compile, &d) &&
         (!model->tune || ftc_model_tune(&source, &compile, &tuned, &d))) {
         ftc_model_tell_length(source.graph, model);
