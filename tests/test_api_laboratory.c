@@ -118,7 +118,7 @@ Test(laboratory, edits_change_kernels, .timeout = 240) {
     ftc_net_free(net);
     net = NULL;
     FAILS(ftc_net_open(MODEL, &(ftc_net_options){.edits = "\ndot hidden: apart"}, &net), 2,
-          "edits:2: error: `dot hidden: apart`: expected");
+          "edits:2:1: error: `dot hidden: apart`: expected");
     FAILS(ftc_net_open(MODEL, &(ftc_net_options){.edits = "dot nothing: no epilogue"}, &net), 2,
           "matches no kernel; there are products with: ");
     cr_expect_null(net);

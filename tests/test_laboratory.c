@@ -246,8 +246,8 @@ Test(laboratory, edits_of_the_schedule_that_find_nothing_are_refused, .timeout =
         {"tile *: block 16\ntile attention: block 16", "`tile attention: block 16` changes nothing"},
         {"dot *.query: forgotten", "`dot PATTERN: recomputed`"},
         {"dot *.nothing: no epilogue", "matches no kernel; there are products with: "},
-        {"tile attention: block 0", "edits:1: error: `tile attention: block 0`: expected `tile attention"},
-        {"\nattention stored", "edits:2: error: `attention stored`: expected"},
+        {"tile attention: block 0", "edits:1:1: error: `tile attention: block 0`: expected `tile attention"},
+        {"\n  attention stored // so\n", "\n    attention stored // so\n    ^\n"},
         {"dot : no epilogue", "expected"},
         {"tile attention: block 64 rows", "expected"},
     };

@@ -44,8 +44,9 @@ bool ftc_laboratory_dumps(const ftc_model_options *options, ftc_dump dumps[FTC_E
 // Adds the edits of a text, of which it makes pieces.
 static bool add_edits(char *text, const char *file, char ***edits, int *n, ftc_diagnostics *d) {
     bool ok = true;
-    char *line;
-    for (int at = 1; ok && (line = strsep(&text, "\n")); at++) {
+    char *source = ftc_strdup(text), *line;
+    for (int at = 1; (line = strsep(&text, "\n")); at++) {
+        const char *begin = line;
         char *comment = strstr(line, "//");
         if (comment) *comment = '\0';
         line += strspn(line, " \t\r");
@@ -54,8 +55,9 @@ static bool add_edits(char *text, const char *file, char ***edits, int *n, ftc_d
         if (!length) continue;
         *edits = ftc_realloc(*edits, (size_t)(*n + 1), sizeof **edits);
         (*edits)[(*n)++] = ftc_strdup(line);
-        ok = ftc_edits_check(line, file, at, d);
+        ok &= ftc_edits_check(line, file, source, at, (int)(line - begin) + 1, d);
     }
+    free(source);
     return ok;
 }
 

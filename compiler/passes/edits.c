@@ -36,9 +36,10 @@ static edit read_edit(const char *line) {
     return e;
 }
 
-bool ftc_edits_check(const char *line, const char *file, int at, ftc_diagnostics *d) {
+bool ftc_edits_check(const char *line, const char *file, const char *source, int at, int column,
+                     ftc_diagnostics *d) {
     if (read_edit(line).action != NO_EDIT) return true;
-    ftc_diag_add(d, file, NULL, at, 0,
+    ftc_diag_add(d, file, source, at, column,
                  "`%s`: expected `tile attention: block N` (1 to 4096), `tile *: block N`, `dot PATTERN: no "
                  "epilogue`, `dot PATTERN: stored`, `dot PATTERN: recomputed` or `attention: stored`",
                  line);

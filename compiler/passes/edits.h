@@ -10,8 +10,10 @@
 
 #include "compiler/passes/passes.h"
 
-// Whether the line is an edit; else false after a diagnostic at that line of the file.
-bool ftc_edits_check(const char *line, const char *file, int at, ftc_diagnostics *d);
+// Whether the line is an edit; else false after a diagnostic at that line and column of the file, whose text
+// is `source`.
+bool ftc_edits_check(const char *line, const char *file, const char *source, int at, int column,
+                     ftc_diagnostics *d);
 
 // What the options' edits ask of the graph; the edits that match are marked (ftc_pass_options.edits_matched).
 int32_t ftc_edits_block(const ftc_pass_options *options, bool is_attention); // 0: nothing

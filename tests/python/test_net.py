@@ -159,7 +159,7 @@ def test_graphs_go_out_and_come_back(net, model, tmp_path):
 def test_edits_and_kernels_of_ones_own(net, model, models):
     apart = ftc.compile(model, threads=1, seed=7, calls="step", edits=["dot hidden.*: no epilogue"])
     assert len(apart.kernels) > len(net.kernels)
-    with pytest.raises(ftc.InputError, match="edits:1: error: `hidden`: expected"):
+    with pytest.raises(ftc.InputError, match="edits:1:1: error: `hidden`: expected"):
         ftc.compile(model, edits="hidden")
     example = models.parent / "docs/examples/layernorm"
     own = ftc.compile(f"{example}.ir", threads=1, kernels=[f"{example}.c"])
