@@ -52,8 +52,8 @@ Test(runs, a_run_killed_before_its_first_step_leaves_the_folder_to_the_next, .ti
     outcome o = finish(dir, pid);
     cr_assert(o.status == 128 + SIGKILL && count_files(dir, "early") == 0, "status %d\n%s", o.status, o.err);
     forget(&o);
-    ASSERT_FTC(dir, 2, err, "early has no checkpoint to resume from", "run", MODEL, SMALL, "--max-steps", "1",
-               "--output", "early", "--resume");
+    ASSERT_FTC(dir, 2, err, "early: has no checkpoint to resume from", "run", MODEL, SMALL, "--max-steps",
+               "1", "--output", "early", "--resume");
     ASSERT_FTC(dir, 2, err, "config.json", "predict", "early", "a text");
     cr_assert(exists(dir, "early/.ftc-run"));
     ASSERT_FTC(dir, 0, err, "saved early", "run", MODEL, SMALL, "--max-steps", "1", "--output", "early");
