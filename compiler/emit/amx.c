@@ -64,7 +64,17 @@ static const ftc_amx *amx_of(const ftc_codegen *cg) {
 }
 
 void ftc_amx_configure(ftc_codegen *cg) {
+    static const char done[] = "ftc.amx.configured";
+    LLVMValueRef f = cg->function;
+    unsigned length = sizeof done - 1;
+    if (LLVMGetStringAttributeAtIndex(f, LLVMAttributeFunctionIndex, done, length)) return;
+    LLVMAddAttributeAtIndex(f, LLVMAttributeFunctionIndex,
+                            LLVMCreateStringAttribute(cg->context, done, length, "", 0));
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(cg->builder);
+    LLVMValueRef first = LLVMGetFirstInstruction(LLVMGetEntryBasicBlock(f));
+    if (first) LLVMPositionBuilderBefore(cg->builder, first);
     amx_of(cg)->configure(cg);
+    LLVMPositionBuilderAtEnd(cg->builder, here);
 }
 
 // --- the micro-kernel ---------------------------------------------------------------------------------

@@ -7,7 +7,7 @@
 // What the micro-kernel is made of: operations on eight tiles of 16 rows of 16 words. The CPU's instructions,
 // or what a test puts in their place (ftc_target.amx).
 typedef struct ftc_amx {
-    void (*configure)(ftc_codegen *cg); // once, before any other
+    void (*configure)(ftc_codegen *cg); // once, before any other, without branches
     void (*zero)(ftc_codegen *cg, int tile);
     // `stride`: bytes from row to row.
     void (*load)(ftc_codegen *cg, int tile, LLVMValueRef address, LLVMValueRef stride);
@@ -16,7 +16,8 @@ typedef struct ftc_amx {
     void (*add_products)(ftc_codegen *cg, int c, int a, int b);
 } ftc_amx;
 
-// Emits configure.
+// Emits configure at the beginning of the function that is being built, once: it takes as long as some of a
+// tile kernel's products.
 void ftc_amx_configure(ftc_codegen *cg);
 
 // void ftc.gemm.amx.<rows>x<vectors>.<cols>(a, lda, b, c, ldc, k, last, accumulate, rows): as the other

@@ -384,7 +384,6 @@ static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape,
     LLVMTypeRef element = ftc_gemm_element_type(cg, form);
     LLVMValueRef a_row = transposed ? one : lda, depth = ftc_emit_packed_depth(cg, shape, k);
     int64_t turn_bytes = WORDS_PER_TURN * shape->k_per_word * ftc_gemm_element_bytes(form);
-    if (shape->kind == FTC_GEMM_AMX) ftc_amx_configure(cg);
     ftc_cg_loop row = ftc_cg_loop_begin(cg, zero, m, ftc_cg_i64(cg, shape->rows));
     LLVMValueRef rows = ftc_cg_min(cg, ftc_cg_sub(cg, m, row.index), ftc_cg_i64(cg, shape->rows));
     ftc_matrix a = {.base = ftc_cg_at(cg, element, arg[3], ftc_cg_mul(cg, row.index, a_row)),
@@ -420,6 +419,7 @@ static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape,
 }
 
 void ftc_emit_block(ftc_codegen *cg, const ftc_gemm_block *g) {
+    if (g->shape.kind == FTC_GEMM_AMX) ftc_amx_configure(cg);
     bool buffered = ftc_gemm_buffer_bytes(&g->shape, &g->a, 1) > 0;
     LLVMValueRef function = block_function(cg, &g->shape, g->a.form, buffered, g->a.transposed);
     LLVMValueRef depth = g->depth ? g->depth : ftc_emit_packed_depth(cg, &g->shape, g->k);
