@@ -490,12 +490,16 @@ static LLVMValueRef random_value(ftc_emitter *e, ftc_id id, const ftc_env *env) 
     LLVMValueRef k0 = LLVMBuildTrunc(cg->builder, key, cg->i32, "");
     LLVMValueRef k1 =
         LLVMBuildTrunc(cg->builder, LLVMBuildLShr(cg->builder, key, ftc_cg_i64(cg, 32), ""), cg->i32, "");
-    LLVMValueRef j = ftc_cg_i32(cg, 0);
+    LLVMValueRef j = ftc_cg_i32(cg, 0), factor = ftc_cg_i32(cg, (int32_t)0x9E3779B1u);
     if (last >= 0) j = LLVMBuildTrunc(cg->builder, random_coordinate(e, env, axes->at[last]), cg->i32, "");
     int n = env->lanes;
-    j = n > 1 ? ftc_cg_iota(cg, j, n) : j;
     ftc_scalar_builder b = ftc_codegen_scalar_builder(cg, n);
-    ftc_scalar x = b.iadd(&b, b.imul(&b, j, b.const_i32(&b, (int32_t)0x9E3779B1u)), ftc_cg_splat(cg, k0, n));
+    // The first lane's by an integer unit, which has nothing else to do.
+    ftc_scalar x = LLVMBuildAdd(cg->builder, LLVMBuildMul(cg->builder, j, factor, ""), k0, "");
+    if (n > 1) {
+        LLVMValueRef lanes = ftc_cg_iota(cg, ftc_cg_i32(cg, 0), n);
+        x = b.iadd(&b, ftc_cg_splat(cg, x, n), b.imul(&b, lanes, ftc_cg_splat(cg, factor, n)));
+    }
     x = b.ixor(&b, x, b.lshr(&b, x, b.const_i32(&b, 16)));
     x = b.imul(&b, x, b.const_i32(&b, 0x21f0aaad));
     x = b.ixor(&b, x, b.lshr(&b, x, b.const_i32(&b, 15)));
