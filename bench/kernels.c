@@ -1,12 +1,13 @@
 // ftc-kernels: the compiled contractions alone, on every matrix product of BERT's layers in its three roles,
 // as GFLOP/s and as a share of the FMA peak measured on the spot, beside OpenBLAS.
 //
-//     ftc-kernels [--target NAME] [--threads N] [--cpu-time] [--serve] [--tokens N]...
+//     ftc-kernels [--target NAME] [--precision fp32|bf16] [--threads N] [--cpu-time] [--serve] [--tokens N]...
 //
 // Times are minima over repetitions of about 0.1 s in total; B (and what the epilogue would do) is packed
 // anew each time. With --cpu-time, of one thread, it is the time that the thread had a processor: what others
 // do on a busy machine counts only as far as they share caches and memory. The peak is that of the target's
-// vectors, and so are OpenBLAS's kernels. With --serve the process prints the table's head and how many rows
+// vectors, and so are OpenBLAS's kernels. In bf16 activations and gradients are such, weights are rounded as
+// they are packed, and OpenBLAS stays fp32. With --serve the process prints the table's head and how many rows
 // there are, then for each line of standard input the row of that number (from 0), or for "peak" the peak
 // measured again, so that bench/kernels can take turns with another contender.
 #include <cblas.h>
@@ -63,7 +64,7 @@ static void symbol_name(char *name, size_t size, int weight, int role) {
 }
 
 // Extents that the model fixes are constants, the tokens are a parameter: as in a compiled step.
-static int64_t emit_product(ftc_codegen *cg, int weight, int role) {
+static int64_t emit_product(ftc_codegen *cg, int weight, int role, bool in_bf16) {
     char name[32];
     symbol_name(name, sizeof name, weight, role);
     product p = product_of(weight, role, MAX_TOKENS);
@@ -73,6 +74,10 @@ static int64_t emit_product(ftc_codegen *cg, int weight, int role) {
                                  .a_transposed = p.a_transposed,
                                  .b_transposed = p.b_transposed,
                                  .role = roles[role]};
+    if (in_bf16) {
+        what.a = FTC_FORM_BF16;
+        what.b = role == 2 ? FTC_FORM_BF16 : FTC_FORM_ROUNDED;
+    }
     what.extents[role == 2 ? 2 : 0] = "tokens";
     ftc_contraction_plan plan = ftc_contraction_plan_for(cg->target, &what);
     return ftc_emit_contraction_alone(cg, name, &what, &plan);
@@ -81,6 +86,7 @@ static int64_t emit_product(ftc_codegen *cg, int weight, int role) {
 // What all rows of the table share.
 typedef struct {
     const ftc_target *target;
+    bool in_bf16;
     double (*clock)(void);
     ftc_loaded_object *code;
     int64_t scratch_bytes[N_WEIGHTS][N_ROLES], tokens[16];
@@ -96,7 +102,7 @@ static int64_t compile_products(table *t) {
     int64_t most_scratch = 0;
     for (int w = 0; w < N_WEIGHTS; w++)
         for (int role = 0; role < N_ROLES; role++) {
-            t->scratch_bytes[w][role] = emit_product(cg, w, role);
+            t->scratch_bytes[w][role] = emit_product(cg, w, role, t->in_bf16);
             if (t->scratch_bytes[w][role] > most_scratch) most_scratch = t->scratch_bytes[w][role];
         }
     if (!ftc_object_optimize(cg, &error)) must(NULL, error);
@@ -247,13 +253,17 @@ int main(int argc, char **argv) {
         const char *value = i + 1 < argc ? argv[++i] : "";
         if (strcmp(option, "--target") == 0)
             target_name = value;
+        else if (strcmp(option, "--precision") == 0 &&
+                 (strcmp(value, "fp32") == 0 || strcmp(value, "bf16") == 0))
+            t.in_bf16 = strcmp(value, "bf16") == 0;
         else if (strcmp(option, "--threads") == 0)
             t.threads = atoi(value);
         else if (strcmp(option, "--tokens") == 0 && t.n_tokens < 16)
             t.tokens[t.n_tokens++] = atol(value);
         else
-            must(NULL,
-                 "usage: ftc-kernels [--target NAME] [--threads N] [--cpu-time] [--serve] [--tokens N]...");
+            must(NULL, "usage: ftc-kernels [--target NAME] [--precision fp32|bf16] [--threads N] "
+                       "[--cpu-time] [--serve] "
+                       "[--tokens N]...");
     }
     if (t.n_tokens == 0) t.n_tokens = 3;
     for (int i = 0; i < t.n_tokens; i++)

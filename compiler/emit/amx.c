@@ -79,71 +79,113 @@ void ftc_amx_configure(ftc_codegen *cg) {
 
 // --- the micro-kernel ---------------------------------------------------------------------------------
 
-// C = or C += the tiles' sums, which lie in `sums` (rows × vectors * 16).
-static void emit_result(ftc_codegen *cg, LLVMValueRef sums, int vectors, LLVMValueRef c, LLVMValueRef ldc,
-                        LLVMValueRef rows, LLVMValueRef last, LLVMValueRef accumulate) {
+// Rows of a block of C, `vectors` wide; of each row's last vector the lanes of the mask.
+typedef struct {
+    LLVMValueRef base, ld; // in elements
+} c_rows;
+
+static void copy_rows(ftc_codegen *cg, c_rows from, c_rows to, LLVMValueRef rows, int vectors,
+                      LLVMValueRef mask) {
     LLVMTypeRef vector = ftc_cg_vector_type(cg, cg->f32, TILE_WORDS);
-    LLVMValueRef mask = ftc_cg_tail_mask(cg, last, TILE_WORDS);
     ftc_cg_loop row = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), rows, ftc_cg_i64(cg, 1));
+    LLVMValueRef from_row = ftc_cg_at(cg, cg->f32, from.base, ftc_cg_mul(cg, row.index, from.ld));
+    LLVMValueRef to_row = ftc_cg_at(cg, cg->f32, to.base, ftc_cg_mul(cg, row.index, to.ld));
     for (int j = 0; j < vectors; j++) {
         LLVMValueRef column = ftc_cg_i64(cg, j * TILE_WORDS);
-        LLVMValueRef from = ftc_cg_mul(cg, row.index, ftc_cg_i64(cg, vectors * TILE_WORDS));
-        LLVMValueRef to = ftc_cg_add(cg, ftc_cg_mul(cg, row.index, ldc), column);
-        to = ftc_cg_at(cg, cg->f32, c, to);
-        LLVMValueRef sum =
-            ftc_cg_load(cg, vector, ftc_cg_at(cg, cg->f32, sums, ftc_cg_add(cg, from, column)));
-        ftc_cg_if adding = ftc_cg_if_begin(cg, accumulate);
-        LLVMValueRef added = ftc_cg_fadd(cg, ftc_cg_load(cg, vector, to), sum);
-        LLVMBasicBlockRef blocks[2] = {LLVMGetInsertBlock(cg->builder)};
-        ftc_cg_if_else(cg, &adding);
-        blocks[1] = LLVMGetInsertBlock(cg->builder);
-        ftc_cg_if_end(cg, &adding);
-        LLVMValueRef result = LLVMBuildPhi(cg->builder, vector, "");
-        LLVMAddIncoming(result, (LLVMValueRef[]){added, sum}, blocks, 2);
+        LLVMValueRef source = ftc_cg_at(cg, cg->f32, from_row, column);
+        LLVMValueRef target = ftc_cg_at(cg, cg->f32, to_row, column);
         if (j < vectors - 1)
-            ftc_cg_store(cg, result, to);
+            ftc_cg_store(cg, ftc_cg_load(cg, vector, source), target);
         else
-            ftc_cg_store_masked(cg, result, to, mask);
+            ftc_cg_store_masked(cg, ftc_cg_load_masked(cg, vector, source, mask), target, mask);
     }
     ftc_cg_loop_end(cg, &row);
 }
 
-LLVMValueRef ftc_amx_kernel_function(ftc_codegen *cg, const ftc_gemm_shape *shape, const char *name, int rows,
-                                     int vectors) {
-    LLVMTypeRef params[] = {cg->ptr, cg->i64, cg->ptr, cg->ptr, cg->i64, cg->i64, cg->i64, cg->i1, cg->i64};
-    ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params, 9, FTC_CG_OUTLINED, true);
-    LLVMValueRef arg[9];
-    LLVMGetParams(f.function, arg);
-    LLVMValueRef a = arg[0], lda = arg[1], b = arg[2], k = arg[5], ldb = ftc_cg_i64(cg, shape->cols);
+// Moves the tiles of C from or to memory.
+static void move_tiles(ftc_codegen *cg, c_rows c, int row_tiles, int vectors,
+                       void (*move)(ftc_codegen *cg, int tile, LLVMValueRef address, LLVMValueRef stride)) {
+    LLVMValueRef stride = ftc_cg_mul(cg, c.ld, ftc_cg_i64(cg, 4));
+    for (int i = 0; i < row_tiles; i++) {
+        LLVMValueRef row = ftc_cg_mul(cg, c.ld, ftc_cg_i64(cg, i * TILE_ROWS));
+        for (int j = 0; j < vectors; j++) {
+            LLVMValueRef at = ftc_cg_add(cg, row, ftc_cg_i64(cg, j * TILE_WORDS));
+            move(cg, i * vectors + j, ftc_cg_at(cg, cg->f32, c.base, at), stride);
+        }
+    }
+}
+
+// With a turn of the loop some rows of the matrices that are read behind the product, so that the turns of a
+// whole chunk fetch all of the block's.
+static LLVMValueRef fetch_rows(ftc_codegen *cg, const ftc_gemm_shape *shape, int rows, int vectors,
+                               const ftc_amx_fetch *fetch, LLVMValueRef depth, LLVMValueRef at) {
+    int turns = shape->k_chunk / (shape->k_per_word * TILE_WORDS), per_turn = (rows + turns - 1) / turns;
+    int n_turns = (rows + per_turn - 1) / per_turn;
+    LLVMValueRef left = ftc_cg_compare(cg, LLVMIntSLT, depth, ftc_cg_i64(cg, n_turns * TILE_WORDS));
+    ftc_cg_if fetching = ftc_cg_if_begin(cg, LLVMBuildAnd(cg->builder, fetch->wanted, left, ""));
+    LLVMValueRef row = at;
+    for (int r = 0; r < per_turn; r++) {
+        for (int j = 0; j < vectors; j++) {
+            LLVMValueRef line = ftc_cg_at(cg, cg->i8, row, ftc_cg_i64(cg, j * TILE_BYTES));
+            ftc_cg_prefetch(cg, cg->i8, line, ftc_cg_i64(cg, 0), FTC_CG_INTO_L2);
+            for (int i = 0; i < FTC_GEMM_SOON - 1; i++)
+                ftc_cg_prefetch(cg, cg->i8, line, fetch->beside[i], FTC_CG_INTO_L2);
+        }
+        row = ftc_cg_at(cg, cg->i8, row, fetch->step);
+    }
+    ftc_cg_if_end(cg, &fetching);
+    return ftc_cg_at(cg, cg->i8, at, ftc_cg_mul(cg, fetch->step, ftc_cg_i64(cg, per_turn)));
+}
+
+void ftc_amx_emit_kernel(ftc_codegen *cg, const ftc_gemm_shape *shape, const ftc_amx_block *block, int rows,
+                         int vectors) {
     const ftc_amx *amx = amx_of(cg);
     int row_tiles = rows / TILE_ROWS;
     LLVMValueRef word_bytes = ftc_cg_i64(cg, 4), step = ftc_cg_i64(cg, TILE_WORDS);
+    LLVMValueRef ldb = ftc_cg_i64(cg, shape->cols), lda = block->lda;
     LLVMValueRef a_stride = ftc_cg_mul(cg, lda, word_bytes), b_stride = ftc_cg_mul(cg, ldb, word_bytes);
-    for (int c = 0; c < row_tiles * vectors; c++) amx->zero(cg, c);
-
-    ftc_cg_loop depth = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), k, step);
-    for (int i = 0; i < row_tiles; i++) {
-        LLVMValueRef offset = ftc_cg_mul(cg, lda, ftc_cg_i64(cg, i * TILE_ROWS));
-        amx->load(cg, FIRST_A + i, ftc_cg_at(cg, cg->i32, a, ftc_cg_add(cg, offset, depth.index)), a_stride);
-    }
-    for (int j = 0; j < vectors; j++) {
-        LLVMValueRef offset =
-            ftc_cg_add(cg, ftc_cg_mul(cg, ldb, depth.index), ftc_cg_i64(cg, j * TILE_WORDS));
-        amx->load(cg, FIRST_B + j, ftc_cg_at(cg, cg->i32, b, offset), b_stride);
-    }
-    for (int i = 0; i < row_tiles; i++)
-        for (int j = 0; j < vectors; j++) amx->add_products(cg, i * vectors + j, FIRST_A + i, FIRST_B + j);
-    ftc_cg_loop_end(cg, &depth);
-
+    // A block that is not whole is made beside C.
     LLVMValueRef sums = ftc_cg_variable(cg, LLVMArrayType2(cg->f32, (uint64_t)(rows * vectors * TILE_WORDS)));
     LLVMSetAlignment(sums, 64);
+    LLVMValueRef mask = ftc_cg_tail_mask(cg, block->last, TILE_WORDS);
+    LLVMValueRef whole =
+        LLVMBuildAnd(cg->builder, ftc_cg_compare(cg, LLVMIntEQ, block->rows, ftc_cg_i64(cg, rows)),
+                     ftc_cg_compare(cg, LLVMIntEQ, block->last, step), "");
+    LLVMValueRef part = LLVMBuildNot(cg->builder, whole, "");
+    c_rows c = {block->c, block->ldc}, beside = {sums, ftc_cg_i64(cg, vectors * TILE_WORDS)};
+    c_rows made = {ftc_cg_select(cg, whole, c.base, beside.base), ftc_cg_select(cg, whole, c.ld, beside.ld)};
+    ftc_cg_if adding = ftc_cg_if_begin(cg, block->accumulate);
+    ftc_cg_if copying = ftc_cg_if_begin(cg, part);
+    copy_rows(cg, c, beside, block->rows, vectors, mask);
+    ftc_cg_if_end(cg, &copying);
+    move_tiles(cg, made, row_tiles, vectors, amx->load);
+    ftc_cg_if_else(cg, &adding);
+    for (int t = 0; t < row_tiles * vectors; t++) amx->zero(cg, t);
+    ftc_cg_if_end(cg, &adding);
+
+    ftc_cg_loop depth = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), block->k, step);
+    LLVMValueRef ahead = ftc_cg_loop_carry(cg, &depth, block->fetch.ahead);
+    LLVMValueRef next = fetch_rows(cg, shape, rows, vectors, &block->fetch, depth.index, ahead);
+    // Each operand is loaded right before its first product.
     for (int i = 0; i < row_tiles; i++)
         for (int j = 0; j < vectors; j++) {
-            int64_t at = (i * TILE_ROWS * vectors + j) * TILE_WORDS;
-            amx->store(cg, i * vectors + j, ftc_cg_at(cg, cg->f32, sums, ftc_cg_i64(cg, at)),
-                       ftc_cg_i64(cg, vectors * TILE_BYTES));
+            if (i == 0) {
+                LLVMValueRef offset =
+                    ftc_cg_add(cg, ftc_cg_mul(cg, ldb, depth.index), ftc_cg_i64(cg, j * TILE_WORDS));
+                amx->load(cg, FIRST_B + j, ftc_cg_at(cg, cg->i32, block->b, offset), b_stride);
+            }
+            if (j == 0) {
+                LLVMValueRef offset = ftc_cg_mul(cg, lda, ftc_cg_i64(cg, i * TILE_ROWS));
+                offset = ftc_cg_add(cg, offset, depth.index);
+                amx->load(cg, FIRST_A + i, ftc_cg_at(cg, cg->i32, block->a, offset), a_stride);
+            }
+            amx->add_products(cg, i * vectors + j, FIRST_A + i, FIRST_B + j);
         }
-    emit_result(cg, sums, vectors, arg[3], arg[4], arg[8], arg[6], arg[7]);
-    ftc_cg_function_end(cg, f, NULL);
-    return f.function;
+    ftc_cg_loop_next(&depth, ahead, next);
+    ftc_cg_loop_end(cg, &depth);
+
+    move_tiles(cg, made, row_tiles, vectors, amx->store);
+    copying = ftc_cg_if_begin(cg, part);
+    copy_rows(cg, beside, c, block->rows, vectors, mask);
+    ftc_cg_if_end(cg, &copying);
 }

@@ -20,10 +20,24 @@ typedef struct ftc_amx {
 // tile kernel's products.
 void ftc_amx_configure(ftc_codegen *cg);
 
-// void ftc.gemm.amx.<rows>x<vectors>.<cols>(a, lda, b, c, ldc, k, last, accumulate, rows): as the other
-// micro-kernels (gemm.c), for `rows` (16 or 32) of which the last parameter says how many exist. Words of
-// A and B past k are zero up to a multiple of 16; A is not transposed.
-LLVMValueRef ftc_amx_kernel_function(ftc_codegen *cg, const ftc_gemm_shape *shape, const char *name, int rows,
-                                     int vectors);
+// What is brought into L2 meanwhile, `step` bytes from row to row: what is read behind the product, whole
+// rows of the block at `ahead` and at FTC_GEMM_SOON - 1 distances from there, in bytes; i1: whether at all.
+typedef struct {
+    LLVMValueRef ahead, step, beside[FTC_GEMM_SOON - 1], wanted;
+} ftc_amx_fetch;
+
+// The operands of a micro-kernel (gemm.c). Words of A and B past k are zero up to a multiple of 16; A is not
+// transposed, and 16 rows of each of its tiles can be read, whether they exist or not.
+typedef struct {
+    LLVMValueRef a, lda, b, c, ldc, k;
+    LLVMValueRef last;       // lanes of the last vector of C that exist
+    LLVMValueRef accumulate; // i1: the sums begin with what is in C
+    LLVMValueRef rows;       // that exist
+    ftc_amx_fetch fetch;
+} ftc_amx_block;
+
+// The body of a micro-kernel of `rows` (16 or 32) × `vectors`.
+void ftc_amx_emit_kernel(ftc_codegen *cg, const ftc_gemm_shape *shape, const ftc_amx_block *block, int rows,
+                         int vectors);
 
 #endif

@@ -13,11 +13,13 @@ enum {
     PREFETCH_WORDS = 32, // when A is contiguous along m a line for each word is too little to be seen coming
 };
 
-// The parameters of a micro-kernel. That for AMX has the rows of the block in the place of what is ahead.
-enum { A, LDA, B, C, LDC, K, LAST, ACCUMULATE, AHEAD, AHEAD_STEP, N_PARAMS, AMX_ROWS = AHEAD };
+// The parameters of a micro-kernel.
+enum { A, LDA, B, C, LDC, K, LAST, ACCUMULATE, AHEAD, AHEAD_STEP, N_PARAMS };
 // When A is transposed, what is ahead is what is read behind the product: where the first matrix has the
 // block, its `ld` in bytes, the others' distances from it, and whether it is to be fetched.
 enum { BESIDE = N_PARAMS, FETCHES = BESIDE + FTC_GEMM_SOON - 1, N_PARAMS_T };
+// AMX's have all of them and, behind these, the rows of the block that exist.
+enum { ROWS = N_PARAMS_T, N_PARAMS_AMX, MOST_PARAMS = N_PARAMS_AMX };
 
 ftc_gemm_kind ftc_gemm_kind_for(const ftc_target *target, ftc_gemm_form a, ftc_gemm_form b) {
     if (a == FTC_FORM_F32 || b == FTC_FORM_F32) return FTC_GEMM_F32;
@@ -248,26 +250,8 @@ static void store_block(ftc_codegen *cg, LLVMValueRef last, const accumulators *
     ftc_cg_if_end(cg, &full);
 }
 
-// void ftc.gemm….<rows>x<vectors>.<cols>(a, lda, b, c, ldc, k, last, accumulate, ahead, ahead_step, …): a
-// whole `rows` × `vectors` block of accumulators from words of A and a panel of B; of the last vector only
-// the first `last` lanes exist in C (whole vectors of C are read). Word (m, k) of A is at a[m * lda + k], or
-// at a[k * lda + m] when transposed (.t). Rows of A that come next are brought into L2 meanwhile: what is at
-// `ahead` and, with each turn of the loop, ahead_step bytes further on; when A is transposed, what is read
-// behind the product, in the first turns. Blocks of fewer rows than shape->rows are the last: no time is
-// spent on making them fast.
-static LLVMValueRef kernel_function(ftc_codegen *cg, const ftc_gemm_shape *shape, bool transposed, int rows,
-                                    int vectors) {
-    char name[NAME_SIZE];
-    name_function(name, "", shape, transposed, rows, vectors);
-    LLVMValueRef found = ftc_cg_function_find(cg, name);
-    if (found) return found;
-    if (shape->kind == FTC_GEMM_AMX) return ftc_amx_kernel_function(cg, shape, name, rows, vectors);
-    LLVMTypeRef params[N_PARAMS_T] = {cg->ptr, cg->i64, cg->ptr, cg->ptr, cg->i64, cg->i64, cg->i64,
-                                      cg->i1,  cg->ptr, cg->i64, cg->i64, cg->i64, cg->i1};
-    ftc_cg_function f = ftc_cg_function_begin(cg, name, cg->void_type, params,
-                                              transposed ? N_PARAMS_T : N_PARAMS, FTC_CG_OUTLINED, true);
-    LLVMValueRef arg[N_PARAMS_T] = {0};
-    LLVMGetParams(f.function, arg);
+static void emit_kernel(ftc_codegen *cg, const ftc_gemm_shape *shape, bool transposed, int rows, int vectors,
+                        const LLVMValueRef arg[N_PARAMS_T]) {
     accumulators block = begin_block(cg, shape, transposed, rows, vectors, arg);
     LLVMValueRef at[MAX_POINTERS] = {[IN_A] = arg[A], [IN_B] = arg[B], [IN_NEXT] = arg[AHEAD]};
     LLVMValueRef k = arg[K], zero = ftc_cg_i64(cg, 0), fetched = zero, in_turns = zero;
@@ -284,6 +268,49 @@ static LLVMValueRef kernel_function(ftc_codegen *cg, const ftc_gemm_shape *shape
     add_words(cg, shape, transposed, false, arg, in_turns, k, 1, at, &block);
     add_what_is_there(cg, arg[ACCUMULATE], arg[LAST], &block);
     store_block(cg, arg[LAST], &block);
+}
+
+static void emit_amx_kernel(ftc_codegen *cg, const ftc_gemm_shape *shape, int rows, int vectors,
+                            const LLVMValueRef arg[N_PARAMS_AMX]) {
+    ftc_amx_block block = {.a = arg[A],
+                           .lda = arg[LDA],
+                           .b = arg[B],
+                           .c = arg[C],
+                           .ldc = arg[LDC],
+                           .k = arg[K],
+                           .last = arg[LAST],
+                           .accumulate = arg[ACCUMULATE],
+                           .rows = arg[ROWS],
+                           .fetch = {.ahead = arg[AHEAD], .step = arg[AHEAD_STEP], .wanted = arg[FETCHES]}};
+    memcpy(block.fetch.beside, &arg[BESIDE], sizeof block.fetch.beside);
+    ftc_amx_emit_kernel(cg, shape, &block, rows, vectors);
+}
+
+// void ftc.gemm….<rows>x<vectors>.<cols>(a, lda, b, c, ldc, k, last, accumulate, ahead, ahead_step, …): a
+// whole `rows` × `vectors` block of accumulators from words of A and a panel of B; of the last vector only
+// the first `last` lanes exist in C (whole vectors of C are read). Word (m, k) of A is at a[m * lda + k], or
+// at a[k * lda + m] when transposed (.t). Rows of A that come next are brought into L2 meanwhile: what is at
+// `ahead` and, with each turn of the loop, ahead_step bytes further on; when A is transposed, what is read
+// behind the product, in the first turns. Blocks of fewer rows than shape->rows are the last: no time is
+// spent on making them fast.
+static LLVMValueRef kernel_function(ftc_codegen *cg, const ftc_gemm_shape *shape, bool transposed, int rows,
+                                    int vectors) {
+    char name[NAME_SIZE];
+    name_function(name, "", shape, transposed, rows, vectors);
+    LLVMValueRef found = ftc_cg_function_find(cg, name);
+    if (found) return found;
+    LLVMTypeRef params[MOST_PARAMS] = {cg->ptr, cg->i64, cg->ptr, cg->ptr, cg->i64, cg->i64, cg->i64,
+                                       cg->i1,  cg->ptr, cg->i64, cg->i64, cg->i64, cg->i1,  cg->i64};
+    bool is_amx = shape->kind == FTC_GEMM_AMX;
+    int n_params = is_amx ? N_PARAMS_AMX : transposed ? N_PARAMS_T : N_PARAMS;
+    ftc_cg_function f =
+        ftc_cg_function_begin(cg, name, cg->void_type, params, n_params, FTC_CG_OUTLINED, true);
+    LLVMValueRef arg[MOST_PARAMS] = {0};
+    LLVMGetParams(f.function, arg);
+    if (is_amx)
+        emit_amx_kernel(cg, shape, rows, vectors, arg);
+    else
+        emit_kernel(cg, shape, transposed, rows, vectors, arg);
     ftc_cg_function_end(cg, f, NULL);
     return f.function;
 }
@@ -313,9 +340,9 @@ static LLVMValueRef kernel_table(ftc_codegen *cg, const ftc_gemm_shape *shape, b
 enum { BLOCK_PARAMS = 10, SOON_PARAMS = 2 + FTC_GEMM_SOON };
 
 // Calls the micro-kernel for the rows and columns that there are: at most shape->rows and shape->cols. Fills
-// in args[LAST], the lanes of the last vector, and, for AMX, args[AMX_ROWS].
+// in args[LAST], the lanes of the last vector, and, for AMX, args[ROWS].
 static void call_kernel(ftc_codegen *cg, const ftc_gemm_shape *shape, bool transposed, LLVMValueRef rows,
-                        LLVMValueRef cols, LLVMValueRef args[N_PARAMS_T]) {
+                        LLVMValueRef cols, LLVMValueRef args[MOST_PARAMS]) {
     LLVMValueRef table = kernel_table(cg, shape, transposed), one = ftc_cg_i64(cg, 1);
     LLVMValueRef lanes = ftc_cg_i64(cg, cg->lanes);
     LLVMTypeRef type =
@@ -326,13 +353,8 @@ static void call_kernel(ftc_codegen *cg, const ftc_gemm_shape *shape, bool trans
     LLVMValueRef whole = ftc_cg_div(cg, ftc_cg_sub(cg, cols, one), lanes);
     args[LAST] = ftc_cg_sub(cg, cols, ftc_cg_mul(cg, whole, lanes));
     LLVMValueRef kernel = ftc_cg_load(cg, cg->ptr, ftc_cg_at(cg, cg->ptr, table, ftc_cg_add(cg, row, whole)));
-    if (shape->kind == FTC_GEMM_AMX) args[AMX_ROWS] = rows;
+    args[ROWS] = rows;
     LLVMBuildCall2(cg->builder, type, kernel, args, LLVMCountParamTypes(type), "");
-}
-
-// Whether blocks fetch what is read behind the product. AMX's kernels have their rows of A side by side.
-static bool reads_soon(const ftc_gemm_shape *shape, bool transposed) {
-    return transposed && shape->kind != FTC_GEMM_AMX;
 }
 
 // In bytes.
@@ -372,8 +394,7 @@ static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape,
                                                                      cg->i1};
     int n_params = BLOCK_PARAMS;
     if (buffered) params[n_params++] = cg->ptr;
-    bool has_soon = reads_soon(shape, transposed);
-    for (int i = 0; has_soon && i < SOON_PARAMS; i++) params[n_params++] = first_soon[i];
+    for (int i = 0; transposed && i < SOON_PARAMS; i++) params[n_params++] = first_soon[i];
     ftc_cg_function f =
         ftc_cg_function_begin(cg, name, cg->void_type, params, n_params, FTC_CG_OUTLINED, true);
     LLVMValueRef arg[BLOCK_PARAMS + 1 + SOON_PARAMS], *soon = arg + BLOCK_PARAMS + buffered;
@@ -403,9 +424,20 @@ static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape,
     LLVMValueRef panel = ftc_cg_at(cg, cg->f32, b, ftc_cg_mul(cg, col.index, arg[9]));
     LLVMValueRef c_at = ftc_cg_at(cg, cg->f32, c_row, col.index);
     LLVMValueRef a_ld = buffered ? a.ld : ftc_cg_div(cg, a.ld, ftc_cg_i64(cg, shape->k_per_word)); // words
-    LLVMValueRef args[N_PARAMS_T] = {a.base, a_ld, panel,  c_at,  ldc,
-                                     depth,  NULL, arg[8], ahead, ftc_cg_i64(cg, turn_bytes)};
-    if (has_soon) {
+    LLVMValueRef args[MOST_PARAMS] = {a.base,
+                                      a_ld,
+                                      panel,
+                                      c_at,
+                                      ldc,
+                                      depth,
+                                      NULL,
+                                      arg[8],
+                                      ahead,
+                                      ftc_cg_i64(cg, turn_bytes),
+                                      zero,
+                                      zero,
+                                      ftc_cg_bool(cg, false)};
+    if (transposed) {
         memcpy(&args[AHEAD], soon, SOON_PARAMS * sizeof *soon);
         LLVMValueRef soon_row = ftc_cg_at(cg, cg->i8, soon[0], ftc_cg_mul(cg, row.index, soon[1]));
         args[AHEAD] = ftc_cg_at(cg, cg->f32, soon_row, col.index);
@@ -427,7 +459,7 @@ void ftc_emit_block(ftc_codegen *cg, const ftc_gemm_block *g) {
                                                          g->b, g->c, g->ldc, g->accumulate, depth};
     int n_args = BLOCK_PARAMS;
     if (buffered) args[n_args++] = g->buffer;
-    if (reads_soon(&g->shape, g->a.transposed)) {
+    if (g->a.transposed) {
         const ftc_gemm_soon *soon = &g->soon;
         LLVMValueRef size = ftc_cg_i64(cg, sizeof(float)), zero = ftc_cg_i64(cg, 0);
         args[n_args++] = soon->n ? soon->base[0] : g->c;
