@@ -359,7 +359,7 @@ int64_t ftc_emit_contraction_alone(ftc_codegen *cg, const char *symbol, const ft
                     .ld = ftc_cg_i64(cg, c->a_transposed ? c->m : c->k),
                     .transposed = c->a_transposed,
                     .form = c->a};
-    a.in_pairs = ftc_gemm_is_in_pairs(&a, c->extents[2] ? -1 : c->k);
+    a.known_k = c->extents[2] ? 0 : c->k;
     ftc_emit_contraction(cg, &(ftc_contraction){
                                  .plan = *plan,
                                  .m = extent[0],

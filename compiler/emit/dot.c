@@ -137,7 +137,7 @@ static ftc_matrix matrix(ftc_emitter *e, ftc_id id, const ftc_axes *outer, const
                     .ld = ftc_cg_i64(e->cg, transposed ? inner_stride : outer_stride),
                     .transposed = transposed,
                     .form = ftc_emit_form(e->g, id)};
-    m.in_pairs = ftc_gemm_is_in_pairs(&m, ftc_region_constant_size(e->g, inner));
+    m.known_k = ftc_region_constant_size(e->g, inner);
     return m;
 }
 

@@ -377,15 +377,30 @@ static ftc_matrix packed_rows(ftc_codegen *cg, const ftc_gemm_shape *shape, cons
     return packed;
 }
 
+// The rows of A that are read where they lie, in words, or, of fewer than a whole block, the packed ones: AMX
+// reads all rows of a tile.
+static ftc_matrix rows_in_place(ftc_codegen *cg, const ftc_gemm_shape *shape, const ftc_matrix *a,
+                                LLVMValueRef rows, LLVMValueRef k, LLVMValueRef buffer) {
+    LLVMValueRef base = ftc_cg_variable(cg, cg->ptr), ld = ftc_cg_variable(cg, cg->i64);
+    ftc_cg_store(cg, a->base, base);
+    ftc_cg_store(cg, ftc_cg_div(cg, a->ld, ftc_cg_i64(cg, shape->k_per_word)), ld);
+    ftc_cg_if part = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntSLT, rows, ftc_cg_i64(cg, shape->rows)));
+    ftc_matrix packed = ftc_emit_pack_rows(cg, shape, a, rows, k, buffer);
+    ftc_cg_store(cg, packed.base, base);
+    ftc_cg_store(cg, packed.ld, ld);
+    ftc_cg_if_end(cg, &part);
+    return (ftc_matrix){.base = ftc_cg_load(cg, cg->ptr, base), .ld = ftc_cg_load(cg, cg->i64, ld)};
+}
+
 // void ftc.gemm.block…(m, n, k, a, lda, b, c, ldc, accumulate, b_depth[, buffer][, soon, soon_step, beside…,
 // fetches]): a row block of A stays in L1 while the panels of B pass by; meanwhile the rows that come next
 // are prefetched, one with each panel, or, when A is transposed, what is read behind the product. `buffered`:
-// A is packed first.
+// A is packed first, unless its block of rows is whole and is read `in_place`.
 static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape, ftc_gemm_form form,
-                                   bool buffered, bool transposed) {
+                                   bool buffered, bool in_place, bool transposed) {
     static const char *const whats[] = {".block.packing", ".block.bf16", ".block.rounded"};
     char name[NAME_SIZE];
-    name_function(name, buffered ? whats[form] : ".block", shape, transposed, shape->rows, shape->vectors);
+    name_function(name, buffered && !in_place ? whats[form] : ".block", shape, transposed, shape->rows, shape->vectors);
     LLVMValueRef found = ftc_cg_function_find(cg, name);
     if (found) return found;
     LLVMTypeRef params[BLOCK_PARAMS + 1 + SOON_PARAMS] = {cg->i64, cg->i64, cg->i64, cg->ptr, cg->i64,
@@ -415,6 +430,8 @@ static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape,
         ftc_cg_at(cg, element, a.base, ftc_cg_mul(cg, a_row, ftc_cg_i64(cg, shape->rows)));
     if (buffered && transposed && shape->together > 1)
         a = packed_rows(cg, shape, &a, row.index, m, k, arg[BLOCK_PARAMS]);
+    else if (buffered && in_place)
+        a = rows_in_place(cg, shape, &a, rows, k, arg[BLOCK_PARAMS]);
     else if (buffered)
         a = ftc_emit_pack_rows(cg, shape, &a, rows, k, arg[BLOCK_PARAMS]);
     LLVMValueRef c_row = ftc_cg_at(cg, cg->f32, c, ftc_cg_mul(cg, row.index, ldc));
@@ -453,7 +470,8 @@ static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape,
 void ftc_emit_block(ftc_codegen *cg, const ftc_gemm_block *g) {
     if (g->shape.kind == FTC_GEMM_AMX) ftc_amx_configure(cg);
     bool buffered = ftc_gemm_buffer_bytes(&g->shape, &g->a, 1) > 0;
-    LLVMValueRef function = block_function(cg, &g->shape, g->a.form, buffered, g->a.transposed);
+    bool in_place = ftc_gemm_reads_pairs(&g->shape, &g->a);
+    LLVMValueRef function = block_function(cg, &g->shape, g->a.form, buffered, in_place, g->a.transposed);
     LLVMValueRef depth = g->depth ? g->depth : ftc_emit_packed_depth(cg, &g->shape, g->k);
     LLVMValueRef args[BLOCK_PARAMS + 1 + SOON_PARAMS] = {g->m, g->n, g->k,   g->a.base,     g->a.ld,
                                                          g->b, g->c, g->ldc, g->accumulate, depth};

@@ -7,8 +7,7 @@
 //
 //     packed[panel][word of k][cols], panel p has columns p*cols … p*cols + cols - 1, anything past the last
 //
-// A is read where it is, one broadcast a word, when it is f32 and so are the products, or its rows are pairs
-// already; otherwise, and where the words of its rows would crowd few sets of the cache, each block of rows
+// A is read where it is when it is f32 and so are the products, or its rows are pairs already; otherwise, and where the words of its rows would crowd few sets of the cache, each block of rows
 // is brought into words in a small buffer first: of a transposed A several blocks at once, where a line has
 // more than one block's words.
 // A block of rows stays in L1 while the panels of B pass, and `rows × cols` of C stay in registers over all
@@ -74,11 +73,12 @@ typedef struct {
     LLVMValueRef ld; // in elements
     bool transposed;
     ftc_gemm_form form;
-    bool in_pairs; // of A: ftc_gemm_is_in_pairs
+    int64_t known_k; // of A: the extent of k in every call; 0 or less: it is not the same in all
 } ftc_matrix;
 
-// Whether the rows of A, of `k` cells (-1: of as many as a call gives), are whole pairs of bf16.
-bool ftc_gemm_is_in_pairs(const ftc_matrix *a, int64_t k);
+// Whether the micro-kernel can read the rows of A where they lie: they are whole words of pairs, and do not
+// crowd a few sets of the cache. (AMX reads whole blocks of rows there; one that is not is packed.)
+bool ftc_gemm_reads_pairs(const ftc_gemm_shape *shape, const ftc_matrix *a);
 
 LLVMTypeRef ftc_gemm_element_type(ftc_codegen *cg, ftc_gemm_form form); // as it lies in memory
 int ftc_gemm_element_bytes(ftc_gemm_form form);

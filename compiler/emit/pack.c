@@ -320,13 +320,16 @@ static bool is_crowded(const ftc_gemm_shape *shape, const ftc_matrix *a) {
     return LLVMConstIntGetSExtValue(a->ld) * 4 % shape->crowding == 0;
 }
 
-bool ftc_gemm_is_in_pairs(const ftc_matrix *a, int64_t k) {
-    if (a->form != FTC_FORM_BF16 || a->transposed || !LLVMIsAConstantInt(a->ld)) return false;
-    return k >= 0 && k % 2 == 0 && LLVMConstIntGetSExtValue(a->ld) % 2 == 0;
+bool ftc_gemm_reads_pairs(const ftc_gemm_shape *shape, const ftc_matrix *a) {
+    if (shape->kind == FTC_GEMM_F32 || a->form != FTC_FORM_BF16 || a->transposed) return false;
+    if (a->known_k <= 0 || a->known_k % (shape->k_per_word * shape->word_unit)) return false;
+    if (!LLVMIsAConstantInt(a->ld)) return false;
+    int64_t row = LLVMConstIntGetSExtValue(a->ld);
+    return row % 2 == 0 && (shape->kind != FTC_GEMM_AMX || row * 2 % shape->crowding);
 }
 
 int64_t ftc_gemm_buffer_bytes(const ftc_gemm_shape *shape, const ftc_matrix *a, int64_t k) {
-    if (shape->kind == FTC_GEMM_PAIRS && a->in_pairs) return 0;
+    if (shape->kind == FTC_GEMM_PAIRS && ftc_gemm_reads_pairs(shape, a)) return 0;
     if (shape->kind == FTC_GEMM_F32 && a->form == FTC_FORM_F32 && !is_crowded(shape, a)) return 0;
     int64_t words = (k + shape->k_per_word - 1) / shape->k_per_word, lanes = shape->cols / shape->vectors;
     words = (words + lanes - 1) / lanes * lanes;

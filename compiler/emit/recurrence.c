@@ -130,7 +130,7 @@ static void emit_dot(const recurrence *r, int step) {
                             .c = r->product,
                             .ldc = ldc,
                             .accumulate = ftc_cg_bool(cg, false)};
-    block.a.in_pairs = ftc_gemm_is_in_pairs(&block.a, k);
+    block.a.known_k = k;
     int64_t buffer_bytes = ftc_gemm_buffer_bytes(&block.shape, &block.a, k);
     if (buffer_bytes) block.buffer = ftc_emit_scratch(e, buffer_bytes);
     ftc_emit_block(cg, &block);

@@ -234,7 +234,7 @@ static void emit_dot(tile_emitter *t, int step) {
                             .c = made.base,
                             .ldc = made.row_stride,
                             .accumulate = strided ? ftc_cg_bool(e->cg, false) : accumulate};
-    block.a.in_pairs = ftc_gemm_is_in_pairs(&block.a, ftc_region_constant_size(e->g, &c.sums));
+    block.a.known_k = ftc_region_constant_size(e->g, &c.sums);
     int64_t buffer_bytes = ftc_gemm_buffer_bytes(&block.shape, &block.a, bound(t, &c.sums));
     if (buffer_bytes) block.buffer = ftc_emit_scratch(e, buffer_bytes);
     bind_packed(t, step, &c, &block);
