@@ -270,7 +270,7 @@ static void add_chunk(ftc_codegen *cg, const ftc_contraction *x, const c_tile *t
                           : element(cg, a.form, a.base, row0, a.ld, chunk);
     ftc_gemm_soon soon = x->soon;
     for (int i = 0; i < soon.n; i++)
-        soon.base[i] = element(cg, FTC_FORM_F32, soon.base[i], row0, soon.ld, tile->col0);
+        soon.base[i] = element(cg, soon.form, soon.base[i], row0, soon.ld, tile->col0);
     ftc_emit_block(cg, &(ftc_gemm_block){
                            .shape = plan->shape,
                            .m = rows,

@@ -182,17 +182,23 @@ ftc_contraction_case ftc_contraction_case_of(const ftc_graph *g, ftc_id first, f
     return c;
 }
 
-// What the epilogue reads cell by cell, as an update reads its parameter and moments.
-static ftc_gemm_soon read_soon(const ftc_emitter *e, const ftc_dot_shape *shape) {
+// What the epilogue reads cell by cell, as an update reads its parameter and moments: matrices of one form, as
+// many as can be fetched behind the product.
+static ftc_gemm_soon read_soon(const ftc_emitter *e, const ftc_dot_shape *shape, ftc_gemm_kind kind) {
     const ftc_graph *g = e->g;
     int64_t columns = ftc_region_constant_size(g, &shape->cols), row_stride, col_stride;
     ftc_gemm_soon soon = {.ld = ftc_cg_i64(e->cg, columns)};
     for (int i = 0; i < e->n_bindings && soon.n < FTC_GEMM_SOON; i++) {
         ftc_id id = e->bindings[i];
         ftc_axes order = ftc_region_view_order(g, id);
-        if (!e->ready[id] || g->nodes[id].type.dtype != FTC_F32) continue;
+        ftc_dtype dtype = g->nodes[id].type.dtype;
+        if (!e->ready[id] || (dtype != FTC_F32 && (dtype != FTC_BF16 || kind != FTC_GEMM_AMX))) continue;
+        ftc_gemm_form form = dtype == FTC_F32 ? FTC_FORM_F32 : FTC_FORM_BF16;
+        if (soon.n && soon.form != form) continue;
         if (!ftc_region_as_matrix(g, &order, &shape->rows, &shape->cols, &row_stride, &col_stride)) continue;
-        if (row_stride == columns && col_stride == 1) soon.base[soon.n++] = e->storage[id].base;
+        if (row_stride != columns || col_stride != 1) continue;
+        soon.form = form;
+        soon.base[soon.n++] = e->storage[id].base;
     }
     return soon;
 }
@@ -214,7 +220,7 @@ void ftc_emit_dot_kernel(ftc_emitter *e) {
         t.sequence = ftc_cg_variable(cg, cg->i64);
         c.epilogue = emit_epilogue;
         c.context = &t;
-        c.soon = read_soon(e, &shape);
+        c.soon = read_soon(e, &shape, ftc_gemm_kind_for(cg->target, c.a.form, c.b.form));
     } else {
         c.c = e->storage[t.dot].base;
         c.ldc = ftc_cg_i64(cg, ftc_region_constant_size(g, &shape.cols));

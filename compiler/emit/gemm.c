@@ -337,7 +337,17 @@ static LLVMValueRef kernel_table(ftc_codegen *cg, const ftc_gemm_shape *shape, b
 
 // Those of the block function; behind them, as far as it has them, the buffer and what is read behind the
 // product.
-enum { BLOCK_PARAMS = 10, SOON_PARAMS = 2 + FTC_GEMM_SOON };
+enum {
+    BLOCK_PARAMS = 10,
+    SOON_PARAMS = 2 + FTC_GEMM_SOON,
+    MOST_BLOCK_PARAMS = BLOCK_PARAMS + 2 + SOON_PARAMS
+};
+
+// Whether blocks fetch what is read behind the product. AMX's do so whatever they read, of elements of any
+// size, which is one more parameter.
+static bool fetches_soon(const ftc_gemm_shape *shape, bool transposed) {
+    return transposed || shape->kind == FTC_GEMM_AMX;
+}
 
 // Calls the micro-kernel for the rows and columns that there are: at most shape->rows and shape->cols. Fills
 // in args[LAST], the lanes of the last vector, and, for AMX, args[ROWS].
@@ -393,26 +403,28 @@ static ftc_matrix rows_in_place(ftc_codegen *cg, const ftc_gemm_shape *shape, co
 }
 
 // void ftc.gemm.block…(m, n, k, a, lda, b, c, ldc, accumulate, b_depth[, buffer][, soon, soon_step, beside…,
-// fetches]): a row block of A stays in L1 while the panels of B pass by; meanwhile the rows that come next
+// fetches[, size]]): a row block of A stays in L1 while the panels of B pass by; meanwhile the rows that come next
 // are prefetched, one with each panel, or, when A is transposed, what is read behind the product. `buffered`:
 // A is packed first, unless its block of rows is whole and is read `in_place`.
 static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape, ftc_gemm_form form,
                                    bool buffered, bool in_place, bool transposed) {
     static const char *const whats[] = {".block.packing", ".block.bf16", ".block.rounded"};
     char name[NAME_SIZE];
-    name_function(name, buffered && !in_place ? whats[form] : ".block", shape, transposed, shape->rows, shape->vectors);
+    name_function(name, buffered && !in_place ? whats[form] : ".block", shape, transposed, shape->rows,
+                  shape->vectors);
     LLVMValueRef found = ftc_cg_function_find(cg, name);
     if (found) return found;
-    LLVMTypeRef params[BLOCK_PARAMS + 1 + SOON_PARAMS] = {cg->i64, cg->i64, cg->i64, cg->ptr, cg->i64,
-                                                          cg->ptr, cg->ptr, cg->i64, cg->i1,  cg->i64},
-                                          first_soon[SOON_PARAMS] = {cg->ptr, cg->i64, cg->i64, cg->i64,
-                                                                     cg->i1};
+    LLVMTypeRef params[MOST_BLOCK_PARAMS] = {cg->i64, cg->i64, cg->i64, cg->ptr, cg->i64,
+                                             cg->ptr, cg->ptr, cg->i64, cg->i1,  cg->i64},
+                first_soon[SOON_PARAMS] = {cg->ptr, cg->i64, cg->i64, cg->i64, cg->i1};
     int n_params = BLOCK_PARAMS;
     if (buffered) params[n_params++] = cg->ptr;
-    for (int i = 0; transposed && i < SOON_PARAMS; i++) params[n_params++] = first_soon[i];
+    bool fetches = fetches_soon(shape, transposed);
+    for (int i = 0; fetches && i < SOON_PARAMS; i++) params[n_params++] = first_soon[i];
+    if (shape->kind == FTC_GEMM_AMX) params[n_params++] = cg->i64;
     ftc_cg_function f =
         ftc_cg_function_begin(cg, name, cg->void_type, params, n_params, FTC_CG_OUTLINED, true);
-    LLVMValueRef arg[BLOCK_PARAMS + 1 + SOON_PARAMS], *soon = arg + BLOCK_PARAMS + buffered;
+    LLVMValueRef arg[MOST_BLOCK_PARAMS], *soon = arg + BLOCK_PARAMS + buffered;
     LLVMGetParams(f.function, arg);
     LLVMValueRef m = arg[0], n = arg[1], k = arg[2], lda = arg[4], b = arg[5], c = arg[6], ldc = arg[7];
 
@@ -454,10 +466,12 @@ static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape,
                                       zero,
                                       zero,
                                       ftc_cg_bool(cg, false)};
-    if (transposed) {
+    if (fetches) {
         memcpy(&args[AHEAD], soon, SOON_PARAMS * sizeof *soon);
         LLVMValueRef soon_row = ftc_cg_at(cg, cg->i8, soon[0], ftc_cg_mul(cg, row.index, soon[1]));
-        args[AHEAD] = ftc_cg_at(cg, cg->f32, soon_row, col.index);
+        args[AHEAD] = shape->kind == FTC_GEMM_AMX
+                          ? ftc_cg_at(cg, cg->i8, soon_row, ftc_cg_mul(cg, col.index, soon[SOON_PARAMS]))
+                          : ftc_cg_at(cg, cg->f32, soon_row, col.index);
     }
     call_kernel(cg, shape, a.transposed, rows, cols, args);
     ftc_cg_loop_next(&col, ahead, ftc_cg_at(cg, element, ahead, a_row));
@@ -473,18 +487,19 @@ void ftc_emit_block(ftc_codegen *cg, const ftc_gemm_block *g) {
     bool in_place = ftc_gemm_reads_pairs(&g->shape, &g->a);
     LLVMValueRef function = block_function(cg, &g->shape, g->a.form, buffered, in_place, g->a.transposed);
     LLVMValueRef depth = g->depth ? g->depth : ftc_emit_packed_depth(cg, &g->shape, g->k);
-    LLVMValueRef args[BLOCK_PARAMS + 1 + SOON_PARAMS] = {g->m, g->n, g->k,   g->a.base,     g->a.ld,
-                                                         g->b, g->c, g->ldc, g->accumulate, depth};
+    LLVMValueRef args[MOST_BLOCK_PARAMS] = {g->m, g->n, g->k,   g->a.base,     g->a.ld,
+                                            g->b, g->c, g->ldc, g->accumulate, depth};
     int n_args = BLOCK_PARAMS;
     if (buffered) args[n_args++] = g->buffer;
-    if (g->a.transposed) {
+    if (fetches_soon(&g->shape, g->a.transposed)) {
         const ftc_gemm_soon *soon = &g->soon;
-        LLVMValueRef size = ftc_cg_i64(cg, sizeof(float)), zero = ftc_cg_i64(cg, 0);
+        LLVMValueRef size = ftc_cg_i64(cg, ftc_gemm_element_bytes(soon->form)), zero = ftc_cg_i64(cg, 0);
         args[n_args++] = soon->n ? soon->base[0] : g->c;
         args[n_args++] = soon->n ? ftc_cg_mul(cg, soon->ld, size) : zero;
         for (int i = 1; i < FTC_GEMM_SOON; i++)
             args[n_args++] = i < soon->n ? distance(cg, soon->base[0], soon->base[i]) : zero;
         args[n_args++] = soon->n ? g->is_last : ftc_cg_bool(cg, false);
+        if (g->shape.kind == FTC_GEMM_AMX) args[n_args++] = size;
     }
     ftc_cg_call(cg, function, args, n_args);
 }

@@ -96,11 +96,12 @@ void ftc_emit_pack(ftc_codegen *cg, const ftc_gemm_shape *shape, const ftc_matri
 // Bytes of the buffer for a block of rows of A; 0 when A is read where it is. Of A's base nothing is asked.
 int64_t ftc_gemm_buffer_bytes(const ftc_gemm_shape *shape, const ftc_matrix *a, int64_t k);
 
-// What is read at the places of C behind the product: f32, from row to row `ld` elements apart, all of them.
-// It is brought into L2 while the products of a transposed A are made.
+// What is read at the places of C behind the product, from row to row `ld` elements apart, all of them. It is
+// brought into L2 while the products are made: those of a transposed A, or, by AMX, any.
 enum { FTC_GEMM_SOON = 3 };
 typedef struct {
-    int n; // 0: nothing
+    int n;              // 0: nothing
+    ftc_gemm_form form; // of all of them: f32, or, for AMX, bf16
     LLVMValueRef base[FTC_GEMM_SOON], ld;
 } ftc_gemm_soon;
 
