@@ -1,15 +1,16 @@
 // ftc-kernels: the compiled contractions alone, on every matrix product of BERT's layers in its three roles,
 // as GFLOP/s and as a share of the FMA peak measured on the spot, beside OpenBLAS.
 //
-//     ftc-kernels [--target NAME] [--precision fp32|bf16] [--threads N] [--cpu-time] [--serve] [--tokens N]...
+//     ftc-kernels [--target NAME] [--precision fp32|bf16] [--threads N] [--cpu-time] [--serve]
+//                 [--tokens N]...
 //
 // Times are minima over repetitions of about 0.1 s in total; B (and what the epilogue would do) is packed
 // anew each time. With --cpu-time, of one thread, it is the time that the thread had a processor: what others
 // do on a busy machine counts only as far as they share caches and memory. The peak is that of the target's
 // vectors, and so are OpenBLAS's kernels. In bf16 activations and gradients are such, weights are rounded as
-// they are packed, and OpenBLAS stays fp32. With --serve the process prints the table's head and how many rows
-// there are, then for each line of standard input the row of that number (from 0), or for "peak" the peak
-// measured again, so that bench/kernels can take turns with another contender.
+// they are packed, and OpenBLAS stays fp32. With --serve the process prints the table's head and how many
+// rows there are, then for each line of standard input the row of that number (from 0), or for "peak" the
+// peak measured again, so that bench/kernels can take turns with another contender.
 #include <cblas.h>
 #include <pthread.h>
 #include <stdbool.h>

@@ -182,8 +182,8 @@ ftc_contraction_case ftc_contraction_case_of(const ftc_graph *g, ftc_id first, f
     return c;
 }
 
-// What the epilogue reads cell by cell, as an update reads its parameter and moments: matrices of one form, as
-// many as can be fetched behind the product.
+// What the epilogue reads cell by cell, as an update reads its parameter and moments: matrices of one form,
+// as many as can be fetched behind the product.
 static ftc_gemm_soon read_soon(const ftc_emitter *e, const ftc_dot_shape *shape, ftc_gemm_kind kind) {
     const ftc_graph *g = e->g;
     int64_t columns = ftc_region_constant_size(g, &shape->cols), row_stride, col_stride;

@@ -403,9 +403,9 @@ static ftc_matrix rows_in_place(ftc_codegen *cg, const ftc_gemm_shape *shape, co
 }
 
 // void ftc.gemm.block…(m, n, k, a, lda, b, c, ldc, accumulate, b_depth[, buffer][, soon, soon_step, beside…,
-// fetches[, size]]): a row block of A stays in L1 while the panels of B pass by; meanwhile the rows that come next
-// are prefetched, one with each panel, or, when A is transposed, what is read behind the product. `buffered`:
-// A is packed first, unless its block of rows is whole and is read `in_place`.
+// fetches[, size]]): a row block of A stays in L1 while the panels of B pass by; meanwhile the rows that come
+// next are prefetched, one with each panel, or, when A is transposed and by AMX, what is read behind the
+// product. `buffered`: A is packed first, unless its block of rows is whole and is read `in_place`.
 static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape, ftc_gemm_form form,
                                    bool buffered, bool in_place, bool transposed) {
     static const char *const whats[] = {".block.packing", ".block.bf16", ".block.rounded"};
