@@ -8,8 +8,9 @@
 //     packed[panel][word of k][cols], panel p has columns p*cols … p*cols + cols - 1, anything past the last
 //
 // A is read where it is when it is f32 and so are the products, or its rows are pairs already; otherwise, and
-// where the words of its rows would crowd few sets of the cache, each block of rows is brought into words in a
-// small buffer first: of a transposed A several blocks at once, where a line has more than one block's words.
+// where the words of its rows would crowd few sets of the cache, each block of rows is brought into words in
+// a small buffer first: of a transposed A several blocks at once, where a line has more than one block's
+// words.
 // A block of rows stays in L1 while the panels of B pass, and `rows × cols` of C stay in registers over all
 // of k:
 //
@@ -19,8 +20,8 @@
 // unless another shape is asked for (compiler/emit/tune.c).
 //
 // Each element of C is a chain of additions over k in ascending order from zero, to which C is added at the
-// end when accumulating (AMX begins with it): its value does not depend on where the element lies in the block, nor on the block's
-// extents.
+// end when accumulating (AMX begins with it): its value does not depend on where the element lies in the
+// block, nor on the block's extents.
 #ifndef FTC_EMIT_GEMM_H
 #define FTC_EMIT_GEMM_H
 
