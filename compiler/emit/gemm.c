@@ -339,12 +339,11 @@ static LLVMValueRef kernel_table(ftc_codegen *cg, const ftc_gemm_shape *shape, b
 // product.
 enum {
     BLOCK_PARAMS = 10,
-    SOON_PARAMS = 2 + FTC_GEMM_SOON,
-    MOST_BLOCK_PARAMS = BLOCK_PARAMS + 2 + SOON_PARAMS
+    SOON_PARAMS = 3 + FTC_GEMM_SOON,
+    MOST_BLOCK_PARAMS = BLOCK_PARAMS + 1 + SOON_PARAMS,
 };
 
-// Whether blocks fetch what is read behind the product. AMX's do so whatever they read, of elements of any
-// size, which is one more parameter.
+// Whether blocks fetch what is read behind the product.
 static bool fetches_soon(const ftc_gemm_shape *shape, bool transposed) {
     return transposed || shape->kind == FTC_GEMM_AMX;
 }
@@ -402,26 +401,46 @@ static ftc_matrix rows_in_place(ftc_codegen *cg, const ftc_gemm_shape *shape, co
     return (ftc_matrix){.base = ftc_cg_load(cg, cg->ptr, base), .ld = ftc_cg_load(cg, cg->i64, ld)};
 }
 
+// How a block has its rows of A.
+typedef enum { ROWS_READ, ROWS_PACKED, ROWS_IN_PLACE } rows_mode; // IN_PLACE: read, packed when not whole
+
+static rows_mode rows_mode_of(const ftc_gemm_shape *shape, const ftc_matrix *a) {
+    if (ftc_gemm_buffer_bytes(shape, a, 1) == 0) return ROWS_READ;
+    return ftc_gemm_reads_pairs(shape, a) ? ROWS_IN_PLACE : ROWS_PACKED;
+}
+
+// The rows of `a`, `rows` of them from `row` of m on, as words.
+static ftc_matrix rows_of_block(ftc_codegen *cg, const ftc_gemm_shape *shape, const ftc_matrix *a,
+                                rows_mode mode, LLVMValueRef row, LLVMValueRef rows, LLVMValueRef m,
+                                LLVMValueRef k, LLVMValueRef buffer) {
+    ftc_matrix in_words = *a;
+    in_words.ld = ftc_cg_div(cg, a->ld, ftc_cg_i64(cg, shape->k_per_word));
+    if (mode == ROWS_READ) return in_words;
+    if (mode == ROWS_IN_PLACE) return rows_in_place(cg, shape, a, rows, k, buffer);
+    if (a->transposed && shape->together > 1) return packed_rows(cg, shape, a, row, m, k, buffer);
+    return ftc_emit_pack_rows(cg, shape, a, rows, k, buffer);
+}
+
 // void ftc.gemm.block…(m, n, k, a, lda, b, c, ldc, accumulate, b_depth[, buffer][, soon, soon_step, beside…,
-// fetches[, size]]): a row block of A stays in L1 while the panels of B pass by; meanwhile the rows that come
+// fetches, size]): a row block of A stays in L1 while the panels of B pass by; meanwhile the rows that come
 // next are prefetched, one with each panel, or, when A is transposed and by AMX, what is read behind the
-// product. `buffered`: A is packed first, unless its block of rows is whole and is read `in_place`.
+// product.
 static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape, ftc_gemm_form form,
-                                   bool buffered, bool in_place, bool transposed) {
+                                   rows_mode mode, bool transposed) {
     static const char *const whats[] = {".block.packing", ".block.bf16", ".block.rounded"};
     char name[NAME_SIZE];
-    name_function(name, buffered && !in_place ? whats[form] : ".block", shape, transposed, shape->rows,
+    name_function(name, mode == ROWS_PACKED ? whats[form] : ".block", shape, transposed, shape->rows,
                   shape->vectors);
     LLVMValueRef found = ftc_cg_function_find(cg, name);
     if (found) return found;
     LLVMTypeRef params[MOST_BLOCK_PARAMS] = {cg->i64, cg->i64, cg->i64, cg->ptr, cg->i64,
                                              cg->ptr, cg->ptr, cg->i64, cg->i1,  cg->i64},
-                first_soon[SOON_PARAMS] = {cg->ptr, cg->i64, cg->i64, cg->i64, cg->i1};
+                first_soon[SOON_PARAMS] = {cg->ptr, cg->i64, cg->i64, cg->i64, cg->i1, cg->i64};
     int n_params = BLOCK_PARAMS;
+    bool buffered = mode != ROWS_READ;
     if (buffered) params[n_params++] = cg->ptr;
     bool fetches = fetches_soon(shape, transposed);
     for (int i = 0; fetches && i < SOON_PARAMS; i++) params[n_params++] = first_soon[i];
-    if (shape->kind == FTC_GEMM_AMX) params[n_params++] = cg->i64;
     ftc_cg_function f =
         ftc_cg_function_begin(cg, name, cg->void_type, params, n_params, FTC_CG_OUTLINED, true);
     LLVMValueRef arg[MOST_BLOCK_PARAMS], *soon = arg + BLOCK_PARAMS + buffered;
@@ -440,38 +459,19 @@ static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape,
                     .form = form};
     LLVMValueRef next_rows =
         ftc_cg_at(cg, element, a.base, ftc_cg_mul(cg, a_row, ftc_cg_i64(cg, shape->rows)));
-    if (buffered && transposed && shape->together > 1)
-        a = packed_rows(cg, shape, &a, row.index, m, k, arg[BLOCK_PARAMS]);
-    else if (buffered && in_place)
-        a = rows_in_place(cg, shape, &a, rows, k, arg[BLOCK_PARAMS]);
-    else if (buffered)
-        a = ftc_emit_pack_rows(cg, shape, &a, rows, k, arg[BLOCK_PARAMS]);
+    a = rows_of_block(cg, shape, &a, mode, row.index, rows, m, k, arg[BLOCK_PARAMS]);
     LLVMValueRef c_row = ftc_cg_at(cg, cg->f32, c, ftc_cg_mul(cg, row.index, ldc));
     ftc_cg_loop col = ftc_cg_loop_begin(cg, zero, n, ftc_cg_i64(cg, shape->cols));
     LLVMValueRef ahead = ftc_cg_loop_carry(cg, &col, next_rows);
     LLVMValueRef cols = ftc_cg_min(cg, ftc_cg_sub(cg, n, col.index), ftc_cg_i64(cg, shape->cols));
     LLVMValueRef panel = ftc_cg_at(cg, cg->f32, b, ftc_cg_mul(cg, col.index, arg[9]));
     LLVMValueRef c_at = ftc_cg_at(cg, cg->f32, c_row, col.index);
-    LLVMValueRef a_ld = buffered ? a.ld : ftc_cg_div(cg, a.ld, ftc_cg_i64(cg, shape->k_per_word)); // words
-    LLVMValueRef args[MOST_PARAMS] = {a.base,
-                                      a_ld,
-                                      panel,
-                                      c_at,
-                                      ldc,
-                                      depth,
-                                      NULL,
-                                      arg[8],
-                                      ahead,
-                                      ftc_cg_i64(cg, turn_bytes),
-                                      zero,
-                                      zero,
-                                      ftc_cg_bool(cg, false)};
+    LLVMValueRef args[MOST_PARAMS] = {a.base, a.ld, panel,  c_at,  ldc,
+                                      depth,  NULL, arg[8], ahead, ftc_cg_i64(cg, turn_bytes)};
     if (fetches) {
-        memcpy(&args[AHEAD], soon, SOON_PARAMS * sizeof *soon);
+        memcpy(&args[AHEAD], soon, (FETCHES + 1 - AHEAD) * sizeof *soon);
         LLVMValueRef soon_row = ftc_cg_at(cg, cg->i8, soon[0], ftc_cg_mul(cg, row.index, soon[1]));
-        args[AHEAD] = shape->kind == FTC_GEMM_AMX
-                          ? ftc_cg_at(cg, cg->i8, soon_row, ftc_cg_mul(cg, col.index, soon[SOON_PARAMS]))
-                          : ftc_cg_at(cg, cg->f32, soon_row, col.index);
+        args[AHEAD] = ftc_cg_at(cg, cg->i8, soon_row, ftc_cg_mul(cg, col.index, soon[SOON_PARAMS - 1]));
     }
     call_kernel(cg, shape, a.transposed, rows, cols, args);
     ftc_cg_loop_next(&col, ahead, ftc_cg_at(cg, element, ahead, a_row));
@@ -483,14 +483,13 @@ static LLVMValueRef block_function(ftc_codegen *cg, const ftc_gemm_shape *shape,
 
 void ftc_emit_block(ftc_codegen *cg, const ftc_gemm_block *g) {
     if (g->shape.kind == FTC_GEMM_AMX) ftc_amx_configure(cg);
-    bool buffered = ftc_gemm_buffer_bytes(&g->shape, &g->a, 1) > 0;
-    bool in_place = ftc_gemm_reads_pairs(&g->shape, &g->a);
-    LLVMValueRef function = block_function(cg, &g->shape, g->a.form, buffered, in_place, g->a.transposed);
+    rows_mode mode = rows_mode_of(&g->shape, &g->a);
+    LLVMValueRef function = block_function(cg, &g->shape, g->a.form, mode, g->a.transposed);
     LLVMValueRef depth = g->depth ? g->depth : ftc_emit_packed_depth(cg, &g->shape, g->k);
     LLVMValueRef args[MOST_BLOCK_PARAMS] = {g->m, g->n, g->k,   g->a.base,     g->a.ld,
                                             g->b, g->c, g->ldc, g->accumulate, depth};
     int n_args = BLOCK_PARAMS;
-    if (buffered) args[n_args++] = g->buffer;
+    if (mode != ROWS_READ) args[n_args++] = g->buffer;
     if (fetches_soon(&g->shape, g->a.transposed)) {
         const ftc_gemm_soon *soon = &g->soon;
         LLVMValueRef size = ftc_cg_i64(cg, ftc_gemm_element_bytes(soon->form)), zero = ftc_cg_i64(cg, 0);
@@ -499,7 +498,7 @@ void ftc_emit_block(ftc_codegen *cg, const ftc_gemm_block *g) {
         for (int i = 1; i < FTC_GEMM_SOON; i++)
             args[n_args++] = i < soon->n ? distance(cg, soon->base[0], soon->base[i]) : zero;
         args[n_args++] = soon->n ? g->is_last : ftc_cg_bool(cg, false);
-        if (g->shape.kind == FTC_GEMM_AMX) args[n_args++] = size;
+        args[n_args++] = size;
     }
     ftc_cg_call(cg, function, args, n_args);
 }
