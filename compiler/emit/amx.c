@@ -8,6 +8,7 @@ enum {
     TILE_BYTES = TILE_WORDS * 4,
     FIRST_A = 4, // tiles: 0 … 3 C, 4 … 5 A, 6 … 7 B
     FIRST_B = 6,
+    FETCHING_TURNS = 16, // of the loop: as many as a long chunk of k has
 };
 
 // --- the instructions ---------------------------------------------------------------------------------
@@ -115,16 +116,10 @@ static void move_tiles(ftc_codegen *cg, c_rows c, int row_tiles, int vectors,
     }
 }
 
-// With a turn of the loop some rows of the matrices that are read behind the product, so that the turns of a
-// whole chunk fetch all of the block's.
-static LLVMValueRef fetch_rows(ftc_codegen *cg, const ftc_gemm_shape *shape, int rows, int vectors,
-                               const ftc_amx_fetch *fetch, LLVMValueRef depth, LLVMValueRef at) {
-    int turns = shape->k_chunk / (shape->k_per_word * TILE_WORDS), per_turn = (rows + turns - 1) / turns;
-    int n_turns = (rows + per_turn - 1) / per_turn;
-    LLVMValueRef left = ftc_cg_compare(cg, LLVMIntSLT, depth, ftc_cg_i64(cg, n_turns * TILE_WORDS));
-    ftc_cg_if fetching = ftc_cg_if_begin(cg, LLVMBuildAnd(cg->builder, fetch->wanted, left, ""));
-    LLVMValueRef row = at;
-    for (int r = 0; r < per_turn; r++) {
+// Some rows of the matrices that are read behind the product, from `row` on. Returns the row after them.
+static LLVMValueRef fetch_rows(ftc_codegen *cg, int rows, int vectors, const ftc_amx_fetch *fetch,
+                               LLVMValueRef row) {
+    for (int r = 0; r < rows; r++) {
         for (int j = 0; j < vectors; j++) {
             LLVMValueRef line = ftc_cg_at(cg, cg->i8, row, ftc_cg_i64(cg, j * TILE_BYTES));
             ftc_cg_prefetch(cg, cg->i8, line, ftc_cg_i64(cg, 0), FTC_CG_INTO_L2);
@@ -133,8 +128,26 @@ static LLVMValueRef fetch_rows(ftc_codegen *cg, const ftc_gemm_shape *shape, int
         }
         row = ftc_cg_at(cg, cg->i8, row, fetch->step);
     }
+    return row;
+}
+
+// A turn's share of these rows: the fewest with which a chunk of k, whose turns may be few, fetches all of
+// the block's.
+static LLVMValueRef fetch_share(ftc_codegen *cg, int rows, int vectors, const ftc_amx_block *block,
+                                LLVMValueRef depth, LLVMValueRef at) {
+    const ftc_amx_fetch *fetch = &block->fetch;
+    int share = rows / FETCHING_TURNS;
+    LLVMValueRef end = ftc_cg_i64(cg, FETCHING_TURNS * TILE_WORDS), next = ftc_cg_variable(cg, cg->ptr);
+    ftc_cg_store(cg, at, next);
+    LLVMValueRef left = ftc_cg_compare(cg, LLVMIntSLT, depth, end);
+    ftc_cg_if fetching = ftc_cg_if_begin(cg, LLVMBuildAnd(cg->builder, fetch->wanted, left, ""));
+    LLVMValueRef row = fetch_rows(cg, share, vectors, fetch, at);
+    ftc_cg_store(cg, row, next);
+    ftc_cg_if few = ftc_cg_if_begin(cg, ftc_cg_compare(cg, LLVMIntSLT, block->k, end));
+    ftc_cg_store(cg, fetch_rows(cg, share, vectors, fetch, row), next);
+    ftc_cg_if_end(cg, &few);
     ftc_cg_if_end(cg, &fetching);
-    return ftc_cg_at(cg, cg->i8, at, ftc_cg_mul(cg, fetch->step, ftc_cg_i64(cg, per_turn)));
+    return ftc_cg_load(cg, cg->ptr, next);
 }
 
 void ftc_amx_emit_kernel(ftc_codegen *cg, const ftc_gemm_shape *shape, const ftc_amx_block *block, int rows,
@@ -165,7 +178,7 @@ void ftc_amx_emit_kernel(ftc_codegen *cg, const ftc_gemm_shape *shape, const ftc
 
     ftc_cg_loop depth = ftc_cg_loop_begin(cg, ftc_cg_i64(cg, 0), block->k, step);
     LLVMValueRef ahead = ftc_cg_loop_carry(cg, &depth, block->fetch.ahead);
-    LLVMValueRef next = fetch_rows(cg, shape, rows, vectors, &block->fetch, depth.index, ahead);
+    LLVMValueRef next = fetch_share(cg, rows, vectors, block, depth.index, ahead);
     // Each operand is loaded right before its first product.
     for (int i = 0; i < row_tiles; i++)
         for (int j = 0; j < vectors; j++) {

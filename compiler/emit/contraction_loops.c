@@ -61,8 +61,12 @@ static ftc_contraction_plan plan_for_shape(const ftc_target *target, ftc_gemm_sh
     return plan;
 }
 
+// By AMX a chunk of A and one of a panel fit in L1 together at half of the shape's chunk. That is better but
+// where k is tokens, many: each chunk more goes over C once more.
 static ftc_gemm_shape default_shape(const ftc_target *target, const ftc_contraction_case *c) {
-    return ftc_gemm_shape_for(target, ftc_gemm_kind_for(target, c->a, c->b));
+    ftc_gemm_shape shape = ftc_gemm_shape_for(target, ftc_gemm_kind_for(target, c->a, c->b));
+    if (shape.kind == FTC_GEMM_AMX && !c->extents[2]) shape.k_chunk /= 2;
+    return shape;
 }
 
 ftc_contraction_plan ftc_contraction_plan_for(const ftc_target *target, const ftc_contraction_case *c) {
