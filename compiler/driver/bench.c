@@ -48,11 +48,26 @@ static uint32_t entries_of(const ftc_bench_options *o) {
     return o->world->size > 1 ? 1u << FTC_ENTRY_GRAD | 1u << FTC_ENTRY_UPDATE : 1u << FTC_ENTRY_STEP;
 }
 
+// Sequences would be cut at the model's bound.
+static ftc_status check_length(const ftc_bench_side *side, int64_t length) {
+    const ftc_program *program = side->model.program;
+    int64_t most = 0;
+    for (int32_t e = 0; e < program->n_extents; e++) {
+        const ftc_extent_info *extent = &program->extents[e];
+        if (extent->ragged_over >= 0 && extent->bound > most) most = extent->bound;
+    }
+    if (length <= most) return FTC_STATUS_OK;
+    return ftc_status_make(FTC_BAD_INPUT,
+                           "--length %lld: sequences of %s have at most %lld; compile it for longer ones",
+                           (long long)length, side->path, (long long)most);
+}
+
 // The data of a rank.
 static ftc_status fill(ftc_bench_side *side, const ftc_bench_options *o, int32_t rank) {
     const ftc_synthetic sizes = {.sequences = o->batch ? o->batch : INT64_MAX,
                                  .length = o->length ? o->length : INT64_MAX,
                                  .seed = (uint64_t)rank + 1};
+    FTC_RETURN_IF_ERROR(check_length(side, o->length));
     return ftc_synthetic_fill(&side->batch, &sizes);
 }
 
