@@ -215,12 +215,13 @@ void ftc_emit_dot_kernel(ftc_emitter *e) {
                          .a = matrix(e, shape.a, &shape.rows, &shape.sums),
                          .b = matrix(e, shape.b, &shape.sums, &shape.cols),
                          .thread = e->thread,
-                         .threads = e->threads};
+                         .threads = e->threads,
+                         .plan = ftc_tuned_plan_for(e->options.tuned, cg->target, &what)};
     if (what.has_epilogue) {
         t.sequence = ftc_cg_variable(cg, cg->i64);
         c.epilogue = emit_epilogue;
         c.context = &t;
-        c.soon = read_soon(e, &shape, ftc_gemm_kind_for(cg->target, c.a.form, c.b.form));
+        c.soon = read_soon(e, &shape, c.plan.shape.kind);
     } else {
         c.c = e->storage[t.dot].base;
         c.ldc = ftc_cg_i64(cg, ftc_region_constant_size(g, &shape.cols));
@@ -229,7 +230,6 @@ void ftc_emit_dot_kernel(ftc_emitter *e) {
         emit_blas(e, &c);
         return;
     }
-    c.plan = ftc_tuned_plan_for(e->options.tuned, cg->target, &what);
     c.scratch = ftc_emit_scratch(e, ftc_contraction_scratch_bytes(&c.plan, &c.a, what.has_epilogue));
     ftc_emit_contraction(cg, &c);
 }

@@ -314,23 +314,23 @@ static LLVMValueRef row_words(ftc_codegen *cg, const ftc_gemm_shape *shape, LLVM
     return ftc_cg_round_up(cg, ftc_cg_ceil_div(cg, k, shape->k_per_word), cg->lanes);
 }
 
-// Whether the words that a row of A has at all k are known to fall into few sets of L1.
+// Whether what lies `ld` apart in A is known to fall into few sets of L1.
 static bool is_crowded(const ftc_gemm_shape *shape, const ftc_matrix *a) {
-    if (!a->transposed || !LLVMIsAConstantInt(a->ld)) return false;
-    return LLVMConstIntGetSExtValue(a->ld) * 4 % shape->crowding == 0;
+    if (!LLVMIsAConstantInt(a->ld)) return false;
+    return LLVMConstIntGetSExtValue(a->ld) * ftc_gemm_element_bytes(a->form) % shape->crowding == 0;
 }
 
 bool ftc_gemm_reads_pairs(const ftc_gemm_shape *shape, const ftc_matrix *a) {
     if (shape->kind == FTC_GEMM_F32 || a->form != FTC_FORM_BF16 || a->transposed) return false;
     if (a->known_k <= 0 || a->known_k % (shape->k_per_word * shape->word_unit)) return false;
-    if (!LLVMIsAConstantInt(a->ld)) return false;
-    int64_t row = LLVMConstIntGetSExtValue(a->ld);
-    return row % 2 == 0 && (shape->kind != FTC_GEMM_AMX || row * 2 % shape->crowding);
+    if (!LLVMIsAConstantInt(a->ld) || LLVMConstIntGetSExtValue(a->ld) % shape->k_per_word) return false;
+    return shape->kind != FTC_GEMM_AMX || !is_crowded(shape, a);
 }
 
 int64_t ftc_gemm_buffer_bytes(const ftc_gemm_shape *shape, const ftc_matrix *a, int64_t k) {
     if (shape->kind == FTC_GEMM_PAIRS && ftc_gemm_reads_pairs(shape, a)) return 0;
-    if (shape->kind == FTC_GEMM_F32 && a->form == FTC_FORM_F32 && !is_crowded(shape, a)) return 0;
+    bool is_f32 = shape->kind == FTC_GEMM_F32 && a->form == FTC_FORM_F32;
+    if (is_f32 && !(a->transposed && is_crowded(shape, a))) return 0;
     int64_t words = (k + shape->k_per_word - 1) / shape->k_per_word, lanes = shape->cols / shape->vectors;
     words = (words + lanes - 1) / lanes * lanes;
     int64_t blocks = a->transposed ? shape->together : 1;
