@@ -190,14 +190,16 @@ static ftc_status refuse_second(const char *dir, int record) {
 // Opens and locks the record. It may be removed between the two, by a run that ends without a result.
 static ftc_status lock_record(ftc_folder *o) {
     for (;;) {
-        o->made_record = !ftc_file_exists(o->record);
+        bool is_new = !ftc_file_exists(o->record);
         o->file = open(o->record, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
         if (o->file < 0) return system_error(o->record, "create");
         struct stat ours, named;
         if (flock(o->file, LOCK_EX | LOCK_NB) != 0)
             return errno == EWOULDBLOCK ? refuse_second(o->dir, o->file) : system_error(o->record, "lock");
-        if (fstat(o->file, &ours) == 0 && stat(o->record, &named) == 0 && ours.st_ino == named.st_ino)
+        if (fstat(o->file, &ours) == 0 && stat(o->record, &named) == 0 && ours.st_ino == named.st_ino) {
+            o->made_record = is_new;
             return FTC_STATUS_OK;
+        }
         close(o->file);
     }
 }
@@ -221,29 +223,25 @@ static void release(void *folder, size_t bytes) {
     ftc_folder_release(o, saved);
 }
 
-ftc_status ftc_folder_claim(const ftc_folder_request *request, ftc_folder *out) {
-    bool made_dir = !ftc_file_exists(request->dir);
-    FTC_RETURN_IF_ERROR(ftc_dir_make(request->dir));
-    ftc_folder o = {
-        .dir = ftc_strdup(request->dir), .record = ftc_path_join(request->dir, RECORD), .file = -1};
-    o.made_dir = made_dir;
-    ftc_status status = lock_record(&o);
-    bool is_locked = status.code == FTC_OK;
-    if (is_locked && access(o.dir, W_OK | X_OK) != 0) status = system_error(o.dir, "write into");
-    if (status.code == FTC_OK) status = check_entries(request, !o.made_record);
+static ftc_status claim(const ftc_folder_request *request, ftc_folder *o) {
+    FTC_RETURN_IF_ERROR(ftc_dir_make(o->dir));
+    FTC_RETURN_IF_ERROR(lock_record(o));
+    if (access(o->dir, W_OK | X_OK) != 0) return system_error(o->dir, "write into");
+    FTC_RETURN_IF_ERROR(check_entries(request, !o->made_record));
     size_t n = 0;
-    int64_t *steps = request->continues ? ftc_folder_steps(o.dir, &n) : NULL;
-    if (status.code == FTC_OK) status = write_record(&o, steps, n);
+    int64_t *steps = request->continues ? ftc_folder_steps(o->dir, &n) : NULL;
+    ftc_status status = write_record(o, steps, n);
     free(steps);
-    if (status.code == FTC_OK) {
-        *out = o;
-        ftc_care_begin(out, 0, release);
-        return status;
-    }
-    if (is_locked && o.made_record) unlink(o.record);
-    if (o.file >= 0) close(o.file);
-    free(o.dir);
-    free(o.record);
+    return status;
+}
+
+ftc_status ftc_folder_claim(const ftc_folder_request *request, ftc_folder *out) {
+    *out = (ftc_folder){
+        .dir = ftc_strdup(request->dir), .record = ftc_path_join(request->dir, RECORD), .file = -1};
+    out->made_dir = !ftc_file_exists(request->dir);
+    ftc_care_begin(out, 0, release);
+    ftc_status status = claim(request, out);
+    if (status.code != FTC_OK) ftc_folder_release(out, false);
     return status;
 }
 
@@ -253,7 +251,7 @@ void ftc_folder_release(ftc_folder *o, bool saved) {
     bool undo = !saved && !o->is_kept && !has_checkpoints(o);
     if (undo && o->made_record) unlink(o->record);
     if (undo && o->made_dir) rmdir(o->dir); // fails where there is something in it after all
-    close(o->file);
+    if (o->file >= 0) close(o->file);
     free(o->dir);
     free(o->record);
     *o = (ftc_folder){0};
