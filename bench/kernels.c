@@ -262,8 +262,8 @@ int main(int argc, char **argv) {
         else if (strcmp(option, "--tokens") == 0 && t.n_tokens < 16)
             t.tokens[t.n_tokens++] = atol(value);
         else
-            must(NULL, "usage: ftc-kernels [--target NAME] [--precision fp32|bf16] [--threads N] [--cpu-time] "
-                       "[--serve] [--tokens N]...");
+            must(NULL, "usage: ftc-kernels [--target NAME] [--precision fp32|bf16] [--threads N] "
+                       "[--cpu-time] [--serve] [--tokens N]...");
     }
     if (t.n_tokens == 0) t.n_tokens = 3;
     for (int i = 0; i < t.n_tokens; i++)

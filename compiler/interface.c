@@ -169,14 +169,19 @@ int32_t ftc_interface_count(const ftc_interface *in, const ftc_graph *g, const f
 
 static void add_decl(ftc_interface *in, const ftc_graph *g, const ftc_decl_def *decl);
 
+// The index of the axis' extent; -1: each call has as many positions.
+static int32_t extent_of(const ftc_interface *in, const ftc_graph *g, ftc_axis axis) {
+    return axis == FTC_NO_AXIS ? -1 : FIND(in, extents, ftc_axis_extent(g, axis)->name);
+}
+
 // The axes of an input or output, in the order of memory.
 static void describe_axes(const ftc_interface *in, const ftc_graph *g, const ftc_axes *axes,
                           ftc_axis_info *out) {
     ftc_axes order = ftc_axes_interface_order(g, axes);
     for (int i = 0; i < order.n; i++) {
-        const ftc_extent_def *extent = ftc_axis_extent(g, order.at[i]);
-        int32_t index = FIND(in, extents, extent->name);
-        out[i] = (ftc_axis_info){g->axes[order.at[i]].name, index, index < 0 ? extent->bound : 0};
+        int32_t extent = extent_of(in, g, order.at[i]);
+        int64_t size = extent < 0 ? ftc_axis_extent(g, order.at[i])->bound : 0;
+        out[i] = (ftc_axis_info){g->axes[order.at[i]].name, extent, size};
     }
 }
 
@@ -185,7 +190,8 @@ static void add_input(ftc_interface *in, const ftc_graph *g, const ftc_decl_def 
                            .dtype = decl->type.dtype,
                            .role = decl->from,
                            .column = decl->column,
-                           .bound = decl->bound == FTC_NO_AXIS ? 0 : ftc_axis_extent(g, decl->bound)->bound};
+                           .bound = decl->bound == FTC_NO_AXIS ? 0 : ftc_axis_extent(g, decl->bound)->bound,
+                           .of = extent_of(in, g, decl->bound)};
     const ftc_axes *axes = &decl->type.axes;
     info.each = ftc_interface_each(g, axes);
     info.count = add_count(in, g, axes);
@@ -279,9 +285,10 @@ void ftc_interface_add_graph(ftc_interface *in, const ftc_graph *g, ftc_entry_ki
 void ftc_interface_add_checks(ftc_interface *in, const ftc_graph *source) {
     for (int32_t i = 0; i < in->n_outputs; i++) {
         if (in->outputs[i].role != FTC_OUTPUT_FAULT) continue;
-        const char *extent;
-        ftc_check_info info = ftc_bounds_describe(source, in->outputs[i].name, &extent);
-        info.extent = extent ? FIND(in, extents, extent) : -1;
+        ftc_axis batch, indexed;
+        ftc_check_info info = ftc_bounds_describe(source, in->outputs[i].name, &batch, &indexed);
+        info.extent = extent_of(in, source, batch);
+        info.of = extent_of(in, source, indexed);
         info.output = i;
         APPEND(in, checks, info);
     }

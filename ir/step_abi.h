@@ -27,7 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FTC_STEP_ABI_VERSION 5
+#define FTC_STEP_ABI_VERSION 6
 
 // The alignment, in bytes, of the arena, of every tensor and of every input and output buffer. Buffers are
 // readable FTC_STEP_SLACK_BYTES past their end, so that a vector load may overhang the last element.
@@ -285,6 +285,7 @@ typedef struct {
     ftc_input_role role;
     const char *column; // FTC_FROM_COLUMN, FTC_FROM_CONFIG, else NULL
     int64_t bound;      // values lie in 0 … bound-1 (checked by the runtime before the call); 0: any
+    int32_t of;         // index of the extent whose positions the values are, at most `bound`; -1: of none
     int64_t each;       // it has each * counts[count] cells
     int32_t count, rank;
     ftc_axis_info axes[FTC_MAX_RANK]; // in memory order
@@ -438,6 +439,7 @@ typedef struct {
     const char *what; // the table's name; of one that is no tensor, the operation
     const char *axis; // that is indexed
     int64_t bound;    // of its extent
+    int32_t of;       // index of its extent, which each batch gives; -1: it is constant
     int32_t line;     // of ftc_program.source; 0: not known
     int32_t extent;   // index of the extent, else -1
     int32_t output;   // index of the output

@@ -217,8 +217,8 @@ const ftc_program BAG_PROGRAM = {
     .n_counts = 3,
     .inputs =
         (const ftc_input_info[]){
-            {"ids", FTC_I32, FTC_FROM_TOKENS, NULL, V, 1, 2, 2, {{"B", 0, 0}, {"S", 1, 0}}},
-            {"label", FTC_I32, FTC_FROM_LABEL, NULL, C, 1, 1, 1, {{"B", 0, 0}}}},
+            {"ids", FTC_I32, FTC_FROM_TOKENS, NULL, V, -1, 1, 2, 2, {{"B", 0, 0}, {"S", 1, 0}}},
+            {"label", FTC_I32, FTC_FROM_LABEL, NULL, C, -1, 1, 1, 1, {{"B", 0, 0}}}},
     .scalars = SCALAR_INFOS,
     .outputs =
         (const ftc_output_info[]){

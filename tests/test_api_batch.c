@@ -255,6 +255,39 @@ Test(trainer, wants_the_positions_that_the_model_names) {
     scratch_free(dir);
 }
 
+// Numbers of elements are those of the batch at hand, not of the largest.
+Test(trainer, takes_indices_into_the_batch_at_hand) {
+    static const char TEXT[] =
+        "model picks\naxis B <= 8, N <= 4\ninput x : f32[B]\ninput row : i32[N] in B\ninput on : i32[N]\n"
+        "picked = (gather(x, B, row) + gather(x, B, row + on)) * param \"w\" f32[] init ones\n"
+        "output loss = mean(picked; N) as loss\n";
+    char *dir = test_directory(), *path = test_write(dir, "picks.ir", TEXT, strlen(TEXT));
+    ftc_net *net;
+    OK(ftc_net_open(path, NULL, &net));
+    ftc_trainer *trainer = create(net, 1);
+    const ftc_extent_size extents[] = {{"B", 3, NULL}, {"N", 2, NULL}};
+    const float x[] = {1, 2, 4};
+    int32_t row[] = {1, 2}, on[] = {1, -2};
+    const ftc_input_cells inputs[] = {{"x", x}, {"row", row}, {"on", on}};
+    OK(ftc_trainer_bind_inputs(trainer, extents, 2, inputs, 3));
+    OK(ftc_trainer_eval(trainer));
+    const float *loss = ftc_trainer_output(trainer, "loss", NULL);
+    cr_expect_float_eq(*loss, 5.5f, 1e-6f);
+    on[1] = 1;
+    OK(ftc_trainer_bind_inputs(trainer, extents, 2, inputs, 3));
+    FAILS(ftc_trainer_eval(trainer), 2,
+          "an index into \"x\" lies outside of axis B, which has the positions 0 to 7 at most, and as many "
+          "as a "
+          "batch gives it (line 6 of the model). Nothing has changed: give data that the model has room for");
+    row[1] = 3;
+    FAILS(ftc_trainer_bind_inputs(trainer, extents, 2, inputs, 3), 2,
+          "\"row\" is 3, the model takes 0 to 2 in a batch of so many");
+    ftc_trainer_free(trainer);
+    ftc_net_free(net);
+    free(path);
+    scratch_free(dir);
+}
+
 // A model whose positions are told by its tokens: ids beyond the table of positions make a call fail that
 // changes nothing.
 Test(trainer, changes_nothing_when_an_index_leaves_its_table) {

@@ -112,6 +112,20 @@ Test(commands, bench_measures_the_peak_of_its_artifact, .timeout = 240) {
 }
 #endif
 
+// Numbers of elements are made up as each batch has them.
+Test(commands, verify_makes_up_indices_that_the_batch_has, .timeout = 240) {
+    char *dir = test_directory();
+    write_file(dir, "picks.ir",
+               "model picks\nconfig { batch = 8 }\naxis B <= batch, N <= 4, H = 2\ninput x : f32[B, "
+               "H]\ninput row : i32[N] in B\n"
+               "picked = gather(x, B, row) * param \"w\" f32[H] init ones\n"
+               "output loss = mean(picked; N, H) as loss\n");
+    ASSERT_FTC(dir, 0, out, "compiled", "verify", "picks.ir");
+    ASSERT_FTC(dir, 0, out, "wrote", "compile", "picks.ir", "-o", "picks.ftc");
+    ASSERT_FTC(dir, 0, out, "step_ms_min", "bench", "picks.ftc", "--batch", "2", "--steps", "2");
+    scratch_free(dir);
+}
+
 // A model whose inputs are not texts: steps are as large as its bounds, and told in its own terms.
 Test(commands, bench_runs_models_without_tokens, .timeout = 240) {
     char *dir = test_directory();

@@ -60,7 +60,8 @@ static void fill(ftc_batch *batch, int32_t i, uint64_t *state) {
     const ftc_input_info *input = &batch->program->inputs[i];
     bool is_label = input->role == FTC_FROM_LABEL;
     int64_t classes = ftc_program_score_columns(batch->program); // of tokens have no bound: -100 is allowed
-    uint64_t range = input->bound                                         ? (uint64_t)input->bound
+    int64_t bound = ftc_batch_bound(batch, i);
+    uint64_t range = bound                                                ? (uint64_t)bound
                      : is_label && input->dtype == FTC_I32 && classes > 0 ? (uint64_t)classes
                                                                           : 10;
     int64_t n = ftc_batch_cells(batch, i);

@@ -143,14 +143,15 @@ bool ftc_pass_bounds(ftc_graph *g, const ftc_pass_options *options, ftc_diagnost
 
 // --- questions ----------------------------------------------------------------------------------------
 
-ftc_check_info ftc_bounds_describe(const ftc_graph *source, const char *output, const char **extent) {
+ftc_check_info ftc_bounds_describe(const ftc_graph *source, const char *output, ftc_axis *batch,
+                                   ftc_axis *indexed) {
     int ordinal = atoi(output + strlen(FTC_FAULT_PREFIX));
     ftc_id id = 0;
     while (ordinal > 0) ordinal -= is_indexed(&source->nodes[++id]);
     const ftc_node *node = &source->nodes[id], *table = &source->nodes[node->arg[0]];
     bool is_leaf = ftc_node_class(node) == FTC_CLASS_GATHER && ftc_node_class(table) == FTC_CLASS_LEAF;
-    ftc_axis batch = batch_axis(source, &source->nodes[node->arg[1]].type.axes);
-    *extent = batch == FTC_NO_AXIS ? NULL : ftc_axis_extent(source, batch)->name;
+    *batch = batch_axis(source, &source->nodes[node->arg[1]].type.axes);
+    *indexed = node->axis;
     return (ftc_check_info){.what = is_leaf ? source->decls[table->decl].name : ftc_op_get(node->op)->name,
                             .axis = source->axes[node->axis].name,
                             .bound = ftc_axis_extent(source, node->axis)->bound,

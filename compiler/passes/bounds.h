@@ -10,9 +10,10 @@
 // with an index outside.
 #define FTC_FAULT_PREFIX "fault:"
 
-// What the output of this name checks: everything but the indices of the output and of the extent in the
-// program, for the latter of which it gives the extent's name, or NULL.
-ftc_check_info ftc_bounds_describe(const ftc_graph *source, const char *output, const char **extent);
+// What the output of this name checks: everything but the indices of the output and of the extents in the
+// program, for which it gives the axes: the indices' batch axis, or FTC_NO_AXIS, and the one that is indexed.
+ftc_check_info ftc_bounds_describe(const ftc_graph *source, const char *output, ftc_axis *batch,
+                                   ftc_axis *indexed);
 
 // Whether all indices of a graph are shown to be rows, those that are checked included; else `unproven` is
 // the first node of which one is not.

@@ -90,6 +90,12 @@ int64_t ftc_batch_cells(const ftc_batch *batch, int32_t input) {
     return info->each * (int64_t)batch->counts[info->count];
 }
 
+int64_t ftc_batch_bound(const ftc_batch *batch, int32_t input) {
+    const ftc_input_info *info = &batch->program->inputs[input];
+    bool numbers_elements = info->of >= 0 && batch->program->extents[info->of].ragged_over < 0;
+    return numbers_elements ? batch->extents[info->of] : info->bound;
+}
+
 // --- creation -----------------------------------------------------------------------------------------
 
 // Hands out the next piece of the batch's block; before there is one, only counts.
@@ -414,17 +420,18 @@ static int64_t element_of(const ftc_batch *batch, const ftc_input_info *input, i
 static ftc_status check_indices(const ftc_batch *batch, int32_t i, const int64_t *names) {
     const ftc_input_info *input = &batch->program->inputs[i];
     const int32_t *values = batch->inputs[i];
-    int64_t n = ftc_batch_cells(batch, i), within;
+    int64_t n = ftc_batch_cells(batch, i), bound = ftc_batch_bound(batch, i), within;
     for (int64_t k = 0; k < n; k++) {
-        if (values[k] >= 0 && values[k] < input->bound) continue;
+        if (values[k] >= 0 && values[k] < bound) continue;
         int64_t element = element_of(batch, input, k, &within);
         element_name who = name_of(batch, input->rank ? input->axes[0].extent : -1, element, names);
-        return ftc_status_make(
-            FTC_BAD_INPUT, "%s, value %lld: \"%s\" is %d, the model takes 0 to %lld%s", who.text,
-            (long long)within, input->name, values[k], (long long)input->bound - 1,
-            input->role == FTC_FROM_TOKENS  ? "; do tokenizer and model belong together?"
-            : input->role == FTC_FROM_LABEL ? ": set the number of labels with --set labels=N"
-                                            : "");
+        return ftc_status_make(FTC_BAD_INPUT, "%s, value %lld: \"%s\" is %d, the model takes 0 to %lld%s",
+                               who.text, (long long)within, input->name, values[k], (long long)bound - 1,
+                               bound < input->bound             ? " in a batch of so many"
+                               : input->role == FTC_FROM_TOKENS ? "; do tokenizer and model belong together?"
+                               : input->role == FTC_FROM_LABEL
+                                   ? ": set the number of labels with --set labels=N"
+                                   : "");
     }
     return FTC_STATUS_OK;
 }

@@ -57,6 +57,11 @@ ftc_status ftc_batch_resize(ftc_batch *batch, const int64_t *elements, const int
 // Cells of input i in the batch at hand.
 int64_t ftc_batch_cells(const ftc_batch *batch, int32_t input);
 
+// Below what the values of input i lie: the elements at hand where they number those, else what the program
+// declares. 0: any are taken. (Positions of a ragged axis may be too large for their element: the call says
+// so.)
+int64_t ftc_batch_bound(const ftc_batch *batch, int32_t input);
+
 // Fails, naming input and element, where a value is out of the range that the program declares for its input.
 ftc_status ftc_batch_check(const ftc_batch *batch, const int64_t *names);
 

@@ -247,18 +247,20 @@ ftc_status ftc_stepper_find_fault(const ftc_stepper *stepper, ftc_entry_kind ent
         const ftc_check_info *check = &program->checks[i];
         double fault = (double)*(const float *)stepper->outputs[check->output];
         if (!(program->outputs[check->output].entries & 1u << entry) || fault == -INFINITY) continue;
-        char who[64] = "", where[48] = "";
+        char who[64] = "", where[48] = "", advice[96] = "";
         if (check->extent >= 0)
             snprintf(who, sizeof who, "sequence %.0f along axis %s: ", -fault,
                      program->extents[check->extent].name);
         if (check->line) snprintf(where, sizeof where, " (line %d of the model)", check->line);
-        return ftc_status_make(FTC_BAD_INPUT,
-                               "%san index into \"%s\" lies outside of axis %s, which has the positions 0 to "
-                               "%lld%s. Nothing has changed: "
-                               "give data that the model has room for, or let it limit the index, as in "
-                               "minimum(maximum(i, 0), %lld)",
-                               who, check->what, check->axis, (long long)check->bound - 1, where,
-                               (long long)check->bound - 1);
+        if (check->of < 0)
+            snprintf(advice, sizeof advice, ", or let it limit the index, as in minimum(maximum(i, 0), %lld)",
+                     (long long)check->bound - 1);
+        return ftc_status_make(
+            FTC_BAD_INPUT,
+            "%san index into \"%s\" lies outside of axis %s, which has the positions 0 to %lld%s%s. "
+            "Nothing has changed: give data that the model has room for%s",
+            who, check->what, check->axis, (long long)check->bound - 1,
+            check->of < 0 ? "" : " at most, and as many as a batch gives it", where, advice);
     }
     return FTC_STATUS_OK;
 }
