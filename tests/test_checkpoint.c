@@ -432,6 +432,13 @@ Test(folder, files_of_others_are_not_replaced) {
     request.overwrite = false;
     ASSERT_OK(ftc_folder_claim(&request, &folder)); // what a run writes, a run has written
     ftc_folder_release(&folder, true);
+    char *other = ftc_path_join(dir, "other"); // a run of its own, further below
+    ASSERT_OK(ftc_dir_make(other));
+    ASSERT_FAILS(ftc_folder_claim(&request, &folder), FTC_BAD_INPUT, "holds other, which no earlier");
+    free(test_write(other, ".ftc-run", "process 1, started\n", 19));
+    ASSERT_OK(ftc_folder_claim(&request, &folder));
+    ftc_folder_release(&folder, true);
+    free(other);
     char *half = ftc_path_join(dir, "checkpoint-5.removing");
     ASSERT_OK(ftc_dir_make(half));
     char *metrics = test_write(dir, "m.jsonl", "{\"step\":", 8);

@@ -84,6 +84,15 @@ static bool is_above_events(const char *path, const char *events) {
     return events && strncmp(events, path, n) == 0 && (events[n] == '/' || events[n] == '\0');
 }
 
+// Whether an entry is the folder of another run, as output/b of a run into `output` after one into output/b.
+// What a run writes has none of its names.
+static bool is_a_run(const char *path, const char *name) {
+    char *record = ftc_path_join(path, RECORD);
+    bool found = !is_written_by_runs(name) && ftc_file_exists(record);
+    free(record);
+    return found;
+}
+
 // --- the entries of the folder ------------------------------------------------------------------------
 
 // Goes through all entries but the record: removes what is half done, if a run was here before, and returns
@@ -101,7 +110,7 @@ static char *find_foreign(const ftc_folder_request *request, bool is_known) {
             ftc_status_free(&removed);
         } else if (lstat(path, &info) == 0) {
             bool ours = (is_known && is_written_by_runs(name)) || is_a_stream(&info, request->metrics) ||
-                        is_above_events(path, request->events);
+                        is_above_events(path, request->events) || is_a_run(path, name);
             if (!ours && !foreign) foreign = ftc_strdup(name);
         }
         free(path);

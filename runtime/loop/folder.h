@@ -27,8 +27,8 @@ typedef struct {
 
 // Makes the folder and locks it until ftc_folder_release, or until the process ends however. Refuses a folder
 // that another process holds, naming that one, and one with files that no earlier run has written; the
-// metrics, event files, standard output and standard error may lie in it. Removes what interrupted runs left
-// half-done.
+// metrics, event files, standard output, standard error and the folders of other runs may lie in it. Removes
+// what interrupted runs left half-done.
 ftc_status ftc_folder_claim(const ftc_folder_request *request, ftc_folder *out);
 
 // Gives the folder back. If nothing was saved there, what the claim made goes: the folder stays another's.
