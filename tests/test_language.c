@@ -612,6 +612,11 @@ Test(language, wrong_settings_are_refused) {
     expect_refused(&(ftc_override){"zzz", "3", "--set", FTC_OVERRIDE_CONFIG},
                    "the entries are: hidden layers heads");
     expect_refused(&(ftc_override){"hidden", "many", "--set", FTC_OVERRIDE_CONFIG}, "'hidden' is a number");
+    cr_expect_null(ftc_parse_file(
+        MODEL("bert-cls.ir"),
+        &(ftc_settings){&(ftc_override){"layers", "two", "--set", FTC_OVERRIDE_CONFIG}, 1}, &d));
+    cr_expect_eq(d.count, 1, "what reads the entry is not wrong, too");
+    ftc_diag_free(&d);
     expect_refused(&(ftc_override){"hidden", "1e999", "--set", FTC_OVERRIDE_CONFIG}, "'hidden' is a number");
     expect_refused(&(ftc_override){"hidden", "1e-999", "--set", FTC_OVERRIDE_CONFIG}, "'hidden' is a number");
     expect_refused(&(ftc_override){"hidden", "0.5", "--set", FTC_OVERRIDE_CONFIG},

@@ -124,6 +124,23 @@ static bool add_role(const ftc_module *m, const ftc_setting_syntax *s, ftc_diagn
     return !problem;
 }
 
+// An override's value in place of the text's. One that is refused leaves the text's own, so that nothing
+// else is wrong for lack of the entry.
+static void override_value(const ftc_module *m, const ftc_setting_syntax *s, const ftc_override *o,
+                           ftc_diagnostics *d, ftc_graph_setting *r) {
+    double number;
+    if (r->text)
+        r->text = o->value;
+    else if (!parse_number(o->value, &number))
+        ftc_diag_add(d, m->source.name, m->source.text, s->place.line, s->place.column,
+                     "%s %s=%s: '%s' is a number", o->origin, o->name, o->value, s->name);
+    else if (r->is_integer && number != floor(number))
+        ftc_diag_add(d, m->source.name, m->source.text, s->place.line, s->place.column,
+                     "%s %s=%s: '%s' is a whole number", o->origin, o->name, o->value, s->name);
+    else
+        r->number = number;
+}
+
 // The value that an entry ends up with: the override's, that of the entry it names, or the text's own. A
 // number has text NULL.
 static bool resolve(const ftc_module *m, const ftc_setting_syntax *s, const ftc_settings *overrides,
@@ -139,18 +156,7 @@ static bool resolve(const ftc_module *m, const ftc_setting_syntax *s, const ftc_
     if (!add_terms(m, s, before, n_before, d, &r)) return false;
     for (int i = 0; overrides && i < overrides->n; i++) {
         const ftc_override *o = &overrides->list[i];
-        if (!is_for_config(o) || !names(m, s, o)) continue;
-        if (r.text) {
-            r.text = o->value;
-        } else if (!parse_number(o->value, &r.number)) {
-            ftc_diag_add(d, m->source.name, m->source.text, s->place.line, s->place.column,
-                         "%s %s=%s: '%s' is a number", o->origin, o->name, o->value, s->name);
-            return false;
-        } else if (r.is_integer && r.number != floor(r.number)) {
-            ftc_diag_add(d, m->source.name, m->source.text, s->place.line, s->place.column,
-                         "%s %s=%s: '%s' is a whole number", o->origin, o->name, o->value, s->name);
-            return false;
-        }
+        if (is_for_config(o) && names(m, s, o)) override_value(m, s, o, d, &r);
     }
     *result = r;
     return add_role(m, s, d, result);
