@@ -249,12 +249,12 @@ static bool check_schedule(const ftc_graph *source, const ftc_compile_options *o
     const ftc_pass_options edits = {.edits = options->schedule,
                                     .edits_matched = options->schedule_matched,
                                     .n_edits = options->n_schedule};
-    bool all = ftc_edits_all_matched(&edits, graphs, FTC_ENTRY_COUNT, d);
+    const ftc_edit_place *places = options->schedule_places;
+    bool all = ftc_edits_all_matched(&edits, places, graphs, FTC_ENTRY_COUNT, d);
     for (int i = 0; i < options->n_schedule && !options->schedule_is_kept; i++) {
         if (!options->schedule_matched[i] || edit_counts(source, options, i, graphs)) continue;
-        ftc_diag_add(d, NULL, NULL, 0, 0,
-                     "--kernel-schedule: `%s` changes nothing: the kernels are the same without it",
-                     options->schedule[i]);
+        ftc_edits_refuse(options->schedule[i], places ? &places[i] : NULL,
+                         "changes nothing: the kernels are the same without it", d);
         all = false;
     }
     return all;

@@ -51,6 +51,7 @@ typedef struct {
     const char *const *skip; // passes switched off
     int n_skip;
     const char *const *schedule; // edits of the schedule (compiler/passes/edits.h); recorded, too
+    const struct ftc_edit_place *schedule_places; // [n_schedule]; NULL: in no file
     int n_schedule;
     bool schedule_is_kept;         // an artifact's: edits need not change a kernel again, at other sizes
     bool *schedule_matched;        // set by the compiler

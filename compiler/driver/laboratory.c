@@ -42,7 +42,7 @@ bool ftc_laboratory_dumps(const ftc_model_options *options, ftc_dump dumps[FTC_E
 }
 
 // Adds the edits of a text, of which it makes pieces.
-static bool add_edits(char *text, const char *file, char ***edits, int *n, ftc_diagnostics *d) {
+static bool add_edits(char *text, const char *file, ftc_model_source *out, ftc_diagnostics *d) {
     bool ok = true;
     char *source = ftc_strdup(text), *line;
     for (int at = 1; (line = strsep(&text, "\n")); at++) {
@@ -53,20 +53,24 @@ static bool add_edits(char *text, const char *file, char ***edits, int *n, ftc_d
         size_t length = strlen(line);
         while (length && strchr(" \t\r", line[length - 1])) line[--length] = '\0';
         if (!length) continue;
-        *edits = ftc_realloc(*edits, (size_t)(*n + 1), sizeof **edits);
-        (*edits)[(*n)++] = ftc_strdup(line);
-        ok &= ftc_edits_check(line, file, source, at, (int)(line - begin) + 1, d);
+        const ftc_edit_place place = {file, at, (int)(line - begin) + 1};
+        size_t n = (size_t)out->n_schedule++;
+        out->schedule = ftc_realloc(out->schedule, n + 1, sizeof *out->schedule);
+        out->schedule[n] = ftc_strdup(line);
+        out->schedule_places = ftc_realloc(out->schedule_places, n + 1, sizeof *out->schedule_places);
+        out->schedule_places[n] = place;
+        ok &= ftc_edits_check(line, file, source, place.line, place.column, d);
     }
     free(source);
     return ok;
 }
 
-bool ftc_laboratory_edits(const ftc_model_options *options, char ***edits, int *n, ftc_diagnostics *d) {
+bool ftc_laboratory_edits(const ftc_model_options *options, ftc_model_source *out, ftc_diagnostics *d) {
     char *texts[] = {options->schedule ? ftc_parse_read(options->schedule, d) : NULL,
                      options->schedule_text ? ftc_strdup(options->schedule_text) : NULL};
     bool ok = (!options->schedule || texts[0]) &&
-              (!texts[0] || add_edits(texts[0], options->schedule, edits, n, d)) &&
-              (!texts[1] || add_edits(texts[1], "edits", edits, n, d));
+              (!texts[0] || add_edits(texts[0], options->schedule, out, d)) &&
+              (!texts[1] || add_edits(texts[1], "edits", out, d));
     free(texts[0]);
     free(texts[1]);
     return ok;

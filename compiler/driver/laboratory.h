@@ -9,8 +9,8 @@
 bool ftc_laboratory_dumps(const ftc_model_options *options, ftc_dump dumps[FTC_ENTRY_COUNT],
                           ftc_diagnostics *d);
 
-// The edits, a line each, without comments (//) and blanks around them: [*n], to be freed. False after a
+// The edits, a line each, without comments (//) and blanks around them: the source's schedule. False after a
 // diagnostic at the line that is none.
-bool ftc_laboratory_edits(const ftc_model_options *options, char ***edits, int *n, ftc_diagnostics *d);
+bool ftc_laboratory_edits(const ftc_model_options *options, ftc_model_source *out, ftc_diagnostics *d);
 
 #endif

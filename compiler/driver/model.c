@@ -419,8 +419,7 @@ static bool build(const char *name, const char *text, const ftc_model_options *o
                                .value = number_text(&o, options->labels),
                                .origin = "the data's"});
     bool ok = add_sets(&o, options, d) && ftc_laboratory_dumps(options, source.dumps, d) &&
-              add_adapter(&o, options->pretrained, d) &&
-              ftc_laboratory_edits(options, &source.schedule, &source.n_schedule, d) &&
+              add_adapter(&o, options->pretrained, d) && ftc_laboratory_edits(options, &source, d) &&
               ftc_kernels_read(&options->kernels, options->target, &source.kernels, &source.n_kernels, d);
     const char *batch = options->batch ? number_text(&o, options->batch) : NULL;
     add_for(&o, FTC_CONFIG_BATCH, batch, "--batch", FTC_OVERRIDE_ROLE);
@@ -569,6 +568,7 @@ void ftc_model_source_free(ftc_model_source *source) {
     ftc_kernels_free(source->kernels, source->n_kernels);
     for (int i = 0; i < source->n_schedule; i++) free(source->schedule[i]);
     free(source->schedule);
+    free(source->schedule_places);
     *source = (ftc_model_source){0};
 }
 
@@ -614,6 +614,7 @@ bool ftc_model_compile_options(const ftc_model_source *source, const ftc_model_o
         .is_looked_at = options->is_looked_at,
         .times = options->times,
         .schedule = (const char *const *)source->schedule,
+        .schedule_places = source->schedule_places,
         .n_schedule = source->n_schedule,
         .kernels = source->kernels,
         .n_kernels = source->n_kernels,
@@ -680,6 +681,7 @@ static void keep_choices(const ftc_manifest *old, const ftc_model_options *optio
     if (!has_graphs(options)) memcpy(compile->dumps, was.dumps, sizeof was.dumps);
     if (!has_schedule(options)) {
         compile->schedule = was.schedule;
+        compile->schedule_places = was.schedule_places;
         compile->n_schedule = was.n_schedule;
         compile->schedule_is_kept = was.schedule_is_kept;
     }

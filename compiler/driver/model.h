@@ -66,7 +66,8 @@ typedef struct {
     ftc_dump dumps[FTC_ENTRY_COUNT]; // of --graph
     ftc_kernel_file *kernels;        // of --kernel
     int n_kernels;
-    char **schedule; // lines of --kernel-schedule
+    char **schedule;                        // lines of --kernel-schedule
+    struct ftc_edit_place *schedule_places; // [n_schedule], of files that the options name
     int n_schedule;
 } ftc_model_source;
 

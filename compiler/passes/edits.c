@@ -157,27 +157,31 @@ static char *list_parameters(ftc_graph *const *graphs, int n) {
     return ftc_text_close(&text, NULL);
 }
 
-bool ftc_edits_all_matched(const ftc_pass_options *options, ftc_graph *const *graphs, int n,
-                           ftc_diagnostics *d) {
+void ftc_edits_refuse(const char *edit, const ftc_edit_place *place, const char *why, ftc_diagnostics *d) {
+    if (place)
+        ftc_diag_add(d, place->file, NULL, place->line, place->column, "`%s` %s", edit, why);
+    else
+        ftc_diag_add(d, NULL, NULL, 0, 0, "--kernel-schedule: `%s` %s", edit, why);
+}
+
+bool ftc_edits_all_matched(const ftc_pass_options *options, const ftc_edit_place *places,
+                           ftc_graph *const *graphs, int n, ftc_diagnostics *d) {
     bool all = true;
     for (int i = 0; i < options->n_edits; i++) {
         if (options->edits_matched[i]) continue;
         all = false;
         action asked = read_edit(options->edits[i]).action;
-        if (asked == NO_EPILOGUE || asked == KEPT) { // of products
-            char *known = list_parameters(graphs, n);
-            ftc_diag_add(d, NULL, NULL, 0, 0,
-                         "--kernel-schedule: `%s` matches no kernel; there are products with: %s",
-                         options->edits[i], *known ? known : "no parameter");
-            free(known);
-        } else {
-            ftc_diag_add(
-                d, NULL, NULL, 0, 0,
-                "--kernel-schedule: `%s` matches no kernel: the model has no values over two ragged axes "
-                "that a tile "
-                "kernel computes; ftc inspect MODEL.ir --kernels lists what there is",
-                options->edits[i]);
-        }
+        bool is_of_products = asked == NO_EPILOGUE || asked == KEPT;
+        char *known = is_of_products ? list_parameters(graphs, n) : NULL;
+        char *why =
+            is_of_products
+                ? ftc_format("matches no kernel; there are products with: %s",
+                             *known ? known : "no parameter")
+                : ftc_strdup("matches no kernel: the model has no values over two ragged axes that a tile "
+                             "kernel computes; ftc inspect MODEL.ir --kernels lists what there is");
+        ftc_edits_refuse(options->edits[i], places ? &places[i] : NULL, why, d);
+        free(why);
+        free(known);
     }
     return all;
 }

@@ -10,6 +10,12 @@
 
 #include "compiler/passes/passes.h"
 
+// Where an edit stands: what is said of it names this.
+typedef struct ftc_edit_place {
+    const char *file;
+    int line, column;
+} ftc_edit_place;
+
 // Whether the line is an edit; else false after a diagnostic at that line and column of the file, whose text
 // is `source`.
 bool ftc_edits_check(const char *line, const char *file, const char *source, int at, int column,
@@ -22,8 +28,11 @@ void ftc_edits_keep(const ftc_pass_options *options, ftc_graph *g); // before re
 bool ftc_edits_store(const ftc_pass_options *options);
 
 // Adds a diagnostic for each edit that matched nothing, with what there is in the planned graphs [n], of
-// which some may be NULL. Whether there was none.
-bool ftc_edits_all_matched(const ftc_pass_options *options, ftc_graph *const *graphs, int n,
-                           ftc_diagnostics *d);
+// which some may be NULL. Whether there was none. `places`: [n_edits], or NULL.
+bool ftc_edits_all_matched(const ftc_pass_options *options, const ftc_edit_place *places,
+                           ftc_graph *const *graphs, int n, ftc_diagnostics *d);
+
+// Adds the diagnostic "EDIT why" at the edit's place; NULL: it stands in no file.
+void ftc_edits_refuse(const char *edit, const ftc_edit_place *place, const char *why, ftc_diagnostics *d);
 
 #endif
