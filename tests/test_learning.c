@@ -155,6 +155,16 @@ Test(learning, frozen_parts_cost_nothing, .timeout = 240) {
     scratch_free(dir);
 }
 
+// 0.0302 of 2000 rows: a part of a row is a row.
+Test(learning, test_rows_may_be_a_fraction, .timeout = 240) {
+    char *dir = test_directory();
+    compile_small(dir);
+    ASSERT_FTC(dir, 0, err, ", 61 of it to test;", "run", "--train", TRAIN, "--select-train", "10",
+               "--split-test", "0.0302", "--max-steps", "1");
+    cr_assert(exists(dir, "output/model.safetensors"));
+    scratch_free(dir);
+}
+
 // The data sets of the tutorial in the forms that they come in, and the recipe of its Keras part.
 Test(learning, sentences_and_pairs_of_glue, .timeout = 240) {
     char *vocabulary = test_shared("vocab/bert-base-uncased.txt"),

@@ -30,6 +30,8 @@ Test(refused, wrong_usage, .timeout = 240) {
                "--train", "a.csv", "--data=b.csv");
     ASSERT_FTC(dir, 2, err, "--file is given twice", "tokenize", TOKENIZER, "--file", TEST, "--file", TRAIN);
     ASSERT_FTC(dir, 2, err, "give one", "run", MODEL, "--test", TEST, "--split-test", "3");
+    ASSERT_FTC(dir, 2, err, "--split-test 1.5: expected a number of rows, or a fraction below 1", "run",
+               MODEL, "--train", TRAIN, "--split-test", "1.5");
     ASSERT_FTC(dir, 2, err, "--test", "run", MODEL, "--train", TRAIN, "--load-best-model-at-end");
     ASSERT_FTC(dir, 2, err, "pass optimizer: the graph has already updates", "opt", MODEL,
                "--passes=differentiate,optimizer,optimizer");

@@ -20,7 +20,7 @@ typedef enum {
     FTC_OPTION_INT,         // int64_t, from `least` to 2³¹ - 1
     FTC_OPTION_SEED,        // int64_t, from `least` to 2⁵³ - 1: JSON holds these exactly
     FTC_OPTION_NUMBER,      // double, from `least` to the largest float; 0 or what a float tells from it
-    FTC_OPTION_STEPS,       // double, from `least` to 2³¹ - 1; below 1 a fraction of all steps
+    FTC_OPTION_STEPS,       // double, from `least` to 2³¹ - 1; below 1 a fraction of all
     FTC_OPTION_SHARE,       // double, from 0 to 1
     FTC_OPTION_PROBABILITY, // double, from 0 to less than 1, as a float too
     FTC_OPTION_LIST,        // ftc_text_list: the option may be repeated

@@ -11,6 +11,7 @@
 #include "runtime/text/token_cache.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,8 +53,8 @@ const ftc_option ftc_rows_option_table[] = {
     {"train", "data", FTC_OPTION_ROWS, FIELD(train), "FILE", 0,
      "rows to train on (CSV, TSV or JSON, packed by gzip or not)"},
     {"test", NULL, FTC_OPTION_ROWS, FIELD(test), "FILE", 0, "rows to evaluate on"},
-    {"split-test", NULL, FTC_OPTION_INT, FIELD(split_test), "N", 0,
-     "take N rows of the training file as test rows"},
+    {"split-test", NULL, FTC_OPTION_STEPS, FIELD(split_test), "N", 0,
+     "take N rows of the training file as test rows; below 1 a fraction of all"},
     {"shuffle-seed", NULL, FTC_OPTION_SEED, FIELD(shuffle_seed), "N", 0,
      "shuffle the rows first, as datasets' shuffle(seed=N)"},
     {"select-train", NULL, FTC_OPTION_INT, FIELD(select_train), "N", 1, "train on the first N rows only"},
@@ -87,6 +88,10 @@ static ftc_status check_test(const ftc_data_options *o) {
     if (o->test && o->split_test > 0)
         return ftc_status_make(FTC_BAD_INPUT,
                                "--test and --split-test both say what the test rows are; give one");
+    if (o->split_test >= 1 && o->split_test != floor(o->split_test))
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "--split-test %.9g: expected a number of rows, or a fraction below 1",
+                               o->split_test);
     if (o->test && strcmp(o->train, "-") == 0 && strcmp(o->test, "-") == 0)
         return ftc_status_make(FTC_BAD_INPUT, "--train and --test are both standard input, which is read "
                                               "once; --split-test N takes rows of the training file");
@@ -304,15 +309,20 @@ static size_t count_or_all(int64_t n) {
     return n < 0 ? FTC_SELECT_ALL : (size_t)n;
 }
 
+// As many rows as `train_test_split(test_size=…)` of datasets and scikit-learn takes.
+static size_t count_test_rows(double split_test, size_t rows) {
+    return (size_t)(split_test < 1 ? ceil(split_test * (double)rows) : split_test);
+}
+
 // The rows of one file, or of both parts of the training file.
 static ftc_status select_rows(const ftc_data_options *o, const ftc_table *train, const ftc_table *test,
                               ftc_selection *train_rows, ftc_selection *test_rows) {
     bool shuffle = o->shuffle_seed >= 0;
     uint64_t seed = shuffle ? (uint64_t)o->shuffle_seed : 0;
-    FTC_RETURN_IF_ERROR(ftc_status_annotate(ftc_select_split(ftc_table_rows(train), shuffle, seed,
-                                                             count_or_all(o->select_train),
-                                                             (size_t)o->split_test, train_rows, test_rows),
-                                            "%s", ftc_table_path(train)));
+    size_t rows = ftc_table_rows(train), held_out = count_test_rows(o->split_test, rows);
+    FTC_RETURN_IF_ERROR(ftc_status_annotate(
+        ftc_select_split(rows, shuffle, seed, count_or_all(o->select_train), held_out, train_rows, test_rows),
+        "%s", ftc_table_path(train)));
     if (!test) return FTC_STATUS_OK;
     ftc_selection none = {0};
     ftc_selection_free(test_rows);

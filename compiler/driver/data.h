@@ -14,7 +14,7 @@
 
 typedef struct {
     const char *train, *test; // files; NULL: none
-    int64_t split_test;       // test rows taken from the training file; 0: none
+    double split_test;        // test rows taken from the training file; below 1 a share of all, 0: none
     const char *text_column, *pair_column, *label_column;
     const char *label_columns;        // with commas between; NULL: the label is one column
     int32_t format, header, quoting;  // ftc_table_format, ftc_table_header, ftc_table_quoting
