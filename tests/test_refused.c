@@ -72,7 +72,15 @@ Test(refused, bad_files, .timeout = 240) {
     ASSERT_FTC(dir, 2, err, "config.json", "predict", ".", "a text");
     ASSERT_FTC(dir, 2, err, "no text is given", "tokenize", TOKENIZER);
     ASSERT_FTC(dir, 2, err, "MB of memory", "run", MODEL, "--set", "vocab=200000000");
-    ASSERT_FTC(dir, 2, err, "has no checkpoint to resume from", "run", "small.ftc", "--resume");
+    // Before any data is read.
+    ASSERT_FTC(dir, 2, err, "has no checkpoint to resume from", "run", "small.ftc", "--resume", "--train",
+               "nowhere.csv");
+    ASSERT_FTC(dir, 2, err, "nowhere: is no checkpoint", "run", "small.ftc", "--resume-from-checkpoint",
+               "nowhere", "--train", "nowhere.csv");
+    ASSERT_FTC(dir, 2, err, "small.ftc is a file; name the directory", "predict", "small.ftc", "a text");
+    ASSERT_FTC(dir, 2, err, "small.ftc is a file; name the directory", "eval", "small.ftc", "--test", TEST);
+    ASSERT_FTC(dir, 2, err, "small.ftc is a file; name the directory", "compile", "--pretrained",
+               "small.ftc");
     ASSERT_FTC(dir, 2, err, "--lora-rank: the model has no adapters", "run", MODEL, "--lora-rank", "4");
     ASSERT_FTC(dir, 2, err, "from 1 to 4096 can be had", "run", "small.ftc", "--threads", "5000");
     cr_assert_not(exists(dir, "output"));

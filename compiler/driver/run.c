@@ -524,6 +524,13 @@ static ftc_status claim_output(run *r) {
     return request.dir && is_first(r) ? ftc_folder_claim(&request, &r->output) : FTC_STATUS_OK;
 }
 
+static ftc_status check_resumes(const ftc_train_options *o) {
+    char *checkpoint;
+    FTC_RETURN_IF_ERROR(ftc_train_find_checkpoint(o, &checkpoint));
+    free(checkpoint);
+    return FTC_STATUS_OK;
+}
+
 // What inputs of the model's text take the label of a row as; FTC_LABEL_NONE: as neither a class nor several
 // labels, or the model is compiled already.
 static ftc_label_kind label_of_text(const ftc_graph *g) {
@@ -668,6 +675,7 @@ static bool prepare(const ftc_command *self, int argc, char **argv, const char *
         fprintf(stderr, "warmup_ratio is gone from transformers 5; --warmup-steps %g says the same\n",
                 o->warmup_ratio);
     ftc_status status = ftc_train_check(o, with_test, false);
+    if (status.code == FTC_OK) status = check_resumes(o);
     if (status.code == FTC_OK && r->options.data.train) status = ftc_data_decode(&r->options.data);
     if (status.code == FTC_OK) status = settle_task(&candidate, &r->options);
     if (status.code == FTC_OK) status = settle_labels(&candidate, &r->options);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 // Our own entry of config.json; transformers keeps it.
 static const char OF_PAIRS[] = "ftc_pairs";
@@ -65,6 +66,26 @@ static ftc_status config_path(const char *dir, char **path, bool *is_base) {
     return FTC_STATUS_OK;
 }
 
+// Why a config.json could not be read, where `dir` tells more than the attempt.
+static ftc_status tell_unread(const char *dir, const char *path, ftc_status status) {
+    char *transformer = ftc_path_join(dir, "0_Transformer/config.json");
+    bool is_above = !ftc_file_exists(path) && ftc_file_exists(transformer);
+    free(transformer);
+    struct stat info;
+    bool is_file = stat(dir, &info) == 0 && !S_ISDIR(info.st_mode);
+    if (!is_above && !is_file) return status;
+    ftc_status_free(&status);
+    if (is_file)
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "%s is a file; name the directory of a model, as ftc run and Hugging Face's "
+                               "libraries save it",
+                               dir);
+    return ftc_status_make(FTC_BAD_INPUT,
+                           "%s is a folder of sentence-transformers, whose encoder lies in its folder "
+                           "0_Transformer; name that",
+                           dir);
+}
+
 ftc_status ftc_hf_config_read(const char *dir, ftc_hf_config **out) {
     char *path;
     bool is_base;
@@ -72,15 +93,7 @@ ftc_status ftc_hf_config_read(const char *dir, ftc_hf_config **out) {
     ftc_hf_config *config = ftc_alloc(1, sizeof *config);
     config->is_base = is_base;
     ftc_status status = ftc_json_read(path, &config->json);
-    char *transformer = ftc_path_join(dir, "0_Transformer/config.json");
-    if (status.code != FTC_OK && !ftc_file_exists(path) && ftc_file_exists(transformer)) {
-        ftc_status_free(&status);
-        status = ftc_status_make(FTC_BAD_INPUT,
-                                 "%s is a folder of sentence-transformers, whose encoder lies in its folder "
-                                 "0_Transformer; name that",
-                                 dir);
-    }
-    free(transformer);
+    if (status.code != FTC_OK) status = tell_unread(dir, path, status);
     if (status.code == FTC_OK) status = check_is_encoder(config, path);
     free(path);
     if (status.code != FTC_OK) {

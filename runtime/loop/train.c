@@ -734,10 +734,15 @@ static ftc_status loop(run *r) {
 // them.
 static ftc_status check_is_checkpoint(const char *path) {
     char *resume = ftc_path_join(path, "resume.json"), *config = ftc_path_join(path, "config.json");
-    bool is_model = !ftc_file_exists(resume) && ftc_file_exists(config);
+    bool is_checkpoint = ftc_file_exists(resume), is_model = ftc_file_exists(config);
     free(resume);
     free(config);
-    if (!is_model) return FTC_STATUS_OK;
+    if (is_checkpoint) return FTC_STATUS_OK;
+    if (!is_model)
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "%s: is no checkpoint, which has a resume.json; runs save them in "
+                               "OUTPUT/checkpoint-STEP",
+                               path);
     return ftc_status_make(
         FTC_BAD_INPUT,
         "%s: has no resume.json, so a training of ftc cannot go on from it (it is Hugging Face's, or from "
@@ -745,20 +750,32 @@ static ftc_status check_is_checkpoint(const char *path) {
         path, path);
 }
 
-static ftc_status resume(run *r) {
-    bool is_last = strcmp(r->o->resume, "last") == 0;
-    char *path = is_last ? ftc_checkpoint_latest(r->o->output) : ftc_strdup(r->o->resume);
-    if (!path) {
+ftc_status ftc_train_find_checkpoint(const ftc_train_options *o, char **path) {
+    *path = NULL;
+    if (!o->resume) return FTC_STATUS_OK;
+    char *found = strcmp(o->resume, "last") == 0 ? ftc_checkpoint_latest(o->output) : ftc_strdup(o->resume);
+    if (!found) {
         return ftc_status_make(FTC_BAD_INPUT,
                                "%s: has no checkpoint to resume from; leave out --resume, or say "
                                "--pretrained DIR to begin from the weights of a model",
-                               r->o->output);
+                               o->output);
     }
-    ftc_status status = check_is_checkpoint(path);
-    if (status.code == FTC_OK) status = ftc_checkpoint_restore(path, r->t->state, &r->identity, &r->at);
+    ftc_status status = check_is_checkpoint(found);
+    if (status.code == FTC_OK)
+        *path = found;
+    else
+        free(found);
+    return status;
+}
+
+static ftc_status resume(run *r) {
+    char *path;
+    FTC_RETURN_IF_ERROR(ftc_train_find_checkpoint(r->o, &path));
+    ftc_status status = ftc_checkpoint_restore(path, r->t->state, &r->identity, &r->at);
     if (status.code == FTC_OK) note(r, "resumed from %s", path);
     free(path);
     // The run may have ended between writing its last checkpoint and removing an older one.
+    bool is_last = strcmp(r->o->resume, "last") == 0;
     bool rotates = status.code == FTC_OK && is_last && r->world->rank == 0;
     return rotates ? rotate(r) : status;
 }

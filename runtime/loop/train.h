@@ -90,6 +90,10 @@ uint32_t ftc_train_entries(const ftc_train_options *options, bool with_test);
 // are fewer. The scores are the same but for rounding.
 int64_t ftc_train_eval_batch(const ftc_train_options *options, const ftc_program *program);
 
+// The checkpoint that a run with these options goes on from, allocated; NULL: it begins anew. Refuses where
+// there is none, so that nothing is compiled or read for a run that cannot be.
+ftc_status ftc_train_find_checkpoint(const ftc_train_options *options, char **path);
+
 // What a run that came to its end leaves, for reports.
 typedef struct {
     ftc_train_state state;
