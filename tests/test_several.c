@@ -115,6 +115,8 @@ Test(several, several_labels_that_do_not_fit_are_refused) {
     write_several(dir);
     ASSERT_FTC(dir, 2, err, "there is no column \"rudd\"; did you mean \"rude\"?",
                SEVERAL("--train", "columns.csv", "--label-columns", "cold,rudd"));
+    ASSERT_FTC(dir, 2, err, "the column \"cold\" is both the text's",
+               SEVERAL("--train", "columns.csv", "--label-columns", "rude,cold", "--text-column", "cold"));
     ASSERT_FTC(dir, 2, err, "names the column \"cold\" twice",
                SEVERAL("--train", "columns.csv", "--label-columns", "cold,cold"));
     ASSERT_FTC(dir, 2, err, "the model bert_cls does not take several labels a text; pass --task multi_label",

@@ -189,9 +189,26 @@ static ftc_status find_wanted(const ftc_table *t, const char *role, const char *
     return FTC_STATUS_OK;
 }
 
+static const char *const ROLE_NAMES[ROLES] = {"text", "pair", "label"};
+
+// A text that is its own label teaches nothing; one that is its own pair may (of texts that belong together).
+static ftc_status check_label(const ftc_table *t, size_t label) {
+    for (int role = 0; role < LABEL; role++)
+        if (t->columns[role] == label)
+            return ftc_status_make(
+                FTC_BAD_INPUT,
+                "%s: the column \"%s\" is both the %s's (--%s-column) and the label's; name "
+                "another",
+                t->path, ftc_fields_get(&t->layout.names, label), ROLE_NAMES[role], ROLE_NAMES[role]);
+    return FTC_STATUS_OK;
+}
+
 static ftc_status choose_column(ftc_table *t, int role, const char *wanted) {
-    static const char *const names[ROLES] = {"text", "pair", "label"};
-    return find_wanted(t, names[role], wanted, default_names(t, role), &t->columns[role]);
+    size_t column;
+    FTC_RETURN_IF_ERROR(find_wanted(t, ROLE_NAMES[role], wanted, default_names(t, role), &column));
+    if (role == LABEL) FTC_RETURN_IF_ERROR(check_label(t, column));
+    t->columns[role] = column;
+    return FTC_STATUS_OK;
 }
 
 static bool is_default_name(const ftc_table *t, const char *name) {
@@ -238,6 +255,7 @@ static ftc_status choose_label_columns(ftc_table *t, const char *names) {
         size_t column;
         status = find_wanted(t, "label", name, default_labels, &column);
         free(name);
+        if (status.code == FTC_OK) status = check_label(t, column);
         for (size_t i = 0; i < t->n_label_columns && status.code == FTC_OK; i++)
             if (t->label_columns[i] == column)
                 status = ftc_status_make(FTC_BAD_INPUT, "%s: --label-columns names the column \"%s\" twice",
