@@ -114,6 +114,8 @@ Test(files, predict_answers_every_row, .timeout = 240) {
                                         "\"n,o\",0."};
     for (size_t i = 0; i < sizeof PARTS / sizeof *PARTS; i++) cr_expect(strstr(o.out, PARTS[i]), "%s", o.out);
     forget(&o);
+    ASSERT_FTC(dir, 2, err, "--threshold is for several labels a text", "predict", "out", "--threshold",
+               "0.9", "good");
     write_file(dir, "one.csv", "text\n\"\"\nhello\n");
     o = FTC(dir, "predict", "out", "--file", "one.csv", "--json");
     cr_assert_eq(o.status, 0, "%s", o.err);

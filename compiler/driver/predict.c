@@ -380,6 +380,10 @@ static ftc_status predict(ftc_classifier *c, const ftc_text_options *options, co
          done;
     ftc_status asked = predict_pairs(c, options, mine, words, &done);
     if (done || asked.code != FTC_OK) return asked;
+    if (!isnan(mine->threshold) && ftc_program_scoring(program) != FTC_SCORE_LABELS)
+        return ftc_status_make(FTC_BAD_INPUT,
+                               "--threshold is for several labels a text, and the model %s gives no such",
+                               program->model);
     if (of_tokens && mine->top_k)
         return ftc_status_make(
             FTC_BAD_INPUT, "--top-k is for one class a text, and the model %s labels tokens", program->model);
