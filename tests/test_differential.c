@@ -554,6 +554,10 @@ static const struct {
      "d = minimum(maximum(d, -4), 4) + 4\ncp = dot(q, rb; D)\npc = dot(k, rb; D)\n"
      "p = softmax(dot(q, k; D) + gather(cp, R, d) + gather(pc, R, 8 - d); T)\n"
      "loss = sum(tanh(dot(p, v; T)); B, S, A, D)"},
+    {"pairs_beside_their_converse", "no dot along H",
+     "axis R = S\nz = tanh(outer (dot(x, wq; H) + rename(dot(x, wk; H); S -> T)))\n"
+     "wz = param \"wz\" f32[A, D, H]\nc = rename(rename(rename(z; S -> R); T -> S); R -> T)\n"
+     "loss = sum(tanh(dot(z, c; B, S, T)); A, D) + sum(tanh(dot(c, wz; A, D)); B, S, T, H)"},
     {"softmax_over_heads", "no max along A of B, S, T, A",
      "loss = sum(tanh(dot(softmax(dot(q, k; D); A), v; T)); B, S, A, D)"},
     {"talking_heads", "no dot along A",
@@ -607,6 +611,7 @@ Test(differential, what_no_tile_computes_agrees) {
     for (size_t i = 0; i < sizeof PAIRS / sizeof *PAIRS; i++) {
         ftc_graph *g = pairs_model(i);
         check_ways(g);
+        check_eager(g, 7);
         ftc_graph_free(g);
     }
     report_counts();

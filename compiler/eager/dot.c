@@ -4,7 +4,14 @@
 // Within a position of the batch an operand's cells lie at distances ("strides") along each of its other
 // axes. Where a group of axes is one long axis and one group has stride 1, the BLAS reads the operand where
 // it is; else it gets a copy.
+//
+// Several axes that are ragged over one which is not in the batch make one axis with it only where all three
+// values have them in the same order. What has them in another one is copied: operands before the products,
+// the result after them.
 #include "compiler/eager/eager.h"
+
+#include <string.h>
+
 #include "compiler/passes/regions.h"
 
 // An axis within a position of the batch. When the axis that others are ragged over is not in the batch, all
@@ -153,19 +160,54 @@ static void multiply(ftc_sgemm_fn *sgemm, int64_t m, int64_t n, int64_t k, matri
           tb ? b.col_stride : b.row_stride, 0, &c.cells->f, c.row_stride);
 }
 
-// The product at one position of the batch.
-static void run_position(ftc_eager *e, const ftc_dot_shape *shape, ftc_id id, const position *p,
+// An operand, or the result: the axes in the order in which the products see them, and the cells.
+typedef struct {
+    ftc_axes axes;
+    ftc_cell *cells;
+} value;
+
+// `axes`, with those that are ragged over an axis which is not in the batch in the order of `model`.
+static ftc_axes in_order_of(const ftc_graph *g, const ftc_axes *axes, const ftc_axes *model,
+                            const ftc_axes *batch) {
+    ftc_axes r = *axes;
+    for (int i = 0; i < r.n; i++)
+        for (int k = i + 1; k < r.n; k++) {
+            ftc_axis axis = r.at[i], over = ftc_axis_over(g, axis);
+            int found = ftc_axes_find(model, axis), next = ftc_axes_find(model, r.at[k]);
+            if (over == FTC_NO_AXIS || over != ftc_axis_over(g, r.at[k])) continue;
+            if (ftc_axes_has(batch, over) || next < 0 || found <= next) continue;
+            r.at[i] = r.at[k];
+            r.at[k] = axis;
+        }
+    return r;
+}
+
+static bool same_order(const ftc_axes *a, const ftc_axes *b) {
+    return memcmp(a->at, b->at, sizeof a->at[0] * (size_t)a->n) == 0;
+}
+
+// Copies the cells of a value over the axes `from` to where they lie over `to`: the same axes, in another
+// order.
+static void reorder(ftc_eager *e, ftc_cell *target, const ftc_axes *to, const ftc_cell *source,
+                    const ftc_axes *from) {
+    ftc_walk w;
+    ftc_walk_begin(&w, ftc_eager_graph(e), ftc_eager_walk_bindings(e), to, FTC_NO_AXIS);
+    int t = ftc_walk_view(&w, to), s = ftc_walk_view(&w, from);
+    while (ftc_walk_next(&w))
+        for (int64_t j = 0; j < w.n; j++) target[w.at[t] + j * w.step[t]] = source[w.at[s] + j * w.step[s]];
+    ftc_walk_end(&w);
+}
+
+// The product at one position of the batch, whose cells begin at `at`. v: both operands and the result.
+static void run_position(ftc_eager *e, const ftc_dot_shape *shape, const value v[3], const position *p,
                          const int64_t at[3]) {
-    const ftc_graph *g = ftc_eager_graph(e);
-    dims a = dims_of(e, &g->nodes[shape->a].type.axes, p), b = dims_of(e, &g->nodes[shape->b].type.axes, p);
-    dims c = dims_of(e, &g->nodes[id].type.axes, p);
+    dims a = dims_of(e, &v[0].axes, p), b = dims_of(e, &v[1].axes, p), c = dims_of(e, &v[2].axes, p);
     dims rows = group_of(&a, &shape->rows), sums = group_of(&a, &shape->sums),
          cols = group_of(&b, &shape->cols);
     dims b_sums = in_order(&b, &sums), c_rows = in_order(&c, &rows), c_cols = in_order(&c, &cols);
     int64_t m = count_of(&rows), n = count_of(&cols), k = count_of(&sums);
     if (m == 0 || n == 0) return;
-    ftc_cell *in_a = ftc_eager_cells(e, shape->a) + at[0], *in_b = ftc_eager_cells(e, shape->b) + at[1];
-    ftc_cell *in_c = ftc_eager_cells(e, id) + at[2];
+    ftc_cell *in_a = v[0].cells + at[0], *in_b = v[1].cells + at[1], *in_c = v[2].cells + at[2];
     dims whole_a = joined(&rows, &sums), whole_b = joined(&b_sums, &cols), whole_c = joined(&c_rows, &c_cols);
     matrix x, y, z;
     if (!as_matrix(&rows, &sums, in_a, &x)) {
@@ -190,17 +232,31 @@ static void run_position(ftc_eager *e, const ftc_dot_shape *shape, ftc_id id, co
 void ftc_eager_dot(ftc_eager *e, ftc_id id) {
     const ftc_graph *g = ftc_eager_graph(e);
     ftc_dot_shape shape = ftc_region_dot_shape(g, &g->nodes[id]);
+    const ftc_axes *b_axes = &g->nodes[shape.b].type.axes, *c_axes = &g->nodes[id].type.axes;
+    value v[3] = {{g->nodes[shape.a].type.axes, ftc_eager_cells(e, shape.a)},
+                  {*b_axes, ftc_eager_cells(e, shape.b)},
+                  {*c_axes, ftc_eager_cells(e, id)}};
+    v[1].axes = in_order_of(g, &v[1].axes, &v[0].axes, &shape.batch);
+    v[2].axes = in_order_of(g, &v[2].axes, &v[0].axes, &shape.batch);
+    v[2].axes = in_order_of(g, &v[2].axes, &v[1].axes, &shape.batch);
+    const ftc_bindings *bindings = ftc_eager_walk_bindings(e);
+    if (!same_order(&v[1].axes, b_axes)) {
+        v[1].cells = ftc_eager_scratch(e, 3, ftc_interp_cells(g, bindings, b_axes));
+        reorder(e, v[1].cells, &v[1].axes, ftc_eager_cells(e, shape.b), b_axes);
+    }
+    bool moves_c = !same_order(&v[2].axes, c_axes);
+    if (moves_c) v[2].cells = ftc_eager_scratch(e, 4, ftc_interp_cells(g, bindings, c_axes));
+
     position p = {.axes = &shape.batch};
     ftc_walk w;
-    ftc_walk_begin(&w, g, ftc_eager_walk_bindings(e), &shape.batch, FTC_NO_AXIS);
+    ftc_walk_begin(&w, g, bindings, &shape.batch, FTC_NO_AXIS);
     w.by_cell = true;
-    ftc_walk_view(&w, &g->nodes[shape.a].type.axes);
-    ftc_walk_view(&w, &g->nodes[shape.b].type.axes);
-    ftc_walk_view(&w, &g->nodes[id].type.axes);
+    for (int i = 0; i < 3; i++) ftc_walk_view(&w, &v[i].axes);
     while (ftc_walk_next(&w)) {
         for (int i = 0; i < shape.batch.n; i++)
             p.coordinate[i] = w.coordinate[ftc_axes_find(&w.axes, shape.batch.at[i])];
-        run_position(e, &shape, id, &p, w.at);
+        run_position(e, &shape, v, &p, w.at);
     }
     ftc_walk_end(&w);
+    if (moves_c) reorder(e, ftc_eager_cells(e, id), c_axes, v[2].cells, &v[2].axes);
 }

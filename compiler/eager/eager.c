@@ -14,7 +14,7 @@
 #include "ir/base/random.h"
 #include "ir/recurrence.h"
 
-enum { N_SCRATCH = 3 };
+enum { N_SCRATCH = 5 };
 
 struct ftc_eager {
     const ftc_graph *g;

@@ -56,7 +56,7 @@ const ftc_bindings *ftc_eager_walk_bindings(const ftc_eager *e); // extents and 
 // Of an operand, or of the node that is being evaluated.
 ftc_cell *ftc_eager_cells(const ftc_eager *e, ftc_id id);
 
-// At least n cells for use within one node; `which` (0 … 2) tells several from each other.
+// At least n cells for use within one node; `which` (0 … 4) tells several from each other.
 ftc_cell *ftc_eager_scratch(ftc_eager *e, int which, int64_t n);
 
 void ftc_eager_dot(ftc_eager *e, ftc_id id);
