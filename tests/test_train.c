@@ -425,6 +425,11 @@ Test(train, progress_is_one_line) {
     cr_assert_str_eq(text,
                      "train [####......] 150/375  epoch 1.20  loss 1.2340  accuracy 0.512  83.1 examples/s  "
                      "10250 tokens/s  0:21 left");
+    progress.loss = -1.5; // as of a likelihood; only what is not known is not shown
+    progress.accuracy = NAN;
+    ftc_progress_format(&progress, 0, text, sizeof text);
+    cr_assert_str_eq(text,
+                     "train 150/375  epoch 1.20  loss -1.5000  83.1 examples/s  10250 tokens/s  0:21 left");
 }
 
 // Every step is in the curve, at first by itself, then in ever wider means.

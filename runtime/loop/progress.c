@@ -15,8 +15,8 @@ void ftc_progress_format(const ftc_progress *p, int bar_width, char *text, size_
     }
     fprintf(to, "%lld/%lld", (long long)p->done, (long long)p->total);
     if (p->epoch >= 0) fprintf(to, "  epoch %.2f", p->epoch);
-    if (p->loss >= 0) fprintf(to, "  loss %.4f", p->loss);
-    if (p->accuracy >= 0) fprintf(to, "  accuracy %.3f", p->accuracy);
+    if (!isnan(p->loss)) fprintf(to, "  loss %.4f", p->loss);
+    if (!isnan(p->accuracy)) fprintf(to, "  accuracy %.3f", p->accuracy);
     if (p->examples_per_second > 0) fprintf(to, "  %.1f examples/s", p->examples_per_second);
     if (p->tokens_per_second > 0) fprintf(to, "  %.0f tokens/s", p->tokens_per_second);
     if (p->seconds_left >= 0 && p->seconds_left < 1e7 && p->done < p->total) {

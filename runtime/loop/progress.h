@@ -9,8 +9,8 @@ typedef struct {
     const char *what;    // "train", "eval"
     int64_t done, total; // steps, or examples of an evaluation
     double epoch;        // negative: not shown
-    double loss;         // negative: not shown
-    double accuracy;     // of the epoch so far; negative: not shown
+    double loss;         // nan: not shown
+    double accuracy;     // of the epoch so far; nan: not shown
     double examples_per_second, tokens_per_second;
     double seconds_left;
 } ftc_progress;

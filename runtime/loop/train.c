@@ -253,7 +253,7 @@ static void tell_progress(const run *r) {
         .total = r->identity.max_steps,
         .epoch = epoch_of(r),
         .loss = r->last_loss,
-        .accuracy = isnan(accuracy) ? -1 : accuracy,
+        .accuracy = accuracy,
         .examples_per_second = (double)r->examples / r->step_seconds,
         .tokens_per_second = (double)r->tokens / r->step_seconds,
         .seconds_left = r->step_seconds / (double)done * (double)(r->identity.max_steps - r->at.step),
@@ -267,8 +267,8 @@ static void tell_eval_progress(void *context, int64_t done, int64_t total) {
                              .done = done,
                              .total = total,
                              .epoch = -1,
-                             .loss = -1,
-                             .accuracy = -1,
+                             .loss = NAN,
+                             .accuracy = NAN,
                              .seconds_left = -1};
     r->t->events.progress(r->t->events.context, &progress);
 }
