@@ -33,6 +33,22 @@ Test(refused, wrong_usage, .timeout = 240) {
     ASSERT_FTC(dir, 2, err, "--split-test 1.5: expected a number of rows, or a fraction below 1", "run",
                MODEL, "--train", TRAIN, "--split-test", "1.5");
     ASSERT_FTC(dir, 2, err, "--test", "run", MODEL, "--train", TRAIN, "--load-best-model-at-end");
+    // What is said of test rows where there are none; the model's train block may say it.
+    static const char *const EVALUATES[][2] = {{"--eval-strategy", "epoch"},
+                                               {"--eval_strategy", "steps"},
+                                               {"--eval-steps", "5"},
+                                               {"--eval-delay", "1"}};
+    for (size_t i = 0; i < sizeof EVALUATES / sizeof *EVALUATES; i++)
+        ASSERT_FTC(dir, 2, err, ": there are no test rows to evaluate on; give --test FILE or --split-test N",
+                   "run", MODEL, "--train", TRAIN, EVALUATES[i][0], EVALUATES[i][1]);
+    ASSERT_FTC(dir, 2, err, "--eval-on-start: there are no test rows", "run", MODEL, "--train", TRAIN,
+               "--eval-on-start", "--eval-strategy=no");
+    ASSERT_FTC(dir, 2, err, "--select-test takes the first rows of a file of test rows: give --test FILE\n",
+               "run", MODEL, "--train", TRAIN, "--select-test", "5");
+    ASSERT_FTC(dir, 2, err, "; --split-test N says itself how many there are\n", "run", MODEL, "--train",
+               TRAIN, "--select-test", "5", "--split-test", "10");
+    ASSERT_FTC(dir, 2, err, "none.csv", "run", MODEL, "--train", "none.csv", "--eval-strategy", "no",
+               "--eval-steps", "5", "--eval-on-start=false");
     ASSERT_FTC(dir, 2, err, "pass optimizer: the graph has already updates", "opt", MODEL,
                "--passes=differentiate,optimizer,optimizer");
     ASSERT_FTC(dir, 0, out, "", "compile", MODEL, SMALL, "--emit", "ir", "-o", "/dev/null");
@@ -63,6 +79,9 @@ Test(refused, bad_files, .timeout = 240) {
     ASSERT_FTC(dir, 2, err, "did you mean \"learning_rate\"?", "run", "--args", "args.json");
     write_file(dir, "args.json", "{\"eval_strategy\": \"epoch\"}");
     ASSERT_FTC(dir, 2, err, "eval_strategy needs data", "run", "--args", "args.json", "--train", TRAIN);
+    write_file(dir, "args.json", "{\"eval_on_start\": true}");
+    ASSERT_FTC(dir, 2, err, "args.json: eval_on_start needs data", "run", "--args", "args.json", "--train",
+               TRAIN);
     write_file(dir, "args.json", "{");
     ASSERT_FTC(dir, 2, err, "not valid JSON", "run", "--args", "args.json");
     write_file(dir, "broken.ftc", "no artifact");

@@ -73,6 +73,12 @@ void ftc_text_list_add(ftc_text_list *list, const char *text) {
     list->items[list->n++] = text;
 }
 
+bool ftc_text_list_has(const ftc_text_list *list, const char *text) {
+    for (size_t i = 0; i < list->n; i++)
+        if (strcmp(list->items[i], text) == 0) return true;
+    return false;
+}
+
 void ftc_text_list_free(ftc_text_list *list) {
     free(list->items);
     *list = (ftc_text_list){NULL, 0};
@@ -259,24 +265,20 @@ int ftc_cli_exit(ftc_cli_result result) {
 
 // --- the parser ---------------------------------------------------------------------------------------
 
-// Whether the option may be given now; of files of rows, `files` are those that have been.
+// Whether the option may be given behind those that have been.
 static bool may_be_given(const ftc_command *command, const ftc_option *option, const char *text,
-                         ftc_text_list *files) {
-    for (size_t i = 0; option->kind == FTC_OPTION_ROWS && i < files->n; i++) {
-        if (strcmp(files->items[i], option->name) != 0) continue;
-        ftc_cli_error(command->name,
-                      "--%s is given twice, at last with %s: one file is read; join them, as by --%s <(cat "
-                      "a.jsonl b.jsonl) --format json",
-                      option->name, text, option->name);
-        return false;
-    }
-    if (option->kind == FTC_OPTION_ROWS) ftc_text_list_add(files, option->name);
-    return true;
+                         const ftc_text_list *given) {
+    if (option->kind != FTC_OPTION_ROWS || !ftc_text_list_has(given, option->name)) return true;
+    ftc_cli_error(command->name,
+                  "--%s is given twice, at last with %s: one file is read; join them, as by --%s <(cat "
+                  "a.jsonl b.jsonl) --format json",
+                  option->name, text, option->name);
+    return false;
 }
 
 // One argument "--name", "--name=value" or "--name value"; advances `i` over a separate value.
 static bool parse_option(const ftc_command *command, const ftc_option_group *groups, int argc, char **argv,
-                         ftc_text_list *files, int *i) {
+                         ftc_text_list *given, int *i) {
     char *argument = argv[*i];
     char *equals = strchr(argument, '=');
     char *name = ftc_strndup(argument + 2, equals ? (size_t)(equals - argument - 2) : strlen(argument + 2));
@@ -295,18 +297,19 @@ static bool parse_option(const ftc_command *command, const ftc_option_group *gro
         ftc_cli_error(command->name, "--%s needs a value: --%s %s", name, name, option->value);
     } else {
         const char *text = equals ? equals + 1 : argv[++*i];
-        if (may_be_given(command, option, text, files)) {
+        if (may_be_given(command, option, text, given)) {
             ok = ftc_option_set(option, group->target, text, why, sizeof why);
             if (!ok) ftc_cli_error(command->name, "--%s %s: %s", name, text, why);
         }
     }
+    if (ok) ftc_text_list_add(given, option->name);
     free(name);
     return ok;
 }
 
-static ftc_cli_result parse(const ftc_command *command, const ftc_option_group *groups, int argc, char **argv,
-                            ftc_text_list *files, ftc_text_list *positional) {
-    positional->n = 0;
+ftc_cli_result ftc_cli_parse_given(const ftc_command *command, const ftc_option_group *groups, int argc,
+                                   char **argv, ftc_text_list *positional, ftc_text_list *given) {
+    positional->n = given->n = 0;
     for (const ftc_option_group *group = groups; group->options; group++) {
         for (const ftc_option *option = group->options; option->name; option++) {
             if (option->kind == FTC_OPTION_LIST) {
@@ -330,7 +333,7 @@ static ftc_cli_result parse(const ftc_command *command, const ftc_option_group *
             ftc_cli_error(command->name, "unknown option %s; options are written --name, see ftc %s --help",
                           argv[i], command->name);
             return FTC_CLI_ERROR;
-        } else if (!parse_option(command, groups, argc, argv, files, &i)) {
+        } else if (!parse_option(command, groups, argc, argv, given, &i)) {
             return FTC_CLI_ERROR;
         }
     }
@@ -339,8 +342,8 @@ static ftc_cli_result parse(const ftc_command *command, const ftc_option_group *
 
 ftc_cli_result ftc_cli_parse(const ftc_command *command, const ftc_option_group *groups, int argc,
                              char **argv, ftc_text_list *positional) {
-    ftc_text_list files = {0};
-    ftc_cli_result result = parse(command, groups, argc, argv, &files, positional);
-    ftc_text_list_free(&files);
+    ftc_text_list given = {0};
+    ftc_cli_result result = ftc_cli_parse_given(command, groups, argc, argv, positional, &given);
+    ftc_text_list_free(&given);
     return result;
 }

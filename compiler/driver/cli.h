@@ -70,6 +70,10 @@ enum { FTC_EXIT_OK = 0, FTC_EXIT_FAILED = 1, FTC_EXIT_USAGE = 2 };
 ftc_cli_result ftc_cli_parse(const ftc_command *command, const ftc_option_group *groups, int argc,
                              char **argv, ftc_text_list *positional);
 
+// The same, which also collects the first names of the options that are given.
+ftc_cli_result ftc_cli_parse_given(const ftc_command *command, const ftc_option_group *groups, int argc,
+                                   char **argv, ftc_text_list *positional, ftc_text_list *given);
+
 // The command's exit status when parsing did not return FTC_CLI_OK.
 int ftc_cli_exit(ftc_cli_result result);
 
@@ -95,6 +99,7 @@ void ftc_cli_tell(const char *text);
 // Prints "ftc COMMAND: message" to standard error; returns FTC_EXIT_USAGE.
 int ftc_cli_error(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+bool ftc_text_list_has(const ftc_text_list *list, const char *text);
 void ftc_text_list_add(ftc_text_list *list, const char *text);
 void ftc_text_list_free(ftc_text_list *list);
 

@@ -498,8 +498,40 @@ static bool apply_args(const ftc_command *self, const char *path, const ftc_opti
 
 // --- all together -------------------------------------------------------------------------------------
 
+// The option of the command line that asks for evaluations; NULL: none does. A model's train block may: its
+// test rows went when --train took the place of its data.
+static const char *asks_for_tests(const ftc_text_list *given, const ftc_train_options *o) {
+    static const char *const BY_STRATEGY[] = {"eval-strategy", "eval-steps", "eval-delay"};
+    for (size_t i = 0; i < sizeof BY_STRATEGY / sizeof *BY_STRATEGY && o->eval_strategy != FTC_WHEN_NO; i++)
+        if (ftc_text_list_has(given, BY_STRATEGY[i])) return BY_STRATEGY[i];
+    return o->eval_on_start && ftc_text_list_has(given, "eval-on-start") ? "eval-on-start" : NULL;
+}
+
+// Refuses what the command line or --args says of test rows where there are none.
+static bool check_tests(const ftc_command *self, const ftc_text_list *given, const ftc_run_options *o) {
+    const ftc_train_options *train = &o->run.train;
+    if (!o->data.test && ftc_text_list_has(given, "select-test")) {
+        ftc_cli_error(self->name,
+                      "--select-test takes the first rows of a file of test rows: give --test FILE%s",
+                      o->data.split_test > 0 ? "; --split-test N says itself how many there are" : "");
+        return false;
+    }
+    if (o->data.test || o->data.split_test > 0) return true;
+    const char *asking = asks_for_tests(given, train);
+    if (asking) {
+        ftc_cli_error(self->name,
+                      "--%s: there are no test rows to evaluate on; give --test FILE or --split-test N",
+                      asking);
+        return false;
+    }
+    if (!o->run.args || (train->eval_strategy == FTC_WHEN_NO && !train->eval_on_start)) return true;
+    ftc_cli_error(self->name, "%s: %s needs data to evaluate on: give --test or --split-test", o->run.args,
+                  train->eval_strategy != FTC_WHEN_NO ? "eval_strategy" : "eval_on_start");
+    return false;
+}
+
 // What follows from several options at once.
-static bool settle(const ftc_command *self, const ftc_model_candidate *c, ftc_run_options *o) {
+static void settle(const ftc_model_candidate *c, ftc_run_options *o) {
     ftc_train_options *train = &o->run.train;
     if (o->run.group_by_length) train->sampling = FTC_SAMPLING_GROUP_BY_LENGTH;
     if (o->run.no_shuffle) train->sampling = FTC_SAMPLING_SEQUENTIAL;
@@ -515,12 +547,6 @@ static bool settle(const ftc_command *self, const ftc_model_candidate *c, ftc_ru
     if (o->run.report_to && !o->run.logging_dir) o->run.logging_dir = getenv("TENSORBOARD_LOGGING_DIR");
     if (c->batch) o->model.batch = train->batch; // the most that the program is compiled for
     o->data.max_length = o->model.max_length;
-    if (o->run.args && train->eval_strategy != FTC_WHEN_NO && !o->data.test && o->data.split_test == 0) {
-        ftc_cli_error(self->name, "%s: eval_strategy needs data to evaluate on: give --test or --split-test",
-                      o->run.args);
-        return false;
-    }
-    return true;
 }
 
 bool ftc_run_options_resolve(const ftc_command *self, int argc, char **argv, const ftc_model_candidate *c,
@@ -537,8 +563,11 @@ bool ftc_run_options_resolve(const ftc_command *self, int argc, char **argv, con
     if (!apply_train_block(self, c, !own_data, !own_tokenizer, !args, trusted, groups, &options->owned))
         return false;
     if (args && !apply_args(self, args, groups, &options->owned)) return false;
-    ftc_text_list positional = {0};
-    bool ok = ftc_cli_parse(self, groups, argc, argv, &positional) == FTC_CLI_OK;
+    ftc_text_list positional = {0}, given = {0};
+    bool ok = ftc_cli_parse_given(self, groups, argc, argv, &positional, &given) == FTC_CLI_OK &&
+              check_tests(self, &given, options);
     ftc_text_list_free(&positional);
-    return ok && settle(self, c, options);
+    ftc_text_list_free(&given);
+    if (ok) settle(c, options);
+    return ok;
 }
