@@ -135,6 +135,22 @@ Test(own_optimizer, goes_before_the_librarys) {
     }
 }
 
+// Where it takes no weight decay, the program has no argument to set in vain.
+Test(own_optimizer, takes_no_more_than_it_says) {
+    static const char *const parameters[] = {"p, g, rate", "p, g, rate, decay"};
+    for (int takes_decay = 0; takes_decay < 2; takes_decay++) {
+        ftc_diagnostics d = {0};
+        char more[200];
+        snprintf(more, sizeof more, "optimizer adamw(%s) { assign(p - rate * g, p) }",
+                 parameters[takes_decay]);
+        ftc_graph *g = with_update(more, FTC_ENTRY_STEP, &d);
+        cr_assert_not_null(g, "%s", d.count ? d.list[0].text : "");
+        cr_expect_neq(ftc_graph_find_decl(g, "lr"), FTC_NO_DECL);
+        cr_expect_eq(ftc_graph_find_decl(g, "weight_decay") != FTC_NO_DECL, takes_decay);
+        ftc_graph_free(g);
+    }
+}
+
 // Up to the pass, a dump has the text and compiles to the same update.
 Test(own_optimizer, is_in_dumps_until_it_is_used) {
     ftc_diagnostics d = {0};

@@ -11,6 +11,7 @@ enum { MOST_LINES = 2048 };
 typedef struct {
     cJSON *lines[MOST_LINES];
     int n;
+    char notes[512];
     int progress;
     volatile sig_atomic_t stop;
     int stop_after; // progress calls; 0: never
@@ -20,6 +21,12 @@ static void on_log(void *context, const cJSON *line) {
     record *r = context;
     cr_assert_lt(r->n, MOST_LINES);
     r->lines[r->n++] = cJSON_Duplicate(line, 1);
+}
+
+static void on_note(void *context, const char *text) {
+    record *r = context;
+    size_t n = strlen(r->notes);
+    snprintf(r->notes + n, sizeof r->notes - n, "%s\n", text);
 }
 
 static void on_progress(void *context, const ftc_progress *progress) {
@@ -65,7 +72,7 @@ static ftc_status train_on(const ftc_program *program, const ftc_dataset *train,
         .test = test,
         .options = options,
         .files = &files,
-        .events = {.context = r, .log = on_log, .progress = on_progress},
+        .events = {.context = r, .log = on_log, .note = on_note, .progress = on_progress},
         .stop = &r->stop,
     };
     ftc_status status = ftc_train(&training, NULL);
@@ -414,6 +421,40 @@ Test(train, the_model_lacks_an_entry) {
     record r = {0};
     ASSERT_FAILS(train_on(&program, &train, NULL, &options, 1, &r, NULL), FTC_BAD_INPUT,
                  "without the entry \"grad\"");
+    free_record(&r);
+    ftc_dataset_free(&train);
+}
+
+// Each by its name; what Trainer's arguments always have is told of the schedule alone.
+Test(train, what_changes_nothing_is_told) {
+    ftc_dataset train = bag_dataset(10, 1);
+    ftc_train_options options = fast_options();
+    options.max_steps = 1;
+    options.momentum = 0.5;
+    options.schedule_power = 2;
+    record r = {0};
+    ASSERT_OK(train_on(&BAG_PROGRAM, &train, NULL, &options, 1, &r, NULL));
+    cr_expect_str_eq(r.notes, "momentum 0.5 changes nothing: the optimizer of the model bag takes none\n"
+                              "schedule_power changes nothing: the schedule has none\n");
+    free_record(&r);
+
+    options.momentum = -1;
+    options.weight_decay = 0.1;
+    options.schedule = FTC_SCHEDULE_POLYNOMIAL;
+    options.warmup_steps = 1;
+    r = (record){0};
+    ASSERT_OK(train_on(&BAG_PROGRAM, &train, NULL, &options, 1, &r, NULL));
+    cr_expect_str_eq(r.notes, "");
+    free_record(&r);
+
+    options = ftc_train_options_trainer();
+    options.output = NULL;
+    options.max_steps = 1;
+    options.schedule = FTC_SCHEDULE_CONSTANT;
+    options.warmup_steps = 1;
+    r = (record){0};
+    ASSERT_OK(train_on(&BAG_PROGRAM, &train, NULL, &options, 1, &r, NULL));
+    cr_expect_str_eq(r.notes, "warmup changes nothing: the schedule has none\n");
     free_record(&r);
     ftc_dataset_free(&train);
 }

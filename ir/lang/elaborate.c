@@ -764,6 +764,9 @@ int ftc_library_optimizers(const ftc_library *library, const char **names, int m
 
 ftc_id ftc_library_decay(ftc_library *library, const ftc_function *optimizer, ftc_id p) {
     const ftc_parameter *decay = optimizer->parameters;
+    int n = 0;
+    for (const ftc_parameter *each = decay; each; each = each->next) n++;
+    if (n < 4) return ftc_build_const(library->e.g, 0); // no argument that would change nothing
     while (decay && !decay->value) decay = decay->next;
     ftc_value args[] = {node_value(p), {.kind = FTC_VALUE_NUMBER}};
     library->e.module = optimizer->module;

@@ -24,8 +24,8 @@ void ftc_library_close(ftc_library *library);
 const ftc_function *ftc_library_optimizer(const ftc_library *library, const char *name);
 int ftc_library_optimizers(const ftc_library *library, const char **names, int most);
 
-// The weight decay of parameter p: an argument, whose default the optimizer's text says. 0 after a
-// diagnostic.
+// The weight decay of parameter p: an argument, whose default the optimizer's text says; the number 0 where
+// it takes none. 0 after a diagnostic.
 ftc_id ftc_library_decay(ftc_library *library, const ftc_function *optimizer, ftc_id p);
 
 // Appends what it does to a parameter: args are the parameter, its gradient, learning rate and weight decay.

@@ -137,6 +137,17 @@ static ftc_status plan(run *r) {
     return FTC_STATUS_OK;
 }
 
+static void note(const run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void note(const run *r, const char *format, ...) {
+    if (!r->t->events.note) return;
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    r->t->events.note(r->t->events.context, text);
+}
+
 // The step arguments that stay the same through the run.
 static ftc_status set_scalars(run *r) {
     const ftc_train_options *o = r->o;
@@ -152,9 +163,19 @@ static ftc_status set_scalars(run *r) {
         {"weight_decay", o->weight_decay},
         {"weight_decay_no_decay", o->decay_all ? o->weight_decay : 0},
     };
+    enum { DECAY = 4 };
+    bool is_read[sizeof hyperparameters / sizeof *hyperparameters];
     for (size_t i = 0; i < sizeof hyperparameters / sizeof *hyperparameters; i++)
-        if (hyperparameters[i].value >= 0)
-            ftc_stepper_set(s, hyperparameters[i].name, hyperparameters[i].value);
+        is_read[i] = hyperparameters[i].value < 0 ||
+                     ftc_stepper_set(s, hyperparameters[i].name, hyperparameters[i].value);
+    is_read[DECAY] |= o->weight_decay == 0 || is_read[DECAY + 1];
+    for (int i = 0; i <= DECAY && o->decay_all; i++) // Trainer's arguments have all of them, always
+        if (!is_read[i])
+            note(r, "%s %g changes nothing: the optimizer of the model %s takes none",
+                 hyperparameters[i].name, hyperparameters[i].value, r->t->program->model);
+    const char *unread[FTC_TRAIN_SCHEDULE_OPTIONS];
+    for (int i = 0, n = ftc_train_unread_by_schedule(o, unread); i < n; i++)
+        note(r, "%s changes nothing: the schedule has none", unread[i]);
     ftc_stepper_set(s, "max_grad_norm", clips(o) ? o->max_grad_norm : INFINITY);
     if (!ftc_stepper_set(s, "label_smoothing", o->label_smoothing) && o->label_smoothing > 0) {
         return ftc_status_make(FTC_BAD_INPUT,
@@ -192,17 +213,6 @@ static ftc_status reach(run *r, ftc_train_moment moment) {
     if (decision == FTC_DECISION_STOP) r->is_ended = true;
     if (decision != FTC_DECISION_ABORT) return FTC_STATUS_OK;
     return ftc_status_make(FTC_FAILED, "ended from outside after step %lld", (long long)r->at.step);
-}
-
-static void note(const run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void note(const run *r, const char *format, ...) {
-    if (!r->t->events.note) return;
-    char text[512];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    r->t->events.note(r->t->events.context, text);
 }
 
 // Tells a log line and keeps it in the history; takes it.

@@ -237,3 +237,38 @@ ftc_schedule ftc_train_schedule(const ftc_train_options *o, int64_t total) {
     if (o->schedule_cooldown >= 0) schedule.cooldown = o->schedule_cooldown;
     return schedule;
 }
+
+int ftc_train_unread_by_schedule(const ftc_train_options *o, const char *names[FTC_TRAIN_SCHEDULE_OPTIONS]) {
+    enum {
+        WAVES = 1 << FTC_SCHEDULE_COSINE | 1 << FTC_SCHEDULE_COSINE_WITH_RESTARTS,
+        POLYNOMIAL = 1 << FTC_SCHEDULE_POLYNOMIAL,
+        ROOT = 1 << FTC_SCHEDULE_INVERSE_SQRT,
+        LEAST = 1 << FTC_SCHEDULE_COSINE_WITH_MIN_LR,
+        STABLE = 1 << FTC_SCHEDULE_WARMUP_STABLE_DECAY,
+        PLATEAU = 1 << FTC_SCHEDULE_REDUCE_LR_ON_PLATEAU,
+        LEVEL = 1 << FTC_SCHEDULE_CONSTANT | PLATEAU,
+    };
+    const struct {
+        const char *name;
+        bool is_set;
+        int readers; // bits of ftc_schedule_kind
+    } options[FTC_TRAIN_SCHEDULE_OPTIONS] = {
+        {"warmup", o->warmup_steps > 0 || o->warmup_ratio > 0, ~LEVEL},
+        {"schedule_cycles", o->schedule_cycles >= 0, WAVES | LEAST | STABLE},
+        {"schedule_power", o->schedule_power >= 0, POLYNOMIAL},
+        {"schedule_end", o->schedule_end >= 0, POLYNOMIAL},
+        {"schedule_timescale", o->schedule_timescale > 0, ROOT},
+        {"schedule_min_lr", o->schedule_min_lr >= 0, LEAST | STABLE | PLATEAU},
+        {"schedule_min_share", o->schedule_min_share >= 0, LEAST | STABLE},
+        {"schedule_stable", o->schedule_stable >= 0, STABLE},
+        {"schedule_decay", o->schedule_decay >= 0, STABLE},
+        {"schedule_factor", o->schedule_factor >= 0, PLATEAU},
+        {"schedule_patience", o->schedule_patience >= 0, PLATEAU},
+        {"schedule_threshold", o->schedule_threshold >= 0, PLATEAU},
+        {"schedule_cooldown", o->schedule_cooldown >= 0, PLATEAU},
+    };
+    int n = 0;
+    for (int i = 0; i < FTC_TRAIN_SCHEDULE_OPTIONS; i++)
+        if (options[i].is_set && !(options[i].readers >> o->schedule & 1)) names[n++] = options[i].name;
+    return n;
+}
