@@ -343,7 +343,7 @@ Test(checkpoint, only_its_own_are_removed_and_the_highest_complete_one_is_resume
     ASSERT_FAILS(train_once(&options, &w), FTC_INTERRUPTED, "interrupted after step 14");
     cr_assert(has(other, "model.safetensors"));
     cr_assert_not(has(dir, "checkpoint-6")); // the third newest
-    char *latest = ftc_checkpoint_latest(dir);
+    char *latest = ftc_checkpoint_latest(dir, NULL);
     cr_assert(latest && strstr(latest, "checkpoint-14"), "%s", latest);
     free(latest);
     // Nor are names that no run gives.
@@ -355,20 +355,23 @@ Test(checkpoint, only_its_own_are_removed_and_the_highest_complete_one_is_resume
         cr_assert_eq(system(command), 0);
         free(command);
     }
-    latest = ftc_checkpoint_latest(dir);
+    latest = ftc_checkpoint_latest(dir, NULL);
     cr_assert(latest && strstr(latest, "checkpoint-14"), "%s", latest);
     free(latest);
     // File times say nothing.
     char *copy = ftc_path_join(dir, "checkpoint-12/model.safetensors");
     struct timespec later[2] = {{.tv_sec = 4000000000}, {.tv_sec = 4000000000}};
     cr_assert_eq(utimensat(AT_FDCWD, copy, later, 0), 0);
-    latest = ftc_checkpoint_latest(dir);
+    latest = ftc_checkpoint_latest(dir, NULL);
     cr_assert(latest && strstr(latest, "checkpoint-14"), "%s", latest);
     char *state = ftc_path_join(latest, "resume.json");
     cr_assert_eq(remove(state), 0);
     free(latest);
-    latest = ftc_checkpoint_latest(dir);
+    char *passed_over;
+    latest = ftc_checkpoint_latest(dir, &passed_over);
     cr_assert(latest && strstr(latest, "checkpoint-12"), "%s", latest);
+    cr_assert(passed_over && strstr(passed_over, "checkpoint-14"), "%s", passed_over);
+    free(passed_over);
     options.resume = "last";
     ASSERT_OK(train_once(&options, &v));
     free(latest);

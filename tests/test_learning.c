@@ -86,7 +86,29 @@ Test(learning, a_checkpoint_of_the_model_only, .timeout = 240) {
     ASSERT_FTC(dir, 0, err, "saved output/checkpoint-2", "run", "--max-steps", "2", "--save-only-model");
     cr_assert(exists(dir, "output/checkpoint-2/model.safetensors"));
     cr_assert_not(exists(dir, "output/checkpoint-2/optimizer.safetensors"));
-    ASSERT_FTC(dir, 2, err, "has no checkpoint to resume from", "run", "--max-steps", "4", "--resume");
+    ASSERT_FTC(dir, 2, err,
+               "output: has no checkpoint to resume from: output/checkpoint-2 lacks optimizer.safetensors, "
+               "resume.json; leave out --resume",
+               "run", "--max-steps", "4", "--resume");
+    scratch_free(dir);
+}
+
+// A later checkpoint that lacks a file is passed over, which is said; named itself, it is refused.
+Test(learning, an_incomplete_checkpoint_is_told, .timeout = 240) {
+    char *dir = test_directory();
+    compile_small(dir);
+    ASSERT_FTC(dir, 0, err, "saved output/checkpoint-2", "run", "--max-steps", "2", "--save-strategy",
+               "steps", "--save-steps", "1", "--save-total-limit", "0");
+    char *moments = ftc_path_join(dir, "output/checkpoint-2/optimizer.safetensors");
+    cr_assert_eq(remove(moments), 0);
+    ASSERT_FTC(dir, 2, err,
+               "output/checkpoint-2: lacks optimizer.safetensors, so a training cannot go on from it", "run",
+               "--resume-from-checkpoint", "output/checkpoint-2", "--train", "nowhere.csv");
+    ASSERT_FTC(
+        dir, 0, err,
+        "output/checkpoint-2 lacks optimizer.safetensors: passed over\nresumed from output/checkpoint-1\n",
+        "run", "--max-steps", "2", "--save-strategy", "steps", "--save-steps", "1", "--resume");
+    free(moments);
     scratch_free(dir);
 }
 

@@ -526,7 +526,7 @@ static ftc_status claim_output(run *r) {
 
 static ftc_status check_resumes(const ftc_train_options *o) {
     char *checkpoint;
-    FTC_RETURN_IF_ERROR(ftc_train_find_checkpoint(o, &checkpoint));
+    FTC_RETURN_IF_ERROR(ftc_train_find_checkpoint(o, &checkpoint, NULL));
     free(checkpoint);
     return FTC_STATUS_OK;
 }

@@ -180,14 +180,25 @@ static int by_step(const void *a, const void *b) {
     return (x->step > y->step) - (x->step < y->step);
 }
 
-static bool has_all(const char *dir, const char *const *names) {
-    bool all = true;
-    for (; all && *names; names++) {
-        char *path = ftc_path_join(dir, *names);
-        all = ftc_file_exists(path);
-        free(path);
+static bool has_file(const char *dir, const char *name) {
+    char *path = ftc_path_join(dir, name);
+    bool has = ftc_file_exists(path);
+    free(path);
+    return has;
+}
+
+char *ftc_checkpoint_lacks(const char *dir) {
+    bool is_adapted = has_file(dir, "adapter_model.safetensors");
+    const char *const names[] = {is_adapted ? "adapter_model.safetensors" : "model.safetensors",
+                                 "optimizer.safetensors", "resume.json", "trainer_state.json"};
+    char *lacks = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (has_file(dir, names[i])) continue;
+        char *longer = ftc_format("%s%s%s", lacks ? lacks : "", lacks ? ", " : "", names[i]);
+        free(lacks);
+        lacks = longer;
     }
-    return all;
+    return lacks;
 }
 
 static bool is_among(const int64_t *steps, size_t n, int64_t step) {
@@ -198,9 +209,6 @@ static bool is_among(const int64_t *steps, size_t n, int64_t step) {
 
 // The checkpoints in `output`, by step.
 static size_t list_checkpoints(const char *output, found **out) {
-    static const char *const RESUMED[] = {"optimizer.safetensors", "resume.json", "trainer_state.json", NULL};
-    static const char *const WHOLE[] = {"model.safetensors", NULL}, *const ADAPTED[] = {
-                                                                        "adapter_model.safetensors", NULL};
     DIR *dir = opendir(output);
     size_t n = 0, n_recorded;
     int64_t *recorded = ftc_folder_steps(output, &n_recorded);
@@ -208,11 +216,10 @@ static size_t list_checkpoints(const char *output, found **out) {
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
         int64_t step;
         if (!ftc_folder_checkpoint(entry->d_name, "", &step)) continue;
-        char *path = ftc_path_join(output, entry->d_name);
+        char *path = ftc_path_join(output, entry->d_name), *lacks = ftc_checkpoint_lacks(path);
         list = ftc_realloc(list, n + 1, sizeof *list);
-        bool has_weights = has_all(path, WHOLE) || has_all(path, ADAPTED);
-        list[n++] =
-            (found){step, has_weights && has_all(path, RESUMED), is_among(recorded, n_recorded, step)};
+        list[n++] = (found){step, !lacks, is_among(recorded, n_recorded, step)};
+        free(lacks);
         free(path);
     }
     if (dir) closedir(dir);
@@ -222,14 +229,21 @@ static size_t list_checkpoints(const char *output, found **out) {
     return n;
 }
 
-char *ftc_checkpoint_latest(const char *output) {
-    found *list;
-    size_t n = list_checkpoints(output, &list);
+// The one to go on from, among a number of them by step; NULL: there is none.
+static const found *find_latest(const found *list, size_t n, bool is_complete) {
     const found *latest = NULL;
     for (size_t i = 0; i < n; i++) {
         bool is_better = !latest || list[i].is_recorded >= latest->is_recorded;
-        if (list[i].is_resumable && is_better) latest = &list[i];
+        if ((list[i].is_resumable || !is_complete) && is_better) latest = &list[i];
     }
+    return latest;
+}
+
+char *ftc_checkpoint_latest(const char *output, char **passed_over) {
+    found *list;
+    size_t n = list_checkpoints(output, &list);
+    const found *latest = find_latest(list, n, true), *any = find_latest(list, n, false);
+    if (passed_over) *passed_over = any != latest ? ftc_checkpoint_path(output, any->step) : NULL;
     char *path = latest ? ftc_checkpoint_path(output, latest->step) : NULL;
     free(list);
     return path;

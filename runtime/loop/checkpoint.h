@@ -36,8 +36,13 @@ ftc_status ftc_checkpoint_save(const ftc_train_options *options, const ftc_model
                                const ftc_train_identity *identity);
 
 // The checkpoint of `output` that the last run there would be resumed from: the highest step of those that it
-// recorded (folder.h) and that are complete, else of all; allocated; NULL when there is none.
-char *ftc_checkpoint_latest(const char *output);
+// recorded (folder.h) and that are complete, else of all; allocated; NULL when there is none. Unless NULL,
+// *passed_over gets the one that would be it if it were complete, allocated, or NULL.
+char *ftc_checkpoint_latest(const char *output, char **passed_over);
+
+// The names of the files without which a training cannot go on from the directory, allocated; NULL: it has
+// them all.
+char *ftc_checkpoint_lacks(const char *dir);
 
 // Reads parameters, moments and the run's state back (ftc_train_state_read). Fails, changing nothing, when
 // `identity` is not that of the checkpoint.

@@ -744,45 +744,65 @@ static ftc_status loop(run *r) {
 // them.
 static ftc_status check_is_checkpoint(const char *path) {
     char *resume = ftc_path_join(path, "resume.json"), *config = ftc_path_join(path, "config.json");
-    bool is_checkpoint = ftc_file_exists(resume), is_model = ftc_file_exists(config);
+    char *lacks = ftc_checkpoint_lacks(path);
+    ftc_status status = FTC_STATUS_OK;
+    if (lacks && ftc_file_exists(resume))
+        status =
+            ftc_status_make(FTC_BAD_INPUT, "%s: lacks %s, so a training cannot go on from it", path, lacks);
+    else if (lacks && ftc_file_exists(config))
+        status = ftc_status_make(FTC_BAD_INPUT,
+                                 "%s: has no resume.json, so a training of ftc cannot go on from it (it is "
+                                 "Hugging Face's, or from "
+                                 "--save-only-model); to begin anew from its weights, say --pretrained %s",
+                                 path, path);
+    else if (lacks)
+        status = ftc_status_make(FTC_BAD_INPUT,
+                                 "%s: is no checkpoint, which has a resume.json; runs save them in "
+                                 "OUTPUT/checkpoint-STEP",
+                                 path);
+    free(lacks);
     free(resume);
     free(config);
-    if (is_checkpoint) return FTC_STATUS_OK;
-    if (!is_model)
-        return ftc_status_make(FTC_BAD_INPUT,
-                               "%s: is no checkpoint, which has a resume.json; runs save them in "
-                               "OUTPUT/checkpoint-STEP",
-                               path);
-    return ftc_status_make(
-        FTC_BAD_INPUT,
-        "%s: has no resume.json, so a training of ftc cannot go on from it (it is Hugging Face's, or from "
-        "--save-only-model); to begin anew from its weights, say --pretrained %s",
-        path, path);
+    return status;
 }
 
-ftc_status ftc_train_find_checkpoint(const ftc_train_options *o, char **path) {
+ftc_status ftc_train_find_checkpoint(const ftc_train_options *o, char **path, char **passed_over) {
+    char *passed = NULL, *told = NULL;
     *path = NULL;
+    if (passed_over) *passed_over = NULL;
     if (!o->resume) return FTC_STATUS_OK;
-    char *found = strcmp(o->resume, "last") == 0 ? ftc_checkpoint_latest(o->output) : ftc_strdup(o->resume);
-    if (!found) {
-        return ftc_status_make(FTC_BAD_INPUT,
-                               "%s: has no checkpoint to resume from; leave out --resume, or say "
-                               "--pretrained DIR to begin from the weights of a model",
-                               o->output);
+    bool is_last = strcmp(o->resume, "last") == 0;
+    char *found = is_last ? ftc_checkpoint_latest(o->output, &passed) : ftc_strdup(o->resume);
+    if (passed) {
+        char *lacks = ftc_checkpoint_lacks(passed);
+        told = ftc_format("%s lacks %s", passed, lacks);
+        free(lacks);
     }
-    ftc_status status = check_is_checkpoint(found);
+    ftc_status status =
+        found ? check_is_checkpoint(found)
+              : ftc_status_make(FTC_BAD_INPUT,
+                                "%s: has no checkpoint to resume from%s%s; leave out --resume, or say "
+                                "--pretrained DIR to begin from the weights of a model",
+                                o->output, told ? ": " : "", told ? told : "");
+    if (status.code == FTC_OK && passed_over)
+        *passed_over = told;
+    else
+        free(told);
     if (status.code == FTC_OK)
         *path = found;
     else
         free(found);
+    free(passed);
     return status;
 }
 
 static ftc_status resume(run *r) {
-    char *path;
-    FTC_RETURN_IF_ERROR(ftc_train_find_checkpoint(r->o, &path));
+    char *path, *passed_over;
+    FTC_RETURN_IF_ERROR(ftc_train_find_checkpoint(r->o, &path, &passed_over));
     ftc_status status = ftc_checkpoint_restore(path, r->t->state, &r->identity, &r->at);
+    if (status.code == FTC_OK && passed_over) note(r, "%s: passed over", passed_over);
     if (status.code == FTC_OK) note(r, "resumed from %s", path);
+    free(passed_over);
     free(path);
     // The run may have ended between writing its last checkpoint and removing an older one.
     bool is_last = strcmp(r->o->resume, "last") == 0;

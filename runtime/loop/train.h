@@ -91,8 +91,10 @@ uint32_t ftc_train_entries(const ftc_train_options *options, bool with_test);
 int64_t ftc_train_eval_batch(const ftc_train_options *options, const ftc_program *program);
 
 // The checkpoint that a run with these options goes on from, allocated; NULL: it begins anew. Refuses where
-// there is none, so that nothing is compiled or read for a run that cannot be.
-ftc_status ftc_train_find_checkpoint(const ftc_train_options *options, char **path);
+// there is none, so that nothing is compiled or read for a run that cannot be. Unless NULL, *passed_over gets
+// what the later checkpoint that is incomplete lacks, "output/checkpoint-9 lacks resume.json", allocated;
+// NULL: there is none.
+ftc_status ftc_train_find_checkpoint(const ftc_train_options *options, char **path, char **passed_over);
 
 // What a run that came to its end leaves, for reports.
 typedef struct {
