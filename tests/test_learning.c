@@ -112,6 +112,29 @@ Test(learning, an_incomplete_checkpoint_is_told, .timeout = 240) {
     scratch_free(dir);
 }
 
+// A tokenizer of another vocabulary than the weights' is told; a table that is padded is not.
+Test(learning, a_tokenizer_that_is_another_models, .timeout = 240) {
+    static const char *const VOCAB[] = {"vocab=1664", "vocab=1676", "vocab=1677", "vocab=1792"};
+    char *dir = test_directory();
+    for (int i = 0; i < 4; i++) {
+        ASSERT_FTC(dir, 0, err, "saved base", "run", MODEL, SMALL, "--set", VOCAB[i], "--max-steps", "1",
+                   "--output", "base");
+        outcome o = FTC(dir, "run", MODEL, "--pretrained", "base", "--tokenizer", TOKENIZER, "--train", TRAIN,
+                        "--max-steps", "1");
+        cr_assert_eq(o.status, 0, "%s", o.err);
+        const char *told = strstr(o.err, " has 1660 tokens, and the weights of base are of ");
+        cr_expect_eq(told != NULL, i >= 2, "%s: %s", VOCAB[i], o.err);
+        cr_expect(!told || strstr(told, i == 2 ? " 1677: do they belong" : " 1792: do they belong"), "%s",
+                  o.err);
+        forget(&o);
+        ASSERT_FTC(dir, 0, out, "", "compile", MODEL, "--pretrained", "base", "-o", "model.ftc");
+        o = FTC(dir, "run", "model.ftc", "--train", TRAIN, "--max-steps", "1");
+        cr_expect(o.status == 0 && !strstr(o.err, "warning"), "%s", o.err); // of its own nothing is asked
+        forget(&o);
+    }
+    scratch_free(dir);
+}
+
 // A warm-up below 1 is a fraction of all steps.
 Test(learning, warm_up_may_be_a_fraction, .timeout = 240) {
     static const char *const OPTIONS[] = {"--warmup-steps", "--warmup-ratio"};

@@ -303,6 +303,29 @@ ftc_status ftc_data_tokenizer(const ftc_program *program, const char *dir, const
     return FTC_STATUS_OK;
 }
 
+// Whether a table of so many rows has more than padding behind the tokens.
+static bool is_beyond_padding(int64_t rows, int64_t tokens) {
+    enum { MULTIPLE = 128, SHARE = 100 }; // rows are padded to a multiple, or by less than one in a hundred
+    int64_t padded = (tokens + MULTIPLE - 1) / MULTIPLE * MULTIPLE;
+    return rows > padded && (rows - tokens) * SHARE >= rows;
+}
+
+// A tokenizer that did not come with the weights may be another model's: its ids then mean nothing there, and
+// a training learns them anew without a word.
+static void tell_other_tokenizer(const ftc_program *program, const char *dir,
+                                 const ftc_tokenizer *tokenizer) {
+    int64_t tokens = ftc_tokenizer_vocab_size(tokenizer), rows = 0;
+    if (!program->pretrained || strcmp(program->pretrained, dir) == 0) return;
+    for (int32_t i = 0; i < program->n_inputs; i++)
+        if (program->inputs[i].role == FTC_FROM_TOKENS) rows = program->inputs[i].bound;
+    if (rows && (tokens > rows || is_beyond_padding(rows, tokens)))
+        fprintf(
+            stderr,
+            "warning: the tokenizer of %s has %lld tokens, and the weights of %s are of %lld: do they belong "
+            "together?\n",
+            dir, (long long)tokens, program->pretrained, (long long)rows);
+}
+
 // --- a training's data --------------------------------------------------------------------------------
 
 static size_t count_or_all(int64_t n) {
@@ -523,6 +546,7 @@ ftc_status ftc_data_read(const ftc_program *program, const ftc_data_options *o, 
     if (status.code == FTC_OK && o->test) status = ftc_data_open_for(program, o->test, o, &data.test_table);
     if (status.code == FTC_OK && ftc_program_reads_text(program))
         status = ftc_data_tokenizer(program, o->tokenizer, o, &data.tokenizer, &data.max_length);
+    if (data.tokenizer && !o->is_silent) tell_other_tokenizer(program, o->tokenizer, data.tokenizer);
     if (status.code == FTC_OK) status = ftc_data_masking(program, o, data.tokenizer, &data.masking);
     if (status.code == FTC_OK) status = read_both(program, o, id2label_dir, threads, &data);
     if (status.code != FTC_OK) {
