@@ -93,6 +93,30 @@ Test(eval, fifty_classes_have_a_table, .timeout = 240) {
     scratch_free(dir);
 }
 
+// Of a file the rows that ftc run takes by the same options.
+Test(eval, takes_the_first_rows, .timeout = 240) {
+    char *dir = test_directory();
+    ASSERT_FTC(dir, 0, err, "saved out", "run", MODEL, SMALL, "--train", TRAIN, "--test", TEST,
+               "--select-test", "20", "--shuffle-seed", "7", "--max-steps", "20", "--no-report", "--output",
+               "out", "--metrics", "m.jsonl");
+    double trained = metric(dir, "eval_loss"), loss[2];
+    for (int shuffled = 0; shuffled <= 1; shuffled++) {
+        outcome o = FTC(dir, "eval", "out", "--test", TEST, "--json", "--select-test", "20", "--shuffle-seed",
+                        shuffled ? "7" : "8");
+        cr_assert_eq(o.status, 0, "%s", o.err);
+        cr_expect_eq(last_number(o.out, "eval_samples"), 20);
+        loss[shuffled] = last_number(o.out, "eval_loss");
+        forget(&o);
+    }
+    cr_expect_float_eq(loss[1], trained, 1e-4);
+    cr_expect(fabs(loss[0] - trained) > 1e-4);
+    ASSERT_FTC(dir, 2, err, "--select-test 100000: ", "eval", "out", "--test", TEST, "--select-test",
+               "100000");
+    write_file(dir, "none.csv", "text,label\n");
+    ASSERT_FTC(dir, 2, err, "none.csv", "eval", "out", "--test", "none.csv");
+    scratch_free(dir);
+}
+
 // Names that are numbers, too: which label is which class nobody could tell otherwise.
 Test(eval, tells_which_label_is_which_class, .timeout = 240) {
     char *dir = test_directory();

@@ -75,6 +75,18 @@ Test(refused, bad_files, .timeout = 240) {
     ASSERT_FTC(dir, 2, err, "labels.csv", "run", "--train", "labels.csv");
     write_file(dir, "utf8.csv", "label,text\n0,\xff\xfe\n");
     ASSERT_FTC(dir, 2, err, "utf8.csv", "run", "--train", "utf8.csv");
+    write_file(dir, "three.csv", "label,text\n0,a\n1,b\n2,c\n");
+    ASSERT_FTC(dir, 2, err, "--split-test 100: three.csv: 100 rows were asked for, but there are 3", "run",
+               "--train", "three.csv", "--split-test", "100");
+    ASSERT_FTC(dir, 2, err, "--split-test 0.99: three.csv: 3 rows were asked for", "run", "--train",
+               "three.csv", "--split-test", "0.99");
+    ASSERT_FTC(dir, 2, err, "--select-train 4: three.csv: 4 rows were asked for", "run", "--train",
+               "three.csv", "--select-train", "4");
+    ASSERT_FTC(dir, 2, err,
+               "--select-train 2: --split-test 2: three.csv: 2 rows for training and 2 for testing", "run",
+               "--train", "three.csv", "--select-train", "2", "--split-test", "2");
+    ASSERT_FTC(dir, 2, err, "--select-test 4: three.csv: 4 rows were asked for", "run", "--train",
+               "three.csv", "--test", "three.csv", "--select-test", "4");
     write_file(dir, "args.json", "{\"learning_rat\": 1}");
     ASSERT_FTC(dir, 2, err, "did you mean \"learning_rate\"?", "run", "--args", "args.json");
     write_file(dir, "args.json", "{\"eval_strategy\": \"epoch\"}");

@@ -193,7 +193,7 @@ Test(rows, feed_roles_by_any_name, .timeout = 240) {
                "{\"text\": \"bad\", \"tags\": [1], \"label\": \"no\"}\n");
     ASSERT_FTC(
         dir, 2, err,
-        "short.jsonl:2: the row has 1 values for the input \"tags\", the model takes 3: 1 for each position "
+        "short.jsonl:2: the row has 1 value for the input \"tags\", the model takes 3: 1 for each position "
         "along S, the special tokens' too",
         "run", "tags.ir", "--train", "short.jsonl", "--tokenizer", TOKENIZER);
     scratch_free(dir);

@@ -93,6 +93,8 @@ Test(select, more_rows_than_there_are) {
     } cases[] = {
         {10, 11, 0, "11 rows were asked for, but there are 10"},
         {10, 8, 3, "8 rows for training and 3 for testing were asked for, but there are 10"},
+        {1, 2, 0, "2 rows were asked for, but there is 1"},
+        {1, FTC_SELECT_ALL, 1, "1 row was asked for, but there is 1, and some must"},
         {10, FTC_SELECT_ALL, 10, "some must be left for training"},
         {10, 2, 11, "2 rows for training and 11 for testing"},
         {10, 0, 0, "choose at least 1"},

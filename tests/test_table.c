@@ -409,7 +409,7 @@ Test(table, bad_rows_are_left_out_and_counted) {
     ftc_table *table = open_text("a.csv", csv, options);
     const ftc_table_skipped *skipped = ftc_table_skipped_rows(table);
     cr_assert_eq(skipped->count, 6);
-    static const char *const why[] = {"a.csv:3: the row has 1 fields", "a.csv:4: text behind a closing",
+    static const char *const why[] = {"a.csv:3: the row has 1 field,", "a.csv:4: text behind a closing",
                                       "a.csv:5: not UTF-8: byte 0xff", "a.csv:9: a quoted field of this",
                                       "a.csv:6: the row has no label", "a.csv:7: the row has no label"};
     for (size_t i = 0; i < 6; i++) cr_expect(strstr(skipped->why[i], why[i]), "%s", skipped->why[i]);
@@ -435,7 +435,7 @@ static const struct {
     {"ragged.csv",
      BYTES("text,label\n\"two\nlines\",1\nb\n"),
      {0},
-     "ragged.csv:4: the row has 1 fields, the first row has 2"},
+     "ragged.csv:4: the row has 1 field, the first row has 2"},
     {"wide.tsv", BYTES("text\tlabel\na\t1\nb\t2\t3\n"), {0}, "wide.tsv:3: the row has 3 fields"},
     {"quote.csv",
      BYTES("text,label\na,1\n\"b,2\nc,3\n"),
@@ -468,7 +468,7 @@ static const struct {
     {"book.csv", BYTES("PK\x03\x04\x14"), {0}, "book.csv: the file is a ZIP archive or a spreadsheet"},
     {"tabs.csv", BYTES("text\tlabel\na\t1\n"), {0}, "its fields are separated by tabs: pass --format tsv"},
     {"semicolons.csv", BYTES("text;label\na, b;1\n"), {0}, "its fields are separated by semicolons"},
-    {"cr.csv", BYTES("text,label\ra,1\rb\r"), {0}, "cr.csv:3: the row has 1 fields"},
+    {"cr.csv", BYTES("text,label\ra,1\rb\r"), {0}, "cr.csv:3: the row has 1 field,"},
     {"twice.csv",
      BYTES("text,label,text\na,1,b\n"),
      {0},

@@ -337,22 +337,31 @@ static size_t count_test_rows(double split_test, size_t rows) {
     return (size_t)(split_test < 1 ? ceil(split_test * (double)rows) : split_test);
 }
 
+ftc_status ftc_data_select_test(const ftc_data_options *o, const ftc_table *test, ftc_selection *out) {
+    bool shuffle = o->shuffle_seed >= 0;
+    uint64_t seed = shuffle ? (uint64_t)o->shuffle_seed : 0;
+    ftc_status status =
+        ftc_select_split(ftc_table_rows(test), shuffle, seed, count_or_all(o->select_test), 0, out, NULL);
+    status = ftc_status_annotate(status, "%s", ftc_table_path(test));
+    return o->select_test < 0 ? status
+                              : ftc_status_annotate(status, "--select-test %lld", (long long)o->select_test);
+}
+
 // The rows of one file, or of both parts of the training file.
 static ftc_status select_rows(const ftc_data_options *o, const ftc_table *train, const ftc_table *test,
                               ftc_selection *train_rows, ftc_selection *test_rows) {
     bool shuffle = o->shuffle_seed >= 0;
     uint64_t seed = shuffle ? (uint64_t)o->shuffle_seed : 0;
     size_t rows = ftc_table_rows(train), held_out = count_test_rows(o->split_test, rows);
-    FTC_RETURN_IF_ERROR(ftc_status_annotate(
-        ftc_select_split(rows, shuffle, seed, count_or_all(o->select_train), held_out, train_rows, test_rows),
-        "%s", ftc_table_path(train)));
-    if (!test) return FTC_STATUS_OK;
-    ftc_selection none = {0};
+    ftc_status status =
+        ftc_select_split(rows, shuffle, seed, count_or_all(o->select_train), held_out, train_rows, test_rows);
+    status = ftc_status_annotate(status, "%s", ftc_table_path(train));
+    if (o->split_test > 0) status = ftc_status_annotate(status, "--split-test %.9g", o->split_test);
+    if (o->select_train >= 0)
+        status = ftc_status_annotate(status, "--select-train %lld", (long long)o->select_train);
+    if (status.code != FTC_OK || !test) return status;
     ftc_selection_free(test_rows);
-    ftc_status status = ftc_select_split(ftc_table_rows(test), shuffle, seed, count_or_all(o->select_test), 0,
-                                         test_rows, &none);
-    ftc_selection_free(&none);
-    return ftc_status_annotate(status, "%s", ftc_table_path(test));
+    return ftc_data_select_test(o, test, test_rows);
 }
 
 // Counts the words of a sentence that have each label.

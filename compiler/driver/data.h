@@ -98,6 +98,9 @@ void ftc_training_data_free(ftc_training_data *data);
 ftc_status ftc_data_masking(const ftc_program *program, const ftc_data_options *options,
                             const ftc_tokenizer *tokenizer, ftc_masking **out);
 
+// The rows of a file to evaluate on, by --shuffle-seed and --select-test.
+ftc_status ftc_data_select_test(const ftc_data_options *options, const ftc_table *test, ftc_selection *out);
+
 // Tokenizes rows, or finds their ids in the cache that --cache names (ftc_data_options); *from_cache says
 // which. Reads the columns that feed the program's other inputs.
 ftc_status ftc_data_tokenize(const ftc_program *program, const ftc_dataset_source *source, const char *cache,

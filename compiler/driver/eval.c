@@ -31,6 +31,14 @@ static const ftc_option OPTIONS[] = {
     {0},
 };
 #undef FIELD
+#define FIELD(name) offsetof(ftc_data_options, name)
+static const ftc_option ROWS[] = {
+    {"shuffle-seed", NULL, FTC_OPTION_SEED, FIELD(shuffle_seed), "N", 0,
+     "shuffle the rows first, as datasets' shuffle(seed=N)"},
+    {"select-test", NULL, FTC_OPTION_INT, FIELD(select_test), "N", 1, "evaluate on the first N rows only"},
+    {0},
+};
+#undef FIELD
 
 static const char *row_name(const ftc_evaluation *e, const ftc_labels *labels, int64_t row) {
     return e->types ? e->types[row] : labels->names[row];
@@ -173,16 +181,15 @@ static ftc_status evaluate(ftc_classifier *c, const char *dir, const eval_option
     bool from_cache;
     FTC_RETURN_IF_ERROR(ftc_data_open_for(c->model.program, o->test, columns, &table));
     ftc_classifier_tell_pairs(c, ftc_table_has_pairs(table));
-    size_t n = ftc_table_rows(table);
-    int64_t *rows = ftc_alloc(n + 1, sizeof *rows);
-    for (size_t i = 0; i < n; i++) rows[i] = (int64_t)i;
-    ftc_status status = ftc_data_labels(c->model.program, table, dir, false, &labels);
+    ftc_selection rows = {0};
+    ftc_status status = ftc_data_select_test(columns, table, &rows);
+    if (status.code == FTC_OK) status = ftc_data_labels(c->model.program, table, dir, false, &labels);
     if (status.code == FTC_OK && !columns->is_silent) tell_labels(&labels);
     ftc_masking *masking = NULL;
     if (status.code == FTC_OK) status = ftc_data_masking(c->model.program, columns, c->tokenizer, &masking);
     ftc_dataset_source source = {table,
-                                 rows,
-                                 n,
+                                 rows.rows,
+                                 rows.count,
                                  c->tokenizer,
                                  c->max_length,
                                  &labels,
@@ -204,7 +211,7 @@ static ftc_status evaluate(ftc_classifier *c, const char *dir, const eval_option
     ftc_masking_free(masking);
     ftc_labels_free(&labels);
     ftc_table_close(table);
-    free(rows);
+    ftc_selection_free(&rows);
     return status;
 }
 
@@ -213,6 +220,7 @@ int ftc_command_eval(const ftc_command *self, int argc, char **argv) {
     ftc_data_options columns = ftc_data_options_default();
     ftc_model_options model = ftc_model_options_default();
     ftc_option_group groups[] = {{"Options", OPTIONS, &options},
+                                 {"Rows", ROWS, &columns},
                                  {"Columns", ftc_column_option_table, &columns},
                                  {"Compiling (as for ftc compile)", ftc_model_option_table, &model},
                                  {0}};

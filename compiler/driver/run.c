@@ -124,7 +124,8 @@ static void on_evaluated(void *context, const ftc_evaluation *e, const ftc_epoch
     for (int32_t i = 0; i < e->program->n_outputs; i++)
         if (e->program->outputs[i].role == FTC_OUTPUT_METRIC)
             fprintf(stderr, "  %s %.4f", e->program->outputs[i].name, e->metrics[i]);
-    fprintf(stderr, "  (%lld examples in %.1f s)\n", (long long)e->samples, e->seconds);
+    fprintf(stderr, "  (%lld example%s in %.1f s)\n", (long long)e->samples, e->samples == 1 ? "" : "s",
+            e->seconds);
 }
 
 static char *on_trace(void *context, const ftc_stepper *stepper, const ftc_batch *batch, uint32_t step,
@@ -157,7 +158,8 @@ static void print_model(const ftc_program *program, int32_t threads, const ftc_w
 }
 
 static void print_data(const ftc_training_data *data, const ftc_data_options *options) {
-    fprintf(stderr, "data: %lld examples of %s", (long long)data->train.n, options->train);
+    fprintf(stderr, "data: %lld example%s of %s", (long long)data->train.n, data->train.n == 1 ? "" : "s",
+            options->train);
     if (data->has_test)
         fprintf(stderr, ", %lld of %s", (long long)data->test.n,
                 options->test ? options->test : "it to test");

@@ -246,8 +246,9 @@ static ftc_status check_least(const ftc_program *program, int32_t extent, const 
     const ftc_extent_info *info = &program->extents[extent];
     if (size >= info->least) return FTC_STATUS_OK;
     if (info->least == info->bound && !info->least_line && info->bound > 1)
-        return ftc_status_make(FTC_BAD_INPUT, "%s has %lld elements along axis %s, which always has %lld",
-                               who, (long long)size, info->name, (long long)info->least);
+        return ftc_status_make(FTC_BAD_INPUT, "%s has %lld element%s along axis %s, which always has %lld",
+                               who, (long long)size, size == 1 ? "" : "s", info->name,
+                               (long long)info->least);
     if (info->least == 1 && !info->least_line)
         return ftc_status_make(FTC_BAD_INPUT, "%s has nothing along axis %s", who, info->name);
     char where[64] = "";
@@ -733,8 +734,9 @@ static ftc_status wrong_number_of_values(const ftc_batch *batch, const ftc_input
         snprintf(takes, sizeof takes, "%lld: %lld for each position along %.40s%s", (long long)wanted,
                  (long long)input->each, batch->program->extents[extent].name,
                  extent == batch->rows.tokens ? ", the special tokens' too" : "");
-    return ftc_status_make(FTC_BAD_INPUT, "%s has %lld values for the input \"%s\"%s, the model takes %s",
-                           who, (long long)n, input->name, column_words(input).text, takes);
+    return ftc_status_make(FTC_BAD_INPUT, "%s has %lld value%s for the input \"%s\"%s, the model takes %s",
+                           who, (long long)n, n == 1 ? "" : "s", input->name, column_words(input).text,
+                           takes);
 }
 
 static ftc_status fill_from_column(ftc_batch *batch, int32_t i, const ftc_number_lists *lists,

@@ -384,9 +384,9 @@ ftc_status ftc_labels_find_words(const ftc_labels *labels, const ftc_table *tabl
     ftc_fields words = {0};
     ftc_status status = ftc_words_read(text, &words) ? FTC_STATUS_OK : bad_list(table, index);
     if (status.code == FTC_OK && words.count != n_words)
-        status =
-            ftc_table_error(table, index, "the sentence has %zu words and %zu label%s", n_words, words.count,
-                            words.count == 1 ? "; for one label a text pass --task classification" : "s");
+        status = ftc_table_error(
+            table, index, "the sentence has %zu word%s and %zu label%s", n_words, n_words == 1 ? "" : "s",
+            words.count, words.count == 1 ? "; for one label a text pass --task classification" : "s");
     for (size_t i = 0; i < n_words && status.code == FTC_OK; i++) {
         float class = FTC_NO_LABEL;
         const char *word = ftc_fields_get(&words, i);

@@ -206,8 +206,9 @@ static ftc_status check_row(scanner *s) {
         const char *hint = ftc_layout_hint(l);
         if (!*hint && l->format == FTC_TABLE_CSV)
             hint = "; a field with a comma or a line end must be quoted";
-        return ftc_status_make(FTC_BAD_INPUT, "%s:%zu: the row has %zu fields, the first row has %zu%s",
-                               l->path, s->line, s->fields.count, l->names.count, hint);
+        return ftc_status_make(FTC_BAD_INPUT, "%s:%zu: the row has %zu field%s, the first row has %zu%s",
+                               l->path, s->line, s->fields.count, s->fields.count == 1 ? "" : "s",
+                               l->names.count, hint);
     }
     if (l->rows < 2)
         for (size_t i = 0; i < s->fields.count; i++)

@@ -130,8 +130,9 @@ ftc_status ftc_select_split(size_t rows, bool shuffle, uint64_t seed, size_t tra
     if (test > rows || (train == FTC_SELECT_ALL && test == rows) ||
         (train != FTC_SELECT_ALL && train > rows - test))
         return train == FTC_SELECT_ALL || !test
-                   ? ftc_status_make(FTC_BAD_INPUT, "%zu rows were asked for, but there are %zu%s",
-                                     test ? test : train, rows,
+                   ? ftc_status_make(FTC_BAD_INPUT, "%zu row%s asked for, but there %s %zu%s",
+                                     test ? test : train, (test ? test : train) == 1 ? " was" : "s were",
+                                     rows == 1 ? "is" : "are", rows,
                                      test ? ", and some must be left for training" : "")
                    : ftc_status_make(FTC_BAD_INPUT,
                                      "%zu rows for training and %zu for testing were asked for, but there "
