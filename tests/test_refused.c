@@ -49,6 +49,20 @@ Test(refused, wrong_usage, .timeout = 240) {
                TRAIN, "--select-test", "5", "--split-test", "10");
     ASSERT_FTC(dir, 2, err, "none.csv", "run", MODEL, "--train", "none.csv", "--eval-strategy", "no",
                "--eval-steps", "5", "--eval-on-start=false");
+    // What nothing reads is told of.
+    static const char *const UNREAD[][4] = {
+        {"--eval-steps", "5", "--eval-strategy=epoch",
+         "--eval-steps changes nothing without --eval-strategy steps"},
+        {"--eval-delay", "1", "--eval-strategy=no", "--eval-delay changes nothing without --eval-strategy "},
+        {"--save-steps", "5", "--save-strategy=epoch",
+         "--save-steps changes nothing without --save-strategy steps"},
+        {"--logging-steps", "5", "--logging-strategy=epoch",
+         "--logging-steps changes nothing without --logging-s"},
+        {"--early-stopping-threshold", "1", "--eval-strategy=epoch",
+         "--early-stopping-threshold changes nothing "}};
+    for (size_t i = 0; i < sizeof UNREAD / sizeof *UNREAD; i++)
+        ASSERT_FTC(dir, 2, err, UNREAD[i][3], "run", MODEL, "--train", "none.csv", "--split-test", "5",
+                   UNREAD[i][0], UNREAD[i][1], UNREAD[i][2]);
     ASSERT_FTC(dir, 2, err, "pass optimizer: the graph has already updates", "opt", MODEL,
                "--passes=differentiate,optimizer,optimizer");
     ASSERT_FTC(dir, 0, out, "", "compile", MODEL, SMALL, "--emit", "ir", "-o", "/dev/null");
@@ -73,6 +87,11 @@ Test(refused, bad_files, .timeout = 240) {
     ASSERT_FTC(dir, 2, err, "no-column.csv", "run", "--train", "no-column.csv");
     write_file(dir, "labels.csv", "label,text\n0,a\n1,b\n7,c\n8,d\n9,e\n10,f\n");
     ASSERT_FTC(dir, 2, err, "labels.csv", "run", "--train", "labels.csv");
+    ASSERT_FTC(dir, 2, err,
+               "--label-all-tokens changes nothing: the model bert_cls finds no labels of tokens", "run",
+               "--train", "labels.csv", "--label-all-tokens");
+    ASSERT_FTC(dir, 2, err, "--mlm-probability changes nothing: the model bert_cls predicts no masked tokens",
+               "run", "--train", "labels.csv", "--mlm-probability", "0.2");
     write_file(dir, "utf8.csv", "label,text\n0,\xff\xfe\n");
     ASSERT_FTC(dir, 2, err, "utf8.csv", "run", "--train", "utf8.csv");
     write_file(dir, "three.csv", "label,text\n0,a\n1,b\n2,c\n");

@@ -432,14 +432,17 @@ Test(train, what_changes_nothing_is_told) {
     options.max_steps = 1;
     options.momentum = 0.5;
     options.schedule_power = 2;
+    options.schedule_rise = FTC_SLOPE_COSINE;
     record r = {0};
     ASSERT_OK(train_on(&BAG_PROGRAM, &train, NULL, &options, 1, &r, NULL));
     cr_expect_str_eq(r.notes, "momentum 0.5 changes nothing: the optimizer of the model bag takes none\n"
-                              "schedule_power changes nothing: the schedule has none\n");
+                              "schedule_power changes nothing: the schedule has none\n"
+                              "schedule_rise changes nothing: the schedule has none\n");
     free_record(&r);
 
     options.momentum = -1;
     options.weight_decay = 0.1;
+    options.schedule_rise = FTC_SLOPE_LINEAR;
     options.schedule = FTC_SCHEDULE_POLYNOMIAL;
     options.warmup_steps = 1;
     r = (record){0};

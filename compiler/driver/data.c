@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const double MLM_PROBABILITY = 0.15; // unless it is set: BERT's
+
 #define FIELD(name) offsetof(ftc_data_options, name)
 const ftc_option ftc_column_option_table[] = {
     {"text-column", NULL, FTC_OPTION_TEXT, FIELD(text_column), "NAME", 0,
@@ -68,8 +70,11 @@ const ftc_option ftc_rows_option_table[] = {
 #undef FIELD
 
 ftc_data_options ftc_data_options_default(void) {
-    return (ftc_data_options){
-        .shuffle_seed = -1, .select_train = -1, .select_test = -1, .mlm_probability = 0.15, .decoded = -1};
+    return (ftc_data_options){.shuffle_seed = -1,
+                              .select_train = -1,
+                              .select_test = -1,
+                              .mlm_probability = MLM_PROBABILITY,
+                              .decoded = -1};
 }
 
 // --- files and labels ---------------------------------------------------------------------------------
@@ -505,6 +510,16 @@ ftc_status ftc_data_masking(const ftc_program *program, const ftc_data_options *
     return ftc_masking_create(tokenizer, options->mlm_probability, out);
 }
 
+// Options that the program's task does not read.
+static void tell_unread(const ftc_program *program, const ftc_data_options *o) {
+    if (o->label_all_tokens && ftc_program_label(program) != FTC_LABEL_TOKENS)
+        fprintf(stderr, "--label-all-tokens changes nothing: the model %s finds no labels of tokens\n",
+                program->model);
+    if (o->mlm_probability != MLM_PROBABILITY && !ftc_program_masks(program))
+        fprintf(stderr, "--mlm-probability changes nothing: the model %s predicts no masked tokens\n",
+                program->model);
+}
+
 static ftc_status read_both(const ftc_program *program, const ftc_data_options *o, const char *id2label_dir,
                             ftc_threads *threads, ftc_training_data *data) {
     const ftc_table *train = data->train_table, *test = data->test_table;
@@ -555,6 +570,7 @@ ftc_status ftc_data_read(const ftc_program *program, const ftc_data_options *o, 
     if (status.code == FTC_OK && o->test) status = ftc_data_open_for(program, o->test, o, &data.test_table);
     if (status.code == FTC_OK && ftc_program_reads_text(program))
         status = ftc_data_tokenizer(program, o->tokenizer, o, &data.tokenizer, &data.max_length);
+    if (!o->is_silent) tell_unread(program, o);
     if (data.tokenizer && !o->is_silent) tell_other_tokenizer(program, o->tokenizer, data.tokenizer);
     if (status.code == FTC_OK) status = ftc_data_masking(program, o, data.tokenizer, &data.masking);
     if (status.code == FTC_OK) status = read_both(program, o, id2label_dir, threads, &data);

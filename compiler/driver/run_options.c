@@ -530,6 +530,24 @@ static bool check_tests(const ftc_command *self, const ftc_text_list *given, con
     return false;
 }
 
+// Tells of options of the command line that nothing reads for lack of another.
+static void tell_unread(const ftc_text_list *given, const ftc_train_options *o) {
+    const struct {
+        const char *name;
+        bool is_read;
+        const char *by;
+    } options[] = {
+        {"logging-steps", o->logging_strategy == FTC_WHEN_STEPS, "--logging-strategy steps"},
+        {"eval-steps", o->eval_strategy == FTC_WHEN_STEPS, "--eval-strategy steps"},
+        {"eval-delay", o->eval_strategy != FTC_WHEN_NO, "--eval-strategy steps or epoch"},
+        {"save-steps", o->save_strategy == FTC_WHEN_STEPS, "--save-strategy steps"},
+        {"early-stopping-threshold", o->patience > 0, "--early-stopping-patience N"},
+    };
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        if (!options[i].is_read && ftc_text_list_has(given, options[i].name))
+            fprintf(stderr, "--%s changes nothing without %s\n", options[i].name, options[i].by);
+}
+
 // What follows from several options at once.
 static void settle(const ftc_model_candidate *c, ftc_run_options *o) {
     ftc_train_options *train = &o->run.train;
@@ -566,8 +584,9 @@ bool ftc_run_options_resolve(const ftc_command *self, int argc, char **argv, con
     ftc_text_list positional = {0}, given = {0};
     bool ok = ftc_cli_parse_given(self, groups, argc, argv, &positional, &given) == FTC_CLI_OK &&
               check_tests(self, &given, options);
+    if (ok) settle(c, options);
+    if (ok) tell_unread(&given, &options->run.train);
     ftc_text_list_free(&positional);
     ftc_text_list_free(&given);
-    if (ok) settle(c, options);
     return ok;
 }

@@ -262,6 +262,8 @@ int ftc_train_unread_by_schedule(const ftc_train_options *o, const char *names[F
         {"schedule_min_share", o->schedule_min_share >= 0, LEAST | STABLE},
         {"schedule_stable", o->schedule_stable >= 0, STABLE},
         {"schedule_decay", o->schedule_decay >= 0, STABLE},
+        {"schedule_rise", o->schedule_rise != FTC_SLOPE_LINEAR, STABLE},
+        {"schedule_fall", o->schedule_fall != FTC_SLOPE_COSINE, STABLE},
         {"schedule_factor", o->schedule_factor >= 0, PLATEAU},
         {"schedule_patience", o->schedule_patience >= 0, PLATEAU},
         {"schedule_threshold", o->schedule_threshold >= 0, PLATEAU},

@@ -92,7 +92,7 @@ int64_t ftc_train_steps(double steps, int64_t total);
 ftc_schedule ftc_train_schedule(const ftc_train_options *options, int64_t total);
 
 // The names of the options that are set and that the schedule does not read.
-#define FTC_TRAIN_SCHEDULE_OPTIONS 13
+#define FTC_TRAIN_SCHEDULE_OPTIONS 15
 int ftc_train_unread_by_schedule(const ftc_train_options *options,
                                  const char *names[FTC_TRAIN_SCHEDULE_OPTIONS]);
 
