@@ -27,6 +27,23 @@ bool ftc_file_exists(const char *path) {
     return access(path, F_OK) == 0;
 }
 
+bool ftc_file_can_be_written(const char *path, bool beside) {
+    struct stat info;
+    bool exists = stat(path, &info) == 0;
+    if (!exists && errno != ENOENT) return false;
+    if (exists && S_ISDIR(info.st_mode)) {
+        errno = EISDIR;
+        return false;
+    }
+    if (exists && !(beside && S_ISREG(info.st_mode))) return access(path, W_OK) == 0;
+    char *copy = ftc_strdup(path);
+    bool can = access(dirname(copy), W_OK | X_OK) == 0;
+    int error = errno;
+    free(copy);
+    errno = error;
+    return can;
+}
+
 int ftc_file_nameless(const char *dir) {
     int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd >= 0) return fd;

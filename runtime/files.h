@@ -35,6 +35,10 @@ ftc_status ftc_file_copy(const char *from, const char *to);
 
 bool ftc_file_exists(const char *path);
 
+// Whether a file could be written at `path`, or beside it to take its place; if not, errno says why. For
+// files that have work before them; leaves nothing behind.
+bool ftc_file_can_be_written(const char *path, bool beside);
+
 // Opens a file in `dir` that has no name and goes with its last descriptor, to be read and written; -1 with
 // errno.
 int ftc_file_nameless(const char *dir);

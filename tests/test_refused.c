@@ -122,6 +122,22 @@ Test(refused, bad_files, .timeout = 240) {
     ASSERT_FTC(dir, 2, err, "config.json", "predict", ".", "a text");
     ASSERT_FTC(dir, 2, err, "no text is given", "tokenize", TOKENIZER);
     ASSERT_FTC(dir, 2, err, "MB of memory", "run", MODEL, "--set", "vocab=200000000");
+    // Before anything is read or compiled.
+    ASSERT_FTC(dir, 2, err, "none/m.jsonl: cannot write the metrics: No such file", "run", "small.ftc",
+               "--metrics", "none/m.jsonl", "--train", "nowhere.csv");
+    ASSERT_FTC(dir, 2, err, "labels.csv: the file has something else in it", "run", "small.ftc", "--metrics",
+               "labels.csv", "--train", "nowhere.csv");
+    ASSERT_FTC(dir, 2, err, "nowhere.csv", "run", "small.ftc", "--metrics", "output/m.jsonl", "--train",
+               "nowhere.csv");
+    ASSERT_FTC(dir, 2, err, "none/x.ftc: error: cannot write there: No such file", "compile", "nowhere.ir",
+               "-o", "none/x.ftc");
+    ASSERT_FTC(dir, 2, err, ".: error: cannot write there: Is a directory", "compile", "nowhere.ir", "-o",
+               ".");
+    ASSERT_FTC(dir, 2, err, "none/x.ll: error: cannot write there", "compile", "nowhere.ir", "--emit", "llvm",
+               "-o", "none/x.ll");
+    ASSERT_FTC(dir, 2, err, "none/x.html: cannot write there", "view", "nowhere.ftc", "-o", "none/x.html");
+    ASSERT_FTC(dir, 2, err, "--dump-grads none/g: cannot write there", "verify", "nowhere.ir", "--dump-grads",
+               "none/g");
     // Before any data is read.
     ASSERT_FTC(dir, 2, err, "has no checkpoint to resume from", "run", "small.ftc", "--resume", "--train",
                "nowhere.csv");

@@ -310,6 +310,15 @@ static bool check_shown(const compile_options *options, ftc_diagnostics *d) {
     return false;
 }
 
+// Not only when there is something to write.
+static bool check_output(const compile_options *options, ftc_diagnostics *d) {
+    bool beside = options->emit == EMIT_ARTIFACT;
+    if (!options->output || ftc_file_can_be_written(options->output, beside)) return true;
+    ftc_diag_add(d, options->output, NULL, 0, 0, "cannot write there: %s; choose another place with -o",
+                 strerror(errno));
+    return false;
+}
+
 static bool check_dumps(const compile_options *options, ftc_diagnostics *d) {
     static const char *const also[] = {"all", "expand", NULL};
     for (size_t i = 0; i < options->dump_after.n; i++)
@@ -328,8 +337,8 @@ static int compile_model(const char *path, const ftc_model_options *model, const
     ftc_tuned tuned = {0};
     char *pretrained = ftc_model_absolute(model->pretrained);
     int status = FTC_EXIT_USAGE;
-    if (check_shown(options, &d) && check_dumps(options, &d) && ftc_model_read(path, model, &source, &d) &&
-        ftc_model_compile_options(&source, model, &compile, &d) &&
+    if (check_shown(options, &d) && check_output(options, &d) && check_dumps(options, &d) &&
+        ftc_model_read(path, model, &source, &d) && ftc_model_compile_options(&source, model, &compile, &d) &&
         (!model->tune || ftc_model_tune(&source, &compile, &tuned, &d))) {
         ftc_model_tell_length(source.graph, model);
         compile.tuned = &tuned;

@@ -9,6 +9,7 @@
 #include "ir/base/alloc.h"
 #include "ir/base/clock.h"
 #include "ir/lang/parse.h"
+#include "runtime/files.h"
 #include "runtime/hub/adapter.h"
 #include "runtime/hub/hf_dir.h"
 #include "runtime/hub/pooling.h"
@@ -372,6 +373,17 @@ static ftc_status check_metrics_file(const char *path) {
         path);
 }
 
+// Before there is work for them. A folder in --output is made with that.
+static ftc_status check_metrics(const run *r) {
+    const char *path = r->options.run.metrics, *output = r->options.run.train.output;
+    size_t n = output ? strlen(output) : 0;
+    if (!path || !is_first(r)) return FTC_STATUS_OK;
+    FTC_RETURN_IF_ERROR(check_metrics_file(path));
+    bool is_in_output = n && strncmp(path, output, n) == 0 && path[n] == '/';
+    if (is_in_output || ftc_file_can_be_written(path, false)) return FTC_STATUS_OK;
+    return ftc_status_make(FTC_BAD_INPUT, "%s: cannot write the metrics: %s", path, strerror(errno));
+}
+
 static ftc_status open_metrics(run *r) {
     const char *path = r->options.run.metrics;
     r->console = (console){
@@ -383,7 +395,6 @@ static ftc_status open_metrics(run *r) {
         .model_options = &r->options.model,
     };
     if (!path || !is_first(r)) return FTC_STATUS_OK;
-    FTC_RETURN_IF_ERROR(check_metrics_file(path));
     r->console.metrics = fopen(path, r->options.run.train.resume ? "a" : "w");
     if (r->console.metrics) return FTC_STATUS_OK;
     return ftc_status_make(FTC_BAD_INPUT, "%s: cannot write the metrics: %s", path, strerror(errno));
@@ -678,6 +689,7 @@ static bool prepare(const ftc_command *self, int argc, char **argv, const char *
                 o->warmup_ratio);
     ftc_status status = ftc_train_check(o, with_test, false);
     if (status.code == FTC_OK) status = check_resumes(o);
+    if (status.code == FTC_OK) status = check_metrics(r);
     if (status.code == FTC_OK && r->options.data.train) status = ftc_data_decode(&r->options.data);
     if (status.code == FTC_OK) status = settle_task(&candidate, &r->options);
     if (status.code == FTC_OK) status = settle_labels(&candidate, &r->options);

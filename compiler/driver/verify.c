@@ -6,9 +6,11 @@
 #include "compiler/driver/reference.h"
 #include "compiler/driver/synthetic.h"
 #include "ir/base/alloc.h"
+#include "runtime/files.h"
 #include "runtime/loop/metrics.h"
 #include "runtime/hub/safetensors.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -484,6 +486,10 @@ int ftc_command_verify(const ftc_command *self, int argc, char **argv) {
     if (parsed == FTC_CLI_OK && (models.n > 1 || (!models.n && !o.model.pretrained)))
         code = ftc_cli_error(self->name,
                              "expected one model, as in: ftc verify models/bert-cls.ir; or --pretrained DIR");
+    else if (parsed == FTC_CLI_OK && o.flags.dump_grads &&
+             !ftc_file_can_be_written(o.flags.dump_grads, false))
+        code = ftc_cli_error(self->name, "--dump-grads %s: cannot write there: %s", o.flags.dump_grads,
+                             strerror(errno));
     else if (parsed == FTC_CLI_OK)
         code = verify(self, models.n ? models.items[0] : NULL, &o, &v);
     free_verification(&v);

@@ -10,6 +10,7 @@
 #include "ir/print.h"
 #include "runtime/files.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -182,6 +183,9 @@ int ftc_command_view(const ftc_command *self, int argc, char **argv) {
     int code = ftc_cli_exit(parsed);
     if (parsed == FTC_CLI_OK && words.n != 1)
         code = ftc_cli_error(self->name, "expected one artifact, as in: ftc view model.ftc -o view.html");
+    else if (parsed == FTC_CLI_OK && options.output && !ftc_file_can_be_written(options.output, false))
+        code = ftc_cli_error(self->name, "%s: cannot write there: %s; choose another place with -o",
+                             options.output, strerror(errno));
     else if (parsed == FTC_CLI_OK)
         code = view(self, words.items[0], &options);
     ftc_text_list_free(&words);
