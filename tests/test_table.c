@@ -469,6 +469,16 @@ static const struct {
     {"tabs.csv", BYTES("text\tlabel\na\t1\n"), {0}, "its fields are separated by tabs: pass --format tsv"},
     {"semicolons.csv", BYTES("text;label\na, b;1\n"), {0}, "its fields are separated by semicolons"},
     {"cr.csv", BYTES("text,label\ra,1\rb\r"), {0}, "cr.csv:3: the row has 1 field,"},
+    {"lines.csv",
+     BYTES("a line\nanother\n"),
+     {0},
+     "name the one of the labels (--label-column). There is no header, and one column, which begins with \"a "
+     "line\""},
+    {"bare.csv",
+     BYTES("a line,1\nanother,0\n"),
+     {.header = FTC_TABLE_HEADER_NO, .text_column = "line"},
+     "there is no column \"line\". There is no header: the columns are 0 to 1, and begin with \"a line\", "
+     "\"1\""},
     {"twice.csv",
      BYTES("text,label,text\na,1,b\n"),
      {0},

@@ -24,6 +24,7 @@ enum { TEXT, PAIR, LABEL, ROLES };
 struct ftc_table {
     ftc_layout layout; // its names: of the columns; without a header "0", "1", …
     char *path;
+    ftc_fields first; // the first row, where there is no header to name the columns by
     const char *hint; // what messages about columns end with: "" or "; …"
     bool has_header;
     size_t columns[ROLES]; // index of the column in each role, NONE
@@ -128,17 +129,23 @@ static void write_name(FILE *out, const char *name) {
     free(shown);
 }
 
-// "did you mean "text"? The columns are "label", "text"", allocated.
+// "did you mean "text"? The columns are "label", "text"", allocated; without a header what is in them.
 static char *list_columns(const ftc_table *t, const char *wanted) {
     enum { SHOWN = 20 };
     size_t n = t->layout.names.count;
+    const ftc_fields *fields = t->first.count ? &t->first : &t->layout.names;
     ftc_text text;
     FILE *out = ftc_text_open(&text);
     const char **names = ftc_alloc(n + 1, sizeof *names);
-    for (size_t i = 0; i < n; i++) names[i] = ftc_fields_get(&t->layout.names, i);
-    const char *nearest = wanted ? ftc_name_nearest(wanted, names, (int)n) : NULL;
+    for (size_t i = 0; i < n; i++) names[i] = ftc_fields_get(fields, i);
+    const char *nearest = wanted && fields != &t->first ? ftc_name_nearest(wanted, names, (int)n) : NULL;
     if (nearest) fprintf(out, "did you mean \"%s\"? ", nearest);
-    fprintf(out, n == 1 ? "The only column is" : "The columns are");
+    if (fields != &t->first)
+        fprintf(out, n == 1 ? "The only column is" : "The columns are");
+    else if (n == 1)
+        fprintf(out, "There is no header, and one column, which begins with");
+    else
+        fprintf(out, "There is no header: the columns are 0 to %zu, and begin with", n - 1);
     for (size_t i = 0; i < n && i < SHOWN; i++) {
         fputs(i ? ", " : " ", out);
         write_name(out, names[i]);
@@ -239,7 +246,8 @@ static bool has_header(const ftc_table *t, const ftc_table_options *o) {
 
 static void number_columns(ftc_table *t) {
     size_t count = t->layout.names.count;
-    ftc_fields_clear(&t->layout.names);
+    t->first = t->layout.names;
+    t->layout.names = (ftc_fields){0};
     for (size_t i = 0; i < count; i++) {
         char number[24];
         ftc_fields_push(&t->layout.names, number, (size_t)snprintf(number, sizeof number, "%zu", i));
@@ -394,6 +402,7 @@ void ftc_table_close(ftc_table *t) {
     if (!t) return;
     if (t->layout.fd >= 0) close(t->layout.fd);
     ftc_layout_free(&t->layout);
+    ftc_fields_free(&t->first);
     free(t->missing_label);
     free(t->label_columns);
     free(t->path);
