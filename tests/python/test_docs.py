@@ -1,5 +1,6 @@
 """The examples of docs/python.md run and print what stands below them."""
 
+import fnmatch
 import pathlib
 import re
 import subprocess
@@ -23,6 +24,9 @@ def test_example(code, printed, tmp_path):
         pytest.importorskip("transformers")
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+    ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
+    for path in tmp_path.iterdir():  # what the example leaves in a clone
+        assert path.name == "models" or any(fnmatch.fnmatch(path.name, name) for name in ignored), path.name
     lines, wanted = done.stdout.splitlines(), [line[4:] for line in printed.splitlines()]
     assert len(lines) == len(wanted), done.stdout
     for line, right in zip(lines, wanted):

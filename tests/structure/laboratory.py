@@ -16,7 +16,7 @@ import sys
 import tempfile
 
 from checks import Checks
-from documents import blocks_of
+from documents import blocks_of, left_in_a_clone
 
 OF_THE_DAY = (
     (r"compiled for \S+", "compiled for CPU"),
@@ -62,6 +62,8 @@ def main():
             )
             checks.that(f"{script}fails:\n{done.stderr}", done.returncode == 0)
             checks.that(f"{script}prints:\n{done.stdout}", is_printed(expected, done.stdout))
+        left = left_in_a_clone(root, pathlib.Path(work), ["docs", "models", "bin"])
+        checks.that(f".gitignore lacks what the page leaves: {left}", not left)
     return checks.end()
 
 
