@@ -173,7 +173,7 @@ static const struct {
      {"S", 2, TOO_LONG},
      "length 0 of the extent \"S\" is 5, but the model wide was compiled for at most 4"},
     {2, {"Q", 0, Q_OFFSETS}, "nothing along axis N"},
-    {3, {"R", 1, R_OFFSETS}, "1 elements along axis G, which always has 2"},
+    {3, {"R", 1, R_OFFSETS}, "1 element along axis G, which always has 2"},
 };
 static const int32_t K_ABOVE[] = {0, 5}, K_BELOW[] = {-1, 0};
 static const uint8_t M_ABOVE[] = {1, 2};
