@@ -77,12 +77,18 @@ class Mpi:
                                 stderr=errors, text=True)
 
     def run(self, *groups, errors=subprocess.STDOUT):
-        process = self.start(*groups, errors=errors)
-        try:
-            text, _ = process.communicate(timeout=120)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return None, "it did not end"
+        """Their status and output. Where the launcher itself dies by a signal, as Open MPI 4.1's does now and then when
+        two processes end it at once (in pmix_server_log_fn), they are started once more."""
+        for _ in range(2):
+            process = self.start(*groups, errors=errors)
+            try:
+                text, _ = process.communicate(timeout=120)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                return None, "it did not end"
+            if process.returncode >= 0:
+                break
+            print(f"{self.launcher} died by signal {-process.returncode}:\n{text}", file=sys.stderr)
         return process.returncode, text
 
 
