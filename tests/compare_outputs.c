@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "ir/base/alloc.h"
 #include "tests/call_program.h"
 
 // The cells of an output in the order of `axes`, packed.
@@ -32,14 +33,14 @@ void test_compare_outputs(const ftc_graph *g, ftc_entry_kind entry, const ftc_pr
         const ftc_output *output = &g->outputs[i];
         bool is_gradient = output->role == FTC_OUTPUT_GRADIENT;
         const ftc_axes *axes = is_gradient ? &g->decls[output->of].type.axes : &output->order;
-        char tensor[128], why[256];
+        char *tensor = is_gradient ? ftc_format("%s.grad", g->decls[output->of].name) : NULL, why[256];
         int64_t n;
-        if (is_gradient) snprintf(tensor, sizeof tensor, "%s.grad", g->decls[output->of].name);
         float *own = is_gradient ? NULL : packed_output(call, g, v, output->name, axes, &n);
         const float *got = is_gradient ? test_call_tensor(call, tensor, &n) : own;
         if (test_expected_compare(expected, output->node, FTC_NO_DECL, axes, got, n, counts, why))
             cr_expect_fail("%s, %s: %s", what, output->name, why);
         free(own);
+        free(tensor);
     }
     test_call_free(call);
     test_expected_free(expected);

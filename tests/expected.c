@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ir/base/alloc.h"
+
 // A unit in the last place of f32 is 2^-23, of bf16 2^-7; functions are off by up to two.
 const test_rounding test_f32 = {.noise = 0x1p-22, .factor = 4, .vague = 1e-3};
 const test_rounding test_bf16 = {.noise = 0x1p-22, .bf16_noise = 0x1p-8, .factor = 4, .vague = 0.5};
@@ -123,9 +125,9 @@ static quantity in_rounded(const test_expected *x, quantity q) {
     q.decl = q.id ? FTC_NO_DECL : ftc_graph_find_decl(x->rounded, name);
     if (q.id) q.id = test_output(x->rounded, name);
     if (q.id || q.decl != FTC_NO_DECL) return q;
-    char gradient[128];
-    snprintf(gradient, sizeof gradient, "%s.grad", name + strlen("grad:"));
+    char *gradient = ftc_format("%s.grad", name + strlen("grad:"));
     q.decl = ftc_graph_find_decl(x->rounded, gradient);
+    free(gradient);
     return q;
 }
 
