@@ -1,6 +1,7 @@
 #include "ir/lang/lex.h"
 
 #include "ir/base/name.h"
+#include "ir/base/utf8.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -127,6 +128,8 @@ static void lex_string(lexer *l, ftc_token *t) {
         }
         text[length++] = c;
     }
+    if (ftc_utf8_check(text, length) < length)
+        REPORT(l, start, "this string is not UTF-8, as names in files of weights have to be");
     l->p++;
 }
 

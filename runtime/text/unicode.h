@@ -5,6 +5,8 @@
 #ifndef FTC_RUNTIME_UNICODE_H
 #define FTC_RUNTIME_UNICODE_H
 
+#include "ir/base/utf8.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -46,15 +48,5 @@ size_t ftc_unicode_compose(uint32_t *text, size_t count);
 
 // Whether a grapheme cluster ends between two neighbours; *state is 0 at the start of a cluster.
 bool ftc_unicode_breaks_cluster(uint32_t before, uint32_t after, int32_t *state);
-
-// Decodes one code point at `text` (`size` bytes are readable). Returns its length in bytes, 0 if the bytes
-// are no UTF-8 (overlong forms and surrogates included).
-size_t ftc_utf8_decode(const char *text, size_t size, uint32_t *out);
-
-// Writes 1 to 4 bytes, returns how many.
-size_t ftc_utf8_encode(uint32_t c, char out[4]);
-
-// The offset of the first byte that is no UTF-8, `size` if there is none.
-size_t ftc_utf8_check(const char *text, size_t size);
 
 #endif
