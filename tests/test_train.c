@@ -425,6 +425,13 @@ Test(train, the_model_lacks_an_entry) {
     ftc_dataset_free(&train);
 }
 
+static void expect_notes(const ftc_train_options *options, const ftc_dataset *train, const char *notes) {
+    record r = {0};
+    ASSERT_OK(train_on(&BAG_PROGRAM, train, NULL, options, 1, &r, NULL));
+    cr_expect_str_eq(r.notes, notes);
+    free_record(&r);
+}
+
 // Each by its name; what Trainer's arguments always have is told of the schedule alone.
 Test(train, what_changes_nothing_is_told) {
     ftc_dataset train = bag_dataset(10, 1);
@@ -433,32 +440,24 @@ Test(train, what_changes_nothing_is_told) {
     options.momentum = 0.5;
     options.schedule_power = 2;
     options.schedule_rise = FTC_SLOPE_COSINE;
-    record r = {0};
-    ASSERT_OK(train_on(&BAG_PROGRAM, &train, NULL, &options, 1, &r, NULL));
-    cr_expect_str_eq(r.notes, "momentum 0.5 changes nothing: the optimizer of the model bag takes none\n"
-                              "schedule_power changes nothing: the schedule has none\n"
-                              "schedule_rise changes nothing: the schedule has none\n");
-    free_record(&r);
+    expect_notes(&options, &train,
+                 "momentum 0.5 changes nothing: the optimizer of the model bag takes none\n"
+                 "schedule_power changes nothing: the schedule has none\n"
+                 "schedule_rise changes nothing: the schedule has none\n");
 
     options.momentum = -1;
     options.weight_decay = 0.1;
     options.schedule_rise = FTC_SLOPE_LINEAR;
     options.schedule = FTC_SCHEDULE_POLYNOMIAL;
     options.warmup_steps = 1;
-    r = (record){0};
-    ASSERT_OK(train_on(&BAG_PROGRAM, &train, NULL, &options, 1, &r, NULL));
-    cr_expect_str_eq(r.notes, "");
-    free_record(&r);
+    expect_notes(&options, &train, "");
 
     options = ftc_train_options_trainer();
     options.output = NULL;
     options.max_steps = 1;
     options.schedule = FTC_SCHEDULE_CONSTANT;
     options.warmup_steps = 1;
-    r = (record){0};
-    ASSERT_OK(train_on(&BAG_PROGRAM, &train, NULL, &options, 1, &r, NULL));
-    cr_expect_str_eq(r.notes, "warmup changes nothing: the schedule has none\n");
-    free_record(&r);
+    expect_notes(&options, &train, "warmup changes nothing: the schedule has none\n");
     ftc_dataset_free(&train);
 }
 

@@ -97,12 +97,17 @@ void ftc_elab_bind(ftc_elaborator *e, const char *name, ftc_value value) {
 
 // --- functions ----------------------------------------------------------------------------------------
 
+static int count_parameters(const ftc_function *f) {
+    int n = 0;
+    for (const ftc_parameter *p = f->parameters; p; p = p->next) n++;
+    return n;
+}
+
 static bool bind_arguments(ftc_elaborator *e, const ftc_function *f, const ftc_expr *call,
                            ftc_value values[FTC_ELAB_MAX_PARAMETERS]) {
     const ftc_expr *given[FTC_ELAB_MAX_PARAMETERS] = {0};
     const ftc_parameter *p = f->parameters;
-    int i = 0, n = 0;
-    for (const ftc_parameter *q = p; q; q = q->next) n++;
+    int i = 0, n = count_parameters(f);
     if (n > FTC_ELAB_MAX_PARAMETERS) {
         ftc_elab_error(e, call->place, "%s has more than %d parameters", f->name, FTC_ELAB_MAX_PARAMETERS);
         return false;
@@ -714,9 +719,7 @@ static ftc_id call_by_name(ftc_elaborator *e, const char *name, const ftc_value 
         const ftc_module *m = ftc_elab_module(e, i);
         for (const ftc_function *f = m ? m->functions : NULL; f; f = f->next) {
             if (strcmp(f->name, name)) continue;
-            int n = 0;
-            for (const ftc_parameter *p = f->parameters; p; p = p->next) n++;
-            if (n == n_args && !f->axes) return call(e, f, args, n_args);
+            if (count_parameters(f) == n_args && !f->axes) return call(e, f, args, n_args);
             ftc_diag_add(e->d, m->source.name, m->source.text, f->place.line, f->place.column,
                          "%s is called by the optimizer's pass, with %d arguments", f->name, n_args);
             return 0;
@@ -764,9 +767,8 @@ int ftc_library_optimizers(const ftc_library *library, const char **names, int m
 
 ftc_id ftc_library_decay(ftc_library *library, const ftc_function *optimizer, ftc_id p) {
     const ftc_parameter *decay = optimizer->parameters;
-    int n = 0;
-    for (const ftc_parameter *each = decay; each; each = each->next) n++;
-    if (n < 4) return ftc_build_const(library->e.g, 0); // no argument that would change nothing
+    // Of (p, g, rate, decay) it lacks the last: there is no argument that would change nothing.
+    if (count_parameters(optimizer) < 4) return ftc_build_const(library->e.g, 0);
     while (decay && !decay->value) decay = decay->next;
     ftc_value args[] = {node_value(p), {.kind = FTC_VALUE_NUMBER}};
     library->e.module = optimizer->module;

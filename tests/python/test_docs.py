@@ -1,6 +1,5 @@
 """The examples of docs/python.md run and print what stands below them."""
 
-import fnmatch
 import pathlib
 import re
 import subprocess
@@ -9,6 +8,10 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests/structure"))
+
+from documents import left_in_a_clone  # noqa: E402
+
 EXAMPLE = re.compile(r"```python\n((?:(?!```).*\n)*)```\n\n((?:    .*\n)+)")
 EXAMPLES = EXAMPLE.findall((ROOT / "docs/python.md").read_text())
 
@@ -24,9 +27,7 @@ def test_example(code, printed, tmp_path):
         pytest.importorskip("transformers")
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
-    for path in tmp_path.iterdir():  # what the example leaves in a clone
-        assert path.name == "models" or any(fnmatch.fnmatch(path.name, name) for name in ignored), path.name
+    assert not left_in_a_clone(ROOT, tmp_path, ["models"])
     lines, wanted = done.stdout.splitlines(), [line[4:] for line in printed.splitlines()]
     assert len(lines) == len(wanted), done.stdout
     for line, right in zip(lines, wanted):
