@@ -1,6 +1,7 @@
 #include "json/value.h"
 
 #include "ir/base/alloc.h"
+#include "ir/base/name.h"
 
 #include <ctype.h>
 #include <pthread.h>
@@ -36,6 +37,7 @@ static bool find_nul(const char *text, size_t bytes, ftc_json_fault *fault) {
 const char *ftc_json_fault_text(const ftc_json_fault *fault) {
     if (fault->kind == FTC_JSON_NUL) return "a string with \\u0000 cannot be read";
     if (fault->kind == FTC_JSON_ESCAPE) return "a string with \\u needs four hexadecimal digits behind it";
+    if (fault->kind == FTC_JSON_RANGE) return "a number beyond what a double holds, or nearer to 0";
     return NULL;
 }
 
@@ -82,6 +84,32 @@ cJSON *ftc_json_parse_object(const char *text, size_t bytes, ftc_json_fault *fau
     if (fault) fault->kind = FTC_JSON_NO_OBJECT;
     cJSON_Delete(json);
     return NULL;
+}
+
+bool ftc_json_check_range(const char *text, size_t bytes, ftc_json_fault *fault) {
+    bool in_string = false;
+    for (size_t at = 0; at < bytes; at++) {
+        if (text[at] == '"') in_string = !in_string;
+        if (in_string) {
+            at += text[at] == '\\';
+            continue;
+        }
+        if (!isdigit((unsigned char)text[at])) continue;
+        char number[64] = "", *end; // cJSON reads no longer ones
+        size_t n = 0;
+        while (at + n < bytes && n + 1 < sizeof number &&
+               (isdigit((unsigned char)text[at + n]) || strchr("+-.eE", text[at + n]))) {
+            number[n] = text[at + n];
+            n++;
+        }
+        double value;
+        if (strpbrk(number, "eE") && !ftc_name_number(number, &end, &value)) {
+            *fault = (ftc_json_fault){FTC_JSON_RANGE, at};
+            return false;
+        }
+        at += n - 1;
+    }
+    return true;
 }
 
 const cJSON *ftc_json_last(const cJSON *array) {

@@ -16,6 +16,7 @@ typedef struct {
         FTC_JSON_NO_OBJECT, // another value than an object
         FTC_JSON_NUL,       // a string with a NUL, where cJSON's strings end
         FTC_JSON_ESCAPE,    // a \u without four hexadecimal digits, which cJSON takes for a NUL
+        FTC_JSON_RANGE,     // a number that a double does not hold; only ftc_json_check_range finds it
     } kind;
     size_t at; // the byte; of FTC_JSON_NO_OBJECT none
 } ftc_json_fault;
@@ -29,6 +30,11 @@ cJSON *ftc_json_parse(const char *text, size_t bytes, ftc_json_fault *fault);
 
 // The same for a text that is one JSON object.
 cJSON *ftc_json_parse_object(const char *text, size_t bytes, ftc_json_fault *fault);
+
+// Whether a text that has been parsed writes no number beyond the largest double, and none but zero that
+// would become zero: cJSON takes 1e400 for infinity and 1e-400 for 0. Else *fault says where. For settings:
+// data are rounded as any number is.
+bool ftc_json_check_range(const char *text, size_t bytes, ftc_json_fault *fault);
 
 // The last element of an array, NULL when it has none.
 const cJSON *ftc_json_last(const cJSON *array);

@@ -8,10 +8,11 @@
 ftc_status ftc_json_parse_file(const char *path, const char *text, size_t bytes, cJSON **out) {
     ftc_json_fault fault;
     cJSON *json = ftc_json_parse_object(text, bytes, &fault);
-    if (json) {
+    if (json && ftc_json_check_range(text, bytes, &fault)) {
         *out = json;
         return FTC_STATUS_OK;
     }
+    cJSON_Delete(json);
     const char *what = ftc_json_fault_text(&fault);
     if (what) return ftc_status_make(FTC_BAD_INPUT, "%s: at byte %zu: %s", path, fault.at, what);
     if (fault.kind == FTC_JSON_NO_OBJECT)

@@ -49,6 +49,7 @@ Test(hf_dir, what_is_no_encoder_is_refused) {
         {"{\"hidden_act\": \"a\\\\\\u0000\"}", "a string with \\u0000 cannot be read"},
         {"{\"hidden_act\": \"gelu\\u00\"}", "at byte 20: a string with \\u needs four"},
         {"{\"hidden_act\": \"gelu\\u", "at byte 20: a string with \\u needs four"},
+        {"{\"layer_norm_eps\": 1e-400}", "at byte 19: a number beyond what a double holds, or nearer to 0"},
     };
     char *dir = test_directory();
     ftc_hf_config *config = NULL;

@@ -736,14 +736,18 @@ class Trainer:
     def _checkpoint(self, resume: Any) -> str | None:
         if resume is None or resume is False:
             return None
-        if resume is True:
-            found = self._checkpoints()
-            if not found:
-                raise ValueError(f"no checkpoint to resume from in {self.args.output_dir}")
-            return found[-1]
-        if not os.path.isfile(os.path.join(resume, "optimizer.safetensors")):
-            raise InputError(f"{resume} has no optimizer.safetensors: it is no checkpoint of ftc that can be resumed")
-        return os.fspath(resume)
+        if resume is not True:
+            if lacks := _checkpoint_lacks(resume):
+                raise InputError(f"{resume} has no {', '.join(lacks)}: it is no checkpoint of ftc that can be resumed")
+            return os.fspath(resume)
+        passed_over = []
+        for path in reversed(self._checkpoints()):
+            if not (lacks := _checkpoint_lacks(path)):
+                for note in passed_over:
+                    warnings.warn(f"{note}; training goes on from {path}", stacklevel=3)
+                return path
+            passed_over.append(f"{path} has no {', '.join(lacks)} and is passed over")
+        raise ValueError("; ".join([f"no checkpoint to resume from in {self.args.output_dir}", *passed_over]))
 
     def _checkpoints(self) -> list[str]:
         found = []
@@ -973,6 +977,14 @@ class Trainer:
         metrics.update(_speed(metric_key_prefix, start, n, -(-n // self.args.per_device_eval_batch_size)))
         self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics)
         return self._names.PredictionOutput(predictions=scores, label_ids=labels, metrics=metrics)
+
+
+def _checkpoint_lacks(path: Any) -> list[str]:
+    """The files without which no training can go on from the directory."""
+    there = set(os.listdir(path)) if os.path.isdir(path) else set()
+    weights = {"model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors"}
+    lacks = [] if weights & there else ["model.safetensors"]
+    return lacks + [name for name in ("optimizer.safetensors", "trainer_state.json") if name not in there]
 
 
 def _plain(metrics: Any) -> Any:

@@ -89,6 +89,22 @@ def test_resumes_to_the_same_bits(make):
     assert last.state.global_step == 12
 
 
+def test_passes_over_what_lacks_files(make):
+    make(save_strategy="steps", save_steps=5, max_steps=12).train()
+    resumed = make(save_strategy="no", max_steps=12)
+    newest = os.path.join(resumed.args.output_dir, "checkpoint-12")
+    os.remove(os.path.join(newest, "optimizer.safetensors"))
+    with pytest.warns(UserWarning, match="checkpoint-12 has no optimizer.safetensors and is passed over; .*checkpoint-10"):
+        resumed.train(resume_from_checkpoint=True)
+    assert resumed.state.global_step == 12
+    with pytest.raises(ftc.InputError, match="checkpoint-12 has no optimizer.safetensors: it is no checkpoint of ftc"):
+        resumed.train(resume_from_checkpoint=newest)
+    for step in (5, 10):
+        os.remove(os.path.join(resumed.args.output_dir, f"checkpoint-{step}", "trainer_state.json"))
+    with pytest.raises(ValueError, match="no checkpoint to resume from .*checkpoint-10 has no trainer_state.json and is passed over"):
+        resumed.train(resume_from_checkpoint=True)
+
+
 def test_resumes_a_plateau(make):
     arguments = {"lr_scheduler_type": "reduce_lr_on_plateau", "eval_strategy": "steps", "eval_steps": 1, "max_steps": 12}
     arguments["lr_scheduler_kwargs"] = {"factor": 0.5, "patience": 2, "threshold": 0.9}

@@ -336,7 +336,9 @@ def main():
                 done = ftc("run", "small.ftc", *ALWAYS, *file_with({field: value}))
                 refused(f'"{field}": "{value}"', done, ["args.json", f'"{field}"', text])
         pathlib.Path(work, "args.json").write_text('{"learning_rate": 1e400}', encoding="utf-8")
-        refused("1e400 as JSON", ftc("run", "small.ftc", "--args", "args.json"), ["args.json", '"learning_rate"', NUMBER])
+        refused("1e400 as JSON", ftc("run", "small.ftc", "--args", "args.json"), ["args.json", "at byte 18", "what a double holds"])
+        pathlib.Path(work, "args.json").write_text('{"run_name": "\\"1e400", "weight_decay": -1E-400}', encoding="utf-8")
+        refused("-1E-400 as JSON", ftc("run", "small.ftc", "--args", "args.json"), ["args.json", "at byte 41", "what a double holds"])
         source = model.read_text(encoding="utf-8").replace('"data/', f'"{data}/')
         for name, (value, text) in BEYOND_IN_TEXT.items():
             rest = re.sub(rf"^    {name} = .*\n", "", source, flags=re.M)
