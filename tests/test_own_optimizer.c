@@ -201,6 +201,12 @@ Test(own_optimizer, errors_are_shown_where_they_stand) {
         {"state a like x\n", "`state` stands in an optimizer", 1},
         {"train { optimizer = signun }\noptimizer signum(p, g) {\n}\n",
          "did you mean 'signum'; there are signum, adamw", 0},
+        {"train { group = \"scale: weight_decay=0.1\" optimizer = x }\noptimizer x(p, g, rate) {\n assign(p "
+         "- rate * g, p)\n}\n",
+         "the weight_decay of scale changes nothing: the optimizer x takes none", 0},
+        {"train { group = \"scale: lr=2x\" optimizer = x }\noptimizer x(p, g, r, d) {\n assign(p - d * g, "
+         "p)\n}\n",
+         "the lr of scale changes nothing: the optimizer x takes none", 0},
     };
     int first = 0;
     for (const char *c = MODEL; *c; c++) first += *c == '\n';

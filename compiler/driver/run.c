@@ -676,12 +676,12 @@ static bool prepare(const ftc_command *self, int argc, char **argv, const char *
         ftc_diag_report(self->name, &d);
         return false;
     }
+    r->options.data.is_silent = !is_first(r);
     if (!ftc_run_options_resolve(self, argc, argv, &candidate, &r->options)) {
         ftc_model_candidate_free(&candidate);
         return false;
     }
     r->options.run.train.shards = r->options.run.shards ? r->options.run.shards : r->world->size;
-    r->options.data.is_silent = !is_first(r);
     const ftc_train_options *o = &r->options.run.train;
     bool with_test = r->options.data.test || r->options.data.split_test > 0;
     if (o->warmup_ratio > 0 && is_first(r))
@@ -703,7 +703,7 @@ static bool prepare(const ftc_command *self, int argc, char **argv, const char *
     bool ok =
         ftc_model_finish(&candidate, &r->options.model, ftc_train_entries(o, with_test), &r->model, &why, &d);
     if (!ok) ftc_diag_report(self->name, &d);
-    if (ok && why) fprintf(stderr, "compiled %s again: %s\n", path, why);
+    if (ok && why && is_first(r)) fprintf(stderr, "compiled %s again: %s\n", path, why);
     free(why);
     return ok;
 }

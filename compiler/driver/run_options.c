@@ -571,13 +571,14 @@ bool ftc_run_options_resolve(const ftc_command *self, int argc, char **argv, con
                              ftc_run_options *options) {
     const char *args = options->run.args;
     bool own_data = options->data.train != NULL, trusted = options->run.trust_model;
-    bool own_tokenizer = options->data.tokenizer != NULL;
+    bool own_tokenizer = options->data.tokenizer != NULL, is_silent = options->data.is_silent;
     ftc_option_group groups[FTC_RUN_OPTION_GROUPS];
     ftc_run_option_groups(options, groups);
     ftc_model_options model = options->model;
     ftc_model_options_again(&model);
     *options = defaults(args != NULL);
     options->model = model;
+    options->data.is_silent = is_silent;
     if (!apply_train_block(self, c, !own_data, !own_tokenizer, !args, trusted, groups, &options->owned))
         return false;
     if (args && !apply_args(self, args, groups, &options->owned)) return false;
@@ -585,7 +586,7 @@ bool ftc_run_options_resolve(const ftc_command *self, int argc, char **argv, con
     bool ok = ftc_cli_parse_given(self, groups, argc, argv, &positional, &given) == FTC_CLI_OK &&
               check_tests(self, &given, options);
     if (ok) settle(c, options);
-    if (ok) tell_unread(&given, &options->run.train);
+    if (ok && !is_silent) tell_unread(&given, &options->run.train);
     ftc_text_list_free(&positional);
     ftc_text_list_free(&given);
     return ok;

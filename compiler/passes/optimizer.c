@@ -124,6 +124,13 @@ static void spare_untouched_rows(updater *u, ftc_decl table, ftc_decl by, ftc_id
     output->of = table;
 }
 
+static bool is_read(const ftc_graph *g, ftc_id value) {
+    for (ftc_id id = 1; id < g->n_nodes; id++)
+        for (int i = 0; i < ftc_graph_node(g, id)->n_args; i++)
+            if (ftc_graph_node(g, id)->arg[i] == value) return true;
+    return false;
+}
+
 // Appends what the optimizer does to a parameter.
 static void append_optimizer(updater *u, ftc_decl param, ftc_id gradient) {
     const ftc_group *group = &u->groups[param];
@@ -134,7 +141,15 @@ static void append_optimizer(updater *u, ftc_decl param, ftc_id gradient) {
             ftc_build_map2(u->g, FTC_OP_mul, args[2], group_argument(u->g, "lr_factor", group->lr_factor));
     args[3] = group->has_weight_decay ? group_argument(u->g, "weight_decay", group->weight_decay)
                                       : ftc_library_decay(u->library, u->optimizer, args[0]);
-    if (args[2] && args[3]) ftc_library_update(u->library, u->optimizer, args);
+    if (!args[2] || !args[3]) return;
+    ftc_library_update(u->library, u->optimizer, args);
+    const char *unread = group->lr_factor != 1 && !is_read(u->g, args[2])     ? "lr"
+                         : group->has_weight_decay && !is_read(u->g, args[3]) ? "weight_decay"
+                                                                              : NULL;
+    if (unread)
+        ftc_diag_add(u->d, u->g->model, NULL, 0, 0,
+                     "the %s of %s changes nothing: the optimizer %s takes none", unread,
+                     u->g->decls[param].name, u->optimizer->name);
 }
 
 // --- untouched rows -----------------------------------------------------------------------------------
