@@ -44,6 +44,21 @@ bool ftc_file_can_be_written(const char *path, bool beside) {
     return can;
 }
 
+bool ftc_dir_can_be_made(const char *path) {
+    char *copy = ftc_strdup(path), *above = copy; // the lowest directory that is there
+    while (access(above, F_OK) != 0 && errno == ENOENT) above = dirname(above);
+    bool can = access(above, W_OK | X_OK) == 0;
+    struct stat info;
+    if (can && (stat(above, &info) != 0 || !S_ISDIR(info.st_mode))) {
+        can = false;
+        errno = ENOTDIR;
+    }
+    int error = errno;
+    free(copy);
+    errno = error;
+    return can;
+}
+
 int ftc_file_nameless(const char *dir) {
     int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd >= 0) return fd;

@@ -39,6 +39,9 @@ bool ftc_file_exists(const char *path);
 // files that have work before them; leaves nothing behind.
 bool ftc_file_can_be_written(const char *path, bool beside);
 
+// Whether ftc_dir_make could make the directory, and files could be written in it; if not, errno says why.
+bool ftc_dir_can_be_made(const char *path);
+
 // Opens a file in `dir` that has no name and goes with its last descriptor, to be read and written; -1 with
 // errno.
 int ftc_file_nameless(const char *dir);

@@ -277,8 +277,8 @@ Test(trainer, takes_indices_into_the_batch_at_hand) {
     OK(ftc_trainer_bind_inputs(trainer, extents, 2, inputs, 3));
     FAILS(ftc_trainer_eval(trainer), 2,
           "an index into \"x\" lies outside of axis B, which has the positions 0 to 7 at most, and as many "
-          "as a "
-          "batch gives it (line 6 of the model). Nothing has changed: give data that the model has room for");
+          "as a batch gives it (line 6 of the model). Nothing has changed: give data that the model has room "
+          "for");
     row[1] = 3;
     FAILS(ftc_trainer_bind_inputs(trainer, extents, 2, inputs, 3), 2,
           "\"row\" is 3, the model takes 0 to 2 in a batch of so many");

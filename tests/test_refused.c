@@ -1,6 +1,8 @@
 // What the ftc command refuses: it says what and where, ends with status 2, and leaves nothing behind.
 #include "tests/small_model.h"
 
+#include <sys/stat.h>
+
 Test(refused, wrong_usage, .timeout = 240) {
     char *dir = test_directory();
     ASSERT_FTC(dir, 2, err, "did you mean compile?", "compil", "x");
@@ -33,7 +35,12 @@ Test(refused, wrong_usage, .timeout = 240) {
     ASSERT_FTC(dir, 2, err, "--split-test 1.5: expected a number of rows, or a fraction below 1", "run",
                MODEL, "--train", TRAIN, "--split-test", "1.5");
     ASSERT_FTC(dir, 2, err, "--test", "run", MODEL, "--train", TRAIN, "--load-best-model-at-end");
-    // What is said of test rows where there are none; the model's train block may say it.
+    scratch_free(dir);
+}
+
+// What is said of test rows where there are none; the model's train block may say it.
+Test(refused, evaluations_without_test_rows, .timeout = 240) {
+    char *dir = test_directory();
     static const char *const EVALUATES[][2] = {{"--eval-strategy", "epoch"},
                                                {"--eval_strategy", "steps"},
                                                {"--eval-steps", "5"},
@@ -49,7 +56,11 @@ Test(refused, wrong_usage, .timeout = 240) {
                TRAIN, "--select-test", "5", "--split-test", "10");
     ASSERT_FTC(dir, 2, err, "none.csv", "run", MODEL, "--train", "none.csv", "--eval-strategy", "no",
                "--eval-steps", "5", "--eval-on-start=false");
-    // What nothing reads is told of.
+    scratch_free(dir);
+}
+
+Test(refused, what_nothing_reads_is_told_of, .timeout = 240) {
+    char *dir = test_directory();
     static const char *const UNREAD[][4] = {
         {"--eval-steps", "5", "--eval-strategy=epoch",
          "--eval-steps changes nothing without --eval-strategy steps"},
@@ -63,6 +74,11 @@ Test(refused, wrong_usage, .timeout = 240) {
     for (size_t i = 0; i < sizeof UNREAD / sizeof *UNREAD; i++)
         ASSERT_FTC(dir, 2, err, UNREAD[i][3], "run", MODEL, "--train", "none.csv", "--split-test", "5",
                    UNREAD[i][0], UNREAD[i][1], UNREAD[i][2]);
+    scratch_free(dir);
+}
+
+Test(refused, passes_out_of_their_order, .timeout = 240) {
+    char *dir = test_directory();
     ASSERT_FTC(dir, 2, err, "pass optimizer: the graph has already updates", "opt", MODEL,
                "--passes=differentiate,optimizer,optimizer");
     ASSERT_FTC(dir, 0, out, "", "compile", MODEL, SMALL, "--emit", "ir", "-o", "/dev/null");
@@ -94,6 +110,8 @@ Test(refused, bad_files, .timeout = 240) {
                "run", "--train", "labels.csv", "--mlm-probability", "0.2");
     write_file(dir, "utf8.csv", "label,text\n0,\xff\xfe\n");
     ASSERT_FTC(dir, 2, err, "utf8.csv", "run", "--train", "utf8.csv");
+    ASSERT_FTC(dir, 2, err, "each file of rows stands behind an option of its own", "run", "--pretrained",
+               ".", "--train", "labels.csv", "utf8.csv");
     write_file(dir, "three.csv", "label,text\n0,a\n1,b\n2,c\n");
     ASSERT_FTC(dir, 2, err, "--split-test 100: three.csv: 100 rows were asked for, but there are 3", "run",
                "--train", "three.csv", "--split-test", "100");
@@ -106,6 +124,13 @@ Test(refused, bad_files, .timeout = 240) {
                "--train", "three.csv", "--select-train", "2", "--split-test", "2");
     ASSERT_FTC(dir, 2, err, "--select-test 4: three.csv: 4 rows were asked for", "run", "--train",
                "three.csv", "--test", "three.csv", "--select-test", "4");
+    cr_assert_not(exists(dir, "output"));
+    scratch_free(dir);
+}
+
+Test(refused, bad_settings, .timeout = 240) {
+    char *dir = test_directory();
+    compile_small(dir);
     write_file(dir, "args.json", "{\"learning_rat\": 1}");
     ASSERT_FTC(dir, 2, err, "did you mean \"learning_rate\"?", "run", "--args", "args.json");
     write_file(dir, "args.json", "{\"eval_strategy\": \"epoch\"}");
@@ -117,16 +142,25 @@ Test(refused, bad_files, .timeout = 240) {
     ASSERT_FTC(dir, 2, err, "not valid JSON", "run", "--args", "args.json");
     write_file(dir, "broken.ftc", "no artifact");
     ASSERT_FTC(dir, 2, err, "broken.ftc: error: not an artifact, which", "run", "broken.ftc");
-    ASSERT_FTC(dir, 2, err, "each file of rows stands behind an option of its own", "run", "--pretrained",
-               ".", "--train", "labels.csv", "utf8.csv");
     ASSERT_FTC(dir, 2, err, "config.json", "predict", ".", "a text");
     ASSERT_FTC(dir, 2, err, "no text is given", "tokenize", TOKENIZER);
     ASSERT_FTC(dir, 2, err, "MB of memory", "run", MODEL, "--set", "vocab=200000000");
-    // Before anything is read or compiled.
+    cr_assert_not(exists(dir, "output"));
+    scratch_free(dir);
+}
+
+// Before anything is read or compiled.
+Test(refused, places_where_nothing_can_be_written, .timeout = 240) {
+    char *dir = test_directory();
+    compile_small(dir);
+    write_file(dir, "labels.csv", "label,text\n0,a\n");
     ASSERT_FTC(dir, 2, err, "none/m.jsonl: cannot write the metrics: No such file", "run", "small.ftc",
                "--metrics", "none/m.jsonl", "--train", "nowhere.csv");
     ASSERT_FTC(dir, 2, err, "labels.csv: the file has something else in it", "run", "small.ftc", "--metrics",
                "labels.csv", "--train", "nowhere.csv");
+    ASSERT_FTC(dir, 2, err, "--logging-dir labels.csv/x: cannot write there: Not a directory", "run",
+               "small.ftc", "--report-to", "tensorboard", "--logging-dir", "labels.csv/x", "--train",
+               "nowhere.csv");
     ASSERT_FTC(dir, 2, err, "nowhere.csv", "run", "small.ftc", "--metrics", "output/m.jsonl", "--train",
                "nowhere.csv");
     ASSERT_FTC(dir, 2, err, "none/x.ftc: error: cannot write there: No such file", "compile", "nowhere.ir",
@@ -135,10 +169,22 @@ Test(refused, bad_files, .timeout = 240) {
                ".");
     ASSERT_FTC(dir, 2, err, "none/x.ll: error: cannot write there", "compile", "nowhere.ir", "--emit", "llvm",
                "-o", "none/x.ll");
+    char *taken = test_join(dir, "nowhere.ftc");
+    cr_assert_eq(mkdir(taken, 0777), 0);
+    free(taken);
+    ASSERT_FTC(dir, 2, err, "nowhere.ftc: error: cannot write there: Is a directory", "compile",
+               "nowhere.ir");
     ASSERT_FTC(dir, 2, err, "none/x.html: cannot write there", "view", "nowhere.ftc", "-o", "none/x.html");
     ASSERT_FTC(dir, 2, err, "--dump-grads none/g: cannot write there", "verify", "nowhere.ir", "--dump-grads",
                "none/g");
-    // Before any data is read.
+    cr_assert_not(exists(dir, "output"));
+    scratch_free(dir);
+}
+
+// Before any data is read.
+Test(refused, what_cannot_be_gone_on_from, .timeout = 240) {
+    char *dir = test_directory();
+    compile_small(dir);
     ASSERT_FTC(dir, 2, err, "has no checkpoint to resume from", "run", "small.ftc", "--resume", "--train",
                "nowhere.csv");
     ASSERT_FTC(dir, 2, err, "nowhere: is no checkpoint", "run", "small.ftc", "--resume-from-checkpoint",

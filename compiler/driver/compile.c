@@ -266,7 +266,7 @@ static char *emitted_text(const ftc_model_source *source, const compile_options 
     return text;
 }
 
-static int make_artifact(const char *path, const ftc_model_source *source, const compile_options *options,
+static int make_artifact(const ftc_model_source *source, const compile_options *options,
                          ftc_compile_options *compile, ftc_diagnostics *d) {
     watch w = {.options = options};
     ftc_compile_times times = {0};
@@ -279,8 +279,7 @@ static int make_artifact(const char *path, const ftc_model_source *source, const
         check_pretrained(&compiled.manifest->program) &&
         summarize(&compiled.manifest->program, compile->target, options->ranks)) {
         if (options->time_passes) print_times(&times);
-        char *output = options->output ? ftc_strdup(options->output)
-                                       : default_output(path ? path : source->graph->model);
+        char *output = options->output ? ftc_strdup(options->output) : default_output(source->graph->model);
         if (ftc_artifact_write(output, &compiled, d)) {
             printf("wrote %s\n", output);
             status = FTC_EXIT_OK;
@@ -330,12 +329,14 @@ static bool check_dumps(const compile_options *options, ftc_diagnostics *d) {
     return true;
 }
 
-static int compile_model(const char *path, const ftc_model_options *model, const compile_options *options) {
+static int compile_model(const char *path, const ftc_model_options *model, compile_options *options) {
     ftc_diagnostics d = {0};
     ftc_model_source source = {0};
     ftc_compile_options compile;
     ftc_tuned tuned = {0};
     char *pretrained = ftc_model_absolute(model->pretrained);
+    char *named = options->emit == EMIT_ARTIFACT && !options->output && path ? default_output(path) : NULL;
+    if (named) options->output = named;
     int status = FTC_EXIT_USAGE;
     if (check_shown(options, &d) && check_output(options, &d) && check_dumps(options, &d) &&
         ftc_model_read(path, model, &source, &d) && ftc_model_compile_options(&source, model, &compile, &d) &&
@@ -345,7 +346,7 @@ static int compile_model(const char *path, const ftc_model_options *model, const
         if (options->emit == EMIT_ARTIFACT) {
             ftc_model_source_settle(&source);
             compile.pretrained = pretrained;
-            status = make_artifact(path, &source, options, &compile, &d);
+            status = make_artifact(&source, options, &compile, &d);
         } else {
             char *text = emitted_text(&source, options, &compile, &d);
             if (text) status = write_text(options->output, text);
@@ -355,6 +356,7 @@ static int compile_model(const char *path, const ftc_model_options *model, const
     ftc_model_source_free(&source);
     ftc_tuned_free(&tuned);
     free(pretrained);
+    free(named);
     if (d.count) status = ftc_diag_report("compile", &d);
     return status;
 }

@@ -384,6 +384,16 @@ static ftc_status check_metrics(const run *r) {
     return ftc_status_make(FTC_BAD_INPUT, "%s: cannot write the metrics: %s", path, strerror(errno));
 }
 
+// Before there is work for them, as well.
+static ftc_status check_events(const run *r) {
+    const ftc_run_flags *flags = &r->options.run;
+    if (flags->report_to == FTC_REPORT_TO_NONE || !flags->logging_dir || !is_first(r) ||
+        ftc_dir_can_be_made(flags->logging_dir))
+        return FTC_STATUS_OK;
+    return ftc_status_make(FTC_BAD_INPUT, "--logging-dir %s: cannot write there: %s", flags->logging_dir,
+                           strerror(errno));
+}
+
 static ftc_status open_metrics(run *r) {
     const char *path = r->options.run.metrics;
     r->console = (console){
@@ -690,6 +700,7 @@ static bool prepare(const ftc_command *self, int argc, char **argv, const char *
     ftc_status status = ftc_train_check(o, with_test, false);
     if (status.code == FTC_OK) status = check_resumes(o);
     if (status.code == FTC_OK) status = check_metrics(r);
+    if (status.code == FTC_OK) status = check_events(r);
     if (status.code == FTC_OK && r->options.data.train) status = ftc_data_decode(&r->options.data);
     if (status.code == FTC_OK) status = settle_task(&candidate, &r->options);
     if (status.code == FTC_OK) status = settle_labels(&candidate, &r->options);

@@ -62,7 +62,8 @@ static const ftc_option OPTIONS[] = {
     {"schedule-cooldown", "cooldown", FTC_OPTION_INT, TRAIN(schedule_cooldown), "N", 0,
      "evaluations that do not count after a change"},
     {"weight-decay", NULL, FTC_OPTION_NUMBER, TRAIN(weight_decay), "X", 0,
-     "weight decay; 0.01 with adamw, else 0"},
+     "weight decay of all parameters, with --args of all but biases and LayerNorm's; 0.01 with adamw, else "
+     "0"},
     {"beta1", "adam_beta1", FTC_OPTION_PROBABILITY, TRAIN(beta1), "X", 0, "decay of the mean of gradients"},
     {"beta2", "adam_beta2", FTC_OPTION_PROBABILITY, TRAIN(beta2), "X", 0,
      "decay of the mean of their squares"},
