@@ -99,7 +99,9 @@ def check_compare(check, ftc, root, work):
     if not shutil.which("mpirun"):
         return
     small = ["--workloads", "minilm-128", "--batch", 1, "--rounds", 1, "--steps", 2, "--threads", 2]
-    done = compare("--ranks", 2, *small, "--contenders", "whole,shards,ranks,ddp")
+    done = compare("--ranks", 2, *small, "--contenders", "whole,shards,ranks,ddp,jax")
+    told = [line for line in done.stderr.splitlines() if "takes no part" in line]
+    check(f"contenders of --ranks: {done.stderr}", len(told) == 1 and ": JAX takes no part: there are whole, " in told[0])
     rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| minilm-128")]
     check(f"rows of bench/compare --ranks: {done.stdout}{done.stderr}", len(rows) == 4)
     if len(rows) == 4:
