@@ -189,6 +189,26 @@ Test(laboratory, kernels_may_be_taken_apart, .timeout = 240) {
     scratch_free(dir);
 }
 
+// A product that becomes a sum within a tile: read from a dump, it is the tile that it was.
+static const char TAKEN_APART[] =
+    "model pairs\n"
+    "axis B <= 5, S ragged B <= 7, N <= 4, U ragged N <= 6, D = 3\n"
+    "input a : f32[B, S, D]\ninput b : f32[N, U, D]\n"
+    "q = a * param \"q\" f32[D] init ones\nd = b * param \"d\" f32[D] init ones\n"
+    "loss = sum(max(dot(q, d; D); U); S, B, N)\noutput loss as loss\n";
+
+Test(laboratory, tiles_of_products_are_read_from_dumps, .timeout = 240) {
+    char *dir = test_directory();
+    write_file(dir, "pairs.ir", TAKEN_APART);
+    ASSERT_FTC(dir, 0, out, "wrote", "compile", "pairs.ir", "-o", "own.ftc", "--dump-after", "all",
+               "--dump-dir", "dumps");
+    static const char *const DUMPS[] = {"step=dumps/14-lower.ir", "step=dumps/15-fuse.ir",
+                                        "step=dumps/17-plan.ir"};
+    for (size_t i = 0; i < sizeof DUMPS / sizeof *DUMPS; i++)
+        ASSERT_FTC(dir, 0, out, "wrote", "compile", "pairs.ir", "--graph", DUMPS[i], "-o", "again.ftc");
+    scratch_free(dir);
+}
+
 // --- schedules ----------------------------------------------------------------------------------------
 
 static int count_in(const char *text, const char *what) {

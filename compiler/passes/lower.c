@@ -77,7 +77,8 @@ static ftc_id for_each_head(ftc_graph *g, const ftc_node *dot, ftc_id a, ftc_id 
 static ftc_id sum_of_hits(ftc_graph *g, const ftc_node *scatter, ftc_id x, ftc_id indices) {
     ftc_build_cursor(g, scatter->loc, scatter->phase);
     ftc_type type = g->nodes[indices].type;
-    ftc_id row = ftc_build(g, (ftc_node){.op = FTC_OP_index, .axis = scatter->axis, .to = FTC_NO_AXIS});
+    ftc_id row = ftc_build(
+        g, (ftc_node){.op = FTC_OP_index, .axis = scatter->axis, .to = FTC_NO_AXIS, .decl = FTC_NO_DECL});
     ftc_id hit = ftc_build_map2(g, FTC_OP_eq, indices, ftc_build_cast(g, type.dtype, row));
     if (scatter->index >= 0) {
         ftc_id dead = ftc_build_fill(g, (double)scatter->index, type.dtype, &(ftc_axes){0});
@@ -235,7 +236,13 @@ static ftc_id sum_of_products(ftc_graph *g, const ftc_node *dot, ftc_id a, ftc_i
     a = ftc_build_cast(g, FTC_F32, a);
     b = ftc_build_cast(g, FTC_F32, b);
     ftc_id product = ftc_build_map2(g, FTC_OP_mul, a, b);
-    ftc_node sum = {.op = FTC_OP_sum, .type = dot->type, .n_args = 1, .axes = dot->axes};
+    ftc_node sum = {.op = FTC_OP_sum,
+                    .type = dot->type,
+                    .n_args = 1,
+                    .axes = dot->axes,
+                    .axis = FTC_NO_AXIS,
+                    .to = FTC_NO_AXIS,
+                    .decl = FTC_NO_DECL};
     if (ftc_region_is_quadratic(g, &g->nodes[product].type)) return reduced(g, &sum, product);
     ftc_id id = ftc_build_sum(g, product, &dot->axes);
     g->nodes[id].type.axes = dot->type.axes; // the layout that was chosen
