@@ -888,7 +888,13 @@ class Trainer:
         net, args = self._ready(examples.longest), self.args
         batch = args.per_device_eval_batch_size
         if args.dataloader_drop_last and len(examples) % batch:  # as transformers does, also here
-            examples = examples.first(len(examples) // batch * batch)
+            rows, examples = len(examples), examples.first(len(examples) // batch * batch)
+            if not len(examples):
+                warnings.warn(
+                    f"ftc.Trainer: {name}: dataloader_drop_last leaves none of the {rows} rows, in batches of {batch}: there is no loss"
+                    " and no metric; lower per_device_eval_batch_size",
+                    stacklevel=3,
+                )
         self.callback_handler.eval_dataloader = Loader(dataset, len(examples), batch)
         of_tokens, has_scores = self._weights.task == "tokens", self._weights.task != "mlm"
         scores = np.empty((examples.offsets[-1] if of_tokens else len(examples), self._weights.classes), np.float32)
@@ -935,10 +941,10 @@ class Trainer:
             given = None if labels is None else torch.from_numpy(labels)
             scores = self.preprocess_logits_for_metrics(torch.from_numpy(scores), given).numpy()
         metrics: dict[str, float] = {}
-        if self.compute_metrics is not None and labels is not None and not getattr(args, "prediction_loss_only", False):
+        if len(examples) and self.compute_metrics is not None and labels is not None and not getattr(args, "prediction_loss_only", False):
             metrics = dict(self.compute_metrics(self._names.EvalPrediction(predictions=scores, label_ids=labels)))
         metrics = _plain(metrics)
-        if examples.has_labels:
+        if len(examples) and examples.has_labels:
             metrics[f"{prefix}_loss"] = loss.value
         for key in [key for key in metrics if not key.startswith(f"{prefix}_")]:  # behind the loss, as in transformers
             metrics[f"{prefix}_{key}"] = metrics.pop(key)

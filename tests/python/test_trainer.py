@@ -330,6 +330,13 @@ def test_a_data_set_without_length(make):
         make(train=Stream()).train()
 
 
+def test_no_whole_batch_to_evaluate(make):
+    trainer = make(test=make_rows(3, 2), per_device_eval_batch_size=4, dataloader_drop_last=True)
+    with pytest.warns(UserWarning, match="leaves none of the 3 rows, in batches of 4"):
+        metrics = trainer.evaluate()
+    assert "eval_loss" not in metrics and "eval_accuracy" not in metrics
+
+
 def test_several_data_sets_to_evaluate(make):
     metrics = make(test={"a": make_rows(8, 3), "b": make_rows(8, 4)}).evaluate()
     assert {"eval_a_loss", "eval_b_loss", "eval_a_accuracy"} <= set(metrics)
