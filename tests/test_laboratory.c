@@ -206,6 +206,12 @@ Test(laboratory, tiles_of_products_are_read_from_dumps, .timeout = 240) {
                                         "step=dumps/17-plan.ir"};
     for (size_t i = 0; i < sizeof DUMPS / sizeof *DUMPS; i++)
         ASSERT_FTC(dir, 0, out, "wrote", "compile", "pairs.ir", "--graph", DUMPS[i], "-o", "again.ftc");
+    // On standard output there is nothing else.
+    outcome o = FTC(dir, "compile", "pairs.ir", "-o", "own.ftc", "--dump-after", "fuse");
+    cr_expect(strstr(o.err, "wrote own.ftc") && !strstr(o.out, "wrote"), "%s", o.out);
+    write_file(dir, "fuse.ir", o.out);
+    forget(&o);
+    ASSERT_FTC(dir, 0, out, "wrote", "compile", "pairs.ir", "--graph", "step=fuse.ir", "-o", "again.ftc");
     scratch_free(dir);
 }
 

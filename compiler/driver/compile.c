@@ -97,21 +97,21 @@ static void after_pass(void *context, ftc_entry_kind entry, const ftc_pass *pass
     if (is_asked_for(w->options, name)) dump(w, name, g);
 }
 
-static void print_times(const ftc_compile_times *times) {
+static void print_times(FILE *to, const ftc_compile_times *times) {
     double total = 0;
-    printf("  %-16s", "milliseconds");
-    for (int e = 0; e < FTC_ENTRY_COUNT; e++) printf(" %8s", ftc_entry_name((ftc_entry_kind)e));
-    printf("\n");
+    fprintf(to, "  %-16s", "milliseconds");
+    for (int e = 0; e < FTC_ENTRY_COUNT; e++) fprintf(to, " %8s", ftc_entry_name((ftc_entry_kind)e));
+    fprintf(to, "\n");
     for (int i = 0; i < times->n; i++) {
         const ftc_compile_time *time = &times->list[i];
-        printf("  %-16s", time->name);
+        fprintf(to, "  %-16s", time->name);
         for (int e = 0; e < FTC_ENTRY_COUNT; e++) {
             total += time->seconds[e];
-            if (e == 0 || !time->is_of_all) printf(" %8.1f", 1e3 * time->seconds[e]);
+            if (e == 0 || !time->is_of_all) fprintf(to, " %8.1f", 1e3 * time->seconds[e]);
         }
-        printf("\n");
+        fprintf(to, "\n");
     }
-    printf("  %-16s %8.1f\n", "all", 1e3 * total);
+    fprintf(to, "  %-16s %8.1f\n", "all", 1e3 * total);
 }
 
 // --- the summary --------------------------------------------------------------------------------------
@@ -122,26 +122,27 @@ static double megabytes(int64_t bytes) {
 
 // Prints what the calls of `entries` take at the bounds: tensors, and the arena with the threads' scratch
 // behind it, which is that of the entry that needs most; in a process with this slice of the moments.
-static void print_memory(const ftc_program *program, uint32_t entries, int32_t threads, ftc_slice slice) {
+static void print_memory(FILE *to, const ftc_program *program, uint32_t entries, int32_t threads,
+                         ftc_slice slice) {
     static const struct {
         ftc_tensor_role role;
         const char *name;
     } PARTS[] = {
         {FTC_ROLE_PARAM, "parameters"}, {FTC_ROLE_MOMENT, "moments"}, {FTC_ROLE_GRADIENT, "gradients"}};
     const ftc_entry *largest = ftc_program_largest(program, entries, threads);
-    printf(" %.1f MB:", megabytes(ftc_program_memory(program, entries, threads, slice)));
+    fprintf(to, " %.1f MB:", megabytes(ftc_program_memory(program, entries, threads, slice)));
     for (size_t i = 0; i < sizeof PARTS / sizeof *PARTS; i++) {
         int64_t bytes = ftc_model_role_bytes(program, PARTS[i].role, entries, slice);
-        if (bytes) printf(" %s %.1f,", PARTS[i].name, megabytes(bytes));
+        if (bytes) fprintf(to, " %s %.1f,", PARTS[i].name, megabytes(bytes));
     }
-    printf(" arena %.1f (live at most %.1f), scratch %d x %.2f\n", megabytes(largest->arena_bytes),
-           megabytes(largest->peak_live_bytes), threads, megabytes(largest->scratch_bytes));
+    fprintf(to, " arena %.1f (live at most %.1f), scratch %d x %.2f\n", megabytes(largest->arena_bytes),
+            megabytes(largest->peak_live_bytes), threads, megabytes(largest->scratch_bytes));
 }
 
 // What each of so many processes sends in a step, on average: gradients of what it does not own, and to each
 // other process what it has made of its own (runtime/loop/shards.h). Of tables whose untouched rows wait,
 // rows that some text names.
-static void print_traffic(const ftc_program *program, int64_t ranks) {
+static void print_traffic(FILE *to, const ftc_program *program, int64_t ranks) {
     const double bytes = 2 * sizeof(float) * (double)(ranks - 1) / (double)ranks; // of a number
     int64_t dense = 0;
     for (int32_t i = 0; i < program->n_tensors; i++) {
@@ -149,30 +150,31 @@ static void print_traffic(const ftc_program *program, int64_t ranks) {
         if (info->role == FTC_ROLE_GRADIENT) dense += ftc_tensor_elements(info);
         if (info->role == FTC_ROLE_TOUCHED) dense -= ftc_tensor_elements(&program->tensors[info->of]);
     }
-    printf("  each sends %.2f MB a step", bytes * (double)dense / 1e6);
+    fprintf(to, "  each sends %.2f MB a step", bytes * (double)dense / 1e6);
     for (int32_t i = 0; i < program->n_tensors; i++) {
         if (program->tensors[i].role != FTC_ROLE_TOUCHED) continue;
         const ftc_tensor_info *table = &program->tensors[program->tensors[i].of];
         int64_t rows = table->dims[0];
-        printf(", %.0f bytes for each of the %lld rows of %s that texts name",
-               bytes * (double)(ftc_tensor_elements(table) / rows), (long long)rows, table->name);
+        fprintf(to, ", %.0f bytes for each of the %lld rows of %s that texts name",
+                bytes * (double)(ftc_tensor_elements(table) / rows), (long long)rows, table->name);
     }
-    printf("\n");
+    fprintf(to, "\n");
 }
 
 // "  a step of 8 sequences of 128 tokens", and the bounds of further extents.
-static void print_bounds(const ftc_program *program) {
+static void print_bounds(FILE *to, const ftc_program *program) {
     ftc_row_extents rows = ftc_program_row_extents(program);
-    printf("  a step");
-    if (rows.sequences >= 0) printf(" of %lld sequences", (long long)program->extents[rows.sequences].bound);
-    if (rows.tokens >= 0) printf(" of %lld tokens", (long long)program->extents[rows.tokens].bound);
+    fprintf(to, "  a step");
+    if (rows.sequences >= 0)
+        fprintf(to, " of %lld sequences", (long long)program->extents[rows.sequences].bound);
+    if (rows.tokens >= 0) fprintf(to, " of %lld tokens", (long long)program->extents[rows.tokens].bound);
     for (int32_t i = 0; i < program->n_extents; i++)
         if (i != rows.sequences && i != rows.tokens)
-            printf(", %s %lld", program->extents[i].name, (long long)program->extents[i].bound);
+            fprintf(to, ", %s %lld", program->extents[i].name, (long long)program->extents[i].bound);
 }
 
 // Prints what the program takes; whether this machine has the memory for it.
-static bool summarize(const ftc_program *program, const ftc_target *target, int64_t ranks) {
+static bool summarize(FILE *to, const ftc_program *program, const ftc_target *target, int64_t ranks) {
     int32_t threads = ftc_threads_available();
     double *counts = ftc_alloc((size_t)program->n_counts + 1, sizeof *counts);
     ftc_program_most_counts(program, counts);
@@ -183,25 +185,26 @@ static bool summarize(const ftc_program *program, const ftc_target *target, int6
     uint32_t in_two_calls = 1u << FTC_ENTRY_GRAD | 1u << FTC_ENTRY_UPDATE | evaluates;
     int64_t peak = ftc_program_memory(program, in_one_call, threads, FTC_ALL_ROWS),
             available = ftc_memory_available();
-    printf("%s: %lld parameters, compiled for %s in %.2f s\n", program->model,
-           (long long)ftc_program_parameters(program), program->features, program->compile_seconds);
-    print_bounds(program);
-    printf(": %.2f GFLOP (nominal), %.2f executed, %.1f MB moved\n", flops / 1e9, work.flops / 1e9,
-           work.bytes / 1e6);
-    printf("  memory");
-    print_memory(program, in_one_call, threads, FTC_ALL_ROWS);
-    printf("  with accumulation or clipping");
-    print_memory(program, in_two_calls, threads, FTC_ALL_ROWS);
+    fprintf(to, "%s: %lld parameters, compiled for %s in %.2f s\n", program->model,
+            (long long)ftc_program_parameters(program), program->features, program->compile_seconds);
+    print_bounds(to, program);
+    fprintf(to, ": %.2f GFLOP (nominal), %.2f executed, %.1f MB moved\n", flops / 1e9, work.flops / 1e9,
+            work.bytes / 1e6);
+    fprintf(to, "  memory");
+    print_memory(to, program, in_one_call, threads, FTC_ALL_ROWS);
+    fprintf(to, "  with accumulation or clipping");
+    print_memory(to, program, in_two_calls, threads, FTC_ALL_ROWS);
     if (ranks > 1) { // the last slice is the largest
-        printf("  in each of %lld processes", (long long)ranks);
-        print_memory(program, in_two_calls, threads, (ftc_slice){ranks - 1, ranks});
-        print_traffic(program, ranks);
+        fprintf(to, "  in each of %lld processes", (long long)ranks);
+        print_memory(to, program, in_two_calls, threads, (ftc_slice){ranks - 1, ranks});
+        print_traffic(to, program, ranks);
     }
-    if (strcmp(program->precision, "bf16") == 0) printf("  bf16: %s\n", ftc_gemm_bf16_text(target));
-    printf("  kernels:");
+    if (strcmp(program->precision, "bf16") == 0) fprintf(to, "  bf16: %s\n", ftc_gemm_bf16_text(target));
+    fprintf(to, "  kernels:");
     for (int e = 0; e < FTC_ENTRY_COUNT; e++)
-        printf("%s %s %d", e ? "," : "", ftc_entry_name((ftc_entry_kind)e), program->entries[e].n_kernels);
-    printf("\n");
+        fprintf(to, "%s %s %d", e ? "," : "", ftc_entry_name((ftc_entry_kind)e),
+                program->entries[e].n_kernels);
+    fprintf(to, "\n");
     if (peak > available) {
         ftc_cli_error(
             "compile",
@@ -210,7 +213,7 @@ static bool summarize(const ftc_program *program, const ftc_target *target, int6
             program->model, megabytes(peak), megabytes(available));
         return false;
     }
-    printf("  fits: %.1f MB is free\n", megabytes(available));
+    fprintf(to, "  fits: %.1f MB is free\n", megabytes(available));
     return true;
 }
 
@@ -274,14 +277,15 @@ static int make_artifact(const ftc_model_source *source, const compile_options *
     compile->after = after_pass;
     compile->context = &w;
     compile->times = &times;
+    FILE *to = options->dump_after.n && !options->dump_dir ? stderr : stdout; // a dump there stays one
     int status = FTC_EXIT_USAGE;
     if (ftc_compile(source->graph, compile, &compiled, d) && !w.failed &&
         check_pretrained(&compiled.manifest->program) &&
-        summarize(&compiled.manifest->program, compile->target, options->ranks)) {
-        if (options->time_passes) print_times(&times);
+        summarize(to, &compiled.manifest->program, compile->target, options->ranks)) {
+        if (options->time_passes) print_times(to, &times);
         char *output = options->output ? ftc_strdup(options->output) : default_output(source->graph->model);
         if (ftc_artifact_write(output, &compiled, d)) {
-            printf("wrote %s\n", output);
+            fprintf(to, "wrote %s\n", output);
             status = FTC_EXIT_OK;
         }
         free(output);
