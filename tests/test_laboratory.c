@@ -318,6 +318,9 @@ Test(laboratory, an_artifact_is_shown_as_one_page, .timeout = 120) {
         cr_expect_geq(number_of(kernel, "interval"), 1);
     }
     cr_expect_gt(number_of(json, "gflops"), 0);
+    double memory = number_of(json, "gigabytes"), cache = number_of(json, "l2_gigabytes");
+    cr_expect_gt(cache, 1.5 * memory, "L2 gives %g GB/s, memory %g: is it the loop that is measured?", cache,
+                 memory);
     cr_expect(strstr(cJSON_GetObjectItemCaseSensitive(json, "source")->valuestring, "model mlp"));
     cJSON_Delete(json);
     free(page);

@@ -12,11 +12,13 @@
 // Independent accumulators: two units times a latency of up to six cycles.
 enum { ACCUMULATORS = 12, ROUNDS = 1 << 21, MEASUREMENTS = 12, WIDEST_BITS = 512 };
 
+// What is measured is the loop, not a sanitizer's checks in it.
+#define BARE no_sanitize("address", "undefined", "thread")
 #if defined(__clang__)
-#define OPTIMIZED noinline
+#define OPTIMIZED noinline, BARE
 #define AVX512    "avx512f"
 #else
-#define OPTIMIZED noinline, optimize("O3")
+#define OPTIMIZED noinline, optimize("O3"), BARE
 #define AVX512    "avx512f,prefer-vector-width=512"
 #endif
 
@@ -36,11 +38,31 @@ enum { ACCUMULATORS = 12, ROUNDS = 1 << 21, MEASUREMENTS = 12, WIDEST_BITS = 512
         return total;                                                                                        \
     }
 
+// A loop that reads `n` words, whole multiples of READ_WORDS, in vectors of `bytes` bytes; returns what keeps
+// the compiler from removing it.
+#define READ_LOOP(name, attributes, bytes)                                                                   \
+    __attribute__((OPTIMIZED attributes)) static uint64_t name(const uint64_t *words, size_t n) {            \
+        typedef uint64_t vector __attribute__((vector_size(bytes)));                                         \
+        vector sums[READ_SUMS] = {{0}};                                                                      \
+        const vector *end = (const vector *)(words + n);                                                     \
+        for (const vector *at = (const vector *)words; at < end; at += READ_SUMS) {                          \
+            _Pragma("GCC unroll 4") for (int k = 0; k < READ_SUMS; k++) sums[k] += at[k];                    \
+        }                                                                                                    \
+        uint64_t total = 0;                                                                                  \
+        for (int k = 0; k < READ_SUMS; k++) total += sums[k][0];                                             \
+        return total;                                                                                        \
+    }
+
+enum { READ_SUMS = 4, READ_WORDS = READ_SUMS * WIDEST_BITS / 64 };
+
 FMA_LOOP(loop_baseline, , 16)
+READ_LOOP(read_baseline, , 16)
 #if defined(__x86_64__)
 #define TARGET(features) , target(features)
 FMA_LOOP(loop_avx2, TARGET("avx2,fma"), 32)
+READ_LOOP(read_avx2, TARGET("avx2"), 32)
 FMA_LOOP(loop_avx512, TARGET(AVX512), 64)
+READ_LOOP(read_avx512, TARGET(AVX512), 64)
 
 // The same of pairs of bf16, each of whose sums is two multiply-adds.
 __attribute__((OPTIMIZED, target("avx512f,avx512bf16"))) static float loop_bf16(int64_t rounds) {
@@ -92,6 +114,7 @@ typedef struct {
     const char *name;
     float (*loop)(int64_t rounds); // NULL: the CPU has nothing of the kind
     double flops;                  // a round
+    uint64_t (*read)(const uint64_t *words, size_t n);
 } choice;
 
 static choice choose(int vector_bits) {
@@ -99,21 +122,21 @@ static choice choose(int vector_bits) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
     if (vector_bits >= 512 && __builtin_cpu_supports("avx512f"))
-        return (choice){"AVX-512", loop_avx512, 16 * flops};
+        return (choice){"AVX-512", loop_avx512, 16 * flops, read_avx512};
     if (vector_bits >= 256 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return (choice){"AVX2", loop_avx2, 8 * flops};
+        return (choice){"AVX2", loop_avx2, 8 * flops, read_avx2};
 #else
     (void)vector_bits;
 #endif
-    return (choice){"baseline", loop_baseline, 4 * flops};
+    return (choice){"baseline", loop_baseline, 4 * flops, read_baseline};
 }
 
 static choice choose_bf16(void) {
 #if defined(__x86_64__)
     const ftc_target *host = ftc_target_host();
     if (host->has_amx)
-        return (choice){"AMX", loop_amx, AMX_TILES * 2.0 * AMX_ROWS * AMX_ROWS * (AMX_ROW_BYTES / 2)};
-    if (host->has_avx512_bf16) return (choice){"AVX-512", loop_bf16, 16 * 2 * 2.0 * ACCUMULATORS};
+        return (choice){"AMX", loop_amx, AMX_TILES * 2.0 * AMX_ROWS * AMX_ROWS * (AMX_ROW_BYTES / 2), NULL};
+    if (host->has_avx512_bf16) return (choice){"AVX-512", loop_bf16, 16 * 2 * 2.0 * ACCUMULATORS, NULL};
 #endif
     return (choice){0};
 }
@@ -164,32 +187,29 @@ double ftc_peak_bf16_gflops(ftc_threads *threads) {
 enum { MEMORY_BYTES = 256 << 20, L2_PASSES = 200 };
 
 typedef struct {
+    uint64_t (*read)(const uint64_t *words, size_t n);
     const uint64_t *words;
     size_t n;     // of all threads
     int passes;   // over each thread's share
     uint64_t sum; // keeps the compiler from reading nothing
 } memory_read;
 
-// Four vectors of sums at once.
-__attribute__((OPTIMIZED)) static void read_share(void *context, int32_t thread, int32_t threads) {
-    typedef uint64_t vector __attribute__((vector_size(32)));
+static void read_share(void *context, int32_t thread, int32_t threads) {
     memory_read *r = context;
-    const vector *words = (const vector *)r->words;
-    size_t n = r->n / 4, begin = n / 4 * (size_t)thread / (size_t)threads * 4;
-    size_t end = n / 4 * (size_t)(thread + 1) / (size_t)threads * 4;
-    vector sums[4] = {0};
+    size_t units = r->n / READ_WORDS, begin = units * (size_t)thread / (size_t)threads;
+    size_t end = units * (size_t)(thread + 1) / (size_t)threads;
+    uint64_t sum = 0;
     for (int pass = 0; pass < r->passes; pass++) {
-        for (size_t i = begin; i < end; i += 4)
-            for (size_t k = 0; k < 4; k++) sums[k] += words[i + k];
+        sum += r->read(r->words + begin * READ_WORDS, (end - begin) * READ_WORDS);
         __asm__ volatile("" ::: "memory"); // each pass reads
     }
-    vector sum = sums[0] + sums[1] + sums[2] + sums[3];
-    __atomic_fetch_add(&r->sum, sum[0] + sum[1] + sum[2] + sum[3], __ATOMIC_RELAXED);
+    __atomic_fetch_add(&r->sum, sum, __ATOMIC_RELAXED);
 }
 
 static double gigabytes_of(size_t bytes, int passes, int measurements, ftc_threads *threads) {
     uint64_t *words = ftc_alloc_aligned(64, bytes);
-    memory_read r = {.words = words, .n = bytes / sizeof *words, .passes = passes};
+    memory_read r = {
+        .read = choose(WIDEST_BITS).read, .words = words, .n = bytes / sizeof *words, .passes = passes};
     for (size_t i = 0; i < r.n; i++) words[i] = i; // in pages of its own, not in the one of zeros
     double best = 0;
     for (int i = 0; i < measurements; i++) {
