@@ -224,6 +224,25 @@ Test(own_optimizer, errors_are_shown_where_they_stand) {
     }
 }
 
+// Who takes neither rate nor decay has no arguments that change nothing: a run tells of them then.
+Test(own_optimizer, asks_for_what_it_takes) {
+    static const struct {
+        const char *parameters;
+        bool rate, decay;
+    } cases[] = {{"p, g", false, false}, {"p, g, rate", true, false}, {"p, g, rate, decay", true, true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ftc_diagnostics d = {0};
+        char *more;
+        cr_assert(asprintf(&more, "optimizer adamw(%s) { assign(p - g, p) }", cases[i].parameters) > 0);
+        ftc_graph *g = with_update(more, FTC_ENTRY_STEP, &d);
+        cr_assert_not_null(g, "%s", d.count ? d.list[0].text : "");
+        cr_expect_eq(ftc_graph_find_decl(g, "lr") != FTC_NO_DECL, cases[i].rate, "%s", more);
+        cr_expect_eq(ftc_graph_find_decl(g, "weight_decay") != FTC_NO_DECL, cases[i].decay, "%s", more);
+        ftc_graph_free(g);
+        free(more);
+    }
+}
+
 // --- untouched rows -----------------------------------------------------------------------------------
 
 // Tables of these optimizers leave rows that no gradient has reached for later, or do not.

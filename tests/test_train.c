@@ -461,6 +461,26 @@ Test(train, what_changes_nothing_is_told) {
     ftc_dataset_free(&train);
 }
 
+Test(train, an_optimizer_without_a_rate_is_told) {
+    ftc_dataset train = bag_dataset(10, 1);
+    ftc_train_options options = fast_options();
+    ftc_program program = BAG_PROGRAM;
+    ftc_scalar_info scalars[32];
+    memcpy(scalars, program.scalars, (size_t)program.n_scalars * sizeof *scalars);
+    for (int32_t i = 0; i < program.n_scalars; i++)
+        if (!strcmp(scalars[i].name, "lr")) scalars[i].name = "pace";
+    program.scalars = scalars;
+    options.max_steps = 1;
+    options.lr = 0.25;
+    record r = {0};
+    ASSERT_OK(train_on(&program, &train, NULL, &options, 1, &r, NULL));
+    cr_expect_str_eq(r.notes,
+                     "lr 0.25 and its schedule change nothing: the optimizer of the model bag reads no "
+                     "learning rate\n");
+    free_record(&r);
+    ftc_dataset_free(&train);
+}
+
 Test(train, progress_is_one_line) {
     ftc_progress progress = {"train", 150, 375, 1.2, 1.234, 0.512, 83.14, 10250, 21};
     char text[256];

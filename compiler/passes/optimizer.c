@@ -135,7 +135,7 @@ static bool is_read(const ftc_graph *g, ftc_id value) {
 static void append_optimizer(updater *u, ftc_decl param, ftc_id gradient) {
     const ftc_group *group = &u->groups[param];
     ftc_id args[4] = {leaf_of(u->g, param), gradient};
-    args[2] = ftc_library_call(u->library, "learning_rate", NULL, 0);
+    args[2] = ftc_library_rate(u->library, u->optimizer);
     if (args[2] && group->lr_factor != 1)
         args[2] =
             ftc_build_map2(u->g, FTC_OP_mul, args[2], group_argument(u->g, "lr_factor", group->lr_factor));

@@ -765,9 +765,14 @@ int ftc_library_optimizers(const ftc_library *library, const char **names, int m
     return n;
 }
 
+// Of (p, g, rate, decay) an optimizer may lack the last: there is no argument then that would change nothing.
+ftc_id ftc_library_rate(ftc_library *library, const ftc_function *optimizer) {
+    if (count_parameters(optimizer) < 3) return ftc_build_const(library->e.g, 0);
+    return ftc_library_call(library, "learning_rate", NULL, 0);
+}
+
 ftc_id ftc_library_decay(ftc_library *library, const ftc_function *optimizer, ftc_id p) {
     const ftc_parameter *decay = optimizer->parameters;
-    // Of (p, g, rate, decay) it lacks the last: there is no argument that would change nothing.
     if (count_parameters(optimizer) < 4) return ftc_build_const(library->e.g, 0);
     while (decay && !decay->value) decay = decay->next;
     ftc_value args[] = {node_value(p), {.kind = FTC_VALUE_NUMBER}};

@@ -24,6 +24,9 @@ void ftc_library_close(ftc_library *library);
 const ftc_function *ftc_library_optimizer(const ftc_library *library, const char *name);
 int ftc_library_optimizers(const ftc_library *library, const char **names, int most);
 
+// The learning rate; the number 0 where the optimizer takes none. 0 after a diagnostic.
+ftc_id ftc_library_rate(ftc_library *library, const ftc_function *optimizer);
+
 // The weight decay of parameter p: an argument, whose default the optimizer's text says; the number 0 where
 // it takes none. 0 after a diagnostic.
 ftc_id ftc_library_decay(ftc_library *library, const ftc_function *optimizer, ftc_id p);

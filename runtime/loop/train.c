@@ -173,6 +173,9 @@ static ftc_status set_scalars(run *r) {
         if (!is_read[i])
             note(r, "%s %g changes nothing: the optimizer of the model %s takes none",
                  hyperparameters[i].name, hyperparameters[i].value, r->t->program->model);
+    if (!ftc_stepper_set(s, "lr", o->lr))
+        note(r, "lr %g and its schedule change nothing: the optimizer of the model %s reads no learning rate",
+             o->lr, r->t->program->model);
     const char *unread[FTC_TRAIN_SCHEDULE_OPTIONS];
     for (int i = 0, n = ftc_train_unread_by_schedule(o, unread); i < n; i++)
         note(r, "%s changes nothing: the schedule has none", unread[i]);
