@@ -255,7 +255,8 @@ class Trainer:
         if args.gradient_accumulation_steps > 1 and type(args).__module__.startswith("transformers."):
             warnings.warn(
                 "ftc.Trainer: gradients are the mean over gradient_accumulation_steps, as they are documented; transformers 5 "
-                "adds them up for this model, so that its losses and norms are so many times as large",
+                "adds them up for this model, so that its losses and norms are so many times as large; max_grad_norm divided by "
+                "their number clips where it does",
                 stacklevel=3,
             )
         for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "WORLD_SIZE"):  # of mpirun, of torchrun

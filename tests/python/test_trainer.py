@@ -522,6 +522,19 @@ def test_equals_transformers(hf, tiny, tmp_path, arguments):
     assert again.config.to_dict()["id2label"] == theirs.model.config.to_dict()["id2label"]
 
 
+def test_accumulation_clips_the_mean(hf, tiny, tmp_path):
+    """transformers clips the sum over micro-batches: the same steps with the bound divided by their number."""
+
+    def evaluations(kind, bound):
+        shape = {"gradient_accumulation_steps": 3, "per_device_train_batch_size": 4, "train_sampling_strategy": "sequential"}
+        trainer = tutorial(hf, kind, tiny, tmp_path / f"{kind.__module__}-{bound}", max_grad_norm=bound, save_strategy="no", **shape)
+        return [line["eval_loss"] for line in trainer.state.log_history if "eval_loss" in line]
+
+    theirs = evaluations(hf.Trainer, 5.0)
+    assert evaluations(ftc.Trainer, 5.0 / 3) == pytest.approx(theirs, rel=1e-4)
+    assert evaluations(ftc.Trainer, 5.0) != pytest.approx(theirs, rel=1e-3)  # otherwise it shows nothing
+
+
 def test_weights_are_views(hf, tiny, tmp_path):
     """Of a PreTrainedModel: what PyTorch writes the compiled step reads, and what that writes PyTorch sees."""
     import torch
