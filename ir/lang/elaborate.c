@@ -768,7 +768,7 @@ int ftc_library_optimizers(const ftc_library *library, const char **names, int m
 // Of (p, g, rate, decay) an optimizer may lack the last: there is no argument then that would change nothing.
 ftc_id ftc_library_rate(ftc_library *library, const ftc_function *optimizer) {
     if (count_parameters(optimizer) < 3) return ftc_build_const(library->e.g, 0);
-    return ftc_library_call(library, "learning_rate", NULL, 0);
+    return call_by_name(&library->e, "learning_rate", NULL, 0);
 }
 
 ftc_id ftc_library_decay(ftc_library *library, const ftc_function *optimizer, ftc_id p) {
